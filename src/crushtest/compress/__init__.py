@@ -1,0 +1,1 @@
+"""Compression: the layer loop and its methods."""

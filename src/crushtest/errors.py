@@ -1,0 +1,65 @@
+"""Every error a user can cause.
+
+CrushtestError                something we expected can go wrong; the CLI prints it as one line, exit code 1
+├── UsageError                the command line, a recipe or a study file says something that is not allowed; exit code 2
+│   └── UnknownName           a name that is not registered; carries the nearest match
+├── ModelError                a model that is missing, broken, or of a kind we cannot use
+├── DataError                 a data set that is missing, changed (checksum) or malformed
+├── CompressionError          a compression step that could not be carried out, or changed nothing
+├── EngineError               a model that could not be run on the items
+└── StoreError                a study folder that is not one, or holds another study
+
+The message says what was wrong, where, what is allowed and, for names, the nearest match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CrushtestError(Exception):
+    """Base of all expected failures."""
+
+    exit_code = 1
+
+
+class UsageError(CrushtestError):
+    """What the user asked for is not allowed."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is not among the allowed ones.
+
+    >>> str(UnknownName("method", "wnada", ["wanda", "magnitude"]))
+    "unknown method 'wnada'; did you mean 'wanda'? (allowed: magnitude, wanda)"
+    """
+
+    def __init__(self, kind: str, name: object, allowed: Iterable[str], *, where: str = "") -> None:
+        choices = sorted(allowed)
+        near = get_close_matches(str(name), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ";" if choices else ""
+        listing = f" (allowed: {', '.join(choices)})" if choices else " (none are allowed here)"
+        super().__init__(f"{where}{': ' if where else ''}unknown {kind} {name!r}{hint}{listing}")
+
+
+class ModelError(CrushtestError):
+    """A model that cannot be loaded or used."""
+
+
+class DataError(CrushtestError):
+    """A data set that cannot be read, or is not what it should be."""
+
+
+class CompressionError(CrushtestError):
+    """A compression step that failed or changed nothing."""
+
+
+class EngineError(CrushtestError):
+    """An engine that cannot answer these requests."""
+
+
+class StoreError(CrushtestError):
+    """A study folder that cannot be used for this study."""

@@ -1,0 +1,135 @@
+"""Metrics: functions of per-item sums.
+
+A metric names a few per-item columns and a formula over their totals. Totals over any group, over both arms and
+over every bootstrap replicate are then plain sums, so one vectorised cluster bootstrap serves every metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore
+
+Array = NDArray[np.float64]
+Measure = Callable[[Item, Any, float | None], "tuple[float, ...]"]
+"""(item, answer, score) -> one number a column. Called only for items the metric applies to, that were answered and,
+where the metric names a scorer, scored."""
+
+
+def everywhere(item: Item) -> bool:
+    """A metric's `applies` when it concerns every item of its task."""
+    return True
+
+
+def option_chosen(item: Item, answer: Answer, score: float | None) -> object:
+    """The state whose change is a flip, for choices: the option with the highest log-likelihood."""
+    return choice(answer) if isinstance(answer, ChoiceScores) else None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number from a set of answers.
+
+    columns    names of the per-item sums, in the order `measure` gives them and `formula` takes them
+    measure    the per-item sums of one item
+    formula    totals (arrays of one shape, one a column) -> values of that shape; NaN where undefined
+    better     the direction that is good; `zero` for signed biases
+    applies    which items the metric is about; the others do not count in n
+    scorer     the scorer whose number `measure` is given, or None
+    state      what must change for an item to count as flipped; None: the metric has no flips
+    outcome    the column whose 0/1 is the counted outcome (flips up / down), or None
+    gap        also report max - min of the value over the groups of each attribute, as `<name>_gap`
+    unit       how to print it: "rate", "score", "bits", "ratio", ...
+    undefined  the reason given where the formula has nothing to divide by
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    measure: Measure
+    formula: Callable[..., Array]
+    better: Better
+    unit: str = "rate"
+    applies: Callable[[Item], bool] = everywhere
+    scorer: str | None = None
+    state: Callable[[Item, Any, float | None], object] | None = option_chosen
+    outcome: str | None = None
+    gap: bool = False
+    undefined: str = "no item to divide by"
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Totals divided; NaN where the denominator is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator == 0, np.nan, numerator / denominator)
+
+
+def choice(answer: ChoiceScores) -> int:
+    """Index of the option with the highest summed log-likelihood; the first of equals."""
+    return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index])
+
+
+def rate(
+    name: str, outcome: Callable[[Item, Any, float | None], bool], *, better: Better, **settings: Any
+) -> Metric:
+    """Share of items with an outcome, between 0 and 1."""
+    return Metric(
+        name,
+        ("outcome", "items"),
+        lambda item, answer, score: (float(outcome(item, answer, score)), 1.0),
+        ratio,
+        better,
+        outcome="outcome",
+        **settings,
+    )
+
+
+def mean(
+    name: str, value: Callable[[Item, Any, float | None], float], *, better: Better, **settings: Any
+) -> Metric:
+    """Mean over items of a number."""
+    return Metric(
+        name,
+        ("total", "items"),
+        lambda item, answer, score: (value(item, answer, score), 1.0),
+        ratio,
+        better,
+        **({"unit": "score", "state": None} | settings),
+    )
+
+
+def accuracy(name: str = "accuracy", **settings: Any) -> Metric:
+    """Share of items whose most likely option is the right one."""
+    return rate(name, lambda item, answer, score: choice(answer) == item.gold, better="higher", **settings)
+
+
+def _nats_tokens_bytes(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
+    return (-answer.logprob, float(answer.tokens), float(answer.bytes))
+
+
+def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
+    """exp(nats / tokens) over all scored tokens. Comparable only between models that share a tokenizer."""
+    return Metric(
+        name,
+        ("nats", "tokens", "bytes"),
+        _nats_tokens_bytes,
+        lambda nats, tokens, size: np.exp(ratio(nats, tokens)),
+        "lower",
+        **({"unit": "perplexity", "state": None} | settings),
+    )
+
+
+def bits_per_byte(name: str = "bits_per_byte", **settings: Any) -> Metric:
+    """Bits the model needs for a byte of text: nats / ln 2 / bytes. Comparable between tokenizers."""
+    return Metric(
+        name,
+        ("nats", "tokens", "bytes"),
+        _nats_tokens_bytes,
+        lambda nats, tokens, size: ratio(nats, size) / np.log(2.0),
+        "lower",
+        **({"unit": "bits", "state": None} | settings),
+    )

@@ -1,0 +1,205 @@
+"""The frozen records that flow through a study, from item to contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from crushtest.metrics import Metric
+
+Better = Literal["lower", "higher", "zero", "neither"]
+Kind = Literal["choices", "passages", "prompts"]
+
+
+# ---- requests: what an engine is asked -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Score each option as a continuation of the context.
+
+    `context + option` is the text scored, so an option begins with its own separator (" Paris").
+    `chat=True` puts the context into the model's chat template, where it has one.
+    """
+
+    context: str
+    options: tuple[str, ...]
+    chat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Score a whole text, every token given those before it (rolling log-likelihood).
+
+    `window` is the number of tokens predicted at a time, None for the longest the engine takes.
+    """
+
+    text: str
+    window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Continue a text; `chat=True` makes it a user's message in the model's chat template, where it has one."""
+
+    text: str
+    chat: bool = False
+
+
+Request = Choices | Passage | Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn. `temperature=0` is greedy, and then the seed does not matter."""
+
+    max_tokens: int = 32
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+# ---- answers: what an engine gives back ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScores:
+    """Per option: log-likelihood in nats (summed over its tokens), its length in tokens and in UTF-8 bytes."""
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+    bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PassageScore:
+    """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes."""
+
+    logprob: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A text the model wrote, its length in tokens, and why it ended: `eos`, `length` or `stop` (a stop string)."""
+
+    text: str
+    tokens: int
+    stop: str
+
+
+Answer = ChoiceScores | PassageScore | Completion
+
+
+# ---- items and tasks -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question, prompt or text.
+
+    id        `<part of the set>/<number>` or the set's own key; unique within its task
+    groups    `attribute=value` strings, several allowed, overlaps allowed
+    cluster   the template, context or person it came from: what is resampled together
+    gold      index of the right option, where there is one
+    facts     what the task's metrics need to know besides (JSON values only: `{"condition": "ambiguous"}`)
+    """
+
+    id: str
+    groups: tuple[str, ...]
+    cluster: str
+    request: Request
+    gold: int | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task function returns: its items (built when called), its metrics, and what scores its completions.
+
+    `scorers` are specs (`profanity`, `hf:ID#LABEL`); `sampling` holds for tasks of prompts.
+    """
+
+    kind: Kind
+    items: Callable[[], Sequence[Item]]
+    metrics: tuple[Metric, ...]
+    scorers: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+
+
+# ---- scores ----------------------------------------------------------------------------------------
+
+
+class Exchange(NamedTuple):
+    """What a scorer sees: the prompt and what the model wrote."""
+
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A scorer's number for one completion, or None and the reason why there is none."""
+
+    value: float | None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a score has either a value or a reason")
+
+
+# ---- results ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One metric, one group, one arm. `value` is None where it is undefined, and `reason` says why."""
+
+    arm: str
+    task: str
+    metric: str
+    group: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_unscored: int
+    better: Better
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One metric, one group, one arm against the dense arm, on the items that both answered.
+
+    difference   value - dense, with its 95% interval (low, high) and two-sided p
+    flips        items whose answer changed (another option chosen, another side of a threshold); None where
+                 an answer has no discrete state
+    flips_up     those whose counted outcome (right, biased, profane) went from absent to present
+    flips_down   and from present to absent
+    verdict      `better`, `worse`, `changed` (no direction is better), `no clear difference`, `undefined`
+    """
+
+    arm: str
+    task: str
+    metric: str
+    group: str
+    dense: float | None
+    value: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+    n_unscored: int
+    flips: int | None
+    flips_up: int | None
+    flips_down: int | None
+    better: Better
+    verdict: str
+    reason: str | None = None

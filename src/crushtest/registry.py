@@ -1,0 +1,195 @@
+"""One registry for everything that can be added: methods, tasks, scorers, engines.
+
+An entry is a function. Its keyword-only parameters, with their defaults and annotations, are its options: they are
+listed, checked and converted from that signature and from nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from crushtest.errors import CrushtestError, UnknownName, UsageError
+
+Dimension = Literal[
+    "degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered function: its name, what it is (`about`: source, licence, dimension, ...), its options."""
+
+    kind: str
+    name: str
+    function: Callable[..., Any]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def options(self) -> dict[str, inspect.Parameter]:
+        """Its keyword-only parameters, in the order of the signature."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    @cached_property
+    def needs(self) -> dict[str, str]:
+        """Its positional parameters and their annotations as written: what its caller must provide."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: str(p.annotation) for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY}
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def bind(self, given: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
+        """All options with their values: those given, converted and checked, and the defaults of the others.
+
+        Raises UsageError for an unknown option (with the nearest match) and for a value of the wrong type or out
+        of its range.
+        """
+        import pydantic
+
+        where = where or f"{self.kind} {self.name!r}"
+        for option in given:
+            if option not in self.options:
+                raise UnknownName("option", option, self.options, where=where)
+        try:
+            return dict(self._schema(**given))
+        except pydantic.ValidationError as error:
+            raise UsageError(f"{where}: {explain(error)}") from None
+
+    @cached_property
+    def _schema(self) -> Callable[..., Any]:
+        import pydantic
+
+        annotations = inspect.get_annotations(self.function)
+        scope = self.function.__globals__
+        fields: dict[str, Any] = {
+            name: (
+                eval(annotations[name], scope) if isinstance(annotations[name], str) else annotations[name],
+                pydantic.Field(default=parameter.default, validate_default=True)
+                if parameter.default is not inspect.Parameter.empty
+                else ...,
+            )
+            for name, parameter in self.options.items()
+        }
+        config = pydantic.ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+        return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
+
+    def describe(self) -> dict[str, Any]:
+        """The entry as JSON values, for `crushtest list --json`."""
+        options = {
+            name: {
+                "type": str(p.annotation),
+                "default": None if p.default is inspect.Parameter.empty else p.default,
+            }
+            for name, p in self.options.items()
+        }
+        return {"name": self.name, "summary": self.summary, **self.about, "options": options}
+
+
+def explain(error: Any) -> str:
+    """A pydantic ValidationError as one line: every field at fault, what it must be, what it was."""
+    parts = []
+    for detail in error.errors():
+        place = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Input should ").removeprefix("Value error, ")
+        message = message.replace("be less than ", "be below ").replace(
+            "be greater than or equal to ", "be at least "
+        )
+        verb = "must " if message.startswith("be ") else ""
+        parts.append(f"{place} {verb}{message} (got {detail['input']!r})".strip())
+    return "; ".join(parts)
+
+
+class Registry:
+    """Name -> Entry. Filled by importing the modules of one package, and by installed plug-ins.
+
+    A plug-in is an entry point of group `crushtest.<kind>s` that names a module to import.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._entries: dict[str, Entry] = {}
+        self._discovered = False
+
+    def add(self, name: str, **about: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator: register a function under a name."""
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if name in self._entries and self._entries[name].function.__module__ != function.__module__:
+                raise CrushtestError(f"two {self.kind}s are called {name!r}")
+            self._entries[name] = Entry(self.kind, name, function, about)
+            return function
+
+        return register
+
+    def get(self, name: str, *, where: str = "") -> Entry:
+        """The entry of that name; UnknownName, with the nearest match, if there is none."""
+        self._discover()
+        if name not in self._entries:
+            raise UnknownName(self.kind, name, self._entries, where=where)
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._discover()
+        return sorted(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self._entries[name] for name in self.names())
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
+            importlib.import_module(module.name)
+        for plugin in entry_points(group=f"crushtest.{self.kind}s"):
+            plugin.load()
+
+
+METHODS = Registry("method", "crushtest.compress")
+TASKS = Registry("task", "crushtest.tasks")
+SCORERS = Registry("scorer", "crushtest.scorers")
+ENGINES = Registry("engine", "crushtest.engines")
+
+
+def method(
+    name: str, *, source: str, kind: Literal["pruning", "quantization"]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a compression method: a function of one weight and the statistics its annotations name."""
+    return METHODS.add(name, source=source, kind=kind, scope="layer")
+
+
+def model_method(
+    name: str, *, source: str, kind: Literal["pruning", "quantization"]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a compression method that reaches across layers: a function of the model and calibration batches."""
+    return METHODS.add(name, source=source, kind=kind, scope="model")
+
+
+def task(
+    name: str, *, dimension: Dimension, source: str, licence: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a task: a function of its options that returns a `Task`."""
+    return TASKS.add(name, dimension=dimension, source=source, licence=licence)
+
+
+def scorer(name: str, *, source: str, measures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order."""
+    return SCORERS.add(name, source=source, measures=measures)
+
+
+def engine(name: str, *, runs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register an engine: a function of a model spec that returns an `Engine`."""
+    return ENGINES.add(name, runs=runs)

@@ -1,0 +1,1 @@
+"""The report: tables, figures and the page, made from a study folder alone."""

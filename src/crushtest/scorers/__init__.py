@@ -1,0 +1,1 @@
+"""Scorers: one file each, a function over a batch of exchanges."""
