@@ -73,9 +73,7 @@ def choice(answer: ChoiceScores) -> int:
     return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index])
 
 
-def rate(
-    name: str, outcome: Callable[[Item, Any, float | None], bool], *, better: Better, **settings: Any
-) -> Metric:
+def rate(name: str, outcome: Callable[[Item, Any, float | None], bool], *, better: Better, **settings: Any) -> Metric:
     """Share of items with an outcome, between 0 and 1."""
     return Metric(
         name,
@@ -88,9 +86,7 @@ def rate(
     )
 
 
-def mean(
-    name: str, value: Callable[[Item, Any, float | None], float], *, better: Better, **settings: Any
-) -> Metric:
+def mean(name: str, value: Callable[[Item, Any, float | None], float], *, better: Better, **settings: Any) -> Metric:
     """Mean over items of a number."""
     return Metric(
         name,

@@ -89,9 +89,7 @@ def _with_ellipsis(option: str, values: list[str], recipe: str) -> list[str]:
     except (ValueError, IndexError, ZeroDivisionError):
         complete = False
     if not complete:
-        raise UsageError(
-            f"recipe {recipe!r}: {option}={','.join(values)} needs two numbers before '...' and one after"
-        )
+        raise UsageError(f"recipe {recipe!r}: {option}={','.join(values)} needs two numbers before '...' and one after")
     filled = [f"{second + step * (second - first):.10g}" for step in range(1, count)]
     return values[:at] + filled + _with_ellipsis(option, values[at + 1 :], recipe)
 

@@ -81,7 +81,8 @@ class Entry:
             for name, parameter in self.options.items()
         }
         config = pydantic.ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
-        return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
+        schema: Callable[..., Any] = pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
+        return schema
 
     def describe(self) -> dict[str, Any]:
         """The entry as JSON values, for `crushtest list --json`."""
@@ -101,9 +102,7 @@ def explain(error: Any) -> str:
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Input should ").removeprefix("Value error, ")
-        message = message.replace("be less than ", "be below ").replace(
-            "be greater than or equal to ", "be at least "
-        )
+        message = message.replace("be less than ", "be below ").replace("be greater than or equal to ", "be at least ")
         verb = "must " if message.startswith("be ") else ""
         parts.append(f"{place} {verb}{message} (got {detail['input']!r})".strip())
     return "; ".join(parts)

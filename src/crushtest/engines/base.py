@@ -18,15 +18,11 @@ class Engine(Protocol):
     numbers of a resumed run are those of an uninterrupted one, bit for bit. A done index is never yielded.
     """
 
-    def choices(
-        self, requests: Sequence[Choices], *, done: Container[int] = ()
-    ) -> Iterator[tuple[int, ChoiceScores]]:
+    def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
         """Log-likelihood of every option after its context (nats, tokens, bytes per option)."""
         ...
 
-    def passages(
-        self, requests: Sequence[Passage], *, done: Container[int] = ()
-    ) -> Iterator[tuple[int, PassageScore]]:
+    def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
         """Rolling log-likelihood of whole texts."""
         ...
 
