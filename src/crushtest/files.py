@@ -1,0 +1,45 @@
+"""Files that are whole or not there: written under another name, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def file_name(name: str) -> str:
+    """A name as one safe path component; the usual characters of recipes stay readable."""
+    return quote(name, safe=" :=,+#@").replace("..", "%2E%2E")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: pl.Schema) -> None:
+    """Write a table, whole or not at all; the same rows give the same bytes."""
+    import polars as pl
+
+    with replacing(path) as temporary:
+        pl.DataFrame(list(rows), schema=schema).write_parquet(temporary)

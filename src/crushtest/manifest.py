@@ -1,0 +1,85 @@
+"""What produced a result: versions, machine, seeds, models, data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import crushtest
+from crushtest.files import write_json
+from crushtest.records import Item
+
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy", "polars", "alt-profanity-check")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The manifest at `path`, or an empty one if there is none yet."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:
+    """Set one entry of one section (`arms`, `tasks`, `scorers`) and keep the rest."""
+    content = read(path)
+    content.setdefault(section, {})[key] = facts
+    write_json(path, content)
+
+
+def start(path: Path, *, command: Sequence[str], seed: int) -> None:
+    """Record what is running now, the first time and whenever a run does new work."""
+    content = read(path)
+    content.setdefault("created", now())
+    content.update(
+        updated=now(),
+        crushtest=crushtest.__version__,
+        command=list(command),
+        seed=seed,
+        python=platform.python_version(),
+        packages={name: found for name in PACKAGES if (found := _version(name))},
+        machine=machine(),
+    )
+    write_json(path, content)
+
+
+def now() -> str:
+    """The time, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and memory of this machine. No host name, no user, no path."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+
+
+def items_digest(items: Sequence[Item]) -> str:
+    """sha256 over ids and requests, in order: two studies with the same digest asked the same questions."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr((item.id, item.request, item.gold)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

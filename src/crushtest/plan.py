@@ -1,0 +1,195 @@
+"""What a study will do: the study file and the flags, checked whole before a weight is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crushtest.errors import UnknownName, UsageError
+from crushtest.recipes import Recipe, parse_recipes
+from crushtest.records import Item, Task
+from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain
+from crushtest.sampling import spread
+from crushtest.suites import resolve
+
+DENSE = "dense"
+
+
+class Checked(BaseModel):
+    """A part of a study file: no key that is not in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArmSpec(Checked):
+    """One arm: a recipe on the study's model, or another model as found, or a recipe on another model."""
+
+    name: str | None = None
+    recipe: str | None = None
+    model: str | None = None
+    engine: str | None = None
+
+
+class CalibrationSpec(Checked):
+    """The text that data-aware methods see: `sequences` pieces of `length` tokens of a source."""
+
+    source: str = "pydoc"
+    sequences: int = Field(default=16, ge=1)
+    length: int = Field(default=512, ge=2)
+
+
+class StudySpec(Checked):
+    """A study file, every default visible. `engine` is an engine's name with options: `hf:batch_tokens=2048`."""
+
+    model: str
+    arms: tuple[ArmSpec, ...] = ()
+    suite: str | list[Any] = "quick"
+    limit: int | None = Field(default=None, ge=1)
+    calibration: CalibrationSpec = CalibrationSpec()
+    engine: str = "hf"
+    dtype: str = "float32"
+    device: str = "auto"
+    seed: int = Field(default=0, ge=0)
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One variant under test. `recipe` is None for a model that is tested as found."""
+
+    name: str
+    model: str
+    recipe: Recipe | None
+    engine: str
+    engine_options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A task with its options bound; its items are read or built when drawn."""
+
+    name: str
+    dimension: Dimension
+    options: dict[str, Any]
+    task: Task
+    limit: int | None
+    seed: int
+
+    def draw(self) -> list[Item]:
+        """The items to ask: all, or `limit` of them. Raises DataError where the data are not to be had."""
+        items = self.task.items()
+        if not items:
+            raise UsageError(f"task {self.name!r}: its options leave no item")
+        return list(items) if self.limit is None else spread(items, self.limit, self.seed)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a study will do. The dense arm comes first."""
+
+    spec: StudySpec
+    arms: tuple[Arm, ...]
+    tasks: tuple[PlannedTask, ...]
+
+
+def read_spec(path: Path) -> StudySpec:
+    """The study file at `path`. Raises UsageError, in one line, for anything wrong in it."""
+    if not path.is_file():
+        raise UsageError(f"study file {str(path)!r}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"study file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"study file {str(path)!r} must hold `key: value` lines (got {type(content).__name__})")
+    return build_spec(content, where=f"study file {str(path)!r}")
+
+
+def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
+    """A StudySpec from plain values; an arm that is only a text is a recipe."""
+    arms = content.get("arms") or []
+    if not isinstance(arms, list | tuple):
+        raise UsageError(f"{where}: arms must be a list (got {arms!r})")
+    content = {**content, "arms": [{"recipe": arm} if isinstance(arm, str) else arm for arm in arms]}
+    _reject_unknown(content, StudySpec, where)
+    _reject_unknown(content.get("calibration") or {}, CalibrationSpec, f"{where}: calibration")
+    for arm in content["arms"]:
+        _reject_unknown(arm, ArmSpec, f"{where}: arms")
+    try:
+        return StudySpec(**{key: value for key, value in content.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(f"{where}: {explain(error)}") from None
+
+
+def _reject_unknown(given: object, schema: type[Checked], where: str) -> None:
+    if not isinstance(given, dict):
+        raise UsageError(f"{where}: `key: value` pairs are needed (got {given!r})")
+    for key in given:
+        if key not in schema.model_fields:
+            raise UnknownName("key", key, schema.model_fields, where=where)
+
+
+def make_plan(spec: StudySpec) -> Plan:
+    """The arms and tasks of a study, names and options checked. Neither models nor data are touched."""
+    tasks = tuple(_plan_task(spec, name, options) for name, options in resolve(spec.suite))
+    return Plan(spec, make_arms(spec), tasks)
+
+
+def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
+    """The dense arm and the others, lists of recipes expanded."""
+    arms = [_arm(spec, DENSE, ArmSpec(), None)]
+    for given in spec.arms:
+        if given.recipe is None and given.model is None:
+            raise UsageError(f"arm {given.name or '?'!r}: it needs a recipe, a model or both")
+        recipes: tuple[Recipe | None, ...] = parse_recipes(given.recipe) if given.recipe else (None,)
+        for recipe in recipes:
+            text = recipe.text if recipe else given.model or ""
+            name = text if given.name is None else given.name if len(recipes) == 1 else f"{given.name} {text}"
+            arms.append(_arm(spec, name, given, recipe))
+    names = [arm.name for arm in arms]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two arms are called {name!r}; give one of them another name")
+    return tuple(arms)
+
+
+def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
+    """An engine and its options, from `name` or `name:option=value,option=value`."""
+    name, _, rest = text.partition(":")
+    entry = ENGINES.get(name)
+    pairs = [piece.partition("=") for piece in rest.split(",") if piece]
+    for key, equals, _value in pairs:
+        if not equals:
+            raise UsageError(f"engine {text!r}: {key!r} is not option=value")
+    return name, entry.bind({key.strip(): value.strip() for key, _, value in pairs})
+
+
+def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> Arm:
+    engine, options = parse_engine(given.engine or spec.engine)
+    if recipe is not None and engine != "hf":
+        raise UsageError(f"arm {name!r}: recipes run in engine 'hf' only (got {engine!r})")
+    return Arm(name, given.model or spec.model, recipe, engine, options)
+
+
+def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTask:
+    entry = TASKS.get(name)
+    given = {"limit": spec.limit, **options}
+    limit = None
+    if "limit" not in entry.options:  # the draw is the study's, unless the task has its own
+        limit = given.pop("limit")
+    elif given["limit"] is None:
+        del given["limit"]
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise UsageError(f"task {name!r}: limit must be a whole number of at least 1 (got {limit!r})")
+    if "seed" in entry.options:
+        given.setdefault("seed", spec.seed)
+    bound = entry.bind(given)
+    task = entry.function(**bound)
+    for scorer in task.scorers:
+        SCORERS.get(scorer.partition(":")[0], where=f"task {name!r}")
+    return PlannedTask(name, entry.about["dimension"], bound, task, limit, spec.seed)

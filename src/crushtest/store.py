@@ -1,0 +1,231 @@
+"""A study folder: append answers as they come, resume, read back.
+
+    <study>/study.yaml  manifest.json  items/<task>.parquet  estimates.parquet  contrasts.parquet  report.html
+    <study>/arms/<arm>/compression.json  answers/<task>.parquet  scores/<scorer>/<task>.parquet
+
+While a task runs, its answers (and scores) are lines of a `.jsonl` beside the place of the final file. When the last
+one is there they become Parquet, in the order of the items. A `.parquet` is always whole: it is written under
+another name and renamed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crushtest.appendlog import AppendLog
+from crushtest.errors import StoreError
+from crushtest.files import file_name, write_parquet
+from crushtest.records import (
+    Choices,
+    ChoiceScores,
+    Completion,
+    Contrast,
+    Estimate,
+    Item,
+    Kind,
+    Passage,
+    PassageScore,
+    Prompt,
+    Request,
+    Score,
+)
+
+ITEM_SCHEMA = pl.Schema(
+    {
+        "item": pl.String(),
+        "groups": pl.List(pl.String),
+        "cluster": pl.String(),
+        "kind": pl.String(),
+        "prompt": pl.String(),
+        "options": pl.List(pl.String),
+        "gold": pl.Int64(),
+        "chat": pl.Boolean(),
+        "window": pl.Int64(),
+        "facts": pl.String(),
+    }
+)
+ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
+    "choices": pl.Schema(
+        {
+            "item": pl.String(),
+            "logprobs": pl.List(pl.Float64),
+            "tokens": pl.List(pl.Int64),
+            "bytes": pl.List(pl.Int64),
+        }
+    ),
+    "passages": pl.Schema({"item": pl.String(), "logprob": pl.Float64(), "tokens": pl.Int64(), "bytes": pl.Int64()}),
+    "prompts": pl.Schema({"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String()}),
+}
+SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
+
+
+def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) -> ChoiceScores:
+    """ChoiceScores from the lists a file gives."""
+    return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
+
+
+ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {
+    "choices": choice_scores,
+    "passages": PassageScore,
+    "prompts": Completion,
+}
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The files of one study."""
+
+    root: Path
+
+    @classmethod
+    def existing(cls, root: Path) -> StudyFolder:
+        """The folder of a study that has been run; StoreError if it is not one."""
+        if not (root / "study.yaml").is_file():
+            near = sorted(path.parent.name for path in root.parent.glob("*/study.yaml")) if root.parent.is_dir() else []
+            hint = f" (studies beside it: {', '.join(near)})" if near else ""
+            raise StoreError(f"{root} is not a study folder: it has no study.yaml{hint}")
+        return cls(root)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process. Raises StoreError if another process writes to it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(f"{self.root}: another run is writing to this study; wait for it or stop it") from None
+            yield
+
+    # ---- paths
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def specification(self) -> Path:
+        return self.root / "study.yaml"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def estimates(self) -> Path:
+        return self.root / "estimates.parquet"
+
+    @property
+    def contrasts(self) -> Path:
+        return self.root / "contrasts.parquet"
+
+    def arm(self, arm: str) -> Path:
+        return self.root / "arms" / file_name(arm)
+
+    def compression(self, arm: str) -> Path:
+        return self.arm(arm) / "compression.json"
+
+    # ---- items
+
+    def items_path(self, task: str) -> Path:
+        return self.root / "items" / f"{file_name(task)}.parquet"
+
+    def write_items(self, task: str, items: Sequence[Item]) -> None:
+        """Keep the items of a task. Raises StoreError if the folder holds other items under that name."""
+        path = self.items_path(task)
+        rows = [item_row(item) for item in items]
+        if path.exists():
+            kept = pl.read_parquet(path).to_dicts()
+            if kept != pl.DataFrame(rows, schema=ITEM_SCHEMA).to_dicts():
+                raise StoreError(
+                    f"{path}: this study was run on other items of {task!r} "
+                    f"({len(kept)} then, {len(rows)} now); use another --out"
+                )
+        else:
+            write_parquet(path, rows, ITEM_SCHEMA)
+
+    def read_items(self, task: str) -> list[Item]:
+        """The items of a task, as they were asked."""
+        path = self.items_path(task)
+        if not path.exists():
+            raise StoreError(f"{path} is missing: the study has not asked {task!r} yet")
+        return [item_from_row(row) for row in pl.read_parquet(path).iter_rows(named=True)]
+
+    # ---- answers and scores
+
+    def answers(self, arm: str, task: str, kind: Kind) -> AppendLog[Any]:
+        """The log of one arm's answers to one task."""
+        path = self.arm(arm) / "answers" / f"{file_name(task)}.parquet"
+        return AppendLog(path, ANSWER_SCHEMAS[kind], ANSWER_BUILDERS[kind])
+
+    def scores(self, arm: str, scorer: str, task: str) -> AppendLog[Score]:
+        """The log of one scorer's numbers for one arm's completions of one task."""
+        path = self.arm(arm) / "scores" / file_name(scorer) / f"{file_name(task)}.parquet"
+        return AppendLog(path, SCORE_SCHEMA, Score)
+
+    # ---- results
+
+    def write_results(self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast]) -> None:
+        """Write estimates.parquet and contrasts.parquet."""
+        write_parquet(self.estimates, map(asdict, estimates), _schema_of(Estimate))
+        write_parquet(self.contrasts, map(asdict, contrasts), _schema_of(Contrast))
+
+    def read_estimates(self) -> list[Estimate]:
+        return [Estimate(**row) for row in self._table(self.estimates)]
+
+    def read_contrasts(self) -> list[Contrast]:
+        return [Contrast(**row) for row in self._table(self.contrasts)]
+
+    def drop_results(self) -> None:
+        """Remove what is derived from the answers, before they change: old results never stand beside new answers."""
+        for path in (self.report, self.contrasts, self.estimates):
+            path.unlink(missing_ok=True)
+
+    def _table(self, path: Path) -> Iterator[dict[str, Any]]:
+        if not path.exists():
+            raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
+        return pl.read_parquet(path).iter_rows(named=True)
+
+
+def _schema_of(record: type[Any]) -> pl.Schema:
+    """Columns of a table of records, from the annotations of their fields."""
+    types = {"str": pl.String, "float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean, "Better": pl.String}
+    return pl.Schema({f.name: types[str(f.type).removesuffix(" | None")] for f in fields(record)})
+
+
+def item_row(item: Item) -> dict[str, Any]:
+    """An item as a row of items/<task>.parquet."""
+    request = item.request
+    return {
+        "item": item.id,
+        "groups": list(item.groups),
+        "cluster": item.cluster,
+        "kind": type(request).__name__,
+        "prompt": request.context if isinstance(request, Choices) else request.text,
+        "options": list(request.options) if isinstance(request, Choices) else None,
+        "gold": item.gold,
+        "chat": False if isinstance(request, Passage) else request.chat,
+        "window": request.window if isinstance(request, Passage) else None,
+        "facts": json.dumps(item.facts, ensure_ascii=False, sort_keys=True),
+    }
+
+
+def item_from_row(row: Mapping[str, Any]) -> Item:
+    """The item that `item_row` made a row of."""
+    request: Request
+    match row["kind"]:
+        case "Choices":
+            request = Choices(row["prompt"], tuple(row["options"]), chat=row["chat"])
+        case "Passage":
+            request = Passage(row["prompt"], window=row["window"])
+        case _:
+            request = Prompt(row["prompt"], chat=row["chat"])
+    return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))

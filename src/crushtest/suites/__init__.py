@@ -1,0 +1,87 @@
+"""Suites: named lists of tasks with their options, one YAML file each (`summary`, `tasks`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from crushtest.errors import UnknownName, UsageError
+from crushtest.registry import TASKS
+
+TaskChoices = list[tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named list of tasks, each with the options it is run with."""
+
+    name: str
+    summary: str
+    tasks: TaskChoices
+
+
+def suites() -> dict[str, Suite]:
+    """The suites that the package carries, by name."""
+    found = sorted(path.name for path in files(__name__).iterdir() if path.name.endswith(".yaml"))
+    return {name.removesuffix(".yaml"): _read(name.removesuffix(".yaml"), files(__name__) / name) for name in found}
+
+
+def resolve(suite: str | list[Any]) -> TaskChoices:
+    """The tasks a suite stands for: a suite's name, a YAML file, task names joined by commas, or a list of tasks.
+
+    Raises UsageError for a list of the wrong shape or a task given twice, UnknownName for a name that is neither
+    a suite nor a task.
+    """
+    if isinstance(suite, list):
+        return _tasks(suite, "suite")
+    if suite.endswith((".yaml", ".yml")):
+        path = Path(suite)
+        if not path.is_file():
+            raise UsageError(f"suite {suite!r}: no such file")
+        return _read(path.stem, path).tasks
+    if suite in (carried := suites()):
+        return carried[suite].tasks
+    names = [name.strip() for name in suite.split(",") if name.strip()]
+    if len(names) < 2 and not set(names) & set(TASKS.names()):
+        raise UnknownName("suite or task", suite, [*carried, *TASKS.names()])
+    return _tasks(names, "suite")
+
+
+def _read(name: str, source: Any) -> Suite:
+    import yaml
+
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"suite {str(source)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if isinstance(content, list):
+        content = {"tasks": content}
+    if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
+        raise UsageError(f"suite {str(source)!r} must hold a list of tasks, or `summary` and `tasks`")
+    for key in content:
+        if key not in ("summary", "tasks"):
+            raise UnknownName("key", key, ["summary", "tasks"], where=f"suite {str(source)!r}")
+    return Suite(name, str(content.get("summary", "")), _tasks(content["tasks"], f"suite {str(source)!r}"))
+
+
+def _tasks(entries: list[Any], where: str) -> TaskChoices:
+    chosen: TaskChoices = []
+    for entry in entries:
+        if isinstance(entry, str):
+            name: Any = entry
+            options: Any = {}
+        elif isinstance(entry, dict) and len(entry) == 1:
+            [(name, options)] = entry.items()
+        else:
+            raise UsageError(f"{where}: a task is a name or `name: {{option: value}}` (got {entry!r})")
+        if not isinstance(options, dict | None):
+            raise UsageError(f"{where}: the options of task {name!r} must be a mapping (got {options!r})")
+        if name in (known for known, _ in chosen):
+            raise UsageError(f"{where}: task {name!r} is listed twice")
+        TASKS.get(str(name), where=where)
+        chosen.append((str(name), dict(options or {})))
+    if not chosen:
+        raise UsageError(f"{where}: no task")
+    return chosen
