@@ -1,1 +1,21 @@
 """Engines: what runs a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crushtest.registry import ENGINES
+
+if TYPE_CHECKING:
+    from crushtest.engines.base import Engine
+    from crushtest.models import LoadedModel
+
+
+def load_engine(model: str | LoadedModel, *, engine: str = "hf", **options: Any) -> Engine:
+    """An engine running a model, given by its spec (see `load_model`) or already loaded.
+
+    Options are the engine's own, checked against its signature; UsageError says which there are.
+    """
+    entry = ENGINES.get(engine)
+    loaded: Engine = entry.function(model, **entry.bind(options))
+    return loaded

@@ -1,0 +1,14 @@
+"""Where downloads and conversions are kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The folder named by CRUSHTEST_CACHE, else `crushtest` in the user's cache (XDG_CACHE_HOME, ~/.cache)."""
+    named = os.environ.get("CRUSHTEST_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crushtest"

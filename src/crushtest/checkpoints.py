@@ -1,0 +1,156 @@
+"""Checkpoints on this machine: what is in a folder or a GGUF file, and whether it is whole. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crushtest.errors import ModelError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+SAFETENSORS = "model.safetensors"
+PICKLE = "pytorch_model.bin"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Files of one model, checked as far as that goes without reading its weights.
+
+    format    `safetensors`, `pickle` or `gguf`
+    gguf      name of the GGUF file in `folder`, or None
+    revision  the hub's commit, for a model that came from there
+    """
+
+    folder: Path
+    weights: tuple[Path, ...]
+    format: str
+    gguf: str | None = None
+    revision: str | None = None
+
+
+def read_folder(folder: Path, *, allow_pickle: bool = False, revision: str | None = None) -> Checkpoint:
+    """The checkpoint in a folder. ModelError says what is missing or broken there."""
+    config = read_config(folder)
+    if "model_type" not in config:
+        raise ModelError(f"model {str(folder)!r}: config.json names no model_type; is it a transformers model?")
+    weights, kind = _weight_files(folder, allow_pickle)
+    for file in weights:
+        if kind == "safetensors":
+            check_safetensors(file)
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError(f"model {str(folder)!r}: no tokenizer (one of {', '.join(TOKENIZER_FILES)} is needed)")
+    return Checkpoint(folder, weights, kind, revision=revision)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's config.json."""
+    path = folder / "config.json"
+    if not path.is_file():
+        adapter = (folder / "adapter_config.json").is_file()
+        found = "this is an adapter, merge it into its base model first" if adapter else "not a model folder"
+        raise ModelError(f"model {str(folder)!r}: no config.json; {found}")
+    return _read_json_object(path)
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"model file {str(path)!r} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"model file {str(path)!r} must hold a JSON object (got {type(value).__name__})")
+    return value
+
+
+def _weight_files(folder: Path, allow_pickle: bool) -> tuple[tuple[Path, ...], str]:
+    """The weight files and their format; sharded or single, safetensors before pickle."""
+    files = _single_or_sharded(folder, SAFETENSORS)
+    if files:
+        return files, "safetensors"
+    files = _single_or_sharded(folder, PICKLE)
+    if files and allow_pickle:
+        return files, "pickle"
+    if files:
+        raise ModelError(
+            f"model {str(folder)!r}: its weights ({files[0].name}) are pickled, which can run any code when loaded; "
+            "allow pickle explicitly if you trust them, or convert them to safetensors"
+        )
+    ggufs = sorted(path.name for path in folder.glob("*.gguf"))
+    hint = f"; to load {ggufs[0]}, name the file itself" if ggufs else f"; {SAFETENSORS} or its shards are needed"
+    raise ModelError(f"model {str(folder)!r}: no weights{hint}")
+
+
+def _single_or_sharded(folder: Path, name: str) -> tuple[Path, ...]:
+    index = folder / f"{name}.index.json"
+    if not index.is_file():
+        return (folder / name,) if (folder / name).is_file() else ()
+    shards = _read_json_object(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise ModelError(f"model file {str(index)!r} has no weight_map")
+    files = tuple(folder / shard for shard in sorted(set(map(str, shards.values()))))
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise ModelError(f"model {str(folder)!r}: {len(missing)} of {len(files)} shards missing, first {missing[0]}")
+    return files
+
+
+def check_safetensors(path: Path) -> None:
+    """ModelError unless the file's header is readable and its tensors fill the file exactly.
+
+    Format: an 8-byte little-endian header length, that many bytes of JSON, then the tensors' bytes.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if 2 <= length <= size - 8 else b""
+    try:
+        header = json.loads(text)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError, IndexError):
+        raise ModelError(f"model file {str(path)!r} is not a safetensors file (its header cannot be read)") from None
+    if size != expected:
+        state = "truncated" if size < expected else "damaged"
+        raise ModelError(f"model file {str(path)!r} is {state}: {size:,} bytes, its header says {expected:,}")
+
+
+def read_gguf(path: Path) -> Checkpoint:
+    """The checkpoint in a GGUF file; ModelError where it is no GGUF file, or not all of one."""
+    from gguf import GGUFReader
+
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(f"model file {str(path)!r} is not a GGUF file (it does not begin with 'GGUF')")
+    try:
+        reader = GGUFReader(path)
+    except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
+        raise ModelError(f"model file {str(path)!r} is truncated or damaged ({_first_line(error)})") from None
+    if not reader.tensors:
+        raise ModelError(f"model file {str(path)!r} holds no tensors; vocabulary-only files cannot be run")
+    return Checkpoint(path.parent, (path,), "gguf", gguf=path.name)
+
+
+def gguf_weight_type(path: Path) -> str:
+    """The quantization of most of a GGUF file's weights, such as `Q4_1`."""
+    from collections import Counter
+
+    from gguf import GGUFReader
+
+    sizes: Counter[str] = Counter()
+    for tensor in GGUFReader(path).tensors:
+        sizes[tensor.tensor_type.name] += int(tensor.n_elements)
+    return sizes.most_common(1)[0][0]
+
+
+def sha256(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__

@@ -1,0 +1,106 @@
+"""An engine without a model: answers made from a hash of the question. For tests, and to try a study's plumbing."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from crushtest.errors import EngineError
+from crushtest.records import (
+    Answer,
+    Choices,
+    ChoiceScores,
+    Completion,
+    Passage,
+    PassageScore,
+    Prompt,
+    Request,
+    Sampling,
+)
+from crushtest.registry import engine
+
+if TYPE_CHECKING:
+    from crushtest.models import LoadedModel
+
+WORDS = ("the", "people", "of", "this", "town", "were", "kind", "and", "often", "said", "so", "to", "each", "other")
+
+Asked = TypeVar("Asked", Choices, Passage, Prompt)
+
+
+@dataclass
+class FakeEngine:
+    """Pseudo-random answers, the same for the same request and seed, in any process and any order.
+
+    respond   answers instead where it returns something; given the request
+    delay_s   slept before every answer: a slow model
+    fail_at   raises EngineError instead of that answer (counted over the engine's life, from 0): a crash
+    asked     how often each request was answered
+    """
+
+    seed: int = 0
+    respond: Callable[[Request], Answer | None] | None = None
+    delay_s: float = 0.0
+    fail_at: int | None = None
+    asked: Counter[Request] = field(default_factory=Counter)
+
+    def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
+        """Log-likelihoods between -5 nats a word and 0."""
+        yield from self._answers(requests, done, self._choice_scores)
+
+    def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
+        """Log-likelihoods between -5 nats a word and 0; a word is a token."""
+        yield from self._answers(requests, done, self._passage_score)
+
+    def generate(
+        self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Completion]]:
+        """A few common words, at most `sampling.max_tokens`."""
+        yield from self._answers(requests, done, lambda prompt: self._completion(prompt, sampling))
+
+    def describe(self) -> dict[str, Any]:
+        """That it is no model."""
+        return {"engine": "fake", "model": None, "seed": self.seed, "scoring": "hash of the request"}
+
+    def _answers(
+        self, requests: Sequence[Asked], done: Container[int], answer: Callable[[Asked], Any]
+    ) -> Iterator[tuple[int, Any]]:
+        for index, request in enumerate(requests):
+            if index in done:
+                continue
+            if self.delay_s:
+                time.sleep(self.delay_s)
+            if self.fail_at is not None and self.asked.total() >= self.fail_at:
+                raise EngineError(f"engine 'fake': told to fail at answer {self.fail_at}")
+            self.asked[request] += 1
+            given = self.respond(request) if self.respond else None
+            yield index, answer(request) if given is None else given
+
+    def _random(self, request: Request | str) -> random.Random:
+        # A string seeds through SHA-512, so it does not vary between processes as hash() does.
+        return random.Random(f"{self.seed} {request!r}")
+
+    def _choice_scores(self, request: Choices) -> ChoiceScores:
+        generator = self._random(request)
+        tokens = tuple(max(1, len(option.split())) for option in request.options)
+        logprobs = tuple(-5.0 * count * generator.random() for count in tokens)
+        return ChoiceScores(logprobs, tokens, tuple(len(option.encode()) for option in request.options))
+
+    def _passage_score(self, request: Passage) -> PassageScore:
+        tokens = len(request.text.split())
+        return PassageScore(-5.0 * tokens * self._random(request).random(), tokens, len(request.text.encode()))
+
+    def _completion(self, request: Prompt, sampling: Sampling) -> Completion:
+        generator = self._random(f"{request!r} {sampling!r}")
+        count = generator.randint(0, sampling.max_tokens)
+        text = "".join(f" {generator.choice(WORDS)}" for _ in range(count))
+        return Completion(text, count, "length" if count == sampling.max_tokens else "eos")
+
+
+@engine("fake", runs="no model: answers made from a hash of the question")
+def fake(model: str | LoadedModel, *, seed: int = 0, delay_s: float = 0.0, fail_at: int | None = None) -> FakeEngine:
+    """Deterministic pseudo-random answers; whatever model is named is not looked at."""
+    return FakeEngine(seed, None, delay_s, fail_at)
