@@ -76,11 +76,11 @@ def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False) ->
 @contextmanager
 def _hub_errors(spec: str) -> Iterator[None]:
     """What the hub's client raises, as one line; its retry messages are not shown."""
-    from huggingface_hub.errors import (
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
-        HTTPError,  # type: ignore[attr-defined]
+        HTTPError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )

@@ -214,21 +214,16 @@ def _facts(
         "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
     }
     if kind == "demo":
-        gguf = demo.find_gguf()
-        return facts | {"format": "gguf", "sha256": {gguf.name: demo.SHA256}, "note": _dequantized(gguf)}
+        return facts | {"format": "gguf", "sha256": {demo.FILE: demo.SHA256}, "note": demo.NOTE}
     if checkpoint.revision:
         return facts | {"revision": checkpoint.revision}
     facts["sha256"] = {path.name: sha256(path) for path in checkpoint.weights}
     quantization = getattr(network.config, "quantization_config", None)
     if checkpoint.gguf:
-        facts["note"] = _dequantized(checkpoint.weights[0])
+        facts["note"] = f"GGUF {gguf_weight_type(checkpoint.weights[0])} weights, dequantized"
     elif quantization is not None:
         facts["note"] = f"quantized weights ({getattr(quantization, 'quant_method', 'unknown method')})"
     return facts
-
-
-def _dequantized(gguf: Path) -> str:
-    return f"GGUF {gguf_weight_type(gguf)} weights, dequantized"
 
 
 @contextmanager
