@@ -1,0 +1,258 @@
+"""Where data comes from: a mirror, the cache, or the address at which its authors keep it.
+
+Nothing is carried by this package. `sources.toml` lists every file with its address, revision, checksum, licence and
+citation. A file is looked for in the folder named by CRUSHTEST_DATA (a mirror), in the cache, as a stand-in in the
+mirror, and last at its canonical address; its checksum is taken wherever it is found.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha1, sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
+
+from crushtest.cache import cache_folder
+from crushtest.errors import DataError, UnknownName
+from crushtest.files import replacing
+
+MIRROR = "CRUSHTEST_DATA"
+TIMEOUT_S = 30
+
+Place = Literal["mirror", "cache", "stand-in", "changed", "missing"]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a data set.
+
+    path       below a mirror or the cache: `bbq/Age.jsonl`
+    address    where its authors keep it, at a fixed revision
+    checksum   `sha256:<hex>`, or `git:<id>` for the id that git gives a file of this content
+    stand_in   another file that a mirror may hold in its place (same shape, not the same text), with its own checksum
+    """
+
+    path: str
+    address: str
+    checksum: str
+    stand_in: SourceFile | None = None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: its files by their names, its licence, and the paper to cite."""
+
+    name: str
+    repository: str
+    revision: str
+    licence: str
+    citation: str
+    files: dict[str, SourceFile] = field(default_factory=dict)
+
+
+class Found(NamedTuple):
+    """A file that is here and is what it should be. `place` says which of the places it is in."""
+
+    path: Path
+    place: Place
+
+
+class FileStatus(NamedTuple):
+    """One line of `crushtest data status`; `problem` says what is wrong with a file that is here, or None."""
+
+    dataset: str
+    file: str
+    place: Place
+    path: str | None
+    address: str
+    revision: str
+    licence: str
+    citation: str
+    problem: str | None
+
+
+@cache
+def data_sets() -> dict[str, DataSet]:
+    """Every data set we know the source of."""
+    listed = tomllib.loads((files(__package__) / "sources.toml").read_text(encoding="utf-8"))
+    return {name: _data_set(name, about) for name, about in listed.items()}
+
+
+def data_set(name: str) -> DataSet:
+    """The data set of that name; UnknownName, with the nearest match, where there is none."""
+    if name not in data_sets():
+        raise UnknownName("data set", name, data_sets())
+    return data_sets()[name]
+
+
+def find(name: str, file: str, *, fetch: bool = True) -> Found:
+    """A file of a data set, checked; fetched into the cache where it is nowhere else.
+
+    Raises DataError where the file has changed (it names the file) or is not to be had (it names the file, the
+    address and the variable that names a mirror). With `fetch=False` the network is left alone.
+    """
+    source = data_set(name).files[file]
+    here = _first_place(source)
+    if here is not None:
+        _check(here.path, _expected(source, here))
+        return here
+    if not fetch:
+        raise DataError(f"data file {source.path!r} is not here; fetch it (crushtest data fetch {name}) or {_advice()}")
+    return Found(download(source), "cache")
+
+
+def read_text(name: str, file: str) -> str:
+    """The whole text of a file of a data set (UTF-8; a byte order mark is dropped; gzip is undone)."""
+    path = find(name, file).path
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return content.decode("utf-8-sig")
+
+
+def download(source: SourceFile) -> Path:
+    """Fetch a file into the cache, whole or not at all, and check it. Raises DataError."""
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    target = cache_folder() / "data" / source.path
+    try:
+        with replacing(target) as temporary:
+            with urlopen(source.address, timeout=TIMEOUT_S) as response:
+                temporary.write_bytes(response.read())
+            _check(temporary, source, origin=source.address)
+    except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
+        raise DataError(
+            f"data file {source.path!r} is not here and could not be fetched from {source.address} "
+            f"({getattr(error, 'reason', None) or error}); {_advice()}"
+        ) from None
+    return target
+
+
+def status(names: Iterable[str] = ()) -> list[FileStatus]:
+    """What is here, for every file of these data sets (all of them by default). The network is left alone."""
+    return [_status(known, file) for name in names or data_sets() for known in [data_set(name)] for file in known.files]
+
+
+def fetch(names: Iterable[str], *, report: Callable[[str], None] = lambda line: None) -> list[FileStatus]:
+    """Bring the official files of these data sets into the cache, unless a mirror or the cache has them; their status.
+
+    A file that has only a stand-in is fetched. Files that cannot be had do not keep the others from being fetched:
+    they are named in the DataError raised at the end.
+    """
+    problems = []
+    for name in names:
+        for file, source in data_set(name).files.items():
+            try:
+                if find(name, file, fetch=False).place == "stand-in":
+                    raise DataError("only a stand-in is here")
+            except DataError:
+                report(source.address)
+                try:
+                    download(source)
+                except DataError as problem:
+                    problems.append(str(problem))
+    if problems:
+        raise DataError("\n".join(problems))
+    return status(names)
+
+
+def _data_set(name: str, about: dict[str, Any]) -> DataSet:
+    root = f"https://raw.githubusercontent.com/{about['repository']}/{about['revision']}/"
+    return DataSet(
+        name,
+        about["repository"],
+        about["revision"],
+        about["licence"],
+        about["citation"],
+        {file: _source_file(name, file, root, facts) for file, facts in about["files"].items()},
+    )
+
+
+def _source_file(name: str, file: str, root: str, facts: dict[str, str]) -> SourceFile:
+    address = root + quote(facts.get("from", file))
+    checksum = f"sha256:{facts['sha256']}" if "sha256" in facts else f"git:{facts['git_blob']}"
+    stand_in = None
+    if "stand_in" in facts:
+        stand_in = SourceFile(f"{name}/{facts['stand_in']}", address, f"sha256:{facts['stand_in_sha256']}")
+    return SourceFile(f"{name}/{file}", address, checksum, stand_in)
+
+
+def _places(source: SourceFile) -> list[Found]:
+    """Where a file may be, in the order of looking.
+
+    A stand-in comes before the network: what a study sees must follow from the files on this machine, not from
+    whether a host answered.
+    """
+    mirror = _mirror()
+    cached = Found(cache_folder() / "data" / source.path, "cache")
+    if mirror is None:
+        return [cached]
+    stand_in = [Found(mirror / source.stand_in.path, "stand-in")] if source.stand_in else []
+    return [Found(mirror / source.path, "mirror"), cached, *stand_in]
+
+
+def _first_place(source: SourceFile) -> Found | None:
+    return next((here for here in _places(source) if here.path.is_file()), None)
+
+
+def _expected(source: SourceFile, here: Found) -> SourceFile:
+    return source.stand_in if here.place == "stand-in" and source.stand_in else source
+
+
+def _mirror() -> Path | None:
+    named = os.environ.get(MIRROR)
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{MIRROR} must name a folder (got {named!r})")
+    return folder
+
+
+def _advice() -> str:
+    named = os.environ.get(MIRROR)
+    return f"set {MIRROR} to a folder that holds it" + (f" ({named!r} does not)" if named else "")
+
+
+def _check(path: Path, source: SourceFile, *, origin: str | None = None) -> None:
+    """Raises DataError where the content of a file is not what its checksum says."""
+    content = path.read_bytes()
+    kind, _, expected = source.checksum.partition(":")
+    # git's id of a file is the SHA-1 of its length and content
+    digest = sha256(content) if kind == "sha256" else sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+    if digest.hexdigest() != expected:
+        raise DataError(
+            f"data file {source.path!r} ({origin or path}) is not the file we know: "
+            f"its {kind} is {digest.hexdigest()}, it must be {expected}"
+        )
+
+
+def _status(known: DataSet, file: str) -> FileStatus:
+    source = known.files[file]
+    place: Place = "missing"
+    problem = None
+    here = _first_place(source)
+    if here is not None:
+        place = here.place
+        problem = "not the official text" if place == "stand-in" else None
+        try:
+            _check(here.path, _expected(source, here))
+        except DataError as error:
+            place, problem = "changed", str(error)
+    return FileStatus(
+        known.name,
+        file,
+        place,
+        str(here.path) if here else None,
+        source.address,
+        known.revision,
+        known.licence,
+        known.citation,
+        problem,
+    )

@@ -1,0 +1,130 @@
+"""Where data comes from: the order of places, checksums, and what is said when a file is not to be had."""
+
+from __future__ import annotations
+
+import io
+from hashlib import sha256
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+from crushtest.errors import DataError, UnknownName
+from crushtest.tasks import sources
+from crushtest.tasks.sources import DataSet, SourceFile, fetch, find, status
+
+OFFICIAL, STAND_IN = b"official\n", b"stand-in\n"
+
+
+def _sha(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty mirror and cache, one data set of one file that may have a stand-in, and no network."""
+    address = "https://example.org/r/a.txt"
+    file = SourceFile("set/a.txt", address, _sha(OFFICIAL), SourceFile("set/other/a.txt", address, _sha(STAND_IN)))
+    known = DataSet("set", "owner/name", "0" * 40, "MIT", "A paper", {"a.txt": file})
+    monkeypatch.setattr(sources, "data_sets", lambda: {"set": known})
+    monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path / "mirror"))
+    monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mirror").mkdir()
+    _serve(monkeypatch, None)
+    return tmp_path / "mirror"
+
+
+def _serve(monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> list[str]:
+    asked: list[str] = []
+
+    def urlopen(address: str, timeout: float) -> io.BytesIO:
+        asked.append(address)
+        if content is None:
+            raise URLError("no route to host")
+        return io.BytesIO(content)
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    return asked
+
+
+def _put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_mirror_comes_before_the_cache_and_the_cache_before_a_stand_in(mirror: Path, tmp_path: Path) -> None:
+    stand_in = _put(mirror / "set/other/a.txt", STAND_IN)
+    assert find("set", "a.txt") == (stand_in, "stand-in")
+    cached = _put(tmp_path / "cache/data/set/a.txt", OFFICIAL)
+    assert find("set", "a.txt") == (cached, "cache")
+    mirrored = _put(mirror / "set/a.txt", OFFICIAL)
+    assert find("set", "a.txt") == (mirrored, "mirror")
+
+
+def test_a_file_that_is_nowhere_is_fetched_once(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _serve(monkeypatch, OFFICIAL)
+    assert find("set", "a.txt").path.read_bytes() == OFFICIAL
+    assert find("set", "a.txt").place == "cache"
+    assert asked == ["https://example.org/r/a.txt"]
+
+
+def test_a_changed_file_is_an_error_that_names_it_and_is_not_passed_over(mirror: Path, tmp_path: Path) -> None:
+    _put(tmp_path / "cache/data/set/a.txt", OFFICIAL)
+    _put(mirror / "set/a.txt", b"changed\n")
+    with pytest.raises(DataError, match=r"set/a\.txt.*is not the file we know"):
+        find("set", "a.txt")
+    assert [(line.place, line.problem is None) for line in status()] == [("changed", False)]
+
+
+def test_a_download_with_the_wrong_checksum_leaves_nothing_behind(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _serve(monkeypatch, b"an error page\n")
+    with pytest.raises(DataError, match=r"set/a\.txt"):
+        find("set", "a.txt")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_an_unreachable_file_is_an_error_that_names_file_address_and_mirror_variable(mirror: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        find("set", "a.txt")
+    for said in ("set/a.txt", "https://example.org/r/a.txt", "CRUSHTEST_DATA", "no route to host"):
+        assert said in str(raised.value)
+
+
+def test_a_mirror_that_is_no_folder_is_an_error(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRUSHTEST_DATA", str(mirror / "typo"))
+    with pytest.raises(DataError, match="CRUSHTEST_DATA must name a folder"):
+        find("set", "a.txt")
+
+
+def test_fetching_replaces_a_stand_in_by_the_official_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _put(mirror / "set/other/a.txt", STAND_IN)
+    assert [(line.place, line.problem) for line in status(["set"])] == [("stand-in", "not the official text")]
+    _serve(monkeypatch, OFFICIAL)
+    assert [(line.place, line.problem) for line in fetch(["set"])] == [("cache", None)]
+
+
+def test_an_unknown_data_set_is_told_the_nearest_name() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'bbq'"):
+        status(["bbqq"])
+
+
+def test_a_git_blob_id_is_checked_as_git_computes_it(tmp_path: Path) -> None:
+    # `printf 'hello\n' | git hash-object --stdin`
+    known = SourceFile("x", "https://example.org", "git:ce013625030ba8dba906f756967f9e9ca394464a")
+    sources._check(_put(tmp_path / "x", b"hello\n"), known)
+    with pytest.raises(DataError, match="git"):
+        sources._check(_put(tmp_path / "x", b"hello!\n"), known)
+
+
+def test_every_listed_file_has_an_https_address_at_a_fixed_revision_and_a_checksum() -> None:
+    for known in sources.data_sets().values():
+        assert len(known.revision) == 40
+        assert known.licence
+        assert known.citation
+        for file in known.files.values():
+            assert file.address.startswith("https://")
+            assert known.revision in file.address
+            assert len(file.checksum.partition(":")[2]) in (40, 64)
