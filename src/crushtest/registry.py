@@ -70,7 +70,7 @@ class Entry:
         import pydantic
 
         annotations = inspect.get_annotations(self.function)
-        scope = self.function.__globals__
+        scope = inspect.unwrap(self.function).__globals__
         fields: dict[str, Any] = {
             name: (
                 eval(annotations[name], scope) if isinstance(annotations[name], str) else annotations[name],

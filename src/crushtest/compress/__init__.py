@@ -1,1 +1,23 @@
-"""Compression: the layer loop and its methods."""
+"""Compression methods, and the one loop that runs them over a model's layers."""
+
+from __future__ import annotations
+
+from crushtest.compress.gblm import gblm
+from crushtest.compress.gptq import gptq
+from crushtest.compress.magnitude import magnitude
+from crushtest.compress.rtn import rtn
+from crushtest.compress.sparsegpt import sparsegpt
+from crushtest.compress.statistics import InputGram, InputNorm, WeightGradient
+from crushtest.compress.wanda import wanda
+
+__all__ = [
+    "InputGram",
+    "InputNorm",
+    "WeightGradient",
+    "gblm",
+    "gptq",
+    "magnitude",
+    "rtn",
+    "sparsegpt",
+    "wanda",
+]

@@ -1,0 +1,172 @@
+"""What the calibration set says about one linear layer, built up batch by batch.
+
+The scales are those of the methods' own code, so that masks agree with theirs exactly. Activations are
+[tokens, in_features] (one sequence, or as many as `sequences` says) or [sequences, tokens, in_features]. Sums are kept
+in float32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from crushtest.errors import CompressionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TILE = 384  # columns of a Gram tile: wide enough for the full matmul rate, narrow enough to skip what mirrors
+
+
+class _InputStatistic:
+    """Counts the sequences seen."""
+
+    def __init__(self) -> None:
+        self.sequences = 0
+
+    def add(self, activations: Tensor, *, sequences: int | None = None) -> None:
+        """Take in one batch; raises CompressionError where it holds NaN or infinity."""
+        counted = activations.shape[0] if activations.dim() == 3 else 1
+        self._accumulate(activations.reshape(-1, activations.shape[-1]).float())
+        self.sequences += counted if sequences is None else sequences
+
+    @classmethod
+    def from_activations(cls, activations: Tensor, sequences: int = 1) -> Self:
+        """The statistic of activations that are all at hand."""
+        statistic = cls()
+        statistic.add(activations, sequences=activations.shape[0] if activations.dim() == 3 else sequences)
+        return statistic
+
+    def _accumulate(self, rows: Tensor) -> None:
+        raise NotImplementedError
+
+
+class InputNorm(_InputStatistic):
+    """Sum of squares of every input feature, over sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._square_sum: Tensor | None = None
+
+    def _accumulate(self, rows: Tensor) -> None:
+        square_sum = rows.square().sum(dim=0)
+        _need_finite(square_sum)
+        self._square_sum = square_sum if self._square_sum is None else self._square_sum.add_(square_sum)
+
+    @property
+    def mean_square(self) -> Tensor:
+        """[in_features]: sum over tokens of x^2, divided by the number of sequences."""
+        return _seen(self._square_sum) / self.sequences
+
+    @property
+    def norm(self) -> Tensor:
+        """[in_features]: square root of `mean_square`."""
+        return self.mean_square.sqrt()
+
+
+class InputGram(_InputStatistic):
+    """Gram matrix of the inputs: H = 2 X^T X / sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._upper: Tensor | None = None
+        self._factors: dict[tuple[float, bool], InverseFactor] = {}
+
+    def _accumulate(self, rows: Tensor) -> None:
+        columns = rows.shape[1]
+        if self._upper is None:
+            self._upper = rows.new_zeros(columns, columns)
+        self._factors.clear()
+        # H is symmetric: only the tiles on and above its diagonal are computed.
+        tiles = range(0, columns, _TILE)
+        for top in tiles:
+            left = rows[:, top : top + _TILE]
+            self._upper[top : top + _TILE, top:].addmm_(left.T, rows[:, top:])
+        _need_finite(self._upper.diagonal())
+
+    @property
+    def matrix(self) -> Tensor:
+        """[in_features, in_features]: H, whole and before damping."""
+        upper = _seen(self._upper)
+        return (upper.triu() + upper.triu(1).T) * (2.0 / self.sequences)
+
+    @property
+    def dead(self) -> Tensor:
+        """[in_features], bool: the features that were 0 on every token."""
+        return _seen(self._upper).diagonal() == 0
+
+    def inverse_factor(self, damping: float, *, descending: bool = False) -> InverseFactor:
+        """The upper triangular U with U^T U = (H + damping * mean(diag H) * I)^-1; computed once for all who ask.
+
+        A dead feature's diagonal is set to 1 first. `descending` takes the columns in the order of falling diag H.
+        Raises CompressionError where the damped matrix is not positive definite.
+        """
+        key = (damping, descending)
+        if key not in self._factors:
+            self._factors[key] = _factorise(self.matrix, self.dead, damping, descending)
+        return self._factors[key]
+
+
+class InverseFactor:
+    """Upper triangular factor of an inverse damped Gram matrix, and the order its columns are in."""
+
+    def __init__(self, upper: Tensor, order: Tensor) -> None:
+        self.upper = upper
+        self.order = order
+
+
+class WeightGradient:
+    """Size of the loss gradient with respect to one weight, over the calibration sequences (dense model).
+
+    `norm="l2"` is the square root of the sum of squares over sequences, `"l1"` the sum of absolute values: sums, not
+    means, as in the authors' code.
+    """
+
+    def __init__(self, *gradients: Tensor, norm: Literal["l2", "l1"] = "l2") -> None:
+        self.norm = norm
+        self._sum: Tensor | None = None
+        for gradient in gradients:
+            self.add(gradient)
+
+    def add(self, gradient: Tensor) -> None:
+        """Take in one sequence's gradient [out_features, in_features]; CompressionError for NaN or infinity."""
+        _need_finite(gradient)
+        size = gradient.float().square() if self.norm == "l2" else gradient.float().abs()
+        self._sum = size if self._sum is None else self._sum.add_(size)
+
+    @property
+    def size(self) -> Tensor:
+        """[out_features, in_features]"""
+        total = _seen(self._sum)
+        return total.sqrt() if self.norm == "l2" else total
+
+
+def _factorise(matrix: Tensor, dead: Tensor, damping: float, descending: bool) -> InverseFactor:
+    """With J the reversal, J H J = L L^T gives H = R R^T with R = J L J upper, so that U = R^-1: one Cholesky
+    decomposition instead of the usual Cholesky, inverse, Cholesky, and no explicit inverse in between."""
+    import torch
+
+    diagonal = matrix.diagonal()
+    diagonal[dead] = 1.0
+    order = torch.argsort(diagonal, descending=True) if descending else torch.arange(len(dead), device=matrix.device)
+    if descending:
+        matrix = matrix[order][:, order]
+    matrix.diagonal().add_(damping * matrix.diagonal().mean())
+    lower, failed = torch.linalg.cholesky_ex(matrix.flip(0, 1))
+    if failed.item():
+        raise CompressionError(
+            f"the inputs' Gram matrix is not positive definite with damping={damping:g}; "
+            f"use more damping (damping={min(10 * damping, 0.5):g}) or more calibration tokens"
+        )
+    identity = torch.eye(len(dead), device=matrix.device)
+    return InverseFactor(torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True), order)
+
+
+def _need_finite(values: Tensor) -> None:
+    if not bool(values.isfinite().all()):
+        raise CompressionError("NaN or infinity on the calibration text")
+
+
+def _seen(value: Tensor | None) -> Tensor:
+    if value is None:
+        raise CompressionError("no calibration activations were added")
+    return value
