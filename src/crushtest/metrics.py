@@ -46,6 +46,8 @@ class Metric:
     gap        also report max - min of the value over the groups of each attribute, as `<name>_gap`
     unit       how to print it: "rate", "score", "bits", "ratio", ...
     undefined  the reason given where the formula has nothing to divide by
+    cell       for averages over cells (subject x attribute, ...): the cell an item belongs to. The formula's arrays
+               then have one more axis, the last, with the totals of each cell, and it returns values without it
     """
 
     name: str
@@ -60,6 +62,7 @@ class Metric:
     outcome: str | None = None
     gap: bool = False
     undefined: str = "no item to divide by"
+    cell: Callable[[Item], str] | None = None
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

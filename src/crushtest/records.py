@@ -158,7 +158,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One metric, one group, one arm. `value` is None where it is undefined, and `reason` says why."""
+    """One metric, one group, one arm. `value` is None where it is undefined, and `reason` says why.
+
+    low, high     95% interval of `method` (None with a value: `reason` says why there is no interval)
+    clusters      what was resampled: the distinct clusters of the n items
+    wilson_low    Wilson's interval beside it, for plain proportions (at the effective number of items where
+    wilson_high   clusters hold several)
+    caution       what a reader must know before trusting the interval, in words
+    """
 
     arm: str
     task: str
@@ -171,6 +178,11 @@ class Estimate:
     n_unscored: int
     better: Better
     reason: str | None = None
+    clusters: int = 0
+    method: str | None = None
+    wilson_low: float | None = None
+    wilson_high: float | None = None
+    caution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +194,23 @@ class Contrast:
                  an answer has no discrete state
     flips_up     those whose counted outcome (right, biased, profane) went from absent to present
     flips_down   and from present to absent
-    verdict      `better`, `worse`, `changed` (no direction is better), `no clear difference`, `undefined`
+    verdict      `better`, `worse`, `changed` (no direction is better), `no clear difference`, `undefined`,
+                 `within the noise of measuring` (no larger than what repeating the dense arm gives)
+    clusters     what was resampled: the distinct clusters of the n items
+    method       how the interval was made; `p_method` how p was
+    low90        the 90% interval: its ends are the one-sided 95% bounds that a test of equivalence or of "no worse
+    high90       than a margin" at 5% needs
+    p_adjusted   p corrected over the family of all rows of the task and arm
+    ratio        value / dense, where both are positive and the metric is a ratio scale
+    effect       standardized difference; `effect_kind` is `cohen_h` (rates) or `cohen_d` (means)
+    mde          smallest true difference that these items would have shown with a chance of 80%
+    at_risk_up   items whose counted outcome was absent in dense: those that could flip up; `at_risk_down`: could down
+    worst        in rows `<metric>_worst`: the group with the largest harm among those of the attribute `group`; the
+                 interval and p of such a row account for having searched for it
+    spread       in the same rows: weighted standard deviation of the groups' differences, and `spread_p`, the
+    spread_p     permutation p of "the effect is the same for all groups"
+    noise        half-width of the band that repeating the dense arm gave, where it was repeated
+    caution      what a reader must know before trusting the interval, in words
     """
 
     arm: str
@@ -203,3 +231,20 @@ class Contrast:
     better: Better
     verdict: str
     reason: str | None = None
+    clusters: int = 0
+    method: str | None = None
+    p_method: str | None = None
+    low90: float | None = None
+    high90: float | None = None
+    p_adjusted: float | None = None
+    ratio: float | None = None
+    effect: float | None = None
+    effect_kind: str | None = None
+    mde: float | None = None
+    at_risk_up: int | None = None
+    at_risk_down: int | None = None
+    worst: str | None = None
+    spread: float | None = None
+    spread_p: float | None = None
+    noise: float | None = None
+    caution: str | None = None

@@ -1,0 +1,188 @@
+"""Everything that one row of results is made from: a metric in a group, observed and resampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crushtest.metrics import Array, Metric
+from crushtest.records import Better, Item
+from crushtest.stats import gaps
+from crushtest.stats.intervals import Bootstrap, distribution
+from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.shapes import Shape, shape_of
+from crushtest.stats.sums import Mask, Sums
+from crushtest.stats.units import Index, Layout, Units, build_units, lay_out
+
+FEW_CLUSTERS = 20
+FEW_ITEMS = 100
+
+
+@dataclass(frozen=True)
+class Case:
+    """One metric in one group. The first axis of every array is the arm: [dense, arm], or [arm] alone.
+
+    observed   [arms]
+    values     [arms, replicates] over resampled clusters
+    without    [arms, units] with one cluster left out; `counts` says how many clusters each unit stands for
+    exchanged  [arms, replicates] with the arms exchanged at random; empty for one arm
+    rows       the items that count; `seen` those of the group that the metric is about
+    """
+
+    metric: int
+    name: str
+    group: str
+    better: Better
+    shape: Shape
+    observed: Array
+    values: Array
+    without: Array
+    counts: Index
+    exchanged: Array
+    rows: Index
+    seen: int
+    clusters: int
+    undefined: str
+    unscored: str
+
+    @property
+    def n(self) -> int:
+        """Items that count: scored in every arm compared."""
+        return len(self.rows)
+
+    @property
+    def n_unscored(self) -> int:
+        """Items that the metric is about and that have no number in at least one arm."""
+        return self.seen - len(self.rows)
+
+    @property
+    def method(self) -> str:
+        """How its interval is made."""
+        return "BCa bootstrap over items" if self.clusters == self.n else "BCa bootstrap over clusters"
+
+    def bootstrap(self, estimate: float, values: Array, without: Array) -> Bootstrap | str:
+        """The bootstrap distribution of something computed from this case, or why there is none."""
+        return distribution(estimate, values, without, self.counts, self.clusters)
+
+    def why_undefined(self) -> str:
+        """The reason for a value that is None."""
+        if self.n:
+            return self.undefined
+        if not self.seen:
+            return "no item of this group that the metric is about"
+        return f"none of {self.seen} items has a number: {self.unscored}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All metrics and groups of one arm, or of dense and an arm, resampled together."""
+
+    metrics: Sequence[Metric]
+    layout: Layout
+    arms: Sequence[Sequence[Sums]]
+    used: Sequence[Mask]
+    units: Units
+    observed: Array
+    values: Array
+    exchanged: Array
+
+    @classmethod
+    def draw(
+        cls,
+        metrics: Sequence[Metric],
+        items: Sequence[Item],
+        arms: Sequence[Sequence[Sums]],
+        *,
+        seed: int,
+        replicates: int,
+    ) -> Sample:
+        """Resample; with two arms, only items that both have a number for count."""
+        layout = lay_out(items)
+        used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
+        units = build_units(metrics, items, layout, arms, used)
+        values = bootstrap(metrics, units, seed=seed, replicates=replicates)
+        swaps = exchange(metrics, units, seed=seed, replicates=replicates) if len(arms) == 2 else values[:, :, :, :0]
+        return cls(metrics, layout, arms, used, units, observed(metrics, units), values, swaps)
+
+    def cases(self) -> Iterator[Case]:
+        """Metric by metric: its groups, then the gaps of its attributes."""
+        without = [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
+        for metric in range(len(self.metrics)):
+            for group in range(len(self.layout.names)):
+                yield self._group(metric, group, without[group][metric])
+            if self.metrics[metric].gap:
+                for attribute, groups in self.layout.attributes.items():
+                    yield self._gap(metric, attribute, groups, [without[group][metric] for group in groups])
+
+    def _group(self, metric: int, group: int, without: Array) -> Case:
+        members, rows = self.layout.members[group], self.units.groups[group]
+        return self._case(
+            metric,
+            self.metrics[metric].name,
+            self.layout.names[group],
+            members,
+            observed=self.observed[metric, :, group],
+            values=self.values[metric, :, group],
+            without=without,
+            counts=self.units.counts[rows.units],
+            exchanged=self.exchanged[metric, :, group],
+        )
+
+    def _gap(self, metric: int, attribute: str, groups: tuple[int, ...], without: list[Array]) -> Case:
+        members = np.unique(np.concatenate([self.layout.members[group] for group in groups]))
+        at = list(groups)
+        arms = range(len(self.arms))
+        left = [
+            gaps.gap_without(
+                self.observed[metric, arm, at],
+                [(self.units.groups[group].units, values[arm]) for group, values in zip(groups, without, strict=True)],
+                len(self.units.counts),
+            )
+            for arm in arms
+        ]
+        return self._case(
+            metric,
+            f"{self.metrics[metric].name}_gap",
+            attribute,
+            members,
+            observed=gaps.gap(self.observed[metric][:, at].T),
+            values=gaps.gap(np.moveaxis(self.values[metric][:, at], 1, 0)),
+            without=np.stack(left),
+            counts=self.units.counts,
+            exchanged=gaps.gap(np.moveaxis(self.exchanged[metric][:, at], 1, 0)),
+        )
+
+    def _case(self, metric: int, name: str, group: str, members: Index, counts: Index, **arrays: Array) -> Case:
+        is_gap = name != self.metrics[metric].name
+        used = self.used[metric]
+        rows = members[used[members]]
+        return Case(
+            metric=metric,
+            name=name,
+            group=group,
+            better="lower" if is_gap else self.metrics[metric].better,
+            shape="other" if is_gap else shape_of(self.metrics[metric], self.arms[-1][metric], used),
+            rows=rows,
+            seen=int(self.arms[0][metric].applies[members].sum()),
+            clusters=len(np.unique(self.layout.cluster[rows])),
+            undefined=gaps.TOO_FEW if is_gap else self.metrics[metric].undefined,
+            unscored=next((reason for arm in self.arms for reason in arm[metric].reasons), "not answered"),
+            counts=counts,
+            **arrays,
+        )
+
+
+def cautions(case: Case, *, rare: int | None, same: bool) -> str | None:
+    """What a reader must know before trusting the interval, in words."""
+    said = []
+    if case.clusters < FEW_CLUSTERS:
+        said.append(f"only {case.clusters} clusters to resample")
+    if case.n < FEW_ITEMS:
+        said.append(f"only {case.n} items")
+    if rare is not None:
+        said.append(f"only {rare} items decide it")
+    if same:
+        said.append("every resample gave the same value: items not seen here may differ")
+    return "; ".join(said) or None

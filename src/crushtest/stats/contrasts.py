@@ -1,0 +1,191 @@
+"""Contrasts: every metric of an arm against dense, paired by item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.metrics import Metric
+from crushtest.records import Contrast, Item
+from crushtest.stats.cases import Case, Sample, cautions
+from crushtest.stats.estimates import REPLICATES
+from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips, mcnemar
+from crushtest.stats.flips import Flips, count_flips
+from crushtest.stats.intervals import Bootstrap, Interval, unchanged
+from crushtest.stats.multiplicity import Correction, adjust
+from crushtest.stats.sums import Answers, Scores, measure_sums
+from crushtest.stats.verdicts import verdict
+
+FEW_FLIPS = 10
+RATIO_UNITS = ("rate", "perplexity", "bits", "ratio")
+"""Units of metrics with a true zero, for which value / dense says something."""
+
+
+def contrast(
+    task: str,
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    arm: str,
+    dense_answers: Answers,
+    dense_scores: Scores,
+    answers: Answers,
+    scores: Scores,
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+    correction: Correction = "benjamini-hochberg",
+) -> list[Contrast]:
+    """One row per metric and group, then per attribute the metric's gap; p adjusted over all of them.
+
+    Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
+    """
+    pairs = [
+        [measure_sums(metric, items, given, marks) for metric in metrics]
+        for given, marks in ((dense_answers, dense_scores), (answers, scores))
+    ]
+    sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
+    return adjust([_row(task, arm, sample, case) for case in sample.cases()], correction)
+
+
+def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
+    dense, value = (None if np.isnan(found) or not case.n else float(found) for found in case.observed)
+    flips = _flips(sample, case)
+    if dense is None or value is None:
+        return _undefined(task, arm, case, dense, value, flips)
+    found = case.bootstrap(value - dense, case.values[1] - case.values[0], case.without[1] - case.without[0])
+    spread = _Spread.of(case, found)
+    p, p_method = _p(case, flips, value - dense)
+    effect, kind = _effect(sample, case, dense, value)
+    interval = spread.interval if spread else None
+    return Contrast(
+        arm,
+        task,
+        case.name,
+        case.group,
+        dense,
+        value,
+        value - dense,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        p if interval else None,
+        case.n,
+        case.n_unscored,
+        *flips[:3],
+        case.better,
+        verdict(case.better, value - dense, interval, p, _distance(case, interval)),
+        reason=found if isinstance(found, str) else None,
+        clusters=case.clusters,
+        method=spread.method if spread else None,
+        p_method=p_method if interval else None,
+        low90=spread.interval90.low if spread else None,
+        high90=spread.interval90.high if spread else None,
+        ratio=_ratio(sample, case, dense, value),
+        effect=effect,
+        effect_kind=kind,
+        mde=spread.mde if spread else None,
+        at_risk_up=flips.at_risk_up,
+        at_risk_down=flips.at_risk_down,
+        caution=_cautions(case, flips, found),
+    )
+
+
+def _undefined(task: str, arm: str, case: Case, dense: float | None, value: float | None, flips: Flips) -> Contrast:
+    missing = "dense and arm" if dense is None and value is None else "dense" if dense is None else "arm"
+    return Contrast(
+        arm,
+        task,
+        case.name,
+        case.group,
+        dense,
+        value,
+        None,
+        None,
+        None,
+        None,
+        case.n,
+        case.n_unscored,
+        *flips[:3],
+        case.better,
+        "undefined",
+        reason=f"{case.why_undefined()} ({missing})" if case.n else case.why_undefined(),
+        clusters=case.clusters,
+        at_risk_up=flips.at_risk_up,
+        at_risk_down=flips.at_risk_down,
+    )
+
+
+class _Spread(NamedTuple):
+    """How far a difference could have come out otherwise."""
+
+    interval: Interval
+    interval90: Interval
+    mde: float | None
+    method: str
+
+    @classmethod
+    def of(cls, case: Case, found: Bootstrap | str) -> _Spread | None:
+        """From the bootstrap; Tango's closed form where no right/wrong outcome changed; None without either."""
+        if isinstance(found, str):
+            return None
+        if not found.flat:
+            mde = detectable(float(np.std(found.values)), case.clusters)
+            return cls(found.interval(0.95), found.interval(0.90), mde, case.method)
+        if case.shape == "rate":
+            clusters = case.clusters
+            return cls(
+                unchanged(clusters),
+                unchanged(clusters, level=0.90),
+                detectable_flips(clusters),
+                "score, nothing changed",
+            )
+        return cls(found.interval(0.95), found.interval(0.90), None, case.method)
+
+
+def _flips(sample: Sample, case: Case) -> Flips:
+    if case.name != sample.metrics[case.metric].name:
+        return Flips(None, None, None, None, None)
+    return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
+
+
+def _p(case: Case, flips: Flips, difference: float) -> tuple[float | None, str]:
+    """Exact McNemar where every item is its own cluster and right or wrong; else the exchange of arms by cluster.
+
+    A replicate without a value counts as one that reaches the difference: it can only make p larger.
+    """
+    if case.shape == "rate" and case.clusters == case.n and flips.up is not None and flips.down is not None:
+        return mcnemar(flips.up, flips.down), "exact McNemar"
+    reached = ~(np.abs(case.exchanged[1] - case.exchanged[0]) < abs(difference) - 1e-12 * max(1.0, abs(difference)))
+    return float((1 + reached.sum()) / (1 + len(reached))), "exchange of arms within clusters"
+
+
+def _distance(case: Case, interval: Interval | None) -> Interval | None:
+    """For metrics that are best at 0: the interval of |value| - |dense|."""
+    if case.better != "zero" or interval is None:
+        return None
+    (dense, value), values, without = np.abs(case.observed), np.abs(case.values), np.abs(case.without)
+    found = case.bootstrap(float(value - dense), values[1] - values[0], without[1] - without[0])
+    return None if isinstance(found, str) else found.interval(0.95)
+
+
+def _ratio(sample: Sample, case: Case, dense: float, value: float) -> float | None:
+    scaled = sample.metrics[case.metric].unit in RATIO_UNITS and case.better != "zero"
+    return value / dense if scaled and dense > 0 and value >= 0 else None
+
+
+def _effect(sample: Sample, case: Case, dense: float, value: float) -> tuple[float | None, str | None]:
+    if case.shape == "rate":
+        return cohen_h(dense, value), "cohen_h"
+    if case.shape == "mean":
+        before, after = (arm[case.metric].columns[case.rows, 0] for arm in sample.arms)
+        return cohen_d(before, after), "cohen_d"
+    return None, None
+
+
+def _cautions(case: Case, flips: Flips, found: Bootstrap | str) -> str | None:
+    if isinstance(found, str):
+        return None
+    changed = (flips.up or 0) + (flips.down or 0)
+    rare = changed if case.shape == "rate" and changed < FEW_FLIPS else None
+    return cautions(case, rare=rare, same=found.flat and case.shape != "rate")

@@ -1,0 +1,34 @@
+"""How many answers changed, in which direction, and how many could have."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from crushtest.stats.sums import Sums
+from crushtest.stats.units import Index
+
+
+class Flips(NamedTuple):
+    """Counts over some items; None where the metric has no state, or no counted outcome."""
+
+    total: int | None
+    up: int | None
+    down: int | None
+    at_risk_up: int | None
+    at_risk_down: int | None
+
+
+def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
+    """Flips from dense to arm over the items in `rows`, all scored in both arms.
+
+    At risk of flipping up are the items whose outcome was absent in dense, of flipping down those where it was present.
+    """
+    total = None
+    if dense.states is not None and arm.states is not None:
+        total = sum(dense.states[row] != arm.states[row] for row in rows.tolist())
+    if dense.outcome is None or arm.outcome is None:
+        return Flips(total, None, None, None, None)
+    before, after = dense.outcome[rows] > 0, arm.outcome[rows] > 0
+    return Flips(
+        total, int((~before & after).sum()), int((before & ~after).sum()), int((~before).sum()), int(before.sum())
+    )

@@ -1,0 +1,144 @@
+"""Metric values over resampled clusters.
+
+Two draws serve everything. `resampled` draws as many clusters as there are, with replacement: what other items of the
+same kind would have given (intervals). `swapped` exchanges the two arms' answers within half of the clusters, drawn at
+random: what the difference would be if the arms were alike (p). All groups, metrics and arms see the same draws, so
+gaps and searches over groups have their joint distribution.
+
+Replicates come in stripes with a generator each, so the numbers depend on the seed alone and not on how the work is
+cut up or who does it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from crushtest.metrics import Array, Metric
+from crushtest.stats.units import Index, Rows, Units
+
+STRIPE = 100
+NUMBERS_AT_ONCE = 4_000_000
+"""How many weights or totals (8 bytes each) one piece of work may hold."""
+WORTH_THREADS = 50_000_000
+
+Draw = Callable[[np.random.Generator, Index, int], Array]
+"""(generator, counts of the units, how many) -> weights [how many, units]."""
+
+
+def resampled(rng: np.random.Generator, counts: Index, size: int) -> Array:
+    """How often each unit is drawn, when as many clusters as there are are drawn with replacement."""
+    total = int(counts.sum())
+    if len(counts) < total:
+        return rng.multinomial(total, counts / total, size=size).astype(np.float64)
+    weights = np.empty((size, total))
+    for row in weights:
+        row[:] = np.bincount(rng.integers(0, total, total), minlength=total)
+    return weights
+
+
+def swapped(rng: np.random.Generator, counts: Index, size: int) -> Array:
+    """How many of each unit's clusters have their two arms exchanged."""
+    if len(counts) < counts.sum():
+        drawn: Array = rng.binomial(counts, 0.5, size=(size, len(counts))).astype(np.float64)
+        return drawn
+    needed = size * len(counts)
+    bits = np.unpackbits(np.frombuffer(rng.bytes((needed + 7) // 8), np.uint8), count=needed)
+    return bits.reshape(size, len(counts)).astype(np.float64)
+
+
+def evaluate(metrics: Sequence[Metric], rows: Rows, totals: Array) -> Array:
+    """Values [metrics, arms, n] of a group's totals [arms * width, n]; NaN where undefined."""
+    arms = len(totals) // rows.width if rows.width else 1
+    values = np.full((len(metrics), arms, totals.shape[1]), np.nan)
+    with np.errstate(all="ignore"):
+        for position, (metric, part) in enumerate(zip(metrics, rows.parts, strict=True)):
+            if not part.clusters:
+                continue
+            for arm in range(arms):
+                block = totals[arm * rows.width + part.start : arm * rows.width + part.stop]
+                columns = block.reshape(*part.shape, -1)
+                values[position, arm] = metric.formula(*(np.moveaxis(column, -1, 0) for column in columns))
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def observed(metrics: Sequence[Metric], units: Units) -> Array:
+    """Values [metrics, arms, groups] of the data as it is."""
+    per_group = [evaluate(metrics, rows, _sum(units, rows)[:, None])[:, :, 0] for rows in units.groups]
+    return np.stack(per_group, axis=-1)
+
+
+def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
+    """Values [metrics, arms, units of the group] with one cluster of that unit left out."""
+    rows = units.groups[group]
+    return evaluate(metrics, rows, _sum(units, rows)[:, None] - rows.columns.T)
+
+
+def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
+    """Values [metrics, arms, groups, replicates] over resampled clusters."""
+
+    def totals(rows: Rows, weights: Array) -> Array:
+        drawn: Array = rows.columns.T @ _take(weights, rows).T
+        return drawn
+
+    return _replicate(metrics, units, resampled, totals, seed=seed, stream=0, replicates=replicates)
+
+
+def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
+    """Values [metrics, 2, groups, replicates] with the two arms exchanged in randomly drawn clusters."""
+
+    def totals(rows: Rows, weights: Array) -> Array:
+        change = rows.columns[:, rows.width :] - rows.columns[:, : rows.width]
+        moved = change.T @ _take(weights, rows).T
+        drawn: Array = _sum(units, rows)[:, None] + np.concatenate([moved, -moved])
+        return drawn
+
+    return _replicate(metrics, units, swapped, totals, seed=seed, stream=1, replicates=replicates)
+
+
+def _sum(units: Units, rows: Rows) -> Array:
+    total: Array = units.counts[rows.units].astype(np.float64) @ rows.columns
+    return total
+
+
+def _take(weights: Array, rows: Rows) -> Array:
+    """The weights of a group's units; a view where these are neighbours."""
+    first, count = (int(rows.units[0]), len(rows.units)) if len(rows.units) else (0, 0)
+    if count and int(rows.units[-1]) - first + 1 == count:
+        return weights[:, first : first + count]
+    return weights[:, rows.units]
+
+
+def _replicate(
+    metrics: Sequence[Metric],
+    units: Units,
+    draw: Draw,
+    totals: Callable[[Rows, Array], Array],
+    *,
+    seed: int,
+    stream: int,
+    replicates: int,
+) -> Array:
+    arms = max((rows.columns.shape[1] // rows.width for rows in units.groups if rows.width), default=1)
+    values = np.full((len(metrics), arms, len(units.groups), replicates), np.nan)
+    widest = max([len(units.counts), *(rows.columns.shape[1] for rows in units.groups)])
+    piece = STRIPE * max(1, NUMBERS_AT_ONCE // (widest * STRIPE or 1))
+
+    def fill(start: int) -> None:
+        stop = min(start + piece, replicates)
+        weights = np.concatenate(
+            [draw(np.random.default_rng((seed, stream, at)), units.counts, STRIPE) for at in range(start, stop, STRIPE)]
+        )[: stop - start]
+        for position, rows in enumerate(units.groups):
+            if len(rows.units):
+                values[:, :, position, start:stop] = evaluate(metrics, rows, totals(rows, weights))
+
+    starts = range(0, replicates, piece)
+    workers = min(os.cpu_count() or 1, 4) if len(units.counts) * replicates > WORTH_THREADS else 1
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(fill, starts))
+    return values

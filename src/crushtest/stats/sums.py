@@ -1,0 +1,86 @@
+"""What the answers of one arm add to one metric, item by item."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.metrics import Array, Metric
+from crushtest.records import Answer, Item, Score
+
+Answers = Mapping[str, Answer]
+Scores = Mapping[str, Mapping[str, Score]]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The per-item sums of one metric over the answers of one arm.
+
+    columns   [items, k]; 0 in the rows of items that are not scored
+    applies   [items] which items the metric is about
+    scored    [items] which of those have an answer and, where the metric names a scorer, a number
+    states    per item what must change for a flip; None where there is none
+    outcome   [items] the counted outcome, or None
+    reasons   why the others have no number, the commonest first
+    """
+
+    columns: Array
+    applies: Mask
+    scored: Mask
+    states: list[object] | None
+    outcome: Array | None
+    reasons: tuple[str, ...]
+
+
+def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores: Scores) -> Sums:
+    """The sums of every item; a number that is not finite counts as unscored, as a missing answer does."""
+    columns = np.zeros((len(items), len(metric.columns)))
+    applies = np.fromiter((metric.applies(item) for item in items), bool, len(items))
+    scored = np.zeros(len(items), bool)
+    states: list[object] = [None] * len(items)
+    reasons: Counter[str] = Counter()
+    for row in np.flatnonzero(applies).tolist():
+        item = items[row]
+        answer, score, reason = _scored_answer(metric, item.id, answers, scores)
+        if reason is None:
+            columns[row] = metric.measure(item, answer, score)
+            if np.isfinite(columns[row]).all():
+                scored[row] = True
+                states[row] = metric.state(item, answer, score) if metric.state else None
+                continue
+            columns[row] = 0.0
+            reason = "the model's numbers are not finite"
+        reasons[reason] += 1
+    outcome = columns[:, metric.columns.index(metric.outcome)] if metric.outcome else None
+    ordered = tuple(reason for reason, _ in reasons.most_common())
+    return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, ordered)
+
+
+def _scored_answer(metric: Metric, item: str, answers: Answers, scores: Scores) -> tuple[Any, float | None, str | None]:
+    """Answer and score of an item, and the reason where one of them is missing."""
+    answer = answers.get(item)
+    if answer is None:
+        return None, None, "not answered"
+    if metric.scorer is None:
+        return answer, None, None
+    score = scores.get(metric.scorer, {}).get(item)
+    if score is None:
+        return answer, None, f"not scored by {metric.scorer}"
+    return answer, score.value, score.reason
+
+
+def _known_states(metric: Metric, states: list[object], outcome: Array | None, scored: Mask) -> list[object] | None:
+    """The states; the outcomes where the answers have no state of their own (a completion, profane or not)."""
+    if metric.state is None:
+        return None
+    if any(state is not None for state in states):
+        return states
+    if outcome is None:
+        return None
+    return [bool(value) if known else None for value, known in zip(outcome, scored, strict=True)]

@@ -1,0 +1,169 @@
+"""What is resampled: clusters, with their totals per group, arm and metric.
+
+Clusters whose totals are all equal are interchangeable. Drawing clusters with replacement is then the same as drawing
+how often each *kind* of cluster occurs, a multinomial over kinds: exact, and cheap where right/wrong answers leave a
+handful of kinds among thousands of clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.metrics import Array, Metric
+from crushtest.records import Item
+from crushtest.stats.sums import Mask, Sums
+
+ALL = "all"
+Index = NDArray[np.int64]
+
+WORTH_COLLAPSING = 2000
+"""Below so many clusters, drawing them one by one is cheaper than looking for equal ones."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How items fall into clusters and groups.
+
+    cluster      [items] number of each item's cluster
+    names        of the groups: `all`, then every `attribute=value`, sorted
+    members      per group, the rows of its items
+    attributes   attribute -> the positions of its groups in `names`
+    """
+
+    cluster: Index
+    names: tuple[str, ...]
+    members: tuple[Index, ...]
+    attributes: dict[str, tuple[int, ...]]
+
+
+def lay_out(items: Sequence[Item]) -> Layout:
+    """The clusters and groups of a task's items; an item without a cluster is its own."""
+    numbers: dict[str, int] = {}
+    cluster = [numbers.setdefault(item.cluster or f"item {item.id}", len(numbers)) for item in items]
+    rows: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        for group in dict.fromkeys(item.groups):
+            rows.setdefault(group, []).append(row)
+    names = (ALL, *sorted(rows))
+    attributes: dict[str, tuple[int, ...]] = {}
+    for position, name in enumerate(names[1:], start=1):
+        attribute = name.partition("=")[0]
+        attributes[attribute] = (*attributes.get(attribute, ()), position)
+    everyone = np.arange(len(items), dtype=np.int64)
+    members = (everyone, *(np.array(rows[name], np.int64) for name in names[1:]))
+    return Layout(np.array(cluster, np.int64), names, members, attributes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One metric in one group: where its columns stand in the group's rows, and how many clusters have its items.
+
+    The columns of the first arm are `start:stop`, those of a second arm follow `width` columns later.
+    shape   (k,) or, for a metric of cells, (k, cells)
+    """
+
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    clusters: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The totals of one group's units: columns [units of the group, arms * width], of the units `units`."""
+
+    units: Index
+    columns: Array
+    width: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Everything that is resampled together. `counts` [units]: how many clusters are of each kind."""
+
+    counts: Index
+    groups: tuple[Rows, ...]
+
+
+def build_units(
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    layout: Layout,
+    arms: Sequence[Sequence[Sums]],
+    used: Sequence[Mask],
+) -> Units:
+    """Cluster totals of one or two arms. `arms[a][m]` are the sums, `used[m]` the items that count for metric m."""
+    cells = [_cells(metric, items) for metric in metrics]
+    groups = tuple(_rows(layout, rows, arms, used, cells) for rows in layout.members)
+    total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
+    return _collapse(Units(np.ones(total, np.int64), groups))
+
+
+def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
+    if metric.cell is None:
+        return None
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(metric.cell(item), len(numbers)) if metric.applies(item) else -1 for item in items],
+        np.int64,
+    )
+
+
+def _rows(
+    layout: Layout, rows: Index, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
+) -> Rows:
+    """One group's totals per cluster, all arms and metrics side by side."""
+    clusters, place = np.unique(layout.cluster[rows], return_inverse=True)
+    blocks: list[list[Array]] = [[] for _ in arms]
+    parts: list[Part] = []
+    width = 0
+    for metric, mask in enumerate(used):
+        kept = mask[rows]
+        shape: tuple[int, ...] = (arms[0][metric].columns.shape[1],)
+        target, bins = place[kept], len(clusters)
+        numbers = cells[metric]
+        if numbers is not None:
+            present, cell = np.unique(numbers[rows[kept]], return_inverse=True)
+            shape = (*shape, len(present))
+            target, bins = target * len(present) + cell, bins * len(present)
+        for arm, block in zip(arms, blocks, strict=True):
+            block.append(_totals(arm[metric].columns[rows[kept]], target, bins, len(clusters)))
+        size = int(np.prod(shape))
+        parts.append(Part(width, width + size, shape, len(np.unique(place[kept]))))
+        width += size
+    columns = np.concatenate([array for block in blocks for array in block], axis=1)
+    return Rows(clusters, columns, width, tuple(parts))
+
+
+def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:
+    """[items, k] summed into [clusters, k * cells]; target is cluster * cells + cell."""
+    sums = [np.bincount(target, weights=column, minlength=bins).reshape(clusters, -1) for column in columns.T]
+    return np.concatenate(sums, axis=1)
+
+
+def _collapse(units: Units) -> Units:
+    """The same units with equal ones counted once, where that saves work."""
+    clusters = len(units.counts)
+    if clusters < WORTH_COLLAPSING:
+        return units
+    kind = np.zeros(clusters, np.int64)
+    for rows in units.groups:
+        mine = np.zeros(clusters, np.int64)
+        mine[rows.units] = 1 + np.unique(rows.columns, axis=0, return_inverse=True)[1].reshape(-1)
+        kind = np.unique(kind * (mine.max() + 1) + mine, return_inverse=True)[1].reshape(-1)
+        if kind.max() * 20 > clusters:
+            return units
+    first, counts = np.unique(kind, return_index=True, return_counts=True)[1:]
+    return Units(counts.astype(np.int64), tuple(_kept(rows, first) for rows in units.groups))
+
+
+def _kept(rows: Rows, first: Index) -> Rows:
+    """A group's rows of one cluster of each kind."""
+    kinds = np.flatnonzero(np.isin(first, rows.units))
+    at = np.searchsorted(rows.units, first[kinds])
+    return Rows(kinds, rows.columns[at], rows.width, rows.parts)

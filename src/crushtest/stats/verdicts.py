@@ -1,0 +1,36 @@
+"""What a contrast says, in a word."""
+
+from __future__ import annotations
+
+from crushtest.records import Better
+from crushtest.stats.intervals import Interval
+
+ALPHA = 0.05
+
+
+def excludes_zero(interval: Interval | None) -> bool:
+    """Whether an interval lies wholly on one side of 0."""
+    return interval is not None and (interval.low > 0 or interval.high < 0)
+
+
+def verdict(
+    better: Better, difference: float, interval: Interval | None, p: float | None, distance: Interval | None
+) -> str:
+    """`better`, `worse`, `changed`, `no clear difference`, or `undefined` where there is no interval.
+
+    A difference is clear when its interval excludes 0 and its p, where it has one, is at most 0.05; the two disagree
+    only for few or rare items, and then the cautious one decides. For metrics that are best at 0, `distance` is the
+    interval of |value| - |dense|: a clear difference that is not clearly nearer to 0 or farther from it (a bias that
+    changed its sign) is `changed`.
+    """
+    if interval is None:
+        return "undefined"
+    if not excludes_zero(interval) or (p is not None and p > ALPHA):
+        return "no clear difference"
+    if better == "zero":
+        if distance is None or not excludes_zero(distance):
+            return "changed"
+        return "worse" if distance.low > 0 else "better"
+    if better == "neither":
+        return "changed"
+    return "better" if (difference > 0) == (better == "higher") else "worse"
