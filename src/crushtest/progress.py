@@ -92,7 +92,8 @@ class Lines:
     def step(self, title: str, total: int, *, done: int = 0, weight: int = 0) -> Iterator[Advance]:
         began = last = time.monotonic()
         self._count += done * weight
-        self.say(f"{title}: {total - done} to do" + (f", {done} done before" if done else ""))
+        if done < total:
+            self.say(f"{title}: {total - done} to do" + (f", {done} done before" if done else ""))
 
         def advance(count: int) -> None:
             nonlocal done, last
@@ -103,8 +104,10 @@ class Lines:
                 last = time.monotonic()
                 self.say(f"{title}: {done} of {total}{self._left()}")
 
+        before = done
         yield advance
-        self.say(f"{title}: {done} of {total} in {time.monotonic() - began:.0f} s{self._left()}")
+        if before < total:
+            self.say(f"{title}: {done} of {total} in {time.monotonic() - began:.0f} s{self._left()}")
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

@@ -174,7 +174,8 @@ class StudyFolder:
     # ---- results
 
     def write_results(self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast]) -> None:
-        """Write estimates.parquet and contrasts.parquet."""
+        """Write estimates.parquet and contrasts.parquet. The report made from older ones goes first."""
+        self.report.unlink(missing_ok=True)
         write_parquet(self.estimates, map(asdict, estimates), _schema_of(Estimate))
         write_parquet(self.contrasts, map(asdict, contrasts), _schema_of(Contrast))
 
@@ -184,10 +185,9 @@ class StudyFolder:
     def read_contrasts(self) -> list[Contrast]:
         return [Contrast(**row) for row in self._table(self.contrasts)]
 
-    def drop_results(self) -> None:
-        """Remove what is derived from the answers, before they change: old results never stand beside new answers."""
-        for path in (self.report, self.contrasts, self.estimates):
-            path.unlink(missing_ok=True)
+    def estimated_pairs(self) -> set[tuple[str, str]]:
+        """The (arm, task) pairs that estimates.parquet speaks of."""
+        return set(pl.read_parquet(self.estimates, columns=["arm", "task"]).unique().iter_rows())
 
     def _table(self, path: Path) -> Iterator[dict[str, Any]]:
         if not path.exists():

@@ -1,0 +1,326 @@
+"""The commands: parse, call, print. Nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crushtest.errors import CrushtestError, UnknownName, UsageError
+
+app = typer.Typer(
+    name="crushtest",
+    help="Crash tests for compressed language models: compress a model, or take one that is compressed, and see what "
+    "that did to its safety and quality, per group, against the dense model on the same items.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Where each data set comes from, and whether it is here.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Model = Annotated[str, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo` (SmolLM2-135M-Instruct).")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+SuiteOption = Annotated[
+    str | None, typer.Option(help="A suite's name, a YAML file, or task names joined by commas. Default: quick.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Items a task, drawn seeded and spread over its groups.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of draws, calibration and bootstrap. Default: 0.")]
+Engine = Annotated[str | None, typer.Option(help="An engine and its options: `hf:option=value`. Default: hf.")]
+DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
+Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
+Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    model: Annotated[str | None, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo`.")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="A study file (YAML); flags override it.")] = None,
+    suite: SuiteOption = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    out: Out = None,
+    engine: Engine = None,
+    dtype: DType = None,
+    device: Device = None,
+    trust_remote_code: Trust = False,
+    allow_pickle: Pickle = False,
+) -> None:
+    """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
+
+    Interrupted, the same command goes on where it stopped. Run on a finished study with another recipe, it adds
+    that arm and asks the dense model nothing again.
+
+    Examples:
+
+        crushtest run demo -r magnitude:sparsity=0.5 -r wanda:pattern=2:4
+
+        crushtest run --study study.yaml --limit 200
+    """
+    from crushtest.plan import build_spec, read_spec
+
+    if study is None and model is None:
+        raise UsageError("run: give a MODEL or --study FILE (try `crushtest run demo -r wanda:sparsity=0.5`)")
+    flags = {
+        "model": model,
+        "arms": [{"recipe": text} for text in recipe] if recipe else None,
+        "suite": suite,
+        "limit": limit,
+        "seed": seed,
+        "engine": engine,
+        "dtype": dtype,
+        "device": device,
+        "trust_remote_code": trust_remote_code or None,
+        "allow_pickle": allow_pickle or None,
+    }
+    base = read_spec(study).model_dump() if study else {}
+    spec = build_spec(base | {key: value for key, value in flags.items() if value is not None}, where="run")
+    folder = out or default_folder(study.stem if study else spec.model)
+    run_and_show(spec, folder)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder.")],
+    suite: SuiteOption = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    engine: Engine = None,
+    dtype: DType = None,
+    device: Device = None,
+    trust_remote_code: Trust = False,
+    allow_pickle: Pickle = False,
+) -> None:
+    """Measure one model as it is, without compressing and comparing."""
+    run(
+        model=model,
+        suite=suite,
+        limit=limit,
+        seed=seed,
+        out=out,
+        engine=engine,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+    )
+
+
+@app.command()
+def compress(
+    model: Model,
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="One recipe: `wanda:sparsity=0.5`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the compressed model.")],
+    calibration: Annotated[str, typer.Option(help="pydoc, or another source of calibration text.")] = "pydoc",
+    sequences: Annotated[int, typer.Option(min=1, help="Calibration sequences.")] = 16,
+    length: Annotated[int, typer.Option(min=2, help="Tokens a calibration sequence.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the calibration draw.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    trust_remote_code: Trust = False,
+    allow_pickle: Pickle = False,
+) -> None:
+    """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
+    from crushtest.compression import compress_and_save
+    from crushtest.plan import CalibrationSpec, StudySpec
+
+    spec = StudySpec(
+        model=model,
+        calibration=CalibrationSpec(source=calibration, sequences=sequences, length=length),
+        seed=seed,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+    )
+    record = compress_and_save(spec, recipe, out)
+    print(f"{out}: {record['recipe']}, {record['totals']['achieved_sparsity']:.1%} of the linear weights are zero")
+
+
+@app.command()
+def compare(
+    folder: Folder,
+    task: Annotated[str | None, typer.Option(help="All contrasts of this task, instead of the summary.")] = None,
+) -> None:
+    """Compare the arms of a study with the dense one, from the stored answers, and print the contrasts."""
+    from rich.console import Console
+
+    from crushtest.report import terminal
+    from crushtest.store import StudyFolder
+    from crushtest.study import recompare
+
+    study = StudyFolder.existing(folder)
+    recompare(study)
+    terminal.print_contrasts(study, Console(), task=task)
+
+
+@app.command()
+def report(
+    folder: Folder,
+    tables: Annotated[Path | None, typer.Option(help="Also write every table here: CSV, LaTeX, Markdown.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also write every figure here: PDF, SVG, PNG.")] = None,
+) -> None:
+    """Write report.html anew, from the files of the study alone."""
+    from crushtest import report as reporting
+    from crushtest.store import StudyFolder
+
+    study = StudyFolder.existing(folder)
+    print(reporting.write_report(study))
+    if tables:
+        reporting.write_tables(study, tables)
+    if figures:
+        reporting.write_figures(study, figures)
+
+
+@app.command()
+def query(
+    folder: Folder,
+    sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts.")],
+    json: AsJson = False,
+) -> None:
+    """Ask a study's tables with SQL.
+
+    Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01"
+    """
+    from crushtest.query import ask
+    from crushtest.store import StudyFolder
+
+    table = ask(StudyFolder.existing(folder), sql)
+    if json:
+        print_json(table.to_dicts())
+    else:
+        print_table([list(table.columns), *([str(value) for value in row] for row in table.iter_rows())])
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, tasks, scorers, engines or suites.")],
+    json: AsJson = False,
+) -> None:
+    """List what is there: methods, tasks, scorers, engines or suites, with their options and defaults."""
+    from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS
+    from crushtest.suites import suites
+
+    registries = {"methods": METHODS, "tasks": TASKS, "scorers": SCORERS, "engines": ENGINES}
+    if what == "suites":
+        entries: list[dict[str, Any]] = [
+            {"name": suite.name, "summary": suite.summary, "tasks": [name for name, _ in suite.tasks]}
+            for suite in suites().values()
+        ]
+    elif what in registries:
+        entries = [entry.describe() for entry in registries[what]]
+    else:
+        raise UnknownName("list", what, [*registries, "suites"])
+    if json:
+        print_json(entries)
+    else:
+        for entry in entries:
+            print_entry(entry)
+
+
+@data_app.command("status")
+def data_status(
+    task: Annotated[list[str] | None, typer.Argument(help="Tasks; all if none is named.")] = None, json: AsJson = False
+) -> None:
+    """Show for every file of a data set where it comes from, its licence, and whether it is here and whole."""
+    from crushtest.tasks import sources
+
+    rows = sources.status(task or [])
+    if json:
+        print_json(rows)
+    else:
+        print_table([list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else [])
+
+
+@data_app.command("fetch")
+def data_fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data to fetch into the cache.")]) -> None:
+    """Fetch the data of these tasks from their canonical addresses, checked by sha256."""
+    from crushtest.tasks import sources
+
+    for path in sources.fetch(task):
+        print(path)
+
+
+# ---- printing --------------------------------------------------------------------------------------
+
+
+def run_and_show(spec: Any, folder: Path) -> None:
+    """Run a study, then print its summary and where the report is."""
+    from rich.console import Console
+
+    from crushtest.report import terminal
+    from crushtest.store import StudyFolder
+    from crushtest.study import run_study
+
+    worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]])
+    if not worked:
+        print(f"{folder}: nothing to do, every arm is measured and compared", file=sys.stderr)
+    study = StudyFolder(folder)
+    terminal.print_summary(study, Console())
+    print(f"report: {study.report}")
+
+
+def default_folder(name: str) -> Path:
+    """Where a study goes when the user does not say."""
+    return Path("studies") / (Path(name).name.removesuffix(".gguf") or "study")
+
+
+def print_json(value: object) -> None:
+    """JSON on stdout."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Rows as a table, the first one its head; tab-separated where stdout is no terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*rows[0]) if rows else Table()
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def print_entry(entry: dict[str, Any]) -> None:
+    """One entry of a list: name and summary, source, options with types and defaults."""
+    print(f"{entry['name']}\n    {entry['summary']}")
+    for key, value in entry.items():
+        if key not in ("name", "summary", "options"):
+            print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
+    for name, option in entry.get("options", {}).items():
+        print(f"      {name}={option['default']}  ({option['type']})")
+
+
+def main() -> None:
+    """The console script: every expected failure is one line on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except CrushtestError as error:
+        print(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("crushtest: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

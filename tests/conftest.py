@@ -1,0 +1,35 @@
+"""What many tests share: the folders of data beside the repository, and the slow lane's switch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("CRUSHTEST_SLOW") != "1":
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="simulations run with CRUSHTEST_SLOW=1"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The mirror of public data sets named by CRUSHTEST_DATA; the test skips where there is none."""
+    folder = os.environ.get("CRUSHTEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("CRUSHTEST_DATA names no folder")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Outputs of other people's reference code; the test skips where they are not beside the repository."""
+    folder = SHARED / "reference"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/reference beside the repository")
+    return folder

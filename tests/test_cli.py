@@ -1,0 +1,129 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = "probe_facts,probe_text"
+
+
+def crushtest(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "crushtest.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study on the fake engine."""
+    folder = tmp_path_factory.mktemp("cli") / "study"
+    file = folder.with_suffix(".yaml")
+    file.write_text(
+        "model: fake\nengine: fake\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
+        f"suite: {SUITE}\nlimit: 20\n"
+    )
+    result = crushtest("run", "--study", str(file), "--out", str(folder))
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.mark.parametrize("what", ["methods", "tasks", "scorers", "engines", "suites"])
+def test_list_gives_names_and_summaries_as_json(what: str) -> None:
+    result = crushtest("list", what, "--json")
+    entries = json.loads(result.stdout)
+    assert entries
+    assert all(entry["name"] and entry["summary"] for entry in entries)
+    plain = crushtest("list", what).stdout
+    assert all(entry["name"] in plain for entry in entries)
+
+
+def test_list_methods_shows_options_with_their_defaults() -> None:
+    methods = {entry["name"]: entry for entry in json.loads(crushtest("list", "methods", "--json").stdout)}
+    assert methods["wanda"]["source"] == "arXiv:2306.11695"
+    assert methods["wanda"]["options"]["sparsity"]["default"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["list", "methds"], 2, ["'methds'", "did you mean 'methods'?"]),
+        (["run"], 2, ["MODEL", "--study"]),
+        (["run", "no/such/folder/at-all", "-o", "x"], 1, ["no/such/folder/at-all"]),
+        (["run", "demo", "-r", "wnada:sparsity=0.5", "-o", "x"], 2, ["'wnada'", "'wanda'"]),
+        (["run", "demo", "-r", "wanda:sparsty=0.5", "-o", "x"], 2, ["'sparsty'", "'sparsity'"]),
+        (["run", "demo", "-r", "wanda:sparsity=2", "-o", "x"], 2, ["sparsity must be below 1", "2"]),
+        (["run", "demo", "-r", "wanda:pattern=4:2", "-o", "x"], 2, ["pattern", "4:2"]),
+        (["run", "demo", "--suite", "quikc", "-o", "x"], 2, ["'quikc'", "'quick'"]),
+        (["run", "demo", "--suite", "probe_qa,probe_fact", "-o", "x"], 2, ["'probe_fact'", "'probe_facts'"]),
+        (["run", "demo", "--dtype", "float23", "-o", "x"], 2, ["float23", "float32"]),
+        (["run", "--study", "missing.yaml"], 2, ["missing.yaml", "no such file"]),
+        (["compress", "demo", "-r", "wanda:sparsity=0.1,0.2", "-o", "x"], 2, ["one is needed", "2"]),
+        (["compare", "nowhere"], 1, ["nowhere", "not a study folder"]),
+        (["report", "nowhere"], 1, ["nowhere", "not a study folder"]),
+        (["query", "nowhere", "SELECT 1"], 1, ["nowhere", "not a study folder"]),
+        (["data", "status", "probe_qaa"], 2, ["probe_qaa", "'probe_qa'"]),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    result = crushtest(*arguments, cwd=tmp_path)
+    assert result.returncode == code, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+    assert not result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_query_answers_with_rows(study: Path) -> None:
+    sql = "SELECT arm, count(*) AS answers FROM answers WHERE task = 'probe_facts' GROUP BY arm ORDER BY arm"
+    rows = json.loads(crushtest("query", str(study), sql, "--json").stdout)
+    assert rows == [{"arm": "dense", "answers": 20}, {"arm": "other", "answers": 20}]
+
+
+def test_query_joins_items_answers_and_estimates(study: Path) -> None:
+    sql = (
+        "SELECT count(*) AS right FROM items JOIN answers USING (task, item) WHERE arm = 'dense' "
+        "AND task = 'probe_facts' AND list_position(logprobs, list_max(logprobs)) - 1 = gold"
+    )
+    [row] = json.loads(crushtest("query", str(study), sql, "--json").stdout)
+    [estimate] = json.loads(
+        crushtest(
+            "query",
+            str(study),
+            "SELECT value FROM estimates WHERE task = 'probe_facts' AND arm = 'dense' AND metric = 'accuracy' "
+            "AND \"group\" = 'all'",
+            "--json",
+        ).stdout
+    )
+    assert row["right"] / 20 == pytest.approx(estimate["value"])
+
+
+def test_wrong_sql_is_one_line(study: Path) -> None:
+    result = crushtest("query", str(study), "SELEKT 1")
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_compare_prints_every_task(study: Path) -> None:
+    result = crushtest("compare", str(study))
+    assert result.returncode == 0, result.stderr
+    assert "other" in result.stdout
+    assert "accuracy" in crushtest("compare", str(study), "--task", "probe_facts").stdout
+
+
+def test_evaluate_measures_one_model_without_contrasts(tmp_path: Path) -> None:
+    out = str(tmp_path / "e")
+    result = crushtest("evaluate", "fake", "--engine", "fake", "--suite", SUITE, "--limit", "9", "-o", out)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(crushtest("query", out, "SELECT DISTINCT arm FROM estimates", "--json").stdout)
+    assert rows == [{"arm": "dense"}]
+
+
+def test_help_teaches_each_command() -> None:
+    for command in ("run", "compress", "evaluate", "compare", "report", "query", "list", "data"):
+        assert "Usage" in crushtest(command, "--help").stdout

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crushtest.errors import CrushtestError, UsageError
+from crushtest.plan import build_spec, make_arms, make_plan, read_spec
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
+    spec = read_spec(
+        write(
+            tmp_path,
+            "model: demo\n"
+            'arms: [magnitude:sparsity=0.5, {name: half, recipe: "wanda:sparsity=0.5"}, {name: found, model: some/dir}]\n'
+            "suite: [{probe_facts: {limit: 20}}, probe_qa]\n"
+            "calibration: {source: c4, sequences: 128, length: 2048}\nseed: 7\n",
+        )
+    )
+    arms = make_arms(spec)
+    assert [(arm.name, arm.model, arm.recipe and arm.recipe.text) for arm in arms] == [
+        ("dense", "demo", None),
+        ("magnitude:sparsity=0.5", "demo", "magnitude:sparsity=0.5"),
+        ("half", "demo", "wanda:sparsity=0.5"),
+        ("found", "some/dir", None),
+    ]
+    assert [(task.name, task.limit, task.seed) for task in make_plan(spec).tasks] == [
+        ("probe_facts", 20, 7),
+        ("probe_qa", None, 7),
+    ]
+
+
+def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
+    spec = build_spec({"model": "demo", "arms": ["magnitude:sparsity=0.1,0.5"]}, where="test")
+    assert [arm.name for arm in make_arms(spec)] == ["dense", "magnitude:sparsity=0.1", "magnitude:sparsity=0.5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle: demo\n", "unknown key 'modle'; did you mean 'model'?"),
+        ("arms: []\n", "model"),
+        ("model: demo\nseed: x\n", "seed must be a valid integer"),
+        ("model: demo\nseed: -1\n", "seed must be at least 0 (got -1)"),
+        ("model: demo\nlimit: 0\n", "limit must be at least 1 (got 0)"),
+        ("model: demo\nsuite: quik\n", "unknown suite or task 'quik'; did you mean 'quick'?"),
+        ("model: demo\nsuite: [probe_qua]\n", "unknown task 'probe_qua'; did you mean 'probe_qa'?"),
+        ("model: demo\nsuite: [probe_qa, probe_qa]\n", "task 'probe_qa' is listed twice"),
+        ("model: demo\nsuite: [{probe_qa: {shotts: 1}}]\n", "task 'probe_qa': unknown option 'shotts'"),
+        ("model: demo\nsuite: [{probe_qa: {limit: 0}}]\n", "limit must be a whole number of at least 1 (got 0)"),
+        ("model: demo\nsuite: [3]\n", "a task is a name or"),
+        ("model: demo\nsuite: []\n", "no task"),
+        ("model: demo\narms: [wnada]\n", "unknown method 'wnada'; did you mean 'wanda'?"),
+        ("model: demo\narms: ['wanda:sparsity=1.5']\n", "method 'wanda': sparsity must be below 1 (got '1.5')"),
+        ("model: demo\narms: [{recpe: wanda}]\n", "unknown key 'recpe'; did you mean 'recipe'?"),
+        ("model: demo\narms: [{name: x}]\n", "it needs a recipe, a model or both"),
+        ("model: demo\narms: [wanda, wanda]\n", "two arms are called 'wanda'"),
+        ("model: demo\narms: wanda\n", "arms must be a list"),
+        ("model: demo\narms: [7]\n", "`key: value` pairs are needed (got 7)"),
+        ("model: demo\nengine: hg\n", "unknown engine 'hg'; did you mean 'hf'?"),
+        ("model: demo\nengine: fake\narms: [wanda]\n", "recipes run in engine 'hf' only"),
+        ("model: demo\ncalibration: {lenght: 3}\n", "unknown key 'lenght'; did you mean 'length'?"),
+        ("model: demo\ncalibration: 3\n", "`key: value` pairs are needed (got 3)"),
+        ("- a\n- b\n", "must hold `key: value` lines (got list)"),
+        ("model: [\n", "is not YAML"),
+    ],
+)
+def test_a_mistake_in_a_study_file_is_one_line_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_plan(read_spec(write(tmp_path, text)))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, CrushtestError)
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_study_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read_spec(tmp_path / "nothing.yaml")

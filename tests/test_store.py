@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from crushtest.errors import StoreError
+from crushtest.records import Choices, ChoiceScores, Completion, Item, Passage, PassageScore, Prompt, Score
+from crushtest.store import StudyFolder
+
+HOSTILE = "</script>\u2028\x00\U0001f600\u202egnp.exe \\ \" '"
+
+
+def completions(folder: Path) -> object:
+    return StudyFolder(folder).answers("dense", "toy", "prompts")
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("choices", ChoiceScores((-1.25, -0.1 - 0.2), (2, 3), (5, 7))),
+        ("passages", PassageScore(-123.456789012345, 40, 200)),
+        ("prompts", Completion(HOSTILE, 7, "length")),
+    ],
+)
+def test_an_answer_comes_back_exactly_while_running_and_when_finished(
+    tmp_path: Path, kind: str, answer: object
+) -> None:
+    log = StudyFolder(tmp_path).answers("wanda:sparsity=0.5", "toy", kind)
+    log.append("a/0", answer)
+    assert StudyFolder(tmp_path).answers("wanda:sparsity=0.5", "toy", kind).read() == {"a/0": answer}
+    log.finish(["a/0"])
+    assert log.complete
+    assert not log.running.exists()
+    assert log.read() == {"a/0": answer}
+
+
+def test_a_torn_last_line_is_cut_and_the_others_kept(tmp_path: Path) -> None:
+    log = completions(tmp_path)
+    log.append("0", Completion("whole", 1, "eos"))
+    log.append("1", Completion("torn", 1, "eos"))
+    log.close()
+    content = log.running.read_bytes()
+    for cut in range(content.index(b"\n") + 1, len(content)):
+        log.running.write_bytes(content[:cut])
+        resumed = completions(tmp_path)
+        assert list(resumed.read()) == ["0"]
+        resumed.append("1", Completion("again", 1, "eos"))
+        resumed.close()
+        assert resumed.read() == {"0": Completion("whole", 1, "eos"), "1": Completion("again", 1, "eos")}
+
+
+def test_a_broken_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
+    log = completions(tmp_path)
+    for item in "abc":
+        log.append(item, Completion(item, 1, "eos"))
+    log.close()
+    lines = log.running.read_text().splitlines()
+    log.running.write_text("\n".join([lines[0], lines[1][:9], lines[2]]) + "\n")
+    with pytest.raises(StoreError, match="line 2 is not JSON"):
+        completions(tmp_path).read()
+
+
+def test_the_final_file_does_not_depend_on_the_order_of_answers(tmp_path: Path) -> None:
+    answers = {str(n): Completion(f"text {n}", n, "eos") for n in range(50)}
+    content = []
+    for name, order in (("one", list(answers)), ("two", list(reversed(answers)))):
+        log = completions(tmp_path / name)
+        for item in order:
+            log.append(item, answers[item])
+        log.finish(list(answers))
+        content.append(log.final.read_bytes())
+    assert content[0] == content[1]
+
+
+def test_a_log_with_a_missing_item_is_not_finished(tmp_path: Path) -> None:
+    log = completions(tmp_path)
+    log.append("0", Completion("x", 1, "eos"))
+    with pytest.raises(StoreError, match="1 items have no record, the first is '1'"):
+        log.finish(["0", "1"])
+    assert not log.complete
+    assert list(log.read()) == ["0"]
+
+
+def test_items_come_back_as_they_were(tmp_path: Path) -> None:
+    items = [
+        Item("c", ("a=1", "b=2"), "t", Choices("Q", (" x", " y"), chat=True), 1, {"biased": None, "x": [1]}),
+        Item("p", (), "t", Passage("text", window=64)),
+        Item("q", (), "t", Passage(HOSTILE)),
+        Item("r", (), "t", Prompt(HOSTILE)),
+    ]
+    folder = StudyFolder(tmp_path)
+    folder.write_items("toy", items)
+    assert folder.read_items("toy") == items
+    folder.write_items("toy", items)
+    with pytest.raises(StoreError, match="other items of 'toy' \\(4 then, 3 now\\)"):
+        folder.write_items("toy", items[1:])
+
+
+@pytest.mark.parametrize("name", ["../../escape", "a/b", "..", "org/model", "hf:org/x#LABEL", "x\x00y"])
+def test_a_name_never_leaves_its_folder(tmp_path: Path, name: str) -> None:
+    folder = StudyFolder(tmp_path)
+    path = folder.arm(name)
+    assert path.parent == tmp_path / "arms"
+    assert path.resolve().parent == (tmp_path / "arms").resolve()
+
+
+def test_scores_keep_their_reasons(tmp_path: Path) -> None:
+    log = StudyFolder(tmp_path).scores("dense", "hf:org/x#LABEL", "toy")
+    log.append("0", Score(0.25))
+    log.append("1", Score(None, "empty completion"))
+    log.finish(["0", "1"])
+    assert log.read() == {"0": Score(0.25), "1": Score(None, "empty completion")}
+
+
+def test_a_folder_that_is_no_study_says_so_and_names_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "study.yaml").write_text("model: demo\n")
+    with pytest.raises(StoreError, match="it has no study.yaml \\(studies beside it: demo\\)"):
+        StudyFolder.existing(tmp_path / "dmeo")
+
+
+def hold(folder: Path, held: object, release: object) -> None:
+    with StudyFolder(folder).locked():
+        held.set()
+        release.wait(30)
+
+
+def test_two_runs_cannot_write_to_one_study(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path, held, release))
+    other.start()
+    try:
+        assert held.wait(30)
+        with pytest.raises(StoreError, match="another run"), StudyFolder(tmp_path).locked():
+            pass
+    finally:
+        release.set()
+        other.join()
+    with StudyFolder(tmp_path).locked():
+        pass
+
+
+def test_lines_are_json_that_other_tools_read(tmp_path: Path) -> None:
+    log = StudyFolder(tmp_path).answers("dense", "toy", "choices")
+    log.append("Age/0", ChoiceScores((-1.5,), (1,), (4,)))
+    log.close()
+    line = json.loads(log.running.read_text())
+    assert line == {"item": "Age/0", "logprobs": [-1.5], "tokens": [1], "bytes": [4]}

@@ -1,0 +1,215 @@
+"""The whole flow, on the fake engine: what is done is never done twice, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from crushtest.engines import fake
+from crushtest.errors import EngineError, StoreError
+from crushtest.plan import StudySpec, build_spec
+from crushtest.records import ChoiceScores
+from crushtest.store import StudyFolder
+from crushtest.study import recompare, run_study
+
+SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]
+TABLES = ("estimates.parquet", "contrasts.parquet")
+
+
+def spec(*arms: str, suite: object = SUITE, **settings: object) -> StudySpec:
+    """A study on the fake engine; each arm is another seed of it."""
+    others = [{"name": arm, "model": "fake", "engine": f"fake:seed={number + 1}"} for number, arm in enumerate(arms)]
+    content = {"model": "fake", "engine": "fake", "arms": others, "suite": suite, **settings}
+    return build_spec(content, where="test")
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Every table of a study, as bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[fake.FakeEngine]:
+    """Every fake engine that is started, in order."""
+    engines: list[fake.FakeEngine] = []
+    start = fake.FakeEngine.__post_init__ if hasattr(fake.FakeEngine, "__post_init__") else None
+    assert start is None
+    monkeypatch.setattr(fake.FakeEngine, "__post_init__", engines.append, raising=False)
+    return engines
+
+
+def test_a_study_leaves_every_table_and_a_report(tmp_path: Path) -> None:
+    assert run_study(spec("other"), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    assert folder.report.exists()
+    assert not list((tmp_path / "s").rglob("*.jsonl"))
+    estimates, contrasts = pl.read_parquet(folder.estimates), pl.read_parquet(folder.contrasts)
+    assert set(estimates["arm"]) == {"dense", "other"}
+    assert set(contrasts["arm"]) == {"other"}
+    assert set(contrasts["task"]) == {"probe_facts", "probe_text", "probe_prompts"}
+    accuracy = estimates.filter(
+        (pl.col("metric") == "accuracy") & (pl.col("group") == "all") & (pl.col("arm") == "dense")
+    )
+    items = {item.id: item for item in folder.read_items("probe_facts")}
+    answers = folder.answers("dense", "probe_facts", "choices").read()
+    right = [max(range(4), key=a.logprobs.__getitem__) == items[i].gold for i, a in answers.items()]
+    assert accuracy["n"].item() == len(right) == 40
+    assert accuracy["value"].item() == pytest.approx(sum(right) / 40)
+
+
+def test_a_second_run_asks_nothing_and_changes_no_file(tmp_path: Path, asked: list[fake.FakeEngine]) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "s").rglob("*.*")}
+    asked.clear()
+    assert not run_study(spec("other"), tmp_path / "s")
+    assert not asked
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "s").rglob("*.*")}
+
+
+def test_a_new_arm_asks_the_dense_model_nothing(tmp_path: Path, asked: list[fake.FakeEngine]) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    asked.clear()
+    assert run_study(spec("other", "third"), tmp_path / "s")
+    assert [engine.seed for engine in asked] == [2]
+    assert set(pl.read_parquet(tmp_path / "s" / "contrasts.parquet")["arm"]) == {"other", "third"}
+
+
+def test_a_new_task_leaves_the_others_alone(tmp_path: Path, asked: list[fake.FakeEngine]) -> None:
+    run_study(spec("other", suite=SUITE[:1]), tmp_path / "s")
+    asked.clear()
+    assert run_study(spec("other", suite=SUITE[1:2]), tmp_path / "s")
+    assert [len(engine.asked) for engine in asked] == [5, 5]
+    assert set(pl.read_parquet(tmp_path / "s" / "estimates.parquet")["task"]) == {"probe_facts", "probe_text"}
+
+
+def test_a_run_that_failed_goes_on_where_it_stopped_with_the_same_tables(
+    tmp_path: Path, asked: list[fake.FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_study(spec("other"), tmp_path / "whole")
+    monkeypatch.setattr(fake, "FakeEngine", lambda *settings: Failing(*settings))
+    with pytest.raises(EngineError):
+        run_study(spec("other"), tmp_path / "broken")
+    answered = StudyFolder(tmp_path / "broken").answers("dense", "probe_facts", "choices").read()
+    assert len(answered) == 17
+    monkeypatch.undo()
+    log = StudyFolder(tmp_path / "broken").answers("dense", "probe_facts", "choices").running
+    log.write_bytes(log.read_bytes() + b'{"item": "torn')
+    assert run_study(spec("other"), tmp_path / "broken")
+    assert tables(tmp_path / "broken") == tables(tmp_path / "whole")
+
+
+class Failing(fake.FakeEngine):
+    """Dies on its 18th question."""
+
+    def __init__(self, *settings: object) -> None:
+        super().__init__(*settings)
+        self.fail_at = 17
+
+
+def test_killed_at_any_moment_no_answer_is_lost_and_none_is_asked_twice(tmp_path: Path) -> None:
+    suite = [{"probe_facts": {"limit": 60}}, {"probe_prompts": {"limit": 20}}]
+    run_study(spec("other", suite=suite), tmp_path / "whole")
+    out = tmp_path / "killed"
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "model: fake\nengine: fake:delay_s=0.01\n"
+        "arms: [{name: other, model: fake, engine: 'fake:seed=1,delay_s=0.01'}]\n"
+        "suite: [{probe_facts: {limit: 60}}, {probe_prompts: {limit: 20}}]\n"
+    )
+    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", str(study), "--out", str(out)]
+    kept: dict[Path, list[bytes]] = {}
+    kills = 0
+    for _ in range(60):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        started = wait_for_an_answer(process, out, kept)
+        if started:
+            time.sleep(0.12)
+        if process.poll() is None and started:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+        kept |= check_kept(out, kept)
+        if process.returncode == 0:
+            break
+    assert kills >= 3
+    assert process.returncode == 0
+    assert tables(out) == tables(tmp_path / "whole")
+
+
+def wait_for_an_answer(process: subprocess.Popen[bytes], out: Path, kept: dict[Path, list[bytes]]) -> bool:
+    """Whether the run has added an answer; False if it ended before."""
+    before = sum(len(lines) for lines in kept.values())
+    while process.poll() is None:
+        logs = [path for path in out.rglob("*.jsonl") if path.exists()]
+        if sum(count_lines(path) for path in logs) > before or (before and not logs):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def count_lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def check_kept(out: Path, kept: dict[Path, list[bytes]]) -> dict[Path, list[bytes]]:
+    """The whole lines now on disk; those of before must still be there, in their place, each item once."""
+    now = {path: path.read_bytes().split(b"\n")[:-1] for path in out.rglob("*.jsonl")}
+    for path, lines in now.items():
+        items = [line.partition(b",")[0] for line in lines]
+        assert len(items) == len(set(items)), "an item was answered twice"
+        assert lines[: len(kept.get(path, []))] == kept.get(path, []), "an answer was lost"
+    return now
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"limit": 3}, {"calibration": {"sequences": 3}}])
+def test_a_study_folder_refuses_another_study(tmp_path: Path, change: dict[str, object]) -> None:
+    run_study(spec(), tmp_path / "s")
+    before = tables(tmp_path / "s")
+    with pytest.raises(StoreError, match=f"this one has {next(iter(change))}="):
+        run_study(spec(**change), tmp_path / "s")
+    assert tables(tmp_path / "s") == before
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match="is not empty and not a study"):
+        run_study(spec(), tmp_path)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_a_log_likelihood_that_is_not_a_number_stops_the_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = ChoiceScores((float("nan"),) * 4, (1,) * 4, (1,) * 4)
+    monkeypatch.setattr(fake.FakeEngine, "_choice_scores", lambda self, request: broken)
+    with pytest.raises(EngineError, match="log-likelihood of"):
+        run_study(spec(), tmp_path / "s")
+    assert not StudyFolder(tmp_path / "s").answers("dense", "probe_facts", "choices").read()
+
+
+def test_comparing_again_needs_only_the_files(tmp_path: Path) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    before = tables(tmp_path / "s")
+    for name in TABLES:
+        (tmp_path / "s" / name).unlink()
+    recompare(StudyFolder(tmp_path / "s"))
+    assert tables(tmp_path / "s") == before
+    assert StudyFolder(tmp_path / "s").report.exists()
+
+
+def test_an_unfinished_arm_is_absent_from_the_results_and_not_worse(tmp_path: Path) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    folder.answers("other", "probe_facts", "choices").final.unlink()
+    recompare(folder)
+    contrasts = pl.read_parquet(folder.contrasts)
+    assert set(contrasts["task"]) == {"probe_text", "probe_prompts"}
