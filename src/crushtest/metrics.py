@@ -76,6 +76,11 @@ def choice(answer: ChoiceScores) -> int:
     return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index])
 
 
+def choice_per_byte(answer: ChoiceScores) -> int:
+    """Index of the option with the highest log-likelihood per UTF-8 byte; the first of equals."""
+    return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index] / answer.bytes[index])
+
+
 def rate(name: str, outcome: Callable[[Item, Any, float | None], bool], *, better: Better, **settings: Any) -> Metric:
     """Share of items with an outcome, between 0 and 1."""
     return Metric(

@@ -1,0 +1,57 @@
+"""probe_facts: general knowledge that a language model of any size should have a part of.
+
+152 questions of our own with one right answer and three wrong ones (`probes/facts.yaml`): science, geography, history,
+language, arithmetic, everyday life. Facts that do not change and that nobody disputes. A smoke alarm, not a benchmark:
+it shows that knowledge got lost, not how much a model knows. Chance is 0.25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from crushtest.metrics import accuracy, choice_per_byte, rate
+from crushtest.records import Choices, Item, Task
+from crushtest.registry import task
+
+
+@task("probe_facts", dimension="language modelling", source="written for this project", licence="Apache-2.0")
+def probe_facts() -> Task:
+    """Four-way general-knowledge questions: how often is the right answer the most likely one?
+
+    Metrics: `accuracy`, by the log-likelihood of an answer summed over its tokens, and `accuracy_per_byte`, by that
+    sum divided by the answer's bytes.
+    """
+    per_byte = rate(
+        "accuracy_per_byte",
+        lambda item, answer, score: choice_per_byte(answer) == item.gold,
+        better="higher",
+        state=lambda item, answer, score: choice_per_byte(answer),
+    )
+    return Task("choices", _items, (accuracy(), per_byte))
+
+
+def _items() -> Sequence[Item]:
+    import yaml
+
+    subjects = yaml.safe_load(files("crushtest.tasks.probes").joinpath("facts.yaml").read_text("utf-8"))
+    return [
+        _item(subject, number, question, [str(answer) for answer in answers])
+        for subject, questions in subjects.items()
+        for number, (question, *answers) in enumerate(questions)
+    ]
+
+
+def _item(subject: str, number: int, question: str, answers: list[str]) -> Item:
+    """One item; the right answer, which the file gives first, moves to the place `number` mod 4."""
+    gold = number % 4
+    right, *wrong = answers
+    options = [*wrong[:gold], right, *wrong[gold:]]
+    name = f"{subject}/{number}"
+    return Item(
+        id=name,
+        groups=(f"subject={subject}",),
+        cluster=name,
+        request=Choices(f"Question: {question}\nAnswer:", tuple(f" {option}" for option in options)),
+        gold=gold,
+    )
