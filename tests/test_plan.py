@@ -19,7 +19,7 @@ def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
         write(
             tmp_path,
             "model: demo\n"
-            'arms: [magnitude:sparsity=0.5, {name: half, recipe: "wanda:sparsity=0.5"}, {name: found, model: some/dir}]\n'
+            'arms: [magnitude:sparsity=0.5, {name: half, recipe: "wanda:sparsity=0.5"}, {name: found, model: a/dir}]\n'
             "suite: [{probe_facts: {limit: 20}}, probe_qa]\n"
             "calibration: {source: c4, sequences: 128, length: 2048}\nseed: 7\n",
         )
@@ -29,7 +29,7 @@ def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
         ("dense", "demo", None),
         ("magnitude:sparsity=0.5", "demo", "magnitude:sparsity=0.5"),
         ("half", "demo", "wanda:sparsity=0.5"),
-        ("found", "some/dir", None),
+        ("found", "a/dir", None),
     ]
     assert [(task.name, task.limit, task.seed) for task in make_plan(spec).tasks] == [
         ("probe_facts", 20, 7),

@@ -25,9 +25,7 @@ def completions(folder: Path) -> object:
         ("prompts", Completion(HOSTILE, 7, "length")),
     ],
 )
-def test_an_answer_comes_back_exactly_while_running_and_when_finished(
-    tmp_path: Path, kind: str, answer: object
-) -> None:
+def test_an_answer_comes_back_exactly_before_and_after_the_finish(tmp_path: Path, kind: str, answer: object) -> None:
     log = StudyFolder(tmp_path).answers("wanda:sparsity=0.5", "toy", kind)
     log.append("a/0", answer)
     assert StudyFolder(tmp_path).answers("wanda:sparsity=0.5", "toy", kind).read() == {"a/0": answer}
@@ -95,7 +93,7 @@ def test_items_come_back_as_they_were(tmp_path: Path) -> None:
     folder.write_items("toy", items)
     assert folder.read_items("toy") == items
     folder.write_items("toy", items)
-    with pytest.raises(StoreError, match="other items of 'toy' \\(4 then, 3 now\\)"):
+    with pytest.raises(StoreError, match=r"other items of 'toy' \(4 then, 3 now\)"):
         folder.write_items("toy", items[1:])
 
 
@@ -118,7 +116,7 @@ def test_scores_keep_their_reasons(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_study_says_so_and_names_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "study.yaml").write_text("model: demo\n")
-    with pytest.raises(StoreError, match="it has no study.yaml \\(studies beside it: demo\\)"):
+    with pytest.raises(StoreError, match=r"it has no study.yaml \(studies beside it: demo\)"):
         StudyFolder.existing(tmp_path / "dmeo")
 
 

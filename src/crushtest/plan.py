@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -51,7 +51,7 @@ class StudySpec(Checked):
     limit: int | None = Field(default=None, ge=1)
     calibration: CalibrationSpec = CalibrationSpec()
     engine: str = "hf"
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     seed: int = Field(default=0, ge=0)
     trust_remote_code: bool = False

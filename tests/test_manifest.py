@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import torch
+
+from crushtest import manifest
+from crushtest.records import Choices, Item
+
+
+def test_it_says_what_ran_and_keeps_what_it_knew(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    manifest.start(path, command=["crushtest", "run"], seed=7)
+    manifest.update(path, "arms", "dense", {"engine": {"engine": "hf"}})
+    created = manifest.read(path)["created"]
+    manifest.start(path, command=["crushtest", "run", "--again"], seed=7)
+    content = manifest.read(path)
+    assert content["created"] == created
+    assert content["arms"] == {"dense": {"engine": {"engine": "hf"}}}
+    assert content["seed"] == 7
+    assert content["packages"]["torch"] == torch.__version__
+    assert content["machine"]["cores"] >= 1
+    assert content["machine"]["memory_bytes"] > 2**28
+
+
+def test_it_names_neither_host_nor_home(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    manifest.start(path, command=["crushtest"], seed=0)
+    text = json.dumps(manifest.read(path)["machine"])
+    assert socket.gethostname() not in text
+    assert str(Path.home()) not in text
+
+
+def test_the_digest_changes_with_any_question() -> None:
+    items = [Item("a", (), "c", Choices("Q", (" x", " y")), 0)]
+    other = [Item("a", (), "c", Choices("Q", (" x", " z")), 0)]
+    assert manifest.items_digest(items) == manifest.items_digest(list(items))
+    assert manifest.items_digest(items) != manifest.items_digest(other)

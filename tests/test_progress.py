@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from crushtest.progress import Bars, Lines
+
+
+def test_without_a_terminal_a_step_is_a_line_when_it_begins_and_one_when_it_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Lines(20) as progress, progress.step("dense · probe_qa", 10, done=4, weight=1) as advance:
+        for _ in range(6):
+            advance(1)
+    out, err = capsys.readouterr()
+    assert not out
+    first, last = err.splitlines()
+    assert first == "dense · probe_qa: 6 to do, 4 done before"
+    assert last.startswith("dense · probe_qa: 10 of 10 in 0 s; study 10 of 20, about 0 min left")
+
+
+def test_a_long_step_says_a_line_every_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines(3, every_s=0.0) as progress, progress.step("arm · task", 3, weight=1) as advance:
+        for _ in range(3):
+            advance(1)
+    assert len(capsys.readouterr().err.splitlines()) == 5
+
+
+def test_a_step_that_was_done_before_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines(3) as progress, progress.step("arm · task", 3, done=3, weight=1):
+        pass
+    assert not capsys.readouterr().err
+
+
+def test_bars_show_names_as_they_are_and_write_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars(4) as progress:
+        progress.console.width = 140
+        with progress.step("[red]arm[/] · task", 4, weight=1) as advance:
+            advance(4)
+        progress.say("[b]a line[/b]")
+    out, err = capsys.readouterr()
+    assert not out
+    assert "[b]a line[/b]" in err

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field
+
+from crushtest.errors import CrushtestError, UnknownName, UsageError
+from crushtest.registry import Entry, Registry
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def squeeze(weight: Any, *, share: Share = 0.5, bits: int = 4, mode: Literal["a", "b"] = "a", on: bool = False) -> None:
+    """Make it smaller.
+
+    More words.
+    """
+
+
+ENTRY = Entry("method", "squeeze", squeeze, {"source": "here"})
+
+
+def test_options_are_the_keyword_only_parameters_and_needs_the_others() -> None:
+    assert list(ENTRY.options) == ["share", "bits", "mode", "on"]
+    assert ENTRY.needs == {"weight": "Any"}
+    assert ENTRY.summary == "Make it smaller."
+
+
+def test_text_is_converted_to_the_type_of_the_option_and_defaults_are_filled_in() -> None:
+    assert ENTRY.bind({"share": "0.25", "bits": "3", "on": "true"}) == {
+        "share": 0.25,
+        "bits": 3,
+        "mode": "a",
+        "on": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"share": "1"}, "method 'squeeze': share must be below 1 (got '1')"),
+        ({"share": -0.1}, "method 'squeeze': share must be at least 0 (got -0.1)"),
+        ({"bits": "4.5"}, "method 'squeeze': bits must be a valid integer"),
+        ({"mode": "c"}, "method 'squeeze': mode must be 'a' or 'b' (got 'c')"),
+        ({"bit": 1}, "method 'squeeze': unknown option 'bit'; did you mean 'bits'? (allowed: bits, mode, on, share)"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_is_allowed(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ENTRY.bind(given)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_name_carries_the_nearest_one() -> None:
+    registry = Registry("method", "crushtest.suites")
+    registry.add("wanda")(squeeze)
+    registry.add("magnitude")(squeeze)
+    with pytest.raises(UnknownName, match="unknown method 'wnada'; did you mean 'wanda'"):
+        registry.get("wnada")
+    assert registry.names() == ["magnitude", "wanda"]
+
+
+def test_two_functions_cannot_share_a_name() -> None:
+    registry = Registry("method", "crushtest.suites")
+    registry.add("wanda")(squeeze)
+    with pytest.raises(CrushtestError, match="two methods are called 'wanda'"):
+        registry.add("wanda")(pytest.raises)
+
+
+def test_an_entry_describes_itself_in_json_values() -> None:
+    assert ENTRY.describe()["options"]["share"] == {"type": "Share", "default": 0.5}
+    assert ENTRY.describe()["source"] == "here"
