@@ -1,0 +1,72 @@
+"""arc: science questions from school exams (Clark et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from crushtest.errors import DataError
+from crushtest.records import Choices, Item, Task
+from crushtest.registry import task
+from crushtest.tasks.choice_metrics import continuation_metrics
+from crushtest.tasks.local_files import read_rows, require
+
+ADDRESS = "https://huggingface.co/datasets/allenai/ai2_arc"
+HOW = (
+    f"needs path=FILE or FOLDER: the test part from {ADDRESS} (ARC-Challenge/test-00000-of-00001.parquet), or "
+    "ARC-Challenge-Test.jsonl from the authors' archive ARC-V1-Feb2018"
+)
+NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
+
+
+@task("arc", dimension="downstream quality", source="arXiv:1803.05457; hub allenai/ai2_arc", licence="CC-BY-SA-4.0")
+def arc(*, part: Literal["Challenge", "Easy"] = "Challenge", path: str | None = None) -> Task:
+    """School science questions with three to five options: how often is the right one the most likely?
+
+    Items: the test part, 1172 (Challenge) or 2376 (Easy) questions, read from `path`: a file of the hub (Parquet) or
+    of the authors (JSON lines), or a folder that holds it. We do not fetch it: its checksum is not known to us.
+    Groups: none. Metrics: `accuracy_normalised`, by log-likelihood per character, is the one to report; `accuracy`
+    and `decision_margin` in nats beside it. No examples in front.
+
+    Prompt and scoring are those of lm-evaluation-harness (tasks `arc_challenge`, `arc_easy`, version 1): the options'
+    texts after "Answer:", not their letters. Chance is about 0.25.
+
+    Known problems: the options are not shown before one is scored, so a question such as "Which of these ..." is
+    answered without its alternatives; that, more than difficulty, separates Challenge from Easy
+    (Borchmann 2024, "In Case You Missed It: ARC 'Challenge' Is Not That Challenging", arXiv:2412.17758).
+    """
+    return Task("choices", lambda: _items(part, require(path, task="arc", because=HOW)), continuation_metrics())
+
+
+def _items(part: str, path: Path) -> Sequence[Item]:
+    file = _file(part, path)
+    return [build_item(row, f"{file}, row {number}") for number, row in enumerate(read_rows(file))]
+
+
+def _file(part: str, path: Path) -> Path:
+    if path.is_file():
+        return path
+    wanted = [path / name.format(set=part) for name in NAMES]
+    found = next((file for file in wanted if file.is_file()), None)
+    if found is None:
+        raise DataError(f"task 'arc': {path} holds none of {', '.join(str(file.relative_to(path)) for file in wanted)}")
+    return found
+
+
+def build_item(row: Mapping[str, Any], where: str) -> Item:
+    """One question, from a row of the hub's files or of the authors' (where `question` holds stem and choices)."""
+    try:
+        question, key = row["question"], row["answerKey"]
+        if isinstance(question, str):
+            texts, labels = list(row["choices"]["text"]), list(row["choices"]["label"])
+        else:
+            texts = [choice["text"] for choice in question["choices"]]
+            labels = [choice["label"] for choice in question["choices"]]
+            question = question["stem"]
+        gold = labels.index(key)
+        name = str(row["id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: not an ARC question ({error!r})") from None
+    request = Choices(f"Question: {question}\nAnswer:", tuple(f" {text}" for text in texts))
+    return Item(name, (), name, request, gold)

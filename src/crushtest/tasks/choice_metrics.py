@@ -1,0 +1,56 @@
+"""Metrics of multiple-choice questions beside plain accuracy: the decision margin, and accuracy by length.
+
+What compression did to single answers is in the contrasts of `accuracy`: `flips` are all answers that changed,
+`flips_down` those that went from right to wrong, `flips_up` from wrong to right, and the rest went from one wrong
+option to another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crushtest.metrics import Metric, accuracy, mean, rate
+from crushtest.records import ChoiceScores, Item
+
+
+def decision_margin(**settings: Any) -> Metric:
+    """Mean over items of the right option's log-likelihood minus that of the best other option, in nats.
+
+    Positive where the answer is right. It moves before an answer flips, so it shows damage that accuracy hides.
+    """
+    return mean("decision_margin", _margin, better="higher", **({"unit": "nats"} | settings))
+
+
+def accuracy_normalised(**settings: Any) -> Metric:
+    """Share of items whose right option has the highest log-likelihood per character.
+
+    lm-evaluation-harness's `acc_norm`: characters, not bytes, and without the space that parts option from context.
+    """
+    return rate(
+        "accuracy_normalised",
+        lambda item, answer, score: choice_per_character(item, answer) == item.gold,
+        better="higher",
+        state=lambda item, answer, score: choice_per_character(item, answer),
+        **settings,
+    )
+
+
+def choice_per_character(item: Item, answer: ChoiceScores) -> int:
+    """Index of the option with the highest log-likelihood per character; the first of equals."""
+    lengths = [max(1, len(option.removeprefix(" "))) for option in item.request.options]  # type: ignore[union-attr]
+    return max(range(len(lengths)), key=lambda index: answer.logprobs[index] / lengths[index])
+
+
+def question_metrics() -> tuple[Metric, ...]:
+    """What every task reports whose answers are single letters: accuracy, and the margin by which it is decided."""
+    return (accuracy(), decision_margin())
+
+
+def continuation_metrics() -> tuple[Metric, ...]:
+    """What every task reports whose options are whole texts: accuracy by length comes first."""
+    return (accuracy_normalised(), accuracy(), decision_margin())
+
+
+def _margin(item: Item, answer: ChoiceScores, score: float | None) -> float:
+    assert item.gold is not None
+    return answer.logprobs[item.gold] - max(value for index, value in enumerate(answer.logprobs) if index != item.gold)
