@@ -57,6 +57,10 @@ class DataSet:
     files: dict[str, SourceFile] = field(default_factory=dict)
 
 
+class NotHere(DataError):
+    """A file that is neither here nor to be had."""
+
+
 class Found(NamedTuple):
     """A file that is here and is what it should be. `place` says which of the places it is in."""
 
@@ -104,7 +108,7 @@ def find(name: str, file: str, *, fetch: bool = True) -> Found:
         _check(here.path, _expected(source, here))
         return here
     if not fetch:
-        raise DataError(f"data file {source.path!r} is not here; fetch it (crushtest data fetch {name}) or {_advice()}")
+        raise NotHere(f"data file {source.path!r} is not here; fetch it (crushtest data fetch {name}) or {_advice()}")
     return Found(download(source), "cache")
 
 
@@ -113,6 +117,11 @@ def read_text(name: str, file: str) -> str:
     path = find(name, file).path
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return content.decode("utf-8-sig")
+
+
+def has_mirror() -> bool:
+    """Whether CRUSHTEST_DATA names a mirror."""
+    return _mirror() is not None
 
 
 def download(source: SourceFile) -> Path:
@@ -127,7 +136,7 @@ def download(source: SourceFile) -> Path:
                 temporary.write_bytes(response.read())
             _check(temporary, source, origin=source.address)
     except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
-        raise DataError(
+        raise NotHere(
             f"data file {source.path!r} is not here and could not be fetched from {source.address} "
             f"({getattr(error, 'reason', None) or error}); {_advice()}"
         ) from None
