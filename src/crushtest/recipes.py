@@ -3,6 +3,8 @@
 wanda:sparsity=0.5                   one step
 wanda:pattern=2:4+gptq:bits=4        two steps, in order
 wanda:sparsity=0.1,0.2,...,0.6       a list: one arm a value; a piece without `=` continues the list before it
+rtn:bits=4,skip=down_proj,layers.0.* every method takes `layers` and `skip`, glob patterns of the layers to compress or
+                                     to leave alone; a list of patterns is one list, not several arms
 """
 
 from __future__ import annotations
@@ -11,16 +13,20 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from crushtest.errors import UsageError
+from crushtest.errors import UnknownName, UsageError
 from crushtest.registry import METHODS
+
+COMMON_OPTIONS = ("layers", "skip")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One method with all its options."""
+    """One method with all its options, and the patterns of the layers it is for and not for (empty: all; none)."""
 
     method: str
     options: dict[str, Any]
+    layers: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,10 @@ def _step_texts(step: str, recipe: str) -> list[tuple[str, dict[str, str]]]:
             raise UsageError(f"recipe {recipe!r}: {piece!r} is not option=value")
         else:
             options[last].append(piece)
-    values = [_with_ellipsis(key, listed, recipe) for key, listed in options.items()]
+    values = [
+        [",".join(listed)] if key in COMMON_OPTIONS else _with_ellipsis(key, listed, recipe)
+        for key, listed in options.items()
+    ]
     return [(name, dict(zip(options, combination, strict=True))) for combination in product(*values)]
 
 
@@ -95,7 +104,13 @@ def _with_ellipsis(option: str, values: list[str], recipe: str) -> list[str]:
 
 
 def _step(name: str, options: dict[str, str]) -> Step:
-    return Step(name, METHODS.get(name, where="recipe").bind(options))
+    entry = METHODS.get(name, where="recipe")
+    own = {key: value for key, value in options.items() if key not in COMMON_OPTIONS}
+    layers, skip = (tuple(filter(None, options.get(key, "").split(","))) for key in COMMON_OPTIONS)
+    for key in own:
+        if key not in entry.options:
+            raise UnknownName("option", key, [*entry.options, *COMMON_OPTIONS], where=f"method {name!r}")
+    return Step(name, entry.bind(own), layers, skip)
 
 
 def _text(name: str, options: dict[str, str]) -> str:

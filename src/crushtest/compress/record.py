@@ -1,0 +1,139 @@
+"""What a compression did, layer by layer: compression.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from crushtest.compress.grids import QuantizedWeight
+from crushtest.compress.structure import Untouched
+
+DENSE_BITS = 16
+"""Dense weights are counted at 16 bits, in which models are published, whatever precision they are evaluated in."""
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One step on one layer.
+
+    asked_sparsity   what the options say; None for a method that does not prune
+    sparsity         share of its weights that are 0 now
+    bits_per_weight  stored bits / weights after this step, scales and zero points included (see `Totals`)
+    output_error     |X (W - W')^T| / |X W^T| (Frobenius) for the weights before and after this step, on a sample of
+                     calibration tokens; None where the outputs were all 0
+    changed          how many of its weights have another value now
+    """
+
+    step: int
+    name: str
+    shape: tuple[int, int]
+    asked_sparsity: float | None
+    sparsity: float
+    bits_per_weight: float
+    output_error: float | None
+    changed: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The compressed layers together, and the whole model.
+
+    Sizes are ideal storage: a pruned weight takes no room and its position is not stored; a quantized one takes its
+    bits, and every scale 16 bits and every zero point its bits; everything else takes 16 bits a number. No file format
+    reaches this for unstructured sparsity.
+
+    layers             how many linear layers were compressed
+    linear_weights     how many weights they have
+    sparsity           share of those that are 0
+    bits_per_weight    stored bits / linear_weights
+    compression_ratio  1 - compressed / dense, of the compressed layers
+    """
+
+    layers: int
+    linear_weights: int
+    sparsity: float
+    bits_per_weight: float
+    dense_size_bytes: int
+    compressed_size_bytes: int
+    compression_ratio: float
+    dense_model_size_bytes: int
+    compressed_model_size_bytes: int
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of the recipe: all its options, what it was applied to, and how long it took."""
+
+    method: str
+    kind: str
+    options: dict[str, Any]
+    layers: tuple[str, ...]
+    skip: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CompressionRecord:
+    """All that is known about one compression.
+
+    quantized          integers and scales of the quantized layers, by name, for saving them as they are
+    calibration        source, sequences, length, seed, `tokens_sha256`
+    peak_memory_bytes  the process's highest memory so far (resident; on a GPU that of the GPU besides)
+    """
+
+    recipe: str
+    steps: tuple[StepRecord, ...]
+    totals: Totals
+    layers: tuple[LayerRecord, ...]
+    untouched: tuple[Untouched, ...]
+    calibration: dict[str, Any]
+    seconds: float
+    peak_memory_bytes: dict[str, int]
+    dense_bits: int = DENSE_BITS
+    quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values: what compression.json holds (all but the quantized weights themselves)."""
+        return asdict(replace(self, quantized={})) | {"quantized": sorted(self.quantized)}
+
+
+@dataclass
+class Storage:
+    """How one layer is stored, as step follows step."""
+
+    weights: int
+    kept: int
+    bits: int = DENSE_BITS
+    overhead_bits: int = 0
+
+    def enter(self, zeros: int | None, quantized: QuantizedWeight | None) -> None:
+        """Take in a step: the zeros after pruning (None where it did not prune), the grid after quantization."""
+        if zeros is not None:
+            self.kept = self.weights - zeros
+        if quantized:
+            self.bits, self.overhead_bits = quantized.bits, quantized.overhead_bits
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of the weights that are kept, and of scales and zero points."""
+        return self.kept * self.bits + self.overhead_bits
+
+
+def add_up(storages: Sequence[Storage], zeros: int, untouched: Sequence[Untouched]) -> Totals:
+    """The totals of layers stored like this, beside parameters that are left alone."""
+    weights = sum(storage.weights for storage in storages)
+    bits = sum(storage.stored_bits for storage in storages)
+    others = sum(group.parameters for group in untouched) * DENSE_BITS // 8
+    dense, compressed = weights * DENSE_BITS // 8, -(-bits // 8)
+    return Totals(
+        layers=len(storages),
+        linear_weights=weights,
+        sparsity=zeros / weights,
+        bits_per_weight=bits / weights,
+        dense_size_bytes=dense,
+        compressed_size_bytes=compressed,
+        compression_ratio=1 - bits / (weights * DENSE_BITS),
+        dense_model_size_bytes=dense + others,
+        compressed_model_size_bytes=compressed + others,
+    )

@@ -1,0 +1,135 @@
+"""Compress a model by a recipe, in place, and say what that did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from crushtest.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.compress.checks import check
+from crushtest.compress.grids import QuantizedWeight
+from crushtest.compress.layerwise import Compressed, Job, Progress, compress_layers
+from crushtest.compress.magnitude import spread_sparsity
+from crushtest.compress.options import parse_pattern
+from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
+from crushtest.compress.structure import Linear, find_structure, find_untouched
+from crushtest.errors import CompressionError
+from crushtest.registry import METHODS
+
+if TYPE_CHECKING:
+    from crushtest.models import LoadedModel
+    from crushtest.recipes import Recipe, Step
+
+# A method that looks at no inputs is still measured on some.
+_MEASURED_TOKENS = 512
+
+
+def compress(
+    model: LoadedModel, recipe: Recipe, calibration: Calibration, *, on_progress: Progress | None = None
+) -> CompressionRecord:
+    """Carry out a recipe on a model in memory, step by step, each on the result of the one before; return what it did.
+
+    Raises what `check` raises, before any work; DataError where the calibration text is too short; CompressionError,
+    which names the layer, where a step fails or leaves every weight as it was (the model is then half compressed, and
+    must be loaded again).
+    """
+    started = time.monotonic()
+    check(recipe, model)
+    structure = find_structure(model.network)
+    tokens = token_batches(calibration, model.tokenizer)
+    ledger = _Ledger()
+    steps = []
+    for number, step in enumerate(recipe.steps):
+        chosen = structure.select(step)
+        begun = time.monotonic()
+        entry = METHODS.get(step.method)
+        job = Job(model.network, structure, chosen, entry, step.options, tokens, on_progress or _silent)
+        ledger.enter_step(number, step, _carry_out(job))
+        if not ledger.changed(number):
+            raise CompressionError(
+                f"recipe {recipe.text!r}: step {step.method!r} changed no weight of {len(chosen)} layers"
+            )
+        steps.append(_step_record(step, entry.about["kind"], time.monotonic() - begun))
+    untouched = find_untouched(model.network, tuple(ledger.linears.values()), structure)
+    return CompressionRecord(
+        recipe=recipe.text,
+        steps=tuple(steps),
+        totals=add_up(list(ledger.storages.values()), sum(ledger.zeros.values()), untouched),
+        layers=tuple(ledger.layers),
+        untouched=tuple(untouched),
+        calibration=asdict(calibration) | {"tokens_sha256": tokens_sha256(tokens)},
+        seconds=round(time.monotonic() - started, 3),
+        peak_memory_bytes=_peak_memory_bytes(),
+        quantized=ledger.quantized,
+    )
+
+
+class _Ledger:
+    """Keeps count of every layer, step after step."""
+
+    def __init__(self) -> None:
+        self.layers: list[LayerRecord] = []
+        self.linears: dict[str, Linear] = {}
+        self.storages: dict[str, Storage] = {}
+        self.zeros: dict[str, int] = {}
+        self.quantized: dict[str, QuantizedWeight] = {}
+
+    def enter_step(self, number: int, step: Step, results: Iterable[Compressed]) -> None:
+        """Note what a step does to each layer, while it does it."""
+        pattern = parse_pattern(step.options.get("pattern", "unstructured"))
+        asked = pattern.sparsity if pattern else step.options.get("sparsity")
+        for result in results:
+            linear, weights = result.linear, result.linear.weight.numel()
+            storage = self.storages.setdefault(linear.name, Storage(weights, kept=weights))
+            storage.enter(result.zeros if asked is not None else None, result.quantized)
+            self.linears[linear.name] = linear
+            self.zeros[linear.name] = result.zeros
+            if result.quantized:
+                self.quantized[linear.name] = result.quantized
+            self.layers.append(
+                LayerRecord(
+                    step=number,
+                    name=linear.name,
+                    shape=linear.shape,
+                    asked_sparsity=asked,
+                    sparsity=result.zeros / weights,
+                    bits_per_weight=storage.stored_bits / weights,
+                    output_error=result.output_error,
+                    changed=result.changed,
+                )
+            )
+
+    def changed(self, number: int) -> int:
+        """How many weights a step changed."""
+        return sum(layer.changed for layer in self.layers if layer.step == number)
+
+
+def _carry_out(job: Job) -> Iterator[Compressed]:
+    if job.entry.about["scope"] == "model":
+        return iter(job.entry.function(job, **job.options))
+    if not job.needs:
+        job = replace(job, tokens=job.tokens[: -(-_MEASURED_TOKENS // job.tokens.shape[1])])
+    if job.options.get("scope") == "global":
+        job = replace(job, sparsities=spread_sparsity(job.linears, job.options["sparsity"]))
+    return compress_layers(job)
+
+
+def _step_record(step: Step, kind: str, seconds: float) -> StepRecord:
+    return StepRecord(step.method, kind, step.options, step.layers, step.skip, round(seconds, 3))
+
+
+def _peak_memory_bytes() -> dict[str, int]:
+    import resource
+
+    import torch
+
+    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if torch.cuda.is_available():
+        peak["accelerator"] = torch.cuda.max_memory_allocated()
+    return peak
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
