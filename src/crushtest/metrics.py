@@ -26,6 +26,11 @@ def everywhere(item: Item) -> bool:
     return True
 
 
+def every_group(group: str) -> bool:
+    """A metric's `groups` when it is reported for all of them."""
+    return True
+
+
 def option_chosen(item: Item, answer: Answer, score: float | None) -> object:
     """The state whose change is a flip, for choices: the option with the highest log-likelihood."""
     return choice(answer) if isinstance(answer, ChoiceScores) else None
@@ -46,8 +51,14 @@ class Metric:
     gap        also report max - min of the value over the groups of each attribute, as `<name>_gap`
     unit       how to print it: "rate", "score", "bits", "ratio", ...
     undefined  the reason given where the formula has nothing to divide by
-    cell       for averages over cells (subject x attribute, ...): the cell an item belongs to. The formula's arrays
-               then have one more axis, the last, with the totals of each cell, and it returns values without it
+    cell       for averages over cells (attribute, ...): the cell an item belongs to. The formula's arrays then have
+               one more axis, the last, with the totals of each cell, and it returns values without it. A tuple names
+               a cell of a grid (subject, attribute): then there is an axis for each of its parts, and 0 in all totals
+               of a cell without items
+    partners   ids of other items that are measured together with an item (the same question with the order of its
+               subjects swapped, ...). `measure` and `state` are then given a tuple of answers, the item's own first;
+               an item with a partner that was not answered counts as not scored
+    groups     the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of others
     """
 
     name: str
@@ -62,7 +73,9 @@ class Metric:
     outcome: str | None = None
     gap: bool = False
     undefined: str = "no item to divide by"
-    cell: Callable[[Item], str] | None = None
+    cell: Callable[[Item], str | tuple[str, ...]] | None = None
+    partners: Callable[[Item], tuple[str, ...]] | None = None
+    groups: Callable[[str], bool] = every_group
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

@@ -110,8 +110,9 @@ class Sample:
         """Metric by metric: its groups, then the gaps of its attributes."""
         without = [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
         for metric in range(len(self.metrics)):
-            for group in range(len(self.layout.names)):
-                yield self._group(metric, group, without[group][metric])
+            for group, name in enumerate(self.layout.names):
+                if self.metrics[metric].groups(name):
+                    yield self._group(metric, group, without[group][metric])
             if self.metrics[metric].gap:
                 for attribute, groups in self.layout.attributes.items():
                     yield self._gap(metric, attribute, groups, [without[group][metric] for group in groups])

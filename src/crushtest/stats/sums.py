@@ -47,7 +47,7 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
     reasons: Counter[str] = Counter()
     for row in np.flatnonzero(applies).tolist():
         item = items[row]
-        answer, score, reason = _scored_answer(metric, item.id, answers, scores)
+        answer, score, reason = _scored_answer(metric, item, answers, scores)
         if reason is None:
             columns[row] = metric.measure(item, answer, score)
             if np.isfinite(columns[row]).all():
@@ -62,14 +62,20 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
     return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, ordered)
 
 
-def _scored_answer(metric: Metric, item: str, answers: Answers, scores: Scores) -> tuple[Any, float | None, str | None]:
+def _scored_answer(
+    metric: Metric, item: Item, answers: Answers, scores: Scores
+) -> tuple[Any, float | None, str | None]:
     """Answer and score of an item, and the reason where one of them is missing."""
-    answer = answers.get(item)
+    answer: Any = answers.get(item.id)
     if answer is None:
         return None, None, "not answered"
+    if metric.partners is not None:
+        answer = (answer, *(answers.get(partner) for partner in metric.partners(item)))
+        if None in answer:
+            return None, None, "an item that is measured together with it was not answered"
     if metric.scorer is None:
         return answer, None, None
-    score = scores.get(metric.scorer, {}).get(item)
+    score = scores.get(metric.scorer, {}).get(item.id)
     if score is None:
         return answer, None, f"not scored by {metric.scorer}"
     return answer, score.value, score.reason

@@ -63,7 +63,7 @@ class Part:
     """One metric in one group: where its columns stand in the group's rows, and how many clusters have its items.
 
     The columns of the first arm are `start:stop`, those of a second arm follow `width` columns later.
-    shape   (k,) or, for a metric of cells, (k, cells)
+    shape   (k,) or, for a metric of cells, (k, cells), or (k, rows, columns) of a grid
     """
 
     start: int
@@ -99,19 +99,32 @@ def build_units(
 ) -> Units:
     """Cluster totals of one or two arms. `arms[a][m]` are the sums, `used[m]` the items that count for metric m."""
     cells = [_cells(metric, items) for metric in metrics]
-    groups = tuple(_rows(layout, rows, arms, used, cells) for rows in layout.members)
+    groups = tuple(
+        _rows(layout, rows, arms, _reported(metrics, used, name), cells)
+        for name, rows in zip(layout.names, layout.members, strict=True)
+    )
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
     return _collapse(Units(np.ones(total, np.int64), groups))
 
 
+def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> list[Mask]:
+    """The items that count in a group; none for a metric that is not reported for it."""
+    return [mask if metric.groups(group) else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
+
+
 def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
+    """Per item the number of its cell on each axis [axes, items]; 0 where the metric is not about the item."""
     if metric.cell is None:
         return None
-    numbers: dict[str, int] = {}
-    return np.array(
-        [numbers.setdefault(metric.cell(item), len(numbers)) if metric.applies(item) else -1 for item in items],
-        np.int64,
-    )
+    found = {row: metric.cell(item) for row, item in enumerate(items) if metric.applies(item)}
+    names = {row: (name,) if isinstance(name, str) else name for row, name in found.items()}
+    axes = max(map(len, names.values()), default=1)
+    numbers = np.zeros((axes, len(items)), np.int64)
+    for axis in range(axes):
+        known: dict[str, int] = {}
+        for row, name in names.items():
+            numbers[axis, row] = known.setdefault(name[axis], len(known))
+    return numbers
 
 
 def _rows(
@@ -128,9 +141,10 @@ def _rows(
         target, bins = place[kept], len(clusters)
         numbers = cells[metric]
         if numbers is not None:
-            present, cell = np.unique(numbers[rows[kept]], return_inverse=True)
-            shape = (*shape, len(present))
-            target, bins = target * len(present) + cell, bins * len(present)
+            for axis in numbers[:, rows[kept]]:
+                present, cell = np.unique(axis, return_inverse=True)
+                shape = (*shape, len(present))
+                target, bins = target * len(present) + cell, bins * len(present)
         for arm, block in zip(arms, blocks, strict=True):
             block.append(_totals(arm[metric].columns[rows[kept]], target, bins, len(clusters)))
         size = int(np.prod(shape))

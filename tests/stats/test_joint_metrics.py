@@ -1,0 +1,90 @@
+"""Metrics of items measured together, of a grid of cells, and of some groups only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crushtest.metrics import Array, Metric, ratio
+from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.stats.contrasts import contrast
+from crushtest.stats.estimates import estimate
+
+
+def item(name: str, subject: str, attribute: str, **facts: object) -> Item:
+    return Item(
+        name, (f"subject={subject}",), attribute, Choices("", ("a", "b")), None, {"cell": (subject, attribute)} | facts
+    )
+
+
+def says(number: float) -> ChoiceScores:
+    return ChoiceScores((number, 0.0), (1, 1), (1, 1))
+
+
+def worst_per_subject(total: Array, items: Array) -> Array:
+    """Mean over subjects of the largest cell mean of each."""
+    found: Array = np.fmax.reduce(ratio(total, items), axis=-1).mean(axis=-1)
+    return found
+
+
+GRID = Metric(
+    "grid",
+    ("total", "items"),
+    lambda item, answer, score: (answer.logprobs[0], 1.0),
+    worst_per_subject,
+    "lower",
+    state=None,
+    cell=lambda item: item.facts["cell"],  # type: ignore[return-value]
+    groups=lambda group: group == "all",
+)
+
+
+def test_a_grid_has_an_axis_for_each_part_of_a_cells_name() -> None:
+    """Worked by hand: x has cell means 2 and 5, y has 3 and no second cell."""
+    items = [item("1", "x", "p"), item("2", "x", "p"), item("3", "x", "q"), item("4", "y", "q")]
+    answers = {"1": says(1), "2": says(3), "3": says(5), "4": says(3)}
+    (row,) = estimate("task", [GRID], items, "arm", answers, {}, seed=0, replicates=200)
+    assert (row.group, row.value, row.n) == ("all", 4.0, 4)
+    same = estimate("task", [GRID], items[::-1], "arm", answers, {}, seed=0, replicates=200)[0]
+    assert same.value == row.value
+
+
+def test_a_metric_has_no_rows_for_groups_that_it_is_not_reported_for() -> None:
+    items = [item(str(number), "xy"[number % 2], str(number)) for number in range(8)]
+    answers = {one.id: says(float(number)) for number, one in enumerate(items)}
+    rows = contrast("task", [GRID], items, "arm", answers, {}, answers, {}, seed=0, replicates=200)
+    assert {row.group for row in rows} == {"all"}
+    assert rows[0].difference == 0
+
+
+JOINT = Metric(
+    "joint",
+    ("difference", "items"),
+    lambda item, answers, score: (answers[0].logprobs[0] - answers[1].logprobs[0], 1.0),
+    ratio,
+    "zero",
+    applies=lambda item: item.facts["first"] is True,
+    state=lambda item, answers, score: answers[0].logprobs[0] > answers[1].logprobs[0],
+    partners=lambda item: (str(item.facts["partner"]),),
+)
+
+
+def test_partners_are_measured_together_and_a_missing_one_leaves_both_unscored() -> None:
+    items = [
+        item("a1", "x", "p", first=True, partner="a2"),
+        item("a2", "x", "p", first=False, partner="a1"),
+        item("b1", "x", "q", first=True, partner="b2"),
+        item("b2", "x", "q", first=False, partner="b1"),
+    ]
+    answers = {"a1": says(5), "a2": says(2), "b1": says(1)}
+    row = estimate("task", [JOINT], items, "arm", answers, {}, seed=0, replicates=200)[0]
+    assert (row.value, row.n, row.n_unscored) == (3.0, 1, 1)
+    row = estimate("task", [JOINT], items[2:], "arm", answers, {}, seed=0, replicates=200)[0]
+    assert row.value is None
+    assert "measured together" in str(row.reason)
+
+
+def test_a_flip_of_items_measured_together_is_a_change_of_their_joint_state() -> None:
+    items = [item("a1", "x", "p", first=True, partner="a2"), item("a2", "x", "p", first=False, partner="a1")]
+    dense, arm = {"a1": says(5), "a2": says(2)}, {"a1": says(1), "a2": says(2)}
+    row = contrast("task", [JOINT], items, "arm", dense, {}, arm, {}, seed=0, replicates=200)[0]
+    assert (row.dense, row.value, row.flips) == (3.0, -1.0, 1)
