@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Better = Literal["lower", "higher", "zero", "neither"]
 Kind = Literal["choices", "passages", "prompts"]
+Protocol = Literal["rolling", "pruning", "sliding"]
 
 
 # ---- requests: what an engine is asked -------------------------------------------------------------
@@ -31,13 +32,25 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Score a whole text, every token given those before it (rolling log-likelihood).
+    """Score a whole text, its tokens given those before them.
 
-    `window` is the number of tokens predicted at a time, None for the longest the engine takes.
+    window     tokens the model reads at a time, None for the longest the engine takes
+    protocol   which tokens are predicted, and given what
+               rolling: every one, as many at a time as a window holds; given those before it in its window, and the
+               first of a window the last one before it (at the start of the text: the beginning-of-text token).
+               lm-evaluation-harness's way, which fills the last window from the front
+               pruning: the text, with the special tokens that its tokenizer adds, is cut into windows; all but the
+               first token of each are predicted, and an incomplete last window is left out. The way of GPTQ,
+               SparseGPT and Wanda
+               sliding: a window every `stride` tokens; of each, those that the windows before it have not predicted.
+               The way of transformers' documentation
+    stride     tokens from one sliding window to the next, at most a window
     """
 
     text: str
     window: int | None = None
+    protocol: Protocol = "rolling"
+    stride: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ ITEM_SCHEMA = pl.Schema(
         "gold": pl.Int64(),
         "chat": pl.Boolean(),
         "window": pl.Int64(),
+        "protocol": pl.String(),
+        "stride": pl.Int64(),
         "facts": pl.String(),
     }
 )
@@ -214,6 +216,8 @@ def item_row(item: Item) -> dict[str, Any]:
         "gold": item.gold,
         "chat": False if isinstance(request, Passage) else request.chat,
         "window": request.window if isinstance(request, Passage) else None,
+        "protocol": request.protocol if isinstance(request, Passage) else None,
+        "stride": request.stride if isinstance(request, Passage) else None,
         "facts": json.dumps(item.facts, ensure_ascii=False, sort_keys=True),
     }
 
@@ -225,7 +229,7 @@ def item_from_row(row: Mapping[str, Any]) -> Item:
         case "Choices":
             request = Choices(row["prompt"], tuple(row["options"]), chat=row["chat"])
         case "Passage":
-            request = Passage(row["prompt"], window=row["window"])
+            request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"])
         case _:
             request = Prompt(row["prompt"], chat=row["chat"])
     return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))
