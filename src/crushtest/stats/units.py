@@ -143,8 +143,9 @@ def _rows(
         if numbers is not None:
             for axis in numbers[:, rows[kept]]:
                 present, cell = np.unique(axis, return_inverse=True)
-                shape = (*shape, len(present))
-                target, bins = target * len(present) + cell, bins * len(present)
+                size = max(len(present), 1)  # an empty group keeps its place in the row
+                shape = (*shape, size)
+                target, bins = target * size + cell, bins * size
         for arm, block in zip(arms, blocks, strict=True):
             block.append(_totals(arm[metric].columns[rows[kept]], target, bins, len(clusters)))
         size = int(np.prod(shape))
