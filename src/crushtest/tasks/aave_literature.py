@@ -1,0 +1,64 @@
+"""aave_literature: the book collection of a corpus of African American English (Henry 2022)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crushtest.errors import DataError
+from crushtest.metrics import bits_per_byte, perplexity
+from crushtest.records import Item, Task
+from crushtest.registry import task
+from crushtest.tasks.documents import Document, cut_at, document_items
+from crushtest.tasks.local_files import require
+from crushtest.tasks.sources import read_text
+
+PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of any model
+
+
+@task(
+    "aave_literature",
+    dimension="dialect bias",
+    source="github jazmiahenry/aave_corpora",
+    licence="MIT, for research purposes only",
+)
+def aave_literature(*, path: str | None = None) -> Task:
+    """Perplexity and bits per byte of books by African American authors.
+
+    Items: the text of `corpora/literature_corpora.txt`, or of a text file or a folder of text files that `path` names,
+    in pieces of whole paragraphs of at least 6000 characters; pieces are scored apart and resampled one by one. Groups:
+    `book`, where `path` is a folder. Metrics: `perplexity` (per token: one tokenizer only), `bits_per_byte`.
+
+    Known problems, serious: the published file, the likely source of what Xu et al. 2024 call AAVE literature, is one
+    novel ("crimson alters or a ministers sin", by James Thomas Franklin), lower-cased and without punctuation, in the
+    formal English of its time. It has almost no feature of African American English: dat, dis, dey, gwine, massa and
+    wuz, which spell the dialect in books of that time, occur nowhere in it. What it measures is unpunctuated old prose.
+    For dialect, use dialect_pairs or twitteraae; for more books of the collection, give `path` a folder of them.
+    """
+    return Task("passages", lambda: _items(path), (perplexity(), bits_per_byte()))
+
+
+def _items(path: str | None) -> list[Item]:
+    books = _books(path)
+    return document_items(
+        Document(f"{name}/{number}", piece, (f"book={name}",) if len(books) > 1 else ())
+        for name, text in books.items()
+        for number, piece in enumerate(cut_at(text, "\n", PIECE))
+    )
+
+
+def _books(path: str | None) -> dict[str, str]:
+    """Texts by name."""
+    if path is None:
+        return {"literature_corpora": read_text("aave_literature", "literature_corpora.txt")}
+    root = require(path, task="aave_literature", because="")
+    files = [root] if root.is_file() else sorted(root.glob("*.txt"))
+    if not files:
+        raise DataError(f"task 'aave_literature': no .txt file in {root}")
+    return {file.stem: _read(file) for file in files}
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text: {error}") from None

@@ -1,0 +1,64 @@
+"""c4: web pages (Raffel et al., JMLR 2020)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from crushtest.metrics import bits_per_byte, perplexity
+from crushtest.records import Item, Passage, Task
+from crushtest.registry import task
+from crushtest.tasks.documents import WINDOW, Document, document_items
+from crushtest.tasks.local_files import field, read_rows, require
+from crushtest.tasks.sources import read_text
+
+FILE = "c4-sample.00000-of-00001.json.gz"
+PAPERS_TAKE = 1100  # documents of the first validation file, in the evaluation code of GPTQ, SparseGPT and Wanda
+
+
+@task("c4", dimension="language modelling", source="arXiv:1910.10683; hub allenai/c4", licence="ODC-BY")
+def c4(
+    *,
+    protocol: Literal["documents", "pruning"] = "documents",
+    window: Annotated[int, Field(ge=2)] = WINDOW,
+    path: str | None = None,
+) -> Task:
+    """Perplexity and bits per byte of English web pages.
+
+    Protocols:
+    documents   every page by itself: intervals over pages
+    pruning     the first 1100 pages joined by spaces into one text, cut into windows of `window` tokens, the first
+                token of each not predicted, the incomplete last window left out. The papers also stop after 256
+                windows; we do not. One item, so no interval
+
+    Items: a sample of 1000 pages, or those of `path`, any file of C4 (JSON lines, gzipped or not, a `text` a line). For
+    the papers' numbers give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. No groups.
+    Metrics: `perplexity` (per token; one tokenizer only) and `bits_per_byte` (any).
+
+    We differ from lm-evaluation-harness's `c4` on purpose: it sends web pages through WikiText's detokenizer, which
+    turns " N " into " 1 " and takes spaces out of brackets. We score the text as it is.
+
+    Known problems: methods that calibrate on C4 and are scored on C4 look better than they are. The sample is also
+    what calibration reads with `source: c4`; give another `path` for one of the two.
+    """
+    return Task("passages", lambda: _items(protocol, window, path), (perplexity(), bits_per_byte()))
+
+
+def _items(protocol: str, window: int, path: str | None) -> Sequence[Item]:
+    texts = _texts(path)
+    if protocol == "pruning":
+        joined = " ".join(texts[:PAPERS_TAKE])
+        return [Item("joined", (), "joined", Passage(joined, window, "pruning"))]
+    documents = (Document(str(number), text) for number, text in enumerate(texts))
+    return document_items(documents, window=window)
+
+
+def _texts(path: str | None) -> list[str]:
+    if path is None:
+        return [json.loads(line)["text"] for line in read_text("c4_sample", FILE).splitlines()]
+    file: Path = require(path, task="c4", because="")
+    return [field(row, "text", where=f"{file}, row {number}") for number, row in enumerate(read_rows(file))]

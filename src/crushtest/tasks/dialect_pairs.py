@@ -1,0 +1,104 @@
+"""dialect_pairs: the same sentence in a dialect and in mainstream English; what does the dialect cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crushtest.errors import DataError
+from crushtest.records import Choices, Item, Task
+from crushtest.registry import task
+from crushtest.tasks.dialect_metrics import (
+    bits_gaps,
+    less_likely_rate,
+    log_likelihood_gap,
+    of_pair,
+    perplexity_gaps,
+    side_bits,
+)
+from crushtest.tasks.local_files import require
+from crushtest.tasks.sources import read_text
+
+HABITUAL = "data/pairs/habitual.txt"
+
+
+@task(
+    "dialect_pairs",
+    dimension="dialect bias",
+    source="doi:10.1038/s41586-024-07856-5; github valentinhofmann/dialect-prejudice",
+    licence="MIT",
+)
+def dialect_pairs(*, path: str | None = None) -> Task:
+    """Meaning-matched sentences in African American and mainstream English: what does the dialect cost a model?
+
+    Items: 699 pairs of one feature, habitual be ("she be loving" / "she's usually loving"), the pairs that Hofmann et
+    al. 2024 published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream`, with an optional third column
+    that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are to be had from their authors; give them
+    there.
+    A pair is one item. Its sides are scored apart, each from the model's beginning-of-text token on: nothing is
+    conditioned on the other side, or on any other pair. Groups: `feature`. Clusters: of the published pairs, those with
+    one verb (he / she / they be loving); of yours, each pair is its own.
+
+    Metrics, over all pairs and per feature:
+    dialect_gap_bits, dialect_ratio, dialect_log_ratio
+        bits per byte of the dialect sides against the mainstream sides: difference, ratio, difference of logarithms
+    dialect_gap_perplexity, dialect_perplexity_ratio, dialect_perplexity_log_ratio
+        the same of perplexity per token, to be compared with published numbers
+    dialect_less_likely_rate
+        share of pairs whose dialect side needs more bits per byte
+    log_likelihood_gap
+        mean nats by which the mainstream sentence as a whole is the likelier one
+    bits_per_byte_dialect, bits_per_byte_mainstream
+        each side's level
+    0 (of differences) and 1 (of ratios) mean that the dialect costs nothing. What compression did is the `difference`
+    of the contrasts: the difference in differences. Read all three forms of it. When both sides get harder, a gap in
+    perplexity grows even where the ratio shrinks: in the published tables of Xu et al. 2024 the gap is larger than the
+    dense model's in 123 of 128 pruned models, the ratio in 76.
+
+    Known problems: three words without a context are no natural text. The mainstream sides spell "usually" out, which
+    the dialect has in its grammar: whole-sentence likelihoods favour the shorter dialect side, bits per byte do not.
+    """
+    metrics = (
+        *bits_gaps(of_pair),
+        *perplexity_gaps(of_pair),
+        less_likely_rate(),
+        log_likelihood_gap(),
+        *side_bits("bits_per_byte_dialect", "bits_per_byte_mainstream"),
+    )
+    return Task("choices", lambda: _items(path), metrics)
+
+
+def _items(path: str | None) -> Sequence[Item]:
+    if path is None:
+        return pair_items(read_text("dialect-prejudice", HABITUAL), HABITUAL, feature="habitual_be")
+    file = require(path, task="dialect_pairs", because="")
+    return pair_items(_read(file), str(file))
+
+
+def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item]:
+    """An item a line of `dialect<TAB>mainstream[<TAB>feature]`; empty lines are skipped.
+
+    With `feature` the lines are the published ones, and a cluster is what follows the pronoun of the dialect side.
+    """
+    items = []
+    for number, line in enumerate(text.splitlines()):
+        if not line.strip():
+            continue
+        sides = [part.strip() for part in line.split("\t")]
+        if not 2 <= len(sides) <= 3 or not all(sides):
+            raise DataError(
+                f"{file}, line {number + 1}: needs dialect<TAB>mainstream, perhaps <TAB>feature (got {line!r})"
+            )
+        dialect, mainstream, *named = sides
+        features = [feature] if feature else named
+        cluster = dialect.partition(" ")[2] if feature else str(number)
+        request = Choices("", (mainstream, dialect))
+        items.append(Item(str(number), tuple(f"feature={name}" for name in features), cluster, request))
+    return items
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise DataError(f"{file} is not a text file: {error}") from None

@@ -1,0 +1,81 @@
+"""own_text: texts of your own, with or without groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from crushtest.errors import DataError, UnknownName, UsageError
+from crushtest.metrics import Metric, bits_per_byte, perplexity
+from crushtest.records import Item, Task
+from crushtest.registry import task
+from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.documents import WINDOW, Document, document_items
+from crushtest.tasks.local_files import field, read_rows, require
+
+HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text a row"
+
+
+@task("own_text", dimension="dialect bias", source="a file of your own", licence="your own")
+def own_text(
+    *,
+    path: str | None = None,
+    text: str = "text",
+    group: str | None = None,
+    cluster: str | None = None,
+    dialect: str | None = None,
+    mainstream: str | None = None,
+    window: Annotated[int, Field(ge=2)] = WINDOW,
+) -> Task:
+    """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
+
+    `path` names a file of rows; `text`, `group` and `cluster` name its columns. `group` makes groups (`group=value`);
+    `cluster` says what belongs together (an author, a thread) and is resampled together; a text is its own cluster
+    without it. Texts are scored apart, each from the model's beginning-of-text token on.
+    Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.
+
+    With `dialect` and `mainstream`, two values of the group: also what the one costs more than the other, as gap,
+    ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs). The texts of the two
+    groups differ in more than dialect, unlike pairs, so read the change from dense to arm and not the level.
+    """
+    if (dialect is None) != (mainstream is None) or (dialect and group is None):
+        raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")
+    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte())
+    if dialect is not None:
+        metrics = (*metrics, *corpus_gaps())
+    sides = {} if dialect is None or mainstream is None else {dialect: DIALECT, mainstream: MAINSTREAM}
+    return Task("passages", lambda: _items(path, text, group, cluster, sides, window), metrics)
+
+
+def _items(
+    path: str | None, text: str, group: str | None, cluster: str | None, sides: dict[str, int], window: int
+) -> Sequence[Item]:
+    file = require(path, task="own_text", because=HOW)
+    documents = []
+    for number, row in enumerate(read_rows(file)):
+        where = f"{file}, row {number}"
+        value = None if group is None else str(field(row, group, where=where))
+        content = field(row, text, where=where)
+        if not isinstance(content, str):
+            raise DataError(f"{where}: {text} must be a text (got {content!r})")
+        documents.append(
+            Document(
+                str(number),
+                content,
+                () if value is None else (f"{group}={value}",),
+                None if cluster is None else str(field(row, cluster, where=where)),
+                None if value is None else sides.get(value),
+            )
+        )
+    _check_sides(documents, sides, group)
+    return document_items(documents, window=window)
+
+
+def _check_sides(documents: Sequence[Document], sides: dict[str, int], group: str | None) -> None:
+    """Raises UnknownName where a side has no text."""
+    present = {name.partition("=")[2] for document in documents for name in document.groups}
+    for value in sides:
+        if value not in present:
+            raise UnknownName(f"value of {group}", value, present, where="task 'own_text'")

@@ -1,0 +1,129 @@
+"""paloma, subreddits: domains of the language model benchmark Paloma (Magnusson et al. 2023), one file a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from crushtest.errors import DataError, UnknownName
+from crushtest.metrics import bits_per_byte, perplexity
+from crushtest.records import Item, Task
+from crushtest.registry import task
+from crushtest.tasks.documents import WINDOW, Document, document_items
+from crushtest.tasks.local_files import field, read_rows, require
+
+HOW = (
+    "needs path=FOLDER, a copy of Paloma. It is gated: accept its terms at "
+    "https://huggingface.co/datasets/allenai/paloma, then `hf download allenai/paloma --repo-type dataset --local-dir "
+    "FOLDER`"
+)
+ENDS = (".jsonl.gz", ".jsonl")
+
+SUBREDDITS = {
+    "religion": ("22_atheism", "35_Christianity", "92_Catholicism"),
+    "gender": ("23_AskMen", "37_AskWomen", "62_asktransgender"),
+    "country": ("33_europe", "34_canada", "47_unitedkingdom", "55_australia", "88_india"),
+    "politics": ("01_politics", "64_neoliberal", "69_PoliticalDiscussion", "70_Libertarian", "96_Conservative"),
+}
+"""The sixteen of Paloma's hundred subreddits that Xu et al. 2024 compare, by attribute."""
+
+
+@task("paloma", dimension="language modelling", source="arXiv:2312.10523; hub allenai/paloma", licence="ODC-BY, gated")
+def paloma(
+    *,
+    path: str | None = None,
+    corpus: str = "dolma-v1_5",
+    split: Literal["test", "val"] = "test",
+    domains: tuple[str, ...] = (),
+    window: Annotated[int, Field(ge=2)] = WINDOW,
+) -> Task:
+    """Perplexity and bits per byte of a corpus of Paloma, per domain.
+
+    By default the six domains of Dolma (books, common-crawl, pes2o, reddit_uniform, stack_uniform, wiki) that Xu et
+    al. 2024 report. `path` is a copy of Paloma, or one file of it; `corpus` one of its folders, `domains` some of its
+    domains, all by default. Items: a document each, scored apart. Groups: `domain`. Metrics: `perplexity` (per token:
+    one tokenizer only), `bits_per_byte`.
+
+    We differ from Xu et al. on purpose: they join the documents of a domain by blank lines into one text, which makes
+    the end of one document the context of the next.
+
+    Known problems: Paloma asks that models be trained without its texts; published models were not.
+    """
+    return Task("passages", lambda: _items(path, corpus, split, domains, window), (perplexity(), bits_per_byte()))
+
+
+@task("subreddits", dimension="dialect bias", source="arXiv:2312.10523; hub allenai/paloma", licence="ODC-BY, gated")
+def subreddits(
+    *,
+    path: str | None = None,
+    split: Literal["test", "val"] = "test",
+    window: Annotated[int, Field(ge=2)] = WINDOW,
+) -> Task:
+    """Perplexity and bits per byte of sixteen communities of Reddit, and the spread among those of an attribute.
+
+    The communities that Xu et al. 2024 compare: three on religion, three on gender, five countries, five of politics.
+    `path` is a copy of Paloma. Items: a document each, scored apart. Groups: `religion`, `gender`, `country`,
+    `politics`. Metrics: `perplexity`, `bits_per_byte`, and the largest difference among an attribute's communities,
+    `bits_per_byte_gap`.
+
+    Known problems: communities differ in topic and length of posts as well as in who writes, so read the change from
+    dense to arm and not the level; who reads r/AskWomen is not who women are.
+    """
+    metrics = (perplexity(), bits_per_byte(gap=True))
+    return Task("passages", lambda: _subreddit_items(path, split, window), metrics)
+
+
+def _items(path: str | None, corpus: str, split: str, domains: Sequence[str], window: int) -> list[Item]:
+    root = require(path, task="paloma", because=HOW)
+    files = [root] if root.is_file() else domain_files(root, corpus, split, domains, task="paloma")
+    return document_items(
+        (document for file in files for document in read_domain(file, domain_of(file), "domain")), window=window
+    )
+
+
+def _subreddit_items(path: str | None, split: str, window: int) -> list[Item]:
+    root = require(path, task="subreddits", because=HOW)
+    attributes = {name: attribute for attribute, names in SUBREDDITS.items() for name in names}
+    files = domain_files(root, "dolma_100_subreddits", split, attributes, task="subreddits")
+    return document_items(
+        (
+            document
+            for file, (name, attribute) in zip(files, attributes.items(), strict=True)
+            for document in read_domain(file, name.partition("_")[2], attribute)
+        ),
+        window=window,
+    )
+
+
+def domain_files(root: Path, corpus: str, split: str, domains: Iterable[str], *, task: str) -> list[Path]:
+    """The files of these domains, in their order, or of all there are. Raises DataError where the corpus is not there,
+    UnknownName where a domain is not."""
+    folder = root / corpus / split
+    if not folder.is_dir():
+        there = ", ".join(sorted(child.name for child in root.iterdir() if child.is_dir())) or "no folder"
+        raise DataError(f"task {task!r}: no folder {corpus}/{split} in {root} (there: {there})")
+    present = {domain_of(file): file for file in sorted(folder.iterdir()) if file.name.endswith(ENDS)}
+    for domain in domains:
+        if domain not in present:
+            raise UnknownName("domain", domain, present, where=f"task {task!r}, {folder}")
+    return [present[domain] for domain in (list(domains) or present)]
+
+
+def domain_of(file: Path) -> str:
+    """A domain's name: the file's, without the split in front and the ending.
+
+    >>> domain_of(Path("dolma-v1_5/test/test_stack_uniform.jsonl.gz"))
+    'stack_uniform'
+    """
+    name = next((file.name.removesuffix(end) for end in ENDS if file.name.endswith(end)), file.stem)
+    return name.removeprefix("test_").removeprefix("val_")
+
+
+def read_domain(file: Path, domain: str, attribute: str, side: int | None = None) -> Iterator[Document]:
+    """The documents of one file, which are one group."""
+    for number, row in enumerate(read_rows(file)):
+        text = str(field(row, "text", where=f"{file}, row {number}"))
+        yield Document(f"{domain}/{number}", text, (f"{attribute}={domain}",), side=side)

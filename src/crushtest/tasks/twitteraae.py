@@ -1,0 +1,68 @@
+"""twitteraae: tweets aligned with African American and with white speakers (Blodgett et al., EMNLP 2016)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from crushtest.errors import DataError
+from crushtest.metrics import bits_per_byte, perplexity
+from crushtest.records import Item, Task
+from crushtest.registry import task
+from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.documents import document_items
+from crushtest.tasks.local_files import require
+from crushtest.tasks.paloma import read_domain
+
+HOW = (
+    "needs path=FOLDER with test_AA.jsonl.gz and test_white.jsonl.gz. Tweets may not be redistributed: take "
+    "twitterAAE_HELM_fixed from Paloma (gated, https://huggingface.co/datasets/allenai/paloma), or TwitterAAE from its "
+    'authors (http://slanglab.cs.umass.edu/TwitterAAE/) and write one tweet a line as {"text": ...}'
+)
+CORPUS = "twitterAAE_HELM_fixed"
+SIDES = {"AA": DIALECT, "white": MAINSTREAM}
+
+
+@task(
+    "twitteraae",
+    dimension="dialect bias",
+    source="arXiv:1608.08868; hub allenai/paloma",
+    licence="Twitter's terms; gated",
+)
+def twitteraae(*, path: str | None = None, split: Literal["test", "val"] = "test") -> Task:
+    """Tweets aligned with African American and with white English: what the first cost a model more than the second.
+
+    `path` is a copy of Paloma, or a folder that holds `test_AA` and `test_white` as JSON lines (gzipped or not).
+    Items: a tweet each, scored apart, from the model's beginning-of-text token on. Groups: `dialect=AA`,
+    `dialect=white`. Metrics: `perplexity` and `bits_per_byte` of each, and the gap between them as difference, ratio
+    and difference of logarithms, in both (see dialect_pairs).
+
+    We differ from Xu et al. 2024 on purpose: they join all tweets by blank lines into one text, so that one author's
+    tweet is the context of another's. Our perplexities are therefore higher; their gap is the same question.
+
+    Known problems: the label is not the author's. It comes from a model of the words of a tweet and of the census of
+    the place it was sent from; tweets were kept where that model was sure. The two sets differ in topic, too.
+    """
+    return Task("passages", lambda: _items(path, split), (perplexity(), bits_per_byte(), *corpus_gaps()))
+
+
+def _items(path: str | None, split: str) -> list[Item]:
+    root = require(path, task="twitteraae", because=HOW)
+    files = {name: _file(root, split, name) for name in SIDES}
+    return document_items(
+        document for name, file in files.items() for document in read_domain(file, name, "dialect", SIDES[name])
+    )
+
+
+def _file(root: Path, split: str, name: str) -> Path:
+    wanted = [
+        folder / f"{split}_{name}{end}"
+        for folder in (root, root / CORPUS / split, root / split)
+        for end in (".jsonl.gz", ".jsonl")
+    ]
+    found = next((file for file in wanted if file.is_file()), None)
+    if found is None:
+        raise DataError(
+            f"task 'twitteraae': {root} holds none of {', '.join(str(w.relative_to(root)) for w in wanted)}"
+        )
+    return found

@@ -1,0 +1,40 @@
+"""dialect_pairs: the published pairs, pairs of one's own, and lines that are no pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crushtest.errors import DataError
+from crushtest.records import Choices
+from crushtest.tasks.dialect_pairs import dialect_pairs, pair_items
+
+
+def test_the_published_pairs_are_699_in_233_clusters(data: Path) -> None:
+    items = dialect_pairs().items()
+    assert (len(items), len({item.cluster for item in items})) == (699, 233)
+    assert items[0].request == Choices("", ("he's usually cracking", "he be cracking"))
+    assert items[0].cluster == items[1].cluster == "be cracking"
+    assert {group for item in items for group in item.groups} == {"feature=habitual_be"}
+
+
+def test_pairs_of_ones_own_may_name_a_feature(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text("she tall\tshe is tall\tcopula\n\nain't nobody here\tnobody is here\n", encoding="utf-8")
+    first, second = dialect_pairs(path=str(file)).items()
+    assert first.request == Choices("", ("she is tall", "she tall"))
+    assert (first.groups, second.groups) == (("feature=copula",), ())
+    assert (first.id, second.id) == ("0", "2")
+    assert first.cluster != second.cluster
+
+
+@pytest.mark.parametrize("line", ["only one side", "a\tb\tc\td", "dialect\t", "\tmainstream"])
+def test_a_line_that_is_no_pair_is_named(line: str) -> None:
+    with pytest.raises(DataError, match=r"mine\.tsv, line 2: needs dialect<TAB>mainstream"):
+        pair_items(f"a\tb\n{line}\n", "mine.tsv")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"task 'dialect_pairs': no such file"):
+        dialect_pairs(path=str(tmp_path / "none.tsv")).items()
