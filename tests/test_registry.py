@@ -69,5 +69,6 @@ def test_two_functions_cannot_share_a_name() -> None:
 
 
 def test_an_entry_describes_itself_in_json_values() -> None:
-    assert ENTRY.describe()["options"]["share"] == {"type": "Share", "default": 0.5}
+    share = {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0.5}
+    assert ENTRY.describe()["options"]["share"] == share
     assert ENTRY.describe()["source"] == "here"

@@ -237,11 +237,12 @@ def data_status(
     """Show for every file of a data set where it comes from, its licence, and whether it is here and whole."""
     from crushtest.tasks import sources
 
-    rows = sources.status(task or [])
+    rows = [row._asdict() for row in sources.status(with_data(task))] if task is None or with_data(task) else []
     if json:
         print_json(rows)
-    else:
-        print_table([list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else [])
+    elif rows:
+        shown = ("dataset", "file", "place", "licence", "address", "problem")
+        print_table([list(shown), *([str(row[key] or "") for key in shown] for row in rows)])
 
 
 @data_app.command("fetch")
@@ -249,8 +250,22 @@ def data_fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data 
     """Fetch the data of these tasks from their canonical addresses, checked by sha256."""
     from crushtest.tasks import sources
 
-    for path in sources.fetch(task):
-        print(path)
+    for row in sources.fetch(with_data(task), report=lambda address: print(address, file=sys.stderr)):
+        print(f"{row.dataset}/{row.file}\t{row.place}\t{row.path}")
+
+
+def with_data(names: list[str] | None) -> list[str]:
+    """Those names that are data sets; for a task whose items the package carries, say so."""
+    from crushtest.registry import TASKS
+    from crushtest.tasks import sources
+
+    known = sources.data_sets()
+    for name in names or []:
+        if name not in known and name in TASKS.names():
+            print(f"{name}: nothing to fetch, no data set of that name is needed", file=sys.stderr)
+        elif name not in known:
+            raise UnknownName("task", name, [*known, *TASKS.names()])
+    return [name for name in names or [] if name in known]
 
 
 # ---- printing --------------------------------------------------------------------------------------
@@ -307,7 +322,21 @@ def print_entry(entry: dict[str, Any]) -> None:
         if key not in ("name", "summary", "options"):
             print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
     for name, option in entry.get("options", {}).items():
-        print(f"      {name}={option['default']}  ({option['type']})")
+        print(f"      {name}={option.get('default')}  ({allowed(option)})")
+
+
+def allowed(option: dict[str, Any]) -> str:
+    """What an option takes, from its JSON schema: `number, at least 0, below 1`."""
+    if "anyOf" in option:
+        return " or ".join(map(allowed, option["anyOf"]))
+    if "enum" in option:
+        return ", ".join(map(str, option["enum"]))
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    parts = [
+        str(option.get("type", "value")),
+        *(f"{words} {option[key]}" for key, words in bounds.items() if key in option),
+    ]
+    return ", ".join([*parts, *filter(None, [option.get("description")])])
 
 
 def main() -> None:

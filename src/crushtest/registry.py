@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    import pydantic
 
 Dimension = Literal[
     "degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"
@@ -66,7 +69,7 @@ class Entry:
             raise UsageError(f"{where}: {explain(error)}") from None
 
     @cached_property
-    def _schema(self) -> Callable[..., Any]:
+    def _schema(self) -> type[pydantic.BaseModel]:
         import pydantic
 
         annotations = inspect.get_annotations(self.function)
@@ -81,17 +84,15 @@ class Entry:
             for name, parameter in self.options.items()
         }
         config = pydantic.ConfigDict(extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
-        schema: Callable[..., Any] = pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
+        schema: type[pydantic.BaseModel] = pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
         return schema
 
     def describe(self) -> dict[str, Any]:
-        """The entry as JSON values, for `crushtest list --json`."""
+        """The entry as JSON values, for `crushtest list --json`; each option as its JSON schema, default included."""
+        schema = self._schema.model_json_schema()
         options = {
-            name: {
-                "type": str(p.annotation),
-                "default": None if p.default is inspect.Parameter.empty else p.default,
-            }
-            for name, p in self.options.items()
+            name: {key: value for key, value in option.items() if key != "title"}
+            for name, option in schema.get("properties", {}).items()
         }
         return {"name": self.name, "summary": self.summary, **self.about, "options": options}
 
