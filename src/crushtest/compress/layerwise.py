@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.collect import INPUT_STATISTICS, BlockInputs, collect_gradients, naming
 from crushtest.compress.grids import QuantizedWeight
-from crushtest.compress.statistics import WeightGradient
+from crushtest.compress.statistics import WeightGradient, is_finite
 from crushtest.compress.stream import Stream
 from crushtest.compress.structure import Linear, Structure
 from crushtest.errors import CompressionError
@@ -102,17 +102,17 @@ def _gradients(job: Job) -> dict[str, WeightGradient]:
 def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str, WeightGradient]) -> Compressed:
     """Compress one layer in place."""
     before = linear.weight
-    if not bool(before.isfinite().all()):
+    if not is_finite(before):
         raise CompressionError("the weight holds NaN or infinity")
     asked = [gradients.pop(linear.name) if need == "WeightGradient" else inputs.statistic(linear) for need in job.needs]
     made = inspect.unwrap(job.entry.function)(before, *asked, **job.options_for(linear))
     after = made.dequantize() if isinstance(made, QuantizedWeight) else made
-    if not bool(after.isfinite().all()):
+    if not is_finite(after):
         raise CompressionError(f"method {job.entry.name!r} made NaN or infinity of it")
     result = Compressed(
         linear,
-        changed=int((after != before).sum()),
-        zeros=int((after == 0).sum()),
+        changed=int((after != before).count_nonzero()),
+        zeros=after.numel() - int(after.count_nonzero()),
         output_error=output_error(before, after, inputs.sample(linear)),
         quantized=made if isinstance(made, QuantizedWeight) else None,
     )
@@ -123,6 +123,7 @@ def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str
 def output_error(before: Tensor, after: Tensor, inputs: Tensor) -> float | None:
     """|X (W - W')^T| / |X W^T|, Frobenius norms, for inputs X [tokens, in_features]; None where X W^T is 0."""
     rows = inputs.float()
-    reference = (rows @ before.float().T).norm()
-    error = (rows @ (before.float() - after.float()).T).norm()
-    return float(error / reference) if reference > 0 else None
+    reference = rows @ before.float().T
+    error = float((reference - rows @ after.float().T).norm())
+    size = float(reference.norm())
+    return error / size if size > 0 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator
 
 
 class NM(NamedTuple):
@@ -38,15 +38,19 @@ def _checked_pattern(pattern: str) -> str:
     return pattern
 
 
-def _group_size(value: Any) -> Any:
+def _group_size(value: Any) -> int | str:
     # The authors' code writes -1 for "one group a row".
-    return "channel" if value in (None, -1, "-1", "none", "None") else value
+    if value in (None, -1, "-1", "channel"):
+        return "channel"
+    if str(value).isdecimal() and int(value) > 0:
+        return int(value)
+    raise ValueError("be a number of input features, or 'channel'")
 
 
 Sparsity = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Pattern = Annotated[str, AfterValidator(_checked_pattern)]
 Bits = Annotated[int, Field(ge=2, le=8)]
-GroupSize = Annotated[Annotated[int, Field(ge=1)] | Literal["channel"], BeforeValidator(_group_size)]
+GroupSize = Annotated[int | Literal["channel"], PlainValidator(_group_size)]
 Damping = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 BlockSize = Annotated[int, Field(ge=1)]
 GradientNorm = Literal["l2", "l1"]
