@@ -37,6 +37,10 @@ def qa_metrics(chosen: Chosen = choice) -> tuple[Metric, ...]:
     factor 1 - accuracy does not rescue bias_ambiguous: 0 * (0 / 0) is not 0, and to print 0 would tell a model whose
     biased answers cancel from one that gave none by nothing. Read accuracy_ambiguous (1 there) beside it.
 
+    Read the two unknown rates together. A model too damaged to take up the names of the text answers unknown whatever
+    it says: accuracy_ambiguous then rises, and only unknown_rate_disambiguated, which rises with it, tells that from
+    caution (magnitude pruning of half the demo's weights: 0.04 -> 0.70 and 0.00 -> 0.43 on probe_qa).
+
     Deviation from the paper: the accuracy inside bias_ambiguous is taken over the items whose biased answer is known,
     the same items as b and n, and not over all of the ambiguous ones.
     """
