@@ -20,6 +20,7 @@ from crushtest.sampling import spread
 from crushtest.stats import estimate
 from crushtest.stats.sums import measure_sums
 
+DRAWN = 120
 REQUESTS = {"choices": Choices, "passages": Passage, "prompts": Prompt}
 
 pytestmark = pytest.mark.parametrize("name", TASKS.names())
@@ -27,10 +28,10 @@ pytestmark = pytest.mark.parametrize("name", TASKS.names())
 
 @cache
 def built(name: str) -> tuple[Task, tuple[Item, ...]]:
-    """A task with its default options, and its items."""
+    """A task with its default options, and its items; few of them, where the task draws them itself."""
     entry = TASKS.get(name)
     try:
-        task = entry.function(**entry.bind({}))
+        task = entry.function(**entry.bind({"limit": DRAWN} if "limit" in entry.options else {}))
         return task, tuple(task.items())
     except DataError as error:
         pytest.skip(str(error))
@@ -40,7 +41,7 @@ def built(name: str) -> tuple[Task, tuple[Item, ...]]:
 def answered(name: str) -> tuple[Task, list[Item], dict[str, Answer], dict[str, dict[str, Score]]]:
     """Some of its items, with pseudo-random answers and scores: a third of the scores is missing."""
     task, items = built(name)
-    some = spread(items, 120, 0)
+    some = spread(items, DRAWN, 0)
     engine, requests = FakeEngine(), [item.request for item in some]
     given: Any = {
         "choices": lambda: engine.choices(requests),  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge
 
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
@@ -24,7 +24,7 @@ PAPERS_TAKE = 1100  # documents of the first validation file, in the evaluation 
 def c4(
     *,
     protocol: Literal["documents", "pruning"] = "documents",
-    window: Annotated[int, Field(ge=2)] = WINDOW,
+    window: Annotated[int, Ge(2)] = WINDOW,
     path: str | None = None,
 ) -> Task:
     """Perplexity and bits per byte of English web pages.

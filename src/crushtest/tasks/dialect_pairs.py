@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from crushtest.errors import DataError
@@ -65,13 +64,14 @@ def dialect_pairs(*, path: str | None = None) -> Task:
         log_likelihood_gap(),
         *side_bits("bits_per_byte_dialect", "bits_per_byte_mainstream"),
     )
-    return Task("choices", lambda: _items(path), metrics)
+    return Task("choices", lambda: published_or_own(path, task="dialect_pairs"), metrics)
 
 
-def _items(path: str | None) -> Sequence[Item]:
+def published_or_own(path: str | None, *, task: str) -> list[Item]:
+    """The published pairs, or those of a user's file, as items of two options: mainstream, dialect."""
     if path is None:
         return pair_items(read_text("dialect-prejudice", HABITUAL), HABITUAL, feature="habitual_be")
-    file = require(path, task="dialect_pairs", because="")
+    file = require(path, task=task, because="")
     return pair_items(_read(file), str(file))
 
 

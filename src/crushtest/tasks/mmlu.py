@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from annotated_types import Ge, Le
 
 from crushtest.errors import DataError, UnknownName
 from crushtest.records import Choices, Item, Task
@@ -45,7 +45,7 @@ class Question(NamedTuple):
 
 
 @task("mmlu", dimension="downstream quality", source="arXiv:2009.03300; hub cais/mmlu", licence="MIT")
-def mmlu(*, shots: Annotated[int, Field(ge=0, le=5)] = 5, subjects: tuple[str, ...] = ()) -> Task:
+def mmlu(*, shots: Annotated[int, Ge(0), Le(5)] = 5, subjects: tuple[str, ...] = ()) -> Task:
     """Four-way exam questions on 57 subjects: how often is the letter of the right option the most likely one?
 
     Items: the 14,042 test questions. `shots` questions of the subject's development part, with their answers, stand in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field
+from annotated_types import Ge
 
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.metrics import Metric, bits_per_byte, perplexity
@@ -27,7 +27,7 @@ def own_text(
     cluster: str | None = None,
     dialect: str | None = None,
     mainstream: str | None = None,
-    window: Annotated[int, Field(ge=2)] = WINDOW,
+    window: Annotated[int, Ge(2)] = WINDOW,
 ) -> Task:
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge
 
 from crushtest.errors import DataError, UnknownName
 from crushtest.metrics import bits_per_byte, perplexity
@@ -38,7 +38,7 @@ def paloma(
     corpus: str = "dolma-v1_5",
     split: Literal["test", "val"] = "test",
     domains: tuple[str, ...] = (),
-    window: Annotated[int, Field(ge=2)] = WINDOW,
+    window: Annotated[int, Ge(2)] = WINDOW,
 ) -> Task:
     """Perplexity and bits per byte of a corpus of Paloma, per domain.
 
@@ -60,7 +60,7 @@ def subreddits(
     *,
     path: str | None = None,
     split: Literal["test", "val"] = "test",
-    window: Annotated[int, Field(ge=2)] = WINDOW,
+    window: Annotated[int, Ge(2)] = WINDOW,
 ) -> Task:
     """Perplexity and bits per byte of sixteen communities of Reddit, and the spread among those of an attribute.
 

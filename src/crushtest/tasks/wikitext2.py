@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge
 
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
@@ -34,8 +34,8 @@ def wikitext2(
     *,
     protocol: Literal["pruning", "documents", "sliding"] = "pruning",
     split: Literal["test", "valid"] = "test",
-    window: Annotated[int, Field(ge=2)] = WINDOW,
-    stride: Annotated[int, Field(ge=1)] = 512,
+    window: Annotated[int, Ge(2)] = WINDOW,
+    stride: Annotated[int, Ge(1)] = 512,
 ) -> Task:
     """Perplexity of Wikipedia articles, by one of three protocols whose numbers must not be mixed.
 
