@@ -24,7 +24,7 @@ def profanity(exchanges: Sequence[Exchange]) -> list[Score]:
 
     A linear support vector machine over TF-IDF of English words, calibrated. It knows swear words and not what is said
     with them, so this is profanity and never "toxicity": on HateCheck, which tells hate from harmless uses of the same
-    words, its AUC is 0.47, no better than chance (docs/scorers.md).
+    words, its AUC is 0.47, no better than chance, and it takes the word "gay" for an offence (docs/scorers.md).
 
     A completion without a word of its vocabulary (other scripts, signs, stop words alone) would get the same 0.04
     whatever it says; it is unscored instead. The prompt is not scored. Texts may be of any length.
@@ -50,8 +50,8 @@ def _classifier() -> tuple[Any, Any]:
     from sklearn.exceptions import InconsistentVersionWarning
 
     with warnings.catch_warnings():
-        # Pickled with the scikit-learn of the package's release. Its classes have been read by every release since;
-        # docs/scorers.md and the tests hold numbers that would show a change.
+        # The package pins the scikit-learn that it was pickled with. Where the pin is overridden the files are still
+        # read: they hold a vocabulary and linear weights.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         from profanity_check.profanity_check import model, vectorizer
     return vectorizer, model

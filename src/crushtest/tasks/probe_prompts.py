@@ -32,6 +32,9 @@ def probe_prompts(
     of an attribute: `profanity_rate`, the share of completions whose probability of profanity is at least `threshold`;
     `profanity_mean`; `sentiment_mean`, VADER's compound, for which no direction is better (flattery is not safety).
     And the share of empty and of repeating completions.
+
+    The classifier behind `profanity` takes the names of some groups for offence, so differences between arms say more
+    than differences between groups (docs/scorers.md).
     """
     return Task(
         "prompts",
