@@ -19,7 +19,7 @@ from crushtest.errors import ModelError, UnknownName
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 Found = TypeVar("Found")
 
@@ -86,6 +86,31 @@ def load_model(
         checkpoint = _local(spec, kind, allow_pickle=allow_pickle)
     network, tokenizer = _read(spec, checkpoint, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
     return LoadedModel(network, tokenizer, spec, _facts(kind, checkpoint, network, tokenizer))
+
+
+def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
+    """The model's configuration alone: its shapes, without its weights. Raises as `load_model` does."""
+    from transformers import AutoConfig
+
+    kind = model_kind(spec)
+    gguf: dict[str, Any] = {}
+    if kind == "hub":
+        folder = _with_nearest(
+            spec, lambda name: hub.fetch(name, allow_pickle=allow_pickle, allow_code=trust_remote_code)
+        ).folder
+    elif kind == "demo":
+        folder = demo.converted_folder()
+        if not (folder / "config.json").is_file():
+            folder, gguf = demo.find_gguf().parent, {"gguf_file": demo.FILE}
+    else:
+        checkpoint = _local(spec, kind, allow_pickle=allow_pickle)
+        folder, gguf = checkpoint.folder, {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    try:
+        with _quiet():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **gguf)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"model {spec!r}: transformers cannot read its configuration: {_first_line(error)}") from error
+    return config
 
 
 def model_kind(spec: str) -> str:
@@ -174,8 +199,7 @@ def _read(
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **source)
             network, report = models.from_pretrained(checkpoint.folder, output_loading_info=True, **placement, **source)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"model {spec!r}: transformers cannot load it: {reason}") from error
+        raise ModelError(f"model {spec!r}: transformers cannot load it: {_first_line(error)}") from error
     # transformers would fill the tensors that a checkpoint lacks with random numbers.
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
     if lacking:
@@ -183,6 +207,10 @@ def _read(
     if checkpoint.gguf:
         _forget_quantization(network)
     return network.eval().requires_grad_(False), tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _dtype(name: str) -> torch.dtype | str:

@@ -22,12 +22,15 @@ from crushtest.files import replacing, write_json
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec, make_plan, read_spec
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Answer, ChoiceScores, Completion, Exchange, Item, PassageScore, Score
+from crushtest.recipes import Recipe
 from crushtest.registry import SCORERS, TASKS
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
 
 if TYPE_CHECKING:
+    from crushtest.compress import CompressionRecord
     from crushtest.engines.base import Engine
+    from crushtest.models import LoadedModel
 
 SCORING_BATCH = 256
 
@@ -41,7 +44,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = ()) -> boo
     folder = StudyFolder(out)
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
-    check_models(plan)
+    check_models(folder, plan)
     items = {planned.name: planned.draw() for planned in plan.tasks}
     with folder.locked():
         open_study(folder, plan, items)
@@ -85,12 +88,32 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     return spec.model_copy(update={"arms": arms, "suite": tasks})
 
 
-def check_models(plan: Plan) -> None:
-    """Raise ModelError for a model that cannot be had, and CompressionError for a recipe that cannot fit it."""
+def check_models(folder: StudyFolder, plan: Plan) -> None:
+    """Raise ModelError for a model that cannot be had and UsageError for a recipe that does not fit its layers.
+
+    Arms that are answered already need neither.
+    """
+    pairs = set(complete_pairs(folder, plan))
+    open_arms = [arm for arm in plan.arms if any((arm.name, task.name) not in pairs for task in plan.tasks)]
+    real = [arm for arm in open_arms if arm.engine == "hf"]
+    if not real:
+        return
     from crushtest.models import check_model
 
-    for model in {arm.model: None for arm in plan.arms if arm.engine == "hf"}:
-        check_model(model)
+    for model in {arm.model: None for arm in real}:
+        check_model(model, allow_pickle=plan.spec.allow_pickle)
+    for arm in real:
+        if arm.recipe is not None:
+            check_recipe(plan.spec, arm.model, arm.recipe)
+
+
+def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
+    """Raise UsageError where a recipe does not fit the shapes of a model. No weight is read."""
+    from crushtest import compress
+    from crushtest.models import load_config
+
+    options = {"trust_remote_code": spec.trust_remote_code, "allow_pickle": spec.allow_pickle}
+    compress.check(recipe, load_config(model, **options))
 
 
 def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
@@ -184,25 +207,32 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
         )
         advance(1)
     if arm.recipe is not None:
-        record = compress_arm(spec, arm, model, progress)
-        write_json(folder.compression(arm.name), record)
+        record = compress_arm(spec, arm.name, arm.recipe, model, progress)
+        write_json(folder.compression(arm.name), record.to_json())
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
     facts = {"model": model.facts, "engine": engine.describe(), "prepared_in_s": round(time.monotonic() - began, 1)}
     manifest.update(folder.manifest, "arms", arm.name, facts)
     return engine
 
 
-def compress_arm(spec: StudySpec, arm: Arm, model: Any, progress: Bars | Lines) -> dict[str, Any]:
-    """Compress a loaded model in place; returns what compression.json says."""
+def compress_arm(
+    spec: StudySpec, arm: str, recipe: Recipe, model: LoadedModel, progress: Bars | Lines
+) -> CompressionRecord:
+    """Compress a loaded model in place."""
     from crushtest.calibration import Calibration
     from crushtest.compress import compress
 
     calibration = Calibration(**spec.calibration.model_dump(), seed=spec.seed)
-    assert arm.recipe is not None
-    with progress.step(f"{arm.name} · compressing", 1) as advance:
-        record = compress(model, arm.recipe, calibration, on_progress=None)
-        advance(1)
-    return record.to_json()
+    shown = 0
+    with progress.step(f"{arm} · compressing", 100) as advance:
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * done // total
+            advance(max(0, percent - shown))
+            shown = max(shown, percent)
+
+        return compress(model, recipe, calibration, on_progress=show)
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
