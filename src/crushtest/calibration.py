@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from crushtest.corpora import CORPORA, Text, json_lines, read_corpus
 from crushtest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-BUILT_IN = ("pydoc", "c4", "wikitext2")
+BUILT_IN = ("pydoc", *CORPORA)
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,6 @@ class Calibration:
             raise UsageError(f"calibration: length must be at least 2 tokens (got {self.length})")
         if self.source not in BUILT_IN and not Path(self.source).expanduser().is_file():
             raise UsageError(f"calibration: no such text {self.source!r} (allowed: {', '.join(BUILT_IN)}, or a file)")
-
-
-class Text(NamedTuple):
-    """Calibration text: documents that windows must not cross, or one stream that is cut anywhere."""
-
-    documents: Sequence[str]
-    is_stream: bool
 
 
 def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> Tensor:
@@ -122,9 +114,7 @@ def _read(source: str) -> Text:
         from crushtest.prose import calibration_prose
 
         return Text(calibration_prose(), is_stream=True)
-    if source in BUILT_IN:
-        from crushtest.corpora import read_corpus
-
+    if source in CORPORA:
         return read_corpus(source)
     path = Path(source).expanduser()
     if any(suffix in (".jsonl", ".json") for suffix in path.suffixes):
@@ -133,18 +123,3 @@ def _read(source: str) -> Text:
         return Text([path.read_text(encoding="utf-8")], is_stream=True)
     except UnicodeDecodeError as error:
         raise DataError(f"calibration {source!r} is not UTF-8 text: {error}") from None
-
-
-def json_lines(path: Path) -> Iterator[str]:
-    """The `text` of every line of a JSONL file (gzipped or not); DataError names the line that has none."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"calibration {str(path)!r}, line {number}: not JSON: {error}") from None
-        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-            raise DataError(f"calibration {str(path)!r}, line {number}: needs an object with a string `text`")
-        yield record["text"]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from crushtest.calibration import Text, json_lines
 from crushtest.errors import DataError
 
 MIRROR = "CRUSHTEST_DATA"
+
+
+class Text(NamedTuple):
+    """Calibration text: documents that windows must not cross, or one stream that is cut anywhere."""
+
+    documents: Sequence[str]
+    is_stream: bool
 
 
 @dataclass(frozen=True)
@@ -85,3 +93,18 @@ def _unreachable(name: str, corpus: Corpus, mirror: str | None, error: Exception
         f"calibration {name!r}: {corpus.file} could not be fetched from {address} ({type(error).__name__}); "
         f"set {MIRROR} to a folder that holds {corpus.mirrored[0]}{held}, or calibrate on pydoc"
     ) from None
+
+
+def json_lines(path: Path) -> Iterator[str]:
+    """The `text` of every line of a JSONL file (gzipped or not); DataError names the line that has none."""
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"calibration {str(path)!r}, line {number}: not JSON: {error}") from None
+        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            raise DataError(f"calibration {str(path)!r}, line {number}: needs an object with a string `text`")
+        yield record["text"]

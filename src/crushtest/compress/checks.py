@@ -9,6 +9,7 @@ from crushtest.compress.masks import need_whole_groups
 from crushtest.compress.options import parse_pattern
 from crushtest.compress.structure import Linear, find_structure, refuse_quantized
 from crushtest.errors import CompressionError, UsageError
+from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -27,6 +28,7 @@ def check(recipe: Recipe, model: Any) -> None:
     network = _network(model)
     refuse_quantized(model if network is None else network)
     structure = find_structure(network)
+    _check_order(recipe)
     for step in recipe.steps:
         check_options(step)
         chosen = structure.select(step)
@@ -55,6 +57,14 @@ def check_options(step: Step) -> None:
         raise UsageError(
             f"{where}: scope=global has no meaning with a pattern, which fixes the sparsity of every group"
         )
+
+
+def _check_order(recipe: Recipe) -> None:
+    """Pruning must come first: what is quantized lies on a grid, and a method that moves weights would leave it."""
+    kinds = [METHODS.get(step.method).about["kind"] for step in recipe.steps]
+    for before, (kind, step) in zip(kinds, list(zip(kinds, recipe.steps, strict=True))[1:], strict=False):
+        if before == "quantization" and kind == "pruning":
+            raise UsageError(f"recipe {recipe.text!r}: {step.method!r} prunes after a quantization step; prune first")
 
 
 def _check_shape(step: Step, linear: Linear) -> None:

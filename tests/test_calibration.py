@@ -1,0 +1,124 @@
+"""Calibration text: windows that are drawn the same way every time, and texts that cannot give them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crushtest.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.errors import DataError, UsageError
+
+
+class Numbers:
+    """A tokenizer whose tokens are the numbers that a text is made of, after a begin-of-text token 0."""
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [0] + [int(word) if word.isdecimal() else len(word) for word in text.split()]}
+
+
+TOKENIZER: Any = Numbers()
+
+
+def text_file(folder: Path, numbers: range) -> str:
+    path = folder / "text.txt"
+    path.write_text(" ".join(map(str, numbers)))
+    return str(path)
+
+
+def jsonl(folder: Path, *documents: str) -> str:
+    path = folder / "documents.jsonl.gz"
+    lines = "".join(json.dumps({"text": document}) + "\n" for document in documents)
+    path.write_bytes(gzip.compress(lines.encode()))
+    return str(path)
+
+
+def test_the_built_in_text_gives_what_is_asked_for() -> None:
+    tokens = token_batches(Calibration(sequences=8, length=64), TOKENIZER)
+    assert (tuple(tokens.shape), tokens.dtype) == ((8, 64), torch.int64)
+
+
+def test_the_same_seed_draws_the_same_windows_and_another_seed_others() -> None:
+    first = tokens_sha256(token_batches(Calibration(sequences=8, length=64), TOKENIZER))
+    assert tokens_sha256(token_batches(Calibration(sequences=8, length=64), TOKENIZER)) == first
+    assert tokens_sha256(token_batches(Calibration(sequences=8, length=64, seed=1), TOKENIZER)) != first
+
+
+def test_the_hash_tells_shapes_apart() -> None:
+    assert tokens_sha256(torch.arange(6).reshape(2, 3)) != tokens_sha256(torch.arange(6).reshape(3, 2))
+
+
+def test_windows_of_a_stream_do_not_overlap(tmp_path: Path) -> None:
+    source = text_file(tmp_path, range(1, 100))
+    tokens = token_batches(Calibration(source, sequences=10, length=10), TOKENIZER)
+    assert sorted(tokens.flatten().tolist()) == list(range(100))
+    assert (tokens.diff(dim=1) == 1).all()
+
+
+def test_windows_of_documents_stay_within_one(tmp_path: Path) -> None:
+    documents = [" ".join(str(100 * number + place) for place in range(50)) for number in range(1, 9)]
+    tokens = token_batches(Calibration(jsonl(tmp_path, "too short", *documents), sequences=8, length=20), TOKENIZER)
+    assert all(len({token // 100 for token in row if token}) == 1 for row in tokens.tolist())
+    assert len({int(row[-1]) // 100 for row in tokens}) == 8  # every document once before any is used again
+    assert len({int(row[-1]) % 100 for row in tokens}) > 1  # at random places
+
+
+def test_documents_are_used_again_when_there_are_too_few(tmp_path: Path) -> None:
+    source = jsonl(tmp_path, " ".join(map(str, range(1, 60))))
+    assert token_batches(Calibration(source, sequences=5, length=20), TOKENIZER).shape == (5, 20)
+
+
+def test_c4_and_wikitext_come_from_the_mirror(data: Path) -> None:
+    for source in ("c4", "wikitext2"):
+        assert token_batches(Calibration(source, sequences=4, length=256), TOKENIZER).shape == (4, 256)
+
+
+def test_a_stream_that_is_too_short_says_what_it_holds(tmp_path: Path) -> None:
+    source = text_file(tmp_path, range(1, 100))
+    with pytest.raises(DataError, match=r"100 tokens are 3 sequences of 30 \(4 asked for\)"):
+        token_batches(Calibration(source, sequences=4, length=30), TOKENIZER)
+
+
+def test_documents_that_are_all_too_short_say_how_long_the_longest_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none of its 2 documents is longer than 20 tokens \(the longest has 16\)"):
+        token_batches(Calibration(jsonl(tmp_path, "1", " ".join(["11"] * 15)), sequences=1, length=20), TOKENIZER)
+
+
+def test_a_line_without_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": "fine"}\n{"prompt": "no text"}\n')
+    with pytest.raises(DataError, match=r"bad\.jsonl', line 2: needs an object with a string `text`"):
+        token_batches(Calibration(str(path)), TOKENIZER)
+
+
+def test_a_corpus_that_is_nowhere_names_file_address_and_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def unreachable(*_: Any, **__: Any) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    with pytest.raises(DataError) as error:
+        token_batches(Calibration("c4"), TOKENIZER)
+    for part in ("c4-train.00000-of-01024.json.gz", "huggingface.co/datasets/allenai/c4", "CRUSHTEST_DATA"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"source": "wikitxt2"}, "no such text 'wikitxt2'"),
+        ({"sequences": 0}, "sequences must be at least 1"),
+        ({"length": 1}, "length must be at least 2"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Calibration(**settings)
