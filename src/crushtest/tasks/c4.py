@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +12,7 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
 from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import field, read_rows, require
+from crushtest.tasks.local_files import field, parse_lines, read_rows, require
 from crushtest.tasks.sources import read_text
 
 FILE = "c4-sample.00000-of-00001.json.gz"
@@ -59,6 +58,6 @@ def _items(protocol: str, window: int, path: str | None) -> Sequence[Item]:
 
 def _texts(path: str | None) -> list[str]:
     if path is None:
-        return [json.loads(line)["text"] for line in read_text("c4_sample", FILE).splitlines()]
+        return [row["text"] for row in parse_lines(read_text("c4_sample", FILE), FILE)]
     file: Path = require(path, task="c4", because="")
     return [field(row, "text", where=f"{file}, row {number}") for number, row in enumerate(read_rows(file))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.choice_metrics import continuation_metrics
+from crushtest.tasks.local_files import parse_lines
 from crushtest.tasks.sources import read_text
 
 FILE = "hellaswag_val.jsonl"
@@ -35,7 +35,7 @@ def hellaswag() -> Task:
 
 
 def _items() -> Sequence[Item]:
-    rows = [json.loads(line) for line in read_text("hellaswag", FILE).splitlines()]
+    rows = parse_lines(read_text("hellaswag", FILE), FILE)
     return [build_item(row, number) for number, row in enumerate(rows)]
 
 

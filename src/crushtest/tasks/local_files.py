@@ -1,4 +1,4 @@
-"""Rows of a user's own file: JSON lines, plain or gzipped, or Parquet."""
+"""Rows of files: JSON lines, plain or gzipped, or Parquet."""
 
 from __future__ import annotations
 
@@ -39,18 +39,24 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        lines = content.decode("utf-8-sig").split("\n")
+        text = content.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from None
-    for number, line in enumerate(lines, start=1):
+    yield from parse_lines(text, str(path))
+
+
+def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
+    """The objects of JSON lines. Raises DataError, naming the line, for one that is no object."""
+    # Not splitlines: it also cuts at characters that JSON strings may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}: not JSON: {error}") from None
+            raise DataError(f"{file}, line {number}: not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: must be an object (got {type(row).__name__})")
+            raise DataError(f"{file}, line {number}: must be an object (got {type(row).__name__})")
         yield row
 
 

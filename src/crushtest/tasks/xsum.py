@@ -1,0 +1,95 @@
+"""xsum: news articles to be summed up in one sentence (Narayan et al., EMNLP 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge
+
+from crushtest.metrics import Metric, mean
+from crushtest.records import Completion, Item, Prompt, Sampling, Task
+from crushtest.registry import task
+from crushtest.tasks.coherence import coherence_metrics
+from crushtest.tasks.local_files import parse_lines
+from crushtest.tasks.sources import read_text
+
+FILE = "test.jsonl"
+INSTRUCTION = "Sum up the article above in one sentence."
+
+
+class Overlap(NamedTuple):
+    """ROUGE F-measures of a summary, 0 to 1."""
+
+    rouge1: float
+    rouge2: float
+    rougeL: float
+
+
+@task("xsum", dimension="downstream quality", source="arXiv:1808.08745; hub EdinburghNLP/xsum", licence="MIT")
+def xsum(
+    *, chat: bool = False, max_words: Annotated[int, Ge(50)] = 1000, max_tokens: Annotated[int, Ge(1)] = 64
+) -> Task:
+    """News articles with a summary of one sentence by their journalist: how much of it is in the model's?
+
+    Items: 999 BBC articles, 1000 of the test part without the one that has no text. An article longer
+    than `max_words` words is cut there. The article is followed by an instruction; `chat` puts both into the model's
+    chat template. The model writes at most `max_tokens` tokens, greedily, and its first line is the summary. Groups:
+    none.
+    Metrics: `rouge1`, `rouge2`, `rougeL`, the F-measures of the package rouge-score with stemming, means over articles,
+    0 (no word, pair of words, or sequence in common) to 1. An empty summary has 0 of them, since it recalls nothing;
+    `empty_rate` and `repetition_rate` say how many summaries were empty or went round in circles.
+
+    No two papers prompt for this alike, so compare arms of one study, not levels with other studies.
+
+    Known problems: the references hold facts that are not in the article, in most cases (Maynez et al. 2020,
+    arXiv:2005.00661), so a faithful summary is marked down; overlap of words is not quality.
+    """
+    metrics = (*(_overlap(name) for name in Overlap._fields), *coherence_metrics())
+    sampling = Sampling(max_tokens=max_tokens, stop=("\n\n",))
+    return Task("prompts", lambda: _items(chat, max_words), metrics, sampling=sampling)
+
+
+def _overlap(name: str) -> Metric:
+    def value(item: Item, answer: Completion, score: float | None) -> float:
+        overlap = overlaps(str(item.facts["summary"]), first_line(answer.text))
+        return float(getattr(overlap, name))
+
+    return mean(name, value, better="higher")
+
+
+def first_line(text: str) -> str:
+    """The first line with anything on it.
+
+    >>> first_line("  \\nA flood hit Leeds. \\nIt rained.")
+    'A flood hit Leeds.'
+    """
+    return text.strip().partition("\n")[0].strip()
+
+
+@lru_cache(maxsize=8192)  # three metrics ask for the same pair
+def overlaps(reference: str, summary: str) -> Overlap:
+    """ROUGE-1, -2 and -L of a summary."""
+    found = _scorer().score(reference, summary)
+    return Overlap(*(found[name].fmeasure for name in Overlap._fields))
+
+
+@lru_cache(maxsize=1)
+def _scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(Overlap._fields), use_stemmer=True)
+
+
+def _items(chat: bool, max_words: int) -> Sequence[Item]:
+    rows = parse_lines(read_text("xsum", FILE), FILE)
+    return [build_item(row, chat=chat, max_words=max_words) for row in rows if row["document"].strip()]
+
+
+def build_item(row: dict[str, str], *, chat: bool, max_words: int) -> Item:
+    """One article, cut after `max_words` words, with its instruction."""
+    words = row["document"].split(" ")
+    article = " ".join(words[:max_words])
+    asked = f"Article: {article}\n\n{INSTRUCTION}" + ("" if chat else "\nSummary:")
+    return Item(row["id"], (), row["id"], Prompt(asked, chat), facts={"summary": row["summary"]})
