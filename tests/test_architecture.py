@@ -15,13 +15,16 @@ HEAVY = ("torch", "transformers", "sklearn", "altair", "scipy")
 
 # Lower layers first. A module may import from its own layer and from those below it.
 LAYERS = [
-    {"errors", "records", "registry", "metrics", "files", "__init__"},
-    {"appendlog", "recipes", "sampling", "prose", "cache", "manifest", "progress", "calibration"},
-    {"checkpoints", "hub", "demo", "models", "suites", "store"},
-    {"checkpoint", "plan", "predictions"},
-    {"compress", "engines", "tasks", "scorers", "stats", "report", "query", "gate", "policies"},
-    {"study", "compression"},
-    {"cli", "__main__"},
+    {"errors", "records", "registry", "metrics", "files", "cache", "__init__"},
+    {"appendlog", "recipes", "sampling", "prose", "manifest", "progress", "checkpoints", "suites"},
+    {"hub", "demo", "models", "store"},
+    {"tasks", "scorers", "stats"},
+    {"corpora", "calibration"},
+    {"compress", "engines", "checkpoint"},
+    {"plan", "query", "predictions"},
+    {"report", "gate", "policies", "arms", "scoring", "compression"},
+    {"study"},
+    {"cli"},
 ]
 
 

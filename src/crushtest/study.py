@@ -5,34 +5,23 @@ plan -> per arm: load, compress, ask -> score -> compare -> report. What is done
 
 from __future__ import annotations
 
-import gc
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from crushtest import manifest
-from crushtest.appendlog import AppendLog
-from crushtest.errors import EngineError, StoreError
-from crushtest.files import replacing, write_json
-from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec, make_plan, read_spec
+from crushtest.arms import check_arms, run_arm
+from crushtest.errors import StoreError
+from crushtest.files import replacing
+from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, make_plan, read_spec
 from crushtest.progress import Bars, Lines, show_progress
-from crushtest.records import Answer, ChoiceScores, Completion, Exchange, Item, PassageScore, Score
-from crushtest.recipes import Recipe
-from crushtest.registry import SCORERS, TASKS
+from crushtest.records import Item, Score
+from crushtest.registry import TASKS
+from crushtest.scoring import score
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
-
-if TYPE_CHECKING:
-    from crushtest.compress import CompressionRecord
-    from crushtest.engines.base import Engine
-    from crushtest.models import LoadedModel
-
-SCORING_BATCH = 256
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = ()) -> bool:
@@ -44,7 +33,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = ()) -> boo
     folder = StudyFolder(out)
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
-    check_models(folder, plan)
+    check_arms(folder, plan)
     items = {planned.name: planned.draw() for planned in plan.tasks}
     with folder.locked():
         open_study(folder, plan, items)
@@ -86,34 +75,6 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
     arms = (*kept.arms, *(arm for arm in spec.arms if arm not in kept.arms))
     return spec.model_copy(update={"arms": arms, "suite": tasks})
-
-
-def check_models(folder: StudyFolder, plan: Plan) -> None:
-    """Raise ModelError for a model that cannot be had and UsageError for a recipe that does not fit its layers.
-
-    Arms that are answered already need neither.
-    """
-    pairs = set(complete_pairs(folder, plan))
-    open_arms = [arm for arm in plan.arms if any((arm.name, task.name) not in pairs for task in plan.tasks)]
-    real = [arm for arm in open_arms if arm.engine == "hf"]
-    if not real:
-        return
-    from crushtest.models import check_model
-
-    for model in {arm.model: None for arm in real}:
-        check_model(model, allow_pickle=plan.spec.allow_pickle)
-    for arm in real:
-        if arm.recipe is not None:
-            check_recipe(plan.spec, arm.model, arm.recipe)
-
-
-def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
-    """Raise UsageError where a recipe does not fit the shapes of a model. No weight is read."""
-    from crushtest import compress
-    from crushtest.models import load_config
-
-    options = {"trust_remote_code": spec.trust_remote_code, "allow_pickle": spec.allow_pickle}
-    compress.check(recipe, load_config(model, **options))
 
 
 def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
@@ -165,146 +126,7 @@ def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-# ---- one arm ---------------------------------------------------------------------------------------
-
-
-def run_arm(
-    folder: StudyFolder, plan: Plan, arm: Arm, items: Mapping[str, Sequence[Item]], progress: Bars | Lines
-) -> None:
-    """Load the arm's model, compress it, and ask it what it has not answered. Nothing is loaded if nothing is open."""
-    logs = {planned.name: folder.answers(arm.name, planned.name, planned.task.kind) for planned in plan.tasks}
-    engine = None
-    for planned in plan.tasks:
-        log, asked = logs[planned.name], items[planned.name]
-        with progress.step(f"{arm.name} · {planned.name}", len(asked), done=len(log.read()), weight=1) as advance:
-            if log.complete:
-                continue
-            engine = engine or prepare(folder, plan.spec, arm, progress)
-            for count in ask(engine, planned, asked, log):
-                advance(count)
-    del engine
-    gc.collect()
-
-
-def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> Engine:
-    """The engine of an arm, its model loaded and compressed, and both written down."""
-    from crushtest.engines import load_engine
-
-    began = time.monotonic()
-    if arm.engine != "hf":
-        engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
-        manifest.update(folder.manifest, "arms", arm.name, {"engine": engine.describe()})
-        return engine
-    from crushtest.models import load_model
-
-    with progress.step(f"{arm.name} · loading {arm.model}", 1) as advance:
-        model = load_model(
-            arm.model,
-            dtype=spec.dtype,
-            device=spec.device,
-            trust_remote_code=spec.trust_remote_code,
-            allow_pickle=spec.allow_pickle,
-        )
-        advance(1)
-    if arm.recipe is not None:
-        record = compress_arm(spec, arm.name, arm.recipe, model, progress)
-        write_json(folder.compression(arm.name), record.to_json())
-    engine = load_engine(model, engine=arm.engine, **arm.engine_options)
-    facts = {"model": model.facts, "engine": engine.describe(), "prepared_in_s": round(time.monotonic() - began, 1)}
-    manifest.update(folder.manifest, "arms", arm.name, facts)
-    return engine
-
-
-def compress_arm(
-    spec: StudySpec, arm: str, recipe: Recipe, model: LoadedModel, progress: Bars | Lines
-) -> CompressionRecord:
-    """Compress a loaded model in place."""
-    from crushtest.calibration import Calibration
-    from crushtest.compress import compress
-
-    calibration = Calibration(**spec.calibration.model_dump(), seed=spec.seed)
-    shown = 0
-    with progress.step(f"{arm} · compressing", 100) as advance:
-
-        def show(what: str, done: int, total: int) -> None:
-            nonlocal shown
-            percent = 100 * done // total
-            advance(max(0, percent - shown))
-            shown = max(shown, percent)
-
-        return compress(model, recipe, calibration, on_progress=show)
-
-
-def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
-    """Have the engine answer what is open, each answer appended as it comes; yields how many were added."""
-    answered = log.read()
-    done = frozenset(index for index, item in enumerate(items) if item.id in answered)
-    for index, answer in request(engine, planned, items, done):
-        check_finite(items[index], answer)
-        log.append(items[index].id, answer)
-        yield 1
-    log.finish([item.id for item in items])
-
-
-def request(
-    engine: Engine, planned: PlannedTask, items: Sequence[Item], done: frozenset[int]
-) -> Iterator[tuple[int, Answer]]:
-    """The engine's answers to a task's items, by index."""
-    requests: Any = [item.request for item in items]
-    match planned.task.kind:
-        case "choices":
-            return engine.choices(requests, done=done)
-        case "passages":
-            return engine.passages(requests, done=done)
-        case "prompts":
-            return engine.generate(requests, replace(planned.task.sampling), done=done)
-
-
-def check_finite(item: Item, answer: Answer) -> None:
-    """Raise EngineError for a log-likelihood that is not a number: it is no answer, and must not pass for one."""
-    match answer:
-        case ChoiceScores(logprobs=logprobs):
-            values = logprobs
-        case PassageScore(logprob=logprob):
-            values = (logprob,)
-        case Completion():
-            return
-    if not all(math.isfinite(value) for value in values):
-        raise EngineError(
-            f"item {item.id!r}: the model gave a log-likelihood of {values}; its weights or activations are broken "
-            f"(NaN or overflow). Check the checkpoint, or use dtype float32"
-        )
-
-
 # ---- after the answers -----------------------------------------------------------------------------
-
-
-def score(folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[Item], progress: Bars | Lines) -> None:
-    """Score the stored completions of one arm with every scorer of the task. Needs no model."""
-    for scorer in planned.task.scorers:
-        log = folder.scores(arm, scorer, planned.name)
-        if log.complete:
-            continue
-        answers = folder.answers(arm, planned.name, planned.task.kind).read()
-        scored = log.read()
-        pending = [item for item in items if item.id not in scored]
-        with progress.step(f"{arm} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
-            for start in range(0, len(pending), SCORING_BATCH):
-                batch = pending[start : start + SCORING_BATCH]
-                exchanges = [Exchange(item.request.text, answers[item.id].text) for item in batch]  # type: ignore[union-attr]
-                for item, result in zip(batch, call_scorer(scorer, exchanges), strict=True):
-                    log.append(item.id, result)
-                advance(len(batch))
-        log.finish([item.id for item in items])
-        manifest.update(folder.manifest, "scorers", scorer, dict(SCORERS.get(scorer.partition(":")[0]).about))
-
-
-def call_scorer(spec: str, exchanges: Sequence[Exchange]) -> list[Score]:
-    """One Score an exchange, from the scorer that a spec (`name`, `name:option=value`) names."""
-    name, _, rest = spec.partition(":")
-    options = dict(piece.partition("=")[::2] for piece in rest.split(",") if piece)
-    entry = SCORERS.get(name)
-    return list(entry.function(exchanges, **entry.bind(options)))
 
 
 def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:

@@ -1,0 +1,161 @@
+"""One arm of a study: load its model, compress it, ask it what it has not answered."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crushtest import manifest
+from crushtest.appendlog import AppendLog
+from crushtest.errors import EngineError
+from crushtest.files import write_json
+from crushtest.plan import Arm, Plan, PlannedTask, StudySpec
+from crushtest.progress import Bars, Lines
+from crushtest.recipes import Recipe
+from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore
+from crushtest.store import StudyFolder
+
+if TYPE_CHECKING:
+    from crushtest.compress import CompressionRecord
+    from crushtest.engines.base import Engine
+    from crushtest.models import LoadedModel
+
+
+def check_arms(folder: StudyFolder, plan: Plan) -> None:
+    """Raise ModelError for a model that cannot be had and UsageError for a recipe that does not fit its layers.
+
+    Arms that are answered already need neither.
+    """
+    from crushtest.models import check_model
+
+    real = [arm for arm in plan.arms if arm.engine == "hf" and not is_answered(folder, plan, arm)]
+    for model in {arm.model: None for arm in real}:
+        check_model(model, allow_pickle=plan.spec.allow_pickle)
+    for arm in real:
+        if arm.recipe is not None:
+            check_recipe(plan.spec, arm.model, arm.recipe)
+
+
+def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
+    """Whether an arm has answered every task to the last item."""
+    return all(folder.answers(arm.name, task.name, task.task.kind).complete for task in plan.tasks)
+
+
+def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
+    """Raise UsageError where a recipe does not fit the shapes of a model. No weight is read."""
+    from crushtest import compress
+    from crushtest.models import load_config
+
+    options = {"trust_remote_code": spec.trust_remote_code, "allow_pickle": spec.allow_pickle}
+    compress.check(recipe, load_config(model, **options))
+
+
+def run_arm(
+    folder: StudyFolder, plan: Plan, arm: Arm, items: Mapping[str, Sequence[Item]], progress: Bars | Lines
+) -> None:
+    """Load the arm's model, compress it, and ask it what it has not answered. Nothing is loaded if nothing is open."""
+    logs = {planned.name: folder.answers(arm.name, planned.name, planned.task.kind) for planned in plan.tasks}
+    engine = None
+    for planned in plan.tasks:
+        log, asked = logs[planned.name], items[planned.name]
+        with progress.step(f"{arm.name} · {planned.name}", len(asked), done=len(log.read()), weight=1) as advance:
+            if log.complete:
+                continue
+            engine = engine or prepare(folder, plan.spec, arm, progress)
+            for count in ask(engine, planned, asked, log):
+                advance(count)
+    del engine
+    gc.collect()
+
+
+def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> Engine:
+    """The engine of an arm, its model loaded and compressed, and both written down."""
+    from crushtest.engines import load_engine
+
+    began = time.monotonic()
+    if arm.engine != "hf":
+        engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
+        manifest.update(folder.manifest, "arms", arm.name, {"engine": engine.describe()})
+        return engine
+    from crushtest.models import load_model
+
+    with progress.step(f"{arm.name} · loading {arm.model}", 1) as advance:
+        model = load_model(
+            arm.model,
+            dtype=spec.dtype,
+            device=spec.device,
+            trust_remote_code=spec.trust_remote_code,
+            allow_pickle=spec.allow_pickle,
+        )
+        advance(1)
+    if arm.recipe is not None:
+        record = compress_arm(spec, arm.name, arm.recipe, model, progress)
+        write_json(folder.compression(arm.name), record.to_json())
+    engine = load_engine(model, engine=arm.engine, **arm.engine_options)
+    facts = {"model": model.facts, "engine": engine.describe(), "prepared_in_s": round(time.monotonic() - began, 1)}
+    manifest.update(folder.manifest, "arms", arm.name, facts)
+    return engine
+
+
+def compress_arm(
+    spec: StudySpec, arm: str, recipe: Recipe, model: LoadedModel, progress: Bars | Lines
+) -> CompressionRecord:
+    """Compress a loaded model in place."""
+    from crushtest.calibration import Calibration
+    from crushtest.compress import compress
+
+    calibration = Calibration(**spec.calibration.model_dump(), seed=spec.seed)
+    shown = 0
+    with progress.step(f"{arm} · compressing", 100) as advance:
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * done // total
+            advance(max(0, percent - shown))
+            shown = max(shown, percent)
+
+        return compress(model, recipe, calibration, on_progress=show)
+
+
+def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
+    """Have the engine answer what is open, each answer appended as it comes; yields how many were added."""
+    answered = log.read()
+    done = frozenset(index for index, item in enumerate(items) if item.id in answered)
+    for index, answer in request(engine, planned, items, done):
+        check_finite(items[index], answer)
+        log.append(items[index].id, answer)
+        yield 1
+    log.finish([item.id for item in items])
+
+
+def request(
+    engine: Engine, planned: PlannedTask, items: Sequence[Item], done: frozenset[int]
+) -> Iterator[tuple[int, Answer]]:
+    """The engine's answers to a task's items, by index."""
+    requests: Any = [item.request for item in items]
+    match planned.task.kind:
+        case "choices":
+            return engine.choices(requests, done=done)
+        case "passages":
+            return engine.passages(requests, done=done)
+        case "prompts":
+            return engine.generate(requests, planned.task.sampling, done=done)
+
+
+def check_finite(item: Item, answer: Answer) -> None:
+    """Raise EngineError for a log-likelihood that is not a number: it is no answer, and must not pass for one."""
+    match answer:
+        case ChoiceScores(logprobs=logprobs):
+            values = logprobs
+        case PassageScore(logprob=logprob):
+            values = (logprob,)
+        case Completion():
+            return
+    if not all(math.isfinite(value) for value in values):
+        raise EngineError(
+            f"item {item.id!r}: the model gave a log-likelihood of {values}; its weights or activations are broken "
+            f"(NaN or overflow). Check the checkpoint, or use dtype float32"
+        )
