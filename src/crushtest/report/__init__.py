@@ -1,1 +1,8 @@
-"""The report: tables, figures and the page, made from a study folder alone."""
+"""The report: the page, tables, figures and a model card, made from a study folder alone."""
+
+from crushtest.report.card import write_card
+from crushtest.report.figures import write_figures
+from crushtest.report.html import write_report
+from crushtest.report.tables import write_tables
+
+__all__ = ["write_card", "write_figures", "write_report", "write_tables"]

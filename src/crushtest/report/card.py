@@ -1,0 +1,88 @@
+"""Model cards: what a study found of each variant, as Markdown with the metadata that model hubs read.
+
+The metadata is a `model-index`: name, results, each with task, data set and metrics. The text says the same with
+intervals, against the dense model, and what was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crushtest.files import file_name, replacing
+from crushtest.report.gather import ArmView, StudyView, TaskView, read_study
+from crushtest.report.tables import MARKDOWN
+from crushtest.report.untrusted import name
+from crushtest.report.verdict import ArmVerdict, Finding, verdicts
+from crushtest.store import StudyFolder
+
+TASK_TYPE = "text-generation"
+
+
+def write_card(folder: StudyFolder) -> list[Path]:
+    """Write `<study>/cards/<arm>.md` for every variant; returns the files."""
+    import yaml
+
+    study = read_study(folder)
+    written = []
+    for verdict in verdicts(study):
+        metadata = yaml.safe_dump(card_metadata(study, verdict.arm), sort_keys=False, allow_unicode=True, width=1000)
+        path = folder.root / "cards" / f"{file_name(verdict.arm.name)}.md"
+        with replacing(path) as temporary:
+            text = "\n".join(_text(study, verdict))
+            temporary.write_text(f"---\n{metadata}---\n\n{text}\n", encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def card_metadata(study: StudyView, arm: ArmView) -> dict[str, Any]:
+    """The YAML front matter of one variant's card."""
+    results = [_result(study, arm, task) for task in study.tasks if (arm.name, task.name) in study.measured]
+    index = [{"name": name(f"{study.title} {arm.name}"), "results": [found for found in results if found["metrics"]]}]
+    base = {} if study.plan.spec.model in ("demo",) else {"base_model": name(arm.plan.model)}
+    return {**base, "tags": ["compressed", "crushtest"], "model-index": index}
+
+
+def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
+    """One task's pooled metrics; a metric without a value is left out here and named in the text."""
+    estimates = (study.estimate(arm.name, task.name, metric) for metric in study.metrics_of(task))
+    return {
+        "task": {"type": TASK_TYPE, "name": "Text Generation"},
+        "dataset": {"type": name(task.name), "name": name(task.name)},
+        "metrics": [
+            {"type": found.metric, "name": found.metric.replace("_", " "), "value": found.value}
+            for found in estimates
+            if found is not None and found.value is not None
+        ],
+    }
+
+
+def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
+    yield f"## Crash test of {_plain(verdict.arm.name)}"
+    yield ""
+    yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)} (ideal storage)."
+    for title, findings in (
+        ("Got worse", verdict.worse),
+        ("Changed otherwise", verdict.better),
+        ("No clear difference", verdict.held),
+        ("Groups most affected", verdict.groups),
+    ):
+        if findings:
+            yield from ("", f"### {title}", "", *map(_bullet, findings))
+    unknown = [f"{task}: not measured" for task in verdict.missing] + list(verdict.undefined)
+    if unknown:
+        yield from ("", "### Not known", "", *(f"- {_plain(text)}" for text in unknown))
+    yield ""
+    yield f"{_plain(verdict.groups_summary)} {_plain(verdict.sure)}"
+    if study.dense_note:
+        yield f"The dense model here: {_plain(study.dense_note)}."
+
+
+def _bullet(finding: Finding) -> str:
+    return f"- {_plain(finding.subject)} {_plain(finding.text)}"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return MARKDOWN.sub(r"\\\1", name(text) if len(text) < 100 else text).replace("<", "&lt;").replace(">", "&gt;")

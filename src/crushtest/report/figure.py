@@ -1,0 +1,39 @@
+"""A figure: a chart, the sentence that says what it shows, and the table of the numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crushtest.report.gather import TaskView
+from crushtest.report.theme import Theme
+
+if TYPE_CHECKING:
+    import altair as alt
+
+Row = dict[str, Any]
+SIZE = {"width": 330, "height": 220}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, defined once: drawn on the page, and written as PDF, SVG and PNG.
+
+    key      its place on the page and the name of its file
+    caption  all that it shows in a sentence, for those who do not see it
+    note     what those who see it must know besides
+    columns  headings of its data table; `rows` are the rows, as text
+    draw     gives the chart in a theme
+    wide     whether it needs the page's whole width
+    """
+
+    key: str
+    task: TaskView
+    title: str
+    caption: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    draw: Callable[[Theme], alt.TopLevelMixin]
+    wide: bool = False

@@ -1,0 +1,47 @@
+"""All figures of a study: which there are, and how they are written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from crushtest.report.figure import Figure
+from crushtest.report.gather import StudyView, TaskView, read_study
+from crushtest.report.heatmap import heat_map
+from crushtest.report.margins import margins
+from crushtest.report.scatter import against_compression, against_other_side, against_perplexity
+from crushtest.report.theme import PAPER
+from crushtest.report.words import label
+from crushtest.store import StudyFolder
+
+MAKERS = (against_compression, against_perplexity, against_other_side, heat_map, margins)
+PNG_SCALE = 3.0
+
+
+def task_figures(study: StudyView, task: TaskView) -> Iterator[Figure]:
+    """The figures of one task that the study has the numbers for."""
+    yield from (figure for maker in MAKERS if (figure := maker(study, task)) is not None)
+
+
+def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
+    """Write every figure of a study as PDF, SVG and PNG; returns the files."""
+    import vl_convert
+
+    study = read_study(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for task in study.tasks:
+        for figure in task_figures(study, task):
+            title = {"text": f"{label(task.headline.name).text} · {figure.title}", "subtitle": task.name}
+            spec = figure.draw(PAPER).to_dict() | {"title": title, "config": PAPER.config() | {"background": "white"}}
+            stem = target / f"{task.name}-{figure.key.partition('-')[2]}"
+            images = {
+                ".svg": vl_convert.vegalite_to_svg(spec).encode("utf-8"),
+                ".pdf": vl_convert.vegalite_to_pdf(spec),
+                ".png": vl_convert.vegalite_to_png(spec, scale=PNG_SCALE),
+            }
+            for suffix, content in images.items():
+                path = stem.with_name(stem.name + suffix)
+                path.write_bytes(content)
+                written.append(path)
+    return written

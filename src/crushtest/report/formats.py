@@ -1,0 +1,80 @@
+"""Numbers as people read them: a fixed number of decimals for each unit, a real minus sign, no negative zero."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\u2212"
+DECIMALS = {"rate": 1, "score": 3, "bits": 3, "nats": 3, "ratio": 3}
+
+
+def show_value(value: float | None, unit: str) -> str:
+    """A metric's value: rates in percent, perplexities to about four figures, everything else in decimals."""
+    if value is None:
+        return "undefined"
+    return _number(value, unit, sign=False) + ("%" if unit == "rate" else "")
+
+
+def show_difference(difference: float | None, unit: str) -> str:
+    """A signed difference; differences of rates are percentage points, and `unit_of_difference` says so."""
+    return "undefined" if difference is None else _number(difference, unit, sign=True)
+
+
+def show_interval(low: float | None, high: float | None, unit: str) -> str:
+    """A 95% interval of a difference, both ends signed; the empty text where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"{_number(low, unit, sign=True)} to {_number(high, unit, sign=True)}"
+
+
+def show_range(low: float | None, high: float | None, unit: str) -> str:
+    """A 95% interval of a value; the empty text where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"{_number(low, unit, sign=False)} to {_number(high, unit, sign=False)}{'%' if unit == 'rate' else ''}"
+
+
+def unit_of_difference(unit: str) -> str:
+    """What a difference is counted in: ` points` for rates, nothing for pure numbers."""
+    return {"rate": " points", "bits": " bits", "nats": " nats"}.get(unit, "")
+
+
+def show_bytes(size: float | None) -> str:
+    """A size in decimal units: 270 MB, 1.3 GB."""
+    if size is None:
+        return "not recorded"
+    for name, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {name}"
+    return f"{size:.0f} B"
+
+
+def show_seconds(seconds: float | None) -> str:
+    """A duration: 12 s, 3 min 5 s."""
+    if seconds is None:
+        return "not recorded"
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def show_p(p: float | None) -> str:
+    """A p value; never 0, since no finite sample shows that."""
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _number(value: float, unit: str, *, sign: bool) -> str:
+    if not math.isfinite(value):
+        return "not finite"
+    scaled = value * 100 if unit == "rate" else value
+    decimals = _perplexity_decimals(scaled) if unit == "perplexity" else DECIMALS.get(unit, 3)
+    rounded = round(scaled, decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+    text = f"{rounded:{'+' if sign and rounded else ''},.{decimals}f}"
+    return text.replace("-", MINUS)
+
+
+def _perplexity_decimals(value: float) -> int:
+    return 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0

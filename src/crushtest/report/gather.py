@@ -1,0 +1,188 @@
+"""A study as its report sees it: read once, from the files of its folder and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from crushtest import manifest
+from crushtest.metrics import Metric
+from crushtest.plan import DENSE, Arm, Plan, PlannedTask, make_plan, read_spec
+from crushtest.records import Better, Contrast, Estimate
+from crushtest.report.headlines import headline
+from crushtest.report.words import ALL, DIMENSION_ORDER, base_metric
+from crushtest.store import StudyFolder
+
+
+@dataclass(frozen=True)
+class ArmView:
+    """One arm: what it is, and what compression did to its size.
+
+    compression   what compression.json holds; None for a model that was tested as found, and for dense
+    facts         the arm's entry in the manifest; empty while it has not been loaded
+    """
+
+    number: int
+    name: str
+    plan: Arm
+    compression: dict[str, Any] | None
+    facts: dict[str, Any]
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """The totals of compression.json."""
+        return dict((self.compression or {}).get("totals", {}))
+
+    @property
+    def ratio(self) -> float | None:
+        """Share of the compressed layers' bits that compression removed; 0 for dense, None where nobody recorded it."""
+        return 0.0 if self.name == DENSE else self.totals.get("compression_ratio")
+
+    @property
+    def family(self) -> str:
+        """The methods of its recipe, which arms of one curve share."""
+        if self.plan.recipe is None:
+            return DENSE if self.name == DENSE else "as found"
+        return " + ".join(step.method for step in self.plan.recipe.steps)
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task: what was planned, what the manifest says of it, and how many items it has (None: not asked yet)."""
+
+    number: int
+    planned: PlannedTask
+    facts: dict[str, Any]
+    items: int | None
+
+    @property
+    def name(self) -> str:
+        return self.planned.name
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return self.planned.task.metrics
+
+    @cached_property
+    def headline(self) -> Metric:
+        """The metric that stands for the task where there is room for one."""
+        return headline(self.metrics)
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """Metric -> how to print it."""
+        return {metric.name: metric.unit for metric in self.metrics}
+
+    def unit(self, metric: str) -> str:
+        """How to print a metric or one derived from it (`_gap`)."""
+        return self.units.get(metric) or self.units.get(base_metric(metric), "score")
+
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """Everything a report needs, apart from the items. Keys are (arm, task, metric, group)."""
+
+    folder: StudyFolder
+    plan: Plan
+    manifest: dict[str, Any]
+    arms: tuple[ArmView, ...]
+    tasks: tuple[TaskView, ...]
+    estimates: dict[Key, Estimate]
+    contrasts: dict[Key, Contrast]
+
+    @cached_property
+    def others(self) -> tuple[ArmView, ...]:
+        """The arms that are compared with the dense one."""
+        return tuple(arm for arm in self.arms if arm.name != DENSE)
+
+    @cached_property
+    def compared(self) -> frozenset[tuple[str, str]]:
+        """The (arm, task) pairs that have contrasts."""
+        return frozenset((arm, task) for arm, task, _, _ in self.contrasts)
+
+    @cached_property
+    def measured(self) -> frozenset[tuple[str, str]]:
+        """The (arm, task) pairs that have estimates."""
+        return frozenset((arm, task) for arm, task, _, _ in self.estimates)
+
+    @cached_property
+    def dimensions(self) -> dict[str, tuple[TaskView, ...]]:
+        """The dimensions that the study has, in the report's order, each with its tasks."""
+        order = (*DIMENSION_ORDER, *sorted({task.planned.dimension for task in self.tasks} - set(DIMENSION_ORDER)))
+        found = {name: tuple(task for task in self.tasks if task.planned.dimension == name) for name in order}
+        return {name: tasks for name, tasks in found.items() if tasks}
+
+    @cached_property
+    def rows_of(self) -> dict[tuple[str, str], list[str]]:
+        """(task, metric) -> the groups that have rows, in the order of the files."""
+        groups: dict[tuple[str, str], dict[str, None]] = {}
+        for _, task, metric, group in (*self.contrasts, *self.estimates):
+            groups.setdefault((task, metric), {})[group] = None
+        return {key: list(names) for key, names in groups.items()}
+
+    @cached_property
+    def better(self) -> dict[tuple[str, str], Better]:
+        """(task, metric) -> the direction that is better."""
+        return {(row.task, row.metric): row.better for row in self.estimates.values()}
+
+    def contrast(self, arm: str, task: str, metric: str, group: str = ALL) -> Contrast | None:
+        """One row of contrasts.parquet, or None: not measured."""
+        return self.contrasts.get((arm, task, metric, group))
+
+    def estimate(self, arm: str, task: str, metric: str, group: str = ALL) -> Estimate | None:
+        """One row of estimates.parquet, or None: not measured."""
+        return self.estimates.get((arm, task, metric, group))
+
+    def metrics_of(self, task: TaskView) -> Iterator[str]:
+        """The metrics that have rows, the derived ones after the one they are made from."""
+        names = [metric for found, metric in self.rows_of if found == task.name]
+        order = {metric.name: number for number, metric in enumerate(task.metrics)}
+        yield from sorted(names, key=lambda name: (order.get(base_metric(name), len(order)), base_metric(name) != name))
+
+    @property
+    def title(self) -> str:
+        """The model's name for readers."""
+        model = self.plan.spec.model
+        return "SmolLM2-135M-Instruct (demo)" if model == "demo" else model
+
+    @property
+    def dense_note(self) -> str | None:
+        """What must be known about the dense arm's weights, as the manifest has it."""
+        facts = self.manifest.get("arms", {}).get(DENSE, {})
+        note = facts.get("model", {}).get("note")
+        return None if note is None else str(note)
+
+
+def read_study(folder: StudyFolder) -> StudyView:
+    """Read a study. Raises StoreError where it has no results yet."""
+    plan = make_plan(read_spec(folder.specification))
+    content = manifest.read(folder.manifest)
+    return StudyView(
+        folder,
+        plan,
+        content,
+        tuple(_arm(folder, content, number, arm) for number, arm in enumerate(plan.arms)),
+        tuple(_task(folder, content, number, planned) for number, planned in enumerate(plan.tasks)),
+        {(e.arm, e.task, e.metric, e.group): e for e in folder.read_estimates()},
+        {(c.arm, c.task, c.metric, c.group): c for c in folder.read_contrasts()},
+    )
+
+
+def _arm(folder: StudyFolder, content: dict[str, Any], number: int, arm: Arm) -> ArmView:
+    path = folder.compression(arm.name)
+    compression = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return ArmView(number, arm.name, arm, compression, content.get("arms", {}).get(arm.name, {}))
+
+
+def _task(folder: StudyFolder, content: dict[str, Any], number: int, planned: PlannedTask) -> TaskView:
+    path = folder.items_path(planned.name)
+    items = pl.scan_parquet(path).select(pl.len()).collect().item() if path.exists() else None
+    return TaskView(number, planned, content.get("tasks", {}).get(planned.name, {}), items)

@@ -1,0 +1,288 @@
+"""report.html: one page that needs no network and runs nothing that a model wrote.
+
+Three things keep the study's texts from being anything but text: the templates escape everything, JSON is embedded so
+that nothing in it can end its element, and the page's Content-Security-Policy allows its own scripts and its own
+style sheet only, by their hashes, and no request at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crushtest.files import replacing
+from crushtest.registry import TASKS
+from crushtest.report import matrix, verdict
+from crushtest.report.changes import find_changes
+from crushtest.report.figure import Figure
+from crushtest.report.figures import task_figures
+from crushtest.report.formats import show_bytes, show_seconds
+from crushtest.report.gather import ArmView, StudyView, TaskView, read_study
+from crushtest.report.theme import PAGE
+from crushtest.report.untrusted import name, script_json, visible
+from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, Label, counted, label, sentence_case
+from crushtest.store import StudyFolder
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = files("crushtest.report") / "templates"
+
+
+def write_report(folder: StudyFolder) -> Path:
+    """Write report.html from the study's files; the same files give the same bytes. Returns its path.
+
+    Raises StoreError where the study has no results yet.
+    """
+    page = render(read_study(folder))
+    with replacing(folder.report) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return folder.report
+
+
+def render(study: StudyView) -> str:
+    """The page."""
+    from markupsafe import Markup
+
+    style, script = (TEMPLATES.joinpath(file).read_text("utf-8") for file in ("page.css", "page.js"))
+    library = vega()
+    drawn = {task.name: list(task_figures(study, task)) for task in study.tasks}
+    changes = find_changes(study)
+    found = verdict.verdicts(study)
+    groups, groups_complete = matrix.group_tables(study)
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            study=study,
+            policy=policy([script, library], [style]),
+            style=Markup(style),
+            script=Markup(script),
+            library=Markup(library),
+            config_json=Markup(script_json(PAGE.config())),
+            items_json=Markup(script_json(changes.data)),
+            specs={figure.key: Markup(script_json(spec(figure))) for figures in drawn.values() for figure in figures},
+            lead=verdict.lead(found),
+            verdicts=found,
+            item_count=sum(task.items or 0 for task in study.tasks),
+            notes=notes(study),
+            overview=matrix.overview(study),
+            dimensions=[_dimension(study, name, tasks, drawn) for name, tasks in study.dimensions.items()],
+            group_tables=groups,
+            groups_complete=groups_complete,
+            changes=changes,
+            glossary=list(_glossary(study)),
+            interval_methods=sorted({contrast.method for contrast in study.contrasts.values() if contrast.method}),
+            size_text=verdict.size_text,
+            arm_facts=arm_facts,
+            layers=layers,
+            run_facts=list(run_facts(study.manifest)),
+            command=shlex.join(study.manifest.get("command", [])),
+        )
+    )
+
+
+def policy(scripts: list[str], styles: list[str]) -> str:
+    """The Content-Security-Policy: nothing at all but these scripts and styles."""
+    return (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashes(texts: list[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+def vega() -> str:
+    """Vega, Vega-Lite and vega-embed with its expression interpreter, which needs no `unsafe-eval`."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub forgets the default
+    if "</script" in bundle.lower() or "<!--" in bundle or "\r" in bundle:
+        raise AssertionError("this build of Vega cannot stand inside a <script> element")
+    return bundle
+
+
+def spec(figure: Figure) -> dict[str, Any]:
+    """A figure's Vega-Lite specification for the page: as wide as its place there."""
+    found: dict[str, Any] = figure.draw(PAGE).to_dict(validate=False)
+    found.pop("config", None)
+    return found if figure.wide else found | {"width": "container"}
+
+
+def environment() -> Environment:
+    """The template engine: everything escaped, an unknown name is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def breakable(text: str) -> Markup:
+        """A name that may be broken after its separators."""
+        pieces = text.replace(":", ":\0").replace(",", ",\0").replace("+", "+\0").replace("=", "=\0").split("\0")
+        return Markup("<wbr>").join(map(escape, pieces))
+
+    def options(mapping: dict[str, Any]) -> str:
+        return ", ".join(f"{key}={value}" for key, value in mapping.items()) or "none"
+
+    found = Environment(
+        loader=PackageLoader("crushtest.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "name": name,
+        "visible": visible,
+        "breakable": breakable,
+        "options": options,
+        "counted": counted,
+        "sentence": sentence_case,
+    }
+    return found
+
+
+# ---- what the sections show -------------------------------------------------------------------------
+
+
+def notes(study: StudyView) -> list[str]:
+    """What a reader must know before relying on the page."""
+    found = []
+    probes = [task.name for task in study.tasks if task.name.startswith("probe_")]
+    if probes:
+        whole = "All tasks here are" if len(probes) == len(study.tasks) else f"{', '.join(map(name, probes))} are"
+        found.append(
+            f"{whole} built-in probes: a smoke alarm, not a benchmark. They notice damage, they do not rank "
+            "models, and their silence proves nothing."
+        )
+    if study.dense_note:
+        found.append(
+            f"The dense model here: {visible(study.dense_note)}. What compression cost is measured from these weights, "
+            "not from those the model was published with."
+        )
+    found.append(
+        "“No clear difference” means that these items did not show one. A change may still be there, on other items or "
+        "smaller than these can show."
+    )
+    if any(arm.compression for arm in study.arms):
+        found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
+    return found
+
+
+@dataclass(frozen=True)
+class _Task:
+    view: TaskView
+    anchor: str
+    summary: str
+    rows: list[matrix.MetricRow]
+    numbers: list[matrix.NumberRow]
+    figures: list[Figure]
+
+
+@dataclass(frozen=True)
+class _Dimension:
+    name: str
+    meaning: str
+    tasks: list[_Task]
+
+
+def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn: dict[str, list[Figure]]) -> _Dimension:
+    views = [
+        _Task(
+            task,
+            verdict.anchor(task),
+            TASKS.get(task.name).summary,
+            list(matrix.metric_rows(study, task)),
+            list(matrix.number_rows(study, task)),
+            sorted(drawn[task.name], key=lambda figure: figure.wide),
+        )
+        for task in tasks
+    ]
+    return _Dimension(title, DIMENSION_MEANING.get(title, ""), views)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    label: Label
+    direction: str
+
+
+def _glossary(study: StudyView) -> Iterator[_Entry]:
+    """Every measure of the study, once."""
+    seen: set[str] = set()
+    for task in study.tasks:
+        for metric in study.metrics_of(task):
+            if metric not in seen:
+                seen.add(metric)
+                yield _Entry(metric, label(metric), DIRECTIONS[study.better[task.name, metric]])
+
+
+def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
+    """What is known of an arm: recipe, model, engine, compression, time and memory."""
+    yield "model", arm.plan.model
+    yield "recipe", arm.plan.recipe.text if arm.plan.recipe else "none, as found"
+    for section in ("model", "engine"):
+        facts = arm.facts.get(section, {})
+        yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
+    if "prepared_in_s" in arm.facts:
+        yield "loaded and compressed in", show_seconds(arm.facts["prepared_in_s"])
+    if arm.compression is None:
+        return
+    yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
+    yield "bits a weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
+    yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
+    yield "whole model", _before_after(arm, "dense_model_size_bytes", "compressed_model_size_bytes")
+    for left in arm.compression.get("untouched", []):
+        yield "left alone", f"{left.get('modules')}: {left.get('reason')}"
+    yield "calibration", _plain(arm.compression.get("calibration"))
+    yield "compressed in", show_seconds(arm.compression.get("seconds"))
+    for place, size in arm.compression.get("peak_memory_bytes", {}).items():
+        yield f"peak memory, {place}", show_bytes(size)
+
+
+def _before_after(arm: ArmView, before: str, after: str) -> str:
+    return f"{show_bytes(arm.totals.get(before))} to {show_bytes(arm.totals.get(after))}"
+
+
+def layers(arm: ArmView) -> Iterator[tuple[str, ...]]:
+    """Per compressed layer and step: what was asked and what was achieved."""
+    for layer in (arm.compression or {}).get("layers", []):
+        yield (
+            layer["name"],
+            " × ".join(map(str, layer["shape"])),
+            _share(layer.get("asked_sparsity")),
+            _share(layer.get("sparsity")),
+            f"{layer['bits_per_weight']:.3f}",
+            "none" if layer.get("output_error") is None else f"{layer['output_error']:.4f}",
+        )
+
+
+def _share(value: float | None) -> str:
+    return "not asked" if value is None else f"{value:.2%}"
+
+
+def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Versions, seed and machine, as the manifest has them."""
+    for key in ("crushtest", "python", "seed", "created", "updated"):
+        if key in content:
+            yield key, _plain(content[key])
+    yield from ((package, version) for package, version in content.get("packages", {}).items())
+    for key, value in content.get("machine", {}).items():
+        yield (key.removesuffix("_bytes"), show_bytes(value)) if key.endswith("_bytes") else (key, _plain(value))
+
+
+def _plain(value: Any) -> str:
+    """A manifest's value on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return "not recorded" if value is None else str(value)

@@ -1,0 +1,67 @@
+"""How a contrast is coloured: which way it went, how far, and whether that is clear of noise.
+
+The report has one rule for all its matrices, heat maps and tables, in colour and in grey alike: hue says better or
+worse, depth says how far, hatching says that the data do not show a difference.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from crushtest.records import Contrast
+from crushtest.report.words import ALL
+from crushtest.stats.verdicts import ALPHA
+
+Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
+
+EFFECT_STEPS = (0.2, 0.5, 0.8)
+RATIO_STEPS = (1.1, 1.5, 3.0)
+DIFFERENCE_STEPS = (0.05, 0.15, 0.3)
+RATIO_UNITS = ("perplexity", "bits", "ratio")
+
+
+class Shade(NamedTuple):
+    """A tone and, for clear differences, a depth from 1 (faint) to 4 (strong); 0 where nothing is clear."""
+
+    tone: Tone
+    depth: int
+
+
+def shade(contrast: Contrast | None, unit: str) -> Shade:
+    """The shade of one contrast; None means that it was not measured."""
+    if contrast is None:
+        return Shade("unmeasured", 0)
+    if is_clear(contrast):
+        return Shade(contrast.verdict, depth(contrast, unit))  # type: ignore[arg-type]
+    return Shade("undefined" if contrast.difference is None else "noise", 0)
+
+
+def is_clear(contrast: Contrast) -> bool:
+    """Whether a contrast is shown as a difference.
+
+    Pooled rows go by their verdict. Rows of one group are many, and looked through for the worst: they must also pass
+    p adjusted over all rows of the task and arm.
+    """
+    if contrast.verdict not in ("worse", "better", "changed"):
+        return False
+    return contrast.group == ALL or contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
+
+
+def depth(contrast: Contrast, unit: str) -> int:
+    """1 to 4: by the ratio to dense for perplexities and bits, by Cohen's h or d where there is one, else by the
+    difference itself."""
+    if unit in RATIO_UNITS and contrast.ratio:
+        return _step(max(contrast.ratio, 1 / contrast.ratio), RATIO_STEPS)
+    if contrast.effect is not None:
+        return _step(abs(contrast.effect), EFFECT_STEPS)
+    return _step(abs(contrast.difference or 0.0), DIFFERENCE_STEPS)
+
+
+def importance(contrast: Contrast, unit: str) -> tuple[int, float]:
+    """Sorts clear differences by how far they went."""
+    size = contrast.effect if contrast.effect is not None else contrast.difference
+    return depth(contrast, unit), abs(size or 0.0)
+
+
+def _step(size: float, steps: tuple[float, ...]) -> int:
+    return 1 + sum(size >= step for step in steps)

@@ -1,0 +1,202 @@
+"""The tables of a study as files: everything as CSV, what a paper shows also as Markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from crushtest.report.formats import unit_of_difference
+from crushtest.report.gather import StudyView, TaskView, read_study
+from crushtest.report.matrix import Cell, cell, metric_rows
+from crushtest.report.untrusted import name
+from crushtest.report.words import ALL, DIRECTIONS, group_text, label
+from crushtest.store import StudyFolder
+
+LATEX: dict[str | int, str | int | None] = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "→": r"$\rightarrow$",
+    "“": "``",
+    "”": "''",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!|~])")
+ARROWS = {"worse": "worse", "better": "better", "changed": "changed", "noise": "n.s."}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as people read it; `stem` is the name of its files."""
+
+    stem: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
+    """Write all tables of a study; returns the files.
+
+    `estimates.csv` and `contrasts.csv` hold every row and column in full precision. The others are rounded for
+    reading: the overview, and per task its measures and its headline by group.
+    """
+    study = read_study(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = [_write_records(study, target, which) for which in ("estimates", "contrasts")]
+    for table in tables(study):
+        for suffix, write in WRITERS.items():
+            path = target / f"{table.stem}{suffix}"
+            with path.open("w", encoding="utf-8", newline="") as file:
+                write(table, file)
+            written.append(path)
+    return written
+
+
+def tables(study: StudyView) -> Iterator[Table]:
+    """The tables made for reading."""
+    yield _overview(study)
+    for task in study.tasks:
+        if any(found == task.name for found, _ in study.rows_of):
+            yield _measures(study, task)
+            if any(group != ALL for group in study.rows_of.get((task.name, task.headline.name), [])):
+                yield _groups(study, task)
+
+
+def _overview(study: StudyView) -> Table:
+    columns = [f"{label(task.headline.name).text} ({task.name})" for task in study.tasks]
+    rows = [
+        (arm.name, *(_text(_headline(study, arm.name, task), task.headline.unit) for task in study.tasks))
+        for arm in study.others
+    ]
+    return Table(
+        "overview",
+        "Change against the dense model in the measure that heads each task, with its 95% interval. n.s.: no clear "
+        "difference.",
+        ("variant", *columns),
+        tuple(rows),
+    )
+
+
+def _headline(study: StudyView, arm: str, task: TaskView) -> Cell:
+    return cell(study.contrast(arm, task.name, task.headline.name), task.headline.unit)
+
+
+def _measures(study: StudyView, task: TaskView) -> Table:
+    rows = [
+        (
+            f"{row.label.text} ({row.direction})",
+            row.dense,
+            *(_text(found, _unit(task, row.unit)) for found in row.cells),
+        )
+        for row in metric_rows(study, task)
+    ]
+    return Table(
+        f"{task.name}-measures",
+        f"{task.name}: every measure over all items; change against dense with its 95% interval.",
+        ("measure", "dense", *(arm.name for arm in study.others)),
+        tuple(rows),
+    )
+
+
+def _unit(task: TaskView, difference_unit: str) -> str:
+    return {"points": "rate", "bits": "bits", "nats": "nats"}.get(difference_unit, "score")
+
+
+def _groups(study: StudyView, task: TaskView) -> Table:
+    metric, unit = task.headline.name, task.headline.unit
+    rows = [
+        (group_text(group), *(_text(cell(study.contrast(arm.name, task.name, metric, group), unit), unit)
+                              for arm in study.others))
+        for group in study.rows_of[task.name, metric]
+    ]  # fmt: skip
+    return Table(
+        f"{task.name}-groups",
+        f"{label(metric).text} ({DIRECTIONS[task.headline.better]}) by group, change against dense with its "
+        "95% interval.",
+        ("group", *(arm.name for arm in study.others)),
+        tuple(rows),
+    )
+
+
+def _text(found: Cell, unit: str) -> str:
+    """A cell on one line: `+4.1 points [+1.0, +7.2] worse`."""
+    if not found.interval:
+        return found.text
+    interval = found.interval.replace(" to ", ", ")
+    return f"{found.text}{unit_of_difference(unit)} [{interval}] {ARROWS.get(found.tone, found.word)}"
+
+
+# ---- files ------------------------------------------------------------------------------------------
+
+
+def _write_records(study: StudyView, target: Path, which: str) -> Path:
+    """All estimates or contrasts, every column, numbers in full."""
+    records: list[Any] = list((study.estimates if which == "estimates" else study.contrasts).values())
+    path = target / f"{which}.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(asdict(records[0]) if records else [])
+        for record in records:
+            rows.writerow(_inert(value) if isinstance(value, str) else value for value in asdict(record).values())
+    return path
+
+
+def _inert(text: str) -> str:
+    """A text that a spreadsheet does not take for a formula."""
+    shown = name(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) and not re.match(r"[+-][\d.]", shown) else shown
+
+
+def write_csv(table: Table, file: TextIO) -> None:
+    """Comma-separated, a minus sign that programs read."""
+    rows = csv.writer(file)
+    rows.writerow(map(_inert, table.columns))
+    for row in table.rows:
+        rows.writerow(_inert(text.replace("−", "-")) for text in row)
+
+
+def write_markdown(table: Table, file: TextIO) -> None:
+    """A pipe table; what would be markup is escaped."""
+
+    def line(texts: tuple[str, ...]) -> str:
+        escaped = (MARKDOWN.sub(r"\\\1", name(text)).replace("<", "&lt;").replace(">", "&gt;") for text in texts)
+        return f"| {' | '.join(escaped)} |\n"
+
+    file.write(f"{table.caption}\n\n{line(table.columns)}|{' --- |' * len(table.columns)}\n")
+    file.writelines(map(line, table.rows))
+
+
+def write_latex(table: Table, file: TextIO) -> None:
+    """A booktabs tabular in a table float; needs \\usepackage{booktabs}."""
+
+    def escaped(text: str) -> str:
+        return name(text).translate(str.maketrans(LATEX))
+
+    def line(texts: tuple[str, ...]) -> str:
+        return f"{' & '.join(map(escaped, texts))} \\\\\n"
+
+    layout = "l" * len(table.columns)
+    file.write(f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\caption{{{escaped_caption(table)}}}\n")
+    file.write(f"\\begin{{tabular}}{{{layout}}}\n\\toprule\n{line(table.columns)}\\midrule\n")
+    file.writelines(map(line, table.rows))
+    file.write("\\bottomrule\n\\end{tabular}\n\\end{table}\n")
+
+
+def escaped_caption(table: Table) -> str:
+    """A caption for LaTeX; captions are ours but for names in them."""
+    return table.caption.translate(str.maketrans(LATEX))
+
+
+WRITERS: dict[str, Callable[[Table, TextIO], None]] = {
+    ".csv": write_csv,
+    ".md": write_markdown,
+    ".tex": write_latex,
+}

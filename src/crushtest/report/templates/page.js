@@ -1,0 +1,314 @@
+"use strict";
+/* The page works without this but for its plots and the table of items. Texts of the study enter the document as text
+   nodes and attribute values only, never as markup. */
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const readJson = (element) => JSON.parse(element.textContent);
+
+  function make(tag, properties = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (value === undefined || value === null || value === false) continue;
+      if (name === "class") element.className = value;
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else element.setAttribute(name, value === true ? "" : String(value));
+    }
+    element.append(...children.filter((child) => child !== null && child !== undefined));
+    return element;
+  }
+
+  /* ---- plots ---------------------------------------------------------------------------------- */
+
+  const config = readJson(byId("plot-config"));
+  const tooltip = make("div", { id: "tooltip", hidden: true, "aria-hidden": "true" });
+  document.body.append(tooltip);
+
+  function showTooltip(handler, event, item, value) {
+    if (value === null || value === undefined || value === "") {
+      tooltip.hidden = true;
+      return;
+    }
+    const lines = typeof value === "object" ? Object.entries(value).map(([key, text]) => `${key}: ${text}`) : [String(value)];
+    tooltip.replaceChildren(...lines.map((line) => make("div", {}, line)));
+    tooltip.hidden = false;
+    const box = tooltip.getBoundingClientRect();
+    tooltip.style.left = `${Math.max(4, Math.min(event.clientX + 12, innerWidth - box.width - 8))}px`;
+    tooltip.style.top = `${event.clientY + 14 + box.height > innerHeight ? event.clientY - box.height - 10 : event.clientY + 14}px`;
+  }
+
+  async function draw(figure) {
+    const canvas = figure.querySelector(".canvas");
+    if (canvas.dataset.state) return;
+    canvas.dataset.state = "drawing";
+    const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, config, tooltip: showTooltip };
+    await window.vegaEmbed(canvas, readJson(figure.querySelector(".spec")), options);
+    canvas.dataset.state = "drawn";
+    canvas.classList.add("drawn");
+  }
+
+  const figures = [...document.querySelectorAll("figure.plot")];
+  const nearby = new IntersectionObserver(
+    (entries) => entries.forEach((entry) => { if (entry.isIntersecting) { nearby.unobserve(entry.target); draw(entry.target); } }),
+    { rootMargin: "600px" },
+  );
+  figures.forEach((figure) => nearby.observe(figure));
+  const whenIdle = window.requestIdleCallback || ((callback) => setTimeout(callback, 50));
+  const drawNext = async (rest) => {
+    if (rest.length === 0) return;
+    await draw(rest[0]);
+    whenIdle(() => drawNext(rest.slice(1)));
+  };
+  window.addEventListener("load", () => whenIdle(() => drawNext(figures)));
+  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+
+  /* ---- sorting the matrices ------------------------------------------------------------------- */
+
+  function sortTable(header) {
+    const table = header.closest("table");
+    const column = [...header.parentElement.children].indexOf(header);
+    const descending = header.getAttribute("aria-sort") !== "descending";
+    table.querySelectorAll("[aria-sort]").forEach((other) => other.setAttribute("aria-sort", "none"));
+    header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    const value = (row) => { const text = row.children[column].dataset.v; return text === undefined ? null : Number(text); };
+    const rows = [...table.tBodies[0].rows].map((row, place) => ({ row, place, value: value(row) }));
+    rows.sort((a, b) => {
+      if (a.value === null || b.value === null) return (a.value === null) - (b.value === null) || a.place - b.place;
+      return (descending ? b.value - a.value : a.value - b.value) || a.place - b.place;
+    });
+    table.tBodies[0].append(...rows.map((entry) => entry.row));
+  }
+  document.querySelectorAll(".matrix .sort").forEach((button) => button.addEventListener("click", () => sortTable(button.closest("th"))));
+
+  /* ---- groups: one table at a time ------------------------------------------------------------ */
+
+  function fill(select, values, chosen) {
+    select.replaceChildren(...values.map(([value, text]) => make("option", { value, selected: value === chosen }, text)));
+  }
+
+  function groupChooser() {
+    const tables = [...document.querySelectorAll(".group-table")];
+    if (tables.length === 0) return;
+    const measure = byId("group-measure");
+    const attribute = byId("group-attribute");
+    const unique = (values) => [...new Set(values)].map((value) => [value, value]);
+    const first = tables.reduce((best, table) => (Number(table.dataset.clear) > Number(best.dataset.clear) ? table : best));
+    const show = () => tables.forEach((table) => {
+      table.hidden = table.dataset.measure !== measure.value || table.dataset.attribute !== attribute.value;
+    });
+    const fillAttributes = (wanted) => {
+      const fitting = tables.filter((table) => table.dataset.measure === measure.value).map((table) => table.dataset.attribute);
+      fill(attribute, unique(fitting), fitting.includes(wanted) ? wanted : fitting[0]);
+      show();
+    };
+    fill(measure, unique(tables.map((table) => table.dataset.measure)), first.dataset.measure);
+    fillAttributes(first.dataset.attribute);
+    measure.addEventListener("change", () => fillAttributes(attribute.value));
+    attribute.addEventListener("change", show);
+  }
+  groupChooser();
+
+  /* ---- items ---------------------------------------------------------------------------------- */
+
+  const PAGE = 25;
+  const bits = (answer) => -answer.logprob / answer.bytes / Math.LN2;
+  const data = readJson(byId("item-data"));
+  const rows = data.tasks.flatMap((task) => task.rows.map(([arm, item, answer, size, outcomes, blurred], place) => ({
+    task, rank: place, arm, item: task.items[item], answer, size, outcomes, blurred,
+    key: [task.name, task.items[item].id, data.arms[arm]].map(encodeURIComponent).join("/"),
+  })));
+  rows.forEach((row) => {
+    row.words = outcomeWords(row).map((outcome) => outcome.text);
+    row.text = [row.item.id, row.item.prompt, ...(row.item.options || []), row.item.dense.text || "", row.answer.text || ""].join("\n").toLowerCase();
+  });
+  const state = { page: 0, sort: "rank", descending: false, open: new Set(), shown: new Set() };
+
+  function outcomeWords(row) {
+    if (row.outcomes.length) {
+      return row.outcomes.map(([label, change, good]) => ({ text: `${change > 0 ? "+" : "−"} ${label}`, good }));
+    }
+    if (row.task.kind === "passages") {
+      const change = bits(row.answer) - bits(row.item.dense);
+      return [{ text: change > 0 ? "less likely" : "more likely", good: change < 0 }];
+    }
+    return [{ text: row.task.kind === "choices" ? "another option" : "another text", good: null }];
+  }
+
+  function answerText(row, answer) {
+    if (row.task.kind === "choices") return (row.item.options[answer.chosen] || "").trim() || "(empty option)";
+    if (row.task.kind === "passages") return `${bits(answer).toFixed(3)} bits per byte`;
+    return answer.text.trim() === "" ? "(empty)" : answer.text.trim();
+  }
+
+  function harmful(row) {
+    return row.blurred && !byId("item-unblur").checked && !state.shown.has(row.key);
+  }
+
+  function shownText(row, answer, tag = "div") {
+    const hide = harmful(row);
+    const text = make(tag, { class: hide ? "answer blurred" : "answer", "aria-hidden": hide ? "true" : null }, answerText(row, answer));
+    return hide ? [make("button", { type: "button", class: "show", onclick: () => { state.shown.add(row.key); render(); } }, "Show text"), text] : [text];
+  }
+
+  function outcomeCell(row, most = 2) {
+    const words = outcomeWords(row);
+    const lines = words.slice(0, most).map(({ text, good }) => make("div", { class: good === null ? "" : good ? "good" : "bad" }, text));
+    return words.length > most ? [...lines, make("small", {}, `and ${words.length - most} more`)] : lines;
+  }
+
+  function breakable(text) {
+    return text.split(/(?<=[:,+=])/).flatMap((piece, place) => (place ? [make("wbr"), piece] : [piece]));
+  }
+
+  function tableRow(row) {
+    const open = state.open.has(row.key);
+    const button = make("button", { type: "button", class: "id", "aria-expanded": open, onclick: () => toggle(row) }, row.item.id);
+    const cells = [
+      make("th", { scope: "row" }, button, make("small", {}, " ", row.task.name)),
+      make("td", { "data-label": "Variant" }, ...breakable(data.arms[row.arm])),
+      make("td", { "data-label": "Dense" }, ...shownText(row, row.item.dense)),
+      make("td", { "data-label": "Variant's answer" }, ...shownText(row, row.answer)),
+      make("td", { "data-label": "What changed" }, ...outcomeCell(row)),
+      make("td", { "data-label": "Size" }, row.size.toFixed(2)),
+    ];
+    const line = make("tr", { class: open ? "open" : "" }, ...cells);
+    return open ? [line, detailRow(row)] : [line];
+  }
+
+  function detailRow(row) {
+    const hide = harmful(row);
+    const facts = [
+      ["Prompt", make("span", { class: hide ? "blurred" : "", "aria-hidden": hide ? "true" : null }, row.item.prompt)],
+      ...(row.task.kind === "choices" ? [["Options", optionTable(row)]] : []),
+      ...(row.task.kind === "prompts" ? completionFacts(row, hide) : []),
+      ...(row.task.kind === "passages" ? passageFacts(row) : []),
+      ["What changed", make("span", {}, ...outcomeCell(row, 20))],
+      ["Groups", row.item.groups.join(", ") || "none"],
+      ["Template", row.item.cluster],
+      ...(row.item.facts ? [["Facts", row.item.facts]] : []),
+      ["Link", make("a", { href: `#item/${row.key}` }, "permanent link to this answer")],
+    ];
+    const list = make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+    return make("tr", { class: "detail" }, make("td", { colspan: 6 }, list));
+  }
+
+  function optionTable(row) {
+    const head = ["Option", "Dense (nats)", `${data.arms[row.arm]} (nats)`, ""];
+    const body = row.item.options.map((option, place) => {
+      const notes = [
+        place === row.item.gold ? "right answer" : "",
+        place === row.item.dense.chosen ? "dense's choice" : "",
+        place === row.answer.chosen ? "variant's choice" : "",
+      ].filter(Boolean).join(", ");
+      const numbers = [row.item.dense, row.answer].map((answer) => make("td", {}, answer.logprobs[place].toFixed(3).replace("-", "−")));
+      return make("tr", {}, make("th", { scope: "row" }, option.trim() || "(empty)"), ...numbers, make("td", {}, notes));
+    });
+    const headings = head.map((text) => make("th", { scope: "col" }, text));
+    return make("table", { class: "options" }, make("thead", {}, make("tr", {}, ...headings)), make("tbody", {}, ...body));
+  }
+
+  function completionFacts(row, hide) {
+    const scores = (answer) => row.task.scorers.map((scorer, place) => {
+      const score = answer.scores[place];
+      return `${scorer}: ${score.value === null ? `not scored (${score.reason})` : score.value.toFixed(3)}`;
+    }).join("; ");
+    return [["Dense", row.item.dense], [data.arms[row.arm], row.answer]].flatMap(([name, answer]) => [
+      [name, make("span", { class: hide ? "blurred" : "", "aria-hidden": hide ? "true" : null }, answerText(row, answer))],
+      ["", make("small", {}, `${scores(answer)}; ${answer.tokens} tokens, ended by ${answer.stop}`)],
+    ]);
+  }
+
+  function passageFacts(row) {
+    const text = (answer) => `${answer.logprob.toFixed(2).replace("-", "−")} nats over ${answer.tokens} tokens, ${answer.bytes} bytes: ${bits(answer).toFixed(3)} bits per byte`;
+    return [["Dense", text(row.item.dense)], [data.arms[row.arm], text(row.answer)]];
+  }
+
+  function toggle(row) {
+    const opening = !state.open.has(row.key);
+    if (opening) state.open.add(row.key); else state.open.delete(row.key);
+    if (opening) history.replaceState(null, "", `#item/${row.key}`);
+    render(row.key);
+  }
+
+  function filtered() {
+    const wanted = { task: byId("item-task").value, arm: byId("item-arm").value, group: byId("item-group").value, outcome: byId("item-outcome").value };
+    const words = byId("item-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = rows.filter((row) =>
+      (!wanted.task || row.task.name === wanted.task) &&
+      (!wanted.arm || data.arms[row.arm] === wanted.arm) &&
+      (!wanted.group || row.item.groups.includes(wanted.group)) &&
+      (!wanted.outcome || row.words.includes(wanted.outcome)) &&
+      words.every((word) => row.text.includes(word)));
+    const values = { rank: (row) => row.rank, size: (row) => row.size, item: (row) => `${row.task.name} ${row.item.id}`, arm: (row) => row.arm, outcome: (row) => row.words.join(" ") };
+    const value = values[state.sort];
+    const sign = state.descending ? -1 : 1;
+    const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true }));
+    return found.sort((a, b) => sign * compare(value(a), value(b)) || a.arm - b.arm);
+  }
+
+  function render(focusKey) {
+    const found = filtered();
+    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+    state.page = Math.min(state.page, pages - 1);
+    const visible = found.slice(state.page * PAGE, (state.page + 1) * PAGE);
+    const body = byId("item-table").tBodies[0];
+    body.replaceChildren(...visible.flatMap(tableRow));
+    byId("item-count").textContent = found.length === rows.length ? `${rows.length.toLocaleString("en")} changed answers` : `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} changed answers`;
+    byId("item-page").textContent = `Page ${state.page + 1} of ${pages}`;
+    byId("item-previous").disabled = state.page === 0;
+    byId("item-next").disabled = state.page >= pages - 1;
+    if (focusKey) {
+      const place = visible.findIndex((row) => row.key === focusKey);
+      if (place >= 0) body.querySelectorAll(".id")[place].focus({ preventScroll: true });
+    }
+    return body;
+  }
+
+  function openLink() {
+    if (!location.hash.startsWith("#item/")) return;
+    const key = location.hash.slice("#item/".length);
+    const row = rows.find((candidate) => candidate.key === key);
+    if (!row) {
+      byId("item-count").textContent = "The item of this link is not among those on this page.";
+      byId("items").scrollIntoView();
+      return;
+    }
+    ["item-task", "item-arm", "item-group", "item-outcome", "item-search"].forEach((id) => { byId(id).value = ""; });
+    state.open.add(row.key);
+    state.page = Math.floor(filtered().indexOf(row) / PAGE);
+    const body = render(row.key);
+    const line = [...body.querySelectorAll(".id")].find((button) => button === document.activeElement);
+    if (line) line.scrollIntoView({ block: "center" });
+  }
+
+  function sortItems(button) {
+    const same = state.sort === button.dataset.sort;
+    state.descending = same ? !state.descending : button.dataset.sort === "size";
+    state.sort = button.dataset.sort;
+    byId("item-table").querySelectorAll("[aria-sort]").forEach((header) => header.setAttribute("aria-sort", "none"));
+    button.closest("th").setAttribute("aria-sort", state.descending ? "descending" : "ascending");
+    state.page = 0;
+    render();
+  }
+
+  function options(values, everything) {
+    return [["", everything], ...[...new Set(values)].sort((a, b) => a.localeCompare(b, "en", { numeric: true })).map((value) => [value, value])];
+  }
+
+  function start() {
+    fill(byId("item-task"), [["", "all"], ...data.tasks.filter((task) => task.rows.length).map((task) => [task.name, task.name])]);
+    fill(byId("item-arm"), [["", "all"], ...data.arms.slice(1).map((arm) => [arm, arm])]);
+    fill(byId("item-group"), options(rows.flatMap((row) => row.item.groups), "all"));
+    fill(byId("item-outcome"), options(rows.flatMap((row) => row.words), "anything"));
+    const again = () => { state.page = 0; render(); };
+    ["item-task", "item-arm", "item-group", "item-outcome", "item-unblur"].forEach((id) => byId(id).addEventListener("change", again));
+    byId("item-search").addEventListener("input", again);
+    byId("item-previous").addEventListener("click", () => { state.page -= 1; render(); });
+    byId("item-next").addEventListener("click", () => { state.page += 1; render(); });
+    byId("item-table").querySelectorAll(".sort").forEach((button) => button.addEventListener("click", () => sortItems(button)));
+    ["item-controls", "item-table", "item-pager"].forEach((id) => { byId(id).hidden = false; });
+    render();
+    openLink();
+    window.addEventListener("hashchange", openLink);
+  }
+  start();
+})();

@@ -1,0 +1,125 @@
+"""The study in a terminal: a table where there is one, plain lines in a pipe, a log file or under NO_COLOR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from crushtest.errors import UnknownName
+from crushtest.report.formats import show_difference, show_interval, show_p, show_value, unit_of_difference
+from crushtest.report.gather import StudyView, TaskView, read_study
+from crushtest.report.matrix import Cell, overview
+from crushtest.report.shading import shade
+from crushtest.report.untrusted import name
+from crushtest.report.verdict import size_text
+from crushtest.report.words import group_text, label
+from crushtest.store import StudyFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crushtest.records import Contrast
+
+STYLES = {"worse": "bold dark_orange3", "better": "bold dodger_blue2", "changed": "bold", "noise": "dim"}
+
+
+def print_summary(folder: StudyFolder, console: Console) -> None:
+    """Every variant in the measure that heads each task: the change against dense, its interval, what that says."""
+    study = read_study(folder)
+    if is_plain(console):
+        print_lines(console, _summary_lines(study))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    found = overview(study)
+    table = Table(title="Change against dense, with 95% intervals", title_justify="left", show_lines=True)
+    table.add_column("variant", overflow="fold")
+    for column in found.columns:
+        unit = f", {column.unit}" if column.unit else ""
+        table.add_column(Text(f"{column.label.text}{unit}\n{column.direction}"), justify="right")
+    for arm, cells in found.rows:
+        first = Text(name(arm.name)).append(f"\n{size_text(arm)}", style="dim")
+        table.add_row(first, *(Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells))
+    console.print(table)
+
+
+def print_contrasts(folder: StudyFolder, console: Console, task: str | None = None) -> None:
+    """All contrasts of one task, group by group; the summary where no task is named. Raises UnknownName."""
+    if task is None:
+        print_summary(folder, console)
+        return
+    study = read_study(folder)
+    view = next((found for found in study.tasks if found.name == task), None)
+    if view is None:
+        raise UnknownName("task", task, [found.name for found in study.tasks], where=f"{folder.root}")
+    rows = [row for row in study.contrasts.values() if row.task == task]
+    if is_plain(console):
+        lines = (" | ".join(texts) for texts in [COLUMNS, *(_contrast_texts(view, row) for row in rows)])
+        print_lines(console, lines)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*COLUMNS, title=f"{task}: change against dense", title_justify="left")
+    for row in rows:
+        style = STYLES.get(shade(row, view.unit(row.metric)).tone, "dim")
+        table.add_row(*(Text(text, style=style if place >= 5 else "") for place, text in
+                        enumerate(_contrast_texts(view, row))))  # fmt: skip
+    console.print(table)
+
+
+def is_plain(console: Console) -> bool:
+    """Whether to print lines instead of a table: no terminal, or the user wants no colour."""
+    return not console.is_terminal or console.no_color
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Lines as they are: neither wrapped nor cut, no markup."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+COLUMNS = ("measure", "group", "variant", "dense", "value", "difference", "95% interval", "p", "flips", "n", "verdict")
+
+
+def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
+    unit = task.unit(row.metric)
+    p = row.p_adjusted if row.p_adjusted is not None else row.p
+    flips = "" if row.flips is None else str(row.flips)
+    return (
+        label(row.metric).text,
+        name(group_text(row.group)),
+        name(row.arm),
+        show_value(row.dense, unit),
+        show_value(row.value, unit),
+        f"{show_difference(row.difference, unit)}{unit_of_difference(unit)}" if row.difference is not None else "",
+        show_interval(row.low, row.high, unit),
+        show_p(p),
+        flips,
+        str(row.n),
+        row.verdict if row.reason is None else f"{row.verdict}: {name(row.reason)}",
+    )
+
+
+def _summary_lines(study: StudyView) -> Iterator[str]:
+    """One line a variant and task."""
+    found = overview(study)
+    for arm, cells in found.rows:
+        yield f"{name(arm.name)} ({size_text(arm)})"
+        for column, cell in zip(found.columns, cells, strict=True):
+            unit = f" {column.unit}" if column.unit else ""
+            said = f"{_arrow(cell)}{cell.text}{unit} ({cell.interval}), {cell.word}" if cell.interval else cell.word
+            yield f"  {column.label.text} ({column.task.name}, {column.direction}): {said}"
+
+
+def _cell_text(cell: Cell) -> str:
+    if not cell.interval:
+        return cell.text
+    return f"{_arrow(cell)}{cell.text}\n{cell.interval}\n{cell.word}"
+
+
+def _arrow(cell: Cell) -> str:
+    if not cell.sort or cell.tone not in ("worse", "better", "changed"):
+        return ""
+    return "↑ " if cell.sort > 0 else "↓ "

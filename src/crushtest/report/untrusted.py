@@ -1,0 +1,40 @@
+"""Text that comes from outside (prompts, completions, names): made visible, kept short, embedded so that it stays text.
+
+Escaping for HTML is the template engine's work (autoescape); this is what escaping does not do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+LONGEST_NAME = 120
+LONGEST_TEXT = 1500
+
+# Controls but for tab and newline; line separators; marks, embeddings, overrides and isolates of bidirectional text.
+HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]")
+UNSAFE_IN_SCRIPT: dict[str | int, str | int | None] = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
+
+
+def visible(text: str, limit: int = LONGEST_TEXT) -> str:
+    """The text with hidden characters written out (`[U+202E]`) and all beyond `limit` characters counted, not shown."""
+    shown = HIDDEN.sub(lambda found: f"[U+{ord(found.group()):04X}]", text[:limit])
+    return shown if len(text) <= limit else f"{shown} … [{len(text) - limit:,} more characters in the study's files]"
+
+
+def name(text: object) -> str:
+    """A name, on one line and short."""
+    return visible(" ".join(str(text).split()), LONGEST_NAME)
+
+
+def script_json(value: Any) -> str:
+    """JSON for the inside of a <script> element: no character in it can end the element or start markup."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(str.maketrans(UNSAFE_IN_SCRIPT))

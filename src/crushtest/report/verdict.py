@@ -1,0 +1,213 @@
+"""What a study says of each arm, in sentences that quote their intervals and never say more than the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crushtest.records import Contrast
+from crushtest.report.formats import MINUS, show_bytes, show_difference, show_interval, show_value, unit_of_difference
+from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.shading import Tone, importance, is_clear
+from crushtest.report.words import ALL, counted, group_text, label, listed
+
+MOST_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One contrast in words. `subject` is what changed, `text` how, with the interval; `anchor` leads to its detail."""
+
+    subject: str
+    text: str
+    tone: Tone
+    anchor: str
+    contrast: Contrast
+
+
+@dataclass(frozen=True)
+class ArmVerdict:
+    """Everything that the first page says of one arm. Lists may be empty; `missing` names what was not measured."""
+
+    arm: ArmView
+    tone: Tone
+    status: str
+    size: str
+    worse: tuple[Finding, ...]
+    better: tuple[Finding, ...]
+    held: tuple[Finding, ...]
+    also: tuple[str, ...]
+    groups: tuple[Finding, ...]
+    groups_summary: str
+    sure: str
+    missing: tuple[str, ...]
+    undefined: tuple[str, ...]
+
+
+def verdicts(study: StudyView) -> tuple[ArmVerdict, ...]:
+    """One verdict per arm that is compared with dense, in the study's order."""
+    return tuple(_verdict(study, arm) for arm in study.others)
+
+
+def lead(found: tuple[ArmVerdict, ...]) -> str:
+    """All arms in a sentence or two."""
+    if not found:
+        return "Only the dense model was measured; there is nothing to compare it with yet."
+    worse = [verdict for verdict in found if verdict.worse]
+    parts = [f"{len(worse)} of {counted(len(found), 'variant')} got clearly worse in at least one headline measure."]
+    steady = [verdict for verdict in found if not verdict.worse and not verdict.missing and not verdict.undefined]
+    if steady:
+        verb = "shows" if len(steady) == 1 else "show"
+        parts.append(f"{len(steady)} {verb} nothing clearly worse; that is an absence of evidence, not a proof.")
+    partly = [verdict for verdict in found if verdict.missing]
+    if partly:
+        parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
+    return " ".join(parts)
+
+
+def size_text(arm: ArmView) -> str:
+    """Size of the whole model before and after, as compression.json has it."""
+    before, after = (arm.totals.get(f"{which}_model_size_bytes") for which in ("dense", "compressed"))
+    if not before or not after:
+        return "size not recorded"
+    change = f"{after / before - 1:+.0%}".replace("-", MINUS)
+    return f"{show_bytes(before)} → {show_bytes(after)} ({change})"
+
+
+def sentence(contrast: Contrast, unit: str) -> str:
+    """`rose from 21.30 to 34.05 (+12.75; 95% interval +11.90 to +13.60)`."""
+    assert contrast.difference is not None
+    verb = "moved" if contrast.better == "zero" else "rose" if contrast.difference > 0 else "fell"
+    before, after = show_value(contrast.dense, unit), show_value(contrast.value, unit)
+    return f"{verb} from {before} to {after} ({_difference(contrast, unit)})"
+
+
+def _difference(contrast: Contrast, unit: str) -> str:
+    interval = show_interval(contrast.low, contrast.high, unit)
+    bounds = f"95% interval {interval}" if interval else f"no interval: {contrast.reason}"
+    return f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}; {bounds}"
+
+
+def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
+    tasks = [task for task in study.tasks if (arm.name, task.name) in study.compared]
+    found = [_finding(study, arm, task) for task in tasks]
+    findings = [finding for finding in found if finding is not None]
+    groups, groups_summary = _groups(study, arm, tasks)
+    worse = tuple(finding for finding in findings if finding.tone == "worse")
+    better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
+    held = tuple(finding for finding in findings if finding.tone == "noise")
+    missing = tuple(task.name for task in study.tasks if task not in tasks)
+    tone, status = _status(study, arm, worse, better, missing)
+    return ArmVerdict(
+        arm=arm,
+        tone=tone,
+        status=status,
+        size=size_text(arm),
+        worse=worse,
+        better=better,
+        held=held,
+        also=tuple(_also(study, arm, tasks)),
+        groups=groups,
+        groups_summary=groups_summary,
+        sure=_sure(study, tasks, held),
+        missing=missing,
+        undefined=tuple(_undefined(study, arm, tasks)),
+    )
+
+
+def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
+    """The headline contrast of one task; None where it is undefined."""
+    contrast = study.contrast(arm.name, task.name, task.headline.name)
+    if contrast is None or contrast.difference is None:
+        return None
+    unit = task.headline.unit
+    tone: Tone = contrast.verdict if is_clear(contrast) else "noise"  # type: ignore[assignment]
+    text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
+    return Finding(_subject(study, task), text, tone, anchor(task), contrast)
+
+
+def _subject(study: StudyView, task: TaskView) -> str:
+    """The headline's label; with the task's name where two tasks share it."""
+    text = label(task.headline.name).text
+    shared = [other for other in study.tasks if label(other.headline.name).text == text]
+    return text if len(shared) == 1 else f"{text} ({task.name})"
+
+
+def anchor(task: TaskView) -> str:
+    """The id of a task's detail on the page."""
+    return f"task-{task.number}"
+
+
+def _status(
+    study: StudyView, arm: ArmView, worse: tuple[Finding, ...], better: tuple[Finding, ...], missing: tuple[str, ...]
+) -> tuple[Tone, str]:
+    places = {task.name: task.planned.dimension for task in study.tasks}
+    hit = {places[finding.contrast.task] for finding in worse}
+    measured = {places[task] for name, task in study.compared if name == arm.name}
+    partly = " · not fully measured" if missing else ""
+    if not measured:
+        return "unmeasured", "not measured"
+    if hit:
+        return "worse", f"worse in {len(hit)} of {counted(len(measured), 'dimension')}{partly}"
+    if better:
+        return "changed", f"changed, not for the worse{partly}"
+    return "noise", f"no clear difference{partly}"
+
+
+def _also(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
+    """Other pooled metrics that got clearly worse."""
+    for task in tasks:
+        for metric in study.metrics_of(task):
+            contrast = study.contrast(arm.name, task.name, metric)
+            if contrast and metric != task.headline.name and contrast.verdict == "worse":
+                unit = task.unit(metric)
+                difference = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
+                yield f"{label(metric).text} ({difference})"
+
+
+def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tuple[Finding, ...], str]:
+    """The groups that a headline got clearly worse for, the most affected first, and how many were looked at."""
+    found: list[tuple[tuple[int, float], Finding]] = []
+    looked = 0
+    for task in tasks:
+        pooled = study.contrasts[arm.name, task.name, task.headline.name, ALL]
+        for group in study.rows_of.get((task.name, task.headline.name), []):
+            contrast = study.contrast(arm.name, task.name, task.headline.name, group)
+            if contrast is None or contrast.difference is None or contrast.n == pooled.n:
+                continue  # a group that holds every item is no group
+            looked += 1
+            if contrast.verdict == "worse" and is_clear(contrast):
+                unit = task.headline.unit
+                subject = group_text(group)
+                text = f"{_subject(study, task)} {sentence(contrast, unit)}"
+                finding = Finding(subject, text, "worse", anchor(task), contrast)
+                found.append((importance(contrast, unit), finding))
+    found.sort(key=lambda pair: pair[0], reverse=True)
+    summary = (
+        f"{len(found)} of {counted(looked, 'group comparison')} clearly worse, corrected for looking at all of them."
+        if looked
+        else "No groups were compared."
+    )
+    return tuple(finding for _, finding in found[:MOST_GROUPS]), summary
+
+
+def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) -> str:
+    """How many items, and what change they could have missed."""
+    items = sum(task.items or 0 for task in tasks)
+    units = {task.name: task.headline.unit for task in tasks}
+    missed = [
+        f"{show_value(finding.contrast.mde, units[finding.contrast.task]).rstrip('%')}"
+        f"{unit_of_difference(units[finding.contrast.task])} in {finding.subject}"
+        for finding in held
+        if finding.contrast.mde is not None
+    ]
+    text = f"{counted(items, 'item')}, the same for dense and this variant."
+    return f"{text} A change smaller than {listed(missed)} would often be missed." if missed else text
+
+
+def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
+    for task in tasks:
+        contrast = study.contrast(arm.name, task.name, task.headline.name)
+        if contrast is None or contrast.difference is None:
+            reason = contrast.reason if contrast else "no row in contrasts.parquet"
+            yield f"{_subject(study, task)}: {reason}"
