@@ -238,7 +238,8 @@ def data_status(
     """Show for every file of a data set where it comes from, its licence, and whether it is here and whole."""
     from crushtest.tasks import sources
 
-    rows = [row._asdict() for row in sources.status(with_data(task))] if task is None or with_data(task) else []
+    named = with_data(task)
+    rows = [row._asdict() for row in sources.status(named)] if task is None or named else []
     if json:
         print_json(rows)
     elif rows:
@@ -256,17 +257,20 @@ def data_fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data 
 
 
 def with_data(names: list[str] | None) -> list[str]:
-    """Those names that are data sets; for a task whose items the package carries, say so."""
+    """The data sets that these tasks read (a data set may be named, too); for a task that reads none, say so."""
     from crushtest.registry import TASKS
     from crushtest.tasks import sources
 
     known = sources.data_sets()
+    needed: dict[str, None] = {}
     for name in names or []:
-        if name not in known and name in TASKS.names():
-            print(f"{name}: nothing to fetch, no data set of that name is needed", file=sys.stderr)
-        elif name not in known:
+        if name not in known and name not in TASKS.names():
             raise UnknownName("task", name, [*known, *TASKS.names()])
-    return [name for name in names or [] if name in known]
+        read = sources.read_by(name) or [name for name in [name] if name in known]
+        if not read:
+            print(f"{name}: nothing to fetch, it needs no data set", file=sys.stderr)
+        needed |= dict.fromkeys(read)
+    return list(needed)
 
 
 # ---- printing --------------------------------------------------------------------------------------

@@ -121,10 +121,30 @@ def test_a_git_blob_id_is_checked_as_git_computes_it(tmp_path: Path) -> None:
 
 def test_every_listed_file_has_an_https_address_at_a_fixed_revision_and_a_checksum() -> None:
     for known in sources.data_sets().values():
-        assert len(known.revision) == 40
+        assert len(known.revision) == 40 or known.by_hand
         assert known.licence
         assert known.citation
         for file in known.files.values():
             assert file.address.startswith("https://")
             assert known.revision in file.address
             assert len(file.checksum.partition(":")[2]) in (40, 64)
+
+
+def test_a_set_to_be_had_by_hand_says_what_to_do(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gated = DataSet("gated", "https://example.org/gated", "", "own terms", "A paper", by_hand="needs path=FOLDER")
+    monkeypatch.setattr(sources, "data_sets", lambda: {"gated": gated})
+    (line,) = status(["gated"])
+    assert (line.place, line.address, line.problem) == (
+        "missing",
+        "https://example.org/gated",
+        "the task needs path=FOLDER",
+    )
+    with pytest.raises(DataError, match="'gated' cannot be fetched for you: the task needs path=FOLDER"):
+        fetch(["gated"])
+
+
+def test_the_data_sets_of_a_task_are_found_under_other_names() -> None:
+    assert sources.read_by("wikitext2") == ["wikitext-2-raw"]
+    assert sources.read_by("matched_guise") == sources.read_by("dialect_pairs") == ["dialect-prejudice"]
+    assert sources.read_by("mmlu") == ["mmlu"]
+    assert sources.read_by("probe_qa") == []

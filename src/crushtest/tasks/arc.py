@@ -11,12 +11,8 @@ from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.choice_metrics import continuation_metrics
 from crushtest.tasks.local_files import read_rows, require
+from crushtest.tasks.sources import how_to_get
 
-ADDRESS = "https://huggingface.co/datasets/allenai/ai2_arc"
-HOW = (
-    f"needs path=FILE or FOLDER: the test part from {ADDRESS} (ARC-Challenge/test-00000-of-00001.parquet), or "
-    "ARC-Challenge-Test.jsonl from the authors' archive ARC-V1-Feb2018"
-)
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
 
 
@@ -36,11 +32,11 @@ def arc(*, part: Literal["Challenge", "Easy"] = "Challenge", path: str | None = 
     answered without its alternatives; that, more than difficulty, separates Challenge from Easy
     (Borchmann 2024, "In Case You Missed It: ARC 'Challenge' Is Not That Challenging", arXiv:2412.17758).
     """
-    return Task("choices", lambda: _items(part, require(path, task="arc", because=HOW)), continuation_metrics())
+    return Task("choices", lambda: _items(part, path), continuation_metrics())
 
 
-def _items(part: str, path: Path) -> Sequence[Item]:
-    file = _file(part, path)
+def _items(part: str, path: str | None) -> Sequence[Item]:
+    file = _file(part, require(path, task="arc", because=how_to_get("arc")))
     return [build_item(row, f"{file}, row {number}") for number, row in enumerate(read_rows(file))]
 
 

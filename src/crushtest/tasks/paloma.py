@@ -14,12 +14,8 @@ from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import field, read_rows, require
+from crushtest.tasks.sources import how_to_get
 
-HOW = (
-    "needs path=FOLDER, a copy of Paloma. It is gated: accept its terms at "
-    "https://huggingface.co/datasets/allenai/paloma, then `hf download allenai/paloma --repo-type dataset --local-dir "
-    "FOLDER`"
-)
 ENDS = (".jsonl.gz", ".jsonl")
 
 SUBREDDITS = {
@@ -77,7 +73,7 @@ def subreddits(
 
 
 def _items(path: str | None, corpus: str, split: str, domains: Sequence[str], window: int) -> list[Item]:
-    root = require(path, task="paloma", because=HOW)
+    root = require(path, task="paloma", because=how_to_get("paloma"))
     files = [root] if root.is_file() else domain_files(root, corpus, split, domains, task="paloma")
     return document_items(
         (document for file in files for document in read_domain(file, domain_of(file), "domain")), window=window
@@ -85,7 +81,7 @@ def _items(path: str | None, corpus: str, split: str, domains: Sequence[str], wi
 
 
 def _subreddit_items(path: str | None, split: str, window: int) -> list[Item]:
-    root = require(path, task="subreddits", because=HOW)
+    root = require(path, task="subreddits", because=how_to_get("paloma"))
     attributes = {name: attribute for attribute, names in SUBREDDITS.items() for name in names}
     files = domain_files(root, "dolma_100_subreddits", split, attributes, task="subreddits")
     return document_items(

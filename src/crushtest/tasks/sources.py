@@ -47,7 +47,11 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set: its files by their names, its licence, and the paper to cite."""
+    """A data set: its files by their names, its licence, and the paper to cite.
+
+    tasks     those that read it; the one of its own name where none are listed
+    by_hand   for a set without files that we may or can fetch: what a user must do to get it, and give to the task
+    """
 
     name: str
     repository: str
@@ -55,6 +59,8 @@ class DataSet:
     licence: str
     citation: str
     files: dict[str, SourceFile] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+    by_hand: str | None = None
 
 
 class NotHere(DataError):
@@ -94,6 +100,18 @@ def data_set(name: str) -> DataSet:
     if name not in data_sets():
         raise UnknownName("data set", name, data_sets())
     return data_sets()[name]
+
+
+def read_by(task: str) -> list[str]:
+    """The data sets that a task reads."""
+    return [name for name, known in data_sets().items() if task in (known.tasks or (name,))]
+
+
+def how_to_get(name: str) -> str:
+    """What a user must do to get a data set that is not fetched."""
+    advice = data_set(name).by_hand
+    assert advice is not None, name
+    return advice
 
 
 def find(name: str, file: str, *, fetch: bool = True) -> Found:
@@ -144,8 +162,16 @@ def download(source: SourceFile) -> Path:
 
 
 def status(names: Iterable[str] = ()) -> list[FileStatus]:
-    """What is here, for every file of these data sets (all of them by default). The network is left alone."""
-    return [_status(known, file) for name in names or data_sets() for known in [data_set(name)] for file in known.files]
+    """What is here, for every file of these data sets (all of them by default). The network is left alone.
+
+    A set that a user must get by hand is one line, whose problem says how.
+    """
+    chosen = [data_set(name) for name in names or data_sets()]
+    return [
+        line
+        for known in chosen
+        for line in ([_by_hand(known)] if known.by_hand else [_status(known, file) for file in known.files])
+    ]
 
 
 def fetch(names: Iterable[str], *, report: Callable[[str], None] = lambda line: None) -> list[FileStatus]:
@@ -156,6 +182,8 @@ def fetch(names: Iterable[str], *, report: Callable[[str], None] = lambda line: 
     """
     problems = []
     for name in names:
+        if data_set(name).by_hand:
+            problems.append(f"data set {name!r} cannot be fetched for you: the task {how_to_get(name)}")
         for file, source in data_set(name).files.items():
             try:
                 if find(name, file, fetch=False).place == "stand-in":
@@ -179,7 +207,9 @@ def _data_set(name: str, about: dict[str, Any]) -> DataSet:
         about["revision"],
         about["licence"],
         about["citation"],
-        {file: _source_file(name, file, root, facts) for file, facts in about["files"].items()},
+        {file: _source_file(name, file, root, facts) for file, facts in about.get("files", {}).items()},
+        tuple(about.get("tasks", ())),
+        about.get("by_hand"),
     )
 
 
@@ -240,6 +270,11 @@ def _check(path: Path, source: SourceFile, *, origin: str | None = None) -> None
             f"data file {source.path!r} ({origin or path}) is not the file we know: "
             f"its {kind} is {digest.hexdigest()}, it must be {expected}"
         )
+
+
+def _by_hand(known: DataSet) -> FileStatus:
+    facts = (known.repository, known.revision, known.licence, known.citation)
+    return FileStatus(known.name, "", "missing", None, *facts, f"the task {known.by_hand}")
 
 
 def _status(known: DataSet, file: str) -> FileStatus:

@@ -13,12 +13,8 @@ from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.documents import document_items
 from crushtest.tasks.local_files import require
 from crushtest.tasks.paloma import read_domain
+from crushtest.tasks.sources import how_to_get
 
-HOW = (
-    "needs path=FOLDER with test_AA.jsonl.gz and test_white.jsonl.gz. Tweets may not be redistributed: take "
-    "twitterAAE_HELM_fixed from Paloma (gated, https://huggingface.co/datasets/allenai/paloma), or TwitterAAE from its "
-    'authors (http://slanglab.cs.umass.edu/TwitterAAE/) and write one tweet a line as {"text": ...}'
-)
 CORPUS = "twitterAAE_HELM_fixed"
 SIDES = {"AA": DIALECT, "white": MAINSTREAM}
 
@@ -47,7 +43,7 @@ def twitteraae(*, path: str | None = None, split: Literal["test", "val"] = "test
 
 
 def _items(path: str | None, split: str) -> list[Item]:
-    root = require(path, task="twitteraae", because=HOW)
+    root = require(path, task="twitteraae", because=how_to_get("twitteraae"))
     files = {name: _file(root, split, name) for name in SIDES}
     return document_items(
         document for name, file in files.items() for document in read_domain(file, name, "dialect", SIDES[name])
