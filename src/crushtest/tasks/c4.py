@@ -35,7 +35,7 @@ def c4(
                 windows; we do not. One item, so no interval
 
     Items: a sample of 1000 pages, or those of `path`, any file of C4 (JSON lines, gzipped or not, a `text` a line). For
-    the papers' numbers give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. No groups.
+    the papers' numbers give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
     Metrics: `perplexity` (per token; one tokenizer only) and `bits_per_byte` (any).
 
     We differ from lm-evaluation-harness's `c4` on purpose: it sends web pages through WikiText's detokenizer, which

@@ -75,8 +75,8 @@ def matched_guise(
     What compression did is the `difference` of the contrasts.
 
     Known problems: the authors ask for words that are one token, ours need not be; of their pairs only those of one
-    grammatical feature are published, so this is a lower bound of what whole tweets would evoke; masked models, for
-    which the prompts were made, too, see text on both sides.
+    grammatical feature are published, and whole tweets, which carry more of them, may evoke more; the prompts were
+    made for masked models, too, which see text on both sides.
     """
     associations = tuple(_association(word) for word in WORDS[attributes])
     return Task("choices", lambda: _items(attributes, path, limit, seed), (*_summaries(attributes), *associations))

@@ -31,14 +31,16 @@ def own_text(
 ) -> Task:
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 
-    `path` names a file of rows; `text`, `group` and `cluster` name its columns. `group` makes groups (`group=value`);
-    `cluster` says what belongs together (an author, a thread) and is resampled together; a text is its own cluster
-    without it. Texts are scored apart, each from the model's beginning-of-text token on.
+    Items: the rows of the file that `path` names; `text`, `group` and `cluster` name its columns. Texts are scored
+    apart, each from the model's beginning-of-text token on. Groups: the values of the column `group`. `cluster` says
+    what belongs together (an author, a thread) and is resampled together; a text is its own cluster without it.
     Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.
 
     With `dialect` and `mainstream`, two values of the group: also what the one costs more than the other, as gap,
-    ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs). The texts of the two
-    groups differ in more than dialect, unlike pairs, so read the change from dense to arm and not the level.
+    ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs).
+
+    Known problems: the texts of two groups differ in more than dialect, unlike pairs, so read the change from dense to
+    arm and not the level.
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
         raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")

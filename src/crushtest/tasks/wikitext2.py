@@ -46,7 +46,7 @@ def wikitext2(
     documents   what lm-evaluation-harness reports (task `wikitext`, version 2): the 62 articles of the test part one by
                 one, WikiText's spacing undone before scoring, words and bytes counted before it. `word_perplexity`,
                 `byte_perplexity`, `bits_per_byte`, with intervals over articles. Take it for inference
-    `stride` matters to sliding only. Items: 1, 1, or an article each; no groups.
+    `stride` matters to sliding only. Items: 1, 1, or an article each. Groups: none.
 
     Perplexity is per token, so pruning and sliding compare only models with one tokenizer; the measures of
     `documents` compare any. Bits per byte of pruning and sliding are over the bytes of the tokens that were predicted.

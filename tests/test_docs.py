@@ -1,0 +1,60 @@
+"""The pages of docs/tasks are those that the docstrings make, and say what a reader needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from crushtest.registry import TASKS
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_docs", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = load()
+
+
+@pytest.mark.parametrize("name", ["index", *TASKS.names()])
+def test_the_page_on_disk_is_what_the_docstring_says(name: str) -> None:
+    written = generate.index() if name == "index" else generate.page(TASKS.get(name))
+    assert (DOCS / "tasks" / f"{name}.md").read_text(encoding="utf-8") == written, "run: python docs/generate.py"
+
+
+def test_no_page_is_left_of_a_task_that_is_gone() -> None:
+    assert {path.stem for path in (DOCS / "tasks").glob("*.md")} == {"index", *TASKS.names()}
+
+
+@pytest.mark.parametrize("name", TASKS.names())
+def test_a_page_says_where_a_task_comes_from_and_what_it_measures(name: str) -> None:
+    page = generate.page(TASKS.get(name))
+    for said in ("**Source**", "**Licence**", "## Metrics"):
+        assert said in page
+
+
+def test_aligned_lists_become_lists() -> None:
+    written = generate.markdown("Forms:\none     the first\n        of two\ntwo     the second\nAnd so on.\n")
+    assert written == "Forms:\n\n- `one` the first\n  of two\n- `two` the second\n\nAnd so on.\n\n"
+
+
+def test_names_above_indented_text_become_lists() -> None:
+    written = generate.markdown("Metrics:\nrate, share\n    how often\ngap (of two)\n    how far\n")
+    assert written == "Metrics:\n\n- `rate`, `share`\n  how often\n- gap (of two)\n  how far\n\n"
+
+
+def test_many_metrics_of_one_prefix_share_a_line() -> None:
+    page = generate.page(TASKS.get("matched_guise"))
+    assert "| `association_...` (37) | nats | zero |" in page
+    assert "`association_lazy`" not in page
