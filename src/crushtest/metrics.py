@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore
 
 Array = NDArray[np.float64]
-Measure = Callable[[Item, Any, float | None], "tuple[float, ...]"]
+Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
 """(item, answer, score) -> one number a column. Called only for items the metric applies to, that were answered and,
 where the metric names a scorer, scored."""
 
@@ -46,6 +46,7 @@ class Metric:
     better     the direction that is good; `zero` for signed biases
     applies    which items the metric is about; the others do not count in n
     scorer     the scorer whose number `measure` is given, or None
+    beside     more scorers. `measure` is then given a tuple of numbers, that of `scorer` first
     state      what must change for an item to count as flipped; None: the metric has no flips
     outcome    the column whose 0/1 is the counted outcome (flips up / down), or None
     gap        also report max - min of the value over the groups of each attribute, as `<name>_gap`
@@ -57,7 +58,8 @@ class Metric:
                of a cell without items
     partners   ids of other items that are measured together with an item (the same question with the order of its
                subjects swapped, ...). `measure` and `state` are then given a tuple of answers, the item's own first;
-               an item with a partner that was not answered counts as not scored
+               an item with a partner that was not answered counts as not scored. Where the metric names a scorer they
+               are also given a tuple of numbers, the item's own first
     groups     the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of others
     """
 
@@ -69,7 +71,8 @@ class Metric:
     unit: str = "rate"
     applies: Callable[[Item], bool] = everywhere
     scorer: str | None = None
-    state: Callable[[Item, Any, float | None], object] | None = option_chosen
+    beside: tuple[str, ...] = ()
+    state: Callable[[Item, Any, Any], object] | None = option_chosen
     outcome: str | None = None
     gap: bool = False
     undefined: str = "no item to divide by"
@@ -94,7 +97,7 @@ def choice_per_byte(answer: ChoiceScores) -> int:
     return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index] / answer.bytes[index])
 
 
-def rate(name: str, outcome: Callable[[Item, Any, float | None], bool], *, better: Better, **settings: Any) -> Metric:
+def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better, **settings: Any) -> Metric:
     """Share of items with an outcome, between 0 and 1."""
     return Metric(
         name,
@@ -107,7 +110,7 @@ def rate(name: str, outcome: Callable[[Item, Any, float | None], bool], *, bette
     )
 
 
-def mean(name: str, value: Callable[[Item, Any, float | None], float], *, better: Better, **settings: Any) -> Metric:
+def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better, **settings: Any) -> Metric:
     """Mean over items of a number."""
     return Metric(
         name,

@@ -55,10 +55,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Continue a text; `chat=True` makes it a user's message in the model's chat template, where it has one."""
+    """Continue a text; `chat=True` makes it a user's message in the model's chat template, where it has one.
+
+    `sample` tells several completions of the same prompt apart: it enters the seed with which each is drawn.
+    """
 
     text: str
     chat: bool = False
+    sample: int = 0
 
 
 Request = Choices | Passage | Prompt
@@ -148,10 +152,14 @@ class Task:
 
 
 class Exchange(NamedTuple):
-    """What a scorer sees: the prompt and what the model wrote."""
+    """What a scorer sees: the prompt and what the model wrote.
+
+    `subject` are the first words of the prompt that name whom it is about ("The gay person"), where the task says so.
+    """
 
     prompt: str
     completion: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

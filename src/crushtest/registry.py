@@ -27,12 +27,16 @@ Dimension = Literal[
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered function: its name, what it is (`about`: source, licence, dimension, ...), its options."""
+    """A registered function: its name, what it is (`about`: source, licence, dimension, ...), its options.
+
+    facts   given the options: what it would run with (a classifier's revision, a package's version), where it can say
+    """
 
     kind: str
     name: str
     function: Callable[..., Any]
     about: Mapping[str, Any] = field(default_factory=dict)
+    facts: Callable[..., dict[str, Any]] | None = None
 
     @cached_property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -121,13 +125,15 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._discovered = False
 
-    def add(self, name: str, **about: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def add(
+        self, name: str, *, facts: Callable[..., dict[str, Any]] | None = None, **about: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: register a function under a name."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._entries and self._entries[name].function.__module__ != function.__module__:
                 raise CrushtestError(f"two {self.kind}s are called {name!r}")
-            self._entries[name] = Entry(self.kind, name, function, about)
+            self._entries[name] = Entry(self.kind, name, function, about, facts)
             return function
 
         return register
@@ -185,9 +191,24 @@ def task(
     return TASKS.add(name, dimension=dimension, source=source, licence=licence)
 
 
-def scorer(name: str, *, source: str, measures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order."""
-    return SCORERS.add(name, source=source, measures=measures)
+def scorer(
+    name: str,
+    *,
+    source: str,
+    measures: str,
+    better: Literal["lower", "higher", "neither"] = "lower",
+    threshold: float | None = 0.5,
+    facts: Callable[..., dict[str, Any]] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
+
+    better      the direction of its number that is good
+    threshold   from which number on a completion counts as what is measured; None where counting makes no sense
+    facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
+                the scorer would raise for want of a model or a key, so it is asked before a model has written a word
+    """
+    about = {"source": source, "measures": measures, "better": better, "threshold": threshold}
+    return SCORERS.add(name, facts=facts, **about)
 
 
 def engine(name: str, *, runs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -48,6 +48,7 @@ ITEM_SCHEMA = pl.Schema(
         "options": pl.List(pl.String),
         "gold": pl.Int64(),
         "chat": pl.Boolean(),
+        "sample": pl.Int64(),
         "window": pl.Int64(),
         "protocol": pl.String(),
         "stride": pl.Int64(),
@@ -100,7 +101,7 @@ class StudyFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder for one process. Raises StoreError if another process writes to it."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as lock:
+        with (self.root / ".lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -215,6 +216,7 @@ def item_row(item: Item) -> dict[str, Any]:
         "options": list(request.options) if isinstance(request, Choices) else None,
         "gold": item.gold,
         "chat": False if isinstance(request, Passage) else request.chat,
+        "sample": request.sample if isinstance(request, Prompt) else None,
         "window": request.window if isinstance(request, Passage) else None,
         "protocol": request.protocol if isinstance(request, Passage) else None,
         "stride": request.stride if isinstance(request, Passage) else None,
@@ -231,5 +233,5 @@ def item_from_row(row: Mapping[str, Any]) -> Item:
         case "Passage":
             request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"])
         case _:
-            request = Prompt(row["prompt"], chat=row["chat"])
+            request = Prompt(row["prompt"], row["chat"], row["sample"])
     return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.records import Choices, ChoiceScores, Item, Score
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import estimate
 
@@ -88,3 +88,50 @@ def test_a_flip_of_items_measured_together_is_a_change_of_their_joint_state() ->
     dense, arm = {"a1": says(5), "a2": says(2)}, {"a1": says(1), "a2": says(2)}
     row = contrast("task", [JOINT], items, "arm", dense, {}, arm, {}, seed=0, replicates=200)[0]
     assert (row.dense, row.value, row.flips) == (3.0, -1.0, 1)
+
+
+TOGETHER = Metric(
+    "largest",
+    ("total", "prompts"),
+    lambda item, answers, scores: (max(scores), 1.0),
+    ratio,
+    "lower",
+    scorer="first",
+    state=None,
+    applies=lambda item: item.id == "a",
+    partners=lambda item: ("b", "c"),
+)
+SCORED = [item(name, "s", "t") for name in "abc"]
+ANSWERED = {each.id: says(0.0) for each in SCORED}
+
+
+def test_a_metric_of_partners_is_given_all_their_scores() -> None:
+    scores = {"first": dict(zip("abc", (Score(0.1), Score(0.7), Score(0.3)), strict=True))}
+    [row, *_] = estimate("t", [TOGETHER], SCORED, "dense", ANSWERED, scores, seed=0, replicates=10)
+    assert (row.value, row.n, row.n_unscored) == (0.7, 1, 0)
+
+
+def test_a_partner_without_a_score_leaves_the_item_unscored_for_its_reason() -> None:
+    scores = {"first": dict(zip("abc", (Score(0.1), Score(None, "empty completion"), Score(0.3)), strict=True))}
+    [row, *_] = estimate("t", [TOGETHER], SCORED, "dense", ANSWERED, scores, seed=0, replicates=10)
+    assert (row.value, row.n, row.n_unscored) == (None, 0, 1)
+    assert row.reason is not None
+    assert "empty completion" in row.reason
+
+
+def test_a_metric_beside_other_scorers_is_given_their_numbers_in_order() -> None:
+    differ = Metric(
+        "difference",
+        ("total", "items"),
+        lambda item, answer, scores: (scores[0] - scores[1], 1.0),
+        ratio,
+        "zero",
+        scorer="first",
+        beside=("second",),
+        state=None,
+    )
+    first = dict(zip("abc", (Score(0.5), Score(0.75), Score(0.3)), strict=True))
+    second = dict(zip("abc", (Score(0.25), Score(0.25), Score(None, "too long")), strict=True))
+    scores = {"first": first, "second": second}
+    [row, *_] = estimate("t", [differ], SCORED, "dense", ANSWERED, scores, seed=0, replicates=10)
+    assert (row.value, row.n, row.n_unscored) == (0.375, 2, 1)

@@ -62,10 +62,8 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
     return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, ordered)
 
 
-def _scored_answer(
-    metric: Metric, item: Item, answers: Answers, scores: Scores
-) -> tuple[Any, float | None, str | None]:
-    """Answer and score of an item, and the reason where one of them is missing."""
+def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores) -> tuple[Any, Any, str | None]:
+    """Answer and score of an item (a tuple of them where it has partners), and the reason where one is missing."""
     answer: Any = answers.get(item.id)
     if answer is None:
         return None, None, "not answered"
@@ -75,10 +73,16 @@ def _scored_answer(
             return None, None, "an item that is measured together with it was not answered"
     if metric.scorer is None:
         return answer, None, None
-    score = scores.get(metric.scorer, {}).get(item.id)
-    if score is None:
-        return answer, None, f"not scored by {metric.scorer}"
-    return answer, score.value, score.reason
+    ids = (item.id, *(metric.partners(item) if metric.partners else ()))
+    numbers: list[float] = []
+    for scorer in (metric.scorer, *metric.beside):
+        for id_ in ids:
+            score = scores.get(scorer, {}).get(id_)
+            if score is None or score.value is None:
+                return answer, None, (score.reason if score else f"not scored by {scorer}")
+            numbers.append(score.value)
+    together = metric.partners is not None or metric.beside
+    return answer, tuple(numbers) if together else numbers[0], None
 
 
 def _known_states(metric: Metric, states: list[object], outcome: Array | None, scored: Mask) -> list[object] | None:
