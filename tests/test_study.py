@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from crushtest import manifest
 from crushtest.engines import fake
-from crushtest.errors import EngineError, StoreError
+from crushtest.errors import DataError, EngineError, StoreError
 from crushtest.plan import StudySpec, build_spec
 from crushtest.records import ChoiceScores
 from crushtest.store import StudyFolder
@@ -213,3 +214,41 @@ def test_an_unfinished_arm_is_absent_from_the_results_and_not_worse(tmp_path: Pa
     recompare(folder)
     contrasts = pl.read_parquet(folder.contrasts)
     assert set(contrasts["task"]) == {"probe_text", "probe_prompts"}
+
+
+WITH_GATED = [*SUITE, "paloma", "twitteraae"]
+
+
+def test_a_task_without_its_data_is_an_error_that_names_all_of_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"paloma.* gated: .*missing as well: twitteraae; --skip-missing leaves"):
+        run_study(spec("other", suite=WITH_GATED), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_tasks_without_data_are_left_out_when_asked_and_written_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_study(spec("other", suite=WITH_GATED), tmp_path / "s", skip_missing=True)
+    assert "skipped paloma: task 'paloma' needs path=FOLDER" in capsys.readouterr().err
+    folder = StudyFolder(tmp_path / "s")
+    skipped = manifest.read(folder.manifest)["skipped"]
+    assert list(skipped) == ["paloma", "twitteraae"]
+    assert "gated" in skipped["paloma"]["reason"]
+    assert "paloma" not in folder.specification.read_text()
+    assert "accept its terms at" in folder.report.read_text()
+    before = tables(tmp_path / "s")
+    assert not run_study(spec("other", suite=WITH_GATED), tmp_path / "s", skip_missing=True)
+    assert tables(tmp_path / "s") == before
+
+
+def test_a_task_whose_data_came_later_is_no_longer_skipped(tmp_path: Path) -> None:
+    run_study(spec(suite=[*SUITE[:1], "own_text"]), tmp_path / "s", skip_missing=True)
+    (tmp_path / "mine.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    suite = [*SUITE[:1], {"own_text": {"path": str(tmp_path / "mine.jsonl")}}]
+    assert run_study(spec(suite=suite), tmp_path / "s")
+    assert manifest.read(StudyFolder(tmp_path / "s").manifest)["skipped"] == {}
+
+
+def test_a_study_of_nothing_but_missing_data_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no task of the suite has its data here"):
+        run_study(spec(suite=["paloma"]), tmp_path / "s", skip_missing=True)

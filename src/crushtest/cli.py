@@ -36,6 +36,7 @@ DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. D
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
+Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here, and say which.")]
 Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -57,6 +58,7 @@ def run(
     device: Device = None,
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
+    skip_missing: Skip = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -88,7 +90,7 @@ def run(
     base = read_spec(study).model_dump() if study else {}
     spec = build_spec(base | {key: value for key, value in flags.items() if value is not None}, where="run")
     folder = out or default_folder(study.stem if study else spec.model)
-    run_and_show(spec, folder)
+    run_and_show(spec, folder, skip_missing=skip_missing)
 
 
 @app.command()
@@ -103,6 +105,7 @@ def evaluate(
     device: Device = None,
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
+    skip_missing: Skip = False,
 ) -> None:
     """Measure one model as it is, without compressing and comparing."""
     run(
@@ -116,6 +119,7 @@ def evaluate(
         device=device,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        skip_missing=skip_missing,
     )
 
 
@@ -276,7 +280,7 @@ def with_data(names: list[str] | None) -> list[str]:
 # ---- printing --------------------------------------------------------------------------------------
 
 
-def run_and_show(spec: Any, folder: Path) -> None:
+def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
     """Run a study, then print its summary and where the report is."""
     from rich.console import Console
 
@@ -284,7 +288,7 @@ def run_and_show(spec: Any, folder: Path) -> None:
     from crushtest.store import StudyFolder
     from crushtest.study import run_study
 
-    worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]])
+    worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
     if not worked:
         print(f"{folder}: nothing to do, every arm is measured and compared", file=sys.stderr)
     study = StudyFolder(folder)

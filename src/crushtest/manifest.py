@@ -31,6 +31,14 @@ def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:
     write_json(path, content)
 
 
+def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) -> None:
+    """Make one section hold these entries and no others; nothing is written where it does already."""
+    content = read(path)
+    if content.get(section, {}) != entries:
+        content[section] = entries
+        write_json(path, content)
+
+
 def start(path: Path, *, command: Sequence[str], seed: int) -> None:
     """Record what is running now, the first time and whenever a run does new work."""
     content = read(path)

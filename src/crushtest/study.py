@@ -5,7 +5,9 @@ plan -> per arm: load, compress, ask -> score -> compare -> report. What is done
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import yaml
 
 from crushtest import manifest
 from crushtest.arms import check_arms, run_arm
-from crushtest.errors import StoreError
+from crushtest.errors import DataError, StoreError
 from crushtest.files import replacing
 from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, make_plan, read_spec
 from crushtest.progress import Bars, Lines, show_progress
@@ -22,21 +24,26 @@ from crushtest.registry import TASKS
 from crushtest.scoring import score
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
+from crushtest.tasks.sources import NotHere
 
 
-def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = ()) -> bool:
+def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
     """Bring the study in `out` to its end. Returns whether there was anything left to do.
 
     Killed at any moment, the next call goes on where this one stopped. Arms and tasks may be added to a study;
-    what has been asked of it already cannot be changed (StoreError).
+    what has been asked of it already cannot be changed (StoreError). Tasks whose data are not here are an error
+    (DataError); with `skip_missing` they are left out, and the manifest says which and why.
     """
     folder = StudyFolder(out)
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
     check_arms(folder, plan)
-    items = {planned.name: planned.draw() for planned in plan.tasks}
+    items, missing = draw_items(plan)
+    if missing:
+        plan = without(plan, missing, skip_missing=skip_missing)
     with folder.locked():
         open_study(folder, plan, items)
+        manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
         manifest.start(folder.manifest, command=command, seed=spec.seed)
@@ -75,6 +82,32 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
     arms = (*kept.arms, *(arm for arm in spec.arms if arm not in kept.arms))
     return spec.model_copy(update={"arms": arms, "suite": tasks})
+
+
+def draw_items(plan: Plan) -> tuple[dict[str, list[Item]], dict[str, str]]:
+    """The items of every task whose data are here, and for the others the reason why there are none."""
+    items: dict[str, list[Item]] = {}
+    missing: dict[str, str] = {}
+    for planned in plan.tasks:
+        try:
+            items[planned.name] = planned.draw()
+        except NotHere as error:
+            missing[planned.name] = str(error)
+    return items, missing
+
+
+def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Plan:
+    """The plan without these tasks, each named on stderr. Raises DataError unless they may be left out."""
+    name, reason = next(iter(missing.items()))
+    if not skip_missing:
+        others = [other for other in missing if other != name]
+        more = f"; missing as well: {', '.join(others)}" if others else ""
+        raise DataError(f"{reason}{more}" + ("; --skip-missing leaves such tasks out" if len(plan.tasks) > 1 else ""))
+    if len(missing) == len(plan.tasks):
+        raise DataError(f"no task of the suite has its data here: {reason}")
+    for name, reason in missing.items():
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    return replace(plan, tasks=tuple(planned for planned in plan.tasks if planned.name not in missing))
 
 
 def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.errors import DataError
+from crushtest.tasks.sources import NotHere
 
 LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
@@ -17,10 +18,10 @@ LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 def require(path: str | None, *, task: str, because: str) -> Path:
     """The file or folder that a user named.
 
-    Raises DataError where none is named (`because` says how to get it), and where it is not there.
+    Raises NotHere where none is named (`because` says how to get it), DataError where what is named is not there.
     """
     if path is None:
-        raise DataError(f"task {task!r}: {because}")
+        raise NotHere(f"task {task!r} {because}")
     found = Path(path).expanduser()
     if not found.exists():
         raise DataError(f"task {task!r}: no such file or folder {path!r}")
