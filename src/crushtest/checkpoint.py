@@ -1,0 +1,170 @@
+"""Save a compressed model as a folder that transformers, vLLM and others load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crushtest.errors import CompressionError
+from crushtest.files import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from crushtest.compress.record import CompressionRecord
+    from crushtest.models import LoadedModel
+
+
+def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
+    """Write weights, config, tokenizer and compression.json into a new folder, whole or not at all; return the folder.
+
+    Quantized layers are stored as packed integers with scales (compressed-tensors, format `pack-quantized`), everything
+    else as it is in memory, in its own dtype. Two kinds of model are stored dequantized, and `saved` in
+    compression.json says so: those whose linear layers are transformers' Conv1D (GPT-2), which that format does not
+    know, and those with several grids of which one is asymmetric, which transformers 5 cannot load.
+
+    CompressionError for a folder that holds something already, and where writing fails (a full disk): then nothing is
+    left there.
+    """
+    check_new(folder)
+    packed = dict(record.quantized) if _can_pack(model, record) else {}
+    with _whole(folder) as partial:
+        _write_weights(model, packed, partial)
+        model.tokenizer.save_pretrained(partial)
+        weights = sorted(partial.glob("*.safetensors"))
+        saved = {
+            "format": "pack-quantized" if packed else "dense",
+            "weights_size_bytes": sum(file.stat().st_size for file in weights),
+        }
+        write_json(partial / "compression.json", record.to_json() | {"saved": saved})
+    return folder
+
+
+def check_new(folder: Path) -> None:
+    """CompressionError unless a model can be saved under this name: nothing there, or an empty folder."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists():
+        raise CompressionError(f"{str(folder)!r} is not empty; name a new folder, or remove it first")
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place at the end; removed where that is not reached."""
+    from safetensors import SafetensorError
+
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        yield partial
+        for file in partial.iterdir():
+            _flush(file)  # a rename may reach the disk before what was written into the files
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except (OSError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CompressionError(
+            f"the model could not be saved to {str(folder)!r}: {reason}; nothing was left there"
+        ) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _flush(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_weights(model: LoadedModel, packed: dict[str, Any], partial: Path) -> None:
+    import json
+
+    network = model.network
+    if not packed:
+        network.save_pretrained(partial)
+        return
+    state: dict[str, Tensor] = dict(network.state_dict())
+    for name, weight in packed.items():
+        del state[f"{name}.weight"]
+        state |= {f"{name}.{part}": tensor for part, tensor in _packed_tensors(weight).items()}
+    network.save_pretrained(partial, state_dict=state)
+    config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
+    write_json(partial / "config.json", config | {"quantization_config": quantization_config(network, packed)})
+
+
+def _packed_tensors(weight: Any) -> dict[str, Tensor]:
+    """The tensors that stand for one quantized weight. That format's integers are signed: ours less 2^(bits - 1)."""
+    import torch
+
+    compressors = _compressed_tensors()
+    middle = 1 << (weight.bits - 1)
+    signed = (weight.codes.to(torch.int16) - middle).to(torch.int8)
+    tensors = {
+        "weight_packed": compressors.pack_to_int32(signed, weight.bits),
+        "weight_scale": weight.scale.contiguous(),
+        "weight_shape": torch.tensor(weight.codes.shape, dtype=torch.int64),
+    }
+    if not weight.symmetric:
+        zero = (weight.zero.to(torch.int16) - middle).to(torch.int8)
+        tensors["weight_zero_point"] = compressors.pack_to_int32(zero, weight.bits, packed_dim=0)
+    return tensors
+
+
+def quantization_config(network: Any, packed: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says about the quantized layers: one group for every grid that is used, naming its layers."""
+    from torch.nn import Linear
+
+    groups: dict[tuple[int, int, bool, bool], list[str]] = {}
+    for name, weight in packed.items():
+        by_channel = weight.scale.shape[1] == 1
+        groups.setdefault((weight.bits, weight.group_size, weight.symmetric, by_channel), []).append(name)
+    one_grid = len(groups) == 1
+    # compressed-tensors 0.20 does not make room for packed zero points when it lays out an empty model, so that
+    # transformers can load asymmetric grids only if it dequantizes them on the way in.
+    dequantize = {} if all(weight.symmetric for weight in packed.values()) else {"dequantize": True}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {
+            f"group_{number}": {"targets": ["Linear"] if one_grid else names, "weights": _weights_config(*grid)}
+            for number, (grid, names) in enumerate(groups.items())
+        },
+        "ignore": [
+            name for name, module in network.named_modules() if isinstance(module, Linear) and name not in packed
+        ],
+        **dequantize,
+    }
+
+
+def _weights_config(bits: int, group_size: int, symmetric: bool, by_channel: bool) -> dict[str, Any]:
+    grouping = {"strategy": "channel"} if by_channel else {"strategy": "group", "group_size": group_size}
+    return {"num_bits": bits, "type": "int", "symmetric": symmetric, "dynamic": False, **grouping}
+
+
+def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
+    weights = record.quantized.values()
+    grids = {(weight.bits, weight.group_size, weight.symmetric) for weight in weights}
+    asymmetric = any(not weight.symmetric for weight in weights)
+    known = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
+    return known and not (asymmetric and len(grids) > 1)
+
+
+def _compressed_tensors() -> Any:
+    try:
+        from compressed_tensors import compressors
+    except ImportError:
+        raise CompressionError(
+            "saving quantized weights as integers needs the package compressed-tensors: "
+            "pip install 'crushtest[compressed-tensors]'"
+        ) from None
+    return compressors

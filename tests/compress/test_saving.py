@@ -1,0 +1,100 @@
+"""A saved model is whole, loads in transformers, and says the same; one that could not be saved leaves nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_models import loaded, small_network
+from torch import Tensor
+
+from crushtest.calibration import Calibration
+from crushtest.checkpoint import save
+from crushtest.compress import compress
+from crushtest.errors import CompressionError
+from crushtest.recipes import parse_recipe
+
+CALIBRATION = Calibration(sequences=4, length=24)
+IDS = torch.arange(1, 25).reshape(2, 12)
+MIXED = "rtn:bits=8,group_size=16,layers=*mlp*{0}+rtn:bits=4,group_size=32,skip=*mlp*{0}"
+
+
+def logprobs(network: Any) -> Tensor:
+    with torch.no_grad():
+        result: Tensor = network(IDS).logits.log_softmax(-1)
+    return result
+
+
+def saved(kind: str, recipe: str, folder: Path) -> Tensor:
+    """Compress, save, and return what the model in memory says."""
+    model = loaded(small_network(kind))
+    save(model, compress(model, parse_recipe(recipe), CALIBRATION), folder)
+    return logprobs(model.network)
+
+
+@pytest.mark.parametrize(
+    ("kind", "recipe", "form"),
+    [
+        ("llama", "wanda:sparsity=0.5", "dense"),
+        ("llama", "wanda:pattern=2:4+gptq:group_size=16", "pack-quantized"),
+        ("llama", "gptq:bits=3,group_size=16,act_order=true", "pack-quantized"),
+        ("llama", "rtn:bits=5,group_size=channel,symmetric=true", "pack-quantized"),
+        ("llama", MIXED.format(",symmetric=true"), "pack-quantized"),
+        ("llama", MIXED.format(""), "dense"),
+        ("qwen2", "rtn:bits=8,group_size=32,skip=down_proj", "pack-quantized"),
+        ("opt", "gptq:group_size=16,symmetric=true", "pack-quantized"),
+        ("gpt2", "rtn:group_size=16", "dense"),
+    ],
+)
+def test_reloaded_it_says_the_same(kind: str, recipe: str, form: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    pytest.importorskip("compressed_tensors")
+    before = saved(kind, recipe, tmp_path / "out")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    torch.testing.assert_close(logprobs(again), before, rtol=0, atol=1e-4)
+    facts = json.loads((tmp_path / "out" / "compression.json").read_text())
+    assert facts["saved"]["format"] == form
+    assert facts["recipe"] == recipe
+
+
+def test_packed_weights_take_the_room_that_was_counted(tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    saved("llama", "rtn:bits=4,group_size=16,symmetric=true", tmp_path / "packed")
+    saved("llama", "wanda", tmp_path / "dense")
+    sizes = [sum(f.stat().st_size for f in (tmp_path / name).glob("*.safetensors")) for name in ("packed", "dense")]
+    weights = json.loads((tmp_path / "packed" / "compression.json").read_text())["totals"]["linear_weights"]
+    # float32 against 4 bits and a float32 scale a group of 16; headers and shapes are small beside that
+    assert sizes[1] - sizes[0] == pytest.approx(weights * (4 - 0.5 - 4 / 16), rel=0.1)
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CompressionError, match="is not empty; name a new folder"):
+        saved("llama", "wanda", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    saved("llama", "wanda", tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").is_file()
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded(small_network("llama"))
+    record = compress(model, parse_recipe("wanda"), CALIBRATION)
+    write_all = model.network.save_pretrained
+
+    def write_some(folder: Path) -> None:
+        write_all(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model.network, "save_pretrained", write_some)
+    with pytest.raises(CompressionError, match="No space left on device; nothing was left there"):
+        save(model, record, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
