@@ -41,6 +41,7 @@ def contrast(
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     """
+    items = list(items)
     pairs = [
         [measure_sums(metric, items, given, marks) for metric in metrics]
         for given, marks in ((dense_answers, dense_scores), (answers, scores))

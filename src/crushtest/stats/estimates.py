@@ -31,6 +31,7 @@ def estimate(
     The interval is a BCa bootstrap over clusters (see `docs/statistics.md`). A row without items, or whose formula has
     nothing to divide by, has the value None and says why.
     """
+    items = list(items)
     sums = [measure_sums(metric, items, answers, scores) for metric in metrics]
     sample = Sample.draw(metrics, items, [sums], seed=seed, replicates=replicates)
     return [_row(task, arm, case) for case in sample.cases()]

@@ -42,9 +42,7 @@ class Bootstrap:
     def interval(self, level: float) -> Interval:
         """The two-sided interval of that level."""
         tail = (1 - level) / 2
-        places = [self._place(tail), self._place(1 - tail)]
-        low, high = np.quantile(self.values, places)
-        return Interval(float(low), float(high))
+        return Interval(self._value_at(self._place(tail)), self._value_at(self._place(1 - tail)))
 
     @property
     def flat(self) -> bool:
@@ -64,6 +62,13 @@ class Bootstrap:
         if 1 + self.skew * z <= 0:
             return float(z > 0)
         return _wide_cdf(z / (1 + self.skew * z) - self.shift, self.clusters)
+
+    def _value_at(self, place: float) -> float:
+        """The quantile of the sorted values, interpolated."""
+        at = place * (len(self.values) - 1)
+        return float(
+            np.interp(at, [int(at), int(at) + 1], self.values[[int(at), min(int(at) + 1, len(self.values) - 1)]])
+        )
 
     def _place(self, probability: float) -> float:
         """Where in the sorted values an end of that one-sided probability stands."""

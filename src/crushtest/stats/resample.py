@@ -18,36 +18,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from crushtest.metrics import Array, Metric
+from crushtest.stats.draws import resampled, swapped
+from crushtest.stats.products import plan
 from crushtest.stats.units import Index, Rows, Units
 
 STRIPE = 100
-NUMBERS_AT_ONCE = 4_000_000
+NUMBERS_AT_ONCE = 1_000_000
 """How many weights or totals (8 bytes each) one piece of work may hold."""
 WORTH_THREADS = 50_000_000
 
 Draw = Callable[[np.random.Generator, Index, int], Array]
 """(generator, counts of the units, how many) -> weights [how many, units]."""
-
-
-def resampled(rng: np.random.Generator, counts: Index, size: int) -> Array:
-    """How often each unit is drawn, when as many clusters as there are are drawn with replacement."""
-    total = int(counts.sum())
-    if len(counts) < total:
-        return rng.multinomial(total, counts / total, size=size).astype(np.float64)
-    weights = np.empty((size, total))
-    for row in weights:
-        row[:] = np.bincount(rng.integers(0, total, total), minlength=total)
-    return weights
-
-
-def swapped(rng: np.random.Generator, counts: Index, size: int) -> Array:
-    """How many of each unit's clusters have their two arms exchanged."""
-    if len(counts) < counts.sum():
-        drawn: Array = rng.binomial(counts, 0.5, size=(size, len(counts))).astype(np.float64)
-        return drawn
-    needed = size * len(counts)
-    bits = np.unpackbits(np.frombuffer(rng.bytes((needed + 7) // 8), np.uint8), count=needed)
-    return bits.reshape(size, len(counts)).astype(np.float64)
 
 
 def evaluate(metrics: Sequence[Metric], rows: Rows, totals: Array) -> Array:
@@ -80,24 +61,20 @@ def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
 
 def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
     """Values [metrics, arms, groups, replicates] over resampled clusters."""
-
-    def totals(rows: Rows, weights: Array) -> Array:
-        drawn: Array = rows.columns.T @ _take(weights, rows).T
-        return drawn
-
-    return _replicate(metrics, units, resampled, totals, seed=seed, stream=0, replicates=replicates)
+    products = plan(units, [rows.columns for rows in units.groups])
+    return _replicate(metrics, units, resampled, products.totals, stream=(seed, 0), replicates=replicates)
 
 
 def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
     """Values [metrics, 2, groups, replicates] with the two arms exchanged in randomly drawn clusters."""
+    products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
+    sums = [_sum(units, rows)[:, None] for rows in units.groups]
 
-    def totals(rows: Rows, weights: Array) -> Array:
-        change = rows.columns[:, rows.width :] - rows.columns[:, : rows.width]
-        moved = change.T @ _take(weights, rows).T
-        drawn: Array = _sum(units, rows)[:, None] + np.concatenate([moved, -moved])
-        return drawn
+    def totals(weights: Array) -> list[Array]:
+        moved = products.totals(weights)
+        return [total + np.concatenate([change, -change]) for total, change in zip(sums, moved, strict=True)]
 
-    return _replicate(metrics, units, swapped, totals, seed=seed, stream=1, replicates=replicates)
+    return _replicate(metrics, units, swapped, totals, stream=(seed, 1), replicates=replicates)
 
 
 def _sum(units: Units, rows: Rows) -> Array:
@@ -105,24 +82,16 @@ def _sum(units: Units, rows: Rows) -> Array:
     return total
 
 
-def _take(weights: Array, rows: Rows) -> Array:
-    """The weights of a group's units; a view where these are neighbours."""
-    first, count = (int(rows.units[0]), len(rows.units)) if len(rows.units) else (0, 0)
-    if count and int(rows.units[-1]) - first + 1 == count:
-        return weights[:, first : first + count]
-    return weights[:, rows.units]
-
-
 def _replicate(
     metrics: Sequence[Metric],
     units: Units,
     draw: Draw,
-    totals: Callable[[Rows, Array], Array],
+    totals: Callable[[Array], list[Array]],
     *,
-    seed: int,
-    stream: int,
+    stream: tuple[int, int],
     replicates: int,
 ) -> Array:
+    """Values of every replicate. A piece of work is some stripes, as many as fit the memory it may use."""
     arms = max((rows.columns.shape[1] // rows.width for rows in units.groups if rows.width), default=1)
     values = np.full((len(metrics), arms, len(units.groups), replicates), np.nan)
     widest = max([len(units.counts), *(rows.columns.shape[1] for rows in units.groups)])
@@ -130,15 +99,16 @@ def _replicate(
 
     def fill(start: int) -> None:
         stop = min(start + piece, replicates)
-        weights = np.concatenate(
-            [draw(np.random.default_rng((seed, stream, at)), units.counts, STRIPE) for at in range(start, stop, STRIPE)]
-        )[: stop - start]
-        for position, rows in enumerate(units.groups):
-            if len(rows.units):
-                values[:, :, position, start:stop] = evaluate(metrics, rows, totals(rows, weights))
+        stripes = [np.random.default_rng((*stream, at)) for at in range(start, stop, STRIPE)]
+        weights = np.concatenate([draw(rng, units.counts, STRIPE) for rng in stripes])[: stop - start]
+        for group, (rows, total) in enumerate(zip(units.groups, totals(weights), strict=True)):
+            values[:, :, group, start:stop] = evaluate(metrics, rows, total)
 
     starts = range(0, replicates, piece)
-    workers = min(os.cpu_count() or 1, 4) if len(units.counts) * replicates > WORTH_THREADS else 1
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(fill, starts))
+    if len(units.counts) * replicates < WORTH_THREADS:
+        for start in starts:
+            fill(start)
+    else:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+            list(pool.map(fill, starts))
     return values
