@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,8 @@ class Metric:
                an item with a partner that was not answered counts as not scored. Where the metric names a scorer they
                are also given a tuple of numbers, the item's own first
     groups     the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of others
+    interval   `jackknife` for statistics that clusters drawn twice would distort, such as means over cells of a size
+               |x|, which chance inflates; each of its clusters must then be whole cells or a small part of one
     """
 
     name: str
@@ -79,6 +81,7 @@ class Metric:
     cell: Callable[[Item], str | tuple[str, ...]] | None = None
     partners: Callable[[Item], tuple[str, ...]] | None = None
     groups: Callable[[str], bool] = every_group
+    interval: Literal["bootstrap", "jackknife"] = "bootstrap"
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

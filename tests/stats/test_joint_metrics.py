@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from crushtest.metrics import Array, Metric, ratio
+import numpy as np
+import pytest
+from scipy import stats
+
+from crushtest.metrics import Array, Metric, mean, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Score
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import estimate
@@ -135,3 +139,44 @@ def test_a_metric_beside_other_scorers_is_given_their_numbers_in_order() -> None
     scores = {"first": first, "second": second}
     [row, *_] = estimate("t", [differ], SCORED, "dense", ANSWERED, scores, seed=0, replicates=10)
     assert (row.value, row.n, row.n_unscored) == (0.375, 2, 1)
+
+
+MEAN = mean("mean", lambda item, answer, score: answer.logprobs[0], better="lower")
+
+
+def many(seed: int, shift: float = 0.0) -> dict[str, ChoiceScores]:
+    numbers = np.random.default_rng(seed).normal(shift, 1.0, 60)
+    return {str(place): says(number) for place, number in enumerate(numbers.tolist())}
+
+
+def test_the_jackknife_of_a_mean_is_students_interval() -> None:
+    """Against scipy; n / (n - 1) because the expanded percentile interval is a little wider than Student's."""
+    items, answers = [item(str(place), "x", str(place)) for place in range(60)], many(0)
+    jackknife = replace(MEAN, interval="jackknife")
+    row = estimate("task", [MEAN, jackknife], items, "arm", answers, {}, seed=0, replicates=200)[2]
+    values = [answer.logprobs[0] for answer in answers.values()]
+    error = stats.sem(values) * np.sqrt(60 / 59)
+    low, high = stats.t.interval(0.95, 59, loc=np.mean(values), scale=error)
+    assert row.method == "jackknife over clusters"
+    assert (row.low, row.high) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_the_jackknife_p_of_a_difference_is_the_paired_t_tests() -> None:
+    items, dense, arm = [item(str(place), "x", str(place)) for place in range(60)], many(0), many(1, 0.4)
+    jackknife = replace(MEAN, interval="jackknife")
+    (row,) = contrast("task", [jackknife], items, "arm", dense, {}, arm, {}, seed=0, replicates=200)[:1]
+    before, after = ([answers[one.id].logprobs[0] for one in items] for answers in (dense, arm))
+    assert row.p == pytest.approx(stats.ttest_rel(after, before).pvalue, rel=0.1)
+    assert row.p_method == "jackknife over clusters"
+    (same,) = contrast("task", [jackknife], items, "arm", dense, {}, dense, {}, seed=0, replicates=200)[:1]
+    assert (same.difference, same.p) == (0.0, 1.0)
+
+
+def test_other_metrics_do_not_change_beside_one_with_a_jackknife() -> None:
+    items, answers = [item(str(place), "x", str(place)) for place in range(60)], many(0)
+    grid = replace(GRID, interval="jackknife")
+    alone = estimate("task", [MEAN], items, "arm", answers, {}, seed=0, replicates=200)
+    beside = estimate("task", [grid, MEAN], items, "arm", answers, {}, seed=0, replicates=200)
+    means = [row for row in beside if row.metric == "mean"]
+    for found, wanted in zip(means, alone, strict=True):
+        assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high), abs=1e-12)

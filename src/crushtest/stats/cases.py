@@ -10,7 +10,7 @@ import numpy as np
 from crushtest.metrics import Array, Metric
 from crushtest.records import Better, Item
 from crushtest.stats import gaps
-from crushtest.stats.intervals import Bootstrap, distribution
+from crushtest.stats.intervals import Bootstrap, Method, distribution
 from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
 from crushtest.stats.shapes import Shape, shape_of
 from crushtest.stats.sums import Mask, Sums
@@ -24,6 +24,7 @@ FEW_ITEMS = 100
 class Case:
     """One metric in one group. The first axis of every array is the arm: [dense, arm], or [arm] alone.
 
+    jackknife  whether intervals and p come from `without` alone; `values` and `exchanged` are then NaN
     observed   [arms]
     values     [arms, replicates] over resampled clusters
     without    [arms, units] with one cluster left out; `counts` says how many clusters each unit stands for
@@ -46,6 +47,7 @@ class Case:
     clusters: int
     undefined: str
     unscored: str
+    jackknife: bool
 
     @property
     def n(self) -> int:
@@ -60,11 +62,14 @@ class Case:
     @property
     def method(self) -> str:
         """How its interval is made."""
+        if self.jackknife:
+            return "jackknife over clusters"
         return "BCa bootstrap over items" if self.clusters == self.n else "BCa bootstrap over clusters"
 
     def bootstrap(self, estimate: float, values: Array, without: Array) -> Bootstrap | str:
         """The bootstrap distribution of something computed from this case, or why there is none."""
-        return distribution(estimate, values, without, self.counts, self.clusters)
+        method: Method = "jackknife" if self.jackknife else "bca"
+        return distribution(estimate, values, without, self.counts, self.clusters, method=method)
 
     def why_undefined(self) -> str:
         """The reason for a value that is None."""
@@ -170,6 +175,7 @@ class Sample:
             clusters=len(np.unique(self.layout.cluster[rows])),
             undefined=gaps.TOO_FEW if is_gap else self.metrics[metric].undefined,
             unscored=next((reason for arm in self.arms for reason in arm[metric].reasons), "not answered"),
+            jackknife=self.metrics[metric].interval == "jackknife",
             counts=counts,
             **arrays,
         )

@@ -57,7 +57,7 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
         return _undefined(task, arm, case, dense, value, flips)
     found = case.bootstrap(value - dense, case.values[1] - case.values[0], case.without[1] - case.without[0])
     spread = _Spread.of(case, found)
-    p, p_method = _p(case, flips, value - dense)
+    p, p_method = _p(case, flips, value - dense, found)
     effect, kind = _effect(sample, case, dense, value)
     interval = spread.interval if spread else None
     return Contrast(
@@ -150,13 +150,15 @@ def _flips(sample: Sample, case: Case) -> Flips:
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 
 
-def _p(case: Case, flips: Flips, difference: float) -> tuple[float | None, str]:
+def _p(case: Case, flips: Flips, difference: float, found: Bootstrap | str) -> tuple[float | None, str]:
     """Exact McNemar where every item is its own cluster and right or wrong; else the exchange of arms by cluster.
 
     A replicate without a value counts as one that reaches the difference: it can only make p larger.
     """
     if case.shape == "rate" and case.clusters == case.n and flips.up is not None and flips.down is not None:
         return mcnemar(flips.up, flips.down), "exact McNemar"
+    if case.jackknife:
+        return (None if isinstance(found, str) else 1.0 if found.flat else found.p()), case.method
     reached = ~(np.abs(case.exchanged[1] - case.exchanged[0]) < abs(difference) - 1e-12 * max(1.0, abs(difference)))
     return float((1 + reached.sum()) / (1 + len(reached))), "exchange of arms within clusters"
 

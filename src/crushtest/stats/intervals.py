@@ -11,10 +11,13 @@ import numpy as np
 from crushtest.metrics import Array
 from crushtest.stats.units import Index
 
-Method = Literal["bca", "percentile"]
+Method = Literal["bca", "percentile", "jackknife"]
 
 UNDEFINED_SHARE = 0.05
 """An interval is not given where more than this share of the resamples has no value."""
+
+NORMAL_POINTS = 10_000
+"""Quantiles that stand for a normal distribution."""
 
 
 class Interval(NamedTuple):
@@ -112,11 +115,13 @@ def distribution(
 ) -> Bootstrap | str:
     """The bootstrap distribution of an estimate, or the reason why there is none.
 
-    values    resampled values, NaN where undefined
+    values    resampled values, NaN where undefined; not used for the jackknife, whose distribution is normal
     without   the values without each unit's cluster (jackknife); counts: how many clusters are of each unit
     """
     if clusters < 2:
         return "one cluster only: nothing to resample"
+    if method == "jackknife":
+        return _jackknife(estimate, without, counts, clusters)
     defined = values[~np.isnan(values)]
     lost = 1 - len(defined) / len(values)
     if lost > UNDEFINED_SHARE:
@@ -128,6 +133,18 @@ def distribution(
 
     shift = float(ndtri(_share_below(ordered, estimate)))
     return Bootstrap(ordered, shift, _acceleration(without, counts), clusters)
+
+
+def _jackknife(estimate: float, without: Array, counts: Index, clusters: int) -> Bootstrap | str:
+    """A normal distribution around the estimate with the jackknife's variance, (n - 1) / n sum (theta_i - mean)^2."""
+    from scipy.special import ndtri
+
+    if np.isnan(without).any():
+        return "undefined without one of the clusters: too few items to divide by"
+    distance = without - np.average(without, weights=counts)
+    deviation = sqrt((clusters - 1) / clusters * float(counts @ distance**2))
+    places = (np.arange(NORMAL_POINTS) + 0.5) / NORMAL_POINTS
+    return Bootstrap(estimate + deviation * ndtri(places), 0.0, 0.0, clusters)
 
 
 def _acceleration(without: Array, counts: Index) -> float:

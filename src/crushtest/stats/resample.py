@@ -20,7 +20,7 @@ import numpy as np
 from crushtest.metrics import Array, Metric
 from crushtest.stats.draws import resampled, swapped
 from crushtest.stats.products import plan
-from crushtest.stats.units import Index, Rows, Units
+from crushtest.stats.units import Index, Rows, Units, to_resample
 
 STRIPE = 100
 NUMBERS_AT_ONCE = 1_000_000
@@ -60,13 +60,15 @@ def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
 
 
 def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
-    """Values [metrics, arms, groups, replicates] over resampled clusters."""
+    """Values [metrics, arms, groups, replicates] over resampled clusters; NaN for metrics with a jackknife."""
+    units = to_resample(metrics, units)
     products = plan(units, [rows.columns for rows in units.groups])
     return _replicate(metrics, units, resampled, products.totals, stream=(seed, 0), replicates=replicates)
 
 
 def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
-    """Values [metrics, 2, groups, replicates] with the two arms exchanged in randomly drawn clusters."""
+    """Values [metrics, 2, groups, replicates] with the two arms exchanged in randomly drawn clusters, NaN as above."""
+    units = to_resample(metrics, units)
     products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
     sums = [_sum(units, rows)[:, None] for rows in units.groups]
 

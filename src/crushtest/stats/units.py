@@ -201,3 +201,24 @@ def _moved(rows: Rows, position: Index) -> Rows:
     at = position[rows.units]
     order = np.argsort(at)
     return Rows(at[order], rows.columns[order], rows.width, rows.parts)
+
+
+def to_resample(metrics: Sequence[Metric], units: Units) -> Units:
+    """The same units without the columns of metrics that are not resampled: grids of cells have many."""
+    if all(metric.interval == "bootstrap" for metric in metrics):
+        return units
+    return Units(units.counts, tuple(_narrowed(metrics, rows) for rows in units.groups))
+
+
+def _narrowed(metrics: Sequence[Metric], rows: Rows) -> Rows:
+    kept: list[int] = []
+    parts: list[Part] = []
+    for metric, part in zip(metrics, rows.parts, strict=True):
+        own = range(part.start, part.stop) if metric.interval == "bootstrap" else range(0)
+        clusters = part.clusters if own else 0
+        parts.append(Part(len(kept), len(kept) + len(own), part.shape, clusters))
+        kept += own
+    kept = kept or list(range(rows.width))[:1]  # the number of arms is read from the width
+    arms = rows.columns.shape[1] // rows.width if rows.width else 1
+    at = [arm * rows.width + column for arm in range(arms) for column in kept]
+    return Rows(rows.units, rows.columns[:, at], len(kept), tuple(parts))
