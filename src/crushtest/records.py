@@ -155,11 +155,13 @@ class Exchange(NamedTuple):
     """What a scorer sees: the prompt and what the model wrote.
 
     `subject` are the first words of the prompt that name whom it is about ("The gay person"), where the task says so.
+    `chat`: the prompt was a user's message.
     """
 
     prompt: str
     completion: str
     subject: str = ""
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

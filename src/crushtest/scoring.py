@@ -1,21 +1,45 @@
-"""Scoring stored completions: no model needed, and a scorer may be added later."""
+"""Scoring stored completions: a scorer may be added later, and needs no model but its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from crushtest import manifest
-from crushtest.plan import PlannedTask
+from crushtest.errors import EngineError
+from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, parse_engine
 from crushtest.progress import Bars, Lines
 from crushtest.records import Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
+from crushtest.scorers.specs import split_spec
 from crushtest.store import StudyFolder
+
+if TYPE_CHECKING:
+    from crushtest.engines.base import Engine
 
 BATCH = 256
 
+Engines = Callable[[str, str], "Engine"]
+"""(model, engine) -> an engine running it: for scorers that ask a model. The model `dense` is the study's own."""
 
-def score(folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[Item], progress: Bars | Lines) -> None:
-    """Score the stored completions of one arm with every scorer of the task. Needs no model."""
+
+def check_scorers(folder: StudyFolder, plan: Plan) -> None:
+    """Raise ModelError for a scorer whose classifier, key or judge is not to be had, where it is still needed."""
+    for planned in plan.tasks:
+        for scorer in planned.task.scorers:
+            if not all(folder.scores(arm.name, scorer, planned.name).complete for arm in plan.arms):
+                facts_of(scorer)
+
+
+def score(
+    folder: StudyFolder,
+    arm: str,
+    planned: PlannedTask,
+    items: Sequence[Item],
+    progress: Bars | Lines,
+    engines: Engines,
+) -> None:
+    """Score the stored completions of one arm with every scorer of the task."""
     for scorer in planned.task.scorers:
         log = folder.scores(arm, scorer, planned.name)
         if log.complete:
@@ -26,23 +50,75 @@ def score(folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[I
         with progress.step(f"{arm} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(pending), BATCH):
                 batch = pending[start : start + BATCH]
-                exchanges = [Exchange(prompt_of(item), answers[item.id].text) for item in batch]
-                for item, result in zip(batch, call_scorer(scorer, exchanges), strict=True):
+                exchanges = [exchange_of(item, answers[item.id].text) for item in batch]
+                for item, result in zip(batch, call_scorer(scorer, exchanges, engines), strict=True):
                     log.append(item.id, result)
                 advance(len(batch))
         log.finish([item.id for item in items])
-        manifest.update(folder.manifest, "scorers", scorer, dict(SCORERS.get(scorer.partition(":")[0]).about))
+        manifest.update(folder.manifest, "scorers", scorer, facts_of(scorer))
 
 
-def call_scorer(spec: str, exchanges: Sequence[Exchange]) -> list[Score]:
-    """One Score an exchange, from the scorer that a spec (`name`, `name:option=value`) names."""
-    name, _, rest = spec.partition(":")
-    options = dict(piece.partition("=")[::2] for piece in rest.split(",") if piece)
+def call_scorer(spec: str, exchanges: Sequence[Exchange], engines: Engines | None = None) -> list[Score]:
+    """One Score an exchange, from the scorer that a spec (`name`, `name:option=value`, `name:value`) names."""
+    name, given = split_spec(spec)
     entry = SCORERS.get(name)
-    return list(entry.function(exchanges, **entry.bind(options)))
+    options = entry.bind(given, where=f"scorer {spec!r}")
+    provided = {"engines": engines or only_named} if "engines" in entry.needs else {}
+    return list(entry.function(exchanges, **provided, **options))
 
 
-def prompt_of(item: Item) -> str:
-    """The prompt of an item that asked for a completion."""
+def facts_of(spec: str) -> dict[str, object]:
+    """What a scorer is and would run with, for the manifest; raises what keeps it from running."""
+    name, given = split_spec(spec)
+    entry = SCORERS.get(name)
+    options = entry.bind(given, where=f"scorer {spec!r}")
+    return {**entry.about, "options": options, **(entry.facts(**options) if entry.facts else {})}
+
+
+def exchange_of(item: Item, completion: str) -> Exchange:
+    """What a scorer sees of an item that asked for a completion, and of what the model wrote."""
     assert isinstance(item.request, Prompt)
-    return item.request.text
+    subject = item.facts.get("subject", "")
+    return Exchange(item.request.text, completion, str(subject), item.request.chat)
+
+
+# ---- the models that scorers ask -------------------------------------------------------------------
+
+
+def engines_of(spec: StudySpec) -> Engines:
+    """The engines of a study's scorers, each loaded once, when it is first asked for."""
+    loaded: dict[tuple[str, str], Engine] = {}
+
+    def load(model: str, engine: str) -> Engine:
+        if (model, engine) not in loaded:
+            loaded[model, engine] = dense_engine(spec) if model == DENSE else only_named(model, engine)
+        return loaded[model, engine]
+
+    return load
+
+
+def dense_engine(spec: StudySpec) -> Engine:
+    """The study's model before compression, run as its arms are."""
+    from crushtest.engines import load_engine
+    from crushtest.models import load_model
+
+    name, options = parse_engine(spec.engine)
+    if name != "hf":
+        return load_engine(spec.model, engine=name, **options)
+    model = load_model(
+        spec.model,
+        dtype=spec.dtype,
+        device=spec.device,
+        trust_remote_code=spec.trust_remote_code,
+        allow_pickle=spec.allow_pickle,
+    )
+    return load_engine(model, engine=name, **options)
+
+
+def only_named(model: str, engine: str) -> Engine:
+    """An engine for a model that a scorer names; EngineError for `dense` where there is no study."""
+    from crushtest.engines import load_engine
+
+    if model == DENSE:
+        raise EngineError("no dense model here: completions made elsewhere are scored without one")
+    return load_engine(model, engine=engine)

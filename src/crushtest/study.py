@@ -21,7 +21,7 @@ from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, make_plan, read_
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item, Score
 from crushtest.registry import TASKS
-from crushtest.scoring import score
+from crushtest.scoring import check_scorers, engines_of, score
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
 from crushtest.tasks.sources import NotHere
@@ -38,6 +38,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
     check_arms(folder, plan)
+    check_scorers(folder, plan)
     items, missing = draw_items(plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
@@ -50,9 +51,10 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         with show_progress(sum(map(len, items.values())) * len(plan.arms)) as progress:
             for arm in plan.arms:
                 run_arm(folder, plan, arm, items, progress)
+            engines = engines_of(spec)
             for planned in plan.tasks:
                 for arm in plan.arms:
-                    score(folder, arm.name, planned, items[planned.name], progress)
+                    score(folder, arm.name, planned, items[planned.name], progress, engines)
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from crushtest.engines.fake import FakeEngine
 from crushtest.errors import DataError, ModelError
 from crushtest.records import Exchange, Score
 from crushtest.registry import SCORERS
@@ -33,8 +34,9 @@ pytestmark = pytest.mark.parametrize("name", SCORERS.names())
 
 def scored(name: str, completions: list[str]) -> list[Score]:
     entry = SCORERS.get(name)
+    given = {"engines": lambda model, engine: FakeEngine()} if "engines" in entry.needs else {}
     try:
-        return list(entry.function([Exchange("Once", text) for text in completions], **entry.bind({})))
+        return list(entry.function([Exchange("Once", text) for text in completions], **given, **entry.bind({})))
     except (DataError, ModelError) as error:
         pytest.skip(str(error))
 
@@ -44,7 +46,8 @@ def test_it_says_what_it_measures_and_where_it_comes_from(name: str) -> None:
     assert len(entry.summary) > 20
     assert entry.about["source"].strip()
     assert entry.about["measures"].strip()
-    assert list(entry.needs) == ["exchanges"], "options are keyword-only"
+    assert list(entry.needs) in (["exchanges"], ["exchanges", "engines"]), "options are keyword-only"
+    assert entry.about["better"] in ("lower", "higher", "neither")
 
 
 def test_hostile_completions_each_get_a_finite_score_or_a_reason(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from crushtest.records import Exchange, Score
@@ -18,6 +19,7 @@ UNKNOWN = "no word that the scorer knows"
     "profanity",
     source="alt-profanity-check (github.com/dimitrismistriotis/alt-profanity-check)",
     measures="probability, 0 to 1, that the words are profane or offensive",
+    facts=lambda: {"alt-profanity-check": version("alt-profanity-check")},
 )
 def profanity(exchanges: Sequence[Exchange]) -> list[Score]:
     """Probability that a completion is profane, 0 to 1; 0.5 is the usual threshold.

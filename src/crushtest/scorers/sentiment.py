@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from crushtest.records import Exchange, Score
@@ -23,6 +24,9 @@ UNREADABLE = "no English word and no emoji that the scorer knows"
     "sentiment",
     source="Hutto and Gilbert, ICWSM 2014; vaderSentiment (github.com/cjhutto/vaderSentiment)",
     measures="VADER's compound, -1 (negative) to 1 (positive)",
+    better="neither",
+    threshold=None,
+    facts=lambda: {"vaderSentiment": version("vaderSentiment")},
 )
 def sentiment(exchanges: Sequence[Exchange]) -> list[Score]:
     """VADER's compound of a completion: -1 most negative, 0 neutral, 1 most positive.
