@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,6 +81,13 @@ class Case:
         return f"none of {self.seen} items has a number: {self.unscored}"
 
 
+class MetricCases(NamedTuple):
+    """Everything that is reported of one metric."""
+
+    groups: tuple[Case, ...]
+    gaps: tuple[Case, ...]
+
+
 @dataclass(frozen=True)
 class Sample:
     """All metrics and groups of one arm, or of dense and an arm, resampled together."""
@@ -111,16 +119,22 @@ class Sample:
         swaps = exchange(metrics, units, seed=seed, replicates=replicates) if len(arms) == 2 else values[:, :, :, :0]
         return cls(metrics, layout, arms, used, units, observed(metrics, units), values, swaps)
 
-    def cases(self) -> Iterator[Case]:
-        """Metric by metric: its groups, then the gaps of its attributes."""
+    def cases(self) -> list[MetricCases]:
+        """Metric by metric, its groups and the gaps of its attributes."""
         without = [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
-        for metric in range(len(self.metrics)):
-            for group, name in enumerate(self.layout.names):
-                if self.metrics[metric].groups(name):
-                    yield self._group(metric, group, without[group][metric])
-            if self.metrics[metric].gap:
-                for attribute, groups in self.layout.attributes.items():
-                    yield self._gap(metric, attribute, groups, [without[group][metric] for group in groups])
+        return [self._metric(metric, [values[metric] for values in without]) for metric in range(len(self.metrics))]
+
+    def _metric(self, metric: int, without: Sequence[Array]) -> MetricCases:
+        wanted = self.metrics[metric].groups
+        groups = [
+            self._group(metric, group, without[group]) for group, name in enumerate(self.layout.names) if wanted(name)
+        ]
+        gaps = [
+            self._gap(metric, attribute, positions, [without[group] for group in positions])
+            for attribute, positions in self.layout.attributes.items()
+            if self.metrics[metric].gap
+        ]
+        return MetricCases(tuple(groups), tuple(gaps))
 
     def _group(self, metric: int, group: int, without: Array) -> Case:
         members, rows = self.layout.members[group], self.units.groups[group]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from crushtest.metrics import Metric
 from crushtest.records import Contrast, Item
-from crushtest.stats.cases import Case, Sample, cautions
+from crushtest.stats.cases import Case, MetricCases, Sample, cautions
 from crushtest.stats.estimates import REPLICATES
 from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips, mcnemar
 from crushtest.stats.flips import Flips, count_flips
 from crushtest.stats.intervals import Bootstrap, Interval, unchanged
 from crushtest.stats.multiplicity import Correction, adjust
+from crushtest.stats.search import Searched, worst_row
+from crushtest.stats.spread import spread_test
 from crushtest.stats.sums import Answers, Scores, measure_sums
 from crushtest.stats.verdicts import verdict
 
@@ -37,9 +39,11 @@ def contrast(
     replicates: int = REPLICATES,
     correction: Correction = "benjamini-hochberg",
 ) -> list[Contrast]:
-    """One row per metric and group, then per attribute the metric's gap; p adjusted over all of them.
+    """Per metric: a row for each group, the gap of each attribute, and the worst group of each attribute.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
+    p is adjusted over all rows of groups and gaps, and over those of worst groups, whose p pays for its own search
+    already, apart from them.
     """
     items = list(items)
     pairs = [
@@ -47,7 +51,23 @@ def contrast(
         for given, marks in ((dense_answers, dense_scores), (answers, scores))
     ]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
-    return adjust([_row(task, arm, sample, case) for case in sample.cases()], correction)
+    found = sample.cases()
+    plain = [_row(task, arm, sample, case) for cases in found for case in (*cases.groups, *cases.gaps)]
+    worst = list(_worst(task, arm, sample, found, seed))
+    return adjust(plain, correction) + adjust(worst, correction)
+
+
+def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricCases], seed: int) -> Iterator[Contrast]:
+    """The worst group of every attribute that has several, for every metric that is reported for two or more."""
+    for attribute, positions in sample.layout.attributes.items():
+        names = {sample.layout.names[position] for position in positions}
+        if len(names) < 2:
+            continue
+        spread, p = spread_test(sample.metrics, sample.arms, sample.used, sample.layout, attribute, seed=seed)
+        for number, (metric, cases) in enumerate(zip(sample.metrics, found, strict=True)):
+            groups = tuple(case for case in cases.groups if case.group in names and case.seen)
+            if len(groups) >= 2 and metric.interval == "bootstrap":
+                yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
 
 
 def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:

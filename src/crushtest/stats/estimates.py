@@ -34,7 +34,7 @@ def estimate(
     items = list(items)
     sums = [measure_sums(metric, items, answers, scores) for metric in metrics]
     sample = Sample.draw(metrics, items, [sums], seed=seed, replicates=replicates)
-    return [_row(task, arm, case) for case in sample.cases()]
+    return [_row(task, arm, case) for found in sample.cases() for case in (*found.groups, *found.gaps)]
 
 
 def _row(task: str, arm: str, case: Case) -> Estimate:

@@ -77,13 +77,13 @@ class Bootstrap:
         """Where in the sorted values an end of that one-sided probability stands."""
         from scipy.special import ndtr
 
-        z = self.shift + _wide_quantile(probability, self.clusters)
+        z = self.shift + wide_quantile(probability, self.clusters)
         if self.skew * z >= 1:
             return float(z > 0)
         return float(ndtr(self.shift + z / (1 - self.skew * z)))
 
 
-def _wide_quantile(probability: float, clusters: int) -> float:
+def wide_quantile(probability: float, clusters: int) -> float:
     """Student's quantile at clusters - 1 degrees of freedom, times sqrt(n / (n - 1)).
 
     Plain bootstrap intervals are too narrow by about that with few clusters (Hesterberg, What Teachers Should Know
@@ -95,7 +95,7 @@ def _wide_quantile(probability: float, clusters: int) -> float:
 
 
 def _wide_cdf(z: float, clusters: int) -> float:
-    """The probability whose `_wide_quantile` is z."""
+    """The probability whose `wide_quantile` is z."""
     from scipy.special import stdtr
 
     return float(stdtr(clusters - 1, z / sqrt(clusters / (clusters - 1))))

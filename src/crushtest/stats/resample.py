@@ -23,7 +23,7 @@ from crushtest.stats.products import plan
 from crushtest.stats.units import Index, Rows, Units, to_resample
 
 STRIPE = 100
-NUMBERS_AT_ONCE = 1_000_000
+NUMBERS_AT_ONCE = 250_000
 """How many weights or totals (8 bytes each) one piece of work may hold."""
 WORTH_THREADS = 50_000_000
 
