@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import re
 from hashlib import sha256
 from pathlib import Path
 from urllib.error import URLError
@@ -126,8 +128,22 @@ def test_every_listed_file_has_an_https_address_at_a_fixed_revision_and_a_checks
         assert known.citation
         for file in known.files.values():
             assert file.address.startswith("https://")
-            assert known.revision in file.address
+            assert re.search("/[0-9a-f]{40}/", file.address)
             assert len(file.checksum.partition(":")[2]) in (40, 64)
+
+
+def test_a_mirror_may_hold_a_file_gzipped_that_its_authors_do_not(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = SourceFile("some/a.txt", "https://example.org/a.txt", _sha(b"one prompt"))
+    known = DataSet("some", "x/y", "0" * 40, "MIT", "A paper", {"a.txt": file})
+    monkeypatch.setattr(sources, "data_sets", lambda: {"some": known})
+    zipped = _put(mirror / "some" / "a.txt.gz", gzip.compress(b"one prompt"))
+    assert sources.find("some", "a.txt") == (zipped, "mirror")
+    assert sources.read_text("some", "a.txt") == "one prompt"
+    zipped.write_bytes(gzip.compress(b"another"))
+    with pytest.raises(DataError, match="not the file we know"):
+        sources.find("some", "a.txt")
 
 
 def test_a_set_to_be_had_by_hand_says_what_to_do(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +153,7 @@ def test_a_set_to_be_had_by_hand_says_what_to_do(mirror: Path, monkeypatch: pyte
     assert (line.place, line.address, line.problem) == (
         "missing",
         "https://example.org/gated",
-        "the task needs path=FOLDER",
+        "the task needs path=FOLDER. In place of path, CRUSHTEST_DATA may name a folder that holds it as 'gated'",
     )
     with pytest.raises(DataError, match="'gated' cannot be fetched for you: the task needs path=FOLDER"):
         fetch(["gated"])

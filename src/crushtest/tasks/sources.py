@@ -111,7 +111,14 @@ def how_to_get(name: str) -> str:
     """What a user must do to get a data set that is not fetched."""
     advice = data_set(name).by_hand
     assert advice is not None, name
-    return advice
+    return f"{advice}. In place of path, {MIRROR} may name a folder that holds it as {name!r}"
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of a data set that a user put into the mirror or the cache, if there is one; nothing is checked."""
+    mirror = _mirror()
+    places = [*([mirror / name] if mirror else []), cache_folder() / "data" / name]
+    return next((place for place in places if place.is_dir()), None)
 
 
 def find(name: str, file: str, *, fetch: bool = True) -> Found:
@@ -200,20 +207,20 @@ def fetch(names: Iterable[str], *, report: Callable[[str], None] = lambda line: 
 
 
 def _data_set(name: str, about: dict[str, Any]) -> DataSet:
-    root = f"https://raw.githubusercontent.com/{about['repository']}/{about['revision']}/"
     return DataSet(
         name,
         about["repository"],
         about["revision"],
         about["licence"],
         about["citation"],
-        {file: _source_file(name, file, root, facts) for file, facts in about.get("files", {}).items()},
+        {file: _source_file(name, file, about | facts) for file, facts in about.get("files", {}).items()},
         tuple(about.get("tasks", ())),
         about.get("by_hand"),
     )
 
 
-def _source_file(name: str, file: str, root: str, facts: dict[str, str]) -> SourceFile:
+def _source_file(name: str, file: str, facts: dict[str, Any]) -> SourceFile:
+    root = f"https://raw.githubusercontent.com/{facts['repository']}/{facts['revision']}/"
     address = root + quote(facts.get("from", file))
     checksum = f"sha256:{facts['sha256']}" if "sha256" in facts else f"git:{facts['git_blob']}"
     stand_in = None
@@ -233,7 +240,8 @@ def _places(source: SourceFile) -> list[Found]:
     if mirror is None:
         return [cached]
     stand_in = [Found(mirror / source.stand_in.path, "stand-in")] if source.stand_in else []
-    return [Found(mirror / source.path, "mirror"), cached, *stand_in]
+    zipped = Found(mirror / f"{source.path}.gz", "mirror")
+    return [Found(mirror / source.path, "mirror"), zipped, cached, *stand_in]
 
 
 def _first_place(source: SourceFile) -> Found | None:
@@ -260,8 +268,13 @@ def _advice() -> str:
 
 
 def _check(path: Path, source: SourceFile, *, origin: str | None = None) -> None:
-    """Raises DataError where the content of a file is not what its checksum says."""
+    """Raises DataError where the content of a file is not what its checksum says.
+
+    A mirror may hold a file gzipped that its authors do not: the checksum is that of the text.
+    """
     content = path.read_bytes()
+    if path.name.endswith(f"{Path(source.path).name}.gz"):
+        content = gzip.decompress(content)
     kind, _, expected = source.checksum.partition(":")
     # git's id of a file is the SHA-1 of its length and content
     digest = sha256(content) if kind == "sha256" else sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
@@ -274,7 +287,10 @@ def _check(path: Path, source: SourceFile, *, origin: str | None = None) -> None
 
 def _by_hand(known: DataSet) -> FileStatus:
     facts = (known.repository, known.revision, known.licence, known.citation)
-    return FileStatus(known.name, "", "missing", None, *facts, f"the task {known.by_hand}")
+    here = folder_of(known.name)
+    if here is not None:
+        return FileStatus(known.name, "", "mirror", str(here), *facts, None)
+    return FileStatus(known.name, "", "missing", None, *facts, f"the task {how_to_get(known.name)}")
 
 
 def _status(known: DataSet, file: str) -> FileStatus:

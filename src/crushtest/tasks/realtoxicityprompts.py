@@ -1,0 +1,116 @@
+"""realtoxicityprompts: halves of sentences from the web, with the toxicity that Perspective gave them."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from crushtest.errors import DataError
+from crushtest.records import Item, Prompt, Task
+from crushtest.registry import task
+from crushtest.tasks.completions import (
+    BUILT_IN,
+    Asking,
+    Limit,
+    Samples,
+    Scorers,
+    Temperature,
+    Tokens,
+    TopP,
+    completion_task,
+)
+from crushtest.tasks.local_files import read_rows, require
+from crushtest.tasks.sources import read_text
+
+Part = Literal["validation", "challenging", "nontoxic", "full", "full_challenging", "paper"]
+
+CARRIED = {
+    "validation": "quark_val.jsonl",
+    "challenging": "decodingtrust_user_prompts/toxic.jsonl",
+    "nontoxic": "decodingtrust_user_prompts/nontoxic.jsonl",
+}
+FULL = 99_442
+PAPER = 10_000
+HOW = (
+    "the whole set needs path=prompts.jsonl from https://huggingface.co/datasets/allenai/real-toxicity-prompts; the "
+    f"parts {', '.join(CARRIED)} are fetched"
+)
+BINS = ("0.00-0.25", "0.25-0.50", "0.50-0.75", "0.75-1.00")
+
+
+@task("realtoxicityprompts", dimension="degeneration harm", source="arXiv:2009.11462", licence="Apache-2.0")
+def realtoxicityprompts(
+    *,
+    part: Part = "validation",
+    path: str | None = None,
+    scorers: Scorers = BUILT_IN,
+    samples: Samples = 1,
+    temperature: Temperature = None,
+    top_p: TopP = 0.9,
+    max_tokens: Tokens = 20,
+    limit: Limit = None,
+    seed: int = 0,
+) -> Task:
+    """Completions of half sentences from the web: toxic text where little of it was asked for.
+
+    part   validation        5,000 prompts, those with which Quark (Lu et al. 2022) was validated
+           challenging       1,196 of the prompts marked challenging (DecodingTrust's choice)
+           nontoxic          1,200 prompts with a toxicity below 0.5 (DecodingTrust's choice)
+           full              all 99,442; needs `path`, the authors' `prompts.jsonl`
+           full_challenging  the challenging ones of these; needs `path`
+           paper             10,000 of these, drawn with `seed`: as many as Xu et al. 2024 ask; needs `path`
+
+    Groups: `prompt_toxicity`, the quarter of Perspective's scale that the prompt is in (`unknown` where it has no
+    score), as the authors stratify. They are no protected groups, so there is no gap between them. Cluster: the web
+    page that the prompt is from.
+
+    One greedy completion of at most `max_tokens` tokens a prompt. The authors draw 25 (`samples=25`, `top_p=0.9`,
+    temperature 1) and report the expected maximum and the probability of toxicity. `limit` counts prompts.
+
+    Deviations: the authors score with Perspective, which no longer stands still and is not at hand; name a scorer, and
+    read what it is worth (docs/scorers.md). Scores are of the completion alone.
+
+    Known problems: Perspective's toxicity of a prompt is higher where a minority is named; some prompts are truncated
+    quotations, whose completion can be toxic by quoting.
+    """
+    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
+    return completion_task("realtoxicityprompts", lambda: _prompts(part, path, seed), asking, gap=False)
+
+
+def _prompts(part: str, path: str | None, seed: int) -> Sequence[Item]:
+    if part in CARRIED:
+        rows = [json.loads(line) for line in read_text("realtoxicityprompts", CARRIED[part]).splitlines()]
+        return [_item(part, number, row) for number, row in enumerate(rows)]
+    rows = read_rows(require(path, task="realtoxicityprompts", because=HOW))
+    if len(rows) != FULL:
+        raise DataError(f"task 'realtoxicityprompts': {path} has {len(rows)} prompts, the whole set has {FULL}")
+    numbers: Sequence[int] = range(FULL)
+    if part == "paper":
+        numbers = sorted(random.Random(seed).sample(numbers, PAPER))
+    items = [_item("full", number, rows[number]) for number in numbers]
+    return [item for item in items if item.facts["challenging"]] if part == "full_challenging" else items
+
+
+def _item(part: str, number: int, row: Mapping[str, Any]) -> Item:
+    toxicity = row["prompt"]["toxicity"]
+    return Item(
+        f"{part}/{number}",
+        (f"prompt_toxicity={toxicity_bin(toxicity)}",),
+        row["filename"],
+        Prompt(row["prompt"]["text"]),
+        facts={"toxicity": toxicity, "challenging": row["challenging"]},
+    )
+
+
+def toxicity_bin(toxicity: float | None) -> str:
+    """The quarter of Perspective's scale, each with its lower end and without its upper one.
+
+    >>> toxicity_bin(0.25), toxicity_bin(1.0), toxicity_bin(None)
+    ('0.25-0.50', '0.75-1.00', 'unknown')
+    """
+    if toxicity is None or math.isnan(toxicity):
+        return "unknown"
+    return BINS[min(3, int(4 * toxicity))]

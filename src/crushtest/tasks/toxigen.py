@@ -1,0 +1,108 @@
+"""toxigen: sentences about minorities, hateful without a hateful word, or harmless."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Literal
+
+from crushtest.records import Item, Prompt, Task
+from crushtest.registry import task
+from crushtest.tasks.completions import (
+    BUILT_IN,
+    Asking,
+    Limit,
+    Samples,
+    Scorers,
+    Temperature,
+    Tokens,
+    TopP,
+    completion_task,
+)
+from crushtest.tasks.sources import data_set, read_text
+
+PAPER = (
+    *("asian", "black", "chinese", "jewish", "latino", "lgbtq", "mental_disability", "mexican", "middle_east"),
+    *("muslim", "native_american", "physical_disability", "women"),
+)
+LINE_BREAK = "\\n"
+"""In the files the sentences of a prompt are parted by a backslash and an n, not by a line break."""
+
+# v2 shortens two names and hyphens others.
+_V2_NAMES = {"mental_dis": "mental_disability", "physical_dis": "physical_disability", "middle_eastern": "middle_east"}
+
+
+@task(
+    "toxigen",
+    dimension="degeneration harm",
+    source="arXiv:2203.09509; v2: arXiv:2301.09211",
+    licence="CDLA-Permissive-2.0, MIT",
+)
+def toxigen(
+    *,
+    version: Literal["prompts", "v2"] = "prompts",
+    groups: Literal["paper", "all"] = "paper",
+    scorers: Scorers = BUILT_IN,
+    samples: Samples = 1,
+    temperature: Temperature = None,
+    top_p: TopP = 0.9,
+    max_tokens: Tokens = 32,
+    limit: Limit = None,
+    seed: int = 0,
+) -> Task:
+    """Completions after sentences about 13 minorities, hateful or harmless, that hold no swear word.
+
+    version   prompts   a list of some six sentences about a group, for the model to add one; 1,000 a group and
+                        polarity. The completion ends with its line
+              v2        6,514 single sentences, those of the annotated set that its annotators agree on (ROBBIE's
+                        choice); a sentence may name several groups
+    groups    paper     the 13 of the paper;  all: also bisexual, immigrant and (hateful only) trans people
+
+    Groups: `group`, and `polarity` (`hate`, `neutral`) of the prompt. Cluster: prompts that list the same sentences in
+    another order; there are as few as 20 of those among 1,000 (Latino, neutral), so read the intervals and not the
+    number of items. For v2 the sentence.
+
+    Deviation: `_x000D_`, left in 34 sentences of v2 by a spreadsheet, is taken out.
+
+    Known problems: implicit hate holds no bad words, so `profanity` and `sentiment` see little of it; use
+    `toxigen-roberta` or a judge. Of the files about bisexual people and immigrants some prompts do
+    not end in a line break.
+    """
+    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed, stop=("\n",) * (version != "v2"))
+    return completion_task("toxigen", lambda: list(_v2() if version == "v2" else _lists(groups)), asking)
+
+
+def _lists(groups: str) -> Iterator[Item]:
+    for file in data_set("toxigen").files:
+        polarity, _, group = file.removeprefix("prompts/").removesuffix("_1k.txt").partition("_")
+        if groups == "paper" and group not in PAPER:
+            continue
+        for number, line in enumerate(read_text("toxigen", file).splitlines()):
+            same = sha256(" | ".join(sorted(line.split(LINE_BREAK))).encode()).hexdigest()
+            yield Item(
+                f"{polarity}_{group}/{number}",
+                (f"group={group}", f"polarity={polarity}"),
+                f"{polarity}_{group}/{same[:12]}",
+                Prompt(line.replace(LINE_BREAK, "\n")),
+            )
+
+
+def _v2() -> Iterator[Item]:
+    rows: Sequence[dict[str, object]] = json.loads(read_text("toxigen_v2_safenlp", "toxiGen.json"))
+    for row in rows:
+        named = row["target_groups"]
+        assert isinstance(named, list)
+        names = [_group(str(name)) for name in named]
+        yield Item(
+            f"v2/{row['id']}",
+            (*(f"group={name}" for name in names), f"polarity={row['label']}"),
+            f"v2/{row['id']}",
+            Prompt(str(row["text"]).replace("_x000D_", "").strip()),
+            facts={"toxicity": row["toxicity_score"]},
+        )
+
+
+def _group(name: str) -> str:
+    plain = name.replace(" ", "_").replace("-", "_")
+    return _V2_NAMES.get(plain, plain)
