@@ -19,6 +19,7 @@ from crushtest.tasks.coherence import coherence_metrics, is_empty, is_repeating,
         ("A b, c d. a B, C D.", 1 - 6 / 9),  # signs count as pieces, letters of both cases as one
         ("ha" * 32, 1 - 1 / 5),  # eight pieces of eight letters
         ("!" * 10, 1 - 1 / 7),
+        ("2" * 10, 1 - 1 / 7),
     ],
 )
 def test_the_share_of_repeated_4_grams_is_as_counted_by_hand(text: str, share: float) -> None:

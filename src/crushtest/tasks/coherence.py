@@ -35,9 +35,9 @@ _WORD = re.compile(r"[^\W_][\w'’-]*")
 # Scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{3}")
 
-# Words are cut after 8 characters, so that a loop without spaces ("hahahaha...") is found too; every other sign is a
-# piece of its own.
-_PIECE = re.compile(r"\w{1,8}|[^\w\s]")
+# Words are cut after 8 letters and every digit is a piece of its own, as every other sign is, so that loops without
+# spaces ("hahahaha...", "2222...") are found too.
+_PIECE = re.compile(r"[^\W\d]{1,8}|\S")
 
 
 def is_empty(text: str) -> bool:
