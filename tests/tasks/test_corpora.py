@@ -15,6 +15,7 @@ from crushtest.tasks.c4 import c4
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM
 from crushtest.tasks.own_text import own_text
 from crushtest.tasks.paloma import SUBREDDITS, paloma, subreddits
+from crushtest.tasks.sources import status
 from crushtest.tasks.twitteraae import twitteraae
 
 
@@ -157,3 +158,18 @@ def test_own_text_with_one_side_or_no_group_is_refused() -> None:
         own_text(path="x", group="g", dialect="a")
     with pytest.raises(UsageError, match="two values of the column"):
         own_text(path="x", dialect="a", mainstream="b")
+
+
+def test_gated_sets_are_found_in_the_mirror_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path))
+    monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "paloma/dolma-v1_5/test/test_wiki.jsonl.gz", "one")
+    write(tmp_path / "paloma/twitterAAE_HELM_fixed/test/test_AA.jsonl.gz", "a")
+    write(tmp_path / "paloma/twitterAAE_HELM_fixed/test/test_white.jsonl.gz", "b")
+    assert [item.id for item in paloma().items()] == ["wiki/0"]
+    assert [item.id for item in twitteraae().items()] == ["AA/0", "white/0"]
+    write(tmp_path / "twitteraae/test_AA.jsonl", "c", "d")
+    write(tmp_path / "twitteraae/test_white.jsonl", "e")
+    assert len(twitteraae().items()) == 3
+    (line,) = status(["paloma"])
+    assert (line.place, line.problem) == ("mirror", None)

@@ -10,8 +10,7 @@ from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.choice_metrics import continuation_metrics
-from crushtest.tasks.local_files import read_rows, require
-from crushtest.tasks.sources import how_to_get
+from crushtest.tasks.local_files import read_rows, require_set
 
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
 
@@ -36,7 +35,7 @@ def arc(*, part: Literal["Challenge", "Easy"] = "Challenge", path: str | None = 
 
 
 def _items(part: str, path: str | None) -> Sequence[Item]:
-    file = _file(part, require(path, task="arc", because=how_to_get("arc")))
+    file = _file(part, require_set(path, "arc", task="arc"))
     return [build_item(row, f"{file}, row {number}") for number, row in enumerate(read_rows(file))]
 
 

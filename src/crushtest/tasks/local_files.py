@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.errors import DataError
-from crushtest.tasks.sources import NotHere
+from crushtest.tasks.sources import NotHere, folder_of, how_to_get
 
 LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
@@ -26,6 +26,12 @@ def require(path: str | None, *, task: str, because: str) -> Path:
     if not found.exists():
         raise DataError(f"task {task!r}: no such file or folder {path!r}")
     return found
+
+
+def require_set(path: str | None, name: str, *, task: str) -> Path:
+    """The file or folder that a user named, or the folder of a data set that is to be had by hand, where it is here."""
+    found = folder_of(name) if path is None else None
+    return found or require(path, task=task, because=how_to_get(name))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -13,8 +13,7 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import field, read_rows, require
-from crushtest.tasks.sources import how_to_get
+from crushtest.tasks.local_files import field, read_rows, require_set
 
 ENDS = (".jsonl.gz", ".jsonl")
 
@@ -73,7 +72,7 @@ def subreddits(
 
 
 def _items(path: str | None, corpus: str, split: str, domains: Sequence[str], window: int) -> list[Item]:
-    root = require(path, task="paloma", because=how_to_get("paloma"))
+    root = require_set(path, "paloma", task="paloma")
     files = [root] if root.is_file() else domain_files(root, corpus, split, domains, task="paloma")
     return document_items(
         (document for file in files for document in read_domain(file, domain_of(file), "domain")), window=window
@@ -81,7 +80,7 @@ def _items(path: str | None, corpus: str, split: str, domains: Sequence[str], wi
 
 
 def _subreddit_items(path: str | None, split: str, window: int) -> list[Item]:
-    root = require(path, task="subreddits", because=how_to_get("paloma"))
+    root = require_set(path, "paloma", task="subreddits")
     attributes = {name: attribute for attribute, names in SUBREDDITS.items() for name in names}
     files = domain_files(root, "dolma_100_subreddits", split, attributes, task="subreddits")
     return document_items(

@@ -11,9 +11,9 @@ from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.documents import document_items
-from crushtest.tasks.local_files import require
+from crushtest.tasks.local_files import require_set
 from crushtest.tasks.paloma import read_domain
-from crushtest.tasks.sources import how_to_get
+from crushtest.tasks.sources import folder_of
 
 CORPUS = "twitterAAE_HELM_fixed"
 SIDES = {"AA": DIALECT, "white": MAINSTREAM}
@@ -43,7 +43,8 @@ def twitteraae(*, path: str | None = None, split: Literal["test", "val"] = "test
 
 
 def _items(path: str | None, split: str) -> list[Item]:
-    root = require(path, task="twitteraae", because=how_to_get("twitteraae"))
+    inside_paloma = folder_of("paloma") if path is None and folder_of("twitteraae") is None else None
+    root = inside_paloma or require_set(path, "twitteraae", task="twitteraae")
     files = {name: _file(root, split, name) for name in SIDES}
     return document_items(
         document for name, file in files.items() for document in read_domain(file, name, "dialect", SIDES[name])
