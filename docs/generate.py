@@ -76,20 +76,24 @@ def markdown(docstring: str) -> str:
 
 
 def paragraph_markdown(lines: Sequence[str]) -> str:
+    """One paragraph; a list inside an item of a list becomes a list inside it."""
     written: list[str] = []
     for number, line in enumerate(lines):
         following = lines[number + 1] if number + 1 < len(lines) else ""
+        in_list = bool(written) and written[-1].startswith(("- ", "  "))
         entry = ENTRY.fullmatch(line)
         if line.startswith(" "):
-            written.append(f"{'  ' if written and written[-1].startswith(('- ', '  ')) else ''}{line.strip()}")
+            inner = ENTRY.fullmatch(line.strip()) if in_list else None
+            text = f"- `{inner[1]}` {inner[2]}" if inner else line.strip()
+            nested = bool(written) and written[-1].startswith(("  -", "    ")) and not inner
+            written.append(f"{'    ' if nested else '  ' if in_list else ''}{text}")
         elif entry:
-            written.append(f"- `{entry[1]}` {entry[2]}")
+            first = ENTRY.fullmatch(entry[2])
+            written += [f"- `{entry[1]}`", f"  - `{first[1]}` {first[2]}"] if first else [f"- `{entry[1]}` {entry[2]}"]
         elif following.startswith(" ") and not ENTRY.fullmatch(following):
             written.append(f"- {', '.join(f'`{name}`' if ' ' not in name else name for name in line.split(', '))}")
         else:
-            if written and written[-1].startswith(("- ", "  ")):
-                written.append("")
-            written.append(line)
+            written += [""] * in_list + [line]
     return spaced("\n".join(written)) + "\n"
 
 

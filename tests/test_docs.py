@@ -49,6 +49,11 @@ def test_aligned_lists_become_lists() -> None:
     assert written == "Forms:\n\n- `one` the first\n  of two\n- `two` the second\n\nAnd so on.\n\n"
 
 
+def test_lists_in_lists_become_lists_in_lists() -> None:
+    written = generate.markdown("part   one    the first\n              part\n       two    the second\nseed   of it\n")
+    assert written == "- `part`\n  - `one` the first\n    part\n  - `two` the second\n- `seed` of it\n\n"
+
+
 def test_names_above_indented_text_become_lists() -> None:
     written = generate.markdown("Metrics:\nrate, share\n    how often\ngap (of two)\n    how far\n")
     assert written == "Metrics:\n\n- `rate`, `share`\n  how often\n- gap (of two)\n  how far\n\n"
