@@ -211,4 +211,4 @@ def _cautions(case: Case, flips: Flips, found: Bootstrap | str) -> str | None:
         return None
     changed = (flips.up or 0) + (flips.down or 0)
     rare = changed if case.shape == "rate" and changed < FEW_FLIPS else None
-    return cautions(case, rare=rare, same=found.flat and case.shape != "rate")
+    return cautions(case, found, rare=rare)

@@ -58,7 +58,7 @@ def _row(task: str, arm: str, case: Case) -> Estimate:
         method=method,
         wilson_low=beside.low if beside else None,
         wilson_high=beside.high if beside else None,
-        caution=cautions(case, rare=_rare(case, value), same=method != "wilson" and found.flat),
+        caution=cautions(case, found, rare=_rare(case, value)),
     )
 
 

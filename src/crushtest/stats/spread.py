@@ -46,6 +46,9 @@ def spread_test(
     groups = layout.attributes[attribute]
     rows, labels = _labels(layout, groups)
     plain = [m for m, metric in enumerate(metrics) if metric.cell is None]
+    spread, p = np.full(len(metrics), np.nan), np.full(len(metrics), np.nan)
+    if not plain:
+        return spread, p
     columns = _columns([arms[0], arms[1]], used, plain, rows)
     unit, sets = _units(layout.cluster[rows], labels)
     totals = np.zeros((int(unit.max()) + 1, columns.shape[1]))
@@ -58,7 +61,6 @@ def spread_test(
         again = _spreads([metrics[m] for m in plain], shuffled.transpose(0, 2, 1) @ totals)
         reached += (~(again < found - 1e-12)).sum(axis=0)
         count += len(shuffled)
-    spread, p = np.full(len(metrics), np.nan), np.full(len(metrics), np.nan)
     spread[plain], p[plain] = found, np.where(np.isnan(found), np.nan, (1 + reached) / (1 + count))
     return spread, p
 

@@ -1,0 +1,216 @@
+"""Contrasts: pairing, flips, p, verdicts, what is missing and why."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
+from scipy import stats as reference
+
+from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.stats import contrast
+from crushtest.stats.intervals import Interval
+from crushtest.stats.verdicts import verdict
+
+
+def rows_of(metrics, items, dense, arm, **settings):
+    return contrast("task", metrics, items, "arm", dense, {}, arm, {}, **({"seed": 0} | settings))
+
+
+def one(metric, items, dense, arm, *, group="all", name=None, **settings):
+    rows = rows_of([metric], items, dense, arm, **settings)
+    (found,) = [row for row in rows if row.group == group and row.metric == (name or metric.name)]
+    return found
+
+
+def test_pairing_makes_a_small_shift_clear_among_large_differences_between_items():
+    base = seeded().normal(0, 10, 200)
+    found = one(number(), make_items([()] * 200), numbers(base), numbers(base + seeded(1).normal(0.3, 1, 200)))
+    assert found.low > 0
+    assert found.high - found.low < 0.5
+    assert found.verdict == "worse"
+
+
+def test_interval_agrees_with_scipys_paired_bootstrap():
+    rng = seeded()
+    dense = rng.exponential(size=300)
+    arm = dense + rng.normal(0.1, 0.5, 300)
+    found = one(number(), make_items([()] * 300), numbers(dense), numbers(arm))
+    expected = reference.bootstrap(
+        (arm - dense,), np.mean, method="BCa", n_resamples=10_000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+
+
+def test_p_of_a_mean_agrees_with_scipys_paired_permutation_test():
+    rng = seeded()
+    dense = rng.normal(size=40)
+    arm = dense + rng.normal(0.3, 1, 40)
+    found = one(number(), make_items([()] * 40), numbers(dense), numbers(arm))
+    expected = reference.permutation_test(
+        (arm, dense),
+        lambda a, d, axis: (a - d).mean(axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=20_000,
+        rng=np.random.default_rng(1),
+    )
+    assert found.p == pytest.approx(expected.pvalue, abs=0.012)
+    assert found.p_method == "exchange of arms within clusters"
+
+
+def test_right_and_wrong_answers_get_mcnemars_exact_p_and_counted_flips():
+    dense = [True] * 60 + [False] * 40
+    arm = [True] * 45 + [False] * 15 + [True] * 4 + [False] * 36
+    found = one(ACCURACY, make_items([()] * 100), right_or_wrong(dense), right_or_wrong(arm))
+    assert (found.flips, found.flips_up, found.flips_down) == (19, 4, 15)
+    assert (found.at_risk_up, found.at_risk_down) == (40, 60)
+    assert found.p == pytest.approx(reference.binomtest(4, 19).pvalue)
+    assert found.difference == pytest.approx(-0.11)
+    assert found.ratio == pytest.approx(0.49 / 0.6)
+    assert (found.effect_kind, found.verdict) == ("cohen_h", "worse")
+
+
+def test_right_and_wrong_answers_in_clusters_do_not_pretend_to_be_independent():
+    """The same flips, ten to a cluster, are three clusters that changed: no ground for a verdict."""
+    items = make_items([()] * 100, [f"c{i // 10}" for i in range(100)])
+    arm = [False] * 30 + [True] * 70
+    found = one(ACCURACY, items, right_or_wrong([True] * 100), right_or_wrong(arm))
+    assert found.p_method == "exchange of arms within clusters"
+    assert found.p > 0.05
+    assert found.verdict == "no clear difference"
+
+
+def test_a_flip_is_another_option_even_when_both_are_wrong():
+    items = [Item(str(i), (), f"c{i}", Choices("?", ("a", "b", "c")), gold=0) for i in range(30)]
+    dense = {item.id: ChoiceScores((0.0, 1.0, 0.0), (1, 1, 1), (1, 1, 1)) for item in items}
+    arm = dense | {"4": ChoiceScores((0.0, 0.0, 1.0), (1, 1, 1), (1, 1, 1))}
+    found = one(ACCURACY, items, dense, arm)
+    assert (found.flips, found.flips_up, found.flips_down, found.difference) == (1, 0, 0, 0.0)
+
+
+def test_a_mean_of_numbers_has_no_flips():
+    values = seeded().normal(size=30)
+    found = one(number(), make_items([()] * 30), numbers(values), numbers(values + 1))
+    assert (found.flips, found.flips_up, found.flips_down) == (None, None, None)
+
+
+def test_only_items_that_both_arms_answered_count():
+    dense = right_or_wrong([True] * 40)
+    arm = right_or_wrong([True] * 40)
+    del dense["0"], arm["1"], arm["2"]
+    found = one(ACCURACY, make_items([()] * 40), dense, arm)
+    assert (found.n, found.n_unscored) == (37, 3)
+
+
+def test_nothing_changed_is_an_interval_and_not_a_certainty():
+    answers = right_or_wrong([True, False] * 50)
+    found = one(ACCURACY, make_items([()] * 100), answers, answers)
+    assert (found.difference, found.p, found.flips) == (0.0, 1.0, 0)
+    assert -0.04 < found.low < 0 < found.high < 0.04
+    assert found.verdict == "no clear difference"
+    assert found.mde == pytest.approx(0.078, abs=0.001)
+
+
+def test_an_arm_without_answers_is_undefined_and_says_so():
+    found = one(ACCURACY, make_items([()] * 10), right_or_wrong([True] * 10), {})
+    assert (found.value, found.difference, found.p, found.n, found.n_unscored) == (None, None, None, 0, 10)
+    assert found.verdict == "undefined"
+    assert "not answered" in found.reason
+
+
+def test_one_arm_with_nothing_to_divide_by_leaves_the_other_its_value():
+    metric = replace(
+        ACCURACY, formula=lambda right, items: np.where(right > 0, right / items, np.nan), undefined="none right"
+    )
+    found = one(metric, make_items([()] * 10), right_or_wrong([True] * 10), right_or_wrong([False] * 10))
+    assert (found.dense, found.value, found.difference) == (1.0, None, None)
+    assert found.reason == "none right (arm)"
+
+
+def test_interval_that_resamples_often_leave_undefined_is_not_given():
+    """Bias over two answers that name a person: a resample often holds none."""
+    metric = replace(
+        ACCURACY, formula=lambda right, items: np.where(right > 0, items / right, np.nan), undefined="none"
+    )
+    answers = right_or_wrong([True] * 2 + [False] * 58)
+    found = one(metric, make_items([()] * 60), answers, right_or_wrong([True] * 3 + [False] * 57))
+    assert found.difference is not None
+    assert (found.low, found.high, found.verdict) == (None, None, "undefined")
+    assert "of the resamples" in found.reason
+
+
+def test_ninety_percent_interval_lies_within_the_other():
+    rng = seeded()
+    found = one(number(), make_items([()] * 50), numbers(rng.normal(size=50)), numbers(rng.normal(size=50)))
+    assert found.low < found.low90 < found.high90 < found.high
+
+
+def test_p_is_adjusted_over_all_rows_of_groups_and_gaps():
+    rng = seeded()
+    items = make_items([(f"a={i % 5}",) for i in range(200)])
+    metrics = [replace(ACCURACY, gap=True), number()]
+    rows = rows_of(metrics, items, numbers(rng.normal(size=200)), numbers(rng.normal(size=200)))
+    plain = [row for row in rows if not row.metric.endswith("_worst")]
+    assert len(plain) == 2 * 6 + 1
+    expected = reference.false_discovery_control([row.p for row in plain])
+    assert [row.p_adjusted for row in plain] == pytest.approx(list(expected))
+
+
+def test_worst_group_is_named_with_a_wider_interval_than_its_own():
+    rng = seeded()
+    items = make_items([(f"a={i % 4}",) for i in range(400)])
+    dense = rng.normal(size=400)
+    harm = np.where(np.arange(400) % 4 == 2, 1.0, 0.1)
+    rows = rows_of([number()], items, numbers(dense), numbers(dense + harm + rng.normal(0, 0.5, 400)))
+    (worst,) = [row for row in rows if row.metric == "number_worst"]
+    (own,) = [row for row in rows if row.group == "a=2"]
+    assert worst.group == "a"
+    assert worst.worst == "a=2"
+    assert worst.difference == own.difference
+    assert worst.low < own.low < own.high < worst.high
+    assert worst.verdict == "worse"
+    assert worst.spread == pytest.approx(np.std([row.difference for row in rows if row.group.startswith("a=")]))
+    assert worst.spread_p < 0.01
+
+
+def test_equal_effects_have_no_clear_spread():
+    rng = seeded()
+    items = make_items([(f"a={i % 4}",) for i in range(400)])
+    dense = rng.normal(size=400)
+    rows = rows_of([number()], items, numbers(dense), numbers(dense + 1 + rng.normal(0, 0.5, 400)))
+    (worst,) = [row for row in rows if row.metric == "number_worst"]
+    assert worst.verdict == "worse"
+    assert worst.spread_p > 0.05
+
+
+@pytest.mark.parametrize(
+    ("better", "difference", "interval", "p", "distance", "expected"),
+    [
+        ("higher", -0.1, (-0.2, -0.05), 0.01, None, "worse"),
+        ("higher", 0.1, (0.05, 0.2), 0.01, None, "better"),
+        ("lower", 0.1, (0.05, 0.2), 0.01, None, "worse"),
+        ("neither", 0.1, (0.05, 0.2), 0.01, None, "changed"),
+        ("lower", 0.1, (-0.05, 0.2), 0.3, None, "no clear difference"),
+        ("lower", 0.1, (0.01, 0.2), 0.125, None, "no clear difference"),
+        ("lower", 0.1, None, None, None, "undefined"),
+        ("zero", -0.1, (-0.2, -0.05), 0.01, (-0.2, -0.05), "better"),
+        ("zero", -0.3, (-0.4, -0.2), 0.01, (-0.05, 0.1), "changed"),
+        ("zero", -0.3, (-0.4, -0.2), 0.01, (0.02, 0.1), "worse"),
+    ],
+)
+def test_verdict(better, difference, interval, p, distance, expected):
+    intervals = [Interval(*ends) if ends else None for ends in (interval, distance)]
+    assert verdict(better, difference, intervals[0], p, intervals[1]) == expected
+
+
+def test_a_bias_that_only_changed_its_sign_has_changed_and_is_not_better():
+    signed = number("bias", better="zero")
+    values = seeded().normal(0, 0.3, 200)
+    found = one(signed, make_items([()] * 200), numbers(1 + values), numbers(-1 - values))
+    assert found.difference == pytest.approx(-2, abs=0.2)
+    assert found.verdict == "changed"
+    nearer = one(signed, make_items([()] * 200), numbers(1 + values), numbers(0.4 + values))
+    assert nearer.verdict == "better"

@@ -1,0 +1,166 @@
+"""Estimates: values, intervals beside scipy's, what is missing and why."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
+from scipy.stats import bootstrap as scipy_bootstrap
+
+from crushtest.metrics import perplexity, rate
+from crushtest.records import Passage, PassageScore, Score
+from crushtest.stats import estimate
+
+
+def one(metric, items, answers, scores=None, *, group="all", name=None, **settings):
+    rows = estimate("task", [metric], items, "arm", answers, scores or {}, **({"seed": 0} | settings))
+    (found,) = [row for row in rows if row.group == group and row.metric == (name or metric.name)]
+    return found
+
+
+@pytest.mark.parametrize("draw", [seeded().normal, seeded().exponential])
+def test_interval_agrees_with_scipys_bca_but_for_its_widening(draw):
+    values = draw(size=400)
+    found = one(number(), make_items([()] * 400), numbers(values))
+    expected = scipy_bootstrap(
+        (values,), np.mean, method="BCa", n_resamples=10_000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+
+
+def test_interval_of_a_formula_agrees_with_scipys():
+    rng = seeded()
+    nats, tokens = rng.gamma(20, 1, 200), rng.integers(5, 30, 200).astype(float)
+    items = [replace(item, request=Passage("x")) for item in make_items([()] * 200)]
+    answers = {str(i): PassageScore(-n, int(t), int(t)) for i, (n, t) in enumerate(zip(nats, tokens, strict=True))}
+    found = one(perplexity(), items, answers)
+    expected = scipy_bootstrap(
+        (nats, tokens),
+        lambda n, t, axis: np.exp(n.sum(axis) / t.sum(axis)),
+        paired=True,
+        vectorized=True,
+        n_resamples=10_000,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+
+
+def test_items_of_a_cluster_are_resampled_together():
+    """Ten equal copies of every item carry no more information than one of each."""
+    values = seeded().normal(size=60)
+    alone = one(number(), make_items([()] * 60), numbers(values))
+    copies = make_items([()] * 600, [f"c{i // 10}" for i in range(600)])
+    together = one(number(), copies, numbers(np.repeat(values, 10)))
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high), abs=0.02)
+    assert (together.n, together.clusters) == (600, 60)
+    assert (alone.n, alone.clusters) == (60, 60)
+
+
+def test_same_seed_same_rows_another_seed_other_intervals():
+    items = make_items([("a=x",), ("a=y",)] * 40)
+    answers = right_or_wrong(seeded().random(80) < 0.5)
+    settings = {"replicates": 500}
+    first = estimate("t", [ACCURACY], items, "arm", answers, {}, seed=1, **settings)
+    assert first == estimate("t", [ACCURACY], items, "arm", answers, {}, seed=1, **settings)
+    assert first != estimate("t", [ACCURACY], items, "arm", answers, {}, seed=2, **settings)
+
+
+def test_order_of_items_and_answers_changes_nothing_but_draws():
+    items = make_items([("a=x",), ("a=y",)] * 40)
+    outcomes = seeded().random(80) < 0.5
+    answers = right_or_wrong(outcomes)
+    forwards = one(ACCURACY, items, answers)
+    backwards = one(ACCURACY, items[::-1], dict(reversed(answers.items())))
+    assert backwards.value == forwards.value
+    assert (backwards.low, backwards.high) == pytest.approx((forwards.low, forwards.high), abs=0.02)
+
+
+def test_groups_are_all_then_every_attribute_value():
+    items = make_items([("a=y", "b=1"), ("a=x",), ("a=x", "b=1")])
+    rows = estimate("t", [ACCURACY], items, "arm", right_or_wrong([True, False, True]), {}, seed=0, replicates=100)
+    assert [(row.group, row.n, row.value) for row in rows] == [
+        ("all", 3, pytest.approx(2 / 3)),
+        ("a=x", 2, 0.5),
+        ("a=y", 1, 1.0),
+        ("b=1", 2, 1.0),
+    ]
+
+
+def test_unscored_items_are_counted_and_never_averaged_in():
+    profane = rate("profane", lambda item, answer, score: score > 0.5, better="lower", scorer="profanity", state=None)
+    items = make_items([()] * 5)
+    scores = {"profanity": {"0": Score(1.0), "1": Score(0.0), "2": Score(None, "the completion is empty")}}
+    answers = right_or_wrong([True] * 4)
+    found = one(profane, items, answers, scores)
+    assert (found.value, found.n, found.n_unscored) == (0.5, 2, 3)
+
+
+def test_nothing_scored_is_none_with_the_reason_and_never_zero():
+    profane = rate("profane", lambda item, answer, score: score > 0.5, better="lower", scorer="profanity", state=None)
+    items = make_items([()] * 3)
+    scores = {"profanity": {str(i): Score(None, "the completion is empty") for i in range(3)}}
+    found = one(profane, items, right_or_wrong([True] * 3), scores)
+    assert (found.value, found.low, found.high, found.n, found.n_unscored) == (None, None, None, 0, 3)
+    assert "the completion is empty" in found.reason
+
+
+def test_a_number_that_is_not_finite_counts_as_unscored():
+    found = one(number(), make_items([()] * 3), numbers([1.0, float("-inf"), 3.0]))
+    assert (found.value, found.n, found.n_unscored) == (2.0, 2, 1)
+
+
+def test_a_formula_without_anything_to_divide_by_is_none_with_the_metrics_reason():
+    metric = replace(
+        ACCURACY, formula=lambda right, items: np.where(right > 5, right / items, np.nan), undefined="fewer than six"
+    )
+    found = one(metric, make_items([()] * 4), right_or_wrong([True] * 4))
+    assert (found.value, found.reason, found.n) == (None, "fewer than six", 4)
+
+
+def test_one_cluster_has_a_value_and_no_interval():
+    found = one(ACCURACY, make_items([()] * 8, ["same"] * 8), right_or_wrong([True, False] * 4))
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert found.reason == "one cluster only: nothing to resample"
+
+
+def test_none_of_thirty_is_not_certainly_zero():
+    found = one(ACCURACY, make_items([()] * 30), right_or_wrong([False] * 30))
+    assert found.value == found.low == 0.0
+    assert found.high == pytest.approx(0.1135, abs=1e-3)
+    assert found.method == "wilson"
+    assert "only 0 items decide it" in found.caution
+
+
+def test_wilson_beside_is_that_of_the_items_where_each_is_its_own_cluster():
+    found = one(ACCURACY, make_items([()] * 200), right_or_wrong([True] * 60 + [False] * 140))
+    assert (found.wilson_low, found.wilson_high) == pytest.approx((0.2407, 0.3668), abs=0.003)
+
+
+def test_few_clusters_and_few_items_are_said_in_words():
+    found = one(
+        ACCURACY, make_items([()] * 60, [f"c{i % 6}" for i in range(60)]), right_or_wrong([True, False, True] * 20)
+    )
+    assert "only 6 clusters to resample" in found.caution
+    assert "only 60 items" in found.caution
+
+
+def test_gap_is_largest_minus_smallest_group_of_an_attribute():
+    items = make_items([("a=x", "b=1")] * 4 + [("a=y",)] * 4 + [("a=z",)] * 4)
+    answers = right_or_wrong([True] * 3 + [False] + [True, False] * 2 + [False] * 3 + [True])
+    metric = replace(ACCURACY, gap=True)
+    found = one(metric, items, answers, group="a", name="accuracy_gap")
+    assert found.value == pytest.approx(0.5)
+    assert found.better == "lower"
+    lonely = one(metric, items, answers, group="b", name="accuracy_gap")
+    assert (lonely.value, lonely.reason) == (None, "fewer than two groups have a value")
+
+
+def test_a_mean_that_a_few_items_dominate_says_so():
+    values = np.exp(seeded().normal(0, 1.5, 200))
+    assert "a few clusters dominate it" in one(number(), make_items([()] * 200), numbers(values)).caution
+    assert one(number(), make_items([()] * 200), numbers(np.log(values))).caution is None

@@ -1,0 +1,92 @@
+"""Draws: what is drawn, how it is cut up, and that collapsing equal clusters changes no distribution."""
+
+import numpy as np
+import pytest
+from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
+from scipy import stats as reference
+
+from crushtest.stats import resample, units
+from crushtest.stats.draws import resampled, swapped
+from crushtest.stats.products import plan
+from crushtest.stats.sums import measure_sums
+from crushtest.stats.units import build_units, lay_out
+
+
+def made(n=300, groups=7, clusters=40, seed=0):
+    rng = seeded(seed)
+    items = make_items(
+        [(f"a={g}", f"b={g % 3}") for g in rng.integers(0, groups, n)], [f"c{c}" for c in rng.integers(0, clusters, n)]
+    )
+    sums = [measure_sums(number(), items, numbers(rng.normal(size=n)), {})]
+    return items, lay_out(items), sums
+
+
+@pytest.mark.parametrize("clusters", [10, 2500])
+def test_a_resample_draws_as_many_clusters_as_there_are(clusters):
+    weights = resampled(seeded(), np.ones(clusters, np.int64), 50)
+    assert weights.shape == (50, clusters)
+    assert (weights.sum(axis=1) == clusters).all()
+
+
+def test_many_clusters_are_drawn_as_often_as_few():
+    """The fast path must follow the binomial distribution that drawing one by one follows."""
+    weights = resampled(seeded(), np.ones(4000, np.int64), 300)
+    counts = np.bincount(weights.astype(int).ravel(), minlength=8)[:6]
+    expected = reference.binom.pmf(np.arange(6), 4000, 1 / 4000)
+    assert counts / weights.size == pytest.approx(expected, abs=4 * np.sqrt(0.25 / weights.size) + 2e-5)
+    pairs = np.corrcoef(weights[:, 0], weights[:, 1])[0, 1]
+    assert abs(pairs) < 4 / np.sqrt(300)
+
+
+def test_an_exchange_swaps_each_cluster_half_the_time():
+    weights = swapped(seeded(), np.ones(500, np.int64), 400)
+    assert set(np.unique(weights)) == {0.0, 1.0}
+    assert weights.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_values_depend_on_the_seed_and_not_on_the_size_of_the_pieces(monkeypatch):
+    items, layout, sums = made()
+    found = build_units([number()], items, layout, [sums], [sums[0].scored])
+    runs = []
+    for size in (1, 4000, 10**9):
+        monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", size)
+        runs.append(resample.bootstrap([number()], found, seed=3, replicates=950))
+    assert np.allclose(runs[0], runs[1], rtol=0, atol=1e-12)
+    assert np.allclose(runs[0], runs[2], rtol=0, atol=1e-12)
+    other = resample.bootstrap([number()], found, seed=4, replicates=950)
+    assert not np.allclose(runs[0], other)
+
+
+def test_threads_change_nothing(monkeypatch):
+    items, layout, sums = made()
+    found = build_units([number()], items, layout, [sums], [sums[0].scored])
+    alone = resample.bootstrap([number()], found, seed=3, replicates=600)
+    monkeypatch.setattr(resample, "WORTH_THREADS", 0)
+    monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", 1)
+    together = resample.bootstrap([number()], found, seed=3, replicates=600)
+    assert np.allclose(alone, together, rtol=0, atol=1e-12)
+
+
+def test_totals_are_the_same_however_they_are_multiplied():
+    items, layout, sums = made(n=2000, clusters=900)
+    found = build_units([number()], items, layout, [sums], [sums[0].scored])
+    weights = seeded().integers(0, 4, (20, len(found.counts))).astype(float)
+    for rows, total in zip(found.groups, plan(found, [g.columns for g in found.groups]).totals(weights), strict=True):
+        assert total == pytest.approx((weights[:, rows.units] @ rows.columns).T)
+
+
+def test_collapsing_equal_clusters_keeps_every_total_and_the_distribution(monkeypatch):
+    rng = seeded()
+    items = make_items([(f"a={g}",) for g in rng.integers(0, 4, 3000)])
+    sums = [measure_sums(ACCURACY, items, right_or_wrong(rng.random(3000) < 0.3), {})]
+    layout = lay_out(items)
+    collapsed = build_units([ACCURACY], items, layout, [sums], [sums[0].scored])
+    monkeypatch.setattr(units, "WORTH_COLLAPSING", 10**9)
+    whole = build_units([ACCURACY], items, layout, [sums], [sums[0].scored])
+    assert len(collapsed.counts) == 8
+    assert collapsed.counts.sum() == len(whole.counts) == 3000
+    assert resample.observed([ACCURACY], collapsed) == pytest.approx(resample.observed([ACCURACY], whole))
+    few, many = (resample.bootstrap([ACCURACY], u, seed=1, replicates=4000)[0, 0] for u in (collapsed, whole))
+    for group in range(len(layout.names)):
+        assert reference.ks_2samp(few[group], many[group]).pvalue > 1e-3
+        assert few[group].std() == pytest.approx(many[group].std(), rel=0.05)
