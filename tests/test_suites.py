@@ -1,0 +1,39 @@
+"""The suites that the package carries: their tasks and options are valid, and `paper` runs with what is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crushtest import manifest
+from crushtest.plan import build_spec, make_plan
+from crushtest.store import StudyFolder
+from crushtest.study import run_study
+from crushtest.suites import resolve, suites
+
+DIMENSIONS = {"degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"}
+GATED = {"twitteraae", "subreddits", "paloma"}
+
+
+@pytest.mark.parametrize("name", list(suites()))
+def test_tasks_and_options_of_a_suite_are_valid(name: str) -> None:
+    plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": name}, where="test"))
+    assert {planned.name for planned in plan.tasks} == {task for task, _ in resolve(name)}
+
+
+@pytest.mark.parametrize("name", ["paper"])
+def test_a_suite_covers_the_dimensions(name: str) -> None:
+    plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": name}, where="test"))
+    assert {planned.dimension for planned in plan.tasks} == DIMENSIONS
+
+
+def test_paper_runs_without_its_gated_sets_when_told_to(data: Path, tmp_path: Path) -> None:
+    spec = build_spec({"model": "fake", "engine": "fake", "suite": "paper", "limit": 8}, where="test")
+    assert run_study(spec, tmp_path / "s", skip_missing=True)
+    folder = StudyFolder(tmp_path / "s")
+    skipped = set(manifest.read(folder.manifest)["skipped"])
+    asked = {task for task, _ in resolve("paper")} - skipped
+    assert skipped >= GATED
+    assert asked == {estimate.task for estimate in folder.read_estimates()}
+    assert {"bbq", "unqover", "mmlu", "truthfulqa", "wikitext2", "aave_literature", "xsum"} <= asked
