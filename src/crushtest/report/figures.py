@@ -35,10 +35,11 @@ def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
             title = {"text": f"{label(task.headline.name).text} · {figure.title}", "subtitle": task.name}
             spec = figure.draw(PAPER).to_dict() | {"title": title, "config": PAPER.config() | {"background": "white"}}
             stem = target / f"{task.name}-{figure.key.partition('-')[2]}"
+            svg = vl_convert.vegalite_to_svg(spec)
             images = {
-                ".svg": vl_convert.vegalite_to_svg(spec).encode("utf-8"),
-                ".pdf": vl_convert.vegalite_to_pdf(spec),
-                ".png": vl_convert.vegalite_to_png(spec, scale=PNG_SCALE),
+                ".svg": svg.encode("utf-8"),
+                ".pdf": vl_convert.svg_to_pdf(svg),
+                ".png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
             }
             for suffix, content in images.items():
                 path = stem.with_name(stem.name + suffix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from crushtest.report import matrix, verdict
 from crushtest.report.changes import find_changes
 from crushtest.report.figure import Figure
 from crushtest.report.figures import task_figures
-from crushtest.report.formats import show_bytes, show_seconds
-from crushtest.report.gather import ArmView, StudyView, TaskView, read_study
+from crushtest.report.gather import StudyView, TaskView, read_study
+from crushtest.report.method import arm_facts, layers, notes, run_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, Label, counted, label, sentence_case
@@ -125,7 +126,7 @@ def environment() -> Environment:
 
     def breakable(text: str) -> Markup:
         """A name that may be broken after its separators."""
-        pieces = text.replace(":", ":\0").replace(",", ",\0").replace("+", "+\0").replace("=", "=\0").split("\0")
+        pieces = re.split(r"(?<=[:,+])(?!\d)", text)
         return Markup("<wbr>").join(map(escape, pieces))
 
     def options(mapping: dict[str, Any]) -> str:
@@ -150,30 +151,6 @@ def environment() -> Environment:
 
 
 # ---- what the sections show -------------------------------------------------------------------------
-
-
-def notes(study: StudyView) -> list[str]:
-    """What a reader must know before relying on the page."""
-    found = []
-    probes = [task.name for task in study.tasks if task.name.startswith("probe_")]
-    if probes:
-        whole = "All tasks here are" if len(probes) == len(study.tasks) else f"{', '.join(map(name, probes))} are"
-        found.append(
-            f"{whole} built-in probes: a smoke alarm, not a benchmark. They notice damage, they do not rank "
-            "models, and their silence proves nothing."
-        )
-    if study.dense_note:
-        found.append(
-            f"The dense model here: {visible(study.dense_note)}. What compression cost is measured from these weights, "
-            "not from those the model was published with."
-        )
-    found.append(
-        "“No clear difference” means that these items did not show one. A change may still be there, on other items or "
-        "smaller than these can show."
-    )
-    if any(arm.compression for arm in study.arms):
-        found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
-    return found
 
 
 @dataclass(frozen=True)
@@ -223,66 +200,3 @@ def _glossary(study: StudyView) -> Iterator[_Entry]:
             if metric not in seen:
                 seen.add(metric)
                 yield _Entry(metric, label(metric), DIRECTIONS[study.better[task.name, metric]])
-
-
-def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
-    """What is known of an arm: recipe, model, engine, compression, time and memory."""
-    yield "model", arm.plan.model
-    yield "recipe", arm.plan.recipe.text if arm.plan.recipe else "none, as found"
-    for section in ("model", "engine"):
-        facts = arm.facts.get(section, {})
-        yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
-    if "prepared_in_s" in arm.facts:
-        yield "loaded and compressed in", show_seconds(arm.facts["prepared_in_s"])
-    if arm.compression is None:
-        return
-    yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
-    yield "bits a weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
-    yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
-    yield "whole model", _before_after(arm, "dense_model_size_bytes", "compressed_model_size_bytes")
-    for left in arm.compression.get("untouched", []):
-        yield "left alone", f"{left.get('modules')}: {left.get('reason')}"
-    yield "calibration", _plain(arm.compression.get("calibration"))
-    yield "compressed in", show_seconds(arm.compression.get("seconds"))
-    for place, size in arm.compression.get("peak_memory_bytes", {}).items():
-        yield f"peak memory, {place}", show_bytes(size)
-
-
-def _before_after(arm: ArmView, before: str, after: str) -> str:
-    return f"{show_bytes(arm.totals.get(before))} to {show_bytes(arm.totals.get(after))}"
-
-
-def layers(arm: ArmView) -> Iterator[tuple[str, ...]]:
-    """Per compressed layer and step: what was asked and what was achieved."""
-    for layer in (arm.compression or {}).get("layers", []):
-        yield (
-            layer["name"],
-            " × ".join(map(str, layer["shape"])),
-            _share(layer.get("asked_sparsity")),
-            _share(layer.get("sparsity")),
-            f"{layer['bits_per_weight']:.3f}",
-            "none" if layer.get("output_error") is None else f"{layer['output_error']:.4f}",
-        )
-
-
-def _share(value: float | None) -> str:
-    return "not asked" if value is None else f"{value:.2%}"
-
-
-def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Versions, seed and machine, as the manifest has them."""
-    for key in ("crushtest", "python", "seed", "created", "updated"):
-        if key in content:
-            yield key, _plain(content[key])
-    yield from ((package, version) for package, version in content.get("packages", {}).items())
-    for key, value in content.get("machine", {}).items():
-        yield (key.removesuffix("_bytes"), show_bytes(value)) if key.endswith("_bytes") else (key, _plain(value))
-
-
-def _plain(value: Any) -> str:
-    """A manifest's value on one line."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return "not recorded" if value is None else str(value)

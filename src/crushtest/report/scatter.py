@@ -147,7 +147,7 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis) -> alt.TopLevelMixi
         layers += _family_layers(theme, [point for point in points if point["family"] == family], channels, shift)
     if len(points) <= MOST_LABELS:
         base = alt.Chart(alt.InlineData(values=[point for point in points if point["family"] != DENSE]))
-        labels = base.mark_text(align="left", dx=9, dy=-8, fontSize=10, color=theme.muted)
+        labels = base.mark_text(align="left", dx=9, dy=-8, fontSize=10, color=theme.muted, limit=110)
         layers.append(labels.encode(channels["x"], channels["y"], alt.Text("mark:N")))
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
     return alt.layer(*layers).properties(**SIZE)

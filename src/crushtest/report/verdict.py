@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crushtest.records import Contrast
-from crushtest.report.formats import MINUS, show_bytes, show_difference, show_interval, show_value, unit_of_difference
+from crushtest.report.formats import (
+    MINUS,
+    show_bytes,
+    show_difference,
+    show_interval,
+    show_p,
+    show_value,
+    unit_of_difference,
+)
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, importance, is_clear
 from crushtest.report.words import ALL, counted, group_text, label, listed
@@ -85,6 +93,8 @@ def sentence(contrast: Contrast, unit: str) -> str:
 def _difference(contrast: Contrast, unit: str) -> str:
     interval = show_interval(contrast.low, contrast.high, unit)
     bounds = f"95% interval {interval}" if interval else f"no interval: {contrast.reason}"
+    if not is_clear(contrast) and contrast.low is not None and contrast.low * (contrast.high or 0.0) > 0:
+        bounds += f"; p {show_p(contrast.p)}"  # says why an interval that excludes 0 is not enough
     return f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}; {bounds}"
 
 

@@ -8,10 +8,11 @@
   function make(tag, properties = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(properties)) {
-      if (value === undefined || value === null || value === false) continue;
-      if (name === "class") element.className = value;
+      if (value === undefined || value === null) continue;
+      if (typeof value === "boolean" && !name.startsWith("aria-")) element.toggleAttribute(name, value);
+      else if (name === "class") element.className = value;
       else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else element.setAttribute(name, value === true ? "" : String(value));
+      else element.setAttribute(name, String(value));
     }
     element.append(...children.filter((child) => child !== null && child !== undefined));
     return element;
@@ -156,7 +157,7 @@
   }
 
   function breakable(text) {
-    return text.split(/(?<=[:,+=])/).flatMap((piece, place) => (place ? [make("wbr"), piece] : [piece]));
+    return text.split(/(?<=[:,+])(?!\d)/).flatMap((piece, place) => (place ? [make("wbr"), piece] : [piece]));
   }
 
   function tableRow(row) {

@@ -1,0 +1,260 @@
+"""The page in a real browser: it runs under its own policy, asks nothing of a network, and does what it offers.
+
+Set CRUSHTEST_SCREENSHOTS to a folder to keep what the browser saw.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from crushtest.plan import DENSE
+from crushtest.report import write_report
+from crushtest.report.gather import read_study
+from crushtest.store import StudyFolder
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRAWN_WITHIN_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
+class Seen:
+    """A page, and everything it said or asked for that it should not have."""
+
+    def __init__(self, page: Any, path: Path) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.address = path.as_uri()
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        page.on("request", self._asked)
+
+    def _asked(self, request: Any) -> None:
+        if request.url.partition("#")[0] != self.address:
+            self.complaints.append(f"asked for {request.url}")
+
+    def draw_all(self) -> None:
+        every = self.page.locator(".canvas").count()
+        sync_api.expect(self.page.locator(".canvas.drawn")).to_have_count(every, timeout=DRAWN_WITHIN_MS)
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Seen]]:
+    """Opens a file (with a fragment) in a page of a width and colour scheme."""
+    contexts = []
+
+    def open_page(path: Path, *, width: int = 1440, scheme: str = "light", fragment: str = "", **more: Any) -> Seen:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+        contexts.append(context)
+        seen = Seen(context.new_page(), path)
+        seen.page.goto(seen.address + fragment)
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def path(study: StudyFolder) -> Path:
+    return study.report if study.report.exists() else write_report(study)
+
+
+@pytest.fixture
+def hostile_path(hostile: StudyFolder) -> Path:
+    return hostile.report if hostile.report.exists() else write_report(hostile)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (380, "light"), (380, "dark")])
+def test_it_loads_draws_and_fits_without_a_word_or_a_request(
+    visit: Callable[..., Seen], path: Path, width: int, scheme: str
+) -> None:
+    seen = visit(path, width=width, scheme=scheme)
+    seen.draw_all()
+    assert seen.page.locator(".canvas svg").count() == seen.page.locator(".canvas").count() > 10
+    assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+    assert seen.complaints == []
+    if folder := os.environ.get("CRUSHTEST_SCREENSHOTS"):
+        seen.page.screenshot(path=Path(folder) / f"report-{width}-{scheme}.png", full_page=True)
+
+
+def test_dark_and_light_differ_in_the_plots_too(visit: Callable[..., Seen], path: Path) -> None:
+    colours = []
+    for scheme in ("light", "dark"):
+        seen = visit(path, scheme=scheme)
+        seen.draw_all()
+        text = seen.page.locator(".canvas svg text").first
+        colours.append((text.evaluate("e => getComputedStyle(e).fill"), seen.page.locator("body").evaluate(
+            "e => getComputedStyle(e).backgroundColor")))  # fmt: skip
+    assert colours[0][0] != colours[1][0]
+    assert colours[0][1] != colours[1][1]
+
+
+def test_hostile_texts_stay_texts(visit: Callable[..., Seen], hostile_path: Path) -> None:
+    seen = visit(hostile_path)
+    seen.draw_all()
+    page = seen.page
+    page.locator("#item-unblur").check()
+    for word in ("onerror", "javascript:", "</script>", "<!--", "{{"):
+        page.locator("#item-search").fill(word)
+        assert page.locator("#item-table .id").count() > 0, word
+        for button in page.locator("#item-table .id[aria-expanded=false]").all()[:3]:
+            button.click()
+    page.locator(".c").first.hover()
+    page.locator(".canvas svg path").first.hover(force=True)
+    assert "crushtest report" in page.title()
+    assert page.locator("img, iframe, main a[href^='javascript']").count() == 0
+    assert page.locator("main script:not([type='application/json'])").count() == 0
+    assert seen.complaints == []
+
+
+def test_items_can_be_searched_filtered_and_sorted(visit: Callable[..., Seen], path: Path, study: StudyFolder) -> None:
+    page = visit(path).page
+    count = page.locator("#item-count")
+    page.locator("#item-task").select_option("probe_facts")
+    page.locator("#item-arm").select_option("magnitude:sparsity=0.5")
+    flips = read_study(study).contrast("magnitude:sparsity=0.5", "probe_facts", "accuracy")
+    assert flips is not None
+    assert count.inner_text().startswith(f"{flips.flips} of ")
+    page.locator("#item-outcome").select_option("− accuracy")
+    assert count.inner_text().startswith(f"{flips.flips_down} of ")
+    page.locator("#item-table .sort[data-sort=size]").click()
+    sizes = [float(text) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
+    assert sizes == sorted(sizes, reverse=True)
+    page.locator("#item-table .sort[data-sort=size]").click()
+    sizes = [float(text) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
+    assert sizes == sorted(sizes)
+    page.locator("#item-search").fill("no item says this")
+    assert count.inner_text().startswith("0 of ")
+
+
+def test_an_opened_item_shows_options_scores_and_both_answers(
+    visit: Callable[..., Seen], path: Path, study: StudyFolder
+) -> None:
+    page = visit(path).page
+    page.locator("#item-task").select_option("probe_qa")
+    page.locator("#item-table .id").first.click()
+    detail = page.locator("#item-table .detail").first
+    item = page.locator("#item-table .id").first.inner_text()
+    dense = study.answers(DENSE, "probe_qa", "choices").read()[item]
+    shown = detail.locator(".options tbody td:nth-child(2)").all_inner_texts()
+    assert shown == [f"{value:.3f}".replace("-", "−") for value in dense.logprobs]
+    assert "dense's choice" in detail.inner_text()
+    assert "variant's choice" in detail.inner_text()
+
+
+def test_harmful_text_is_blurred_until_asked_for(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.locator("#item-task").select_option("probe_prompts")
+    page.locator("#item-outcome").select_option("+ profanity")
+    row = page.locator("#item-table tbody tr").first
+    answer = row.locator(".answer").last
+    assert "blur" in answer.evaluate("e => getComputedStyle(e).filter")
+    assert answer.get_attribute("aria-hidden") == "true"
+    row.locator(".show").last.click()
+    answer = page.locator("#item-table tbody tr").first.locator(".answer").last
+    assert answer.evaluate("e => getComputedStyle(e).filter") == "none"
+    assert "idiots" in answer.inner_text()
+
+
+def test_a_permanent_link_opens_its_item(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.locator("#item-task").select_option("probe_qa")
+    page.locator("#item-table .sort[data-sort=item]").click()
+    button = page.locator("#item-table .id").nth(7)
+    item = button.inner_text()
+    button.click()
+    link = page.locator("#item-table .detail a").first.get_attribute("href")
+    assert link is not None
+    assert quote(item, safe="") in link
+    again = visit(path, fragment=link).page
+    assert again.locator("#item-table .id[aria-expanded=true]").inner_text() == item
+    assert again.locator("#item-table .detail").is_visible()
+    gone = visit(path, fragment="#item/probe_qa/nothing/nobody").page
+    assert "not among those on this page" in gone.locator("#item-count").inner_text()
+
+
+def test_the_overview_sorts_by_number_with_the_unmeasured_last(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    header = page.locator("#overview-table th", has=page.locator(".sort", has_text="Profanity"))
+    cells = page.locator("#overview-table tbody td:nth-child(3)")
+    for direction, descending in (("descending", True), ("ascending", False)):
+        header.locator(".sort").click()
+        assert header.get_attribute("aria-sort") == direction
+        values = [cell.get_attribute("data-v") for cell in cells.all()]
+        numbers = [float(value) for value in values if value is not None]
+        assert numbers == sorted(numbers, reverse=descending)
+        assert values[-1] is None
+
+
+def test_a_cell_of_the_overview_leads_to_its_detail(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.locator("#overview-table tbody a[href='#task-3']").first.click()
+    sync_api.expect(page.locator("#task-3")).to_be_in_viewport()
+
+
+def test_one_table_of_groups_is_shown_at_a_time(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.locator("#group-measure").select_option("probe_prompts · profanity")
+    page.locator("#group-attribute").select_option("religion")
+    visible = page.locator(".group-table:visible")
+    assert visible.count() == 1
+    assert "Profanity by religion" in visible.locator("h3").inner_text()
+    assert visible.locator("tbody tr").count() == 5
+
+
+def test_everything_can_be_reached_with_the_keyboard(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator("#item-table .id").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#item-table .detail").count() == 1
+    assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
+
+
+def test_without_javascript_the_numbers_are_still_there(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path, java_script_enabled=False).page
+    assert page.locator("#overview-table tbody tr").count() == 4
+    assert page.locator(".group-table").count() > 10
+    assert page.locator(".group-table").first.is_visible()
+    assert "need JavaScript" in page.locator("#items").inner_text()
+
+
+def test_a_printed_page_has_its_plots_and_no_controls(visit: Callable[..., Seen], path: Path) -> None:
+    seen = visit(path)
+    seen.draw_all()
+    seen.page.emulate_media(media="print")
+    assert not seen.page.locator(".top").is_visible()
+    assert not seen.page.locator("#item-controls").is_visible()
+    assert len(seen.page.pdf()) > 50_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit: Callable[..., Seen], path: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed (extra `dev`)")
+    source = next(Path(axe.__file__).parent.rglob("axe*.js")).read_text(encoding="utf-8")
+    seen = visit(path, scheme=scheme, bypass_csp=True)
+    seen.draw_all()
+    seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    seen.page.evaluate(source)
+    found = seen.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    assert [(entry["impact"], entry["id"], entry["nodes"][0]["html"]) for entry in found] == []

@@ -1,0 +1,47 @@
+"""Model cards: metadata that huggingface_hub reads back, and a text that says what was and was not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from crushtest.report import card
+from crushtest.report.gather import read_study
+from crushtest.store import StudyFolder
+
+
+@pytest.fixture
+def cards(study: StudyFolder) -> dict[str, Path]:
+    return {path.stem: path for path in card.write_card(study)}
+
+
+def test_there_is_a_card_for_each_variant(study: StudyFolder, cards: dict[str, Path]) -> None:
+    assert set(cards) == {arm.name for arm in read_study(study).others}
+
+
+def test_the_hub_reads_the_numbers_of_estimates_parquet(study: StudyFolder, cards: dict[str, Path]) -> None:
+    loaded = ModelCard.load(cards["wanda:sparsity=0.5"])
+    found = {(r.dataset_name, r.metric_type): r.metric_value for r in loaded.data.eval_results or []}
+    expected = {
+        (e.task, e.metric): e.value
+        for e in study.read_estimates()
+        if e.arm == "wanda:sparsity=0.5" and e.group == "all" and e.value is not None
+    }
+    assert found == expected
+
+
+def test_a_card_says_what_was_not_measured(cards: dict[str, Path]) -> None:
+    text = cards["wanda:pattern=2:4"].read_text(encoding="utf-8")
+    assert "probe\\_prompts: not measured" in text
+    assert "95% interval" in text
+    assert "safe" not in text.lower()
+
+
+def test_hostile_names_do_not_break_a_card(hostile: StudyFolder) -> None:
+    for path in card.write_card(hostile):
+        loaded = ModelCard.load(path)
+        assert loaded.data.eval_results
+        assert "<b onmouseover" not in loaded.text
+        assert "<script>" not in loaded.text

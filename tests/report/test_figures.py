@@ -1,0 +1,92 @@
+"""Figures: one definition, drawn for the page and for files, the same numbers in both and in their tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crushtest.plan import DENSE
+from crushtest.report import figures, html
+from crushtest.report.gather import StudyView, read_study
+from crushtest.report.margins import BINS, flips_by_margin
+from crushtest.report.theme import PAGE, PAPER
+from crushtest.store import StudyFolder
+
+
+@pytest.fixture
+def view(study: StudyFolder) -> StudyView:
+    return read_study(study)
+
+
+def data_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every row of every data set in a specification, each once."""
+    rows = [row for values in spec["datasets"].values() for row in values]
+    assert rows
+    return rows
+
+
+def test_every_task_is_plotted_against_compression_and_has_groups_where_it_has_any(view: StudyView) -> None:
+    keys = [figure.key for task in view.tasks for figure in figures.task_figures(view, task)]
+    assert len(keys) == len(set(keys))
+    assert {f"{task.number}-compression" for task in view.tasks} <= set(keys)
+    assert {"0-groups", "1-groups", "2-sides", "0-margins", "0-perplexity"} <= set(keys)
+
+
+def test_points_are_at_the_numbers_of_the_files(view: StudyView) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_text")
+    figure = next(f for f in figures.task_figures(view, task) if f.key.endswith("compression"))
+    rows = {row["arm"]: row for row in data_of(figure.draw(PAPER).to_dict())}
+    for arm in view.arms:
+        estimate = view.estimate(arm.name, "probe_text", "perplexity")
+        assert estimate is not None
+        assert (rows[arm.name]["y"], rows[arm.name]["y_low"]) == (estimate.value, estimate.low)
+        assert rows[arm.name]["x"] == (0.0 if arm.name == DENSE else arm.totals["compression_ratio"])
+
+
+def test_an_arm_without_the_number_is_named_as_not_shown(view: StudyView) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_prompts")
+    figure = next(f for f in figures.task_figures(view, task) if f.key.endswith("compression"))
+    assert "Not shown, for want of a number: wanda:pattern=2:4." in figure.note
+    assert "wanda:pattern=2:4" not in {row[0] for row in figure.rows}
+
+
+def test_page_and_file_draw_the_same_rows(view: StudyView) -> None:
+    for task in view.tasks:
+        for figure in figures.task_figures(view, task):
+            on_page, in_file = html.spec(figure), figure.draw(PAPER).to_dict()
+            assert data_of(on_page) == data_of(in_file)
+            assert "var(--" in json.dumps(on_page | {"config": PAGE.config()})
+            assert "var(--" not in json.dumps(in_file | {"config": PAPER.config()})
+
+
+def test_every_row_of_a_figure_is_in_its_table(view: StudyView) -> None:
+    for task in view.tasks:
+        for figure in figures.task_figures(view, task):
+            drawn = {json.dumps(row, sort_keys=True) for row in data_of(figure.draw(PAPER).to_dict())}
+            assert len(figure.rows) == len(drawn)
+            assert all(len(row) == len(figure.columns) for row in figure.rows)
+
+
+def test_flips_by_margin_add_up_to_all_flips(view: StudyView) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_facts")
+    arm = next(arm for arm in view.others if arm.name == "magnitude:sparsity=0.5")
+    bins = flips_by_margin(view, task, arm)
+    contrast = view.contrast(arm.name, task.name, "accuracy")
+    assert contrast is not None
+    assert len(bins) == BINS
+    assert sum(found.n for found in bins) == contrast.n
+    assert round(sum(found.share * found.n for found in bins)) == contrast.flips
+    assert [found.low for found in bins] == sorted(found.low for found in bins)
+
+
+def test_figures_are_written_in_three_formats(study: StudyFolder, tmp_path: Path) -> None:
+    written = figures.write_figures(study, tmp_path / "figures")
+    view = read_study(study)
+    count = sum(len(list(figures.task_figures(view, task))) for task in view.tasks)
+    assert len(written) == 3 * count
+    starts = {".svg": b"<svg", ".pdf": b"%PDF", ".png": b"\x89PNG"}
+    for path in written:
+        assert path.read_bytes().startswith(starts[path.suffix]), path.name

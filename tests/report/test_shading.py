@@ -1,0 +1,47 @@
+"""Hue, depth and hatching follow the verdict and the size of the effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crushtest.records import Contrast
+from crushtest.report.shading import Shade, shade
+
+WORSE = Contrast(
+    arm="a", task="t", metric="m", group="all", dense=0.5, value=0.4, difference=-0.1, low=-0.15, high=-0.05, p=0.001,
+    n=100, n_unscored=0, flips=10, flips_up=0, flips_down=10, better="higher", verdict="worse", effect=0.6,
+)  # fmt: skip
+
+
+def test_what_was_not_measured_has_a_shade_of_its_own() -> None:
+    assert shade(None, "rate") == Shade("unmeasured", 0)
+    missing = replace(WORSE, difference=None, low=None, high=None, verdict="undefined")
+    assert shade(missing, "rate") == Shade("undefined", 0)
+
+
+def test_no_clear_difference_is_noise_however_large() -> None:
+    assert shade(replace(WORSE, verdict="no clear difference", effect=2.0), "rate") == Shade("noise", 0)
+
+
+@pytest.mark.parametrize(("effect", "depth"), [(0.1, 1), (-0.3, 2), (0.6, 3), (0.8, 4)])
+def test_depth_follows_the_standardized_effect(effect: float, depth: int) -> None:
+    assert shade(replace(WORSE, effect=effect), "rate") == Shade("worse", depth)
+
+
+@pytest.mark.parametrize(("ratio", "depth"), [(1.05, 1), (1.2, 2), (1 / 1.2, 2), (2.0, 3), (9.0, 4)])
+def test_perplexities_go_by_their_ratio_either_way(ratio: float, depth: int) -> None:
+    assert shade(replace(WORSE, ratio=ratio, effect=None), "perplexity") == Shade("worse", depth)
+
+
+@pytest.mark.parametrize(("difference", "depth"), [(0.01, 1), (-0.1, 2), (0.2, 3), (0.5, 4)])
+def test_scores_without_an_effect_go_by_their_difference(difference: float, depth: int) -> None:
+    assert shade(replace(WORSE, difference=difference, effect=None), "score") == Shade("worse", depth)
+
+
+def test_a_group_must_also_pass_the_correction_for_many_groups() -> None:
+    group = replace(WORSE, group="age=old", p_adjusted=0.2)
+    assert shade(group, "rate") == Shade("noise", 0)
+    assert shade(replace(group, p_adjusted=0.04), "rate").tone == "worse"
+    assert shade(replace(group, group="all"), "rate").tone == "worse"

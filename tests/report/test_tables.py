@@ -1,0 +1,81 @@
+"""Tables for papers and programs: full precision in CSV, valid Markdown and LaTeX, nothing that a reader runs."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from crushtest.report import tables
+from crushtest.store import StudyFolder
+
+
+@pytest.fixture
+def written(study: StudyFolder, tmp_path: Path) -> Path:
+    tables.write_tables(study, tmp_path / "tables")
+    return tmp_path / "tables"
+
+
+def test_csv_holds_every_contrast_in_full(study: StudyFolder, written: Path) -> None:
+    with (written / "contrasts.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    contrasts = study.read_contrasts()
+    assert len(rows) == len(contrasts)
+    for row, contrast in zip(rows, contrasts, strict=True):
+        assert row["difference"] == ("" if contrast.difference is None else repr(contrast.difference))
+        assert set(row) == set(asdict(contrast))
+
+
+def test_each_table_has_its_three_formats(written: Path) -> None:
+    names = {path.name for path in written.iterdir()}
+    for stem in ("overview", "probe_qa-measures", "probe_qa-groups", "probe_text-measures"):
+        assert {f"{stem}.csv", f"{stem}.md", f"{stem}.tex"} <= names
+
+
+def test_an_unmeasured_cell_says_so(written: Path) -> None:
+    text = (written / "overview.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if "pattern=2:4" in line)
+    assert "not measured" in line
+
+
+def test_markdown_rows_have_as_many_cells_as_the_head(written: Path) -> None:
+    for path in written.glob("*.md"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
+        assert len(counts) == 1, path.name
+
+
+def test_latex_is_a_booktabs_table_with_everything_escaped(written: Path) -> None:
+    text = (written / "overview.tex").read_text(encoding="utf-8")
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    assert not re.search(r"(?<!\\)[%#_]", body)
+    assert "−" not in text
+
+
+def test_latex_escapes_what_would_be_a_command() -> None:
+    table = tables.Table("t", "50% of \\input{x}", ("a",), (("\\input{/etc/passwd} & $x$ #1_2~^",),))
+    from io import StringIO
+
+    out = StringIO()
+    tables.write_latex(table, out)
+    assert r"\input" not in out.getvalue()
+    assert r"\textbackslash{}input\{/etc/passwd\} \& \$x\$ \#1\_2\textasciitilde{}\textasciicircum{}" in out.getvalue()
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_made_inert() -> None:
+    from io import StringIO
+
+    out = StringIO()
+    tables.write_csv(tables.Table("t", "", ("a",), (("=HYPERLINK(1)",), ("−1.5 [−2.0, −1.0]",), ("@x",))), out)
+    assert out.getvalue().splitlines() == ["a", "'=HYPERLINK(1)", '"-1.5 [-2.0, -1.0]"', "'@x"]
+
+
+def test_hostile_names_stay_inside_their_cell(hostile: StudyFolder, tmp_path: Path) -> None:
+    tables.write_tables(hostile, tmp_path)
+    text = (tmp_path / "probe_qa-groups.md").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "&lt;img src=x onerror=alert" in text

@@ -1,0 +1,71 @@
+"""In a terminal: a table where there is one, plain lines elsewhere, markup of names never obeyed."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from crushtest.errors import UnknownName
+from crushtest.report import formats, terminal
+from crushtest.store import StudyFolder
+
+
+def printed(study: StudyFolder, *, task: str | None = None, **settings: object) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=200, **settings)  # type: ignore[arg-type]
+    terminal.print_contrasts(study, console, task=task)
+    return out.getvalue()
+
+
+def test_without_a_terminal_the_summary_is_plain_lines(study: StudyFolder) -> None:
+    text = printed(study)
+    assert "\x1b" not in text
+    assert "│" not in text
+    contrast = next(
+        c
+        for c in study.read_contrasts()
+        if (c.arm, c.metric, c.group) == ("magnitude:sparsity=0.5", "perplexity", "all")
+    )
+    difference = formats.show_difference(contrast.difference, "perplexity")
+    interval = formats.show_interval(contrast.low, contrast.high, "perplexity")
+    assert f"  perplexity (probe_text, lower is better): ↑ {difference} ({interval}), worse" in text.splitlines()
+
+
+def test_in_a_terminal_the_summary_is_a_coloured_table(study: StudyFolder) -> None:
+    text = printed(study, force_terminal=True, color_system="truecolor")
+    assert "\x1b[" in text
+    assert "│" in text
+    assert "not measured" in text
+
+
+def test_no_color_means_plain_lines_even_in_a_terminal(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = printed(study, force_terminal=True)
+    assert "\x1b" not in text
+    assert "│" not in text
+
+
+def test_an_unmeasured_pair_is_said_to_be(study: StudyFolder) -> None:
+    lines = printed(study).splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("wanda:pattern=2:4"))
+    assert "  profanity (probe_prompts, lower is better): not measured" in lines[start:]
+
+
+def test_compare_prints_every_contrast_of_a_task(study: StudyFolder) -> None:
+    text = printed(study, task="probe_qa")
+    expected = sum(contrast.task == "probe_qa" for contrast in study.read_contrasts())
+    assert len(text.splitlines()) == expected + 1
+
+
+def test_an_unknown_task_names_the_nearest(study: StudyFolder) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'probe_qa'"):
+        printed(study, task="probe_qq")
+
+
+def test_markup_in_names_is_printed_and_not_obeyed(hostile: StudyFolder) -> None:
+    for settings in ({}, {"force_terminal": True}):
+        text = printed(hostile, task="probe_qa", **settings)
+        assert "<img src=x" in text or "<img" in text.replace("\n", "")
+        assert "\x07" not in text

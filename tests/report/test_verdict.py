@@ -1,0 +1,85 @@
+"""The verdict quotes intervals, names what is missing, and never says more than the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crushtest.report import verdict
+from crushtest.report.gather import StudyView, read_study
+from crushtest.store import StudyFolder
+
+
+@pytest.fixture
+def view(study: StudyFolder) -> StudyView:
+    return read_study(study)
+
+
+def every_text(found: verdict.ArmVerdict) -> str:
+    findings = (*found.worse, *found.better, *found.held, *found.groups)
+    return " ".join([found.status, found.size, found.sure, found.groups_summary, *(f.text for f in findings)])
+
+
+def test_every_finding_quotes_its_interval(view: StudyView) -> None:
+    findings = [
+        f for found in verdict.verdicts(view) for f in (*found.worse, *found.better, *found.held, *found.groups)
+    ]
+    assert len(findings) > 10
+    assert all("95% interval" in finding.text for finding in findings)
+
+
+def test_no_verdict_calls_anything_safe(view: StudyView) -> None:
+    found = verdict.verdicts(view)
+    assert "safe" not in (" ".join(map(every_text, found)) + verdict.lead(found)).lower()
+
+
+def test_each_headline_is_said_once(view: StudyView) -> None:
+    for found in verdict.verdicts(view):
+        said = (*found.worse, *found.better, *found.held)
+        assert len(said) + len(found.missing) + len(found.undefined) == len(view.tasks)
+        assert len({finding.contrast.task for finding in said}) == len(said)
+
+
+def test_an_unfinished_task_is_named_and_not_counted(view: StudyView) -> None:
+    found = {v.arm.name: v for v in verdict.verdicts(view)}["wanda:pattern=2:4"]
+    assert found.missing == ("probe_prompts",)
+    assert "of 3 dimensions · not fully measured" in found.status
+    assert "1 variant not fully measured" in verdict.lead(verdict.verdicts(view))
+
+
+def test_a_strong_compression_is_worse_and_a_weak_one_mostly_not(view: StudyView) -> None:
+    found = {v.arm.name: v for v in verdict.verdicts(view)}
+    assert len(found["magnitude:sparsity=0.5"].worse) > len(found["magnitude:sparsity=0.1"].worse)
+    assert found["magnitude:sparsity=0.1"].held
+
+
+def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
+    sizes = {v.arm.name: v.size for v in verdict.verdicts(view)}
+    assert sizes["magnitude:sparsity=0.5"] == "269 MB → 163 MB (−39%)"
+
+
+def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:
+    assert verdict.size_text(replace(view.arms[1], compression=None)) == "size not recorded"
+
+
+def test_an_arm_without_any_answer_is_not_measured(view: StudyView) -> None:
+    empty = replace(view, contrasts={}, estimates={})
+    found = verdict.verdicts(empty)[0]
+    assert found.status == "not measured"
+    assert found.missing == tuple(task.name for task in view.tasks)
+    assert (*found.worse, *found.held, *found.better) == ()
+
+
+def test_a_study_of_dense_alone_says_so(view: StudyView) -> None:
+    assert "nothing to compare" in verdict.lead(verdict.verdicts(replace(view, arms=view.arms[:1])))
+
+
+def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) -> None:
+    contrast = next(c for c in view.contrasts.values() if c.low is not None and c.low > 0)
+    doubtful = replace(contrast, verdict="no clear difference", p=0.07, metric="profanity_rate", task="probe_prompts",
+                       arm="wanda:sparsity=0.5", group="all")  # fmt: skip
+    key = (doubtful.arm, doubtful.task, doubtful.metric, doubtful.group)
+    found = verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
+    held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.held}
+    assert held["probe_prompts"].text.endswith("p 0.070")
