@@ -45,12 +45,14 @@ class Passage:
                sliding: a window every `stride` tokens; of each, those that the windows before it have not predicted.
                The way of transformers' documentation
     stride     tokens from one sliding window to the next, at most a window
+    against_dense   also compare the next-token distributions with the dense model's
     """
 
     text: str
     window: int | None = None
     protocol: Protocol = "rolling"
     stride: int | None = None
+    against_dense: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,18 @@ class ChoiceScores:
 
 @dataclass(frozen=True, slots=True)
 class PassageScore:
-    """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes."""
+    """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes.
+
+    kl       KL(dense || arm) of the next-token distributions in nats, one number a scored token, where the passage was
+             asked `against_dense`
+    agree    how many of those tokens both models had the same first choice for
+    """
 
     logprob: float
     tokens: int
     bytes: int
+    kl: tuple[float, ...] | None = None
+    agree: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ ITEM_SCHEMA = pl.Schema(
         "window": pl.Int64(),
         "protocol": pl.String(),
         "stride": pl.Int64(),
+        "against_dense": pl.Boolean(),
         "facts": pl.String(),
     }
 )
@@ -64,7 +65,16 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "bytes": pl.List(pl.Int64),
         }
     ),
-    "passages": pl.Schema({"item": pl.String(), "logprob": pl.Float64(), "tokens": pl.Int64(), "bytes": pl.Int64()}),
+    "passages": pl.Schema(
+        {
+            "item": pl.String(),
+            "logprob": pl.Float64(),
+            "tokens": pl.Int64(),
+            "bytes": pl.Int64(),
+            "kl": pl.List(pl.Float32),
+            "agree": pl.Int64(),
+        }
+    ),
     "prompts": pl.Schema({"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String()}),
 }
 SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
@@ -75,9 +85,16 @@ def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) ->
     return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
 
 
+def passage_score(
+    logprob: float, tokens: int, bytes: int, kl: list[float] | None = None, agree: int | None = None
+) -> PassageScore:
+    """A PassageScore from the values a file gives."""
+    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
+
+
 ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {
     "choices": choice_scores,
-    "passages": PassageScore,
+    "passages": passage_score,
     "prompts": Completion,
 }
 
@@ -220,6 +237,7 @@ def item_row(item: Item) -> dict[str, Any]:
         "window": request.window if isinstance(request, Passage) else None,
         "protocol": request.protocol if isinstance(request, Passage) else None,
         "stride": request.stride if isinstance(request, Passage) else None,
+        "against_dense": request.against_dense if isinstance(request, Passage) else False,
         "facts": json.dumps(item.facts, ensure_ascii=False, sort_keys=True),
     }
 
@@ -231,7 +249,7 @@ def item_from_row(row: Mapping[str, Any]) -> Item:
         case "Choices":
             request = Choices(row["prompt"], tuple(row["options"]), chat=row["chat"])
         case "Passage":
-            request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"])
+            request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"], row["against_dense"])
         case _:
             request = Prompt(row["prompt"], row["chat"], row["sample"])
     return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))

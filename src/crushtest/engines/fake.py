@@ -91,7 +91,11 @@ class FakeEngine:
 
     def _passage_score(self, request: Passage) -> PassageScore:
         tokens = len(request.text.split())
-        return PassageScore(-5.0 * tokens * self._random(request).random(), tokens, len(request.text.encode()))
+        generator = self._random(request)
+        logprob, size = -5.0 * tokens * generator.random(), len(request.text.encode())
+        if not request.against_dense:
+            return PassageScore(logprob, tokens, size)
+        return PassageScore(logprob, tokens, size, tuple(generator.random() for _ in range(tokens)), tokens // 2)
 
     def _completion(self, request: Prompt, sampling: Sampling) -> Completion:
         generator = self._random(f"{request!r} {sampling!r}")

@@ -1,0 +1,58 @@
+"""Mean and 99th percentile of KL, and agreement, over the tokens of passages."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from crushtest.metrics import Metric
+from crushtest.records import Item, Passage, PassageScore
+from crushtest.tasks.divergence_metrics import divergence_metrics
+
+ITEM = Item("p", (), "p", Passage("text", against_dense=True))
+
+
+def metric(name: str) -> Metric:
+    return next(one for one in divergence_metrics() if one.name == name)
+
+
+def value(name: str, *answers: PassageScore) -> float:
+    totals = np.sum([metric(name).measure(ITEM, answer, None) for answer in answers], axis=0)
+    return float(metric(name).formula(*totals))
+
+
+def passage(kl: list[float], agree: int) -> PassageScore:
+    return PassageScore(-1.0, len(kl), 10, tuple(kl), agree)
+
+
+def test_mean_and_agreement_are_over_tokens_not_passages() -> None:
+    answers = passage([0.1, 0.3, 0.2], 3), passage([1.0], 0)
+    assert value("kl_mean", *answers) == pytest.approx(1.6 / 4)
+    assert value("top1_agreement", *answers) == 0.75
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.05, 3.0])
+def test_the_percentile_is_numpys_within_two_per_cent(scale: float) -> None:
+    kl = np.random.default_rng(0).lognormal(math.log(scale), 1.5, 20_000)
+    halves = passage(kl[:5000].tolist(), 0), passage(kl[5000:].tolist(), 0)
+    assert value("kl_p99", *halves) == pytest.approx(np.percentile(kl, 99), rel=0.02)
+
+
+def test_percentiles_of_extremes_are_finite() -> None:
+    assert value("kl_p99", passage([0.0] * 200, 200)) < 1e-6
+    assert value("kl_p99", passage([5e7] * 10, 0)) == pytest.approx(1e3, rel=0.16)
+
+
+def test_the_percentile_is_vectorised_over_replicates() -> None:
+    one, two = (np.array(metric("kl_p99").measure(ITEM, passage([kl] * 10, 0), None)) for kl in (0.01, 1.0))
+    both = metric("kl_p99").formula(*np.stack([one, two], axis=-1))
+    assert both.shape == (2,)
+    assert both[0] == pytest.approx(0.01, rel=0.16)
+    assert both[1] == pytest.approx(1.0, rel=0.16)
+
+
+def test_without_a_comparison_it_is_undefined_and_not_zero() -> None:
+    plain = PassageScore(-1.0, 3, 10)
+    assert all(math.isnan(value(name, plain)) for name in ("kl_mean", "kl_p99", "top1_agreement"))
