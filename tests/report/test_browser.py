@@ -254,7 +254,8 @@ def test_axe_finds_nothing_serious(visit: Callable[..., Seen], path: Path, schem
     source = next(Path(axe.__file__).parent.rglob("axe*.js")).read_text(encoding="utf-8")
     seen = visit(path, scheme=scheme, bypass_csp=True)
     seen.draw_all()
-    seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    if scheme == "light":  # all of it once; the other scheme has the same elements in other colours
+        seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     seen.page.evaluate(source)
     found = seen.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
     assert [(entry["impact"], entry["id"], entry["nodes"][0]["html"]) for entry in found] == []

@@ -131,7 +131,8 @@ class StudyView:
     @cached_property
     def better(self) -> dict[tuple[str, str], Better]:
         """(task, metric) -> the direction that is better."""
-        return {(row.task, row.metric): row.better for row in self.estimates.values()}
+        rows: tuple[Contrast | Estimate, ...] = (*self.contrasts.values(), *self.estimates.values())
+        return {(row.task, row.metric): row.better for row in rows}
 
     def contrast(self, arm: str, task: str, metric: str, group: str = ALL) -> Contrast | None:
         """One row of contrasts.parquet, or None: not measured."""

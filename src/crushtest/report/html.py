@@ -27,7 +27,7 @@ from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.method import arm_facts, layers, notes, run_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
-from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, Label, counted, label, sentence_case
+from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, Label, base_metric, counted, label, sentence_case
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -193,10 +193,10 @@ class _Entry:
 
 
 def _glossary(study: StudyView) -> Iterator[_Entry]:
-    """Every measure of the study, once."""
+    """Every measure of the study, once; those derived from one (gap, worst group) are explained by it."""
     seen: set[str] = set()
     for task in study.tasks:
         for metric in study.metrics_of(task):
-            if metric not in seen:
+            if metric not in seen and metric == base_metric(metric):
                 seen.add(metric)
                 yield _Entry(metric, label(metric), DIRECTIONS[study.better[task.name, metric]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crushtest.records import Contrast, Estimate
 from crushtest.report.formats import (
@@ -18,7 +18,18 @@ from crushtest.report.formats import (
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, is_clear, shade
 from crushtest.report.verdict import anchor
-from crushtest.report.words import ALL, DIRECTIONS, Label, attribute_of, group_text, label, listed, value_of
+from crushtest.report.words import (
+    ALL,
+    DIRECTIONS,
+    Label,
+    attribute_of,
+    base_metric,
+    group_text,
+    label,
+    listed,
+    value_of,
+)
+from crushtest.stats.verdicts import ALPHA
 
 MOST_CELLS = 20_000
 WORDS = {
@@ -202,7 +213,10 @@ def _with_range(value: float | None, estimate: Estimate | None, unit: str) -> st
 
 @dataclass(frozen=True)
 class GroupTable:
-    """One metric over all groups of one attribute: rows (group, dense, items, cells), and who gained or lost."""
+    """One metric over all groups of one attribute: rows (group, dense, items, cells), and who gained or lost.
+
+    foot   what the groups amount to, rows (name, dense, cells): the worst group, the gap, whether all fare alike
+    """
 
     key: str
     task: TaskView
@@ -211,6 +225,7 @@ class GroupTable:
     unit: str
     attribute: str
     rows: tuple[tuple[str, str, int, tuple[Cell, ...]], ...]
+    foot: tuple[tuple[str, str, tuple[Cell, ...]], ...]
     summary: str
     clear: int
 
@@ -222,6 +237,7 @@ def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:
         for tasks in study.dimensions.values()
         for task in tasks
         for metric in study.metrics_of(task)
+        if metric == base_metric(metric)
         for attribute, groups in _attributes(study.rows_of[task.name, metric]).items()
     ]
     cells = sum(len(groups) for *_, groups in wanted) * len(study.others)
@@ -260,9 +276,36 @@ def _group_table(
             (value_of(group), row.dense, count.n if count else 0, row.cells)
             for group, row, count in zip(groups, rows, counts, strict=True)
         ),
+        tuple(_foot(study, task, metric, attribute)),
         _who(study, task, metric, groups),
         sum(cell.tone in ("worse", "better", "changed") for row in rows for cell in row.cells),
     )
+
+
+def _foot(study: StudyView, task: TaskView, metric: str, attribute: str) -> Iterator[tuple[str, str, tuple[Cell, ...]]]:
+    """The rows below the groups, of those that the study has."""
+    unit = task.unit(metric)
+    worst = [study.contrast(arm.name, task.name, f"{metric}_worst", attribute) for arm in study.others]
+    if any(worst):
+        cells = [
+            replace(found, text=f"{value_of(row.worst)}: {found.text}") if row and row.worst else found
+            for row, found in ((row, cell(row, unit)) for row in worst)
+        ]
+        yield "Worst group, the interval pays for the search", "", tuple(cells)
+        yield "Same change in all groups?", "", tuple(_evenness(row) for row in worst)
+    gap = f"{metric}_gap"
+    if attribute in study.rows_of.get((task.name, gap), []):
+        row = _metric_row(study, task, gap, attribute)
+        yield "Gap, largest minus smallest", row.dense, row.cells
+
+
+def _evenness(row: Contrast | None) -> Cell:
+    """The test of "the effect is the same for all groups" as a cell."""
+    if row is None or row.spread_p is None:
+        return Cell("unmeasured", 0, "not tested", "", "not tested", None, "")
+    uneven = row.spread_p <= ALPHA
+    tone: Tone = "changed" if uneven else "noise"
+    return Cell(tone, 1 if uneven else 0, "no" if uneven else "not clear", f"p {show_p(row.spread_p)}", "", None, "")
 
 
 def _who(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> str:

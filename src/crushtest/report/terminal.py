@@ -89,7 +89,7 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
     flips = "" if row.flips is None else str(row.flips)
     return (
         label(row.metric).text,
-        name(group_text(row.group)),
+        name(group_text(row.worst or row.group)),
         name(row.arm),
         show_value(row.dense, unit),
         show_value(row.value, unit),

@@ -18,6 +18,7 @@ from crushtest.report.formats import (
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, importance, is_clear
 from crushtest.report.words import ALL, counted, group_text, label, listed
+from crushtest.stats.verdicts import ALPHA
 
 MOST_GROUPS = 3
 
@@ -47,6 +48,7 @@ class ArmVerdict:
     also: tuple[str, ...]
     groups: tuple[Finding, ...]
     groups_summary: str
+    uneven: str
     sure: str
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
@@ -119,6 +121,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         also=tuple(_also(study, arm, tasks)),
         groups=groups,
         groups_summary=groups_summary,
+        uneven=_uneven(study, arm, tasks),
         sure=_sure(study, tasks, held),
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
@@ -199,6 +202,18 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
         else "No groups were compared."
     )
     return tuple(finding for _, finding in found[:MOST_GROUPS]), summary
+
+
+def _uneven(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
+    """The attributes whose groups a headline did not change alike for; the empty text where there are none."""
+    found = []
+    for task in tasks:
+        worst = f"{task.headline.name}_worst"
+        for attribute in study.rows_of.get((task.name, worst), []):
+            row = study.contrast(arm.name, task.name, worst, attribute)
+            if row is not None and row.spread_p is not None and row.spread_p <= ALPHA:
+                found.append(f"{group_text(attribute)} in {_subject(study, task)} (p {show_p(row.spread_p)})")
+    return f"Groups did not fare alike by {listed(found)}." if found else ""
 
 
 def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) -> str:
