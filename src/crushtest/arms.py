@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest import manifest
 from crushtest.appendlog import AppendLog
+from crushtest.conversations import waves, with_history
 from crushtest.errors import EngineError
 from crushtest.files import write_json
 from crushtest.plan import Arm, Plan, PlannedTask, StudySpec
@@ -80,17 +81,7 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
         manifest.update(folder.manifest, "arms", arm.name, {"engine": engine.describe()})
         return engine
-    from crushtest.models import load_model
-
-    with progress.step(f"{arm.name} · loading {arm.model}", 1) as advance:
-        model = load_model(
-            arm.model,
-            dtype=spec.dtype,
-            device=spec.device,
-            trust_remote_code=spec.trust_remote_code,
-            allow_pickle=spec.allow_pickle,
-        )
-        advance(1)
+    model = load_base(spec, arm.model, arm.name, progress)
     if arm.recipe is not None:
         record = compress_arm(spec, arm.name, arm.recipe, model, progress)
         write_json(folder.compression(arm.name), record.to_json())
@@ -98,6 +89,22 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
     facts = {"model": model.facts, "engine": engine.describe(), "prepared_in_s": round(time.monotonic() - began, 1)}
     manifest.update(folder.manifest, "arms", arm.name, facts)
     return engine
+
+
+def load_base(spec: StudySpec, model: str, arm: str, progress: Bars | Lines) -> LoadedModel:
+    """A model in memory, as the study's settings say."""
+    from crushtest.models import load_model
+
+    with progress.step(f"{arm} · loading {model}", 1) as advance:
+        loaded = load_model(
+            model,
+            dtype=spec.dtype,
+            device=spec.device,
+            trust_remote_code=spec.trust_remote_code,
+            allow_pickle=spec.allow_pickle,
+        )
+        advance(1)
+    return loaded
 
 
 def compress_arm(
@@ -123,11 +130,15 @@ def compress_arm(
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
     """Have the engine answer what is open, each answer appended as it comes; yields how many were added."""
     answered = log.read()
-    done = frozenset(index for index, item in enumerate(items) if item.id in answered)
-    for index, answer in request(engine, planned, items, done):
-        check_finite(items[index], answer)
-        log.append(items[index].id, answer)
-        yield 1
+    by_id = {item.id: item for item in items}
+    for wave in waves(items):
+        asked = [with_history(items[place], by_id, answered) for place in wave]
+        done = frozenset(index for index, item in enumerate(asked) if item.id in answered)
+        for index, answer in request(engine, planned, asked, done):
+            check_finite(asked[index], answer)
+            log.append(asked[index].id, answer)
+            answered[asked[index].id] = answer
+            yield 1
     log.finish([item.id for item in items])
 
 

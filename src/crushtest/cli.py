@@ -139,19 +139,25 @@ def compress(
 ) -> None:
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
     from crushtest.compression import compress_and_save
-    from crushtest.plan import CalibrationSpec, StudySpec
+    from crushtest.plan import build_spec
 
-    spec = StudySpec(
-        model=model,
-        calibration=CalibrationSpec(source=calibration, sequences=sequences, length=length),
-        seed=seed,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
+    spec = build_spec(
+        {
+            "model": model,
+            "calibration": {"source": calibration, "sequences": sequences, "length": length},
+            "seed": seed,
+            "dtype": dtype,
+            "device": device,
+            "trust_remote_code": trust_remote_code,
+            "allow_pickle": allow_pickle,
+        },
+        where="compress",
     )
-    record = compress_and_save(spec, recipe, out)
-    print(f"{out}: {record['recipe']}, {record['totals']['achieved_sparsity']:.1%} of the linear weights are zero")
+    totals = compress_and_save(spec, recipe, out).totals
+    print(
+        f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "
+        f"{totals.bits_per_weight:.2f} bits a weight (compression.json has every layer)"
+    )
 
 
 @app.command()
