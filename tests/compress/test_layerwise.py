@@ -77,11 +77,11 @@ def test_what_is_not_a_linear_layer_of_a_block_stays(llama: Any) -> None:
     assert reasons["model.layers.*.input_layernorm"] == "normalisation"
 
 
-@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt", "gblm", "rtn", "gptq"])
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt", "gblm", "rtn", "gptq", "awq"])
 @pytest.mark.parametrize("kind", DECODERS)
 def test_every_method_runs_on_every_kind_of_decoder(method: str, kind: str) -> None:
     network = small_network(kind)
-    grouped = ":group_size=16" if method in ("rtn", "gptq") else ""
+    grouped = ":group_size=16" if method in ("rtn", "gptq", "awq") else ""
     record = compress(loaded(network), parse_recipe(method + grouped), CALIBRATION)
     assert all(layer.changed and layer.output_error for layer in record.layers)
     assert network(torch.arange(20).unsqueeze(0)).logits.isfinite().all()

@@ -49,7 +49,7 @@ def layer() -> tuple[Tensor, Tensor]:
 def test_it_says_where_it_comes_from_and_what_it_does(entry: Entry) -> None:
     assert entry.about["source"]
     assert entry.summary.endswith(".") or entry.summary.endswith(":")
-    assert next(iter(entry.needs)) in ("weight", "job")
+    assert next(iter(entry.needs)) in ("weight", "network")
 
 
 @pytest.mark.parametrize("entry", LAYER_METHODS, ids=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crushtest.compress.awq import awq
 from crushtest.compress.checks import check
 from crushtest.compress.gblm import gblm
 from crushtest.compress.gptq import gptq
@@ -18,6 +19,7 @@ __all__ = [
     "InputGram",
     "InputNorm",
     "WeightGradient",
+    "awq",
     "check",
     "compress",
     "gblm",

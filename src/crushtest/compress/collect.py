@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from crushtest.compress.statistics import InputGram, InputNorm, WeightGradient
+from crushtest.compress.statistics import InputGram, InputNorm, InputSize, WeightGradient
 from crushtest.compress.stream import Stop, Stream
 from crushtest.compress.structure import Linear
 from crushtest.errors import CompressionError
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-InputStatistic = InputNorm | InputGram
-INPUT_STATISTICS: dict[str, type[InputStatistic]] = {"InputNorm": InputNorm, "InputGram": InputGram}
+InputStatistic = InputNorm | InputGram | InputSize
+INPUT_STATISTICS: dict[str, type[InputStatistic]] = {kind.__name__: kind for kind in (InputNorm, InputGram, InputSize)}
+Kind = TypeVar("Kind", bound=InputStatistic)
 _SAMPLED_TOKENS = 256
 
 
@@ -26,20 +27,22 @@ class BlockInputs:
     Layers that are given the very same tensor (q, k and v; gate and up) share both.
     """
 
-    def __init__(self, linears: Sequence[Linear], statistic: type[InputStatistic] | None, tokens: int) -> None:
+    def __init__(self, linears: Sequence[Linear], kinds: Sequence[type[InputStatistic]], tokens: int) -> None:
         self._linears = linears
-        self._statistic = statistic
+        self._kinds = kinds
         self._stride = max(1, tokens // _SAMPLED_TOKENS)
         self._owner: dict[str, str] = {}
-        self._statistics: dict[str, InputStatistic] = {}
+        self._statistics: dict[str, dict[Any, InputStatistic]] = {}
         self._samples: dict[str, list[Tensor]] = {}
         self._passing: list[tuple[Tensor, str]] = []
         self._waiting: set[str] = set()
 
-    def statistic(self, linear: Linear) -> InputStatistic:
-        """The statistic of a layer's input. CompressionError where no calibration token reached it."""
+    def statistic(self, linear: Linear, kind: type[Kind]) -> Kind:
+        """A statistic of a layer's input. CompressionError where no calibration token reached it."""
         self._need_seen(linear)
-        return self._statistics[self._owner[linear.name]]
+        found = self._statistics[self._owner[linear.name]][kind]
+        assert isinstance(found, kind)
+        return found
 
     def sample(self, linear: Linear) -> Tensor:
         """[tokens, in_features]: some of a layer's inputs, spread evenly over the calibration set."""
@@ -83,10 +86,10 @@ class BlockInputs:
         return see
 
     def _take(self, name: str, given: Tensor) -> None:
-        if self._statistic is not None:
-            if name not in self._statistics:
-                self._statistics[name] = self._statistic()
-            self._statistics[name].add(given)
+        if name not in self._statistics:
+            self._statistics[name] = {kind: kind() for kind in self._kinds}
+        for statistic in self._statistics[name].values():
+            statistic.add(given)
         rows = given.detach().reshape(-1, given.shape[-1])
         self._samples.setdefault(name, []).append(rows[:: self._stride].clone())
 

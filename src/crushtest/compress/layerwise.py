@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crushtest.compress.collect import INPUT_STATISTICS, BlockInputs, collect_gradients, naming
+from crushtest.compress.collect import INPUT_STATISTICS, BlockInputs, InputStatistic, collect_gradients, naming
 from crushtest.compress.grids import QuantizedWeight
 from crushtest.compress.statistics import WeightGradient, is_finite
 from crushtest.compress.stream import Stream
-from crushtest.compress.structure import Linear, Structure
+from crushtest.compress.structure import Linear, Structure, find_structure
 from crushtest.errors import CompressionError
-from crushtest.registry import Entry
+from crushtest.registry import METHODS, Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,18 +50,55 @@ class Job:
         return tuple(self.entry.needs.values())[1:]
 
 
+def as_job(network: PreTrainedModel | Job, tokens: Tensor, method: str, options: Mapping[str, Any]) -> Job:
+    """A job on all linear layers of a network; a job as it is."""
+    if isinstance(network, Job):
+        return network
+    structure = find_structure(network)
+    return Job(network, structure, structure.linears, METHODS.get(method), options, tokens, lambda *_: None)
+
+
 @dataclass(frozen=True)
 class Compressed:
-    """A layer after a step: what changed, and the integers and scales where it was quantized."""
+    """A layer after a step: what changed, and the integers and scales where it was quantized.
+
+    `rescaled` names a module outside the layer that was changed with it (AWQ folds scales into the norm before).
+    """
 
     linear: Linear
     changed: int
     zeros: int
     output_error: float | None
     quantized: QuantizedWeight | None = field(repr=False)
+    rescaled: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block in its turn: its layers, what they were given, and the stream that leads into it."""
+
+    number: int
+    linears: tuple[Linear, ...]
+    inputs: BlockInputs
+    stream: Stream
 
 
 def compress_layers(job: Job) -> Iterator[Compressed]:
+    """Compress every layer by itself, as `compress_blocks` goes: what a method of one weight asks for."""
+    gradients = _gradients(job)
+    kinds = [INPUT_STATISTICS[need] for need in job.needs if need in INPUT_STATISTICS]
+
+    def each_by_itself(block: Block) -> Iterator[Compressed]:
+        for linear in block.linears:
+            with naming(linear.name):
+                yield _compress(job, linear, block.inputs, gradients)
+
+    return compress_blocks(job, kinds, each_by_itself)
+
+
+def compress_blocks(
+    job: Job, kinds: Sequence[type[InputStatistic]], compress_block: Callable[[Block], Iterable[Compressed]]
+) -> Iterator[Compressed]:
     """Compress the layers of every block in place, in order, yielding each when it is done.
 
     All layers of a block see statistics of the block's inputs with its own weights still dense and all earlier blocks
@@ -71,19 +108,15 @@ def compress_layers(job: Job) -> Iterator[Compressed]:
     """
     import torch
 
-    gradients = _gradients(job)
-    statistic = next((INPUT_STATISTICS[need] for need in job.needs if need in INPUT_STATISTICS), None)
     last = max(linear.block for linear in job.linears)
     with torch.no_grad():
         stream = Stream(job.network, job.structure.blocks, job.tokens)
         for number in range(last + 1):
-            linears = [linear for linear in job.linears if linear.block == number]
+            linears = tuple(linear for linear in job.linears if linear.block == number)
             if linears:
-                inputs = BlockInputs(linears, statistic, job.tokens.numel())
+                inputs = BlockInputs(linears, kinds, job.tokens.numel())
                 inputs.watch(stream, number)
-                for linear in linears:
-                    with naming(linear.name):
-                        yield _compress(job, linear, inputs, gradients)
+                yield from compress_block(Block(number, linears, inputs, stream))
             if number < last:
                 stream.advance(number)
             job.report("compressing blocks", number + 1, last + 1)
@@ -104,20 +137,29 @@ def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str
     before = linear.weight
     if not is_finite(before):
         raise CompressionError("the weight holds NaN or infinity")
-    asked = [gradients.pop(linear.name) if need == "WeightGradient" else inputs.statistic(linear) for need in job.needs]
+    asked = [
+        gradients.pop(linear.name) if need == "WeightGradient" else inputs.statistic(linear, INPUT_STATISTICS[need])
+        for need in job.needs
+    ]
     made = inspect.unwrap(job.entry.function)(before, *asked, **job.options_for(linear))
     after = made.dequantize() if isinstance(made, QuantizedWeight) else made
     if not is_finite(after):
         raise CompressionError(f"method {job.entry.name!r} made NaN or infinity of it")
-    result = Compressed(
+    result = measure(linear, before, made, inputs.sample(linear))
+    linear.replace_weight(after)
+    return result
+
+
+def measure(linear: Linear, before: Tensor, made: Tensor | QuantizedWeight, sample: Tensor) -> Compressed:
+    """What a method made of a layer's weight, compared with the weight before on a sample of inputs."""
+    after = made.dequantize() if isinstance(made, QuantizedWeight) else made
+    return Compressed(
         linear,
         changed=int((after != before).count_nonzero()),
         zeros=after.numel() - int(after.count_nonzero()),
-        output_error=output_error(before, after, inputs.sample(linear)),
+        output_error=output_error(before, after, sample),
         quantized=made if isinstance(made, QuantizedWeight) else None,
     )
-    linear.replace_weight(after)
-    return result
 
 
 def output_error(before: Tensor, after: Tensor, inputs: Tensor) -> float | None:

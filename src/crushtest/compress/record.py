@@ -63,7 +63,10 @@ class Totals:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step of the recipe: all its options, what it was applied to, and how long it took."""
+    """One step of the recipe: all its options, what it was applied to, and how long it took.
+
+    `rescaled` are modules outside the compressed layers that were changed with them, so that the outputs stay the same.
+    """
 
     method: str
     kind: str
@@ -71,6 +74,7 @@ class StepRecord:
     layers: tuple[str, ...]
     skip: tuple[str, ...]
     seconds: float
+    rescaled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

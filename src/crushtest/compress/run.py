@@ -51,7 +51,7 @@ def compress(
             raise CompressionError(
                 f"recipe {recipe.text!r}: step {step.method!r} changed no weight of {len(chosen)} layers"
             )
-        steps.append(_step_record(step, entry.about["kind"], time.monotonic() - begun))
+        steps.append(_step_record(step, entry.about["kind"], time.monotonic() - begun, ledger.rescaled))
     untouched = find_untouched(model.network, tuple(ledger.linears.values()), structure)
     return CompressionRecord(
         recipe=recipe.text,
@@ -75,9 +75,11 @@ class _Ledger:
         self.storages: dict[str, Storage] = {}
         self.zeros: dict[str, int] = {}
         self.quantized: dict[str, QuantizedWeight] = {}
+        self.rescaled: list[str] = []
 
     def enter_step(self, number: int, step: Step, results: Iterable[Compressed]) -> None:
         """Note what a step does to each layer, while it does it."""
+        self.rescaled = []
         pattern = parse_pattern(step.options.get("pattern", "unstructured"))
         asked = pattern.sparsity if pattern else step.options.get("sparsity")
         for result in results:
@@ -86,6 +88,7 @@ class _Ledger:
             storage.enter(result.zeros if asked is not None else None, result.quantized)
             self.linears[linear.name] = linear
             self.zeros[linear.name] = result.zeros
+            self.rescaled += [result.rescaled] if result.rescaled else []
             if result.quantized:
                 self.quantized[linear.name] = result.quantized
             self.layers.append(
@@ -108,7 +111,7 @@ class _Ledger:
 
 def _carry_out(job: Job) -> Iterator[Compressed]:
     if job.entry.about["scope"] == "model":
-        return iter(job.entry.function(job, **job.options))
+        return iter(job.entry.function(job, job.tokens, **job.options))
     if not job.needs:
         job = replace(job, tokens=job.tokens[: -(-_MEASURED_TOKENS // job.tokens.shape[1])])
     if job.options.get("scope") == "global":
@@ -116,8 +119,10 @@ def _carry_out(job: Job) -> Iterator[Compressed]:
     return compress_layers(job)
 
 
-def _step_record(step: Step, kind: str, seconds: float) -> StepRecord:
-    return StepRecord(step.method, kind, step.options, step.layers, step.skip, round(seconds, 3))
+def _step_record(step: Step, kind: str, seconds: float, rescaled: Iterable[str]) -> StepRecord:
+    return StepRecord(
+        step.method, kind, step.options, step.layers, step.skip, round(seconds, 3), tuple(dict.fromkeys(rescaled))
+    )
 
 
 def _peak_memory_bytes() -> dict[str, int]:

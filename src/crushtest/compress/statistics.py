@@ -63,6 +63,26 @@ class InputNorm(_InputStatistic):
         return self.mean_square.sqrt()
 
 
+class InputSize(_InputStatistic):
+    """Mean absolute value of every input feature, over tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sum: Tensor | None = None
+        self._tokens = 0
+
+    def _accumulate(self, rows: Tensor) -> None:
+        total = rows.abs().sum(dim=0)
+        _need_finite(total)
+        self._sum = total if self._sum is None else self._sum.add_(total)
+        self._tokens += len(rows)
+
+    @property
+    def mean(self) -> Tensor:
+        """[in_features]: sum over tokens of |x|, divided by the number of tokens."""
+        return _seen(self._sum) / self._tokens
+
+
 class InputGram(_InputStatistic):
     """Gram matrix of the inputs: H = 2 X^T X / sequences."""
 

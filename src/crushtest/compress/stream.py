@@ -71,6 +71,12 @@ class Stream:
                 output = self.blocks[number](hidden, *call.args, **call.kwargs)
             yield output[0] if isinstance(output, tuple) else output
 
+    def first_output(self, number: int) -> Tensor:
+        """The output of block `number` on the first batch."""
+        output = next(self.run(number))
+        assert output is not None
+        return output
+
     def advance(self, number: int) -> None:
         """Replace the inputs of block `number` by its outputs."""
         for index, output in enumerate(self.run(number)):

@@ -36,6 +36,22 @@ class Linear:
         own: Any = self.module.weight
         own.data.copy_(self.oriented(value))
 
+    @property
+    def prefix(self) -> str:
+        """The name of its block."""
+        parts = self.name.split(".")
+        return ".".join(parts[: parts.index(str(self.block)) + 1])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the module keeps its weight as [out, in]."""
+        return not _keeps_transposed(self.module)
+
+    @property
+    def makes_scores(self) -> bool:
+        """Whether it makes the queries or keys of attention, as far as its name tells."""
+        return any(sign in self.name.rpartition(".")[2] for sign in ("q_", "k_", "query", "key", "Wqkv", "c_attn"))
+
     def oriented(self, tensor: Tensor) -> Tensor:
         """A tensor of the weight's size turned from the module's way round to [out, in], or back."""
         return tensor.T if _keeps_transposed(self.module) else tensor
