@@ -1,0 +1,158 @@
+"""One method here and in llm-compressor: the same model, the same calibration tokens, one run.
+
+    python benchmarks/compression.py wanda --other /path/to/python-with-llmcompressor
+
+Prints seconds, peak memory, perplexity on held-out prose, the ratios, and how far we are from the floor: two forward
+passes over the calibration tokens, plus the Gram matrices (where the method needs them) at the measured matmul rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+RECIPES = {
+    "wanda": "wanda:sparsity=0.5",
+    "sparsegpt": "sparsegpt:sparsity=0.5",
+    "gptq": "gptq:bits=4,group_size=64,symmetric=true",
+    "awq": "awq:bits=4,group_size=64",
+}
+GRAM = ("sparsegpt", "gptq", "awq")
+
+OURS = """
+import json, sys, time, torch
+from crushtest.calibration import Calibration, token_batches
+from crushtest.compress import compress
+from crushtest.models import load_model
+from crushtest.recipes import parse_recipe
+recipe, sequences, length, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+model = load_model("demo")
+record = compress(model, parse_recipe(recipe), Calibration(sequences=sequences, length=length))
+result = {"seconds": record.seconds, "peak_bytes": record.peak_memory_bytes["process"]}
+network = model.network
+"""
+
+THEIRS = """
+import json, resource, sys, time, torch
+from datasets import Dataset
+from llmcompressor import oneshot
+from transformers import AutoModelForCausalLM
+recipe, sequences, length, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+network = AutoModelForCausalLM.from_pretrained(sys.argv[5], dtype=torch.float32)
+tokens = torch.load(folder + "/tokens.pt")
+data = Dataset.from_dict({"input_ids": tokens.tolist(), "attention_mask": torch.ones_like(tokens).tolist()})
+if recipe.startswith("wanda"):
+    from llmcompressor.modifiers.pruning import WandaPruningModifier
+    modifier = WandaPruningModifier(sparsity=0.5, targets=["Linear"], ignore=["lm_head"])
+elif recipe.startswith("sparsegpt"):
+    from llmcompressor.modifiers.pruning import SparseGPTModifier
+    modifier = SparseGPTModifier(sparsity=0.5, targets=["Linear"], ignore=["lm_head"])
+else:
+    from llmcompressor.modifiers.quantization import GPTQModifier
+    weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 64}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+    modifier = GPTQModifier(config_groups=groups, ignore=["lm_head"])
+start = time.monotonic()
+oneshot(model=network, dataset=data, recipe=[modifier], max_seq_length=length, num_calibration_samples=sequences)
+result = {"seconds": time.monotonic() - start, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+"""
+
+PERPLEXITY = """
+held_out = torch.load(folder + "/held_out.pt")
+with torch.no_grad():
+    losses = [network(ids[None], labels=ids[None]).loss.item() for ids in held_out]
+result["perplexity"] = float(torch.tensor(losses).mean().exp())
+print("RESULT" + json.dumps(result))
+"""
+
+
+def run(python: str, script: str, arguments: list[str]) -> dict[str, Any]:
+    """One side, in a process of its own."""
+    done = subprocess.run([python, "-c", script + PERPLEXITY, *arguments], capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        if line.startswith("RESULT"):
+            result: dict[str, Any] = json.loads(line.removeprefix("RESULT"))
+            return result
+    sys.exit(f"no result from {python}:\n{done.stderr[-2000:]}")
+
+
+def prepare(sequences: int, length: int, folder: Path) -> str:
+    """Write calibration and held-out tokens; return the folder of the dense model."""
+    import torch
+
+    from crushtest.calibration import Calibration, token_batches
+    from crushtest.demo import converted_folder
+    from crushtest.models import load_model
+    from crushtest.prose import evaluation_prose
+
+    tokenizer = load_model("demo").tokenizer
+    torch.save(token_batches(Calibration(sequences=sequences, length=length), tokenizer), folder / "tokens.pt")
+    ids = tokenizer("\n\n".join(evaluation_prose()), verbose=False)["input_ids"]
+    torch.save(torch.tensor(ids[: len(ids) // 512 * 512]).reshape(-1, 512), folder / "held_out.pt")
+    return str(converted_folder())
+
+
+def floor_seconds(with_gram: bool, folder: Path) -> float:
+    """Two forward passes through the blocks, and the Gram matrices' multiplications at the matmul rate."""
+    import time
+
+    import torch
+
+    from crushtest.models import load_model
+
+    tokens = torch.load(folder / "tokens.pt")
+    network: Any = load_model("demo").network
+    with torch.no_grad():
+        start = time.monotonic()
+        for batch in tokens.split(max(1, 1024 // tokens.shape[1])):
+            network.model(batch, use_cache=False)
+        forward = time.monotonic() - start
+        square = torch.randn(2048, 2048)
+        square @ square
+        start = time.monotonic()
+        for _ in range(5):
+            square @ square
+        rate = 5 * 2 * 2048**3 / (time.monotonic() - start)
+    config = network.config
+    widths = [config.hidden_size] * 3 + [config.intermediate_size]
+    # a symmetric product needs half the multiplications of a plain one
+    gram = config.num_hidden_layers * tokens.numel() * sum(width**2 for width in widths)
+    print(f"forward pass {forward:.1f} s, matmul {rate / 1e9:.0f} GFLOP/s, gram {gram / rate:.1f} s")
+    return 2 * forward + (gram / rate if with_gram else 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("method", choices=RECIPES)
+    parser.add_argument("--sequences", type=int, default=32)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--other", help="a python that has llm-compressor; without it only our side runs")
+    options = parser.parse_args()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dense = prepare(options.sequences, options.length, folder)
+        arguments = [RECIPES[options.method], str(options.sequences), str(options.length), name, dense]
+        floor = floor_seconds(options.method in GRAM, folder)
+        ours = run(sys.executable, OURS, arguments)
+        print(
+            f"crushtest       {ours['seconds']:6.1f} s  {ours['peak_bytes'] / 1e9:.2f} GB  ppl {ours['perplexity']:.3f}"
+        )
+        print(f"floor           {floor:6.1f} s  we take {ours['seconds'] / floor:.2f} times that")
+        if options.other:
+            theirs = run(options.other, THEIRS, arguments)
+            print(
+                f"llm-compressor  {theirs['seconds']:6.1f} s  {theirs['peak_bytes'] / 1e9:.2f} GB  "
+                f"ppl {theirs['perplexity']:.3f}"
+            )
+            print(f"ratio           {theirs['seconds'] / ours['seconds']:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
