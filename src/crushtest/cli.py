@@ -212,7 +212,7 @@ def query(
     if json:
         print_json(table.to_dicts())
     else:
-        print_table([list(table.columns), *([str(value) for value in row] for row in table.iter_rows())])
+        print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
 
 
 @app.command(name="list")

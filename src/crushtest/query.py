@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import duckdb
@@ -13,44 +14,67 @@ from crushtest.errors import UsageError
 from crushtest.store import StudyFolder
 
 
-def ask(folder: StudyFolder, sql: str) -> pl.DataFrame:
+class Rows(NamedTuple):
+    """The result of a query: column names, and a tuple a row."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Each row as column -> value."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def ask(folder: StudyFolder, sql: str) -> Rows:
     """The rows of a query over items, answers, scores, estimates and contrasts.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
-    kinds share one view: the columns that a kind does not have are null. Raises UsageError for wrong SQL.
+    kinds share one view: the columns that a kind does not have are null, and `tokens` and `bytes` are lists
+    everywhere (of one number for passages and completions). Raises UsageError for wrong SQL.
     """
     with duckdb.connect(":memory:") as connection:
         for name, select in _views(folder):
             connection.execute(f"CREATE VIEW {name} AS {select}")
         try:
-            return connection.execute(sql).pl()
+            result = connection.execute(sql)
+            columns = [column[0] for column in result.description or ()]
+            return Rows(columns, result.fetchall())
         except duckdb.Error as error:
-            raise UsageError(f"query: {str(error).partition(chr(10))[0]}") from None
+            raise UsageError(f"query: {' '.join(str(error).partition('LINE 1')[0].split())}") from None
 
 
 def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
     root = folder.root
-    tables: dict[str, list[tuple[Path, dict[str, str]]]] = {
-        "items": [(path, {"task": _name(path)}) for path in sorted(root.glob("items/*.parquet"))],
+    parts = {
+        "items": [_select(path, task=_name(path)) for path in sorted(root.glob("items/*.parquet"))],
         "answers": [
-            (path, {"arm": unquote(path.parts[-3]), "task": _name(path)})
+            _select(path, arm=unquote(path.parts[-3]), task=_name(path), lists=_numbers(path))
             for path in sorted(root.glob("arms/*/answers/*.parquet"))
         ],
         "scores": [
-            (path, {"arm": unquote(path.parts[-4]), "scorer": unquote(path.parts[-2]), "task": _name(path)})
+            _select(path, arm=unquote(path.parts[-4]), scorer=unquote(path.parts[-2]), task=_name(path))
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
-        "estimates": [(folder.estimates, {})] if folder.estimates.exists() else [],
-        "contrasts": [(folder.contrasts, {})] if folder.contrasts.exists() else [],
+        "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
+        "contrasts": [_select(folder.contrasts)] if folder.contrasts.exists() else [],
     }
-    for name, parts in tables.items():
-        if parts:
-            yield name, " UNION ALL BY NAME ".join(_select(path, constants) for path, constants in parts)
+    for name, selects in parts.items():
+        if selects:
+            yield name, " UNION ALL BY NAME ".join(selects)
 
 
-def _select(path: Path, constants: dict[str, str]) -> str:
+def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:
+    """All of a file, after constant columns, with some columns made lists of one."""
     columns = "".join(f"{_quoted(value)} AS {key}, " for key, value in constants.items())
-    return f"SELECT {columns}* FROM read_parquet({_quoted(str(path))})"
+    replaced = ", ".join(f"[{column}] AS {column}" for column in lists)
+    star = f"* REPLACE ({replaced})" if lists else "*"
+    return f"SELECT {columns}{star} FROM read_parquet({_quoted(str(path))})"
+
+
+def _numbers(path: Path) -> tuple[str, ...]:
+    """Those of a file's columns `tokens` and `bytes` that hold one number an item."""
+    schema = pl.read_parquet_schema(path)
+    return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
 
 
 def _quoted(text: str) -> str:
