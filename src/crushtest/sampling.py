@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from crushtest.records import Item
 
@@ -16,9 +16,14 @@ def spread(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
     """
     if limit >= len(items):
         return list(items)
+    return [items[index] for index in spread_indexes((item.groups for item in items), limit, seed)]
+
+
+def spread_indexes(groups: Iterable[tuple[str, ...]], limit: int, seed: int) -> list[int]:
+    """The same draw from the groups of items alone: sorted indexes."""
     cells: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, item in enumerate(items):
-        cells[item.groups].append(index)
+    for index, mine in enumerate(groups):
+        cells[mine].append(index)
     generator = random.Random(seed)
     order = sorted(cells)
     generator.shuffle(order)
@@ -26,5 +31,4 @@ def spread(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
         generator.shuffle(cells[cell])
     rounds = max(len(indexes) for indexes in cells.values())
     turns = (cells[cell][turn] for turn in range(rounds) for cell in order if turn < len(cells[cell]))
-    drawn = [index for index, _ in zip(turns, range(limit), strict=False)]
-    return [items[index] for index in sorted(drawn)]
+    return sorted(index for index, _ in zip(turns, range(limit), strict=False))
