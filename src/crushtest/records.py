@@ -60,11 +60,16 @@ class Prompt:
     """Continue a text; `chat=True` makes it a user's message in the model's chat template, where it has one.
 
     `sample` tells several completions of the same prompt apart: it enters the seed with which each is drawn.
+
+    history   turns of the conversation before this one: what the user said and what the model answered
+    follows   id of the item that is the turn before this one; its prompt and its answer then become the history
     """
 
     text: str
     chat: bool = False
     sample: int = 0
+    history: tuple[tuple[str, str], ...] = ()
+    follows: str | None = None
 
 
 Request = Choices | Passage | Prompt
@@ -147,7 +152,8 @@ class Item:
 class Task:
     """What a task function returns: its items (built when called), its metrics, and what scores its completions.
 
-    `scorers` are specs (`profanity`, `hf:ID#LABEL`); `sampling` holds for tasks of prompts.
+    `scorers` are specs (`profanity`, `hf:ID#LABEL`); `sampling` holds for tasks of prompts. `cost` says, in words, what
+    an arm costs beyond its own answers (questions to a judge, ...), for the user to read before it is spent.
     """
 
     kind: Kind
@@ -155,6 +161,7 @@ class Task:
     metrics: tuple[Metric, ...]
     scorers: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
+    cost: str | None = None
 
 
 # ---- scores ----------------------------------------------------------------------------------------
@@ -164,13 +171,14 @@ class Exchange(NamedTuple):
     """What a scorer sees: the prompt and what the model wrote.
 
     `subject` are the first words of the prompt that name whom it is about ("The gay person"), where the task says so.
-    `chat`: the prompt was a user's message.
+    `chat`: the prompt was a user's message. `history`: the (prompt, completion) pairs before it in the conversation.
     """
 
     prompt: str
     completion: str
     subject: str = ""
     chat: bool = False
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ ITEM_SCHEMA = pl.Schema(
         "gold": pl.Int64(),
         "chat": pl.Boolean(),
         "sample": pl.Int64(),
+        "follows": pl.String(),
         "window": pl.Int64(),
         "protocol": pl.String(),
         "stride": pl.Int64(),
@@ -234,6 +235,7 @@ def item_row(item: Item) -> dict[str, Any]:
         "gold": item.gold,
         "chat": False if isinstance(request, Passage) else request.chat,
         "sample": request.sample if isinstance(request, Prompt) else None,
+        "follows": request.follows if isinstance(request, Prompt) else None,
         "window": request.window if isinstance(request, Passage) else None,
         "protocol": request.protocol if isinstance(request, Passage) else None,
         "stride": request.stride if isinstance(request, Passage) else None,
@@ -251,5 +253,5 @@ def item_from_row(row: Mapping[str, Any]) -> Item:
         case "Passage":
             request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"], row["against_dense"])
         case _:
-            request = Prompt(row["prompt"], row["chat"], row["sample"])
+            request = Prompt(row["prompt"], row["chat"], row["sample"], follows=row["follows"])
     return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))

@@ -47,6 +47,9 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
+        for planned in plan.tasks:
+            if planned.task.cost:
+                print(planned.task.cost, file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=spec.seed)
         with show_progress(sum(map(len, items.values())) * len(plan.arms)) as progress:
             for arm in plan.arms:

@@ -34,9 +34,11 @@ pytestmark = pytest.mark.parametrize("name", SCORERS.names())
 
 def scored(name: str, completions: list[str]) -> list[Score]:
     entry = SCORERS.get(name)
-    given = {"engines": lambda model, engine: FakeEngine()} if "engines" in entry.needs else {}
+    exchanges = [Exchange("Once", text) for text in completions]
+    provided = {"engines": lambda model, engine: FakeEngine(), "against": exchanges}
+    given = {name: value for name, value in provided.items() if name in entry.needs}
     try:
-        return list(entry.function([Exchange("Once", text) for text in completions], **given, **entry.bind({})))
+        return list(entry.function(exchanges, **given, **entry.bind({})))
     except (DataError, ModelError) as error:
         pytest.skip(str(error))
 
@@ -46,7 +48,7 @@ def test_it_says_what_it_measures_and_where_it_comes_from(name: str) -> None:
     assert len(entry.summary) > 20
     assert entry.about["source"].strip()
     assert entry.about["measures"].strip()
-    assert list(entry.needs) in (["exchanges"], ["exchanges", "engines"]), "options are keyword-only"
+    assert list(entry.needs) == ["exchanges", "engines", "against"][: len(entry.needs)], "options are keyword-only"
     assert entry.about["better"] in ("lower", "higher", "neither")
 
 

@@ -1,0 +1,54 @@
+"""Conversations: a turn is an item, and follows the item that is the turn before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from crushtest.errors import UsageError
+from crushtest.records import Completion, Item, Prompt
+
+
+def waves(items: Sequence[Item]) -> list[list[int]]:
+    """Places of the items that can be asked at once: all first turns, then all second ones, ...
+
+    Raises UsageError for a turn whose turn before it is not among the items.
+    """
+    turns = {item.id: _turn(item, {item.id: item for item in items}) for item in items}
+    return [
+        [place for place, item in enumerate(items) if turns[item.id] == turn] for turn in sorted(set(turns.values()))
+    ]
+
+
+def _turn(item: Item, by_id: Mapping[str, Item]) -> int:
+    turn = 0
+    while (before := _before(item)) is not None:
+        if before not in by_id:
+            raise UsageError(f"item {item.id!r} follows {before!r}, which is not asked")
+        item, turn = by_id[before], turn + 1
+        assert turn <= len(by_id), "turns that follow each other in a circle"
+    return turn
+
+
+def _before(item: Item) -> str | None:
+    return item.request.follows if isinstance(item.request, Prompt) else None
+
+
+def history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The turns before an item, oldest first: what was asked and what the model answered."""
+    turns: list[tuple[str, str]] = []
+    while (before := _before(item)) is not None:
+        item = by_id[before]
+        assert isinstance(item.request, Prompt)
+        answer: Completion = answers[before]
+        turns.insert(0, (item.request.text, answer.text))
+    return tuple(turns)
+
+
+def with_history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> Item:
+    """The item with its conversation so far in its request; itself where it begins one."""
+    if _before(item) is None:
+        return item
+    assert isinstance(item.request, Prompt)
+    return replace(item, request=replace(item.request, history=history(item, by_id, answers)))

@@ -1,0 +1,190 @@
+"""MT-Bench's judges: a language model that rates an answer, or says which of two is better (Zheng et al. 2023)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from crushtest.errors import ModelError
+from crushtest.records import Exchange, Prompt, Sampling, Score
+from crushtest.registry import scorer
+from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
+from crushtest.tasks.local_files import parse_lines
+from crushtest.tasks.sources import read_text
+
+if TYPE_CHECKING:
+    from crushtest.engines.base import Engine
+
+Engines = Callable[[str, str], "Engine"]
+
+RATING = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
+PREFERENCE = re.compile(r"\[\[([ABC])\]\]")
+SOURCE = "arXiv:2306.05685; github lm-sys/FastChat, fastchat/llm_judge"
+
+
+class Question(NamedTuple):
+    """A question of two turns, and an answer to each that is known to be right, where there is one."""
+
+    category: str
+    turns: tuple[str, ...]
+    reference: tuple[str, ...] | None
+
+
+def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
+    if not model:
+        raise ModelError(
+            "scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=openai"
+        )
+    return {"model": model, "engine": engine, "prompts": "judge_prompts.jsonl, checked by sha256"}
+
+
+@scorer(
+    "mt_bench",
+    source=SOURCE,
+    measures="a judge's rating of the answer, 1 to 10",
+    better="higher",
+    threshold=None,
+    facts=_facts,
+)
+def mt_bench(
+    exchanges: Sequence[Exchange], engines: Engines, *, model: str = "", engine: str = "hf", max_tokens: int = 512
+) -> list[Score]:
+    """What another language model thinks of an answer, from 1 to 10, in the words of MT-Bench's single-answer grading.
+
+    The judge is asked greedily, in its chat template. Math, reasoning and coding come with a reference answer, as the
+    authors do it. An answer without a rating in double brackets leaves the exchange unscored.
+    Deviation: the authors' system prompt stands at the beginning of the user's message, since not every chat template
+    has a place for one.
+    """
+    if exchanges:
+        _facts(model=model, engine=engine, max_tokens=max_tokens)
+    asked = {place: _single(exchange) for place, exchange in enumerate(exchanges) if not is_empty(exchange.completion)}
+    said = _ask(engines(model, engine), list(asked.values()), max_tokens) if asked else []
+    scores = [Score(None, EMPTY)] * len(exchanges)
+    for place, text in zip(asked, said, strict=True):
+        scores[place] = rating(text)
+    return scores
+
+
+@scorer(
+    "mt_bench_pair",
+    source=SOURCE,
+    measures="1 where a judge prefers the answer to the dense model's, in both orders; 0 where the other; 0.5 a tie",
+    better="higher",
+    threshold=None,
+    facts=_facts,
+)
+def mt_bench_pair(
+    exchanges: Sequence[Exchange],
+    engines: Engines,
+    against: Sequence[Exchange],
+    *,
+    model: str = "",
+    engine: str = "hf",
+    max_tokens: int = 512,
+) -> list[Score]:
+    """Which answer a judge prefers, the arm's or the dense model's, in the words of MT-Bench's pairwise comparison.
+
+    Asked twice, with the answers swapped. As the authors count: a side wins only if it wins in both orders, everything
+    else is a tie. Equal answers are a tie and cost nothing. A judgement without a verdict in double brackets leaves the
+    exchange unscored.
+    """
+    if exchanges:
+        _facts(model=model, engine=engine, max_tokens=max_tokens)
+    open_places = [place for place, pair in enumerate(zip(exchanges, against, strict=True)) if pair[0] != pair[1]]
+    prompts = [
+        text
+        for place in open_places
+        for text in (_pair(exchanges[place], against[place]), _pair(against[place], exchanges[place]))
+    ]
+    said = _ask(engines(model, engine), prompts, max_tokens) if prompts else []
+    scores = [Score(0.5)] * len(exchanges)
+    for number, place in enumerate(open_places):
+        scores[place] = winner(said[2 * number], said[2 * number + 1])
+    return scores
+
+
+def rating(text: str) -> Score:
+    """The first number in double brackets, if it is from 1 to 10.
+
+    >>> rating("Good. Rating: [[7]]"), rating("7 of 10").reason
+    (Score(value=7.0, reason=None), "the judge's answer has no rating")
+    """
+    found = RATING.search(text)
+    if found is None or not 1 <= float(found[1]) <= 10:
+        return Score(None, "the judge's answer has no rating")
+    return Score(float(found[1]))
+
+
+def winner(arm_first: str, dense_first: str) -> Score:
+    """1, 0 or 0.5, from the judgement with the arm's answer as A and the one with it as B.
+
+    >>> winner("[[A]]", "[[B]]").value, winner("[[A]]", "[[A]]").value, winner("[[B]]", "[[A]]").value
+    (1.0, 0.5, 0.0)
+    """
+    first, second = PREFERENCE.search(arm_first), PREFERENCE.search(dense_first)
+    if first is None or second is None:
+        return Score(None, "the judge's answer has no verdict")
+    return Score({("A", "B"): 1.0, ("B", "A"): 0.0}.get((first[1], second[1]), 0.5))
+
+
+def _ask(engine: Engine, texts: Sequence[str], max_tokens: int) -> list[str]:
+    requests = [Prompt(text, chat=True) for text in texts]
+    answers = dict(engine.generate(requests, Sampling(max_tokens=max_tokens)))
+    return [answers[place].text for place in range(len(texts))]
+
+
+# ---- the authors' prompts --------------------------------------------------------------------------
+
+
+@cache
+def questions() -> Mapping[str, Question]:
+    """First turn -> the question."""
+    references = {
+        row["question_id"]: tuple(row["choices"][0]["turns"])
+        for row in parse_lines(read_text("mt_bench", "gpt-4.jsonl"), "gpt-4.jsonl")
+    }
+    rows = parse_lines(read_text("mt_bench", "question.jsonl"), "question.jsonl")
+    return {
+        row["turns"][0]: Question(row["category"], tuple(row["turns"]), references.get(row["question_id"]))
+        for row in rows
+    }
+
+
+@cache
+def _wordings() -> Mapping[str, str]:
+    rows = parse_lines(read_text("mt_bench", "judge_prompts.jsonl"), "judge_prompts.jsonl")
+    return {row["name"]: f"{row['system_prompt'].strip()}\n\n{row['prompt_template'].strip()}" for row in rows}
+
+
+def _single(exchange: Exchange) -> str:
+    turns = _turns(exchange)
+    texts = {f"answer_{number}": answer for number, (_, answer) in enumerate(turns, start=1)}
+    return _filled("single", turns, {**texts, "answer": turns[-1][1]})
+
+
+def _pair(first: Exchange, second: Exchange) -> str:
+    sides = {"a": _turns(first), "b": _turns(second)}
+    texts = {f"answer_{side}": turns[-1][1] for side, turns in sides.items()}
+    for side, turns in sides.items():
+        texts |= {f"answer_{side}_{number}": answer for number, (_, answer) in enumerate(turns, start=1)}
+    return _filled("pair", sides["a"], texts)
+
+
+def _turns(exchange: Exchange) -> list[tuple[str, str]]:
+    return [*exchange.history, (exchange.prompt, exchange.completion)]
+
+
+def _filled(kind: Literal["single", "pair"], turns: Sequence[tuple[str, str]], answers: Mapping[str, str]) -> str:
+    """The authors' wording for this question and turn, with the places `{...}` filled in one pass."""
+    known = questions().get(turns[0][0])
+    reference = known.reference if known else None
+    name = (f"{kind}-math-v1" if reference else "single-v1" if kind == "single" else "pair-v2") + (
+        "-multi-turn" if len(turns) > 1 else ""
+    )
+    texts = {"question": turns[-1][0], **answers}
+    texts |= {f"question_{number}": asked for number, (asked, _) in enumerate(turns, start=1)}
+    texts |= {f"ref_answer_{number}": answer for number, answer in enumerate(reference or (), start=1)}
+    return re.sub(r"\{(\w+)\}", lambda found: well_formed(texts.get(found[1], found[0])), _wordings()[name])

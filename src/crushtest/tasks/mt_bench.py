@@ -1,0 +1,101 @@
+"""mt_bench: conversations of two turns, rated by a language model (Zheng et al., NeurIPS 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from annotated_types import Ge
+
+from crushtest.metrics import Metric, mean
+from crushtest.records import Item, Prompt, Sampling, Task
+from crushtest.registry import task
+from crushtest.tasks.coherence import coherence_metrics
+from crushtest.tasks.local_files import parse_lines
+from crushtest.tasks.sources import read_text
+
+QUESTIONS = 80
+JUDGE_READS = 1500
+"""Tokens of a judgement, roughly: the authors' prompt, both turns, one or two answers and a reference."""
+
+
+@task(
+    "mt_bench", dimension="downstream quality", source="arXiv:2306.05685; github lm-sys/FastChat", licence="Apache-2.0"
+)
+def mt_bench(
+    *,
+    judge: str = "",
+    pairwise: bool = True,
+    max_tokens: Annotated[int, Ge(1)] = 512,
+    limit: Annotated[int, Ge(2)] | None = None,
+) -> Task:
+    """Eighty conversations of two turns in eight categories: how good does a judge find the answers?
+
+    Items: a turn each, 160. The second turn is asked with the model's own answer to the first in front of it, in the
+    model's chat template, greedily, `max_tokens` at most. `limit` takes fewer turns, whole conversations, spread over
+    the categories. Groups: `category`, `turn`. Cluster: the conversation.
+
+    `judge` names the model that judges, in any engine: `MODEL`, or `MODEL,engine=openai`. It reads the authors' own
+    prompts, pinned by checksum, with their reference answers for math, reasoning and coding.
+    Metrics with a judge: `rating`, its rating from 1 to 10; with `pairwise`, `preferred`, how often it prefers the
+    answer to the dense model's: 1 if in both orders, 0 if the dense model's in both, 0.5 otherwise; 0.5 is no
+    difference. Without a judge, and always: `empty_rate` and `repetition_rate`.
+    What a judge costs is said before a study begins.
+
+    Deviations: the authors sample with a temperature that depends on the category, up to 1024 tokens; we are greedy,
+    so that a difference is the arm's. Their system prompt begins the user's message.
+
+    Known problems: ratings depend on the judge, and judges prefer long answers and their own; published scores are
+    GPT-4's of June 2023. Eighty questions show only large differences: read the intervals. The questions have been in
+    training data for years.
+    """
+    conversations = QUESTIONS if limit is None else min(limit // 2, QUESTIONS)
+    scorers = (f"mt_bench:{judge}", *([f"mt_bench_pair:{judge}"] if pairwise else [])) if judge else ()
+    return Task(
+        "prompts",
+        lambda: _items(conversations),
+        (*_judged(scorers), *coherence_metrics()),
+        scorers=scorers,
+        sampling=Sampling(max_tokens=max_tokens),
+        cost=cost(judge, pairwise, 2 * conversations) if judge else None,
+    )
+
+
+def cost(judge: str, pairwise: bool, turns: int) -> str:
+    """What the judge will be asked for one arm, in words.
+
+    >>> cost("judge", True, 160)
+    "mt_bench: judge 'judge' is asked for 480 judgements an arm, about 720,000 tokens (160 for the dense arm)"
+    """
+    judgements = turns * (3 if pairwise else 1)
+    dense = f" ({turns} for the dense arm)" if pairwise else ""
+    tokens = f"{judgements * JUDGE_READS:,} tokens"
+    return f"mt_bench: judge {judge!r} is asked for {judgements} judgements an arm, about {tokens}{dense}"
+
+
+def _judged(scorers: Sequence[str]) -> tuple[Metric, ...]:
+    names = ("rating", "preferred")
+    return tuple(
+        mean(name, lambda item, answer, score: float(score), better="higher", scorer=scorer)
+        for name, scorer in zip(names, scorers, strict=False)
+    )
+
+
+def _items(conversations: int) -> list[Item]:
+    rows = list(parse_lines(read_text("mt_bench", "question.jsonl"), "question.jsonl"))
+    # The file has ten questions of a category after another, so equal steps take as many of each.
+    chosen = [rows[number * len(rows) // conversations] for number in range(conversations)]
+    return [item for row in chosen for item in conversation(str(row["question_id"]), row["category"], row["turns"])]
+
+
+def conversation(name: str, category: str, turns: Sequence[str]) -> list[Item]:
+    """An item a turn, each following the one before it."""
+    return [
+        Item(
+            f"{name}/{number}",
+            (f"category={category}", f"turn={number}"),
+            name,
+            Prompt(text, chat=True, follows=f"{name}/{number - 1}" if number > 1 else None),
+        )
+        for number, text in enumerate(turns, start=1)
+    ]

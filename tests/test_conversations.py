@@ -1,0 +1,93 @@
+"""Conversations: turns are asked in order, each with what was said before it, whenever a study is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from crushtest.appendlog import AppendLog
+from crushtest.arms import ask
+from crushtest.conversations import history, waves, with_history
+from crushtest.engines.fake import FakeEngine
+from crushtest.errors import EngineError, UsageError
+from crushtest.plan import PlannedTask
+from crushtest.records import Completion, Item, Prompt, Task
+from crushtest.scoring import call_scorer, exchange_of
+from crushtest.store import ANSWER_BUILDERS, ANSWER_SCHEMAS, item_from_row, item_row
+
+
+def turn(name: str, text: str, follows: str | None = None) -> Item:
+    return Item(name, (), name, Prompt(text, chat=True, follows=follows))
+
+
+ITEMS = [turn("b2", "And then?", "b1"), turn("a1", "Hello"), turn("b1", "Go on"), turn("b3", "Really?", "b2")]
+
+
+def echo(request: object) -> Completion:
+    """An answer that says how many turns came before."""
+    assert isinstance(request, Prompt)
+    return Completion(f"{request.text} ({len(request.history)} before)", 3, "eos")
+
+
+def planned(items: Sequence[Item]) -> PlannedTask:
+    return PlannedTask("talk", "downstream quality", {}, Task("prompts", lambda: items, ()), None, 0)
+
+
+def log(folder: Path) -> AppendLog[Completion]:
+    return AppendLog(folder / "talk.parquet", ANSWER_SCHEMAS["prompts"], ANSWER_BUILDERS["prompts"])
+
+
+def test_first_turns_come_first_and_keep_their_order() -> None:
+    assert waves(ITEMS) == [[1, 2], [0], [3]]
+
+
+def test_tasks_without_turns_are_one_wave() -> None:
+    assert waves([turn("a", "x"), turn("b", "y")]) == [[0, 1]]
+
+
+def test_a_turn_without_the_one_before_it_is_an_error() -> None:
+    with pytest.raises(UsageError, match="item 'b2' follows 'b1', which is not asked"):
+        waves(ITEMS[:2])
+
+
+def test_the_history_is_oldest_first() -> None:
+    by_id = {item.id: item for item in ITEMS}
+    answers = {name: Completion(f"answer to {name}", 1, "eos") for name in by_id}
+    said = (("Go on", "answer to b1"), ("And then?", "answer to b2"))
+    assert history(by_id["b3"], by_id, answers) == said
+    assert with_history(by_id["b3"], by_id, answers).request == Prompt("Really?", True, history=said, follows="b2")
+    assert with_history(by_id["a1"], by_id, answers) is by_id["a1"]
+    assert exchange_of(by_id["b3"], by_id, answers) == ("Really?", "answer to b3", "", True, said)
+
+
+def test_every_turn_is_asked_with_the_answers_before_it(tmp_path: Path) -> None:
+    assert sum(ask(FakeEngine(respond=echo), planned(ITEMS), ITEMS, log(tmp_path))) == 4
+    answers = log(tmp_path).read()
+    assert {name: answer.text for name, answer in answers.items()} == {
+        "a1": "Hello (0 before)",
+        "b1": "Go on (0 before)",
+        "b2": "And then? (1 before)",
+        "b3": "Really? (2 before)",
+    }
+
+
+def test_an_interrupted_conversation_goes_on_with_the_same_answers(tmp_path: Path) -> None:
+    with pytest.raises(EngineError):
+        list(ask(FakeEngine(respond=echo, fail_at=3), planned(ITEMS), ITEMS, log(tmp_path / "broken")))
+    again = FakeEngine(respond=echo)
+    assert sum(ask(again, planned(ITEMS), ITEMS, log(tmp_path / "broken"))) == 1
+    list(ask(FakeEngine(respond=echo), planned(ITEMS), ITEMS, log(tmp_path / "whole")))
+    assert log(tmp_path / "broken").read() == log(tmp_path / "whole").read()
+
+
+def test_a_turn_is_kept_with_what_it_follows() -> None:
+    assert item_from_row(item_row(ITEMS[0])) == ITEMS[0]
+
+
+def test_a_scorer_that_compares_needs_a_study() -> None:
+    from crushtest.records import Exchange
+
+    with pytest.raises(EngineError, match="compares with the dense model: it needs a study"):
+        call_scorer("mt_bench_pair:demo", [Exchange("q", "a")])
