@@ -1,0 +1,148 @@
+"""What a gate found, for people and for machines: a table, JSON, JUnit XML, GitHub annotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+from crushtest.gate import Check, GateResult, Outcome
+
+COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
+ANNOTATIONS: dict[Outcome, str] = {"passed": "notice", "could not be told": "warning", "regression": "error"}
+
+
+def as_rows(result: GateResult) -> list[list[str]]:
+    """The table, its head first; what went wrong comes before what passed."""
+    order: dict[Outcome, int] = {"regression": 0, "could not be told": 1, "passed": 2}
+    checks = sorted(result.checks, key=lambda check: (order[check.outcome], check.number))
+    return [list(COLUMNS), *(_row(check) for check in checks)]
+
+
+def _row(check: Check) -> list[str]:
+    row, harm = check.row, check.harm
+    return [
+        f"{check.number}. {check.rule}",
+        check.arm,
+        row.task if row else check.rule.task,
+        row.metric if row else check.rule.metric,
+        (row.worst or row.group) if row else check.rule.group,
+        _number(row.dense if row else None),
+        _number(row.value if row else None),
+        _number(harm.estimate if harm else None),
+        f"{harm.low:.4g} to {harm.high:.4g}" if harm else "",
+        str(row.n) if row else "0",
+        check.outcome,
+        check.seen,
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def as_json(result: GateResult) -> dict[str, Any]:
+    """JSON values: the outcome, its exit code, and every check."""
+    return {
+        "study": result.study,
+        "policy": result.policy,
+        "outcome": result.outcome,
+        "exit_code": result.exit_code,
+        "checks": [_values(check) for check in result.checks],
+    }
+
+
+def _values(check: Check) -> dict[str, Any]:
+    row, harm = check.row, check.harm
+    return {
+        "rule": check.number,
+        "text": str(check.rule),
+        "arm": check.arm,
+        "task": row.task if row else None,
+        "metric": row.metric if row else None,
+        "group": row.group if row else None,
+        "worst": row.worst if row else None,
+        "dense": row.dense if row else None,
+        "value": row.value if row else None,
+        "harm": harm._asdict() if harm else None,
+        "n": row.n if row else 0,
+        "n_unscored": row.n_unscored if row else 0,
+        "outcome": check.outcome,
+        "seen": check.seen,
+        "enough_items": check.enough,
+    }
+
+
+def as_junit(result: GateResult) -> str:
+    """JUnit XML: a regression is a failure, what could not be told an error, so that no reader takes it for passed."""
+    count = {outcome: sum(check.outcome == outcome for check in result.checks) for outcome in ANNOTATIONS}
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"crushtest gate: {result.policy}",
+        tests=str(len(result.checks)),
+        failures=str(count["regression"]),
+        errors=str(count["could not be told"]),
+    )
+    for check in result.checks:
+        case = ElementTree.SubElement(suite, "testcase", classname=_plain(check.arm), name=_plain(_title(check)))
+        if check.outcome != "passed":
+            kind = "failure" if check.outcome == "regression" else "error"
+            ElementTree.SubElement(case, kind, message=_plain(check.seen)).text = _plain(explanation(check))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def as_annotations(result: GateResult) -> list[str]:
+    """GitHub workflow commands for everything that did not pass, and one line with the outcome."""
+    lines = [
+        f"::{ANNOTATIONS[check.outcome]} title={_escaped_property(_title(check))}::{_escaped(explanation(check))}"
+        for check in result.checks
+        if check.outcome != "passed"
+    ]
+    return [*lines, f"::{ANNOTATIONS[result.outcome]} title=crushtest gate::{result.outcome} ({result.policy})"]
+
+
+def explain_lines(result: GateResult) -> Iterator[str]:
+    """Rule by rule: what it says, what was seen, and how many items would have been enough."""
+    for number in sorted({check.number for check in result.checks}):
+        checks = [check for check in result.checks if check.number == number]
+        yield f"{number}. {checks[0].rule}"
+        for check in checks:
+            yield f"   {check.outcome}: {explanation(check)}"
+
+
+def explanation(check: Check) -> str:
+    """One check in a sentence."""
+    row, harm = check.row, check.harm
+    if row is None:
+        return f"{check.arm}: {check.seen}"
+    text = f"{check.arm}, {row.task} {row.metric}, {row.worst or row.group}: {check.seen}"
+    if harm is not None:
+        text += f"; dense {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
+        text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items"
+    if check.enough is not None and check.outcome == "could not be told":
+        text += f"; about {check.enough:,} items would have been enough"
+    elif check.outcome == "could not be told" and harm is not None:
+        text += "; no number of items would decide it, the estimate lies on the margin"
+    return text
+
+
+def _title(check: Check) -> str:
+    row = check.row
+    return f"rule {check.number}: {check.rule}" + (f" [{row.task} {row.metric} {row.group}]" if row else "")
+
+
+def _plain(text: str) -> str:
+    """Text with `?` for every character that XML cannot hold."""
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+
+
+def _escaped(text: str) -> str:
+    """Text for the message of a workflow command, whose own signs must be escaped."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escaped_property(text: str) -> str:
+    """Text for a property of a workflow command, where two more signs have a meaning."""
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

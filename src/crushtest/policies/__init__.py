@@ -1,0 +1,1 @@
+"""The policies that ship with crushtest, one YAML file each."""

@@ -1,0 +1,143 @@
+"""A policy: what a compressed model may lose, as rules for `crushtest gate`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from crushtest.errors import UnknownName, UsageError
+from crushtest.registry import explain
+
+WORST = "worst"
+Direction = Literal["rise", "fall", "move", "from_zero"]
+
+
+def _relative(value: object) -> object:
+    """`5%` as (0.05, of the dense value), a number as (it, absolute)."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            return Margin(size=float(value[:-1]) / 100, relative=True)
+        except ValueError:
+            return value
+    return Margin(size=value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class Margin(BaseModel):
+    """How much harm is allowed: in the metric's own unit, or as a share of the dense value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    size: float = Field(ge=0, allow_inf_nan=False)
+    relative: bool = False
+
+    def of(self, dense: float) -> float:
+        """The margin in the metric's unit."""
+        return self.size * abs(dense) if self.relative else self.size
+
+    def __str__(self) -> str:
+        return f"{self.size:.4g}" if not self.relative else f"{self.size:.4%}".rstrip("0%").rstrip(".") + "%"
+
+
+class Rule(BaseModel):
+    """One rule. Every contrast that it matches must keep it; if it matches none, the gate cannot be passed.
+
+    task, metric, arm   names, `*` and `?` allowed
+    group        `all`, a group or a pattern (`Age=*`), or `worst`: every group of the metric, searched for the worst
+    margin       harm allowed: `0.02`, or `5%` of the dense value. Without it the rule only asks for items
+    direction    which change is harm: `rise`, `fall`, `move` (either way), `from_zero`. Default: as the metric says
+    sure         `regression`: fail when the 95% interval lies wholly beyond the margin, pass otherwise;
+                 `equivalence`: pass when the one-sided 95% bound lies within the margin, fail as above, else not told
+    min_items    scored items that every row needs; with `worst`, every group
+    max_unscored share of the items that may have no score
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    metric: str
+    task: str = "*"
+    group: str = "all"
+    arm: str = "*"
+    margin: Annotated[Margin | None, BeforeValidator(_relative)] = None
+    direction: Direction | None = None
+    sure: Literal["regression", "equivalence"] = "regression"
+    min_items: int = Field(default=100, ge=1)
+    max_unscored: float = Field(default=0.05, ge=0, le=1)
+
+    def __str__(self) -> str:
+        what = f"{self.metric} of {self.task}" + ("" if self.group == "all" else f", {self.group}")
+        if self.margin is None:
+            return f"{what}: at least {self.min_items} items"
+        change = {
+            "rise": "rises by",
+            "fall": "falls by",
+            "move": "moves by",
+            "from_zero": "moves from 0 by",
+            None: "gets worse by",
+        }[self.direction]
+        kept = "shown: " if self.sure == "equivalence" else ""
+        return f"{kept}{what} {change} at most {self.margin}"
+
+
+class Policy(BaseModel):
+    """A named list of rules."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    summary: str = ""
+
+
+def policies() -> dict[str, str]:
+    """The ready-made policies: name -> the text of its file."""
+    folder = files("crushtest.policies")
+    return {
+        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".yaml")
+    }
+
+
+def read_policy(name: str) -> Policy:
+    """The policy in a file, or the ready-made one of that name.
+
+    Raises UsageError, in one line, for anything wrong in it, a key that is not one, and an empty list of rules.
+    """
+    path = Path(name)
+    if path.is_file():
+        try:
+            return parse_policy(path.read_text(encoding="utf-8"), where=f"policy {name!r}")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"policy {name!r} is not text: {error}") from None
+    ready = policies()
+    if name in ready:
+        return parse_policy(ready[name], where=f"policy {name!r}")
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise UsageError(f"policy {name!r}: no such file")
+    raise UnknownName("policy", name, ready)
+
+
+def parse_policy(text: str, *, where: str) -> Policy:
+    """A policy from the text of its file."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{where} must hold `rules:` and a list (got {type(content).__name__})")
+    _reject_unknown(content, Policy, where)
+    for number, rule in enumerate(content.get("rules") or [], start=1):
+        if isinstance(rule, dict):
+            _reject_unknown(rule, Rule, f"{where}: rule {number}")
+            if rule.get("group") == WORST and rule.get("direction"):
+                raise UsageError(f"{where}: rule {number}: with group 'worst' the direction is the metric's own")
+    try:
+        return Policy(**content)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {explain(error)}") from None
+
+
+def _reject_unknown(given: dict[Any, Any], schema: type[BaseModel], where: str) -> None:
+    for key in given:
+        if key not in schema.model_fields:
+            raise UnknownName("key", key, schema.model_fields, where=where)

@@ -1,0 +1,43 @@
+"""Arms whose weights seem never to have changed: what they pass says nothing about compression."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from crushtest.plan import DENSE
+from crushtest.store import StudyFolder
+
+
+def unchanged_arms(folder: StudyFolder, arms: Iterable[str]) -> dict[str, str]:
+    """Arm -> the reason to think so: no weight has another value, or every answer is that of dense, to the last bit."""
+    found = {}
+    for arm in arms:
+        reason = _no_weight_changed(folder, arm) or _same_answers(folder, arm)
+        if reason:
+            found[arm] = reason
+    return found
+
+
+def _no_weight_changed(folder: StudyFolder, arm: str) -> str | None:
+    path = folder.compression(arm)
+    if not path.exists():
+        return None
+    layers = json.loads(path.read_text(encoding="utf-8")).get("layers", [])
+    if sum(layer.get("changed", 1) for layer in layers) == 0:
+        return "its compression changed no weight"
+    return None
+
+
+def _same_answers(folder: StudyFolder, arm: str) -> str | None:
+    import polars as pl
+
+    compared = 0
+    for path in sorted((folder.arm(arm) / "answers").glob("*.parquet")):
+        dense = folder.arm(DENSE) / "answers" / path.name
+        if not dense.exists():
+            continue
+        if not pl.read_parquet(path).equals(pl.read_parquet(dense)):
+            return None
+        compared += 1
+    return "every answer is exactly that of dense: the same model?" if compared else None

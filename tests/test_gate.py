@@ -1,0 +1,322 @@
+"""The gate: what passes, what fails, and that nothing passes on what was not measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from crushtest.errors import StoreError, UnknownName, UsageError
+from crushtest.gate import GateResult, check_all, run_gate
+from crushtest.gate_output import as_annotations, as_json, as_junit, as_rows, explain_lines
+from crushtest.harm import harm_of, items_enough
+from crushtest.plan import build_spec
+from crushtest.policy import parse_policy, policies, read_policy
+from crushtest.records import Contrast
+from crushtest.store import StudyFolder
+from crushtest.study import run_study
+
+SURE_WORSE = Contrast(
+    arm="half",
+    task="bbq",
+    metric="accuracy",
+    group="all",
+    dense=0.6,
+    value=0.5,
+    difference=-0.1,
+    low=-0.13,
+    high=-0.07,
+    p=0.001,
+    n=500,
+    n_unscored=0,
+    flips=60,
+    flips_up=5,
+    flips_down=55,
+    better="higher",
+    verdict="worse",
+    clusters=500,
+    low90=-0.125,
+    high90=-0.075,
+)
+NONE = "no clear difference"
+UNTOUCHED = replace(
+    SURE_WORSE,
+    value=0.6,
+    difference=0.0,
+    low=-0.01,
+    high=0.01,
+    low90=-0.008,
+    high90=0.008,
+    verdict="no clear difference",
+)
+UNSURE = replace(
+    SURE_WORSE,
+    value=0.57,
+    difference=-0.03,
+    low=-0.07,
+    high=0.01,
+    low90=-0.065,
+    high90=0.005,
+    verdict="no clear difference",
+)
+RULE = "{task: bbq, metric: accuracy, margin: 0.02, min_items: 300}"
+SHOWN = "{task: bbq, metric: accuracy, margin: 0.02, min_items: 300, sure: equivalence}"
+
+
+def judge(
+    *rows: Contrast, rule: str = RULE, arms: tuple[str, ...] = ("half",), unchanged: dict[str, str] | None = None
+):
+    policy = parse_policy(f"rules: [{rule}]", where="test")
+    return GateResult("study", "test", tuple(check_all(policy, arms, rows, unchanged or {})))
+
+
+def test_a_clear_regression_exits_3():
+    assert judge(SURE_WORSE).exit_code == 3
+
+
+def test_what_is_within_the_margin_exits_0():
+    assert judge(UNTOUCHED).exit_code == 0
+    assert judge(UNTOUCHED, rule=SHOWN).exit_code == 0
+
+
+def test_what_could_be_either_passes_only_where_proof_is_not_asked_for():
+    assert judge(UNSURE).exit_code == 0
+    assert judge(UNSURE, rule=SHOWN).exit_code == 4
+
+
+def test_a_regression_outweighs_what_could_not_be_told():
+    assert judge(SURE_WORSE, replace(UNTOUCHED, task="bbq", metric="accuracy", group="all", n=3)).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("cause", "row", "arms", "unchanged"),
+    [
+        ("missing task", replace(UNTOUCHED, task="mmlu"), ("half",), {}),
+        ("missing metric", replace(UNTOUCHED, metric="unknown_rate"), ("half",), {}),
+        ("missing group", replace(UNTOUCHED, group="Age=old"), ("half",), {}),
+        ("arm not measured", UNTOUCHED, ("half", "quarter"), {}),
+        ("no arm", UNTOUCHED, (), {}),
+        ("too few items", replace(UNTOUCHED, n=299), ("half",), {}),
+        ("too many unscored", replace(UNTOUCHED, n_unscored=30), ("half",), {}),
+        ("weights never changed", UNTOUCHED, ("half",), {"half": "its compression changed no weight"}),
+        ("no value", replace(UNTOUCHED, value=None, difference=None, low=None, high=None), ("half",), {}),
+        ("no interval", replace(UNTOUCHED, low=None, high=None, low90=None, high90=None), ("half",), {}),
+    ],
+)
+@pytest.mark.parametrize("rule", [RULE, SHOWN])
+def test_nothing_passes_on_what_was_not_measured(cause, row, arms, unchanged, rule):
+    result = judge(row, rule=rule, arms=arms, unchanged=unchanged)
+    assert result.exit_code == 4, cause
+    assert all(check.seen for check in result.checks)
+
+
+def test_a_rule_that_matches_nothing_is_not_outvoted_by_one_that_passes():
+    assert judge(UNTOUCHED, rule=f"{RULE}, {{task: xsum, metric: rouge, margin: 1}}").exit_code == 4
+
+
+def test_a_gate_without_checks_is_not_passed():
+    assert GateResult("study", "policy", ()).exit_code == 4
+
+
+def test_a_rule_without_margin_asks_for_items_only():
+    assert judge(SURE_WORSE, rule="{task: bbq, metric: accuracy, min_items: 300}").exit_code == 0
+    assert judge(SURE_WORSE, rule="{task: bbq, metric: accuracy, min_items: 501}").exit_code == 4
+
+
+def test_patterns_match_names_and_recipes_are_not_patterns():
+    assert judge(replace(SURE_WORSE, arm="m:s=[1]"), arms=("m:s=[1]",)).exit_code == 3
+    assert judge(SURE_WORSE, rule="{task: 'b*', metric: 'acc*', arm: 'h?lf', margin: 0.02}").exit_code == 3
+    assert judge(SURE_WORSE, rule="{metric: accuracy, arm: q*, margin: 0.02}").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("better", "direction", "dense", "interval", "expected"),
+    [
+        ("lower", None, 0.2, (0.05, 0.1), (0.05, 0.1)),
+        ("higher", None, 0.2, (0.05, 0.1), (-0.1, -0.05)),
+        ("neither", None, 0.2, (-0.05, 0.1), (0.0, 0.1)),
+        ("lower", "fall", 0.2, (0.05, 0.1), (-0.1, -0.05)),
+        ("zero", None, 0.2, (0.05, 0.1), (0.05, 0.1)),
+        ("zero", None, -0.2, (0.05, 0.1), (-0.1, -0.05)),
+        ("zero", None, -0.2, (0.1, 0.5), (-0.2, 0.1)),
+    ],
+)
+def test_harm_counts_the_bad_direction(better, direction, dense, interval, expected):
+    low, high = interval
+    row = replace(
+        SURE_WORSE, better=better, dense=dense, difference=(low + high) / 2, low=low, high=high, low90=low, high90=high
+    )
+    assert harm_of(row, direction)[1:3] == pytest.approx(expected)
+
+
+def test_a_relative_margin_is_a_share_of_the_dense_value():
+    row = replace(SURE_WORSE, better="lower", dense=10.0, value=11.0, difference=1.0, low=0.8, high=1.2, low90=0.82)
+    row = replace(row, high90=1.18)
+    assert judge(row, rule="{metric: accuracy, margin: 5%}").exit_code == 3
+    assert judge(row, rule="{metric: accuracy, margin: 20%}").exit_code == 0
+
+
+def groups(*ends: tuple[float, float], worst: tuple[float, float] | None) -> list[Contrast]:
+    rows = [
+        replace(UNTOUCHED, group=f"Age={i}", difference=(a + b) / 2, low=a, high=b, low90=a, high90=b)
+        for i, (a, b) in enumerate(ends)
+    ]
+    if worst:
+        low, high = worst
+        searched = replace(UNTOUCHED, metric="accuracy_worst", group="Age", worst="Age=0", low=low, high=high)
+        rows.append(replace(searched, difference=(low + high) / 2, low90=low, high90=high))
+    return rows
+
+
+WORST = "{task: bbq, metric: accuracy, group: worst, margin: 0.02, min_items: 300}"
+
+
+def test_worst_group_fails_by_the_interval_that_paid_for_the_search():
+    alone, searched = (-0.2, -0.03), (-0.25, 0.02)
+    assert judge(*groups(alone, (-0.01, 0.01), worst=searched), rule=WORST).exit_code == 0
+    assert judge(*groups(alone, (-0.01, 0.01), worst=(-0.25, -0.03)), rule=WORST).exit_code == 3
+
+
+def test_worst_group_without_a_search_is_judged_by_its_own_interval():
+    assert judge(*groups((-0.2, -0.03), worst=None), rule=WORST).exit_code == 3
+
+
+def test_every_group_must_be_measured_and_shown():
+    good = groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))
+    shown = WORST.replace("}", ", sure: equivalence}")
+    assert judge(*good, rule=shown).exit_code == 0
+    wide = groups((-0.01, 0.01), (-0.05, 0.01), worst=(-0.015, 0.015))
+    assert judge(*wide, rule=shown).exit_code == 4
+    few = [good[0], replace(good[1], n=10), good[2]]
+    assert judge(*few, rule=WORST).exit_code == 4
+    assert judge(UNTOUCHED, rule=WORST).exit_code == 4
+
+
+def test_items_that_would_have_been_enough_bring_the_bound_to_the_margin():
+    harm = harm_of(UNSURE, None)
+    enough = items_enough(harm, 0.05, UNSURE.n)
+    scale = (UNSURE.n / enough) ** 0.5
+    assert harm.estimate + (harm.high90 - harm.estimate) * scale == pytest.approx(0.05, abs=1e-3)
+    assert items_enough(harm, 0.03, UNSURE.n) is None
+    assert f"about {enough:,} items" in next(
+        line
+        for line in explain_lines(judge(UNSURE, rule="{metric: accuracy, margin: 0.05, sure: equivalence}"))
+        if "would have been enough" in line
+    )
+
+
+# ---- policies --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["standard", "strict"])
+def test_ready_made_policies_can_be_read_and_every_rule_is_explained(name):
+    policy = read_policy(name)
+    assert len(policy.rules) >= 10
+    assert policy.summary
+    assert policies()[name].count("#") >= 5
+    assert all((rule.sure == "equivalence") == (name == "strict") for rule in policy.rules)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rules: []", "rules"),
+        ("rules: [{margin: 1}]", "metric"),
+        ("rules: [{metric: a, margn: 1}]", "did you mean 'margin'"),
+        ("rules: [{metric: a, margin: lots}]", "margin"),
+        ("rules: [{metric: a, margin: -1}]", "margin"),
+        ("rules: [{metric: a, sure: very}]", "sure"),
+        ("rules: [{metric: a, min_items: 0}]", "min_items"),
+        ("rules: [{metric: a, group: worst, direction: rise}]", "direction"),
+        ("rulez: []", "did you mean 'rules'"),
+        ("- metric", "rules"),
+        ("rules: [", "not YAML"),
+    ],
+)
+def test_a_wrong_policy_is_one_line_that_says_what(text, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        parse_policy(text, where="policy 'p.yaml'")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_policy_names_the_nearest(tmp_path):
+    with pytest.raises(UnknownName, match="did you mean 'standard'"):
+        read_policy("standart")
+    with pytest.raises(UsageError, match="no such file"):
+        read_policy(str(tmp_path / "none.yaml"))
+
+
+# ---- a whole study, on the fake engine ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("gate") / "s"
+    arms = [{"name": "other", "model": "fake", "engine": "fake:seed=1"}, {"name": "same", "model": "fake"}]
+    content = {"model": "fake", "engine": "fake", "arms": arms, "suite": [{"probe_facts": {"limit": 120}}]}
+    run_study(build_spec(content, where="test"), folder)
+    return folder
+
+
+def test_a_study_is_held_against_a_policy_file(study, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: other}]", encoding="utf-8")
+    assert run_gate(study, str(policy)).exit_code == 0
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: missing}]", encoding="utf-8")
+    assert run_gate(study, str(policy)).exit_code == 4
+
+
+def test_an_arm_that_answers_exactly_as_dense_does_not_pass(study, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: same}]", encoding="utf-8")
+    result = run_gate(study, str(policy))
+    assert result.exit_code == 4
+    assert "exactly that of dense" in result.checks[0].seen
+
+
+def test_an_arm_whose_compression_changed_no_weight_does_not_pass(study, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: other}]", encoding="utf-8")
+    record = StudyFolder(study).compression("other")
+    record.write_text(json.dumps({"layers": [{"changed": 0}, {"changed": 0}]}), encoding="utf-8")
+    try:
+        result = run_gate(study, str(policy))
+    finally:
+        record.unlink()
+    assert result.exit_code == 4
+    assert "changed no weight" in result.checks[0].seen
+
+
+def test_a_study_that_measured_one_task_does_not_pass_the_ready_made_policies(study):
+    for name in ("standard", "strict"):
+        assert run_gate(study, name).exit_code in (3, 4)
+
+
+def test_a_folder_that_is_no_study_is_an_error(tmp_path):
+    with pytest.raises(StoreError, match="not a study folder"):
+        run_gate(tmp_path, "standard")
+
+
+# ---- output ----------------------------------------------------------------------------------------
+
+
+def test_outputs_agree_and_never_show_what_could_not_be_told_as_passed():
+    result = judge(replace(SURE_WORSE, arm="a\x0b<b>&"), UNTOUCHED, arms=("a\x0b<b>&", "half", "gone"))
+    assert [row[10] for row in as_rows(result)[1:]] == ["regression", "could not be told", "passed"]
+    values = as_json(result)
+    assert json.loads(json.dumps(values))["exit_code"] == 3
+    assert [check["outcome"] for check in values["checks"]] == ["regression", "passed", "could not be told"]
+    suite = ElementTree.fromstring(as_junit(result))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    assert [[child.tag for child in case] for case in suite] == [["failure"], [], ["error"]]
+    lines = as_annotations(result)
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::error"]
+    assert all("\n" not in line for line in lines)
+
+
+def test_annotations_escape_what_github_would_take_for_its_own_signs():
+    (line, _) = as_annotations(judge(replace(SURE_WORSE, arm="a%\nb"), arms=("a%\nb",)))
+    assert "a%25%0Ab" in line
