@@ -16,6 +16,7 @@ from crushtest.registry import METHODS, Entry
 
 LAYER_METHODS = [entry for entry in METHODS if entry.about["scope"] == "layer"]
 PRUNING = [entry for entry in LAYER_METHODS if entry.about["kind"] == "pruning"]
+GRIDS = [entry for entry in LAYER_METHODS if "bits" in entry.options]
 QUANTIZATION = [entry for entry in LAYER_METHODS if entry.about["kind"] == "quantization"]
 
 
@@ -29,6 +30,8 @@ def call(entry: Entry, weight: Tensor, inputs: Tensor, **options: Any) -> Tensor
         "InputGram": lambda: InputGram.from_activations(inputs, sequences=4),
         "WeightGradient": lambda: WeightGradient(torch.ones_like(weight)),
     }
+    if entry.name in ("nf4", "fp4"):
+        pytest.importorskip("bitsandbytes")
     needs = list(entry.needs.values())[1:]
     if "group_size" in entry.options:
         options = {"group_size": 16} | options
@@ -87,7 +90,7 @@ def test_the_pattern_holds_in_every_group(
     assert (alive.sum(dim=1) == kept).float().mean() > 0.9  # a dead feature may take a place
 
 
-@pytest.mark.parametrize("entry", QUANTIZATION, ids=name)
+@pytest.mark.parametrize("entry", GRIDS, ids=name)
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_a_group_holds_no_more_values_than_its_bits_can_tell(
@@ -97,7 +100,7 @@ def test_a_group_holds_no_more_values_than_its_bits_can_tell(
     assert max(len(group.unique()) for group in groups) <= min(2**bits, 16)
 
 
-@pytest.mark.parametrize("entry", QUANTIZATION, ids=name)
+@pytest.mark.parametrize("entry", GRIDS, ids=name)
 def test_more_bits_bring_the_outputs_closer(entry: Entry, layer: tuple[Tensor, Tensor]) -> None:
     weight, inputs = layer
     errors = [output_error(weight, call(entry, weight, inputs, bits=bits), inputs) for bits in (2, 3, 4, 6, 8)]

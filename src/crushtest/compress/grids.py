@@ -61,8 +61,26 @@ class QuantizedWeight:
         return self.scale.numel() * (16 + (0 if self.symmetric else self.bits))
 
 
-def dequantized(quantize: Callable[P, QuantizedWeight]) -> Callable[P, Tensor]:
-    """Decorator: a method that gives plain weights; `inspect.unwrap` has the one that gives integers and scales."""
+@dataclass(frozen=True)
+class ForeignWeight:
+    """A weight in a number format that another package stores: its exact values, and how much room they take.
+
+    values         [out_features, in_features]
+    bits           of one weight
+    overhead_bits  of all scales together
+    """
+
+    values: Tensor
+    bits: int
+    overhead_bits: int
+
+    def dequantize(self) -> Tensor:
+        """The values."""
+        return self.values
+
+
+def dequantized(quantize: Callable[P, QuantizedWeight | ForeignWeight]) -> Callable[P, Tensor]:
+    """Decorator: a method that gives plain weights; `inspect.unwrap` has the one that says how they are stored."""
 
     @functools.wraps(quantize)
     def method(*args: P.args, **kwargs: P.kwargs) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.collect import INPUT_STATISTICS, BlockInputs, InputStatistic, collect_gradients, naming
-from crushtest.compress.grids import QuantizedWeight
+from crushtest.compress.grids import ForeignWeight, QuantizedWeight
 from crushtest.compress.statistics import WeightGradient, is_finite
 from crushtest.compress.stream import Stream
 from crushtest.compress.structure import Linear, Structure, find_structure
@@ -69,7 +69,7 @@ class Compressed:
     changed: int
     zeros: int
     output_error: float | None
-    quantized: QuantizedWeight | None = field(repr=False)
+    quantized: QuantizedWeight | ForeignWeight | None = field(repr=False)
     rescaled: str | None = None
 
 
@@ -142,7 +142,7 @@ def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str
         for need in job.needs
     ]
     made = inspect.unwrap(job.entry.function)(before, *asked, **job.options_for(linear))
-    after = made.dequantize() if isinstance(made, QuantizedWeight) else made
+    after = made.dequantize() if isinstance(made, QuantizedWeight | ForeignWeight) else made
     if not is_finite(after):
         raise CompressionError(f"method {job.entry.name!r} made NaN or infinity of it")
     result = measure(linear, before, made, inputs.sample(linear))
@@ -150,15 +150,17 @@ def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str
     return result
 
 
-def measure(linear: Linear, before: Tensor, made: Tensor | QuantizedWeight, sample: Tensor) -> Compressed:
+def measure(
+    linear: Linear, before: Tensor, made: Tensor | QuantizedWeight | ForeignWeight, sample: Tensor
+) -> Compressed:
     """What a method made of a layer's weight, compared with the weight before on a sample of inputs."""
-    after = made.dequantize() if isinstance(made, QuantizedWeight) else made
+    after = made.dequantize() if isinstance(made, QuantizedWeight | ForeignWeight) else made
     return Compressed(
         linear,
         changed=int((after != before).count_nonzero()),
         zeros=after.numel() - int(after.count_nonzero()),
         output_error=output_error(before, after, sample),
-        quantized=made if isinstance(made, QuantizedWeight) else None,
+        quantized=made if isinstance(made, QuantizedWeight | ForeignWeight) else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from crushtest.compress.grids import QuantizedWeight
+from crushtest.compress.grids import ForeignWeight, QuantizedWeight
 from crushtest.compress.structure import Untouched
 
 DENSE_BITS = 16
@@ -111,7 +111,7 @@ class Storage:
     bits: int = DENSE_BITS
     overhead_bits: int = 0
 
-    def enter(self, zeros: int | None, quantized: QuantizedWeight | None) -> None:
+    def enter(self, zeros: int | None, quantized: QuantizedWeight | ForeignWeight | None) -> None:
         """Take in a step: the zeros after pruning (None where it did not prune), the grid after quantization."""
         if zeros is not None:
             self.kept = self.weights - zeros

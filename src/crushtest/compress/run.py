@@ -89,7 +89,7 @@ class _Ledger:
             self.linears[linear.name] = linear
             self.zeros[linear.name] = result.zeros
             self.rescaled += [result.rescaled] if result.rescaled else []
-            if result.quantized:
+            if isinstance(result.quantized, QuantizedWeight):
                 self.quantized[linear.name] = result.quantized
             self.layers.append(
                 LayerRecord(

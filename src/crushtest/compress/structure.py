@@ -147,23 +147,22 @@ def is_linear(module: Module) -> bool:
 
 def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Structure) -> list[Untouched]:
     """Every parameter that is not a touched weight, gathered by module and reason."""
-    ours = {id(linear.module) for linear in touched}
-    skipped = {id(linear.module) for linear in structure.linears} - ours
+    ours = {linear.name for linear in touched}
+    skipped = {linear.name for linear in structure.linears} - ours
     seen: dict[int, str] = {}
     gathered: dict[tuple[str, str], list[int]] = {}
     for name, module in network.named_modules():
         for parameter_name, parameter in module.named_parameters(recurse=False):
-            weight_is_ours = id(module) in ours and parameter_name == "weight"
-            if weight_is_ours:
+            if name in ours and parameter_name == "weight":
                 continue
-            reason = _reason(module, parameter_name, skipped, seen.get(id(parameter)))
+            reason = _reason(module, parameter_name, name in skipped, seen.get(id(parameter)))
             place = (re.sub(r"\d+", "*", name or type(module).__name__), reason)
             gathered.setdefault(place, []).append(0 if id(parameter) in seen else parameter.numel())
             seen.setdefault(id(parameter), name)
     return [Untouched(name, len(sizes), sum(sizes), reason) for (name, reason), sizes in gathered.items()]
 
 
-def _reason(module: Module, parameter: str, skipped: set[int], tied_to: str | None) -> str:
+def _reason(module: Module, parameter: str, is_skipped: bool, tied_to: str | None) -> str:
     from torch.nn import Embedding
     from torch.nn import Linear as TorchLinear
 
@@ -171,7 +170,7 @@ def _reason(module: Module, parameter: str, skipped: set[int], tied_to: str | No
         return f"tied: the same tensor as {tied_to}"
     if isinstance(module, Embedding):
         return "embedding"
-    if id(module) in skipped and parameter == "weight":
+    if is_skipped and parameter == "weight":
         return "left out by the recipe"
     if parameter == "bias":
         return "bias"
