@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from crushtest.errors import StoreError, UnknownName, UsageError
-from crushtest.gate import GateResult, check_all, run_gate
-from crushtest.gate_output import as_annotations, as_json, as_junit, as_rows, explain_lines
-from crushtest.harm import harm_of, items_enough
+from crushtest.gate.checks import GateResult, check_all, run_gate
+from crushtest.gate.harm import harm_of, items_enough
+from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
+from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.plan import build_spec
-from crushtest.policy import parse_policy, policies, read_policy
 from crushtest.records import Contrast
 from crushtest.store import StudyFolder
 from crushtest.study import run_study

@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from crushtest.harm import Harm, harm_of, items_enough
+from crushtest.gate.harm import Harm, harm_of, items_enough
+from crushtest.gate.policy import WORST, Policy, Rule, read_policy
+from crushtest.gate.unchanged import unchanged_arms
 from crushtest.plan import DENSE, make_arms, read_spec
-from crushtest.policy import WORST, Policy, Rule, read_policy
 from crushtest.records import Contrast
 from crushtest.store import StudyFolder
-from crushtest.unchanged import unchanged_arms
 
 Outcome = Literal["passed", "regression", "could not be told"]
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "regression": 3, "could not be told": 4}

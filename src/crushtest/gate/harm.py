@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from crushtest.policy import Direction
+from crushtest.gate.policy import Direction
 from crushtest.records import Better, Contrast
 
 BAD: dict[Better, Direction] = {"lower": "rise", "higher": "fall", "zero": "from_zero", "neither": "move"}

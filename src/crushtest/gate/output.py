@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-from crushtest.gate import Check, GateResult, Outcome
+from crushtest.gate.checks import Check, GateResult, Outcome
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
 ANNOTATIONS: dict[Outcome, str] = {"passed": "notice", "could not be told": "warning", "regression": "error"}
