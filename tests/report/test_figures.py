@@ -38,7 +38,7 @@ def test_every_task_is_plotted_against_compression_and_has_groups_where_it_has_a
 def test_points_are_at_the_numbers_of_the_files(view: StudyView) -> None:
     task = next(task for task in view.tasks if task.name == "probe_text")
     figure = next(f for f in figures.task_figures(view, task) if f.key.endswith("compression"))
-    rows = {row["arm"]: row for row in data_of(figure.draw(PAPER).to_dict())}
+    rows = {row["arm"]: row for row in data_of(figure.spec(PAPER))}
     for arm in view.arms:
         estimate = view.estimate(arm.name, "probe_text", "perplexity")
         assert estimate is not None
@@ -56,7 +56,7 @@ def test_an_arm_without_the_number_is_named_as_not_shown(view: StudyView) -> Non
 def test_page_and_file_draw_the_same_rows(view: StudyView) -> None:
     for task in view.tasks:
         for figure in figures.task_figures(view, task):
-            on_page, in_file = html.spec(figure), figure.draw(PAPER).to_dict()
+            on_page, in_file = html.spec(figure), figure.spec(PAPER)
             assert data_of(on_page) == data_of(in_file)
             assert "var(--" in json.dumps(on_page | {"config": PAGE.config()})
             assert "var(--" not in json.dumps(in_file | {"config": PAPER.config()})
@@ -65,9 +65,16 @@ def test_page_and_file_draw_the_same_rows(view: StudyView) -> None:
 def test_every_row_of_a_figure_is_in_its_table(view: StudyView) -> None:
     for task in view.tasks:
         for figure in figures.task_figures(view, task):
-            drawn = {json.dumps(row, sort_keys=True) for row in data_of(figure.draw(PAPER).to_dict())}
+            drawn = {json.dumps(row, sort_keys=True) for row in data_of(figure.spec(PAPER))}
             assert len(figure.rows) == len(drawn)
             assert all(len(row) == len(figure.columns) for row in figure.rows)
+
+
+def test_every_figure_is_valid_vega_lite(view: StudyView) -> None:
+    for task in view.tasks:
+        for figure in figures.task_figures(view, task):
+            figure.draw(PAPER).to_dict(validate=True)
+            figure.draw(PAGE).to_dict(validate=True)
 
 
 def test_flips_by_margin_add_up_to_all_flips(view: StudyView) -> None:

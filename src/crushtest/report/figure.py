@@ -24,7 +24,8 @@ class Figure:
     caption  all that it shows in a sentence, for those who do not see it
     note     what those who see it must know besides
     columns  headings of its data table; `rows` are the rows, as text
-    draw     gives the chart in a theme
+    data     the rows that are drawn, by the names that the chart calls them by
+    draw     gives the chart in a theme, without its data
     wide     whether it needs the page's whole width
     """
 
@@ -35,5 +36,14 @@ class Figure:
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    data: dict[str, list[Row]]
     draw: Callable[[Theme], alt.TopLevelMixin]
     wide: bool = False
+
+    def spec(self, theme: Theme) -> dict[str, Any]:
+        """The Vega-Lite specification, data included.
+
+        The data are put in last: handed to altair they would be copied with every layer, which takes longer than all
+        the rest of a report. Altair's own validation is left to the tests.
+        """
+        return {**self.draw(theme).to_dict(validate=False), "datasets": self.data}

@@ -33,7 +33,7 @@ def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
     for task in study.tasks:
         for figure in task_figures(study, task):
             title = {"text": f"{label(task.headline.name).text} · {figure.title}", "subtitle": task.name}
-            spec = figure.draw(PAPER).to_dict() | {"title": title, "config": PAPER.config() | {"background": "white"}}
+            spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
             stem = target / f"{task.name}-{figure.key.partition('-')[2]}"
             svg = vl_convert.vegalite_to_svg(spec)
             images = {

@@ -39,6 +39,7 @@ def heat_map(study: StudyView, task: TaskView) -> Figure | None:
         f"{DIRECTIONS[task.headline.better]}.",
         ("group", "variant", "difference", "95% interval", "items"),
         tuple((row["group"], row["arm"], row["difference"], row["interval"], str(row["n"])) for row in rows),
+        {"cells": rows},
         lambda theme: _draw(theme, rows),
         wide=True,
     )
@@ -66,7 +67,7 @@ def _draw(theme: Theme, rows: list[Row]) -> alt.TopLevelMixin:
     groups = list(dict.fromkeys(row["group"] for row in rows))
     shades = list(dict.fromkeys(row["shade"] for row in rows))
     fills = [theme.fill(tone, int(depth or 0)) for tone, _, depth in (shade.partition(" ") for shade in shades)]
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
+    base = alt.Chart(alt.NamedData("cells")).encode(
         alt.X("arm:N", sort=arms, title=None, axis=alt.Axis(orient="top", labelAngle=-28, labelLimit=170)),
         alt.Y("group:N", sort=groups, title=None, axis=alt.Axis(labelLimit=200, grid=False)),
         tooltip=["group:N", "arm:N", "difference:N", alt.Tooltip("interval:N", title="95% interval"), "n:Q"],

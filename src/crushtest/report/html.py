@@ -114,7 +114,7 @@ def vega() -> str:
 
 def spec(figure: Figure) -> dict[str, Any]:
     """A figure's Vega-Lite specification for the page: as wide as its place there."""
-    found: dict[str, Any] = figure.draw(PAGE).to_dict(validate=False)
+    found = figure.spec(PAGE)
     found.pop("config", None)
     return found if figure.wide else found | {"width": "container"}
 

@@ -83,6 +83,7 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
             (row["arm"], row["bin"], f"{row['share']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}", str(row["n"]))
             for row in rows
         ),
+        {"bins": rows},
         lambda theme: _draw(theme, rows),
     )
 
@@ -106,7 +107,7 @@ def _draw(theme: Theme, rows: list[Row]) -> alt.TopLevelMixin:
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     bins = [row["bin"] for row in sorted(rows, key=lambda row: row["place"])]
     colours, shapes = series_scale(theme, arms)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
+    base = alt.Chart(alt.NamedData("bins")).encode(
         alt.X("bin:N", sort=list(dict.fromkeys(bins)), title="lead in dense (nats)", axis=alt.Axis(labelAngle=0)),
         alt.XOffset("arm:N", sort=arms),
         alt.Color("arm:N", sort=arms, title=None, scale=colours, legend=alt.Legend(columns=2, labelLimit=150)),

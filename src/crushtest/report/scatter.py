@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 MOST_LABELS = 12
+OTHERS = "all but dense"
 NUDGE = 5
 """Pixels between the curves of two families, so that arms of equal compression can be told apart."""
 
@@ -103,6 +104,7 @@ def _scatter(
         f"Bars: 95% intervals. Dashed: dense.{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(_as_text(point, x, y) for point in points),
+        _by_family(points),
         lambda theme: _draw(theme, points, x, y),
     )
 
@@ -117,6 +119,14 @@ def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Pla
             row = {"arm": name(arm.name), "family": name(arm.family), "curve": _curve(arm), "mark": _mark(arm)}
             rows.append({**row, "x": x, "x_low": x_low, "x_high": x_high, "y": y, "y_low": y_low, "y_high": y_high})
     return rows
+
+
+def _by_family(points: list[Row]) -> dict[str, list[Row]]:
+    """The points by family, dense among them, and those of all others together, for their labels."""
+    families = dict.fromkeys(point["family"] for point in points)
+    found = {family: [point for point in points if point["family"] == family] for family in families}
+    others = [point for point in points if point["family"] != DENSE]
+    return {**found, OTHERS: others} if len(points) <= MOST_LABELS else found
 
 
 def _curve(arm: ArmView) -> str:
@@ -141,12 +151,12 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis) -> alt.TopLevelMixi
 
     families = list(dict.fromkeys(point["family"] for point in points if point["family"] != DENSE))
     channels = _channels(theme, points, families, x, y)
-    layers = _dense_layers(theme, [point for point in points if point["family"] == DENSE], channels)
+    layers = _dense_layers(theme, channels)
     for place, family in enumerate(families):
         shift = NUDGE * (place - (len(families) - 1) / 2)
-        layers += _family_layers(theme, [point for point in points if point["family"] == family], channels, shift)
+        layers += _family_layers(family, [point for point in points if point["family"] == family], channels, shift)
     if len(points) <= MOST_LABELS:
-        base = alt.Chart(alt.InlineData(values=[point for point in points if point["family"] != DENSE]))
+        base = alt.Chart(alt.NamedData(OTHERS))
         labels = base.mark_text(align="left", dx=9, dy=-8, fontSize=10, color=theme.muted, limit=110)
         layers.append(labels.encode(channels["x"], channels["y"], alt.Text("mark:N")))
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
@@ -172,11 +182,11 @@ def _channels(theme: Theme, points: list[Row], families: list[str], x: Axis, y: 
     }
 
 
-def _dense_layers(theme: Theme, dense: list[Row], channels: dict[str, Any]) -> list[alt.Chart]:
+def _dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:
     """Dashed lines through dense, and its point."""
     import altair as alt
 
-    base = alt.Chart(alt.InlineData(values=dense))
+    base = alt.Chart(alt.NamedData(DENSE))
     line = base.mark_rule(strokeDash=[4, 4], color=theme.muted, strokeWidth=1)
     dot = base.mark_point(shape="circle", size=60, filled=True, color=theme.ink, opacity=1)
     return [
@@ -186,11 +196,11 @@ def _dense_layers(theme: Theme, dense: list[Row], channels: dict[str, Any]) -> l
     ]
 
 
-def _family_layers(theme: Theme, points: list[Row], channels: dict[str, Any], shift: float) -> list[alt.Chart]:
+def _family_layers(family: str, points: list[Row], channels: dict[str, Any], shift: float) -> list[alt.Chart]:
     """The curves, intervals and points of the arms that share their methods."""
     import altair as alt
 
-    base = alt.Chart(alt.InlineData(values=points)).encode(channels["colour"], channels["fade"])
+    base = alt.Chart(alt.NamedData(family)).encode(channels["colour"], channels["fade"])
     upright = base.mark_rule(xOffset=shift, x2Offset=shift, strokeWidth=1.5)
     layers = [upright.encode(channels["x"], alt.Y("y_low:Q"), alt.Y2("y_high:Q"))]
     if any(point["x_low"] is not None for point in points):
