@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -33,12 +34,16 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
     """
     check_new(folder)
     packed = dict(record.quantized) if _can_pack(model, record) else {}
-    with _whole(folder) as partial:
+    with _whole(folder) as partial, _without_bars():
         _write_weights(model, packed, partial)
         model.tokenizer.save_pretrained(partial)
         weights = sorted(partial.glob("*.safetensors"))
         saved = {
-            "format": "pack-quantized" if packed else "dense",
+            "format": "pack-quantized"
+            if packed
+            else "bitsandbytes"
+            if _bitsandbytes_config(model.network)
+            else "dense",
             "weights_size_bytes": sum(file.stat().st_size for file in weights),
         }
         write_json(partial / "compression.json", record.to_json() | {"saved": saved})
@@ -77,6 +82,20 @@ def _whole(folder: Path) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without the progress bar that transformers draws while it writes."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _flush(file: Path) -> None:
     descriptor = os.open(file, os.O_RDONLY)
     try:
@@ -86,19 +105,38 @@ def _flush(file: Path) -> None:
 
 
 def _write_weights(model: LoadedModel, packed: dict[str, Any], partial: Path) -> None:
-    import json
-
     network = model.network
     if not packed:
         network.save_pretrained(partial)
+        about = _bitsandbytes_config(network)
+        if about:
+            _add_to_config(partial, about)
         return
     state: dict[str, Tensor] = dict(network.state_dict())
     for name, weight in packed.items():
         del state[f"{name}.weight"]
         state |= {f"{name}.{part}": tensor for part, tensor in _packed_tensors(weight).items()}
     network.save_pretrained(partial, state_dict=state)
+    _add_to_config(partial, quantization_config(network, packed))
+
+
+def _add_to_config(partial: Path, quantization: dict[str, Any]) -> None:
     config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
-    write_json(partial / "config.json", config | {"quantization_config": quantization_config(network, packed)})
+    write_json(partial / "config.json", config | {"quantization_config": quantization})
+
+
+def _bitsandbytes_config(network: Any) -> dict[str, Any] | None:
+    """What config.json says where layers were exchanged for LLM.int8() ones; None where none was."""
+    kinds = {name: type(module).__name__ for name, module in network.named_modules()}
+    exchanged = [name for name, kind in kinds.items() if kind == "Linear8bitLt"]
+    if not exchanged:
+        return None
+    return {
+        "quant_method": "bitsandbytes",
+        "load_in_8bit": True,
+        "llm_int8_threshold": network.get_submodule(exchanged[0]).state.threshold,
+        "llm_int8_skip_modules": [name for name, kind in kinds.items() if kind == "Linear"],
+    }
 
 
 def _packed_tensors(weight: Any) -> dict[str, Tensor]:

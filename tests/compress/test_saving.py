@@ -62,6 +62,16 @@ def test_reloaded_it_says_the_same(kind: str, recipe: str, form: str, tmp_path: 
     assert facts["recipe"] == recipe
 
 
+def test_int8_layers_are_saved_as_they_are(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    pytest.importorskip("bitsandbytes")
+    before = saved("llama", "int8:skip=down_proj", tmp_path / "out")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert type(again.model.layers[0].mlp.up_proj).__name__ == "Linear8bitLt"
+    torch.testing.assert_close(logprobs(again), before, rtol=0, atol=1e-4)
+
+
 def test_packed_weights_take_the_room_that_was_counted(tmp_path: Path) -> None:
     pytest.importorskip("compressed_tensors")
     saved("llama", "rtn:bits=4,group_size=16,symmetric=true", tmp_path / "packed")
