@@ -85,7 +85,9 @@ def _whole(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Without the progress bar that transformers draws while it writes."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
