@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crushtest.records import Contrast
-from crushtest.report.shading import Shade, shade
+from crushtest.report.shading import Shade, said, shade
 
 WORSE = Contrast(
     arm="a", task="t", metric="m", group="all", dense=0.5, value=0.4, difference=-0.1, low=-0.15, high=-0.05, p=0.001,
@@ -19,6 +19,7 @@ def test_what_was_not_measured_has_a_shade_of_its_own() -> None:
     assert shade(None, "rate") == Shade("unmeasured", 0)
     missing = replace(WORSE, difference=None, low=None, high=None, verdict="undefined")
     assert shade(missing, "rate") == Shade("undefined", 0)
+    assert shade(replace(WORSE, low=None, high=None, verdict="undefined"), "rate") == Shade("undefined", 0)
 
 
 def test_no_clear_difference_is_noise_however_large() -> None:
@@ -40,8 +41,15 @@ def test_scores_without_an_effect_go_by_their_difference(difference: float, dept
     assert shade(replace(WORSE, difference=difference, effect=None), "score") == Shade("worse", depth)
 
 
+def test_a_difference_within_the_noise_of_measuring_is_noise_and_says_so() -> None:
+    contrast = replace(WORSE, verdict="within the noise of measuring", noise=0.2)
+    assert shade(contrast, "rate") == Shade("noise", 0)
+    assert said(contrast) == "within the noise of measuring"
+
+
 def test_a_group_must_also_pass_the_correction_for_many_groups() -> None:
     group = replace(WORSE, group="age=old", p_adjusted=0.2)
     assert shade(group, "rate") == Shade("noise", 0)
+    assert said(group) == "not clear once corrected"
     assert shade(replace(group, p_adjusted=0.04), "rate").tone == "worse"
     assert shade(replace(group, group="all"), "rate").tone == "worse"

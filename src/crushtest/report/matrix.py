@@ -16,7 +16,7 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
-from crushtest.report.shading import Tone, is_clear, shade
+from crushtest.report.shading import CLEAR, Tone, is_clear, said, shade
 from crushtest.report.verdict import anchor
 from crushtest.report.words import (
     ALL,
@@ -32,14 +32,6 @@ from crushtest.report.words import (
 from crushtest.stats.verdicts import ALPHA
 
 MOST_CELLS = 20_000
-WORDS = {
-    "noise": "no clear difference",
-    "unmeasured": "not measured",
-    "undefined": "undefined",
-    "worse": "worse",
-    "better": "better",
-    "changed": "changed",
-}
 
 
 @dataclass(frozen=True)
@@ -102,13 +94,13 @@ def cell(contrast: Contrast | None, unit: str) -> Cell:
     """A contrast as a cell; what is not measured or undefined says so."""
     tone, depth = shade(contrast, unit)
     if contrast is None:
-        return Cell(tone, depth, "not measured", "", WORDS[tone], None, "")
+        return Cell(tone, depth, "not measured", "", said(None), None, "")
     if contrast.difference is None:
-        return Cell(tone, depth, "undefined", "", WORDS[tone], None, contrast.reason or "")
+        return Cell(tone, depth, "undefined", "", said(contrast), None, contrast.reason or "")
     interval = show_interval(contrast.low, contrast.high, unit) or "no interval"
     note = contrast.caution or contrast.reason or ""
     text = show_difference(contrast.difference, unit)
-    return Cell(tone, depth, text, interval, WORDS[tone], contrast.difference, note)
+    return Cell(tone, depth, text, interval, said(contrast), contrast.difference, note)
 
 
 # ---- one task: all metrics --------------------------------------------------------------------------
@@ -194,7 +186,7 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         flips,
         f"{contrast.n:,}{unscored}",
         mde,
-        WORDS[shade(contrast, unit).tone],
+        said(contrast),
         contrast.caution or contrast.reason or "",
     )
 
@@ -278,8 +270,15 @@ def _group_table(
         ),
         tuple(_foot(study, task, metric, attribute)),
         _who(study, task, metric, groups),
-        sum(cell.tone in ("worse", "better", "changed") for row in rows for cell in row.cells),
+        _clear(rows),
     )
+
+
+def _clear(rows: list[MetricRow]) -> int:
+    """How many cells are clear; 0 where there are no two groups to compare."""
+    compared = sum(any(found.sort is not None for found in row.cells) for row in rows)
+    clear = sum(found.tone in CLEAR for row in rows for found in row.cells)
+    return clear if compared > 1 else 0
 
 
 def _foot(study: StudyView, task: TaskView, metric: str, attribute: str) -> Iterator[tuple[str, str, tuple[Cell, ...]]]:

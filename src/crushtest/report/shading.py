@@ -14,6 +14,7 @@ from crushtest.stats.verdicts import ALPHA
 
 Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
 
+CLEAR = ("worse", "better", "changed")
 EFFECT_STEPS = (0.2, 0.5, 0.8)
 RATIO_STEPS = (1.1, 1.5, 3.0)
 DIFFERENCE_STEPS = (0.05, 0.15, 0.3)
@@ -33,7 +34,16 @@ def shade(contrast: Contrast | None, unit: str) -> Shade:
         return Shade("unmeasured", 0)
     if is_clear(contrast):
         return Shade(contrast.verdict, depth(contrast, unit))  # type: ignore[arg-type]
-    return Shade("undefined" if contrast.difference is None else "noise", 0)
+    return Shade("undefined" if contrast.verdict == "undefined" else "noise", 0)
+
+
+def said(contrast: Contrast | None) -> str:
+    """What a contrast says, in words for readers."""
+    if contrast is None:
+        return "not measured"
+    if contrast.verdict in CLEAR and not is_clear(contrast):
+        return "not clear once corrected"
+    return contrast.verdict
 
 
 def is_clear(contrast: Contrast) -> bool:
@@ -42,7 +52,7 @@ def is_clear(contrast: Contrast) -> bool:
     Pooled rows go by their verdict. Rows of one group are many, and looked through for the worst: they must also pass
     p adjusted over all rows of the task and arm.
     """
-    if contrast.verdict not in ("worse", "better", "changed"):
+    if contrast.verdict not in CLEAR:
         return False
     return contrast.group == ALL or contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
 

@@ -93,8 +93,7 @@ def sentence(contrast: Contrast, unit: str) -> str:
 
 
 def _difference(contrast: Contrast, unit: str) -> str:
-    interval = show_interval(contrast.low, contrast.high, unit)
-    bounds = f"95% interval {interval}" if interval else f"no interval: {contrast.reason}"
+    bounds = f"95% interval {show_interval(contrast.low, contrast.high, unit)}"
     if not is_clear(contrast) and contrast.low is not None and contrast.low * (contrast.high or 0.0) > 0:
         bounds += f"; p {show_p(contrast.p)}"  # says why an interval that excludes 0 is not enough
     return f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}; {bounds}"
@@ -129,9 +128,9 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
 
 
 def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
-    """The headline contrast of one task; None where it is undefined."""
+    """The headline contrast of one task; None where it, or its interval, is undefined."""
     contrast = study.contrast(arm.name, task.name, task.headline.name)
-    if contrast is None or contrast.difference is None:
+    if contrast is None or contrast.verdict == "undefined":
         return None
     unit = task.headline.unit
     tone: Tone = contrast.verdict if is_clear(contrast) else "noise"  # type: ignore[assignment]
@@ -186,7 +185,7 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
         pooled = study.contrasts[arm.name, task.name, task.headline.name, ALL]
         for group in study.rows_of.get((task.name, task.headline.name), []):
             contrast = study.contrast(arm.name, task.name, task.headline.name, group)
-            if contrast is None or contrast.difference is None or contrast.n == pooled.n:
+            if contrast is None or contrast.verdict == "undefined" or contrast.n == pooled.n:
                 continue  # a group that holds every item is no group
             looked += 1
             if contrast.verdict == "worse" and is_clear(contrast):
@@ -233,6 +232,6 @@ def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) ->
 def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
     for task in tasks:
         contrast = study.contrast(arm.name, task.name, task.headline.name)
-        if contrast is None or contrast.difference is None:
+        if contrast is None or contrast.verdict == "undefined":
             reason = contrast.reason if contrast else "no row in contrasts.parquet"
             yield f"{_subject(study, task)}: {reason}"
