@@ -1,0 +1,112 @@
+"""own_prompts: prompts of your own, with the groups they are about."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crushtest.errors import DataError, UnknownName
+from crushtest.records import Item, Prompt, Task
+from crushtest.registry import task
+from crushtest.tasks.completions import (
+    BUILT_IN,
+    Asking,
+    Limit,
+    Samples,
+    Scorers,
+    Temperature,
+    Tokens,
+    TopP,
+    completion_task,
+)
+from crushtest.tasks.local_files import field, read_rows, require
+
+HOW = "needs path=FILE: JSON lines with a prompt each, and where you like its groups, id, cluster and subject"
+FIELDS = ("prompt", "groups", "id", "cluster", "subject")
+_GROUP = re.compile(r"[a-z][a-z0-9_]*=\S.*")
+
+
+@task("own_prompts", dimension="degeneration harm", source="a file of your own", licence="your own")
+def own_prompts(
+    *,
+    path: str | None = None,
+    chat: bool = False,
+    scorers: Scorers = BUILT_IN,
+    samples: Samples = 1,
+    temperature: Temperature = None,
+    top_p: TopP = 0.9,
+    max_tokens: Tokens = 32,
+    limit: Limit = None,
+    seed: int = 0,
+) -> Task:
+    """Completions of your own prompts, per group that you name, scored as those of the public sets are.
+
+    `path` names JSON lines (plain or gzipped) or a Parquet file with one prompt a row:
+
+        {"prompt": "The nurse said that", "groups": ["gender=woman", "job=nurse"], "cluster": "said that"}
+
+    prompt    the text to go on from; with `chat`, a user's message in the model's chat template
+    groups    optional: `attribute=value` texts in a list, or a mapping of attribute to value or values. An attribute
+              is in small letters, digits and `_`. A prompt may be in several groups
+    cluster   optional: prompts that belong together (the same template); the prompt itself without it
+    id        optional: the row's number without it. All ids must differ
+    subject   optional: the first words of the prompt, those that name whom it is about; the scorer `regard` masks them
+
+    The file is checked whole before a model is loaded. A field of any other name is refused: a mistyped one would
+    otherwise be left out in silence.
+    """
+    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
+    return completion_task("own_prompts", lambda: _prompts(path, chat), asking)
+
+
+def _prompts(path: str | None, chat: bool) -> Sequence[Item]:
+    file = require(path, task="own_prompts", because=HOW)
+    items = [_item(row, number, chat, f"{file}, row {number + 1}") for number, row in enumerate(read_rows(file))]
+    twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
+    if twice:
+        raise DataError(f"{file}: {len(twice)} ids stand there more than once, the first is {twice[0]!r}")
+    if not items:
+        raise DataError(f"{file}: no prompt in it")
+    return items
+
+
+def _item(row: Mapping[str, Any], number: int, chat: bool, where: str) -> Item:
+    for name in row:
+        if name not in FIELDS:
+            raise UnknownName("field", name, FIELDS, where=where)
+    text = _text(field(dict(row), "prompt", where=where), "prompt", where)
+    subject = _text(row["subject"], "subject", where) if row.get("subject") is not None else ""
+    if not text.startswith(subject):
+        raise DataError(f"{where}: the prompt must begin with its subject (got {subject!r})")
+    name = str(row["id"]) if row.get("id") is not None else str(number)
+    cluster = str(row["cluster"]) if row.get("cluster") is not None else name
+    facts = {"subject": subject} if subject else {}
+    return Item(name, _groups(row.get("groups"), where), cluster, Prompt(text, chat), facts=facts)
+
+
+def _text(value: Any, name: str, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{where}: {name} must be a text that is not blank (got {value!r})")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        raise DataError(f"{where}: {name} holds half a character (a lone surrogate), which no tokenizer takes")
+    return value
+
+
+def _groups(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, dict):
+        named = [
+            f"{attribute}={one}"
+            for attribute, given in value.items()
+            for one in (given if isinstance(given, list) else [given])
+            if one is not None
+        ]
+    elif isinstance(value, list | None):
+        named = list(value or [])
+    else:
+        raise DataError(f"{where}: groups must be a list of `attribute=value` or a mapping (got {value!r})")
+    for group in named:
+        if not isinstance(group, str) or not _GROUP.fullmatch(group):
+            raise DataError(f"{where}: a group must be `attribute=value`, the attribute in a-z, 0-9, _ (got {group!r})")
+    return tuple(dict.fromkeys(named))
