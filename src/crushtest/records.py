@@ -250,6 +250,11 @@ class Contrast:
     spread       in the same rows: weighted standard deviation of the groups' differences, and `spread_p`, the
     spread_p     permutation p of "the effect is the same for all groups"
     noise        half-width of the band that repeating the dense arm gave, where it was repeated
+    margin_dense mean lead in nats of dense's chosen option over its best other one; `margin`: the lead that the arm
+    margin       gives that same option (below 0 where it flipped)
+    kl           mean KL(dense || arm) in nats between the probabilities of the options, each arm's made to sum to 1
+    compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device) or
+                 `compression and deployment`
     caution      what a reader must know before trusting the interval, in words
     """
 
@@ -288,3 +293,23 @@ class Contrast:
     spread_p: float | None = None
     noise: float | None = None
     caution: str | None = None
+    margin_dense: float | None = None
+    margin: float | None = None
+    kl: float | None = None
+    compares: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseBand:
+    """How far one metric of one group moved when the dense arm was measured again.
+
+    half_width   largest |value of a repeat - value of the dense arm|, over the repeats that have a value
+    flips        most answers that a repeat changed; None where the metric has no flips
+    """
+
+    task: str
+    metric: str
+    group: str
+    repeats: int
+    half_width: float | None
+    flips: int | None

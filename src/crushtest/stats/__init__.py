@@ -3,5 +3,6 @@
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import estimate
 from crushtest.stats.multiplicity import adjust
+from crushtest.stats.noise import noise_bands, with_noise
 
-__all__ = ["adjust", "contrast", "estimate"]
+__all__ = ["adjust", "contrast", "estimate", "noise_bands", "with_noise"]

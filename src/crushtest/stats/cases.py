@@ -51,6 +51,7 @@ class Case:
     undefined: str
     unscored: str
     jackknife: bool
+    is_gap: bool
 
     @property
     def n(self) -> int:
@@ -191,6 +192,7 @@ class Sample:
             clusters=len(np.unique(self.layout.cluster[rows])),
             undefined=gaps.TOO_FEW if is_gap else self.metrics[metric].undefined,
             unscored=next((reason for arm in self.arms for reason in arm[metric].reasons), "not answered"),
+            is_gap=is_gap,
             jackknife=self.metrics[metric].interval == "jackknife",
             counts=counts,
             **arrays,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.metrics import Metric
+from crushtest.metrics import Array, Metric
 from crushtest.records import Contrast, Item
 from crushtest.stats.cases import Case, MetricCases, Sample, cautions
 from crushtest.stats.estimates import REPLICATES
@@ -15,6 +16,7 @@ from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips
 from crushtest.stats.flips import Flips, count_flips
 from crushtest.stats.intervals import Bootstrap, Interval, unchanged
 from crushtest.stats.multiplicity import Correction, adjust
+from crushtest.stats.options import mean_change, option_changes
 from crushtest.stats.search import Searched, worst_row
 from crushtest.stats.spread import spread_test
 from crushtest.stats.sums import Answers, Scores, measure_sums
@@ -38,12 +40,13 @@ def contrast(
     seed: int,
     replicates: int = REPLICATES,
     correction: Correction = "benjamini-hochberg",
+    compares: str | None = None,
 ) -> list[Contrast]:
     """Per metric: a row for each group, the gap of each attribute, and the worst group of each attribute.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted over all rows of groups and gaps, and over those of worst groups, whose p pays for its own search
-    already, apart from them.
+    already, apart from them. `compares` says what differs between the arms; see `Contrast`.
     """
     items = list(items)
     pairs = [
@@ -52,9 +55,19 @@ def contrast(
     ]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
     found = sample.cases()
-    plain = [_row(task, arm, sample, case) for cases in found for case in (*cases.groups, *cases.gaps)]
+    changes = option_changes(items, dense_answers, answers)
+    plain = [
+        _with_options(_row(task, arm, sample, case), case, changes)
+        for cases in found
+        for case in (*cases.groups, *cases.gaps)
+    ]
     worst = list(_worst(task, arm, sample, found, seed))
-    return adjust(plain, correction) + adjust(worst, correction)
+    return [replace(row, compares=compares) for row in adjust(plain, correction) + adjust(worst, correction)]
+
+
+def _with_options(row: Contrast, case: Case, changes: Array | None) -> Contrast:
+    """The row with the means of its items' margins and KL; gaps have none of their own."""
+    return row if case.is_gap else replace(row, **mean_change(changes, case.rows)._asdict())
 
 
 def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricCases], seed: int) -> Iterator[Contrast]:
@@ -165,7 +178,7 @@ class _Spread(NamedTuple):
 
 
 def _flips(sample: Sample, case: Case) -> Flips:
-    if case.name != sample.metrics[case.metric].name:
+    if case.is_gap:
         return Flips(None, None, None, None, None)
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 

@@ -1,0 +1,75 @@
+"""The noise floor: how far every metric moves when nothing but the measuring is repeated.
+
+Another batch order or packing, another number of threads or another dtype changes sums in their last digits, and an
+answer that was a close call with them. A contrast no larger than that is nothing that compression did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from crushtest.metrics import Metric
+from crushtest.records import Contrast, Item, NoiseBand
+from crushtest.stats.cases import Sample
+from crushtest.stats.flips import count_flips
+from crushtest.stats.sums import Answers, Scores, measure_sums
+
+WITHIN = "within the noise of measuring"
+
+
+def noise_bands(
+    task: str,
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    dense: tuple[Answers, Scores],
+    repeats: Sequence[tuple[Answers, Scores]],
+) -> list[NoiseBand]:
+    """One band per metric and group (and gap), from the dense arm and its repeats, each an (answers, scores) pair.
+
+    A repeat is compared on the items that it and the dense arm have a number for. The largest of K repeats is exceeded
+    by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise.
+    """
+    items = list(items)
+    first = [measure_sums(metric, items, *dense) for metric in metrics]
+    moved: dict[tuple[str, str], list[tuple[float, int | None]]] = {}
+    for repeat in repeats:
+        again = [measure_sums(metric, items, *repeat) for metric in metrics]
+        sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
+        for cases in sample.cases():
+            for case in (*cases.groups, *cases.gaps):
+                change = abs(float(case.observed[1] - case.observed[0]))
+                flips = count_flips(first[case.metric], again[case.metric], case.rows).total
+                moved.setdefault((case.name, case.group), []).append((change, flips))
+    return [_band(task, metric, group, found) for (metric, group), found in moved.items()]
+
+
+def _band(task: str, metric: str, group: str, found: Sequence[tuple[float, int | None]]) -> NoiseBand:
+    changes = [change for change, _ in found if not np.isnan(change)]
+    flips = [count for _, count in found if count is not None]
+    return NoiseBand(task, metric, group, len(found), max(changes, default=None), max(flips, default=None))
+
+
+def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> list[Contrast]:
+    """The contrasts with their band; one whose difference lies inside says so instead of its verdict.
+
+    The row of a worst group takes the band of the group that it names. A band of 0 (the repeats agreed to the last
+    digit) changes no verdict.
+    """
+    widths = {(band.task, band.metric, band.group): band.half_width for band in bands}
+    return [_with_band(row, widths.get(_measured(row))) for row in contrasts]
+
+
+def _measured(row: Contrast) -> tuple[str, str, str]:
+    if row.worst is not None:
+        return row.task, row.metric.removesuffix("_worst"), row.worst
+    return row.task, row.metric, row.group
+
+
+def _with_band(row: Contrast, half_width: float | None) -> Contrast:
+    if half_width is None:
+        return row
+    inside = row.difference is not None and half_width > 0 and abs(row.difference) <= half_width
+    return replace(row, noise=half_width, verdict=WITHIN if inside and row.verdict != "undefined" else row.verdict)

@@ -1,0 +1,70 @@
+"""The noise floor: how far repeats of the dense arm move, and what lies inside."""
+
+from dataclasses import replace
+
+import pytest
+from building import ACCURACY, make_items, number, numbers, right_or_wrong
+
+from crushtest.records import NoiseBand
+from crushtest.stats import contrast, noise_bands, with_noise
+
+ITEMS = make_items([("a=x",)] * 10 + [("a=y",)] * 10)
+DENSE = [True] * 10 + [False] * 10
+
+
+def flipped(*rows: int) -> list[bool]:
+    return [outcome != (row in rows) for row, outcome in enumerate(DENSE)]
+
+
+def bands(*repeats):
+    found = noise_bands(
+        "t",
+        [replace(ACCURACY, gap=True)],
+        ITEMS,
+        (right_or_wrong(DENSE), {}),
+        [(right_or_wrong(r), {}) for r in repeats],
+    )
+    return {(band.metric, band.group): band for band in found}
+
+
+def test_the_band_is_the_largest_move_of_any_repeat_in_every_group():
+    found = bands(flipped(0), flipped(10, 11), flipped())
+    assert found["accuracy", "all"] == NoiseBand("t", "accuracy", "all", 3, pytest.approx(0.1), 2)
+    assert found["accuracy", "a=x"].half_width == pytest.approx(0.1)
+    assert found["accuracy", "a=y"].half_width == pytest.approx(0.2)
+    assert found["accuracy_gap", "a"].half_width == pytest.approx(0.2)
+
+
+def test_flips_that_cancel_are_still_counted():
+    found = bands(flipped(0, 10))
+    assert (found["accuracy", "all"].half_width, found["accuracy", "all"].flips) == (0.0, 2)
+
+
+def test_a_repeat_without_answers_gives_no_band_and_no_zero():
+    (band,) = noise_bands("t", [number()], make_items([()] * 3), (numbers([1, 2, 3]), {}), [({}, {})])
+    assert band.half_width is None
+
+
+def rows(arm):
+    return contrast("t", [ACCURACY], ITEMS, "arm", right_or_wrong(DENSE), {}, right_or_wrong(arm), {}, seed=0)
+
+
+def test_a_contrast_inside_its_band_says_so_and_one_outside_keeps_its_verdict():
+    plain = rows([False] * 8 + [True] * 2 + [False] * 10)
+    found = {row.group: row for row in with_noise(plain, bands(flipped(10, 11)).values())}
+    assert found["all"].noise == pytest.approx(0.1)
+    assert found["all"].verdict == "worse"
+    wider = [NoiseBand("t", "accuracy", "all", 1, 0.5, 10)]
+    assert with_noise(plain, wider)[0].verdict == "within the noise of measuring"
+
+
+def test_a_band_of_zero_changes_no_verdict():
+    plain = rows(DENSE)
+    assert [row.verdict for row in with_noise(plain, bands(DENSE).values())] == [row.verdict for row in plain]
+
+
+def test_a_worst_group_has_the_band_of_the_group_it_names():
+    plain = rows(flipped(0, 1, 2))
+    (worst,) = [row for row in with_noise(plain, bands(flipped(0), flipped(10, 11)).values()) if row.worst]
+    assert worst.worst == "a=x"
+    assert worst.noise == pytest.approx(0.1)

@@ -1,0 +1,54 @@
+"""Decision margins and KL divergence of option probabilities, against scipy and by hand."""
+
+import numpy as np
+import pytest
+from building import ACCURACY, make_items, right_or_wrong, seeded
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from crushtest.records import ChoiceScores, Completion
+from crushtest.stats import contrast
+from crushtest.stats.options import mean_change, option_changes
+
+
+def answers(logprobs):
+    return {str(i): ChoiceScores(tuple(row), (1,) * len(row), (1,) * len(row)) for i, row in enumerate(logprobs)}
+
+
+def test_kl_is_scipys_over_probabilities_that_sum_to_one():
+    rng = seeded()
+    dense, arm = rng.normal(size=(50, 4)) - 20, rng.normal(size=(50, 4)) - 30
+    found = option_changes(make_items([()] * 50), answers(dense), answers(arm))
+    assert found[:, 2] == pytest.approx(entropy(softmax(dense, axis=1), softmax(arm, axis=1), axis=1))
+
+
+def test_margin_is_the_lead_of_what_dense_chose_and_falls_below_zero_at_a_flip():
+    found = option_changes(make_items([()]), answers([[-1.0, -3.0, -2.5]]), answers([[-4.0, -2.0, -5.0]]))
+    assert found[0, :2] == pytest.approx([1.5, -2.0])
+
+
+def test_items_with_other_numbers_of_options_are_measured_together():
+    found = option_changes(
+        make_items([()] * 2), answers([[0.0, -1.0], [0.0, -1.0, -2.0]]), answers([[0.0, -2.0], [0.0] * 3])
+    )
+    assert found[:, :2] == pytest.approx(np.array([[1.0, 2.0], [1.0, 0.0]]))
+
+
+def test_answers_without_options_and_numbers_that_are_not_finite_have_no_margin():
+    items = make_items([()] * 2)
+    texts = {"0": Completion("a", 1, "eos"), "1": Completion("b", 1, "eos")}
+    assert option_changes(items, texts, texts) is None
+    broken = option_changes(items, answers([[0.0, -1.0], [0.0, -np.inf]]), answers([[0.0, -1.0], [0.0, -1.0]]))
+    assert np.isnan(broken[1]).all()
+    assert mean_change(broken, np.arange(2)) == pytest.approx((1.0, 1.0, 0.0))
+    assert mean_change(broken, np.array([1])) == (None, None, None)
+
+
+def test_contrasts_carry_them_for_every_group():
+    items = make_items([("a=x",), ("a=y",)] * 10)
+    rows = contrast(
+        "t", [ACCURACY], items, "arm", right_or_wrong([True] * 20), {}, right_or_wrong([False] * 20), {}, seed=0
+    )
+    for row in rows[:3]:
+        assert (row.margin_dense, row.margin) == (1.0, -1.0)
+        assert row.kl == pytest.approx(entropy(softmax([1, 0]), softmax([0, 1])))
