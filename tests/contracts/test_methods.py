@@ -132,6 +132,7 @@ def test_the_same_layer_gives_the_same_result(entry: Entry, layer: tuple[Tensor,
         ("gptq:group_size=0", "group_size must be a number of input features"),
         ("sparsegpt:damping=0", "damping must be greater than 0"),
         ("wanda:sparsty=0.5", "did you mean 'sparsity'?"),
+        ("llmcompressor:file=no/such.yaml", "file must be a recipe file of llm-compressor"),
         ("wnada", "did you mean 'wanda'?"),
     ],
 )

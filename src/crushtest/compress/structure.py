@@ -153,7 +153,7 @@ def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Stru
     gathered: dict[tuple[str, str], list[int]] = {}
     for name, module in network.named_modules():
         for parameter_name, parameter in module.named_parameters(recurse=False):
-            if name in ours and parameter_name == "weight":
+            if name in ours and parameter_name != "bias":  # its weight, and scales that came with it
                 continue
             reason = _reason(module, parameter_name, name in skipped, seen.get(id(parameter)))
             place = (re.sub(r"\d+", "*", name or type(module).__name__), reason)

@@ -1,0 +1,48 @@
+"""llm-compressor's own recipes; only where the package is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_models import loaded, small_network
+
+from crushtest.calibration import Calibration
+from crushtest.compress import compress
+from crushtest.errors import CompressionError
+from crushtest.recipes import parse_recipe
+
+RECIPE = """
+stage:
+  modifiers:
+    QuantizationModifier: {targets: [Linear], ignore: [lm_head], scheme: W8A16}
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_its_recipe_files_run(recipe_file: Path) -> None:
+    pytest.importorskip("llmcompressor")
+    recipe = parse_recipe(f"llmcompressor:file={recipe_file}")
+    record = compress(loaded(small_network("llama")), recipe, Calibration(sequences=2, length=16))
+    assert len(record.layers) == 14
+    assert 8 < record.totals.bits_per_weight < 9
+
+
+def test_without_the_package_it_says_how_to_get_it(recipe_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "llmcompressor", None)
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(CompressionError, match=r"pip install 'crushtest\[llmcompressor\]'"):
+        compress(loaded(small_network("llama")), parse_recipe(f"llmcompressor:file={recipe_file}"), Calibration())
+
+
+def test_it_takes_no_layer_patterns(recipe_file: Path) -> None:
+    recipe = parse_recipe(f"llmcompressor:file={recipe_file},skip=q_proj")
+    with pytest.raises(CompressionError, match="the recipe file says which layers"):
+        compress(loaded(small_network("llama")), recipe, Calibration())
