@@ -83,3 +83,13 @@ def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) 
     found = verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
     held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.held}
     assert held["probe_prompts"].text.endswith("p 0.070")
+
+
+def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:
+    def verdict_of(compares: str) -> verdict.ArmVerdict:
+        rows = {key: replace(row, compares=compares) for key, row in view.contrasts.items()}
+        return verdict.verdicts(replace(view, contrasts=rows))[0]
+
+    assert verdict_of("compression effect").compares == ""
+    assert "deployment delta" in verdict_of("deployment delta").compares
+    assert "runs otherwise" in verdict_of("compression and deployment").compares

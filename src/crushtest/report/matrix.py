@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from crushtest.records import Contrast, Estimate
 from crushtest.report.formats import (
+    MINUS,
     show_difference,
     show_interval,
     show_p,
@@ -154,6 +155,8 @@ class NumberRow:
     flips: str
     n: str
     mde: str
+    lead: str
+    divergence: str
     word: str
     note: str
 
@@ -186,9 +189,18 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         flips,
         f"{contrast.n:,}{unscored}",
         mde,
+        _lead(contrast),
+        "" if contrast.kl is None else f"{contrast.kl:.4f}",
         said(contrast),
         contrast.caution or contrast.reason or "",
     )
+
+
+def _lead(contrast: Contrast) -> str:
+    """How far dense's choice led in dense, and leads in the arm, in nats."""
+    if contrast.margin_dense is None or contrast.margin is None:
+        return ""
+    return f"{contrast.margin_dense:.3f} → {contrast.margin:.3f}".replace("-", MINUS)
 
 
 def _with_range(value: float | None, estimate: Estimate | None, unit: str) -> str:

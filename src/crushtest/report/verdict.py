@@ -21,6 +21,11 @@ from crushtest.report.words import ALL, counted, group_text, label, listed
 from crushtest.stats.verdicts import ALPHA
 
 MOST_GROUPS = 3
+DEPLOYMENT = {
+    "deployment delta": "Runs otherwise than dense (engine, kernel, dtype, device): a deployment delta.",
+    "compression and deployment": "Compressed, and runs otherwise than dense (engine, kernel, dtype or device).",
+}
+"""What `compares` of a contrast means for its reader; an effect of compression alone needs no words."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class ArmVerdict:
     tone: Tone
     status: str
     size: str
+    compares: str
     worse: tuple[Finding, ...]
     better: tuple[Finding, ...]
     held: tuple[Finding, ...]
@@ -114,6 +120,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         tone=tone,
         status=status,
         size=size_text(arm),
+        compares=_compares(study, arm, tasks),
         worse=worse,
         better=better,
         held=held,
@@ -201,6 +208,13 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
         else "No groups were compared."
     )
     return tuple(finding for _, finding in found[:MOST_GROUPS]), summary
+
+
+def _compares(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
+    """What differs from dense besides the compressed weights; the empty text where nothing does."""
+    rows = [study.contrast(arm.name, task.name, task.headline.name) for task in tasks]
+    said = dict.fromkeys(row.compares for row in rows if row is not None and row.compares)
+    return DEPLOYMENT.get(next(iter(said)), "") if len(said) == 1 else listed([str(text) for text in said])
 
 
 def _uneven(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
