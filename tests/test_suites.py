@@ -13,7 +13,7 @@ from crushtest.study import run_study
 from crushtest.suites import resolve, suites
 
 DIMENSIONS = {"degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"}
-GATED = {"twitteraae", "subreddits", "paloma"}
+GATED = {"twitteraae", "subreddits", "paloma", "advpromptset"}
 
 
 @pytest.mark.parametrize("name", list(suites()))
