@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 class Job:
     """One step on one model: the method, its options, the layers it is for, and the calibration tokens.
 
-    `sparsities` are those that layers have of their own, by name.
+    `sparsities` are those that layers have of their own, by name; `tokenizer` is for other packages that ask for one.
     """
 
     network: PreTrainedModel
@@ -38,6 +38,7 @@ class Job:
     tokens: Tensor
     report: Progress
     sparsities: Mapping[str, float] = field(default_factory=dict)
+    tokenizer: Any = None
 
     def options_for(self, linear: Linear) -> dict[str, Any]:
         """The options for one layer: a sparsity of its own, where it has one."""

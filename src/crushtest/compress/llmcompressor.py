@@ -70,6 +70,7 @@ def _oneshot(job: Job, batches: Tensor, file: str) -> None:
         model=job.network,
         dataset=Dataset.from_dict(columns),
         recipe=str(Path(file).expanduser()),
+        processor=job.tokenizer,
         max_seq_length=batches.shape[1],
         num_calibration_samples=len(batches),
     )

@@ -45,7 +45,16 @@ def compress(
         chosen = structure.select(step)
         begun = time.monotonic()
         entry = METHODS.get(step.method)
-        job = Job(model.network, structure, chosen, entry, step.options, tokens, on_progress or _silent)
+        job = Job(
+            model.network,
+            structure,
+            chosen,
+            entry,
+            step.options,
+            tokens,
+            on_progress or _silent,
+            tokenizer=model.tokenizer,
+        )
         ledger.enter_step(number, step, _carry_out(job))
         if not ledger.changed(number):
             raise CompressionError(
