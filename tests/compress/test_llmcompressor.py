@@ -13,8 +13,8 @@ from crushtest.errors import CompressionError
 from crushtest.recipes import parse_recipe
 
 RECIPE = """
-stage:
-  modifiers:
+quant_stage:
+  quant_modifiers:
     QuantizationModifier: {targets: [Linear], ignore: [lm_head], scheme: W8A16}
 """
 
