@@ -60,7 +60,7 @@
     whenIdle(() => drawNext(rest.slice(1)));
   };
   window.addEventListener("load", () => whenIdle(() => drawNext(figures)));
-  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+  window.addEventListener("beforeprint", () => document.querySelectorAll(".verdict details, .arm-detail").forEach((part) => { part.open = true; }));
 
   /* ---- sorting the matrices ------------------------------------------------------------------- */
 
