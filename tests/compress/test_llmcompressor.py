@@ -15,7 +15,10 @@ from crushtest.recipes import parse_recipe
 RECIPE = """
 quant_stage:
   quant_modifiers:
-    QuantizationModifier: {targets: [Linear], ignore: [lm_head], scheme: W8A16}
+    QuantizationModifier:
+      ignore: [lm_head]
+      config_groups:
+        group_0: {targets: [Linear], weights: {num_bits: 8, type: int, symmetric: true, strategy: channel}}
 """
 
 
