@@ -24,7 +24,7 @@ from crushtest.report.changes import find_changes
 from crushtest.report.figure import Figure
 from crushtest.report.figures import task_figures
 from crushtest.report.gather import StudyView, TaskView, read_study
-from crushtest.report.method import arm_facts, layers, notes, run_facts
+from crushtest.report.method import arm_facts, citations, layers, notes, run_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, Label, base_metric, counted, label, sentence_case
@@ -82,6 +82,7 @@ def render(study: StudyView) -> str:
             interval_methods=sorted({contrast.method for contrast in study.contrasts.values() if contrast.method}),
             size_text=verdict.size_text,
             arm_facts=arm_facts,
+        citations=citations,
             layers=layers,
             run_facts=list(run_facts(study.manifest)),
             command=shlex.join(study.manifest.get("command", [])),

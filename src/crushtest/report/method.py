@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from crushtest.report.formats import show_bytes, show_seconds
-from crushtest.report.gather import ArmView, StudyView
+from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name, visible
+from crushtest.tasks import sources
 
 
 def notes(study: StudyView) -> list[str]:
@@ -32,6 +33,12 @@ def notes(study: StudyView) -> list[str]:
     if any(arm.compression for arm in study.arms):
         found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
     return found
+
+
+def citations(task: TaskView) -> list[str]:
+    """How to cite the data sets that a task reads, with where they were taken from; nothing for our own items."""
+    found = (sources.data_set(name) for name in sources.read_by(task.name))
+    return [f"{data.citation} ({data.repository} @ {data.revision[:10]})" for data in found]
 
 
 def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
