@@ -11,9 +11,9 @@ from crushtest.stats.sums import Mask, Sums
 from crushtest.stats.units import Index, Layout
 
 PERMUTATIONS = 2000
-LABELS = 20_000_000
+LABELS = 5_000_000
 """How many labels may be shuffled in all: with very many items there are fewer permutations, at least 200."""
-NUMBERS_AT_ONCE = 2_000_000
+NUMBERS_AT_ONCE = 500_000
 
 
 def weighted_spread(differences: Array, sizes: Array) -> Array:
@@ -51,14 +51,15 @@ def spread_test(
         return spread, p
     columns = _columns([arms[0], arms[1]], used, plain, rows)
     unit, sets = _units(layout.cluster[rows], labels)
-    totals = np.zeros((int(unit.max()) + 1, columns.shape[1]))
-    np.add.at(totals, unit, columns)
-    found = _spreads([metrics[m] for m in plain], sets.T @ totals)
-    reached = np.zeros(len(plain))
-    count = 0
     strata = _strata(layout.cluster[rows], labels, unit, len(sets))
-    for shuffled in _shuffles(sets, strata, seed):
-        again = _spreads([metrics[m] for m in plain], shuffled.transpose(0, 2, 1) @ totals)
+    kinds, kind = np.unique(sets, axis=0, return_inverse=True)
+    totals = np.zeros((len(sets), columns.shape[1]))
+    np.add.at(totals, unit, columns)
+    measured = [metrics[m] for m in plain]
+    found = _spreads(measured, _group_totals(kind.reshape(1, -1), kinds, totals))[0]
+    reached, count = np.zeros(len(plain)), 0
+    for shuffled in _shuffles(kind.reshape(-1), strata, seed):
+        again = _spreads(measured, _group_totals(shuffled, kinds, totals))
         reached += (~(again < found - 1e-12)).sum(axis=0)
         count += len(shuffled)
     spread[plain], p[plain] = found, np.where(np.isnan(found), np.nan, (1 + reached) / (1 + count))
@@ -109,18 +110,32 @@ def _strata(clusters: Index, labels: Array, unit: Index, count: int) -> Index:
     return np.unique(strata, return_inverse=True)[1].reshape(-1)
 
 
-def _shuffles(sets: Array, strata: Index, seed: int) -> Iterator[Array]:
-    """Pieces [permutations, units, groups] of shuffled labels."""
+def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:
+    """Pieces [permutations, units] of the units' kinds of label, shuffled within the strata."""
     rng = np.random.default_rng((seed, 2))
-    wanted = max(200, min(PERMUTATIONS, LABELS // sets.size))
+    wanted = max(200, min(PERMUTATIONS, LABELS // len(kind)))
     home = np.argsort(strata, kind="stable")
-    piece = max(1, NUMBERS_AT_ONCE // sets.size)
+    piece = max(1, NUMBERS_AT_ONCE // len(kind))
     for start in range(0, wanted, piece):
         size = min(piece, wanted - start)
-        drawn = np.argsort(strata + rng.random((size, len(strata))), axis=1)
-        shuffled = np.empty((size, *sets.shape))
-        shuffled[:, home] = sets[drawn]
+        if not strata.any():
+            yield rng.permuted(np.broadcast_to(kind, (size, len(kind))), axis=1)
+            continue
+        shuffled = np.empty((size, len(kind)), np.int64)
+        shuffled[:, home] = kind[np.argsort(strata + rng.random((size, len(kind))), axis=1)]
         yield shuffled
+
+
+def _group_totals(shuffled: Index, kinds: Array, totals: Array) -> Array:
+    """[permutations, groups, columns]: totals [units, columns] summed by the groups of each unit's label."""
+    size, count = len(shuffled), len(kinds)
+    bins = (shuffled + count * np.arange(size)[:, None]).ravel()
+    sums = [
+        np.bincount(bins, weights=np.tile(column, size), minlength=size * count).reshape(size, count)
+        for column in totals.T
+    ]
+    found: Array = np.einsum("kg,cpk->pgc", kinds, np.stack(sums), optimize=True)
+    return found
 
 
 def _spreads(metrics: Sequence[Metric], totals: Array) -> Array:

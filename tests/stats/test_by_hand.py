@@ -1,0 +1,48 @@
+"""docs/statistics.md promises that one contrast can be computed again from the stored answers: its script does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crushtest.plan import build_spec
+from crushtest.store import StudyFolder
+from crushtest.study import run_study
+
+PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = tmp_path_factory.mktemp("hand") / "s"
+    arms = [{"name": "other", "model": "fake", "engine": "fake:seed=1"}]
+    content = {"model": "fake", "engine": "fake", "arms": arms, "suite": ["probe_facts"]}
+    run_study(build_spec(content, where="test"), folder)
+    return StudyFolder(folder)
+
+
+def test_the_script_of_the_page_gives_the_row_of_the_study(study: StudyFolder, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert "crushtest" not in code
+    script = tmp_path / "by_hand.py"
+    script.write_text(code, encoding="utf-8")
+    command = [sys.executable, str(script), str(study.root), "other", "probe_facts"]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    hand = {name: float(value) for name, value in (line.split() for line in printed.splitlines())}
+    (row,) = [row for row in study.read_contrasts() if (row.metric, row.group, row.arm) == ("accuracy", "all", "other")]
+    assert row.n == row.clusters == 152
+    for name in ("dense", "value", "difference", "p", "flips_up", "flips_down"):
+        assert getattr(row, name) == pytest.approx(hand[name], abs=1e-12), name
+    assert row.low is not None
+    assert row.high is not None
+    width = hand["high"] - hand["low"]
+    assert row.low == pytest.approx(hand["low"], abs=0.05 * width)
+    assert row.high == pytest.approx(hand["high"], abs=0.05 * width)
+    assert row.flips_up
+    assert row.flips_down
