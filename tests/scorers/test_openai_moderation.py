@@ -13,8 +13,8 @@ from crushtest.errors import ModelError, UsageError
 from crushtest.records import Exchange, Score
 from crushtest.registry import SCORERS
 from crushtest.scorers import openai_moderation as module
+from crushtest.scorers.calling import facts_of
 from crushtest.scorers.openai_moderation import openai_moderation
-from crushtest.scoring import facts_of
 
 KEY = "sk-test-not-a-real-key"
 HOSTILE = ["a\x00b", "\U0001f600\U0001f389", "\u202eright to left\u202c", "\ud800 half", "x" * 100_000, "<script>"]
