@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crushtest.engines.packing import Ints, Pack
 from crushtest.errors import EngineError
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
 
 NAME = "crushtest_packed"
 # Attention variants that a call may ask for and that a pack cannot honour.
-UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """Chunks of a pack, all of one length, that reach back to about as many ancestors: attended in one call.
+    """Consecutive nodes of a layout, in chunks of one length that reach back about as far: attended in one call.
 
-    queries  [chunks * length] the chunks' own nodes
-    keys     [chunks, reach + length] the nodes they look at: ancestors, then themselves
-    mask     [chunks, 1, length, trunk tokens + reach + length] added to the scores: 0 or -inf
+    nodes   where they are in the layout's order
+    keys    [chunks * (reach + length)] the nodes each chunk looks at: ancestors, then itself
+    mask    [chunks, 1, length, trunk tokens + reach + length] added to the scores: 0 or -inf
     """
 
-    queries: Tensor
+    nodes: slice
     keys: Tensor
     mask: Tensor
 
@@ -49,45 +50,63 @@ class Kept:
 
 @dataclass(frozen=True)
 class Layout:
-    """What attention needs to know of one pack, the same in all layers.
+    """A pack as the network runs it, and what attention needs to know of it, the same in all layers.
 
-    trunk   the pieces of the trunk that the pack continues, from the root on
-    keep    where to leave the pack's own keys and values; None where nobody needs them
+    order     [nodes] the pack's nodes in the order in which they are run: group of chunks by group of chunks
+    length    tokens of the longest path, trunk included: more than a sliding window would hide something
+    trunk     the pieces of the trunk that the pack continues, from the root on
+    keep      where to leave the nodes' keys and values, in the layout's order; None where nobody needs them
     """
 
+    order: Ints
     chunks: list[Chunks]
+    length: int
     trunk: Sequence[Kept] = ()
     keep: Kept | None = None
 
 
-def lay_out(pack: Pack, length: int, *, dtype: torch.dtype, device: torch.device) -> list[Chunks]:
-    """A pack cut into chunks of `length` nodes (the last may be shorter), grouped by how far they reach back."""
-    nodes = len(pack.tokens)
+def lay_out(
+    pack: Pack, *, dtype: torch.dtype, device: torch.device, trunk: Sequence[Kept] = (), keep: Kept | None = None
+) -> Layout:
+    """A pack cut into chunks of one length (the last may be shorter), grouped by how far they reach back."""
+    nodes, length = len(pack.tokens), chunk_length(pack)
     groups: dict[tuple[int, int], list[tuple[Ints, Ints]]] = {}
     for first in range(0, nodes, length):
         queries = np.arange(first, min(first + length, nodes))
         ancestors = np.flatnonzero(pack.end[:first] > first)
         groups.setdefault((_rounded(len(ancestors), length), len(queries)), []).append((queries, ancestors))
-    trunk_tokens = int(pack.depth[0])
-    return [_chunks(pack, members, reach, trunk_tokens, dtype, device) for (reach, _), members in groups.items()]
+    order = np.concatenate([queries for members in groups.values() for queries, _ in members])
+    place = np.empty(nodes, dtype=np.int64)
+    place[order] = np.arange(nodes)
+    chunks, first = [], 0
+    for (reach, size), members in groups.items():
+        keys, visible = _sight(pack, members, reach)
+        visible = np.pad(visible, ((0, 0), (0, 0), (int(pack.depth[0]), 0)), constant_values=True)
+        mask = torch_mask(visible, dtype).to(device)
+        chunks.append(Chunks(slice(first, first + size * len(members)), _tensor(place[keys].ravel(), device), mask))
+        first += size * len(members)
+    return Layout(order, chunks, int(pack.depth.max()) + 1, trunk, keep)
+
+
+def chunk_length(pack: Pack) -> int:
+    """Nodes a chunk, a power of two between 32 and 512.
+
+    A longer chunk computes more that is then masked, a shorter one copies its ancestors' keys for fewer nodes; a copied
+    key costs some 30 times what a computed score does, so the least of `length + 30 * reach / length` is near
+    the square root of 30 * reach.
+    """
+    best = np.sqrt(30 * (1 + pack.depth.mean()))
+    return int(2 ** np.clip(np.round(np.log2(best)), 5, 9))
 
 
 def _rounded(count: int, length: int) -> int:
     """A count of ancestors rounded up, so that chunks of similar reach share a call without much padding."""
-    step = max(length // 2, count // 4)
+    step = max(length, count // 4)
     return -(-count // step) * step
 
 
-def _chunks(
-    pack: Pack,
-    members: list[tuple[Ints, Ints]],
-    reach: int,
-    trunk_tokens: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Chunks:
-    import torch
-
+def _sight(pack: Pack, members: list[tuple[Ints, Ints]], reach: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Of chunks with their ancestors: the nodes each looks at [chunks, keys], and what each node sees of them."""
     queries = np.stack([asking for asking, _ in members])
     reached = np.full((len(members), reach), -1)
     for row, (_, ancestors) in enumerate(members):
@@ -95,13 +114,21 @@ def _chunks(
     keys = np.concatenate([reached, queries], axis=1)
     asking, asked = queries[:, :, None], keys[:, None, :]
     visible = (asked >= 0) & (asked <= asking) & (asking < pack.end[keys][:, None, :])
-    visible = np.pad(visible, ((0, 0), (0, 0), (trunk_tokens, 0)), constant_values=True)
-    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(torch.from_numpy(~visible), float("-inf"))
-    return Chunks(
-        torch.from_numpy(queries.ravel()).to(device),
-        torch.from_numpy(np.maximum(keys, 0)).to(device),
-        mask[:, None].to(device),
-    )
+    return np.maximum(keys, 0), visible
+
+
+def torch_mask(visible: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:
+    """[chunks, queries, keys] of what is seen -> [chunks, 1, queries, keys] to be added to the scores."""
+    import torch
+
+    hidden = torch.from_numpy(~visible)[:, None]
+    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf"))
+
+
+def _tensor(values: Ints, device: torch.device) -> Tensor:
+    import torch
+
+    return torch.from_numpy(values).to(device)
 
 
 def packed_attention(
@@ -119,43 +146,55 @@ def packed_attention(
 
     Returns [1, nodes, heads, size]. EngineError where the model asks for a kind of attention that a pack cannot have.
     """
-    for name in UNSUPPORTED:
-        if variant.get(name) is not None:
-            raise EngineError(f"packed attention does not support {name}")
+    import torch
+
+    _check_variant(variant, pack.length)
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     query, key, value = query[0], key[0], value[0]
     if pack.keep is not None:
         pack.keep.keys.append(key)
         pack.keep.values.append(value)
-    result = query.new_empty(query.shape[1], query.shape[0], value.shape[-1])
+    answers = []
     for chunks in pack.chunks:
-        keys = _with_trunk([piece.keys[layer] for piece in pack.trunk], key[:, chunks.keys])
-        values = _with_trunk([piece.values[layer] for piece in pack.trunk], value[:, chunks.keys])
-        result[chunks.queries] = _attend(query[:, chunks.queries], keys, values, chunks.mask, scaling)
-    return result[None], None
+        keys = _seen(key, chunks, [piece.keys[layer] for piece in pack.trunk])
+        values = _seen(value, chunks, [piece.values[layer] for piece in pack.trunk])
+        answers.append(_attend(query[:, chunks.nodes], keys, values, chunks.mask, scaling))
+    return torch.cat(answers)[None], None
 
 
-def _with_trunk(trunk: list[Tensor], own: Tensor) -> Tensor:
-    """[key heads, chunks, keys, size] with the trunk's [key heads, tokens, size] before each chunk's own."""
+def _check_variant(variant: dict[str, Any], length: int) -> None:
+    for name in UNSUPPORTED:
+        if variant.get(name) is not None:
+            raise EngineError(f"packed attention does not support {name}")
+    window = variant.get("sliding_window")
+    if window is not None and length > window:
+        raise EngineError(f"packed attention does not support a sliding window of {window} under {length} tokens")
+
+
+def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
+    """Keys or values [key heads, nodes, size] that each chunk looks at: [chunks, key heads, trunk + keys, size]."""
     import torch
 
-    heads, chunks, _, size = own.shape
-    pieces = [piece[:, None].expand(heads, chunks, piece.shape[1], size) for piece in trunk]
+    heads, nodes, size = values.shape
+    count = len(chunks.mask)
+    # In memory a node's heads lie side by side, so a node is one row to copy.
+    rows = values.transpose(0, 1).reshape(nodes, heads * size).index_select(0, chunks.keys)
+    own = rows.view(count, -1, heads, size).transpose(1, 2)
+    pieces = [piece[None].expand(count, *piece.shape) for piece in trunk]
     return torch.cat([*pieces, own], dim=2) if pieces else own
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
-    """Query [heads, chunks * length, size], keys [key heads, chunks, keys, size] -> [chunks * length, heads, size]."""
+    """Query [heads, chunks * length, size], keys [chunks, key heads, keys, size] -> [chunks * length, heads, size]."""
     import torch
 
-    heads, _, size = query.shape
-    key_heads, chunks, _, _ = keys.shape
+    heads, nodes, size = query.shape
     answer = torch.nn.functional.scaled_dot_product_attention(
-        query.view(heads, chunks, -1, size).transpose(0, 1),
-        keys.transpose(0, 1),
-        values.transpose(0, 1),
+        query.view(heads, len(mask), -1, size).transpose(0, 1),
+        keys,
+        values,
         attn_mask=mask,
         scale=scaling,
-        enable_gqa=heads != key_heads,
+        enable_gqa=heads != keys.shape[1],
     )
-    return answer.transpose(1, 2).reshape(-1, heads, values.shape[-1])
+    return answer.transpose(1, 2).reshape(nodes, heads, values.shape[-1])

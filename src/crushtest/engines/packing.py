@@ -37,6 +37,7 @@ class Pack:
     depth     [nodes] distance from the root of the trie: the position id
     end       [nodes] one past the last descendant within this pack
     trunk     index, in the plan, of the trunk this pack continues; None where it begins at the root
+    is_trunk  other packs continue this one
     rows      [edges] the node that predicts
     targets   [edges] the token it is asked to predict
     lines     [edges] the line that asks
@@ -46,6 +47,7 @@ class Pack:
     depth: Ints
     end: Ints
     trunk: int | None
+    is_trunk: bool
     rows: Ints
     targets: Ints
     lines: Ints
@@ -193,7 +195,7 @@ def _pack(trie: _Trie, low: int, high: int, base: int, trunk: int | None) -> Pac
         edges.append((path[first:length].copy(), trie.tokens[line][first + 1 : length + 1], int(trie.order[line])))
         node, filled = new.stop, length
     end[path[base:filled]] = node
-    return Pack(tokens, depth, end, trunk, *_columns(edges))
+    return Pack(tokens, depth, end, trunk, False, *_columns(edges))
 
 
 def _trunk_pack(trie: _Trie, trunk: _Trunk, parent: int | None) -> Pack:
@@ -206,7 +208,7 @@ def _trunk_pack(trie: _Trie, trunk: _Trunk, parent: int | None) -> Pack:
         edges.append((np.arange(first, last) - base, trie.tokens[line][first + 1 : last + 1], int(trie.order[line])))
     nodes = stop - base
     end = np.full(nodes, nodes)
-    return Pack(trie.tokens[low][base:stop], np.arange(base, stop), end, parent, *_columns(edges))
+    return Pack(trie.tokens[low][base:stop], np.arange(base, stop), end, parent, True, *_columns(edges))
 
 
 def _columns(edges: list[tuple[Ints, Ints, int]]) -> tuple[Ints, Ints, Ints]:

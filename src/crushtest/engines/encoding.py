@@ -1,0 +1,138 @@
+"""From requests to token sequences, split as lm-evaluation-harness splits them, so that numbers can be compared.
+
+The rules are those of its HFLM (version 0.4.13, default settings), read from its source and checked against it by test:
+trailing spaces of a context belong to the option; context and whole text are encoded apart and the option's tokens
+are what the whole has beyond the context; an empty context becomes the prefix token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from crushtest.engines.packing import Line
+from crushtest.errors import EngineError
+from crushtest.records import Choices, Passage, Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+UNKNOWN_CONTEXT = 2048
+LENGTH_SETTINGS = ("n_positions", "max_position_embeddings", "n_ctx")
+
+
+def context_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens the model takes at once: from its configuration, else its tokenizer, else 2048."""
+    for source in (config.get_text_config(), config):
+        for setting in LENGTH_SETTINGS:
+            if (length := getattr(source, setting, None)) is not None:
+                return int(length)
+    # A tokenizer that does not know says 1e30.
+    length = tokenizer.model_max_length
+    return int(length) if length is not None and length < 1e9 else UNKNOWN_CONTEXT
+
+
+def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """What stands before a text's first token: the tokenizer's beginning of sequence, else its end of sequence."""
+    token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if token is None:
+        raise EngineError("the tokenizer has neither a beginning- nor an end-of-sequence token to put before a text")
+    return int(cast(int, token))
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Tokens of each text, with the tokenizer's special tokens unless the text brings its own first one."""
+    if not texts:
+        return []
+    first = str(tokenizer.decode(prefix_token(tokenizer)))
+    tokens: list[list[int]] = [[]] * len(texts)
+    for special in (True, False):
+        chosen = [index for index, text in enumerate(texts) if text.startswith(first) is not special]
+        if chosen:
+            batch = [texts[index] for index in chosen]
+            # verbose: no warning about texts longer than the model; that is for us to cut.
+            encoded = tokenizer(batch, add_special_tokens=special, verbose=False)["input_ids"]
+            for index, ids in zip(chosen, cast("list[list[int]]", encoded), strict=True):
+                tokens[index] = ids
+    return tokens
+
+
+def encode_options(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[Line]:
+    """A line for each (context, option); the option's tokens are the ones to predict.
+
+    EngineError for an option without tokens of its own: nothing of it could be scored, and 0 nats would win.
+    """
+    moved = [(context.rstrip(), context[len(context.rstrip()) :] + option) for context, option in pairs]
+    contexts = sorted({context for context, _ in moved if context})
+    known = dict(zip(contexts, encode(tokenizer, contexts), strict=True))
+    wholes = encode(tokenizer, [context + option for context, option in moved])
+    prefix = prefix_token(tokenizer)
+    lines = []
+    for (context, option), whole in zip(moved, wholes, strict=True):
+        line = Line(whole, len(known[context])) if context else _without_context(tokenizer, option, prefix)
+        if line.start >= len(line.tokens):
+            raise EngineError(f"option {option!r} after {context[-40:]!r} has no tokens of its own to score")
+        lines.append(line)
+    return lines
+
+
+def _without_context(tokenizer: PreTrainedTokenizerBase, option: str, prefix: int) -> Line:
+    tokens = cast("list[int]", tokenizer(option, add_special_tokens=False, verbose=False)["input_ids"])
+    return Line(tokens if tokens[:1] == [prefix] else [prefix, *tokens], 1)
+
+
+def choice_pairs(tokenizer: PreTrainedTokenizerBase, request: Choices) -> list[tuple[str, str]]:
+    """(context, option) texts of a request, the context in the chat template where that is asked for."""
+    context = in_chat(tokenizer, request.context) if request.chat else request.context
+    return [(context, option) for option in request.options]
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerBase, request: Prompt) -> str:
+    """The text a prompt stands for."""
+    return in_chat(tokenizer, request.text) if request.chat else request.text
+
+
+def in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """A user's message in the chat template, up to where the assistant begins; the text itself without a template."""
+    if not tokenizer.chat_template:
+        return text
+    message = [{"role": "user", "content": text}]
+    return cast(str, tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+
+
+def passage_lines(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Passage], context: int) -> list[list[Line]]:
+    """The windows of each passage."""
+    encoded = encode(tokenizer, [request.text for request in requests])
+    prefix = prefix_token(tokenizer)
+    return [
+        windows([prefix, *tokens], min(request.window or context, context))
+        for request, tokens in zip(requests, encoded, strict=True)
+    ]
+
+
+def windows(tokens: Sequence[int], window: int) -> list[Line]:
+    """Lines of at most `window` predicted tokens that predict each token but the first exactly once.
+
+    Every window is conditioned on the one token before it and on itself; the last one, being shorter, is conditioned
+    on as many tokens before it as make it as long as the others.
+
+    >>> [(line.tokens, line.start) for line in windows([0, 1, 2, 3, 4, 5], 2)]
+    [([0, 1, 2], 1), ([2, 3, 4], 1), ([3, 4, 5], 2)]
+    """
+    lines = []
+    for first in range(1, len(tokens), window):
+        end = min(first + window, len(tokens))
+        begin = max(end - window - 1, 0)
+        lines.append(Line(tokens[begin:end], first - begin))
+    return lines
+
+
+def cut_left(line: Line, context: int) -> Line:
+    """A line with no more than `context` tokens before its last: what is too much is dropped at its beginning."""
+    excess = len(line.tokens) - (context + 1)
+    if excess <= 0:
+        return line
+    if line.start - excess < 1:
+        predicted = len(line.tokens) - line.start
+        raise EngineError(f"an option of {predicted} tokens is longer than the model's context ({context} tokens)")
+    return Line(line.tokens[excess:], line.start - excess)

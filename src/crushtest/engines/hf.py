@@ -1,0 +1,138 @@
+"""The `hf` engine: a transformers model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crushtest.engines.encoding import (
+    choice_pairs,
+    context_length,
+    cut_left,
+    encode_options,
+    passage_lines,
+)
+from crushtest.engines.packing import Line
+from crushtest.engines.scoring import PackedScorer, PlainScorer, Scorer, score_groups
+from crushtest.engines.support import pack_limit, why_not_packed
+from crushtest.errors import EngineError
+from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
+from crushtest.registry import engine
+
+if TYPE_CHECKING:
+    from crushtest.models import LoadedModel
+
+
+@dataclass
+class HfEngine:
+    """Scores in prefix-shared packs where the model allows it; `unpacked` says why it does not.
+
+    context    tokens the model takes at once
+    limit      tokens up to which packs are exact (a sliding window, say); longer lines are run plainly
+    truncated  lines and prompts that were cut on the left to fit, so far
+    """
+
+    model: LoadedModel
+    packed: PackedScorer
+    plain: PlainScorer
+    context: int
+    batch: int
+    limit: int | None
+    unpacked: str | None
+    truncated: int = 0
+
+    def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
+        """Log-likelihood of each option given its context, split and truncated as lm-evaluation-harness does."""
+        tokenizer = self.model.tokenizer
+        pairs = [pair for request in requests for pair in choice_pairs(tokenizer, request)]
+        lines = iter([self._fitted(line) for line in encode_options(tokenizer, pairs)])
+        groups = [[next(lines) for _ in request.options] for request in requests]
+        for index, logprobs in self._scores(groups, done):
+            tokens = tuple(len(line.tokens) - line.start for line in groups[index])
+            yield index, ChoiceScores(tuple(logprobs), tokens, tuple(len(o.encode()) for o in requests[index].options))
+
+    def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
+        """Rolling log-likelihood: each token of a text is predicted once, in windows that do not overlap.
+
+        A window predicts `Passage.window` tokens (default, and at most: the model's context), given one token before
+        it: the text's last token so far, or for the first window the prefix token. The last window is shorter and
+        sees as much more before it as makes it as long as the others. Sums are over tokens, so it weighs by its own.
+        """
+        groups = passage_lines(self.model.tokenizer, requests, self.context)
+        for index, logprobs in self._scores(groups, done):
+            tokens = sum(len(line.tokens) - line.start for line in groups[index])
+            yield index, PassageScore(float(sum(logprobs)), tokens, len(requests[index].text.encode()))
+
+    def generate(
+        self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Completion]]:
+        """Completions, in batches of prompts of similar length."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """What ran: the model's facts, and the path that scoring took."""
+        path = (
+            f"plain batches: {self.unpacked}" if self.unpacked else f"prefix-shared packs of {self.packed.size} tokens"
+        )
+        if self.limit is not None and not self.unpacked:
+            path += f", lines beyond {self.limit} tokens in plain batches"
+        return {
+            "engine": "hf",
+            "model": self.model.spec,
+            **self.model.facts,
+            "scoring": path,
+            "context_tokens": self.context,
+            "truncated": self.truncated,
+        }
+
+    def _scores(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
+        longest = max((len(line.tokens) for group in groups for line in group), default=0)
+        fits = self.limit is None or longest <= self.limit
+        scorer: Scorer = self.packed if self.unpacked is None and fits else self.plain
+        for index, logprobs in score_groups(scorer, groups, done):
+            if not np.isfinite(logprobs).all():
+                raise EngineError(f"model {self.model.spec!r} gives log-likelihoods that are no numbers ({logprobs})")
+            yield index, logprobs
+
+    def _fitted(self, line: Line) -> Line:
+        fitted = cut_left(line, self.context)
+        self.truncated += fitted is not line
+        return fitted
+
+
+@engine("hf", runs="a transformers model in this process, from the hub, a folder or a GGUF file")
+def hf(
+    model: str | LoadedModel,
+    *,
+    dtype: str = "float32",
+    device: str = "auto",
+    pack_tokens: int = 2048,
+    batch_size: int = 64,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> HfEngine:
+    """Scoring with shared prefixes, rolling perplexity and batched generation, in PyTorch on a CPU or GPU.
+
+    pack_tokens  tokens run at once when scoring; memory grows with it
+    batch_size   prompts continued at once
+    The other options are those of `load_model`; a model that is loaded already stays as it is.
+    """
+    from crushtest.models import load_model
+
+    if isinstance(model, str):
+        model = load_model(
+            model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
+        )
+    packed, plain = PackedScorer(model.network, pack_tokens), PlainScorer(model.network, pack_tokens)
+    return HfEngine(
+        model,
+        packed,
+        plain,
+        context=context_length(model.network.config, model.tokenizer),
+        batch=batch_size,
+        limit=pack_limit(model.network.config),
+        unpacked=why_not_packed(model, packed, plain),
+    )
