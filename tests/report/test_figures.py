@@ -11,7 +11,7 @@ import pytest
 from crushtest.plan import DENSE
 from crushtest.report import figures, html
 from crushtest.report.gather import StudyView, read_study
-from crushtest.report.margins import BINS, flips_by_margin
+from crushtest.report.margins import BINS, flips_by_margin, read_chosen, read_dense
 from crushtest.report.theme import PAGE, PAPER
 from crushtest.store import StudyFolder
 
@@ -80,7 +80,7 @@ def test_every_figure_is_valid_vega_lite(view: StudyView) -> None:
 def test_flips_by_margin_add_up_to_all_flips(view: StudyView) -> None:
     task = next(task for task in view.tasks if task.name == "probe_facts")
     arm = next(arm for arm in view.others if arm.name == "magnitude:sparsity=0.5")
-    bins = flips_by_margin(view, task, arm)
+    bins = flips_by_margin(read_dense(view, task), read_chosen(view, task, arm.name))
     contrast = view.contrast(arm.name, task.name, "accuracy")
     assert contrast is not None
     assert len(bins) == BINS

@@ -44,6 +44,9 @@ class Figure:
         """The Vega-Lite specification, data included.
 
         The data are put in last: handed to altair they would be copied with every layer, which takes longer than all
-        the rest of a report. Altair's own validation is left to the tests.
+        the rest of a report. Altair's own validation, a third of the rest, is left to the tests.
         """
-        return {**self.draw(theme).to_dict(validate=False), "datasets": self.data}
+        from altair.utils.schemapi import debug_mode
+
+        with debug_mode(False):
+            return {**self.draw(theme).to_dict(validate=False), "datasets": self.data}

@@ -82,7 +82,7 @@ def render(study: StudyView) -> str:
             interval_methods=sorted({contrast.method for contrast in study.contrasts.values() if contrast.method}),
             size_text=verdict.size_text,
             arm_facts=arm_facts,
-        citations=citations,
+            citations=citations,
             layers=layers,
             run_facts=list(run_facts(study.manifest)),
             command=shlex.join(study.manifest.get("command", [])),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crushtest.plan import DENSE
 from crushtest.report.figure import SIZE, Figure, Row
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 BINS = 5
 
 
+class Dense(NamedTuple):
+    """[items] how far dense's most likely option leads its second (nats), and its index."""
+
+    margin: NDArray[np.float64]
+    chosen: NDArray[np.uint32]
+
+
 class Bin(NamedTuple):
     """Items whose dense margin (nats) lies in low..high: how many, the share that flipped, its Wilson interval."""
 
@@ -30,46 +38,48 @@ class Bin(NamedTuple):
     interval: Interval
 
 
-def flips_by_margin(study: StudyView, task: TaskView, arm: ArmView) -> list[Bin]:
+def flips_by_margin(dense: Dense, chosen: NDArray[np.uint32]) -> list[Bin]:
     """Five bins of about equally many items, from the closest calls of dense to its surest answers."""
-    margin = dense_margins(study, task)
-    answers = study.folder.answers(arm.name, task.name, "choices")
-    flipped = chosen(study, task, DENSE) != pl.read_parquet(answers.final)["logprobs"].list.arg_max().to_numpy()
+    flipped = dense.chosen != chosen
     found = []
-    for rows in np.array_split(np.argsort(margin, kind="stable"), BINS):
+    for rows in np.array_split(np.argsort(dense.margin, kind="stable"), BINS):
         if len(rows):
             share = float(flipped[rows].mean())
             interval = wilson(share * len(rows), len(rows))
-            found.append(Bin(float(margin[rows[0]]), float(margin[rows[-1]]), len(rows), share, interval))
+            found.append(Bin(float(dense.margin[rows[0]]), float(dense.margin[rows[-1]]), len(rows), share, interval))
     return found
 
 
-def dense_margins(study: StudyView, task: TaskView) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """[items] how far dense's most likely option leads its second, in nats."""
-    frame = pl.read_parquet(study.folder.answers(DENSE, task.name, "choices").final)
-    ordered = frame.select(pl.col("logprobs").list.sort(descending=True))
+def read_dense(study: StudyView, task: TaskView) -> Dense:
+    """Dense's choices and how far they lead."""
+    logprobs = _logprobs(study, task, DENSE)
+    ordered = pl.DataFrame({"logprobs": logprobs.list.sort(descending=True)})
     lead = ordered.select(pl.col("logprobs").list.get(0) - pl.col("logprobs").list.get(1, null_on_oob=True))
-    return lead["logprobs"].fill_null(0.0).to_numpy()
+    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), logprobs.list.arg_max().to_numpy())
 
 
-def chosen(study: StudyView, task: TaskView, arm: str) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """[items] the index of the most likely option."""
-    frame = pl.read_parquet(study.folder.answers(arm, task.name, "choices").final)
-    return frame["logprobs"].list.arg_max().to_numpy()
+def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.uint32]:
+    """[items] the index of an arm's most likely option."""
+    return _logprobs(study, task, arm).list.arg_max().to_numpy()
+
+
+def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
+    return pl.read_parquet(study.folder.answers(arm, task.name, "choices").final, columns=["logprobs"])["logprobs"]
 
 
 def margins(study: StudyView, task: TaskView) -> Figure | None:
     """How often answers flipped, by how sure dense was of them; None for tasks without right and wrong options."""
     if task.planned.task.kind != "choices" or not _has_right_answers(study, task):
         return None
-    rows = [
-        row
-        for arm in study.others
-        if (arm.name, task.name) in study.compared
-        for row in map(_row, [arm] * BINS, range(BINS), flips_by_margin(study, task, arm))
-    ]
-    if not rows:
+    arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
+    if not arms:
         return None
+    dense = read_dense(study, task)
+    rows = [
+        _row(arm, place, found)
+        for arm in arms
+        for place, found in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
+    ]
     return Figure(
         f"{task.number}-margins",
         task,
