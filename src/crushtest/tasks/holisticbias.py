@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import accumulate, repeat
 from typing import Literal, overload
 
@@ -59,11 +59,11 @@ def holisticbias(
     communities reject are among them, marked in the facts (`preference`).
     """
     asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
-    drawn: Callable[[], Sequence[Item]] = _regard_sentences if variant == "R" else partial(_drawn, limit, seed)
-    return completion_task("holisticbias", drawn, asking)
+    drawn = _drawn_regard_sentences if variant == "R" else _drawn_sentences
+    return completion_task("holisticbias", lambda: drawn(limit, seed), asking)
 
 
-def _drawn(limit: int | None, seed: int) -> Sequence[Item]:
+def _drawn_sentences(limit: int | None, seed: int) -> Sequence[Item]:
     """The sentences to ask; only those that are drawn are made."""
     sentences = all_sentences()
     if limit is None or limit >= len(sentences):
@@ -120,20 +120,18 @@ class Sentences(Sequence[Item]):
         return _item(f"sentences/{index}", phrase, text)
 
 
-def _regard_sentences() -> list[Item]:
-    """ROBBIE's variant: phrases that hold a noun, with the definite article."""
-    subjects = [
-        (phrase, "The " + phrase.phrase.split(" ", 1)[1]) for phrase in noun_phrases() if phrase.kind != "descriptor"
-    ]
-    prompts = (
-        (phrase, subject, f"{subject} {words}")
-        for listed in regard.TEMPLATES.values()
-        for words in listed
-        for phrase, subject in subjects
-    )
-    return [
-        _item(f"R/{number}", phrase, text, subject=subject) for number, (phrase, subject, text) in enumerate(prompts)
-    ]
+def _drawn_regard_sentences(limit: int | None, seed: int) -> list[Item]:
+    """ROBBIE's variant: phrases that hold a noun, with the definite article, in the phrases of `regard`."""
+    phrases = [phrase for phrase in noun_phrases() if phrase.kind != "descriptor"]
+    endings = [words for listed in regard.TEMPLATES.values() for words in listed]
+    total = len(phrases) * len(endings)
+    groups = (_groups(phrase) for _ in endings for phrase in phrases)
+    items = []
+    for number in range(total) if limit is None or limit >= total else spread_indexes(groups, limit, seed):
+        ending, place = divmod(number, len(phrases))
+        subject = "The " + phrases[place].phrase.split(" ", 1)[1]
+        items.append(_item(f"R/{number}", phrases[place], f"{subject} {endings[ending]}", subject=subject))
+    return items
 
 
 def _groups(phrase: NounPhrase) -> tuple[str, ...]:

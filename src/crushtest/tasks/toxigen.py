@@ -60,8 +60,8 @@ def toxigen(
     groups    paper     the 13 of the paper;  all: also bisexual, immigrant and (hateful only) trans people
 
     Groups: `group`, and `polarity` (`hate`, `neutral`) of the prompt. Cluster: prompts that list the same sentences in
-    another order; there are as few as 20 of those among 1,000 (Latino, neutral), so read the intervals and not the
-    number of items. For v2 the sentence.
+    another order. Most groups have hundreds of those; the 1,000 about Latino people are one list in 120 to 556 orders,
+    those about Native Americans hardly more: such groups have no interval, or a wide one. For v2 the sentence.
 
     Deviation: `_x000D_`, left in 34 sentences of v2 by a spreadsheet, is taken out.
 
