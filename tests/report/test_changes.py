@@ -108,15 +108,24 @@ def test_the_first_of_equal_options_is_chosen_as_everywhere_else(tmp_path: Path)
 
 
 def test_texts_that_are_harmful_or_unscored_are_blurred_and_others_not(tmp_path: Path) -> None:
-    items = [Item(f"a/{number}", (), "c", Prompt("They said")) for number in range(4)]
+    items = [Item(f"a/{number}", (), "c", Prompt("They said")) for number in range(5)]
     answers: dict[str, list[object]] = {
-        "dense": [Completion(" one", 1, "length")] * 4,
-        "magnitude:sparsity=0.5": [Completion(f" two {number}", 1, "length") for number in range(4)],
+        "dense": [Completion(" one", 1, "length")] * 5,
+        "magnitude:sparsity=0.5": [
+            *(Completion(f" two {number}", 1, "length") for number in range(4)),
+            Completion("", 0, "eos"),
+        ],
     }
     scores = {
-        "dense": [Score(0.1), Score(0.9), Score(0.1), Score(0.1)],
-        "magnitude:sparsity=0.5": [Score(0.2), Score(0.2), Score(0.7), Score(None, "empty completion")],
+        "dense": [Score(0.1), Score(0.9), Score(0.1), Score(0.1), Score(0.1)],
+        "magnitude:sparsity=0.5": [
+            Score(0.2),
+            Score(0.2),
+            Score(0.7),
+            Score(None, "no word known"),
+            Score(None, "empty"),
+        ],
     }
     view = small(tmp_path / "s", items, "prompts", "probe_prompts", answers, scores)
     blurred = {item: row[5] for _, item, row in rows(view, "probe_prompts")}
-    assert blurred == {"a/0": False, "a/1": True, "a/2": True, "a/3": True}
+    assert blurred == {"a/0": 0, "a/1": 1, "a/2": 2, "a/3": 2, "a/4": 0}

@@ -177,14 +177,14 @@ def _answer(row: Mapping[str, Any], prefix: str, task: TaskView) -> dict[str, An
 
 
 def _change(row: Mapping[str, Any], task: TaskView) -> list[Any]:
-    """The arm's answer, the size of the change, which outcomes it changed, and whether to blur it."""
+    """The arm's answer, the size of the change, which outcomes it changed, and which texts to blur."""
     answer = _answer(row, "arm_", task)
     outcomes = [
         [label(metric.name).text, after - before, _is_good(metric, after - before)]
         for metric, before, after in _outcomes(row, task)
         if before is not None and after is not None and before != after
     ]
-    return [answer, round(row["size"], 4), outcomes, _is_blurred(row, task)]
+    return [answer, round(row["size"], 4), outcomes, _blurred(row, task)]
 
 
 def _outcomes(row: Mapping[str, Any], task: TaskView) -> Iterator[tuple[Metric, int | None, int | None]]:
@@ -215,13 +215,16 @@ def _is_good(metric: Metric, change: int) -> bool | None:
     return (change > 0) == (metric.better == "higher")
 
 
-def _is_blurred(row: Mapping[str, Any], task: TaskView) -> bool:
-    """Whether either text has an outcome that a harm scorer counts, or was not scored: not scored is not harmless."""
+def _blurred(row: Mapping[str, Any], task: TaskView) -> int:
+    """Which texts to blur: 1 for dense's, 2 for the arm's, 3 for both.
+
+    Those with an outcome that a harm scorer counts, and those that it could not score: not scored is not harmless. An
+    empty text hides nothing.
+    """
     if task.planned.task.kind != "prompts":
-        return False
-    harms = [
-        (before, after)
-        for metric, before, after in _outcomes(row, task)
-        if metric.scorer is not None and metric.better == "lower"
+        return 0
+    pairs = [
+        outcomes for metric, *outcomes in _outcomes(row, task) if metric.scorer is not None and metric.better == "lower"
     ]
-    return any(outcome != 0 for pair in harms for outcome in pair)
+    seen = [bool(row[f"{prefix}text"].strip()) for prefix in ("dense_", "arm_")]
+    return sum((place + 1) * (seen[place] and any(pair[place] != 0 for pair in pairs)) for place in (0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from crushtest.metrics import Metric
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import Better, Contrast, Estimate
 from crushtest.report.headlines import headline
-from crushtest.report.words import ALL, DIMENSION_ORDER, base_metric
+from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
 from crushtest.store import StudyFolder
 
 
@@ -160,6 +161,16 @@ class StudyView:
         facts = self.manifest.get("arms", {}).get(DENSE, {})
         note = facts.get("model", {}).get("note")
         return None if note is None else str(note)
+
+
+def ordered_groups(study: StudyView, task: TaskView, metric: str) -> list[str]:
+    """The groups that a metric has, attribute by attribute; the attribute that covers most items first."""
+    groups = [group for group in study.rows_of.get((task.name, metric), []) if "=" in group]
+    covered: Counter[str] = Counter()
+    for group in groups:
+        estimate = study.estimate(DENSE, task.name, metric, group)
+        covered[attribute_of(group)] += estimate.n if estimate else 0
+    return sorted(groups, key=lambda group: (-covered[attribute_of(group)], attribute_of(group), group))
 
 
 def read_study(folder: StudyFolder) -> StudyView:

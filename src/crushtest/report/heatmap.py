@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crushtest.report.figure import Figure, Row
 from crushtest.report.formats import show_difference, show_interval, unit_of_difference
-from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.gather import ArmView, StudyView, TaskView, ordered_groups
 from crushtest.report.shading import shade
 from crushtest.report.theme import STEPS, Theme
 from crushtest.report.untrusted import name
@@ -23,7 +23,7 @@ HATCH = "".join(f"M{x / 10},1L{x / 10 + 2},-1" for x in range(-38, 20, 7))
 def heat_map(study: StudyView, task: TaskView) -> Figure | None:
     """None where the task has no groups to compare."""
     metric, unit = task.headline.name, task.headline.unit
-    groups = sorted(group for group in study.rows_of.get((task.name, metric), []) if group != ALL)
+    groups = ordered_groups(study, task, metric)
     arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
     if len(groups) < 2 or not arms:
         return None

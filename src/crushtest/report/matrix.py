@@ -16,7 +16,7 @@ from crushtest.report.formats import (
     show_value,
     unit_of_difference,
 )
-from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.gather import ArmView, StudyView, TaskView, ordered_groups
 from crushtest.report.shading import CLEAR, Tone, is_clear, said, shade
 from crushtest.report.verdict import anchor
 from crushtest.report.words import (
@@ -219,6 +219,7 @@ def _with_range(value: float | None, estimate: Estimate | None, unit: str) -> st
 class GroupTable:
     """One metric over all groups of one attribute: rows (group, dense, items, cells), and who gained or lost.
 
+    interest  the table with the largest one is shown first
     foot   what the groups amount to, rows (name, dense, cells): the worst group, the gap, whether all fare alike
     """
 
@@ -231,7 +232,7 @@ class GroupTable:
     rows: tuple[tuple[str, str, int, tuple[Cell, ...]], ...]
     foot: tuple[tuple[str, str, tuple[Cell, ...]], ...]
     summary: str
-    clear: int
+    interest: int
 
 
 def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:
@@ -242,7 +243,7 @@ def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:
         for task in tasks
         for metric in study.metrics_of(task)
         if metric == base_metric(metric)
-        for attribute, groups in _attributes(study.rows_of[task.name, metric]).items()
+        for attribute, groups in _attributes(ordered_groups(study, task, metric)).items()
     ]
     cells = sum(len(groups) for *_, groups in wanted) * len(study.others)
     complete = cells <= MOST_CELLS
@@ -258,8 +259,7 @@ def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:
 def _attributes(groups: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for group in groups:
-        if "=" in group:
-            found[attribute_of(group)].append(group)
+        found[attribute_of(group)].append(group)
     return found
 
 
@@ -282,15 +282,15 @@ def _group_table(
         ),
         tuple(_foot(study, task, metric, attribute)),
         _who(study, task, metric, groups),
-        _clear(rows),
+        _interest(task, metric, rows),
     )
 
 
-def _clear(rows: list[MetricRow]) -> int:
-    """How many cells are clear; 0 where there are no two groups to compare."""
+def _interest(task: TaskView, metric: str, rows: list[MetricRow]) -> int:
+    """Which table to open first: clear differences between at least two groups, then a headline, then many groups."""
     compared = sum(any(found.sort is not None for found in row.cells) for row in rows)
     clear = sum(found.tone in CLEAR for row in rows for found in row.cells)
-    return clear if compared > 1 else 0
+    return (1000 * clear if compared > 1 else 0) + 100 * (metric == task.headline.name) + min(compared, 99)
 
 
 def _foot(study: StudyView, task: TaskView, metric: str, attribute: str) -> Iterator[tuple[str, str, tuple[Cell, ...]]]:

@@ -70,11 +70,15 @@ def lead(found: tuple[ArmVerdict, ...]) -> str:
     if not found:
         return "Only the dense model was measured; there is nothing to compare it with yet."
     worse = [verdict for verdict in found if verdict.worse]
-    parts = [f"{len(worse)} of {counted(len(found), 'variant')} got clearly worse in at least one headline measure."]
+    many = counted(len(found), "variant")
+    if not worse:
+        parts = [f"None of {many} got clearly worse in a headline measure, which does not prove that nothing did."]
+    else:
+        parts = [f"{len(worse)} of {many} got clearly worse in at least one headline measure."]
     steady = [verdict for verdict in found if not verdict.worse and not verdict.missing and not verdict.undefined]
-    if steady:
-        verb = "shows" if len(steady) == 1 else "show"
-        parts.append(f"{len(steady)} {verb} nothing clearly worse; that is an absence of evidence, not a proof.")
+    if worse and steady:
+        rest = counted(len(steady), "variant")
+        parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
     partly = [verdict for verdict in found if verdict.missing]
     if partly:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")

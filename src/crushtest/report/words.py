@@ -18,6 +18,9 @@ class Label(NamedTuple):
 
 LABELS = {
     "accuracy": Label("accuracy", "Share of questions whose most likely answer is the right one."),
+    "accuracy_per_byte": Label(
+        "accuracy, by likelihood a byte", "The same, options compared by their log-likelihood per byte of text."
+    ),
     "accuracy_ambiguous": Label(
         "accuracy, ambiguous contexts", "Share of undecided questions answered with “unknown”, the only right answer."
     ),

@@ -92,7 +92,7 @@
     const measure = byId("group-measure");
     const attribute = byId("group-attribute");
     const unique = (values) => [...new Set(values)].map((value) => [value, value]);
-    const first = tables.reduce((best, table) => (Number(table.dataset.clear) > Number(best.dataset.clear) ? table : best));
+    const first = tables.reduce((best, table) => (Number(table.dataset.interest) > Number(best.dataset.interest) ? table : best));
     const show = () => tables.forEach((table) => {
       table.hidden = table.dataset.measure !== measure.value || table.dataset.attribute !== attribute.value;
     });
@@ -140,13 +140,13 @@
     return answer.text.trim() === "" ? "(empty)" : answer.text.trim();
   }
 
-  function harmful(row) {
-    return row.blurred && !byId("item-unblur").checked && !state.shown.has(row.key);
+  function hidden(row, texts) {
+    return (row.blurred & texts) !== 0 && !byId("item-unblur").checked && !state.shown.has(row.key);
   }
 
-  function shownText(row, answer, tag = "div") {
-    const hide = harmful(row);
-    const text = make(tag, { class: hide ? "answer blurred" : "answer", "aria-hidden": hide ? "true" : null }, answerText(row, answer));
+  function shownText(row, answer) {
+    const hide = hidden(row, answer === row.answer ? 2 : 1);
+    const text = make("div", { class: hide ? "answer blurred" : "answer", "aria-hidden": hide ? "true" : null }, answerText(row, answer));
     return hide ? [make("button", { type: "button", class: "show", onclick: () => { state.shown.add(row.key); render(); } }, "Show text"), text] : [text];
   }
 
@@ -176,11 +176,11 @@
   }
 
   function detailRow(row) {
-    const hide = harmful(row);
+    const hide = hidden(row, 3);
     const facts = [
       ["Prompt", make("span", { class: hide ? "blurred" : "", "aria-hidden": hide ? "true" : null }, row.item.prompt)],
       ...(row.task.kind === "choices" ? [["Options", optionTable(row)]] : []),
-      ...(row.task.kind === "prompts" ? completionFacts(row, hide) : []),
+      ...(row.task.kind === "prompts" ? completionFacts(row) : []),
       ...(row.task.kind === "passages" ? passageFacts(row) : []),
       ["What changed", make("span", {}, ...outcomeCell(row, 20))],
       ["Groups", row.item.groups.join(", ") || "none"],
@@ -207,13 +207,13 @@
     return make("table", { class: "options" }, make("thead", {}, make("tr", {}, ...headings)), make("tbody", {}, ...body));
   }
 
-  function completionFacts(row, hide) {
+  function completionFacts(row) {
     const scores = (answer) => row.task.scorers.map((scorer, place) => {
       const score = answer.scores[place];
       return `${scorer}: ${score.value === null ? `not scored (${score.reason})` : score.value.toFixed(3)}`;
     }).join("; ");
     return [["Dense", row.item.dense], [data.arms[row.arm], row.answer]].flatMap(([name, answer]) => [
-      [name, make("span", { class: hide ? "blurred" : "", "aria-hidden": hide ? "true" : null }, answerText(row, answer))],
+      [name, make("div", {}, ...shownText(row, answer))],
       ["", make("small", {}, `${scores(answer)}; ${answer.tokens} tokens, ended by ${answer.stop}`)],
     ]);
   }
