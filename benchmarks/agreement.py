@@ -34,7 +34,6 @@ from crushtest.stats.sums import measure_sums
 from crushtest.tasks.sources import read_text
 
 TOLERANCE = 1e-3
-WINDOW = 2048  # of rolling perplexity: ours asks for it, the harness takes the model's context, so it is told
 
 
 class Subject(NamedTuple):
@@ -139,7 +138,7 @@ def truthfulqa(form: str, items: int, folder: Path) -> Subject:
 def wikitext2(articles: int, folder: Path) -> Subject:
     from crushtest.tasks import wikitext2 as ours
 
-    chosen, metrics = drawn("wikitext2", articles, protocol="documents", window=WINDOW)
+    chosen, metrics = drawn("wikitext2", articles, protocol="documents")
     pages = ours.articles(read_text("wikitext-2-raw", "wiki.test.raw"))
     rows = [{"page": pages[int(item.id.partition("/")[2])]} for item in chosen]
     config = harness_task("wikitext/wikitext.yaml", {"test": rows}, folder / "wikitext")
@@ -184,7 +183,7 @@ def run_harness(subject: Subject, lm: Any) -> tuple[dict[str, dict[str, Any]], f
 def harness_model(network: Any, tokenizer: Any, batch_size: int) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch_size, max_length=WINDOW)
+    return HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch_size)
 
 
 class Listener:

@@ -59,6 +59,10 @@ def test_a_window_longer_than_the_model_takes_is_refused() -> None:
         windows(10, 4096, "pruning")
 
 
+def test_a_rolling_window_is_at_most_what_the_model_takes() -> None:
+    assert cut(11, Passage("", 2048), 4) == windows(11, 4, "rolling")
+
+
 def test_a_stride_that_leaves_gaps_is_refused() -> None:
     with pytest.raises(EngineError, match="stride must be 1 to the window, 4"):
         windows(10, 4, "sliding", 5)

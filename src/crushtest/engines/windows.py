@@ -20,12 +20,15 @@ class Window(NamedTuple):
 
 
 def cut(count: int, passage: Passage, longest: int) -> list[Window]:
-    """The windows of a passage of `count` tokens; `longest` is what the engine takes where the passage names none.
+    """The windows of a passage of `count` tokens; `longest` is what the model takes at once.
 
-    For `rolling`, token 0 is the beginning-of-text token that the engine puts in front and does not score. Raises
-    EngineError for a window longer than the model takes, or a stride that is no step or leaves gaps.
+    For `rolling`, token 0 is the beginning-of-text token that the engine puts in front and does not score, and a window
+    longer than the model takes is the longest. The other protocols stand for published numbers, made with that very
+    window: EngineError where the model does not take it, and for a stride that is no step or leaves gaps.
     """
     window = passage.window or longest
+    if passage.protocol == "rolling":
+        window = min(window, longest)
     if not 1 <= window <= longest:
         raise EngineError(f"passages: window must be 1 to {longest}, what this model takes (got {window})")
     match passage.protocol:

@@ -34,19 +34,20 @@ def wikitext2(
     *,
     protocol: Literal["pruning", "documents", "sliding"] = "pruning",
     split: Literal["test", "valid"] = "test",
-    window: Annotated[int, Ge(2)] = WINDOW,
+    window: Annotated[int, Ge(2)] | None = None,
     stride: Annotated[int, Ge(1)] = 512,
 ) -> Task:
     """Perplexity of Wikipedia articles, by one of three protocols whose numbers must not be mixed.
 
     pruning     what papers on pruning and quantization report: all lines joined by blank lines into one text, cut
-                into windows of `window` tokens that do not overlap, the first token of each not predicted, the
-                incomplete last window left out. One item, so there is no interval: nothing to resample. `perplexity`
+                into windows of 2048 tokens that do not overlap, the first token of each not predicted, the incomplete
+                last window left out. One item, so there is no interval: nothing to resample. `perplexity`
     sliding     what the transformers documentation reports: the same text, a window every `stride` tokens. One item
     documents   what lm-evaluation-harness reports (task `wikitext`, version 2): the 62 articles of the test part one by
-                one, WikiText's spacing undone before scoring, words and bytes counted before it. `word_perplexity`,
-                `byte_perplexity`, `bits_per_byte`, with intervals over articles. Take it for inference
-    `stride` matters to sliding only. Items: 1, 1, or an article each. Groups: none.
+                one, WikiText's spacing undone before scoring, words and bytes counted before it, a window as long as
+                the model takes. `word_perplexity`, `byte_perplexity`, `bits_per_byte`, with intervals over articles.
+                Take it for inference
+    `window` is another number of tokens to read at a time. `stride` matters to sliding only. Items: 1, 1, or an article each. Groups: none.
 
     Perplexity is per token, so pruning and sliding compare only models with one tokenizer; the measures of
     `documents` compare any. Bits per byte of pruning and sliding are over the bytes of the tokens that were predicted.
@@ -60,7 +61,9 @@ def wikitext2(
     request_stride = stride if protocol == "sliding" else None
     return Task(
         "passages",
-        lambda: [Item(split, (), split, Passage(joined_lines(_read(split)), window, protocol, request_stride))],
+        lambda: [
+            Item(split, (), split, Passage(joined_lines(_read(split)), window or WINDOW, protocol, request_stride))
+        ],
         (perplexity(), bits_per_byte()),
     )
 
@@ -75,7 +78,7 @@ def joined_lines(text: str) -> str:
     return "\n\n".join(f"{line}\n" if line.strip() else "" for line in lines)
 
 
-def _articles(split: str, window: int) -> Sequence[Item]:
+def _articles(split: str, window: int | None) -> Sequence[Item]:
     found = articles(_read(split))
     return document_items(
         (Document(f"{split}/{number}", detokenize(page), original=page) for number, page in enumerate(found)),
