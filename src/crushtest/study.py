@@ -22,6 +22,7 @@ from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item, Score
 from crushtest.registry import TASKS
 from crushtest.scoring import check_scorers, engines_of, score
+from crushtest.stats.fluency import mark_less_fluent
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
 from crushtest.tasks.sources import NotHere
@@ -185,7 +186,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                 inputs = (planned.name, planned.task.metrics, items, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
                 if arm != DENSE and DENSE in measured:
-                    contrasts += stats.contrast(*inputs, *measured[DENSE], *measured[arm], seed=plan.spec.seed)
+                    found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], seed=plan.spec.seed)
+                    contrasts += mark_less_fluent(found, planned.task.metrics)
                 advance(1)
     folder.write_results(estimates, contrasts)
 
