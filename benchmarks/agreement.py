@@ -34,6 +34,7 @@ from crushtest.stats.sums import measure_sums
 from crushtest.tasks.sources import read_text
 
 TOLERANCE = 1e-3
+WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice
 
 
 class Subject(NamedTuple):
@@ -138,7 +139,7 @@ def truthfulqa(form: str, items: int, folder: Path) -> Subject:
 def wikitext2(articles: int, folder: Path) -> Subject:
     from crushtest.tasks import wikitext2 as ours
 
-    chosen, metrics = drawn("wikitext2", articles, protocol="documents")
+    chosen, metrics = drawn("wikitext2", articles, protocol="documents", window=WINDOW)
     pages = ours.articles(read_text("wikitext-2-raw", "wiki.test.raw"))
     rows = [{"page": pages[int(item.id.partition("/")[2])]} for item in chosen]
     config = harness_task("wikitext/wikitext.yaml", {"test": rows}, folder / "wikitext")
@@ -180,10 +181,10 @@ def run_harness(subject: Subject, lm: Any) -> tuple[dict[str, dict[str, Any]], f
     return samples, seconds
 
 
-def harness_model(network: Any, tokenizer: Any, batch_size: int) -> Any:
+def harness_model(network: Any, tokenizer: Any, batch_size: int, max_length: int | None = None) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch_size)
+    return HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch_size, max_length=max_length)
 
 
 class Listener:
@@ -331,6 +332,7 @@ def check_scores(listed: Iterator[Subject], arguments: argparse.Namespace) -> in
     model = load_model(arguments.model)
     engine = load_engine(model)
     lm = harness_model(model.network, model.tokenizer, arguments.batch_size)
+    rolling = harness_model(model.network, model.tokenizer, 1, WINDOW)
     print(
         "| set | items | requests equal | largest difference, nats | results equal | metrics | ours | harness | time |"
     )
@@ -340,7 +342,7 @@ def check_scores(listed: Iterator[Subject], arguments: argparse.Namespace) -> in
         began = time.monotonic()
         answers = our_answers(engine, subject.items)
         seconds = time.monotonic() - began
-        samples, theirs = run_harness(subject, lm)
+        samples, theirs = run_harness(subject, rolling if "word_perplexity" in subject.metrics else lm)
         results.append(compare(subject, samples, answers, (seconds, theirs)))
         show(results[-1])
     return 0 if all(map(agrees, results)) else 1

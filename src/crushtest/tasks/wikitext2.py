@@ -47,7 +47,8 @@ def wikitext2(
                 one, WikiText's spacing undone before scoring, words and bytes counted before it, a window as long as
                 the model takes. `word_perplexity`, `byte_perplexity`, `bits_per_byte`, with intervals over articles.
                 Take it for inference
-    `window` is another number of tokens to read at a time. `stride` matters to sliding only. Items: 1, 1, or an article each. Groups: none.
+    `window` is another number of tokens to read at a time; `stride` matters to sliding only. Items: 1, 1, or an article
+    each. Groups: none.
 
     Perplexity is per token, so pruning and sliding compare only models with one tokenizer; the measures of
     `documents` compare any. Bits per byte of pruning and sliding are over the bytes of the tokens that were predicted.
