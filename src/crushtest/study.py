@@ -22,7 +22,6 @@ from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item, Score
 from crushtest.registry import TASKS
 from crushtest.scoring import check_scorers, engines_of, score
-from crushtest.stats.fluency import mark_less_fluent
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
 from crushtest.tasks.sources import NotHere
@@ -174,6 +173,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
     Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.
     """
     from crushtest import stats
+    from crushtest.stats.fluency import mark_less_fluent
 
     pairs = complete_pairs(folder, plan)
     estimates, contrasts = [], []
