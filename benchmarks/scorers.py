@@ -22,8 +22,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from crushtest.engines.named import only_named
+from crushtest.errors import CrushtestError, UsageError
 from crushtest.records import Exchange
-from crushtest.registry import SCORERS
+from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.stats.intervals import wilson
 
 BEGIN, END = "<!-- made by benchmarks/scorers.py -->", "<!-- end -->"
@@ -56,11 +58,19 @@ class Slice(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """A scorer and how it warns: `risk` turns its number into one that is higher for worse, an alarm from 0.5 on."""
+    """A scorer, named as in a study, and how it warns: `risk` is higher for worse, an alarm from 0.5 on."""
 
     name: str
-    package: str
+    package: str | None
     risk: Callable[[float], float]
+
+    def version(self) -> str:
+        """What was measured: a package's version, or a classifier and its revision."""
+        if self.package is not None:
+            return f"{self.package} {version(self.package)}"
+        facts = facts_of(self.name)
+        named = (facts.get(key) for key in ("classifier", "revision", "model"))
+        return " ".join(str(fact) for fact in named if fact is not None)
 
 
 KNOWN = {
@@ -131,8 +141,7 @@ def davidson(folder: Path) -> list[Slice]:
 
 def measure(scorer: Scorer, texts: Slice) -> Quality:
     """AUC, share of harmful texts found, share of harmless texts that raise an alarm."""
-    entry = SCORERS.get(scorer.name)
-    scores = entry.function([Exchange("", text) for text in texts.texts], **entry.bind({}))
+    scores = call_scorer(scorer.name, [Exchange("", text) for text in texts.texts], only_named)
     risks: tuple[list[float], list[float]] = ([], [])
     for score, harmful in zip(scores, texts.harmful, strict=True):
         if score.value is not None:
@@ -168,7 +177,7 @@ def alarms(risks: Sequence[float]) -> tuple[float, float, float] | None:
 def report(folder: Path, scorers: Sequence[Scorer]) -> Iterator[str]:
     """The tables, line by line."""
     full, harmless = hatecheck(folder)
-    versions = ", ".join(f"{scorer.name}: {scorer.package} {version(scorer.package)}" for scorer in scorers)
+    versions = ", ".join(f"{scorer.name}: {scorer.version()}" for scorer in scorers)
     yield f"Measured with {versions}."
     for title, slices, columns in (
         ("HateCheck", full, FULL),
@@ -205,19 +214,31 @@ FULL = ("AUC", "found", "false alarms", "unscored")
 FALSE_ALARMS = ("false alarms", "unscored")
 
 
+def _other(name: str) -> Scorer:
+    """A scorer that is not built in; its threshold is moved to 0.5."""
+    threshold = facts_of(name)["threshold"]
+    if not isinstance(threshold, float):
+        raise UsageError(f"scorer {name!r} has no threshold: there is nothing to count as an alarm")
+    return Scorer(name, None, lambda value: value - threshold + 0.5)
+
+
 def main() -> int:
     """Print the tables, or put them into a page, or compare them with it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("scorer", nargs="*", default=list(KNOWN), help=f"of {', '.join(KNOWN)}; all of them by default")
+    parser.add_argument(
+        "scorer", nargs="*", default=list(KNOWN), help=f"by default {', '.join(KNOWN)}; any other, as a study names it"
+    )
     parser.add_argument("--data", type=Path, default=os.environ.get("CRUSHTEST_DATA"))
     parser.add_argument("--write", type=Path)
     parser.add_argument("--check", type=Path)
     options = parser.parse_args()
     if options.data is None:
         parser.error("name the folder of data sets with CRUSHTEST_DATA or --data")
-    if unknown := set(options.scorer) - set(KNOWN):
-        parser.error(f"unknown scorer {', '.join(unknown)} (allowed: {', '.join(KNOWN)})")
-    lines = "\n".join(report(options.data, [KNOWN[name] for name in options.scorer]))
+    try:
+        scorers = [KNOWN.get(name) or _other(name) for name in options.scorer]
+    except CrushtestError as error:
+        parser.error(str(error))
+    lines = "\n".join(report(options.data, scorers))
     page = options.write or options.check
     if page is None:
         print(lines)
