@@ -192,8 +192,14 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         _lead(contrast),
         "" if contrast.kl is None else f"{contrast.kl:.4f}",
         said(contrast),
-        contrast.caution or contrast.reason or "",
+        _note(contrast, unit),
     )
+
+
+def _note(contrast: Contrast, unit: str) -> str:
+    """Its caution, why it is undefined, and the band that measuring dense again gave."""
+    noise = "" if contrast.noise is None else f"noise of measuring ±{show_value(contrast.noise, unit).rstrip('%')}"
+    return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
 
 
 def _lead(contrast: Contrast) -> str:

@@ -56,6 +56,7 @@ class ArmVerdict:
     groups_summary: str
     uneven: str
     sure: str
+    cautions: tuple[str, ...]
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
 
@@ -133,6 +134,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         groups_summary=groups_summary,
         uneven=_uneven(study, arm, tasks),
         sure=_sure(study, tasks, held),
+        cautions=tuple(f"{f.subject}: {f.contrast.caution}" for f in findings if f.contrast.caution),
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
     )
@@ -146,6 +148,8 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
     unit = task.headline.unit
     tone: Tone = contrast.verdict if is_clear(contrast) else "noise"  # type: ignore[assignment]
     text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
+    if tone == "better" and contrast.caution:
+        text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
     return Finding(_subject(study, task), text, tone, anchor(task), contrast)
 
 
