@@ -23,7 +23,7 @@ from crushtest.stats.products import plan
 from crushtest.stats.units import Index, Rows, Units, to_resample
 
 STRIPE = 100
-NUMBERS_AT_ONCE = 250_000
+NUMBERS_AT_ONCE = 100_000
 """How many weights or totals (8 bytes each) one piece of work may hold."""
 WORTH_THREADS = 50_000_000
 
@@ -31,32 +31,44 @@ Draw = Callable[[np.random.Generator, Index, int], Array]
 """(generator, counts of the units, how many) -> weights [how many, units]."""
 
 
-def evaluate(metrics: Sequence[Metric], rows: Rows, totals: Array) -> Array:
-    """Values [metrics, arms, n] of a group's totals [arms * width, n]; NaN where undefined."""
-    arms = len(totals) // rows.width if rows.width else 1
-    values = np.full((len(metrics), arms, totals.shape[1]), np.nan)
+def evaluate(metrics: Sequence[Metric], groups: Sequence[Rows], totals: Sequence[Array]) -> Array:
+    """Values [metrics, arms, groups, n] of the groups' totals, each [arms * width, n]; NaN where undefined."""
+    arms = _arms(groups)
+    values = np.full((len(metrics), arms, len(groups), totals[0].shape[1]), np.nan)
     with np.errstate(all="ignore"):
-        for position, (metric, part) in enumerate(zip(metrics, rows.parts, strict=True)):
-            if not part.clusters:
-                continue
-            for arm in range(arms):
-                block = totals[arm * rows.width + part.start : arm * rows.width + part.stop]
-                columns = block.reshape(*part.shape, -1)
-                values[position, arm] = metric.formula(*(np.moveaxis(column, -1, 0) for column in columns))
+        for number, metric in enumerate(metrics):
+            held = [group for group, rows in enumerate(groups) if rows.parts[number].clusters]
+            for arm in range(arms if held else 0):
+                blocks = [_columns(groups[group], totals[group], number, arm) for group in held]
+                if metric.cell is None:  # one call for all groups: most metrics take less time than calling them
+                    values[number, arm, held] = metric.formula(*np.stack(blocks, axis=1))
+                    continue
+                for group, block in zip(held, blocks, strict=True):
+                    values[number, arm, group] = metric.formula(*(np.moveaxis(column, -1, 0) for column in block))
     values[~np.isfinite(values)] = np.nan
     return values
 
 
+def _columns(rows: Rows, totals: Array, metric: int, arm: int) -> Array:
+    """The columns [k, n] of one metric and arm, or [k, cells, n]."""
+    part = rows.parts[metric]
+    block = totals[arm * rows.width + part.start : arm * rows.width + part.stop]
+    return block.reshape(*part.shape, -1)
+
+
+def _arms(groups: Sequence[Rows]) -> int:
+    return max((rows.columns.shape[1] // rows.width for rows in groups if rows.width), default=1)
+
+
 def observed(metrics: Sequence[Metric], units: Units) -> Array:
     """Values [metrics, arms, groups] of the data as it is."""
-    per_group = [evaluate(metrics, rows, _sum(units, rows)[:, None])[:, :, 0] for rows in units.groups]
-    return np.stack(per_group, axis=-1)
+    return evaluate(metrics, units.groups, [_sum(units, rows)[:, None] for rows in units.groups])[..., 0]
 
 
 def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
     """Values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
-    return evaluate(metrics, rows, _sum(units, rows)[:, None] - rows.columns.T)
+    return evaluate(metrics, [rows], [_sum(units, rows)[:, None] - rows.columns.T])[:, :, 0]
 
 
 def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
@@ -70,11 +82,14 @@ def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: 
     """Values [metrics, 2, groups, replicates] with the two arms exchanged in randomly drawn clusters, NaN as above."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
-    sums = [_sum(units, rows)[:, None] for rows in units.groups]
+    sums = [_sum(units, rows).reshape(2, -1, 1) for rows in units.groups]
+    signs = np.array([1.0, -1.0])[:, None, None]
 
     def totals(weights: Array) -> list[Array]:
         moved = products.totals(weights)
-        return [total + np.concatenate([change, -change]) for total, change in zip(sums, moved, strict=True)]
+        return [
+            (total + signs * change).reshape(2 * len(change), -1) for total, change in zip(sums, moved, strict=True)
+        ]
 
     return _replicate(metrics, units, swapped, totals, stream=(seed, 1), replicates=replicates)
 
@@ -94,8 +109,7 @@ def _replicate(
     replicates: int,
 ) -> Array:
     """Values of every replicate. A piece of work is some stripes, as many as fit the memory it may use."""
-    arms = max((rows.columns.shape[1] // rows.width for rows in units.groups if rows.width), default=1)
-    values = np.full((len(metrics), arms, len(units.groups), replicates), np.nan)
+    values = np.full((len(metrics), _arms(units.groups), len(units.groups), replicates), np.nan)
     widest = max([len(units.counts), *(rows.columns.shape[1] for rows in units.groups)])
     piece = STRIPE * max(1, NUMBERS_AT_ONCE // (widest * STRIPE or 1))
 
@@ -103,8 +117,7 @@ def _replicate(
         stop = min(start + piece, replicates)
         stripes = [np.random.default_rng((*stream, at)) for at in range(start, stop, STRIPE)]
         weights = np.concatenate([draw(rng, units.counts, STRIPE) for rng in stripes])[: stop - start]
-        for group, (rows, total) in enumerate(zip(units.groups, totals(weights), strict=True)):
-            values[:, :, group, start:stop] = evaluate(metrics, rows, total)
+        values[..., start:stop] = evaluate(metrics, units.groups, totals(weights))
 
     starts = range(0, replicates, piece)
     if len(units.counts) * replicates < WORTH_THREADS:
