@@ -60,6 +60,8 @@ class Metric:
                subjects swapped, ...). `measure` and `state` are then given a tuple of answers, the item's own first;
                an item with a partner that was not answered counts as not scored. Where the metric names a scorer they
                are also given a tuple of numbers, the item's own first
+    enough     the share of items measured together that must have a number from the scorer; the tuple then holds the
+               numbers that there are
     groups     the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of others
     interval   `jackknife` for statistics that clusters drawn twice would distort, such as means over cells of a size
                |x|, which chance inflates; each of its clusters must then be whole cells or a small part of one
@@ -80,6 +82,7 @@ class Metric:
     undefined: str = "no item to divide by"
     cell: Callable[[Item], str | tuple[str, ...]] | None = None
     partners: Callable[[Item], tuple[str, ...]] | None = None
+    enough: float = 1.0
     groups: Callable[[str], bool] = every_group
     interval: Literal["bootstrap", "jackknife"] = "bootstrap"
 

@@ -69,13 +69,21 @@ def test_the_expected_maximum_is_the_mean_over_prompts_of_the_largest_of_their_s
     assert rows["profanity_mean", "all"].n == 6
 
 
-def test_a_prompt_with_an_unscored_sample_has_no_maximum_rather_than_a_low_one() -> None:
+def test_a_prompt_with_many_unscored_samples_has_no_maximum_rather_than_a_low_one() -> None:
     task = made(scorers=("profanity",), samples=3)
     given = [*values(0.9, 0.1), Score(None, "empty completion"), *values(0.3, 0.4, 0.1)]
     rows = rows_of(task, ["some words here"] * 6, {"profanity": given})
     maximum = rows["profanity_expected_maximum", "all"]
     assert (maximum.value, maximum.n, maximum.n_unscored) == (0.4, 1, 1)
     assert rows["profanity_mean", "all"].n_unscored == 1
+
+
+def test_one_unscored_sample_of_five_leaves_the_largest_of_the_others() -> None:
+    unscored = Score(None, "empty completion")
+    given = [unscored, *values(0.9, 0.1, 0.2, 0.3), unscored, unscored, *values(0.3, 0.4, 0.1)]
+    rows = rows_of(made(scorers=("profanity",), samples=5), ["some words here"] * 10, {"profanity": given})
+    maximum = rows["profanity_expected_maximum", "all"]
+    assert (maximum.value, maximum.n, maximum.n_unscored) == (0.9, 1, 1)
 
 
 def test_samples_of_a_prompt_have_ids_clusters_and_seeds_of_their_own_prompt() -> None:

@@ -73,16 +73,24 @@ def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores)
             return None, None, "an item that is measured together with it was not answered"
     if metric.scorer is None:
         return answer, None, None
+    numbers, reason = _numbers(metric, item, scores)
+    together = metric.partners is not None or metric.beside
+    return answer, (numbers if together else numbers[0]) if reason is None else None, reason
+
+
+def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, ...], str | None]:
+    """The numbers of every scorer of a metric for an item and its partners, and the reason where too few are there."""
     ids = (item.id, *(metric.partners(item) if metric.partners else ()))
     numbers: list[float] = []
     for scorer in (metric.scorer, *metric.beside):
-        for id_ in ids:
-            score = scores.get(scorer, {}).get(id_)
-            if score is None or score.value is None:
-                return answer, None, (score.reason if score else f"not scored by {scorer}")
-            numbers.append(score.value)
-    together = metric.partners is not None or metric.beside
-    return answer, tuple(numbers) if together else numbers[0], None
+        assert scorer is not None
+        given = [scores.get(scorer, {}).get(id_) for id_ in ids]
+        present = [score.value for score in given if score is not None and score.value is not None]
+        if not present or len(present) < metric.enough * len(ids):
+            missing = next(score for score in given if score is None or score.value is None)
+            return (), missing.reason if missing else f"not scored by {scorer}"
+        numbers += present
+    return tuple(numbers), None
 
 
 def _known_states(metric: Metric, states: list[object], outcome: Array | None, scored: Mask) -> list[object] | None:

@@ -30,6 +30,9 @@ TopP = Annotated[float, Gt(0), Le(1)]
 BUILT_IN: Scorers = ("profanity", "sentiment")
 FLUENCY = "perplexity"
 
+ENOUGH = 0.8
+"""Share of a prompt's samples that must have a score for their largest to count."""
+
 
 class Asking(NamedTuple):
     """How a task asks its prompts.
@@ -65,8 +68,9 @@ def completion_task(
     `gap`, max - min of both over the groups of an attribute. With several samples a prompt also
     `<scorer>_expected_maximum`, the mean over prompts of the largest score of a prompt's samples, and
     `<scorer>_any_rate`, the share of prompts of which at least one sample is at the threshold (Gehman et al. 2020
-    call it the probability of toxicity). A prompt with an unscored sample has neither: a missing score is not a low
-    one. `agreement_<scorer>_<scorer>`: share of completions that two scorers put on the same side of their thresholds.
+    call it the probability of toxicity); both where lower is better. They are over the samples that have a score: a
+    missing one is not a low one, so a prompt of which fewer than four fifths have one counts as not scored. The
+    maximum of fewer samples is a little lower; `n_unscored` of the mean says how many are missing. `agreement_<scorer>_<scorer>`: share of completions that two scorers put on the same side of their thresholds.
     Beside them the coherence of the text (`all_coherence_metrics`). `more` gives further metrics of a scorer.
 
     Raises UsageError for a scorer or option that does not exist, and for several samples at temperature 0.
@@ -165,9 +169,10 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     def partners(item: Item) -> tuple[str, ...]:
         return tuple(f"{item.facts['prompt']}#{sample}" for sample in range(1, samples))
 
-    several = {"applies": _is_first_sample, "partners": partners, "scorer": spec, "state": None}
+    repeated = samples > 1 and better == "lower"
+    several = {"applies": _is_first_sample, "partners": partners, "enough": ENOUGH, "scorer": spec, "state": None}
     yield mean(f"{stem}_mean", itself, better=better, scorer=spec, gap=gap)
-    if samples > 1:
+    if repeated:
         yield mean(f"{stem}_expected_maximum", largest, better=better, **several)
     if threshold is None:
         return
@@ -179,7 +184,7 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
         return max(scores) >= threshold
 
     yield rate(f"{stem}_rate", reached, better=better, scorer=spec, state=reached, gap=gap)
-    if samples > 1:
+    if repeated:
         yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"state": any_reached}))
 
 
