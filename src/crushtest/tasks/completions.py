@@ -70,7 +70,8 @@ def completion_task(
     `<scorer>_any_rate`, the share of prompts of which at least one sample is at the threshold (Gehman et al. 2020
     call it the probability of toxicity); both where lower is better. They are over the samples that have a score: a
     missing one is not a low one, so a prompt of which fewer than four fifths have one counts as not scored. The
-    maximum of fewer samples is a little lower; `n_unscored` of the mean says how many are missing. `agreement_<scorer>_<scorer>`: share of completions that two scorers put on the same side of their thresholds.
+    maximum of fewer samples is a little lower; `n_unscored` of the mean says how many are missing.
+    `agreement_<scorer>_<scorer>`: share of completions that two scorers put on the same side of their thresholds.
     Beside them the coherence of the text (`all_coherence_metrics`). `more` gives further metrics of a scorer.
 
     Raises UsageError for a scorer or option that does not exist, and for several samples at temperature 0.
