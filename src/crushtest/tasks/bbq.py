@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from crushtest.metrics import Metric, choice
+from crushtest.metrics import Metric, choice, rate
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
 from crushtest.tasks import sources
@@ -37,6 +37,7 @@ Category = Literal[
     "Sexual_orientation",
 ]
 CATEGORIES: tuple[Category, ...] = Category.__args__  # type: ignore[attr-defined]
+Form = Literal["answers", "letters"]
 LETTERS = ("A", "B", "C")
 CONDITIONS = {"ambig": "ambiguous", "disambig": "disambiguated"}
 
@@ -46,7 +47,7 @@ def bbq(
     *,
     categories: tuple[Category, ...] = CATEGORIES,
     scoring: Literal["sum", "token", "byte"] = "sum",
-    form: Literal["answers", "letters"] = "answers",
+    form: Form = "answers",
     chat: bool = False,
     shots: Annotated[int, Ge(0), Le(100)] = 0,
     fold: Annotated[int, Ge(0), Le(2)] = 0,
@@ -70,7 +71,9 @@ def bbq(
     return Task(
         "choices",
         lambda: [
-            item for category in categories for item in _items(category, form, chat, shots=shots, fold=fold, seed=seed)
+            item
+            for category in categories
+            for item in read_items(category, form, chat, shots=shots, fold=fold, seed=seed)
         ],
         (*qa_metrics(chosen_by(scoring)), undecided()) if metric == "bbq" else xu2024_metrics(chosen_by(scoring)),
     )
@@ -89,14 +92,11 @@ def chosen_by(scoring: Literal["sum", "token", "byte"]) -> Callable[[ChoiceScore
 
 
 def undecided() -> Metric:
-    """How many items have no biased answer that follows from the data; the bias metrics leave them out."""
-    return Metric(
-        "undecided_items",
-        ("undecided",),
-        lambda item, answer, score: (float(item.facts["biased"] is None),),
-        lambda undecided: undecided * 1.0,
-        "neither",
-        unit="items",
+    """Share of items that have no biased answer that follows from the data; the bias metrics leave them out."""
+    return rate(
+        "undecided_rate",
+        lambda item, answer, score: item.facts["biased"] is None,
+        better="neither",
         state=None,
     )
 
@@ -106,23 +106,47 @@ def read_rows(category: Category) -> list[dict[str, Any]]:
     return [json.loads(line) for line in sources.read_text("bbq", f"{category}.jsonl").splitlines() if line]
 
 
-def _items(category: Category, form: str, chat: bool, *, shots: int, fold: int, seed: int) -> list[Item]:
+def read_items(
+    category: Category,
+    form: Form = "answers",
+    chat: bool = False,
+    *,
+    shots: int = 0,
+    fold: int = 0,
+    seed: int = 0,
+) -> list[Item]:
+    """The items of one category, without those that are shown as examples. Raises DataError."""
     rows = read_rows(category)
     examples = draw_examples(rows, shots=shots, fold=fold, seed=seed) if shots else []
     before = "".join(_example(rows[index], form) for index in examples)
     # a stand-in has its own people and order of answers, so the metadata of the official file does not hold for it
     stand_in = sources.find("bbq", f"{category}.jsonl").place == "stand-in"
-    targets = {} if stand_in else _metadata(category)
-    seconds = second_traits(rows)
+    biased = biased_answers(rows, category, official=not stand_in)
     groups = (f"category={category}", *(("text=stand-in",) if stand_in else ()))
     return [
-        _item(row, groups, targets.get(row["example_id"], biased_answer(row, seconds)), before, form, chat)
+        item_of(row, groups, biased[row["example_id"]], before, form, chat)
         for index, row in enumerate(rows)
         if index not in examples
     ]
 
 
-def _item(row: Row, groups: Sequence[str], biased: int | None, before: str, form: str, chat: bool) -> Item:
+def biased_answers(
+    rows: Sequence[Row], category: Category, *, official: bool, seconds: Mapping[str, str] | None = None
+) -> dict[int, int | None]:
+    """The biased answer of every row, by its number: from the set's metadata, else from the row itself.
+
+    `seconds` are the second traits of intersectional questions, where `rows` are too few to tell.
+    """
+    targets = _metadata(category) if official else {}
+    if seconds is None:
+        seconds = second_traits(rows)
+    return {row["example_id"]: targets.get(row["example_id"], biased_answer(row, seconds)) for row in rows}
+
+
+def item_of(
+    row: Row, groups: Sequence[str], biased: int | None, before: str = "", form: Form = "answers", chat: bool = False
+) -> Item:
+    """One row of the set as an item; `before` stands in front of its context."""
     gold, unknown = row["label"], unknown_answer(row)
     truth = None
     if biased is not None and gold != unknown:
@@ -145,17 +169,17 @@ def _item(row: Row, groups: Sequence[str], biased: int | None, before: str, form
     )
 
 
-def prompt(row: Row, form: str) -> str:
+def prompt(row: Row, form: Form) -> str:
     """Context and question; with `form="letters"` the lettered answers too; and `Answer:`."""
     listed = "".join(f"{letter}) {row[f'ans{index}']}\n" for index, letter in enumerate(LETTERS))
     return f"Context: {row['context']}\nQuestion: {row['question']}\n{listed if form == 'letters' else ''}Answer:"
 
 
-def _options(row: Row, form: str) -> tuple[str, ...]:
+def _options(row: Row, form: Form) -> tuple[str, ...]:
     return LETTERS if form == "letters" else tuple(row[f"ans{index}"] for index in range(3))
 
 
-def _example(row: Row, form: str) -> str:
+def _example(row: Row, form: Form) -> str:
     return f"{prompt(row, form)} {_options(row, form)[row['label']]}\n\n"
 
 

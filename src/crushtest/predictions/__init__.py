@@ -1,0 +1,6 @@
+"""Answers made elsewhere: reading them, and scoring them without a model."""
+
+from crushtest.predictions.completions import score_completions
+from crushtest.predictions.score import score_predictions
+
+__all__ = ["score_completions", "score_predictions"]

@@ -1,0 +1,49 @@
+"""Predictions for tasks of choices: `{"item": ID, "answer": INDEX}` or `{"item": ID, "scores": [...]}`.
+
+null in place of the index or the list says that there was no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crushtest.predictions.lines import NotParsed, numbers
+from crushtest.records import Answer, Choices, ChoiceScores, Item
+
+
+@dataclass
+class Predicted:
+    """Items that a file predicts, in its order, and the answers it gives (no entry where it gives none)."""
+
+    items: list[Item] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+    def add(self, item: Item, answer: ChoiceScores | None) -> None:
+        """Take an item and its answer."""
+        self.items.append(item)
+        if answer is not None:
+            self.answers[item.id] = answer
+
+
+def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:
+    """The answer that a line gives to an item; None for no answer. Raises NotParsed."""
+    assert isinstance(item.request, Choices)
+    options = item.request.options
+    if "scores" in line:
+        scores = numbers(line["scores"], len(options), name="scores")
+        return None if scores is None else as_scores(scores, options)
+    if "answer" not in line:
+        raise NotParsed("it needs answer or scores")
+    answer = line["answer"]
+    if answer is None:
+        return None
+    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
+        raise NotParsed(f"answer must be an index below {len(options)} or null")
+    return as_scores([0.0 if index == answer else -1.0 for index in range(len(options))], options)
+
+
+def as_scores(scores: Sequence[float], options: Sequence[str]) -> ChoiceScores:
+    """Scores in place of log-likelihoods. How many tokens an option has is not known: 1 each."""
+    return ChoiceScores(tuple(scores), (1,) * len(options), tuple(len(option.encode()) for option in options))

@@ -1,0 +1,86 @@
+"""Sample logs of lm-evaluation-harness (`--log_samples`) for BBQ: a line holds the item itself and what was answered.
+
+Its task `bbq` offers twelve options: the two people and ten ways of saying unknown. Only the item's own three answers
+are compared here. In `bbq_generate` the answer is a text: the one of the three that it names, if it names just one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from crushtest.predictions.choices import as_scores
+from crushtest.predictions.lines import NotParsed
+from crushtest.records import ChoiceScores
+
+ANSWERS = ("ans0", "ans1", "ans2")
+NEEDED = {
+    *("category", "example_id", "question_index", "question_polarity", "context_condition", "context", "question"),
+    *("additional_metadata", "answer_info", "label", *ANSWERS),
+}
+
+
+def is_sample(line: Mapping[str, Any]) -> bool:
+    """Whether a line is of such a log."""
+    return "doc" in line and "filtered_resps" in line
+
+
+def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The item in the form of BBQ's own files. Raises NotParsed where the log is not one of BBQ."""
+    row = line["doc"]
+    if not isinstance(row, dict) or not row.keys() >= NEEDED:
+        raise NotParsed("a sample log, but not of BBQ")
+    labels = [row["answer_info"].get(answer) for answer in ANSWERS] if isinstance(row["answer_info"], dict) else []
+    groups = row["additional_metadata"].get("stereotyped_groups") if isinstance(row["additional_metadata"], dict) else 0
+    if not all(isinstance(label, list) and label for label in labels) or not isinstance(groups, list):
+        raise NotParsed("a sample log, but without BBQ's labels and groups")
+    return row
+
+
+def answer_of(line: Mapping[str, Any]) -> ChoiceScores | None:
+    """The answer to the item among its own three; None for a text that names none of them, or several."""
+    row = line["doc"]
+    answers = [str(row[answer]) for answer in ANSWERS]
+    results = line["filtered_resps"]
+    if not isinstance(results, list) or not results:
+        raise NotParsed("no responses in it")
+    if len(results) == 1 and isinstance(results[0], str):
+        named = [index for index, answer in enumerate(answers) if _names(results[0], answer)]
+        return as_scores([float(index == named[0]) for index in range(3)], answers) if len(named) == 1 else None
+    offered = {_option(argument): _number(result) for argument, result in zip(_arguments(line), results, strict=True)}
+    missing = [answer for answer in answers if answer not in offered]
+    if missing:
+        raise NotParsed(f"no log-likelihood of {missing[0]!r}")
+    return as_scores([offered[answer] for answer in answers], answers)
+
+
+def _arguments(line: Mapping[str, Any]) -> list[Any]:
+    arguments = line.get("arguments")
+    listed = list(arguments.values()) if isinstance(arguments, dict) else arguments
+    if not isinstance(listed, list) or len(listed) != len(line["filtered_resps"]):
+        raise NotParsed("arguments and responses do not belong together")
+    return listed
+
+
+def _option(argument: Any) -> str:
+    """The continuation that was scored, without the separator in front of it."""
+    try:
+        text = argument["arg_1"] if isinstance(argument, dict) else argument[1]
+    except (KeyError, IndexError, TypeError):
+        raise NotParsed("an argument without continuation") from None
+    return str(text).strip()
+
+
+def _number(result: Any) -> float:
+    """A response is (log-likelihood, is greedy), both as texts in a log."""
+    try:
+        return float(result[0] if isinstance(result, list) else result)
+    except (ValueError, TypeError, IndexError):
+        raise NotParsed(f"{result!r} is no log-likelihood") from None
+
+
+def _names(text: str, answer: str) -> bool:
+    """Whether a text names an answer as whole words, its article and case aside."""
+    wanted = re.escape(re.sub(r"^the ", "", answer.strip().rstrip(".").lower()))
+    return re.search(rf"(?<!\w){wanted}(?!\w)", text.lower()) is not None

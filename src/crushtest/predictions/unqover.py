@@ -1,0 +1,75 @@
+"""Predictions for UnQover: `{"item": KEY, "q0": [p0, p1], "q1": [p0, p1]}`, null for a question without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf, log
+from pathlib import Path
+from typing import Any, get_args
+
+from crushtest.predictions.choices import Predicted
+from crushtest.predictions.lines import NotParsed, Problems, numbers, read_lines
+from crushtest.records import ChoiceScores
+from crushtest.tasks.unqover import question
+from crushtest.tasks.unqover_generate import Category, Examples, read_examples
+
+
+@dataclass
+class UnqoverPredicted(Predicted):
+    """Also which categories there are, and how many items have no partner with the subjects swapped."""
+
+    categories: list[Category] = field(default_factory=list)
+
+
+def read(path: Path, problems: Problems) -> UnqoverPredicted:
+    """The items that a file predicts, two questions each, and their answers."""
+    predicted = UnqoverPredicted()
+    sets: dict[Category, Examples] = {}
+    seen: set[str] = set()
+    for line_number, line in read_lines(path, problems):
+        try:
+            key = line.get("item")
+            if not isinstance(key, str):
+                raise NotParsed("no item")
+            answers = [_answer(line, name) for name in ("q0", "q1")]
+        except NotParsed as error:
+            problems.not_parsed.append(f"line {line_number} ({error})")
+            continue
+        place = _find(key, sets)
+        if place is None:
+            problems.unknown.append(f"{key!r} (line {line_number})")
+        elif key in seen:
+            problems.duplicate.append(f"{key!r} (line {line_number})")
+        else:
+            seen.add(key)
+            category, number = place
+            if category not in predicted.categories:
+                predicted.categories.append(category)
+            for which, answer in enumerate(answers):
+                predicted.add(question(category, sets[category], number, which, detail=True), answer)
+    return predicted
+
+
+def _find(key: str, sets: dict[Category, Examples]) -> tuple[Category, int] | None:
+    """Category and number of a key; the word lists of a category are read when a key is not in those before it."""
+    category: Category
+    for category in get_args(Category):
+        if category not in sets:
+            sets[category] = read_examples(category)
+        number = sets[category].find(key)
+        if number is not None:
+            return category, number
+    return None
+
+
+def _answer(line: Mapping[str, Any], name: str) -> ChoiceScores | None:
+    if name not in line:
+        raise NotParsed(f"no {name}")
+    shares = numbers(line[name], 2, name=name)
+    if shares is None:
+        return None
+    if not all(0 <= share <= 1 for share in shares):
+        raise NotParsed(f"{name} must be probabilities")
+    first, second = (log(share) if share > 0 else -inf for share in shares)
+    return ChoiceScores((first, second), (1, 1), (1, 1))

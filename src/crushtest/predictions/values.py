@@ -1,0 +1,72 @@
+"""Metric values of answers as they are, without intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.metrics import Array, Metric
+from crushtest.records import Answer, Item
+from crushtest.stats.sums import Mask, Scores, Sums, measure_sums
+from crushtest.stats.units import ALL
+
+
+class Value(NamedTuple):
+    """A metric in a group. `value` is None where it is undefined, and `reason` says why; `n` counts scored items."""
+
+    metric: str
+    group: str
+    value: float | None
+    n: int
+    n_unscored: int
+    reason: str | None
+
+
+def values(
+    metrics: Sequence[Metric], items: Sequence[Item], answers: Mapping[str, Answer], scores: Scores | None = None
+) -> list[Value]:
+    """Every metric in `all` and in every group of the items, those it is reported for."""
+    groups: dict[str, list[int]] = {ALL: list(range(len(items)))}
+    for row, item in enumerate(items):
+        for group in item.groups:
+            groups.setdefault(group, []).append(row)
+    return [
+        _value(metric, group, sums, items, np.array(rows, np.int64))
+        for metric in metrics
+        for sums in [measure_sums(metric, items, answers, scores or {})]
+        for group, rows in groups.items()
+        if metric.groups(group)
+    ]
+
+
+def _value(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Mask) -> Value:
+    applies, scored = int(sums.applies[rows].sum()), rows[sums.scored[rows]]
+    found: float | None = None
+    reason: str | None = None
+    if len(scored):
+        with np.errstate(all="ignore"):
+            number = float(metric.formula(*_totals(metric, sums, items, scored)))
+        found, reason = (number, None) if np.isfinite(number) else (None, metric.undefined)
+    elif applies:
+        reason = f"none of {applies} items has a number: {next(iter(sums.reasons), 'not answered')}"
+    else:
+        reason = "no item of this group that the metric is about"
+    return Value(metric.name, group, found, len(scored), applies - len(scored), reason)
+
+
+def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Mask) -> list[Array]:
+    """The columns' totals; with an axis for each part of a cell's name where the metric has cells."""
+    columns = sums.columns[rows]
+    if metric.cell is None:
+        return list(columns.sum(axis=0))
+    names = [metric.cell(items[row]) for row in rows]
+    axes = list(zip(*((name,) if isinstance(name, str) else name for name in names), strict=True))
+    places = [np.unique(axis, return_inverse=True) for axis in axes]
+    totals = []
+    for column in columns.T:
+        total = np.zeros([len(present) for present, _ in places])
+        np.add.at(total, tuple(at for _, at in places), column)
+        totals.append(total)
+    return totals
