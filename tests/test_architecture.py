@@ -24,6 +24,7 @@ LAYERS = [
     {"plan", "query", "predictions"},
     {"report", "gate", "policies", "arms", "scoring", "compression"},
     {"study"},
+    {"printing"},
     {"cli"},
 ]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
+from crushtest.printing import print_entry, print_json, print_table
 
 app = typer.Typer(
     name="crushtest",
@@ -231,6 +232,54 @@ def gate(
 
 
 @app.command()
+def score(
+    task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
+    predictions: Annotated[Path | None, typer.Option(help="JSONL: an item and its answer a line.")] = None,
+    completions: Annotated[Path | None, typer.Option(help="JSONL: an item and the text written a line.")] = None,
+    scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
+    allow_partial: Annotated[bool, typer.Option(help="Score what is there; problems are still named.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Score answers that were made elsewhere; no model is needed.
+
+    Examples:
+
+        crushtest score bbq --predictions answers.jsonl --json
+
+        crushtest score realtoxicityprompts --completions texts.jsonl --scorer profanity
+    """
+    from crushtest.predictions import score_completions, score_predictions
+
+    if (predictions is None) == (completions is None):
+        raise UsageError("score: give either --predictions FILE or --completions FILE")
+    if predictions is not None:
+        if scorer:
+            raise UsageError("score: --scorer goes with --completions (predictions need none)")
+        result = score_predictions(task, predictions, allow_partial=allow_partial)
+    else:
+        assert completions is not None
+        result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial)
+    if json:
+        print_json(result)
+        return
+    rows = result["metrics"]
+    print_table([list(rows[0]), *(["" if v is None else str(v) for v in row.values()] for row in rows)] if rows else [])
+    for name in ("problems", "notes"):
+        if result.get(name):
+            print(f"{name}: {result[name]}", file=sys.stderr)
+
+
+@app.command()
+def card(folder: Folder) -> None:
+    """Write a section for the model card of each arm, with `model-index` metadata that the hub accepts."""
+    from crushtest.report.card import write_card
+    from crushtest.store import StudyFolder
+
+    for path in write_card(StudyFolder.existing(folder)):
+        print(path)
+
+
+@app.command()
 def query(
     folder: Folder,
     sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts.")],
@@ -340,53 +389,6 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
 def default_folder(name: str) -> Path:
     """Where a study goes when the user does not say."""
     return Path("studies") / (Path(name).name.removesuffix(".gguf") or "study")
-
-
-def print_json(value: object) -> None:
-    """JSON on stdout."""
-    import json
-
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def print_table(rows: list[list[str]]) -> None:
-    """Rows as a table, the first one its head; tab-separated where stdout is no terminal."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            print("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*rows[0]) if rows else Table()
-    for row in rows[1:]:
-        table.add_row(*map(Text, row))
-    Console().print(table)
-
-
-def print_entry(entry: dict[str, Any]) -> None:
-    """One entry of a list: name and summary, source, options with types and defaults."""
-    print(f"{entry['name']}\n    {entry['summary']}")
-    for key, value in entry.items():
-        if key not in ("name", "summary", "options"):
-            print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
-    for name, option in entry.get("options", {}).items():
-        print(f"      {name}={option.get('default')}  ({allowed(option)})")
-
-
-def allowed(option: dict[str, Any]) -> str:
-    """What an option takes, from its JSON schema: `number, at least 0, below 1`."""
-    if "anyOf" in option:
-        return " or ".join(map(allowed, option["anyOf"]))
-    if "enum" in option:
-        return ", ".join(map(str, option["enum"]))
-    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    parts = [
-        str(option.get("type", "value")),
-        *(f"{words} {option[key]}" for key, words in bounds.items() if key in option),
-    ]
-    return ", ".join([*parts, *filter(None, [option.get("description")])])
 
 
 def main() -> None:

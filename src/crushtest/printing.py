@@ -1,0 +1,53 @@
+"""What the commands print on stdout: JSON, tables, entries of a list."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def print_json(value: object) -> None:
+    """JSON on stdout."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Rows as a table, the first one its head; tab-separated where stdout is no terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*rows[0]) if rows else Table()
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def print_entry(entry: dict[str, Any]) -> None:
+    """One entry of a list: name and summary, source, options with types and defaults."""
+    print(f"{entry['name']}\n    {entry['summary']}")
+    for key, value in entry.items():
+        if key not in ("name", "summary", "options"):
+            print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
+    for name, option in entry.get("options", {}).items():
+        print(f"      {name}={option.get('default')}  ({allowed(option)})")
+
+
+def allowed(option: dict[str, Any]) -> str:
+    """What an option takes, from its JSON schema: `number, at least 0, below 1`."""
+    if "anyOf" in option:
+        return " or ".join(map(allowed, option["anyOf"]))
+    if "enum" in option:
+        return ", ".join(map(str, option["enum"]))
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    parts = [
+        str(option.get("type", "value")),
+        *(f"{words} {option[key]}" for key, words in bounds.items() if key in option),
+    ]
+    return ", ".join([*parts, *filter(None, [option.get("description")])])
