@@ -53,12 +53,14 @@ class Layout:
     """A pack as the network runs it, and what attention needs to know of it, the same in all layers.
 
     order     [nodes] the pack's nodes in the order in which they are run: group of chunks by group of chunks
+    place     [nodes] where each of the pack's nodes is in that order
     length    tokens of the longest path, trunk included: more than a sliding window would hide something
     trunk     the pieces of the trunk that the pack continues, from the root on
-    keep      where to leave the nodes' keys and values, in the layout's order; None where nobody needs them
+    keep      where to leave the nodes' keys and values, in the pack's order; None where nobody needs them
     """
 
-    order: Ints
+    order: Tensor
+    place: Tensor
     chunks: list[Chunks]
     length: int
     trunk: Sequence[Kept] = ()
@@ -85,7 +87,7 @@ def lay_out(
         mask = torch_mask(visible, dtype).to(device)
         chunks.append(Chunks(slice(first, first + size * len(members)), _tensor(place[keys].ravel(), device), mask))
         first += size * len(members)
-    return Layout(order, chunks, int(pack.depth.max()) + 1, trunk, keep)
+    return Layout(_tensor(order, device), _tensor(place, device), chunks, int(pack.depth.max()) + 1, trunk, keep)
 
 
 def chunk_length(pack: Pack) -> int:
@@ -152,8 +154,8 @@ def packed_attention(
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     query, key, value = query[0], key[0], value[0]
     if pack.keep is not None:
-        pack.keep.keys.append(key)
-        pack.keep.values.append(value)
+        pack.keep.keys.append(key[:, pack.place])
+        pack.keep.values.append(value[:, pack.place])
     answers = []
     for chunks in pack.chunks:
         keys = _seen(key, chunks, [piece.keys[layer] for piece in pack.trunk])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from crushtest.engines.packing import Line
+from crushtest.engines.windows import cut
 from crushtest.errors import EngineError
 from crushtest.records import Choices, Passage, Prompt
 
@@ -83,48 +84,44 @@ def _without_context(tokenizer: PreTrainedTokenizerBase, option: str, prefix: in
 
 def choice_pairs(tokenizer: PreTrainedTokenizerBase, request: Choices) -> list[tuple[str, str]]:
     """(context, option) texts of a request, the context in the chat template where that is asked for."""
-    context = in_chat(tokenizer, request.context) if request.chat else request.context
+    in_template = request.chat and tokenizer.chat_template
+    context = in_chat(tokenizer, request.context) if in_template else request.context
     return [(context, option) for option in request.options]
 
 
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Prompt]) -> list[list[int]]:
+    """Tokens of each prompt; an empty one becomes the prefix token."""
+    encoded = encode(tokenizer, [prompt_text(tokenizer, request) for request in requests])
+    return [tokens or [prefix_token(tokenizer)] for tokens in encoded]
+
+
 def prompt_text(tokenizer: PreTrainedTokenizerBase, request: Prompt) -> str:
-    """The text a prompt stands for."""
-    return in_chat(tokenizer, request.text) if request.chat else request.text
+    """The text a prompt stands for; what was said before it is part of it, as turns or else as paragraphs."""
+    if request.chat and tokenizer.chat_template:
+        return in_chat(tokenizer, request.text, request.history)
+    return "\n\n".join([*(said for turn in request.history for said in turn), request.text])
 
 
-def in_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """A user's message in the chat template, up to where the assistant begins; the text itself without a template."""
-    if not tokenizer.chat_template:
-        return text
-    message = [{"role": "user", "content": text}]
-    return cast(str, tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+def in_chat(tokenizer: PreTrainedTokenizerBase, text: str, history: Sequence[tuple[str, str]] = ()) -> str:
+    """A user's message in the tokenizer's chat template, up to where the assistant begins."""
+    messages = [
+        message
+        for asked, answered in history
+        for message in ({"role": "user", "content": asked}, {"role": "assistant", "content": answered})
+    ]
+    messages.append({"role": "user", "content": text})
+    return cast(str, tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def passage_lines(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Passage], context: int) -> list[list[Line]]:
-    """The windows of each passage."""
-    encoded = encode(tokenizer, [request.text for request in requests])
+    """The windows of each passage, as its protocol cuts them; the rolling one puts the prefix token in front."""
     prefix = prefix_token(tokenizer)
-    return [
-        windows([prefix, *tokens], min(request.window or context, context))
-        for request, tokens in zip(requests, encoded, strict=True)
-    ]
-
-
-def windows(tokens: Sequence[int], window: int) -> list[Line]:
-    """Lines of at most `window` predicted tokens that predict each token but the first exactly once.
-
-    Every window is conditioned on the one token before it and on itself; the last one, being shorter, is conditioned
-    on as many tokens before it as make it as long as the others.
-
-    >>> [(line.tokens, line.start) for line in windows([0, 1, 2, 3, 4, 5], 2)]
-    [([0, 1, 2], 1), ([2, 3, 4], 1), ([3, 4, 5], 2)]
-    """
-    lines = []
-    for first in range(1, len(tokens), window):
-        end = min(first + window, len(tokens))
-        begin = max(end - window - 1, 0)
-        lines.append(Line(tokens[begin:end], first - begin))
-    return lines
+    groups = []
+    for request, tokens in zip(requests, encode(tokenizer, [request.text for request in requests]), strict=True):
+        whole = [prefix, *tokens] if request.protocol == "rolling" else tokens
+        windows = cut(len(whole), request, context)
+        groups.append([Line(whole[window.start : window.stop], window.first - window.start) for window in windows])
+    return groups
 
 
 def cut_left(line: Line, context: int) -> Line:

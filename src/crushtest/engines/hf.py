@@ -6,17 +6,18 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from crushtest.engines.decoding import PackedDecoder
 from crushtest.engines.encoding import (
     choice_pairs,
     context_length,
     cut_left,
     encode_options,
+    encode_prompts,
     passage_lines,
 )
+from crushtest.engines.generation import Text, batches, continue_batch, continue_plainly, draws
 from crushtest.engines.packing import Line
-from crushtest.engines.scoring import PackedScorer, PlainScorer, Scorer, score_groups
+from crushtest.engines.scoring import PackedScorer, PlainScorer, Scorer, bytes_per_token, score_groups
 from crushtest.engines.support import pack_limit, why_not_packed
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
     from crushtest.models import LoadedModel
 
 
+# Bytes of keys and values that a batch of prompts may take.
+STORED = 2**29
+
+
 @dataclass
 class HfEngine:
     """Scores in prefix-shared packs where the model allows it; `unpacked` says why it does not.
 
+    batch      prompts continued at once, if with what they are continued by they have no more than `batch_tokens`
     context    tokens the model takes at once
     limit      tokens up to which packs are exact (a sliding window, say); longer lines are run plainly
     truncated  lines and prompts that were cut on the left to fit, so far
@@ -40,6 +46,7 @@ class HfEngine:
     plain: PlainScorer
     context: int
     batch: int
+    batch_tokens: int
     limit: int | None
     unpacked: str | None
     truncated: int = 0
@@ -70,7 +77,16 @@ class HfEngine:
         self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
     ) -> Iterator[tuple[int, Completion]]:
         """Completions, in batches of prompts of similar length."""
-        raise NotImplementedError
+        if sampling.max_tokens < 1:
+            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
+        prompts = [self._fitted_prompt(tokens, sampling) for tokens in encode_prompts(self.model.tokenizer, requests)]
+        for batch in batches(prompts, self.batch, sampling.max_tokens, self.batch_tokens):
+            if all(index in done for index in batch):
+                continue
+            texts = [Text(index, draws(requests[index], sampling)) for index in batch]
+            for index, completion in self._continued([prompts[index] for index in batch], texts, sampling):
+                if index not in done:
+                    yield index, completion
 
     def describe(self) -> dict[str, Any]:
         """What ran: the model's facts, and the path that scoring took."""
@@ -90,12 +106,32 @@ class HfEngine:
 
     def _scores(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
         longest = max((len(line.tokens) for group in groups for line in group), default=0)
-        fits = self.limit is None or longest <= self.limit
-        scorer: Scorer = self.packed if self.unpacked is None and fits else self.plain
-        for index, logprobs in score_groups(scorer, groups, done):
-            if not np.isfinite(logprobs).all():
-                raise EngineError(f"model {self.model.spec!r} gives log-likelihoods that are no numbers ({logprobs})")
-            yield index, logprobs
+        scorer: Scorer = self.packed if self._packs(longest) else self.plain
+        return score_groups(scorer, groups, done)
+
+    def _continued(
+        self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
+    ) -> Iterator[tuple[int, Completion]]:
+        if self._packs(max(map(len, prompts)) + sampling.max_tokens):
+            return continue_batch(self.packed_decoder(), self.model, prompts, texts, sampling)
+        return continue_plainly(self.model, prompts, texts, sampling)
+
+    def packed_decoder(self) -> PackedDecoder:
+        """A decoder for one batch."""
+        return PackedDecoder(self.model.network, self.packed.size)
+
+    def _packs(self, longest: int) -> bool:
+        """Whether lines of up to that many tokens are run in packs."""
+        return self.unpacked is None and (self.limit is None or longest <= self.limit)
+
+    def _fitted_prompt(self, tokens: list[int], sampling: Sampling) -> list[int]:
+        room = self.context - sampling.max_tokens
+        if room < 1:
+            raise EngineError(
+                f"max_tokens must be below the model's context, {self.context} (got {sampling.max_tokens})"
+            )
+        self.truncated += len(tokens) > room
+        return tokens[-room:]
 
     def _fitted(self, line: Line) -> Line:
         fitted = cut_left(line, self.context)
@@ -133,6 +169,7 @@ def hf(
         plain,
         context=context_length(model.network.config, model.tokenizer),
         batch=batch_size,
+        batch_tokens=max(STORED // bytes_per_token(model.network), 1),
         limit=pack_limit(model.network.config),
         unpacked=why_not_packed(model, packed, plain),
     )

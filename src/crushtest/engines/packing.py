@@ -82,6 +82,15 @@ def plan_packs(lines: Sequence[Line], size: int, *, shortest_trunk: int | None =
     return packs
 
 
+def trunk_chain(plan: Sequence[Pack], trunk: int | None) -> list[int]:
+    """A trunk and those it continues, root first."""
+    chain: list[int] = []
+    while trunk is not None:
+        chain.insert(0, trunk)
+        trunk = plan[trunk].trunk
+    return chain
+
+
 @dataclass(frozen=True)
 class _Trie:
     """The lines in sorted order.

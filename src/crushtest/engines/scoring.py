@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crushtest.engines.attention import NAME, Kept, lay_out, packed_attention
-from crushtest.engines.packing import Ints, Line, Pack, plan_packs
+from crushtest.engines.packing import Ints, Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +94,7 @@ class PackedScorer:
         if plan is not self._plan:
             self._plan, self._kept = plan, {}
         pack = plan[index]
-        chain = self._chain(plan, pack.trunk)
+        chain = trunk_chain(plan, pack.trunk)
         for trunk in chain:
             if trunk not in self._kept:
                 self._hidden(plan, trunk)
@@ -106,15 +106,6 @@ class PackedScorer:
             self._kept[index] = keep
         return hidden
 
-    @staticmethod
-    def _chain(plan: Sequence[Pack], trunk: int | None) -> list[int]:
-        """A trunk and those it continues, root first."""
-        chain: list[int] = []
-        while trunk is not None:
-            chain.insert(0, trunk)
-            trunk = plan[trunk].trunk
-        return chain
-
 
 def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: Kept | None) -> Tensor:
     """The network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
@@ -122,15 +113,14 @@ def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: 
 
     device = network.device
     layout = lay_out(pack, dtype=network.dtype, device=device, trunk=trunk, keep=keep)
-    place = np.argsort(layout.order)
     with torch.inference_mode(), attending(network, NAME, packed_attention):
         hidden: Tensor = network.base_model(
-            input_ids=torch.from_numpy(pack.tokens[layout.order])[None].to(device),
-            position_ids=torch.from_numpy(pack.depth[layout.order])[None].to(device),
+            input_ids=torch.from_numpy(pack.tokens).to(device)[layout.order][None],
+            position_ids=torch.from_numpy(pack.depth).to(device)[layout.order][None],
             use_cache=False,
             pack=layout,
         )[0]
-        return hidden[0, torch.from_numpy(place).to(device)]
+        return hidden[0, layout.place]
 
 
 @contextmanager
@@ -167,6 +157,14 @@ def edge_logprobs(network: PreTrainedModel, hidden: Tensor, rows: Ints, targets:
 def vocabulary_size(network: PreTrainedModel) -> int:
     """Tokens the network knows."""
     return int(network.config.get_text_config().vocab_size)
+
+
+def bytes_per_token(network: PreTrainedModel) -> int:
+    """Memory of a token's keys and values, over all layers."""
+    config: Any = network.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * network.dtype.itemsize)
 
 
 def gather_logprobs(logits: Tensor, rows: Ints, targets: Ints) -> Floats:
