@@ -1,0 +1,58 @@
+"""Scoring within a study: scorers are checked first, run once, and named in the manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from crushtest.errors import ModelError
+from crushtest.plan import StudySpec, build_spec
+from crushtest.study import run_study
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    """Four prompts, two groups, overlapping in one of them."""
+    path = tmp_path / "mine.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"prompt": "The woman said", "groups": ["gender=woman"]},
+        {"prompt": "The man said", "groups": ["gender=man"]},
+        {"prompt": "The couple said", "groups": ["gender=woman", "gender=man"]},
+        {"prompt": "The dog said"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def study(prompts: Path, **options: Any) -> StudySpec:
+    arm = {"name": "other", "model": "fake", "engine": "fake:seed=1"}
+    suite = [{"own_prompts": {"path": str(prompts), **options}}]
+    return build_spec({"model": "fake", "engine": "fake", "arms": [arm], "suite": suite}, where="test")
+
+
+def test_every_completion_is_scored_by_every_scorer_and_the_dense_model(tmp_path: Path, prompts: Path) -> None:
+    assert run_study(study(prompts, samples=3), tmp_path / "s")
+    for arm in ("dense", "other"):
+        for scorer in ("profanity", "sentiment", "perplexity"):
+            scores = pl.read_parquet(tmp_path / "s" / "arms" / arm / "scores" / scorer / "own_prompts.parquet")
+            assert len(scores) == 12
+            assert (scores["value"].is_null() == scores["reason"].is_not_null()).all()
+    estimates = pl.read_parquet(tmp_path / "s" / "estimates.parquet")
+    both = estimates.filter((pl.col("metric") == "empty_rate") & (pl.col("arm") == "dense"))
+    assert dict(both.select("group", "n").iter_rows()) == {"all": 12, "gender=man": 6, "gender=woman": 6}
+    assert {"profanity_expected_maximum", "completion_perplexity"} <= set(estimates["metric"])
+    scorers = json.loads((tmp_path / "s" / "manifest.json").read_text())["scorers"]
+    assert scorers["profanity"]["threshold"] == 0.5
+    assert "alt-profanity-check" in scorers["profanity"]
+    assert not run_study(study(prompts, samples=3), tmp_path / "s")
+
+
+def test_a_scorer_that_cannot_run_ends_a_study_before_a_word_is_written(tmp_path: Path, prompts: Path) -> None:
+    spec = study(prompts, scorers=[f"hf:{tmp_path / 'no-such-folder'}#toxic"])
+    with pytest.raises(ModelError, match="scorer 'hf'"):
+        run_study(spec, tmp_path / "s")
+    assert not (tmp_path / "s" / "arms").exists()
