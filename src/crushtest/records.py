@@ -253,8 +253,8 @@ class Contrast:
     margin_dense mean lead in nats of dense's chosen option over its best other one; `margin`: the lead that the arm
     margin       gives that same option (below 0 where it flipped)
     kl           mean KL(dense || arm) in nats between the probabilities of the options, each arm's made to sum to 1
-    compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device) or
-                 `compression and deployment`
+    compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
+                 `compression and deployment`, or `the same again`
     caution      what a reader must know before trusting the interval, in words
     """
 
