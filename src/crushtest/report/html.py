@@ -24,6 +24,7 @@ from crushtest.report.changes import find_changes
 from crushtest.report.figure import Figure
 from crushtest.report.figures import task_figures
 from crushtest.report.gather import StudyView, TaskView, read_study
+from crushtest.report.groups import group_tables
 from crushtest.report.method import arm_facts, citations, layers, notes, run_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
@@ -56,7 +57,7 @@ def render(study: StudyView) -> str:
     drawn = {task.name: list(task_figures(study, task)) for task in study.tasks}
     changes = find_changes(study)
     found = verdict.verdicts(study)
-    groups, groups_complete = matrix.group_tables(study)
+    groups, groups_complete = group_tables(study)
     return (
         environment()
         .get_template("page.html.j2")
