@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -161,10 +163,11 @@ def _load(folder: Path, device: str, dtype: str) -> Classifier:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, dtype=getattr(torch, dtype)
-        )
+        with _without_bars():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, dtype=getattr(torch, dtype)
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"classifier {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
     config = model.config
@@ -172,3 +175,16 @@ def _load(folder: Path, device: str, dtype: str) -> Classifier:
     positions = getattr(config, "max_position_embeddings", 512) - (2 if "roberta" in config.model_type else 0)
     longest = min(positions, tokenizer.model_max_length)
     return Classifier(labels_of(read_config(folder)), longest, tokenizer, model.to(device).eval())
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without transformers' progress bars: a study draws its own."""
+    logging: Any = import_module("transformers.utils.logging")
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()
