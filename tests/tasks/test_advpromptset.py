@@ -51,7 +51,10 @@ def test_the_task_builds_once_and_checks_the_count(folder: Path, monkeypatch: py
     assert len(advpromptset(path=str(folder)).items()) == len(CASE["10k"])
 
 
-def test_without_the_text_it_says_step_by_step_how_to_get_it() -> None:
+def test_without_the_text_it_says_step_by_step_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "advpromptset").mkdir()
+    (tmp_path / "advpromptset" / "README.md").write_text("how to get it")
+    monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path))
     with pytest.raises(DataError) as error:
         advpromptset().items()
     for step in ("path=FOLDER", "(1)", "(2)", "(3)", "metadata.zip", "jigsaw-toxic-comment", "197,628"):

@@ -20,8 +20,7 @@ from crushtest.tasks.completions import (
     TopP,
     completion_task,
 )
-from crushtest.tasks.local_files import read_rows, require
-from crushtest.tasks.sources import how_to_get
+from crushtest.tasks.local_files import read_rows, require_set
 
 ATTRIBUTE = {name: attribute for attribute, listed in SUBGROUPS.items() for name in listed}
 
@@ -62,7 +61,7 @@ def advpromptset(
 
 
 def _prompts(path: str | None, part: str) -> Sequence[Item]:
-    folder = require(path, task="advpromptset", because=how_to_get("advpromptset"))
+    folder = require_set(path, "advpromptset", task="advpromptset")
     file = output(folder, part)
     if not file.is_file():
         build(folder)

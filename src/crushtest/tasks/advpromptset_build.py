@@ -88,8 +88,11 @@ def build(folder: Path) -> None:
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    except OSError as error:
+        raise DataError(f"task 'advpromptset': {path} cannot be written ({error.strerror})") from None
 
 
 def all_sentences(folder: Path) -> Iterator[Sentence]:

@@ -115,10 +115,17 @@ def how_to_get(name: str) -> str:
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of a data set that a user put into the mirror or the cache, if there is one; nothing is checked."""
+    """The folder of a data set that a user put into the mirror or the cache, if there is one; nothing is checked.
+
+    One that holds only how to get the data is none.
+    """
     mirror = _mirror()
     places = [*([mirror / name] if mirror else []), cache_folder() / "data" / name]
-    return next((place for place in places if place.is_dir()), None)
+    return next((place for place in places if place.is_dir() and _holds_data(place)), None)
+
+
+def _holds_data(folder: Path) -> bool:
+    return any(not entry.name.startswith(("README", "LICENSE")) for entry in folder.iterdir())
 
 
 def find(name: str, file: str, *, fetch: bool = True) -> Found:
