@@ -165,11 +165,11 @@
     const button = make("button", { type: "button", class: "id", "aria-expanded": open, onclick: () => toggle(row) }, row.item.id);
     const cells = [
       make("th", { scope: "row" }, button, make("small", {}, " ", row.task.name)),
-      make("td", { "data-label": "Variant" }, ...breakable(data.arms[row.arm])),
+      make("td", { "data-label": "Variant" }, make("span", {}, ...breakable(data.arms[row.arm]))),
       make("td", { "data-label": "Dense" }, ...shownText(row, row.item.dense)),
       make("td", { "data-label": "Variant's answer" }, ...shownText(row, row.answer)),
       make("td", { "data-label": "What changed" }, ...outcomeCell(row)),
-      make("td", { "data-label": "Size" }, row.size.toFixed(2)),
+      make("td", { "data-label": "Size" }, make("span", {}, row.size.toFixed(2))),
     ];
     const line = make("tr", { class: open ? "open" : "" }, ...cells);
     return open ? [line, detailRow(row)] : [line];
@@ -193,14 +193,14 @@
   }
 
   function optionTable(row) {
-    const head = ["Option", "Dense (nats)", `${data.arms[row.arm]} (nats)`, ""];
+    const head = ["Option", "Dense (nats)", "Variant (nats)", ""];
     const body = row.item.options.map((option, place) => {
       const notes = [
         place === row.item.gold ? "right answer" : "",
         place === row.item.dense.chosen ? "dense's choice" : "",
         place === row.answer.chosen ? "variant's choice" : "",
       ].filter(Boolean).join(", ");
-      const numbers = [row.item.dense, row.answer].map((answer) => make("td", {}, answer.logprobs[place].toFixed(3).replace("-", "−")));
+      const numbers = [row.item.dense, row.answer].map((answer) => make("td", { class: "number" }, answer.logprobs[place].toFixed(3).replace("-", "−")));
       return make("tr", {}, make("th", { scope: "row" }, option.trim() || "(empty)"), ...numbers, make("td", {}, notes));
     });
     const headings = head.map((text) => make("th", { scope: "col" }, text));
