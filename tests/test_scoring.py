@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from crushtest import scoring
 from crushtest.errors import ModelError
 from crushtest.plan import StudySpec, build_spec
 from crushtest.study import run_study
@@ -49,6 +50,30 @@ def test_every_completion_is_scored_by_every_scorer_and_the_dense_model(tmp_path
     assert scorers["profanity"]["threshold"] == 0.5
     assert "alt-profanity-check" in scorers["profanity"]
     assert not run_study(study(prompts, samples=3), tmp_path / "s")
+
+
+def test_an_interrupted_block_is_scored_again_whole_and_only_what_it_lacks_is_kept(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = study(prompts, samples=3, scorers=["profanity"])
+    run_study(spec, tmp_path / "s")
+    folder = tmp_path / "s" / "arms" / "other" / "scores" / "profanity"
+    whole = pl.read_parquet(folder / "own_prompts.parquet")
+    (folder / "own_prompts.parquet").unlink()
+    kept = [{"item": row["item"], "value": 0.123, "reason": None} for row in whole.head(5).to_dicts()]
+    (folder / "own_prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    sizes: list[int] = []
+    call = scoring.call_scorer
+    monkeypatch.setattr(
+        scoring,
+        "call_scorer",
+        lambda name, exchanges, engines: sizes.append(len(exchanges)) or call(name, exchanges, engines),
+    )
+    assert run_study(spec, tmp_path / "s")
+    again = pl.read_parquet(folder / "own_prompts.parquet")
+    assert sizes == [12]
+    assert again["value"].to_list()[:5] == [0.123] * 5
+    assert again.tail(7).equals(whole.tail(7))
 
 
 def test_a_scorer_that_cannot_run_ends_a_study_before_a_word_is_written(tmp_path: Path, prompts: Path) -> None:

@@ -35,21 +35,28 @@ def score(
     progress: Bars | Lines,
     engines: Engines,
 ) -> None:
-    """Score the stored completions of one arm with every scorer of the task."""
+    """Score the stored completions of one arm with every scorer of the task.
+
+    They are scored in blocks that are the same however often a study was interrupted: a model's numbers depend, in
+    their last digits, on what it reads at once. A block that is partly scored is scored again, and what it lacks kept.
+    """
     for scorer in planned.task.scorers:
         log = folder.scores(arm, scorer, planned.name)
         if log.complete:
             continue
         answers = folder.answers(arm, planned.name, planned.task.kind).read()
         scored = log.read()
-        pending = [item for item in items if item.id not in scored]
         with progress.step(f"{arm} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
-            for start in range(0, len(pending), BATCH):
-                batch = pending[start : start + BATCH]
-                exchanges = [exchange_of(item, answers[item.id].text) for item in batch]
-                for item, result in zip(batch, call_scorer(scorer, exchanges, engines), strict=True):
-                    log.append(item.id, result)
-                advance(len(batch))
+            for start in range(0, len(items), BATCH):
+                block = items[start : start + BATCH]
+                lacking = {item.id for item in block} - scored.keys()
+                if not lacking:
+                    continue
+                exchanges = [exchange_of(item, answers[item.id].text) for item in block]
+                for item, result in zip(block, call_scorer(scorer, exchanges, engines), strict=True):
+                    if item.id in lacking:
+                        log.append(item.id, result)
+                advance(len(lacking))
         log.finish([item.id for item in items])
         manifest.update(folder.manifest, "scorers", scorer, facts_of(scorer))
 
