@@ -70,14 +70,17 @@ def encode_options(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str
     prefix = prefix_token(tokenizer)
     lines = []
     for (context, option), whole in zip(moved, wholes, strict=True):
-        line = Line(whole, len(known[context])) if context else _without_context(tokenizer, option, prefix)
+        before = known.get(context, [])
+        # Where a token spans context and option, the whole begins otherwise; its tokens are counted off all the same.
+        line = Line(before + whole[len(before) :], len(before)) if before else _alone(tokenizer, option, prefix)
         if line.start >= len(line.tokens):
             raise EngineError(f"option {option!r} after {context[-40:]!r} has no tokens of its own to score")
         lines.append(line)
     return lines
 
 
-def _without_context(tokenizer: PreTrainedTokenizerBase, option: str, prefix: int) -> Line:
+def _alone(tokenizer: PreTrainedTokenizerBase, option: str, prefix: int) -> Line:
+    """An option after an empty context: after the prefix token, unless it begins with that itself."""
     tokens = cast("list[int]", tokenizer(option, add_special_tokens=False, verbose=False)["input_ids"])
     return Line(tokens if tokens[:1] == [prefix] else [prefix, *tokens], 1)
 

@@ -160,11 +160,12 @@ def vocabulary_size(network: PreTrainedModel) -> int:
 
 
 def bytes_per_token(network: PreTrainedModel) -> int:
-    """Memory of a token's keys and values, over all layers."""
+    """Memory of a token's keys and values, over all layers; an upper bound where a model keeps something else."""
     config: Any = network.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * size * network.dtype.itemsize)
+    heads = getattr(config, "num_attention_heads", None) or 1
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    key_heads = getattr(config, "num_key_value_heads", None) or heads
+    return int(2 * config.num_hidden_layers * key_heads * size * network.dtype.itemsize)
 
 
 def gather_logprobs(logits: Tensor, rows: Ints, targets: Ints) -> Floats:

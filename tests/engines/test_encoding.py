@@ -1,0 +1,128 @@
+"""How requests become tokens: by hand, and beside lm-evaluation-harness where it is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crushtest.engines.encoding import (
+    context_length,
+    cut_left,
+    encode,
+    encode_options,
+    encode_prompts,
+    passage_lines,
+    prefix_token,
+    prompt_text,
+)
+from crushtest.engines.packing import Line
+from crushtest.errors import EngineError
+from crushtest.records import Passage, Prompt
+from tiny_models import loaded, tokenizer
+
+PAIRS = [
+    ("Question: Who was late? Answer:", " nobody"),
+    ("Question: Who was late? Answer: ", "nobody"),
+    ("Question: Who was late? Answer: \n ", "nobody"),
+    ("", "nobody can tell"),
+    ("", " nobody can tell"),
+    ("<s>Nine people", " were waiting"),
+    ("The do", "g does"),
+]
+
+
+def tokens(text: str) -> list[int]:
+    return list(tokenizer()(text, add_special_tokens=False)["input_ids"])
+
+
+def test_an_options_tokens_are_what_the_whole_has_beyond_the_context() -> None:
+    (line,) = encode_options(tokenizer(), PAIRS[:1])
+    assert line.tokens == tokens("Question: Who was late? Answer: nobody")
+    assert line.start == len(tokens("Question: Who was late? Answer:"))
+
+
+def test_a_token_across_the_boundary_is_split_by_count() -> None:
+    (line,) = encode_options(tokenizer(), [("The do", "g does")])
+    context, whole = tokens("The do"), tokens("The dog does")
+    assert whole[: len(context)] != context, "otherwise this tests nothing"
+    assert line == Line(context + whole[len(context) :], len(context))
+
+
+def test_trailing_spaces_of_the_context_belong_to_the_option() -> None:
+    moved, given = encode_options(tokenizer(), [("Answer: \n ", "nobody"), ("Answer:", " \n nobody")])
+    assert moved == given
+
+
+def test_an_empty_context_is_the_prefix_token() -> None:
+    plain, begun = encode_options(tokenizer(), [("", "nobody"), ("", "<s>nobody")])
+    assert plain == begun == Line([0, *tokens("nobody")], 1)
+
+
+def test_an_option_without_tokens_is_an_error_and_not_a_sure_win() -> None:
+    with pytest.raises(EngineError, match="option '' after 'Answer:' has no tokens"):
+        encode_options(tokenizer(), [("Answer:", " yes"), ("Answer:", "")])
+
+
+def test_a_text_that_brings_its_first_token_does_not_get_another() -> None:
+    made = tokenizer().__class__(tokenizer_object=tokenizer()._tokenizer, bos_token="<s>", eos_token="</s>")
+    made.add_bos_token = True
+    made.update_post_processor()
+    with_own, without = encode(made, ["<s>Nine people", "Nine people"])
+    assert with_own == without == [0, *tokens("Nine people")]
+
+
+def test_an_empty_prompt_begins_with_the_prefix_token() -> None:
+    assert encode_prompts(tokenizer(), [Prompt("")]) == [[prefix_token(tokenizer())]]
+
+
+def test_a_chat_goes_through_the_template_and_ends_where_the_assistant_begins() -> None:
+    asked = Prompt("And then?", chat=True, history=(("Who was late?", "Nobody."),))
+    assert prompt_text(tokenizer(template=True), asked) == (
+        "<|user|>Who was late?\n<|assistant|>Nobody.\n<|user|>And then?\n<|assistant|>"
+    )
+    assert prompt_text(tokenizer(), asked) == "Who was late?\n\nNobody.\n\nAnd then?"
+    assert prompt_text(tokenizer(template=True), Prompt("And then?")) == "And then?"
+
+
+def test_rolling_passages_begin_with_the_prefix_token_and_the_others_do_not() -> None:
+    text = "The river had risen in the night."
+    rolling, pruning = passage_lines(tokenizer(), [Passage(text), Passage(text, protocol="pruning")], 512)
+    assert rolling == [Line([0, *tokens(text)], 1)]
+    assert pruning == [Line(tokens(text), 1)]
+
+
+def test_long_lines_lose_their_beginning() -> None:
+    assert cut_left(Line([1, 2, 3, 4, 5, 6], 4), 3) == Line([3, 4, 5, 6], 2)
+    assert cut_left(Line([1, 2, 3, 4], 2), 3) == Line([1, 2, 3, 4], 2)
+    with pytest.raises(EngineError, match="an option of 4 tokens is longer than the model's context"):
+        cut_left(Line([1, 2, 3, 4, 5, 6], 2), 3)
+
+
+def test_the_context_length_comes_from_the_configuration() -> None:
+    assert context_length(loaded().network.config, tokenizer()) == 512
+    assert context_length(loaded("gpt2").network.config, tokenizer()) == 512
+
+
+@pytest.fixture(scope="module")
+def hflm() -> Any:
+    """lm-evaluation-harness's model; the test skips where that is not installed."""
+    huggingface = pytest.importorskip("lm_eval.models.huggingface")
+    return huggingface.HFLM(loaded().network, tokenizer=tokenizer(), batch_size=2, device="cpu")
+
+
+def test_options_are_split_as_lm_eval_splits_them(hflm: Any) -> None:
+    for (context, option), line in zip(PAIRS, encode_options(tokenizer(), PAIRS), strict=True):
+        if context:
+            assert (line.tokens[: line.start], line.tokens[line.start :]) == hflm._encode_pair(context, option)
+
+
+def test_windows_are_lm_evals(hflm: Any) -> None:
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+    text = "The river had risen in the night and the bridge was closed until noon. " * 3
+    for window in (1, 7, 50, 512):
+        (lines,) = passage_lines(tokenizer(), [Passage(text, window)], 512)
+        theirs = map(make_disjoint_window, get_rolling_token_windows(hflm.tok_encode(text), 0, window, 1))
+        # Theirs is (what is read before the first prediction, what is predicted).
+        assert [(line.tokens[: line.start], line.tokens[line.start :]) for line in lines] == list(theirs)
