@@ -79,6 +79,12 @@ def test_a_clear_regression_exits_3():
     assert judge(SURE_WORSE).exit_code == 3
 
 
+def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof():
+    doubtful = replace(SURE_WORSE, p=0.125)
+    assert judge(doubtful).exit_code == 0
+    assert judge(doubtful, rule=SHOWN).exit_code == 4
+
+
 def test_what_is_within_the_margin_exits_0():
     assert judge(UNTOUCHED).exit_code == 0
     assert judge(UNTOUCHED, rule=SHOWN).exit_code == 0

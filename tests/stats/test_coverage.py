@@ -7,6 +7,7 @@ error: with 1000 studies a true 95% shows as 93.6% to 96.4% nineteen times in tw
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -229,6 +230,20 @@ def test_interval_of_the_worst_group_covers_although_it_was_searched_for():
     assert share(worst) >= 0.93
     assert share(own) < 0.9
     assert share(false) <= 0.07
+
+
+def test_the_contrast_of_a_gap_covers_nearly_and_its_verdict_holds_its_level():
+    rng = np.random.default_rng(7)
+    items = make_items([(f"g={i % 8}",) for i in range(320)])
+    metric, rows = replace(ACCURACY, gap=True), []
+    for _ in range(300):
+        dense, arm = (right_or_wrong(outcomes) for outcomes in flip_some(rng, 320, 0.05, 0.05))
+        seed = int(rng.integers(1 << 30))
+        found = contrast("t", [metric], items, "a", dense, {}, arm, {}, seed=seed, replicates=REPLICATES)
+        rows += [row for row in found if row.metric == "accuracy_gap"]
+    assert covered(iter(rows), 0.0) >= 0.9
+    assert share([row.p <= 0.05 for row in rows]) <= 0.06
+    assert share([row.verdict in ("better", "worse") for row in rows]) <= 0.06
 
 
 def test_benjamini_hochberg_bounds_the_false_discovery_rate():

@@ -14,6 +14,7 @@ from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.plan import DENSE, make_arms, read_spec
 from crushtest.records import Contrast
+from crushtest.stats.verdicts import ALPHA
 from crushtest.store import StudyFolder
 
 Outcome = Literal["passed", "regression", "could not be told"]
@@ -131,7 +132,7 @@ def check_row(number: int, rule: Rule, row: Contrast, *, group_of_many: bool = F
         return result("could not be told", f"no interval: {row.reason or 'undefined'}")
     margin = rule.margin.of(row.dense)
     enough = items_enough(harm, margin, row.n)
-    if harm.low > margin and not group_of_many:
+    if harm.low > margin and is_clear(row) and not group_of_many:
         return result("regression", "worse by more than the margin", harm)
     if rule.sure == "equivalence" and not harm.high90 < margin:
         return result("could not be told", "not shown to be within the margin", harm, enough)
@@ -144,6 +145,11 @@ def check_row(number: int, rule: Rule, row: Contrast, *, group_of_many: bool = F
     return result("passed", seen, harm, enough)
 
 
+def is_clear(row: Contrast) -> bool:
+    """Whether its p, where it has one, agrees with its interval: with few changes an interval alone is too sure."""
+    return row.p is None or row.p <= ALPHA
+
+
 def check_searched(number: int, rule: Rule, row: Contrast) -> Check:
     """Whether the worst group of an attribute got worse, by an interval that accounts for the search for it."""
     harm = harm_of(row, None)
@@ -153,7 +159,7 @@ def check_searched(number: int, rule: Rule, row: Contrast) -> Check:
         seen = f"no interval for the worst group: {row.reason or 'undefined'}"
         return Check(number, rule, row.arm, "could not be told", seen, row)
     margin = rule.margin.of(row.dense)
-    if harm.low > margin:
+    if harm.low > margin and is_clear(row):
         return Check(number, rule, row.arm, "regression", f"{row.worst} is worse by more than the margin", row, harm)
     seen = f"worst of its attribute is {row.worst}, not surely beyond the margin"
     return Check(number, rule, row.arm, "passed", seen, row, harm)
