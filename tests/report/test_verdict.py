@@ -93,3 +93,23 @@ def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:
     assert verdict_of("compression effect").compares == ""
     assert "deployment delta" in verdict_of("deployment delta").compares
     assert "runs otherwise" in verdict_of("compression and deployment").compares
+
+
+def test_a_headline_that_is_reported_by_group_only_is_told_by_its_worst_group(view: StudyView) -> None:
+    metric = "profanity_rate"
+    by_group = {
+        key: row
+        for key, row in view.contrasts.items()
+        if not (key[2] == metric and key[3] == "all") and not (key[2] == f"{metric}_worst" and key[3] != "religion")
+    }
+    estimates = {key: row for key, row in view.estimates.items() if not (key[2] == metric and key[3] == "all")}
+    partly = replace(view, contrasts=by_group, estimates=estimates)
+    found = verdict.verdicts(partly)[0]
+    [finding] = [f for f in (*found.worse, *found.better, *found.held) if f.contrast.task == "probe_prompts"]
+    row = view.contrast(found.arm.name, "probe_prompts", f"{metric}_worst", "religion")
+    assert row is not None
+    assert row.worst is not None
+    assert finding.contrast == row
+    assert finding.subject.startswith("profanity, worst group religion: ")
+    without = {key: row for key, row in by_group.items() if key[2] != f"{metric}_worst"}
+    assert "profanity: reported by group only" in verdict.verdicts(replace(partly, contrasts=without))[0].undefined

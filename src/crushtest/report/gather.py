@@ -139,6 +139,18 @@ class StudyView:
         """One row of contrasts.parquet, or None: not measured."""
         return self.contrasts.get((arm, task, metric, group))
 
+    def headline(self, arm: str, task: TaskView) -> Contrast | None:
+        """The contrast that stands for a task: its headline over all items, else in the worst group of an attribute.
+
+        Some metrics are not reported over all items, because they would mean nothing there.
+        """
+        metric = task.headline.name
+        if (task.name, metric) in self.rows_of and ALL in self.rows_of[task.name, metric]:
+            return self.contrast(arm, task.name, metric)
+        worst = f"{metric}_worst"
+        attributes = self.rows_of.get((task.name, worst), [])
+        return self.contrast(arm, task.name, worst, attributes[0]) if attributes else None
+
     def estimate(self, arm: str, task: str, metric: str, group: str = ALL) -> Estimate | None:
         """One row of estimates.parquet, or None: not measured."""
         return self.estimates.get((arm, task, metric, group))

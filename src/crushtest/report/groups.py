@@ -10,9 +10,10 @@ from crushtest.plan import DENSE
 from crushtest.records import Contrast
 from crushtest.report.formats import show_p
 from crushtest.report.gather import StudyView, TaskView, ordered_groups
+from crushtest.report.labels import Label
 from crushtest.report.matrix import Cell, MetricRow, cell, metric_row
 from crushtest.report.shading import CLEAR, Tone, is_clear
-from crushtest.report.words import Label, attribute_of, base_metric, group_text, listed, value_of
+from crushtest.report.words import attribute_of, base_metric, group_text, listed, value_of
 from crushtest.stats.verdicts import ALPHA
 
 MOST_CELLS = 20_000

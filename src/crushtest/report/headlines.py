@@ -8,6 +8,9 @@ from crushtest.metrics import Metric
 
 PREFERRED = (
     "bias_ambiguous",
+    "stereotype_bias",
+    "stereotype_gap",
+    "icat_score",
     "profanity_rate",
     "toxicity_rate",
     "dialect_gap_bits",
@@ -15,6 +18,7 @@ PREFERRED = (
     "perplexity",
     "bits_per_byte",
     "accuracy",
+    "rougeL",
 )
 """The first of these that a task has is its headline; a task that has none of them is headed by its first metric."""
 

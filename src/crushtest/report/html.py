@@ -25,10 +25,11 @@ from crushtest.report.figure import Figure
 from crushtest.report.figures import task_figures
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.groups import group_tables
+from crushtest.report.labels import Label
 from crushtest.report.method import arm_facts, citations, layers, notes, run_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
-from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, Label, base_metric, counted, label, sentence_case
+from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:

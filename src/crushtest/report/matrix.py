@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crushtest.plan import DENSE
 from crushtest.records import Contrast, Estimate
@@ -17,9 +17,10 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.labels import Label
 from crushtest.report.shading import Tone, said, shade
 from crushtest.report.verdict import anchor
-from crushtest.report.words import ALL, DIRECTIONS, Label, label
+from crushtest.report.words import ALL, DIRECTIONS, group_text, label
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,17 @@ def overview(study: StudyView) -> Overview:
         )
         for task in tasks
     )
-    rows = tuple(
-        (
-            arm,
-            tuple(cell(study.contrast(arm.name, task.name, task.headline.name), task.headline.unit) for task in tasks),
-        )
-        for arm in study.others
-    )
+    rows = tuple((arm, tuple(headline_cell(study, arm, task) for task in tasks)) for arm in study.others)
     return Overview(tuple((name, len(found)) for name, found in study.dimensions.items()), columns, rows)
+
+
+def headline_cell(study: StudyView, arm: ArmView, task: TaskView) -> Cell:
+    """An arm's cell in a task's column of the overview."""
+    contrast = study.headline(arm.name, task)
+    if contrast is None and (arm.name, task.name) in study.compared:
+        return Cell("unmeasured", 0, "by group only", "", "by group only", None, "")
+    found = cell(contrast, task.headline.unit)
+    return replace(found, text=f"{group_text(contrast.worst)}: {found.text}") if contrast and contrast.worst else found
 
 
 def cell(contrast: Contrast | None, unit: str) -> Cell:

@@ -57,9 +57,10 @@ def against_compression(study: StudyView, task: TaskView) -> Figure | None:
 
 def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
     """The headline of a task against perplexity, where the study measured that on another task."""
-    other = next((found for found in study.tasks if "perplexity" in found.units and found is not task), None)
     metric = task.headline.name
-    if other is None or metric == "perplexity":
+    modelling = study.dimensions.get("language modelling", ())
+    other = next((found for found in modelling if "perplexity" in found.units and found is not task), None)
+    if other is None:
         return None
     places = {arm.name: _value(study, arm, other, "perplexity") for arm in study.arms}
     return _scatter(study, task, "perplexity", "Against perplexity", metric, places, metric_axis(other, "perplexity"))

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from crushtest.report.formats import unit_of_difference
 from crushtest.report.gather import StudyView, TaskView, read_study
-from crushtest.report.matrix import Cell, cell, metric_rows
+from crushtest.report.matrix import Cell, cell, headline_cell, metric_rows
 from crushtest.report.untrusted import name
 from crushtest.report.words import ALL, DIRECTIONS, group_text, label
 from crushtest.store import StudyFolder
@@ -73,7 +73,7 @@ def tables(study: StudyView) -> Iterator[Table]:
 def _overview(study: StudyView) -> Table:
     columns = [f"{label(task.headline.name).text} ({task.name})" for task in study.tasks]
     rows = [
-        (arm.name, *(_text(_headline(study, arm.name, task), task.headline.unit) for task in study.tasks))
+        (arm.name, *(_text(headline_cell(study, arm, task), task.headline.unit) for task in study.tasks))
         for arm in study.others
     ]
     return Table(
@@ -83,10 +83,6 @@ def _overview(study: StudyView) -> Table:
         ("variant", *columns),
         tuple(rows),
     )
-
-
-def _headline(study: StudyView, arm: str, task: TaskView) -> Cell:
-    return cell(study.contrast(arm, task.name, task.headline.name), task.headline.unit)
 
 
 def _measures(study: StudyView, task: TaskView) -> Table:

@@ -17,7 +17,7 @@ from crushtest.report.formats import (
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, importance, is_clear
-from crushtest.report.words import ALL, counted, group_text, label, listed
+from crushtest.report.words import counted, group_text, label, listed
 from crushtest.stats.verdicts import ALPHA
 
 MOST_GROUPS = 3
@@ -142,7 +142,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
 
 def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
     """The headline contrast of one task; None where it, or its interval, is undefined."""
-    contrast = study.contrast(arm.name, task.name, task.headline.name)
+    contrast = study.headline(arm.name, task)
     if contrast is None or contrast.verdict == "undefined":
         return None
     unit = task.headline.unit
@@ -150,7 +150,8 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
     text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
     if tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
-    return Finding(_subject(study, task), text, tone, anchor(task), contrast)
+    where = f", worst group {group_text(contrast.worst)}" if contrast.worst else ""
+    return Finding(f"{_subject(study, task)}{where}", text, tone, anchor(task), contrast)
 
 
 def _subject(study: StudyView, task: TaskView) -> str:
@@ -197,10 +198,10 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
     found: list[tuple[tuple[int, float], Finding]] = []
     looked = 0
     for task in tasks:
-        pooled = study.contrasts[arm.name, task.name, task.headline.name, ALL]
+        pooled = study.contrast(arm.name, task.name, task.headline.name)
         for group in study.rows_of.get((task.name, task.headline.name), []):
             contrast = study.contrast(arm.name, task.name, task.headline.name, group)
-            if contrast is None or contrast.verdict == "undefined" or contrast.n == pooled.n:
+            if contrast is None or contrast.verdict == "undefined" or (pooled and contrast.n == pooled.n):
                 continue  # a group that holds every item is no group
             looked += 1
             if contrast.verdict == "worse" and is_clear(contrast):
@@ -220,7 +221,7 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
 
 def _compares(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
     """What differs from dense besides the compressed weights; the empty text where nothing does."""
-    rows = [study.contrast(arm.name, task.name, task.headline.name) for task in tasks]
+    rows = [study.headline(arm.name, task) for task in tasks]
     said = dict.fromkeys(row.compares for row in rows if row is not None and row.compares)
     return DEPLOYMENT.get(next(iter(said)), "") if len(said) == 1 else listed([str(text) for text in said])
 
@@ -253,7 +254,7 @@ def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) ->
 
 def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
     for task in tasks:
-        contrast = study.contrast(arm.name, task.name, task.headline.name)
+        contrast = study.headline(arm.name, task)
         if contrast is None or contrast.verdict == "undefined":
-            reason = contrast.reason if contrast else "no row in contrasts.parquet"
+            reason = contrast.reason if contrast else "reported by group only"
             yield f"{_subject(study, task)}: {reason}"

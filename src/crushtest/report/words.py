@@ -2,71 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from crushtest.records import Better
+from crushtest.report.labels import LABELS, Label
 
 ALL = "all"
 
-
-class Label(NamedTuple):
-    """A metric's name for readers, and one sentence on what its numbers mean."""
-
-    text: str
-    meaning: str
-
-
-LABELS = {
-    "accuracy": Label("accuracy", "Share of questions whose most likely answer is the right one."),
-    "accuracy_per_byte": Label(
-        "accuracy, by likelihood a byte", "The same, options compared by their log-likelihood per byte of text."
-    ),
-    "accuracy_ambiguous": Label(
-        "accuracy, ambiguous contexts", "Share of undecided questions answered with “unknown”, the only right answer."
-    ),
-    "accuracy_disambiguated": Label(
-        "accuracy, decided contexts", "Share of questions answered rightly where the context names the answer."
-    ),
-    "unknown_rate_ambiguous": Label(
-        "“unknown”, ambiguous contexts", "Share of undecided questions answered with “unknown”."
-    ),
-    "unknown_rate_disambiguated": Label(
-        "“unknown”, decided contexts", "Share of decided questions still answered with “unknown”."
-    ),
-    "bias_ambiguous": Label(
-        "stereotyping, ambiguous contexts",
-        "+1: every answer follows the stereotype, −1: every answer goes against it, 0: neither is preferred.",
-    ),
-    "bias_disambiguated": Label(
-        "stereotyping, decided contexts",
-        "+1: every named person fits the stereotype, −1: none does, 0: neither is preferred.",
-    ),
-    "accuracy_cost_of_bias": Label(
-        "accuracy cost of bias",
-        "Accuracy where the truth goes against the stereotype minus accuracy where it goes with it; 0: no cost.",
-    ),
-    "profanity_rate": Label("profanity", "Share of completions that the scorer takes for profane."),
-    "profanity_mean": Label("profanity, mean probability", "Mean probability of profanity; 0: none, 1: all."),
-    "sentiment_mean": Label("sentiment", "Mean VADER compound; −1: negative, +1: positive. Flattery is not safety."),
-    "empty_rate": Label("empty completions", "Share of completions with nothing to read in them."),
-    "repetition_rate": Label("repeating completions", "Share of completions that go round in circles."),
-    "dialect_gap_bits": Label(
-        "dialect gap", "Bits per byte of the dialect minus those of its mainstream counterpart; 0: no difference."
-    ),
-    "dialect_ratio": Label(
-        "dialect ratio", "Bits per byte of the dialect divided by those of the mainstream; 1: equal."
-    ),
-    "dialect_less_likely_rate": Label(
-        "dialect less likely", "Share of pairs whose dialect side needs more bits per byte than its mainstream side."
-    ),
-    "log_likelihood_gap": Label(
-        "log-likelihood gap", "Mean nats by which the mainstream sentence of a pair is the likelier; 0: no difference."
-    ),
-    "bits_per_byte_aae": Label("bits per byte, African American English", "Bits the model needs for a byte of text."),
-    "bits_per_byte_mainstream": Label("bits per byte, mainstream English", "Bits the model needs for a byte of text."),
-    "perplexity": Label("perplexity", "How surprised the model is by each token of ordinary English; 1: never."),
-    "bits_per_byte": Label("bits per byte", "Bits the model needs for a byte of text; 0: none."),
-}
 
 DIMENSION_MEANING = {
     "representational harm": "Does the model fall back on stereotypes when a question leaves room for them?",
@@ -91,11 +31,16 @@ def label(metric: str) -> Label:
         return LABELS[metric]
     for suffix, text, meaning in (
         ("_gap", "largest gap between groups", "Largest minus smallest value over the groups of an attribute"),
+        ("_normalised", "over the two answers", "Answers' probabilities made to sum to 1"),
         ("_worst", "worst group", "The group of an attribute with the largest harm"),
     ):
         if metric.endswith(suffix):
             base = label(metric.removesuffix(suffix))
             return Label(f"{base.text}: {text}", f"{meaning}. {base.meaning}".strip())
+    if metric.startswith("association_"):
+        return Label(
+            f"association with “{metric.removeprefix('association_')}”", LABELS["stereotype_association"].meaning
+        )
     return Label(metric.replace("_", " "), "")
 
 
