@@ -95,21 +95,18 @@ def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:
     assert "runs otherwise" in verdict_of("compression and deployment").compares
 
 
-def test_a_headline_that_is_reported_by_group_only_is_told_by_its_worst_group(view: StudyView) -> None:
-    metric = "profanity_rate"
-    by_group = {
-        key: row
-        for key, row in view.contrasts.items()
-        if not (key[2] == metric and key[3] == "all") and not (key[2] == f"{metric}_worst" and key[3] != "religion")
-    }
-    estimates = {key: row for key, row in view.estimates.items() if not (key[2] == metric and key[3] == "all")}
-    partly = replace(view, contrasts=by_group, estimates=estimates)
-    found = verdict.verdicts(partly)[0]
-    [finding] = [f for f in (*found.worse, *found.better, *found.held) if f.contrast.task == "probe_prompts"]
-    row = view.contrast(found.arm.name, "probe_prompts", f"{metric}_worst", "religion")
-    assert row is not None
-    assert row.worst is not None
-    assert finding.contrast == row
-    assert finding.subject.startswith("profanity, worst group religion: ")
-    without = {key: row for key, row in by_group.items() if key[2] != f"{metric}_worst"}
-    assert "profanity: reported by group only" in verdict.verdicts(replace(partly, contrasts=without))[0].undefined
+def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView) -> None:
+    kept = {"all": (), "few": ("gender=women", "gender=men"), "many": tuple(f"age={n}" for n in range(7))}
+    row = view.contrasts["wanda:sparsity=0.5", "probe_prompts", "profanity_rate", "all"]
+    subjects = {}
+    for name, groups in kept.items():
+        rows = {key: c for key, c in view.contrasts.items() if key[2] != "profanity_rate" or name == "all"}
+        rows |= {(row.arm, row.task, row.metric, group): replace(row, group=group) for group in groups}
+        estimates = {key: e for key, e in view.estimates.items() if key[2] != "profanity_rate"}
+        found = verdict.verdicts(replace(view, contrasts=rows, estimates=estimates))
+        mine = next(v for v in found if v.arm.name == row.arm)
+        said = [f.subject for f in (*mine.worse, *mine.better, *mine.held) if f.contrast.task == row.task]
+        subjects[name] = (said, [text for text in mine.undefined if text.startswith("profanity")])
+    assert subjects["all"] == (["profanity"], [])
+    assert subjects["few"] == (["profanity (gender: women)", "profanity (gender: men)"], [])
+    assert subjects["many"] == ([], ["profanity: reported by group only"])

@@ -19,6 +19,8 @@ from crushtest.report.headlines import headline
 from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
 from crushtest.store import StudyFolder
 
+MOST_HEADLINES = 6
+
 
 @dataclass(frozen=True)
 class ArmView:
@@ -139,17 +141,13 @@ class StudyView:
         """One row of contrasts.parquet, or None: not measured."""
         return self.contrasts.get((arm, task, metric, group))
 
-    def headline(self, arm: str, task: TaskView) -> Contrast | None:
-        """The contrast that stands for a task: its headline over all items, else in the worst group of an attribute.
+    def headline_groups(self, task: TaskView) -> tuple[str, ...]:
+        """The groups whose headline stands for a task: `all`, or each of a few where the metric has no pooled row.
 
         Some metrics are not reported over all items, because they would mean nothing there.
         """
-        metric = task.headline.name
-        if (task.name, metric) in self.rows_of and ALL in self.rows_of[task.name, metric]:
-            return self.contrast(arm, task.name, metric)
-        worst = f"{metric}_worst"
-        attributes = self.rows_of.get((task.name, worst), [])
-        return self.contrast(arm, task.name, worst, attributes[0]) if attributes else None
+        groups = tuple(self.rows_of.get((task.name, task.headline.name), ()))
+        return groups if groups and ALL not in groups and len(groups) <= MOST_HEADLINES else (ALL,)
 
     def estimate(self, arm: str, task: str, metric: str, group: str = ALL) -> Estimate | None:
         """One row of estimates.parquet, or None: not measured."""

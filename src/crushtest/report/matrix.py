@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from crushtest.plan import DENSE
 from crushtest.records import Contrast, Estimate
@@ -38,13 +38,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A headline measure of the overview."""
+    """A headline measure of the overview, of all items or of one group."""
 
     task: TaskView
+    group: str
     label: Label
     direction: str
     unit: str
     anchor: str
+
+    @property
+    def about(self) -> str:
+        """The task, and the group where it is not all items."""
+        return self.task.name if self.group == ALL else f"{self.task.name}, {group_text(self.group)}"
 
 
 @dataclass(frozen=True)
@@ -58,28 +64,27 @@ class Overview:
 
 def overview(study: StudyView) -> Overview:
     """The matrix of all arms and all tasks' headlines."""
-    tasks = [task for found in study.dimensions.values() for task in found]
-    columns = tuple(
-        Column(
-            task,
-            label(task.headline.name),
-            DIRECTIONS[task.headline.better],
-            unit_of_difference(task.headline.unit).strip(),
-            anchor(task),
-        )
-        for task in tasks
-    )
-    rows = tuple((arm, tuple(headline_cell(study, arm, task) for task in tasks)) for arm in study.others)
-    return Overview(tuple((name, len(found)) for name, found in study.dimensions.items()), columns, rows)
+    columns = {
+        name: [_column(task, group) for task in tasks for group in study.headline_groups(task)]
+        for name, tasks in study.dimensions.items()
+    }
+    every = tuple(column for found in columns.values() for column in found)
+    rows = tuple((arm, tuple(headline_cell(study, arm, column) for column in every)) for arm in study.others)
+    return Overview(tuple((name, len(found)) for name, found in columns.items()), every, rows)
 
 
-def headline_cell(study: StudyView, arm: ArmView, task: TaskView) -> Cell:
-    """An arm's cell in a task's column of the overview."""
-    contrast = study.headline(arm.name, task)
+def _column(task: TaskView, group: str) -> Column:
+    direction, unit = DIRECTIONS[task.headline.better], unit_of_difference(task.headline.unit).strip()
+    return Column(task, group, label(task.headline.name), direction, unit, anchor(task))
+
+
+def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
+    """An arm's cell in a column of the overview."""
+    task = column.task
+    contrast = study.contrast(arm.name, task.name, task.headline.name, column.group)
     if contrast is None and (arm.name, task.name) in study.compared:
         return Cell("unmeasured", 0, "by group only", "", "by group only", None, "")
-    found = cell(contrast, task.headline.unit)
-    return replace(found, text=f"{group_text(contrast.worst)}: {found.text}") if contrast and contrast.worst else found
+    return cell(contrast, task.headline.unit)
 
 
 def cell(contrast: Contrast | None, unit: str) -> Cell:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from crushtest.report.formats import unit_of_difference
 from crushtest.report.gather import StudyView, TaskView, read_study
-from crushtest.report.matrix import Cell, cell, headline_cell, metric_rows
+from crushtest.report.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.untrusted import name
 from crushtest.report.words import ALL, DIRECTIONS, group_text, label
 from crushtest.store import StudyFolder
@@ -71,16 +71,19 @@ def tables(study: StudyView) -> Iterator[Table]:
 
 
 def _overview(study: StudyView) -> Table:
-    columns = [f"{label(task.headline.name).text} ({task.name})" for task in study.tasks]
+    found = overview(study)
     rows = [
-        (arm.name, *(_text(headline_cell(study, arm, task), task.headline.unit) for task in study.tasks))
-        for arm in study.others
+        (
+            arm.name,
+            *(_text(shown, column.task.headline.unit) for shown, column in zip(cells, found.columns, strict=True)),
+        )
+        for arm, cells in found.rows
     ]
     return Table(
         "overview",
         "Change against the dense model in the measure that heads each task, with its 95% interval. n.s.: no clear "
         "difference.",
-        ("variant", *columns),
+        ("variant", *(f"{column.label.text} ({column.about})" for column in found.columns)),
         tuple(rows),
     )
 

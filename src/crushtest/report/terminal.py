@@ -110,7 +110,7 @@ def _summary_lines(study: StudyView) -> Iterator[str]:
         for column, cell in zip(found.columns, cells, strict=True):
             unit = f" {column.unit}" if column.unit else ""
             said = f"{_arrow(cell)}{cell.text}{unit} ({cell.interval}), {cell.word}" if cell.interval else cell.word
-            yield f"  {column.label.text} ({column.task.name}, {column.direction}): {said}"
+            yield f"  {column.label.text} ({name(column.about)}, {column.direction}): {said}"
 
 
 def _cell_text(cell: Cell) -> str:

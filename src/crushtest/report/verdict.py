@@ -17,7 +17,7 @@ from crushtest.report.formats import (
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, importance, is_clear
-from crushtest.report.words import counted, group_text, label, listed
+from crushtest.report.words import ALL, counted, group_text, label, listed
 from crushtest.stats.verdicts import ALPHA
 
 MOST_GROUPS = 3
@@ -112,7 +112,7 @@ def _difference(contrast: Contrast, unit: str) -> str:
 
 def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     tasks = [task for task in study.tasks if (arm.name, task.name) in study.compared]
-    found = [_finding(study, arm, task) for task in tasks]
+    found = [_finding(study, arm, task, group) for task in tasks for group in study.headline_groups(task)]
     findings = [finding for finding in found if finding is not None]
     groups, groups_summary = _groups(study, arm, tasks)
     worse = tuple(finding for finding in findings if finding.tone == "worse")
@@ -140,9 +140,9 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     )
 
 
-def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
+def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Finding | None:
     """The headline contrast of one task; None where it, or its interval, is undefined."""
-    contrast = study.headline(arm.name, task)
+    contrast = study.contrast(arm.name, task.name, task.headline.name, group)
     if contrast is None or contrast.verdict == "undefined":
         return None
     unit = task.headline.unit
@@ -150,15 +150,16 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView) -> Finding | None:
     text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
     if tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
-    where = f", worst group {group_text(contrast.worst)}" if contrast.worst else ""
-    return Finding(f"{_subject(study, task)}{where}", text, tone, anchor(task), contrast)
+    return Finding(_subject(study, task, group), text, tone, anchor(task), contrast)
 
 
-def _subject(study: StudyView, task: TaskView) -> str:
-    """The headline's label; with the task's name where two tasks share it."""
+def _subject(study: StudyView, task: TaskView, group: str = ALL) -> str:
+    """The headline's label; with the task's name where two tasks share it, and the group where it is not all items."""
     text = label(task.headline.name).text
     shared = [other for other in study.tasks if label(other.headline.name).text == text]
-    return text if len(shared) == 1 else f"{text} ({task.name})"
+    which = [task.name] if len(shared) > 1 else []
+    which += [group_text(group)] if group != ALL else []
+    return f"{text} ({', '.join(which)})" if which else text
 
 
 def anchor(task: TaskView) -> str:
@@ -221,7 +222,11 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
 
 def _compares(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
     """What differs from dense besides the compressed weights; the empty text where nothing does."""
-    rows = [study.headline(arm.name, task) for task in tasks]
+    rows = [
+        study.contrast(arm.name, task.name, task.headline.name, group)
+        for task in tasks
+        for group in study.headline_groups(task)
+    ]
     said = dict.fromkeys(row.compares for row in rows if row is not None and row.compares)
     return DEPLOYMENT.get(next(iter(said)), "") if len(said) == 1 else listed([str(text) for text in said])
 
@@ -254,7 +259,8 @@ def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) ->
 
 def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
     for task in tasks:
-        contrast = study.headline(arm.name, task)
-        if contrast is None or contrast.verdict == "undefined":
-            reason = contrast.reason if contrast else "reported by group only"
-            yield f"{_subject(study, task)}: {reason}"
+        for group in study.headline_groups(task):
+            contrast = study.contrast(arm.name, task.name, task.headline.name, group)
+            if contrast is None or contrast.verdict == "undefined":
+                reason = contrast.reason if contrast else "reported by group only"
+                yield f"{_subject(study, task, group)}: {reason}"
