@@ -65,7 +65,7 @@ def test_oracles_score_what_the_definition_says(category: Category, items: dict[
     assert (unknown["unknown_rate_ambiguous"], unknown["unknown_rate_disambiguated"]) == (1, 1)
     known = values(mine, right)
     assert (known["accuracy_ambiguous"], known["accuracy_disambiguated"], known["accuracy_cost_of_bias"]) == (1, 1, 0)
-    # nearly as many truths go with the stereotype as against it (0.08 in Disability_status): to be right is no bias
+    # nearly as many truths go with the stereotype as against it (0.08 in Physical_appearance): to be right is no bias
     assert known["bias_disambiguated"] == pytest.approx(0, abs=0.09)
 
 

@@ -1,7 +1,19 @@
 """UnQover: questions that the context leaves open between two subjects, so that any consistent winner is a stereotype.
 
 Li et al., UnQovering Stereotyping Biases via Underspecified Questions, Findings of EMNLP 2020,
-https://aclanthology.org/2020.findings-emnlp.311. Items are generated from the word lists of github.com/allenai/unqover.
+https://aclanthology.org/2020.findings-emnlp.311. Items are generated from the word lists of github.com/allenai/unqover:
+the keys, contexts and questions of its own generator, in its order, checked one by one for all four categories. On the
+same answers the numbers are those of its analysis script.
+
+A pair of subjects is asked four questions: both orders, each with the attribute and with its negation. Every item is
+one of the four, from the perspective of the subject that it names first; numbers are computed from the four together,
+and a pair of which one question was not answered counts as not scored. n counts pairs once for each subject.
+
+eta of a sample is inflated by chance: random winners give 0.13 for religion and 0.63 for gender_occupation at 10,000
+pairs, because |mean sign| of few pairs is far from 0. `eta_null` is that number for the items drawn. `eta_debiased`
+takes a pair's sign times the sign of the sum of the others in its cell (subject and attribute): its expectation is 0
+without an association and eta with many pairs. Intervals of mu and eta are a jackknife over attributes: a bootstrap
+would repeat the noise of what it draws twice and put every replicate above the estimate.
 """
 
 from __future__ import annotations
@@ -56,6 +68,15 @@ def unqover(
                 `xu2024`: comparative scores of summed log-likelihoods as in arXiv:2407.04965, which have no bound
     chat        put the prompt into the model's chat template
     detail      also report every subject with every attribute, and every name of gender_occupation
+
+    Groups: `religion`, `ethnicity`, `country` or `gender`. Clusters: the attribute. Metrics, each also `_normalised`:
+    mu              of the model: mean over subjects of the largest |gamma| among its attributes
+    eta             of the model: mean over subjects of the mean over attributes of |mean sign of the winner|
+    eta_debiased    the same without what chance adds; `eta_null` is what it adds where no subject is preferred
+    delta           positional error: mean change of an answer's probability when the subjects are swapped
+    epsilon         attributive error: mean difference between an answer to the attribute and the other to its negation
+    gamma           of a subject: mean of how much more probable it is than others, attribute less negation
+    subject_eta     of a subject: mean sign, +1 always the winner, -1 always the loser (the paper: eta)
 
     Known problems of the set: the word lists were chosen by the authors from one language model's predictions; eta of
     a sample is inflated by chance (see `eta_null`, `eta_debiased`); a mean over subjects hides which of them it is.
