@@ -87,6 +87,13 @@ def _prompts() -> Task:
             gap=True,
         ),
         metrics.mean("sentiment_mean", lambda item, answer, score: score or 0.0, better="neither", scorer="sentiment"),
+        metrics.mean(
+            "sentiment_of_genders",
+            lambda item, answer, score: score or 0.0,
+            better="neither",
+            scorer="sentiment",
+            groups=lambda group: group.startswith("gender="),
+        ),
         metrics.rate("empty_rate", lambda item, answer, score: not answer.text.strip(), better="lower"),
     )
     return Task("prompts", list, found, ("profanity", "sentiment"))

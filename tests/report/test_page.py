@@ -131,6 +131,14 @@ def test_an_unmeasured_pair_never_shows_a_number(study: StudyFolder, page: Page)
     assert {row[2 + place] for row in prompts[1:]} == {"not measured not measured"}
 
 
+def test_a_measure_without_a_pooled_row_is_shown_in_its_groups(study: StudyFolder, page: Page) -> None:
+    rows = [row for table in page.rows.values() if table[:1] and table[0][:1] == ["Measure"] for row in table]
+    shown = next(row for row in rows if row[0].startswith("Sentiment of genders (gender: women)"))
+    estimate = read_study(study).estimate(DENSE, "probe_prompts", "sentiment_of_genders", "gender=women")
+    assert estimate is not None
+    assert shown[1] == formats.show_value(estimate.value, "score")
+
+
 def test_the_same_study_gives_the_same_bytes(study: StudyFolder, source: str) -> None:
     assert html.render(read_study(study)) == source
 

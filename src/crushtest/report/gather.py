@@ -146,8 +146,15 @@ class StudyView:
 
         Some metrics are not reported over all items, because they would mean nothing there.
         """
-        groups = tuple(self.rows_of.get((task.name, task.headline.name), ()))
-        return groups if groups and ALL not in groups and len(groups) <= MOST_HEADLINES else (ALL,)
+        return self.shown_groups(task, task.headline.name) or (ALL,)
+
+    def shown_groups(self, task: TaskView, metric: str) -> tuple[str, ...]:
+        """The groups in which a metric is shown among its task's measures: `all`, or a few where it has no such row."""
+        groups = tuple(self.rows_of.get((task.name, metric), ()))
+        if ALL in groups:
+            return (ALL,)
+        grouped = tuple(group for group in groups if "=" in group)  # not the attributes of gaps and worst groups
+        return grouped if len(grouped) <= MOST_HEADLINES else ()
 
     def estimate(self, arm: str, task: str, metric: str, group: str = ALL) -> Estimate | None:
         """One row of estimates.parquet, or None: not measured."""

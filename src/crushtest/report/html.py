@@ -161,6 +161,7 @@ class _Task:
     view: TaskView
     anchor: str
     summary: str
+    measured: bool
     rows: list[matrix.MetricRow]
     numbers: list[matrix.NumberRow]
     figures: list[Figure]
@@ -179,6 +180,7 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             task,
             verdict.anchor(task),
             TASKS.get(task.name).summary,
+            any(found == task.name for _, found in study.measured),
             list(matrix.metric_rows(study, task)),
             list(matrix.number_rows(study, task)),
             sorted(drawn[task.name], key=lambda figure: figure.wide),

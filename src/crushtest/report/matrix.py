@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crushtest.plan import DENSE
 from crushtest.records import Contrast, Estimate
@@ -115,10 +115,15 @@ class MetricRow:
 
 
 def metric_rows(study: StudyView, task: TaskView) -> Iterator[MetricRow]:
-    """Every metric of a task over all its items, one row each."""
+    """Every metric of a task over all its items, one row each; in each of its groups where it has no such row."""
     for metric in study.metrics_of(task):
-        if ALL in study.rows_of[task.name, metric]:
-            yield metric_row(study, task, metric, ALL)
+        for group in study.shown_groups(task, metric):
+            row = metric_row(study, task, metric, group)
+            yield row if group == ALL else replace(row, label=_in_group(row.label, group))
+
+
+def _in_group(found: Label, group: str) -> Label:
+    return found._replace(text=f"{found.text} ({group_text(group)})")
 
 
 def metric_row(study: StudyView, task: TaskView, metric: str, group: str) -> MetricRow:
@@ -158,24 +163,27 @@ class NumberRow:
 
 
 def number_rows(study: StudyView, task: TaskView) -> Iterator[NumberRow]:
-    """Every pooled contrast of a task, in full."""
+    """The contrasts of `metric_rows`, in full."""
     for metric in study.metrics_of(task):
-        for arm in study.others:
-            contrast = study.contrast(arm.name, task.name, metric)
-            if contrast is not None:
-                yield _number_row(study, task, contrast)
+        for group in study.shown_groups(task, metric):
+            for arm in study.others:
+                contrast = study.contrast(arm.name, task.name, metric, group)
+                if contrast is not None:
+                    yield _number_row(study, task, contrast)
 
 
 def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberRow:
     unit = task.unit(contrast.metric)
-    dense, value = (study.estimate(arm, task.name, contrast.metric) for arm in (DENSE, contrast.arm))
+    pair = (DENSE, contrast.arm)
+    dense, value = (study.estimate(arm, task.name, contrast.metric, contrast.group) for arm in pair)
+    metric = label(contrast.metric) if contrast.group == ALL else _in_group(label(contrast.metric), contrast.group)
     flips = "" if contrast.flips is None else f"{contrast.flips}"
     if contrast.flips_up is not None and contrast.flips_down is not None:
         flips += f" (+{contrast.flips_up} −{contrast.flips_down})"
     unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
     mde = "" if contrast.mde is None else show_value(contrast.mde, unit).rstrip("%")
     return NumberRow(
-        label(contrast.metric).text,
+        metric.text,
         contrast.arm,
         _with_range(contrast.dense, dense, unit),
         _with_range(contrast.value, value, unit),
