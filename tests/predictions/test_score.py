@@ -139,7 +139,7 @@ def test_items_of_a_stand_in_are_noted(tmp_path: Path, data: Path) -> None:
     if (data / "bbq" / "SES.jsonl").exists():
         pytest.skip("the mirror has the official file")
     result = score_predictions("bbq", write(tmp_path, [{"item": "SES/0", "answer": 0}, {"item": "Age/0", "answer": 0}]))
-    assert result["notes"] == ["SES: a stand-in, not the official text"]
+    assert result["notes"] == ["SES: items of a stand-in, which answers to the official text do not fit"]
 
 
 def reference_lines(reference: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -118,4 +118,4 @@ def _presented(rows: Sequence[Value]) -> list[Value]:
 def _notes(items: Sequence[Item]) -> list[str]:
     """What a reader must know of the items: which are not the official text."""
     found = sorted({item.id.partition("/")[0] for item in items if STAND_IN in item.groups})
-    return [f"{category}: a stand-in, not the official text" for category in found]
+    return [f"{category}: items of a stand-in, which answers to the official text do not fit" for category in found]
