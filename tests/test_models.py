@@ -103,6 +103,22 @@ def test_a_hub_name_that_is_not_cached_names_the_nearest() -> None:
     assert "not a hub id" in complaint("no such id")
 
 
+def test_a_cached_hub_model_is_loaded_without_asking_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, commit = folder.parent / "hub", "0123456789abcdef0123456789abcdef01234567"
+    repository = cache / "models--org--tiny"
+    shutil.copytree(folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    check_model("org/tiny")
+    for spec in ("org/tiny", f"org/tiny@{commit}"):
+        facts = load_model(spec).facts
+        assert (facts["kind"], facts["revision"]) == ("hub", commit)
+    assert "cannot be reached" in complaint("org/tiny@another")
+    (repository / "snapshots" / commit / "tokenizer.json").unlink()
+    assert "cannot be reached" in complaint("org/tiny"), "half a model in the cache is not one"
+
+
 def test_a_served_model_is_not_supported_yet() -> None:
     assert "served models are not supported yet" in complaint("http://localhost:8000/v1")
 
