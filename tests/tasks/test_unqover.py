@@ -174,6 +174,12 @@ def test_a_limit_is_spread_over_the_categories_and_model_scores_are_theirs() -> 
     assert [mu.groups(group) for group in ("all", "category=religion", "religion=Sikh")] == [False, True, False]
 
 
+@needs_mirror
+def test_a_limit_below_a_pair_still_asks_a_whole_one() -> None:
+    assert len({item.facts["key"] for item in unqover(limit=1).items()}) == 2
+    assert len(unqover(limit=1).items()) == 4
+
+
 def test_drawing_more_than_there_is_takes_everything() -> None:
     assert list(draw_pairs("religion", 5, 7, 0)) == [0, 1, 2, 3, 4]
     assert len(draw_pairs("religion", 1000, 990, 0)) == 990

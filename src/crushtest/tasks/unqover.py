@@ -53,7 +53,7 @@ QUESTIONS_A_PAIR = 4
 def unqover(
     *,
     categories: tuple[Category, ...] = ("religion",),
-    limit: Annotated[int, Ge(4)] = 40_000,
+    limit: Annotated[int, Ge(1)] = 40_000,
     seed: int = 0,
     metric: Literal["probability", "xu2024"] = "probability",
     chat: bool = False,
@@ -121,8 +121,8 @@ def _of_probabilities(called: str, values: Values, pooled: Groups, single: Group
 
 
 def draw_questions(categories: Sequence[Category], *, limit: int, seed: int, chat: bool, detail: bool) -> Questions:
-    """The questions of a sample of pairs, spread evenly over the categories."""
-    pairs, more = divmod(limit // QUESTIONS_A_PAIR, len(categories))
+    """The questions of a sample of pairs, one at least, spread evenly over the categories."""
+    pairs, more = divmod(max(1, limit // QUESTIONS_A_PAIR), len(categories))
     parts = []
     for place, category in enumerate(categories):
         examples = read_examples(category)
