@@ -50,6 +50,8 @@ class Metric:
     state      what must change for an item to count as flipped; None: the metric has no flips
     outcome    the column whose 0/1 is the counted outcome (flips up / down), or None
     gap        also report max - min of the value over the groups of each attribute, as `<name>_gap`
+    rest       also report, for each group, its value minus that of the others of its attribute, as
+               `<name>_against_rest`; for rates and means
     unit       how to print it: "rate", "score", "bits", "ratio", ...
     undefined  the reason given where the formula has nothing to divide by
     cell       for averages over cells (attribute, ...): the cell an item belongs to. The formula's arrays then have
@@ -79,6 +81,7 @@ class Metric:
     state: Callable[[Item, Any, Any], object] | None = option_chosen
     outcome: str | None = None
     gap: bool = False
+    rest: bool = False
     undefined: str = "no item to divide by"
     cell: Callable[[Item], str | tuple[str, ...]] | None = None
     partners: Callable[[Item], tuple[str, ...]] | None = None

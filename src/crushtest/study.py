@@ -174,6 +174,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
     """
     from crushtest import stats
     from crushtest.stats.fluency import mark_less_fluent
+    from crushtest.stats.rest import contrast_against_rest, estimate_against_rest
 
     pairs = complete_pairs(folder, plan)
     estimates, contrasts = [], []
@@ -185,9 +186,11 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
             for arm in arms:
                 inputs = (planned.name, planned.task.metrics, items, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
+                estimates += estimate_against_rest(*inputs, *measured[arm], seed=plan.spec.seed)
                 if arm != DENSE and DENSE in measured:
                     found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], seed=plan.spec.seed)
                     contrasts += mark_less_fluent(found, planned.task.metrics)
+                    contrasts += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], seed=plan.spec.seed)
                 advance(1)
     folder.write_results(estimates, contrasts)
 

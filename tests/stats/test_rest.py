@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crushtest.metrics import mean, perplexity, rate
+from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
+from crushtest.stats import estimate
+from crushtest.stats.rest import contrast_against_rest, estimate_against_rest
+
+HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
+LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", rest=True)
+ITEMS = [
+    Item("0", ("race=Black", "race=Asian", "gender=woman"), "a", Prompt("p")),
+    Item("1", ("race=Asian",), "b", Prompt("p")),
+    Item("2", ("race=white", "gender=man"), "c", Prompt("p")),
+    Item("3", (), "d", Prompt("p")),
+    Item("4", ("race=white", "kind=only"), "e", Prompt("p")),
+]
+ANSWERS: dict[str, Answer] = {item.id: Completion("t", 1, "eos") for item in ITEMS}
+
+
+def scores(*numbers: float | None) -> dict[str, dict[str, Score]]:
+    given = [Score(None, "empty completion") if number is None else Score(number) for number in numbers]
+    return {"s": dict(zip(ANSWERS, given, strict=True))}
+
+
+def rows(*numbers: float | None) -> dict[tuple[str, str], Estimate]:
+    found = estimate_against_rest("t", (HARM, LEVEL), ITEMS, "dense", ANSWERS, scores(*numbers), seed=0, replicates=50)
+    return {(row.metric, row.group): row for row in found}
+
+
+def test_each_group_is_its_value_minus_that_of_the_others_of_its_attribute() -> None:
+    found = rows(0.9, 0.1, 0.1, 0.9, 0.7)
+    expected = {
+        ("harm_rate_against_rest", "race=Black"): 1 - 1 / 3,
+        ("harm_rate_against_rest", "race=Asian"): 1 / 2 - 1 / 2,
+        ("harm_rate_against_rest", "race=white"): 1 / 2 - 1 / 2,
+        ("harm_rate_against_rest", "gender=woman"): 1.0,
+        ("level_against_rest", "race=Black"): 0.9 - 0.3,
+        ("level_against_rest", "gender=man"): 0.1 - 0.9,
+    }
+    assert {key: found[key].value for key in expected} == pytest.approx(expected)
+    assert found["harm_rate_against_rest", "race=Black"].n == 4, "items without the attribute do not count"
+    assert not [group for _, group in found if group.startswith("kind=")], "a group alone has no rest"
+
+
+def test_of_two_groups_it_is_the_gap_with_a_sign() -> None:
+    with_gap = replace(HARM, gap=True)
+    numbers = scores(0.9, 0.1, 0.1, 0.9, 0.7)
+    plain = estimate("t", [with_gap], ITEMS, "dense", ANSWERS, numbers, seed=0, replicates=50)
+    gap = next(row.value for row in plain if (row.metric, row.group) == ("harm_rate_gap", "gender"))
+    found = rows(0.9, 0.1, 0.1, 0.9, 0.7)
+    assert gap == found["harm_rate_against_rest", "gender=woman"].value
+    assert gap == -(found["harm_rate_against_rest", "gender=man"].value or 0)
+
+
+def test_a_group_without_a_number_is_undefined_and_says_why() -> None:
+    row = rows(None, 0.1, 0.1, 0.9, 0.7)["harm_rate_against_rest", "race=Black"]
+    assert row.value is None
+    assert row.reason is not None
+    assert "no item with a number" in row.reason
+    assert (row.n, row.n_unscored) == (3, 1)
+
+
+def test_nearer_to_zero_is_better_where_a_direction_is() -> None:
+    found = rows(0.9, 0.1, 0.1, 0.9, 0.7)
+    assert found["harm_rate_against_rest", "race=Black"].better == "zero"
+    assert found["level_against_rest", "race=Black"].better == "neither"
+
+
+def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
+    found = contrast_against_rest(
+        "t",
+        (HARM,),
+        ITEMS,
+        "arm",
+        ANSWERS,
+        scores(0.9, 0.1, 0.1, 0.9, 0.7),
+        ANSWERS,
+        scores(0.1, 0.1, 0.1, 0.9, 0.7),
+        seed=0,
+        replicates=50,
+    )
+    black = next(row for row in found if row.group == "race=Black")
+    assert (black.dense, black.value) == pytest.approx((2 / 3, -1 / 3))
+    assert {row.metric for row in found} == {"harm_rate_against_rest"}
+    assert not [row for row in found if "\n" in row.metric + row.group]
+
+
+def test_metrics_that_do_not_ask_for_it_have_none() -> None:
+    assert estimate_against_rest("t", (perplexity(),), ITEMS, "dense", {}, {}, seed=0) == []
