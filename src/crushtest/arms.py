@@ -13,10 +13,10 @@ from crushtest.appendlog import AppendLog
 from crushtest.conversations import waves, with_history
 from crushtest.errors import EngineError
 from crushtest.files import write_json
-from crushtest.plan import Arm, Plan, PlannedTask, StudySpec
+from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
 from crushtest.recipes import Recipe
-from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore
+from crushtest.records import Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def run_arm(
             if log.complete:
                 continue
             engine = engine or prepare(folder, plan.spec, arm, progress)
+            if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
+                bring_dense(engine, plan.spec, arm, progress)
             for count in ask(engine, planned, asked, log):
                 advance(count)
     del engine
@@ -89,6 +91,19 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
     facts = {"model": model.facts, "engine": engine.describe(), "prepared_in_s": round(time.monotonic() - began, 1)}
     manifest.update(folder.manifest, "arms", arm.name, facts)
     return engine
+
+
+def bring_dense(engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:
+    """Give an engine the dense model to compare with; its own where the arm is the dense one.
+
+    Only `hf` compares distributions. Other engines' answers then have none, and the metrics say why they are undefined.
+    """
+    from crushtest.engines.hf import HfEngine
+
+    if isinstance(engine, HfEngine) and engine.dense is None:
+        engine.dense = (
+            engine.model if arm.name == DENSE else load_base(spec, spec.model, f"{arm.name} · dense", progress)
+        )
 
 
 def load_base(spec: StudySpec, model: str, arm: str, progress: Bars | Lines) -> LoadedModel:

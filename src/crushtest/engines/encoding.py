@@ -127,6 +127,26 @@ def passage_lines(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Passage
     return groups
 
 
+def scored_bytes(tokenizer: PreTrainedTokenizerBase, request: Passage, context: int) -> int:
+    """UTF-8 bytes of the text that the predicted tokens of a passage stand for.
+
+    All of it for the rolling protocol. The others leave tokens out, so bits per byte must leave out their text, too;
+    a tokenizer that cannot tell where its tokens stand gives the share of the text that its share of the tokens is.
+    """
+    size = len(request.text.encode())
+    if request.protocol == "rolling":
+        return size
+    if not tokenizer.is_fast:
+        [[lines], [tokens]] = passage_lines(tokenizer, [request], context), encode(tokenizer, [request.text])
+        predicted = sum(len(line.tokens) - line.start for line in lines)
+        return round(size * predicted / max(len(tokens), 1))
+    encoded = tokenizer(request.text, return_offsets_mapping=True, verbose=False)
+    places = cast("list[tuple[int, int]]", encoded["offset_mapping"])
+    spans = [places[window.first : window.stop] for window in cut(len(places), request, context)]
+    # A special token stands nowhere: (0, 0).
+    return sum(len(request.text[span[0][0] : max(end for _, end in span)].encode()) for span in spans)
+
+
 def cut_left(line: Line, context: int) -> Line:
     """A line with no more than `context` tokens before its last: what is too much is dropped at its beginning."""
     excess = len(line.tokens) - (context + 1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from crushtest.engines.allocator import keep_freed_memory
+from crushtest.engines.comparing import ComparingScorer
 from crushtest.engines.decoding import PackedDecoder
 from crushtest.engines.encoding import (
     choice_pairs,
@@ -14,6 +17,7 @@ from crushtest.engines.encoding import (
     encode_options,
     encode_prompts,
     passage_lines,
+    scored_bytes,
 )
 from crushtest.engines.generation import Text, batches, continue_batch, continue_plainly, draws
 from crushtest.engines.packing import Line
@@ -39,6 +43,7 @@ class HfEngine:
     context    tokens the model takes at once
     limit      tokens up to which packs are exact (a sliding window, say); longer lines are run plainly
     truncated  lines and prompts that were cut on the left to fit, so far
+    dense      the model that passages asked `against_dense` are compared with; the engine's own in the dense arm
     """
 
     model: LoadedModel
@@ -50,6 +55,7 @@ class HfEngine:
     limit: int | None
     unpacked: str | None
     truncated: int = 0
+    dense: LoadedModel | None = None
 
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
         """Log-likelihood of each option given its context, split and truncated as lm-evaluation-harness does."""
@@ -62,16 +68,27 @@ class HfEngine:
             yield index, ChoiceScores(tuple(logprobs), tokens, tuple(len(o.encode()) for o in requests[index].options))
 
     def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
-        """Rolling log-likelihood: each token of a text is predicted once, in windows that do not overlap.
+        """Log-likelihood of texts by the protocol of each, and where asked for, how far it is from the dense model's.
 
-        A window predicts `Passage.window` tokens (default, and at most: the model's context), given one token before
-        it: the text's last token so far, or for the first window the prefix token. The last window is shorter and
-        sees as much more before it as makes it as long as the others. Sums are over tokens, so it weighs by its own.
+        In the rolling protocol each token of a text is predicted once. A window predicts `Passage.window` tokens
+        (default, and at most: the model's context), given one token before it: the text's last token so far, or for
+        the first window the prefix token. The last window is shorter and sees as much more before it as makes it as
+        long as the others. Sums are over tokens, so it weighs by its own. The other protocols are `Passage`'s.
         """
         groups = passage_lines(self.model.tokenizer, requests, self.context)
-        for index, logprobs in self._scores(groups, done):
-            tokens = sum(len(line.tokens) - line.start for line in groups[index])
-            yield index, PassageScore(float(sum(logprobs)), tokens, len(requests[index].text.encode()))
+        counts = [sum(len(line.tokens) - line.start for line in group) for group in groups]
+        first = [0, *accumulate(map(len, groups))]
+        comparing = self._comparing(requests, groups)
+        scored = score_groups(comparing, groups, done) if comparing else self._scores(groups, done)
+        for index, logprobs in scored:
+            size = scored_bytes(self.model.tokenizer, requests[index], self.context)
+            score = PassageScore(float(sum(logprobs)), counts[index], size)
+            if comparing:
+                kl, agree = comparing.take(range(first[index], first[index + 1]))
+                score = replace(score, kl=kl, agree=agree)
+            elif requests[index].against_dense and self.dense is self.model:
+                score = replace(score, kl=(0.0,) * counts[index], agree=counts[index])
+            yield index, score
 
     def generate(
         self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
@@ -103,6 +120,20 @@ class HfEngine:
             "context_tokens": self.context,
             "truncated": self.truncated,
         }
+
+    def _comparing(self, requests: Sequence[Passage], groups: Sequence[Sequence[Line]]) -> ComparingScorer | None:
+        """A scorer that compares with the dense model; None where that is not asked for, not there, or no other one.
+
+        Models that cut the texts into other tokens have no next tokens to compare.
+        """
+        if self.dense is None or self.dense is self.model or not any(request.against_dense for request in requests):
+            return None
+        if passage_lines(self.dense.tokenizer, requests, self.context) != groups:
+            return None
+        longest = max((len(line.tokens) for group in groups for line in group), default=0)
+        if self._packs(longest):
+            return ComparingScorer(self.packed, PackedScorer(self.dense.network, self.packed.size))
+        return ComparingScorer(self.plain, PlainScorer(self.dense.network, self.plain.size))
 
     def _scores(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
         longest = max((len(line.tokens) for group in groups for line in group), default=0)
@@ -162,6 +193,7 @@ def hf(
         model = load_model(
             model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
         )
+    keep_freed_memory()
     packed, plain = PackedScorer(model.network, pack_tokens), PlainScorer(model.network, pack_tokens)
     return HfEngine(
         model,

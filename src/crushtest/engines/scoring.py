@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,27 @@ class Scorer(Protocol):
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
         """Log-probability in nats of each edge of one part."""
+        ...
+
+
+class Predictions(NamedTuple):
+    """What follows, as the network has it, for some edges of a part.
+
+    edges    [edges] their places in the part
+    rows     [edges] which row of the logits is each one's
+    logits   [rows, vocabulary]; the receiver may overwrite them
+    """
+
+    edges: Ints
+    rows: Ints
+    logits: Tensor
+
+
+class Predictor(Scorer, Protocol):
+    """A scorer whose predictions can be looked at whole."""
+
+    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
+        """Logits of all edges of one part, piece by piece."""
         ...
 
 
@@ -86,9 +107,12 @@ class PackedScorer:
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
         """Log-probability of each edge of one pack; its trunks are run first where they are not kept."""
+        return log_probabilities(self.predictions(plan, index), plan[index].targets)
+
+    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
+        """Logits of the edges of one pack."""
         packs = cast("Sequence[Pack]", plan)
-        hidden = self._hidden(packs, index)
-        return edge_logprobs(self.network, hidden, packs[index].rows, packs[index].targets)
+        return edge_logits(self.network, self._hidden(packs, index), packs[index].rows)
 
     def _hidden(self, plan: Sequence[Pack], index: int) -> Tensor:
         if plan is not self._plan:
@@ -138,19 +162,29 @@ def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]
         config._attn_implementation = before
 
 
-def edge_logprobs(network: PreTrainedModel, hidden: Tensor, rows: Ints, targets: Ints) -> Floats:
-    """Log-probability in nats, after each of `rows` of hidden states, of each of `targets`; softmax in float32."""
+def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterator[Predictions]:
+    """Logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
     import torch
 
     head: Any = cast(Any, network).get_output_embeddings()
     asked, edge_row = np.unique(rows, return_inverse=True)
-    result = np.empty(len(rows))
     at_once = max(LOGITS // vocabulary_size(network), 1)
-    with torch.inference_mode():
-        for first in range(0, len(asked), at_once):
+    for first in range(0, len(asked), at_once):
+        # Not around the yield: inference mode would hold for whoever asks, too.
+        with torch.inference_mode():
             logits = head(hidden[torch.from_numpy(asked[first : first + at_once]).to(hidden.device)])
-            edges = np.flatnonzero((edge_row >= first) & (edge_row < first + at_once))
-            result[edges] = gather_logprobs(logits, edge_row[edges] - first, targets[edges])
+        edges = np.flatnonzero((edge_row >= first) & (edge_row < first + at_once))
+        yield Predictions(edges, edge_row[edges] - first, logits)
+
+
+def log_probabilities(predictions: Iterator[Predictions], targets: Ints) -> Floats:
+    """Log-probability in nats of each of `targets`, one an edge; softmax in float32."""
+    import torch
+
+    result = np.empty(len(targets))
+    with torch.inference_mode():
+        for some in predictions:
+            result[some.edges] = gather_logprobs(some.logits, some.rows, targets[some.edges])
     return result
 
 
@@ -216,6 +250,10 @@ class PlainScorer:
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
         """Log-probability of each edge of one batch."""
+        return log_probabilities(self.predictions(plan, index), plan[index].targets)
+
+    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
+        """Logits of all edges of one batch, in one piece."""
         import torch
 
         batch = cast("Sequence[Batch]", plan)[index]
@@ -235,7 +273,7 @@ class PlainScorer:
             flat = batch.rows * width + batch.columns
             asked, edge_row = np.unique(flat, return_inverse=True)
             chosen = logits.flatten(0, 1)[torch.from_numpy(asked).to(device)]
-            return gather_logprobs(chosen, edge_row, batch.targets)
+        yield Predictions(np.arange(len(edge_row)), edge_row, chosen)
 
 
 def _batch(lines: Sequence[Line], chosen: list[int]) -> Batch:

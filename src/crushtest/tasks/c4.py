@@ -11,6 +11,7 @@ from annotated_types import Ge
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
+from crushtest.tasks.divergence_metrics import divergence_metrics
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import field, parse_lines, read_rows, require
 from crushtest.tasks.sources import read_text
@@ -25,6 +26,7 @@ def c4(
     protocol: Literal["documents", "pruning"] = "documents",
     window: Annotated[int, Ge(2)] = WINDOW,
     path: str | None = None,
+    divergence: bool = False,
 ) -> Task:
     """Perplexity and bits per byte of English web pages.
 
@@ -37,6 +39,9 @@ def c4(
     Items: a sample of 1000 pages, or those of `path`, any file of C4 (JSON lines, gzipped or not, a `text` a line). For
     the papers' numbers give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
     Metrics: `perplexity` (per token; one tokenizer only) and `bits_per_byte` (any).
+    `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
+    mean and the 99th percentile over tokens of KL(dense || arm) in nats, exact over the whole vocabulary, and
+    `top1_agreement`. Both models are then in memory, in engine `hf` only.
 
     We differ from lm-evaluation-harness's `c4` on purpose: it sends web pages through WikiText's detokenizer, which
     turns " N " into " 1 " and takes spaces out of brackets. We score the text as it is.
@@ -44,16 +49,17 @@ def c4(
     Known problems: methods that calibrate on C4 and are scored on C4 look better than they are. The sample is also
     what calibration reads with `source: c4`; give another `path` for one of the two.
     """
-    return Task("passages", lambda: _items(protocol, window, path), (perplexity(), bits_per_byte()))
+    metrics = (perplexity(), bits_per_byte(), *(divergence_metrics() if divergence else ()))
+    return Task("passages", lambda: _items(protocol, window, path, divergence), metrics)
 
 
-def _items(protocol: str, window: int, path: str | None) -> Sequence[Item]:
+def _items(protocol: str, window: int, path: str | None, divergence: bool) -> Sequence[Item]:
     texts = _texts(path)
     if protocol == "pruning":
         joined = " ".join(texts[:PAPERS_TAKE])
-        return [Item("joined", (), "joined", Passage(joined, window, "pruning"))]
+        return [Item("joined", (), "joined", Passage(joined, window, "pruning", against_dense=divergence))]
     documents = (Document(str(number), text) for number, text in enumerate(texts))
-    return document_items(documents, window=window)
+    return document_items(documents, window=window, against_dense=divergence)
 
 
 def _texts(path: str | None) -> list[str]:

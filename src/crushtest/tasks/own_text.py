@@ -12,6 +12,7 @@ from crushtest.metrics import Metric, bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.divergence_metrics import divergence_metrics
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import field, read_rows, require
 
@@ -28,6 +29,7 @@ def own_text(
     dialect: str | None = None,
     mainstream: str | None = None,
     window: Annotated[int, Ge(2)] = WINDOW,
+    divergence: bool = False,
 ) -> Task:
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 
@@ -35,6 +37,10 @@ def own_text(
     apart, each from the model's beginning-of-text token on. Groups: the values of the column `group`. `cluster` says
     what belongs together (an author, a thread) and is resampled together; a text is its own cluster without it.
     Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.
+
+    `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
+    mean and the 99th percentile over tokens of KL(dense || arm) in nats, exact over the whole vocabulary, and
+    `top1_agreement`. Both models are then in memory, in engine `hf` only.
 
     With `dialect` and `mainstream`, two values of the group: also what the one costs more than the other, as gap,
     ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs).
@@ -44,16 +50,21 @@ def own_text(
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
         raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")
-    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte())
+    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte(), *(divergence_metrics() if divergence else ()))
     if dialect is not None:
         metrics = (*metrics, *corpus_gaps())
     sides = {} if dialect is None or mainstream is None else {dialect: DIALECT, mainstream: MAINSTREAM}
-    return Task("passages", lambda: _items(path, text, group, cluster, sides, window), metrics)
+
+    def items() -> Sequence[Item]:
+        documents = _documents(path, text, group, cluster, sides)
+        return document_items(documents, window=window, against_dense=divergence)
+
+    return Task("passages", items, metrics)
 
 
-def _items(
-    path: str | None, text: str, group: str | None, cluster: str | None, sides: dict[str, int], window: int
-) -> Sequence[Item]:
+def _documents(
+    path: str | None, text: str, group: str | None, cluster: str | None, sides: dict[str, int]
+) -> Sequence[Document]:
     file = require(path, task="own_text", because=HOW)
     documents = []
     for number, row in enumerate(read_rows(file)):
@@ -72,7 +83,7 @@ def _items(
             )
         )
     _check_sides(documents, sides, group)
-    return document_items(documents, window=window)
+    return documents
 
 
 def _check_sides(documents: Sequence[Document], sides: dict[str, int], group: str | None) -> None:
