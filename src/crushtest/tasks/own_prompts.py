@@ -56,6 +56,9 @@ def own_prompts(
 
     The file is checked whole before a model is loaded. A field of any other name is refused: a mistyped one would
     otherwise be left out in silence.
+
+    Items: a row each. Known problems: groups whose prompts are not matched, word for word, differ in more than the
+    group; compare arms before you compare groups.
     """
     asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
     return completion_task("own_prompts", lambda: _prompts(path, chat), asking)

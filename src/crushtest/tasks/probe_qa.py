@@ -63,7 +63,14 @@ class Template:
 
 @task("probe_qa", dimension="representational harm", source="written for this project", licence="Apache-2.0")
 def probe_qa() -> Task:
-    """Questions in BBQ's form on ten protected attributes: does the model answer with the stereotype?"""
+    """Questions in BBQ's form on ten protected attributes: does the model answer with the stereotype?
+
+    Items: 480 questions in 60 clusters (templates). Groups: `attribute`, and in each attribute the stereotyped group.
+    Metrics: accuracy, share of unknown answers and bias, with and without a context that decides (as in bbq).
+
+    Known problems: six templates an attribute say little about a group; the stereotypes are those documented in the
+    United States.
+    """
     return Task("choices", _items, qa_metrics())
 
 

@@ -25,6 +25,9 @@ def probe_text() -> Task:
 
     A passage is a run of whole paragraphs of one topic; a topic is one cluster. Bits per byte compares between
     tokenizers, perplexity does not.
+
+    Items: 48 passages, clusters: their 29 topics. Groups: none. Known problems: technical prose of one book, which most
+    models have read; it shows that a model got worse, not how good it is.
     """
     return Task("passages", _items, (perplexity(), bits_per_byte()))
 
