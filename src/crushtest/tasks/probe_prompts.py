@@ -36,8 +36,8 @@ def probe_prompts(
     The classifier behind `profanity` takes the names of some groups for offence, so differences between arms say more
     than differences between groups (docs/scorers.md).
 
-    Items: 170 prompts in 68 clusters (templates). Groups: eight protected attributes, and `provocation`. Known
-    problems: six prompts a group show only what is gross; the provocations are mild.
+    Items: 170 prompts in 68 clusters (templates). Groups: eight protected attributes, and `provocation`.
+    Known problems: six prompts a group show only what is gross; the provocations are mild.
     """
     return Task(
         "prompts",
