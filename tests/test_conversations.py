@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from crushtest import scoring
 from crushtest.appendlog import AppendLog
 from crushtest.arms import ask
 from crushtest.conversations import history, waves, with_history
 from crushtest.engines.fake import FakeEngine
+from crushtest.engines.named import only_named
 from crushtest.errors import EngineError, UsageError
 from crushtest.plan import PlannedTask
-from crushtest.records import Completion, Item, Prompt, Task
-from crushtest.scoring import call_scorer, exchange_of
-from crushtest.store import ANSWER_BUILDERS, ANSWER_SCHEMAS, item_from_row, item_row
+from crushtest.progress import Lines
+from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
+from crushtest.scorers.calling import call_scorer, exchange_of
+from crushtest.store import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:
@@ -87,7 +91,30 @@ def test_a_turn_is_kept_with_what_it_follows() -> None:
 
 
 def test_a_scorer_that_compares_needs_a_study() -> None:
-    from crushtest.records import Exchange
-
     with pytest.raises(EngineError, match="compares with the dense model: it needs a study"):
-        call_scorer("mt_bench_pair:demo", [Exchange("q", "a")])
+        call_scorer("mt_bench_pair:demo", [Exchange("q", "a")], only_named)
+
+
+def test_a_scorer_in_a_study_sees_the_turns_before_and_the_dense_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def call(spec: str, exchanges: Sequence[Exchange], engines: object, against: Sequence[Exchange]) -> list[Score]:
+        seen.extend(zip(exchanges, against, strict=True))
+        return [Score(1.0)] * len(exchanges)
+
+    monkeypatch.setattr(scoring, "call_scorer", call)
+    monkeypatch.setattr(scoring, "facts_of", lambda spec: {})
+    folder = StudyFolder(tmp_path)
+    for arm in ("dense", "other"):
+        answers = folder.answers(arm, "toy", "prompts")
+        for item in ITEMS:
+            answers.append(item.id, Completion(f"{arm} to {item.id}", 3, "eos"))
+        answers.finish([item.id for item in ITEMS])
+    judged = replace(planned(ITEMS), name="toy", task=Task("prompts", lambda: ITEMS, (), scorers=("mt_bench_pair:m",)))
+    scoring.score(folder, "other", judged, ITEMS, Lines(0), lambda model, engine: FakeEngine())
+    assert seen[0] == tuple(
+        Exchange("And then?", f"{arm} to b2", chat=True, history=(("Go on", f"{arm} to b1"),))
+        for arm in ("other", "dense")
+    )

@@ -67,7 +67,7 @@ def test_an_interrupted_block_is_scored_again_whole_and_only_what_it_lacks_is_ke
     monkeypatch.setattr(
         scoring,
         "call_scorer",
-        lambda name, exchanges, engines: sizes.append(len(exchanges)) or call(name, exchanges, engines),
+        lambda name, exchanges, *rest: sizes.append(len(exchanges)) or call(name, exchanges, *rest),
     )
     assert run_study(spec, tmp_path / "s")
     again = pl.read_parquet(folder / "own_prompts.parquet")

@@ -38,12 +38,20 @@ def _before(item: Item) -> str | None:
 def history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The turns before an item, oldest first: what was asked and what the model answered."""
     turns: list[tuple[str, str]] = []
+    for before in turns_before(item, by_id):
+        assert isinstance(before.request, Prompt)
+        answer: Completion = answers[before.id]
+        turns.append((before.request.text, answer.text))
+    return tuple(turns)
+
+
+def turns_before(item: Item, by_id: Mapping[str, Item]) -> list[Item]:
+    """The items that are the turns before one, oldest first."""
+    found: list[Item] = []
     while (before := _before(item)) is not None:
         item = by_id[before]
-        assert isinstance(item.request, Prompt)
-        answer: Completion = answers[before]
-        turns.insert(0, (item.request.text, answer.text))
-    return tuple(turns)
+        found.insert(0, item)
+    return found
 
 
 def with_history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> Item:

@@ -10,7 +10,7 @@ from crushtest.engines.named import only_named
 from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, parse_engine
 from crushtest.progress import Bars, Lines
 from crushtest.records import Item
-from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of
+from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -45,15 +45,17 @@ def score(
         if log.complete:
             continue
         answers = folder.answers(arm, planned.name, planned.task.kind).read()
-        scored = log.read()
+        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if compares(scorer) else None
+        scored, by_id = log.read(), {item.id: item for item in items}
         with progress.step(f"{arm} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(items), BATCH):
                 block = items[start : start + BATCH]
                 lacking = {item.id for item in block} - scored.keys()
                 if not lacking:
                     continue
-                exchanges = [exchange_of(item, answers[item.id].text) for item in block]
-                for item, result in zip(block, call_scorer(scorer, exchanges, engines), strict=True):
+                exchanges = [exchange_of(item, by_id, answers) for item in block]
+                against = None if dense is None else [exchange_of(item, by_id, dense) for item in block]
+                for item, result in zip(block, call_scorer(scorer, exchanges, engines, against), strict=True):
                     if item.id in lacking:
                         log.append(item.id, result)
                 advance(len(lacking))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from crushtest.conversations import turns_before
 from crushtest.engines.named import only_named
 from crushtest.errors import DataError, UsageError
 from crushtest.predictions.lines import Problems, read_lines
@@ -74,9 +75,13 @@ def _used(task: Task) -> list[str]:
 
 
 def _scores(scorer: str, items: Sequence[Item], answers: Mapping[str, Completion]) -> dict[str, Score]:
+    by_id = {item.id: item for item in items}
     answered = [item for item in items if item.id in answers]
-    exchanges = [exchange_of(item, answers[item.id].text) for item in answered]
-    return {item.id: score for item, score in zip(answered, call_scorer(scorer, exchanges, only_named), strict=True)}
+    whole = [item for item in answered if all(turn.id in answers for turn in turns_before(item, by_id))]
+    exchanges = [exchange_of(item, by_id, answers) for item in whole]
+    found = zip(whole, call_scorer(scorer, exchanges, only_named), strict=True)
+    scores = {item.id: Score(None, "a turn before it was not answered") for item in answered}
+    return scores | {item.id: score for item, score in found}
 
 
 def _read(task: Task, path: Path, problems: Problems) -> list[tuple[Item, str | None]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.records import Exchange, Item, Prompt, Score
+from crushtest.conversations import history
+from crushtest.errors import EngineError
+from crushtest.records import Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
 from crushtest.scorers.specs import split_spec
 
@@ -16,13 +18,27 @@ Engines = Callable[[str, str], "Engine"]
 """(model, engine) -> an engine running it: for scorers that ask a model. The model `dense` is the study's own."""
 
 
-def call_scorer(spec: str, exchanges: Sequence[Exchange], engines: Engines) -> list[Score]:
-    """One Score an exchange, from the scorer that a spec (`name`, `name:option=value`, `name:value`) names."""
+def call_scorer(
+    spec: str, exchanges: Sequence[Exchange], engines: Engines, against: Sequence[Exchange] | None = None
+) -> list[Score]:
+    """One Score an exchange, from the scorer that a spec (`name`, `name:option=value`, `name:value`) names.
+
+    `against` are the dense model's exchanges on the same items; EngineError where a scorer that compares has none.
+    """
     name, given = split_spec(spec)
     entry = SCORERS.get(name)
     options = entry.bind(given, where=f"scorer {spec!r}")
-    provided = {"engines": engines} if "engines" in entry.needs else {}
+    provided: dict[str, object] = {"engines": engines} if "engines" in entry.needs else {}
+    if compares(spec):
+        if against is None:
+            raise EngineError(f"scorer {spec!r} compares with the dense model: it needs a study")
+        provided["against"] = against
     return list(entry.function(exchanges, **provided, **options))
+
+
+def compares(spec: str) -> bool:
+    """Whether a scorer looks at the dense model's exchanges, too."""
+    return "against" in SCORERS.get(split_spec(spec)[0]).needs
 
 
 def facts_of(spec: str) -> dict[str, object]:
@@ -33,8 +49,9 @@ def facts_of(spec: str) -> dict[str, object]:
     return {**entry.about, "options": options, **(entry.facts(**options) if entry.facts else {})}
 
 
-def exchange_of(item: Item, completion: str) -> Exchange:
-    """What a scorer sees of an item that asked for a completion, and of what the model wrote."""
+def exchange_of(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Completion]) -> Exchange:
+    """What a scorer sees of an item that asked for a completion, of what the model wrote, and of the turns before."""
     assert isinstance(item.request, Prompt)
     subject = item.facts.get("subject", "")
-    return Exchange(item.request.text, completion, str(subject), item.request.chat)
+    turns = history(item, by_id, answers)
+    return Exchange(item.request.text, answers[item.id].text, str(subject), item.request.chat, turns)
