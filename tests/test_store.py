@@ -97,7 +97,7 @@ def test_items_come_back_as_they_were(tmp_path: Path) -> None:
         folder.write_items("toy", items[1:])
 
 
-@pytest.mark.parametrize("name", ["../../escape", "a/b", "..", "org/model", "hf:org/x#LABEL", "x\x00y"])
+@pytest.mark.parametrize("name", ["../../escape", "a/b", "..", ".", "org/model", "hf:org/x#LABEL", "x\x00y"])
 def test_a_name_never_leaves_its_folder(tmp_path: Path, name: str) -> None:
     folder = StudyFolder(tmp_path)
     path = folder.arm(name)

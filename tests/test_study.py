@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,10 +16,10 @@ import pytest
 from crushtest import manifest
 from crushtest.engines import fake
 from crushtest.errors import DataError, EngineError, StoreError
-from crushtest.plan import StudySpec, build_spec
-from crushtest.records import ChoiceScores
+from crushtest.plan import StudySpec, build_spec, make_arms
+from crushtest.records import ChoiceScores, Item
 from crushtest.store import StudyFolder
-from crushtest.study import recompare, run_study
+from crushtest.study import joined_with_kept, recompare, run_study
 
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]
 TABLES = ("estimates.parquet", "contrasts.parquet")
@@ -164,6 +165,34 @@ def lines_that_are_still_there(out: Path, kept: dict[Path, list[bytes]]) -> dict
         assert len(items) == len(set(items)), "an item was answered twice"
         assert lines[: len(kept.get(path, []))] == kept.get(path, []), "an answer was lost"
     return now
+
+
+def test_killed_while_its_items_are_written_a_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = StudyFolder.write_items
+
+    def killed(self: StudyFolder, task: str, items: list[Item]) -> None:
+        if task == "probe_text":
+            (self.root / "items" / ".probe_text.parquet.1.partial").touch()
+            raise KeyboardInterrupt
+        write(self, task, items)
+
+    monkeypatch.setattr(StudyFolder, "write_items", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(spec("other"), tmp_path / "s")
+    assert os.listdir(tmp_path / "s" / "items")
+    monkeypatch.undo()
+    assert run_study(spec("other"), tmp_path / "s")
+    assert not list((tmp_path / "s").rglob("*.partial"))
+
+
+def test_a_list_of_recipes_may_overlap_those_that_a_study_has(tmp_path: Path) -> None:
+    def recipes(text: str) -> StudySpec:
+        return build_spec({"model": "demo", "arms": [text], "suite": SUITE}, where="test")
+
+    folder = StudyFolder(tmp_path)
+    folder.specification.write_text(json.dumps(recipes("magnitude:sparsity=0.1,0.3").model_dump(exclude={"limit"})))
+    joined = joined_with_kept(recipes("magnitude:sparsity=0.3,0.5"), folder)
+    assert [arm.name for arm in make_arms(joined)][1:] == [f"magnitude:sparsity={value}" for value in (0.1, 0.3, 0.5)]
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"limit": 3}, {"calibration": {"sequences": 3}}])

@@ -86,7 +86,7 @@ class AppendLog(Generic[Record]):
         for number, line in enumerate(whole.split(b"\n") if whole else (), start=1):
             try:
                 yield dict(json.loads(line))
-            except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
+            except (ValueError, TypeError):  # not JSON, not UTF-8, or no object
                 raise StoreError(
                     f"{self.running}: line {number} is not JSON; remove that line and its item is asked again"
                 ) from None

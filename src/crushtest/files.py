@@ -14,21 +14,30 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+PARTIAL = ".partial"
+
+
 def file_name(name: str) -> str:
     """A name as one safe path component; the usual characters of recipes stay readable."""
-    return quote(name, safe=" :=,+#@").replace("..", "%2E%2E")
+    return quote(name, safe=" :=,+#@").replace("..", "%2E%2E") if name != "." else "%2E"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a killed process had begun to write below a folder to which nobody writes now."""
+    for path in folder.rglob(f".*{PARTIAL}"):
+        path.unlink()
 
 
 def write_json(path: Path, value: object) -> None:

@@ -28,7 +28,7 @@ class Checked(BaseModel):
 class ArmSpec(Checked):
     """One arm: a recipe on the study's model, or another model as found, or a recipe on another model."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, min_length=1)
     recipe: str | None = None
     model: str | None = None
     engine: str | None = None
@@ -156,6 +156,13 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
         if names.count(name) > 1:
             raise UsageError(f"two arms are called {name!r}; give one of them another name")
     return tuple(arms)
+
+
+def one_by_one(arm: ArmSpec) -> list[ArmSpec]:
+    """An arm whose recipe is a list as an arm for each recipe; one with a name of its own as it is."""
+    if arm.name is not None or arm.recipe is None:
+        return [arm]
+    return [arm.model_copy(update={"recipe": recipe.text}) for recipe in parse_recipes(arm.recipe)]
 
 
 def parse_engine(text: str) -> tuple[str, dict[str, Any]]:

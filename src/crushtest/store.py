@@ -22,7 +22,7 @@ import polars as pl
 
 from crushtest.appendlog import AppendLog
 from crushtest.errors import StoreError
-from crushtest.files import file_name, write_parquet
+from crushtest.files import PARTIAL, file_name, remove_partial, write_parquet
 from crushtest.records import (
     Choices,
     ChoiceScores,
@@ -124,7 +124,14 @@ class StudyFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoreError(f"{self.root}: another run is writing to this study; wait for it or stop it") from None
+            remove_partial(self.root)
             yield
+
+    def is_fresh(self) -> bool:
+        """Whether nothing is there, or nothing but what a study leaves that was killed before its first file."""
+        return not self.root.exists() or all(
+            path.name == ".lock" or path.name.endswith(PARTIAL) for path in self.root.iterdir()
+        )
 
     # ---- paths
 

@@ -17,7 +17,7 @@ from crushtest import manifest
 from crushtest.arms import check_arms, run_arm
 from crushtest.errors import DataError, StoreError
 from crushtest.files import replacing
-from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, make_plan, read_spec
+from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, make_plan, one_by_one, read_spec
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item, Score
 from crushtest.registry import TASKS
@@ -72,7 +72,7 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     Raises StoreError where the two disagree about anything else.
     """
     if not folder.specification.exists():
-        if folder.root.exists() and any(path.name != ".lock" for path in folder.root.iterdir()):
+        if not folder.is_fresh():
             raise StoreError(f"{folder.root} is not empty and not a study; choose another --out")
         return spec
     kept = read_spec(folder.specification)
@@ -85,7 +85,8 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     asked = resolve(spec.suite)
     names = {name for name, _ in asked}
     tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
-    arms = (*kept.arms, *(arm for arm in spec.arms if arm not in kept.arms))
+    known = [one for arm in kept.arms for one in one_by_one(arm)]
+    arms = (*kept.arms, *(one for arm in spec.arms for one in one_by_one(arm) if one not in known))
     return spec.model_copy(update={"arms": arms, "suite": tasks})
 
 
@@ -116,9 +117,21 @@ def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Pl
 
 
 def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
-    """Write the resolved study and its items, or see that those in the folder are the same."""
+    """Write the resolved study and its items, or see that those in the folder are the same.
+
+    A new study is written before its items: killed in between, the folder is known for a study.
+    """
+    if not folder.specification.exists():
+        write_specification(folder, plan)
     for planned in plan.tasks:
         folder.write_items(planned.name, items[planned.name])
+    write_specification(folder, plan)
+    for planned in plan.tasks:
+        describe_task(folder, planned, items[planned.name])
+
+
+def write_specification(folder: StudyFolder, plan: Plan) -> None:
+    """Write study.yaml, every default visible, unless it says just that already."""
     tasks = [{planned.name: planned.options | limit_of(planned)} for planned in plan.tasks]
     resolved = plan.spec.model_dump(mode="json", exclude={"limit"}) | {"suite": tasks}
     if plan.spec.limit is not None:
@@ -127,8 +140,6 @@ def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Ite
     if not folder.specification.exists() or folder.specification.read_text(encoding="utf-8") != text:
         with replacing(folder.specification) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    for planned in plan.tasks:
-        describe_task(folder, planned, items[planned.name])
 
 
 def limit_of(planned: PlannedTask) -> dict[str, int]:
