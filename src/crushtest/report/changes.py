@@ -18,7 +18,7 @@ from crushtest.report.untrusted import LONGEST_NAME, visible
 from crushtest.report.words import label
 from crushtest.store import ANSWER_BUILDERS, item_from_row
 
-MOST_ROWS = 6000
+MOST_ROWS = 10_000
 MOST_BYTES = 3_500_000
 """What a page carries: this many changed answers, shared evenly by all pairs of arm and task, within these bytes."""
 

@@ -16,6 +16,7 @@ from crushtest.report.shading import CLEAR, Tone, is_clear
 from crushtest.report.words import attribute_of, base_metric, group_text, listed, value_of
 from crushtest.stats.verdicts import ALPHA
 
+MOST_NAMES = 6
 MOST_CELLS = 20_000
 """A study with more cells than this shows the groups of its headlines only."""
 
@@ -133,6 +134,15 @@ def _who(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> st
             if contrast is not None and is_clear(contrast):
                 found[contrast.verdict][value_of(group)] = None
     parts = [
-        f"Clearly {word} in at least one variant: {listed(list(names))}." for word, names in found.items() if names
+        f"Clearly {word} in at least one variant: {_named(list(names), len(groups))}."
+        for word, names in found.items()
+        if names
     ]
     return " ".join(parts) or "No group changed clearly in any variant."
+
+
+def _named(names: list[str], groups: int) -> str:
+    """A few groups by name, many by their number."""
+    if len(names) <= MOST_NAMES:
+        return listed(names)
+    return f"all {groups} groups" if len(names) == groups else f"{len(names)} of {groups} groups"

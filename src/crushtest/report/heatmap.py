@@ -10,7 +10,7 @@ from crushtest.report.gather import ArmView, StudyView, TaskView, ordered_groups
 from crushtest.report.shading import shade
 from crushtest.report.theme import STEPS, Theme
 from crushtest.report.untrusted import name
-from crushtest.report.words import ALL, DIRECTIONS, group_text, label
+from crushtest.report.words import ALL, DIRECTIONS, counted, group_text, label
 
 if TYPE_CHECKING:
     import altair as alt
@@ -28,6 +28,12 @@ def heat_map(study: StudyView, task: TaskView) -> Figure | None:
     if len(groups) < 2 or not arms:
         return None
     rows = [_cell(study, task, arm, group) for group in [ALL, *groups] for arm in arms]
+    known = {row["group"] for row in rows if row["interval"] != "none"}
+    drawn = [row for row in rows if row["group"] in known]
+    if len(known) < 2:
+        return None
+    left = len({row["group"] for row in rows}) - len(known)
+    missing = f" Not drawn, for want of an interval in any variant: {counted(left, 'group')}." if left else ""
     return Figure(
         f"{task.number}-groups",
         task,
@@ -36,11 +42,11 @@ def heat_map(study: StudyView, task: TaskView) -> Figure | None:
         f"{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, in every group and variant. Orange "
         "is worse, blue is better, deeper is more, hatched is not clear of noise.",
         f"{label(metric).text}{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, "
-        f"{DIRECTIONS[task.headline.better]}.",
+        f"{DIRECTIONS[task.headline.better]}.{missing}",
         ("group", "variant", "difference", "95% interval", "items"),
         tuple((row["group"], row["arm"], row["difference"], row["interval"], str(row["n"])) for row in rows),
-        {"cells": rows},
-        lambda theme: _draw(theme, rows),
+        {"cells": drawn},
+        lambda theme: _draw(theme, drawn),
         wide=True,
     )
 

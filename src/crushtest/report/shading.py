@@ -18,7 +18,7 @@ CLEAR = ("worse", "better", "changed")
 EFFECT_STEPS = (0.2, 0.5, 0.8)
 RATIO_STEPS = (1.1, 1.5, 3.0)
 DIFFERENCE_STEPS = (0.05, 0.15, 0.3)
-RATIO_UNITS = ("perplexity", "bits", "ratio")
+RATIO_UNITS = ("perplexity", "ratio")
 
 
 class Shade(NamedTuple):
@@ -58,10 +58,11 @@ def is_clear(contrast: Contrast) -> bool:
 
 
 def depth(contrast: Contrast, unit: str) -> int:
-    """1 to 4: by the ratio to dense for perplexities and bits, by Cohen's h or d where there is one, else by the
-    difference itself."""
-    if unit in RATIO_UNITS and contrast.ratio:
-        return _step(max(contrast.ratio, 1 / contrast.ratio), RATIO_STEPS)
+    """1 to 4: by the ratio to dense for perplexities and ratios, by Cohen's h or d where there is one, else by the
+    difference itself (scores, bits, nats)."""
+    ratio = contrast.ratio or (contrast.value / contrast.dense if contrast.value and contrast.dense else None)
+    if unit in RATIO_UNITS and ratio is not None and ratio > 0:
+        return _step(max(ratio, 1 / ratio), RATIO_STEPS)
     if contrast.effect is not None:
         return _step(abs(contrast.effect), EFFECT_STEPS)
     return _step(abs(contrast.difference or 0.0), DIFFERENCE_STEPS)

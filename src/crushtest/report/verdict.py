@@ -17,6 +17,7 @@ from crushtest.report.formats import (
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, importance, is_clear
+from crushtest.report.shading import depth as depth_of
 from crushtest.report.words import ALL, counted, group_text, label, listed
 from crushtest.stats.verdicts import ALPHA
 
@@ -35,23 +36,29 @@ class Finding:
     subject: str
     text: str
     tone: Tone
+    depth: int
     anchor: str
     contrast: Contrast
 
 
 @dataclass(frozen=True)
 class ArmVerdict:
-    """Everything that the first page says of one arm. Lists may be empty; `missing` names what was not measured."""
+    """Everything that the first page says of one arm. Lists may be empty; `missing` names what was not measured.
+
+    depth   of its worst change for the worse, as in `shading`; 0 where there is none
+    also    measures besides the headlines that got clearly worse, p corrected for looking at all of them
+    """
 
     arm: ArmView
     tone: Tone
+    depth: int
     status: str
     size: str
     compares: str
     worse: tuple[Finding, ...]
     better: tuple[Finding, ...]
     held: tuple[Finding, ...]
-    also: tuple[str, ...]
+    also: tuple[Finding, ...]
     groups: tuple[Finding, ...]
     groups_summary: str
     uneven: str
@@ -70,14 +77,16 @@ def lead(found: tuple[ArmVerdict, ...]) -> str:
     """All arms in a sentence or two."""
     if not found:
         return "Only the dense model was measured; there is nothing to compare it with yet."
-    worse = [verdict for verdict in found if verdict.worse]
     many = counted(len(found), "variant")
-    if not worse:
-        parts = [f"None of {many} got clearly worse in a headline measure, which does not prove that nothing did."]
+    hurt = [verdict for verdict in found if verdict.depth]
+    slight = [verdict for verdict in hurt if verdict.depth == 1]
+    if not hurt:
+        parts = [f"None of {many} got clearly worse in any measure, which does not prove that nothing did."]
     else:
-        parts = [f"{len(worse)} of {many} got clearly worse in at least one headline measure."]
-    steady = [verdict for verdict in found if not verdict.worse and not verdict.missing and not verdict.undefined]
-    if worse and steady:
+        how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
+        parts = [f"{len(hurt)} of {many} got clearly worse in at least one measure{how}."]
+    steady = [verdict for verdict in found if not verdict.depth and not verdict.missing and not verdict.undefined]
+    if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
     partly = [verdict for verdict in found if verdict.missing]
@@ -119,17 +128,20 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
     held = tuple(finding for finding in findings if finding.tone == "noise")
     missing = tuple(task.name for task in study.tasks if task not in tasks)
-    tone, status = _status(study, arm, worse, better, missing)
+    also = tuple(_also(study, arm, tasks))
+    depth = max((finding.depth for finding in (*worse, *also)), default=0)
+    tone, status = _status(study, arm, (*worse, *also), better, missing)
     return ArmVerdict(
         arm=arm,
         tone=tone,
+        depth=depth,
         status=status,
         size=size_text(arm),
         compares=_compares(study, arm, tasks),
         worse=worse,
         better=better,
         held=held,
-        also=tuple(_also(study, arm, tasks)),
+        also=also,
         groups=groups,
         groups_summary=groups_summary,
         uneven=_uneven(study, arm, tasks),
@@ -150,7 +162,7 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Find
     text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
     if tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
-    return Finding(_subject(study, task, group), text, tone, anchor(task), contrast)
+    return Finding(_subject(study, task, group), text, tone, depth_of(contrast, unit), anchor(task), contrast)
 
 
 def _subject(study: StudyView, task: TaskView, group: str = ALL) -> str:
@@ -177,21 +189,27 @@ def _status(
     if not measured:
         return "unmeasured", "not measured"
     if hit:
-        return "worse", f"worse in {len(hit)} of {counted(len(measured), 'dimension')}{partly}"
+        how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
+        return "worse", f"{how}worse in {len(hit)} of {counted(len(measured), 'dimension')}{partly}"
     if better:
         return "changed", f"changed, not for the worse{partly}"
     return "noise", f"no clear difference{partly}"
 
 
-def _also(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
+def _also(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[Finding]:
     """Other pooled metrics that got clearly worse."""
     for task in tasks:
         for metric in study.metrics_of(task):
             contrast = study.contrast(arm.name, task.name, metric)
-            if contrast and metric != task.headline.name and contrast.verdict == "worse":
+            if contrast and metric != task.headline.name and contrast.verdict == "worse" and _survives(contrast):
                 unit = task.unit(metric)
-                difference = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
-                yield f"{label(metric).text} ({difference})"
+                text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
+                yield Finding(label(metric).text, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
+
+
+def _survives(contrast: Contrast) -> bool:
+    """Whether it passes the correction for all the rows that were looked through."""
+    return contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
 
 
 def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tuple[Finding, ...], str]:
@@ -209,7 +227,7 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
                 unit = task.headline.unit
                 subject = group_text(group)
                 text = f"{_subject(study, task)} {sentence(contrast, unit)}"
-                finding = Finding(subject, text, "worse", anchor(task), contrast)
+                finding = Finding(subject, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
                 found.append((importance(contrast, unit), finding))
     found.sort(key=lambda pair: pair[0], reverse=True)
     summary = (
