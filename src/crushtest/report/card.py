@@ -70,6 +70,9 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     ):
         if findings:
             yield from ("", f"### {title}", "", *map(_bullet, findings))
+    if verdict.also:
+        others = "; ".join(f"{_plain(finding.subject)} {_plain(finding.text)}" for finding in verdict.also)
+        yield from ("", "### Other measures that got worse", "", f"{others}.")
     unknown = [f"{task}: not measured" for task in verdict.missing] + list(verdict.undefined)
     if unknown:
         yield from ("", "### Not known", "", *(f"- {_plain(text)}" for text in unknown))

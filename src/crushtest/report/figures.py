@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from crushtest.files import file_name
 from crushtest.report.figure import Figure
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.heatmap import heat_map
 from crushtest.report.margins import margins
 from crushtest.report.scatter import against_compression, against_other_side, against_perplexity
 from crushtest.report.theme import PAPER
-from crushtest.report.words import label
+from crushtest.report.untrusted import name
+from crushtest.report.words import label, sentence_case
 from crushtest.store import StudyFolder
 
 MAKERS = (against_compression, against_perplexity, against_other_side, heat_map, margins)
@@ -32,9 +34,10 @@ def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
     written = []
     for task in study.tasks:
         for figure in task_figures(study, task):
-            title = {"text": f"{label(task.headline.name).text} · {figure.title}", "subtitle": task.name}
+            heading = f"{sentence_case(label(task.headline.name).text)}: {figure.title.lower()}"
+            title = {"text": heading, "subtitle": name(task.name)}
             spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
-            stem = target / f"{task.name}-{figure.key.partition('-')[2]}"
+            stem = target / f"{file_name(task.name)}-{figure.key.partition('-')[2]}"
             svg = vl_convert.vegalite_to_svg(spec)
             images = {
                 ".svg": svg.encode("utf-8"),

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from crushtest.files import file_name
 from crushtest.report.formats import unit_of_difference
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.matrix import Cell, cell, metric_rows, overview
@@ -28,7 +29,7 @@ LATEX: dict[str | int, str | int | None] = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()#!|~])")
+MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~])")
 ARROWS = {"worse": "worse", "better": "better", "changed": "changed", "noise": "n.s."}
 
 
@@ -53,7 +54,7 @@ def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
     written = [_write_records(study, target, which) for which in ("estimates", "contrasts")]
     for table in tables(study):
         for suffix, write in WRITERS.items():
-            path = target / f"{table.stem}{suffix}"
+            path = target / f"{file_name(table.stem)}{suffix}"
             with path.open("w", encoding="utf-8", newline="") as file:
                 write(table, file)
             written.append(path)

@@ -54,7 +54,14 @@ class Theme:
             "axisY": {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": -34, "titleY": -14},
             "legend": {**text, "labelFontSize": 11, "titleFontSize": 11, "symbolSize": 70, "orient": "bottom"},
             "text": {"color": self.ink, "font": self.font, "fontSize": 11},
-            "title": {"color": self.ink, "font": self.font, "fontSize": 13, "fontWeight": 600, "anchor": "start"},
+            "title": {
+                "color": self.ink,
+                "font": self.font,
+                "fontSize": 13,
+                "fontWeight": 600,
+                "anchor": "start",
+                "subtitleColor": self.muted,
+            },
         }
 
 
