@@ -26,7 +26,7 @@ from crushtest.report.figures import task_figures
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.groups import group_tables
 from crushtest.report.labels import Label
-from crushtest.report.method import arm_facts, citations, layers, notes, run_facts
+from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
@@ -81,7 +81,7 @@ def render(study: StudyView) -> str:
             groups_complete=groups_complete,
             changes=changes,
             glossary=list(_glossary(study)),
-            interval_methods=sorted({contrast.method for contrast in study.contrasts.values() if contrast.method}),
+            interval_methods=interval_methods(study),
             size_text=verdict.size_text,
             arm_facts=arm_facts,
             citations=citations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,12 @@ def citations(task: TaskView) -> list[str]:
     """How to cite the data sets that a task reads, with where they were taken from; nothing for our own items."""
     found = (sources.data_set(name) for name in sources.read_by(task.name))
     return [f"{data.citation} ({data.repository} @ {data.revision[:10]})" for data in found]
+
+
+def interval_methods(study: StudyView) -> list[str]:
+    """How the study's intervals were made, each way once, whatever the number of groups in it."""
+    methods = {contrast.method for contrast in study.contrasts.values() if contrast.method}
+    return sorted({re.sub(r" over \d+ groups", " over groups", method) for method in methods})
 
 
 def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
