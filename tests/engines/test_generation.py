@@ -10,6 +10,7 @@ import torch
 
 from crushtest import load_engine
 from crushtest.engines.generation import batches, choose, draws
+from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling
 from tiny_models import SENTENCES, loaded
 
@@ -114,6 +115,13 @@ def test_choosing_by_hand() -> None:
         assert choose(logits, Sampling(temperature=1.0, top_p=0.6), [number]).item() == token
     assert choose(logits, Sampling(temperature=1.0, top_p=1e-9), [0.999]).item() == 1
     assert choose(logits, Sampling(), [0.999]).item() == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_gives_no_numbers_writes_nothing(temperature: float) -> None:
+    logits = torch.tensor([[0.0, 1.0, 2.0], [0.0, float("nan"), 2.0]])
+    with pytest.raises(EngineError, match="logits that are not numbers"):
+        choose(logits, Sampling(temperature=temperature), [0.5, 0.5])
 
 
 def test_temperature_flattens_the_distribution() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling
 
 if TYPE_CHECKING:
@@ -164,10 +165,17 @@ def choose(logits: Tensor, sampling: Sampling, numbers: Sequence[float]) -> Tens
     """Next token of each row of logits [rows, vocabulary]: the likeliest, or drawn by inverting the distribution.
 
     Tokens are ranked by probability; the smallest set whose probability reaches `top_p` is drawn from. `numbers`
-    in [0, 1), one a row, pick the token at that share of the set's probability.
+    in [0, 1), one a row, pick the token at that share of the set's probability. EngineError where a row has no number
+    to choose by: whatever a broken model then writes is no completion.
     """
     import torch
 
+    # The largest of a row is NaN where any of it is.
+    if not torch.isfinite(logits.amax(dim=-1)).all():
+        raise EngineError(
+            "the model gave logits that are not numbers; its weights or activations are broken (NaN or overflow). "
+            "Check the checkpoint, or use dtype float32"
+        )
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.float() / sampling.temperature, dim=-1)
