@@ -219,6 +219,20 @@ def test_a_log_likelihood_that_is_not_a_number_stops_the_arm(tmp_path: Path, mon
     assert not StudyFolder(tmp_path / "s").answers("dense", "probe_facts", "choices").read()
 
 
+def test_what_was_cut_to_fit_the_context_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe = fake.FakeEngine.describe
+    monkeypatch.setattr(
+        fake.FakeEngine, "describe", lambda self: describe(self) | {"truncated": self.asked.total() // 41}
+    )
+    run_study(spec(), tmp_path / "s")
+    written = manifest.read(StudyFolder(tmp_path / "s").manifest)
+    assert written["truncated"] == {"dense": {"probe_text": 1}}
+    assert "truncated" not in written["arms"]["dense"]["engine"]
+    assert "dense · probe_text: 1 prompts or options lost their beginning" in capsys.readouterr().err
+
+
 def test_comparing_again_needs_only_the_files(tmp_path: Path) -> None:
     run_study(spec("other"), tmp_path / "s")
     before = tables(tmp_path / "s")

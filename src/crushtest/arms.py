@@ -68,8 +68,10 @@ def run_arm(
             engine = engine or prepare(folder, plan.spec, arm, progress)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
                 bring_dense(engine, plan.spec, arm, progress)
+            before = cut_so_far(engine)
             for count in ask(engine, planned, asked, log):
                 advance(count)
+            note_cut(folder, arm, planned, cut_so_far(engine) - before, progress)
     del engine
     gc.collect()
 
@@ -81,16 +83,34 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
     began = time.monotonic()
     if arm.engine != "hf":
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
-        manifest.update(folder.manifest, "arms", arm.name, {"engine": engine.describe()})
+        manifest.update(folder.manifest, "arms", arm.name, {"engine": described(engine)})
         return engine
     model = load_base(spec, arm.model, arm.name, progress)
     if arm.recipe is not None:
         record = compress_arm(spec, arm.name, arm.recipe, model, progress)
         write_json(folder.compression(arm.name), record.to_json())
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
-    facts = {"model": model.facts, "engine": engine.describe(), "prepared_in_s": round(time.monotonic() - began, 1)}
+    facts = {"model": model.facts, "engine": described(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
     manifest.update(folder.manifest, "arms", arm.name, facts)
     return engine
+
+
+def described(engine: Engine) -> dict[str, Any]:
+    """What ran, without what it has counted so far: nothing yet."""
+    return {key: value for key, value in engine.describe().items() if key != "truncated"}
+
+
+def cut_so_far(engine: Engine) -> int:
+    """How many requests an engine has cut to fit its context, where it counts them."""
+    return int(engine.describe().get("truncated", 0))
+
+
+def note_cut(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Bars | Lines) -> None:
+    """Say in the manifest, and to whoever watches, that a task did not fit into the model's context."""
+    if count:
+        others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})
+        manifest.update(folder.manifest, "truncated", arm.name, {**others, planned.name: count})
+        progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
 
 
 def bring_dense(engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:
