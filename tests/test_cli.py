@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,23 @@ def test_evaluate_measures_one_model_without_contrasts(tmp_path: Path) -> None:
 def test_help_teaches_each_command() -> None:
     for command in ("run", "compress", "evaluate", "compare", "report", "query", "list", "data"):
         assert "Usage" in crushtest(command, "--help").stdout
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    result = crushtest("run", "fake", "--engine", "fake", "--suite", SUITE, "-o", str(tmp_path / "taken"))
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert "taken" in result.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    arguments = ["run", "fake", "--engine", "fake:delay_s=0.2", "--suite", SUITE, "-o", str(tmp_path / "s")]
+    command = [sys.executable, "-m", "crushtest.cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # the first task has begun
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1] == "crushtest: interrupted; the same command goes on from here"

@@ -41,6 +41,18 @@ Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whos
 Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+# What is wrong with the place a user named, not with this program.
+OF_THE_USER = (
+    errno.ENOSPC,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+
 
 @app.command()
 def run(
@@ -378,7 +390,11 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
     from crushtest.store import StudyFolder
     from crushtest.study import run_study
 
-    worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
+    try:
+        worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
+    except KeyboardInterrupt:
+        print("crushtest: interrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
     if not worked:
         print(f"{folder}: nothing to do, every arm is measured and compared", file=sys.stderr)
     study = StudyFolder(folder)
@@ -399,13 +415,10 @@ def main() -> None:
         print(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        if error.errno not in OF_THE_USER:
             raise
         print(f"crushtest: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("crushtest: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":
