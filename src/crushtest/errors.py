@@ -39,8 +39,9 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: object, allowed: Iterable[str], *, where: str = "") -> None:
         choices = sorted(allowed)
-        near = get_close_matches(str(name), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ";" if choices else ""
+        # Of two letters one is enough to be near.
+        near = get_close_matches(str(name), choices, n=1, cutoff=0.5 if len(str(name)) < 3 else 0.6)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         listing = f" (allowed: {', '.join(choices)})" if choices else " (none are allowed here)"
         super().__init__(f"{where}{': ' if where else ''}unknown {kind} {name!r}{hint}{listing}")
 
