@@ -28,4 +28,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) studies/*/ .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) studies/demo .pytest_cache .mypy_cache .ruff_cache
