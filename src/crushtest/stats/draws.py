@@ -5,9 +5,12 @@ from __future__ import annotations
 from math import exp, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crushtest.metrics import Array
 from crushtest.stats.units import Index
+
+Bytes = NDArray[np.uint8]
 
 MANY = 2000
 """From so many clusters on, counting draws one by one loses to `_many`."""
@@ -40,28 +43,31 @@ def _many(rng: np.random.Generator, total: int, size: int) -> Array:
     return weights
 
 
-def _one_row(rng: np.random.Generator, thresholds: list[int], total: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _one_row(rng: np.random.Generator, thresholds: list[np.uint16], total: int) -> Bytes:
+    reached = np.empty(total, np.bool_)
     while True:
         bits = rng.integers(0, 1 << 64, (total + 3) // 4, dtype=np.uint64).view(np.uint16)[:total]
         row = (bits >= thresholds[0]).view(np.uint8)
-        for threshold in thresholds[1:]:
-            row += bits >= threshold
-        missing = total - int(row.sum(dtype=np.int64))
+        for threshold in thresholds[1:]:  # faster than looking each number up in a table: it runs through vector units
+            np.greater_equal(bits, threshold, out=reached)
+            np.add(row, reached.view(np.uint8), out=row)
+        missing = total - int(np.add.reduce(row, dtype=np.uint32))
         if missing >= 0:
             np.add.at(row, rng.integers(0, total, missing), np.uint8(1))
             return row
 
 
-def _poisson_thresholds(mean: float) -> list[int]:
+def _poisson_thresholds(mean: float) -> list[np.uint16]:
     """Of a uniform number below 65536: at or above the j-th, the count is more than j."""
-    thresholds, term, cumulated = [], exp(-mean), 0.0
+    thresholds: list[np.uint16] = []
+    term, cumulated = exp(-mean), 0.0
     for count in range(20):
         cumulated += term
         term *= mean / (count + 1)
         threshold = round(cumulated * STEPS)
         if threshold >= STEPS:
             break
-        thresholds.append(threshold)
+        thresholds.append(np.uint16(threshold))
     return thresholds
 
 

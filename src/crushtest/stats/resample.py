@@ -23,6 +23,9 @@ from crushtest.stats.products import plan
 from crushtest.stats.units import Index, Rows, Units, to_resample
 
 STRIPE = 100
+SMALLEST_STRIPE = 10
+STRIPE_NUMBERS = 1_000_000
+"""Weights a stripe: with very many clusters it has fewer replicates, so that its memory is used again and again."""
 NUMBERS_AT_ONCE = 100_000
 """How many weights or totals (8 bytes each) one piece of work may hold."""
 WORTH_THREADS = 50_000_000
@@ -110,14 +113,16 @@ def _replicate(
 ) -> Array:
     """Values of every replicate. A piece of work is some stripes, as many as fit the memory it may use."""
     values = np.full((len(metrics), _arms(units.groups), len(units.groups), replicates), np.nan)
+    stripe = max(SMALLEST_STRIPE, min(STRIPE, STRIPE_NUMBERS // max(1, len(units.counts))))
     widest = max([len(units.counts), *(rows.columns.shape[1] for rows in units.groups)])
-    piece = STRIPE * max(1, NUMBERS_AT_ONCE // (widest * STRIPE or 1))
+    piece = stripe * max(1, NUMBERS_AT_ONCE // (widest * stripe or 1))
 
     def fill(start: int) -> None:
         stop = min(start + piece, replicates)
-        stripes = [np.random.default_rng((*stream, at)) for at in range(start, stop, STRIPE)]
-        weights = np.concatenate([draw(rng, units.counts, STRIPE) for rng in stripes])[: stop - start]
-        values[..., start:stop] = evaluate(metrics, units.groups, totals(weights))
+        generators = [np.random.default_rng((*stream, at)) for at in range(start, stop, stripe)]
+        stripes = [draw(rng, units.counts, stripe) for rng in generators]
+        weights = np.concatenate(stripes) if len(stripes) > 1 else stripes[0]
+        values[..., start:stop] = evaluate(metrics, units.groups, totals(weights[: stop - start]))
 
     starts = range(0, replicates, piece)
     if len(units.counts) * replicates < WORTH_THREADS:

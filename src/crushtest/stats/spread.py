@@ -8,7 +8,7 @@ import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.stats.sums import Mask, Sums
-from crushtest.stats.units import Index, Layout
+from crushtest.stats.units import Index, Layout, hashed
 
 PERMUTATIONS = 2000
 LABELS = 5_000_000
@@ -44,21 +44,19 @@ def spread_test(
     its group. Metrics of cells are left out: their cells are tied to their groups.
     """
     groups = layout.attributes[attribute]
-    rows, labels = _labels(layout, groups)
-    plain = [m for m, metric in enumerate(metrics) if metric.cell is None]
     spread, p = np.full(len(metrics), np.nan), np.full(len(metrics), np.nan)
+    plain = [m for m, metric in enumerate(metrics) if metric.cell is None]
     if not plain:
         return spread, p
+    rows, label, kinds = _labels(layout, groups)
     columns = _columns([arms[0], arms[1]], used, plain, rows)
-    unit, sets = _units(layout.cluster[rows], labels)
-    strata = _strata(layout.cluster[rows], labels, unit, len(sets))
-    kinds, kind = np.unique(sets, axis=0, return_inverse=True)
-    totals = np.zeros((len(sets), columns.shape[1]))
+    unit, kind, strata = _units(layout.cluster[rows], label)
+    totals = np.zeros((len(kind), columns.shape[1]))
     np.add.at(totals, unit, columns)
     measured = [metrics[m] for m in plain]
-    found = _spreads(measured, _group_totals(kind.reshape(1, -1), kinds, totals))[0]
+    found = _spreads(measured, _group_totals(kind[None], kinds, totals))[0]
     reached, count = np.zeros(len(plain)), 0
-    for shuffled in _shuffles(kind.reshape(-1), strata, seed):
+    for shuffled in _shuffles(kind, strata, seed):
         again = _spreads(measured, _group_totals(shuffled, kinds, totals))
         reached += (~(again < found - 1e-12)).sum(axis=0)
         count += len(shuffled)
@@ -66,13 +64,15 @@ def spread_test(
     return spread, p
 
 
-def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Array]:
-    """The items that have the attribute, and [items, groups] which of its groups each belongs to."""
+def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Index, Array]:
+    """The items that have the attribute; the kind of each one's label; [kinds, groups] which groups a kind is of."""
     rows = np.unique(np.concatenate([layout.members[group] for group in groups]))
-    labels = np.zeros((len(rows), len(groups)))
-    for place, group in enumerate(groups):
-        labels[np.searchsorted(rows, layout.members[group]), place] = 1
-    return rows, labels
+    name = np.zeros(len(rows), np.uint64)
+    for group in groups:
+        name[np.searchsorted(rows, layout.members[group])] += hashed(np.array([group], np.uint64))
+    first, label = np.unique(name, return_index=True, return_inverse=True)[1:]
+    kinds = np.stack([np.isin(rows[first], layout.members[group]) for group in groups], axis=1)
+    return rows, label.reshape(-1).astype(np.int64), kinds.astype(np.float64)
 
 
 def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index) -> Array:
@@ -84,30 +84,19 @@ def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequen
     return np.concatenate(blocks, axis=1)
 
 
-def _mixed(clusters: Index, labels: Array) -> Mask:
-    """[items] whether an item's cluster holds items with other labels."""
-    place = np.unique(clusters, return_inverse=True)[1]
-    kinds = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
-    low, high = np.full(place.max() + 1, len(kinds)), np.full(place.max() + 1, -1)
-    np.minimum.at(low, place, kinds)
-    np.maximum.at(high, place, kinds)
-    mixed: Mask = (low != high)[place]
-    return mixed
-
-
-def _units(clusters: Index, labels: Array) -> tuple[Index, Array]:
-    """What carries a label: an item of a mixed cluster, a pure cluster. Unit of each item; labels [units]."""
-    mixed = _mixed(clusters, labels)
-    name = np.where(mixed, -1 - np.arange(len(clusters)), clusters)
+def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
+    """What carries a label: an item of a mixed cluster, or a pure cluster. The unit of each item; label and stratum of
+    each unit, labels being shuffled within strata: the clusters of mixed ones, one (0) for all pure ones.
+    """
+    place = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    count = int(place.max()) + 1
+    low, high = np.full(count, len(label)), np.full(count, -1)
+    np.minimum.at(low, place, label)
+    np.maximum.at(high, place, label)
+    mixed = (low != high)[place]
+    name = np.where(mixed, count + np.arange(len(place)), place)
     first, unit = np.unique(name, return_index=True, return_inverse=True)[1:]
-    return unit.reshape(-1), labels[first]
-
-
-def _strata(clusters: Index, labels: Array, unit: Index, count: int) -> Index:
-    """[units] within which labels are shuffled: the cluster of an item of a mixed one, 0 for all pure ones."""
-    strata = np.zeros(count, np.int64)
-    strata[unit] = np.where(_mixed(clusters, labels), 1 + clusters, 0)
-    return np.unique(strata, return_inverse=True)[1].reshape(-1)
+    return unit.reshape(-1), label[first], np.where(mixed, 1 + place, 0)[first]
 
 
 def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:

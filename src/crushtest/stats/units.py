@@ -19,6 +19,7 @@ from crushtest.stats.sums import Mask, Sums
 
 ALL = "all"
 Index = NDArray[np.int64]
+Kinds = NDArray[np.uint64]
 
 WORTH_COLLAPSING = 2000
 """Below so many clusters, drawing them one by one is cheaper than looking for equal ones."""
@@ -166,15 +167,24 @@ def _collapse(units: Units) -> Units:
     clusters = len(units.counts)
     if clusters < WORTH_COLLAPSING:
         return units
-    kind = np.zeros(clusters, np.int64)
-    for rows in units.groups:
-        mine = np.zeros(clusters, np.int64)
-        mine[rows.units] = 1 + np.unique(rows.columns, axis=0, return_inverse=True)[1].reshape(-1)
-        kind = np.unique(kind * (mine.max() + 1) + mine, return_inverse=True)[1].reshape(-1)
-        if kind.max() * 20 > clusters:
+    kind = np.zeros(clusters, np.uint64)
+    for group, rows in enumerate(units.groups):
+        mine = np.unique(rows.columns, axis=0, return_inverse=True)[1].reshape(-1)
+        if mine.max(initial=0) * 20 > clusters:
             return _arrange(units)
+        kind[rows.units] += hashed(mine.astype(np.uint64) + (np.uint64(group) << np.uint64(32)))
     first, counts = np.unique(kind, return_index=True, return_counts=True)[1:]
+    if len(first) * 20 > clusters:
+        return _arrange(units)
     return Units(counts.astype(np.int64), tuple(_kept(rows, first) for rows in units.groups))
+
+
+def hashed(numbers: Kinds) -> Kinds:
+    """A hash of 64 bits for each number (the finalizer of splitmix64): sums of a few tell sets apart."""
+    mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _kept(rows: Rows, first: Index) -> Rows:
@@ -186,12 +196,12 @@ def _kept(rows: Rows, first: Index) -> Rows:
 
 def _arrange(units: Units) -> Units:
     """The same units in an order that puts those of the same groups side by side: runs are cheaper to sum."""
-    pattern = np.zeros(len(units.counts), np.int64)
-    for rows in units.groups[1:]:
-        here = np.zeros(len(units.counts), np.int64)
-        here[rows.units] = 1
-        pattern = np.unique(pattern * 2 + here, return_inverse=True)[1].reshape(-1)
-    order = np.argsort(pattern, kind="stable")
+    first = np.full(len(units.counts), len(units.groups))
+    pattern = np.zeros(len(units.counts), np.uint64)
+    for group, rows in reversed(list(enumerate(units.groups))[1:]):
+        first[rows.units] = group
+        pattern[rows.units] += hashed(np.array([group], np.uint64))
+    order = np.lexsort((pattern, first))
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     return Units(units.counts[order], tuple(_moved(rows, position) for rows in units.groups))
