@@ -22,7 +22,7 @@ LAYERS = [
     {"corpora", "calibration"},
     {"compress", "engines", "checkpoint"},
     {"plan", "query", "predictions"},
-    {"report", "gate", "policies", "arms", "scoring", "compression"},
+    {"report", "gate", "policies", "arms", "scoring", "comparing", "compression"},
     {"study"},
     {"printing"},
     {"cli"},

@@ -9,17 +9,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from crushtest import manifest
 from crushtest.arms import check_arms, run_arm
+from crushtest.comparing import compare, complete_pairs
 from crushtest.errors import DataError, StoreError
 from crushtest.files import replacing
-from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, make_plan, one_by_one, read_spec
+from crushtest.plan import Plan, PlannedTask, StudySpec, make_plan, one_by_one, read_spec
 from crushtest.progress import Bars, Lines, show_progress
-from crushtest.records import Item, Score
+from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.scoring import check_scorers, engines_of, score
 from crushtest.store import StudyFolder
@@ -39,7 +39,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     plan = make_plan(spec)
     check_arms(folder, plan)
     check_scorers(folder, plan)
-    items, missing = draw_items(plan)
+    items, missing = draw_items(folder, plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     with folder.locked():
@@ -90,15 +90,21 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     return spec.model_copy(update={"arms": arms, "suite": tasks})
 
 
-def draw_items(plan: Plan) -> tuple[dict[str, list[Item]], dict[str, str]]:
-    """The items of every task whose data are here, and for the others the reason why there are none."""
+def draw_items(folder: StudyFolder, plan: Plan) -> tuple[dict[str, list[Item]], dict[str, str]]:
+    """The items of every task whose data are here, and for the others the reason why there are none.
+
+    A task that the study has asked before needs its data no more: its items are in the folder.
+    """
     items: dict[str, list[Item]] = {}
     missing: dict[str, str] = {}
     for planned in plan.tasks:
         try:
             items[planned.name] = planned.draw()
         except NotHere as error:
-            missing[planned.name] = str(error)
+            if folder.items_path(planned.name).exists():
+                items[planned.name] = folder.read_items(planned.name)
+            else:
+                missing[planned.name] = str(error)
     return items, missing
 
 
@@ -164,55 +170,7 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     return pairs == set(complete_pairs(folder, plan)) == folder.estimated_pairs()
 
 
-def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
-    """The (arm, task) pairs that are answered and scored to the last item."""
-    return [
-        (arm.name, planned.name)
-        for planned in plan.tasks
-        for arm in plan.arms
-        if folder.answers(arm.name, planned.name, planned.task.kind).complete
-        and all(folder.scores(arm.name, scorer, planned.name).complete for scorer in planned.task.scorers)
-    ]
-
-
 # ---- after the answers -----------------------------------------------------------------------------
-
-
-def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
-    """Estimates of every arm and contrasts against the dense one, from the files alone.
-
-    Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.
-    """
-    from crushtest import stats
-    from crushtest.stats.fluency import mark_less_fluent
-    from crushtest.stats.rest import contrast_against_rest, estimate_against_rest
-
-    pairs = complete_pairs(folder, plan)
-    estimates, contrasts = [], []
-    with progress.step("comparing", len(pairs)) as advance:
-        for planned in plan.tasks:
-            arms = [arm for arm, task in pairs if task == planned.name]
-            items = folder.read_items(planned.name)
-            measured = {arm: read_measured(folder, arm, planned) for arm in arms}
-            for arm in arms:
-                inputs = (planned.name, planned.task.metrics, items, arm)
-                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
-                estimates += estimate_against_rest(*inputs, *measured[arm], seed=plan.spec.seed)
-                if arm != DENSE and DENSE in measured:
-                    found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], seed=plan.spec.seed)
-                    contrasts += mark_less_fluent(found, planned.task.metrics)
-                    contrasts += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], seed=plan.spec.seed)
-                advance(1)
-    folder.write_results(estimates, contrasts)
-
-
-def read_measured(
-    folder: StudyFolder, arm: str, planned: PlannedTask
-) -> tuple[dict[str, Any], dict[str, dict[str, Score]]]:
-    """One arm's answers by item, and its scores by scorer and item."""
-    answers = folder.answers(arm, planned.name, planned.task.kind).read()
-    scores = {scorer: folder.scores(arm, scorer, planned.name).read() for scorer in planned.task.scorers}
-    return answers, scores
 
 
 def write_report(folder: StudyFolder, progress: Bars | Lines) -> None:

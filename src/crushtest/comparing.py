@@ -1,0 +1,76 @@
+"""From stored answers and scores to estimates and contrasts. Needs neither models nor data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crushtest import manifest
+from crushtest.plan import DENSE, Plan, PlannedTask
+from crushtest.progress import Bars, Lines
+from crushtest.records import Score
+from crushtest.store import StudyFolder
+
+
+def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
+    """The (arm, task) pairs that are answered and scored to the last item."""
+    return [
+        (arm.name, planned.name)
+        for planned in plan.tasks
+        for arm in plan.arms
+        if folder.answers(arm.name, planned.name, planned.task.kind).complete
+        and all(folder.scores(arm.name, scorer, planned.name).complete for scorer in planned.task.scorers)
+    ]
+
+
+def what_differs(folder: StudyFolder, plan: Plan) -> dict[str, str]:
+    """Arm -> what its contrasts compare: other weights, another way of running them, or both (see `stats.compares`)."""
+    from crushtest.stats.compares import compares
+
+    ran = {arm: facts.get("engine", {}) for arm, facts in manifest.read(folder.manifest).get("arms", {}).items()}
+    return {
+        arm.name: compares(
+            ran.get(DENSE, {}),
+            ran.get(arm.name, {}),
+            other_weights=arm.recipe is not None or arm.model != plan.spec.model,
+        )
+        for arm in plan.arms
+    }
+
+
+def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
+    """Estimates of every arm and contrasts against the dense one, from the files alone.
+
+    Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.
+    """
+    from crushtest import stats
+    from crushtest.stats.fluency import mark_less_fluent
+    from crushtest.stats.rest import contrast_against_rest, estimate_against_rest
+
+    pairs = complete_pairs(folder, plan)
+    compared = what_differs(folder, plan)
+    estimates, contrasts = [], []
+    with progress.step("comparing", len(pairs)) as advance:
+        for planned in plan.tasks:
+            arms = [arm for arm, task in pairs if task == planned.name]
+            items = folder.read_items(planned.name)
+            measured = {arm: read_measured(folder, arm, planned) for arm in arms}
+            for arm in arms:
+                inputs = (planned.name, planned.task.metrics, items, arm)
+                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
+                estimates += estimate_against_rest(*inputs, *measured[arm], seed=plan.spec.seed)
+                if arm != DENSE and DENSE in measured:
+                    settings: dict[str, Any] = {"seed": plan.spec.seed, "compares": compared[arm]}
+                    found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
+                    contrasts += mark_less_fluent(found, planned.task.metrics)
+                    contrasts += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], **settings)
+                advance(1)
+    folder.write_results(estimates, contrasts)
+
+
+def read_measured(
+    folder: StudyFolder, arm: str, planned: PlannedTask
+) -> tuple[dict[str, Any], dict[str, dict[str, Score]]]:
+    """One arm's answers by item, and its scores by scorer and item."""
+    answers = folder.answers(arm, planned.name, planned.task.kind).read()
+    scores = {scorer: folder.scores(arm, scorer, planned.name).read() for scorer in planned.task.scorers}
+    return answers, scores
