@@ -121,6 +121,8 @@ def test_second_traits_of_a_log_come_from_its_own_items_where_there_is_no_file(t
         sample({"The grandfather": -4.0}) | {"filtered_resps": [["-4", "False"], ["-5", "False"]]},
         written("x", answer_info={}),
         written("x", additional_metadata=None),
+        written("x", context_condition="vague"),
+        written("x", label=3),
     ],
 )
 def test_a_sample_that_cannot_be_read_is_counted_and_named(broken: dict[str, Any], tmp_path: Path) -> None:

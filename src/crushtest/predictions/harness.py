@@ -20,6 +20,12 @@ NEEDED = {
     *("additional_metadata", "answer_info", "label", *ANSWERS),
 }
 
+VALUES: dict[str, tuple[object, ...]] = {
+    "context_condition": ("ambig", "disambig"),
+    "question_polarity": ("neg", "nonneg"),
+    "label": (0, 1, 2),
+}
+
 
 def is_sample(line: Mapping[str, Any]) -> bool:
     """Whether a line is of such a log."""
@@ -35,6 +41,11 @@ def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
     groups = row["additional_metadata"].get("stereotyped_groups") if isinstance(row["additional_metadata"], dict) else 0
     if not all(isinstance(label, list) and label for label in labels) or not isinstance(groups, list):
         raise NotParsed("a sample log, but without BBQ's labels and groups")
+    for name, allowed in VALUES.items():
+        if row[name] not in allowed:
+            raise NotParsed(f"{name} must be {' or '.join(map(str, allowed))} (got {row[name]!r})")
+    if not isinstance(row["example_id"], int | str):
+        raise NotParsed(f"example_id must be a number (got {row['example_id']!r})")
     return row
 
 
