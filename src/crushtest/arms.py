@@ -6,12 +6,13 @@ import gc
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from crushtest import manifest
 from crushtest.appendlog import AppendLog
 from crushtest.conversations import waves, with_history
-from crushtest.errors import EngineError
+from crushtest.errors import CompressionError, EngineError, ModelError
 from crushtest.files import write_json
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
@@ -62,7 +63,8 @@ def run_arm(
     engine = None
     for planned in plan.tasks:
         log, asked = logs[planned.name], items[planned.name]
-        with progress.step(f"{arm.name} · {planned.name}", len(asked), done=len(log.read()), weight=1) as advance:
+        title = f"{arm.name} · {planned.name}"
+        with naming(arm), progress.step(title, len(asked), done=len(log.read()), weight=1) as advance:
             if log.complete:
                 continue
             engine = engine or prepare(folder, plan.spec, arm, progress)
@@ -74,6 +76,15 @@ def run_arm(
             note_cut(folder, arm, planned, cut_so_far(engine) - before, progress)
     del engine
     gc.collect()
+
+
+@contextmanager
+def naming(arm: Arm) -> Iterator[None]:
+    """Put the arm's name before what is said of a failure in it."""
+    try:
+        yield
+    except (EngineError, CompressionError, ModelError) as error:
+        raise type(error)(f"arm {arm.name!r}: {error}") from error
 
 
 def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> Engine:
@@ -196,12 +207,13 @@ def check_finite(item: Item, answer: Answer) -> None:
     match answer:
         case ChoiceScores(logprobs=logprobs):
             values = logprobs
-        case PassageScore(logprob=logprob):
-            values = (logprob,)
+        case PassageScore(logprob=logprob, kl=kl):
+            values = (logprob, *(kl or ()))
         case Completion():
             return
-    if not all(math.isfinite(value) for value in values):
+    broken = next((value for value in values if not math.isfinite(value)), None)
+    if broken is not None:
         raise EngineError(
-            f"item {item.id!r}: the model gave a log-likelihood of {values}; its weights or activations are broken "
-            f"(NaN or overflow). Check the checkpoint, or use dtype float32"
+            f"item {item.id!r}: the model gave a log-likelihood of {broken}; its weights or activations are "
+            f"broken (NaN or overflow). Check the checkpoint, or use dtype float32"
         )

@@ -15,6 +15,7 @@ def print_json(value: object) -> None:
 
 def print_table(rows: list[list[str]]) -> None:
     """Rows as a table, the first one its head; tab-separated where stdout is no terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in rows:
             print("\t".join(row))
@@ -29,6 +30,11 @@ def print_table(rows: list[list[str]]) -> None:
     Console().print(table)
 
 
+def printable(text: str) -> str:
+    """A text with its control characters escaped: a model may have written it, and a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def print_entry(entry: dict[str, Any]) -> None:
     """One entry of a list: name and summary, source, options with types and defaults."""
     print(f"{entry['name']}\n    {entry['summary']}")
@@ -36,7 +42,8 @@ def print_entry(entry: dict[str, Any]) -> None:
         if key not in ("name", "summary", "options"):
             print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
     for name, option in entry.get("options", {}).items():
-        print(f"      {name}={option.get('default')}  ({allowed(option)})")
+        value = option["default"] if "default" in option else "(required)"
+        print(f"      {name}={value}  ({allowed(option)})")
 
 
 def allowed(option: dict[str, Any]) -> str:

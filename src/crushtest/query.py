@@ -33,9 +33,9 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
     everywhere (of one number for passages and completions). Raises UsageError for wrong SQL.
     """
     with duckdb.connect(":memory:") as connection:
-        for name, select in _views(folder):
-            connection.execute(f"CREATE VIEW {name} AS {select}")
         try:
+            for name, select in _views(folder):
+                connection.execute(f"CREATE VIEW {name} AS {select}")
             result = connection.execute(sql)
             columns = [column[0] for column in result.description or ()]
             return Rows(columns, result.fetchall())

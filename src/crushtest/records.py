@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -191,6 +192,8 @@ class Score:
     def __post_init__(self) -> None:
         if (self.value is None) == (self.reason is None):
             raise ValueError("a score has either a value or a reason")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"a score must be a finite number (got {self.value})")
 
 
 # ---- results ---------------------------------------------------------------------------------------

@@ -161,7 +161,10 @@ class Registry:
         for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
             importlib.import_module(module.name)
         for plugin in entry_points(group=f"crushtest.{self.kind}s"):
-            plugin.load()
+            try:
+                plugin.load()
+            except (ImportError, AttributeError) as error:
+                raise CrushtestError(f"plug-in {plugin.name!r} ({plugin.value}) cannot be loaded: {error}") from error
 
 
 METHODS = Registry("method", "crushtest.compress")
