@@ -42,7 +42,7 @@ def print_entry(entry: dict[str, Any]) -> None:
         if key not in ("name", "summary", "options"):
             print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
     for name, option in entry.get("options", {}).items():
-        value = option["default"] if "default" in option else "(required)"
+        value = option.get("default", "(required)")
         print(f"      {name}={value}  ({allowed(option)})")
 
 
