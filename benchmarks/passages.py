@@ -11,7 +11,10 @@ and threads on all sides; the best run of each counts. Useful work is counted as
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import torch
 
 from crushtest import Passage, load_engine
 from crushtest.engines.encoding import passage_lines
-from scoring import best, count_work, floor_seconds, peak_bytes, processor, weight_bytes
+from scoring import count_work, floor_seconds, peak_bytes, processor, take_turns, weight_bytes
 
 
 def main() -> None:
@@ -82,22 +85,27 @@ def _first(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:
 def rolling(engine: Any, texts: list[str], arguments: argparse.Namespace) -> None:
     """Every token once: beside lm-evaluation-harness."""
     requests = [Passage(text, arguments.window) for text in texts]
-    ours = best(lambda: [score for _, score in sorted(engine.passages(requests))], arguments.repeats)
-    tokens = sum(score.tokens for score in ours.result)
+    sides: dict[str, Callable[[], Any]] = {
+        "crushtest": lambda: [score for _, score in sorted(engine.passages(requests))]
+    }
+    for size in arguments.batch_sizes:
+        sides[f"lm-eval, batch {size}"] = partial(lm_eval_rolling, engine, texts, arguments.window, size)
+    sides["crushtest"]()
+    above_weights = (peak_bytes() - weight_bytes(engine)) / 1e9
+    timed = take_turns(sides, arguments.repeats)
+    tokens = sum(score.tokens for score in timed["crushtest"].result)
     print(f"rolling, {tokens:,} tokens")
-    print(f"  crushtest         {tokens / ours.wall_s:7.0f} tokens/s")
-    print(f"    peak memory above the weights: {(peak_bytes() - weight_bytes(engine)) / 1e9:.2f} GB")
+    for name, one in timed.items():
+        print(f"  {name:18} {tokens / one.wall_s:7.0f} tokens/s")
+    print(f"  peak memory of crushtest above the weights: {above_weights:.2f} GB")
+    ours = timed.pop("crushtest")
     groups = passage_lines(engine.model.tokenizer, requests, engine.context)
     work = count_work([line for group in groups for line in group])
-    print(f"    useful tokens reach {floor_seconds(engine, work) / ours.wall_s:.0%} of the matmul rate")
-    theirs = None
-    for size in arguments.batch_sizes:
-        timed = best(lambda size=size: lm_eval_rolling(engine, texts, arguments.window, size), 1)
-        print(f"  lm-eval, batch {size:3d} {tokens / timed.wall_s:6.0f} tokens/s", flush=True)
-        theirs = timed if theirs is None or timed.wall_s < theirs.wall_s else theirs
-    if theirs is not None:
+    print(f"  useful tokens reach {floor_seconds(engine, work) / ours.wall_s:.0%} of the matmul rate")
+    if timed:
+        theirs = min(timed.values(), key=lambda one: one.wall_s)
         differences = [abs(a.logprob - b) / max(a.tokens, 1) for a, b in zip(ours.result, theirs.result, strict=True)]
-        print(f"  ratio to the best: {theirs.wall_s / ours.wall_s:.2f}")
+        print(f"  ratio to the best of lm-eval: {theirs.wall_s / ours.wall_s:.2f}")
         print(f"  largest difference: {max(differences):.1e} nats a token")
 
 
@@ -106,6 +114,7 @@ def lm_eval_rolling(engine: Any, texts: list[str], window: int, batch_size: int)
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     model = HFLM(
         engine.model.network,
         tokenizer=engine.model.tokenizer,
@@ -121,8 +130,14 @@ def lm_eval_rolling(engine: Any, texts: list[str], window: int, batch_size: int)
 def sliding(engine: Any, text: str, arguments: argparse.Namespace) -> None:
     """A window every so many tokens: beside transformers' documentation."""
     request = Passage(text, arguments.window, protocol="sliding", stride=arguments.stride)
-    ours = best(lambda: next(engine.passages([request]))[1], arguments.repeats)
-    theirs = best(lambda: documented_loop(engine, text, arguments.window, arguments.stride), 1)
+    timed = take_turns(
+        {
+            "crushtest": lambda: next(engine.passages([request]))[1],
+            "documented": lambda: documented_loop(engine, text, arguments.window, arguments.stride),
+        },
+        arguments.repeats,
+    )
+    ours, theirs = timed["crushtest"], timed["documented"]
     tokens, mean = ours.result.tokens, -ours.result.logprob / ours.result.tokens
     print(f"sliding every {arguments.stride}, {tokens:,} tokens")
     print(f"  crushtest         {tokens / ours.wall_s:7.0f} tokens/s")
