@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crushtest.engines.encoding import (
+    Tokens,
     context_length,
     cut_left,
     encode,
@@ -32,8 +33,11 @@ PAIRS = [
 ]
 
 
-def tokens(text: str) -> list[int]:
-    return list(tokenizer()(text, add_special_tokens=False)["input_ids"])
+def tokens(text: str) -> Tokens:
+    return Tokens("i", tokenizer()(text, add_special_tokens=False)["input_ids"])
+
+
+PREFIX = Tokens("i", [0])
 
 
 def test_an_options_tokens_are_what_the_whole_has_beyond_the_context() -> None:
@@ -56,7 +60,7 @@ def test_trailing_spaces_of_the_context_belong_to_the_option() -> None:
 
 def test_an_empty_context_is_the_prefix_token() -> None:
     plain, begun = encode_options(tokenizer(), [("", "nobody"), ("", "<s>nobody")])
-    assert plain == begun == Line([0, *tokens("nobody")], 1)
+    assert plain == begun == Line(PREFIX + tokens("nobody"), 1)
 
 
 def test_an_option_without_tokens_is_an_error_and_not_a_sure_win() -> None:
@@ -69,11 +73,11 @@ def test_a_text_that_brings_its_first_token_does_not_get_another() -> None:
     made.add_bos_token = True
     made.update_post_processor()
     with_own, without = encode(made, ["<s>Nine people", "Nine people"])
-    assert with_own == without == [0, *tokens("Nine people")]
+    assert with_own == without == PREFIX + tokens("Nine people")
 
 
 def test_an_empty_prompt_begins_with_the_prefix_token() -> None:
-    assert encode_prompts(tokenizer(), [Prompt("")]) == [[prefix_token(tokenizer())]]
+    assert encode_prompts(tokenizer(), [Prompt("")]) == [Tokens("i", [prefix_token(tokenizer())])]
 
 
 def test_a_chat_goes_through_the_template_and_ends_where_the_assistant_begins() -> None:
@@ -88,7 +92,7 @@ def test_a_chat_goes_through_the_template_and_ends_where_the_assistant_begins() 
 def test_rolling_passages_begin_with_the_prefix_token_and_the_others_do_not() -> None:
     text = "The river had risen in the night."
     rolling, pruning = passage_lines(tokenizer(), [Passage(text), Passage(text, protocol="pruning")], 512)
-    assert rolling == [Line([0, *tokens(text)], 1)]
+    assert rolling == [Line(PREFIX + tokens(text), 1)]
     assert pruning == [Line(tokens(text), 1)]
 
 
@@ -104,6 +108,11 @@ def test_the_context_length_comes_from_the_configuration() -> None:
     assert context_length(loaded("gpt2").network.config, tokenizer()) == 512
 
 
+def split(line: Line) -> tuple[list[int], list[int]]:
+    """What is given and what is predicted."""
+    return list(line.tokens[: line.start]), list(line.tokens[line.start :])
+
+
 @pytest.fixture(scope="module")
 def hflm() -> Any:
     """lm-evaluation-harness's model; the test skips where that is not installed."""
@@ -114,7 +123,7 @@ def hflm() -> Any:
 def test_options_are_split_as_lm_eval_splits_them(hflm: Any) -> None:
     for (context, option), line in zip(PAIRS, encode_options(tokenizer(), PAIRS), strict=True):
         if context:
-            assert (line.tokens[: line.start], line.tokens[line.start :]) == hflm._encode_pair(context, option)
+            assert split(line) == hflm._encode_pair(context, option)
 
 
 def test_windows_are_lm_evals(hflm: Any) -> None:
@@ -125,4 +134,4 @@ def test_windows_are_lm_evals(hflm: Any) -> None:
         (lines,) = passage_lines(tokenizer(), [Passage(text, window)], 512)
         theirs = map(make_disjoint_window, get_rolling_token_windows(hflm.tok_encode(text), 0, window, 1))
         # Theirs is (what is read before the first prediction, what is predicted).
-        assert [(line.tokens[: line.start], line.tokens[line.start :]) for line in lines] == list(theirs)
+        assert [split(line) for line in lines] == list(theirs)

@@ -7,6 +7,7 @@ are what the whole has beyond the context; an empty context becomes the prefix t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -16,8 +17,16 @@ from crushtest.errors import EngineError
 from crushtest.records import Choices, Passage, Prompt
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+    Tokens: TypeAlias = array[int]
+else:
+    # Four bytes a token: a list would take nine times that, and questions with examples in front come by the thousand.
+    Tokens = array
+
+AT_ONCE = 1024
 UNKNOWN_CONTEXT = 2048
 LENGTH_SETTINGS = ("n_positions", "max_position_embeddings", "n_ctx")
 
@@ -41,20 +50,19 @@ def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(cast(int, token))
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tokens]:
     """Tokens of each text, with the tokenizer's special tokens unless the text brings its own first one."""
     if not texts:
         return []
     first = str(tokenizer.decode(prefix_token(tokenizer)))
-    tokens: list[list[int]] = [[]] * len(texts)
+    tokens = [Tokens("i")] * len(texts)
     for special in (True, False):
         chosen = [index for index, text in enumerate(texts) if text.startswith(first) is not special]
-        if chosen:
-            batch = [texts[index] for index in chosen]
+        for some in (chosen[start : start + AT_ONCE] for start in range(0, len(chosen), AT_ONCE)):
             # verbose: no warning about texts longer than the model; that is for us to cut.
-            encoded = tokenizer(batch, add_special_tokens=special, verbose=False)["input_ids"]
-            for index, ids in zip(chosen, cast("list[list[int]]", encoded), strict=True):
-                tokens[index] = ids
+            encoded = tokenizer([texts[index] for index in some], add_special_tokens=special, verbose=False)
+            for index, ids in zip(some, cast("list[list[int]]", encoded["input_ids"]), strict=True):
+                tokens[index] = Tokens("i", ids)
     return tokens
 
 
@@ -70,7 +78,7 @@ def encode_options(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str
     prefix = prefix_token(tokenizer)
     lines = []
     for (context, option), whole in zip(moved, wholes, strict=True):
-        before = known.get(context, [])
+        before = known.get(context, Tokens("i"))
         # Where a token spans context and option, the whole begins otherwise; its tokens are counted off all the same.
         line = Line(before + whole[len(before) :], len(before)) if before else _alone(tokenizer, option, prefix)
         if line.start >= len(line.tokens):
@@ -82,7 +90,7 @@ def encode_options(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str
 def _alone(tokenizer: PreTrainedTokenizerBase, option: str, prefix: int) -> Line:
     """An option after an empty context: after the prefix token, unless it begins with that itself."""
     tokens = cast("list[int]", tokenizer(option, add_special_tokens=False, verbose=False)["input_ids"])
-    return Line(tokens if tokens[:1] == [prefix] else [prefix, *tokens], 1)
+    return Line(Tokens("i", tokens if tokens[:1] == [prefix] else [prefix, *tokens]), 1)
 
 
 def choice_pairs(tokenizer: PreTrainedTokenizerBase, request: Choices) -> list[tuple[str, str]]:
@@ -92,10 +100,10 @@ def choice_pairs(tokenizer: PreTrainedTokenizerBase, request: Choices) -> list[t
     return [(context, option) for option in request.options]
 
 
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Prompt]) -> list[list[int]]:
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Prompt]) -> list[Tokens]:
     """Tokens of each prompt; an empty one becomes the prefix token."""
     encoded = encode(tokenizer, [prompt_text(tokenizer, request) for request in requests])
-    return [tokens or [prefix_token(tokenizer)] for tokens in encoded]
+    return [tokens or Tokens("i", [prefix_token(tokenizer)]) for tokens in encoded]
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, request: Prompt) -> str:
@@ -121,7 +129,7 @@ def passage_lines(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Passage
     prefix = prefix_token(tokenizer)
     groups = []
     for request, tokens in zip(requests, encode(tokenizer, [request.text for request in requests]), strict=True):
-        whole = [prefix, *tokens] if request.protocol == "rolling" else tokens
+        whole = Tokens("i", [prefix]) + tokens if request.protocol == "rolling" else tokens
         windows = cut(len(whole), request, context)
         groups.append([Line(whole[window.start : window.stop], window.first - window.start) for window in windows])
     return groups

@@ -11,6 +11,7 @@ from crushtest.engines.allocator import keep_freed_memory
 from crushtest.engines.comparing import ComparingScorer
 from crushtest.engines.decoding import PackedDecoder
 from crushtest.engines.encoding import (
+    Tokens,
     choice_pairs,
     context_length,
     cut_left,
@@ -155,7 +156,7 @@ class HfEngine:
         """Whether lines of up to that many tokens are run in packs."""
         return self.unpacked is None and (self.limit is None or longest <= self.limit)
 
-    def _fitted_prompt(self, tokens: list[int], sampling: Sampling) -> list[int]:
+    def _fitted_prompt(self, tokens: Tokens, sampling: Sampling) -> Tokens:
         room = self.context - sampling.max_tokens
         if room < 1:
             raise EngineError(

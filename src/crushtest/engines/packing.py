@@ -102,7 +102,7 @@ class _Trie:
     order     [lines] the line's index as given
     """
 
-    tokens: list[Ints]
+    tokens: list[NDArray[np.int32]]
     start: Ints
     nodes: Ints
     shared: Ints
@@ -110,7 +110,7 @@ class _Trie:
 
     @staticmethod
     def of(lines: Sequence[Line]) -> _Trie:
-        tokens = [np.asarray(line.tokens, dtype=np.int64) for line in lines]
+        tokens = [np.asarray(line.tokens, dtype=np.int32) for line in lines]
         # Big-endian bytes sort as the numbers do, and much faster.
         order = sorted(range(len(lines)), key=lambda index: tokens[index].astype(">u4").tobytes())
         tokens = [tokens[index] for index in order]
@@ -123,13 +123,17 @@ class _Trie:
             np.array(order),
         )
 
+    def targets(self, line: int, first: int, last: int) -> Ints:
+        """What nodes first..last-1 of a line predict."""
+        return self.tokens[line][first + 1 : last + 1].astype(np.int64)
+
     def count(self, low: int, high: int, base: int) -> int:
         """Distinct nodes of lines low..high-1 beyond their first `base`."""
         new = self.nodes[low + 1 : high] - self.shared[low + 1 : high]
         return int(self.nodes[low] - base + new.sum())
 
 
-def _common(a: Ints, b: Ints) -> int:
+def _common(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
     """Nodes that two lines share at their beginning (the last token of a line is no node)."""
     length = min(len(a), len(b)) - 1
     differs = np.flatnonzero(a[:length] != b[:length])
@@ -201,7 +205,7 @@ def _pack(trie: _Trie, low: int, high: int, base: int, trunk: int | None) -> Pac
         path[fork:length] = np.arange(new.start, new.stop)
         tokens[new], depth[new] = trie.tokens[line][fork:length], np.arange(fork, length)
         first = max(int(trie.start[line]) - 1, base)
-        edges.append((path[first:length].copy(), trie.tokens[line][first + 1 : length + 1], int(trie.order[line])))
+        edges.append((path[first:length].copy(), trie.targets(line, first, length), int(trie.order[line])))
         node, filled = new.stop, length
     end[path[base:filled]] = node
     return Pack(tokens, depth, end, trunk, False, *_columns(edges))
@@ -211,13 +215,15 @@ def _trunk_pack(trie: _Trie, trunk: _Trunk, parent: int | None) -> Pack:
     """A trunk's nodes, one path; some of them may have to predict, for lines that begin to be scored early."""
     low, high, base, stop, _ = trunk
     edges = []
-    for line in low + np.flatnonzero(trie.start[low:high] - 1 < stop):
+    for line in (low + np.flatnonzero(trie.start[low:high] - 1 < stop)).tolist():
         first = max(int(trie.start[line]) - 1, base)
         last = min(stop, int(trie.nodes[line]))
-        edges.append((np.arange(first, last) - base, trie.tokens[line][first + 1 : last + 1], int(trie.order[line])))
+        edges.append((np.arange(first, last) - base, trie.targets(line, first, last), int(trie.order[line])))
     nodes = stop - base
     end = np.full(nodes, nodes)
-    return Pack(trie.tokens[low][base:stop], np.arange(base, stop), end, parent, True, *_columns(edges))
+    return Pack(
+        trie.tokens[low][base:stop].astype(np.int64), np.arange(base, stop), end, parent, True, *_columns(edges)
+    )
 
 
 def _columns(edges: list[tuple[Ints, Ints, int]]) -> tuple[Ints, Ints, Ints]:
