@@ -214,3 +214,10 @@ def test_a_bias_that_only_changed_its_sign_has_changed_and_is_not_better():
     assert found.verdict == "changed"
     nearer = one(signed, make_items([()] * 200), numbers(1 + values), numbers(0.4 + values))
     assert nearer.verdict == "better"
+
+
+def test_a_difference_that_is_rounding_alone_is_zero_and_excludes_nothing():
+    """0.1 + 0.2 against 0.3 in every item: no answer of the two differs by more than the last digit."""
+    found = one(number(), make_items([()] * 30), numbers([0.1 + 0.2] * 30), numbers([0.3] * 30))
+    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert found.verdict == "no clear difference"

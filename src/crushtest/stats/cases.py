@@ -19,6 +19,7 @@ from crushtest.stats.units import Index, Layout, Units, build_units, lay_out
 
 FEW_CLUSTERS = 20
 FEW_ITEMS = 100
+ROUNDING = 1e-12
 SKEWED = 0.05
 """Acceleration from which on a mean is ruled by few clusters: the skewness of a lognormal at n = 100."""
 
@@ -82,6 +83,12 @@ class Case:
         if not self.seen:
             return "no item of this group that the metric is about"
         return f"none of {self.seen} items has a number: {self.unscored}"
+
+
+def difference(arms: Array) -> Array:
+    """Second minus first of the leading axis; 0 where they differ by rounding alone, which would exclude 0."""
+    change: Array = arms[1] - arms[0]
+    return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(arms[0]), np.abs(arms[1])), 0.0, change)
 
 
 class MetricCases(NamedTuple):

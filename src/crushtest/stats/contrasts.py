@@ -10,7 +10,7 @@ import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.records import Contrast, Item
-from crushtest.stats.cases import Case, MetricCases, Sample, cautions
+from crushtest.stats.cases import Case, MetricCases, Sample, cautions, difference
 from crushtest.stats.estimates import REPLICATES
 from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips, mcnemar
 from crushtest.stats.flips import Flips, count_flips
@@ -88,9 +88,10 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
     flips = _flips(sample, case)
     if dense is None or value is None:
         return _undefined(task, arm, case, dense, value, flips)
-    found = case.bootstrap(value - dense, case.values[1] - case.values[0], case.without[1] - case.without[0])
+    change = float(difference(case.observed))
+    found = case.bootstrap(change, difference(case.values), difference(case.without))
     spread = _Spread.of(case, found)
-    p, p_method = _p(case, flips, value - dense, found)
+    p, p_method = _p(case, flips, change, found)
     effect, kind = _effect(sample, case, dense, value)
     interval = spread.interval if spread else None
     return Contrast(
@@ -100,7 +101,7 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
         case.group,
         dense,
         value,
-        value - dense,
+        change,
         interval.low if interval else None,
         interval.high if interval else None,
         p if interval else None,
@@ -108,7 +109,7 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
         case.n_unscored,
         *flips[:3],
         case.better,
-        verdict(case.better, value - dense, interval, p, _distance(case, interval)),
+        verdict(case.better, change, interval, p, _distance(case, interval)),
         reason=found if isinstance(found, str) else None,
         clusters=case.clusters,
         method=spread.method if spread else None,
@@ -183,7 +184,7 @@ def _flips(sample: Sample, case: Case) -> Flips:
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 
 
-def _p(case: Case, flips: Flips, difference: float, found: Bootstrap | str) -> tuple[float | None, str]:
+def _p(case: Case, flips: Flips, change: float, found: Bootstrap | str) -> tuple[float | None, str]:
     """Exact McNemar where every item is its own cluster and right or wrong; else the exchange of arms by cluster.
 
     A replicate without a value counts as one that reaches the difference: it can only make p larger.
@@ -192,7 +193,7 @@ def _p(case: Case, flips: Flips, difference: float, found: Bootstrap | str) -> t
         return mcnemar(flips.up, flips.down), "exact McNemar"
     if case.jackknife:
         return (None if isinstance(found, str) else 1.0 if found.flat else found.p()), case.method
-    reached = ~(np.abs(case.exchanged[1] - case.exchanged[0]) < abs(difference) - 1e-12 * max(1.0, abs(difference)))
+    reached = ~(np.abs(difference(case.exchanged)) < abs(change) - 1e-12 * max(1.0, abs(change)))
     return float((1 + reached.sum()) / (1 + len(reached))), "exchange of arms within clusters"
 
 
@@ -200,8 +201,8 @@ def _distance(case: Case, interval: Interval | None) -> Interval | None:
     """For metrics that are best at 0: the interval of |value| - |dense|."""
     if case.better != "zero" or interval is None:
         return None
-    (dense, value), values, without = np.abs(case.observed), np.abs(case.values), np.abs(case.without)
-    found = case.bootstrap(float(value - dense), values[1] - values[0], without[1] - without[0])
+    observed, values, without = (difference(np.abs(array)) for array in (case.observed, case.values, case.without))
+    found = case.bootstrap(float(observed), values, without)
     return None if isinstance(found, str) else found.interval(0.95)
 
 

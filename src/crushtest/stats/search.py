@@ -8,7 +8,7 @@ import numpy as np
 
 from crushtest.metrics import Array
 from crushtest.records import Better, Contrast
-from crushtest.stats.cases import Case
+from crushtest.stats.cases import Case, difference
 from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, wide_quantile
 from crushtest.stats.verdicts import verdict
 
@@ -43,12 +43,12 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         head = (arm, task, name, searched.attribute, None, None, None, None, None, None, len(seen), unscored)
         reason = "fewer than two groups have a difference with an interval"
         return Contrast(*head, None, None, None, better, "undefined", reason=reason)
-    errors = np.array([float(np.nanstd(_difference(case.values))) for case in cases])
+    errors = np.array([float(np.nanstd(difference(case.values))) for case in cases])
     at = int(np.argmax([harm(case) for case in cases]))
     worst, error = cases[at], float(errors[at])
-    difference = float(worst.observed[1] - worst.observed[0])
+    change = float(difference(worst.observed))
     bands = {level: _band(cases, errors, at, level) for level in (0.95, 0.90)}
-    p = _p(cases, errors, difference, error)
+    p = _p(cases, errors, change, error)
     return Contrast(
         arm,
         task,
@@ -56,7 +56,7 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         searched.attribute,
         float(worst.observed[0]),
         float(worst.observed[1]),
-        difference,
+        change,
         *bands[0.95],
         p,
         worst.n,
@@ -65,7 +65,7 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         None,
         None,
         better,
-        verdict(better, difference, bands[0.95], p, _distance(worst, bands[0.95], error)),
+        verdict(better, change, bands[0.95], p, _distance(worst, bands[0.95], error)),
         clusters=worst.clusters,
         method=f"simultaneous band over {len(cases)} groups",
         p_method="exchange of arms within clusters, largest of all groups",
@@ -88,15 +88,10 @@ def harm(case: Case) -> float:
     return float(value - dense) if case.better == "lower" else float(dense - value)
 
 
-def _difference(values: Array) -> Array:
-    change: Array = values[1] - values[0]
-    return change
-
-
 def _usable(case: Case) -> bool:
     if case.clusters < 2 or np.isnan(case.observed).any():
         return False
-    return float(np.isnan(_difference(case.values)).mean()) <= UNDEFINED_SHARE
+    return float(np.isnan(difference(case.values)).mean()) <= UNDEFINED_SHARE
 
 
 def _largest(cases: list[Case], errors: Array, *, exchanged: bool) -> Array:
@@ -105,8 +100,8 @@ def _largest(cases: list[Case], errors: Array, *, exchanged: bool) -> Array:
     for case, error in zip(cases, errors.tolist(), strict=True):
         if error <= MATTERS:
             continue
-        centre = 0.0 if exchanged else float(case.observed[1] - case.observed[0])
-        deviations.append(np.abs(_difference(case.exchanged if exchanged else case.values) - centre) / error)
+        centre = 0.0 if exchanged else float(difference(case.observed))
+        deviations.append(np.abs(difference(case.exchanged if exchanged else case.values) - centre) / error)
     if not deviations:
         return np.zeros(cases[0].values.shape[1])
     largest: Array = np.fmax.reduce(deviations)
@@ -115,7 +110,7 @@ def _largest(cases: list[Case], errors: Array, *, exchanged: bool) -> Array:
 
 def _band(cases: list[Case], errors: Array, at: int, level: float) -> Interval:
     """The worst group's part of the simultaneous band, as much wider as few clusters ask for."""
-    difference = float(cases[at].observed[1] - cases[at].observed[0])
+    change = float(difference(cases[at].observed))
     critical = float(np.nanquantile(_largest(cases, errors, exchanged=False), level))
     tail = (1 + level) / 2
     wider = wide_quantile(tail, min(case.clusters for case in cases)) / wide_quantile(tail, 10**9)
@@ -125,14 +120,14 @@ def _band(cases: list[Case], errors: Array, at: int, level: float) -> Interval:
 
         z = float(ndtri(1 - (1 - level) / 2 / len(cases)))
         half = z * z / (cases[at].clusters + z * z)
-    return Interval(difference - half, difference + half)
+    return Interval(change - half, change + half)
 
 
-def _p(cases: list[Case], errors: Array, difference: float, error: float) -> float:
+def _p(cases: list[Case], errors: Array, change: float, error: float) -> float:
     if error <= MATTERS:
         return 1.0
     largest = _largest(cases, errors, exchanged=True)
-    reached = ~(largest < abs(difference) / error * (1 - MATTERS))
+    reached = ~(largest < abs(change) / error * (1 - MATTERS))
     return float((1 + reached.sum()) / (1 + len(largest)))
 
 
