@@ -13,8 +13,8 @@ from crushtest.records import Item, PassageScore
 
 LEAST, MOST, PER_DECADE = 1e-6, 1e3, 16
 EDGES = np.concatenate([[0.0], np.geomspace(LEAST, MOST, round(np.log10(MOST / LEAST)) * PER_DECADE + 1)])
-"""Bins of KL in nats: one below 1e-6, which is read as 0, then 16 a decade. A percentile read from them is off by less than a sixteenth of
-a decade, 15%, whatever the distribution; by interpolation, usually by less than 2%."""
+"""Bins of KL in nats: one below 1e-6, which is read as 0, then 16 a decade. A percentile read from them is off by less
+than a sixteenth of a decade, 15%, whatever the distribution; by interpolation, usually by less than 2%."""
 
 NOT_COMPARED = "the passages were not scored against the dense model"
 
