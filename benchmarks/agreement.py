@@ -37,6 +37,9 @@ TOLERANCE = 1e-3
 WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice
 
 
+TWO_SUBJECTS = ("high_school_macroeconomics", "professional_psychology")
+
+
 class Subject(NamedTuple):
     """One comparison: our items, the harness's task configs with the rows they read, and which metric is which.
 
@@ -71,6 +74,7 @@ class Result(NamedTuple):
 def subjects(items: int, articles: int, folder: Path) -> Iterator[Subject]:
     """All comparisons; the rows that the harness reads are written into `folder`."""
     yield from (mmlu(items, shots, folder) for shots in (0, 5))
+    yield mmlu(items, 5, folder, TWO_SUBJECTS)
     yield hellaswag(items, folder)
     yield truthfulqa("mc1", items, folder)
     yield truthfulqa("mc2", items, folder)
@@ -84,8 +88,9 @@ def drawn(task: str, items: int, **options: Any) -> tuple[list[Item], tuple[Metr
     return spread(built.items(), items, 0), built.metrics
 
 
-def mmlu(items: int, shots: int, folder: Path) -> Subject:
-    chosen, metrics = drawn("mmlu", items, shots=shots)
+def mmlu(items: int, shots: int, folder: Path, only: tuple[str, ...] = ()) -> Subject:
+    """300 questions of all subjects are five of each; `only` asks as many of a subject as the whole set has."""
+    chosen, metrics = drawn("mmlu", items, shots=shots, subjects=only)
     by_subject: dict[str, list[Item]] = defaultdict(list)
     for item in chosen:
         by_subject[item.id.partition("/")[0]].append(item)
@@ -96,10 +101,12 @@ def mmlu(items: int, shots: int, folder: Path) -> Subject:
             "test": [test[int(item.id.partition("/")[2])] for item in asked],
             "dev": csv_rows("mmlu", f"mmlu/dev/{subject}_dev.csv"),
         }
-        config = harness_task(f"mmlu/default/mmlu_{subject}.yaml", rows, folder / f"mmlu{shots}-{subject}")
-        configs.append(config | {"num_fewshot": shots, "task": f"{config['task']}_{shots}"})
+        name = f"mmlu_{subject}_{shots}_{len(only)}"
+        config = harness_task(f"mmlu/default/mmlu_{subject}.yaml", rows, folder / name)
+        configs.append(config | {"num_fewshot": shots, "task": name})
     ids = [[item.id for item in asked] for asked in by_subject.values()]
-    return Subject(f"mmlu, {shots} shots", chosen, metrics, configs, ids, {"accuracy": "acc"})
+    name = f"mmlu, {shots} shots" + (", two subjects" if only else "")
+    return Subject(name, chosen, metrics, configs, ids, {"accuracy": "acc"})
 
 
 def csv_rows(name: str, file: str) -> list[dict[str, Any]]:
