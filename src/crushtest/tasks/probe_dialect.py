@@ -29,6 +29,9 @@ def probe_dialect() -> Task:
     per byte; `log_likelihood_gap`, nats by which the mainstream sentence as a whole is the likelier of a pair. Sides
     differ in length by the feature itself, which the numbers per byte allow for and `log_likelihood_gap` does not.
 
+    A model that has lost its English finds both sides unlikely, and the gap between them narrows: read a smaller gap
+    beside `bits_per_byte_mainstream`, and call it better only where that has not risen.
+
     Items: 138 pairs, each its own cluster. Groups: `feature`, the grammatical features of the dialect side.
 
     Known problems: rules make the sentences, so a feature stands where grammar allows it and not where a speaker would
