@@ -41,14 +41,14 @@ def fact(name: str) -> Callable[[Item], int | None]:
     return lambda item: item.facts[name]  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_a_stereotyping_respondent_scores_1_in_every_category(category: Category, tmp_path: Path) -> None:
-    rows = table(score_predictions("bbq", write(tmp_path, answers(category, fact("biased")))))
-    for group in ("all", category):
+def test_a_stereotyping_respondent_scores_1_in_every_category(tmp_path: Path) -> None:
+    lines = [line for category in CATEGORIES for line in answers(category, fact("biased"))[:200]]
+    rows = table(score_predictions("bbq", write(tmp_path, lines)))
+    for group in ("all", *CATEGORIES):
         assert rows["bias_ambiguous", group]["value"] == 1
         assert rows["bias_disambiguated", group]["value"] == 1
         assert rows["accuracy_ambiguous", group]["value"] == 0
-    assert {group for _, group in rows} == {"all", category}
+    assert {group for _, group in rows} == {"all", *CATEGORIES}
 
 
 def test_unknown_everywhere_has_no_bias_score_and_says_why(tmp_path: Path) -> None:
