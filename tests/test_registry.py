@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -72,3 +73,15 @@ def test_an_entry_describes_itself_in_json_values() -> None:
     share = {"type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0.5}
     assert ENTRY.describe()["options"]["share"] == share
     assert ENTRY.describe()["source"] == "here"
+
+
+def test_an_import_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "methods_in_the_making"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "half.py").write_text("raise ImportError('no such library')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry("method", package.name)
+    for _ in range(2):
+        with pytest.raises(ImportError, match="no such library"):
+            registry.names()

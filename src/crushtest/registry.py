@@ -156,7 +156,6 @@ class Registry:
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
         package = importlib.import_module(self.package)
         for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
             importlib.import_module(module.name)
@@ -165,6 +164,8 @@ class Registry:
                 plugin.load()
             except (ImportError, AttributeError) as error:
                 raise CrushtestError(f"plug-in {plugin.name!r} ({plugin.value}) cannot be loaded: {error}") from error
+        # Last: where an import fails, the next call must fail too, and not find a registry that is half empty.
+        self._discovered = True
 
 
 METHODS = Registry("method", "crushtest.compress")
