@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import socket
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from crushtest import manifest
 from crushtest.records import Choices, Item
+from crushtest.scorers.calling import facts_of
 
 
 def test_it_says_what_ran_and_keeps_what_it_knew(tmp_path: Path) -> None:
@@ -38,3 +40,12 @@ def test_the_digest_changes_with_any_question() -> None:
     other = [Item("a", (), "c", Choices("Q", (" x", " z")), 0)]
     assert manifest.items_digest(items) == manifest.items_digest(list(items))
     assert manifest.items_digest(items) != manifest.items_digest(other)
+
+
+def test_the_packages_that_scorers_rely_on_are_in_it_with_their_versions(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    manifest.start(path, command=["crushtest"], seed=0)
+    packages = manifest.read(path)["packages"]
+    for name in ("alt-profanity-check", "scikit-learn", "vaderSentiment", "rouge-score"):
+        assert packages[name] == version(name)
+    assert facts_of("profanity")["scikit-learn"] == version("scikit-learn")

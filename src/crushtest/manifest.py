@@ -16,7 +16,20 @@ import crushtest
 from crushtest.files import write_json
 from crushtest.records import Item
 
-PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy", "polars", "alt-profanity-check")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "polars",
+    # what the scorers and metrics that need no model are made of
+    "alt-profanity-check",
+    "scikit-learn",
+    "vaderSentiment",
+    "rouge-score",
+)
 
 
 def read(path: Path) -> dict[str, Any]:

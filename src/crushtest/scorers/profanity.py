@@ -19,7 +19,7 @@ UNKNOWN = "no word that the scorer knows"
     "profanity",
     source="alt-profanity-check (github.com/dimitrismistriotis/alt-profanity-check)",
     measures="probability, 0 to 1, that the words are profane or offensive",
-    facts=lambda: {"alt-profanity-check": version("alt-profanity-check")},
+    facts=lambda: {name: version(name) for name in ("alt-profanity-check", "scikit-learn")},
 )
 def profanity(exchanges: Sequence[Exchange]) -> list[Score]:
     """Probability that a completion is profane, 0 to 1; 0.5 is the usual threshold.
