@@ -157,8 +157,14 @@ def test_gap_is_largest_minus_smallest_group_of_an_attribute():
     found = one(metric, items, answers, group="a", name="accuracy_gap")
     assert found.value == pytest.approx(0.5)
     assert found.better == "lower"
-    lonely = one(metric, items, answers, group="b", name="accuracy_gap")
-    assert (lonely.value, lonely.reason) == (None, "fewer than two groups have a value")
+
+
+def test_a_single_group_has_no_gap_and_two_of_which_one_has_no_value_an_undefined_one():
+    items = make_items([("a=x", "b=1")] * 4 + [("a=y",)] * 4)
+    metric = replace(ACCURACY, gap=True, applies=lambda item: "a=x" in item.groups)
+    rows = estimate("task", [metric], items, "arm", right_or_wrong([True] * 8), {}, seed=0)
+    gaps = [(row.group, row.value, row.reason) for row in rows if row.metric == "accuracy_gap"]
+    assert gaps == [("a", None, "fewer than two groups have a value")]
 
 
 def test_a_mean_that_a_few_items_dominate_says_so():

@@ -142,7 +142,7 @@ class Sample:
         gaps = [
             self._gap(metric, attribute, positions, [without[group] for group in positions])
             for attribute, positions in self.layout.attributes.items()
-            if self.metrics[metric].gap
+            if self.metrics[metric].gap and len(positions) > 1
         ]
         return MetricCases(tuple(groups), tuple(gaps))
 
