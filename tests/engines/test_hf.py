@@ -10,6 +10,7 @@ import torch
 
 from crushtest import load_engine
 from crushtest.engines.encoding import encode_options
+from crushtest.engines.scoring import PackedScorer, PlainScorer
 from crushtest.errors import EngineError, ModelError, UnknownName
 from crushtest.models import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
@@ -145,6 +146,28 @@ def test_half_precision_is_run_in_packs_too() -> None:
     engine = load_engine(replace(made, facts=made.facts | {"dtype": "bfloat16"}))
     assert engine.unpacked is None
     assert all(len(scores.logprobs) == 3 for _, scores in engine.choices(QUESTIONS))
+
+
+@pytest.mark.parametrize("scorer", [PackedScorer, PlainScorer])
+def test_what_keeps_a_model_from_running_at_all_is_no_reason_for_plain_batches(
+    scorer: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise torch.OutOfMemoryError("no memory left") if scorer is PackedScorer else RuntimeError("broken weights")
+
+    monkeypatch.setattr(scorer, "run", fail)
+    with pytest.raises(RuntimeError, match=r"no memory left|broken weights"):
+        load_engine(loaded())
+
+
+def test_a_network_whose_attention_does_not_fit_a_pack_is_run_in_plain_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("shape '[1, 2]' is invalid for input of size 3")
+
+    monkeypatch.setattr(PackedScorer, "run", fail)
+    assert load_engine(loaded()).unpacked == (
+        "packed attention does not run (shape '[1, 2]' is invalid for input of size 3)"
+    )
 
 
 def test_the_networks_own_attention_is_left_as_it_was() -> None:

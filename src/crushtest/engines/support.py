@@ -37,14 +37,23 @@ def pack_limit(config: PreTrainedConfig) -> int | None:
 
 
 def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer) -> str | None:
-    """None where packs give what plain batches give on a few lines of text; else the reason why they are not used."""
+    """None where packs give what plain batches give on a few lines of text; else the reason why they are not used.
+
+    What keeps the model from running at all is raised: it fails in plain batches, or there is no memory left.
+    """
+    import torch
+
     layers = set(getattr(model.network.config.get_text_config(), "layer_types", None) or ()) - ATTENTION_LAYERS
     if layers:
         return f"it has layers of type {', '.join(sorted(layers))}"
     lines = _trial_lines(model)
+    expected = _scores(plain, lines)  # not tried: a model that does not run in plain batches does not run at all
     try:
-        difference = np.abs(_scores(packed, lines) - _scores(plain, lines)).max()
-    except (EngineError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
+        difference = np.abs(_scores(packed, lines) - expected).max()
+    except torch.OutOfMemoryError:
+        raise  # a RuntimeError that says nothing about attention
+    except (EngineError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        # Networks that pass no options on to their attention, or that give it tensors of other shapes (RuntimeError).
         return f"packed attention does not run ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
     allowed = TOLERANCE.get(model.facts["dtype"], 0.5)
     return None if difference <= allowed else f"packed scores differ by {difference:.2g} nats on a trial"
