@@ -12,10 +12,11 @@ import torch
 from scipy.special import log_softmax
 
 from crushtest import load_engine
+from crushtest.engines import scoring
 from crushtest.engines.hf import HfEngine
 from crushtest.models import LoadedModel
 from crushtest.records import Passage, PassageScore
-from tiny_models import SENTENCES, loaded
+from tiny_models import SENTENCES, loaded, tokenizer
 
 TEXT = " ".join(SENTENCES) * 4 + " Ein Käse für die Bären."
 BACKEND = pytest.mark.parametrize("kind", ["llama", "gemma2"])  # one that is run in packs, one that is not
@@ -127,6 +128,23 @@ def test_divergence_is_that_of_both_networks_own_predictions(kind: str) -> None:
         assert (score.agree, len(score.kl)) == (agree, score.tokens)
         assert max(kl) > 1e-3, "otherwise this tests nothing"
         assert score.logprob == pytest.approx(plain[index].logprob, abs=1e-4)
+
+
+@pytest.mark.parametrize("padding", [-80, 0, 80])
+def test_models_of_differently_padded_vocabularies_are_compared_row_by_row(
+    padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(tokenizer())
+    dense = loaded(seed=1, vocab_size=size + 80 + padding)
+    engine = load_engine(loaded(vocab_size=size + 80), pack_tokens=64)
+    engine.dense = dense
+    passages = [Passage(sentence, against_dense=True) for sentence in SENTENCES]
+    at_once = dict(engine.passages(passages))
+    # Few rows at once, and not equally many of both.
+    monkeypatch.setattr(scoring, "LOGITS", 6 * (size + 80))
+    for index, score in engine.passages(passages):
+        assert score.kl == pytest.approx(at_once[index].kl, rel=1e-4)
+        assert score.agree == at_once[index].agree
 
 
 def test_the_dense_model_does_not_differ_from_itself() -> None:

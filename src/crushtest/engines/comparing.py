@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crushtest.engines.divergence import compare
 from crushtest.engines.packing import Line
 from crushtest.engines.scoring import Floats, Part, Predictor, gather_logprobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -38,10 +43,11 @@ class ComparingScorer:
         part = plan[index]
         logprobs, kl = np.empty(len(part.targets)), np.empty(len(part.targets))
         agree = np.empty(len(part.targets), dtype=bool)
-        pieces = zip(self.arm.predictions(plan, index), self.dense.predictions(plan, index), strict=True)
+        dense = (piece.logits for piece in self.dense.predictions(plan, index))
         with torch.inference_mode():
-            for own, other in pieces:
-                found = compare(other.logits, own.logits)
+            for own in self.arm.predictions(plan, index):
+                other, dense = take_rows(dense, len(own.logits))
+                found = compare(other, own.logits)
                 kl[own.edges] = found.kl.double().cpu().numpy()[own.rows]
                 agree[own.edges] = found.agree.cpu().numpy()[own.rows]
                 logprobs[own.edges] = gather_logprobs(own.logits, own.rows, part.targets[own.edges])
@@ -54,3 +60,20 @@ class ComparingScorer:
         """What was found of these lines, which is then forgotten: KL of each token, and how many agree."""
         kl = tuple(nats for line in lines for nats in self.kl.pop(line, ()))
         return kl, sum(self.agree.pop(line, 0) for line in lines)
+
+
+def take_rows(pieces: Iterator[Tensor], rows: int) -> tuple[Tensor, Iterator[Tensor]]:
+    """The first rows [rows, vocabulary] of the pieces put together, and the pieces without them.
+
+    A model cuts its predictions by the size of its own vocabulary, and an arm's may have been padded.
+    """
+    import torch
+
+    taken, rest = [], rows
+    while rest:
+        piece = next(pieces)
+        taken.append(piece[:rest])
+        if len(piece) > rest:
+            pieces = chain([piece[rest:]], pieces)
+        rest -= len(taken[-1])
+    return (taken[0] if len(taken) == 1 else torch.cat(taken)), pieces
