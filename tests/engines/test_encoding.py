@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from crushtest.engines.encoding import (
     Tokens,
@@ -16,6 +17,7 @@ from crushtest.engines.encoding import (
     passage_lines,
     prefix_token,
     prompt_text,
+    scored_bytes,
 )
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
@@ -135,3 +137,53 @@ def test_windows_are_lm_evals(hflm: Any) -> None:
         theirs = map(make_disjoint_window, get_rolling_token_windows(hflm.tok_encode(text), 0, window, 1))
         # Theirs is (what is read before the first prediction, what is predicted).
         assert [split(line) for line in lines] == list(theirs)
+
+
+# ---- the bytes of what is predicted
+
+ENGLISH = "Winters up here begin early."
+GERMAN = "Die Bären mögen Käse, für die Gäste übrigens auch."
+FIRST_IS_ADDED, NONE_IS_ADDED = True, False
+
+
+def adding(*, first: bool) -> Any:
+    """The tokenizer, putting `<s>` before every text or not."""
+    made = tokenizer().__class__(tokenizer_object=Tokenizer.from_str(tokenizer()._tokenizer.to_str()), bos_token="<s>")
+    made.add_bos_token = first
+    made.update_post_processor()
+    return made
+
+
+@pytest.mark.parametrize("text", [ENGLISH, f"<s>{ENGLISH}"])
+@pytest.mark.parametrize("first", [FIRST_IS_ADDED, NONE_IS_ADDED])
+def test_bytes_are_those_of_the_tokens_that_are_predicted(text: str, first: bool) -> None:
+    made, asked = adding(first=first), Passage(text, 5, "pruning")
+    (lines,) = passage_lines(made, [asked], 512)
+    predicted = [made.decode(line.tokens[line.start :]) for line in lines]
+    assert len(predicted) > 1
+    assert scored_bytes(made, asked, 512) == len("".join(predicted).encode())
+
+
+def test_a_character_of_several_tokens_is_counted_once() -> None:
+    # Every token but the first is predicted, in windows that cut characters in two.
+    asked = Passage(GERMAN, 7, "sliding", 1)
+    assert scored_bytes(adding(first=True), asked, 512) == len(GERMAN.encode())
+
+
+def test_a_tokenizer_without_places_counts_its_share_of_the_texts_own_tokens() -> None:
+    class Placeless:
+        """A tokenizer that adds `<s>` and cannot tell where its tokens stand."""
+
+        is_fast = False
+        bos_token_id = 0
+        all_special_ids = (0,)
+
+        def decode(self, token: int) -> str:
+            return "<s>"
+
+        def __call__(self, texts: list[str], add_special_tokens: bool, verbose: bool) -> dict[str, list[list[int]]]:
+            return {"input_ids": [[0] * add_special_tokens + [ord(sign) for sign in text] for text in texts]}
+
+    made: Any = Placeless()
+    assert scored_bytes(made, Passage("waiting", protocol="pruning"), 512) == len("waiting")
+    assert scored_bytes(made, Passage("waiting", 4, "pruning"), 512) == 6  # windows of 4: <s>wai, ting

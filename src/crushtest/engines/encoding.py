@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, cast
 
 from crushtest.engines.packing import Line
@@ -54,7 +55,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tok
     """Tokens of each text, with the tokenizer's special tokens unless the text brings its own first one."""
     if not texts:
         return []
-    first = str(tokenizer.decode(prefix_token(tokenizer)))
+    first = first_text(tokenizer)
     tokens = [Tokens("i")] * len(texts)
     for special in (True, False):
         chosen = [index for index, text in enumerate(texts) if text.startswith(first) is not special]
@@ -64,6 +65,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tok
             for index, ids in zip(some, cast("list[list[int]]", encoded["input_ids"]), strict=True):
                 tokens[index] = Tokens("i", ids)
     return tokens
+
+
+def first_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the prefix token looks like: a text that begins with it brings its own."""
+    return str(tokenizer.decode(prefix_token(tokenizer)))
 
 
 def encode_options(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[Line]:
@@ -145,14 +151,21 @@ def scored_bytes(tokenizer: PreTrainedTokenizerBase, request: Passage, context: 
     if request.protocol == "rolling":
         return size
     if not tokenizer.is_fast:
-        [[lines], [tokens]] = passage_lines(tokenizer, [request], context), encode(tokenizer, [request.text])
-        predicted = sum(len(line.tokens) - line.start for line in lines)
-        return round(size * predicted / max(len(tokens), 1))
-    encoded = tokenizer(request.text, return_offsets_mapping=True, verbose=False)
-    places = cast("list[tuple[int, int]]", encoded["offset_mapping"])
-    spans = [places[window.first : window.stop] for window in cut(len(places), request, context)]
-    # A special token stands nowhere: (0, 0).
-    return sum(len(request.text[span[0][0] : max(end for _, end in span)].encode()) for span in spans)
+        [tokens], special = encode(tokenizer, [request.text]), set(tokenizer.all_special_ids)
+        own = [token not in special for token in tokens]
+        predicted = sum(sum(own[window.first : window.stop]) for window in cut(len(own), request, context))
+        return round(size * predicted / max(sum(own), 1))
+    encoded = tokenizer(
+        request.text,
+        return_offsets_mapping=True,
+        add_special_tokens=not request.text.startswith(first_text(tokenizer)),
+        verbose=False,
+    )
+    # Where the text of a token ends. One that was added stands nowhere, (0, 0); the pieces of a character all stand for
+    # the whole of it. A token begins where the one before it ends, so no byte is counted twice.
+    ends = list(accumulate((end for _, end in cast("list[tuple[int, int]]", encoded["offset_mapping"])), max))
+    windows = cut(len(ends), request, context)
+    return sum(len(request.text[ends[window.first - 1] : ends[window.stop - 1]].encode()) for window in windows)
 
 
 def cut_left(line: Line, context: int) -> Line:
