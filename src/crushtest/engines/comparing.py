@@ -43,7 +43,7 @@ class ComparingScorer:
         part = plan[index]
         logprobs, kl = np.empty(len(part.targets)), np.empty(len(part.targets))
         agree = np.empty(len(part.targets), dtype=bool)
-        dense = (piece.logits for piece in self.dense.predictions(plan, index))
+        dense: Iterator[Tensor] = (piece.logits for piece in self.dense.predictions(plan, index))
         with torch.inference_mode():
             for own in self.arm.predictions(plan, index):
                 other, dense = take_rows(dense, len(own.logits))
