@@ -6,7 +6,7 @@ over every bootstrap replicate are then plain sums, so one vectorised cluster bo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,14 +96,23 @@ def ratio(numerator: Array, denominator: Array) -> Array:
         return np.where(denominator == 0, np.nan, numerator / denominator)
 
 
-def choice(answer: ChoiceScores) -> int:
-    """Index of the option with the highest summed log-likelihood; the first of equals."""
-    return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index])
+def choice(answer: ChoiceScores, lengths: Sequence[int] | None = None) -> int:
+    """Index of the option with the highest log-likelihood, divided by its length if these are given.
+
+    The first of equals. An option of length 0 counts as of length 1.
+    """
+    divisors = lengths or [1] * len(answer.logprobs)
+    return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index] / max(1, divisors[index]))
 
 
 def choice_per_byte(answer: ChoiceScores) -> int:
     """Index of the option with the highest log-likelihood per UTF-8 byte; the first of equals."""
-    return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index] / answer.bytes[index])
+    return choice(answer, answer.bytes)
+
+
+def choice_per_token(answer: ChoiceScores) -> int:
+    """Index of the option with the highest log-likelihood per token; the first of equals."""
+    return choice(answer, answer.tokens)
 
 
 def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better, **settings: Any) -> Metric:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crushtest.metrics import Metric
+from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.choice_metrics import accuracy_normalised, choice_per_character, decision_margin
 
@@ -51,3 +51,10 @@ def test_normalised_accuracy_counts_and_flips_by_the_normalised_choice() -> None
 
 def test_the_first_of_equal_options_is_chosen() -> None:
     assert choice_per_character(question(0, " ab", " cd"), scores(-2.0, -2.0)) == 0
+
+
+def test_all_lengths_are_divided_by_in_one_place() -> None:
+    answer = ChoiceScores((-4.0, -3.0, -6.0), (4, 1, 2), (4, 4, 12))
+    assert (choice(answer), choice_per_token(answer), choice_per_byte(answer)) == (1, 0, 2)
+    assert choice(answer, (1, 4, 2)) == 1
+    assert choice(ChoiceScores((-1.0, -2.0), (1, 1), (0, 4)), (0, 4)) == 1  # nothing is divided by 0

@@ -42,7 +42,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from crushtest.metrics import Metric, choice, rate
+from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token, rate
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
 from crushtest.tasks import sources
@@ -120,14 +120,7 @@ def bbq(
 
 def chosen_by(scoring: Literal["sum", "token", "byte"]) -> Callable[[ChoiceScores], int]:
     """The option of the highest log-likelihood: as it is, divided by its tokens, or by its UTF-8 bytes."""
-    if scoring == "sum":
-        return choice
-
-    def chosen(answer: ChoiceScores) -> int:
-        lengths = answer.tokens if scoring == "token" else answer.bytes
-        return max(range(len(lengths)), key=lambda index: answer.logprobs[index] / lengths[index])
-
-    return chosen
+    return {"sum": choice, "token": choice_per_token, "byte": choice_per_byte}[scoring]
 
 
 def undecided() -> Metric:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crushtest.metrics import Metric, accuracy, mean, rate
+from crushtest.metrics import Metric, accuracy, choice, mean, rate
 from crushtest.records import ChoiceScores, Item
 
 
@@ -37,8 +37,7 @@ def accuracy_normalised(**settings: Any) -> Metric:
 
 def choice_per_character(item: Item, answer: ChoiceScores) -> int:
     """Index of the option with the highest log-likelihood per character; the first of equals."""
-    lengths = [max(1, len(option.removeprefix(" "))) for option in item.request.options]  # type: ignore[union-attr]
-    return max(range(len(lengths)), key=lambda index: answer.logprobs[index] / lengths[index])
+    return choice(answer, [len(option.removeprefix(" ")) for option in item.request.options])  # type: ignore[union-attr]
 
 
 def question_metrics() -> tuple[Metric, ...]:
