@@ -148,3 +148,52 @@ def test_lines_are_json_that_other_tools_read(tmp_path: Path) -> None:
     log.close()
     line = json.loads(log.running.read_text())
     assert line == {"item": "Age/0", "logprobs": [-1.5], "tokens": [1], "bytes": [4]}
+
+
+def test_lines_left_beside_their_final_file_are_removed_and_never_read(tmp_path: Path) -> None:
+    log = completions(tmp_path)
+    log.append("0", Completion("x", 1, "eos"))
+    lines = log.running.read_bytes()
+    log.finish(["0"])
+    # Killed between the two: the final file is in its place, the lines are there still.
+    log.running.write_bytes(lines + lines.replace(b'"0"', b'"1"'))
+    assert list(completions(tmp_path).read()) == ["0"]
+    with StudyFolder(tmp_path).locked():
+        assert not log.running.exists()
+    assert list(completions(tmp_path).read()) == ["0"]
+    with pytest.raises(AssertionError, match="would not be read"):
+        completions(tmp_path).append("1", Completion("y", 1, "eos"))
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('{"text": "x", "tokens": 1, "stop": "eos"}', "text, tokens, stop"),
+        ('{"item": "1", "text": "x", "tokens": 1}', "item, text, tokens"),
+        ('{"item": "1", "logprob": -1.0, "tokens": 1, "bytes": 2}', "item, logprob, tokens, bytes"),
+        ("[1]", "no object"),
+        ("{}", "no fields"),
+    ],
+)
+def test_a_line_of_another_kind_is_an_error_that_names_it(tmp_path: Path, line: str, found: str) -> None:
+    log = completions(tmp_path)
+    log.append("0", Completion("x", 1, "eos"))
+    log.close()
+    log.running.write_text(log.running.read_text() + line + "\n")
+    with pytest.raises(StoreError) as caught:
+        completions(tmp_path).read()
+    assert f"line 2 is no record of this log (it has {found}, it needs item, text, tokens, stop)" in str(caught.value)
+
+
+def test_a_final_file_of_another_kind_or_none_at_all_is_an_error_that_names_it(tmp_path: Path) -> None:
+    scores = StudyFolder(tmp_path).scores("dense", "sentiment", "toy")
+    scores.append("0", Score(0.5))
+    scores.finish(["0"])
+    log = completions(tmp_path)
+    log.final.parent.mkdir(parents=True)
+    log.final.write_bytes(scores.final.read_bytes())
+    with pytest.raises(StoreError, match=r"toy\.parquet: row '0' is no record of this log"):
+        log.read()
+    log.final.write_bytes(b"not a table")
+    with pytest.raises(StoreError, match=r"toy\.parquet cannot be read"):
+        log.read()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def remove_superseded(folder: Path) -> None:
+    """Remove the lines whose final file is there: a process was killed before it could, and nobody writes now."""
+    for running in folder.rglob("*.jsonl"):
+        if running.with_suffix(".parquet").exists():
+            running.unlink()
 
 
 class AppendLog(Generic[Record]):
@@ -42,10 +49,8 @@ class AppendLog(Generic[Record]):
     def read(self) -> dict[str, Record]:
         """Item -> record, of all that is there so far."""
         if self.complete:
-            rows: Iterable[dict[str, Any]] = pl.read_parquet(self.final).iter_rows(named=True)
-        else:
-            rows = self._lines()
-        return {row.pop("item"): self._build(**row) for row in rows}
+            return dict(self._record(row, f"{self.final}: row {row.get('item')!r}") for row in self._rows())
+        return dict(self._lines())
 
     def append(self, item: str, record: Record) -> None:
         """Add one record; it is on disk (in the kernel's hands) when this returns."""
@@ -75,18 +80,40 @@ class AppendLog(Generic[Record]):
             self._file = None
 
     def _open(self) -> int:
+        assert not self.complete, f"{self.final} is there: what is appended now would not be read"
         self.running.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self.running, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.ftruncate(file, self.running.read_bytes().rfind(b"\n") + 1)
         return file
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        try:
+            return pl.read_parquet(self.final).iter_rows(named=True)
+        except pl.exceptions.PolarsError as error:
+            raise StoreError(
+                f"{self.final} cannot be read ({str(error).splitlines()[0]}); remove it and its items are asked again"
+            ) from None
+
+    def _lines(self) -> Iterator[tuple[str, Record]]:
         content = self.running.read_bytes() if self.running.exists() else b""
         whole, _, _torn = content.rpartition(b"\n")
         for number, line in enumerate(whole.split(b"\n") if whole else (), start=1):
             try:
-                yield dict(json.loads(line))
-            except (ValueError, TypeError):  # not JSON, not UTF-8, or no object
+                row = json.loads(line)
+            except ValueError:  # not JSON or not UTF-8
                 raise StoreError(
                     f"{self.running}: line {number} is not JSON; remove that line and its item is asked again"
                 ) from None
+            yield self._record(row, f"{self.running}: line {number}")
+
+    def _record(self, row: Any, where: str) -> tuple[str, Record]:
+        """(item, record) of what was read; StoreError where these are not the fields of this log."""
+        try:
+            fields = dict(row)
+            return str(fields.pop("item")), self._build(**fields)
+        except (KeyError, TypeError, ValueError):
+            found = ", ".join(map(str, row)) if isinstance(row, dict) else "no object"
+            raise StoreError(
+                f"{where} is no record of this log (it has {found or 'no fields'}, it needs {', '.join(self._schema)})"
+                "; another version may have written it: use another --out"
+            ) from None

@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from crushtest.appendlog import AppendLog
+from crushtest.appendlog import AppendLog, remove_superseded
 from crushtest.errors import StoreError
 from crushtest.files import PARTIAL, file_name, remove_partial, write_parquet
 from crushtest.records import (
@@ -125,6 +125,7 @@ class StudyFolder:
             except BlockingIOError:
                 raise StoreError(f"{self.root}: another run is writing to this study; wait for it or stop it") from None
             remove_partial(self.root)
+            remove_superseded(self.root)
             yield
 
     def is_fresh(self) -> bool:
