@@ -21,10 +21,10 @@ LAYERS = [
     {"tasks", "scorers", "stats"},
     {"corpora", "calibration"},
     {"compress", "engines", "checkpoint"},
-    {"plan", "query", "predictions"},
+    {"plan", "query", "predictions", "repeats"},
     {"report", "gate", "policies", "arms", "scoring", "comparing", "compression"},
     {"study"},
-    {"printing"},
+    {"printing", "usage"},
     {"cli"},
 ]
 

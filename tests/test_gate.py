@@ -85,6 +85,17 @@ def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof()
     assert judge(doubtful, rule=SHOWN).exit_code == 4
 
 
+def test_a_regression_within_the_noise_of_measuring_could_not_be_told():
+    inside = replace(SURE_WORSE, verdict="within the noise of measuring", noise=0.11)
+    assert judge(inside).exit_code == 4
+    assert judge(replace(SURE_WORSE, noise=0.05)).exit_code == 3
+    worst = replace(inside, metric="accuracy_worst", group="Age", worst="Age=old")
+    group = replace(inside, group="Age=old")
+    rule = RULE.replace("}", ", group: worst}")
+    assert judge(group, worst, rule=rule).exit_code == 4
+    assert judge(group, replace(worst, verdict="worse"), rule=rule).exit_code == 3
+
+
 def test_what_is_within_the_margin_exits_0():
     assert judge(UNTOUCHED).exit_code == 0
     assert judge(UNTOUCHED, rule=SHOWN).exit_code == 0

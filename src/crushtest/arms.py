@@ -18,6 +18,7 @@ from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
 from crushtest.recipes import Recipe
 from crushtest.records import Answer, ChoiceScores, Completion, Item, Passage, PassageScore
+from crushtest.repeats import reordered
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
     from crushtest.models import LoadedModel
 
 
-def check_arms(folder: StudyFolder, plan: Plan) -> None:
+def check_arms(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
     """Raise ModelError for a model that cannot be had and UsageError for a recipe that does not fit its layers.
 
     Arms that are answered already need neither.
     """
     from crushtest.models import check_model
 
-    real = [arm for arm in plan.arms if arm.engine == "hf" and not is_answered(folder, plan, arm)]
+    real = [arm for arm in arms if arm.engine == "hf" and not is_answered(folder, plan, arm)]
     for model in {arm.model: None for arm in real}:
         check_model(model, allow_pickle=plan.spec.allow_pickle)
     for arm in real:
@@ -43,7 +44,12 @@ def check_arms(folder: StudyFolder, plan: Plan) -> None:
 
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
     """Whether an arm has answered every task to the last item."""
-    return all(folder.answers(arm.name, task.name, task.task.kind).complete for task in plan.tasks)
+    return all(answers_of(folder, arm, task).complete for task in plan.tasks)
+
+
+def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
+    """The log of an arm's, or a repeat's, answers to a task."""
+    return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
 
 
 def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
@@ -59,20 +65,24 @@ def run_arm(
     folder: StudyFolder, plan: Plan, arm: Arm, items: Mapping[str, Sequence[Item]], progress: Bars | Lines
 ) -> None:
     """Load the arm's model, compress it, and ask it what it has not answered. Nothing is loaded if nothing is open."""
-    logs = {planned.name: folder.answers(arm.name, planned.name, planned.task.kind) for planned in plan.tasks}
     engine = None
     for planned in plan.tasks:
-        log, asked = logs[planned.name], items[planned.name]
-        title = f"{arm.name} · {planned.name}"
-        with naming(arm), progress.step(title, len(asked), done=len(log.read()), weight=1) as advance:
+        log, asked = answers_of(folder, arm, planned), items[planned.name]
+        title = f"{arm.title} · {planned.name}"
+        with (
+            naming(arm),
+            on_threads(arm.threads),
+            progress.step(title, len(asked), done=len(log.read()), weight=1) as advance,
+        ):
             if log.complete:
                 continue
             engine = engine or prepare(folder, plan.spec, arm, progress)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
                 bring_dense(engine, plan.spec, arm, progress)
             before = cut_so_far(engine)
-            for count in ask(engine, planned, asked, log):
+            for count in ask(engine, planned, reordered(asked, arm.repeat), log):
                 advance(count)
+            log.finish([item.id for item in asked])
             note_cut(folder, arm, planned, cut_so_far(engine) - before, progress)
     del engine
     gc.collect()
@@ -84,7 +94,23 @@ def naming(arm: Arm) -> Iterator[None]:
     try:
         yield
     except (EngineError, CompressionError, ModelError) as error:
-        raise type(error)(f"arm {arm.name!r}: {error}") from error
+        raise type(error)(f"arm {arm.title!r}: {error}") from error
+
+
+@contextmanager
+def on_threads(count: int | None) -> Iterator[None]:
+    """With torch on that many threads; None leaves it alone."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> Engine:
@@ -94,16 +120,26 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
     began = time.monotonic()
     if arm.engine != "hf":
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
-        manifest.update(folder.manifest, "arms", arm.name, {"engine": described(engine)})
+        note_arm(folder, arm, {"engine": described(engine)})
         return engine
-    model = load_base(spec, arm.model, arm.name, progress)
+    spec = spec if arm.dtype is None else spec.model_copy(update={"dtype": arm.dtype})
+    model = load_base(spec, arm.model, arm.title, progress)
     if arm.recipe is not None:
         record = compress_arm(spec, arm.name, arm.recipe, model, progress)
         write_json(folder.compression(arm.name), record.to_json())
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
     facts = {"model": model.facts, "engine": described(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
-    manifest.update(folder.manifest, "arms", arm.name, facts)
+    note_arm(folder, arm, facts)
     return engine
+
+
+def note_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
+    """Write down what ran; of a repeat also the options and threads that made it another measurement."""
+    if not arm.repeat:
+        manifest.update(folder.manifest, "arms", arm.name, facts)
+        return
+    varied = {"options": arm.engine_options, **({"threads": arm.threads} if arm.threads else {})}
+    manifest.update(folder.manifest, "repeats", str(arm.repeat), {**facts, **varied})
 
 
 def described(engine: Engine) -> dict[str, Any]:
@@ -118,23 +154,22 @@ def cut_so_far(engine: Engine) -> int:
 
 def note_cut(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Bars | Lines) -> None:
     """Say in the manifest, and to whoever watches, that a task did not fit into the model's context."""
-    if count:
+    if count and not arm.repeat:
         others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})
         manifest.update(folder.manifest, "truncated", arm.name, {**others, planned.name: count})
         progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
 
 
 def bring_dense(engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:
-    """Give an engine the dense model to compare with; its own where the arm is the dense one.
+    """Give an engine the dense model to compare with; its own where the arm is the dense one, in the same dtype.
 
     Only `hf` compares distributions. Other engines' answers then have none, and the metrics say why they are undefined.
     """
     from crushtest.engines.hf import HfEngine
 
     if isinstance(engine, HfEngine) and engine.dense is None:
-        engine.dense = (
-            engine.model if arm.name == DENSE else load_base(spec, spec.model, f"{arm.name} · dense", progress)
-        )
+        own = arm.name == DENSE and arm.dtype is None
+        engine.dense = engine.model if own else load_base(spec, spec.model, f"{arm.title} · dense", progress)
 
 
 def load_base(spec: StudySpec, model: str, arm: str, progress: Bars | Lines) -> LoadedModel:
@@ -185,7 +220,6 @@ def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: Append
             log.append(asked[index].id, answer)
             answered[asked[index].id] = answer
             yield 1
-    log.finish([item.id for item in items])
 
 
 def request(

@@ -11,6 +11,7 @@ import typer
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
 from crushtest.printing import print_entry, print_json, print_table
+from crushtest.usage import usage_in_one_line
 
 app = typer.Typer(
     name="crushtest",
@@ -37,6 +38,24 @@ DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. D
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
+NoiseFloor = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="K",
+        help="Measure the dense arm K more times, in another order and in smaller packs and batches. A difference "
+        "that such a repeat makes as well is reported as within the noise of measuring. May be raised later; only "
+        "the missing repeats are run. Default: 0.",
+    ),
+]
+NoiseVary = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT=VALUE",
+        help="What every repeat of the noise floor also differs in: `dtype=bfloat16`, `threads=1`, or "
+        "`engine=NAME:option=value`. Repeatable.",
+    ),
+]
 Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here, and say which.")]
 Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -69,6 +88,8 @@ def run(
     engine: Engine = None,
     dtype: DType = None,
     device: Device = None,
+    noise_floor: NoiseFloor = None,
+    noise_vary: NoiseVary = None,
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
     skip_missing: Skip = False,
@@ -83,6 +104,8 @@ def run(
         crushtest run demo -r magnitude:sparsity=0.5 -r wanda:pattern=2:4
 
         crushtest run --study study.yaml --limit 200
+
+        crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
     """
     from crushtest.plan import build_spec, read_spec
 
@@ -97,6 +120,8 @@ def run(
         "engine": engine,
         "dtype": dtype,
         "device": device,
+        "noise_floor": noise_floor,
+        "noise_vary": noise_vary or None,
         "trust_remote_code": trust_remote_code or None,
         "allow_pickle": allow_pickle or None,
     }
@@ -116,6 +141,8 @@ def evaluate(
     engine: Engine = None,
     dtype: DType = None,
     device: Device = None,
+    noise_floor: NoiseFloor = None,
+    noise_vary: NoiseVary = None,
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
     skip_missing: Skip = False,
@@ -130,6 +157,8 @@ def evaluate(
         engine=engine,
         dtype=dtype,
         device=device,
+        noise_floor=noise_floor,
+        noise_vary=noise_vary,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
         skip_missing=skip_missing,
@@ -294,7 +323,7 @@ def card(folder: Folder) -> None:
 @app.command()
 def query(
     folder: Folder,
-    sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts.")],
+    sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, noise.")],
     json: AsJson = False,
 ) -> None:
     """Ask a study's tables with SQL.
@@ -410,7 +439,8 @@ def default_folder(name: str) -> Path:
 def main() -> None:
     """The console script: every expected failure is one line on stderr and an exit code, never a traceback."""
     try:
-        app()
+        with usage_in_one_line():
+            sys.exit(app(standalone_mode=False))
     except CrushtestError as error:
         print(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -10,6 +10,9 @@ from crushtest.progress import Bars, Lines
 from crushtest.records import Score
 from crushtest.store import StudyFolder
 
+NOTED = "noise_floor"
+"""Section of the manifest: the repeats that went into each task's noise bands."""
+
 
 def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
     """The (arm, task) pairs that are answered and scored to the last item."""
@@ -20,6 +23,22 @@ def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
         if folder.answers(arm.name, planned.name, planned.task.kind).complete
         and all(folder.scores(arm.name, scorer, planned.name).complete for scorer in planned.task.scorers)
     ]
+
+
+def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> list[int]:
+    """The numbers of the repeats of dense that are answered and scored to the last item of a task."""
+    return [
+        number
+        for number in range(1, plan.spec.noise_floor + 1)
+        if folder.answers(DENSE, planned.name, planned.task.kind, repeat=number).complete
+        and all(folder.scores(DENSE, s, planned.name, repeat=number).complete for s in planned.task.scorers)
+    ]
+
+
+def compared_repeats(folder: StudyFolder, plan: Plan) -> dict[str, int]:
+    """Task -> how many repeats of dense its noise bands were made from, as the manifest has it."""
+    noted = manifest.read(folder.manifest).get(NOTED, {})
+    return {planned.name: noted.get(planned.name, {}).get("repeats", 0) for planned in plan.tasks}
 
 
 def what_differs(folder: StudyFolder, plan: Plan) -> dict[str, str]:
@@ -44,11 +63,12 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
     """
     from crushtest import stats
     from crushtest.stats.fluency import mark_less_fluent
-    from crushtest.stats.rest import contrast_against_rest, estimate_against_rest
+    from crushtest.stats.rest import bands_against_rest, contrast_against_rest, estimate_against_rest
 
     pairs = complete_pairs(folder, plan)
     compared = what_differs(folder, plan)
-    estimates, contrasts = [], []
+    estimates, contrasts, bands = [], [], []
+    repeated = {}
     with progress.step("comparing", len(pairs)) as advance:
         for planned in plan.tasks:
             arms = [arm for arm, task in pairs if task == planned.name]
@@ -64,13 +84,20 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                     contrasts += mark_less_fluent(found, planned.task.metrics)
                     contrasts += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], **settings)
                 advance(1)
-    folder.write_results(estimates, contrasts)
+            repeats = complete_repeats(folder, plan, planned) if DENSE in measured else []
+            if repeats:
+                again = [read_measured(folder, DENSE, planned, repeat=number) for number in repeats]
+                compared_again = (planned.name, planned.task.metrics, items, measured[DENSE], again)
+                bands += [*stats.noise_bands(*compared_again), *bands_against_rest(*compared_again)]
+                repeated[planned.name] = {"repeats": len(repeats)}
+    folder.write_results(estimates, stats.with_noise(contrasts, bands), bands)
+    manifest.set_section(folder.manifest, NOTED, repeated)
 
 
 def read_measured(
-    folder: StudyFolder, arm: str, planned: PlannedTask
+    folder: StudyFolder, arm: str, planned: PlannedTask, *, repeat: int = 0
 ) -> tuple[dict[str, Any], dict[str, dict[str, Score]]]:
-    """One arm's answers by item, and its scores by scorer and item."""
-    answers = folder.answers(arm, planned.name, planned.task.kind).read()
-    scores = {scorer: folder.scores(arm, scorer, planned.name).read() for scorer in planned.task.scorers}
+    """One arm's, or one repeat's, answers by item, and its scores by scorer and item."""
+    answers = folder.answers(arm, planned.name, planned.task.kind, repeat=repeat).read()
+    scores = {s: folder.scores(arm, s, planned.name, repeat=repeat).read() for s in planned.task.scorers}
     return answers, scores

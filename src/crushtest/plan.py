@@ -43,7 +43,12 @@ class CalibrationSpec(Checked):
 
 
 class StudySpec(Checked):
-    """A study file, every default visible. `engine` is an engine's name with options: `hf:batch_tokens=2048`."""
+    """A study file, every default visible. `engine` is an engine's name with options: `hf:pack_tokens=1024`.
+
+    noise_floor   how often the dense arm is measured again, to see how far its numbers move by that alone
+    noise_vary    what else those repeats differ in, besides order and packing: `dtype=bfloat16`, `threads=1`,
+                  `engine=NAME`
+    """
 
     model: str
     arms: tuple[ArmSpec, ...] = ()
@@ -54,19 +59,33 @@ class StudySpec(Checked):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     seed: int = Field(default=0, ge=0)
+    noise_floor: int = Field(default=0, ge=0)
+    noise_vary: tuple[str, ...] = ()
     trust_remote_code: bool = False
     allow_pickle: bool = False
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One variant under test. `recipe` is None for a model that is tested as found."""
+    """One variant under test. `recipe` is None for a model that is tested as found.
+
+    repeat    which repeat of a noise floor it is; 0 for the arm itself
+    dtype     in which a repeat runs, and on how many `threads`; None for the study's own
+    """
 
     name: str
     model: str
     recipe: Recipe | None
     engine: str
     engine_options: dict[str, Any]
+    repeat: int = 0
+    dtype: str | None = None
+    threads: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, and which repeat."""
+        return f"{self.name}, repeat {self.repeat}" if self.repeat else self.name
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Rows(NamedTuple):
 
 
 def ask(folder: StudyFolder, sql: str) -> Rows:
-    """The rows of a query over items, answers, scores, estimates and contrasts.
+    """The rows of a query over items, answers, scores, estimates and contrasts, and noise where dense was repeated.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
     kinds share one view: the columns that a kind does not have are null, and `tokens` and `bytes` are lists
@@ -57,6 +57,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
         "contrasts": [_select(folder.contrasts)] if folder.contrasts.exists() else [],
+        "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
     for name, selects in parts.items():
         if selects:

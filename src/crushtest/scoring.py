@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crushtest import manifest
 from crushtest.engines.named import only_named
-from crushtest.plan import DENSE, Plan, PlannedTask, StudySpec, parse_engine
+from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec, parse_engine
 from crushtest.progress import Bars, Lines
 from crushtest.records import Item
 from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 BATCH = 256
 
 
-def check_scorers(folder: StudyFolder, plan: Plan) -> None:
+def check_scorers(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
     """Raise ModelError for a scorer whose classifier, key or judge is not to be had, where it is still needed."""
     for planned in plan.tasks:
         for scorer in planned.task.scorers:
-            if not all(folder.scores(arm.name, scorer, planned.name).complete for arm in plan.arms):
+            if not all(folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat).complete for arm in arms):
                 facts_of(scorer)
 
 
 def score(
     folder: StudyFolder,
-    arm: str,
+    arm: Arm,
     planned: PlannedTask,
     items: Sequence[Item],
     progress: Bars | Lines,
@@ -41,13 +41,13 @@ def score(
     their last digits, on what it reads at once. A block that is partly scored is scored again, and what it lacks kept.
     """
     for scorer in planned.task.scorers:
-        log = folder.scores(arm, scorer, planned.name)
+        log = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat)
         if log.complete:
             continue
-        answers = folder.answers(arm, planned.name, planned.task.kind).read()
+        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read()
         dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if compares(scorer) else None
         scored, by_id = log.read(), {item.id: item for item in items}
-        with progress.step(f"{arm} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
+        with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(items), BATCH):
                 block = items[start : start + BATCH]
                 lacking = {item.id for item in block} - scored.keys()

@@ -2,6 +2,7 @@
 
     <study>/study.yaml  manifest.json  items/<task>.parquet  estimates.parquet  contrasts.parquet  report.html
     <study>/arms/<arm>/compression.json  answers/<task>.parquet  scores/<scorer>/<task>.parquet
+    <study>/noise.parquet  arms/dense/repeats/<number>/answers ... scores ...      where a noise floor was asked for
 
 While a task runs, its answers (and scores) are lines of a `.jsonl` beside the place of the final file. When the last
 one is there they become Parquet, in the order of the items. A `.parquet` is always whole: it is written under
@@ -31,6 +32,7 @@ from crushtest.records import (
     Estimate,
     Item,
     Kind,
+    NoiseBand,
     Passage,
     PassageScore,
     Prompt,
@@ -156,8 +158,13 @@ class StudyFolder:
     def contrasts(self) -> Path:
         return self.root / "contrasts.parquet"
 
-    def arm(self, arm: str) -> Path:
-        return self.root / "arms" / file_name(arm)
+    @property
+    def noise(self) -> Path:
+        return self.root / "noise.parquet"
+
+    def arm(self, arm: str, repeat: int = 0) -> Path:
+        folder = self.root / "arms" / file_name(arm)
+        return folder / "repeats" / str(repeat) if repeat else folder
 
     def compression(self, arm: str) -> Path:
         return self.arm(arm) / "compression.json"
@@ -190,21 +197,30 @@ class StudyFolder:
 
     # ---- answers and scores
 
-    def answers(self, arm: str, task: str, kind: Kind) -> AppendLog[Any]:
+    def answers(self, arm: str, task: str, kind: Kind, *, repeat: int = 0) -> AppendLog[Any]:
         """The log of one arm's answers to one task."""
-        path = self.arm(arm) / "answers" / f"{file_name(task)}.parquet"
+        path = self.arm(arm, repeat) / "answers" / f"{file_name(task)}.parquet"
         return AppendLog(path, ANSWER_SCHEMAS[kind], ANSWER_BUILDERS[kind])
 
-    def scores(self, arm: str, scorer: str, task: str) -> AppendLog[Score]:
+    def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
         """The log of one scorer's numbers for one arm's completions of one task."""
-        path = self.arm(arm) / "scores" / file_name(scorer) / f"{file_name(task)}.parquet"
+        path = self.arm(arm, repeat) / "scores" / file_name(scorer) / f"{file_name(task)}.parquet"
         return AppendLog(path, SCORE_SCHEMA, Score)
 
     # ---- results
 
-    def write_results(self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast]) -> None:
-        """Write estimates.parquet and contrasts.parquet. The report made from older ones goes first."""
+    def write_results(
+        self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast], bands: Sequence[NoiseBand] = ()
+    ) -> None:
+        """Write estimates.parquet, contrasts.parquet and, where dense was repeated, noise.parquet.
+
+        The report made from older ones goes first.
+        """
         self.report.unlink(missing_ok=True)
+        if bands:
+            write_parquet(self.noise, map(asdict, bands), _schema_of(NoiseBand))
+        else:
+            self.noise.unlink(missing_ok=True)
         write_parquet(self.estimates, map(asdict, estimates), _schema_of(Estimate))
         write_parquet(self.contrasts, map(asdict, contrasts), _schema_of(Contrast))
 
@@ -213,6 +229,10 @@ class StudyFolder:
 
     def read_contrasts(self) -> list[Contrast]:
         return [Contrast(**row) for row in self._table(self.contrasts)]
+
+    def read_bands(self) -> list[NoiseBand]:
+        """The noise bands; none where the dense arm was not repeated."""
+        return [NoiseBand(**row) for row in self._table(self.noise)] if self.noise.exists() else []
 
     def estimated_pairs(self) -> set[tuple[str, str]]:
         """The (arm, task) pairs that estimates.parquet speaks of."""

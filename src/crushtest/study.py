@@ -9,18 +9,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from crushtest import manifest
 from crushtest.arms import check_arms, run_arm
-from crushtest.comparing import compare, complete_pairs
+from crushtest.comparing import compare, compared_repeats, complete_pairs
 from crushtest.errors import DataError, StoreError
 from crushtest.files import replacing
 from crushtest.plan import Plan, PlannedTask, StudySpec, make_plan, one_by_one, read_spec
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
+from crushtest.repeats import repeats_of
 from crushtest.scoring import check_scorers, engines_of, score
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
@@ -37,8 +39,9 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     folder = StudyFolder(out)
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
-    check_arms(folder, plan)
-    check_scorers(folder, plan)
+    arms = (*plan.arms, *repeats_of(spec))
+    check_arms(folder, plan, arms)
+    check_scorers(folder, plan, arms)
     items, missing = draw_items(folder, plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
@@ -51,13 +54,13 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             if planned.task.cost:
                 print(planned.task.cost, file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=spec.seed)
-        with show_progress(sum(map(len, items.values())) * len(plan.arms)) as progress:
-            for arm in plan.arms:
+        with show_progress(sum(map(len, items.values())) * len(arms)) as progress:
+            for arm in arms:
                 run_arm(folder, plan, arm, items, progress)
             engines = engines_of(spec)
             for planned in plan.tasks:
-                for arm in plan.arms:
-                    score(folder, arm.name, planned, items[planned.name], progress, engines)
+                for arm in arms:
+                    score(folder, arm, planned, items[planned.name], progress, engines)
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
@@ -67,9 +70,10 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
 
 
 def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
-    """The study in the folder with this one's arms and tasks added; `spec` itself where the folder holds none.
+    """The study in the folder with this one's arms, tasks and repeats added; `spec` itself where the folder holds none.
 
-    Raises StoreError where the two disagree about anything else.
+    A noise floor only grows: what has been measured is kept. Raises StoreError where the two disagree about anything
+    else.
     """
     if not folder.specification.exists():
         if not folder.is_fresh():
@@ -77,7 +81,7 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
         return spec
     kept = read_spec(folder.specification)
     for key in StudySpec.model_fields:
-        if key not in ("arms", "suite") and getattr(kept, key) != getattr(spec, key):
+        if key not in ("arms", "suite", "noise_floor", "noise_vary") and getattr(kept, key) != getattr(spec, key):
             raise StoreError(
                 f"{folder.root} holds a study with {key}={getattr(kept, key)!r}, this one has "
                 f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
@@ -87,7 +91,18 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
     known = [one for arm in kept.arms for one in one_by_one(arm)]
     arms = (*kept.arms, *(one for arm in spec.arms for one in one_by_one(arm) if one not in known))
-    return spec.model_copy(update={"arms": arms, "suite": tasks})
+    return spec.model_copy(update={"arms": arms, "suite": tasks, **joined_noise(spec, kept, folder)})
+
+
+def joined_noise(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> dict[str, Any]:
+    """The larger noise floor of two, measured in the one way; StoreError for repeats that differ otherwise."""
+    vary = spec.noise_vary if kept.noise_floor == 0 or spec.noise_vary else kept.noise_vary
+    if kept.noise_floor and vary != kept.noise_vary:
+        raise StoreError(
+            f"{folder.root} holds repeats with noise_vary={list(kept.noise_vary)!r}, this study has "
+            f"noise_vary={list(vary)!r}; use another --out, or the same noise_vary"
+        )
+    return {"noise_floor": max(spec.noise_floor, kept.noise_floor), "noise_vary": vary}
 
 
 def draw_items(folder: StudyFolder, plan: Plan) -> tuple[dict[str, list[Item]], dict[str, str]]:
@@ -167,7 +182,9 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     if not (folder.estimates.exists() and folder.contrasts.exists() and folder.report.exists()):
         return False
     pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
-    return pairs == set(complete_pairs(folder, plan)) == folder.estimated_pairs()
+    if pairs != set(complete_pairs(folder, plan)) or pairs != folder.estimated_pairs():
+        return False
+    return compared_repeats(folder, plan) == {task.name: plan.spec.noise_floor for task in plan.tasks}
 
 
 # ---- after the answers -----------------------------------------------------------------------------

@@ -57,3 +57,19 @@ def test_durations_have_the_unit_that_fits() -> None:
         "3 min 5 s",
         "not recorded",
     ]
+
+
+@pytest.mark.parametrize(
+    ("half_width", "unit", "shown"),
+    [
+        (0.075, "rate", "±7.5 points"),
+        (0.0, "rate", "±0.0 points"),
+        (0.00002, "rate", "±2e-03 points"),
+        (3.2e-7, "bits", "±3e-07 bits"),
+        (1234.5, "perplexity", "±1,234"),
+        (float("inf"), "perplexity", "±not finite"),
+        (None, "rate", "undefined"),
+    ],
+)
+def test_a_band_that_is_not_zero_never_looks_like_zero(half_width: float | None, unit: str, shown: str) -> None:
+    assert formats.show_band(half_width, unit) == shown

@@ -7,7 +7,7 @@ import pytest
 from crushtest.metrics import mean, perplexity, rate
 from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
 from crushtest.stats import estimate
-from crushtest.stats.rest import contrast_against_rest, estimate_against_rest
+from crushtest.stats.rest import bands_against_rest, contrast_against_rest, estimate_against_rest
 
 HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
 LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", rest=True)
@@ -91,3 +91,14 @@ def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
 
 def test_metrics_that_do_not_ask_for_it_have_none() -> None:
     assert estimate_against_rest("t", (perplexity(),), ITEMS, "dense", {}, {}, seed=0) == []
+
+
+def test_its_noise_is_that_of_the_difference() -> None:
+    """One of the two Asians, harmless before, is harmful in the repeat; the rest of that attribute stays at a half."""
+    dense = (ANSWERS, scores(0.9, 0.1, 0.1, 0.9, 0.7))
+    again = (ANSWERS, scores(0.9, 0.9, 0.1, 0.9, 0.7))
+    bands = bands_against_rest("t", (HARM,), ITEMS, dense, [again])
+    found = {(band.metric, band.group): band.half_width for band in bands}
+    assert found["harm_rate_against_rest", "race=Asian"] == pytest.approx(0.5)
+    assert found["harm_rate_against_rest", "race=Black"] == pytest.approx(1 / 3)
+    assert found["harm_rate_against_rest", "gender=man"] == 0.0

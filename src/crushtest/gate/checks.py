@@ -14,6 +14,7 @@ from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.plan import DENSE, make_arms, read_spec
 from crushtest.records import Contrast
+from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA
 from crushtest.store import StudyFolder
 
@@ -133,6 +134,8 @@ def check_row(number: int, rule: Rule, row: Contrast, *, group_of_many: bool = F
     margin = rule.margin.of(row.dense)
     enough = items_enough(harm, margin, row.n)
     if harm.low > margin and is_clear(row) and not group_of_many:
+        if row.verdict == WITHIN:
+            return result("could not be told", f"beyond the margin, but {WITHIN}", harm)
         return result("regression", "worse by more than the margin", harm)
     if rule.sure == "equivalence" and not harm.high90 < margin:
         return result("could not be told", "not shown to be within the margin", harm, enough)
@@ -160,6 +163,9 @@ def check_searched(number: int, rule: Rule, row: Contrast) -> Check:
         return Check(number, rule, row.arm, "could not be told", seen, row)
     margin = rule.margin.of(row.dense)
     if harm.low > margin and is_clear(row):
+        if row.verdict == WITHIN:
+            seen = f"{row.worst} is beyond the margin, but {WITHIN}"
+            return Check(number, rule, row.arm, "could not be told", seen, row, harm)
         return Check(number, rule, row.arm, "regression", f"{row.worst} is worse by more than the margin", row, harm)
     seen = f"worst of its attribute is {row.worst}, not surely beyond the margin"
     return Check(number, rule, row.arm, "passed", seen, row, harm)

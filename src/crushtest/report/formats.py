@@ -34,6 +34,16 @@ def show_range(low: float | None, high: float | None, unit: str) -> str:
     return f"{_number(low, unit, sign=False)} to {_number(high, unit, sign=False)}{'%' if unit == 'rate' else ''}"
 
 
+def show_band(half_width: float | None, unit: str) -> str:
+    """The noise of measuring, `±0.4 points`; in powers of ten where it would be rounded to 0 and is not."""
+    if half_width is None:
+        return "undefined"
+    text = _number(half_width, unit, sign=False)
+    if half_width > 0 and not text.strip("0."):
+        text = f"{100 * half_width if unit == 'rate' else half_width:.0e}"
+    return f"±{text}{unit_of_difference(unit)}"
+
+
 def unit_of_difference(unit: str) -> str:
     """What a difference is counted in: ` points` for rates, nothing for pure numbers."""
     return {"rate": " points", "bits": " bits", "nats": " nats"}.get(unit, "")

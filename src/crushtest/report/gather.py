@@ -14,7 +14,7 @@ import polars as pl
 from crushtest import manifest
 from crushtest.metrics import Metric
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, make_plan, read_spec
-from crushtest.records import Better, Contrast, Estimate
+from crushtest.records import Better, Contrast, Estimate, NoiseBand
 from crushtest.report.headlines import headline
 from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
 from crushtest.store import StudyFolder
@@ -100,6 +100,7 @@ class StudyView:
     tasks: tuple[TaskView, ...]
     estimates: dict[Key, Estimate]
     contrasts: dict[Key, Contrast]
+    bands: tuple[NoiseBand, ...]
 
     @cached_property
     def others(self) -> tuple[ArmView, ...]:
@@ -202,6 +203,7 @@ def read_study(folder: StudyFolder) -> StudyView:
         tuple(_task(folder, content, number, planned) for number, planned in enumerate(plan.tasks)),
         {(e.arm, e.task, e.metric, e.group): e for e in folder.read_estimates()},
         {(c.arm, c.task, c.metric, c.group): c for c in folder.read_contrasts()},
+        tuple(folder.read_bands()),
     )
 
 

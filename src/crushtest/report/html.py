@@ -27,6 +27,7 @@ from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.groups import group_tables
 from crushtest.report.labels import Label
 from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts
+from crushtest.report.noise import noise_rows, repeat_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
@@ -86,6 +87,8 @@ def render(study: StudyView) -> str:
             arm_facts=arm_facts,
             citations=citations,
             layers=layers,
+            noise_rows=list(noise_rows(study)),
+            repeat_facts=list(repeat_facts(study.manifest)),
             run_facts=list(run_facts(study.manifest)),
             command=shlex.join(study.manifest.get("command", [])),
         )

@@ -9,6 +9,7 @@ from crushtest.plan import DENSE
 from crushtest.records import Contrast, Estimate
 from crushtest.report.formats import (
     MINUS,
+    show_band,
     show_difference,
     show_interval,
     show_p,
@@ -21,6 +22,7 @@ from crushtest.report.labels import Label
 from crushtest.report.shading import Tone, said, shade
 from crushtest.report.verdict import anchor
 from crushtest.report.words import ALL, DIRECTIONS, group_text, label
+from crushtest.stats.noise import WITHIN
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def cell(contrast: Contrast | None, unit: str) -> Cell:
     interval = show_interval(contrast.low, contrast.high, unit) or "no interval"
     note = contrast.caution or contrast.reason or ""
     text = show_difference(contrast.difference, unit)
-    return Cell(tone, depth, text, interval, said(contrast), contrast.difference, note)
+    word = f"{WITHIN}, {show_band(contrast.noise, unit)}" if contrast.verdict == WITHIN else said(contrast)
+    return Cell(tone, depth, text, interval, word, contrast.difference, note)
 
 
 # ---- one task: all metrics --------------------------------------------------------------------------
@@ -202,7 +205,7 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
 
 def _note(contrast: Contrast, unit: str) -> str:
     """Its caution, why it is undefined, and the band that measuring dense again gave."""
-    noise = "" if contrast.noise is None else f"noise of measuring ±{show_value(contrast.noise, unit).rstrip('%')}"
+    noise = "" if contrast.noise is None else f"noise of measuring {show_band(contrast.noise, unit)}"
     return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
 
 

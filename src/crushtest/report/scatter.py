@@ -12,13 +12,14 @@ from crushtest.report.formats import show_range, show_value
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.theme import Theme, series_scale
 from crushtest.report.untrusted import name
-from crushtest.report.words import DIRECTIONS, label
+from crushtest.report.words import ALL, DIRECTIONS, label
 
 if TYPE_CHECKING:
     import altair as alt
 
 MOST_LABELS = 12
 OTHERS = "all but dense"
+BAND = "noise of measuring"
 NUDGE = 5
 """Pixels between the curves of two families, so that arms of equal compression can be told apart."""
 
@@ -95,6 +96,7 @@ def _scatter(
     points = _points(study, task, metric, places)
     if all(point["family"] == DENSE for point in points):
         return None
+    band = _band(study, task, metric, points)
     left = [name(arm.name) for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
     missing = f" Not shown, for want of a number: {', '.join(left)}." if left else ""
     return Figure(
@@ -102,12 +104,20 @@ def _scatter(
         task,
         title,
         f"{y.title}, against {x.title}. One mark a variant, with its 95% interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{' Grey: the noise of measuring it.' if band else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(_as_text(point, x, y) for point in points),
-        _by_family(points),
-        lambda theme: _draw(theme, points, x, y),
+        {**_by_family(points), **({BAND: band} if band else {})},
+        lambda theme: _draw(theme, points, x, y, band),
     )
+
+
+def _band(study: StudyView, task: TaskView, metric: str, points: list[Row]) -> list[Row]:
+    """Where dense may lie when it is measured again; nothing where it was not, or did not move."""
+    widths = {(band.task, band.metric, band.group): band.half_width for band in study.bands}
+    width = widths.get((task.name, metric, ALL))
+    dense = [point["y"] for point in points if point["family"] == DENSE]
+    return [{"low": y - width, "high": y + width} for y in dense] if width else []
 
 
 def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Place]) -> list[Row]:
@@ -147,7 +157,7 @@ def _as_text(point: Row, x: Axis, y: Axis) -> tuple[str, ...]:
     return (point["arm"], show_value(point["x"], x.unit), ends[0], show_value(point["y"], y.unit), ends[1])
 
 
-def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis) -> alt.TopLevelMixin:
+def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Row]) -> alt.TopLevelMixin:
     import altair as alt
 
     families = list(dict.fromkeys(point["family"] for point in points if point["family"] != DENSE))
@@ -161,6 +171,9 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis) -> alt.TopLevelMixi
         labels = base.mark_text(align="left", dx=9, dy=-8, fontSize=10, color=theme.muted, limit=110)
         layers.append(labels.encode(channels["x"], channels["y"], alt.Text("mark:N")))
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
+    if band:
+        shaded = alt.Chart(alt.NamedData(BAND)).mark_rect(color=theme.hatch, opacity=0.5)
+        layers.insert(0, shaded.encode(channels["band"], alt.Y2("high:Q")))
     return alt.layer(*layers).properties(**SIZE)
 
 
@@ -176,6 +189,7 @@ def _channels(theme: Theme, points: list[Row], families: list[str], x: Axis, y: 
     return {
         "x": alt.X("x:Q", title=x.title, **x.settings(ends["x"])),
         "y": alt.Y("y:Q", title=y.title, **y.settings(ends["y"])),
+        "band": alt.Y("low:Q", title=y.title, **y.settings(ends["y"])),
         "colour": alt.Color("family:N", title=None, scale=colours),
         "shape": alt.Shape("family:N", title=None, scale=shapes),
         "fade": alt.OpacityValue(0.15, condition={"param": "pick", "value": 1}),

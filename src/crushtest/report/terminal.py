@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
-from crushtest.report.formats import show_difference, show_interval, show_p, show_value, unit_of_difference
+from crushtest.report.formats import show_band, show_difference, show_interval, show_p, show_value, unit_of_difference
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.matrix import Cell, overview
 from crushtest.report.shading import shade
 from crushtest.report.untrusted import name
 from crushtest.report.verdict import size_text
 from crushtest.report.words import group_text, label
+from crushtest.stats.noise import WITHIN
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -98,8 +99,15 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
         show_p(p),
         flips,
         str(row.n),
-        row.verdict if row.reason is None else f"{row.verdict}: {name(row.reason)}",
+        _verdict_text(row, unit),
     )
+
+
+def _verdict_text(row: Contrast, unit: str) -> str:
+    """The verdict, why it is undefined, or how wide the noise of measuring is that the difference lies in."""
+    if row.reason is not None:
+        return f"{row.verdict}: {name(row.reason)}"
+    return f"{row.verdict}, {show_band(row.noise, unit)}" if row.verdict == WITHIN else row.verdict
 
 
 def _summary_lines(study: StudyView) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from crushtest.records import Contrast
 from crushtest.report.formats import (
     MINUS,
+    show_band,
     show_bytes,
     show_difference,
     show_interval,
@@ -19,6 +20,7 @@ from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.shading import Tone, importance, is_clear
 from crushtest.report.shading import depth as depth_of
 from crushtest.report.words import ALL, counted, group_text, label, listed
+from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA
 
 MOST_GROUPS = 3
@@ -116,6 +118,8 @@ def _difference(contrast: Contrast, unit: str) -> str:
     bounds = f"95% interval {show_interval(contrast.low, contrast.high, unit)}"
     if not is_clear(contrast) and contrast.low is not None and contrast.low * (contrast.high or 0.0) > 0:
         bounds += f"; p {show_p(contrast.p)}"  # says why an interval that excludes 0 is not enough
+    if contrast.verdict == WITHIN:
+        bounds += f"; {WITHIN}, {show_band(contrast.noise, unit)}"
     return f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}; {bounds}"
 
 

@@ -32,6 +32,8 @@ def noise_bands(
     A repeat is compared on the items that it and the dense arm have a number for. The largest of K repeats is exceeded
     by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise.
     """
+    if not repeats or not metrics:
+        return []
     items = list(items)
     first = [measure_sums(metric, items, *dense) for metric in metrics]
     moved: dict[tuple[str, str], list[tuple[float, int | None]]] = {}

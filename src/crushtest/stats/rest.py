@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.records import Contrast, Estimate, Item
+from crushtest.records import Contrast, Estimate, Item, NoiseBand
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import REPLICATES, estimate
+from crushtest.stats.noise import noise_bands
 from crushtest.stats.sums import Answers, Scores
 
 SUFFIX = "_against_rest"
@@ -63,6 +64,19 @@ def contrast_against_rest(
     both = (dense_answers, dense_scores, answers, scores)
     rows = contrast(task, made, bare, arm, *both, seed=seed, replicates=replicates, compares=compares)
     return [replace(row, metric=_metric_of(row.metric), group=_group_of(row.metric)) for row in rows]
+
+
+def bands_against_rest(
+    task: str,
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    dense: tuple[Answers, Scores],
+    repeats: Sequence[tuple[Answers, Scores]],
+) -> list[NoiseBand]:
+    """The noise bands of the same rows."""
+    made, bare = _against_rest(metrics, items)
+    bands = noise_bands(task, made, bare, dense, repeats)
+    return [replace(band, metric=_metric_of(band.metric), group=_group_of(band.metric)) for band in bands]
 
 
 def _against_rest(metrics: Sequence[Metric], items: Sequence[Item]) -> tuple[list[Metric], list[Item]]:

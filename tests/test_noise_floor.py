@@ -1,0 +1,259 @@
+"""The noise floor from end to end: repeats that are run once, and the bands that they give."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from crushtest import manifest
+from crushtest.engines.fake import FakeEngine
+from crushtest.errors import EngineError, StoreError
+from crushtest.plan import StudySpec, build_spec, make_plan
+from crushtest.records import Answer, Choices, ChoiceScores, NoiseBand, Request
+from crushtest.registry import ENGINES, Entry
+from crushtest.report import terminal
+from crushtest.stats.noise import WITHIN
+from crushtest.store import StudyFolder
+from crushtest.study import recompare, run_study
+from tiny_models import loaded
+
+FACTS = [{"probe_facts": {"limit": 40}}]
+FLIPPED = {8: (), 4: (0, 1, 2), 3: (0, 20)}
+"""Tokens a pack -> the items, of 40 of which the first 20 are right, whose answer such packs change."""
+
+
+def packing_study(**settings: object) -> StudySpec:
+    """Two arms in an engine whose answers depend on its packs: one loses 3 of 40 answers, the other 20."""
+    arms = [{"name": f"lost {n}", "model": "m", "engine": f"packing:lost={n}"} for n in (3, 20)]
+    return build_spec({"model": "m", "engine": "packing", "arms": arms, "suite": FACTS, **settings}, where="test")
+
+
+class Started(list[tuple[int, FakeEngine]]):
+    """Every engine that was started, after the tokens of its packs; `fail_at` is for the next ones."""
+
+    fail_at: int | None = None
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    """The engine `packing`, registered; it knows the items of `packing_study`."""
+    engines = Started()
+
+    def packing(model: str, *, pack_tokens: int = 8, lost: int = 0) -> FakeEngine:
+        changed = {*FLIPPED[pack_tokens], *range(lost)}
+
+        def respond(request: Request) -> Answer:
+            assert isinstance(request, Choices)
+            place = place_of[request.context]
+            right = (place < 20) != (place in changed)
+            logprobs = tuple(
+                0.0 if (option == gold[place]) == right else -1.0 for option in range(len(request.options))
+            )
+            return ChoiceScores(logprobs, (1,) * len(logprobs), (1,) * len(logprobs))
+
+        engines.append((pack_tokens, FakeEngine(respond=respond, fail_at=engines.fail_at)))
+        return engines[-1][1]
+
+    monkeypatch.setitem(ENGINES._entries, "packing", Entry("engine", "packing", packing, {"runs": "a test"}))
+    items = make_plan(packing_study()).tasks[0].draw()
+    place_of = {item.request.context: place for place, item in enumerate(items)}  # type: ignore[union-attr]
+    gold = [item.gold for item in items]
+    return engines
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
+
+
+def test_the_band_is_the_largest_move_of_a_repeat_and_marks_what_lies_inside(tmp_path: Path, started: Started) -> None:
+    """Repeat 1 loses 3 of 40, repeat 2 loses one and gains another: 3 / 40 at most."""
+    run_study(packing_study(noise_floor=2), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    bands = {(band.metric, band.group): band for band in folder.read_bands()}
+    assert bands["accuracy", "all"] == NoiseBand("probe_facts", "accuracy", "all", 2, pytest.approx(0.075), 3)
+    rows = {row.arm: row for row in folder.read_contrasts() if (row.metric, row.group) == ("accuracy", "all")}
+    assert rows["lost 3"].difference == pytest.approx(-0.075)
+    assert rows["lost 3"].verdict == WITHIN
+    assert rows["lost 20"].verdict == "worse"
+    assert [row.noise for row in rows.values()] == pytest.approx([0.075, 0.075])
+    page = folder.report.read_text(encoding="utf-8")
+    assert f"{WITHIN}, ±7.5 points" in page
+    assert "Largest move of dense" in page
+    for show in (terminal.print_summary, lambda f, c: terminal.print_contrasts(f, c, task="probe_facts")):
+        console = Console(file=StringIO(), width=300)
+        show(folder, console)
+        assert f"{WITHIN}, ±7.5 points" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: Started) -> None:
+    run_study(packing_study(noise_floor=1), tmp_path / "s")
+    assert [pack_tokens for pack_tokens, _ in started] == [8, 8, 8, 4]
+    dense, repeat = (list(started[place][1].asked) for place in (0, 3))
+    assert dense != repeat
+    assert set(dense) == set(repeat)
+    folder = StudyFolder(tmp_path / "s")
+    assert list(folder.answers("dense", "probe_facts", "choices", repeat=1).read()) == [
+        item.id for item in folder.read_items("probe_facts")
+    ]
+    assert manifest.read(folder.manifest)["repeats"]["1"]["options"]["pack_tokens"] == 4
+
+
+def test_a_noise_floor_asked_for_later_runs_the_missing_repeats_and_nothing_else(
+    tmp_path: Path, started: Started
+) -> None:
+    run_study(packing_study(), tmp_path / "s")
+    plain = tables(tmp_path / "s")
+    for floor, packs in ((1, [4]), (3, [3, 3]), (3, []), (0, []), (2, [])):
+        started.clear()
+        assert run_study(packing_study(noise_floor=floor), tmp_path / "s") == bool(packs)
+        assert [pack_tokens for pack_tokens, _ in started] == packs
+        assert all(engine.asked.total() == 40 for _, engine in started)
+    found = tables(tmp_path / "s")
+    same = {"contrasts.parquet"} ^ plain.keys()
+    assert {name: found[name] for name in same} == {name: plain[name] for name in same}
+    run_study(packing_study(noise_floor=3), tmp_path / "at once")
+    assert tables(tmp_path / "at once") == found
+
+
+def test_a_new_arm_of_a_study_with_a_noise_floor_keeps_its_bands(tmp_path: Path, started: Started) -> None:
+    run_study(packing_study(noise_floor=1), tmp_path / "s")
+    started.clear()
+    more = [{"name": "lost 1", "model": "m", "engine": "packing:lost=1"}]
+    run_study(packing_study(arms=more), tmp_path / "s")
+    assert [engine.asked.total() for _, engine in started] == [40]
+    (row,) = [
+        r
+        for r in StudyFolder(tmp_path / "s").read_contrasts()
+        if (r.arm, r.metric, r.group) == ("lost 1", "accuracy", "all")
+    ]
+    assert (row.verdict, row.noise) == (WITHIN, pytest.approx(0.075))
+
+
+def test_a_repeat_that_failed_goes_on_where_it_stopped(tmp_path: Path, started: Started) -> None:
+    run_study(packing_study(), tmp_path / "s")
+    started.clear()
+    started.fail_at = 17
+    with pytest.raises(EngineError, match="arm 'dense, repeat 1': "):
+        run_study(packing_study(noise_floor=1), tmp_path / "s")
+    recompare(StudyFolder(tmp_path / "s"))
+    assert not StudyFolder(tmp_path / "s").read_bands()
+    started.fail_at = None
+    assert run_study(packing_study(noise_floor=1), tmp_path / "s")
+    assert [engine.asked.total() for _, engine in started] == [17, 23]
+    run_study(packing_study(noise_floor=1), tmp_path / "whole")
+    assert tables(tmp_path / "s") == tables(tmp_path / "whole")
+
+
+def test_killed_in_a_repeat_a_study_ends_with_the_same_tables(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "model: fake\nengine: fake:delay_s=0.01\nnoise_floor: 2\nsuite: [{probe_facts: {limit: 40}}, "
+        "{probe_prompts: {limit: 20}}]\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
+    )
+    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", str(study), "--out"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    out = tmp_path / "killed"
+    kept: dict[Path, bytes] = {}
+    for _ in range(2):
+        process = subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = sum(map(len, kept.values()))
+        while sum(map(len, lines_of_repeats(out).values())) <= before + 300:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        now = lines_of_repeats(out)
+        assert all(now.get(path, b"").startswith(lines) for path, lines in kept.items())
+        kept = now
+    subprocess.run([*command, str(out)], check=True, capture_output=True)
+    assert tables(out) == tables(tmp_path / "whole")
+
+
+def lines_of_repeats(out: Path) -> dict[Path, bytes]:
+    """The whole lines of the answers that a repeat is giving."""
+    found = {}
+    for path in out.glob("arms/dense/repeats/1/answers/probe_facts.jsonl"):
+        content = path.read_bytes()
+        found[path] = content[: content.rfind(b"\n") + 1]
+    return found
+
+
+def test_repeats_that_differ_otherwise_are_refused(tmp_path: Path) -> None:
+    def spec(**settings: object) -> StudySpec:
+        return build_spec({"model": "fake", "engine": "fake", "suite": FACTS, **settings}, where="test")
+
+    run_study(spec(noise_floor=1, noise_vary=["engine=fake:seed=3"]), tmp_path / "s")
+    before = tables(tmp_path / "s")
+    with pytest.raises(StoreError, match="holds repeats with noise_vary="):
+        run_study(spec(noise_floor=2, noise_vary=["engine=fake:seed=4"]), tmp_path / "s")
+    assert tables(tmp_path / "s") == before
+    assert run_study(spec(noise_floor=2), tmp_path / "s")
+    kept = manifest.read(StudyFolder(tmp_path / "s").manifest)["repeats"]
+    assert [facts["engine"]["seed"] for facts in kept.values()] == [3, 3]
+
+
+def test_one_model_alone_has_its_bands_in_the_report(tmp_path: Path, started: Started) -> None:
+    run_study(packing_study(arms=[], noise_floor=1), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    assert not folder.read_contrasts()
+    assert pl.read_parquet(folder.noise)["half_width"].max() > 0
+    assert "±7.5 points" in folder.report.read_text(encoding="utf-8")
+
+
+REAL = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 6}}, {"probe_prompts": {"limit": 20}}]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with random weights, as a folder."""
+    folder = tmp_path_factory.mktemp("model")
+    model = loaded()
+    model.network.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def real(tiny: Path, **settings: object) -> StudySpec:
+    content = {"model": str(tiny), "engine": "hf:pack_tokens=512,batch_size=8", "suite": REAL, **settings}
+    return build_spec({"arms": ["magnitude:sparsity=0.3"], **content}, where="test")
+
+
+def test_packing_alone_moves_a_real_model_by_rounding(tmp_path: Path, tiny: Path) -> None:
+    run_study(real(tiny, noise_floor=2), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    bands = {(band.task, band.metric, band.group): band for band in folder.read_bands()}
+    assert all(band.half_width is None or band.half_width >= 0 for band in bands.values())
+    text = bands["probe_text", "bits_per_byte", "all"].half_width
+    assert text is not None
+    assert 0 < text < 1e-5
+    (row,) = [r for r in folder.read_contrasts() if r.metric == "bits_per_byte" and r.group == "all"]
+    assert row.noise == text
+    assert row.difference is not None
+    assert abs(row.difference) > text
+    ran = manifest.read(folder.manifest)
+    assert ran["arms"]["dense"]["engine"]["scoring"] == "prefix-shared packs of 512 tokens"
+    assert [facts["engine"]["scoring"][-11:] for facts in ran["repeats"].values()] == [" 256 tokens", " 224 tokens"]
+
+
+def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Path) -> None:
+    suite = REAL[1:2]
+    run_study(real(tiny, noise_floor=1, suite=suite, arms=[]), tmp_path / "packing")
+    run_study(
+        real(tiny, noise_floor=1, noise_vary=["dtype=bfloat16", "threads=1"], suite=suite, arms=[]), tmp_path / "dtype"
+    )
+    widths = [
+        next(b.half_width for b in StudyFolder(tmp_path / name).read_bands() if b.metric == "bits_per_byte")
+        for name in ("packing", "dtype")
+    ]
+    assert None not in widths
+    assert widths[1] > 100 * widths[0]  # type: ignore[operator]
+    repeat = manifest.read(StudyFolder(tmp_path / "dtype").manifest)["repeats"]["1"]
+    assert (repeat["model"]["dtype"], repeat["threads"]) == ("bfloat16", 1)

@@ -1,0 +1,72 @@
+"""What the repeats of a noise floor differ in, and what nobody may ask them to."""
+
+from __future__ import annotations
+
+import pytest
+
+from crushtest.errors import UsageError
+from crushtest.plan import StudySpec, build_spec
+from crushtest.records import Item, Prompt
+from crushtest.repeats import reordered, repacked, repeats_of
+
+
+def spec(**settings: object) -> StudySpec:
+    return build_spec({"model": "demo", **settings}, where="test")
+
+
+def test_there_are_none_unless_asked_for() -> None:
+    assert repeats_of(spec()) == ()
+
+
+def test_every_repeat_is_dense_in_smaller_packs_and_batches_than_those_before() -> None:
+    found = repeats_of(spec(noise_floor=4))
+    assert [(arm.name, arm.repeat, arm.title) for arm in found[:2]] == [
+        ("dense", 1, "dense, repeat 1"),
+        ("dense", 2, "dense, repeat 2"),
+    ]
+    assert [arm.engine_options["pack_tokens"] for arm in found] == [1024, 896, 796, 716]
+    assert [arm.engine_options["batch_size"] for arm in found] == [32, 28, 24, 22]
+    assert {arm.engine_options["dtype"] for arm in found} == {"float32"}
+
+
+def test_what_is_run_at_once_is_never_nothing() -> None:
+    assert repacked({"batch_size": 1, "seed": 7}, 9) == {"batch_size": 1, "seed": 7}
+
+
+def test_items_are_asked_in_an_order_of_the_repeats_own_and_always_the_same() -> None:
+    items = [Item(str(number), (), "c", Prompt("p")) for number in range(50)]
+    orders = [list(reordered(items, number)) for number in range(3)]
+    assert orders[0] == items
+    assert all(sorted(order, key=items.index) == items for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    assert orders[1] == list(reordered(items, 1))
+
+
+def test_every_repeat_has_what_noise_vary_asks_for() -> None:
+    found = repeats_of(spec(noise_floor=2, noise_vary=["dtype=bfloat16", "threads=1"]))
+    assert [(arm.dtype, arm.threads) for arm in found] == [("bfloat16", 1)] * 2
+    (other,) = repeats_of(spec(noise_floor=1, noise_vary=["engine=hf:pack_tokens=100,batch_size=8"]))
+    assert (other.engine_options["pack_tokens"], other.engine_options["batch_size"]) == (50, 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"noise_floor": -1}, "noise_floor must be at least 0"),
+        ({"noise_vary": ["threads=1"]}, "noise_floor must be at least 1"),
+        ({"noise_floor": 1, "noise_vary": ["thread=1"]}, "'thread'; did you mean 'threads'"),
+        ({"noise_floor": 1, "noise_vary": ["dtype"]}, "must say with what"),
+        ({"noise_floor": 1, "noise_vary": ["dtype=bfloat"]}, "did you mean 'bfloat16'"),
+        ({"noise_floor": 1, "noise_vary": ["dtype=float32"]}, "is what the study runs in"),
+        ({"noise_floor": 1, "noise_vary": ["threads=0"]}, "whole number of at least 1"),
+        ({"noise_floor": 1, "noise_vary": ["threads=1", "threads=2"]}, "threads is given twice"),
+        ({"noise_floor": 1, "noise_vary": ["engine=fakr"]}, "did you mean 'fake'"),
+        ({"noise_floor": 1, "noise_vary": ["engine=fake", "dtype=float16"]}, "engine 'hf' only"),
+        ({"noise_floor": 1, "engine": "fake", "noise_vary": ["threads=1"]}, "engine 'hf' only"),
+    ],
+)
+def test_what_cannot_be_varied_is_one_line_that_says_why(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        repeats_of(spec(**settings))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
