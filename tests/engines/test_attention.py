@@ -93,6 +93,28 @@ def test_keys_and_values_are_kept_in_the_order_of_the_pack() -> None:
     assert torch.equal(keep.values[0], value[0])
 
 
+@pytest.mark.parametrize("lengths", [(90,), (70, 120, 64)])
+@pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (4, 2)])
+def test_long_paths_are_attended_causally_without_a_mask(lengths: tuple[int, ...], heads: int, key_heads: int) -> None:
+    (pack,) = plan_packs([Line([first, *range(10, 10 + length)], 1) for first, length in enumerate(lengths)], 10_000)
+    keep = Kept()
+    layout = lay_out(pack, **SETTINGS, keep=keep)
+    assert len(layout.paths) == len(lengths)
+    assert not layout.chunks
+    query, key, value = tensors(len(pack.tokens), heads, key_heads)
+    answer, _ = packed_attention(MODULE, query, key, value, None, pack=layout, scaling=0.3)
+    wanted = written_out(query, key, value, ancestors(pack), 0.3)
+    torch.testing.assert_close(answer[0].double(), wanted, atol=1e-5, rtol=1e-5)
+    assert torch.equal(keep.keys[0], key[0])
+
+
+def test_a_branch_anywhere_makes_chunks() -> None:
+    (pack,) = plan_packs([Line([*range(100), last, 7], 1) for last in (500, 600)], 10_000)
+    layout = lay_out(pack, **SETTINGS)
+    assert not layout.paths
+    assert layout.chunks
+
+
 def test_far_fewer_scores_are_computed_than_under_a_full_mask() -> None:
     pack = random_pack(3, questions=60)
     computed = sum(chunks.mask.numel() for chunks in lay_out(pack, **SETTINGS).chunks)

@@ -3,6 +3,8 @@
 A full mask over a pack of 2048 nodes would cost more than all of a small model's matrices. But nodes stand in
 depth-first order, so the ancestors of a short chunk of them are: the ancestors of its first node, and nodes of the
 chunk itself. Each chunk therefore attends to the trunk, to those ancestors and to itself, under a small mask.
+
+Where nothing branches, as in a pack of long passages, plain causal attention does without masks and copies.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Layout:
 
     order     [nodes] the pack's nodes in the order in which they are run: group of chunks by group of chunks
     place     [nodes] where each of the pack's nodes is in that order
+    chunks    what is attended together; empty where the pack is but paths
+    paths     the nodes of each path from the root, where the pack is but long paths; else empty
     length    tokens of the longest path, trunk included: more than a sliding window would hide something
     trunk     the pieces of the trunk that the pack continues, from the root on
     keep      where to leave the nodes' keys and values, in the pack's order; None where nobody needs them
@@ -62,6 +66,7 @@ class Layout:
     order: Tensor
     place: Tensor
     chunks: list[Chunks]
+    paths: list[slice]
     length: int
     trunk: Sequence[Kept] = ()
     keep: Kept | None = None
@@ -70,8 +75,13 @@ class Layout:
 def lay_out(
     pack: Pack, *, dtype: torch.dtype, device: torch.device, trunk: Sequence[Kept] = (), keep: Kept | None = None
 ) -> Layout:
-    """A pack cut into chunks of one length (the last may be shorter), grouped by how far they reach back."""
+    """A pack as its long paths, or as chunks of one length (the last may be shorter) grouped by how far they reach."""
     nodes, length = len(pack.tokens), chunk_length(pack)
+    longest = int(pack.depth.max()) + 1
+    paths = root_paths(pack)
+    if paths and len(paths) * length <= nodes:
+        here = _tensor(np.arange(nodes), device)
+        return Layout(here, here, [], paths, longest, trunk, keep)
     groups: dict[tuple[int, int], list[tuple[Ints, Ints]]] = {}
     for first in range(0, nodes, length):
         queries = np.arange(first, min(first + length, nodes))
@@ -87,7 +97,17 @@ def lay_out(
         mask = torch_mask(visible, dtype).to(device)
         chunks.append(Chunks(slice(first, first + size * len(members)), _tensor(place[keys].ravel(), device), mask))
         first += size * len(members)
-    return Layout(_tensor(order, device), _tensor(place, device), chunks, int(pack.depth.max()) + 1, trunk, keep)
+    return Layout(_tensor(order, device), _tensor(place, device), chunks, [], longest, trunk, keep)
+
+
+def root_paths(pack: Pack) -> list[slice]:
+    """Where each path of a pack is, if it is nothing but unbranched paths from the root; else an empty list."""
+    starts = np.flatnonzero(pack.depth == 0)
+    stops = np.append(starts[1:], len(pack.tokens))
+    lengths = stops - starts
+    if not len(starts) or starts[0] != 0 or not np.array_equal(pack.end, np.repeat(stops, lengths)):
+        return []
+    return [slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
 def chunk_length(pack: Pack) -> int:
@@ -156,7 +176,7 @@ def packed_attention(
     if pack.keep is not None:
         pack.keep.keys.append(key[:, pack.place])
         pack.keep.values.append(value[:, pack.place])
-    answers = []
+    answers = [_attend_path(query[:, path], key[:, path], value[:, path], scaling) for path in pack.paths]
     for chunks in pack.chunks:
         keys = _seen(key, chunks, [piece.keys[layer] for piece in pack.trunk])
         values = _seen(value, chunks, [piece.values[layer] for piece in pack.trunk])
@@ -184,6 +204,16 @@ def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
     own = rows.view(count, -1, heads, size).transpose(1, 2)
     pieces = [piece[None].expand(count, *piece.shape) for piece in trunk]
     return torch.cat([*pieces, own], dim=2) if pieces else own
+
+
+def _attend_path(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+    """Query [heads, nodes, size], key and value [key heads, nodes, size] -> [nodes, heads, size], all causal."""
+    import torch
+
+    answer = torch.nn.functional.scaled_dot_product_attention(
+        query[None], key[None], value[None], is_causal=True, scale=scaling, enable_gqa=len(query) != len(key)
+    )
+    return answer[0].transpose(0, 1)
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
