@@ -67,6 +67,17 @@ def test_list_methods_shows_options_with_their_defaults() -> None:
         (["report", "nowhere"], 1, ["nowhere", "not a study folder"]),
         (["query", "nowhere", "SELECT 1"], 1, ["nowhere", "not a study folder"]),
         (["data", "status", "probe_qaa"], 2, ["probe_qaa", "'probe_qa'"]),
+        (["run", "--limt", "3"], 2, ["run: unknown option '--limt'; did you mean '--limit'?", "--seed"]),
+        (["rnu", "demo"], 2, ["crushtest: unknown command 'rnu'; did you mean 'run'?", "evaluate"]),
+        (["data", "fecth", "bbq"], 2, ["data: unknown command 'fecth'; did you mean 'fetch'?", "status"]),
+        (["compress"], 2, ["compress: missing argument MODEL (A hub id"]),
+        (["compress", "demo", "-o", "x"], 2, ["compress: missing option --recipe (One recipe"]),
+        (["data", "fetch"], 2, ["data fetch: missing argument TASK"]),
+        (["run", "demo", "--limit", "0"], 2, ["run: option --limit", "1", "0"]),
+        (["run", "demo", "--seed", "one"], 2, ["run: option --seed", "valid integer", "one"]),
+        (["run", "demo", "--limit"], 2, ["'--limit' requires an argument"]),
+        (["card", "a", "b"], 2, ["card: ", "unexpected extra argument", "(b)", "crushtest card --help"]),
+        (["--limit"], 2, ["crushtest: unknown option '--limit'", "--help"]),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_and_leaves_nothing(
@@ -128,6 +139,13 @@ def test_evaluate_measures_one_model_without_contrasts(tmp_path: Path) -> None:
 def test_help_teaches_each_command() -> None:
     for command in ("run", "compress", "evaluate", "compare", "report", "query", "list", "data"):
         assert "Usage" in crushtest(command, "--help").stdout
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    for command in ([], ["data"]):
+        result = crushtest(*command)
+        assert (result.returncode, result.stderr) == (2, "")
+        assert "Usage" in result.stdout
 
 
 def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
