@@ -88,6 +88,7 @@ def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof()
 def test_a_regression_within_the_noise_of_measuring_could_not_be_told():
     inside = replace(SURE_WORSE, verdict="within the noise of measuring", noise=0.11)
     assert judge(inside).exit_code == 4
+    assert "measuring dense again moved it by 0.11" in "".join(explain_lines(judge(inside)))
     assert judge(replace(SURE_WORSE, noise=0.05)).exit_code == 3
     worst = replace(inside, metric="accuracy_worst", group="Age", worst="Age=old")
     group = replace(inside, group="Age=old")

@@ -62,6 +62,7 @@ def test_every_repeat_has_what_noise_vary_asks_for() -> None:
         ({"noise_floor": 1, "noise_vary": ["threads=1", "threads=2"]}, "threads is given twice"),
         ({"noise_floor": 1, "noise_vary": ["engine=fakr"]}, "did you mean 'fake'"),
         ({"noise_floor": 1, "noise_vary": ["engine=fake", "dtype=float16"]}, "engine 'hf' only"),
+        ({"noise_floor": 1, "noise_vary": ["engine=hf:dtype=float16"]}, "asked for by itself"),
         ({"noise_floor": 1, "engine": "fake", "noise_vary": ["threads=1"]}, "engine 'hf' only"),
     ],
 )

@@ -233,6 +233,19 @@ def test_what_was_cut_to_fit_the_context_is_written_down(
     assert "dense · probe_text: 1 prompts or options lost their beginning" in capsys.readouterr().err
 
 
+def test_holms_correction_is_used_where_the_study_asks_for_it(tmp_path: Path) -> None:
+    found = {}
+    for correction in ("holm", "benjamini-hochberg"):
+        run_study(spec("other", suite=SUITE[:1], correction=correction), tmp_path / correction)
+        rows = StudyFolder(tmp_path / correction).read_contrasts()
+        plain = [row for row in rows if not row.metric.endswith("_worst") and row.p is not None]
+        smallest = min(plain, key=lambda row: row.p or 0.0)
+        found[correction] = smallest.p_adjusted
+        if correction == "holm":
+            assert smallest.p_adjusted == pytest.approx(min(1.0, len(plain) * (smallest.p or 0.0)))
+    assert found["holm"] >= found["benjamini-hochberg"]
+
+
 def test_comparing_again_needs_only_the_files(tmp_path: Path) -> None:
     run_study(spec("other"), tmp_path / "s")
     before = tables(tmp_path / "s")

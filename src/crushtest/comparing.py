@@ -79,7 +79,11 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
                 estimates += estimate_against_rest(*inputs, *measured[arm], seed=plan.spec.seed)
                 if arm != DENSE and DENSE in measured:
-                    settings: dict[str, Any] = {"seed": plan.spec.seed, "compares": compared[arm]}
+                    settings: dict[str, Any] = {
+                        "seed": plan.spec.seed,
+                        "correction": plan.spec.correction,
+                        "compares": compared[arm],
+                    }
                     found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
                     contrasts += mark_less_fluent(found, planned.task.metrics)
                     contrasts += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], **settings)

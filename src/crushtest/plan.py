@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,6 +48,7 @@ class StudySpec(Checked):
     noise_floor   how often the dense arm is measured again, to see how far its numbers move by that alone
     noise_vary    what else those repeats differ in, besides order and packing: `dtype=bfloat16`, `threads=1`,
                   `engine=NAME`
+    correction    how p is adjusted over the rows of a task and arm
     """
 
     model: str
@@ -61,16 +62,21 @@ class StudySpec(Checked):
     seed: int = Field(default=0, ge=0)
     noise_floor: int = Field(default=0, ge=0)
     noise_vary: tuple[str, ...] = ()
+    correction: Literal["benjamini-hochberg", "holm"] = "benjamini-hochberg"
     trust_remote_code: bool = False
     allow_pickle: bool = False
+
+
+DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)
 
 
 @dataclass(frozen=True)
 class Arm:
     """One variant under test. `recipe` is None for a model that is tested as found.
 
+    dtype     in which it is loaded; None for the study's own
     repeat    which repeat of a noise floor it is; 0 for the arm itself
-    dtype     in which a repeat runs, and on how many `threads`; None for the study's own
+    threads   on how many a repeat runs; None for as many as the arm itself
     """
 
     name: str
@@ -78,8 +84,8 @@ class Arm:
     recipe: Recipe | None
     engine: str
     engine_options: dict[str, Any]
-    repeat: int = 0
     dtype: str | None = None
+    repeat: int = 0
     threads: int | None = None
 
     @property
@@ -199,7 +205,27 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
     engine, options = parse_engine(given.engine or spec.engine)
     if recipe is not None and engine != "hf":
         raise UsageError(f"arm {name!r}: recipes run in engine 'hf' only (got {engine!r})")
-    return Arm(name, given.model or spec.model, recipe, engine, options)
+    dtype = own_dtype(spec, f"arm {name!r}", given.engine) if engine == "hf" else None
+    return Arm(name, given.model or spec.model, recipe, engine, options, dtype)
+
+
+def own_dtype(spec: StudySpec, where: str, engine: str | None) -> str | None:
+    """The dtype that an arm's own engine names (`hf:dtype=bfloat16`), if it is not the study's.
+
+    The study loads its models; whatever else an engine would load them with is said once, for all arms. Raises
+    UsageError where it is not.
+    """
+    text = engine or spec.engine
+    named = {piece.partition("=")[0].strip() for piece in text.partition(":")[2].split(",")}
+    for key in ("dtype", "device", "trust_remote_code", "allow_pickle"):
+        if key in named and (engine is None or key != "dtype"):
+            raise UsageError(f"{where}: engine {text!r}: {key} is the study's own setting; write `{key}:` in the study")
+    if "dtype" not in named:
+        return None
+    dtype = str(parse_engine(text)[1]["dtype"])
+    if dtype not in DTYPES:
+        raise UnknownName("dtype", dtype, DTYPES, where=where)
+    return None if dtype == spec.dtype else dtype
 
 
 def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTask:

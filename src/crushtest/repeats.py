@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from crushtest.errors import UnknownName, UsageError
-from crushtest.plan import Arm, StudySpec, make_arms, parse_engine
+from crushtest.plan import DTYPES, Arm, StudySpec, make_arms, own_dtype, parse_engine
 from crushtest.records import Item
 
 VARIED = ("dtype", "threads", "engine")
@@ -39,6 +39,8 @@ def repeats_of(spec: StudySpec) -> tuple[Arm, ...]:
     dense = make_arms(spec)[0]
     if found.engine:
         engine, options = parse_engine(found.engine)
+        if engine == "hf" and own_dtype(spec, "noise_vary", found.engine):
+            raise UsageError("noise_vary: the dtype of an engine is asked for by itself, as in dtype=bfloat16")
         dense = replace(dense, engine=engine, engine_options=options)
     if dense.engine != "hf" and (found.dtype or found.threads):
         raise UsageError(f"noise_vary: dtype and threads can be varied in engine 'hf' only (got {dense.engine!r})")
@@ -63,9 +65,8 @@ def read_variation(given: Sequence[str]) -> Variation:
         if what in found:
             raise UsageError(f"noise_vary: {what} is given twice; every repeat runs with one")
         found[what] = value
-    dtypes = get_args(StudySpec.model_fields["dtype"].annotation)
-    if "dtype" in found and found["dtype"] not in dtypes:
-        raise UnknownName("dtype", found["dtype"], dtypes, where="noise_vary")
+    if "dtype" in found and found["dtype"] not in DTYPES:
+        raise UnknownName("dtype", found["dtype"], DTYPES, where="noise_vary")
     if "threads" in found:
         found["threads"] = _whole(found["threads"])
     return Variation(**found)

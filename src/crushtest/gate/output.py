@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from crushtest.gate.checks import Check, GateResult, Outcome
+from crushtest.stats.noise import WITHIN
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
 ANNOTATIONS: dict[Outcome, str] = {"passed": "notice", "could not be told": "warning", "regression": "error"}
@@ -123,6 +124,8 @@ def explanation(check: Check) -> str:
         text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items"
     if check.enough is not None and check.outcome == "could not be told":
         text += f"; about {check.enough:,} items would have been enough"
+    elif row.verdict == WITHIN and row.noise is not None:
+        text += f"; measuring dense again moved it by {row.noise:.4g}"
     elif check.outcome == "could not be told" and harm is not None:
         text += "; no number of items would decide it, the estimate lies on the margin"
     return text

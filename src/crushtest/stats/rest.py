@@ -14,6 +14,7 @@ from crushtest.metrics import Array, Metric, ratio
 from crushtest.records import Contrast, Estimate, Item, NoiseBand
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import REPLICATES, estimate
+from crushtest.stats.multiplicity import Correction
 from crushtest.stats.noise import noise_bands
 from crushtest.stats.sums import Answers, Scores
 
@@ -55,6 +56,7 @@ def contrast_against_rest(
     *,
     seed: int,
     replicates: int = REPLICATES,
+    correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
 ) -> list[Contrast]:
     """The same rows, against dense; p adjusted over all of them."""
@@ -62,7 +64,8 @@ def contrast_against_rest(
     if not made:
         return []
     both = (dense_answers, dense_scores, answers, scores)
-    rows = contrast(task, made, bare, arm, *both, seed=seed, replicates=replicates, compares=compares)
+    settings: dict[str, Any] = {"replicates": replicates, "correction": correction, "compares": compares}
+    rows = contrast(task, made, bare, arm, *both, seed=seed, **settings)
     return [replace(row, metric=_metric_of(row.metric), group=_group_of(row.metric)) for row in rows]
 
 
