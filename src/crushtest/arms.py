@@ -23,6 +23,7 @@ from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
+    from crushtest.compress.residence import Residence
     from crushtest.engines.base import Engine
     from crushtest.models import LoadedModel
 
@@ -189,9 +190,14 @@ def load_base(spec: StudySpec, model: str, arm: str, progress: Bars | Lines) -> 
 
 
 def compress_arm(
-    spec: StudySpec, arm: str, recipe: Recipe, model: LoadedModel, progress: Bars | Lines
+    spec: StudySpec,
+    arm: str,
+    recipe: Recipe,
+    model: LoadedModel,
+    progress: Bars | Lines,
+    residence: Residence | None = None,
 ) -> CompressionRecord:
-    """Compress a loaded model in place."""
+    """Compress a loaded model in place, wherever its weights are."""
     from crushtest.calibration import Calibration
     from crushtest.compress import compress
 
@@ -205,7 +211,7 @@ def compress_arm(
             advance(max(0, percent - shown))
             shown = max(shown, percent)
 
-        return compress(model, recipe, calibration, on_progress=show)
+        return compress(model, recipe, calibration, residence=residence, on_progress=show)
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:

@@ -6,18 +6,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crushtest.checkpoints import SAFETENSORS
 from crushtest.errors import CompressionError
 from crushtest.files import write_json
+from crushtest.tensors import TensorFiles
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from crushtest.compress.grids import QuantizedWeight
     from crushtest.compress.record import CompressionRecord
+    from crushtest.compress.residence import OnDisk
     from crushtest.models import LoadedModel
 
 
@@ -33,21 +37,40 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
     left there.
     """
     check_new(folder)
-    packed = dict(record.quantized) if _can_pack(model, record) else {}
-    with _whole(folder) as partial, _without_bars():
+    packed = _packed(model, record)
+    with whole(folder) as partial, _without_bars():
         _write_weights(model, packed, partial)
-        model.tokenizer.save_pretrained(partial)
-        weights = sorted(partial.glob("*.safetensors"))
-        saved = {
-            "format": "pack-quantized"
-            if packed
-            else "bitsandbytes"
-            if _bitsandbytes_config(model.network)
-            else "dense",
-            "weights_size_bytes": sum(file.stat().st_size for file in weights),
-        }
-        write_json(partial / "compression.json", record.to_json() | {"saved": saved})
+        _write_about(model, record, packed, partial)
     return folder
+
+
+def write_from_disk(model: LoadedModel, record: CompressionRecord, blocks: OnDisk, partial: Path) -> None:
+    """What `save` writes, for a model whose blocks are on disk: a file for each block, one in memory at a time.
+
+    partial  an open folder of `whole`
+    """
+    packed = _packed(model, record)
+    with _without_bars():
+        _write_shards(model, blocks, packed, partial)
+        blocks.remove_files()
+        _write_about(model, record, packed, partial)
+
+
+def _packed(model: LoadedModel, record: CompressionRecord) -> Mapping[str, QuantizedWeight]:
+    return record.quantized if _can_pack(model, record) else {}
+
+
+def _write_about(
+    model: LoadedModel, record: CompressionRecord, packed: Mapping[str, QuantizedWeight], partial: Path
+) -> None:
+    """The tokenizer, and compression.json."""
+    model.tokenizer.save_pretrained(partial)
+    weights = sorted(partial.glob("*.safetensors"))
+    saved = {
+        "format": "pack-quantized" if packed else "bitsandbytes" if _bitsandbytes_config(model.network) else "dense",
+        "weights_size_bytes": sum(file.stat().st_size for file in weights),
+    }
+    write_json(partial / "compression.json", record.to_json() | {"saved": saved})
 
 
 def check_new(folder: Path) -> None:
@@ -59,7 +82,7 @@ def check_new(folder: Path) -> None:
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
+def whole(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place at the end; removed where that is not reached."""
     from safetensors import SafetensorError
 
@@ -106,7 +129,7 @@ def _flush(file: Path) -> None:
         os.close(descriptor)
 
 
-def _write_weights(model: LoadedModel, packed: dict[str, Any], partial: Path) -> None:
+def _write_weights(model: LoadedModel, packed: Mapping[str, QuantizedWeight], partial: Path) -> None:
     network = model.network
     if not packed:
         network.save_pretrained(partial)
@@ -114,12 +137,39 @@ def _write_weights(model: LoadedModel, packed: dict[str, Any], partial: Path) ->
         if about:
             _add_to_config(partial, about)
         return
-    state: dict[str, Tensor] = dict(network.state_dict())
-    for name, weight in packed.items():
-        del state[f"{name}.weight"]
-        state |= {f"{name}.{part}": tensor for part, tensor in _packed_tensors(weight).items()}
-    network.save_pretrained(partial, state_dict=state)
+    network.save_pretrained(partial, state_dict=_with_packed(network.state_dict(), packed))
     _add_to_config(partial, quantization_config(network, packed))
+
+
+def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, QuantizedWeight], partial: Path) -> None:
+    """The first file holds what is outside of blocks; transformers writes it, and the configuration with it."""
+    from safetensors.torch import save_file
+    from transformers.core_model_loading import revert_weight_conversion
+
+    count = blocks.count + 1
+    model.network.save_pretrained(partial, state_dict=blocks.rest())
+    shards = [partial / f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+    (partial / SAFETENSORS).rename(shards[0])
+    for path, tensors in zip(shards[1:], blocks.block_tensors(), strict=True):
+        made = revert_weight_conversion(model.network, _with_packed(tensors, packed))
+        save_file(made, path, metadata={"format": "pt"})
+    places = {name: path.name for path in shards for name in TensorFiles([path]).names}
+    size = sum(path.stat().st_size for path in shards)
+    write_json(partial / f"{SAFETENSORS}.index.json", {"metadata": {"total_size": size}, "weight_map": places})
+    if packed:
+        _add_to_config(partial, quantization_config(model.network, packed))
+
+
+def _with_packed(tensors: Mapping[str, Tensor], packed: Mapping[str, QuantizedWeight]) -> dict[str, Tensor]:
+    """Tensors by name, those of quantized layers packed."""
+    made: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        layer = name.removesuffix(".weight")
+        if name != layer and layer in packed:
+            made |= {f"{layer}.{part}": values for part, values in _packed_tensors(packed[layer]).items()}
+        else:
+            made[name] = tensor
+    return made
 
 
 def _add_to_config(partial: Path, quantization: dict[str, Any]) -> None:
@@ -141,7 +191,7 @@ def _bitsandbytes_config(network: Any) -> dict[str, Any] | None:
     }
 
 
-def _packed_tensors(weight: Any) -> dict[str, Tensor]:
+def _packed_tensors(weight: QuantizedWeight) -> dict[str, Tensor]:
     """The tensors that stand for one quantized weight. That format's integers are signed: ours less 2^(bits - 1)."""
     import torch
 
@@ -159,7 +209,7 @@ def _packed_tensors(weight: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def quantization_config(network: Any, packed: dict[str, Any]) -> dict[str, Any]:
+def quantization_config(network: Any, packed: Mapping[str, QuantizedWeight]) -> dict[str, Any]:
     """What config.json says about the quantized layers: one group for every grid that is used, naming its layers."""
     from torch.nn import Linear
 

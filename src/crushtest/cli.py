@@ -176,6 +176,10 @@ def compress(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the calibration draw.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    offload: Annotated[
+        str,
+        typer.Option(help="Where weights wait: none (all on the device), cpu, or disk (a block at a time in memory)."),
+    ] = "none",
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
 ) -> None:
@@ -195,7 +199,7 @@ def compress(
         },
         where="compress",
     )
-    totals = compress_and_save(spec, recipe, out).totals
+    totals = compress_and_save(spec, recipe, out, offload=offload).totals
     print(
         f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "
         f"{totals.bits_per_weight:.2f} bits a weight (compression.json has every layer)"

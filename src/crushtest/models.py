@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from crushtest import demo, hub
 from crushtest.checkpoints import Checkpoint, gguf_weight_type, read_folder, read_gguf, sha256
 from crushtest.errors import ModelError, UnknownName
+from crushtest.tensors import TensorFiles
 
 if TYPE_CHECKING:
     import torch
@@ -34,12 +35,14 @@ class LoadedModel:
     spec   what it was asked for by
     facts  for the manifest (JSON values): kind, revision or sha256 of the weight files, format, dtype, device,
            sha256 of the chat template (None: it has none), and `note` where the weights are not what they seem
+    tensors where the weights are, for a network whose parameters have no memory (`load_skeleton`)
     """
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     spec: str
     facts: dict[str, Any]
+    tensors: TensorFiles | None = None
 
 
 def check_model(spec: str, *, allow_pickle: bool = False) -> None:
@@ -75,17 +78,49 @@ def load_model(
     code that comes with a model, unless `trust_remote_code`. ModelError says in one line what is missing or broken.
     """
     kind = model_kind(spec)
-    device = _device(device)
-    if kind == "demo":
-        checkpoint = _demo_checkpoint()
-    elif kind == "hub":
-        checkpoint = _with_nearest(
-            spec, lambda name: hub.fetch(name, allow_pickle=allow_pickle, allow_code=trust_remote_code)
-        )
-    else:
-        checkpoint = _local(spec, kind, allow_pickle=allow_pickle)
+    device = resolve_device(device)
+    checkpoint = _checkpoint(spec, kind, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     network, tokenizer = _read(spec, checkpoint, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
     return LoadedModel(network, tokenizer, spec, _facts(kind, checkpoint, network, tokenizer))
+
+
+def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool = False) -> LoadedModel:
+    """The model with parameters that have no memory (on `meta`), and where to read them; buffers are real.
+
+    ModelError as from `load_model`, and for weights that are not in safetensors files.
+    """
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    kind = model_kind(spec)
+    checkpoint = _checkpoint(spec, kind, trust_remote_code=trust_remote_code, allow_pickle=False)
+    if checkpoint.format != "safetensors":
+        raise ModelError(
+            f"model {spec!r}: weights can stay on disk in safetensors files only (got {checkpoint.format})"
+        )
+    config = load_config(spec, trust_remote_code=trust_remote_code)
+    models: Any = AutoModelForCausalLM
+    try:
+        with _quiet(), init_empty_weights(include_buffers=False), torch.no_grad():
+            network = models.from_config(config, dtype=_dtype(dtype), trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
+        if (checkpoint.folder / "generation_config.json").is_file():
+            network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {_first_line(error)}") from error
+    facts = {"kind": kind, "format": checkpoint.format, "dtype": dtype}
+    tensors = TensorFiles(checkpoint.weights, _names_in_files(network))
+    return LoadedModel(network.eval().requires_grad_(False), tokenizer, spec, facts, tensors)
+
+
+def _names_in_files(network: PreTrainedModel) -> dict[str, str]:
+    """The names that checkpoints have for tensors which transformers renames as it loads them."""
+    from transformers.core_model_loading import revert_weight_conversion
+
+    state = network.state_dict(keep_vars=True)
+    own = {id(tensor): name for name, tensor in revert_weight_conversion(network, dict(state)).items()}
+    return {name: own[id(tensor)] for name, tensor in state.items() if own.get(id(tensor), name) != name}
 
 
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
@@ -127,6 +162,17 @@ def model_kind(spec: str) -> str:
     return "folder" if looks_like_path or Path(spec).exists() else "hub"
 
 
+def _checkpoint(spec: str, kind: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
+    """The files of a model, fetched or converted where they are not here yet."""
+    if kind == "demo":
+        return _demo_checkpoint()
+    if kind == "hub":
+        return _with_nearest(
+            spec, lambda name: hub.fetch(name, allow_pickle=allow_pickle, allow_code=trust_remote_code)
+        )
+    return _local(spec, kind, allow_pickle=allow_pickle)
+
+
 def _local(spec: str, kind: str, *, allow_pickle: bool) -> Checkpoint:
     path = Path(spec).expanduser()
     if not path.exists():
@@ -159,7 +205,8 @@ def _nearest(spec: str) -> str:
     return f"; did you mean {names[near[0]]!r}?" if near else ""
 
 
-def _device(device: str) -> str:
+def resolve_device(device: str) -> str:
+    """A device's name; `auto` is the first GPU, else the CPU."""
     if device != "auto":
         return device
     import torch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.collect import INPUT_STATISTICS, BlockInputs, InputStatistic, collect_gradients, naming
 from crushtest.compress.grids import ForeignWeight, QuantizedWeight
+from crushtest.compress.residence import InPlace, Residence
 from crushtest.compress.statistics import WeightGradient, is_finite
 from crushtest.compress.stream import Stream
 from crushtest.compress.structure import Linear, Structure, find_structure
@@ -27,7 +28,8 @@ Progress = Callable[[str, int, int], None]
 class Job:
     """One step on one model: the method, its options, the layers it is for, and the calibration tokens.
 
-    `sparsities` are those that layers have of their own, by name; `tokenizer` is for other packages that ask for one.
+    `sparsities` are those that layers have of their own, by name; `tokenizer` is for other packages that ask for one;
+    `residence` is where the weights are.
     """
 
     network: PreTrainedModel
@@ -37,6 +39,7 @@ class Job:
     options: Mapping[str, Any]
     tokens: Tensor
     report: Progress
+    residence: Residence
     sparsities: Mapping[str, float] = field(default_factory=dict)
     tokenizer: Any = None
 
@@ -56,7 +59,9 @@ def as_job(network: PreTrainedModel | Job, tokens: Tensor, method: str, options:
     if isinstance(network, Job):
         return network
     structure = find_structure(network)
-    return Job(network, structure, structure.linears, METHODS.get(method), options, tokens, lambda *_: None)
+    return Job(
+        network, structure, structure.linears, METHODS.get(method), options, tokens, lambda *_: None, InPlace(network)
+    )
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,16 @@ def compress_blocks(
 
     last = max(linear.block for linear in job.linears)
     with torch.no_grad():
-        stream = Stream(job.network, job.structure.blocks, job.tokens)
+        stream = Stream(job.network, job.structure.blocks, job.tokens, job.residence)
         for number in range(last + 1):
             linears = tuple(linear for linear in job.linears if linear.block == number)
-            if linears:
-                inputs = BlockInputs(linears, kinds, job.tokens.numel())
-                inputs.watch(stream, number)
-                yield from compress_block(Block(number, linears, inputs, stream))
-            if number < last:
-                stream.advance(number)
+            with job.residence.work_on(number) if linears else job.residence.visit(number):
+                if linears:
+                    inputs = BlockInputs(linears, kinds, job.tokens.numel())
+                    inputs.watch(stream, number)
+                    yield from compress_block(Block(number, linears, inputs, stream))
+                if number < last:
+                    stream.advance(number)
             job.report("compressing blocks", number + 1, last + 1)
 
 

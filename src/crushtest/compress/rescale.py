@@ -143,6 +143,6 @@ def _leaves_output(block: Block, source: Source, linears: tuple[Linear, ...]) ->
     after = block.stream.first_output(block.number)
     for parameter, data in kept:
         parameter.data = data
-    added = (before - block.stream.hidden[0]).float().norm()
+    added = (before - block.stream.first_input()).float().norm()
     same = _SAME.get(str(before.dtype).removeprefix("torch."), _SAME_IN_HALF)
     return bool((after - before).float().norm() <= same * added)

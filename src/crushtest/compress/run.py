@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from crushtest.compress.layerwise import Compressed, Job, Progress, compress_lay
 from crushtest.compress.magnitude import spread_sparsity
 from crushtest.compress.options import parse_pattern
 from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
+from crushtest.compress.residence import InPlace, Residence
 from crushtest.compress.structure import Linear, find_structure, find_untouched
 from crushtest.errors import CompressionError
 from crushtest.registry import METHODS
@@ -27,9 +28,16 @@ _MEASURED_TOKENS = 512
 
 
 def compress(
-    model: LoadedModel, recipe: Recipe, calibration: Calibration, *, on_progress: Progress | None = None
+    model: LoadedModel,
+    recipe: Recipe,
+    calibration: Calibration,
+    *,
+    residence: Residence | None = None,
+    on_progress: Progress | None = None,
 ) -> CompressionRecord:
-    """Carry out a recipe on a model in memory, step by step, each on the result of the one before; return what it did.
+    """Carry out a recipe on a model, step by step, each on the result of the one before; return what it did.
+
+    `residence` is where its weights are; if it is not given, all are in memory.
 
     Raises what `check` raises, before any work; DataError where the calibration text is too short; CompressionError,
     which names the layer, where a step fails or leaves every weight as it was (the model is then half compressed, and
@@ -39,7 +47,8 @@ def compress(
     check(recipe, model)
     structure = find_structure(model.network)
     tokens = token_batches(calibration, model.tokenizer)
-    ledger = _Ledger()
+    residence = residence or InPlace(model.network)
+    ledger = _Ledger(residence.shelf())
     steps = []
     for number, step in enumerate(recipe.steps):
         chosen = structure.select(step)
@@ -53,6 +62,7 @@ def compress(
             step.options,
             tokens,
             on_progress or _silent,
+            residence,
             tokenizer=model.tokenizer,
         )
         ledger.enter_step(number, step, _carry_out(job))
@@ -78,12 +88,12 @@ def compress(
 class _Ledger:
     """Keeps count of every layer, step after step."""
 
-    def __init__(self) -> None:
+    def __init__(self, quantized: MutableMapping[str, QuantizedWeight]) -> None:
         self.layers: list[LayerRecord] = []
         self.linears: dict[str, Linear] = {}
         self.storages: dict[str, Storage] = {}
         self.zeros: dict[str, int] = {}
-        self.quantized: dict[str, QuantizedWeight] = {}
+        self.quantized = quantized
         self.rescaled: list[str] = []
 
     def enter_step(self, number: int, step: Step, results: Iterable[Compressed]) -> None:

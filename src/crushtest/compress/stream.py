@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crushtest.errors import ModelError
@@ -11,6 +11,8 @@ from crushtest.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+    from crushtest.compress.residence import Residence
 
 _BATCH_TOKENS_CPU = 1024  # activations that stay in a core's cache: a fifth faster than 4096
 _BATCH_TOKENS_ACCELERATOR = 16384
@@ -31,21 +33,24 @@ class Call(NamedTuple):
 class Stream:
     """Hidden states before one block, in batches of whole sequences, and how to call every block on them.
 
-    `hidden` are the inputs of the next block; `advance` makes them its outputs.
+    The hidden states are the inputs of the next block; `advance` makes them its outputs. Where the weights do not all
+    stay on the device, neither do they: a batch is there while a block runs on it. To run a block, its weights must be
+    there (`Residence.visit`).
     """
 
-    def __init__(self, network: Module, blocks: tuple[Module, ...], tokens: Tensor) -> None:
+    def __init__(self, network: Module, blocks: tuple[Module, ...], tokens: Tensor, residence: Residence) -> None:
         """Embed the tokens [sequences, length] and learn the blocks' calls. Runs no block on more than a few tokens."""
         import torch
 
-        device = next(network.parameters()).device
-        room = _BATCH_TOKENS_CPU if device.type == "cpu" else _BATCH_TOKENS_ACCELERATOR
+        self._device = residence.device
+        self._home = self._device if residence.keeps_all else torch.device("cpu")
+        room = _BATCH_TOKENS_CPU if self._device.type == "cpu" else _BATCH_TOKENS_ACCELERATOR
         size = max(1, room // tokens.shape[1])
-        batches = [batch.to(device) for batch in torch.split(tokens, size)]
+        batches = [batch.to(self._device) for batch in torch.split(tokens, size)]
         self.blocks = blocks
-        self.hidden: list[Tensor] = []
+        self._hidden: list[Tensor] = []
         self._calls: list[list[Call]] = [[] for _ in blocks]
-        gives_tuple = _probe(network, blocks, batches[0][:1, :_PROBE_TOKENS])
+        gives_tuple = _probe(network, blocks, batches[0][:1, :_PROBE_TOKENS], residence)
         with _replaced([self._recorder(number, gives_tuple) for number in range(len(blocks))], blocks):
             for batch in batches:
                 with suppress(Stop):
@@ -56,7 +61,7 @@ class Stream:
             """Stands in for a block: notes how it is called, hands its input on."""
             self._calls[number].append(Call(args, kwargs))
             if number == 0:
-                self.hidden.append(hidden)
+                self._hidden.append(hidden.to(self._home))
             if number == len(self.blocks) - 1:
                 raise Stop
             return (hidden,) if gives_tuple else hidden
@@ -65,11 +70,15 @@ class Stream:
 
     def run(self, number: int) -> Iterator[Tensor | None]:
         """The outputs of block `number` on every batch; None for a pass that a hook ended with `Stop`."""
-        for hidden, call in zip(self.hidden, self._calls[number], strict=True):
+        for hidden, call in zip(self._hidden, self._calls[number], strict=True):
             output: Any = None
             with suppress(Stop):
-                output = self.blocks[number](hidden, *call.args, **call.kwargs)
+                output = self.blocks[number](hidden.to(self._device), *call.args, **call.kwargs)
             yield output[0] if isinstance(output, tuple) else output
+
+    def first_input(self) -> Tensor:
+        """The input of the next block in the first batch."""
+        return self._hidden[0].to(self._device)
 
     def first_output(self, number: int) -> Tensor:
         """The output of block `number` on the first batch."""
@@ -81,20 +90,32 @@ class Stream:
         """Replace the inputs of block `number` by its outputs."""
         for index, output in enumerate(self.run(number)):
             assert output is not None
-            self.hidden[index] = output
+            self._hidden[index] = output.to(self._home)
 
 
-def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor) -> bool:
+def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residence: Residence) -> bool:
     """Whether blocks return tuples. ModelError unless each block's output is, unchanged, the next one's input."""
     inputs: list[Any] = []
     outputs: list[Any] = []
-    hooks = [
-        block.register_forward_pre_hook(lambda _, args: inputs.append(args[0] if args else None)) for block in blocks
-    ]
-    hooks += [block.register_forward_hook(lambda _, __, output: outputs.append(output)) for block in blocks]
+    present = ExitStack()
+
+    def enter(number: int) -> Any:
+        def see(_: Module, args: tuple[Any, ...]) -> None:
+            present.enter_context(residence.visit(number))
+            inputs.append(args[0] if args else None)
+
+        return see
+
+    def leave(_: Module, __: Any, output: Any) -> None:
+        outputs.append(output)
+        present.close()
+
+    hooks = [block.register_forward_pre_hook(enter(number)) for number, block in enumerate(blocks)]
+    hooks += [block.register_forward_hook(leave) for block in blocks]
     try:
         network(input_ids=tokens, use_cache=False)
     finally:
+        present.close()
         for hook in hooks:
             hook.remove()
     plain = [output[0] if isinstance(output, tuple) else output for output in outputs]

@@ -1,0 +1,50 @@
+"""Tensors of a safetensors checkpoint, read by name: the files stay on disk, memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TensorFiles:
+    """Which file holds which tensor. Nothing is kept in memory but the names."""
+
+    def __init__(self, files: Sequence[Path], renamed: Mapping[str, str] | None = None) -> None:
+        """`renamed`: the names in the files of tensors that are asked for by other ones."""
+        from safetensors import safe_open
+
+        stored: dict[str, Path] = {}
+        for path in files:
+            with safe_open(path, framework="pt") as opened:
+                stored |= dict.fromkeys(opened.keys(), path)
+        self._renamed = {name: own for name, own in (renamed or {}).items() if own in stored}
+        self._file = stored | {name: stored[own] for name, own in self._renamed.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """The tensors' names."""
+        return list(self._file)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._file
+
+    def read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Copies of these tensors in memory of their own. KeyError for a name that no file holds.
+
+        Each file is mapped for as long as this takes, so that its pages do not stay with the process.
+        """
+        from safetensors import safe_open
+
+        by_file: dict[Path, list[str]] = {}
+        for name in names:
+            by_file.setdefault(self._file[name], []).append(name)
+        tensors: dict[str, Tensor] = {}
+        for path, wanted in by_file.items():
+            with safe_open(path, framework="pt") as opened:
+                for name in wanted:
+                    tensors[name] = opened.get_tensor(self._renamed.get(name, name)).clone()
+        return tensors
