@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
 
 from crushtest.plan import DENSE
+from crushtest.records import NoiseBand
 from crushtest.report import figures, html
 from crushtest.report.gather import StudyView, read_study
 from crushtest.report.margins import BINS, flips_by_margin, read_chosen, read_dense
@@ -44,6 +47,21 @@ def test_points_are_at_the_numbers_of_the_files(view: StudyView) -> None:
         assert estimate is not None
         assert (rows[arm.name]["y"], rows[arm.name]["y_low"]) == (estimate.value, estimate.low)
         assert rows[arm.name]["x"] == (0.0 if arm.name == DENSE else arm.totals["compression_ratio"])
+
+
+def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_text")
+    dense = view.estimate(DENSE, "probe_text", "perplexity")
+    assert dense is not None
+    assert dense.value is not None
+    for width, rows in ((1.0, [{"low": dense.value - 1.0, "high": dense.value + 1.0}]), (0.0, None)):
+        measured = replace(view, bands=(NoiseBand("probe_text", "perplexity", "all", 2, width, None),))
+        figure = next(f for f in figures.task_figures(measured, task) if f.key.endswith("compression"))
+        assert figure.data.get("noise of measuring") == rows
+        assert ("Grey: the noise of measuring it." in figure.note) == bool(rows)
+        figure.draw(PAGE).to_dict(validate=True)
+        marks = vl_convert.vegalite_to_svg(figure.spec(PAPER)).count(f'fill="{PAPER.hatch}"')
+        assert marks == len(rows or ())
 
 
 def test_an_arm_without_the_number_is_named_as_not_shown(view: StudyView) -> None:
