@@ -21,7 +21,7 @@ LAYERS = [
     {"tasks", "scorers", "stats"},
     {"corpora", "calibration"},
     {"compress", "engines", "checkpoint"},
-    {"plan", "query", "predictions", "repeats"},
+    {"plan", "loading", "query", "predictions", "repeats"},
     {"report", "gate", "policies", "arms", "scoring", "comparing", "compression"},
     {"study"},
     {"printing", "usage"},

@@ -14,6 +14,7 @@ from crushtest.appendlog import AppendLog
 from crushtest.conversations import waves, with_history
 from crushtest.errors import CompressionError, EngineError, ModelError
 from crushtest.files import write_json
+from crushtest.loading import config_for, load_for
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
 from crushtest.recipes import Recipe
@@ -56,10 +57,8 @@ def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog
 def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
     """Raise UsageError where a recipe does not fit the shapes of a model. No weight is read."""
     from crushtest import compress
-    from crushtest.models import load_config
 
-    options = {"trust_remote_code": spec.trust_remote_code, "allow_pickle": spec.allow_pickle}
-    compress.check(recipe, load_config(model, **options))
+    compress.check(recipe, config_for(spec, model))
 
 
 def run_arm(
@@ -175,16 +174,8 @@ def bring_dense(engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Line
 
 def load_base(spec: StudySpec, model: str, arm: str, progress: Bars | Lines) -> LoadedModel:
     """A model in memory, as the study's settings say."""
-    from crushtest.models import load_model
-
     with progress.step(f"{arm} · loading {model}", 1) as advance:
-        loaded = load_model(
-            model,
-            dtype=spec.dtype,
-            device=spec.device,
-            trust_remote_code=spec.trust_remote_code,
-            allow_pickle=spec.allow_pickle,
-        )
+        loaded = load_for(spec, model)
         advance(1)
     return loaded
 

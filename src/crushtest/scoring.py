@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crushtest import manifest
 from crushtest.engines.named import only_named
+from crushtest.loading import load_for
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec, parse_engine
 from crushtest.progress import Bars, Lines
 from crushtest.records import Item
@@ -81,16 +82,7 @@ def engines_of(spec: StudySpec) -> Engines:
 def dense_engine(spec: StudySpec) -> Engine:
     """The study's model before compression, run as its arms are."""
     from crushtest.engines import load_engine
-    from crushtest.models import load_model
 
     name, options = parse_engine(spec.engine)
-    if name != "hf":
-        return load_engine(spec.model, engine=name, **options)
-    model = load_model(
-        spec.model,
-        dtype=spec.dtype,
-        device=spec.device,
-        trust_remote_code=spec.trust_remote_code,
-        allow_pickle=spec.allow_pickle,
-    )
+    model = load_for(spec, spec.model) if name == "hf" else spec.model
     return load_engine(model, engine=name, **options)
