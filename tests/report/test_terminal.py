@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from crushtest.errors import UnknownName
-from crushtest.report import formats, terminal
+from crushtest.report import formats, html, terminal
+from crushtest.report.gather import read_study
 from crushtest.store import StudyFolder
 
 
@@ -69,3 +73,18 @@ def test_markup_in_names_is_printed_and_not_obeyed(hostile: StudyFolder) -> None
         text = printed(hostile, task="probe_qa", **settings)
         assert "<img src=x" in text or "<img" in text.replace("\n", "")
         assert "\x07" not in text
+
+
+def test_an_arm_that_runs_otherwise_than_dense_is_marked(study: StudyFolder, tmp_path: Path) -> None:
+    shutil.copytree(study.root, tmp_path / "s")
+    copy = StudyFolder(tmp_path / "s")
+    rows = [
+        replace(row, compares="deployment delta" if row.arm == "wanda:sparsity=0.5" else "compression effect")
+        for row in copy.read_contrasts()
+    ]
+    copy.write_results(copy.read_estimates(), rows)
+    marked = [line for line in printed(copy).splitlines() if line.endswith(": a deployment delta.")]
+    assert [line.partition(" ")[0] for line in marked] == ["wanda:sparsity=0.5"]
+    assert "Runs otherwise" in printed(copy, force_terminal=True, color_system="truecolor")
+    page = html.render(read_study(copy))
+    assert page.count("a deployment delta.</small>") == 1

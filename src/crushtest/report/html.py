@@ -84,6 +84,7 @@ def render(study: StudyView) -> str:
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
             size_text=verdict.size_text,
+            compares_text=verdict.compares_text,
             arm_facts=arm_facts,
             citations=citations,
             layers=layers,

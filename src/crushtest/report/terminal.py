@@ -11,7 +11,7 @@ from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.matrix import Cell, overview
 from crushtest.report.shading import shade
 from crushtest.report.untrusted import name
-from crushtest.report.verdict import size_text
+from crushtest.report.verdict import compares_text, size_text
 from crushtest.report.words import group_text, label
 from crushtest.stats.noise import WITHIN
 from crushtest.store import StudyFolder
@@ -40,7 +40,8 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         unit = f", {column.unit}" if column.unit else ""
         table.add_column(Text(f"{column.label.text}{unit}\n{column.direction}"), justify="right")
     for arm, cells in found.rows:
-        first = Text(name(arm.name)).append(f"\n{size_text(arm)}", style="dim")
+        about = [text for text in (size_text(arm), compares_text(study, arm)) if text]
+        first = Text(name(arm.name)).append("".join(f"\n{text}" for text in about), style="dim")
         table.add_row(first, *(Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells))
     console.print(table)
 
@@ -114,7 +115,7 @@ def _summary_lines(study: StudyView) -> Iterator[str]:
     """One line a variant and task."""
     found = overview(study)
     for arm, cells in found.rows:
-        yield f"{name(arm.name)} ({size_text(arm)})"
+        yield f"{name(arm.name)} ({size_text(arm)}) {compares_text(study, arm)}".rstrip()
         for column, cell in zip(found.columns, cells, strict=True):
             unit = f" {column.unit}" if column.unit else ""
             said = f"{_arrow(cell)}{cell.text}{unit} ({cell.interval}), {cell.word}" if cell.interval else cell.word

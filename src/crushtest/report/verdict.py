@@ -141,7 +141,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         depth=depth,
         status=status,
         size=size_text(arm),
-        compares=_compares(study, arm, tasks),
+        compares=compares_text(study, arm),
         worse=worse,
         better=better,
         held=held,
@@ -242,11 +242,11 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
     return tuple(finding for _, finding in found[:MOST_GROUPS]), summary
 
 
-def _compares(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
+def compares_text(study: StudyView, arm: ArmView) -> str:
     """What differs from dense besides the compressed weights; the empty text where nothing does."""
     rows = [
         study.contrast(arm.name, task.name, task.headline.name, group)
-        for task in tasks
+        for task in study.tasks
         for group in study.headline_groups(task)
     ]
     said = dict.fromkeys(row.compares for row in rows if row is not None and row.compares)
