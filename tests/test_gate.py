@@ -19,7 +19,7 @@ from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.plan import build_spec
 from crushtest.records import Contrast
 from crushtest.store import StudyFolder
-from crushtest.study import run_study
+from crushtest.study import recompare, run_study
 
 SURE_WORSE = Contrast(
     arm="half",
@@ -69,10 +69,14 @@ SHOWN = "{task: bbq, metric: accuracy, margin: 0.02, min_items: 300, sure: equiv
 
 
 def judge(
-    *rows: Contrast, rule: str = RULE, arms: tuple[str, ...] = ("half",), unchanged: dict[str, str] | None = None
+    *rows: Contrast,
+    rule: str = RULE,
+    arms: tuple[str, ...] = ("half",),
+    unchanged: dict[str, str] | None = None,
+    tasks: dict[str, tuple[str, ...]] | None = None,
 ):
     policy = parse_policy(f"rules: [{rule}]", where="test")
-    return GateResult("study", "test", tuple(check_all(policy, arms, rows, unchanged or {})))
+    return GateResult("study", "test", tuple(check_all(policy, arms, rows, unchanged or {}, tasks or {})))
 
 
 def test_a_clear_regression_exits_3():
@@ -131,6 +135,16 @@ def test_nothing_passes_on_what_was_not_measured(cause, row, arms, unchanged, ru
     result = judge(row, rule=rule, arms=arms, unchanged=unchanged)
     assert result.exit_code == 4, cause
     assert all(check.seen for check in result.checks)
+
+
+def test_a_rule_about_every_task_does_not_pass_while_one_of_them_is_unmeasured():
+    tasks = {"bbq": ("accuracy",), "mmlu": ("accuracy",), "xsum": ("rouge",)}
+    rule = "{metric: accuracy, margin: 0.02}"
+    result = judge(UNTOUCHED, rule=rule, tasks=tasks)
+    assert result.exit_code == 4
+    assert [check.seen for check in result.checks if check.row is None] == ["mmlu was not measured to the end"]
+    assert judge(UNTOUCHED, replace(UNTOUCHED, task="mmlu"), rule=rule, tasks=tasks).exit_code == 0
+    assert judge(SURE_WORSE, rule=rule, tasks=tasks).exit_code == 3
 
 
 def test_a_rule_that_matches_nothing_is_not_outvoted_by_one_that_passes():
@@ -308,6 +322,22 @@ def test_an_arm_whose_compression_changed_no_weight_does_not_pass(study, tmp_pat
         record.unlink()
     assert result.exit_code == 4
     assert "changed no weight" in result.checks[0].seen
+
+
+def test_a_task_that_an_arm_has_not_ended_is_named(tmp_path):
+    arms = [{"name": "other", "model": "fake", "engine": "fake:seed=1"}]
+    suite = [{"probe_facts": {"limit": 20}}, {"probe_text": {"limit": 4}}]
+    run_study(
+        build_spec({"model": "fake", "engine": "fake", "arms": arms, "suite": suite}, where="test"), tmp_path / "s"
+    )
+    folder = StudyFolder(tmp_path / "s")
+    folder.answers("other", "probe_text", "passages").final.unlink()
+    recompare(folder)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{metric: '*', min_items: 1}]", encoding="utf-8")
+    result = run_gate(folder.root, str(policy))
+    assert result.exit_code == 4
+    assert [check.seen for check in result.checks if check.row is None] == ["probe_text was not measured to the end"]
 
 
 def test_a_study_that_measured_one_task_does_not_pass_the_ready_made_policies(study):

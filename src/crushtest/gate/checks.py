@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Literal
 from crushtest.gate.harm import Harm, harm_of, items_enough
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.unchanged import unchanged_arms
-from crushtest.plan import DENSE, make_arms, read_spec
+from crushtest.plan import DENSE, Plan, make_plan, read_spec
 from crushtest.records import Contrast
 from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA
@@ -68,16 +68,30 @@ def run_gate(study: Path, policy: str) -> GateResult:
     """
     rules = read_policy(policy)
     folder = StudyFolder.existing(study)
-    arms = [arm.name for arm in make_arms(read_spec(folder.specification)) if arm.name != DENSE]
+    plan = make_plan(read_spec(folder.specification))
+    arms = [arm.name for arm in plan.arms if arm.name != DENSE]
     contrasts = folder.read_contrasts()
-    checks = tuple(check_all(rules, arms, contrasts, unchanged_arms(folder, arms)))
-    return GateResult(str(study), policy, checks)
+    found = check_all(rules, arms, contrasts, unchanged_arms(folder, arms), metrics_of_tasks(plan))
+    return GateResult(str(study), policy, tuple(found))
+
+
+def metrics_of_tasks(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Task of the study -> the metrics that it reports."""
+    return {planned.name: tuple(metric.name for metric in planned.task.metrics) for planned in plan.tasks}
 
 
 def check_all(
-    policy: Policy, arms: Sequence[str], contrasts: Sequence[Contrast], unchanged: dict[str, str]
+    policy: Policy,
+    arms: Sequence[str],
+    contrasts: Sequence[Contrast],
+    unchanged: Mapping[str, str],
+    tasks: Mapping[str, Sequence[str]],
 ) -> Iterator[Check]:
-    """Every rule on every arm it is about. `unchanged`: arm -> why its weights seem never to have changed."""
+    """Every rule on every arm it is about.
+
+    unchanged   arm -> why its weights seem never to have changed
+    tasks       task of the study -> its metrics; an arm without a contrast in one was not measured to the end
+    """
     for number, rule in enumerate(policy.rules, start=1):
         named = [arm for arm in arms if matches(arm, rule.arm)]
         if not named:
@@ -88,7 +102,18 @@ def check_all(
                 yield Check(number, rule, arm, "could not be told", unchanged[arm])
                 continue
             rows = [row for row in contrasts if row.arm == arm and matches(row.task, rule.task)]
-            yield from check_arm(number, rule, arm, rows)
+            left = unmeasured(rule, rows, tasks)
+            for task in left:
+                yield Check(number, rule, arm, "could not be told", f"{task} was not measured to the end")
+            if rows or not left:
+                yield from check_arm(number, rule, arm, rows)
+
+
+def unmeasured(rule: Rule, rows: Sequence[Contrast], tasks: Mapping[str, Sequence[str]]) -> list[str]:
+    """The tasks that a rule is about and that an arm has no row in."""
+    measured = {row.task for row in rows}
+    about = [task for task, metrics in tasks.items() if any(matches(metric, rule.metric) for metric in metrics)]
+    return [task for task in about if matches(task, rule.task) and task not in measured]
 
 
 def check_arm(number: int, rule: Rule, arm: str, rows: Sequence[Contrast]) -> Iterator[Check]:
