@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from crushtest.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.compress import compress
 from crushtest.errors import DataError, UsageError
+from crushtest.recipes import parse_recipe
+from tiny_models import loaded
 
 
 class Numbers:
@@ -98,17 +101,39 @@ def test_a_line_without_text_is_named(tmp_path: Path) -> None:
 def test_a_corpus_that_is_nowhere_names_file_address_and_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
-
     def unreachable(*_: Any, **__: Any) -> str:
         raise OSError("no network")
 
     monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
-    with pytest.raises(DataError) as error:
-        token_batches(Calibration("c4"), TOKENIZER)
-    for part in ("c4-train.00000-of-01024.json.gz", "huggingface.co/datasets/allenai/c4", "CRUSHTEST_DATA"):
-        assert part in str(error.value)
+    monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    for source, parts in (
+        ("c4", ("c4_train/en/c4-train.00000-of-01024.json.gz", "huggingface.co/datasets/allenai/c4/resolve/1588ec")),
+        ("wikitext2", ("wikitext-2-raw/wiki.train.raw", "pytorch/examples/cf74c8")),
+    ):
+        with pytest.raises(DataError) as error:
+            token_batches(Calibration(source), TOKENIZER)
+        for part in (*parts, "no network", "CRUSHTEST_DATA"):
+            assert part in str(error.value)
+
+
+def test_a_corpus_that_has_changed_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path))
+    (tmp_path / "wikitext-2-raw").mkdir()
+    (tmp_path / "wikitext-2-raw" / "wiki.train.raw").write_text("the quick brown fox\n" * 10_000)
+    with pytest.raises(DataError, match=r"wiki\.train\.raw.*is not the file we know"):
+        token_batches(Calibration("wikitext2"), TOKENIZER)
+
+
+def test_compression_names_the_stand_in_that_it_read(data: Path) -> None:
+    expected = {
+        "c4": "c4_sample/c4-sample.00000-of-00001.json.gz",
+        "wikitext2": "wikitext-2-raw/wiki.valid.raw",
+        "pydoc": None,
+    }
+    for source, stand_in in expected.items():
+        record = compress(loaded(), parse_recipe("magnitude"), Calibration(source, sequences=1, length=32))
+        assert record.to_json()["calibration"]["stand_in"] == stand_in
 
 
 @pytest.mark.parametrize(

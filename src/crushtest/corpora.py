@@ -1,18 +1,15 @@
-"""The calibration corpora of the papers: C4's first shard and WikiText-2, from a mirror, or from the hub."""
+"""The calibration corpora of the papers: C4's first shard and WikiText-2, found as all other data are."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from crushtest.errors import DataError
-
-MIRROR = "CRUSHTEST_DATA"
+from crushtest.tasks import sources
 
 
 class Text(NamedTuple):
@@ -22,77 +19,39 @@ class Text(NamedTuple):
     is_stream: bool
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Where a corpus is: a file of a hub data set, and the names under which a mirror may hold it or a part of it."""
+class Corpus(NamedTuple):
+    """A file of a data set (see tasks/sources.toml): a stream of text, or a JSON object with a `text` a line."""
 
-    repository: str
+    dataset: str
     file: str
-    mirrored: tuple[str, ...]
-    read: Callable[[Path], Text]
-
-
-def _documents(path: Path) -> Text:
-    return Text(list(json_lines(path)), is_stream=False)
-
-
-def _stream(path: Path) -> Text:
-    if path.suffix == ".parquet":
-        import polars as pl
-
-        return Text(["".join(pl.read_parquet(path, columns=["text"])["text"])], is_stream=True)
-    return Text([path.read_text(encoding="utf-8")], is_stream=True)
+    is_stream: bool
 
 
 CORPORA = {
-    "c4": Corpus(
-        "allenai/c4",
-        "en/c4-train.00000-of-01024.json.gz",
-        ("c4/en/c4-train.00000-of-01024.json.gz", "c4_sample/c4-sample.00000-of-00001.json.gz"),
-        _documents,
-    ),
-    "wikitext2": Corpus(
-        "Salesforce/wikitext",
-        "wikitext-2-raw-v1/train-00000-of-00001.parquet",
-        ("wikitext-2-raw/wiki.train.raw", "wikitext-2-raw/wiki.valid.raw"),
-        _stream,
-    ),
+    "c4": Corpus("c4_train", "en/c4-train.00000-of-01024.json.gz", is_stream=False),
+    "wikitext2": Corpus("wikitext-2-raw", "wiki.train.raw", is_stream=True),
 }
 
 
 def read_corpus(name: str) -> Text:
-    """The text of `c4` or `wikitext2`: from the mirror, where there is one that has it, else from the hub.
-
-    A mirror may hold a sample of C4, or WikiText-2's validation part, in place of the training text: the hash of the
-    tokens, which the manifest keeps, tells them apart. DataError names the file, its address and the mirror variable.
-    """
+    """The text of `c4` or `wikitext2`, checked; fetched where it is nowhere here. Raises DataError as `find` does."""
     corpus = CORPORA[name]
-    mirror = os.environ.get(MIRROR)
-    if mirror:
-        for file in corpus.mirrored:
-            path = Path(mirror).expanduser() / file
-            if path.is_file():
-                return corpus.read(path)
-    return corpus.read(_from_hub(name, corpus, mirror))
+    if corpus.is_stream:
+        return Text([sources.read_text(corpus.dataset, corpus.file)], is_stream=True)
+    return Text(list(json_lines(sources.find(corpus.dataset, corpus.file).path)), is_stream=False)
 
 
-def _from_hub(name: str, corpus: Corpus, mirror: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def stand_in_of(source: str) -> str | None:
+    """What is read in place of a corpus, where a mirror holds only a stand-in; None where the text is what it says.
 
-    try:
-        return Path(hf_hub_download(corpus.repository, corpus.file, repo_type="dataset"))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        _unreachable(name, corpus, mirror, error)
-
-
-def _unreachable(name: str, corpus: Corpus, mirror: str | None, error: Exception) -> NoReturn:
-    address = f"https://huggingface.co/datasets/{corpus.repository}/resolve/main/{corpus.file}"
-    held = f" ({mirror!r} does not)" if mirror else ""
-    raise DataError(
-        f"calibration {name!r}: {corpus.file} could not be fetched from {address} ({type(error).__name__}); "
-        f"set {MIRROR} to a folder that holds {corpus.mirrored[0]}{held}, or calibrate on pydoc"
-    ) from None
+    C4's is a sample of it, WikiText-2's the validation part.
+    """
+    if source not in CORPORA:
+        return None
+    corpus = CORPORA[source]
+    known = sources.data_set(corpus.dataset).files[corpus.file]
+    is_stand_in = sources.find(corpus.dataset, corpus.file).place == "stand-in"
+    return known.stand_in.path if is_stand_in and known.stand_in else None
 
 
 def json_lines(path: Path) -> Iterator[str]:

@@ -16,6 +16,7 @@ from crushtest.compress.options import parse_pattern
 from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
 from crushtest.compress.residence import InPlace, Residence
 from crushtest.compress.structure import Linear, find_structure, find_untouched
+from crushtest.corpora import stand_in_of
 from crushtest.errors import CompressionError
 from crushtest.registry import METHODS
 
@@ -78,7 +79,8 @@ def compress(
         totals=add_up(list(ledger.storages.values()), sum(ledger.zeros.values()), untouched),
         layers=tuple(ledger.layers),
         untouched=tuple(untouched),
-        calibration=asdict(calibration) | {"tokens_sha256": tokens_sha256(tokens)},
+        calibration=asdict(calibration)
+        | {"stand_in": stand_in_of(calibration.source), "tokens_sha256": tokens_sha256(tokens)},
         seconds=round(time.monotonic() - started, 3),
         peak_memory_bytes=_peak_memory_bytes(),
         quantized=ledger.quantized,

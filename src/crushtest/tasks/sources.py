@@ -227,13 +227,20 @@ def _data_set(name: str, about: dict[str, Any]) -> DataSet:
 
 
 def _source_file(name: str, file: str, facts: dict[str, Any]) -> SourceFile:
-    root = f"https://raw.githubusercontent.com/{facts['repository']}/{facts['revision']}/"
-    address = root + quote(facts.get("from", file))
+    address = _root(facts["repository"], facts["revision"]) + quote(facts.get("from", file))
     checksum = f"sha256:{facts['sha256']}" if "sha256" in facts else f"git:{facts['git_blob']}"
     stand_in = None
     if "stand_in" in facts:
-        stand_in = SourceFile(f"{name}/{facts['stand_in']}", address, f"sha256:{facts['stand_in_sha256']}")
+        held_by = facts.get("stand_in_set", name)
+        stand_in = SourceFile(f"{held_by}/{facts['stand_in']}", address, f"sha256:{facts['stand_in_sha256']}")
     return SourceFile(f"{name}/{file}", address, checksum, stand_in)
+
+
+def _root(repository: str, revision: str) -> str:
+    """The address below which a repository's files lie: of GitHub (`owner/name`), or of a hub data set (an address)."""
+    if repository.startswith("https://"):
+        return f"{repository}/resolve/{revision}/"
+    return f"https://raw.githubusercontent.com/{repository}/{revision}/"
 
 
 def _places(source: SourceFile) -> list[Found]:
