@@ -12,6 +12,7 @@ import torch
 
 from crushtest.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress import compress
+from crushtest.corpora import json_lines
 from crushtest.errors import DataError, UsageError
 from crushtest.recipes import parse_recipe
 from tiny_models import loaded
@@ -89,6 +90,12 @@ def test_a_stream_that_is_too_short_says_what_it_holds(tmp_path: Path) -> None:
 def test_documents_that_are_all_too_short_say_how_long_the_longest_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of its 2 documents is longer than 20 tokens \(the longest has 16\)"):
         token_batches(Calibration(jsonl(tmp_path, "1", " ".join(["11"] * 15)), sequences=1, length=20), TOKENIZER)
+
+
+def test_a_line_ends_where_jsonl_says_and_at_no_other_sign(tmp_path: Path) -> None:
+    path = tmp_path / "signs.jsonl"
+    path.write_text('{"text": "1 \u2028 2 \x85 3"}\r\n{"text": "4"}\n', encoding="utf-8")
+    assert list(json_lines(path)) == ["1 \u2028 2 \x85 3", "4"]
 
 
 def test_a_line_without_text_is_named(tmp_path: Path) -> None:

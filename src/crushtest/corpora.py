@@ -57,7 +57,7 @@ def stand_in_of(source: str) -> str | None:
 def json_lines(path: Path) -> Iterator[str]:
     """The `text` of every line of a JSONL file (gzipped or not); DataError names the line that has none."""
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
+    for number, line in enumerate(content.decode("utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
