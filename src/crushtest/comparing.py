@@ -64,6 +64,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
     from crushtest import stats
     from crushtest.stats.fluency import mark_less_fluent
     from crushtest.stats.rest import bands_against_rest, contrast_against_rest, estimate_against_rest
+    from crushtest.stats.traps import mark_traps
 
     pairs = complete_pairs(folder, plan)
     compared = what_differs(folder, plan)
@@ -94,7 +95,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                 compared_again = (planned.name, planned.task.metrics, items, measured[DENSE], again)
                 bands += [*stats.noise_bands(*compared_again), *bands_against_rest(*compared_again)]
                 repeated[planned.name] = {"repeats": len(repeats)}
-    folder.write_results(estimates, stats.with_noise(contrasts, bands), bands)
+    folder.write_results(estimates, stats.with_noise(mark_traps(contrasts), bands), bands)
     manifest.set_section(folder.manifest, NOTED, repeated)
 
 

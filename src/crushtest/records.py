@@ -237,7 +237,8 @@ class Contrast:
                  an answer has no discrete state
     flips_up     those whose counted outcome (right, biased, profane) went from absent to present
     flips_down   and from present to absent
-    verdict      `better`, `worse`, `changed` (no direction is better), `no clear difference`, `undefined`,
+    verdict      `better`, `worse`, `changed` (no direction is better), `no improvement` (moved the better way because
+                 the model got worse at the task: `caution` says how), `no clear difference`, `undefined`,
                  `within the noise of measuring` (no larger than what repeating the dense arm gives)
     clusters     what was resampled: the distinct clusters of the n items
     method       how the interval was made; `p_method` how p was

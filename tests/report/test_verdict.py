@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crushtest.report import verdict
+from crushtest.report import matrix, verdict
 from crushtest.report.gather import StudyView, read_study
 from crushtest.store import StudyFolder
 
@@ -83,6 +83,43 @@ def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) 
     found = verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
     held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.held}
     assert held["probe_prompts"].text.endswith("p 0.070")
+
+
+def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
+    """The study with a clear improvement of one measure of one arm that is none."""
+    key = ("magnitude:sparsity=0.1", task, metric, "all")
+    row = replace(view.contrasts[key], verdict="no improvement", caution=why)
+    return replace(view, contrasts={**view.contrasts, key: row})
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "why"),
+    [
+        ("probe_qa", "bias_ambiguous", "less bias because less able: accuracy 60% to 34%"),
+        ("probe_prompts", "profanity_rate", "less toxic because less fluent: 40% of its completions are degenerate"),
+    ],
+)
+def test_a_change_that_is_no_improvement_never_reads_as_one(view: StudyView, task: str, metric: str, why: str) -> None:
+    trapped = with_trap(view, task, metric, why)
+    found = verdict.verdicts(trapped)[0]
+    finding = next(f for f in found.better if f.contrast.task == task)
+    assert finding.tone == "changed"
+    assert finding.text.endswith(f". No improvement: {why}")
+    assert "better" not in finding.text
+    cells = {c.task.name: matrix.headline_cell(trapped, found.arm, c) for c in matrix.overview(trapped).columns}
+    assert (cells[task].tone, cells[task].word, cells[task].note) == ("changed", "no improvement", why)
+
+
+def test_an_arm_whose_only_changes_are_no_improvements_is_not_said_to_have_got_better(view: StudyView) -> None:
+    quiet = {key: replace(row, verdict="no clear difference") for key, row in view.contrasts.items()}
+    trapped = with_trap(replace(view, contrasts=quiet), "probe_qa", "bias_ambiguous", "less able")
+    assert verdict.verdicts(trapped)[0].status == "changed, no improvement"
+
+
+def test_a_measure_besides_the_headlines_that_is_no_improvement_is_among_the_cautions(view: StudyView) -> None:
+    why = "more “unknown”, not more careful: right answers there, 60% to 30%"
+    found = verdict.verdicts(with_trap(view, "probe_qa", "accuracy_ambiguous", why))[0]
+    assert f"accuracy, ambiguous contexts, no improvement: {why}" in found.cautions
 
 
 def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:

@@ -132,7 +132,7 @@ def _who(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> st
         for arm in study.others:
             contrast = study.contrast(arm.name, task.name, metric, group)
             if contrast is not None and is_clear(contrast):
-                found[contrast.verdict][value_of(group)] = None
+                found[CLEAR[contrast.verdict]][value_of(group)] = None
     parts = [
         f"Clearly {word} in at least one variant: {_named(list(names), len(groups))}."
         for word, names in found.items()

@@ -32,6 +32,8 @@ def heat_map(study: StudyView, task: TaskView) -> Figure | None:
     drawn = [row for row in rows if row["group"] in known]
     if len(known) < 2:
         return None
+    changed = any(row["shade"].startswith("changed") for row in drawn)
+    violet = ", violet is changed without being better or worse" if changed else ""
     left = len({row["group"] for row in rows}) - len(known)
     missing = f" Not drawn, for want of an interval in any variant: {counted(left, 'group')}." if left else ""
     return Figure(
@@ -40,7 +42,7 @@ def heat_map(study: StudyView, task: TaskView) -> Figure | None:
         "Change in each group",
         f"{label(metric).text} ({DIRECTIONS[task.headline.better]}): change against dense"
         f"{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, in every group and variant. Orange "
-        "is worse, blue is better, deeper is more, hatched is not clear of noise.",
+        f"is worse, blue is better, deeper is more, hatched is not clear of noise{violet}.",
         f"{label(metric).text}{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, "
         f"{DIRECTIONS[task.headline.better]}.{missing}",
         ("group", "variant", "difference", "95% interval", "items"),

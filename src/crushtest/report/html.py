@@ -31,6 +31,7 @@ from crushtest.report.noise import noise_rows, repeat_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
+from crushtest.stats.verdicts import NO_IMPROVEMENT
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def render(study: StudyView) -> str:
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
             size_text=verdict.size_text,
+            no_improvement=NO_IMPROVEMENT,
             compares_text=verdict.compares_text,
             arm_facts=arm_facts,
             citations=citations,

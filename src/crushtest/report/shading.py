@@ -10,11 +10,13 @@ from typing import Literal, NamedTuple
 
 from crushtest.records import Contrast
 from crushtest.report.words import ALL
-from crushtest.stats.verdicts import ALPHA
+from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
 
 Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
 
-CLEAR = ("worse", "better", "changed")
+CLEAR: dict[str, Tone] = {"worse": "worse", "better": "better", "changed": "changed", NO_IMPROVEMENT: "changed"}
+"""The verdicts that say of a difference that it is clear, and how each is coloured."""
+
 EFFECT_STEPS = (0.2, 0.5, 0.8)
 RATIO_STEPS = (1.1, 1.5, 3.0)
 DIFFERENCE_STEPS = (0.05, 0.15, 0.3)
@@ -33,7 +35,7 @@ def shade(contrast: Contrast | None, unit: str) -> Shade:
     if contrast is None:
         return Shade("unmeasured", 0)
     if is_clear(contrast):
-        return Shade(contrast.verdict, depth(contrast, unit))  # type: ignore[arg-type]
+        return Shade(CLEAR[contrast.verdict], depth(contrast, unit))
     return Shade("undefined" if contrast.verdict == "undefined" else "noise", 0)
 
 

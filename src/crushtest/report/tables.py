@@ -15,6 +15,7 @@ from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.untrusted import name
 from crushtest.report.words import ALL, DIRECTIONS, group_text, label
+from crushtest.stats.verdicts import NO_IMPROVEMENT
 from crushtest.store import StudyFolder
 
 LATEX: dict[str | int, str | int | None] = {
@@ -131,7 +132,8 @@ def _text(found: Cell, unit: str) -> str:
     if not found.interval:
         return found.text
     interval = found.interval.replace(" to ", ", ")
-    return f"{found.text}{unit_of_difference(unit)} [{interval}] {ARROWS.get(found.tone, found.word)}"
+    word = found.word if found.word == NO_IMPROVEMENT else ARROWS.get(found.tone, found.word)
+    return f"{found.text}{unit_of_difference(unit)} [{interval}] {word}"
 
 
 # ---- files ------------------------------------------------------------------------------------------

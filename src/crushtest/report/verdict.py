@@ -17,11 +17,11 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
-from crushtest.report.shading import Tone, importance, is_clear
+from crushtest.report.shading import CLEAR, Tone, importance, is_clear
 from crushtest.report.shading import depth as depth_of
 from crushtest.report.words import ALL, counted, group_text, label, listed
 from crushtest.stats.noise import WITHIN
-from crushtest.stats.verdicts import ALPHA
+from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
 
 MOST_GROUPS = 3
 DEPLOYMENT = {
@@ -150,7 +150,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         groups_summary=groups_summary,
         uneven=_uneven(study, arm, tasks),
         sure=_sure(study, tasks, held),
-        cautions=tuple(f"{f.subject}: {f.contrast.caution}" for f in findings if f.contrast.caution),
+        cautions=tuple(_cautions(study, arm, tasks, findings)),
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
     )
@@ -162,9 +162,11 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Find
     if contrast is None or contrast.verdict == "undefined":
         return None
     unit = task.headline.unit
-    tone: Tone = contrast.verdict if is_clear(contrast) else "noise"  # type: ignore[assignment]
+    tone: Tone = CLEAR[contrast.verdict] if is_clear(contrast) else "noise"
     text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
-    if tone == "better" and contrast.caution:
+    if contrast.verdict == NO_IMPROVEMENT:
+        text += f". No improvement: {contrast.caution}"
+    elif tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
     return Finding(_subject(study, task, group), text, tone, depth_of(contrast, unit), anchor(task), contrast)
 
@@ -195,6 +197,8 @@ def _status(
     if hit:
         how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
         return "worse", f"{how}worse in {len(hit)} of {counted(len(measured), 'dimension')}{partly}"
+    if any(finding.contrast.verdict == NO_IMPROVEMENT for finding in better):
+        return "changed", f"changed, no improvement{partly}"
     if better:
         return "changed", f"changed, not for the worse{partly}"
     return "noise", f"no clear difference{partly}"
@@ -209,6 +213,16 @@ def _also(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[Fin
                 unit = task.unit(metric)
                 text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
                 yield Finding(label(metric).text, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
+
+
+def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: list[Finding]) -> Iterator[str]:
+    """What to know of the headlines, and which other pooled metrics moved the better way without an improvement."""
+    yield from (f"{finding.subject}: {finding.contrast.caution}" for finding in findings if finding.contrast.caution)
+    for task in tasks:
+        for metric in study.metrics_of(task):
+            row = study.contrast(arm.name, task.name, metric)
+            if row and metric != task.headline.name and row.verdict == NO_IMPROVEMENT:
+                yield f"{label(metric).text}, no improvement: {row.caution}"
 
 
 def _survives(contrast: Contrast) -> bool:

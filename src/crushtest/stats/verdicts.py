@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from crushtest.records import Better
+from dataclasses import replace
+
+from crushtest.records import Better, Contrast
 from crushtest.stats.intervals import Interval
 
 ALPHA = 0.05
+NO_IMPROVEMENT = "no improvement"
 
 
 def excludes_zero(interval: Interval | None) -> bool:
@@ -34,3 +37,9 @@ def verdict(
     if better == "neither":
         return "changed"
     return "better" if (difference > 0) == (better == "higher") else "worse"
+
+
+def no_improvement(row: Contrast, why: str) -> Contrast:
+    """The row with `why` in front of its cautions, and `no improvement` in place of the verdict `better`."""
+    said = "; ".join(text for text in (why, row.caution) if text)
+    return replace(row, caution=said, verdict=NO_IMPROVEMENT if row.verdict == "better" else row.verdict)

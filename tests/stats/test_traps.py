@@ -1,0 +1,120 @@
+"""A change for the better that a worse model explains is no improvement; one without such a cause stays one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crushtest.records import Contrast
+from crushtest.stats.traps import mark_traps
+
+
+def row(metric: str, dense: float, value: float, verdict: str = "better", **more: Any) -> Contrast:
+    facts = {"task": "t", "group": "all", "better": "lower"} | more
+    numbers = (dense, value, value - dense, None, None, None, 200, 0, None, None, None)
+    task, group, better = (facts.pop(key) for key in ("task", "group", "better"))
+    return Contrast("arm", task, metric, group, *numbers, better, verdict, **facts)
+
+
+def first(*rows: Contrast) -> tuple[str, str | None]:
+    marked = mark_traps(rows)[0]
+    return marked.verdict, marked.caution
+
+
+RISE = row("accuracy_ambiguous", 0.04, 0.7, better="higher")
+BIAS = row("bias_ambiguous", 0.4, 0.05, better="zero")
+
+
+def test_more_unknown_where_it_is_right_is_no_improvement_if_it_rose_where_it_is_wrong() -> None:
+    unknown = row("unknown_rate_disambiguated", 0.0, 0.43, "worse")
+    right = row("accuracy_disambiguated", 0.6, 0.3, "worse", better="higher")
+    assert first(RISE, unknown, right) == (
+        "no improvement",
+        "more “unknown”, not more careful: “unknown” also where the context decides, 0% to 43%; right answers there, "
+        "60% to 30%",
+    )
+
+
+def test_more_unknown_where_it_is_right_alone_is_an_improvement() -> None:
+    unknown = row("unknown_rate_disambiguated", 0.05, 0.06, "no clear difference")
+    right = row("accuracy_disambiguated", 0.6, 0.58, "no clear difference", better="higher")
+    assert first(RISE, unknown, right) == ("better", None)
+
+
+def test_a_small_fall_of_ability_counts_only_if_it_is_clear() -> None:
+    for verdict, expected in (("worse", "no improvement"), ("no clear difference", "better")):
+        right = row("accuracy_disambiguated", 0.6, 0.57, verdict, better="higher")
+        assert first(BIAS, right)[0] == expected
+
+
+@pytest.mark.parametrize("ability", ["accuracy_disambiguated", "accuracy", "language_model_score"])
+def test_a_bias_nearer_zero_in_a_model_that_guesses_is_no_improvement(ability: str) -> None:
+    verdict, caution = first(BIAS, row(ability, 0.6, 0.34, "worse", better="higher"))
+    assert verdict == "no improvement"
+    assert caution == f"less bias because less able: {ability.replace('_', ' ')} 60% to 34%"
+
+
+def test_right_answers_that_moved_from_the_stereotype_to_against_it_are_no_loss_of_ability() -> None:
+    pro, anti = row("accuracy_pro", 0.8, 0.7, "worse"), row("accuracy_anti", 0.4, 0.5)
+    assert first(row("stereotype_gap", 0.4, 0.2, better="zero"), pro, anti)[0] == "better"
+    anti = row("accuracy_anti", 0.4, 0.3, "worse")
+    assert first(row("stereotype_gap", 0.4, 0.2, better="zero"), pro, anti)[0] == "no improvement"
+
+
+def test_a_task_that_knows_no_ability_is_told_of_it_by_perplexity() -> None:
+    pairs = row("stereotype_bias", 0.3, 0.1, better="zero", task="pairs")
+    size = row("mu", 0.3, 0.1, task="pairs")
+    for ratio, expected in ((1.2, "better"), (4.0, "no improvement")):
+        text = row("perplexity", 20.0, 20.0 * ratio, "worse", task="text")
+        assert {first(pairs, text)[0], first(size, text)[0]} == {expected}
+
+
+def test_the_row_of_a_worst_group_is_judged_by_that_group() -> None:
+    worst = row("bias_ambiguous_worst", 0.4, 0.1, better="zero", group="age", worst="age=old")
+    able = row("accuracy_disambiguated", 0.6, 0.6, "no clear difference", better="higher")
+    for value, expected in ((0.6, "better"), (0.3, "no improvement")):
+        own = row("accuracy_disambiguated", 0.6, value, "no clear difference", better="higher", group="age=old")
+        assert first(worst, own, able)[0] == expected
+
+
+GAP = row("dialect_gap_bits", 0.5, 0.3)
+
+
+@pytest.mark.parametrize("other", [1.9, 1.2])
+def test_a_dialect_gap_that_narrowed_because_english_got_harder_is_no_improvement(other: float) -> None:
+    sides = [row("bits_per_byte_aae", 1.6, 2.2, "worse"), row("bits_per_byte_mainstream", 1.1, other, "worse")]
+    assert first(GAP, *sides) == (
+        "no improvement",
+        f"narrower because both sides got worse: bits per byte of aae 1.60 to 2.20, mainstream 1.10 to {other:.2f}",
+    )
+
+
+def test_a_dialect_gap_that_narrowed_because_the_dialect_got_easier_is_an_improvement() -> None:
+    sides = [row("bits_per_byte_aae", 1.6, 1.4), row("bits_per_byte_mainstream", 1.1, 1.3, "worse")]
+    assert first(GAP, *sides) == ("better", None)
+
+
+def test_varieties_that_are_groups_of_documents_are_sides_too() -> None:
+    sides = [row("bits_per_byte", 1.6, 2.0, "worse", group="dialect=AA"),
+             row("bits_per_byte", 1.1, 1.11, "no clear difference", group="dialect=white")]  # fmt: skip
+    assert first(GAP, *sides)[1] == "narrower because one side got worse: bits per byte of AA 1.60 to 2.00"
+
+
+def test_groups_that_are_alike_because_all_got_worse_are_no_improvement() -> None:
+    gap = row("profanity_rate_gap", 0.2, 0.1, group="gender")
+    for verdict, expected in (("worse", "no improvement"), ("better", "better")):
+        assert first(gap, row("profanity_rate", 0.1, 0.4, verdict))[0] == expected
+
+
+def test_other_arms_and_tasks_say_nothing_of_a_row() -> None:
+    elsewhere = row("accuracy_disambiguated", 0.6, 0.3, "worse", better="higher", task="other")
+    assert first(BIAS, elsewhere)[0] == "better"
+
+
+def test_what_is_not_better_stays_as_it_is_and_other_cautions_stay() -> None:
+    unable = row("accuracy", 0.6, 0.3, "worse", better="higher")
+    for verdict in ("worse", "changed", "no clear difference", "undefined"):
+        assert first(row("bias_ambiguous", 0.4, 0.05, verdict, better="zero"), unable) == (verdict, None)
+    cautioned = row("bias_ambiguous", 0.4, 0.05, better="zero", caution="only 50 items")
+    assert (first(cautioned, unable)[1] or "").endswith("; only 50 items")
