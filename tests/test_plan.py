@@ -37,6 +37,21 @@ def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
     ]
 
 
+def test_an_arm_says_whether_it_was_trained_before_or_after_it_was_compressed() -> None:
+    spec = build_spec(
+        {
+            "model": "demo",
+            "arms": [
+                {"name": "a", "model": "tuned", "recipe": "rtn:bits=4", "training": "before"},
+                {"name": "b", "model": "pruned-tuned", "training": "after"},
+                "rtn:bits=4",
+            ],
+        },
+        where="test",
+    )
+    assert [arm.training for arm in make_arms(spec)] == [None, "before", "after", None]
+
+
 def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
     spec = build_spec({"model": "demo", "arms": ["magnitude:sparsity=0.1,0.5"]}, where="test")
     assert [arm.name for arm in make_arms(spec)] == ["dense", "magnitude:sparsity=0.1", "magnitude:sparsity=0.5"]
@@ -58,6 +73,18 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ("model: demo\nsuite: [3]\n", "a task is a name or"),
         ("model: demo\nsuite: []\n", "no task"),
         ("model: demo\narms: [wnada]\n", "unknown method 'wnada'; did you mean 'wanda'?"),
+        (
+            "model: demo\narms: [{model: a/dir, training: befor}]\n",
+            "arms.0.training must be 'before' or 'after' (got 'befor')",
+        ),
+        (
+            "model: demo\narms: [{name: x, recipe: 'rtn:bits=4', training: before}]\n",
+            "arm 'x': training is said of a model that was trained",
+        ),
+        (
+            "model: demo\narms: [{model: a/dir, recipe: 'rtn:bits=4', training: after}]\n",
+            "a recipe compresses what was trained, so training is `before` (got training: after)",
+        ),
         ("model: demo\narms: ['wanda:sparsity=1.5']\n", "method 'wanda': sparsity must be below 1 (got '1.5')"),
         ("model: demo\narms: [{recpe: wanda}]\n", "unknown key 'recpe'; did you mean 'recipe'?"),
         ("model: demo\narms: [{name: x}]\n", "it needs a recipe, a model or both"),

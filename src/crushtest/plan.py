@@ -18,6 +18,8 @@ from crushtest.suites import resolve
 
 DENSE = "dense"
 
+Training = Literal["before", "after"]
+
 
 class Checked(BaseModel):
     """A part of a study file: no key that is not in it."""
@@ -26,12 +28,17 @@ class Checked(BaseModel):
 
 
 class ArmSpec(Checked):
-    """One arm: a recipe on the study's model, or another model as found, or a recipe on another model."""
+    """One arm: a recipe on the study's model, or another model as found, or a recipe on another model.
+
+    training   whether that model was trained (fine-tuned) `before` it was compressed or `after`; None: neither, or not
+               known. Nothing is trained here: it is said of models that are brought along
+    """
 
     name: str | None = Field(default=None, min_length=1)
     recipe: str | None = None
     model: str | None = None
     engine: str | None = None
+    training: Training | None = None
 
 
 class CalibrationSpec(Checked):
@@ -77,6 +84,7 @@ class Arm:
     dtype     in which it is loaded; None for the study's own
     repeat    which repeat of a noise floor it is; 0 for the arm itself
     threads   on how many a repeat runs; None for as many as the arm itself
+    training  whether it was trained before or after it was compressed; None where nobody said
     """
 
     name: str
@@ -87,6 +95,7 @@ class Arm:
     dtype: str | None = None
     repeat: int = 0
     threads: int | None = None
+    training: Training | None = None
 
     @property
     def title(self) -> str:
@@ -171,6 +180,16 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
     for given in spec.arms:
         if given.recipe is None and given.model is None:
             raise UsageError(f"arm {given.name or '?'!r}: it needs a recipe, a model or both")
+        if given.training and given.model is None:
+            raise UsageError(
+                f"arm {given.name or given.recipe!r}: training is said of a model that was trained; name that model "
+                f"with `model:` (got training: {given.training})"
+            )
+        if given.training == "after" and given.recipe is not None:
+            raise UsageError(
+                f"arm {given.name or given.recipe!r}: a recipe compresses what was trained, so training is `before` "
+                "(got training: after)"
+            )
         recipes: tuple[Recipe | None, ...] = parse_recipes(given.recipe) if given.recipe else (None,)
         for recipe in recipes:
             text = recipe.text if recipe else given.model or ""
@@ -206,7 +225,7 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
     if recipe is not None and engine != "hf":
         raise UsageError(f"arm {name!r}: recipes run in engine 'hf' only (got {engine!r})")
     dtype = own_dtype(spec, f"arm {name!r}", given.engine) if engine == "hf" else None
-    return Arm(name, given.model or spec.model, recipe, engine, options, dtype)
+    return Arm(name, given.model or spec.model, recipe, engine, options, dtype, training=given.training)
 
 
 def own_dtype(spec: StudySpec, where: str, engine: str | None) -> str | None:

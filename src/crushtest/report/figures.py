@@ -10,13 +10,14 @@ from crushtest.report.figure import Figure
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.heatmap import heat_map
 from crushtest.report.margins import margins
+from crushtest.report.order import training_order
 from crushtest.report.scatter import against_compression, against_other_side, against_perplexity
 from crushtest.report.theme import PAPER
 from crushtest.report.untrusted import name
 from crushtest.report.words import label, sentence_case
 from crushtest.store import StudyFolder
 
-MAKERS = (against_compression, against_perplexity, against_other_side, heat_map, margins)
+MAKERS = (against_compression, against_perplexity, against_other_side, training_order, heat_map, margins)
 PNG_SCALE = 3.0
 
 

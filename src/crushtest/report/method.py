@@ -52,6 +52,8 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
     """What is known of an arm: recipe, model, engine, compression, time and memory."""
     yield "model", arm.plan.model
     yield "recipe", arm.plan.recipe.text if arm.plan.recipe else "none, as found"
+    if arm.plan.training:
+        yield "trained", f"{arm.plan.training} it was compressed, as the study file says"
     for section in ("model", "engine"):
         facts = arm.facts.get(section, {})
         yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
