@@ -208,6 +208,33 @@ def test_one_model_alone_has_its_bands_in_the_report(tmp_path: Path, started: St
     assert "±7.5 points" in folder.report.read_text(encoding="utf-8")
 
 
+def test_the_commands_take_a_noise_floor_and_its_bands_can_be_asked_for(tmp_path: Path) -> None:
+    def crushtest(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "crushtest.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    asked = (
+        "evaluate",
+        "fake",
+        "--engine",
+        "fake",
+        "--suite",
+        "probe_facts",
+        "--limit",
+        "8",
+        "-o",
+        str(tmp_path / "s"),
+    )
+    wrong = crushtest(*asked, "--noise-floor", "1", "--noise-vary", "engin=fake")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "did you mean 'engine'?" in wrong.stderr
+    done = crushtest(*asked, "--noise-floor", "1", "--noise-vary", "engine=fake:seed=5")
+    assert done.returncode == 0, done.stderr
+    assert "dense, repeat 1 · probe_facts: 8 of 8" in done.stderr
+    found = crushtest("query", str(tmp_path / "s"), "SELECT metric, repeats FROM noise WHERE \"group\" = 'all'")
+    assert "accuracy\t1" in found.stdout
+
+
 REAL = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 6}}, {"probe_prompts": {"limit": 20}}]
 
 
