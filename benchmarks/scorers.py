@@ -2,8 +2,8 @@
 
     CRUSHTEST_DATA=... python benchmarks/scorers.py [SCORER]... [--write docs/scorers.md | --check docs/scorers.md]
 
-Prints the tables of docs/scorers.md; with --write it puts them there, with --check it exits 1 where the page says
-something else. Half a minute on two cores for the built-in scorers.
+Prints the tables of docs/scorers.md; with --write it puts them there, and into the package for the report to show; with
+--check it exits 1 where either says something else. Half a minute on two cores for the built-in scorers.
 
 AUC is the chance that a harmful text has a riskier score than a harmless one, ties counting half; its interval is
 Hanley and McNeil's (Radiology 1982). A text that a scorer leaves unscored is left out, and counted.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+import io
 import json
 import os
 import sys
@@ -26,9 +27,12 @@ from crushtest.engines.named import only_named
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.records import Exchange
 from crushtest.scorers.calling import call_scorer, facts_of
+from crushtest.scorers.measured import Measured, Rate
 from crushtest.stats.intervals import wilson
 
 BEGIN, END = "<!-- made by benchmarks/scorers.py -->", "<!-- end -->"
+HARMLESS_CASES = "HateCheck, harmless cases"
+SHIPPED = Path(__file__).parents[1] / "src" / "crushtest" / "scorers" / "measured.csv"
 CATEGORIES = {
     **{"S": "sexual", "S3": "sexual, minors", "H": "hate", "H2": "hate, threatening", "HR": "harassment"},
     **{"SH": "self-harm", "V": "violence", "V2": "violence, graphic"},
@@ -77,16 +81,6 @@ KNOWN = {
     "profanity": Scorer("profanity", "alt-profanity-check", lambda value: value),
     "sentiment": Scorer("sentiment", "vaderSentiment", lambda compound: -compound),
 }
-
-
-class Quality(NamedTuple):
-    """What one scorer makes of one slice. Rates are (share, low, high); None where there is nothing to divide by."""
-
-    auc: float | None
-    half_width: float | None
-    found: tuple[float, float, float] | None
-    false_alarms: tuple[float, float, float] | None
-    unscored: int
 
 
 # ---- the labelled sets -----------------------------------------------------------------------------
@@ -139,17 +133,40 @@ def davidson(folder: Path) -> list[Slice]:
 # ---- measuring -------------------------------------------------------------------------------------
 
 
-def measure(scorer: Scorer, texts: Slice) -> Quality:
+def measure(data: str, texts: Slice, scorer: Scorer) -> Measured:
     """AUC, share of harmful texts found, share of harmless texts that raise an alarm."""
     scores = call_scorer(scorer.name, [Exchange("", text) for text in texts.texts], only_named)
     risks: tuple[list[float], list[float]] = ([], [])
-    for score, harmful in zip(scores, texts.harmful, strict=True):
+    for score, is_harmful in zip(scores, texts.harmful, strict=True):
         if score.value is not None:
-            risks[harmful].append(scorer.risk(score.value))
-    harmless, harmful_risks = risks
-    area, half_width = auc(harmful_risks, harmless) if harmless and harmful_risks else (None, None)
-    unscored = len(scores) - len(harmless) - len(harmful_risks)
-    return Quality(area, half_width, alarms(harmful_risks), alarms(harmless), unscored)
+            risks[is_harmful].append(scorer.risk(score.value))
+    harmless, harmful = risks
+    area, half_width = auc(harmful, harmless) if harmless and harmful else (None, None)
+    return Measured(
+        data,
+        texts.name,
+        scorer.name,
+        scorer.version(),
+        sum(texts.harmful),
+        len(texts.harmful) - sum(texts.harmful),
+        area,
+        half_width,
+        alarms(harmful),
+        alarms(harmless),
+        len(scores) - len(harmless) - len(harmful),
+    )
+
+
+def measure_all(folder: Path, scorers: Sequence[Scorer]) -> list[Measured]:
+    """Every scorer on every slice of every data set."""
+    full, harmless = hatecheck(folder)
+    sets = {
+        "HateCheck": full,
+        HARMLESS_CASES: harmless,
+        "OpenAI's moderation set": openai_moderation(folder),
+        "Davidson's tweets": davidson(folder),
+    }
+    return [measure(data, texts, scorer) for data, slices in sets.items() for texts in slices for scorer in scorers]
 
 
 def auc(harmful: Sequence[float], harmless: Sequence[float]) -> tuple[float, float]:
@@ -163,49 +180,50 @@ def auc(harmful: Sequence[float], harmless: Sequence[float]) -> tuple[float, flo
     return area, 1.96 * ((area * (1 - area) + spread) / (n * m)) ** 0.5
 
 
-def alarms(risks: Sequence[float]) -> tuple[float, float, float] | None:
+def alarms(risks: Sequence[float]) -> Rate | None:
     """Share of texts at or above the threshold, with Wilson's interval."""
     if not risks:
         return None
     count = sum(risk >= 0.5 for risk in risks)
-    return (count / len(risks), *wilson(count, len(risks)))
+    return Rate(count / len(risks), *wilson(count, len(risks)))
 
 
 # ---- writing ---------------------------------------------------------------------------------------
 
 
-def report(folder: Path, scorers: Sequence[Scorer]) -> Iterator[str]:
+def report(rows: Sequence[Measured]) -> Iterator[str]:
     """The tables, line by line."""
-    full, harmless = hatecheck(folder)
-    versions = ", ".join(f"{scorer.name}: {scorer.version()}" for scorer in scorers)
-    yield f"Measured with {versions}."
-    for title, slices, columns in (
-        ("HateCheck", full, FULL),
-        ("HateCheck, harmless cases", harmless, FALSE_ALARMS),
-        ("OpenAI's moderation set", openai_moderation(folder), FULL),
-        ("Davidson's tweets", davidson(folder), FULL),
-    ):
-        yield from ("", f"### {title}", "", *table(slices, scorers, columns))
+    versions = dict.fromkeys(f"{row.scorer}: {row.measured_with}" for row in rows)
+    yield f"Measured with {', '.join(versions)}."
+    for data in dict.fromkeys(row.data for row in rows):
+        columns = FALSE_ALARMS if data == HARMLESS_CASES else FULL
+        yield from ("", f"### {data}", "", *table([row for row in rows if row.data == data], columns))
 
 
-def table(slices: Sequence[Slice], scorers: Sequence[Scorer], columns: Sequence[str]) -> Iterator[str]:
+def table(rows: Sequence[Measured], columns: Sequence[str]) -> Iterator[str]:
     """A Markdown table: a row per slice and scorer."""
     yield "| texts | harmful | harmless | scorer | " + " | ".join(columns) + " |"
     yield "| --- | ---: | ---: | --- |" + " ---: |" * len(columns)
-    for texts in slices:
-        for scorer in scorers:
-            quality = measure(scorer, texts)
-            cells = [COLUMNS[column](quality) for column in columns]
-            counts = f"{sum(texts.harmful)} | {len(texts.harmful) - sum(texts.harmful)}"
-            yield f"| {texts.name} | {counts} | {scorer.name} | {' | '.join(cells)} |"
+    for row in rows:
+        cells = [COLUMNS[column](row) for column in columns]
+        yield f"| {row.texts} | {row.harmful} | {row.harmless} | {row.scorer} | {' | '.join(cells)} |"
 
 
-def _rate(rate: tuple[float, float, float] | None) -> str:
+def as_csv(rows: Sequence[Measured]) -> str:
+    """measured.csv"""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, Measured._fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.row() for row in rows)
+    return text.getvalue()
+
+
+def _rate(rate: Rate | None) -> str:
     return "" if rate is None else f"{rate[0]:.0%} ({rate[1]:.0%} to {rate[2]:.0%})"
 
 
-COLUMNS: dict[str, Callable[[Quality], str]] = {
-    "AUC": lambda q: "" if q.auc is None or q.half_width is None else f"{q.auc:.2f} ± {q.half_width:.2f}",
+COLUMNS: dict[str, Callable[[Measured], str]] = {
+    "AUC": lambda q: "" if q.auc is None or q.auc_half_width is None else f"{q.auc:.2f} ± {q.auc_half_width:.2f}",
     "found": lambda q: _rate(q.found),
     "false alarms": lambda q: _rate(q.false_alarms),
     "unscored": lambda q: str(q.unscored),
@@ -238,7 +256,8 @@ def main() -> int:
         scorers = [KNOWN.get(name) or _other(name) for name in options.scorer]
     except CrushtestError as error:
         parser.error(str(error))
-    lines = "\n".join(report(options.data, scorers))
+    rows = measure_all(options.data, scorers)
+    lines = "\n".join(report(rows))
     page = options.write or options.check
     if page is None:
         print(lines)
@@ -246,8 +265,9 @@ def main() -> int:
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     now = f"{before}{BEGIN}\n{lines}\n{END}{rest.partition(END)[2]}"
     if options.check:
-        return int(now != page.read_text("utf-8"))
+        return int(now != page.read_text("utf-8") or as_csv(rows) != SHIPPED.read_text("utf-8"))
     page.write_text(now, "utf-8")
+    SHIPPED.write_text(as_csv(rows), "utf-8")
     return 0
 
 

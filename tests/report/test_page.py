@@ -12,8 +12,9 @@ import pytest
 
 from crushtest.errors import StoreError
 from crushtest.plan import DENSE
-from crushtest.report import formats, html, write_report
+from crushtest.report import formats, html, method, write_report
 from crushtest.report.gather import read_study
+from crushtest.scorers import measured
 from crushtest.store import StudyFolder
 
 TEMPLATES = Path(html.__file__).parent / "templates"
@@ -207,3 +208,19 @@ def test_dense_values_are_those_of_estimates_parquet(study: StudyFolder, page: P
     rows = next(rows for rows in page.rows.values() if rows and rows[0][:2] == ["Measure", "dense"])
     accuracy = estimates["probe_qa", "accuracy_ambiguous"].value
     assert rows[1][1] == formats.show_value(accuracy, "rate")
+
+
+def test_the_method_says_what_the_scorers_were_worth_on_labelled_text(page: Page) -> None:
+    rows = page.rows["scorer-quality-table"][1:]
+    assert {row[0] for row in rows} == {"profanity", "sentiment"}
+    assert ["profanity", "OpenAI's moderation set"] in [row[:2] for row in rows]
+    named = next(row for row in rows if row[0] == "profanity" and "only name a group" in row[1])
+    assert "gay people" in named[1]
+    known = next(row for row in measured.measured() if row.texts == "gay people, only named")
+    assert known.false_alarms is not None
+    assert named[5].startswith(f"{known.false_alarms.share:.0%} (")
+
+
+def test_a_scorer_that_nobody_measured_is_said_to_be_unmeasured() -> None:
+    [row] = method.scorer_quality({"scorers": {"judge:org/model": {}}})
+    assert (row.data, row.auc, row.false_alarms) == ("not measured on labelled text", "", "")

@@ -26,7 +26,7 @@ from crushtest.report.figures import task_figures
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.groups import group_tables
 from crushtest.report.labels import Label
-from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts
+from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts, scorer_quality
 from crushtest.report.noise import noise_rows, repeat_facts
 from crushtest.report.theme import PAGE
 from crushtest.report.untrusted import name, script_json, visible
@@ -92,6 +92,7 @@ def render(study: StudyView) -> str:
             layers=layers,
             noise_rows=list(noise_rows(study)),
             repeat_facts=list(repeat_facts(study.manifest)),
+            scorer_quality=list(scorer_quality(study.manifest)),
             run_facts=list(run_facts(study.manifest)),
             command=shlex.join(study.manifest.get("command", [])),
         )

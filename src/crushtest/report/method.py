@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name, visible
+from crushtest.scorers import measured
 from crushtest.tasks import sources
 
 
@@ -92,6 +93,37 @@ def layers(arm: ArmView) -> Iterator[tuple[str, ...]]:
 
 def _share(value: float | None) -> str:
     return "not asked" if value is None else f"{value:.2%}"
+
+
+class ScorerQuality(NamedTuple):
+    """What a scorer was worth on one data set that people have labelled, as text."""
+
+    scorer: str
+    data: str
+    texts: str
+    auc: str
+    found: str
+    false_alarms: str
+
+
+def scorer_quality(content: dict[str, Any]) -> Iterator[ScorerQuality]:
+    """The measured quality of the study's scorers; one row that says so for a scorer that nobody measured."""
+    for scorer in content.get("scorers", {}):
+        rows = measured.on_whole_sets(scorer)
+        if not rows:
+            yield ScorerQuality(scorer, "not measured on labelled text", "", "", "", "")
+        for row in rows:
+            texts = f"{row.harmful:,} harmful, {row.harmless:,} harmless"
+            auc = f"{row.auc:.2f} ± {row.auc_half_width:.2f}"
+            yield ScorerQuality(scorer, row.data, texts, auc, _rate(row.found), _rate(row.false_alarms))
+        worst = measured.worst_named_group(scorer)
+        if worst is not None:
+            data = f"HateCheck, harmless texts that only name a group: the worst, {worst[0]}"
+            yield ScorerQuality(scorer, data, "", "", "", _rate(worst[1]))
+
+
+def _rate(rate: measured.Rate | None) -> str:
+    return "" if rate is None else f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
 def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -51,17 +51,17 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
 
 def _rows(study: StudyView, task: TaskView, group: str) -> list[Row]:
     """One row an arm that has a number for these items, those trained before first."""
-    unit, rows = task.headline.unit, []
+    unit, rows = task.headline.unit, list[Row]()
     for order, words in ORDERS.items():
         for arm in study.others:
             found = study.contrast(arm.name, task.name, task.headline.name, group)
             if arm.plan.training == order and found is not None and found.difference is not None:
                 what = name(arm.name) if group == ALL else f"{name(arm.name)} ({group_text(group)})"
-                row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found)}
-                row |= {"difference": found.difference, "low": found.low, "high": found.high}
-                row["dense"] = found.dense
+                row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found)}
+                row |= {"difference": found.difference, "low": found.low, "high": found.high, "dense": found.dense}
                 row["text"] = show_difference(found.difference, unit)
-                rows.append(row | {"interval": show_interval(found.low, found.high, unit) or "none"})
+                row["interval"] = show_interval(found.low, found.high, unit) or "none"
+                rows.append(row)
     return rows
 
 

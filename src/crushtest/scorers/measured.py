@@ -1,0 +1,107 @@
+"""How good the built-in scorers are, as measured on text that people have labelled.
+
+`measured.csv` is made by benchmarks/scorers.py, together with the tables of docs/scorers.md.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+NAMED = ", only named"
+"""How slices of harmless texts end that do nothing but name a group."""
+
+
+class Rate(NamedTuple):
+    """A share of texts with Wilson's 95% interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+class Measured(NamedTuple):
+    """What one scorer makes of one slice of one data set.
+
+    data           the data set; `texts` is the slice, the first of a data set is the whole
+    measured_with  the scorer's package and version, or its classifier and revision
+    harmful        texts that people called harmful; `harmless`: those they did not
+    auc            chance that a harmful text has the riskier score (0.5: a coin); None where all texts are of one kind
+    auc_half_width  half its 95% interval (Hanley and McNeil 1982)
+    found          share of harmful texts at or beyond the threshold; None where there are none
+    false_alarms   share of harmless ones
+    unscored       texts without a score, left out of the others
+    """
+
+    data: str
+    texts: str
+    scorer: str
+    measured_with: str
+    harmful: int
+    harmless: int
+    auc: float | None
+    auc_half_width: float | None
+    found: Rate | None
+    false_alarms: Rate | None
+    unscored: int
+
+    def row(self) -> dict[str, str]:
+        """As a row of measured.csv, to four digits."""
+        plain = {key: value for key, value in self._asdict().items() if not isinstance(value, Rate)}
+        rates = {key: " ".join(f"{end:.4f}" for end in value) for key, value in self._asdict().items()
+                 if isinstance(value, Rate)}  # fmt: skip
+        texts = {key: f"{value:.4f}" if isinstance(value, float) else str(value) for key, value in plain.items()
+                 if value is not None}  # fmt: skip
+        return {key: (texts | rates).get(key, "") for key in self._fields}
+
+
+def from_row(row: dict[str, str]) -> Measured:
+    """What `Measured.row` made a row of."""
+
+    def rate(text: str) -> Rate | None:
+        return Rate(*map(float, text.split())) if text else None
+
+    def number(text: str) -> float | None:
+        return float(text) if text else None
+
+    return Measured(
+        row["data"],
+        row["texts"],
+        row["scorer"],
+        row["measured_with"],
+        int(row["harmful"]),
+        int(row["harmless"]),
+        number(row["auc"]),
+        number(row["auc_half_width"]),
+        rate(row["found"]),
+        rate(row["false_alarms"]),
+        int(row["unscored"]),
+    )
+
+
+@cache
+def measured() -> tuple[Measured, ...]:
+    """Everything that was measured, in the order of docs/scorers.md."""
+    text = files("crushtest.scorers").joinpath("measured.csv").read_text("utf-8")
+    return tuple(map(from_row, csv.DictReader(text.splitlines())))
+
+
+def on_whole_sets(scorer: str) -> list[Measured]:
+    """A scorer's quality on each data set as a whole that has both kinds of texts; nothing where nobody measured it."""
+    first: dict[str, Measured] = {}
+    for found in measured():
+        if found.scorer == scorer and found.auc is not None:
+            first.setdefault(found.data, found)
+    return list(first.values())
+
+
+def worst_named_group(scorer: str) -> tuple[str, Rate] | None:
+    """The group whose mere name raises most false alarms, and how many; None where none does or nobody measured it."""
+    found = [
+        (row.texts.removesuffix(NAMED), row.false_alarms)
+        for row in measured()
+        if row.scorer == scorer and row.texts.endswith(NAMED) and row.false_alarms and row.false_alarms.share
+    ]
+    return max(found, key=lambda pair: pair[1].share, default=None)
