@@ -12,7 +12,7 @@ import vl_convert
 
 from crushtest.plan import DENSE
 from crushtest.records import NoiseBand
-from crushtest.report import figures, html
+from crushtest.report import figures, html, scatter
 from crushtest.report.gather import StudyView, read_study
 from crushtest.report.margins import BINS, flips_by_margin, read_chosen, read_dense
 from crushtest.report.theme import PAGE, PAPER
@@ -47,6 +47,18 @@ def test_points_are_at_the_numbers_of_the_files(view: StudyView) -> None:
         assert estimate is not None
         assert (rows[arm.name]["y"], rows[arm.name]["y_low"]) == (estimate.value, estimate.low)
         assert rows[arm.name]["x"] == (0.0 if arm.name == DENSE else arm.totals["compression_ratio"])
+
+
+def test_labels_stand_away_from_the_edge_and_never_cover_each_other() -> None:
+    places = {"dense": (0.0, 20.0), "a": (0.5, 100.0), "b": (0.5, 101.0), "c": (0.1, 100.5), "d": (0.48, 400.0)}
+    points = [{"family": "dense" if name == "dense" else "wanda", "x": x, "y": y} for name, (x, y) in places.items()]
+    axes = (scatter.COMPRESSION, scatter.Axis("perplexity", "perplexity"))
+    labels = [point["label"] for point in scatter.with_labels(points, *axes)]
+    assert dict(zip(places, labels, strict=True)) == {
+        "dense": "none", "a": "left", "b": "none", "c": "right", "d": "left"
+    }  # fmt: skip
+    many = [points[0], *({"family": "wanda", "x": n / 20, "y": 20.0 + n} for n in range(20))]
+    assert {point["label"] for point in scatter.with_labels(many, *axes)} == {"none"}
 
 
 def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:

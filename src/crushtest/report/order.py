@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from crushtest.report.figure import Figure, Row
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 ORDERS = {"before": "trained, then compressed", "after": "compressed, then trained"}
 ROW_HEIGHT = 26
 WIDTH = 330
+LINE = 32
+"""Characters of an axis title that fit below the axis on a phone."""
 DRAWN = "changes"
 
 
@@ -45,7 +48,7 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
         ("variant", "order", quantity, "95% interval", "says"),
         tuple((row["what"], row["order"], row["text"], row["interval"], row["says"]) for row in rows),
         {DRAWN: rows},
-        lambda theme: _draw(theme, rows, [quantity, f"({direction})"], task.headline.unit),
+        lambda theme: _draw(theme, rows, [*wrap(quantity, LINE), *wrap(f"({direction})", LINE)], task.headline.unit),
     )
 
 
@@ -71,16 +74,20 @@ def _draw(theme: Theme, rows: list[Row], title: list[str], unit: str) -> alt.Top
     places = [row["what"] for words in ORDERS.values() for row in rows if row["order"] == words]
     colours, shapes = series_scale(theme, list(ORDERS.values()))
     shown = "datum.value * 100" if unit == "rate" else "datum.value"
-    axis = alt.Axis(labelExpr=f"format({shown}, '+~g')", tickCount=5, titleAnchor="start")
+    axis = alt.Axis(labelExpr=f"format({shown}, '+~g')", tickCount=4, labelOverlap=True, titleAnchor="start")
     tips = ["what:N", "order:N", "text:N", alt.Tooltip("interval:N", title="95% interval"), "says:N"]
     base = alt.Chart(alt.NamedData(DRAWN)).encode(
         alt.Y("what:N", sort=places, title=None, axis=alt.Axis(labelLimit=170, grid=False)),
-        alt.Color("order:N", title=None, scale=colours),
+        alt.Color("order:N", title=None, scale=colours, legend=alt.Legend(columns=1)),
     )
     zero = alt.Chart(alt.NamedData(DRAWN)).mark_rule(strokeDash=[4, 4], color=theme.muted, strokeWidth=1)
     dots = base.mark_point(filled=True, size=70, opacity=1)
     return alt.layer(
         zero.encode(alt.XDatum(0)),
         base.mark_rule(strokeWidth=1.5).encode(alt.X("low:Q", title=title, axis=axis), alt.X2("high:Q")),
-        dots.encode(alt.X("difference:Q"), alt.Shape("order:N", title=None, scale=shapes), tooltip=tips),
+        dots.encode(
+            alt.X("difference:Q"),
+            alt.Shape("order:N", title=None, scale=shapes, legend=alt.Legend(columns=1)),
+            tooltip=tips,
+        ),
     ).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     import altair as alt
 
 MOST_LABELS = 12
-OTHERS = "all but dense"
+LABELLED = "labelled"
+LABEL_ROOM = (0.35, 0.09)
+"""How far two labels must be apart, in widths or in heights of the plot, so that both can be read."""
 BAND = "noise of measuring"
 NUDGE = 5
 """Pixels between the curves of two families, so that arms of equal compression can be told apart."""
@@ -31,9 +35,19 @@ class Axis:
     title: str
     unit: str
 
+    def is_logarithmic(self, values: list[float]) -> bool:
+        """Whether these are perplexities that differ by more than fivefold."""
+        return self.unit == "perplexity" and min(values) > 0 and max(values) > 5 * min(values)
+
+    def places(self, values: list[float]) -> list[float]:
+        """Where on the axis the values lie, from 0 to 1."""
+        shown = [math.log(value) for value in values] if self.is_logarithmic(values) else values
+        low, high = min(shown), max(shown)
+        return [(value - low) / ((high - low) or 1) for value in shown]
+
     def settings(self, values: list[float]) -> dict[str, Any]:
-        """Format, and a logarithmic scale where perplexities differ by more than fivefold."""
-        if self.unit == "perplexity" and min(values) > 0 and max(values) > 5 * min(values):
+        """Format, and a logarithmic scale where it takes one."""
+        if self.is_logarithmic(values):
             domain = [min(values) / 1.3, max(values) * 1.3]
             return {"axis": {"format": "~g", "tickCount": 4}, "scale": {"type": "log", "domain": domain, "nice": False}}
         form = {"rate": ".0%"}.get(self.unit, "~g")
@@ -96,6 +110,7 @@ def _scatter(
     points = _points(study, task, metric, places)
     if all(point["family"] == DENSE for point in points):
         return None
+    points = with_labels(points, x, y)
     band = _band(study, task, metric, points)
     left = [name(arm.name) for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
     missing = f" Not shown, for want of a number: {', '.join(left)}." if left else ""
@@ -133,11 +148,25 @@ def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Pla
 
 
 def _by_family(points: list[Row]) -> dict[str, list[Row]]:
-    """The points by family, dense among them, and those of all others together, for their labels."""
+    """The points by family, dense among them, and those that are labelled together, across families."""
     families = dict.fromkeys(point["family"] for point in points)
     found = {family: [point for point in points if point["family"] == family] for family in families}
-    others = [point for point in points if point["family"] != DENSE]
-    return {**found, OTHERS: others} if len(points) <= MOST_LABELS else found
+    return {**found, LABELLED: [point for point in points if point["label"] != "none"]}
+
+
+def with_labels(points: list[Row], x: Axis, y: Axis) -> list[Row]:
+    """The points, each with the side its label stands on (`left`, `right`); `none` for dense, where there are many
+    points, and where it would cover the label of a point before it.
+    """
+    across, up = x.places([point["x"] for point in points]), y.places([point["y"] for point in points])
+    room_across, room_up = LABEL_ROOM
+    kept: list[int] = []
+    for number, point in enumerate(points):
+        near = [k for k in kept if abs(across[number] - across[k]) < room_across and abs(up[number] - up[k]) < room_up]
+        if point["family"] != DENSE and not near and len(points) <= MOST_LABELS:
+            kept.append(number)
+    sides = {number: "left" if across[number] > 0.5 else "right" for number in kept}
+    return [point | {"label": sides.get(number, "none")} for number, point in enumerate(points)]
 
 
 def _curve(arm: ArmView) -> str:
@@ -166,15 +195,22 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Row]) ->
     for place, family in enumerate(families):
         shift = NUDGE * (place - (len(families) - 1) / 2)
         layers += _family_layers(family, [point for point in points if point["family"] == family], channels, shift)
-    if len(points) <= MOST_LABELS:
-        base = alt.Chart(alt.NamedData(OTHERS))
-        labels = base.mark_text(align="left", dx=9, dy=-8, fontSize=10, color=theme.muted, limit=110)
-        layers.append(labels.encode(channels["x"], channels["y"], alt.Text("mark:N")))
+    layers += _labels(theme, channels)
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
     if band:
         shaded = alt.Chart(alt.NamedData(BAND)).mark_rect(color=theme.hatch, opacity=0.5)
         layers.insert(0, shaded.encode(channels["band"], alt.Y2("high:Q")))
     return alt.layer(*layers).properties(**SIZE)
+
+
+def _labels(theme: Theme, channels: dict[str, Any]) -> Iterator[alt.Chart]:
+    """What stands beside the points, on the side away from the nearer edge of the plot."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData(LABELLED)).encode(channels["x"], channels["y"], alt.Text("mark:N"))
+    style: dict[str, Any] = {"dy": -8, "fontSize": 10, "color": theme.muted, "limit": 110}
+    yield base.transform_filter("datum.label == 'right'").mark_text(align="left", dx=9, **style)
+    yield base.transform_filter("datum.label == 'left'").mark_text(align="right", dx=-9, **style)
 
 
 def _channels(theme: Theme, points: list[Row], families: list[str], x: Axis, y: Axis) -> dict[str, Any]:
