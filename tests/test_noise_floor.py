@@ -26,7 +26,7 @@ from crushtest.study import recompare, run_study
 from tiny_models import loaded
 
 FACTS = [{"probe_facts": {"limit": 40}}]
-FLIPPED = {8: (), 4: (0, 1, 2), 3: (0, 20)}
+FLIPPED = {8: (), 2: (0, 1, 2), 1: (0, 20)}
 """Tokens a pack -> the items, of 40 of which the first 20 are right, whose answer such packs change."""
 
 
@@ -95,7 +95,7 @@ def test_the_band_is_the_largest_move_of_a_repeat_and_marks_what_lies_inside(tmp
 
 def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: Started) -> None:
     run_study(packing_study(noise_floor=1), tmp_path / "s")
-    assert [pack_tokens for pack_tokens, _ in started] == [8, 8, 8, 4]
+    assert [pack_tokens for pack_tokens, _ in started] == [8, 8, 8, 2]
     dense, repeat = (list(started[place][1].asked) for place in (0, 3))
     assert dense != repeat
     assert set(dense) == set(repeat)
@@ -103,7 +103,7 @@ def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: St
     assert list(folder.answers("dense", "probe_facts", "choices", repeat=1).read()) == [
         item.id for item in folder.read_items("probe_facts")
     ]
-    assert manifest.read(folder.manifest)["repeats"]["1"]["options"]["pack_tokens"] == 4
+    assert manifest.read(folder.manifest)["repeats"]["1"]["options"]["pack_tokens"] == 2
 
 
 def test_a_noise_floor_asked_for_later_runs_the_missing_repeats_and_nothing_else(
@@ -111,7 +111,7 @@ def test_a_noise_floor_asked_for_later_runs_the_missing_repeats_and_nothing_else
 ) -> None:
     run_study(packing_study(), tmp_path / "s")
     plain = tables(tmp_path / "s")
-    for floor, packs in ((1, [4]), (3, [3, 3]), (3, []), (0, []), (2, [])):
+    for floor, packs in ((1, [2]), (3, [1, 1]), (3, []), (0, []), (2, [])):
         started.clear()
         assert run_study(packing_study(noise_floor=floor), tmp_path / "s") == bool(packs)
         assert [pack_tokens for pack_tokens, _ in started] == packs
@@ -267,7 +267,7 @@ def test_packing_alone_moves_a_real_model_by_rounding(tmp_path: Path, tiny: Path
     assert abs(row.difference) > text
     ran = manifest.read(folder.manifest)
     assert ran["arms"]["dense"]["engine"]["scoring"] == "prefix-shared packs of 512 tokens"
-    assert [facts["engine"]["scoring"][-11:] for facts in ran["repeats"].values()] == [" 256 tokens", " 224 tokens"]
+    assert [facts["engine"]["scoring"][-11:] for facts in ran["repeats"].values()] == [" 128 tokens", " 112 tokens"]
 
 
 def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Path) -> None:

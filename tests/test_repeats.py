@@ -24,8 +24,8 @@ def test_every_repeat_is_dense_in_smaller_packs_and_batches_than_those_before() 
         ("dense", 1, "dense, repeat 1"),
         ("dense", 2, "dense, repeat 2"),
     ]
-    assert [arm.engine_options["pack_tokens"] for arm in found] == [1024, 896, 796, 716]
-    assert [arm.engine_options["batch_size"] for arm in found] == [32, 28, 24, 22]
+    assert [arm.engine_options["pack_tokens"] for arm in found] == [512, 448, 398, 358]
+    assert [arm.engine_options["batch_size"] for arm in found] == [16, 14, 12, 11]
     assert {arm.engine_options["dtype"] for arm in found} == {"float32"}
 
 
@@ -46,7 +46,7 @@ def test_every_repeat_has_what_noise_vary_asks_for() -> None:
     found = repeats_of(spec(noise_floor=2, noise_vary=["dtype=bfloat16", "threads=1"]))
     assert [(arm.dtype, arm.threads) for arm in found] == [("bfloat16", 1)] * 2
     (other,) = repeats_of(spec(noise_floor=1, noise_vary=["engine=hf:pack_tokens=100,batch_size=8"]))
-    assert (other.engine_options["pack_tokens"], other.engine_options["batch_size"]) == (50, 4)
+    assert (other.engine_options["pack_tokens"], other.engine_options["batch_size"]) == (25, 2)
 
 
 @pytest.mark.parametrize(

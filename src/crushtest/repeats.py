@@ -79,8 +79,8 @@ def _whole(text: str) -> int:
 
 
 def repacked(options: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """An engine's options with what is run at once cut to a half in repeat 1, and further in each one after it."""
-    return {key: max(1, value * 7 // (2 * (6 + number))) if key in PACKING else value for key, value in options.items()}
+    """An engine's options with what is run at once cut to a quarter in repeat 1, and further in each one after."""
+    return {key: max(1, value * 7 // (4 * (6 + number))) if key in PACKING else value for key, value in options.items()}
 
 
 def reordered(items: Sequence[Item], number: int) -> Sequence[Item]:
