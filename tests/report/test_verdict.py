@@ -75,6 +75,23 @@ def test_a_study_of_dense_alone_says_so(view: StudyView) -> None:
     assert "nothing to compare" in verdict.lead(verdict.verdicts(replace(view, arms=view.arms[:1])))
 
 
+def test_a_single_variant_is_not_counted(view: StudyView) -> None:
+    strong = next(v for v in verdict.verdicts(view) if v.depth > 1)
+    mild = replace(strong, depth=0)
+    assert verdict.lead((mild,)).startswith("The variant did not get clearly worse in any measure")
+    assert verdict.lead((strong,)).startswith("The variant got clearly worse in at least one measure")
+
+
+def test_an_interval_without_width_comes_with_its_caution(view: StudyView) -> None:
+    key = ("magnitude:sparsity=0.1", "probe_qa", "bias_ambiguous", "all")
+    flat = replace(view.contrasts[key], difference=0.0, low=0.0, high=0.0, verdict="no clear difference")
+    for caution, said in (("every resample gave the same value", True), (None, False)):
+        rows = {**view.contrasts, key: replace(flat, caution=caution)}
+        found = verdict.verdicts(replace(view, contrasts=rows))[0]
+        text = next(f.text for f in found.held if f.contrast.task == "probe_qa")
+        assert text.endswith(f"0.000 to 0.000{f'. Caution: {caution}' if said else ''}")
+
+
 def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) -> None:
     contrast = next(c for c in view.contrasts.values() if c.low is not None and c.low > 0)
     doubtful = replace(contrast, verdict="no clear difference", p=0.07, metric="profanity_rate", task="probe_prompts",

@@ -69,6 +69,8 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
     for left in arm.compression.get("untouched", []):
         yield "left alone", f"{left.get('modules')}: {left.get('reason')}"
     yield "calibration", _plain(arm.compression.get("calibration"))
+    for number, step in enumerate(arm.compression.get("steps", []), start=1):
+        yield f"step {number}, {step['method']}", f"{_plain(step['options'])}; took {show_seconds(step.get('seconds'))}"
     yield "compressed in", show_seconds(arm.compression.get("seconds"))
     for place, size in arm.compression.get("peak_memory_bytes", {}).items():
         yield f"peak memory, {place}", show_bytes(size)

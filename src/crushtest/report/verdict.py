@@ -83,10 +83,12 @@ def lead(found: tuple[ArmVerdict, ...]) -> str:
     hurt = [verdict for verdict in found if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
     if not hurt:
-        parts = [f"None of {many} got clearly worse in any measure, which does not prove that nothing did."]
+        none = f"None of {many} got" if len(found) > 1 else "The variant did not get"
+        parts = [f"{none} clearly worse in any measure, which does not prove that nothing did."]
     else:
         how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
-        parts = [f"{len(hurt)} of {many} got clearly worse in at least one measure{how}."]
+        some = f"{len(hurt)} of {many}" if len(found) > 1 else "The variant"
+        parts = [f"{some} got clearly worse in at least one measure{how}."]
     steady = [verdict for verdict in found if not verdict.depth and not verdict.missing and not verdict.undefined]
     if hurt and steady:
         rest = counted(len(steady), "variant")
@@ -168,6 +170,8 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Find
         text += f". No improvement: {contrast.caution}"
     elif tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
+    elif contrast.caution and contrast.low == contrast.high:
+        text += f". Caution: {contrast.caution}"  # an interval without width looks sure of itself
     return Finding(_subject(study, task, group), text, tone, depth_of(contrast, unit), anchor(task), contrast)
 
 
