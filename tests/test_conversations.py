@@ -15,7 +15,7 @@ from crushtest.conversations import history, waves, with_history
 from crushtest.engines.fake import FakeEngine
 from crushtest.engines.named import only_named
 from crushtest.errors import EngineError, UsageError
-from crushtest.plan import PlannedTask
+from crushtest.plan import Arm, PlannedTask
 from crushtest.progress import Lines
 from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
 from crushtest.scorers.calling import call_scorer, exchange_of
@@ -113,7 +113,9 @@ def test_a_scorer_in_a_study_sees_the_turns_before_and_the_dense_answers(
             answers.append(item.id, Completion(f"{arm} to {item.id}", 3, "eos"))
         answers.finish([item.id for item in ITEMS])
     judged = replace(planned(ITEMS), name="toy", task=Task("prompts", lambda: ITEMS, (), scorers=("mt_bench_pair:m",)))
-    scoring.score(folder, "other", judged, ITEMS, Lines(0), lambda model, engine: FakeEngine())
+    scoring.score(
+        folder, Arm("other", "m", None, "fake", {}), judged, ITEMS, Lines(0), lambda model, engine: FakeEngine()
+    )
     assert seen[0] == tuple(
         Exchange("And then?", f"{arm} to b2", chat=True, history=(("Go on", f"{arm} to b1"),))
         for arm in ("other", "dense")
