@@ -4,7 +4,8 @@
 
 The study is made without a model, by tests/report/synthetic_study.py: four in five of its tasks have options or texts
 with groups, so it has 17 groups a task. Making it takes minutes and is not measured; with --folder it is kept, and used
-again. The report is written in a process of its own. Limits: 10 s, 1 GB, 15 MB; exits 1 above one of them.
+again. The report is written in a process of its own, whose start is part of the time; processor seconds beside the
+wall's tell a slow report from a busy machine. Limits: 10 s, 1 GB, 15 MB; exits 1 above one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests" / "report"))
 import synthetic_study  # noqa: E402
 
 METHODS = ("magnitude", "wanda", "sparsegpt", "gblm")
-LIMITS = {"seconds": 10.0, "peak_memory_gb": 1.0, "page_mb": 15.0}
+LIMITS = {"seconds": 10.0, "processor_seconds": 10.0, "peak_memory_gb": 1.0, "page_mb": 15.0}
 REPLICATES = 100
 WRITE = """
 import json, resource, sys, time
@@ -36,7 +37,8 @@ with synthetic_study.stand_ins(int(sys.argv[3])):
     path = write_report(StudyFolder(Path(sys.argv[2])))
 seconds = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": seconds, "peak_memory_gb": peak / 1e6, "page_mb": path.stat().st_size / 1e6}))
+found = {"seconds": seconds, "processor_seconds": time.process_time()}
+print(json.dumps(found | {"peak_memory_gb": peak / 1e6, "page_mb": path.stat().st_size / 1e6}))
 """
 
 
@@ -48,18 +50,19 @@ def arms_of(count: int) -> tuple[dict[str, str], ...]:
 
 
 def measure(folder: Path, copies: int) -> dict[str, float]:
-    """Writes the report of a study in a fresh process; its start is part of the time."""
+    """Writes the report of a study in a fresh process."""
     command = [sys.executable, "-c", WRITE, str(ROOT / "tests" / "report"), str(folder), str(copies)]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 
 
 def main() -> int:
-    """Make the study where there is none, write its report three times, print the slowest of each number."""
+    """Make the study where there is none, write its report a few times, print the largest of each number."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--arms", type=int, default=20)
     parser.add_argument("--tasks", type=int, default=20)
     parser.add_argument("--items", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     copies = -(-options.tasks // len(synthetic_study.STAND_INS))
@@ -70,7 +73,7 @@ def main() -> int:
                 arms = arms_of(options.arms - 1)  # dense is one
                 tasks = names[: options.tasks]
                 synthetic_study.build(folder, tasks, arms=arms, size=options.items, replicates=REPLICATES)
-        runs = [measure(folder, copies) for _ in range(3)]
+        runs = [measure(folder, copies) for _ in range(options.repeats)]
     above = 0
     for quantity, limit in LIMITS.items():
         largest = max(run[quantity] for run in runs)
