@@ -8,6 +8,8 @@ from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, gptq, magnitude, rtn, sparsegpt, wanda
 from crushtest.compress.layerwise import output_error
+from crushtest.compress.magnitude import spread_sparsity
+from crushtest.compress.structure import Linear
 
 
 def error(weight: Tensor, after: Tensor, inputs: Tensor) -> float:
@@ -57,6 +59,19 @@ def test_of_equal_scores_the_first_are_pruned() -> None:
     alive = wanda(torch.ones(1, 8), norm, sparsity=0.5) != 0
     assert alive.tolist() == [[False] * 4 + [True] * 4]
     assert (wanda(torch.ones(1, 8), norm, pattern="2:4") != 0).tolist() == [[False, False, True, True] * 2]
+
+
+def test_a_layer_below_the_threshold_of_the_whole_model_is_pruned_whole() -> None:
+    small, large = torch.linspace(0.001, 0.004, 16).reshape(4, 4), torch.linspace(1.0, 4.0, 48).reshape(4, 12)
+    linears = []
+    for name, weight in (("small", small), ("large", large)):
+        module = torch.nn.Linear(weight.shape[1], weight.shape[0])
+        module.weight.data = weight
+        linears.append(Linear(name, module, 0))
+    shares = spread_sparsity(linears, 0.5)
+    assert shares["small"] == 1.0
+    assert (magnitude(small, sparsity=shares["small"]) == 0).all()
+    assert abs(float((magnitude(large, sparsity=shares["large"]) == 0).float().sum()) - 16) <= 1
 
 
 def test_sparsegpt_moves_what_a_pruned_weight_did_to_its_twin() -> None:

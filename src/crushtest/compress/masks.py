@@ -10,7 +10,6 @@ from crushtest.errors import CompressionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 def row_mask(scores: Tensor, sparsity: float, pattern: str) -> Tensor:
     """The lowest scores [rows, columns] of each row (`floor(sparsity * columns)` of them), or of each group of n:m.
 
@@ -25,14 +24,18 @@ def row_mask(scores: Tensor, sparsity: float, pattern: str) -> Tensor:
 def layer_mask(scores: Tensor, sparsity: float) -> Tensor:
     """All scores up to the one of rank `floor(sparsity * size)`, over the whole matrix; equal scores go together.
 
-    This is the rule of the authors' code: at sparsity s it prunes floor(s * size) + 1 weights, and none at 0.
+    This is the rule of the authors' code: at sparsity s it prunes floor(s * size) + 1 weights, none at 0 and all at 1
+    (one threshold for the whole model may lie above a whole layer).
     """
     import torch
 
     if sparsity == 0:
         return torch.zeros_like(scores, dtype=torch.bool)
     flat = scores.reshape(1, -1)
-    return scores <= _kth_smallest(flat, int(flat.shape[1] * sparsity))[0, 0]
+    rank = int(flat.shape[1] * sparsity)
+    if rank >= flat.shape[1]:
+        return torch.ones_like(scores, dtype=torch.bool)
+    return scores <= _kth_smallest(flat, rank)[0, 0]
 
 
 def group_mask(scores: Tensor, structure: NM) -> Tensor:
