@@ -90,6 +90,15 @@ def test_the_pattern_holds_in_every_group(
     assert (alive.sum(dim=1) == kept).float().mean() > 0.9  # a dead feature may take a place
 
 
+@pytest.mark.parametrize("entry", PRUNING, ids=name)
+@pytest.mark.parametrize(("kept", "group"), [(20, 60), (150, 300), (30, 600)])
+def test_a_pattern_of_long_groups_holds(entry: Entry, kept: int, group: int) -> None:
+    weight, inputs = torch.randn(2, 4, 600, generator=torch.Generator().manual_seed(2))
+    blocks = {"block_size": 600} if "block_size" in entry.options else {}
+    alive = call(entry, weight, inputs, pattern=f"{kept}:{group}", **blocks).reshape(-1, group) != 0
+    assert (alive.sum(dim=1) == kept).all()
+
+
 @pytest.mark.parametrize("entry", GRIDS, ids=name)
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("symmetric", [False, True])
