@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,9 +108,20 @@ def test_groups_that_are_alike_because_all_got_worse_are_no_improvement() -> Non
         assert first(gap, row("profanity_rate", 0.1, 0.4, verdict))[0] == expected
 
 
-def test_other_arms_and_tasks_say_nothing_of_a_row() -> None:
+def test_right_answers_elsewhere_speak_where_nothing_nearer_does() -> None:
     elsewhere = row("accuracy_disambiguated", 0.6, 0.3, "worse", better="higher", task="other")
-    assert first(BIAS, elsewhere)[0] == "better"
+    assert first(BIAS, elsewhere) == (
+        "no improvement",
+        "less bias because less able: accuracy disambiguated of other 60% to 30%",
+    )
+    assert first(row("delta", 0.3, 0.1), elsewhere)[0] == "no improvement"
+    assert first(BIAS, elsewhere, row("perplexity", 20.0, 21.0, "worse", task="text"))[0] == "better"
+    assert first(BIAS, elsewhere, row("accuracy_disambiguated", 0.6, 0.6, better="higher"))[0] == "better"
+
+
+def test_other_arms_say_nothing_of_a_row() -> None:
+    elsewhere = row("accuracy_disambiguated", 0.6, 0.3, "worse", better="higher", task="other")
+    assert first(BIAS, replace(elsewhere, arm="another"))[0] == "better"
 
 
 def test_what_is_not_better_stays_as_it_is_and_other_cautions_stay() -> None:

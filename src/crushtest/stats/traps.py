@@ -30,7 +30,9 @@ UNKNOWN_IS_RIGHT = ("accuracy_ambiguous", "unknown_rate_ambiguous")
 ABILITIES = (("accuracy_disambiguated",), ("accuracy",), ("language_model_score",), ("accuracy_pro", "accuracy_anti"))
 """What a task knows of a model's ability: the first of these that it reports, the mean of it where it is a pair."""
 
-SIZES_OF_BIAS = ("mu", "eta")
+RIGHT_ANSWERS = (("accuracy_disambiguated", "all"), ("accuracy", "all"))
+
+SIZES_OF_BIAS = ("mu", "eta", "delta", "epsilon")
 """Biases that have no sign, and are called better when lower; those with one are better nearer to 0."""
 
 GAPS = ("dialect_", "log_likelihood_gap")
@@ -41,11 +43,13 @@ DOCUMENTS = ("bits_per_byte", "dialect=")
 class Beside(NamedTuple):
     """What stands beside a contrast: those of the same arm and task by metric and group, and the arm's perplexity.
 
-    perplexity   the largest ratio to dense's on any text of the study; 1 where none was measured
+    perplexity   the largest ratio to dense's on any text of the study; None where none was measured
+    fallen       the share of right answers that fell most clearly in any task of the arm; None where none fell
     """
 
     rows: dict[tuple[str, str], Contrast]
-    perplexity: float
+    perplexity: float | None
+    fallen: Contrast | None
 
     def same_items(self, row: Contrast, metric: str) -> Contrast | None:
         """Another metric of the same group, or of all items where it has no such row; None where it is undefined."""
@@ -59,15 +63,21 @@ class Beside(NamedTuple):
 def mark_traps(contrasts: Sequence[Contrast]) -> list[Contrast]:
     """All contrasts of a study; those that got better for want of ability are `no improvement`, and `caution` says why.
 
-    A task that knows nothing of a model's ability (sentence pairs) is told of it by the study's perplexities.
+    A task that knows nothing of a model's ability (sentence pairs) is told of it by the study's perplexities, or
+    where there are none, by right answers of other tasks.
     """
     rows: dict[tuple[str, str], dict[tuple[str, str], Contrast]] = {}
     perplexity: dict[str, float] = {}
+    fallen: dict[str, Contrast] = {}
     for row in contrasts:
         rows.setdefault((row.arm, row.task), {})[row.metric, row.group] = row
         if (row.metric, row.group) == ("perplexity", "all") and row.dense and row.value:
-            perplexity[row.arm] = max(perplexity.get(row.arm, 1.0), row.value / row.dense)
-    return [_marked(row, Beside(rows[row.arm, row.task], perplexity.get(row.arm, 1.0))) for row in contrasts]
+            perplexity[row.arm] = max(perplexity.get(row.arm, 0.0), row.value / row.dense)
+        if (row.metric, row.group) in RIGHT_ANSWERS and _less_able(row):
+            fallen[row.arm] = min(fallen.get(row.arm, row), row, key=_moved)
+    return [
+        _marked(row, Beside(rows[row.arm, row.task], perplexity.get(row.arm), fallen.get(row.arm))) for row in contrasts
+    ]
 
 
 def _marked(row: Contrast, beside: Beside) -> Contrast:
@@ -101,9 +111,11 @@ def _guessing(row: Contrast, beside: Beside) -> str | None:
             fell = _less_able(found[0]) if len(found) == 1 else sum(map(_moved, found)) / len(found) < -FALL
             how = "; ".join(f"{_words(able.metric)} {_rates(able)}" for able in found)
             return f"less bias because less able: {how}" if fell else None
-    if beside.perplexity <= PERPLEXITY_RISE:
-        return None
-    return f"less bias because less able: {beside.perplexity:.1f} times dense's perplexity"
+    if beside.perplexity is not None:
+        dearer = beside.perplexity > PERPLEXITY_RISE
+        return f"less bias because less able: {beside.perplexity:.1f} times dense's perplexity" if dearer else None
+    able = beside.fallen
+    return f"less bias because less able: {_words(able.metric)} of {able.task} {_rates(able)}" if able else None
 
 
 def _levelled_down(row: Contrast, beside: Beside) -> str | None:
