@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.checkpoints import SAFETENSORS
 from crushtest.errors import CompressionError
-from crushtest.files import write_json
+from crushtest.files import flush, flush_folder, write_json
 from crushtest.tensors import TensorFiles
 
 if TYPE_CHECKING:
@@ -92,9 +91,11 @@ def whole(folder: Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
         yield partial
         for file in partial.iterdir():
-            _flush(file)  # a rename may reach the disk before what was written into the files
+            flush(file)  # a rename may reach the disk before what was written into the files
         partial.chmod(0o755)
+        flush_folder(partial)
         partial.rename(folder)
+        flush_folder(folder.parent)
     except (OSError, SafetensorError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CompressionError(
@@ -119,14 +120,6 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _flush(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_weights(model: LoadedModel, packed: Mapping[str, QuantizedWeight], partial: Path) -> None:

@@ -1,0 +1,51 @@
+"""Files that are whole or not there, even where the power goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from stat import S_ISDIR
+
+import pytest
+
+from crushtest.files import replacing
+from crushtest.records import Completion
+from crushtest.store import StudyFolder
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to files, in order."""
+    seen: list[str] = []
+    fsync, replace, unlink = os.fsync, os.replace, Path.unlink
+
+    def noted_fsync(descriptor: int) -> None:
+        seen.append("flush folder" if S_ISDIR(os.fstat(descriptor).st_mode) else "flush file")
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        seen.append("rename")
+        replace(source, target)
+
+    def noted_unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.exists():
+            seen.append(f"unlink {path.suffix}")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    monkeypatch.setattr(Path, "unlink", noted_unlink)
+    return seen
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, calls: list[str]) -> None:
+    with replacing(tmp_path / "file") as temporary:
+        temporary.write_text("text")
+    assert calls == ["flush file", "rename", "flush folder"]
+
+
+def test_answers_are_on_the_disk_before_their_lines_are_removed(tmp_path: Path, calls: list[str]) -> None:
+    log = StudyFolder(tmp_path).answers("dense", "toy", "prompts")
+    log.append("0", Completion("text", 1, "eos"))
+    log.finish(["0"])
+    assert calls == ["flush file", "rename", "flush folder", "unlink .jsonl"]
