@@ -142,6 +142,25 @@ def test_two_runs_cannot_write_to_one_study(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("command", ["report", "card"])
+def test_what_writes_into_a_study_waits_for_nobody_and_says_who_holds_it(tmp_path: Path, command: str) -> None:
+    from crushtest.cli import app
+
+    (tmp_path / "study.yaml").write_text("model: demo\n")
+    with StudyFolder(tmp_path).locked(), pytest.raises(StoreError, match="another run is writing to this study"):
+        app([command, str(tmp_path)], standalone_mode=False)
+
+
+def test_a_model_half_saved_inside_a_study_does_not_block_it(tmp_path: Path) -> None:
+    model, table = tmp_path / ".model.x1.partial" / "model.safetensors", tmp_path / "items" / ".toy.parquet.1.partial"
+    for path in (model, table):
+        path.parent.mkdir()
+        path.touch()
+    with StudyFolder(tmp_path).locked():
+        assert model.exists()  # whoever saves it may be at work still
+        assert not table.exists()
+
+
 def test_lines_are_json_that_other_tools_read(tmp_path: Path) -> None:
     log = StudyFolder(tmp_path).answers("dense", "toy", "choices")
     log.append("Age/0", ChoiceScores((-1.5,), (1,), (4,)))

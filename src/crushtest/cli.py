@@ -234,7 +234,8 @@ def report(
     from crushtest.store import StudyFolder
 
     study = StudyFolder.existing(folder)
-    print(reporting.write_report(study))
+    with study.locked():
+        print(reporting.write_report(study))
     if tables:
         reporting.write_tables(study, tables)
     if figures:
@@ -320,7 +321,10 @@ def card(folder: Folder) -> None:
     from crushtest.report.card import write_card
     from crushtest.store import StudyFolder
 
-    for path in write_card(StudyFolder.existing(folder)):
+    study = StudyFolder.existing(folder)
+    with study.locked():
+        written = write_card(study)
+    for path in written:
         print(path)
 
 

@@ -55,9 +55,13 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a killed process had begun to write below a folder to which nobody writes now."""
+    """Remove the files that a killed process had begun to write below a folder to which nobody writes now.
+
+    Folders of that name are a model's, saved by a process that need not hold the study: they are left alone.
+    """
     for path in folder.rglob(f".*{PARTIAL}"):
-        path.unlink()
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
