@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from crushtest import scoring
+from crushtest.appendlog import AppendLog
 from crushtest.errors import ModelError
 from crushtest.plan import StudySpec, build_spec
 from crushtest.study import run_study
@@ -74,6 +76,22 @@ def test_an_interrupted_block_is_scored_again_whole_and_only_what_it_lacks_is_ke
     assert sizes == [12]
     assert again["value"].to_list()[:5] == [0.123] * 5
     assert again.tail(7).equals(whole.tail(7))
+
+
+def test_killed_when_a_scorer_is_finished_it_is_in_the_manifest(
+    tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = AppendLog.finish
+
+    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
+        finish(self, order)
+        if "scores" in self.final.parts:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AppendLog, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study(prompts, scorers=["profanity"]), tmp_path / "s")
+    assert set(json.loads((tmp_path / "s" / "manifest.json").read_text())["scorers"]) == {"profanity"}
 
 
 def test_a_scorer_that_cannot_run_ends_a_study_before_a_word_is_written(tmp_path: Path, prompts: Path) -> None:

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from crushtest import manifest
+from crushtest.appendlog import AppendLog
 from crushtest.engines import fake
 from crushtest.errors import DataError, EngineError, StoreError
 from crushtest.plan import StudySpec, build_spec, make_arms
@@ -231,6 +234,21 @@ def test_what_was_cut_to_fit_the_context_is_written_down(
     assert written["truncated"] == {"dense": {"probe_text": 1}}
     assert "truncated" not in written["arms"]["dense"]["engine"]
     assert "dense · probe_text: 1 prompts or options lost their beginning" in capsys.readouterr().err
+
+
+def test_killed_when_a_task_is_finished_what_was_cut_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe = fake.FakeEngine.describe
+    monkeypatch.setattr(fake.FakeEngine, "describe", lambda self: describe(self) | {"truncated": self.asked.total()})
+    finish = AppendLog.finish
+
+    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
+        finish(self, order)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AppendLog, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(spec(suite=SUITE[1:2]), tmp_path / "s")
+    assert manifest.read(StudyFolder(tmp_path / "s").manifest)["truncated"] == {"dense": {"probe_text": 5}}
 
 
 def test_holms_correction_is_used_where_the_study_asks_for_it(tmp_path: Path) -> None:

@@ -82,8 +82,9 @@ def run_arm(
             before = cut_so_far(engine)
             for count in ask(engine, planned, reordered(asked, arm.repeat), log):
                 advance(count)
-            log.finish([item.id for item in asked])
+            # Noted first: what is finished is not looked at again.
             note_cut(folder, arm, planned, cut_so_far(engine) - before, progress)
+            log.finish([item.id for item in asked])
     del engine
     gc.collect()
 

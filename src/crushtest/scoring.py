@@ -60,8 +60,8 @@ def score(
                     if item.id in lacking:
                         log.append(item.id, result)
                 advance(len(lacking))
-        log.finish([item.id for item in items])
         manifest.update(folder.manifest, "scorers", scorer, facts_of(scorer))
+        log.finish([item.id for item in items])
 
 
 # ---- the models that scorers ask -------------------------------------------------------------------
