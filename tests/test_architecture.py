@@ -16,7 +16,18 @@ HEAVY = ("torch", "transformers", "sklearn", "altair", "scipy")
 # Lower layers first. A module may import from its own layer and from those below it.
 LAYERS = [
     {"errors", "records", "registry", "metrics", "files", "cache", "tensors", "__init__"},
-    {"appendlog", "recipes", "sampling", "prose", "manifest", "progress", "checkpoints", "suites", "conversations"},
+    {
+        "appendlog",
+        "jsonlines",
+        "recipes",
+        "sampling",
+        "prose",
+        "manifest",
+        "progress",
+        "checkpoints",
+        "suites",
+        "conversations",
+    },
     {"hub", "demo", "models", "store"},
     {"tasks", "scorers", "stats"},
     {"corpora", "calibration"},

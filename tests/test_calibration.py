@@ -12,7 +12,7 @@ import torch
 
 from crushtest.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress import compress
-from crushtest.corpora import json_lines
+from crushtest.corpora import read_documents
 from crushtest.errors import DataError, UsageError
 from crushtest.recipes import parse_recipe
 from tiny_models import loaded
@@ -95,14 +95,30 @@ def test_documents_that_are_all_too_short_say_how_long_the_longest_is(tmp_path: 
 def test_a_line_ends_where_jsonl_says_and_at_no_other_sign(tmp_path: Path) -> None:
     path = tmp_path / "signs.jsonl"
     path.write_text('{"text": "1 \u2028 2 \x85 3"}\r\n{"text": "4"}\n', encoding="utf-8")
-    assert list(json_lines(path)) == ["1 \u2028 2 \x85 3", "4"]
+    assert read_documents(path) == ["1 \u2028 2 \x85 3", "4"]
 
 
 def test_a_line_without_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "fine"}\n{"prompt": "no text"}\n')
-    with pytest.raises(DataError, match=r"bad\.jsonl', line 2: needs an object with a string `text`"):
+    with pytest.raises(DataError, match=r"bad\.jsonl: object 2 needs a string `text` \(it has: prompt\)"):
         token_batches(Calibration(str(path)), TOKENIZER)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("no.jsonl.gz", b'{"text": "not gzipped"}\n'),
+        ("cut.jsonl.gz", gzip.compress(b'{"text": "whole"}\n')[:-9]),
+        ("latin.jsonl", b'{"text": "caf\xe9"}\n'),
+        ("list.jsonl", b"[1]\n"),
+        ("text.jsonl", b"no json\n"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"^calibration: .*{name}"):
+        token_batches(Calibration(str(tmp_path / name)), TOKENIZER)
 
 
 def test_a_corpus_that_is_nowhere_names_file_address_and_mirror(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crushtest.corpora import CORPORA, Text, json_lines, read_corpus
+from crushtest.corpora import CORPORA, Text, read_corpus, read_documents
 from crushtest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _read(source: str) -> Text:
         return read_corpus(source)
     path = Path(source).expanduser()
     if any(suffix in (".jsonl", ".json") for suffix in path.suffixes):
-        return Text(list(json_lines(path)), is_stream=False)
+        return Text(read_documents(path), is_stream=False)
     try:
         return Text([path.read_text(encoding="utf-8")], is_stream=True)
     except UnicodeDecodeError as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from crushtest.errors import DataError
+from crushtest.jsonlines import read_lines
 from crushtest.tasks import sources
 
 
@@ -38,7 +37,7 @@ def read_corpus(name: str) -> Text:
     corpus = CORPORA[name]
     if corpus.is_stream:
         return Text([sources.read_text(corpus.dataset, corpus.file)], is_stream=True)
-    return Text(list(json_lines(sources.find(corpus.dataset, corpus.file).path)), is_stream=False)
+    return Text(read_documents(sources.find(corpus.dataset, corpus.file).path), is_stream=False)
 
 
 def stand_in_of(source: str) -> str | None:
@@ -54,16 +53,16 @@ def stand_in_of(source: str) -> str | None:
     return known.stand_in.path if is_stand_in and known.stand_in else None
 
 
-def json_lines(path: Path) -> Iterator[str]:
-    """The `text` of every line of a JSONL file (gzipped or not); DataError names the line that has none."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    for number, line in enumerate(content.decode("utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"calibration {str(path)!r}, line {number}: not JSON: {error}") from None
-        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-            raise DataError(f"calibration {str(path)!r}, line {number}: needs an object with a string `text`")
-        yield record["text"]
+def read_documents(path: Path) -> list[str]:
+    """The `text` of every line of a JSONL file (gzipped or not); DataError names the file, and what has none."""
+    documents = []
+    try:
+        for number, row in enumerate(read_lines(path), start=1):
+            if not isinstance(row.get("text"), str):
+                raise DataError(
+                    f"{path}: object {number} needs a string `text` (it has: {', '.join(row) or 'nothing'})"
+                )
+            documents.append(row["text"])
+    except DataError as error:
+        raise DataError(f"calibration: {error}") from None
+    return documents

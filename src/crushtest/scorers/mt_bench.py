@@ -8,10 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from crushtest.errors import ModelError
+from crushtest.jsonlines import parse_lines
 from crushtest.records import Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
 from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
-from crushtest.tasks.local_files import parse_lines
 from crushtest.tasks.sources import read_text
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from crushtest.jsonlines import parse_lines
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
 from crushtest.tasks.divergence_metrics import divergence_metrics
 from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import field, parse_lines, read_rows, require
+from crushtest.tasks.local_files import field, read_rows, require
 from crushtest.tasks.sources import read_text
 
 FILE = "c4-sample.00000-of-00001.json.gz"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crushtest.errors import DataError
+from crushtest.jsonlines import parse_lines
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.choice_metrics import continuation_metrics
-from crushtest.tasks.local_files import parse_lines
 from crushtest.tasks.sources import read_text
 
 FILE = "hellaswag_val.jsonl"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from crushtest.errors import DataError
+from crushtest.jsonlines import read_lines
 from crushtest.tasks.sources import NotHere, folder_of, how_to_get
 
 LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
@@ -40,31 +37,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return _parquet(path)
     if not path.name.endswith(LINES):
         raise DataError(f"{path}: not a kind of file that can be read (allowed: {', '.join(LINES)}, .parquet)")
-    return list(_json_lines(path))
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {error}") from None
-    yield from parse_lines(text, str(path))
-
-
-def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
-    """The objects of JSON lines. Raises DataError, naming the line, for one that is no object."""
-    # Not splitlines: it also cuts at characters that JSON strings may hold.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{file}, line {number}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{file}, line {number}: must be an object (got {type(row).__name__})")
-        yield row
+    return list(read_lines(path))
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:

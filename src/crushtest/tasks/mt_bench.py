@@ -7,11 +7,11 @@ from typing import Annotated
 
 from annotated_types import Ge
 
+from crushtest.jsonlines import parse_lines
 from crushtest.metrics import Metric, mean
 from crushtest.records import Item, Prompt, Sampling, Task
 from crushtest.registry import task
 from crushtest.tasks.coherence import coherence_metrics
-from crushtest.tasks.local_files import parse_lines
 from crushtest.tasks.sources import read_text
 
 QUESTIONS = 80

@@ -1,0 +1,37 @@
+"""JSON lines: an object a line, in a file (gzipped or not) or in a text."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crushtest.errors import DataError
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file. Raises DataError where it is not UTF-8 or not gzip, and as `parse_lines` does."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from None
+    yield from parse_lines(text, str(path))
+
+
+def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
+    """The objects of JSON lines; empty lines are none. Raises DataError, naming the line, for one that is no object."""
+    # Not splitlines: it also cuts at characters that JSON strings may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{file}, line {number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{file}, line {number}: must be an object (got {type(row).__name__})")
+        yield row
