@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
 
 from crushtest.engines.allocator import keep_freed_memory
 from crushtest.engines.comparing import ComparingScorer
@@ -177,8 +179,8 @@ def hf(
     *,
     dtype: str = "float32",
     device: str = "auto",
-    pack_tokens: int = 2048,
-    batch_size: int = 64,
+    pack_tokens: Annotated[int, Ge(1)] = 2048,
+    batch_size: Annotated[int, Ge(1)] = 64,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> HfEngine:
