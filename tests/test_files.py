@@ -8,7 +8,8 @@ from stat import S_ISDIR
 
 import pytest
 
-from crushtest.files import replacing
+from crushtest.errors import StoreError
+from crushtest.files import file_name, replacing
 from crushtest.records import Completion
 from crushtest.store import StudyFolder
 
@@ -49,3 +50,9 @@ def test_answers_are_on_the_disk_before_their_lines_are_removed(tmp_path: Path, 
     log.append("0", Completion("text", 1, "eos"))
     log.finish(["0"])
     assert calls == ["flush file", "rename", "flush folder", "unlink .jsonl"]
+
+
+def test_an_empty_name_is_no_file() -> None:
+    with pytest.raises(StoreError, match="a name that is empty"):
+        file_name("")
+    assert file_name("a/..") == "a%2F%2E%2E"

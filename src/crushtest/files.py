@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from crushtest.errors import StoreError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -18,7 +20,12 @@ PARTIAL = ".partial"
 
 
 def file_name(name: str) -> str:
-    """A name as one safe path component; the usual characters of recipes stay readable."""
+    """A name as one safe path component; the usual characters of recipes stay readable.
+
+    Raises StoreError for the empty name, whose path would be the folder itself.
+    """
+    if not name:
+        raise StoreError("a name that is empty cannot name a file; give the arm, task or scorer a name")
     return quote(name, safe=" :=,+#@").replace("..", "%2E%2E") if name != "." else "%2E"
 
 

@@ -35,9 +35,9 @@ class ArmSpec(Checked):
     """
 
     name: str | None = Field(default=None, min_length=1)
-    recipe: str | None = None
-    model: str | None = None
-    engine: str | None = None
+    recipe: str | None = Field(default=None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
+    engine: str | None = Field(default=None, min_length=1)
     training: Training | None = None
 
 

@@ -108,6 +108,7 @@ def explain(error: Any) -> str:
         place = ".".join(str(part) for part in detail["loc"])
         message = detail["msg"].removeprefix("Input should ").removeprefix("Value error, ")
         message = message.replace("be less than ", "be below ").replace("be greater than or equal to ", "be at least ")
+        message = message.replace("String should have at least 1 character", "must not be empty")
         verb = "must " if message.startswith("be ") else ""
         parts.append(f"{place} {verb}{message} (got {detail['input']!r})".strip())
     return "; ".join(parts)
