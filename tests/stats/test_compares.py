@@ -1,8 +1,12 @@
 """What is to blame for a difference: the compression, or where and how the arm ran."""
 
+from pathlib import Path
+
 import pytest
 
+from crushtest import load_engine
 from crushtest.stats import compares
+from tiny_models import network, tokenizer
 
 HERE = {"engine": "hf", "model": "demo", "dtype": "float32", "device": "cpu", "scoring": "packs", "truncated": 0}
 
@@ -19,3 +23,15 @@ HERE = {"engine": "hf", "model": "demo", "dtype": "float32", "device": "cpu", "s
 )
 def test_an_arm_is_called_what_it_is(arm, other_weights, expected):
     assert compares(HERE, arm, other_weights=other_weights) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"), [(False, "compression effect"), (True, "compression and deployment")]
+)
+def test_another_chat_template_is_another_way_of_running(tmp_path: Path, template: bool, expected: str) -> None:
+    described = []
+    for name, with_template in (("dense", False), ("arm", template)):
+        network().save_pretrained(tmp_path / name)
+        tokenizer(template=with_template).save_pretrained(tmp_path / name)
+        described.append(load_engine(str(tmp_path / name), device="cpu").describe())
+    assert compares(*described, other_weights=True) == expected
