@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest import manifest
 from crushtest.appendlog import AppendLog
+from crushtest.calibration import Calibration
 from crushtest.conversations import waves, with_history
+from crushtest.corpora import CORPORA
 from crushtest.errors import CompressionError, EngineError, ModelError
 from crushtest.files import write_json
 from crushtest.loading import config_for, load_for
@@ -21,6 +23,7 @@ from crushtest.recipes import Recipe
 from crushtest.records import Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.repeats import reordered
 from crushtest.store import StudyFolder
+from crushtest.tasks import sources
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
@@ -55,10 +58,21 @@ def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog
 
 
 def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
-    """Raise UsageError where a recipe does not fit the shapes of a model. No weight is read."""
+    """Raise UsageError where a recipe does not fit the shapes of a model, or calibrates on a text that is not there.
+
+    DataError for a corpus that cannot be had. No weight is read, and no text.
+    """
     from crushtest import compress
 
+    corpus = CORPORA.get(calibration_of(spec).source)
+    if corpus:
+        sources.ensure(corpus.dataset, corpus.file)
     compress.check(recipe, config_for(spec, model))
+
+
+def calibration_of(spec: StudySpec) -> Calibration:
+    """The calibration of a study's recipes. Raises UsageError for a text that does not exist."""
+    return Calibration(**spec.calibration.model_dump(), seed=spec.seed)
 
 
 def run_arm(
@@ -190,10 +204,8 @@ def compress_arm(
     residence: Residence | None = None,
 ) -> CompressionRecord:
     """Compress a loaded model in place, wherever its weights are."""
-    from crushtest.calibration import Calibration
     from crushtest.compress import compress
 
-    calibration = Calibration(**spec.calibration.model_dump(), seed=spec.seed)
     shown = 0
     with progress.step(f"{arm} · compressing", 100) as advance:
 
@@ -203,7 +215,7 @@ def compress_arm(
             advance(max(0, percent - shown))
             shown = max(shown, percent)
 
-        return compress(model, recipe, calibration, residence=residence, on_progress=show)
+        return compress(model, recipe, calibration_of(spec), residence=residence, on_progress=show)
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
