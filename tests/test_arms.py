@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from crushtest.compress.residence import OFFLOADS
+from crushtest.compression import compress_and_save
 from crushtest.errors import CrushtestError, DataError, UsageError
+from crushtest.models import devices_here, resolve_device
 from crushtest.plan import StudySpec, build_spec
 from crushtest.study import run_study
 from tiny_models import network, tokenizer
@@ -51,3 +55,25 @@ def test_a_calibration_text_that_is_not_there_is_found_before_the_dense_model_is
         run_study(spec(model, "wanda:sparsity=0.5", calibration={"source": source}), tmp_path / "s")
     assert says in str(caught.value)
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda", "cuda:7"])
+def test_a_device_that_is_not_here_is_one_line_before_anything_is_loaded(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    says = f"device '{device}' is not on this machine \\(allowed: auto, cpu"
+    with pytest.raises(UsageError, match=says):
+        run_study(spec(model, device=device), tmp_path / "s")
+    for offload in OFFLOADS:
+        with pytest.raises(UsageError, match=says):
+            compress_and_save(spec(model, device=device), "rtn:bits=4", tmp_path / "out", offload=offload)
+    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_devices_of_a_machine_are_named_and_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, count in {"cuda": 2, "mps": 0, "xpu": 0}.items():
+        monkeypatch.setattr(getattr(torch, kind), "device_count", lambda count=count: count)
+    assert devices_here() == ["cpu", "cuda", "cuda:0", "cuda:1"]
+    assert resolve_device("cuda:1") == "cuda:1"

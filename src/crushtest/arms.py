@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 def check_arms(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
     """Raise ModelError for a model that cannot be had and UsageError for a recipe that does not fit its layers.
 
-    Arms that are answered already need neither.
+    UsageError, too, for a device that is not here. Arms that are answered already need none of it.
     """
-    from crushtest.models import check_model
+    from crushtest.models import check_model, resolve_device
 
     real = [arm for arm in arms if arm.engine == "hf" and not is_answered(folder, plan, arm)]
+    if real:
+        resolve_device(plan.spec.device)
     for model in {arm.model: None for arm in real}:
         check_model(model, allow_pickle=plan.spec.allow_pickle)
     for arm in real:

@@ -23,13 +23,15 @@ def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offloa
              is the same.
 
     Everything that can be wrong is found before the model is loaded: the recipe, its fit to the model's layers, the
-    folder. Nothing is left there where a later step fails.
+    device, the folder. Nothing is left there where a later step fails.
     """
     from crushtest.compress.residence import check_offload
+    from crushtest.models import resolve_device
 
     recipe = parse_recipe(recipe_text)
     check_new(folder)
     check_offload(recipe, offload)
+    resolve_device(spec.device)
     check_recipe(spec, spec.model, recipe)
     ways = {"none": _in_memory, "cpu": _from_host, "disk": _from_disk}
     with show_progress(0) as progress:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from crushtest import demo, hub
 from crushtest.checkpoints import Checkpoint, gguf_weight_type, read_folder, read_gguf, sha256
-from crushtest.errors import ModelError, UnknownName
+from crushtest.errors import ModelError, UnknownName, UsageError
 from crushtest.tensors import TensorFiles
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def load_model(
     device  `auto` is the first GPU, else the CPU
 
     Weights in pickle files can run any code when loaded, so they are refused unless `allow_pickle`; likewise
-    code that comes with a model, unless `trust_remote_code`. ModelError says in one line what is missing or broken.
+    code that comes with a model, unless `trust_remote_code`. ModelError says in one line what is missing or broken,
+    UsageError which devices there are.
     """
     kind = model_kind(spec)
     device = resolve_device(device)
@@ -206,12 +207,24 @@ def _nearest(spec: str) -> str:
 
 
 def resolve_device(device: str) -> str:
-    """A device's name; `auto` is the first GPU, else the CPU."""
-    if device != "auto":
-        return device
+    """A device's name; `auto` is the first GPU, else the CPU. Raises UsageError for one that this machine lacks."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    here = devices_here()
+    if device not in here:
+        raise UsageError(f"device {device!r} is not on this machine (allowed: auto, {', '.join(here)})")
+    return device
+
+
+def devices_here() -> list[str]:
+    """The names of this machine's devices: `cpu`, and of every other kind its own name and one with each number."""
+    import torch
+
+    kinds = {"cuda": torch.cuda, "mps": torch.mps, "xpu": torch.xpu}
+    numbers = {kind: range(module.device_count()) for kind, module in kinds.items()}
+    return ["cpu", *(name for kind, some in numbers.items() if some for name in (kind, *(f"{kind}:{n}" for n in some)))]
 
 
 def _demo_checkpoint() -> Checkpoint:
