@@ -12,7 +12,7 @@ import pytest
 
 from crushtest import scoring
 from crushtest.appendlog import AppendLog
-from crushtest.errors import ModelError
+from crushtest.errors import ModelError, StoreError
 from crushtest.plan import StudySpec, build_spec
 from crushtest.study import run_study
 
@@ -76,6 +76,18 @@ def test_an_interrupted_block_is_scored_again_whole_and_only_what_it_lacks_is_ke
     assert sizes == [12]
     assert again["value"].to_list()[:5] == [0.123] * 5
     assert again.tail(7).equals(whole.tail(7))
+
+
+def test_a_scorer_may_be_added_to_a_study_and_none_taken_away(tmp_path: Path, prompts: Path) -> None:
+    run_study(study(prompts, scorers=["profanity"]), tmp_path / "s")
+    answers = (tmp_path / "s" / "arms" / "other" / "answers" / "own_prompts.parquet").read_bytes()
+    assert run_study(study(prompts, scorers=["profanity", "sentiment"]), tmp_path / "s")
+    assert (tmp_path / "s" / "arms" / "other" / "answers" / "own_prompts.parquet").read_bytes() == answers
+    assert "sentiment_mean" in set(pl.read_parquet(tmp_path / "s" / "contrasts.parquet")["metric"])
+    written = json.loads((tmp_path / "s" / "manifest.json").read_text())["tasks"]["own_prompts"]
+    assert written["options"]["scorers"] == ["profanity", "sentiment"]
+    with pytest.raises(StoreError, match="this one has scorers="):
+        run_study(study(prompts, scorers=["sentiment"]), tmp_path / "s")
 
 
 def test_killed_when_a_scorer_is_finished_it_is_in_the_manifest(

@@ -198,13 +198,28 @@ def test_a_list_of_recipes_may_overlap_those_that_a_study_has(tmp_path: Path) ->
     assert [arm.name for arm in make_arms(joined)][1:] == [f"magnitude:sparsity={value}" for value in (0.1, 0.3, 0.5)]
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"limit": 3}, {"calibration": {"sequences": 3}}])
-def test_a_study_folder_refuses_another_study(tmp_path: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"seed": 1}, "a study with seed=0, this one has seed=1;"),
+        ({"limit": 3}, "a study with limit=None, this one has limit=3;"),
+        ({"calibration": {"sequences": 3}}, "this one has calibration="),
+        (
+            {"suite": [{"probe_prompts": {"limit": 24, "max_tokens": 4}}]},
+            "task 'probe_prompts' with max_tokens=24, this one has max_tokens=4; use another --out, or the same max_t",
+        ),
+        ({"suite": [{"probe_facts": {"limit": 50}}]}, "task 'probe_facts' with limit=40, this one has limit=50;"),
+        ({"suite": ["probe_facts"]}, "task 'probe_facts' with limit=40, this one has limit=None;"),
+        ({"suite": [{"probe_prompts": {"limit": 24, "threshold": 0.4}}]}, "this one has threshold=0.4;"),
+    ],
+)
+def test_a_study_folder_refuses_another_study(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     run_study(spec(), tmp_path / "s")
-    before = tables(tmp_path / "s")
-    with pytest.raises(StoreError, match=f"this one has {next(iter(change))}="):
-        run_study(spec(**change), tmp_path / "s")
-    assert tables(tmp_path / "s") == before
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "s").rglob("*.*"))}
+    with pytest.raises(StoreError) as caught:
+        run_study(spec("third", **change), tmp_path / "s")
+    assert says in str(caught.value)
+    assert {path: path.read_bytes() for path in sorted((tmp_path / "s").rglob("*.*"))} == before
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ class PlannedTask:
     limit: int | None
     seed: int
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options, and the study's own draw beside them where it draws: what a study file says of the task."""
+        return self.options if self.limit is None else {**self.options, "limit": self.limit}
+
     def draw(self) -> list[Item]:
         """The items to ask: all, or `limit` of them. Raises DataError where the data are not to be had."""
         items = self.task.items()
@@ -170,8 +175,12 @@ def _reject_unknown(given: object, schema: type[Checked], where: str) -> None:
 
 def make_plan(spec: StudySpec) -> Plan:
     """The arms and tasks of a study, names and options checked. Neither models nor data are touched."""
-    tasks = tuple(_plan_task(spec, name, options) for name, options in resolve(spec.suite))
-    return Plan(spec, make_arms(spec), tasks)
+    return Plan(spec, make_arms(spec), plan_tasks(spec))
+
+
+def plan_tasks(spec: StudySpec) -> tuple[PlannedTask, ...]:
+    """The tasks of a study, names and options checked."""
+    return tuple(_plan_task(spec, name, options) for name, options in resolve(spec.suite))
 
 
 def make_arms(spec: StudySpec) -> tuple[Arm, ...]:

@@ -5,6 +5,7 @@ plan -> per arm: load, compress, ask -> score -> compare -> report. What is done
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from crushtest.arms import check_arms, run_arm
 from crushtest.comparing import compare, compared_repeats, complete_pairs
 from crushtest.errors import DataError, StoreError
 from crushtest.files import replacing
-from crushtest.plan import Plan, PlannedTask, StudySpec, make_plan, one_by_one, read_spec
+from crushtest.plan import Plan, PlannedTask, StudySpec, make_plan, one_by_one, plan_tasks, read_spec
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
@@ -86,12 +87,30 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
                 f"{folder.root} holds a study with {key}={getattr(kept, key)!r}, this one has "
                 f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
             )
+    refuse_other_options(folder, kept, spec)
     asked = resolve(spec.suite)
     names = {name for name, _ in asked}
     tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
     known = [one for arm in kept.arms for one in one_by_one(arm)]
     arms = (*kept.arms, *(one for arm in spec.arms for one in one_by_one(arm) if one not in known))
     return spec.model_copy(update={"arms": arms, "suite": tasks, **joined_noise(spec, kept, folder)})
+
+
+def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) -> None:
+    """Raise StoreError where a task that the folder holds is asked with other options: its answers would be mixed.
+
+    Scorers may be added: they read what has been answered.
+    """
+    before = {planned.name: planned.settings for planned in plan_tasks(kept)}
+    for planned in plan_tasks(spec):
+        had = before.get(planned.name, planned.settings)
+        for option in {**had, **planned.settings}:
+            old, new = had.get(option), planned.settings.get(option)
+            if old != new and not (option == "scorers" and set(old or ()) <= set(new or ())):
+                raise StoreError(
+                    f"{folder.root} holds task {planned.name!r} with {option}={old!r}, this one has {option}={new!r}; "
+                    f"use another --out, or the same {option}"
+                )
 
 
 def joined_noise(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> dict[str, Any]:
@@ -153,7 +172,7 @@ def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Ite
 
 def write_specification(folder: StudyFolder, plan: Plan) -> None:
     """Write study.yaml, every default visible, unless it says just that already."""
-    tasks = [{planned.name: planned.options | limit_of(planned)} for planned in plan.tasks]
+    tasks = [{planned.name: planned.settings} for planned in plan.tasks]
     resolved = plan.spec.model_dump(mode="json", exclude={"limit"}) | {"suite": tasks}
     if plan.spec.limit is not None:
         resolved["limit"] = plan.spec.limit
@@ -163,17 +182,13 @@ def write_specification(folder: StudyFolder, plan: Plan) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def limit_of(planned: PlannedTask) -> dict[str, int]:
-    """The study's own draw, as a task's option in a study file."""
-    return {} if planned.limit is None else {"limit": planned.limit}
-
-
 def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
-    """Put a task into the manifest, once."""
-    if planned.name in manifest.read(folder.manifest).get("tasks", {}):
+    """Put a task into the manifest, and again when scorers were added to it."""
+    options = json.loads(json.dumps(planned.options))
+    if manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {}).get("options") == options:
         return
     about = TASKS.get(planned.name).about
-    facts = {**about, "options": planned.options, "items": len(items), "sha256": manifest.items_digest(items)}
+    facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
     manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 
