@@ -5,9 +5,11 @@ import socket
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import torch
 
 from crushtest import manifest
+from crushtest.errors import StoreError
 from crushtest.records import Choices, Item
 from crushtest.scorers.calling import facts_of
 
@@ -25,6 +27,13 @@ def test_it_says_what_ran_and_keeps_what_it_knew(tmp_path: Path) -> None:
     assert content["packages"]["torch"] == torch.__version__
     assert content["machine"]["cores"] >= 1
     assert content["machine"]["memory_bytes"] > 2**28
+
+
+@pytest.mark.parametrize("content", [b"", b'{"arms": {', b"\xff", b"[]"])
+def test_a_damaged_manifest_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"manifest\.json cannot be read \(.*put a copy in its place, or remove it"):
+        manifest.read(tmp_path / "manifest.json")
 
 
 def test_it_names_neither_host_nor_home(tmp_path: Path) -> None:

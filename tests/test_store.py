@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from crushtest.errors import StoreError
@@ -159,6 +160,46 @@ def test_a_model_half_saved_inside_a_study_does_not_block_it(tmp_path: Path) -> 
     with StudyFolder(tmp_path).locked():
         assert model.exists()  # whoever saves it may be at work still
         assert not table.exists()
+
+
+DAMAGED = (b"", b"PAR1 cut in the middle")
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.parametrize("table", ["estimates", "contrasts", "noise"])
+def test_a_damaged_table_of_results_says_how_to_make_it_anew(tmp_path: Path, table: str, content: bytes) -> None:
+    folder = StudyFolder(tmp_path)
+    (tmp_path / f"{table}.parquet").write_bytes(content)
+    read = {"estimates": folder.read_estimates, "contrasts": folder.read_contrasts, "noise": folder.read_bands}[table]
+    with pytest.raises(StoreError, match=rf"{table}\.parquet cannot be read \(.*run `crushtest compare"):
+        read()
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_study_with_damaged_estimates_is_not_finished(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "estimates.parquet").write_bytes(content)
+    assert StudyFolder(tmp_path).estimated_pairs() == set()
+
+
+def test_results_of_another_version_say_so(tmp_path: Path) -> None:
+    pl.DataFrame({"arm": ["dense"], "colour": ["red"]}).write_parquet(tmp_path / "estimates.parquet")
+    with pytest.raises(StoreError, match="written by another version of crushtest; run `crushtest compare"):
+        StudyFolder(tmp_path).read_estimates()
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_items_and_answers_are_named(tmp_path: Path, content: bytes) -> None:
+    folder = StudyFolder(tmp_path)
+    log = folder.answers("dense", "toy", "choices")
+    for path in (folder.items_path("toy"), log.final):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"toy\.parquet cannot be read .*remove it and run the study again"):
+        folder.read_items("toy")
+    with pytest.raises(StoreError, match=r"toy\.parquet cannot be read .*remove it and run the study again"):
+        folder.write_items("toy", [])
+    with pytest.raises(StoreError, match=r"toy\.parquet cannot be read .*remove it and its items are asked again"):
+        log.read()
 
 
 def test_lines_are_json_that_other_tools_read(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import polars as pl
-
 from crushtest.errors import StoreError
 from crushtest.files import write_parquet
+from crushtest.tables import ASK_AGAIN, read_table
 
 if TYPE_CHECKING:
+    import polars as pl
     from _typeshed import DataclassInstance
 
 Record = TypeVar("Record", bound="DataclassInstance")
@@ -87,12 +87,7 @@ class AppendLog(Generic[Record]):
         return file
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        try:
-            return pl.read_parquet(self.final).iter_rows(named=True)
-        except pl.exceptions.PolarsError as error:
-            raise StoreError(
-                f"{self.final} cannot be read ({str(error).splitlines()[0]}); remove it and its items are asked again"
-            ) from None
+        return read_table(self.final, remedy=ASK_AGAIN).iter_rows(named=True)
 
     def _lines(self) -> Iterator[tuple[str, Record]]:
         content = self.running.read_bytes() if self.running.exists() else b""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import crushtest
+from crushtest.errors import StoreError
 from crushtest.files import write_json
 from crushtest.records import Item
 
@@ -33,8 +34,20 @@ PACKAGES = (
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The manifest at `path`, or an empty one if there is none yet."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    """The manifest at `path`, or an empty one if there is none yet. Raises StoreError for one that is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON or not UTF-8
+        content = str(error)
+    if not isinstance(content, dict):
+        problem = content if isinstance(content, str) else "no object"
+        raise StoreError(
+            f"{path} cannot be read ({problem}); put a copy in its place, or remove it: the study goes on without "
+            "what it said of the arms measured so far"
+        )
+    return content
 
 
 def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:

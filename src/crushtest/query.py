@@ -12,6 +12,7 @@ import polars as pl
 
 from crushtest.errors import UsageError
 from crushtest.store import StudyFolder
+from crushtest.tables import ASK_AGAIN, read_table
 
 
 class Rows(NamedTuple):
@@ -74,7 +75,7 @@ def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str
 
 def _numbers(path: Path) -> tuple[str, ...]:
     """Those of a file's columns `tokens` and `bytes` that hold one number an item."""
-    schema = pl.read_parquet_schema(path)
+    schema = read_table(path, remedy=ASK_AGAIN, rows=0).schema
     return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -39,6 +39,9 @@ from crushtest.records import (
     Request,
     Score,
 )
+from crushtest.tables import DRAW_AGAIN, read_table
+
+Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
 
 ITEM_SCHEMA = pl.Schema(
     {
@@ -179,7 +182,7 @@ class StudyFolder:
         path = self.items_path(task)
         rows = [item_row(item) for item in items]
         if path.exists():
-            kept = pl.read_parquet(path).to_dicts()
+            kept = read_table(path, remedy=DRAW_AGAIN).to_dicts()
             if kept != pl.DataFrame(rows, schema=ITEM_SCHEMA).to_dicts():
                 raise StoreError(
                     f"{path}: this study was run on other items of {task!r} "
@@ -193,7 +196,7 @@ class StudyFolder:
         path = self.items_path(task)
         if not path.exists():
             raise StoreError(f"{path} is missing: the study has not asked {task!r} yet")
-        return [item_from_row(row) for row in pl.read_parquet(path).iter_rows(named=True)]
+        return [item_from_row(row) for row in read_table(path, remedy=DRAW_AGAIN).iter_rows(named=True)]
 
     # ---- answers and scores
 
@@ -225,23 +228,33 @@ class StudyFolder:
         write_parquet(self.contrasts, map(asdict, contrasts), _schema_of(Contrast))
 
     def read_estimates(self) -> list[Estimate]:
-        return [Estimate(**row) for row in self._table(self.estimates)]
+        return self._records(self.estimates, Estimate)
 
     def read_contrasts(self) -> list[Contrast]:
-        return [Contrast(**row) for row in self._table(self.contrasts)]
+        return self._records(self.contrasts, Contrast)
 
     def read_bands(self) -> list[NoiseBand]:
         """The noise bands; none where the dense arm was not repeated."""
-        return [NoiseBand(**row) for row in self._table(self.noise)] if self.noise.exists() else []
+        return self._records(self.noise, NoiseBand) if self.noise.exists() else []
 
     def estimated_pairs(self) -> set[tuple[str, str]]:
-        """The (arm, task) pairs that estimates.parquet speaks of."""
-        return set(pl.read_parquet(self.estimates, columns=["arm", "task"]).unique().iter_rows())
+        """The (arm, task) pairs that estimates.parquet speaks of; none where it cannot be read."""
+        try:
+            pairs = read_table(self.estimates, remedy="", columns=["arm", "task"])
+        except StoreError:
+            return set()
+        return set(pairs.unique().iter_rows())
 
-    def _table(self, path: Path) -> Iterator[dict[str, Any]]:
+    def _records(self, path: Path, record: type[Result]) -> list[Result]:
+        """The rows of a table of results."""
         if not path.exists():
             raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
-        return pl.read_parquet(path).iter_rows(named=True)
+        remedy = f"run `crushtest compare {self.root}`, which makes it anew from the answers"
+        table = read_table(path, remedy=remedy)
+        try:
+            return [record(**row) for row in table.iter_rows(named=True)]
+        except TypeError:
+            raise StoreError(f"{path} was written by another version of crushtest; {remedy}") from None
 
 
 def _schema_of(record: type[Any]) -> pl.Schema:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from crushtest.plan import DENSE
 from crushtest.store import StudyFolder
+from crushtest.tables import ASK_AGAIN, read_table
 
 
 def unchanged_arms(folder: StudyFolder, arms: Iterable[str]) -> dict[str, str]:
@@ -30,14 +31,12 @@ def _no_weight_changed(folder: StudyFolder, arm: str) -> str | None:
 
 
 def _same_answers(folder: StudyFolder, arm: str) -> str | None:
-    import polars as pl
-
     compared = 0
     for path in sorted((folder.arm(arm) / "answers").glob("*.parquet")):
         dense = folder.arm(DENSE) / "answers" / path.name
         if not dense.exists():
             continue
-        if not pl.read_parquet(path).equals(pl.read_parquet(dense)):
+        if not read_table(path, remedy=ASK_AGAIN).equals(read_table(dense, remedy=ASK_AGAIN)):
             return None
         compared += 1
     return "every answer is exactly that of dense: the same model?" if compared else None

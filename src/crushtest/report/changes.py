@@ -17,6 +17,7 @@ from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
 from crushtest.report.words import label
 from crushtest.store import ANSWER_BUILDERS, item_from_row
+from crushtest.tables import ASK_AGAIN, DRAW_AGAIN, read_table
 
 MOST_ROWS = 10_000
 MOST_BYTES = 3_500_000
@@ -84,7 +85,7 @@ def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFr
     likely. `size` is in nats, in the scorers' unit, in bits per byte.
     """
     kind = task.planned.task.kind
-    items = pl.read_parquet(study.folder.items_path(task.name)).with_row_index("index")
+    items = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN).with_row_index("index")
     frame = items.join(_answers(study, task, DENSE, "dense_"), on="item").join(
         _answers(study, task, arm.name, "arm_"), on="item"
     )
@@ -92,9 +93,9 @@ def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFr
 
 
 def _answers(study: StudyView, task: TaskView, arm: str, prefix: str) -> pl.DataFrame:
-    frame = pl.read_parquet(study.folder.answers(arm, task.name, task.planned.task.kind).final)
+    frame = read_table(study.folder.answers(arm, task.name, task.planned.task.kind).final, remedy=ASK_AGAIN)
     for scorer in task.planned.task.scorers:
-        scores = pl.read_parquet(study.folder.scores(arm, scorer, task.name).final)
+        scores = read_table(study.folder.scores(arm, scorer, task.name).final, remedy=ASK_AGAIN)
         frame = frame.join(scores.rename({"value": f"value {scorer}", "reason": f"reason {scorer}"}), on="item")
     return frame.rename({name: prefix + name for name in frame.columns if name != "item"})
 

@@ -14,6 +14,7 @@ from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.theme import Theme, series_scale
 from crushtest.report.untrusted import name
 from crushtest.stats.intervals import Interval, wilson
+from crushtest.tables import ASK_AGAIN, DRAW_AGAIN, read_table
 
 if TYPE_CHECKING:
     import altair as alt
@@ -64,7 +65,9 @@ def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.uint32
 
 
 def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
-    return pl.read_parquet(study.folder.answers(arm, task.name, "choices").final, columns=["logprobs"])["logprobs"]
+    return read_table(study.folder.answers(arm, task.name, "choices").final, remedy=ASK_AGAIN, columns=["logprobs"])[
+        "logprobs"
+    ]
 
 
 def margins(study: StudyView, task: TaskView) -> Figure | None:
@@ -101,7 +104,7 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
 def _has_right_answers(study: StudyView, task: TaskView) -> bool:
     if task.items is None:
         return False
-    gold = pl.read_parquet(study.folder.items_path(task.name), columns=["gold"])["gold"]
+    gold = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN, columns=["gold"])["gold"]
     return gold.null_count() < len(gold)
 
 
