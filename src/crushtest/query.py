@@ -31,17 +31,42 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
     kinds share one view: the columns that a kind does not have are null, and `tokens` and `bytes` are lists
-    everywhere (of one number for passages and completions). Raises UsageError for wrong SQL.
+    everywhere (of one number for passages and completions).
+
+    One SELECT is asked, which reads no file but the study's tables and writes none. Raises UsageError for anything else
+    and for wrong SQL.
     """
     with duckdb.connect(":memory:") as connection:
         try:
             for name, select in _views(folder):
                 connection.execute(f"CREATE VIEW {name} AS {select}")
-            result = connection.execute(sql)
+            _read_only(connection, folder.root)
+            result = connection.execute(_one_select(connection, sql))
             columns = [column[0] for column in result.description or ()]
             return Rows(columns, result.fetchall())
         except duckdb.Error as error:
             raise UsageError(f"query: {' '.join(str(error).partition('LINE 1')[0].split())}") from None
+
+
+def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    """The one statement of a query. COPY, EXPLAIN ANALYZE of it and the like could write over the study."""
+    statements = connection.extract_statements(sql)
+    if not statements:
+        raise UsageError('query: the SQL is empty (try "SELECT * FROM estimates")')
+    if len(statements) > 1:
+        raise UsageError(f"query: one statement is asked at a time (got {len(statements)})")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        kind = statements[0].type.name
+        raise UsageError(f"query: only SELECT (or WITH ... SELECT), which changes nothing (got {kind})")
+    return statements[0]
+
+
+def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Leave the query the study's tables, and no other file, extension or address."""
+    tables = ", ".join(_quoted(str(path)) for path in sorted(root.rglob("*.parquet")))
+    connection.execute(f"SET allowed_paths = [{tables}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
