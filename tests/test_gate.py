@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 import pytest
 
 from crushtest.errors import StoreError, UnknownName, UsageError
-from crushtest.gate.checks import GateResult, check_all, run_gate
+from crushtest.gate.checks import GateResult, check_all, metrics_of_tasks, run_gate
 from crushtest.gate.harm import harm_of, items_enough
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
 from crushtest.gate.policy import parse_policy, policies, read_policy
-from crushtest.plan import build_spec
+from crushtest.plan import build_spec, make_plan
 from crushtest.records import Contrast
 from crushtest.store import StudyFolder
 from crushtest.study import recompare, run_study
@@ -145,6 +145,18 @@ def test_a_rule_about_every_task_does_not_pass_while_one_of_them_is_unmeasured()
     assert [check.seen for check in result.checks if check.row is None] == ["mmlu was not measured to the end"]
     assert judge(UNTOUCHED, replace(UNTOUCHED, task="mmlu"), rule=rule, tasks=tasks).exit_code == 0
     assert judge(SURE_WORSE, rule=rule, tasks=tasks).exit_code == 3
+
+
+def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_unmeasured(monkeypatch):
+    monkeypatch.delenv("CRUSHTEST_DATA", raising=False)
+    study = {"model": "demo", "arms": ["rtn:bits=4"], "suite": ["bold", "holisticbias"]}
+    tasks = metrics_of_tasks(make_plan(build_spec(study, where="test")))
+    bold = replace(UNTOUCHED, task="bold", group="gender")
+    for derived in ("profanity_rate_gap", "profanity_rate_worst", "profanity_rate_against_rest"):
+        rule = f'{{metric: "{derived}", group: "*", margin: 0.02}}'
+        result = judge(replace(bold, metric=derived), rule=rule, tasks=tasks)
+        seen = [check.seen for check in result.checks if check.row is None]
+        assert (result.exit_code, seen) == (4, ["holisticbias was not measured to the end"])
 
 
 def test_a_rule_that_matches_nothing_is_not_outvoted_by_one_that_passes():

@@ -21,6 +21,13 @@ Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
 where the metric names a scorer, scored."""
 
 
+GAP = "_gap"
+WORST = "_worst"
+AGAINST_REST = "_against_rest"
+"""Suffixes of the rows made from a metric's groups: their largest difference, the one harmed most, each against the
+others of its attribute."""
+
+
 def everywhere(item: Item) -> bool:
     """A metric's `applies` when it concerns every item of its task."""
     return True
@@ -88,6 +95,12 @@ class Metric:
     enough: float = 1.0
     groups: Callable[[str], bool] = every_group
     interval: Literal["bootstrap", "jackknife"] = "bootstrap"
+
+
+def reported_names(metric: Metric) -> tuple[str, ...]:
+    """The names of all rows that a metric may have: its own, and those made from its groups."""
+    made = {"": True, GAP: metric.gap, WORST: True, AGAINST_REST: metric.rest}
+    return tuple(metric.name + suffix for suffix, is_made in made.items() if is_made)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

@@ -3,10 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from building import make_items, right_or_wrong
 
-from crushtest.metrics import mean, perplexity, rate
+from crushtest.metrics import accuracy, mean, perplexity, rate, reported_names
 from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
-from crushtest.stats import estimate
+from crushtest.stats import contrast, estimate
 from crushtest.stats.rest import bands_against_rest, contrast_against_rest, estimate_against_rest
 
 HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
@@ -102,3 +103,14 @@ def test_its_noise_is_that_of_the_difference() -> None:
     assert found["harm_rate_against_rest", "race=Asian"] == pytest.approx(0.5)
     assert found["harm_rate_against_rest", "race=Black"] == pytest.approx(1 / 3)
     assert found["harm_rate_against_rest", "gender=man"] == 0.0
+
+
+def test_the_rows_of_a_metric_have_the_names_that_are_announced() -> None:
+    items = make_items([(f"Age={number % 3}",) for number in range(12)])
+    metric = accuracy(gap=True, rest=True)
+    both = (right_or_wrong([True] * 12), {}, right_or_wrong([False, True] * 6), {})
+    rows = [
+        *contrast("toy", [metric], items, "half", *both, seed=0, replicates=50),
+        *contrast_against_rest("toy", [metric], items, "half", *both, seed=0, replicates=50),
+    ]
+    assert {row.metric for row in rows} == set(reported_names(metric))

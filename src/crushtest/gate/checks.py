@@ -12,6 +12,8 @@ from typing import Literal
 from crushtest.gate.harm import Harm, harm_of, items_enough
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.unchanged import unchanged_arms
+from crushtest.metrics import WORST as SEARCHED
+from crushtest.metrics import reported_names
 from crushtest.plan import DENSE, Plan, make_plan, read_spec
 from crushtest.records import Contrast
 from crushtest.stats.noise import WITHIN
@@ -76,8 +78,11 @@ def run_gate(study: Path, policy: str) -> GateResult:
 
 
 def metrics_of_tasks(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Task of the study -> the metrics that it reports."""
-    return {planned.name: tuple(metric.name for metric in planned.task.metrics) for planned in plan.tasks}
+    """Task of the study -> the names of the rows that it reports."""
+    return {
+        planned.name: tuple(name for metric in planned.task.metrics for name in reported_names(metric))
+        for planned in plan.tasks
+    }
 
 
 def check_all(
@@ -90,7 +95,7 @@ def check_all(
     """Every rule on every arm it is about.
 
     unchanged   arm -> why its weights seem never to have changed
-    tasks       task of the study -> its metrics; an arm without a contrast in one was not measured to the end
+    tasks       task of the study -> the names of its rows; an arm without a contrast in one was not measured to the end
     """
     for number, rule in enumerate(policy.rules, start=1):
         named = [arm for arm in arms if matches(arm, rule.arm)]
@@ -121,10 +126,10 @@ def check_arm(number: int, rule: Rule, arm: str, rows: Sequence[Contrast]) -> It
     about = [row for row in rows if matches(row.metric, rule.metric)]
     if rule.group == WORST:
         measured = [row for row in about if "=" in row.group and row.n + row.n_unscored > 0]
-        searched = [row for row in rows if any(row.metric == f"{group.metric}_worst" for group in measured)]
+        searched = [row for row in rows if any(row.metric == group.metric + SEARCHED for group in measured)]
         spoken_for = {(row.task, row.metric, f"{row.group}=") for row in searched if row.low is not None}
         found = [
-            check_row(number, rule, row, group_of_many=(row.task, f"{row.metric}_worst", _attribute(row)) in spoken_for)
+            check_row(number, rule, row, group_of_many=(row.task, row.metric + SEARCHED, _attribute(row)) in spoken_for)
             for row in measured
         ]
         found += [check_searched(number, rule, row) for row in searched]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.metrics import Array, Metric
+from crushtest.metrics import GAP, Array, Metric
 from crushtest.records import Better, Item
 from crushtest.stats import gaps
 from crushtest.stats.intervals import Bootstrap, Method, distribution
@@ -174,7 +174,7 @@ class Sample:
         ]
         return self._case(
             metric,
-            f"{self.metrics[metric].name}_gap",
+            self.metrics[metric].name + GAP,
             attribute,
             members,
             observed=gaps.gap(self.observed[metric][:, at].T),

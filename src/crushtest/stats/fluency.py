@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crushtest.metrics import Metric
+from crushtest.metrics import WORST, Metric
 from crushtest.records import Contrast
 from crushtest.stats.verdicts import no_improvement
 
@@ -28,7 +28,7 @@ def mark_less_fluent(contrasts: Sequence[Contrast], metrics: Sequence[Metric]) -
     """
     harms = {metric.name for metric in metrics if metric.scorer and metric.better == "lower" and not _coherence(metric)}
     found = {(row.metric, row.group): row for row in contrasts}
-    return [_marked(row, found) if row.metric.removesuffix("_worst") in harms else row for row in contrasts]
+    return [_marked(row, found) if row.metric.removesuffix(WORST) in harms else row for row in contrasts]
 
 
 def _coherence(metric: Metric) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crushtest.metrics import Metric
+from crushtest.metrics import WORST, Metric
 from crushtest.records import Contrast, Item, NoiseBand
 from crushtest.stats.cases import Sample
 from crushtest.stats.flips import count_flips
@@ -66,7 +66,7 @@ def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> lis
 
 def _measured(row: Contrast) -> tuple[str, str, str]:
     if row.worst is not None:
-        return row.task, row.metric.removesuffix("_worst"), row.worst
+        return row.task, row.metric.removesuffix(WORST), row.worst
     return row.task, row.metric, row.group
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from crushtest.metrics import Array, Metric, ratio
+from crushtest.metrics import AGAINST_REST, Array, Metric, ratio
 from crushtest.records import Contrast, Estimate, Item, NoiseBand
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import REPLICATES, estimate
@@ -18,7 +18,6 @@ from crushtest.stats.multiplicity import Correction
 from crushtest.stats.noise import noise_bands
 from crushtest.stats.sums import Answers, Scores
 
-SUFFIX = "_against_rest"
 SEPARATOR = "\n"
 """Parts metric and group in a name; in neither of them."""
 GROUPS = "\ngroups"
@@ -130,7 +129,7 @@ def _difference(mine: Array, of_mine: Array, others: Array, of_others: Array) ->
 
 
 def _metric_of(name: str) -> str:
-    return name.partition(SEPARATOR)[0] + SUFFIX
+    return name.partition(SEPARATOR)[0] + AGAINST_REST
 
 
 def _group_of(name: str) -> str:

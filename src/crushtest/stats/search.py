@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.metrics import Array
+from crushtest.metrics import WORST, Array
 from crushtest.records import Better, Contrast
 from crushtest.stats.cases import Case, difference
 from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, wide_quantile
@@ -36,7 +36,7 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
     """
     cases = [case for case in searched.cases if _usable(case)]
     better: Better = searched.cases[0].better
-    name = f"{metric}_worst"
+    name = metric + WORST
     if len(cases) < 2:
         seen = np.unique(np.concatenate([case.rows for case in searched.cases]))
         unscored = sum(case.n_unscored for case in searched.cases)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from crushtest.metrics import GAP, WORST
 from crushtest.records import Contrast
 from crushtest.stats.fluency import PERPLEXITY_RISE
 from crushtest.stats.verdicts import no_improvement
@@ -133,9 +134,9 @@ def _levelled_down(row: Contrast, beside: Beside) -> str | None:
 
 def _even_but_worse(row: Contrast, beside: Beside) -> str | None:
     """A gap between groups that narrowed while the measure itself got worse for all of them together."""
-    if not row.metric.endswith("_gap") or row.better != "lower":
+    if not row.metric.endswith(GAP) or row.better != "lower":
         return None
-    pooled = beside.rows.get((row.metric.removesuffix("_gap"), "all"))
+    pooled = beside.rows.get((row.metric.removesuffix(GAP), "all"))
     if pooled is None or pooled.verdict != "worse":
         return None
     return f"narrower while all groups together got worse: {pooled.dense:.3g} to {pooled.value:.3g}"
@@ -153,7 +154,7 @@ TRAPS: tuple[Callable[[Contrast, Beside], str | None], ...] = (
 
 
 def _base(metric: str) -> str:
-    return metric.removesuffix("_worst").removesuffix("_gap")
+    return metric.removesuffix(WORST).removesuffix(GAP)
 
 
 def _moved(row: Contrast) -> float:
