@@ -72,6 +72,8 @@ class Metric:
     enough     the share of items measured together that must have a number from the scorer; the tuple then holds the
                numbers that there are
     groups     the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of others
+    to_dense   measured against the dense arm's own answers: its value in dense is known without measuring, also when
+               dense is repeated, so that repeats tell nothing of its noise
     interval   `jackknife` for statistics that clusters drawn twice would distort, such as means over cells of a size
                |x|, which chance inflates; each of its clusters must then be whole cells or a small part of one
     """
@@ -94,6 +96,7 @@ class Metric:
     partners: Callable[[Item], tuple[str, ...]] | None = None
     enough: float = 1.0
     groups: Callable[[str], bool] = every_group
+    to_dense: bool = False
     interval: Literal["bootstrap", "jackknife"] = "bootstrap"
 
 

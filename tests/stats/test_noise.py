@@ -7,6 +7,7 @@ from building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 from crushtest.records import NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
+from crushtest.tasks.divergence_metrics import divergence_metrics
 
 ITEMS = make_items([("a=x",)] * 10 + [("a=y",)] * 10)
 DENSE = [True] * 10 + [False] * 10
@@ -43,6 +44,24 @@ def test_flips_that_cancel_are_still_counted():
 def test_a_repeat_without_answers_gives_no_band_and_no_zero():
     (band,) = noise_bands("t", [number()], make_items([()] * 3), (numbers([1, 2, 3]), {}), [({}, {})])
     assert band.half_width is None
+
+
+def test_what_is_measured_against_dense_itself_has_no_band_and_no_zero():
+    distance, items = number("kl", to_dense=True), make_items([()] * 3)
+    same = (numbers([0, 0, 0]), {})
+    assert {band.half_width for band in noise_bands("t", [distance], items, same, [same, same])} == {None}
+    assert all(metric.to_dense for metric in divergence_metrics())
+    (row,) = contrast("t", [distance], items, "arm", *same, numbers([1, 2, 3]), {}, seed=0)
+    (told,) = with_noise([row], noise_bands("t", [distance], items, same, [same]))
+    assert told.noise is None
+
+
+def test_a_gap_has_no_flips_in_its_band_as_it_has_none_in_its_contrast():
+    assert bands(flipped(0))["accuracy_gap", "a"].flips is None
+    gaps = contrast(
+        "t", [replace(ACCURACY, gap=True)], ITEMS, "arm", right_or_wrong(DENSE), {}, right_or_wrong(DENSE), {}, seed=0
+    )
+    assert {row.flips for row in gaps if row.metric == "accuracy_gap"} == {None}
 
 
 def rows(arm):

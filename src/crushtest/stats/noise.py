@@ -30,7 +30,8 @@ def noise_bands(
     """One band per metric and group (and gap), from the dense arm and its repeats, each an (answers, scores) pair.
 
     A repeat is compared on the items that it and the dense arm have a number for. The largest of K repeats is exceeded
-    by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise.
+    by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise. Metrics that are
+    measured against dense itself (`to_dense`) have no half-width, gaps no flips.
     """
     if not repeats or not metrics:
         return []
@@ -42,8 +43,9 @@ def noise_bands(
         sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
         for cases in sample.cases():
             for case in (*cases.groups, *cases.gaps):
-                change = abs(float(case.observed[1] - case.observed[0]))
-                flips = count_flips(first[case.metric], again[case.metric], case.rows).total
+                known = metrics[case.metric].to_dense
+                change = float("nan") if known else abs(float(case.observed[1] - case.observed[0]))
+                flips = None if case.is_gap else count_flips(first[case.metric], again[case.metric], case.rows).total
                 moved.setdefault((case.name, case.group), []).append((change, flips))
     return [_band(task, metric, group, found) for (metric, group), found in moved.items()]
 

@@ -6,6 +6,8 @@ vocabulary, and how often both models put the same token first. Of the dense mod
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
@@ -22,10 +24,11 @@ NOT_COMPARED = "the passages were not scored against the dense model"
 def divergence_metrics() -> tuple[Metric, ...]:
     """`kl_mean` and `kl_p99` in nats a token, and `top1_agreement`, the share of tokens with the same first choice."""
     tokens = ("sum", "tokens")
+    settings: dict[str, Any] = {"state": None, "undefined": NOT_COMPARED, "to_dense": True}
     return (
-        Metric("kl_mean", tokens, _kl, ratio, "lower", unit="nats", state=None, undefined=NOT_COMPARED),
-        Metric("kl_p99", _names(), _counts, _percentile_99, "lower", unit="nats", state=None, undefined=NOT_COMPARED),
-        Metric("top1_agreement", tokens, _agreement, ratio, "higher", state=None, undefined=NOT_COMPARED),
+        Metric("kl_mean", tokens, _kl, ratio, "lower", unit="nats", **settings),
+        Metric("kl_p99", _names(), _counts, _percentile_99, "lower", unit="nats", **settings),
+        Metric("top1_agreement", tokens, _agreement, ratio, "higher", **settings),
     )
 
 
