@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crushtest.errors import ModelError
+from crushtest.errors import ModelError, first_line
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 SAFETENSORS = "model.safetensors"
@@ -128,7 +127,7 @@ def read_gguf(path: Path) -> Checkpoint:
     try:
         reader = GGUFReader(path)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
-        raise ModelError(f"model file {str(path)!r} is truncated or damaged ({_first_line(error)})") from None
+        raise ModelError(f"model file {str(path)!r} is truncated or damaged ({first_line(error)})") from None
     if not reader.tensors:
         raise ModelError(f"model file {str(path)!r} holds no tensors; vocabulary-only files cannot be run")
     return Checkpoint(path.parent, (path,), "gguf", gguf=path.name)
@@ -150,7 +149,3 @@ def sha256(path: Path) -> str:
     """A file's SHA-256, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__

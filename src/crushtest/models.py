@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from crushtest import demo, hub
 from crushtest.checkpoints import Checkpoint, gguf_weight_type, read_folder, read_gguf, sha256
-from crushtest.errors import ModelError, UnknownName, UsageError
+from crushtest.errors import ModelError, UnknownName, UsageError, first_line
 from crushtest.tensors import TensorFiles
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
         if (checkpoint.folder / "generation_config.json").is_file():
             network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {_first_line(error)}") from error
+        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_line(error)}") from error
     facts = {"kind": kind, "format": checkpoint.format, "dtype": dtype}
     tensors = TensorFiles(checkpoint.weights, _names_in_files(network))
     return LoadedModel(network.eval().requires_grad_(False), tokenizer, spec, facts, tensors)
@@ -145,7 +145,7 @@ def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: boo
         with _quiet():
             config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **gguf)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot read its configuration: {_first_line(error)}") from error
+        raise ModelError(f"model {spec!r}: transformers cannot read its configuration: {first_line(error)}") from error
     return config
 
 
@@ -259,7 +259,7 @@ def _read(
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **source)
             network, report = models.from_pretrained(checkpoint.folder, output_loading_info=True, **placement, **source)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot load it: {_first_line(error)}") from error
+        raise ModelError(f"model {spec!r}: transformers cannot load it: {first_line(error)}") from error
     # transformers would fill the tensors that a checkpoint lacks with random numbers.
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
     if lacking:
@@ -267,10 +267,6 @@ def _read(
     if checkpoint.gguf:
         _forget_quantization(network)
     return network.eval().requires_grad_(False), tokenizer
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _dtype(name: str) -> torch.dtype | str:
