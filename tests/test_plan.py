@@ -95,6 +95,7 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ("model: demo\narms: wanda\n", "arms must be a list"),
         ("model: demo\narms: [7]\n", "`key: value` pairs are needed (got 7)"),
         ("model: demo\nengine: hg\n", "unknown engine 'hg'; did you mean 'hf'?"),
+        ("model: demo\nengine: hf:fast\n", "engine 'hf:fast': 'fast' is not option=value"),
         ("model: demo\nengine: 'hf:pack_tokens=0'\n", "engine 'hf': pack_tokens must be at least 1 (got '0')"),
         ("model: demo\nengine: 'hf:batch_size=-5'\n", "engine 'hf': batch_size must be at least 1 (got '-5')"),
         ("model: demo\nengine: fake\narms: [wanda]\n", "recipes run in engine 'hf' only"),

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.recipes import Recipe, parse_recipes
+from crushtest.records import DENSE as DENSE  # part of a plan, too
 from crushtest.records import Item, Task
-from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain
+from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain, reject_unknown
 from crushtest.sampling import spread
 from crushtest.suites import resolve
-
-DENSE = "dense"
 
 Training = Literal["before", "after"]
 
@@ -155,22 +154,14 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
     if not isinstance(arms, list | tuple):
         raise UsageError(f"{where}: arms must be a list (got {arms!r})")
     content = {**content, "arms": [{"recipe": arm} if isinstance(arm, str) else arm for arm in arms]}
-    _reject_unknown(content, StudySpec, where)
-    _reject_unknown(content.get("calibration") or {}, CalibrationSpec, f"{where}: calibration")
+    reject_unknown(content, StudySpec, where)
+    reject_unknown(content.get("calibration") or {}, CalibrationSpec, f"{where}: calibration")
     for arm in content["arms"]:
-        _reject_unknown(arm, ArmSpec, f"{where}: arms")
+        reject_unknown(arm, ArmSpec, f"{where}: arms")
     try:
         return StudySpec(**{key: value for key, value in content.items() if value is not None})
     except ValidationError as error:
         raise UsageError(f"{where}: {explain(error)}") from None
-
-
-def _reject_unknown(given: object, schema: type[Checked], where: str) -> None:
-    if not isinstance(given, dict):
-        raise UsageError(f"{where}: `key: value` pairs are needed (got {given!r})")
-    for key in given:
-        if key not in schema.model_fields:
-            raise UnknownName("key", key, schema.model_fields, where=where)
 
 
 def make_plan(spec: StudySpec) -> Plan:
@@ -220,13 +211,8 @@ def one_by_one(arm: ArmSpec) -> list[ArmSpec]:
 
 def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
     """An engine and its options, from `name` or `name:option=value,option=value`."""
-    name, _, rest = text.partition(":")
-    entry = ENGINES.get(name)
-    pairs = [piece.partition("=") for piece in rest.split(",") if piece]
-    for key, equals, _value in pairs:
-        if not equals:
-            raise UsageError(f"engine {text!r}: {key!r} is not option=value")
-    return name, entry.bind({key.strip(): value.strip() for key, _, value in pairs})
+    name, given = ENGINES.split(text)
+    return name, ENGINES.get(name).bind(given)
 
 
 def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> Arm:
@@ -244,7 +230,7 @@ def own_dtype(spec: StudySpec, where: str, engine: str | None) -> str | None:
     UsageError where it is not.
     """
     text = engine or spec.engine
-    named = {piece.partition("=")[0].strip() for piece in text.partition(":")[2].split(",")}
+    _, named = ENGINES.split(text)
     for key in ("dtype", "device", "trust_remote_code", "allow_pickle"):
         if key in named and (engine is None or key != "dtype"):
             raise UsageError(f"{where}: engine {text!r}: {key} is the study's own setting; write `{key}:` in the study")

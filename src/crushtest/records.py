@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Better = Literal["lower", "higher", "zero", "neither"]
 Kind = Literal["choices", "passages", "prompts"]
 Protocol = Literal["rolling", "pruning", "sliding"]
+DENSE = "dense"
+"""The arm that is the study's model as it is; the others are compared with it."""
 
 
 # ---- requests: what an engine is asked -------------------------------------------------------------

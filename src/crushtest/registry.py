@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,6 +102,9 @@ class Entry:
         return {"name": self.name, "summary": self.summary, **self.about, "options": options}
 
 
+_OPTION = re.compile(r"(\w+)\s*=\s*(.*)", re.DOTALL)
+
+
 def explain(error: Any) -> str:
     """A pydantic ValidationError as one line: every field at fault, what it must be, what it was."""
     parts = []
@@ -112,6 +116,15 @@ def explain(error: Any) -> str:
         verb = "must " if message.startswith("be ") else ""
         parts.append(f"{place} {verb}{message} (got {detail['input']!r})".strip())
     return "; ".join(parts)
+
+
+def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) -> None:
+    """Raise UnknownName, with the nearest match, for a key that a schema lacks; UsageError for no mapping at all."""
+    if not isinstance(given, dict):
+        raise UsageError(f"{where}: `key: value` pairs are needed (got {given!r})")
+    for key in given:
+        if key not in schema.model_fields:
+            raise UnknownName("key", key, schema.model_fields, where=where)
 
 
 class Registry:
@@ -150,6 +163,25 @@ class Registry:
         """All names, sorted."""
         self._discover()
         return sorted(self._entries)
+
+    def split(self, spec: str, *, unnamed: str | None = None) -> tuple[str, dict[str, str]]:
+        """The name and the options, as given, of `name` or `name:option=value,option=value`.
+
+        unnamed  the option whose value a first piece without its name is; None where every option must be named
+
+        Raises UnknownName for a name that is not here, UsageError for a piece that is not option=value.
+        """
+        name, _, rest = spec.partition(":")
+        self.get(name)
+        options: dict[str, str] = {}
+        for place, piece in enumerate(piece.strip() for piece in rest.split(",") if piece.strip()):
+            if named := _OPTION.fullmatch(piece):
+                options[named[1]] = named[2]
+            elif place == 0 and unnamed is not None:
+                options[unnamed] = piece
+            else:
+                raise UsageError(f"{self.kind} {spec!r}: {piece!r} is not option=value")
+        return name, options
 
     def __iter__(self) -> Iterator[Entry]:
         return (self._entries[name] for name in self.names())

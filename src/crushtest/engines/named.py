@@ -5,8 +5,7 @@ from __future__ import annotations
 from crushtest.engines import load_engine
 from crushtest.engines.base import Engine
 from crushtest.errors import EngineError
-
-DENSE = "dense"
+from crushtest.records import DENSE
 
 
 def only_named(model: str, engine: str) -> Engine:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
-from crushtest.registry import explain
+from crushtest.registry import explain, reject_unknown
 
 WORST = "worst"
 Direction = Literal["rise", "fall", "move", "from_zero"]
@@ -125,19 +125,13 @@ def parse_policy(text: str, *, where: str) -> Policy:
         raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{where} must hold `rules:` and a list (got {type(content).__name__})")
-    _reject_unknown(content, Policy, where)
+    reject_unknown(content, Policy, where)
     for number, rule in enumerate(content.get("rules") or [], start=1):
         if isinstance(rule, dict):
-            _reject_unknown(rule, Rule, f"{where}: rule {number}")
+            reject_unknown(rule, Rule, f"{where}: rule {number}")
             if rule.get("group") == WORST and rule.get("direction"):
                 raise UsageError(f"{where}: rule {number}: with group 'worst' the direction is the metric's own")
     try:
         return Policy(**content)
     except ValidationError as error:
         raise UsageError(f"{where}: {explain(error)}") from None
-
-
-def _reject_unknown(given: dict[Any, Any], schema: type[BaseModel], where: str) -> None:
-    for key in given:
-        if key not in schema.model_fields:
-            raise UnknownName("key", key, schema.model_fields, where=where)
