@@ -110,6 +110,16 @@ def test_nothing_scored_is_none_with_the_reason_and_never_zero():
     assert "the completion is empty" in found.reason
 
 
+def test_a_group_has_the_commonest_reason_of_its_own_items():
+    reasons = ["too long", "too long", "empty", "empty", "too long", "empty", "empty", "empty"]
+    items = make_items([("a=x",)] * 5 + [("a=y",)] * 3)
+    scores = {"s": {str(row): Score(None, reason) for row, reason in enumerate(reasons)}}
+    hits = rate("hits", lambda item, answer, score: True, better="higher", scorer="s", gap=True)
+    rows = estimate("task", [hits], items, "arm", right_or_wrong([True] * 8), scores, seed=0)
+    found = {row.group: str(row.reason).rpartition(": ")[2] for row in rows}
+    assert found == {"all": "empty", "a=x": "too long", "a=y": "empty", "a": "empty"}
+
+
 def test_a_number_that_is_not_finite_counts_as_unscored():
     found = one(number(), make_items([()] * 3), numbers([1.0, float("-inf"), 3.0]))
     assert (found.value, found.n, found.n_unscored) == (2.0, 2, 1)

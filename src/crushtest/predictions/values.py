@@ -50,7 +50,7 @@ def _value(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: 
             number = float(metric.formula(*_totals(metric, sums, items, scored)))
         found, reason = (number, None) if np.isfinite(number) else (None, metric.undefined)
     elif applies:
-        reason = f"none of {applies} items has a number: {next(iter(sums.reasons), 'not answered')}"
+        reason = f"none of {applies} items has a number: {sums.unscored(rows.tolist()) or 'not answered'}"
     else:
         reason = "no item of this group that the metric is about"
     return Value(metric.name, group, found, len(scored), applies - len(scored), reason)

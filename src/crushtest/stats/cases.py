@@ -34,6 +34,7 @@ class Case:
     without    [arms, units] with one cluster left out; `counts` says how many clusters each unit stands for
     exchanged  [arms, replicates] with the arms exchanged at random; empty for one arm
     rows       the items that count; `seen` those of the group that the metric is about
+    unscored   why those have no number, where none has
     """
 
     metric: int
@@ -198,12 +199,17 @@ class Sample:
             seen=int(self.arms[0][metric].applies[members].sum()),
             clusters=len(np.unique(self.layout.cluster[rows])),
             undefined=gaps.TOO_FEW if is_gap else self.metrics[metric].undefined,
-            unscored=next((reason for arm in self.arms for reason in arm[metric].reasons), "not answered"),
+            unscored="" if len(rows) else self._unscored(metric, members),
             is_gap=is_gap,
             jackknife=self.metrics[metric].interval == "jackknife",
             counts=counts,
             **arrays,
         )
+
+    def _unscored(self, metric: int, members: Index) -> str:
+        """The commonest reason for items without a number among a row's members, in the first arm that has one."""
+        found = (arm[metric].unscored(members.tolist()) for arm in self.arms)
+        return next(filter(None, found), "not answered")
 
 
 def cautions(case: Case, found: Bootstrap, *, rare: int | None) -> str | None:

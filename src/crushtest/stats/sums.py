@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Sums:
     scored    [items] which of those have an answer and, where the metric names a scorer, a number
     states    per item what must change for a flip; None where there is none
     outcome   [items] the counted outcome, or None
-    reasons   why the others have no number, the commonest first
+    reasons   per item why it has no number; None for those that have one or that the metric is not about
     """
 
     columns: Array
@@ -35,7 +35,13 @@ class Sums:
     scored: Mask
     states: list[object] | None
     outcome: Array | None
-    reasons: tuple[str, ...]
+    reasons: list[str | None]
+
+    def unscored(self, rows: Iterable[int]) -> str | None:
+        """The commonest reason among some items; None where there is none."""
+        found = Counter(self.reasons[row] for row in rows)
+        del found[None]
+        return next((reason for reason, _ in found.most_common(1)), None)
 
 
 def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores: Scores) -> Sums:
@@ -44,7 +50,7 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
     applies = np.fromiter((metric.applies(item) for item in items), bool, len(items))
     scored = np.zeros(len(items), bool)
     states: list[object] = [None] * len(items)
-    reasons: Counter[str] = Counter()
+    reasons: list[str | None] = [None] * len(items)
     for row in np.flatnonzero(applies).tolist():
         item = items[row]
         answer, score, reason = _scored_answer(metric, item, answers, scores)
@@ -56,10 +62,9 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
                 continue
             columns[row] = 0.0
             reason = "the model's numbers are not finite"
-        reasons[reason] += 1
+        reasons[row] = reason
     outcome = columns[:, metric.columns.index(metric.outcome)] if metric.outcome else None
-    ordered = tuple(reason for reason, _ in reasons.most_common())
-    return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, ordered)
+    return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, reasons)
 
 
 def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores) -> tuple[Any, Any, str | None]:
