@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from crushtest.compress.residence import OFFLOADS
 from crushtest.compression import compress_and_save
-from crushtest.errors import CrushtestError, DataError, UsageError
+from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
 from crushtest.models import devices_here, resolve_device
 from crushtest.plan import StudySpec, build_spec
 from crushtest.study import run_study
-from tiny_models import network, tokenizer
+from tiny_models import SENTENCES, network, tokenizer
 
 
 @pytest.fixture
@@ -77,3 +79,33 @@ def test_the_devices_of_a_machine_are_named_and_numbered(monkeypatch: pytest.Mon
         monkeypatch.setattr(getattr(torch, kind), "device_count", lambda count=count: count)
     assert devices_here() == ["cpu", "cuda", "cuda:0", "cuda:1"]
     assert resolve_device("cuda:1") == "cuda:1"
+
+
+@pytest.mark.parametrize("later", [{"suite": "probe_facts"}, {"arms": ("magnitude:sparsity=0.5",)}])
+def test_another_model_under_the_same_name_is_not_mixed_in(model: Path, tmp_path: Path, later: dict[str, Any]) -> None:
+    run_study(spec(model), tmp_path / "s")
+    written = (tmp_path / "s" / "manifest.json").read_text()
+    save(model, seed=1)
+    arms = later.pop("arms", ())
+    with pytest.raises(StoreError, match=r"arm 'dense' was measured with another .*: sha256 of model.safetensors was "):
+        run_study(spec(model, *arms, **later), tmp_path / "s")
+    assert json.loads((tmp_path / "s" / "manifest.json").read_text())["arms"] == json.loads(written)["arms"]
+    assert len(list((tmp_path / "s").rglob("answers/*"))) == 1
+
+
+def test_an_arm_goes_on_on_the_kind_of_device_it_began_on(model: Path, tmp_path: Path) -> None:
+    run_study(spec(model), tmp_path / "s")
+    path = tmp_path / "s" / "manifest.json"
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda:0"'))
+    with pytest.raises(StoreError, match="device was cuda, is cpu; use another --out"):
+        run_study(spec(model, suite="probe_facts"), tmp_path / "s")
+
+
+def test_an_arm_is_not_calibrated_twice_on_different_texts(model: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(SENTENCES * 3))
+    settings: dict[str, Any] = {"calibration": {"source": str(text), "sequences": 2, "length": 16}}
+    run_study(spec(model, "wanda:sparsity=0.5", **settings), tmp_path / "s")
+    text.write_text(" ".join(reversed(SENTENCES * 3)))
+    with pytest.raises(StoreError, match=r"was calibrated on other tokens than .*tokens_sha256 was "):
+        run_study(spec(model, "wanda:sparsity=0.5", suite="probe_facts", **settings), tmp_path / "s")

@@ -14,7 +14,7 @@ from crushtest.appendlog import AppendLog
 from crushtest.calibration import Calibration
 from crushtest.conversations import waves, with_history
 from crushtest.corpora import CORPORA
-from crushtest.errors import CompressionError, EngineError, ModelError
+from crushtest.errors import CompressionError, EngineError, ModelError, StoreError
 from crushtest.files import write_json
 from crushtest.loading import config_for, load_for
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
@@ -94,7 +94,7 @@ def run_arm(
                 continue
             engine = engine or prepare(folder, plan.spec, arm, progress)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
-                bring_dense(engine, plan.spec, arm, progress)
+                bring_dense(folder, engine, plan.spec, arm, progress)
             before = cut_so_far(engine)
             for count in ask(engine, planned, reordered(asked, arm.repeat), log):
                 advance(count)
@@ -141,13 +141,58 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
         return engine
     spec = spec if arm.dtype is None else spec.model_copy(update={"dtype": arm.dtype})
     model = load_base(spec, arm.model, arm.title, progress)
+    refuse_another_model(folder, model, arm)
     if arm.recipe is not None:
         record = compress_arm(spec, arm.name, arm.recipe, model, progress)
+        refuse_another_calibration(folder, arm, record)
         write_json(folder.compression(arm.name), record.to_json())
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
     facts = {"model": model.facts, "engine": described(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
     note_arm(folder, arm, facts)
     return engine
+
+
+def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | None = None) -> None:
+    """Raise StoreError where this model is not the one that the study has measured under its name.
+
+    All arms of a model share its weights and chat template. An arm's own answers also come from one dtype, and with
+    those of its repeats from one kind of device: a number that moved must not have moved by where it was measured.
+    """
+    for name, noted in manifest.read(folder.manifest).get("arms", {}).items():
+        kept = noted.get("model")
+        if not kept or noted["engine"].get("model") != model.spec:
+            continue
+        shared = ["revision", "sha256", "chat_template_sha256"]
+        if arm is not None and arm.name == name:
+            shared += ["device"] if arm.repeat else ["device", "dtype"]
+        for fact in shared:
+            before, now = kept.get(fact), model.facts.get(fact)
+            if fact == "device":
+                before, now = (str(device).partition(":")[0] for device in (before, now))
+            if before != now:
+                raise StoreError(
+                    f"{folder.root}: arm {name!r} was measured with another {model.spec!r} than there is now: "
+                    f"{differing(fact, before, now)}; use another --out, or the model as it was, where it ran"
+                )
+
+
+def differing(fact: str, before: Any, now: Any) -> str:
+    """What a fact was and is; of a fact of several files that of the first that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        file = next(file for file in {**before, **now} if before.get(file) != now.get(file))
+        return differing(f"{fact} of {file}", before.get(file), now.get(file))
+    return f"{fact} was {before}, is {now}"
+
+
+def refuse_another_calibration(folder: StudyFolder, arm: Arm, record: CompressionRecord) -> None:
+    """Raise StoreError where an arm that the study has measured was calibrated on other tokens."""
+    kept = manifest.read(folder.compression(arm.name)).get("calibration", {}).get("tokens_sha256")
+    found = record.calibration["tokens_sha256"]
+    if kept not in (None, found):
+        raise StoreError(
+            f"{folder.root}: arm {arm.name!r} was calibrated on other tokens than {record.calibration['source']!r} "
+            f"gives now: {differing('tokens_sha256', kept, found)}; use another --out, or the text as it was"
+        )
 
 
 def note_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
@@ -177,7 +222,7 @@ def note_cut(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, pr
         progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
 
 
-def bring_dense(engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:
+def bring_dense(folder: StudyFolder, engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:
     """Give an engine the dense model to compare with; its own where the arm is the dense one, in the same dtype.
 
     Only `hf` compares distributions. Other engines' answers then have none, and the metrics say why they are undefined.
@@ -185,8 +230,11 @@ def bring_dense(engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Line
     from crushtest.engines.hf import HfEngine
 
     if isinstance(engine, HfEngine) and engine.dense is None:
-        own = arm.name == DENSE and arm.dtype is None
-        engine.dense = engine.model if own else load_base(spec, spec.model, f"{arm.title} · dense", progress)
+        if arm.name == DENSE and arm.dtype is None:
+            engine.dense = engine.model
+            return
+        engine.dense = load_base(spec, spec.model, f"{arm.title} · dense", progress)
+        refuse_another_model(folder, engine.dense)
 
 
 def load_base(spec: StudySpec, model: str, arm: str, progress: Bars | Lines) -> LoadedModel:
