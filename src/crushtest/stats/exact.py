@@ -40,25 +40,12 @@ def detectable(standard_error: float, clusters: int) -> float:
     return float(stdtrit(freedom, 0.975) + stdtrit(freedom, POWER)) * standard_error
 
 
-def detectable_flips(pairs: int) -> float:
+def detectable_flips(pairs: int) -> float | None:
     """The same where no pair of a right/wrong outcome differs, so that there is no standard error.
 
     With flips in one direction only, six are needed for an exact McNemar p below 5%; this is the rate of flips at which
-    six or more of `pairs` occur with a chance of 80%. 1 where even all flipping would not be enough.
+    six or more of `pairs` occur with a chance of 80%. None where even all flipping would not be enough.
     """
     from scipy.special import betaincinv
 
-    return float(betaincinv(6, pairs - 5, POWER)) if pairs >= 6 else 1.0
-
-
-def equivalent(low90: float | None, high90: float | None, margin: float) -> bool:
-    """Two one-sided tests at 5% (Schuirmann 1987): the 90% interval lies within (-margin, margin).
-
-    False where there is no interval: what is not measured is not shown.
-    """
-    return low90 is not None and high90 is not None and -margin < low90 and high90 < margin
-
-
-def not_above(high90: float | None, margin: float) -> bool:
-    """The one-sided half: shown at 5% that the difference is below the margin."""
-    return high90 is not None and high90 < margin
+    return float(betaincinv(6, pairs - 5, POWER)) if pairs >= 6 else None

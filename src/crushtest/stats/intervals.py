@@ -11,7 +11,7 @@ import numpy as np
 from crushtest.metrics import Array
 from crushtest.stats.units import Index
 
-Method = Literal["bca", "percentile", "jackknife"]
+Method = Literal["bca", "jackknife"]
 
 UNDEFINED_SHARE = 0.05
 """An interval is not given where more than this share of the resamples has no value."""
@@ -53,18 +53,15 @@ class Bootstrap:
         return bool(self.values[-1] - self.values[0] <= 1e-12 * max(1.0, abs(self.values[0])))
 
     def p(self, null: float = 0.0) -> float:
-        """Two-sided p of a null value: 1 - the level of the interval that just reaches it."""
-        below = self.tail(null)
-        return min(1.0, 2 * min(below, 1 - below))
+        """Two-sided p of a null value: 1 - the level of the interval that just reaches it. For the jackknife alone.
 
-    def tail(self, null: float) -> float:
-        """One-sided p of "the true value is at most null"; never nearer to 0 than half a replicate allows."""
+        Never nearer to 0 than half a value of the distribution allows.
+        """
         from scipy.special import ndtri
 
-        z = float(ndtri(_share_below(self.values, null))) - self.shift
-        if 1 + self.skew * z <= 0:
-            return float(z > 0)
-        return _wide_cdf(z / (1 + self.skew * z) - self.shift, self.clusters)
+        assert self.shift == 0, "differences that are resampled have their p from exchanged arms"
+        below = _wide_cdf(float(ndtri(_share_below(self.values, null))), self.clusters)
+        return min(1.0, 2 * min(below, 1 - below))
 
     def _value_at(self, place: float) -> float:
         """The quantile of the sorted values, interpolated."""
@@ -127,8 +124,6 @@ def distribution(
     if lost > UNDEFINED_SHARE:
         return f"undefined in {lost:.0%} of the resamples: too few items to divide by"
     ordered = np.sort(defined)
-    if method == "percentile":
-        return Bootstrap(ordered, 0.0, 0.0, clusters)
     from scipy.special import ndtri
 
     shift = float(ndtri(_share_below(ordered, estimate)))
