@@ -159,6 +159,38 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
         assert (result.exit_code, seen) == (4, ["holisticbias was not measured to the end"])
 
 
+@pytest.mark.parametrize(
+    ("rule", "rows", "seen"),
+    [
+        (
+            "{metric: accuracy, task: mmlu}",
+            [SURE_WORSE],
+            "the study has no metric 'accuracy' for group 'all' of task 'mmlu'; run it on such a task (--suite), or "
+            "take the rule out of the policy",
+        ),
+        (
+            "{metric: acuracy, task: bbq}",
+            [SURE_WORSE],
+            "the study has no metric 'acuracy' for group 'all' of task 'bbq'; metrics it has there: accuracy",
+        ),
+        (
+            "{metric: accuracy, group: Age=old}",
+            [SURE_WORSE, replace(SURE_WORSE, group="Age=young")],
+            "the study has no metric 'accuracy' for group 'Age=old' of task '*'; groups it has there: all, Age=young",
+        ),
+        (
+            "{metric: accuracy, min_items: 4}",
+            [replace(SURE_WORSE, n=1)],
+            "1 item with a score; the rule's min_items is 4, since fewer tell too little",
+        ),
+    ],
+)
+def test_what_a_rule_misses_is_named_with_what_there_is(rule, rows, seen):
+    policy = parse_policy(f"rules: [{rule}]", where="test")
+    [check] = check_all(policy, ["half"], rows, {}, {})
+    assert (check.outcome, check.seen) == ("could not be told", seen)
+
+
 def test_a_rule_that_matches_nothing_is_not_outvoted_by_one_that_passes():
     assert judge(UNTOUCHED, rule=f"{RULE}, {{task: xsum, metric: rouge, margin: 1}}").exit_code == 4
 

@@ -21,6 +21,7 @@ from crushtest.stats.verdicts import ALPHA
 from crushtest.store import StudyFolder
 
 Outcome = Literal["passed", "regression", "could not be told"]
+MOST_NAMED = 8
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "regression": 3, "could not be told": 4}
 
 
@@ -137,7 +138,23 @@ def check_arm(number: int, rule: Rule, arm: str, rows: Sequence[Contrast]) -> It
         found = [check_row(number, rule, row) for row in about if matches(row.group, rule.group)]
     yield from found
     if not found:
-        yield Check(number, rule, arm, "could not be told", "nothing in the study is what this rule is about")
+        yield Check(number, rule, arm, "could not be told", nothing_found(rule, rows))
+
+
+def nothing_found(rule: Rule, rows: Sequence[Contrast]) -> str:
+    """What a rule asked for in vain, and what there is instead. `rows` are those of its tasks."""
+    asked = f"the study has no metric {rule.metric!r} for group {rule.group!r} of task {rule.task!r}"
+    about = [row for row in rows if matches(row.metric, rule.metric)]
+    if not rows:
+        return f"{asked}; run it on such a task (--suite), or take the rule out of the policy"
+    here = dict.fromkeys(row.group for row in about) if about else dict.fromkeys(row.metric for row in rows)
+    more = f" and {len(here) - MOST_NAMED} more" if len(here) > MOST_NAMED else ""
+    return f"{asked}; {'groups' if about else 'metrics'} it has there: {', '.join([*here][:MOST_NAMED])}{more}"
+
+
+def counted(items: int) -> str:
+    """`1 item`, `2 items`."""
+    return f"{items} item" if items == 1 else f"{items} items"
 
 
 def _attribute(row: Contrast) -> str:
@@ -152,12 +169,15 @@ def check_row(number: int, rule: Rule, row: Contrast, *, group_of_many: bool = F
 
     total = row.n + row.n_unscored
     if row.n < rule.min_items:
-        return result("could not be told", f"{row.n} items, {rule.min_items} are needed", enough=rule.min_items)
+        seen = f"{counted(row.n)} with a score; the rule's min_items is {rule.min_items}, since fewer tell too little"
+        return result("could not be told", seen, enough=rule.min_items)
     if row.n_unscored > rule.max_unscored * total:
-        share = f"{row.n_unscored} of {total} items have no score, {rule.max_unscored:.0%} are allowed"
+        share = (
+            f"{row.n_unscored} of {counted(total)} without a score, the rule's max_unscored is {rule.max_unscored:.0%}"
+        )
         return result("could not be told", share)
     if rule.margin is None:
-        return result("passed", f"{row.n} items")
+        return result("passed", counted(row.n))
     harm = harm_of(row, rule.direction)
     if harm is None or row.dense is None:
         return result("could not be told", f"no interval: {row.reason or 'undefined'}")
