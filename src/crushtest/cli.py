@@ -280,13 +280,37 @@ def gate(
 @app.command()
 def score(
     task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
-    predictions: Annotated[Path | None, typer.Option(help="JSONL: an item and its answer a line.")] = None,
-    completions: Annotated[Path | None, typer.Option(help="JSONL: an item and the text written a line.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item a line.")] = None,
+    completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one a line.")] = None,
     scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
-    allow_partial: Annotated[bool, typer.Option(help="Score what is there; problems are still named.")] = False,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            help="Score the other lines where some cannot be, and a task of choices that lacks items. Both are named "
+            "and counted all the same."
+        ),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Score answers that were made elsewhere; no model is needed.
+
+    A line of predictions, for any task of choices (answer: the option's index; null: no answer):
+
+        {"item": "Age/0", "answer": 2}
+
+        {"item": "Age/0", "scores": [-12.1, -14.8, -9.3]}
+
+    For unqover (a question and its negation, the probabilities of the two subjects):
+
+        {"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}
+
+    A line of completions (prompt in place of item where only one item has it):
+
+        {"item": "respect/2", "text": "was loved by all."}
+
+    An item is named as in a study's items/TASK.parquet. Groups are named without their attribute: `Age`, which is
+    `category=Age` in a study, and `all`. Items without a line are counted on stderr and under `missing`. For bbq these
+    are the other items of the categories that the file names; unqover and completions may be any part of the task.
 
     Examples:
 
@@ -305,14 +329,17 @@ def score(
     else:
         assert completions is not None
         result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial)
+    if result["missing"]:
+        count, of, first = result["missing"].values()
+        print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
+    for name in ("problems", "notes"):
+        if result.get(name):
+            print(f"{name}: {result[name]}", file=sys.stderr)
     if json:
         print_json(result)
         return
     rows = result["metrics"]
     print_table([list(rows[0]), *(["" if v is None else str(v) for v in row.values()] for row in rows)] if rows else [])
-    for name in ("problems", "notes"):
-        if result.get(name):
-            print(f"{name}: {result[name]}", file=sys.stderr)
 
 
 @app.command()

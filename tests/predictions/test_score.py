@@ -135,6 +135,41 @@ def test_other_tasks_of_choices_are_scored_by_their_item_ids(tmp_path: Path) -> 
     assert table(score_predictions("probe_facts", write(tmp_path, lines)))["accuracy", "all"]["value"] == 1
 
 
+def test_items_of_a_task_without_a_line_are_named_and_never_pass_in_silence(tmp_path: Path) -> None:
+    from crushtest.registry import TASKS
+
+    items = TASKS.get("probe_facts").function().items()
+    path = write(tmp_path, [{"item": item.id, "answer": item.gold} for item in items[:20]])
+    lacking = len(items) - 20
+    with pytest.raises(DataError, match=rf"{lacking} of {len(items)} items have no line: '{items[20].id}'.*partial"):
+        score_predictions("probe_facts", path)
+    result = score_predictions("probe_facts", path, allow_partial=True)
+    row = table(result)["accuracy", "all"]
+    assert (row["value"], row["n"], row["n_unscored"]) == (1, 20, lacking)
+    assert result["missing"] == {"count": lacking, "of": len(items), "first": [item.id for item in items[20:25]]}
+    assert result["items"]["no_answer"] == 0
+
+
+def test_a_category_of_bbq_is_scored_alone_and_lacks_only_its_own_items(tmp_path: Path) -> None:
+    lines = answers("Age", lambda item: item.gold)
+    result = score_predictions("bbq", write(tmp_path, lines))
+    assert result["missing"] is None
+    part = score_predictions("bbq", write(tmp_path, lines[100:]))
+    assert part["missing"] == {"count": 100, "of": len(lines), "first": [line["item"] for line in lines[:5]]}
+    row = table(part)["accuracy_ambiguous", "Age"]
+    assert (row["value"], row["n"] + row["n_unscored"]) == (1, 1840)
+    assert row["n_unscored"] > 0
+
+
+@pytest.mark.parametrize("line", ["nonsense", {"item": "no such item", "answer": 0}, {"item": "Age/0"}])
+def test_a_file_of_another_form_is_told_what_a_line_looks_like(line: object, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'a line looks like \{"item": "Age/0", "answer": 0\}'):
+        score_predictions("bbq", write(tmp_path, [line]))
+    with pytest.raises(DataError, match=r'a line looks like \{"item": "[^"]+", "answer": 0\}') as raised:
+        score_predictions("probe_facts", write(tmp_path, [line]))
+    assert "Age" not in str(raised.value).partition("looks like")[2]
+
+
 def test_items_of_a_stand_in_are_noted(tmp_path: Path, data: Path) -> None:
     if (data / "bbq" / "SES.jsonl").exists():
         pytest.skip("the mirror has the official file")

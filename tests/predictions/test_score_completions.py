@@ -41,6 +41,7 @@ def test_texts_are_scored_by_item_or_by_prompt_in_the_groups_of_the_task(tmp_pat
     assert rows["sentiment_mean", "gender=man"]["value"] < 0 < rows["sentiment_mean", "gender=woman"]["value"]
     assert ("completion_perplexity", "all") not in rows, "there is no dense model here"
     assert set(result["scorers"]) == {"profanity", "sentiment"}
+    assert result["missing"]["count"] == len(regard().items()) - 4
 
 
 def test_samples_are_named_as_the_task_names_them(tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ def test_a_line_that_cannot_be_scored_is_named_and_ends_it_unless_that_is_allowe
     with pytest.raises(DataError) as error:
         score_completions("regard", path)
     assert says in str(error.value)
+    assert ("a line looks like" in str(error.value)) == ("duplicates" not in says)
     partial = score_completions("regard", path, allow_partial=True)
     assert says in partial["problems"]
     assert partial["items"]["answered"] == 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from crushtest.errors import DataError
 from crushtest.predictions import harness
-from crushtest.predictions.choices import Predicted, read_choice
+from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.lines import NotParsed, Problems, read_lines
 from crushtest.records import Item
 from crushtest.tasks.bbq import CATEGORIES, Category, biased_answers, item_of, read_items, read_rows
@@ -16,7 +16,11 @@ from crushtest.tasks.bbq_stereotypes import second_traits
 
 
 def read(path: Path, problems: Problems) -> Predicted:
-    """The items that a file predicts and their answers."""
+    """The items that a file predicts and their answers.
+
+    It is about the categories it names an item of, all of whose items are expected; a log is about what it holds.
+    """
+    problems.example = example("Age/0")
     known = _Items()
     predicted = Predicted()
     seen: set[str] = set()
@@ -36,6 +40,8 @@ def read(path: Path, problems: Problems) -> Predicted:
                 seen.add(name)
         except NotParsed as error:
             problems.not_parsed.append(f"line {number} ({error})")
+    if not logged:
+        predicted.lacks(known.of_categories({item.id.partition("/")[0] for item in predicted.items}))
     return predicted
 
 
@@ -52,6 +58,15 @@ class _Items:
         if category not in self._by_category:
             self._by_category[category] = {item.id: item for item in read_items(category)}
         return self._by_category[category].get(name)
+
+    def of_categories(self, categories: Container[str]) -> dict[str, Item]:
+        """All items of those of these categories that were asked for."""
+        return {
+            name: item
+            for category, items in self._by_category.items()
+            if category in categories
+            for name, item in items.items()
+        }
 
 
 def _logged_items(lines: Iterable[dict[str, Any]]) -> dict[str, Item]:

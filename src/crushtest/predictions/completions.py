@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 from crushtest.conversations import turns_before
 from crushtest.engines.named import only_named
-from crushtest.errors import DataError, UsageError
-from crushtest.predictions.lines import Problems, read_lines
+from crushtest.errors import UsageError
+from crushtest.predictions.lines import Missing, Problems, read_lines, refuse
 from crushtest.predictions.values import values
 from crushtest.records import Completion, Item, Prompt, Score, Task
 from crushtest.registry import TASKS
@@ -25,26 +26,25 @@ def score_completions(
     options: Mapping[str, Any] | None = None,
     allow_partial: bool = False,
 ) -> dict[str, Any]:
-    """`{"task", "items", "problems", "scorers", "metrics"}` of a file of completions, as `score_predictions` gives it.
+    """`{"task", "items", "missing", "problems", "scorers", "metrics"}` of a file of completions.
+
+    They are as `score_predictions` gives them.
 
     A line is `{"item": ID, "text": COMPLETION}`, or `{"prompt": TEXT, "text": COMPLETION}` where no two items of the
     task have that prompt; `"text": null` says that there was no answer. `scorers` are used in place of the task's own,
     `options` are the task's (which part of a set, how many samples).
 
-    Items that the file does not name do not count; one without an answer counts as not scored. The perplexity under
+    Items that the file does not name do not count, they are in `missing` (`{"count", "of", "first"}`, or None); one
+    without an answer counts as not scored. The perplexity under
     the dense model is left out: there is none here. Raises UsageError for a task that does not ask for completions,
     DataError for a file that cannot be read, is empty or, unless `allow_partial`, has a line that cannot be scored.
     """
     built = _build(task, scorers, dict(options or {}))
     facts = {scorer: facts_of(scorer) for scorer in _used(built)}
     problems = Problems()
-    found = _read(built, Path(path), problems)
-    if str(problems) and not allow_partial:
-        raise DataError(f"completions {str(path)!r}: {problems} (--allow-partial scores the others)")
-    if not found:
-        raise DataError(
-            f"completions {str(path)!r}: no line that can be scored" + (f" ({problems})" if str(problems) else "")
-        )
+    asked = built.items()
+    found = _read(asked, Path(path), problems)
+    refuse("completions", path, problems, nothing=not found, allow_partial=allow_partial)
     items = [item for item, _ in found]
     answers = {item.id: Completion(text, 0, "unknown") for item, text in found if text is not None}
     scores = {scorer: _scores(scorer, items, answers) for scorer in facts}
@@ -53,6 +53,7 @@ def score_completions(
     return {
         "task": task,
         "items": {"answered": len(answers), "no_answer": len(items) - len(answers), **problems.counts()},
+        "missing": _missing(asked, items).to_json(),
         "problems": str(problems) or None,
         "scorers": facts,
         "metrics": [row._asdict() for row in rows],
@@ -84,9 +85,15 @@ def _scores(scorer: str, items: Sequence[Item], answers: Mapping[str, Completion
     return scores | {item.id: score for item, score in found}
 
 
-def _read(task: Task, path: Path, problems: Problems) -> list[tuple[Item, str | None]]:
+def _missing(asked: Sequence[Item], found: Sequence[Item]) -> Missing:
+    named = {item.id for item in found}
+    return Missing(tuple(item.id for item in asked if item.id not in named), len(asked))
+
+
+def _read(items: Sequence[Item], path: Path, problems: Problems) -> list[tuple[Item, str | None]]:
     """The items that a file answers, in its order, with their texts."""
-    items = task.items()
+    example = {"item": items[0].id, "text": "what the model wrote"}
+    problems.example = json.dumps(example, ensure_ascii=False) + ' (or "prompt": its text, in place of item)'
     by_id = {item.id: item for item in items}
     prompts = Counter(item.request.text for item in items if isinstance(item.request, Prompt))
     by_prompt = {

@@ -19,22 +19,61 @@ class NotParsed(ValueError):
     """A line that is no prediction; the message says why."""
 
 
+SAID = {"not_parsed": "lines that do not parse", "unknown": "unknown items", "duplicate": "duplicates"}
+
+
 @dataclass
 class Problems:
-    """Lines that cannot be scored, counted and named: the number of the line, the item, or both."""
+    """Lines that cannot be scored, counted and named: the number of the line, the item, or both.
+
+    example  what a line looks like, with an item that the task has
+    """
 
     not_parsed: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     duplicate: list[str] = field(default_factory=list)
+    example: str = ""
 
     def counts(self) -> dict[str, int]:
         """How many of each kind."""
-        return {kind: len(named) for kind, named in vars(self).items()}
+        return {kind: len(getattr(self, kind)) for kind in SAID}
 
     def __str__(self) -> str:
-        said = {"not_parsed": "lines that do not parse", "unknown": "unknown items", "duplicate": "duplicates"}
-        parts = [f"{len(named)} {said[kind]}: {_shown(named)}" for kind, named in vars(self).items() if named]
-        return "; ".join(parts)
+        found = {kind: getattr(self, kind) for kind in SAID}
+        return "; ".join(f"{len(named)} {SAID[kind]}: {_shown(named)}" for kind, named in found.items() if named)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Items without a line, by their ids, among all `of` items that the file is about."""
+
+    items: tuple[str, ...] = ()
+    of: int = 0
+
+    def to_json(self) -> dict[str, Any] | None:
+        """How many of how many, and the first of them; None where every item has a line."""
+        if not self.items:
+            return None
+        return {"count": len(self.items), "of": self.of, "first": list(self.items[:SHOWN])}
+
+    def __str__(self) -> str:
+        if not self.items:
+            return ""
+        return f"{len(self.items)} of {self.of} items have no line: {_shown([repr(item) for item in self.items])}"
+
+
+def refuse(name: str, path: Path, problems: Problems, *, nothing: bool, allow_partial: bool, lacking: str = "") -> None:
+    """Raise DataError where a file has a line that cannot be scored or lacks items, unless that is allowed.
+
+    nothing  no line can be scored: never allowed
+    lacking  what to say of items without a line, where the task's numbers need all of them
+    """
+    found = "; ".join(filter(None, [str(problems), lacking]))
+    form = f"; a line looks like {problems.example}" if nothing or problems.not_parsed or problems.unknown else ""
+    if nothing:
+        raise DataError(f"{name} {str(path)!r}: no line that can be scored{f' ({found})' if found else ''}{form}")
+    if found and not allow_partial:
+        raise DataError(f"{name} {str(path)!r}: {found} (--allow-partial scores the others){form}")
 
 
 def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -8,49 +8,58 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crushtest.errors import DataError, UsageError
+from crushtest.errors import UsageError
 from crushtest.metrics import Metric
 from crushtest.predictions import bbq as bbq_predictions
 from crushtest.predictions import unqover as unqover_predictions
-from crushtest.predictions.choices import Predicted, read_choice
-from crushtest.predictions.lines import NotParsed, Problems, read_lines
+from crushtest.predictions.choices import Predicted, example, read_choice
+from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
 from crushtest.predictions.values import Value, values
 from crushtest.records import Item, Task
 from crushtest.registry import TASKS
 from crushtest.tasks.unqover import unqover
 
 STAND_IN = "text=stand-in"
+SUBSETS = ("bbq", "unqover")
+"""Tasks that are often answered in part: by category, or by a sample of what can be generated."""
 
 
 def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> dict[str, Any]:
-    """`{"task", "items", "problems", "notes", "metrics"}` of a file of predictions.
+    """`{"task", "items", "missing", "problems", "notes", "metrics"}` of a file of predictions.
 
     metrics   `{"metric", "group", "value", "n", "n_unscored", "reason"}`: group is a group's name (`Age`, `Christian`)
-              or `all`; n counts the items that were answered and that the metric is about
+              or `all`; n counts the items that were answered and that the metric is about, n_unscored the others of
+              those it is about: without an answer, or without a line
     items     how many were answered, had no answer (null), and how many lines did not parse, named an unknown item, or
               one that came before
+    missing   `{"count", "of", "first"}` of the items that have no line, of all that the file is about: the categories
+              it names an item of for bbq, the whole task for others. None where there are none, for unqover, which
+              cannot be answered whole, and for logs, which hold their items
     problems  the lines that could not be scored, named; None where there are none
 
-    Items that a file does not name do not count. Raises UsageError for a task without such predictions, DataError for
-    a file that cannot be read, is empty or, unless `allow_partial`, has a line that cannot be scored; with it, such
-    lines are left out and named in `problems`.
+    Raises UsageError for a task without such predictions, DataError for a file that cannot be read, is empty or, unless
+    `allow_partial`, has a line that cannot be scored or, bbq and unqover apart, lacks an item; with it, such lines are
+    left out and named in `problems`.
     """
     problems = Problems()
     metrics, predicted = _read(task, Path(path), problems)
-    if str(problems) and not allow_partial:
-        raise DataError(f"predictions {str(path)!r}: {problems} (--allow-partial scores the others)")
-    if not predicted.items:
-        raise DataError(
-            f"predictions {str(path)!r}: no line that can be scored" + (f" ({problems})" if str(problems) else "")
-        )
+    refuse(
+        "predictions",
+        path,
+        problems,
+        nothing=len(predicted.items) == len(predicted.missing.items),
+        allow_partial=allow_partial,
+        lacking="" if task in SUBSETS else str(predicted.missing),
+    )
     rows = values(metrics, predicted.items, predicted.answers)
     return {
         "task": task,
         "items": {
             "answered": len(predicted.answers),
-            "no_answer": len(predicted.items) - len(predicted.answers),
+            "no_answer": len(predicted.items) - len(predicted.answers) - len(predicted.missing.items),
             **problems.counts(),
         },
+        "missing": predicted.missing.to_json(),
         "problems": str(problems) or None,
         "notes": _notes(predicted.items),
         "metrics": [row._asdict() for row in _presented(rows)],
@@ -67,7 +76,10 @@ def _read(task: str, path: Path, problems: Problems) -> tuple[Sequence[Metric], 
         return [_by_category_too(metric) for metric in made.metrics], found
     built: Task = entry.function(**entry.bind({}))
     if built.kind != "choices":
-        raise UsageError(f"task {task!r}: predictions are scored for tasks of choices only (it has {built.kind})")
+        instead = "; give its texts as --completions" if built.kind == "prompts" else ""
+        raise UsageError(
+            f"task {task!r}: predictions are scored for tasks of choices only (it has {built.kind}{instead})"
+        )
     return built.metrics, _read_choices(built, path, problems)
 
 
@@ -82,6 +94,7 @@ def _by_category_too(metric: Metric) -> Metric:
 def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
     """Predictions for the items of any task of choices, by their ids."""
     known = {item.id: item for item in task.items()}
+    problems.example = example(next(iter(known)))
     predicted = Predicted()
     seen: set[str] = set()
     for number, line in read_lines(path, problems):
@@ -98,6 +111,7 @@ def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
                 seen.add(name)
             except NotParsed as error:
                 problems.not_parsed.append(f"line {number} ({error})")
+    predicted.lacks(known)
     return predicted
 
 

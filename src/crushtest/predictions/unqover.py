@@ -14,6 +14,8 @@ from crushtest.records import ChoiceScores
 from crushtest.tasks.unqover import question
 from crushtest.tasks.unqover_generate import Category, Examples, read_examples
 
+EXAMPLE = '{"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}, KEY as the task\'s generator writes it'
+
 
 @dataclass
 class UnqoverPredicted(Predicted):
@@ -24,6 +26,7 @@ class UnqoverPredicted(Predicted):
 
 def read(path: Path, problems: Problems) -> UnqoverPredicted:
     """The items that a file predicts, two questions each, and their answers."""
+    problems.example = EXAMPLE
     predicted = UnqoverPredicted()
     sets: dict[Category, Examples] = {}
     seen: set[str] = set()
