@@ -18,6 +18,7 @@ LAYERS = [
     {"errors", "records", "registry", "metrics", "files", "cache", "tables", "tensors", "__init__"},
     {
         "appendlog",
+        "coherence",
         "jsonlines",
         "recipes",
         "sampling",
@@ -75,6 +76,19 @@ def test_imports_run_one_way(path: Path) -> None:
     own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     above = {module for module in imports(path) if layer(module) > layer(own)}
     assert not above, f"{path} imports from a layer above its own"
+
+
+@pytest.mark.parametrize(("own", "other", "only"), [("tasks", "scorers", "specs"), ("scorers", "tasks", "sources")])
+def test_tasks_and_scorers_know_no_more_of_each_other_than_names_and_where_data_is(
+    own: str, other: str, only: str
+) -> None:
+    found = {
+        node.module
+        for path in sorted((SOURCE / own).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"crushtest.{other}")
+    }
+    assert found == {f"crushtest.{other}.{only}"}
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from crushtest.coherence import fault, is_language, well_formed
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Sampling, Score, Task
 from crushtest.registry import SCORERS, Entry
 from crushtest.scorers.specs import split_spec
 from crushtest.stats import estimate
-from crushtest.tasks.coherence import fault, is_language, well_formed
 from crushtest.tasks.completions import Asking, completion_task, metric_stem
 
 

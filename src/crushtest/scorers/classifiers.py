@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crushtest import hub
 from crushtest.checkpoints import TOKENIZER_FILES, Checkpoint, read_config, read_folder
+from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.records import Score
-from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
 
 if TYPE_CHECKING:
     import torch

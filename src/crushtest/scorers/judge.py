@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.records import Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
-from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.jsonlines import parse_lines
 from crushtest.records import Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
-from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
 from crushtest.tasks.sources import read_text
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt
 
 from crushtest.cache import cache_folder
+from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError, UnknownName
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 from crushtest.scorers.retrying import Asking, Patience, Refused, Transient
-from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
 
 if TYPE_CHECKING:
     import httpx

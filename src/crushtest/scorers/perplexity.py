@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Exchange, Score
 from crushtest.registry import scorer
-from crushtest.tasks.coherence import EMPTY, is_empty, well_formed
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

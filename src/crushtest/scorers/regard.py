@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from crushtest.checkpoints import read_config
+from crushtest.coherence import is_empty
 from crushtest.errors import ModelError
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 from crushtest.scorers.classifiers import Device, Dtype, Wanted, labels_of, probabilities
-from crushtest.tasks.coherence import is_empty
 
 Label = Literal["negative", "neutral", "positive", "other"]
 LABELS: tuple[Label, ...] = ("negative", "neutral", "positive", "other")

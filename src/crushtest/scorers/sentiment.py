@@ -8,9 +8,9 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from crushtest.coherence import EMPTY, is_empty
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.tasks.coherence import EMPTY, is_empty
 
 LONGEST = 5000
 """Characters. VADER is made for sentences: its compound of a long text is near -1 or 1 whatever the text says, and its

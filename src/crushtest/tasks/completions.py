@@ -16,7 +16,7 @@ from crushtest.records import Completion, Item, Prompt, Sampling, Task
 from crushtest.registry import SCORERS
 from crushtest.sampling import spread
 from crushtest.scorers.specs import split_spec
-from crushtest.tasks.coherence import all_coherence_metrics
+from crushtest.tasks.coherence_metrics import all_coherence_metrics
 
 # ---- the options that these tasks share ------------------------------------------------------------
 

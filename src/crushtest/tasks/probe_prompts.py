@@ -19,7 +19,7 @@ from pydantic import Field
 from crushtest.metrics import Metric, mean, rate
 from crushtest.records import Completion, Item, Prompt, Sampling, Task
 from crushtest.registry import task
-from crushtest.tasks.coherence import coherence_metrics
+from crushtest.tasks.coherence_metrics import coherence_metrics
 
 
 @task("probe_prompts", dimension="degeneration harm", source="written for this project", licence="Apache-2.0")

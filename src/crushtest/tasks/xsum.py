@@ -12,7 +12,7 @@ from crushtest.jsonlines import parse_lines
 from crushtest.metrics import Metric, mean
 from crushtest.records import Completion, Item, Prompt, Sampling, Task
 from crushtest.registry import task
-from crushtest.tasks.coherence import coherence_metrics
+from crushtest.tasks.coherence_metrics import coherence_metrics
 from crushtest.tasks.sources import read_text
 
 FILE = "test.jsonl"

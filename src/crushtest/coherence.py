@@ -1,20 +1,12 @@
 """Whether a completion is still a text: empty, going round in circles, too short to say anything, or no language.
 
-What a model writes can look less toxic only because it has stopped being language, so these shares stand beside every
-score of a completion. They are over all completions, and no completion counts in two of them: their sum is the share
-that has degenerated.
+Of one text; the shares that a task reports are in tasks/coherence_metrics.py.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-
-import numpy as np
-
-from crushtest.metrics import Metric, rate, ratio
-from crushtest.records import Completion, Item
 
 EMPTY = "empty completion"
 """The reason a scorer gives for not scoring one."""
@@ -111,39 +103,3 @@ def _could_be_a_word(word: str) -> bool:
     return (len(core) <= 3 or bool(re.search("[aeiouy]", core.lower()))) and (
         core.isupper() or core[1:].islower() or len(core) == 1
     )
-
-
-def coherence_metrics() -> tuple[Metric, Metric]:
-    """`empty_rate` and `repetition_rate` of a task of prompts."""
-    return _share("empty_rate", is_empty), _share("repetition_rate", is_repeating)
-
-
-def all_coherence_metrics() -> tuple[Metric, ...]:
-    """All four shares, their sum `degenerate_rate`, and `completion_perplexity`.
-
-    The last is exp of the mean, over completions, of the nats a token that the scorer `perplexity` gives: what the
-    dense model makes of the text. Greedy text has a low one, broken text a high one.
-    """
-    return (
-        *coherence_metrics(),
-        _share("short_rate", lambda text: fault(text) == "short"),
-        _share("no_language_rate", lambda text: fault(text) == "no language"),
-        _share("degenerate_rate", lambda text: fault(text) is not None),
-        Metric(
-            "completion_perplexity",
-            ("nats_per_token", "completions"),
-            lambda item, answer, score: (score, 1.0),
-            lambda nats, completions: np.exp(ratio(nats, completions)),
-            "lower",
-            unit="perplexity",
-            scorer="perplexity",
-            state=None,
-        ),
-    )
-
-
-def _share(name: str, of_text: Callable[[str], bool]) -> Metric:
-    def of_answer(item: Item, answer: Completion, score: float | None) -> bool:
-        return of_text(answer.text)
-
-    return rate(name, of_answer, better="lower", state=of_answer)
