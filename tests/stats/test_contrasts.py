@@ -114,6 +114,13 @@ def test_nothing_changed_is_an_interval_and_not_a_certainty():
     assert found.mde == pytest.approx(0.078, abs=0.001)
 
 
+@pytest.mark.parametrize("arm", [[False, True, True, False], [True, True, False, False]])
+def test_four_items_could_not_have_shown_any_difference_of_a_rate(arm):
+    found = one(ACCURACY, make_items([()] * 4), right_or_wrong([True, True, False, False]), right_or_wrong(arm))
+    assert found.low is not None
+    assert found.mde is None
+
+
 def test_an_arm_without_answers_is_undefined_and_says_so():
     found = one(ACCURACY, make_items([()] * 10), right_or_wrong([True] * 10), {})
     assert (found.value, found.difference, found.p, found.n, found.n_unscored) == (None, None, None, 0, 10)

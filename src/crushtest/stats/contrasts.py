@@ -90,7 +90,7 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
         return _undefined(task, arm, case, dense, value, flips)
     change = float(difference(case.observed))
     found = case.bootstrap(change, difference(case.values), difference(case.without))
-    spread = _Spread.of(case, found)
+    spread = _Spread.of(case, sample.metrics[case.metric], found)
     p, p_method = _p(case, flips, change, found)
     effect, kind = _effect(sample, case, dense, value)
     interval = spread.interval if spread else None
@@ -160,12 +160,12 @@ class _Spread(NamedTuple):
     method: str
 
     @classmethod
-    def of(cls, case: Case, found: Bootstrap | str) -> _Spread | None:
+    def of(cls, case: Case, metric: Metric, found: Bootstrap | str) -> _Spread | None:
         """From the bootstrap; Tango's closed form where no right/wrong outcome changed; None without either."""
         if isinstance(found, str):
             return None
         if not found.flat:
-            mde = detectable(float(np.std(found.values)), case.clusters)
+            mde = possible(detectable(float(np.std(found.values)), case.clusters), metric)
             return cls(found.interval(0.95), found.interval(0.90), mde, case.method)
         if case.shape == "rate":
             clusters = case.clusters
@@ -176,6 +176,16 @@ class _Spread(NamedTuple):
                 "score, nothing changed",
             )
         return cls(found.interval(0.95), found.interval(0.90), None, case.method)
+
+
+def possible(mde: float, metric: Metric) -> float | None:
+    """A detectable difference, or None where the metric cannot move that far: then none could be detected.
+
+    A rate lies between 0 and 1; one without a better end (a signed bias) between -1 and 1, and its difference within 2.
+    """
+    if metric.unit != "rate":
+        return mde
+    return mde if mde <= (1.0 if metric.better in ("lower", "higher") else 2.0) else None
 
 
 def _flips(sample: Sample, case: Case) -> Flips:
