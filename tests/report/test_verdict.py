@@ -56,7 +56,23 @@ def test_a_strong_compression_is_worse_and_a_weak_one_mostly_not(view: StudyView
 
 def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
     sizes = {v.arm.name: v.size for v in verdict.verdicts(view)}
-    assert sizes["magnitude:sparsity=0.5"] == "269 MB → 163 MB (−39%)"
+    assert sizes["magnitude:sparsity=0.5"] == (
+        "whole model 269 MB → 163 MB (−39%), its compressed layers −50%; ideal storage, 16 bits a dense weight"
+    )
+
+
+def test_changed_answers_are_counted_in_words(view: StudyView) -> None:
+    row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.flips)
+    told = matrix.changed_text(replace(row, flips=3, flips_up=2, flips_down=0))
+    assert told == "3 (2 gained, 0 lost, 1 neither)"
+    assert matrix.changed_text(replace(row, flips=None)) == ""
+
+
+def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> None:
+    row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.mde is not None)
+    told = matrix.detectable_text(replace(row, mde=None, n=4), "rate")
+    assert told == "none could be detected with 4 items"
+    assert matrix.detectable_text(replace(row, mde=None), "nats") == ""
 
 
 def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:

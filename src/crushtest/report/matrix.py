@@ -20,8 +20,8 @@ from crushtest.report.formats import (
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.labels import Label
 from crushtest.report.shading import Tone, said, shade
-from crushtest.report.verdict import anchor
-from crushtest.report.words import ALL, DIRECTIONS, group_text, label
+from crushtest.report.verdict import anchor, none_detectable
+from crushtest.report.words import ALL, DIRECTIONS, counted, group_text, label
 from crushtest.stats.noise import WITHIN
 
 
@@ -180,11 +180,7 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
     pair = (DENSE, contrast.arm)
     dense, value = (study.estimate(arm, task.name, contrast.metric, contrast.group) for arm in pair)
     metric = label(contrast.metric) if contrast.group == ALL else _in_group(label(contrast.metric), contrast.group)
-    flips = "" if contrast.flips is None else f"{contrast.flips}"
-    if contrast.flips_up is not None and contrast.flips_down is not None:
-        flips += f" (+{contrast.flips_up} −{contrast.flips_down})"
     unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
-    mde = "" if contrast.mde is None else show_value(contrast.mde, unit).rstrip("%")
     return NumberRow(
         metric.text,
         contrast.arm,
@@ -193,14 +189,29 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         show_difference(contrast.difference, unit),
         show_interval(contrast.low, contrast.high, unit) or "none",
         show_p(contrast.p_adjusted if contrast.p_adjusted is not None else contrast.p),
-        flips,
+        changed_text(contrast),
         f"{contrast.n:,}{unscored}",
-        mde,
+        detectable_text(contrast, unit),
         _lead(contrast),
         "" if contrast.kl is None else f"{contrast.kl:.4f}",
         said(contrast),
         _note(contrast, unit),
     )
+
+
+def changed_text(contrast: Contrast) -> str:
+    """`3 (2 gained, 0 lost, 1 neither)`: answers changed, and what became of the outcome that the measure counts."""
+    up, down = contrast.flips_up, contrast.flips_down
+    if contrast.flips is None or up is None or down is None:
+        return "" if contrast.flips is None else str(contrast.flips)
+    return f"{contrast.flips} ({up} gained, {down} lost, {contrast.flips - up - down} neither)"
+
+
+def detectable_text(contrast: Contrast, unit: str) -> str:
+    """The smallest difference that would have shown; in words where a rate cannot move that far."""
+    if contrast.mde is not None:
+        return show_value(contrast.mde, unit).rstrip("%")
+    return f"none could be detected with {counted(contrast.n, 'item')}" if none_detectable(contrast, unit) else ""
 
 
 def _note(contrast: Contrast, unit: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from crushtest.metrics import WORST
 from crushtest.records import Contrast
 from crushtest.report.formats import (
     MINUS,
@@ -100,12 +101,16 @@ def lead(found: tuple[ArmVerdict, ...]) -> str:
 
 
 def size_text(arm: ArmView) -> str:
-    """Size of the whole model before and after, as compression.json has it."""
+    """Size of the whole model and of its compressed layers, both as compression.json has them, each named.
+
+    `whole model 270 MB → 200 MB (−26%), its compressed layers −50%; ideal storage, 16 bits a dense weight`
+    """
     before, after = (arm.totals.get(f"{which}_model_size_bytes") for which in ("dense", "compressed"))
     if not before or not after:
         return "size not recorded"
-    change = f"{after / before - 1:+.0%}".replace("-", MINUS)
-    return f"{show_bytes(before)} → {show_bytes(after)} ({change})"
+    whole = f"whole model {show_bytes(before)} → {show_bytes(after)} ({after / before - 1:+.0%})"
+    layers = "" if arm.ratio is None else f", its compressed layers {-arm.ratio:+.0%}"
+    return f"{whole}{layers}; ideal storage, 16 bits a dense weight".replace("-", MINUS)
 
 
 def sentence(contrast: Contrast, unit: str) -> str:
@@ -294,7 +299,17 @@ def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) ->
         if finding.contrast.mde is not None
     ]
     text = f"{counted(items, 'item')}, the same for dense and this variant."
-    return f"{text} A change smaller than {listed(missed)} would often be missed." if missed else text
+    if missed:
+        text += f" A change smaller than {listed(missed)} would often be missed."
+    blind = [finding.subject for finding in held if none_detectable(finding.contrast, units[finding.contrast.task])]
+    return f"{text} Any change in {listed(blind)} would often be missed: too few items." if blind else text
+
+
+def none_detectable(contrast: Contrast, unit: str) -> bool:
+    """Whether a rate would have to move further than it can to be noticed often. Not told of worst groups."""
+    varies = contrast.low is not None and contrast.high is not None and contrast.low < contrast.high
+    told = not contrast.metric.endswith(WORST)
+    return unit == "rate" and contrast.mde is None and varies and told
 
 
 def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
