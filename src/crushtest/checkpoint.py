@@ -73,11 +73,19 @@ def _write_about(
 
 
 def check_new(folder: Path) -> None:
-    """CompressionError unless a model can be saved under this name: nothing there, or an empty folder."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists():
+    """CompressionError unless a model can be saved under this name: nothing there, or an empty folder; in one that
+    can be written."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CompressionError(f"{str(folder)!r} is not empty; name a new folder, or remove it first")
+    above = next(place for place in folder.absolute().parents if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise CompressionError(
+            f"no model can be saved to {str(folder)!r}: {above} cannot be written ({error.strerror}); "
+            "name another folder"
+        ) from None
 
 
 @contextmanager
@@ -91,6 +99,7 @@ def whole(folder: Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
         yield partial
         for file in partial.iterdir():
+            file.chmod(0o644)  # safetensors leaves some to their owner alone
             flush(file)  # a rename may reach the disk before what was written into the files
         partial.chmod(0o755)
         flush_folder(partial)

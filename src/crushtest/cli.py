@@ -200,9 +200,12 @@ def compress(
         where="compress",
     )
     totals = compress_and_save(spec, recipe, out, offload=offload).totals
+    written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     print(
         f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "
-        f"{totals.bits_per_weight:.2f} bits a weight (compression.json has every layer)"
+        f"{totals.bits_per_weight:.2f} bits a weight (compression.json has every layer)\n"
+        f"{written:,} bytes of weights on disk; ideal storage, at 16 bits a number where nothing was compressed: "
+        f"{totals.compressed_model_size_bytes:,} bytes ({totals.dense_model_size_bytes:,} dense)"
     )
 
 

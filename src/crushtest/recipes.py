@@ -9,7 +9,7 @@ rtn:bits=4,skip=down_proj,layers.0.* every method takes `layers` and `skip`, glo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -21,12 +21,16 @@ COMMON_OPTIONS = ("layers", "skip")
 
 @dataclass(frozen=True)
 class Step:
-    """One method with all its options, and the patterns of the layers it is for and not for (empty: all; none)."""
+    """One method with all its options, and the patterns of the layers it is for and not for (empty: all; none).
+
+    given  those of the options that the recipe says; the others have their defaults
+    """
 
     method: str
     options: dict[str, Any]
     layers: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _step(name: str, options: dict[str, str]) -> Step:
     for key in own:
         if key not in entry.options:
             raise UnknownName("option", key, [*entry.options, *COMMON_OPTIONS], where=f"method {name!r}")
-    return Step(name, entry.bind(own), layers, skip)
+    return Step(name, entry.bind(own), layers, skip, frozenset(own))
 
 
 def _text(name: str, options: dict[str, str]) -> str:

@@ -29,6 +29,7 @@ DEMO_SHAPES = LlamaConfig(
         ("wanda:pattern=5:7", "pattern 5:7 needs a number of input features divisible by 7 (got 576)"),
         ("wanda:sparsity=0", "sparsity=0 asks for nothing"),
         ("wanda:sparsity=0.3,pattern=2:4", "sparsity=0.3 contradicts pattern=2:4"),
+        ("wanda:sparsity=0.5,pattern=1:4", "sparsity=0.5 contradicts pattern=1:4, which is a sparsity of 0.75"),
         ("sparsegpt:pattern=2:4,block_size=6", "block_size=6 must be a multiple of 4"),
         ("magnitude:pattern=2:4,scope=global", "scope=global has no meaning with a pattern"),
         ("wanda:layers=q_porj", "unknown layer 'q_porj'; did you mean 'q_proj'?"),
@@ -44,7 +45,7 @@ def test_a_recipe_that_cannot_work_is_refused_from_the_config(recipe: str, says:
 
 
 @pytest.mark.parametrize(
-    "recipe", ["gptq:group_size=64", "gptq:group_size=channel", "wanda:pattern=2:4", "wanda:sparsity=0.5,pattern=1:4"]
+    "recipe", ["gptq:group_size=64", "gptq:group_size=channel", "wanda:pattern=2:4", "wanda:sparsity=0.75,pattern=1:4"]
 )
 def test_a_recipe_that_works_passes(recipe: str) -> None:
     check(parse_recipe(recipe), DEMO_SHAPES)

@@ -165,6 +165,11 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_every_file_can_be_read_by_the_same_people(tmp_path: Path) -> None:
+    compressed(dense(tmp_path / "dense"), "rtn:group_size=channel", tmp_path / "out", "disk")
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o644}
+
+
 def test_a_full_disk_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import safetensors.torch
 

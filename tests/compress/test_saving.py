@@ -13,7 +13,7 @@ from small_models import loaded, small_network
 from torch import Tensor
 
 from crushtest.calibration import Calibration
-from crushtest.checkpoint import save
+from crushtest.checkpoint import check_new, save
 from crushtest.compress import compress
 from crushtest.errors import CompressionError
 from crushtest.recipes import parse_recipe
@@ -87,6 +87,14 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(CompressionError, match="is not empty; name a new folder"):
         saved("llama", "wanda", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_found_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CompressionError, match=r"file cannot be written \(Not a directory\); name another folder"):
+        check_new(tmp_path / "file" / "below" / "out")
+    check_new(tmp_path / "new" / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:

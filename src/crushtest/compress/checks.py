@@ -45,7 +45,8 @@ def check_options(step: Step) -> None:
     sparsity = step.options.get("sparsity")
     if structure is None and sparsity == 0:
         raise UsageError(f"{where}: sparsity=0 asks for nothing (the arm `dense` is the model as it is)")
-    if structure and sparsity not in (0.5, structure.sparsity):  # 0.5 is the default: nobody need have said it
+    said = "sparsity" in step.given or sparsity != 0.5  # the default, where nobody need have said it
+    if structure and said and sparsity != structure.sparsity:
         raise UsageError(
             f"{where}: sparsity={sparsity:g} contradicts pattern={step.options['pattern']}, "
             f"which is a sparsity of {structure.sparsity:g}; leave one of them out"

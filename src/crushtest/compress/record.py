@@ -48,6 +48,9 @@ class Totals:
     sparsity           share of those that are 0
     bits_per_weight    stored bits / linear_weights
     compression_ratio  1 - compressed / dense, of the compressed layers
+
+    `dense_size_bytes` and `compressed_size_bytes` are of the compressed layers, `*_model_size_bytes` of the whole
+    model. None of them is a file's size: that is `saved.weights_size_bytes` in a saved model's compression.json.
     """
 
     layers: int
