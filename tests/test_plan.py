@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crushtest.errors import CrushtestError, UsageError
-from crushtest.plan import build_spec, make_arms, make_plan, read_spec
+from crushtest.plan import build_spec, check_names, make_arms, make_plan, read_spec
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -101,7 +101,9 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ("model: demo\nengine: fake\narms: [wanda]\n", "recipes run in engine 'hf' only"),
         ("model: demo\ncalibration: {lenght: 3}\n", "unknown key 'lenght'; did you mean 'length'?"),
         ("model: demo\ncalibration: 3\n", "`key: value` pairs are needed (got 3)"),
-        ("- a\n- b\n", "must hold `key: value` lines (got list)"),
+        ("- a\n- b\n", "must hold `key: value` lines, such as `model: demo` (got a list)"),
+        ("demo\n", "must hold `key: value` lines, such as `model: demo` (got a text)"),
+        ("# nothing\n", "is empty; it must hold `key: value` lines"),
         ("model: [\n", "is not YAML"),
     ],
 )
@@ -112,6 +114,23 @@ def test_a_mistake_in_a_study_file_is_one_line_that_names_it(tmp_path: Path, tex
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, CrushtestError)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a\\b", "a\nb", "\x1b[2J", ".."])
+def test_a_name_that_is_no_name_of_an_arm_is_refused(name: str) -> None:
+    spec = build_spec({"model": "demo", "arms": [{"name": name, "model": "a/dir"}]}, where="test")
+    with pytest.raises(UsageError, match="no path separator and no control character") as caught:
+        check_names(spec)
+    assert str(caught.value).isprintable()
+
+
+def test_a_recipe_and_a_folder_name_their_arm_as_they_are() -> None:
+    check_names(build_spec({"model": "demo", "arms": ["wanda:pattern=2:4", {"model": "a/dir"}]}, where="test"))
+
+
+def test_a_folder_in_place_of_a_study_file_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder"):
+        read_spec(tmp_path)
 
 
 def test_a_missing_study_file_is_said_to_be_missing(tmp_path: Path) -> None:

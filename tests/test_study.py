@@ -15,10 +15,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crushtest import manifest
+from crushtest import manifest, study
 from crushtest.appendlog import AppendLog
 from crushtest.engines import fake
-from crushtest.errors import DataError, EngineError, StoreError
+from crushtest.errors import DataError, EngineError, StoreError, UnknownName
 from crushtest.plan import StudySpec, build_spec, make_arms
 from crushtest.records import ChoiceScores, Item
 from crushtest.store import StudyFolder
@@ -287,6 +287,41 @@ def test_comparing_again_needs_only_the_files(tmp_path: Path) -> None:
     recompare(StudyFolder(tmp_path / "s"))
     assert tables(tmp_path / "s") == before
     assert StudyFolder(tmp_path / "s").report.exists()
+
+
+def test_killed_while_the_report_is_written_the_old_page_stays_and_the_next_run_makes_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    page = folder.report.read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "write_report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recompare(folder)
+    assert folder.report.read_bytes() == page
+    assert run_study(spec("other"), tmp_path / "s")
+    assert not run_study(spec("other"), tmp_path / "s")
+
+
+def test_comparing_what_has_not_changed_rewrites_no_file(tmp_path: Path) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*.*")}
+    recompare(StudyFolder(tmp_path / "s"))
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*.*")}
+
+
+def test_a_task_that_the_study_lacks_is_named_before_anything_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_study(spec("other"), tmp_path / "s")
+    monkeypatch.setattr(study, "compare", lambda *_: pytest.fail("compared"))
+    with pytest.raises(UnknownName, match="did you mean 'probe_facts'"):
+        recompare(StudyFolder(tmp_path / "s"), task="probe_fact")
 
 
 def test_an_unfinished_arm_is_absent_from_the_results_and_not_worse(tmp_path: Path) -> None:

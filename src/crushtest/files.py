@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import filecmp
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,17 +35,27 @@ def file_name(name: str) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not.
 
-    It is on the disk itself when this returns: what it was made from may be removed then.
+    It is on the disk itself when this returns: what it was made from may be removed then. A file that holds the same
+    already is left as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         yield temporary
+        if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+            return
         flush(temporary)  # a rename may reach the disk before what was written into the file
         os.replace(temporary, path)
         flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder, if it is not there, and raise OSError unless files can be written into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def flush(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -137,14 +138,19 @@ class Plan:
 
 def read_spec(path: Path) -> StudySpec:
     """The study file at `path`. Raises UsageError, in one line, for anything wrong in it."""
+    if path.is_dir():
+        raise UsageError(f"study file {str(path)!r} is a folder; name the YAML file itself")
     if not path.is_file():
         raise UsageError(f"study file {str(path)!r}: no such file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"study file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        raise UsageError(f"study file {str(path)!r} is empty; it must hold `key: value` lines, such as `model: demo`")
     if not isinstance(content, dict):
-        raise UsageError(f"study file {str(path)!r} must hold `key: value` lines (got {type(content).__name__})")
+        got = "a list" if isinstance(content, list) else "a text" if isinstance(content, str) else "a single value"
+        raise UsageError(f"study file {str(path)!r} must hold `key: value` lines, such as `model: demo` (got {got})")
     return build_spec(content, where=f"study file {str(path)!r}")
 
 
@@ -200,6 +206,17 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
         if names.count(name) > 1:
             raise UsageError(f"two arms are called {name!r}; give one of them another name")
     return tuple(arms)
+
+
+def check_names(spec: StudySpec) -> None:
+    """Raise UsageError for an arm's own name that looks like a path or cannot be printed."""
+    for name in (arm.name for arm in spec.arms if arm.name is not None):
+        wrong = next((char for char in name if char in "/\\" or unicodedata.category(char)[0] == "C"), None)
+        if wrong is not None or name in (".", ".."):
+            raise UsageError(
+                f"arm {name!r}: a name holds no path separator and no control character"
+                + (f" (got {wrong!r})" if wrong is not None else "")
+            )
 
 
 def one_by_one(arm: ArmSpec) -> list[ArmSpec]:

@@ -154,6 +154,11 @@ class StudyFolder:
         return self.root / "report.html"
 
     @property
+    def outdated(self) -> Path:
+        """There while report.html may be of older results than those in the folder."""
+        return self.root / ".report-outdated"
+
+    @property
     def estimates(self) -> Path:
         return self.root / "estimates.parquet"
 
@@ -217,9 +222,9 @@ class StudyFolder:
     ) -> None:
         """Write estimates.parquet, contrasts.parquet and, where dense was repeated, noise.parquet.
 
-        The report made from older ones goes first.
+        The report made from older ones stays until `write_report` has a new one, and is marked as outdated.
         """
-        self.report.unlink(missing_ok=True)
+        self.outdated.touch()
         if bands:
             write_parquet(self.noise, map(asdict, bands), _schema_of(NoiseBand))
         else:

@@ -17,9 +17,9 @@ import yaml
 from crushtest import manifest
 from crushtest.arms import check_arms, run_arm
 from crushtest.comparing import compare, compared_repeats, complete_pairs
-from crushtest.errors import DataError, StoreError
+from crushtest.errors import DataError, StoreError, UnknownName
 from crushtest.files import replacing
-from crushtest.plan import Plan, PlannedTask, StudySpec, make_plan, one_by_one, plan_tasks, read_spec
+from crushtest.plan import Plan, PlannedTask, StudySpec, check_names, make_plan, one_by_one, plan_tasks, read_spec
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
@@ -38,6 +38,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     (DataError); with `skip_missing` they are left out, and the manifest says which and why.
     """
     folder = StudyFolder(out)
+    check_names(spec)
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
     arms = (*plan.arms, *repeats_of(spec))
@@ -94,6 +95,12 @@ def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     known = [one for arm in kept.arms for one in one_by_one(arm)]
     arms = (*kept.arms, *(one for arm in spec.arms for one in one_by_one(arm) if one not in known))
     return spec.model_copy(update={"arms": arms, "suite": tasks, **joined_noise(spec, kept, folder)})
+
+
+def not_asked(folder: StudyFolder, spec: StudySpec) -> list[str]:
+    """The tasks of the study in a folder that `spec` does not name."""
+    named = {name for name, _ in resolve(spec.suite)}
+    return [name for name, _ in resolve(read_spec(folder.specification).suite) if name not in named]
 
 
 def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) -> None:
@@ -196,6 +203,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     """Whether everything is answered, scored, compared and reported."""
     if not (folder.estimates.exists() and folder.contrasts.exists() and folder.report.exists()):
         return False
+    if folder.outdated.exists():
+        return False
     pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
     if pairs != set(complete_pairs(folder, plan)) or pairs != folder.estimated_pairs():
         return False
@@ -214,9 +223,15 @@ def write_report(folder: StudyFolder, progress: Bars | Lines) -> None:
         advance(1)
 
 
-def recompare(folder: StudyFolder) -> None:
-    """Make estimates, contrasts and report anew from the stored answers. Needs neither models nor data."""
+def recompare(folder: StudyFolder, *, task: str | None = None) -> None:
+    """Make estimates, contrasts and report anew from the stored answers. Needs neither models nor data.
+
+    Raises UnknownName, before anything is computed, where the study lacks the `task` that its caller wants to show.
+    """
     plan = make_plan(read_spec(folder.specification))
+    known = [planned.name for planned in plan.tasks]
+    if task is not None and task not in known:
+        raise UnknownName("task", task, known, where=f"{folder.root}")
     with folder.locked(), show_progress(0) as progress:
         compare(folder, plan, progress)
         write_report(folder, progress)

@@ -48,6 +48,7 @@ def write_report(folder: StudyFolder) -> Path:
     page = render(read_study(folder))
     with replacing(folder.report) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
+    folder.outdated.unlink(missing_ok=True)
     return folder.report
 
 
