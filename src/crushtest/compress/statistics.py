@@ -17,40 +17,27 @@ if TYPE_CHECKING:
 _TILE = 384  # columns of a Gram tile: wide enough for the full matmul rate, narrow enough to skip what mirrors
 
 
-class _InputStatistic:
-    """Counts the sequences seen."""
+class InputNorm:
+    """Sum of squares of every input feature, over sequences."""
 
     def __init__(self) -> None:
         self.sequences = 0
+        self._square_sum: Tensor | None = None
 
-    def add(self, activations: Tensor, *, sequences: int | None = None) -> None:
+    def add(self, activations: Tensor, *, sequences: int = 1) -> None:
         """Take in one batch; raises CompressionError where it holds NaN or infinity."""
-        counted = activations.shape[0] if activations.dim() == 3 else 1
-        self._accumulate(activations.reshape(-1, activations.shape[-1]).float())
-        self.sequences += counted if sequences is None else sequences
+        rows = _rows(activations)
+        square_sum = rows.square().sum(dim=0)
+        _need_finite(square_sum)
+        self._square_sum = square_sum if self._square_sum is None else self._square_sum.add_(square_sum)
+        self.sequences += _sequences(activations, sequences)
 
     @classmethod
     def from_activations(cls, activations: Tensor, sequences: int = 1) -> Self:
         """The statistic of activations that are all at hand."""
         statistic = cls()
-        statistic.add(activations, sequences=activations.shape[0] if activations.dim() == 3 else sequences)
+        statistic.add(activations, sequences=_sequences(activations, sequences))
         return statistic
-
-    def _accumulate(self, rows: Tensor) -> None:
-        raise NotImplementedError
-
-
-class InputNorm(_InputStatistic):
-    """Sum of squares of every input feature, over sequences."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._square_sum: Tensor | None = None
-
-    def _accumulate(self, rows: Tensor) -> None:
-        square_sum = rows.square().sum(dim=0)
-        _need_finite(square_sum)
-        self._square_sum = square_sum if self._square_sum is None else self._square_sum.add_(square_sum)
 
     @property
     def mean_square(self) -> Tensor:
@@ -63,15 +50,16 @@ class InputNorm(_InputStatistic):
         return self.mean_square.sqrt()
 
 
-class InputSize(_InputStatistic):
+class InputSize:
     """Mean absolute value of every input feature, over tokens."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._sum: Tensor | None = None
         self._tokens = 0
 
-    def _accumulate(self, rows: Tensor) -> None:
+    def add(self, activations: Tensor) -> None:
+        """Take in one batch; raises CompressionError where it holds NaN or infinity."""
+        rows = _rows(activations)
         total = rows.abs().sum(dim=0)
         _need_finite(total)
         self._sum = total if self._sum is None else self._sum.add_(total)
@@ -83,15 +71,17 @@ class InputSize(_InputStatistic):
         return _seen(self._sum) / self._tokens
 
 
-class InputGram(_InputStatistic):
+class InputGram:
     """Gram matrix of the inputs: H = 2 X^T X / sequences."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.sequences = 0
         self._upper: Tensor | None = None
         self._factors: dict[tuple[float, bool], InverseFactor] = {}
 
-    def _accumulate(self, rows: Tensor) -> None:
+    def add(self, activations: Tensor, *, sequences: int = 1) -> None:
+        """Take in one batch; raises CompressionError where it holds NaN or infinity."""
+        rows = _rows(activations)
         columns = rows.shape[1]
         if self._upper is None:
             self._upper = rows.new_zeros(columns, columns)
@@ -102,6 +92,14 @@ class InputGram(_InputStatistic):
             left = rows[:, top : top + _TILE]
             self._upper[top : top + _TILE, top:].addmm_(left.T, rows[:, top:])
         _need_finite(self._upper.diagonal())
+        self.sequences += _sequences(activations, sequences)
+
+    @classmethod
+    def from_activations(cls, activations: Tensor, sequences: int = 1) -> Self:
+        """The statistic of activations that are all at hand."""
+        statistic = cls()
+        statistic.add(activations, sequences=_sequences(activations, sequences))
+        return statistic
 
     @property
     def matrix(self) -> Tensor:
@@ -158,6 +156,15 @@ class WeightGradient:
         """[out_features, in_features]"""
         total = _seen(self._sum)
         return total.sqrt() if self.norm == "l2" else total
+
+
+def _rows(activations: Tensor) -> Tensor:
+    """[tokens of all sequences, in_features]"""
+    return activations.reshape(-1, activations.shape[-1]).float()
+
+
+def _sequences(activations: Tensor, said: int) -> int:
+    return activations.shape[0] if activations.dim() == 3 else said
 
 
 def _factorise(matrix: Tensor, dead: Tensor, damping: float, descending: bool) -> InverseFactor:
