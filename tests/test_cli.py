@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,36 @@ def test_list_gives_names_and_summaries_as_json(what: str) -> None:
     assert all(entry["name"] in plain for entry in entries)
 
 
+def test_list_methods_shows_what_every_method_takes_and_the_kinds_of_group_sizes() -> None:
+    plain = crushtest("list", "methods").stdout
+    assert "group_size=128  (integer, at least 1 or channel)" in plain
+    assert all(said in plain for said in ("layers=PATTERN", "skip=PATTERN", "pattern=2:4+gptq:bits=4"))
+
+
+def test_the_version_is_printed() -> None:
+    from crushtest import __version__
+
+    assert crushtest("--version").stdout == f"crushtest {__version__}\n"
+
+
+def test_data_status_has_a_line_a_data_set_and_a_line_a_file_of_those_named() -> None:
+    head, *lines = crushtest("data", "status").stdout.splitlines()
+    assert head.split("\t") == ["dataset", "tasks", "state", "licence"]
+    names = [line.split("\t")[0] for line in lines]
+    assert len(names) == len(set(names))
+    named = crushtest("data", "status", "holisticbias").stdout.splitlines()[1:]
+    assert len(named) > 1
+    assert all(line.startswith("holistic_bias\t") for line in named)
+
+
+def test_a_place_that_cannot_be_written_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = crushtest("evaluate", "fake", "--engine", "fake", "--suite", "probe_text", "-o", str(tmp_path / "file/a"))
+    assert result.returncode == 1
+    assert str(tmp_path / "file") in result.stderr
+    assert "Not a directory; a part of this path is a file; name another place" in result.stderr
+
+
 def test_list_methods_shows_options_with_their_defaults() -> None:
     methods = {entry["name"]: entry for entry in json.loads(crushtest("list", "methods", "--json").stdout)}
     assert methods["wanda"]["source"] == "arXiv:2306.11695"
@@ -53,14 +84,16 @@ def test_list_methods_shows_options_with_their_defaults() -> None:
     [
         (["list", "methds"], 2, ["'methds'", "did you mean 'methods'?"]),
         (["run"], 2, ["MODEL", "--study"]),
-        (["run", "no/such/folder/at-all", "-o", "x"], 1, ["no/such/folder/at-all"]),
+        (["run", "demo"], 2, ["nothing to compare", "-r wanda:sparsity=0.5", "crushtest evaluate demo"]),
+        (["run", "demo", "--suite", "probe_text", "-o", "x"], 2, ["nothing to compare", "crushtest evaluate demo"]),
+        (["evaluate", "no/such/folder/at-all", "-o", "x"], 1, ["no/such/folder/at-all"]),
         (["run", "demo", "-r", "wnada:sparsity=0.5", "-o", "x"], 2, ["'wnada'", "'wanda'"]),
         (["run", "demo", "-r", "wanda:sparsty=0.5", "-o", "x"], 2, ["'sparsty'", "'sparsity'"]),
         (["run", "demo", "-r", "wanda:sparsity=2", "-o", "x"], 2, ["sparsity must be below 1", "2"]),
         (["run", "demo", "-r", "wanda:pattern=4:2", "-o", "x"], 2, ["pattern", "4:2"]),
-        (["run", "demo", "--suite", "quikc", "-o", "x"], 2, ["'quikc'", "'quick'"]),
-        (["run", "demo", "--suite", "probe_qa,probe_fact", "-o", "x"], 2, ["'probe_fact'", "'probe_facts'"]),
-        (["run", "demo", "--dtype", "float23", "-o", "x"], 2, ["float23", "float32"]),
+        (["evaluate", "demo", "--suite", "quikc", "-o", "x"], 2, ["'quikc'", "'quick'"]),
+        (["evaluate", "demo", "--suite", "probe_qa,probe_fact", "-o", "x"], 2, ["'probe_fact'", "'probe_facts'"]),
+        (["evaluate", "demo", "--dtype", "float23", "-o", "x"], 2, ["float23", "float32"]),
         (["run", "--study", "missing.yaml"], 2, ["missing.yaml", "no such file"]),
         (["compress", "demo", "-r", "wanda:sparsity=0.1,0.2", "-o", "x"], 2, ["one is needed", "2"]),
         (["compare", "nowhere"], 1, ["nowhere", "not a study folder"]),
@@ -134,6 +167,29 @@ def test_evaluate_measures_one_model_without_contrasts(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     rows = json.loads(crushtest("query", out, "SELECT DISTINCT arm FROM estimates", "--json").stdout)
     assert rows == [{"arm": "dense"}]
+    head, *lines, last = result.stdout.splitlines()
+    assert head == "task | measure | group | value | 95% interval | n"
+    assert [line.partition(" | ")[0] for line in lines] == ["probe_facts", "probe_text"]
+    assert re.search(r"\| \d+\.\d% \| \d+\.\d to \d+\.\d% \| 9$", lines[0])
+    assert last.startswith("report: ")
+    card = crushtest("card", out)
+    assert (card.returncode, card.stdout) == (1, "")
+    assert "no card to write" in card.stderr
+
+
+def test_a_run_that_names_some_of_a_studys_tasks_says_that_the_others_are_kept(study: Path) -> None:
+    result = crushtest("run", "fake", "--engine", "fake", "--suite", "probe_text", "--limit", "20", "-o", str(study))
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.endswith(
+        "nothing to do, every arm is measured and compared; the study keeps its other tasks: probe_facts\n"
+    )
+
+
+def test_a_place_that_cannot_be_written_to_is_found_before_the_report_is_made(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    result = crushtest("report", str(study), "--tables", str(tmp_path / "taken" / "tables"))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "taken" in result.stderr
 
 
 def test_help_teaches_each_command() -> None:
@@ -150,14 +206,14 @@ def test_without_a_command_the_help_is_shown() -> None:
 
 def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    result = crushtest("run", "fake", "--engine", "fake", "--suite", SUITE, "-o", str(tmp_path / "taken"))
+    result = crushtest("evaluate", "fake", "--engine", "fake", "--suite", SUITE, "-o", str(tmp_path / "taken"))
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert "taken" in result.stderr
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
-    arguments = ["run", "fake", "--engine", "fake:delay_s=0.2", "--suite", SUITE, "-o", str(tmp_path / "s")]
+    arguments = ["evaluate", "fake", "--engine", "fake:delay_s=0.2", "--suite", SUITE, "-o", str(tmp_path / "s")]
     command = [sys.executable, "-m", "crushtest.cli", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -60,17 +60,40 @@ Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whos
 Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-# What is wrong with the place a user named, not with this program.
-OF_THE_USER = (
-    errno.ENOSPC,
-    errno.EACCES,
-    errno.EROFS,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-)
+OF_EVERY_METHOD = """
+Every method also takes layers=PATTERN,PATTERN,... and skip=PATTERN,...: which linear layers to compress and which to
+leave alone (`down_proj`, `layers.0.*`). Steps are put together with +: wanda:pattern=2:4+gptq:bits=4"""
+MAKE_ROOM = "make room or name a place with more; the same command goes on from what was written"
+ANOTHER_PLACE = "name another place, one that can be written"
+OF_THE_USER = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EACCES: ANOTHER_PLACE,
+    errno.EROFS: ANOTHER_PLACE,
+    errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.EISDIR: "this is a folder; name a file",
+    errno.EEXIST: "something else is there; remove it, or name another place",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+"""What is wrong with the place a user named, not with this program; and what to do."""
+
+
+def print_version(asked: bool) -> None:
+    """What `--version` prints, before a command is looked for."""
+    if asked:
+        from crushtest import __version__
+
+        print(f"crushtest {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version, and exit.")
+    ] = False,
+) -> None:  # documented by the app itself
+    pass
 
 
 @app.command()
@@ -128,6 +151,11 @@ def run(
     base = read_spec(study).model_dump() if study else {}
     spec = build_spec(base | {key: value for key, value in flags.items() if value is not None}, where="run")
     folder = out or default_folder(study.stem if study else spec.model)
+    if not spec.arms and not arms_in(folder):
+        raise UsageError(
+            "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`) or `arms:` in a "
+            f"study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
+        )
     run_and_show(spec, folder, skip_missing=skip_missing)
 
 
@@ -148,21 +176,22 @@ def evaluate(
     skip_missing: Skip = False,
 ) -> None:
     """Measure one model as it is, without compressing and comparing."""
-    run(
-        model=model,
-        suite=suite,
-        limit=limit,
-        seed=seed,
-        out=out,
-        engine=engine,
-        dtype=dtype,
-        device=device,
-        noise_floor=noise_floor,
-        noise_vary=noise_vary,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-        skip_missing=skip_missing,
-    )
+    from crushtest.plan import build_spec
+
+    flags = {
+        "model": model,
+        "suite": suite,
+        "limit": limit,
+        "seed": seed,
+        "engine": engine,
+        "dtype": dtype,
+        "device": device,
+        "noise_floor": noise_floor,
+        "noise_vary": noise_vary or None,
+        "trust_remote_code": trust_remote_code,
+        "allow_pickle": allow_pickle,
+    }
+    run_and_show(build_spec(flags, where="evaluate"), out, skip_missing=skip_missing)
 
 
 @app.command()
@@ -214,7 +243,11 @@ def compare(
     folder: Folder,
     task: Annotated[str | None, typer.Option(help="All contrasts of this task, instead of the summary.")] = None,
 ) -> None:
-    """Compare the arms of a study with the dense one, from the stored answers, and print the contrasts."""
+    """Compare the arms of a study with the dense one, from the stored answers, and print the contrasts.
+
+    Makes estimates.parquet, contrasts.parquet, noise.parquet and report.html anew; a file that comes out the same is
+    left as it is, and the old page stays until the new one is whole. Answers and scores are only read.
+    """
     from rich.console import Console
 
     from crushtest.report import terminal
@@ -222,7 +255,7 @@ def compare(
     from crushtest.study import recompare
 
     study = StudyFolder.existing(folder)
-    recompare(study)
+    recompare(study, task=task)
     terminal.print_contrasts(study, Console(), task=task)
 
 
@@ -234,9 +267,13 @@ def report(
 ) -> None:
     """Write report.html anew, from the files of the study alone."""
     from crushtest import report as reporting
+    from crushtest.files import make_writable
     from crushtest.store import StudyFolder
 
     study = StudyFolder.existing(folder)
+    for target in (tables, figures):
+        if target:
+            make_writable(target)
     with study.locked():
         print(reporting.write_report(study))
     if tables:
@@ -402,19 +439,29 @@ def list_(
     else:
         for entry in entries:
             print_entry(entry)
+        if what == "methods":
+            print(OF_EVERY_METHOD)
 
 
 @data_app.command("status")
 def data_status(
-    task: Annotated[list[str] | None, typer.Argument(help="Tasks; all if none is named.")] = None, json: AsJson = False
+    task: Annotated[list[str] | None, typer.Argument(help="Tasks or data sets; all if none is named.")] = None,
+    files: Annotated[bool, typer.Option("--files", help="A line for every file, as where a task is named.")] = False,
+    json: AsJson = False,
 ) -> None:
-    """Show for every file of a data set where it comes from, its licence, and whether it is here and whole."""
+    """Show what is here: a line a data set; of those named every file, where it comes from, and whether it is whole.
+
+    With --json every file is an entry.
+    """
     from crushtest.tasks import sources
 
     named = with_data(task)
-    rows = [row._asdict() for row in sources.status(named)] if task is None or named else []
+    found = sources.status(named) if not task or named else []
+    rows = [row._asdict() for row in found]
     if json:
         print_json(rows)
+    elif not task and not files:
+        print_table([list(sources.SetStatus._fields), *(list(line) for line in sources.summarize(found))])
     elif rows:
         shown = ("dataset", "file", "place", "licence", "address", "problem")
         print_table([list(shown), *([str(row[key] or "") for key in shown] for row in rows)])
@@ -425,7 +472,12 @@ def data_fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data 
     """Fetch the data of these tasks from their canonical addresses, checked by sha256."""
     from crushtest.tasks import sources
 
-    for row in sources.fetch(with_data(task), report=lambda address: print(address, file=sys.stderr)):
+    try:
+        fetched = sources.fetch(with_data(task), report=lambda address: print(address, file=sys.stderr))
+    except sources.NotFetched as error:
+        print("\n".join(error.files), file=sys.stderr)
+        raise
+    for row in fetched:
         print(f"{row.dataset}/{row.file}\t{row.place}\t{row.path}")
 
 
@@ -438,7 +490,7 @@ def with_data(names: list[str] | None) -> list[str]:
     needed: dict[str, None] = {}
     for name in names or []:
         if name not in known and name not in TASKS.names():
-            raise UnknownName("task", name, [*known, *TASKS.names()])
+            raise UnknownName("task or data set", name, [*known, *TASKS.names()])
         read = sources.read_by(name) or [name for name in [name] if name in known]
         if not read:
             print(f"{name}: nothing to fetch, it needs no data set", file=sys.stderr)
@@ -455,18 +507,29 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
 
     from crushtest.report import terminal
     from crushtest.store import StudyFolder
-    from crushtest.study import run_study
+    from crushtest.study import not_asked, run_study
 
     try:
         worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
     except KeyboardInterrupt:
         print("crushtest: interrupted; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
-    if not worked:
-        print(f"{folder}: nothing to do, every arm is measured and compared", file=sys.stderr)
     study = StudyFolder(folder)
+    if not worked:
+        others = not_asked(study, spec)
+        kept = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
+        print(f"{folder}: nothing to do, every arm is measured and compared{kept}", file=sys.stderr)
     terminal.print_summary(study, Console())
     print(f"report: {study.report}")
+
+
+def arms_in(folder: Path) -> bool:
+    """Whether a folder holds a study that compares something with the dense model."""
+    from crushtest.plan import read_spec
+    from crushtest.store import StudyFolder
+
+    study = StudyFolder(folder)
+    return study.specification.is_file() and bool(read_spec(study.specification).arms)
 
 
 def default_folder(name: str) -> Path:
@@ -485,7 +548,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in OF_THE_USER:
             raise
-        print(f"crushtest: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        place = error.filename or "what this command writes"
+        print(f"crushtest: {place}: {error.strerror}; {OF_THE_USER[error.errno]}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from crushtest.errors import StoreError
 from crushtest.files import file_name, replacing
 from crushtest.report.gather import ArmView, StudyView, TaskView, read_study
 from crushtest.report.tables import MARKDOWN
@@ -21,10 +22,15 @@ TASK_TYPE = "text-generation"
 
 
 def write_card(folder: StudyFolder) -> list[Path]:
-    """Write `<study>/cards/<arm>.md` for every variant; returns the files."""
+    """Write `<study>/cards/<arm>.md` for every variant; returns the files. Raises StoreError where there is none."""
     import yaml
 
     study = read_study(folder)
+    if not study.others:
+        raise StoreError(
+            f"{folder.root}: no card to write, this study has the dense model alone; a card is of a compressed one "
+            "(`crushtest run MODEL -r RECIPE` adds it)"
+        )
     written = []
     for verdict in verdicts(study):
         metadata = yaml.safe_dump(card_metadata(study, verdict.arm), sort_keys=False, allow_unicode=True, width=1000)
@@ -61,7 +67,7 @@ def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
 def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield f"## Crash test of {_plain(verdict.arm.name)}"
     yield ""
-    yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)} (ideal storage)."
+    yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)}."
     for title, findings in (
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),

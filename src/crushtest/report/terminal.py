@@ -6,13 +6,22 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
-from crushtest.report.formats import show_band, show_difference, show_interval, show_p, show_value, unit_of_difference
+from crushtest.plan import DENSE
+from crushtest.report.formats import (
+    show_band,
+    show_difference,
+    show_interval,
+    show_p,
+    show_range,
+    show_value,
+    unit_of_difference,
+)
 from crushtest.report.gather import StudyView, TaskView, read_study
-from crushtest.report.matrix import Cell, overview
+from crushtest.report.matrix import Cell, changed_text, overview
 from crushtest.report.shading import shade
 from crushtest.report.untrusted import name
 from crushtest.report.verdict import compares_text, size_text
-from crushtest.report.words import group_text, label
+from crushtest.report.words import DIRECTIONS, group_text, label
 from crushtest.stats.noise import WITHIN
 from crushtest.store import StudyFolder
 
@@ -25,8 +34,14 @@ STYLES = {"worse": "bold dark_orange3", "better": "bold dodger_blue2", "changed"
 
 
 def print_summary(folder: StudyFolder, console: Console) -> None:
-    """Every variant in the measure that heads each task: the change against dense, its interval, what that says."""
+    """Every variant in the measure that heads each task: the change against dense, its interval, what that says.
+
+    A study of the dense model alone: its own values in these measures.
+    """
     study = read_study(folder)
+    if not study.others:
+        _print_estimates(study, console)
+        return
     if is_plain(console):
         print_lines(console, _summary_lines(study))
         return
@@ -44,6 +59,35 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         first = Text(name(arm.name)).append("".join(f"\n{text}" for text in about), style="dim")
         table.add_row(first, *(Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells))
     console.print(table)
+
+
+def _print_estimates(study: StudyView, console: Console) -> None:
+    """What heads each task, for the dense model alone."""
+    rows = [_estimate_texts(study, task, group) for task in study.tasks for group in study.headline_groups(task)]
+    if is_plain(console):
+        print_lines(console, (" | ".join(texts) for texts in [ESTIMATE_COLUMNS, *rows]))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*ESTIMATE_COLUMNS, title=f"{name(study.title)}, as it is", title_justify="left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+ESTIMATE_COLUMNS = ("task", "measure", "group", "value", "95% interval", "n")
+
+
+def _estimate_texts(study: StudyView, task: TaskView, group: str) -> tuple[str, ...]:
+    metric, unit = task.headline, task.headline.unit
+    about = (name(task.name), f"{label(metric.name).text} ({DIRECTIONS[metric.better]})", name(group_text(group)))
+    found = study.estimate(DENSE, task.name, metric.name, group)
+    if found is None:
+        return (*about, "not measured", "", "")
+    value = f"undefined: {name(found.reason or '')}" if found.value is None else show_value(found.value, unit)
+    unscored = f" ({found.n_unscored} unscored)" if found.n_unscored else ""
+    return (*about, value, show_range(found.low, found.high, unit) or "none", f"{found.n}{unscored}")
 
 
 def print_contrasts(folder: StudyFolder, console: Console, task: str | None = None) -> None:
@@ -82,13 +126,24 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
         console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-COLUMNS = ("measure", "group", "variant", "dense", "value", "difference", "95% interval", "p", "flips", "n", "verdict")
+COLUMNS = (
+    "measure",
+    "group",
+    "variant",
+    "dense",
+    "value",
+    "difference",
+    "95% interval",
+    "p",
+    "changed answers",
+    "n",
+    "verdict",
+)
 
 
 def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
     unit = task.unit(row.metric)
     p = row.p_adjusted if row.p_adjusted is not None else row.p
-    flips = "" if row.flips is None else str(row.flips)
     return (
         label(row.metric).text,
         name(group_text(row.worst or row.group)),
@@ -98,7 +153,7 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
         f"{show_difference(row.difference, unit)}{unit_of_difference(unit)}" if row.difference is not None else "",
         show_interval(row.low, row.high, unit),
         show_p(p),
-        flips,
+        changed_text(row),
         str(row.n),
         _verdict_text(row, unit),
     )
