@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHORT = 8
+
 
 class CrushtestError(Exception):
     """Base of all expected failures."""
@@ -38,11 +40,13 @@ class UnknownName(UsageError):
     """
 
     def __init__(self, kind: str, name: object, allowed: Iterable[str], *, where: str = "") -> None:
-        choices = sorted(allowed)
+        choices = sorted(set(allowed))
         # Of two letters one is enough to be near.
         near = get_close_matches(str(name), choices, n=1, cutoff=0.5 if len(str(name)) < 3 else 0.6)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        listing = f" (allowed: {', '.join(choices)})" if choices else " (none are allowed here)"
+        # Of a long list the nearest first; a short one is read whole.
+        listed = choices if len(choices) <= SHORT else sorted(choices, key=lambda choice: choice not in near)
+        listing = f" (allowed: {', '.join(listed)})" if choices else " (none are allowed here)"
         super().__init__(f"{where}{': ' if where else ''}unknown {kind} {name!r}{hint}{listing}")
 
 

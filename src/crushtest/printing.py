@@ -50,6 +50,8 @@ def allowed(option: dict[str, Any]) -> str:
     """What an option takes, from its JSON schema: `number, at least 0, below 1`."""
     if "anyOf" in option:
         return " or ".join(map(allowed, option["anyOf"]))
+    if "const" in option:
+        return str(option["const"])
     if "enum" in option:
         return ", ".join(map(str, option["enum"]))
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}

@@ -108,6 +108,27 @@ def test_fetching_replaces_a_stand_in_by_the_official_file(mirror: Path, monkeyp
     assert [(line.place, line.problem) for line in fetch(["set"])] == [("cache", None)]
 
 
+def test_what_cannot_be_fetched_is_one_sentence_and_a_line_a_file(mirror: Path) -> None:
+    with pytest.raises(sources.NotFetched) as raised:
+        fetch(["set"])
+    assert str(raised.value).startswith("1 of 1 files could not be fetched; set CRUSHTEST_DATA to a folder that holds")
+    assert raised.value.files == ("set/a.txt: missing (no route to host)",)
+    _put(mirror / "set/other/a.txt", STAND_IN)
+    with pytest.raises(sources.NotFetched) as raised:
+        fetch(["set"])
+    assert raised.value.files == ("set/a.txt: a stand-in is here, not the official file (no route to host)",)
+
+
+def test_a_data_set_is_one_line_that_says_what_is_here(mirror: Path) -> None:
+    assert [(line.dataset, line.tasks, line.state) for line in sources.summarize(status())] == [
+        ("set", "", "missing 1 of 1")
+    ]
+    _put(mirror / "set/other/a.txt", STAND_IN)
+    assert [line.state for line in sources.summarize(status())] == ["stand-in 1 of 1"]
+    _put(mirror / "set/a.txt", OFFICIAL)
+    assert [line.state for line in sources.summarize(status())] == ["here"]
+
+
 def test_an_unknown_data_set_is_told_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match="did you mean 'bbq'"):
         status(["bbqq"])

@@ -50,7 +50,10 @@ def _group_size(value: Any) -> int | str:
 Sparsity = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Pattern = Annotated[str, AfterValidator(_checked_pattern)]
 Bits = Annotated[int, Field(ge=2, le=8)]
-GroupSize = Annotated[int | Literal["channel"], PlainValidator(_group_size)]
+GroupSize = Annotated[
+    int | Literal["channel"],
+    PlainValidator(_group_size, json_schema_input_type=Annotated[int, Field(ge=1)] | Literal["channel"]),
+]
 Damping = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 BlockSize = Annotated[int, Field(ge=1)]
 GradientNorm = Literal["l2", "l1"]

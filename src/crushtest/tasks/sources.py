@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import os
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1, sha256
@@ -22,6 +22,7 @@ from urllib.parse import quote
 from crushtest.cache import cache_folder
 from crushtest.errors import DataError, UnknownName
 from crushtest.files import replacing
+from crushtest.registry import TASKS
 
 MIRROR = "CRUSHTEST_DATA"
 TIMEOUT_S = 30
@@ -67,6 +68,14 @@ class NotHere(DataError):
     """A file that is neither here nor to be had."""
 
 
+class NotFetched(DataError):
+    """Files that could not be fetched; `files` has a line for each: its path, what is here, and the reason."""
+
+    def __init__(self, message: str, files: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.files = tuple(files)
+
+
 class Found(NamedTuple):
     """A file that is here and is what it should be. `place` says which of the places it is in."""
 
@@ -86,6 +95,15 @@ class FileStatus(NamedTuple):
     licence: str
     citation: str
     problem: str | None
+
+
+class SetStatus(NamedTuple):
+    """A data set in one line: the tasks that read it, and how many of its files are here, missing, ..."""
+
+    dataset: str
+    tasks: str
+    state: str
+    licence: str
 
 
 @cache
@@ -178,10 +196,11 @@ def download(source: SourceFile) -> Path:
                 temporary.write_bytes(response.read())
             _check(temporary, source, origin=source.address)
     except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
+        reason = getattr(error, "reason", None) or error
         raise NotHere(
             f"data file {source.path!r} is not here and could not be fetched from {source.address} "
-            f"({getattr(error, 'reason', None) or error}); {_advice()}"
-        ) from None
+            f"({reason}); {_advice()}"
+        ) from error
     return target
 
 
@@ -198,29 +217,63 @@ def status(names: Iterable[str] = ()) -> list[FileStatus]:
     ]
 
 
+def summarize(files: Iterable[FileStatus]) -> list[SetStatus]:
+    """One line a data set, from the status of its files."""
+    by_set: dict[str, list[FileStatus]] = {}
+    for file in files:
+        by_set.setdefault(file.dataset, []).append(file)
+    return [
+        SetStatus(name, ", ".join(_tasks(data_set(name))), _state(found), found[0].licence)
+        for name, found in by_set.items()
+    ]
+
+
+def _tasks(known: DataSet) -> list[str]:
+    """Some are read for calibration, by no task."""
+    return [task for task in known.tasks or (known.name,) if task in TASKS.names()]
+
+
+def _state(files: Sequence[FileStatus]) -> str:
+    """`here`, or what the others of its files are: `missing 2 of 11, stand-in 1 of 11`."""
+    if not files[0].file:
+        return "here" if files[0].place == "mirror" else "missing (to be had by hand)"
+    places = [file.place for file in files]
+    kinds = ("missing", "stand-in", "changed")
+    return ", ".join(f"{kind} {places.count(kind)} of {len(files)}" for kind in kinds if kind in places) or "here"
+
+
 def fetch(names: Iterable[str], *, report: Callable[[str], None] = lambda line: None) -> list[FileStatus]:
     """Bring the official files of these data sets into the cache, unless a mirror or the cache has them; their status.
 
     A file that has only a stand-in is fetched. Files that cannot be had do not keep the others from being fetched:
-    they are named in the DataError raised at the end.
+    they are named in the NotFetched raised at the end.
     """
-    problems = []
-    for name in names:
-        if data_set(name).by_hand:
-            problems.append(f"data set {name!r} cannot be fetched for you: the task {how_to_get(name)}")
-        for file, source in data_set(name).files.items():
-            try:
-                if find(name, file, fetch=False).place == "stand-in":
-                    raise DataError("only a stand-in is here")
-            except DataError:
-                report(source.address)
-                try:
-                    download(source)
-                except DataError as problem:
-                    problems.append(str(problem))
+    names = list(names)
+    problems = [
+        f"data set {name!r} cannot be fetched for you: the task {how_to_get(name)}"
+        for name in names
+        if data_set(name).by_hand
+    ]
+    wanted = [file for file in status(names) if file.file and file.place not in ("mirror", "cache")]
+    failed = []
+    for file in wanted:
+        report(file.address)
+        try:
+            download(data_set(file.dataset).files[file.file])
+        except DataError as problem:
+            here = {"stand-in": "a stand-in is here, not the official file", "changed": "changed"}.get(file.place)
+            failed.append(f"{file.dataset}/{file.file}: {here or 'missing'} ({_reason(problem)})")
+    if failed:
+        problems.append(f"{len(failed)} of {len(wanted)} files could not be fetched; {_advice('them')}")
     if problems:
-        raise DataError("\n".join(problems))
+        raise NotFetched("; ".join(problems), failed)
     return status(names)
+
+
+def _reason(problem: DataError) -> object:
+    """Why a download failed, without the file and the address."""
+    cause = problem.__cause__
+    return problem if cause is None else getattr(cause, "reason", None) or cause
 
 
 def _data_set(name: str, about: dict[str, Any]) -> DataSet:
@@ -286,9 +339,9 @@ def _mirror() -> Path | None:
     return folder
 
 
-def _advice() -> str:
+def _advice(what: str = "it") -> str:
     named = os.environ.get(MIRROR)
-    return f"set {MIRROR} to a folder that holds it" + (f" ({named!r} does not)" if named else "")
+    return f"set {MIRROR} to a folder that holds {what}" + (f" ({named!r} does not)" if named else "")
 
 
 def _check(path: Path, source: SourceFile, *, origin: str | None = None) -> None:
