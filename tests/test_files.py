@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from stat import S_ISDIR
@@ -50,6 +51,29 @@ def test_answers_are_on_the_disk_before_their_lines_are_removed(tmp_path: Path, 
     log.append("0", Completion("text", 1, "eos"))
     log.finish(["0"])
     assert calls == ["flush file", "rename", "flush folder", "unlink .jsonl"]
+
+
+def test_a_full_disk_is_named_by_the_file_that_found_no_room(tmp_path: Path) -> None:
+    def write_on_a_full_disk() -> None:
+        with replacing(tmp_path / "table") as temporary:
+            temporary.touch()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_on_a_full_disk()
+    assert raised.value.filename == str(tmp_path / "table")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_that_find_no_room_are_named_by_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_on_a_full_disk(file: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = StudyFolder(tmp_path).answers("dense", "task", "prompts")
+    monkeypatch.setattr(os, "write", write_on_a_full_disk)
+    with pytest.raises(OSError, match="No space left") as raised:
+        log.append("a", Completion("text", 1, "stop"))
+    assert raised.value.filename == str(log.running)
 
 
 def test_an_empty_name_is_no_file() -> None:

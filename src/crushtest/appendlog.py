@@ -57,7 +57,12 @@ class AppendLog(Generic[Record]):
         if self._file is None:
             self._file = self._open()
         line = json.dumps({"item": item, **asdict(record)}) + "\n"  # ASCII: any text is one line and never torn
-        if os.write(self._file, line.encode("ascii")) != len(line):
+        try:
+            written = os.write(self._file, line.encode("ascii"))
+        except OSError as error:
+            error.filename = str(self.running)  # the system does not say where a disk is full
+            raise
+        if written != len(line):
             raise StoreError(f"{self.running}: could not write an answer (is the disk full?)")
 
     def finish(self, order: Sequence[str]) -> None:

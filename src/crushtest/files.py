@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not.
 
     It is on the disk itself when this returns: what it was made from may be removed then. A file that holds the same
-    already is left as it is.
+    already is left as it is. An OSError names the file: of a full disk the system says no more than that it is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
@@ -47,6 +47,10 @@ def replacing(path: Path) -> Iterator[Path]:
         flush(temporary)  # a rename may reach the disk before what was written into the file
         os.replace(temporary, path)
         flush_folder(path.parent)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
