@@ -257,7 +257,7 @@ def compress_arm(
     from crushtest.compress import compress
 
     shown = 0
-    with progress.step(f"{arm} · compressing", 100) as advance:
+    with progress.step(f"{arm} · compressing, in percent", 100) as advance:
 
         def show(what: str, done: int, total: int) -> None:
             nonlocal shown
