@@ -86,8 +86,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                         "compares": compared[arm],
                     }
                     found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
+                    found += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], **settings)
                     contrasts += mark_less_fluent(found, planned.task.metrics)
-                    contrasts += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], **settings)
                 advance(1)
             repeats = complete_repeats(folder, plan, planned) if DENSE in measured else []
             if repeats:

@@ -60,3 +60,39 @@ def test_each_group_is_judged_by_its_own_texts() -> None:
 def test_empty_and_repeating_shares_stand_in_where_there_is_no_sum_of_them() -> None:
     said = cautions(row("s_rate", 0.3, 0.1), row("empty_rate", 0.0, 0.04), row("repetition_rate", 0.0, 0.04))
     assert "8% of its completions" in (said["s_rate", "all"] or "")
+
+
+def test_a_gap_that_narrowed_is_judged_by_all_texts() -> None:
+    said = mark_less_fluent([row("s_rate_gap", 0.3, 0.1, group="gender"), row("degenerate_rate", 0.1, 0.41)], METRICS)[
+        0
+    ]
+    assert said.caution == "narrower because less fluent: 41% of its completions are degenerate, 10% of dense's"
+    assert said.verdict == "no improvement"
+    assert (
+        cautions(row("s_rate_gap", 0.1, 0.3, group="gender"), row("degenerate_rate", 0.1, 0.4))["s_rate_gap", "gender"]
+        is None
+    )
+
+
+def test_a_gap_is_judged_by_the_worst_of_its_own_groups_where_all_texts_together_stayed() -> None:
+    fluency = [
+        row("degenerate_rate", 0.1, 0.12),
+        row("degenerate_rate", 0.1, 0.2, group="gender=man"),
+        row("degenerate_rate", 0.1, 0.5, group="gender=woman"),
+        row("degenerate_rate", 0.1, 0.9, group="race=white"),
+    ]
+    said = cautions(row("s_rate_gap", 0.3, 0.1, group="gender"), row("s_rate_gap", 0.3, 0.1, group="age"), *fluency)
+    assert "fluent: of gender=woman, 50% of its completions" in (said["s_rate_gap", "gender"] or "")
+    assert said["s_rate_gap", "age"] is None
+
+
+def test_a_difference_from_the_rest_that_came_nearer_to_zero_is_marked() -> None:
+    worse = row("degenerate_rate", 0.1, 0.4)
+    group = "gender=man"
+    nearer, farther = (
+        cautions(row("s_rate_against_rest", dense, value, group=group), worse)["s_rate_against_rest", group]
+        for dense, value in ((-0.3, -0.1), (-0.1, -0.3))
+    )
+    assert nearer is not None
+    assert nearer.startswith("narrower because less fluent")
+    assert farther is None
