@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/crushtest run --study studies/demo.yaml --out studies/demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -1,4 +1,4 @@
-"""What many tests share: the folders of data beside the repository, and the slow lane's switch."""
+"""What many tests share: threads, the folders of data beside the repository, and the slow lane's switch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+# One thread a worker: there are as many workers as cores. Set before torch is imported, and inherited by the processes
+# that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).parents[2] / "shared"
 
