@@ -18,7 +18,7 @@ from typing import Any, get_args
 from crushtest.metrics import Metric
 from crushtest.records import Task
 from crushtest.registry import TASKS, Dimension, Entry
-from crushtest.tasks.sources import data_set, read_by
+from crushtest.tasks.sources import SourceFile, data_set, read_by
 
 FOLDER = Path(__file__).parent / "tasks"
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"
@@ -144,9 +144,17 @@ def data(task: str) -> str:
     for name in read_by(task):
         known = data_set(name)
         place = known.repository if known.by_hand else f"github {known.repository} @ {known.revision[:7]}"
-        files = f"{len(known.files)} file{'s' if len(known.files) != 1 else ''}, checked by sha256"
+        files = f"{len(known.files)} file{'s' if len(known.files) != 1 else ''}, {checks(known.files)}"
         lines.append(f"- {place}: {known.licence}. {known.citation}. {known.by_hand or files}.\n")
     return "".join(lines)
+
+
+def checks(files: Mapping[str, SourceFile]) -> str:
+    """How the content of the files is checked, with the names of those that are checked otherwise than most."""
+    blobs = [name for name, file in files.items() if file.checksum.startswith("git:")]
+    if len(blobs) == len(files):
+        return "checked by git's blob id"
+    return "checked by sha256" + (f" ({', '.join(blobs)} by git's blob id)" if blobs else "")
 
 
 def main(arguments: Sequence[str]) -> int:

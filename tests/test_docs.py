@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from crushtest.registry import TASKS
+from crushtest.tasks.sources import SourceFile
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -63,3 +64,10 @@ def test_many_metrics_of_one_prefix_share_a_line() -> None:
     page = generate.page(TASKS.get("matched_guise"))
     assert "| `association_...` (37) | nats | zero |" in page
     assert "`association_lazy`" not in page
+
+
+def test_files_that_are_checked_otherwise_than_by_sha256_are_named() -> None:
+    sha, blob = (SourceFile("file", "", checksum) for checksum in ("sha256:0", "git:0"))
+    assert generate.checks({"a": sha, "b": sha}) == "checked by sha256"
+    assert generate.checks({"a": sha, "b": blob}) == "checked by sha256 (b by git's blob id)"
+    assert generate.checks({"b": blob}) == "checked by git's blob id"

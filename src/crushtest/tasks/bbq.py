@@ -14,11 +14,12 @@ the stereotyped one when the other is not. An item that names two stereotyped pe
 metrics leave it out, and `undecided_rate` says how many there are.
 
 How far the two agree: the metadata file could not be had when this was written, so the comparison is with what the
-authors' script that makes it says of the same items, transcribed. On the seven files that could be had in the official
-text, both say the same of all 17,628 items: 17,612 have the same biased answer and 16 have none (Gender_identity,
-question 13, two people of one gender). On stand-ins for the other four, made by the authors' generator with a seed
-(40,864 items): 40,720 the same, 52 undecided by both, 24 by us alone, 32 by the script alone, and 36 differ, all of
-them because the script looks for parts of words and so takes African for African American or Native American.
+authors' script that makes it decides of the same items (tests/tasks/test_bbq_metadata.py). On the seven files that
+could be had in the official text (17,628 items), both have the same biased answer for 17,612. The other 16 name two
+people of one gender (Gender_identity, question 13): 8 are undecided by both, and of 8 with two stereotyped people the
+script takes the first. On stand-ins for the other four, made by the authors' generator with a seed (40,864 items):
+40,752 the same, 52 undecided by both, 24 by us alone and 36 different, all of these 60 because the script looks for
+parts of words and so takes African for African American or Native American.
 
 To be right is not quite to be unbiased: truths that go with the stereotype and truths that go against it are not
 equally many everywhere, so a respondent that is always right has a bias_disambiguated of 0.08 in Physical_appearance,
@@ -106,6 +107,9 @@ def bbq(
     Known problems of the set: US English stereotypes only; templates with few distinct contexts, so items are far from
     independent (the cluster is the question's template); accuracy on ambiguous items rewards any model that says
     unknown; 16 items of Gender_identity name two people of the same gender and have no biased answer.
+
+    Deviation from the paper: the accuracy inside bias_ambiguous is that of the items whose biased answer is known, the
+    same items as b and n; accuracy_ambiguous is of all ambiguous items.
     """
     return Task(
         "choices",
