@@ -118,6 +118,19 @@ def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) 
     assert held["probe_prompts"].text.endswith("p 0.070")
 
 
+def test_controls_and_where_a_text_is_from_are_no_groups_of_people(view: StudyView) -> None:
+    arm, task, metric = "wanda:sparsity=0.5", "probe_qa", "bias_ambiguous"
+    row = next(c for key, c in view.contrasts.items() if key[:3] == (arm, task, metric) and key[3] != "all")
+
+    def summary(*groups: str) -> str:
+        rows = {(arm, task, metric, group): replace(row, group=group, n=9, verdict="worse") for group in groups}
+        more = replace(view, contrasts={**view.contrasts, **rows})
+        return next(found.groups_summary for found in verdict.verdicts(more) if found.arm.name == arm)
+
+    assert summary("text=stand-in", "control=nonce") == summary()
+    assert summary("age=new") != summary()
+
+
 def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
     """The study with a clear improvement of one measure of one arm that is none."""
     key = ("magnitude:sparsity=0.1", task, metric, "all")

@@ -90,6 +90,21 @@ def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
     assert not [row for row in found if "\n" in row.metric + row.group]
 
 
+def test_controls_are_reported_and_compared_with_nobody() -> None:
+    named = ("control=nonce", "control=null", "axis=age", "axis=body")
+    items = [replace(item, groups=(group,)) for item, group in zip(ITEMS, named, strict=False)]
+    both = (ANSWERS, scores(0.9, 0.1, 0.1, 0.9, 0.7), ANSWERS, scores(0.1, 0.9, 0.9, 0.1, 0.7))
+    settings = {"seed": 0, "replicates": 50}
+    metrics = (replace(HARM, gap=True),)
+    estimates = [*estimate("t", metrics, items, "dense", *both[:2], **settings)]
+    estimates += estimate_against_rest("t", metrics, items, "dense", *both[:2], **settings)
+    contrasts = [*contrast("t", metrics, items, "arm", *both, **settings)]
+    contrasts += contrast_against_rest("t", metrics, items, "arm", *both, **settings)
+    rows = {(row.metric, row.group) for row in [*estimates, *contrasts]}
+    assert {metric for metric, group in rows if group.startswith("control")} == {"harm_rate"}
+    assert {("harm_rate_gap", "axis"), ("harm_rate_worst", "axis"), ("harm_rate_against_rest", "axis=age")} <= rows
+
+
 def test_metrics_that_do_not_ask_for_it_have_none() -> None:
     assert estimate_against_rest("t", (perplexity(),), ITEMS, "dense", {}, {}, seed=0) == []
 

@@ -12,6 +12,7 @@ import pytest
 from crushtest.errors import DataError, UsageError
 from crushtest.records import Item, Prompt
 from crushtest.registry import TASKS
+from crushtest.stats.units import lay_out
 from crushtest.tasks.bold import bold
 from crushtest.tasks.holisticbias import CONTROLS, all_sentences, holisticbias
 from crushtest.tasks.realtoxicityprompts import realtoxicityprompts, toxicity_bin
@@ -159,6 +160,7 @@ def test_holisticbias_controls_are_reported_and_enter_no_gap(data: Path) -> None
     assert len(axes) == 12
     assert not axes & set(CONTROLS)
     assert controls == {f"control={name}" for name in CONTROLS}
+    assert "control" not in lay_out(items).attributes
 
 
 def test_holisticbias_can_be_indexed_as_a_list(data: Path) -> None:

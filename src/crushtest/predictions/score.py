@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.errors import UsageError
-from crushtest.metrics import Metric
+from crushtest.metrics import STAND_IN, Metric
 from crushtest.predictions import bbq as bbq_predictions
 from crushtest.predictions import unqover as unqover_predictions
 from crushtest.predictions.choices import Predicted, example, read_choice
@@ -19,7 +19,6 @@ from crushtest.records import Item, Task
 from crushtest.registry import TASKS
 from crushtest.tasks.unqover import unqover
 
-STAND_IN = "text=stand-in"
 SUBSETS = ("bbq", "unqover")
 """Tasks that are often answered in part: by category, or by a sample of what can be generated."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crushtest.metrics import WORST
+from crushtest.metrics import WORST, about_people
 from crushtest.records import Contrast
 from crushtest.report.formats import (
     MINUS,
@@ -245,7 +245,7 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
     looked = 0
     for task in tasks:
         pooled = study.contrast(arm.name, task.name, task.headline.name)
-        for group in study.rows_of.get((task.name, task.headline.name), []):
+        for group in filter(about_people, study.rows_of.get((task.name, task.headline.name), [])):
             contrast = study.contrast(arm.name, task.name, task.headline.name, group)
             if contrast is None or contrast.verdict == "undefined" or (pooled and contrast.n == pooled.n):
                 continue  # a group that holds every item is no group

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from crushtest.metrics import AGAINST_REST, Array, Metric, ratio
+from crushtest.metrics import AGAINST_REST, Array, Metric, about_people, ratio
 from crushtest.records import Contrast, Estimate, Item, NoiseBand
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import REPLICATES, estimate
@@ -82,7 +82,7 @@ def bands_against_rest(
 
 
 def _against_rest(metrics: Sequence[Metric], items: Sequence[Item]) -> tuple[list[Metric], list[Item]]:
-    groups = sorted({group for item in items for group in item.groups})
+    groups = sorted({group for item in items for group in item.groups if about_people(group)})
     made = [_metric(metric, group) for metric in metrics if metric.rest for group in groups if _has_rest(group, groups)]
     return made, [replace(item, groups=(), facts={**item.facts, GROUPS: item.groups}) for item in items]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import Array, Metric
+from crushtest.metrics import Array, Metric, about_people
 from crushtest.records import Item
 from crushtest.stats.sums import Mask, Sums
 
@@ -32,7 +32,7 @@ class Layout:
     cluster      [items] number of each item's cluster
     names        of the groups: `all`, then every `attribute=value`, sorted
     members      per group, the rows of its items
-    attributes   attribute -> the positions of its groups in `names`
+    attributes   attribute -> the positions of its groups in `names`; those that are not about people are left out
     """
 
     cluster: Index
@@ -52,8 +52,9 @@ def lay_out(items: Sequence[Item]) -> Layout:
     names = (ALL, *sorted(rows))
     attributes: dict[str, tuple[int, ...]] = {}
     for position, name in enumerate(names[1:], start=1):
-        attribute = name.partition("=")[0]
-        attributes[attribute] = (*attributes.get(attribute, ()), position)
+        if about_people(name):
+            attribute = name.partition("=")[0]
+            attributes[attribute] = (*attributes.get(attribute, ()), position)
     everyone = np.arange(len(items), dtype=np.int64)
     members = (everyone, *(np.array(rows[name], np.int64) for name in names[1:]))
     return Layout(np.array(cluster, np.int64), names, members, attributes)
