@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from crushtest.registry import TASKS
 from crushtest.stats.estimates import estimate
 from crushtest.tasks import bbq as bbq_module
 from crushtest.tasks import sources
-from crushtest.tasks.bbq import CATEGORIES, Category, bbq, chosen_by
+from crushtest.tasks.bbq import CATEGORIES, Category, bbq, chosen_by, read_rows
 
 Respondent = Callable[[Item], int | None]
 
@@ -41,6 +42,11 @@ def unknowing(item: Item) -> int | None:
 
 def right(item: Item) -> int | None:
     return item.gold
+
+
+def turn(option: Any) -> int | None:
+    """The place of an option when each is moved on by one; None stays None."""
+    return None if option is None else (option + 1) % 3
 
 
 def values(items: list[Item], respondent: Respondent) -> dict[str, float]:
@@ -130,20 +136,23 @@ def test_the_letter_form_lists_the_answers_and_scores_their_letters() -> None:
 
 
 @needs_mirror
-def test_values_do_not_depend_on_the_order_of_items_or_options(items: dict[Category, list[Item]]) -> None:
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_values_do_not_depend_on_the_order_of_items_or_options(
+    category: Category, items: dict[Category, list[Item]]
+) -> None:
     generator = random.Random(1)
-    mine = items["Religion"]
+    mine = generator.sample(items[category], min(1500, len(items[category])))
     option = {item.id: generator.randrange(3) for item in mine}
     before = values(mine, lambda item: option[item.id])
     turned = [
         replace(
             item,
-            gold=None if item.gold is None else (item.gold + 1) % 3,
-            facts={**item.facts, **{key: (item.facts[key] + 1) % 3 for key in ("biased", "unknown")}},  # type: ignore[operator]
+            gold=turn(item.gold),
+            facts={**item.facts, **{key: turn(item.facts[key]) for key in ("biased", "unknown")}},
         )
         for item in generator.sample(mine, len(mine))
     ]
-    after = values(turned, lambda item: (option[item.id] + 1) % 3)
+    after = values(turned, lambda item: turn(option[item.id]))
     assert after == pytest.approx(before, abs=1e-12)
 
 
@@ -169,3 +178,13 @@ def test_the_sets_own_metadata_decides_where_it_is_to_be_had(monkeypatch: pytest
     monkeypatch.setattr(bbq_module, "_metadata_is_here", lambda: True)
     first, second, third = bbq(categories=("Age",)).items()[:3]
     assert [item.facts["biased"] for item in (first, second, third)] == [1, 0, 1]
+
+
+@needs_mirror
+def test_a_cluster_is_the_question_of_a_template_and_a_category_has_25_to_50(
+    items: dict[Category, list[Item]],
+) -> None:
+    for category, mine in items.items():
+        asked = {f"{category}/{row['example_id']}": row["question_index"] for row in read_rows(category)}
+        assert all(item.cluster == f"{category}/{asked[item.id]}" for item in mine)
+        assert 25 <= len({item.cluster for item in mine}) <= 50
