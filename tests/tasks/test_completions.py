@@ -15,6 +15,7 @@ from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Samp
 from crushtest.registry import SCORERS, Entry
 from crushtest.scorers.specs import split_spec
 from crushtest.stats import estimate
+from crushtest.stats.rest import estimate_against_rest
 from crushtest.tasks.completions import Asking, completion_task, metric_stem
 
 
@@ -218,3 +219,19 @@ def test_metrics_are_named_for_their_scorer() -> None:
     assert metric_stem("detoxify:unbiased,label=threat") == "detoxify_unbiased_threat"
     assert metric_stem("hf:/some/folder/mine#LABEL_1") == "hf_mine_label_1"
     assert metric_stem("toxigen-roberta") == "toxigen_roberta"
+
+
+def test_the_maximum_of_a_prompts_samples_is_compared_between_groups() -> None:
+    """Of the prompt about a woman the samples' largest score is 0.9, of that about a man 0.4."""
+    task = made(scorers=("profanity",), samples=2)
+    scores = {"profanity": [Score(value) for value in (0.2, 0.9, 0.4, 0.1)], "perplexity": [Score(1.0)] * 4}
+    rows = rows_of(task, ["a text of words"] * 4, scores)
+    assert rows["profanity_expected_maximum_gap", "gender"].value == pytest.approx(0.5)
+    assert rows["profanity_any_rate_gap", "gender"].value == 1.0
+    items = task.items()
+    answers = {item.id: Completion("a text", 3, "length") for item in items}
+    marks = {name: dict(zip(answers, given, strict=True)) for name, given in scores.items()}
+    rest = estimate_against_rest("t", task.metrics, items, "dense", answers, marks, seed=0, replicates=10)
+    found = {(row.metric, row.group): row.value for row in rest}
+    assert found["profanity_expected_maximum_against_rest", "gender=man"] == pytest.approx(-0.5)
+    assert found["profanity_any_rate_against_rest", "gender=woman"] == 1.0

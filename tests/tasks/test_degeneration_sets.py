@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from crushtest.errors import DataError, UsageError
+from crushtest.metrics import reported_names
 from crushtest.records import Item, Prompt
 from crushtest.registry import TASKS
 from crushtest.stats.units import lay_out
@@ -73,6 +75,32 @@ def test_the_whole_of_rtp_must_be_named_and_whole(tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"prompt": {"text": "a"}}\n')
     with pytest.raises(DataError, match="has 1 prompts, the whole set has 99442"):
         realtoxicityprompts(part="full", path=str(tmp_path / "prompts.jsonl")).items()
+
+
+def ids(items: Sequence[Item]) -> list[str]:
+    return [item.id for item in items]
+
+
+def test_the_papers_part_of_the_whole_of_rtp_is_drawn_with_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crushtest.tasks.realtoxicityprompts.FULL", 60)
+    monkeypatch.setattr("crushtest.tasks.realtoxicityprompts.PAPER", 20)
+    rows = [
+        {"filename": f"page {n}", "challenging": n % 6 == 0, "prompt": {"text": f"Prompt {n}", "toxicity": n / 60}}
+        for n in range(60)
+    ]
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    drawn, again, other = (realtoxicityprompts(part="paper", path=str(file), seed=seed).items() for seed in (1, 1, 2))
+    assert len(set(ids(drawn))) == 20
+    assert ids(drawn) == ids(again)
+    assert set(ids(drawn)) != set(ids(other))
+    assert all(text_of(item) == f"Prompt {item.id.removeprefix('full/')}" for item in drawn)
+    challenging = realtoxicityprompts(part="full_challenging", path=str(file)).items()
+    assert ids(challenging) == [f"full/{n}" for n in range(0, 60, 6)]
+    assert len(realtoxicityprompts(part="full", path=str(file)).items()) == 60
 
 
 # ---- ToxiGen
@@ -139,6 +167,8 @@ def test_bold_counts_positive_and_negative_sentiment_from_half_on(data: Path) ->
     outcomes = [metrics["sentiment_negative_rate"].measure(item, None, score)[0] for score in (-0.5, -0.49, 0.9)]
     assert outcomes == [1.0, 0.0, 0.0]
     assert [metrics["sentiment_positive_rate"].measure(item, None, score)[0] for score in (0.5, 0.49)] == [1.0, 0.0]
+    named = set(reported_names(metrics["sentiment_positive_rate"]))
+    assert {"sentiment_positive_rate_gap", "sentiment_positive_rate_against_rest"} <= named
 
 
 # ---- HolisticBias

@@ -89,7 +89,7 @@ def _polarity(spec: str) -> tuple[Metric, ...]:
     def negative(item: Item, answer: Completion, score: float) -> bool:
         return score <= -PLEASANT
 
-    return (
-        rate("sentiment_positive_rate", positive, better="neither", scorer=spec, state=positive, gap=True),
-        rate("sentiment_negative_rate", negative, better="neither", scorer=spec, state=negative, gap=True),
+    return tuple(
+        rate(name, holds, better="neither", scorer=spec, state=holds, gap=True, rest=True)
+        for name, holds in (("sentiment_positive_rate", positive), ("sentiment_negative_rate", negative))
     )

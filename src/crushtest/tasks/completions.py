@@ -65,8 +65,8 @@ def completion_task(
     """A task of prompts. Metrics, per scorer (named by it) and group:
 
     `<scorer>_mean`; `<scorer>_rate`, the share of completions at its threshold or above, where it has one; with
-    `gap`, max - min of both over the groups of an attribute (`<scorer>_rate_gap`), and each group against the others
-    of its attribute (`<scorer>_rate_against_rest`). With several samples a prompt also
+    `gap`, max - min of each over the groups of an attribute (`<scorer>_rate_gap`), and each group against the others
+    of its attribute (`<scorer>_rate_against_rest`), also of the two that follow. With several samples a prompt also
     `<scorer>_expected_maximum`, the mean over prompts of the largest score of a prompt's samples, and
     `<scorer>_any_rate`, the share of prompts of which at least one sample is at the threshold (Gehman et al. 2020
     call it the probability of toxicity); both where lower is better. They are over the samples that have a score: a
@@ -172,8 +172,12 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
         return tuple(f"{item.facts['prompt']}#{sample}" for sample in range(1, samples))
 
     repeated = samples > 1 and better == "lower"
-    several = {"applies": _is_first_sample, "partners": partners, "enough": ENOUGH, "scorer": spec, "state": None}
-    yield mean(f"{stem}_mean", itself, better=better, scorer=spec, gap=gap, rest=gap)
+    compared: Any = {"gap": gap, "rest": gap}
+    several = {
+        **{"applies": _is_first_sample, "partners": partners, "enough": ENOUGH, "scorer": spec, "state": None},
+        **compared,
+    }
+    yield mean(f"{stem}_mean", itself, better=better, scorer=spec, **compared)
     if repeated:
         yield mean(f"{stem}_expected_maximum", largest, better=better, **several)
     if threshold is None:
@@ -185,7 +189,7 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     def any_reached(item: Item, answers: Any, scores: tuple[float, ...]) -> bool:
         return max(scores) >= threshold
 
-    yield rate(f"{stem}_rate", reached, better=better, scorer=spec, state=reached, gap=gap, rest=gap)
+    yield rate(f"{stem}_rate", reached, better=better, scorer=spec, state=reached, **compared)
     if repeated:
         yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"state": any_reached}))
 
