@@ -177,6 +177,14 @@ def test_a_single_group_has_no_gap_and_two_of_which_one_has_no_value_an_undefine
     assert gaps == [("a", None, "fewer than two groups have a value")]
 
 
+def test_a_gap_between_groups_in_which_nothing_occurred_says_that_its_interval_has_no_width_for_want_of_items():
+    items = make_items([("a=x",)] * 5 + [("a=y",)] * 4)
+    found = one(replace(ACCURACY, gap=True), items, right_or_wrong([False] * 9), group="a", name="accuracy_gap")
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert found.caution is not None
+    assert found.caution.endswith("only 9 items; every resample gave the same value: items not seen here may differ")
+
+
 def test_a_mean_that_a_few_items_dominate_says_so():
     values = np.exp(2 * norm.ppf((np.arange(200) + 0.5) / 200))
     assert "a few clusters dominate it" in one(number(), make_items([()] * 200), numbers(values)).caution

@@ -24,6 +24,12 @@ def test_wilson_is_scipys(successes, trials, level):
     assert wilson(successes, trials, level=level) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+def test_wilson_holds_the_share_itself_whatever_is_rounded():
+    for trials in range(1, 400):
+        assert wilson(0, trials).low == 0.0
+        assert wilson(trials, trials).high == 1.0
+
+
 def test_interval_of_no_change_ends_where_tangos_score_reaches_its_bound():
     """With b = c = 0 the restricted rate of flips down is 0; the score of a difference t is n t / sqrt(n t (1 - t))."""
     n = 40

@@ -162,7 +162,8 @@ def wilson(successes: float, trials: float, *, level: float = 0.95) -> Interval:
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(min(low, share), max(high, share))  # rounding must not leave 0 of n, or n of n, outside
 
 
 def unchanged(pairs: float, *, level: float = 0.95) -> Interval:
