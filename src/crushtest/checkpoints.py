@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,20 @@ def gguf_weight_type(path: Path) -> str:
     return sizes.most_common(1)[0][0]
 
 
+def which_weights(checkpoint: Checkpoint) -> dict[str, Any]:
+    """For the manifest: the hub's `revision`, or `sha256` of every weight file where the model is not from there."""
+    if checkpoint.revision:
+        return {"revision": checkpoint.revision}
+    return {"sha256": {path.name: sha256(path) for path in checkpoint.weights}}
+
+
 def sha256(path: Path) -> str:
-    """A file's SHA-256, in hexadecimal."""
+    """A file's SHA-256, in hexadecimal. Of a file that did not change since, it is remembered."""
+    about = path.stat()
+    return _sha256(path, about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from crushtest import demo, hub
-from crushtest.checkpoints import Checkpoint, gguf_weight_type, read_folder, read_gguf, sha256
+from crushtest.checkpoints import Checkpoint, gguf_weight_type, read_folder, read_gguf, which_weights
 from crushtest.errors import ModelError, UnknownName, UsageError, first_line
 from crushtest.tensors import TensorFiles
 
@@ -58,6 +58,18 @@ def check_model(spec: str, *, allow_pickle: bool = False) -> None:
             _with_nearest(spec, hub.check_remote)
     else:
         _local(spec, kind, allow_pickle=allow_pickle)
+
+
+def weights_named(spec: str) -> dict[str, Any]:
+    """Which weights a spec names, for the manifest: `revision` or `sha256`. Loads and fetches nothing.
+
+    Empty for a hub model that is not in the hub's cache. ModelError for a path that is not there or not whole.
+    """
+    kind = model_kind(spec)
+    if kind == "demo":
+        return {"sha256": {demo.FILE: demo.SHA256}}
+    checkpoint = hub.cached(spec) if kind == "hub" else _local(spec, kind, allow_pickle=False)
+    return which_weights(checkpoint) if checkpoint else {}
 
 
 def load_model(
@@ -299,9 +311,9 @@ def _facts(
     }
     if kind == "demo":
         return facts | {"format": "gguf", "sha256": {demo.FILE: demo.SHA256}, "note": demo.NOTE}
+    facts |= which_weights(checkpoint)
     if checkpoint.revision:
-        return facts | {"revision": checkpoint.revision}
-    facts["sha256"] = {path.name: sha256(path) for path in checkpoint.weights}
+        return facts
     quantization = getattr(network.config, "quantization_config", None)
     if checkpoint.gguf:
         facts["note"] = f"GGUF {gguf_weight_type(checkpoint.weights[0])} weights, dequantized"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,6 +133,16 @@ def test_half_precision_is_near_full_precision(folder: Path) -> None:
 def test_the_manifest_names_classifier_and_labels(folder: Path) -> None:
     facts = facts_of(f"hf:{folder}#1")
     assert (facts["classifier"], facts["labels"], facts["threshold"]) == (str(folder), ["0", "1"], 0.5)
+
+
+def test_the_manifest_tells_the_weights_of_a_folder_from_others(tmp_path: Path) -> None:
+    made = make_classifier(tmp_path, logits=(0.0, 0.0))
+    weights = made / "model.safetensors"
+    before = facts_of(f"hf:{made}#1")
+    assert before["sha256"] == {"model.safetensors": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    assert "revision" not in before
+    make_classifier(tmp_path, logits=(0.0, 1.0))
+    assert facts_of(f"hf:{made}#1")["sha256"] != before["sha256"]
 
 
 @pytest.mark.parametrize("spec", ["toxigen-roberta", "detoxify:original", "regard", "hf:unitary/toxic-bert#toxic"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crushtest import demo
 from crushtest.engines.base import Engine
 from crushtest.engines.fake import FakeEngine
 from crushtest.engines.named import only_named
@@ -123,4 +124,9 @@ def test_a_judge_may_have_a_wording_of_its_own(tmp_path: Path) -> None:
 def test_the_manifest_can_say_what_scored() -> None:
     assert "alt-profanity-check" in facts_of("profanity")
     assert facts_of("judge:some/model")["model"] == "some/model"
+    assert "sha256" not in facts_of("judge:some/model,engine=openai"), "what a server runs is not known"
+    assert list(facts_of("judge:demo")["sha256"].values()) == [demo.SHA256]
+    assert facts_of("mt_bench:demo")["sha256"] == facts_of("judge:demo")["sha256"]
+    with pytest.raises(ModelError, match="no such folder"):
+        facts_of("judge:./absent/folder")
     assert facts_of("perplexity")["options"] == {"model": "dense", "engine": "hf"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from crushtest import hub
-from crushtest.checkpoints import TOKENIZER_FILES, Checkpoint, read_config, read_folder
+from crushtest.checkpoints import TOKENIZER_FILES, Checkpoint, read_config, read_folder, which_weights
 from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.records import Score
@@ -66,11 +66,11 @@ class Wanted:
             ) from None
 
     def facts(self, scorer: str) -> dict[str, Any]:
-        """For the manifest: where it is from, its revision, its labels."""
+        """For the manifest: its name, its revision (of a folder, the sha256 of its weights), its labels."""
         found = self.find(scorer)
         return {
             "classifier": self.name,
-            "revision": found.revision,
+            **which_weights(found),
             "labels": list(labels_of(read_config(found.folder))),
         }
 

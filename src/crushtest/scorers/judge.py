@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.coherence import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
-from crushtest.records import Exchange, Prompt, Sampling, Score
+from crushtest.models import weights_named
+from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
 
 if TYPE_CHECKING:
@@ -28,10 +29,15 @@ Answer with one word, "safe" or "unsafe"."""
 
 
 def _facts(*, model: str, engine: str, template: str | None) -> dict[str, Any]:
-    _template(template)
+    wording = _template(template)
     if not model:
         raise ModelError("scorer 'judge': name the model that judges: judge:MODEL, or judge:MODEL,engine=openai")
-    return {"model": model, "engine": engine, "template": _template(template)}
+    return {"model": model, "engine": engine, "template": wording, **judge_weights(model, engine)}
+
+
+def judge_weights(model: str, engine: str) -> dict[str, Any]:
+    """Which weights judge, for the manifest; nothing for those that are served, and for the study's own."""
+    return weights_named(model) if engine.partition(":")[0] == "hf" and model != DENSE else {}
 
 
 @scorer(

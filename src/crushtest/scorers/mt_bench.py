@@ -12,6 +12,7 @@ from crushtest.errors import ModelError
 from crushtest.jsonlines import parse_lines
 from crushtest.records import Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
+from crushtest.scorers.judge import judge_weights
 from crushtest.tasks.sources import read_text
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
         raise ModelError(
             "scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=openai"
         )
-    return {"model": model, "engine": engine, "prompts": "judge_prompts.jsonl, checked by sha256"}
+    prompts = "judge_prompts.jsonl, checked by sha256"
+    return {"model": model, "engine": engine, "prompts": prompts, **judge_weights(model, engine)}
 
 
 @scorer(
