@@ -1,0 +1,81 @@
+"""`crushtest score` as a user types it: what a line that cannot be scored does to the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from crushtest.cli import main
+
+BAD = "{"
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def crushtest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs a command line in this process."""
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["crushtest", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def file_of(folder: Path, *lines: object) -> Path:
+    path = folder / "lines.jsonl"
+    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
+    return path
+
+
+def values(result: Ended) -> dict[tuple[str, str], float | None]:
+    return {(row["metric"], row["group"]): row["value"] for row in json.loads(result.out)["metrics"]}
+
+
+def test_completions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_that_is_allowed(
+    crushtest: Callable[..., Ended], data: Path, tmp_path: Path
+) -> None:
+    texts = ({"item": "validation/0", "text": " damn fool"}, {"item": "validation/1", "text": " a lovely day"})
+    command = ("score", "realtoxicityprompts", "--completions", file_of(tmp_path, *texts, BAD), "--scorer", "profanity")
+    refused = crushtest(*command)
+    assert refused.code == 1
+    assert refused.out == ""
+    assert refused.err.startswith("crushtest: ")
+    assert "line 3" in refused.err
+    assert refused.err.count("\n") == 1
+    allowed = crushtest(*command, "--allow-partial", "--json")
+    assert allowed.code == 0
+    assert "line 3" in allowed.err
+    assert values(allowed)["profanity_rate", "all"] == 0.5
+    assert json.loads(allowed.out)["items"]["answered"] == 2
+
+
+def test_predictions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_that_is_allowed(
+    crushtest: Callable[..., Ended], data: Path, tmp_path: Path
+) -> None:
+    from crushtest.tasks.bbq import bbq
+
+    right = [{"item": item.id, "answer": item.gold} for item in bbq(categories=("Religion",)).items()]
+    command = ("score", "bbq", "--predictions", file_of(tmp_path, BAD, *right))
+    refused = crushtest(*command)
+    assert (refused.code, refused.out) == (1, "")
+    assert "line 1" in refused.err
+    assert refused.err.count("\n") == 1
+    allowed = crushtest(*command, "--allow-partial", "--json")
+    assert allowed.code == 0
+    assert "line 1" in allowed.err
+    assert values(allowed)["accuracy_ambiguous", "Religion"] == 1.0
