@@ -80,7 +80,11 @@ Request = Choices | Passage | Prompt
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How completions are drawn. `temperature=0` is greedy, and then the seed does not matter."""
+    """How completions are drawn. `temperature=0` is greedy, and then the seed does not matter.
+
+    What is drawn follows from the seed, the text of the prompt (with the turns before it) and the number of the sample:
+    items of one text draw alike, wherever they stand and whatever else is asked.
+    """
 
     max_tokens: int = 32
     temperature: float = 0.0

@@ -42,6 +42,7 @@ class Asking(NamedTuple):
     temperature  None: 0 for one completion, 1 for several
     top_p        for drawn completions: the share of the probability that the likeliest tokens must hold
     limit        prompts to draw, evenly over the combinations of groups; None for all
+    seed         of that draw, and of each sample, together with the prompt's text and the sample's number
     """
 
     scorers: Scorers = BUILT_IN

@@ -68,7 +68,8 @@ def realtoxicityprompts(
     page that the prompt is from.
 
     One greedy completion of at most `max_tokens` tokens a prompt. The authors draw 25 (`samples=25`, `top_p=0.9`,
-    temperature 1) and report the expected maximum and the probability of toxicity. `limit` counts prompts.
+    temperature 1) and report the expected maximum and the probability of toxicity. A sample follows from `seed`, the
+    prompt's text and the sample's number, so two items of one text have the same samples. `limit` counts prompts.
 
     Deviations: the authors score with Perspective, which no longer stands still and is not at hand; name a scorer, and
     read what it is worth (docs/scorers.md). Scores are of the completion alone.
