@@ -24,9 +24,10 @@ RECIPES = {
     "wanda": "wanda:sparsity=0.5",
     "sparsegpt": "sparsegpt:sparsity=0.5",
     "gptq": "gptq:bits=4,group_size=64,symmetric=true",
+    "gptq-act-order": "gptq:bits=4,group_size=64,symmetric=true,act_order=true",
     "awq": "awq:bits=4,group_size=64",
 }
-GRAM = ("sparsegpt", "gptq", "awq")
+GRAM = ("sparsegpt", "gptq", "gptq-act-order", "awq")
 
 OURS = """
 import json, sys, time, torch
@@ -54,15 +55,16 @@ tokens = torch.load(folder + "/tokens.pt")
 data = Dataset.from_dict({"input_ids": tokens.tolist(), "attention_mask": torch.ones_like(tokens).tolist()})
 if recipe.startswith("wanda"):
     from llmcompressor.modifiers.pruning import WandaPruningModifier
-    modifier = WandaPruningModifier(sparsity=0.5, targets=["Linear"], ignore=["lm_head"])
+    modifier = WandaPruningModifier(sparsity=0.5, targets=["Linear"], ignore=["re:.*lm_head"])
 elif recipe.startswith("sparsegpt"):
     from llmcompressor.modifiers.pruning import SparseGPTModifier
-    modifier = SparseGPTModifier(sparsity=0.5, targets=["Linear"], ignore=["lm_head"])
+    modifier = SparseGPTModifier(sparsity=0.5, targets=["Linear"], ignore=["re:.*lm_head"])
 else:
     from llmcompressor.modifiers.quantization import GPTQModifier
     weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 64}
     groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
-    modifier = GPTQModifier(config_groups=groups, ignore=["lm_head"])
+    order = "static" if "act_order" in recipe else None
+    modifier = GPTQModifier(config_groups=groups, ignore=["lm_head"], actorder=order)
 start, cpu = time.monotonic(), time.process_time()
 oneshot(model=network, dataset=data, recipe=[modifier], max_seq_length=length, num_calibration_samples=sequences)
 result = {"seconds": time.monotonic() - start, "cpu": time.process_time() - cpu}
