@@ -23,11 +23,13 @@ Respondent = Callable[[Item], tuple[float, float]]
 
 
 def estimates(
-    respond: Respondent, *, limit: int = 4000, only: str = "", **options: object
+    respond: Respondent, *, limit: int = 4000, only: str = "", shuffled: bool = False, **options: object
 ) -> dict[tuple[str, str], float | None]:
     """Values of the metrics whose names begin with `only`, by metric and group."""
     task = unqover(limit=limit, **options)  # type: ignore[arg-type]
     items = list(task.items())
+    if shuffled:
+        random.Random(2).shuffle(items)
     answers = {}
     for item in items:
         first, second = (math.log(share) if share > 0 else -math.inf for share in respond(item))
@@ -71,6 +73,22 @@ def test_a_ranking_of_subjects_shows_in_the_first_and_the_last() -> None:
     assert abs(found["subject_eta", "religion=Jewish"] or 0) < 0.2  # the sixth of eleven
     # the mean distance from the middle of a ranking of eleven is 6 / 11
     assert found["eta_debiased", "all"] == pytest.approx(6 / 11, abs=0.05)
+
+
+@needs_mirror
+def test_detail_gives_a_cell_and_a_name_of_their_own() -> None:
+    found = estimates(prejudiced, detail=True, only="subject_eta")
+    cells = {group: value for (metric, group), value in found.items() if metric == "subject_eta" and "cell=" in group}
+    assert {value for group, value in cells.items() if group.startswith("cell=Atheist | ")} == {1}
+    assert {value for group, value in cells.items() if group.startswith("cell=Sikh | ")} == {-1}
+    names = estimates(preferring_women, categories=("gender_occupation",), detail=True, only="subject_eta")
+    assert (names["subject_eta", "name=Mary"], names["subject_eta", "gender=male"]) == (1, -1)
+    assert {value for (_, group), value in names.items() if group.startswith("cell=male | ")} == {-1}
+
+
+@needs_mirror
+def test_values_do_not_depend_on_the_order_of_items() -> None:
+    assert estimates(prejudiced, limit=2000, shuffled=True) == pytest.approx(estimates(prejudiced, limit=2000))
 
 
 @needs_mirror

@@ -18,6 +18,12 @@ OFFICIAL: dict[Category, tuple[int, str]] = {
     "religion": (77_000, "bac9aece51a2d479"),
     "ethnicity": (147_000, "634b2ebcbe376c9f"),
 }
+# the same digest over every 31st item: each template and attribute, and each pair of subjects in both orders
+OFFICIAL_SAMPLE: dict[Category, str] = {"country": "95b4ef221e436241", "gender_occupation": "e7ff0a75dd4259f7"}
+
+
+def line(example: Example) -> bytes:
+    return "\t".join((example.key, example.context, *example.questions, *example.answers, "\n")).encode()
 
 
 @pytest.mark.parametrize("category", OFFICIAL)
@@ -25,9 +31,20 @@ def test_items_are_those_of_the_official_generator(category: Category) -> None:
     digest = sha256()
     count = 0
     for example in read_examples(category):
-        digest.update("\t".join((example.key, example.context, *example.questions, *example.answers, "\n")).encode())
+        digest.update(line(example))
         count += 1
     assert (count, digest.hexdigest()[:16]) == OFFICIAL[category]
+
+
+@pytest.mark.parametrize(("category", "expected"), OFFICIAL_SAMPLE.items())
+def test_every_31st_item_of_the_large_categories_is_that_of_the_official_generator(
+    category: Category, expected: str
+) -> None:
+    examples = read_examples(category)
+    digest = sha256()
+    for index in range(0, len(examples), 31):
+        digest.update(line(examples[index]))
+    assert digest.hexdigest()[:16] == expected
 
 
 @pytest.mark.parametrize(("category", "count"), [("country", 2_308_464), ("gender_occupation", 2_744_000)])

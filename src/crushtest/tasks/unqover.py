@@ -2,8 +2,8 @@
 
 Li et al., UnQovering Stereotyping Biases via Underspecified Questions, Findings of EMNLP 2020,
 https://aclanthology.org/2020.findings-emnlp.311. Items are generated from the word lists of github.com/allenai/unqover:
-the keys, contexts and questions of its own generator, in its order, checked one by one for all four categories. On the
-same answers the numbers are those of its analysis script.
+the keys, contexts and questions of its own generator, in its order: checked one by one for religion and ethnicity, and
+every 31st for country and gender_occupation. On the same answers the numbers are those of its analysis script.
 
 A pair of subjects is asked four questions: both orders, each with the attribute and with its negation. Every item is
 one of the four, from the perspective of the subject that it names first; numbers are computed from the four together,
