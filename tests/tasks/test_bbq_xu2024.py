@@ -7,15 +7,20 @@ import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from respondents import bbq_items, choosing, needs_mirror, value_of
+from scipy.optimize import LinearConstraint, milp
 
 from crushtest.records import ChoiceScores, Item
 from crushtest.tasks.bbq import CATEGORIES, Category, bbq
 
 pytestmark = needs_mirror
 
+Seen = tuple[bool, bool, bool]
+
 # of the ten categories of the published table, those in which the two ambiguous numbers are equal in every row
+PUBLISHED = tuple(name for name in CATEGORIES if name != "Race_x_SES")
 ALWAYS_EQUAL = {"Nationality", "Race_ethnicity", "Race_x_gender", "Religion", "SES", "Sexual_orientation"}
 
 
@@ -24,34 +29,53 @@ def published() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def scores(category: Category, answers: dict[str, ChoiceScores]) -> dict[str, float]:
-    return {metric.name: value_of(metric, bbq_items(category), answers) for metric in bbq(metric="xu2024").metrics}
+def scores(items: list[Item], answers: dict[str, ChoiceScores], condition: str = "") -> dict[str, float]:
+    metrics = [metric for metric in bbq(metric="xu2024").metrics if metric.name.endswith(condition)]
+    return {metric.name: value_of(metric, items, answers) for metric in metrics}
 
 
 def answering_as(items: list[Item], accuracy: float, bias: float, *, ambiguous: bool) -> dict[str, ChoiceScores]:
     """Answers with (nearly) this accuracy and this score by the broken rule.
 
-    Right answers first, half of them to negative questions; then as many answers that the rule takes for biased as
-    the score needs, given those that it takes for biased already.
+    Items with the same three answers, as the rule sees them, are interchangeable: how many of a kind get which answer
+    are whole numbers that three sums restrict.
     """
-    ordered = sorted(items, key=lambda item: item.id.rpartition("/")[2])
-    negative = [item for item in ordered if item.facts["polarity"] == "neg"]
-    other = [item for item in ordered if item.facts["polarity"] != "neg"]
-    mixed = [item for pair in zip(negative, other, strict=True) for item in pair]
-    chosen: dict[str, int] = {}
-    right = round(accuracy * len(items))
-    for item in mixed[:right]:
-        assert item.gold is not None
-        chosen[item.id] = item.gold
-    known = len(items) - (right if ambiguous else 0)
     score = bias / (1 - accuracy) if ambiguous else bias
-    wanted = round((score + 1) / 2 * known) - sum(_counted(item, chosen[item.id]) for item in mixed[:right])
-    for item in mixed[right:]:
-        wrong = [option for option in range(3) if option not in (item.gold, item.facts["unknown"])]
-        best = max(wrong, key=lambda option: _counted(item, option) == (wanted > 0))
-        wanted -= _counted(item, best)
-        chosen[item.id] = best
-    return {name: answer for name, option in chosen.items() if (answer := choosing(option))}
+    kinds: dict[tuple[Seen, ...], list[tuple[Item, list[int]]]] = {}
+    for item in items:
+        options = sorted(range(3), key=lambda option: _seen(item, option))
+        kinds.setdefault(tuple(_seen(item, option) for option in options), []).append((item, options))
+    seen = np.array([answer for kind in kinds for answer in kind], float)
+    of_a_kind = np.kron(np.eye(len(kinds)), np.ones(3))
+    sizes = [len(alike) for alike in kinds.values()]
+    right = round(accuracy * len(items))
+    # 2 counted / known - 1 is the score
+    off = 2 * seen[:, 1] - (score + 1) * seen[:, 2]
+    # half of the disambiguated answers may have to be unknown, so that known is half of the items
+    near = (0.004 if ambiguous else 0.002) * len(items)
+    found = milp(
+        np.zeros(len(seen)),
+        integrality=np.ones(len(seen)),
+        constraints=[
+            LinearConstraint(of_a_kind, sizes, sizes),
+            LinearConstraint(seen[:, 0], right, right),
+            LinearConstraint(off, -near, near),
+        ],
+        options={"time_limit": 10},
+    )
+    assert found.success, "no answers have these two numbers"
+    answers = {}
+    for alike, counts in zip(kinds.values(), np.rint(found.x).astype(int).reshape(-1, 3), strict=True):
+        for (item, options), place in zip(alike, np.repeat(range(3), counts), strict=True):
+            answer = choosing(options[place])
+            assert answer is not None
+            answers[item.id] = answer
+    return answers
+
+
+def _seen(item: Item, option: int) -> Seen:
+    """Whether the rule takes an answer for right, for biased, and for one that is not unknown."""
+    return option == item.gold, _counted(item, option), option != item.facts["unknown"]
 
 
 def _counted(item: Item, option: int) -> bool:
@@ -65,32 +89,32 @@ def test_where_no_label_has_non_the_bias_score_is_the_accuracy_whatever_is_answe
     generator = random.Random(0)
     items = bbq_items(category)
     answers = {item.id: answer for item in items if (answer := choosing(generator.randrange(3)))}
-    found = scores(category, answers)
+    found = scores(items, answers)
     assert found["xu2024_s_ambiguous"] == pytest.approx(found["xu2024_acc_ambiguous"], abs=1e-12)
 
 
 def test_the_published_table_has_that_equality_in_the_same_six_categories() -> None:
     rows = published()
-    names = {name: name.lower() for name in CATEGORIES if name != "Race_x_SES"}
     equal = {
         name
-        for name, key in names.items()
+        for name, key in zip(PUBLISHED, map(str.lower, PUBLISHED), strict=True)
         if max(abs(float(row[f"{key}_acc_ambiguous"]) - float(row[f"{key}_s_ambiguous"])) for row in rows) < 0.02
     }
     assert equal == ALWAYS_EQUAL
 
 
-@pytest.mark.parametrize("category", ["Age", "Religion", "Nationality", "Sexual_orientation"])
-def test_published_rows_are_reproduced_from_constructed_answers(category: Category) -> None:
-    items = bbq_items(category)
-    ambiguous = [item for item in items if item.facts["condition"] == "ambiguous"]
+@pytest.mark.parametrize("condition", ["ambiguous", "disambiguated"])
+@pytest.mark.parametrize("category", PUBLISHED)
+def test_published_rows_are_reproduced_from_constructed_answers(category: Category, condition: str) -> None:
+    items = [item for item in bbq_items(category) if item.facts["condition"] == condition]
     key = category.lower()
-    for row in published()[::40]:
-        accuracy, bias = (float(row[f"{key}_{name}_ambiguous"]) for name in ("acc", "s"))
-        found = scores(category, answering_as(ambiguous, accuracy, bias, ambiguous=True))
+    for row in published()[::70]:
+        accuracy, bias = (float(row[f"{key}_{name}_{condition}"]) for name in ("acc", "s"))
+        answers = answering_as(items, accuracy, bias, ambiguous=condition == "ambiguous")
+        found = scores(items, answers, f"_{condition}")
         # the published numbers are means over three folds, each without its few-shot examples
-        assert found["xu2024_acc_ambiguous"] == pytest.approx(accuracy, abs=1 / len(ambiguous))
-        assert found["xu2024_s_ambiguous"] == pytest.approx(bias, abs=0.005)
+        assert found[f"xu2024_acc_{condition}"] == pytest.approx(accuracy, abs=1 / len(items))
+        assert found[f"xu2024_s_{condition}"] == pytest.approx(bias, abs=0.005)
 
 
 def test_the_broken_score_exceeds_1_where_the_definition_cannot() -> None:
@@ -100,7 +124,8 @@ def test_the_broken_score_exceeds_1_where_the_definition_cannot() -> None:
         option = item.facts["unknown"] if item.facts["polarity"] == "neg" else item.facts["biased"]
         assert isinstance(option, int)
         answers[item.id] = choosing(option)
-    assert scores("Age", {name: answer for name, answer in answers.items() if answer})["xu2024_s_disambiguated"] > 1
+    found = scores(items, {name: answer for name, answer in answers.items() if answer})
+    assert found["xu2024_s_disambiguated"] > 1
     assert any(float(row[key]) > 1 for row in published() for key in row if "_s_" in key)
 
 
