@@ -17,6 +17,7 @@ from crushtest.corpora import CORPORA
 from crushtest.errors import CompressionError, EngineError, ModelError, StoreError
 from crushtest.files import write_json
 from crushtest.loading import config_for, load_for
+from crushtest.memory import peak_memory_bytes
 from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
 from crushtest.recipes import Recipe
@@ -95,11 +96,12 @@ def run_arm(
             engine = engine or prepare(folder, plan.spec, arm, progress)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
                 bring_dense(folder, engine, plan.spec, arm, progress)
-            before = cut_so_far(engine)
+            before, began, done = cut_so_far(engine), time.monotonic(), len(log.read())
             for count in ask(engine, planned, reordered(asked, arm.repeat), log):
                 advance(count)
             # Noted first: what is finished is not looked at again.
             note_cut(folder, arm, planned, cut_so_far(engine) - before, progress)
+            note_cost(folder, arm, planned, len(asked) - done, time.monotonic() - began)
             log.finish([item.id for item in asked])
     del engine
     gc.collect()
@@ -220,6 +222,14 @@ def note_cut(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, pr
         others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})
         manifest.update(folder.manifest, "truncated", arm.name, {**others, planned.name: count})
         progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
+
+
+def note_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, seconds: float) -> None:
+    """Say in the manifest how long the items took that this process asked, and the most memory it has held so far."""
+    if not arm.repeat:
+        others = manifest.read(folder.manifest).get("asked", {}).get(arm.name, {})
+        cost = {"items": items, "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory_bytes()}
+        manifest.update(folder.manifest, "asked", arm.name, {**others, planned.name: cost})
 
 
 def bring_dense(folder: StudyFolder, engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:

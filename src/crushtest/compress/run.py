@@ -18,6 +18,7 @@ from crushtest.compress.residence import InPlace, Residence
 from crushtest.compress.structure import Linear, find_structure, find_untouched
 from crushtest.corpora import stand_in_of
 from crushtest.errors import CompressionError
+from crushtest.memory import peak_memory_bytes
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def compress(
         calibration=asdict(calibration)
         | {"stand_in": stand_in_of(calibration.source), "tokens_sha256": tokens_sha256(tokens)},
         seconds=round(time.monotonic() - started, 3),
-        peak_memory_bytes=_peak_memory_bytes(),
+        peak_memory_bytes=peak_memory_bytes(),
         quantized=ledger.quantized,
     )
 
@@ -144,17 +145,6 @@ def _step_record(step: Step, kind: str, seconds: float, rescaled: Iterable[str])
     return StepRecord(
         step.method, kind, step.options, step.layers, step.skip, round(seconds, 3), tuple(dict.fromkeys(rescaled))
     )
-
-
-def _peak_memory_bytes() -> dict[str, int]:
-    import resource
-
-    import torch
-
-    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    if torch.cuda.is_available():
-        peak["accelerator"] = torch.cuda.max_memory_allocated()
-    return peak
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -28,6 +28,7 @@ class ArmView:
 
     compression   what compression.json holds; None for a model that was tested as found, and for dense
     facts         the arm's entry in the manifest; empty while it has not been loaded
+    asked         per task, what asking it took: items, seconds, peak_memory_bytes
     """
 
     number: int
@@ -35,6 +36,7 @@ class ArmView:
     plan: Arm
     compression: dict[str, Any] | None
     facts: dict[str, Any]
+    asked: dict[str, Any]
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -210,7 +212,8 @@ def read_study(folder: StudyFolder) -> StudyView:
 def _arm(folder: StudyFolder, content: dict[str, Any], number: int, arm: Arm) -> ArmView:
     path = folder.compression(arm.name)
     compression = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    return ArmView(number, arm.name, arm, compression, content.get("arms", {}).get(arm.name, {}))
+    facts, asked = (content.get(section, {}).get(arm.name, {}) for section in ("arms", "asked"))
+    return ArmView(number, arm.name, arm, compression, facts, asked)
 
 
 def _task(folder: StudyFolder, content: dict[str, Any], number: int, planned: PlannedTask) -> TaskView:

@@ -60,6 +60,12 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
         yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
     if "prepared_in_s" in arm.facts:
         yield "loaded and compressed in", show_seconds(arm.facts["prepared_in_s"])
+    for task, cost in arm.asked.items():
+        memory = show_bytes(cost["peak_memory_bytes"]["process"])
+        yield (
+            f"asked, {task}",
+            f"{cost['items']:,} items in {show_seconds(cost['seconds'])}; peak memory so far {memory}",
+        )
     if arm.compression is None:
         return
     yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
