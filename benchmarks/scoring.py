@@ -34,7 +34,10 @@ def main() -> None:
     """Run both sides and print what they took."""
     arguments = parse()
     torch.set_num_threads(arguments.threads)
-    questions = {"bbq": bbq, "mmlu": mmlu}[arguments.set](arguments.items, arguments.shots)
+    if arguments.set == "bbq":
+        questions = bbq(arguments.items, arguments.shots)
+    else:
+        questions = mmlu(arguments.items, arguments.shots, arguments.subjects)
     engine: Any = load_engine(arguments.model, pack_tokens=arguments.pack_tokens, device="cpu")
     print(
         f"{arguments.set}, {len(questions)} questions, {arguments.shots} examples each; {engine.describe()['scoring']}"
@@ -66,6 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=120)
     parser.add_argument("--set", choices=["bbq", "mmlu"], default="bbq")
     parser.add_argument("--shots", type=int, default=0)
+    parser.add_argument("--subjects", type=int, default=57, help="of mmlu; a subject has 246 questions on average")
     parser.add_argument("--model", default="demo")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--pack-tokens", type=int, default=2048)
@@ -93,12 +97,12 @@ def bbq_text(row: dict[str, Any]) -> str:
     return f"Context: {row['context']}\nQuestion: {row['question']}\nAnswer:"
 
 
-def mmlu(count: int, shots: int) -> list[Choices]:
-    """Questions of the test set, spread over the subjects, each with examples of its own subject."""
+def mmlu(count: int, shots: int, subjects: int) -> list[Choices]:
+    """Questions of the test set, spread over the first subjects, each with examples of its own subject."""
     import csv
 
     folder = Path(os.environ["CRUSHTEST_DATA"]) / "mmlu" / "mmlu"
-    files = sorted((folder / "test").glob("*_test.csv"))
+    files = sorted((folder / "test").glob("*_test.csv"))[:subjects]
     asked = []
     for number, file in enumerate(files):
         share = count * (number + 1) // len(files) - count * number // len(files)
