@@ -278,6 +278,23 @@ def test_what_asking_took_is_written_down_and_shown(tmp_path: Path) -> None:
     assert f"{cost['items']} items in" in page
 
 
+def test_killed_before_a_task_is_finished_what_asking_took_stays_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder(tmp_path / "s")
+
+    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AppendLog, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(spec(), folder.root)
+    (task,) = manifest.read(folder.manifest)["asked"]["dense"]
+    run_study(spec(), folder.root)
+    assert manifest.read(folder.manifest)["asked"]["dense"][task]["items"] == len(folder.read_items(task))
+
+
 def test_holms_correction_is_used_where_the_study_asks_for_it(tmp_path: Path) -> None:
     found = {}
     for correction in ("holm", "benjamini-hochberg"):

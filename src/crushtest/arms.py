@@ -18,10 +18,10 @@ from crushtest.errors import CompressionError, EngineError, ModelError, StoreErr
 from crushtest.files import write_json
 from crushtest.loading import config_for, load_for
 from crushtest.memory import peak_memory_bytes
-from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec
+from crushtest.plan import Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
 from crushtest.recipes import Recipe
-from crushtest.records import Answer, ChoiceScores, Completion, Item, Passage, PassageScore
+from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.repeats import reordered
 from crushtest.store import StudyFolder
 from crushtest.tasks import sources
@@ -85,18 +85,19 @@ def run_arm(
     engine = None
     for planned in plan.tasks:
         log, asked = answers_of(folder, arm, planned), items[planned.name]
+        done = len(log.read())
         title = f"{arm.title} · {planned.name}"
         with (
             naming(arm),
             on_threads(arm.threads),
-            progress.step(title, len(asked), done=len(log.read()), weight=1) as advance,
+            progress.step(title, len(asked), done=done, weight=1) as advance,
         ):
             if log.complete:
                 continue
             engine = engine or prepare(folder, plan.spec, arm, progress)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
                 bring_dense(folder, engine, plan.spec, arm, progress)
-            before, began, done = cut_so_far(engine), time.monotonic(), len(log.read())
+            before, began = cut_so_far(engine), time.monotonic()
             for count in ask(engine, planned, reordered(asked, arm.repeat), log):
                 advance(count)
             # Noted first: what is finished is not looked at again.
@@ -225,8 +226,11 @@ def note_cut(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, pr
 
 
 def note_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, seconds: float) -> None:
-    """Say in the manifest how long the items took that this process asked, and the most memory it has held so far."""
-    if not arm.repeat:
+    """Say in the manifest how long the items took that this process asked, and the most memory it has held so far.
+
+    A process that had only to finish what another asked has nothing to say.
+    """
+    if items and not arm.repeat:
         others = manifest.read(folder.manifest).get("asked", {}).get(arm.name, {})
         cost = {"items": items, "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory_bytes()}
         manifest.update(folder.manifest, "asked", arm.name, {**others, planned.name: cost})
