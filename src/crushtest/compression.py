@@ -13,6 +13,7 @@ from crushtest.recipes import Recipe, parse_recipe
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
+    from crushtest.models import LoadedModel
 
 
 def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offload: str = "none") -> CompressionRecord:
@@ -41,10 +42,7 @@ def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offloa
 def _in_memory(spec: StudySpec, recipe: Recipe, folder: Path, progress: Bars | Lines) -> CompressionRecord:
     model = load_base(spec, spec.model, recipe.text, progress)
     record = compress_arm(spec, recipe.text, recipe, model, progress)
-    with progress.step(f"saving {folder}", 1) as advance:
-        save(model, record, folder)
-        advance(1)
-    return record
+    return _saved(model, record, folder, progress)
 
 
 def _from_host(spec: StudySpec, recipe: Recipe, folder: Path, progress: Bars | Lines) -> CompressionRecord:
@@ -58,6 +56,10 @@ def _from_host(spec: StudySpec, recipe: Recipe, folder: Path, progress: Bars | L
     model = load_base(spec.model_copy(update={"device": "cpu"}), spec.model, recipe.text, progress)
     residence = OnHost(model.network, find_structure(model.network), device)
     record = compress_arm(spec, recipe.text, recipe, model, progress, residence)
+    return _saved(model, record, folder, progress)
+
+
+def _saved(model: LoadedModel, record: CompressionRecord, folder: Path, progress: Bars | Lines) -> CompressionRecord:
     with progress.step(f"saving {folder}", 1) as advance:
         save(model, record, folder)
         advance(1)
