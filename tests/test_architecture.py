@@ -37,6 +37,7 @@ LAYERS = [
     {"report", "gate", "policies", "arms", "scoring", "comparing", "compression"},
     {"study"},
     {"printing", "usage"},
+    {"data_commands"},
     {"cli"},
 ]
 

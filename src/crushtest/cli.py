@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from crushtest import data_commands
 from crushtest.errors import CrushtestError, UnknownName, UsageError
-from crushtest.printing import print_entry, print_json, print_table
-from crushtest.usage import usage_in_one_line
+from crushtest.printing import AsJson, print_entry, print_json, print_table
+from crushtest.usage import usage_in_one_line, wrong_place
 
 app = typer.Typer(
     name="crushtest",
@@ -23,8 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Where each data set comes from, and whether it is here.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(data_commands.app, name="data")
 
 Model = Annotated[str, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo` (SmolLM2-135M-Instruct).")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
@@ -58,24 +57,10 @@ NoiseVary = Annotated[
 ]
 Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here, and say which.")]
 Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 OF_EVERY_METHOD = """
 Every method also takes layers=PATTERN,PATTERN,... and skip=PATTERN,...: which linear layers to compress and which to
 leave alone (`down_proj`, `layers.0.*`). Steps are put together with +: wanda:pattern=2:4+gptq:bits=4"""
-MAKE_ROOM = "make room or name a place with more; the same command goes on from what was written"
-ANOTHER_PLACE = "name another place, one that can be written"
-OF_THE_USER = {
-    errno.ENOSPC: MAKE_ROOM,
-    errno.EDQUOT: MAKE_ROOM,
-    errno.EACCES: ANOTHER_PLACE,
-    errno.EROFS: ANOTHER_PLACE,
-    errno.ENOTDIR: "a part of this path is a file; name another place",
-    errno.EISDIR: "this is a folder; name a file",
-    errno.EEXIST: "something else is there; remove it, or name another place",
-    errno.ENAMETOOLONG: "give a shorter name",
-}
-"""What is wrong with the place a user named, not with this program; and what to do."""
 
 
 def print_version(asked: bool) -> None:
@@ -369,17 +354,7 @@ def score(
     else:
         assert completions is not None
         result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial)
-    if result["missing"]:
-        count, of, first = result["missing"].values()
-        print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
-    for name in ("problems", "notes"):
-        if result.get(name):
-            print(f"{name}: {result[name]}", file=sys.stderr)
-    if json:
-        print_json(result)
-        return
-    rows = result["metrics"]
-    print_table([list(rows[0]), *(["" if v is None else str(v) for v in row.values()] for row in rows)] if rows else [])
+    show_scored(result, json=json)
 
 
 @app.command()
@@ -443,61 +418,6 @@ def list_(
             print(OF_EVERY_METHOD)
 
 
-@data_app.command("status")
-def data_status(
-    task: Annotated[list[str] | None, typer.Argument(help="Tasks or data sets; all if none is named.")] = None,
-    files: Annotated[bool, typer.Option("--files", help="A line for every file, as where a task is named.")] = False,
-    json: AsJson = False,
-) -> None:
-    """Show what is here: a line a data set; of those named every file, where it comes from, and whether it is whole.
-
-    With --json every file is an entry.
-    """
-    from crushtest.tasks import sources
-
-    named = with_data(task)
-    found = sources.status(named) if not task or named else []
-    rows = [row._asdict() for row in found]
-    if json:
-        print_json(rows)
-    elif not task and not files:
-        print_table([list(sources.SetStatus._fields), *(list(line) for line in sources.summarize(found))])
-    elif rows:
-        shown = ("dataset", "file", "place", "licence", "address", "problem")
-        print_table([list(shown), *([str(row[key] or "") for key in shown] for row in rows)])
-
-
-@data_app.command("fetch")
-def data_fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data to fetch into the cache.")]) -> None:
-    """Fetch the data of these tasks from their canonical addresses, checked by sha256."""
-    from crushtest.tasks import sources
-
-    try:
-        fetched = sources.fetch(with_data(task), report=lambda address: print(address, file=sys.stderr))
-    except sources.NotFetched as error:
-        print("\n".join(error.files), file=sys.stderr)
-        raise
-    for row in fetched:
-        print(f"{row.dataset}/{row.file}\t{row.place}\t{row.path}")
-
-
-def with_data(names: list[str] | None) -> list[str]:
-    """The data sets that these tasks read (a data set may be named, too); for a task that reads none, say so."""
-    from crushtest.registry import TASKS
-    from crushtest.tasks import sources
-
-    known = sources.data_sets()
-    needed: dict[str, None] = {}
-    for name in names or []:
-        if name not in known and name not in TASKS.names():
-            raise UnknownName("task or data set", name, [*known, *TASKS.names()])
-        read = sources.read_by(name) or [name for name in [name] if name in known]
-        if not read:
-            print(f"{name}: nothing to fetch, it needs no data set", file=sys.stderr)
-        needed |= dict.fromkeys(read)
-    return list(needed)
-
-
 # ---- printing --------------------------------------------------------------------------------------
 
 
@@ -523,6 +443,21 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
     print(f"report: {study.report}")
 
 
+def show_scored(result: dict[str, Any], *, json: bool) -> None:
+    """Print what answers made elsewhere scored; what they lack goes to stderr."""
+    if result["missing"]:
+        count, of, first = result["missing"].values()
+        print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
+    for name in ("problems", "notes"):
+        if result.get(name):
+            print(f"{name}: {result[name]}", file=sys.stderr)
+    if json:
+        print_json(result)
+        return
+    rows = result["metrics"]
+    print_table([list(rows[0]), *(["" if v is None else str(v) for v in row.values()] for row in rows)] if rows else [])
+
+
 def arms_in(folder: Path) -> bool:
     """Whether a folder holds a study that compares something with the dense model."""
     from crushtest.plan import read_spec
@@ -546,10 +481,10 @@ def main() -> None:
         print(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in OF_THE_USER:
+        said = wrong_place(error)
+        if said is None:
             raise
-        place = error.filename or "what this command writes"
-        print(f"crushtest: {place}: {error.strerror}; {OF_THE_USER[error.errno]}", file=sys.stderr)
+        print(f"crushtest: {said}", file=sys.stderr)
         sys.exit(1)
 
 

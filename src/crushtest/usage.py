@@ -1,7 +1,8 @@
-"""What is wrong with a command line, in one line: what, where, what is allowed, the nearest match."""
+"""What is wrong with what a user typed, in one line: what, where, what is allowed, the nearest match."""
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,21 @@ from crushtest.registry import explain
 
 # Some versions of typer carry a copy of click and some need the package: this is the class in either.
 WRONG_USAGE: type[Any] = typer.BadParameter.__bases__[0]
+
+
+MAKE_ROOM = "make room or name a place with more; the same command goes on from what was written"
+ANOTHER_PLACE = "name another place, one that can be written"
+OF_THE_USER = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EACCES: ANOTHER_PLACE,
+    errno.EROFS: ANOTHER_PLACE,
+    errno.ENOTDIR: "a part of this path is a file; name another place",
+    errno.EISDIR: "this is a folder; name a file",
+    errno.EEXIST: "something else is there; remove it, or name another place",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+"""What is wrong with the place a user named, not with this program; and what to do."""
 
 
 @contextmanager
@@ -74,3 +90,10 @@ def _wrong_value(error: Any) -> str:
     if hasattr(error.__cause__, "errors"):
         return f" {explain(error.__cause__)}"
     return f": {error.message.rstrip('.')}"
+
+
+def wrong_place(error: OSError) -> str | None:
+    """What is wrong with the file or folder that a user named, and what to do; None for an error that is ours."""
+    if error.errno not in OF_THE_USER:
+        return None
+    return f"{error.filename or 'what this command writes'}: {error.strerror}; {OF_THE_USER[error.errno]}"
