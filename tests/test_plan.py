@@ -125,7 +125,9 @@ def test_a_name_that_is_no_name_of_an_arm_is_refused(name: str) -> None:
 
 
 def test_a_recipe_and_a_folder_name_their_arm_as_they_are() -> None:
-    check_names(build_spec({"model": "demo", "arms": ["wanda:pattern=2:4", {"model": "a/dir"}]}, where="test"))
+    spec = build_spec({"model": "demo", "arms": ["wanda:pattern=2:4", {"model": "a/dir"}]}, where="test")
+    check_names(spec)
+    assert [arm.name for arm in make_arms(spec)] == ["dense", "wanda:pattern=2:4", "a/dir"]
 
 
 def test_a_folder_in_place_of_a_study_file_is_said_to_be_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from crushtest.plan import DENSE
+from crushtest.records import DENSE
 from crushtest.report import write_report
 from crushtest.report.gather import read_study
 from crushtest.store import StudyFolder
@@ -207,8 +207,11 @@ def test_the_overview_sorts_by_number_with_the_unmeasured_last(visit: Callable[.
 
 def test_a_cell_of_the_overview_leads_to_its_detail(visit: Callable[..., Seen], path: Path) -> None:
     page = visit(path).page
+    detail = page.locator("#task-3")
+    assert detail.bounding_box()["y"] > page.viewport_size["height"]
     page.locator("#overview-table tbody a[href='#task-3']").first.click()
-    sync_api.expect(page.locator("#task-3")).to_be_in_viewport()
+    sync_api.expect(detail).to_be_in_viewport()
+    assert page.url.endswith("#task-3")
 
 
 def test_one_table_of_groups_is_shown_at_a_time(visit: Callable[..., Seen], path: Path) -> None:
