@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from crushtest.comparing import compare
-from crushtest.plan import DENSE, make_plan, read_spec
+from crushtest.plan import make_plan, read_spec
 from crushtest.progress import Lines
-from crushtest.records import ChoiceScores, Contrast, Item
+from crushtest.records import DENSE, ChoiceScores, Contrast, Item
 from crushtest.store import StudyFolder
 
 STUDY = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crushtest import manifest
-from crushtest.plan import DENSE, Plan, PlannedTask
+from crushtest.plan import Plan, PlannedTask
 from crushtest.progress import Bars, Lines
-from crushtest.records import Score
+from crushtest.records import DENSE, Score
 from crushtest.store import StudyFolder
 
 NOTED = "noise_floor"

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.recipes import Recipe, parse_recipes
-from crushtest.records import DENSE as DENSE  # part of a plan, too
-from crushtest.records import Item, Task
+from crushtest.records import DENSE, Item, Task
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain, reject_unknown
 from crushtest.sampling import spread
 from crushtest.suites import resolve

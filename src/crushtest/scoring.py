@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from crushtest import manifest
 from crushtest.engines.named import only_named
 from crushtest.loading import load_for
-from crushtest.plan import DENSE, Arm, Plan, PlannedTask, StudySpec, parse_engine
+from crushtest.plan import Arm, Plan, PlannedTask, StudySpec, parse_engine
 from crushtest.progress import Bars, Lines
-from crushtest.records import Item
+from crushtest.records import DENSE, Item
 from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
 from crushtest.store import StudyFolder
 

@@ -17,8 +17,9 @@ import yaml
 
 from crushtest import manifest, metrics, stats
 from crushtest.files import write_json
-from crushtest.plan import DENSE, Plan, PlannedTask, make_plan, read_spec
+from crushtest.plan import Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import (
+    DENSE,
     Answer,
     Choices,
     ChoiceScores,

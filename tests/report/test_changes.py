@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from crushtest.metrics import choice
-from crushtest.plan import DENSE
-from crushtest.records import Choices, ChoiceScores, Completion, Item, Prompt, Score
+from crushtest.records import DENSE, Choices, ChoiceScores, Completion, Item, Prompt, Score
 from crushtest.report import changes
 from crushtest.report.gather import StudyView, read_study
 from crushtest.store import StudyFolder

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crushtest.errors import StoreError
-from crushtest.plan import DENSE
+from crushtest.records import DENSE
 from crushtest.report import formats, html, method, write_report
 from crushtest.report.gather import read_study
 from crushtest.scorers import measured

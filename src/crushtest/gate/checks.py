@@ -14,8 +14,8 @@ from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.metrics import WORST as SEARCHED
 from crushtest.metrics import reported_names
-from crushtest.plan import DENSE, Plan, make_plan, read_spec
-from crushtest.records import Contrast
+from crushtest.plan import Plan, make_plan, read_spec
+from crushtest.records import DENSE, Contrast
 from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA
 from crushtest.store import StudyFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from crushtest.plan import DENSE
+from crushtest.records import DENSE
 from crushtest.store import StudyFolder
 from crushtest.tables import ASK_AGAIN, read_table
 

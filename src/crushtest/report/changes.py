@@ -11,8 +11,7 @@ from typing import Any
 import polars as pl
 
 from crushtest.metrics import Metric
-from crushtest.plan import DENSE
-from crushtest.records import Kind
+from crushtest.records import DENSE, Kind
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
 from crushtest.report.words import label

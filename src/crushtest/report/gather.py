@@ -13,8 +13,8 @@ import polars as pl
 
 from crushtest import manifest
 from crushtest.metrics import Metric
-from crushtest.plan import DENSE, Arm, Plan, PlannedTask, make_plan, read_spec
-from crushtest.records import Better, Contrast, Estimate, NoiseBand
+from crushtest.plan import Arm, Plan, PlannedTask, make_plan, read_spec
+from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
 from crushtest.report.headlines import headline
 from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
 from crushtest.store import StudyFolder

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from crushtest.plan import DENSE
-from crushtest.records import Contrast
+from crushtest.records import DENSE, Contrast
 from crushtest.report.formats import show_p
 from crushtest.report.gather import StudyView, TaskView, ordered_groups
 from crushtest.report.labels import Label

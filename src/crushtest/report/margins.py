@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crushtest.plan import DENSE
+from crushtest.records import DENSE
 from crushtest.report.figure import SIZE, Figure, Row
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.theme import Theme, series_scale

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from crushtest.plan import DENSE
-from crushtest.records import Contrast, Estimate
+from crushtest.records import DENSE, Contrast, Estimate
 from crushtest.report.formats import (
     MINUS,
     show_band,

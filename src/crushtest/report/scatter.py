@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.plan import DENSE
+from crushtest.records import DENSE
 from crushtest.report.figure import SIZE, Figure, Row
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.gather import ArmView, StudyView, TaskView
