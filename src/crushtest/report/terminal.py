@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
+from crushtest.records import DENSE
 from crushtest.report.formats import (
     show_band,
     show_difference,
@@ -27,7 +28,7 @@ from crushtest.store import StudyFolder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crushtest.records import DENSE, Contrast
+    from crushtest.records import Contrast
 
 STYLES = {"worse": "bold dark_orange3", "better": "bold dodger_blue2", "changed": "bold", "noise": "dim"}
 
