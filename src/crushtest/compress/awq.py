@@ -8,6 +8,7 @@ https://arxiv.org/abs/2306.00978
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from crushtest.compress.structure import Linear
 
 _RATIOS = 20
+_ROWS = 384  # judged at once: few enough to stay in a core's cache, and to give up a bad scale early
+_STRIP = 192  # columns of one product: wide enough for the full matmul rate
 _CLIPS = 10
 _CLIP_STEP = 0.05
 
@@ -99,13 +102,16 @@ def _rescale(block: Block, grid: _Grid) -> dict[str, _Scaled]:
 def _best_scale(block: Block, pair: Pair, grid: _Grid) -> Tensor:
     size = block.inputs.statistic(pair.linears[0], InputSize).mean.clamp(min=1e-8)
     gram = block.inputs.statistic(pair.linears[0], InputGram).matrix
+    folded = gram.triu(1).mul_(2) + gram.diag().diag()
     weights = [linear.weight.float() for linear in pair.linears]
-
-    def loss(scale: Tensor) -> float:
-        return sum(_loss(weight, grid.quantize(weight * scale).dequantize() / scale, gram) for weight in weights)
-
-    candidates = [_normalised(size.pow(step / _RATIOS)) for step in range(_RATIOS)]
-    return min(candidates, key=loss)
+    best, least = None, math.inf
+    for step in sorted(range(_RATIOS), key=lambda step: abs(step - _RATIOS // 2)):
+        scale = _normalised(size.pow(step / _RATIOS))
+        loss = _loss_below(least, weights, scale, grid, folded)
+        if loss is not None:
+            best, least = scale, loss
+    assert best is not None
+    return best
 
 
 def _normalised(scale: Tensor) -> Tensor:
@@ -114,10 +120,25 @@ def _normalised(scale: Tensor) -> Tensor:
     return scale / (scale.max() * scale.min()).sqrt()
 
 
-def _loss(weight: Tensor, rounded: Tensor, gram: Tensor) -> float:
-    """|X (W - Q)^T|^2, up to the Gram matrix's own factor."""
-    difference = weight - rounded
-    return float(((difference @ gram) * difference).sum())
+def _loss_below(limit: float, weights: list[Tensor], scale: Tensor, grid: _Grid, folded: Tensor) -> float | None:
+    """|X (W - Q)^T|^2 of all weights, up to the Gram matrix's own factor; None as soon as it reaches the limit."""
+    import torch
+
+    loss = 0.0
+    for rows in (rows for weight in weights for rows in torch.split(weight, _ROWS)):
+        loss += _size(rows - grid.quantize(rows * scale).dequantize() / scale, folded)
+        if loss >= limit:
+            return None
+    return loss
+
+
+def _size(rows: Tensor, folded: Tensor) -> float:
+    """Sum of d G d^T over rows d, with G's lower triangle folded onto the upper one: half the multiplications."""
+    strips = range(0, len(folded), _STRIP)
+    return sum(
+        float(((rows[:, : at + _STRIP] @ folded[: at + _STRIP, at : at + _STRIP]) * rows[:, at : at + _STRIP]).sum())
+        for at in strips
+    )
 
 
 def _quantize(block: Block, linear: Linear, grid: _Grid, scaled: _Scaled | None, *, clip: bool) -> Compressed:

@@ -58,7 +58,9 @@ def find_pairs(block: Block) -> list[Pair]:
     trace = _Trace(block)
     pairs = []
     for linears in trace.sharing:
-        source = next((source for source in trace.candidates(linears) if _leaves_output(block, source, linears)), None)
+        source = next(
+            (source for source in trace.candidates(linears) if trace.output_is_kept_by(source, linears)), None
+        )
         if source is not None:
             pairs.append(Pair(source, linears))
     return pairs
@@ -71,7 +73,7 @@ def scale_columns(linears: Sequence[Linear], scale: Tensor) -> None:
 
 
 class _Trace:
-    """One pass of a block: which layers were given the same tensor, and which modules ran before them."""
+    """One pass of a block: its output, which layers were given the same tensor, and which modules ran before them."""
 
     def __init__(self, block: Block) -> None:
         self._block = block
@@ -89,7 +91,7 @@ class _Trace:
                     hooks.callback(part.register_forward_pre_hook(self._note_other).remove)
                 elif weight is not None and weight.dim() == 1:
                     hooks.callback(part.register_forward_hook(self._note_norm).remove)
-            block.stream.first_output(block.number)
+            self._output = block.stream.first_output(block.number)
 
     @property
     def sharing(self) -> list[tuple[Linear, ...]]:
@@ -119,6 +121,25 @@ class _Trace:
         earlier = [linear for _, linear in self._ran[:place] if linear.shape[0] == features]
         return [Source(linear.module) for linear in reversed(earlier) if linear.is_plain]
 
+    def output_is_kept_by(self, source: Source, linears: tuple[Linear, ...]) -> bool:
+        """Whether the block gives what it gave when the pair is rescaled; everything is put back."""
+        import torch
+
+        features = linears[0].shape[1]
+        scale = torch.linspace(0.5, 2.0, features, device=linears[0].weight.device)
+        modules: list[Any] = [source.module, *(linear.module for linear in linears)]
+        parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
+        kept = [parameter.data.clone() for parameter in parameters]
+        source.divide(scale)
+        scale_columns(linears, scale)
+        stream = self._block.stream
+        after = stream.first_output(self._block.number)
+        for parameter, data in zip(parameters, kept, strict=True):
+            parameter.data = data
+        added = (self._output - stream.first_input()).float().norm()
+        same = _SAME.get(str(after.dtype).removeprefix("torch."), _SAME_IN_HALF)
+        return bool((after - self._output).float().norm() <= same * added)
+
     def _note_linear(self, linear: Linear) -> Any:
         return lambda _, args: self._ran.append((args[0], linear))
 
@@ -127,22 +148,3 @@ class _Trace:
 
     def _note_norm(self, module: Module, _: Any, output: Any) -> None:
         self._norms.append((output, module))
-
-
-def _leaves_output(block: Block, source: Source, linears: tuple[Linear, ...]) -> bool:
-    """Whether the block gives what it gave when the pair is rescaled; everything is put back."""
-    import torch
-
-    features = linears[0].shape[1]
-    scale = torch.linspace(0.5, 2.0, features, device=linears[0].weight.device)
-    modules: list[Any] = [source.module, *(linear.module for linear in linears)]
-    kept = [(parameter, parameter.data.clone()) for module in modules for parameter in module.parameters(recurse=False)]
-    before = block.stream.first_output(block.number)
-    source.divide(scale)
-    scale_columns(linears, scale)
-    after = block.stream.first_output(block.number)
-    for parameter, data in kept:
-        parameter.data = data
-    added = (before - block.stream.first_input()).float().norm()
-    same = _SAME.get(str(before.dtype).removeprefix("torch."), _SAME_IN_HALF)
-    return bool((after - before).float().norm() <= same * added)

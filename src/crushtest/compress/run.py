@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from crushtest.allocator import keep_freed_memory
 from crushtest.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress.checks import check
 from crushtest.compress.grids import QuantizedWeight
@@ -46,6 +47,7 @@ def compress(
     must be loaded again).
     """
     started = time.monotonic()
+    keep_freed_memory()
     check(recipe, model)
     structure = find_structure(model.network)
     tokens = token_batches(calibration, model.tokenizer)

@@ -14,7 +14,7 @@ from crushtest.errors import CompressionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TILE = 384  # columns of a Gram tile: wide enough for the full matmul rate, narrow enough to skip what mirrors
+_TILE = 192  # columns of a Gram tile: wide enough for the full matmul rate, narrow enough to skip what mirrors
 
 
 class InputNorm:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
-from crushtest.engines.allocator import keep_freed_memory
+from crushtest.allocator import keep_freed_memory
 from crushtest.engines.comparing import ComparingScorer
 from crushtest.engines.decoding import PackedDecoder
 from crushtest.engines.encoding import (
