@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from crushtest.allocator import keep_freed_memory
 from crushtest.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress.checks import check
 from crushtest.compress.grids import QuantizedWeight
@@ -19,7 +18,7 @@ from crushtest.compress.residence import InPlace, Residence
 from crushtest.compress.structure import Linear, find_structure, find_untouched
 from crushtest.corpora import stand_in_of
 from crushtest.errors import CompressionError
-from crushtest.memory import peak_memory_bytes
+from crushtest.memory import keep_freed_memory, peak_memory_bytes
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
-from crushtest.allocator import keep_freed_memory
 from crushtest.engines.comparing import ComparingScorer
 from crushtest.engines.decoding import PackedDecoder
 from crushtest.engines.encoding import (
@@ -27,6 +26,7 @@ from crushtest.engines.packing import Line
 from crushtest.engines.scoring import PackedScorer, PlainScorer, Scorer, bytes_per_token, score_groups
 from crushtest.engines.support import pack_limit, why_not_packed
 from crushtest.errors import EngineError
+from crushtest.memory import keep_freed_memory
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
 from crushtest.registry import engine
 
