@@ -11,7 +11,7 @@ import torch
 from small_models import loaded, small_network
 
 from crushtest.calibration import Calibration, token_batches
-from crushtest.compress import awq, compress
+from crushtest.compress import awq, compress, rtn
 from crushtest.compress.layerwise import Block, Compressed, as_job, compress_blocks
 from crushtest.compress.rescale import Pair, find_pairs, scale_columns
 from crushtest.compress.statistics import InputGram
@@ -102,6 +102,30 @@ def test_the_record_names_the_norms_that_took_the_scales() -> None:
 def test_layers_that_share_a_norm_with_one_left_out_are_not_rescaled() -> None:
     record = compress(loaded(small_network("llama")), parse_recipe("awq:group_size=16,skip=k_proj"), CALIBRATION)
     assert not any("input_layernorm" in name for name in record.steps[0].rescaled)
+
+
+def test_the_scale_is_the_one_of_twenty_that_loses_least() -> None:
+    network = with_outliers()
+    attention = network.model.layers[0].self_attn
+    weights = [module.weight.detach().clone() for module in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    norm = network.model.layers[0].input_layernorm
+    before, tokens, seen = norm.weight.detach().clone(), token_batches(CALIBRATION, loaded(network).tokenizer), []
+    with attention.q_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0])):
+        network(tokens)
+    rows = torch.cat(seen).reshape(-1, before.numel())
+
+    def scale(step: int) -> torch.Tensor:
+        raw = rows.abs().mean(dim=0) ** (step / 20)
+        return raw / (raw.max() * raw.min()).sqrt()
+
+    def loss(step: int) -> float:
+        rounded = [rtn(weight * scale(step), bits=3, group_size=8) / scale(step) for weight in weights]
+        return sum(float((rows @ (w - q).T).square().sum()) for w, q in zip(weights, rounded, strict=True))
+
+    list(awq(network, tokens, bits=3, group_size=8))
+    best = min(range(20), key=loss)
+    assert best > 0
+    torch.testing.assert_close(before / norm.weight, scale(best))
 
 
 def test_it_takes_a_network_and_tokens_too() -> None:

@@ -104,13 +104,12 @@ def _best_scale(block: Block, pair: Pair, grid: _Grid) -> Tensor:
     gram = block.inputs.statistic(pair.linears[0], InputGram).matrix
     folded = gram.triu(1).mul_(2) + gram.diag().diag()
     weights = [linear.weight.float() for linear in pair.linears]
-    best, least = None, math.inf
-    for step in sorted(range(_RATIOS), key=lambda step: abs(step - _RATIOS // 2)):
-        scale = _normalised(size.pow(step / _RATIOS))
-        loss = _loss_below(least, weights, scale, grid, folded)
-        if loss is not None:
+    middle_first = sorted(range(_RATIOS), key=lambda step: abs(step - _RATIOS // 2))
+    best, least = size, math.inf
+    for scale in (_normalised(size.pow(step / _RATIOS)) for step in middle_first):
+        loss = _loss(weights, scale, grid, folded, limit=least)
+        if loss <= least:
             best, least = scale, loss
-    assert best is not None
     return best
 
 
@@ -120,15 +119,15 @@ def _normalised(scale: Tensor) -> Tensor:
     return scale / (scale.max() * scale.min()).sqrt()
 
 
-def _loss_below(limit: float, weights: list[Tensor], scale: Tensor, grid: _Grid, folded: Tensor) -> float | None:
-    """|X (W - Q)^T|^2 of all weights, up to the Gram matrix's own factor; None as soon as it reaches the limit."""
+def _loss(weights: list[Tensor], scale: Tensor, grid: _Grid, folded: Tensor, *, limit: float) -> float:
+    """|X (W - Q)^T|^2 of all weights, up to the Gram matrix's own factor; where it is above the limit, some of it."""
     import torch
 
     loss = 0.0
     for rows in (rows for weight in weights for rows in torch.split(weight, _ROWS)):
         loss += _size(rows - grid.quantize(rows * scale).dequantize() / scale, folded)
-        if loss >= limit:
-            return None
+        if loss > limit:
+            break
     return loss
 
 
