@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crushtest.errors import DataError, UnknownName, UsageError
-from crushtest.records import Passage
+from crushtest.records import Item, Passage
 from crushtest.tasks.aave_literature import aave_literature
 from crushtest.tasks.c4 import c4
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM
@@ -147,7 +149,7 @@ def test_own_text_has_groups_clusters_and_sides(tmp_path: Path) -> None:
 
 def test_own_text_without_a_column_names_those_there_are(tmp_path: Path) -> None:
     file = write(tmp_path / "t.jsonl", "a", who=["x"])
-    with pytest.raises(DataError, match=r"row 0: no field 'group' \(there are: text, who\)"):
+    with pytest.raises(DataError, match=r"row 1: no field 'group' \(there are: text, who\)"):
         own_text(path=str(file), group="group").items()
     with pytest.raises(UnknownName, match="unknown value of who 'y'"):
         own_text(path=str(file), group="who", dialect="x", mainstream="y").items()
@@ -173,3 +175,92 @@ def test_gated_sets_are_found_in_the_mirror_without_a_path(tmp_path: Path, monke
     assert len(twitteraae().items()) == 3
     (line,) = status(["paloma"])
     assert (line.place, line.problem) == ("mirror", None)
+
+
+# ---- what is no text, and files without any
+
+
+def of_rows(path: Path, *rows: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def reads_one_file(name: str, file: Path) -> Sequence[Item]:
+    """The items of a task of this name whose only text, or only dialect text, is in the file."""
+    if name == "twitteraae":
+        write(file.parent / "test_white.jsonl", "she is working")
+        return twitteraae(path=str(file.parent)).items()
+    if name == "subreddits":
+        for other in (one for names in SUBREDDITS.values() for one in names):
+            write(file.parent / f"dolma_100_subreddits/test/test_{other}.jsonl", "post")
+        file.replace(file.parent / "dolma_100_subreddits/test/test_22_atheism.jsonl")
+        return subreddits(path=str(file.parent)).items()
+    task = {"own_text": own_text, "paloma": paloma, "c4": c4, "c4 pruning": partial(c4, protocol="pruning")}[name]
+    return task(path=str(file)).items()
+
+
+CORPORA = ("own_text", "paloma", "subreddits", "twitteraae", "c4", "c4 pruning")
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, r"text must be a text \(got None\)"),
+        (5, r"text must be a text \(got 5\)"),
+        (["a", "b"], r"text must be a text \(got \['a', 'b'\]\)"),
+        (" \n", "text is blank"),
+        ("one \ud800 two", "half a character"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_file_and_row(tmp_path: Path, corpus: str, text: object, said: str) -> None:
+    file = of_rows(tmp_path / "test_AA.jsonl", {"text": "fine"}, {"text": text})
+    with pytest.raises(DataError, match=rf"\.jsonl, row 2: .*{said}"):
+        reads_one_file(corpus, file)
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_rows_is_named(tmp_path: Path, corpus: str, content: str) -> None:
+    file = tmp_path / "test_AA.jsonl"
+    file.write_text(content)
+    with pytest.raises(DataError, match=r"\.jsonl: no row in it"):
+        reads_one_file(corpus, file)
+
+
+def test_an_empty_book_is_named_and_not_dropped(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a book")
+    (tmp_path / "b.txt").write_text("\n")
+    for path in (tmp_path, tmp_path / "b.txt"):
+        with pytest.raises(DataError, match=r"b\.txt: no text in it"):
+            aave_literature(path=str(path)).items()
+
+
+def test_a_books_byte_order_mark_is_no_part_of_its_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a book", encoding="utf-8-sig")
+    (item,) = aave_literature(path=str(tmp_path)).items()
+    assert item.request == Passage("a book", 2048)
+
+
+def test_a_row_of_own_text_without_a_group_has_none(tmp_path: Path) -> None:
+    groups = ["x", None, "", " ", 0, False]
+    file = of_rows(tmp_path / "t.jsonl", *({"text": "a", "who": group} for group in groups))
+    items = own_text(path=str(file), group="who").items()
+    assert [item.groups for item in items] == [("who=x",), (), (), (), ("who=0",), ("who=False",)]
+
+
+def test_a_group_or_cluster_that_is_no_single_value_is_refused(tmp_path: Path) -> None:
+    file = of_rows(tmp_path / "t.jsonl", {"text": "a", "who": ["x", "y"]})
+    with pytest.raises(DataError, match=r"row 1: who must be a single value \(got \['x', 'y'\]\)"):
+        own_text(path=str(file), group="who").items()
+    with pytest.raises(DataError, match=r"row 1: who must be a single value"):
+        own_text(path=str(file), cluster="who").items()
+
+
+def test_rows_of_own_text_without_a_cluster_are_each_their_own(tmp_path: Path) -> None:
+    authors = ["1", None, None, "", "1", "2"]
+    file = of_rows(tmp_path / "t.jsonl", *({"text": "a", "author": author} for author in authors))
+    clusters = [item.cluster for item in own_text(path=str(file), cluster="author").items()]
+    assert (clusters[0], clusters[4], clusters[5]) == ("1", "1", "2")
+    assert len(set(clusters)) == 5

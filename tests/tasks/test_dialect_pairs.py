@@ -9,6 +9,7 @@ import pytest
 from crushtest.errors import DataError
 from crushtest.records import Choices
 from crushtest.tasks.dialect_pairs import dialect_pairs, pair_items
+from crushtest.tasks.matched_guise import matched_guise
 
 
 def test_the_published_pairs_are_699_in_233_clusters(data: Path) -> None:
@@ -38,3 +39,42 @@ def test_a_line_that_is_no_pair_is_named(line: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"task 'dialect_pairs': no such file"):
         dialect_pairs(path=str(tmp_path / "none.tsv")).items()
+
+
+@pytest.mark.parametrize("character", ["\f", "\v", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_only_the_end_of_a_line_ends_a_pair(tmp_path: Path, character: str) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text(f"a{character}b\tc\nd\te\n", encoding="utf-8")
+    assert [item.request for item in dialect_pairs(path=str(file)).items()] == [
+        Choices("", ("c", f"a{character}b")),
+        Choices("", ("e", "d")),
+    ]
+    # This was two pairs; it is one line of three columns.
+    assert len(pair_items(f"a\tb{character}c\td\n", "mine.tsv")) == 1
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfa\tb\r\n\r\nc\td\r\n", b"a\tb\n\nc\td", b"a\tb\r\rc\td\r"])
+def test_every_systems_line_ends_give_the_same_pairs(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_bytes(content)
+    items = dialect_pairs(path=str(file)).items()
+    assert [(item.id, item.request) for item in items] == [
+        ("0", Choices("", ("b", "a"))),
+        ("2", Choices("", ("d", "c"))),
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
+def test_a_file_without_pairs_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "pairs.tsv"
+    file.write_text(content, encoding="utf-8")
+    for task in (dialect_pairs, matched_guise):
+        with pytest.raises(DataError, match=r"pairs\.tsv: no text in it"):
+            task(path=str(file)).items()
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_bytes(b"\xff\t\xfe\n")
+    for path in (tmp_path / "pairs.tsv", tmp_path):
+        with pytest.raises(DataError, match=f"{path.name} is not a UTF-8 text file"):
+            dialect_pairs(path=str(path)).items()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.documents import Document, cut_at, document_items
-from crushtest.tasks.local_files import require
+from crushtest.tasks.local_files import read_plain, require
 from crushtest.tasks.sources import read_text
 
 PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of any model
@@ -54,11 +52,4 @@ def _books(path: str | None) -> dict[str, str]:
     files = [root] if root.is_file() else sorted(root.glob("*.txt"))
     if not files:
         raise DataError(f"task 'aave_literature': no .txt file in {root}")
-    return {file.stem: _read(file) for file in files}
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text: {error}") from None
+    return {file.stem: read_plain(file) for file in files}

@@ -10,7 +10,7 @@ from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.choice_metrics import continuation_metrics
-from crushtest.tasks.local_files import read_rows, require_set
+from crushtest.tasks.local_files import read_rows, require_set, text_of
 
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
 
@@ -36,7 +36,13 @@ def arc(*, part: Literal["Challenge", "Easy"] = "Challenge", path: str | None = 
 
 def _items(part: str, path: str | None) -> Sequence[Item]:
     file = _file(part, require_set(path, "arc", task="arc"))
-    return [build_item(row, f"{file}, row {number}") for number, row in enumerate(read_rows(file))]
+    items: dict[str, Item] = {}
+    for number, row in enumerate(read_rows(file), start=1):
+        item = build_item(row, f"{file}, row {number}")
+        if item.id in items:
+            raise DataError(f"{file}, row {number}: the id {item.id!r} stands there more than once")
+        items[item.id] = item
+    return list(items.values())
 
 
 def _file(part: str, path: Path) -> Path:
@@ -50,7 +56,10 @@ def _file(part: str, path: Path) -> Path:
 
 
 def build_item(row: Mapping[str, Any], where: str) -> Item:
-    """One question, from a row of the hub's files or of the authors' (where `question` holds stem and choices)."""
+    """One question, from a row of the hub's files or of the authors' (where `question` holds stem and choices).
+
+    Raises DataError where it is none: without a key among the labels, a text, or a second option to choose.
+    """
     try:
         question, key = row["question"], row["answerKey"]
         if isinstance(question, str):
@@ -63,5 +72,11 @@ def build_item(row: Mapping[str, Any], where: str) -> Item:
         name = str(row["id"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where}: not an ARC question ({error!r})") from None
-    request = Choices(f"Question: {question}\nAnswer:", tuple(f" {text}" for text in texts))
+    if not 2 <= len(texts) == len(labels) == len(set(labels)):
+        raise DataError(
+            f"{where}: needs two options or more, each with a label of its own (got {len(texts)} options, {labels})"
+        )
+    question = text_of(question, "the question", where=where)
+    options = tuple(f" {text_of(text, 'an option', where=where)}" for text in texts)
+    request = Choices(f"Question: {question}\nAnswer:", options)
     return Item(name, (), name, request, gold)

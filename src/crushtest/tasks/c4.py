@@ -14,7 +14,7 @@ from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
 from crushtest.tasks.divergence_metrics import divergence_metrics
 from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import field, read_rows, require
+from crushtest.tasks.local_files import read_rows, require, text_field
 from crushtest.tasks.sources import read_text
 
 FILE = "c4-sample.00000-of-00001.json.gz"
@@ -34,21 +34,25 @@ def c4(
     Protocols:
     documents   every page by itself: intervals over pages
     pruning     the first 1100 pages joined by spaces into one text, cut into windows of `window` tokens, the first
-                token of each not predicted, the incomplete last window left out. The papers also stop after 256
-                windows; we do not. One item, so no interval
+                token of each not predicted, the incomplete last window left out. One item, so no interval
 
     Items: a sample of 1000 pages, or those of `path`, any file of C4 (JSON lines, gzipped or not, a `text` a line). For
-    the papers' numbers give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
+    the papers' pages give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
     Metrics: `perplexity` (per token; one tokenizer only) and `bits_per_byte` (any).
     `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
     mean and the 99th percentile over tokens of KL(dense || arm) in nats, exact over the whole vocabulary, and
     `top1_agreement`. Both models are then in memory, in engine `hf` only.
 
+    With those pages `pruning` comes close to the papers' numbers and need not equal them: they stop after 256 windows
+    of 2048 tokens, we read on to the end of the 1100 pages, about window 263 with a vocabulary of 49,000 (estimated
+    from the sample).
+
     We differ from lm-evaluation-harness's `c4` on purpose: it sends web pages through WikiText's detokenizer, which
     turns " N " into " 1 " and takes spaces out of brackets. We score the text as it is.
 
-    Known problems: methods that calibrate on C4 and are scored on C4 look better than they are. The sample is also
-    what calibration reads with `source: c4`; give another `path` for one of the two.
+    Known problems: methods that calibrate on C4 and are scored on C4 look better than they are. Calibration with
+    `source: c4` reads other pages, the first file of the training part. Where a mirror (CRUSHTEST_DATA) lacks that
+    file, it reads this very sample, and compression.json says so (`stand_in`); then give one of the two another text.
     """
     metrics = (perplexity(), bits_per_byte(), *(divergence_metrics() if divergence else ()))
     return Task("passages", lambda: _items(protocol, window, path, divergence), metrics)
@@ -67,4 +71,4 @@ def _texts(path: str | None) -> list[str]:
     if path is None:
         return [row["text"] for row in parse_lines(read_text("c4_sample", FILE), FILE)]
     file: Path = require(path, task="c4", because="")
-    return [field(row, "text", where=f"{file}, row {number}") for number, row in enumerate(read_rows(file))]
+    return [text_field(row, "text", where=f"{file}, row {number + 1}") for number, row in enumerate(read_rows(file))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
@@ -15,7 +13,7 @@ from crushtest.tasks.dialect_metrics import (
     perplexity_gaps,
     side_bits,
 )
-from crushtest.tasks.local_files import require
+from crushtest.tasks.local_files import read_plain, require
 from crushtest.tasks.sources import read_text
 
 HABITUAL = "data/pairs/habitual.txt"
@@ -72,7 +70,7 @@ def published_or_own(path: str | None, *, task: str) -> list[Item]:
     if path is None:
         return pair_items(read_text("dialect-prejudice", HABITUAL), HABITUAL, feature="habitual_be")
     file = require(path, task=task, because="")
-    return pair_items(_read(file), str(file))
+    return pair_items(read_plain(file), str(file))
 
 
 def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item]:
@@ -81,7 +79,8 @@ def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item
     With `feature` the lines are the published ones, and a cluster is what follows the pronoun of the dialect side.
     """
     items = []
-    for number, line in enumerate(text.splitlines()):
+    # Not splitlines: it also cuts at characters that a sentence may hold.
+    for number, line in enumerate(text.split("\n")):
         if not line.strip():
             continue
         sides = [part.strip() for part in line.split("\t")]
@@ -95,10 +94,3 @@ def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item
         request = Choices("", (mainstream, dialect))
         items.append(Item(str(number), tuple(f"feature={name}" for name in features), cluster, request))
     return items
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise DataError(f"{file} is not a text file: {error}") from None

@@ -1,7 +1,9 @@
-"""Rows of files: JSON lines, plain or gzipped, or Parquet."""
+"""Files of a user's: rows of JSON lines, plain or gzipped, or of Parquet; or plain text."""
 
 from __future__ import annotations
 
+import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,31 @@ def require_set(path: str | None, name: str, *, task: str) -> Path:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a JSON lines or Parquet file. Raises DataError, naming the line, where a row is not an object."""
+    """All rows of a JSON lines or Parquet file, at least one.
+
+    Raises DataError where there is none, and names the line or row that is not an object or holds half a character.
+    """
     if path.suffix == ".parquet":
-        return _parquet(path)
-    if not path.name.endswith(LINES):
+        rows = _parquet(path)
+    elif path.name.endswith(LINES):
+        rows = _json_lines(path)
+    else:
         raise DataError(f"{path}: not a kind of file that can be read (allowed: {', '.join(LINES)}, .parquet)")
-    return list(read_lines(path))
+    if not rows:
+        raise DataError(f"{path}: no row in it")
+    return rows
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    rows = list(read_lines(path))
+    for number, row in enumerate(rows, start=1):
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{path}, row {number}: holds half a character (a lone surrogate), which no tokenizer takes"
+            ) from None
+    return rows
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
@@ -54,3 +75,31 @@ def field(row: dict[str, Any], name: str, *, where: str) -> Any:
     if name not in row:
         raise DataError(f"{where}: no field {name!r} (there are: {', '.join(map(str, row))})")
     return row[name]
+
+
+def text_field(row: dict[str, Any], name: str, *, where: str) -> str:
+    """The value of a field that must be there and be a text to score; DataError says what it is."""
+    return text_of(field(row, name, where=where), name, where=where)
+
+
+def text_of(value: Any, name: str, *, where: str) -> str:
+    """The value, which must be a text that is not blank. Raises DataError for anything else, None included."""
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {name} must be a text (got {reprlib.repr(value)})")
+    if not value.strip():
+        raise DataError(f"{where}: {name} is blank (got {reprlib.repr(value)})")
+    return value
+
+
+def read_plain(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte order mark and with every end of line as a line feed.
+
+    Raises DataError where it is not text, or blank.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} is not a UTF-8 text file: {error}") from None
+    if not text.strip():
+        raise DataError(f"{path}: no text in it")
+    return text

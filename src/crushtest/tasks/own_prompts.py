@@ -70,8 +70,6 @@ def _prompts(path: str | None, chat: bool) -> Sequence[Item]:
     twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if twice:
         raise DataError(f"{file}: {len(twice)} ids stand there more than once, the first is {twice[0]!r}")
-    if not items:
-        raise DataError(f"{file}: no prompt in it")
     return items
 
 
@@ -92,8 +90,6 @@ def _item(row: Mapping[str, Any], number: int, chat: bool, where: str) -> Item:
 def _text(value: Any, name: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{where}: {name} must be a text that is not blank (got {value!r})")
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
-        raise DataError(f"{where}: {name} holds half a character (a lone surrogate), which no tokenizer takes")
     return value
 
 

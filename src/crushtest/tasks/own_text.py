@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
@@ -14,7 +14,7 @@ from crushtest.registry import task
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.divergence_metrics import divergence_metrics
 from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import field, read_rows, require
+from crushtest.tasks.local_files import field, read_rows, require, text_field
 
 HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text a row"
 
@@ -34,8 +34,9 @@ def own_text(
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 
     Items: the rows of the file that `path` names; `text`, `group` and `cluster` name its columns. Texts are scored
-    apart, each from the model's beginning-of-text token on. Groups: the values of the column `group`. `cluster` says
-    what belongs together (an author, a thread) and is resampled together; a text is its own cluster without it.
+    apart, each from the model's beginning-of-text token on. Groups: the values of the column `group`; a row where it
+    is null or blank is of no group and counts over all rows only. `cluster` says what belongs together (an author, a
+    thread) and is resampled together; a text is its own cluster without it, or where it is null or blank.
     Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.
 
     `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
@@ -68,22 +69,30 @@ def _documents(
     file = require(path, task="own_text", because=HOW)
     documents = []
     for number, row in enumerate(read_rows(file)):
-        where = f"{file}, row {number}"
-        value = None if group is None else str(field(row, group, where=where))
-        content = field(row, text, where=where)
-        if not isinstance(content, str):
-            raise DataError(f"{where}: {text} must be a text (got {content!r})")
+        where = f"{file}, row {number + 1}"
+        value = None if group is None else _value(row, group, where)
+        together = None if cluster is None else _value(row, cluster, where)
+        if cluster is not None and together is None:
+            together = f"row {number + 1}, without {cluster}"  # its number alone may be another row's cluster
         documents.append(
             Document(
                 str(number),
-                content,
+                text_field(row, text, where=where),
                 () if value is None else (f"{group}={value}",),
-                None if cluster is None else str(field(row, cluster, where=where)),
+                together,
                 None if value is None else sides.get(value),
             )
         )
     _check_sides(documents, sides, group)
     return documents
+
+
+def _value(row: dict[str, Any], name: str, where: str) -> str | None:
+    """What a row is grouped by; None where that is null or blank."""
+    value = field(row, name, where=where)
+    if isinstance(value, list | dict):
+        raise DataError(f"{where}: {name} must be a single value (got {value!r})")
+    return None if value is None or not str(value).strip() else str(value)
 
 
 def _check_sides(documents: Sequence[Document], sides: dict[str, int], group: str | None) -> None:

@@ -13,7 +13,7 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import field, read_rows, require_set
+from crushtest.tasks.local_files import read_rows, require_set, text_field
 
 ENDS = (".jsonl.gz", ".jsonl")
 
@@ -120,5 +120,5 @@ def domain_of(file: Path) -> str:
 def read_domain(file: Path, domain: str, attribute: str, side: int | None = None) -> Iterator[Document]:
     """The documents of one file, which are one group."""
     for number, row in enumerate(read_rows(file)):
-        text = str(field(row, "text", where=f"{file}, row {number}"))
+        text = text_field(row, "text", where=f"{file}, row {number + 1}")
         yield Document(f"{domain}/{number}", text, (f"{attribute}={domain}",), side=side)
