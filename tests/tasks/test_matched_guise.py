@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import linregress
 
+from crushtest.errors import UsageError
 from crushtest.metrics import Metric
-from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.registry import TASKS
 from crushtest.stats.sums import measure_sums
 from crushtest.tasks.guise_prompts import DECISIONS, FAVOURABILITY, OCCUPATIONS, STEREOTYPE_1933, prompts_and_words
 from crushtest.tasks.matched_guise import matched_guise
@@ -124,6 +126,19 @@ def test_a_limit_keeps_guises_together_and_a_larger_one_contains_a_smaller(data:
     assert set(small) < set(large)
     stems = [name.rpartition("/")[0] for name in small]
     assert all(stems.count(stem) == 2 for stem in stems)
+
+
+def test_a_limit_of_one_is_taken_as_two(pairs: str) -> None:
+    drawn = {n: [item.id for item in _bound(path=pairs, limit=n).items()] for n in (1, 2, 3)}
+    assert drawn[1] == drawn[2] == drawn[3]
+    assert [name.rpartition("/")[2] for name in drawn[1]] == ["dialect", "mainstream"]
+    with pytest.raises(UsageError, match="limit must be at least 1"):
+        _bound(path=pairs, limit=0)
+
+
+def _bound(**given: object) -> Task:
+    """The task with its options checked, as a study has it."""
+    return matched_guise(**TASKS.get("matched_guise").bind(given))
 
 
 def test_the_published_pairs_give_every_prompt_both_guises(data: Path) -> None:

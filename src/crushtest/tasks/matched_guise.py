@@ -41,7 +41,7 @@ def matched_guise(
     *,
     attributes: WordList = "katz",
     path: str | None = None,
-    limit: Annotated[int | None, Ge(2)] = None,
+    limit: Annotated[int | None, Ge(1)] = None,
     seed: int = 0,
 ) -> Task:
     """Traits, occupations and verdicts for a speaker who said the same in a dialect or in mainstream English.
@@ -53,8 +53,9 @@ def matched_guise(
     dialect_pairs.
 
     Items: a pair, a prompt and a guise each: 699 pairs, 9 prompts (18 for occupations, which read "a" or "an" and take
-    the occupations that go with it; 3 for guilt and penalty). `limit` draws items, always both guises. Clusters: as in
-    dialect_pairs. Groups: none, to keep the tables readable. An item counts with its other guise or not at all.
+    the occupations that go with it; 3 for guilt and penalty). `limit` draws items, always both guises: 1 is taken as 2.
+    Clusters: as in dialect_pairs. Groups: none, to keep the tables readable. An item counts with its other guise or not
+    at all.
 
     Metrics:
     association_<word>
@@ -88,10 +89,10 @@ def matched_guise(
 def _items(words: WordList, path: str | None, limit: int | None, seed: int) -> list[Item]:
     pairs = published_or_own(path, task="matched_guise")
     cells = list(product(pairs, enumerate(prompts_and_words(words))))
-    if limit is not None and limit // 2 < len(cells):
+    if limit is not None:
         order = list(range(len(cells)))
         random.Random(seed).shuffle(order)  # the draw of a larger limit contains that of a smaller one
-        cells = [cells[place] for place in sorted(order[: limit // 2])]
+        cells = [cells[place] for place in sorted(order[: max(1, limit // 2)])]
     items = [item for pair, (number, prompt) in cells for item in _both_guises(pair, number, *prompt)]
     return items + _empty_quotations(words)
 
