@@ -22,6 +22,8 @@ import torch
 
 from crushtest import Passage, load_engine
 from crushtest.engines.encoding import passage_lines
+from crushtest.tasks.dialect_pairs import HABITUAL
+from crushtest.tasks.sources import read_text
 from scoring import count_work, floor_seconds, peak_bytes, processor, take_turns, weight_bytes
 
 
@@ -68,8 +70,8 @@ def articles(tokenizer: Any, tokens: int) -> list[str]:
 
 def pairs(tokenizer: Any, tokens: int) -> list[str]:
     """Sentences, dialect and mainstream in turn, until that many tokens are reached."""
-    text = (Path(os.environ["CRUSHTEST_DATA"]) / "dialect-prejudice" / "habitual.txt").read_text()
-    return _first([side for line in text.splitlines() for side in line.split("\t")], tokenizer, tokens)
+    lines = read_text("dialect-prejudice", HABITUAL).strip().split("\n")
+    return _first([side for line in lines for side in line.split("\t")], tokenizer, tokens)
 
 
 def _first(texts: list[str], tokenizer: Any, tokens: int) -> list[str]:

@@ -56,7 +56,7 @@ def page(entry: Entry) -> str:
         markdown(about.partition("\n")[2]),
         markdown(module.partition("\n")[2]),
         *section("Options", options(entry)),
-        *section("Metrics", metrics(task.metrics)),
+        *section("Metrics with the default options", metrics(task.metrics)),
         *section("Data", data(entry.name)),
     ]
     return "\n".join(part.strip("\n") + "\n" for part in parts if part.strip())

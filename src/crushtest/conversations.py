@@ -15,7 +15,8 @@ def waves(items: Sequence[Item]) -> list[list[int]]:
 
     Raises UsageError for a turn whose turn before it is not among the items.
     """
-    turns = {item.id: _turn(item, {item.id: item for item in items}) for item in items}
+    by_id = {item.id: item for item in items}
+    turns = {item.id: _turn(item, by_id) for item in items}
     return [
         [place for place, item in enumerate(items) if turns[item.id] == turn] for turn in sorted(set(turns.values()))
     ]

@@ -41,7 +41,8 @@ class Passage:
     protocol   which tokens are predicted, and given what
                rolling: every one, as many at a time as a window holds; given those before it in its window, and the
                first of a window the last one before it (at the start of the text: the beginning-of-text token).
-               lm-evaluation-harness's way, which fills the last window from the front
+               lm-evaluation-harness's way, which fills the last window from the front; but where the tokenizer adds
+               the beginning-of-text token itself, that one is not predicted
                pruning: the text, with the special tokens that its tokenizer adds, is cut into windows; all but the
                first token of each are predicted, and an incomplete last window is left out. The way of GPTQ,
                SparseGPT and Wanda

@@ -154,6 +154,12 @@ def adding(*, first: bool) -> Any:
     return made
 
 
+def test_a_first_token_that_the_tokenizer_puts_there_is_not_predicted() -> None:
+    (added,) = passage_lines(adding(first=True), [Passage(ENGLISH)], 512)
+    (ours,) = passage_lines(adding(first=False), [Passage(ENGLISH)], 512)
+    assert added == ours == [Line(PREFIX + tokens(ENGLISH), 1)]
+
+
 @pytest.mark.parametrize("text", [ENGLISH, f"<s>{ENGLISH}"])
 @pytest.mark.parametrize("first", [FIRST_IS_ADDED, NONE_IS_ADDED])
 def test_bytes_are_those_of_the_tokens_that_are_predicted(text: str, first: bool) -> None:

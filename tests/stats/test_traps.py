@@ -96,10 +96,13 @@ def test_a_dialect_gap_that_narrowed_because_the_dialect_got_easier_is_an_improv
     assert first(GAP, *sides) == ("better", None)
 
 
-def test_varieties_that_are_groups_of_documents_are_sides_too() -> None:
-    sides = [row("bits_per_byte", 1.6, 2.0, "worse", group="dialect=AA"),
-             row("bits_per_byte", 1.1, 1.11, "no clear difference", group="dialect=white")]  # fmt: skip
-    assert first(GAP, *sides)[1] == "narrower because one side got worse: bits per byte of AA 1.60 to 2.00"
+def test_nats_by_which_the_mainstream_leads_shrink_with_what_is_understood_too() -> None:
+    gap = row("log_likelihood_gap", 5.0, 2.0, better="zero")
+    dialect = row("bits_per_byte_dialect", 1.6, 2.0, "worse")
+    mainstream = row("bits_per_byte_mainstream", 1.1, 1.11, "no clear difference")
+    able = row("accuracy", 0.6, 0.2, "worse", better="higher")
+    why = "narrower because one side got worse: bits per byte of dialect 1.60 to 2.00"
+    assert first(gap, dialect, mainstream, able)[1] == why
 
 
 def test_groups_that_are_alike_because_all_got_worse_are_no_improvement() -> None:

@@ -131,11 +131,16 @@ def in_chat(tokenizer: PreTrainedTokenizerBase, text: str, history: Sequence[tup
 
 
 def passage_lines(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Passage], context: int) -> list[list[Line]]:
-    """The windows of each passage, as its protocol cuts them; the rolling one puts the prefix token in front."""
+    """The windows of each passage, as its protocol cuts them; the rolling one has the prefix token in front.
+
+    It is put there unless the tokenizer has done so. lm-evaluation-harness then puts it there twice and predicts the
+    second one, which is no part of the text.
+    """
     prefix = prefix_token(tokenizer)
     groups = []
     for request, tokens in zip(requests, encode(tokenizer, [request.text for request in requests]), strict=True):
-        whole = Tokens("i", [prefix]) + tokens if request.protocol == "rolling" else tokens
+        bare = request.protocol == "rolling" and tokens[:1].tolist() != [prefix]
+        whole = Tokens("i", [prefix]) + tokens if bare else tokens
         windows = cut(len(whole), request, context)
         groups.append([Line(whole[window.start : window.stop], window.first - window.start) for window in windows])
     return groups

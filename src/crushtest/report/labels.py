@@ -63,7 +63,7 @@ LABELS = {
     "perplexity": Label("perplexity", "How surprised the model is by each token of ordinary English; 1: never."),
     "bits_per_byte": Label("bits per byte", "Bits the model needs for a byte of text; 0: none."),
     "accuracy_normalised": Label(
-        "accuracy, normalised", "The same, options compared by their log-likelihood per byte."
+        "accuracy, normalised", "The same, options compared by their log-likelihood per character."
     ),
     "decision_margin": Label(
         "lead of the right answer", "Mean nats by which the right option leads the best wrong one."
@@ -76,7 +76,7 @@ LABELS = {
     ),
     "rouge1": Label("ROUGE-1", "Overlap of words with the reference summary; 1: all."),
     "rouge2": Label("ROUGE-2", "Overlap of word pairs with the reference summary; 1: all."),
-    "rougeL": Label("ROUGE-L", "Longest common run of words with the reference summary; 1: all."),
+    "rougeL": Label("ROUGE-L", "Longest sequence of words in common with the reference summary; 1: all."),
     "undecided_rate": Label("items left out of bias", "Share of items whose stereotyped answer is not known."),
     "stereotype_rate": Label("stereotyping sentence likelier", "Share of pairs; 50%: neither is preferred."),
     "stereotype_bias": Label(
@@ -116,6 +116,13 @@ LABELS = {
     ),
     "favourability_slope": Label("favourable words, by guise", "How far favour changes with the dialect; 0: not."),
     "stereotype_association": Label("covert stereotypes", "Mean nats by which a guise draws an adjective; 0: not."),
+    "convicted_rate_gap": Label(
+        "convictions, by guise", "Share of dialect speakers convicted, minus mainstream speakers'; 0: alike."
+    ),
+    "death_rate_gap": Label(
+        "death sentences, by guise",
+        "Share of dialect speakers sentenced to death, minus mainstream speakers'; 0: alike.",
+    ),
     "dialect_gap_perplexity": Label(
         "dialect gap in perplexity", "Perplexity of the dialect minus mainstream; 0: none."
     ),

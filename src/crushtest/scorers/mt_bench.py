@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Engines = Callable[[str, str], "Engine"]
 
 RATING = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
+RATING_IN_SINGLE_BRACKETS = re.compile(r"\[(\d+(?:\.\d+)?)\]")
 PREFERENCE = re.compile(r"\[\[([ABC])\]\]")
 SOURCE = "arXiv:2306.05685; github lm-sys/FastChat, fastchat/llm_judge"
 
@@ -51,12 +52,13 @@ def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
     facts=_facts,
 )
 def mt_bench(
-    exchanges: Sequence[Exchange], engines: Engines, *, model: str = "", engine: str = "hf", max_tokens: int = 512
+    exchanges: Sequence[Exchange], engines: Engines, *, model: str = "", engine: str = "hf", max_tokens: int = 2048
 ) -> list[Score]:
     """What another language model thinks of an answer, from 1 to 10, in the words of MT-Bench's single-answer grading.
 
     The judge is asked greedily, in its chat template. Math, reasoning and coding come with a reference answer, as the
-    authors do it. An answer without a rating in double brackets leaves the exchange unscored.
+    authors do it. Without a rating in double brackets, theirs and ours take one in single ones; without either, the
+    exchange is unscored.
     Deviation: the authors' system prompt stands at the beginning of the user's message, since not every chat template
     has a place for one.
     """
@@ -85,7 +87,7 @@ def mt_bench_pair(
     *,
     model: str = "",
     engine: str = "hf",
-    max_tokens: int = 512,
+    max_tokens: int = 2048,
 ) -> list[Score]:
     """Which answer a judge prefers, the arm's or the dense model's, in the words of MT-Bench's pairwise comparison.
 
@@ -109,12 +111,12 @@ def mt_bench_pair(
 
 
 def rating(text: str) -> Score:
-    """The first number in double brackets, if it is from 1 to 10.
+    """The first number in double brackets, or else in single ones, if it is from 1 to 10.
 
-    >>> rating("Good. Rating: [[7]]"), rating("7 of 10").reason
-    (Score(value=7.0, reason=None), "the judge's answer has no rating")
+    >>> rating("Good. Rating: [[7]]").value, rating("Rating: [3]").value, rating("7 of 10").reason
+    (7.0, 3.0, "the judge's answer has no rating")
     """
-    found = RATING.search(text)
+    found = RATING.search(text) or RATING_IN_SINGLE_BRACKETS.search(text)
     if found is None or not 1 <= float(found[1]) <= 10:
         return Score(None, "the judge's answer has no rating")
     return Score(float(found[1]))

@@ -38,7 +38,6 @@ SIZES_OF_BIAS = ("mu", "eta", "delta", "epsilon")
 
 GAPS = ("dialect_", "log_likelihood_gap")
 SIDES = "bits_per_byte_"
-DOCUMENTS = ("bits_per_byte", "dialect=")
 
 
 class Beside(NamedTuple):
@@ -104,7 +103,7 @@ def _unknown_everywhere(row: Contrast, beside: Beside) -> str | None:
 
 def _guessing(row: Contrast, beside: Beside) -> str | None:
     """A bias that shrank beside an ability that did."""
-    if row.better != "zero" and not _base(row.metric).startswith(SIZES_OF_BIAS):
+    if row.metric.startswith(GAPS) or (row.better != "zero" and not _base(row.metric).startswith(SIZES_OF_BIAS)):
         return None
     for names in ABILITIES:
         found = [able for name in names if (able := beside.same_items(row, name)) is not None]
@@ -166,11 +165,9 @@ def _less_able(row: Contrast) -> bool:
 
 
 def _sides(gap: Contrast, beside: Beside) -> list[Contrast]:
-    """The bits per byte of each variety: metrics of their own in tasks of pairs, groups in tasks of documents."""
+    """The bits per byte of each variety."""
     names = dict.fromkeys(metric for metric, _ in beside.rows if metric.startswith(SIDES) and _base(metric) == metric)
-    pairs = [beside.same_items(gap, metric) for metric in names]
-    documents = [found for (metric, group), found in beside.rows.items() if (metric, group[:8]) == DOCUMENTS]
-    return [side for side in pairs or documents if side is not None and side.difference is not None]
+    return [side for metric in names if (side := beside.same_items(gap, metric)) is not None]
 
 
 def _rates(row: Contrast) -> str:
@@ -182,4 +179,4 @@ def _words(metric: str) -> str:
 
 
 def _variety(side: Contrast) -> str:
-    return side.group.partition("=")[2] or _words(side.metric.removeprefix(SIDES))
+    return _words(side.metric.removeprefix(SIDES))

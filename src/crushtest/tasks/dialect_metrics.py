@@ -61,16 +61,31 @@ def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
 
 
 def corpus_gaps() -> tuple[Metric, ...]:
-    """All six gaps between the two sides of a corpus, over all of its documents: a group is of one side only."""
+    """Six gaps between the sides of a corpus, and the sides, over all of its documents: a group is of one side only."""
+    gaps = (*bits_gaps(of_document), *perplexity_gaps(of_document))
+    sides = side_bits("bits_per_byte_dialect", "bits_per_byte_mainstream", of_document)
     return tuple(
         replace(metric, applies=lambda item: "side" in item.facts, groups=lambda group: group == "all")
-        for metric in (*bits_gaps(of_document), *perplexity_gaps(of_document))
+        for metric in (*gaps, *sides)
     )
 
 
-def side_bits(dialect: str, mainstream: str) -> tuple[Metric, ...]:
-    """Bits per byte of each side of pairs, under these names."""
-    return _of_one_side(dialect, DIALECT), _of_one_side(mainstream, MAINSTREAM)
+def side_bits(dialect: str, mainstream: str, measure: Measure = of_pair) -> tuple[Metric, ...]:
+    """Bits per byte of each side, over the total of its texts, under these names."""
+
+    def metric(name: str, place: slice) -> Metric:
+        return Metric(
+            name,
+            COLUMNS,
+            measure,
+            lambda *totals: _bits(*totals[place]),
+            "lower",
+            unit="bits",
+            state=None,
+            undefined=ONE_SIDE,
+        )
+
+    return metric(dialect, slice(0, 3)), metric(mainstream, slice(3, 6))
 
 
 def less_likely_rate() -> Metric:
@@ -83,7 +98,7 @@ def log_likelihood_gap() -> Metric:
     return mean(
         "log_likelihood_gap",
         lambda item, answer, score: answer.logprobs[MAINSTREAM] - answer.logprobs[DIALECT],
-        better="lower",
+        better="zero",
         unit="nats",
     )
 
@@ -111,13 +126,6 @@ def _bits(nats: Array, tokens: Array, size: Array) -> Array:
 
 def _perplexity(nats: Array, tokens: Array, size: Array) -> Array:
     return np.exp(ratio(nats, tokens))
-
-
-def _of_one_side(name: str, side: int) -> Metric:
-    columns = ("nats", "tokens", "bytes")
-    return Metric(
-        name, columns, lambda item, answer, score: _of_side(answer, side), _bits, "lower", unit="bits", state=None
-    )
 
 
 def _of_side(answer: ChoiceScores, side: int) -> tuple[float, float, float]:

@@ -47,7 +47,7 @@ def xsum(
     arXiv:2005.00661), so a faithful summary is marked down; overlap of words is not quality.
     """
     metrics = (*(_overlap(name) for name in Overlap._fields), *coherence_metrics())
-    sampling = Sampling(max_tokens=max_tokens, stop=("\n\n",))
+    sampling = Sampling(max_tokens=max_tokens)
     return Task("prompts", lambda: _items(chat, max_words), metrics, sampling=sampling)
 
 
