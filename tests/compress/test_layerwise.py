@@ -140,16 +140,31 @@ def test_a_pruned_weight_stays_zero_through_quantization(llama: Any) -> None:
     assert record.totals.bits_per_weight == pytest.approx(0.5 * 4 + 20 / 16)
 
 
-def test_nan_in_a_weight_is_an_error_that_names_the_layer(llama: Any) -> None:
+EVERY_METHOD = [
+    *("magnitude", "magnitude:scope=global", "wanda", "sparsegpt", "gblm"),
+    *("rtn:group_size=16", "gptq:group_size=16", "awq:group_size=16", "nf4", "int8"),
+]
+
+
+def skip_without_its_package(recipe: str) -> None:
+    if recipe in ("nf4", "int8"):
+        pytest.importorskip("bitsandbytes")
+
+
+@pytest.mark.parametrize("recipe", EVERY_METHOD)
+def test_nan_in_a_weight_is_an_error_that_names_the_layer(recipe: str, llama: Any) -> None:
+    skip_without_its_package(recipe)
     llama.network.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
-    with pytest.raises(CompressionError, match=r"model\.layers\.1\.mlp\.up_proj: the weight holds NaN"):
-        compress(llama, parse_recipe("magnitude"), CALIBRATION)
+    with pytest.raises(CompressionError, match=r"^model\.layers\.1\.mlp\.up_proj: the weight holds NaN"):
+        compress(llama, parse_recipe(recipe), CALIBRATION)
 
 
-def test_infinite_activations_are_an_error_that_names_the_layer(llama: Any) -> None:
+@pytest.mark.parametrize("recipe", [recipe for recipe in EVERY_METHOD if recipe != "gblm"])
+def test_infinite_activations_are_an_error_that_names_the_layer(recipe: str, llama: Any) -> None:
+    skip_without_its_package(recipe)
     llama.network.model.layers[1].input_layernorm.weight[0] = float("inf")
-    with pytest.raises(CompressionError, match=r"model\.layers\.1\.self_attn\.q_proj: NaN or infinity"):
-        compress(llama, parse_recipe("wanda"), CALIBRATION)
+    with pytest.raises(CompressionError, match=r"^model\.layers\.1\.self_attn\.q_proj: NaN or infinity"):
+        compress(llama, parse_recipe(recipe), CALIBRATION)
 
 
 def test_a_step_that_changes_nothing_is_an_error(llama: Any) -> None:

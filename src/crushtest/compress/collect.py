@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from crushtest.compress.statistics import InputGram, InputNorm, InputSize, WeightGradient
+from crushtest.compress.statistics import InputGram, InputNorm, InputSize, WeightGradient, need_finite
 from crushtest.compress.stream import Stop, Stream
 from crushtest.compress.structure import Linear
 from crushtest.errors import CompressionError
@@ -90,8 +90,9 @@ class BlockInputs:
             self._statistics[name] = {kind: kind() for kind in self._kinds}
         for statistic in self._statistics[name].values():
             statistic.add(given)
-        rows = given.detach().reshape(-1, given.shape[-1])
-        self._samples.setdefault(name, []).append(rows[:: self._stride].clone())
+        sample = given.detach().reshape(-1, given.shape[-1])[:: self._stride].clone()
+        need_finite(sample)  # a method may ask for no statistics, which would have looked
+        self._samples.setdefault(name, []).append(sample)
 
     def _need_seen(self, linear: Linear) -> None:
         if linear.name not in self._owner:

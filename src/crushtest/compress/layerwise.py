@@ -121,6 +121,7 @@ def compress_blocks(
             linears = tuple(linear for linear in job.linears if linear.block == number)
             with job.residence.work_on(number) if linears else job.residence.visit(number):
                 if linears:
+                    _need_finite_weights(linears)
                     inputs = BlockInputs(linears, kinds, job.tokens.numel())
                     inputs.watch(stream, number)
                     yield from compress_block(Block(number, linears, inputs, stream))
@@ -136,14 +137,20 @@ def _gradients(job: Job) -> dict[str, WeightGradient]:
     def report(done: int) -> None:
         job.report("gradients of sequences", done, len(job.tokens))
 
+    _need_finite_weights(job.linears)
     return collect_gradients(job.network, job.linears, job.tokens, job.options["gradient_norm"], report)
+
+
+def _need_finite_weights(linears: Iterable[Linear]) -> None:
+    """CompressionError that names the layer: later, its outputs would break others' inputs, and those be blamed."""
+    for linear in linears:
+        if not is_finite(linear.weight):
+            raise CompressionError(f"{linear.name}: the weight holds NaN or infinity")
 
 
 def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str, WeightGradient]) -> Compressed:
     """Compress one layer in place."""
     before = linear.weight
-    if not is_finite(before):
-        raise CompressionError("the weight holds NaN or infinity")
     asked = [
         gradients.pop(linear.name) if need == "WeightGradient" else inputs.statistic(linear, INPUT_STATISTICS[need])
         for need in job.needs

@@ -28,7 +28,7 @@ class InputNorm:
         """Take in one batch; raises CompressionError where it holds NaN or infinity."""
         rows = _rows(activations)
         square_sum = rows.square().sum(dim=0)
-        _need_finite(square_sum)
+        need_finite(square_sum)
         self._square_sum = square_sum if self._square_sum is None else self._square_sum.add_(square_sum)
         self.sequences += _sequences(activations, sequences)
 
@@ -61,7 +61,7 @@ class InputSize:
         """Take in one batch; raises CompressionError where it holds NaN or infinity."""
         rows = _rows(activations)
         total = rows.abs().sum(dim=0)
-        _need_finite(total)
+        need_finite(total)
         self._sum = total if self._sum is None else self._sum.add_(total)
         self._tokens += len(rows)
 
@@ -91,7 +91,7 @@ class InputGram:
         for top in tiles:
             left = rows[:, top : top + _TILE]
             self._upper[top : top + _TILE, top:].addmm_(left.T, rows[:, top:])
-        _need_finite(self._upper.diagonal())
+        need_finite(self._upper.diagonal())
         self.sequences += _sequences(activations, sequences)
 
     @classmethod
@@ -147,7 +147,7 @@ class WeightGradient:
 
     def add(self, gradient: Tensor) -> None:
         """Take in one sequence's gradient [out_features, in_features]; CompressionError for NaN or infinity."""
-        _need_finite(gradient)
+        need_finite(gradient)
         size = gradient.float().square() if self.norm == "l2" else gradient.float().abs()
         self._sum = size if self._sum is None else self._sum.add_(size)
 
@@ -195,7 +195,8 @@ def is_finite(values: Tensor) -> bool:
     return bool(values.sum(dtype=torch.float32).isfinite())
 
 
-def _need_finite(values: Tensor) -> None:
+def need_finite(values: Tensor) -> None:
+    """CompressionError for activations or gradients that hold NaN or infinity."""
     if not is_finite(values):
         raise CompressionError("NaN or infinity on the calibration text")
 
