@@ -6,6 +6,7 @@ from building import ACCURACY, make_items, right_or_wrong, seeded
 from scipy.special import softmax
 from scipy.stats import entropy
 
+from crushtest.metrics import mean
 from crushtest.records import ChoiceScores, Completion
 from crushtest.stats import contrast
 from crushtest.stats.options import mean_change, option_changes
@@ -52,3 +53,10 @@ def test_contrasts_carry_them_for_every_group():
     for row in rows[:3]:
         assert (row.margin_dense, row.margin) == (1.0, -1.0)
         assert row.kl == pytest.approx(entropy(softmax([1, 0]), softmax([0, 1])))
+
+
+def test_metrics_that_count_no_decisions_have_none_of_them():
+    length = mean("length", lambda item, answer, score: -answer.logprobs[0], better="lower")
+    given = right_or_wrong([True, False] * 10)
+    (row, *_) = contrast("t", [length], make_items([()] * 20), "arm", given, {}, given, {}, seed=0)
+    assert (row.margin_dense, row.margin, row.kl) == (None, None, None)

@@ -58,6 +58,7 @@ def test_there_are_eighty_conversations_and_a_limit_keeps_them_whole(data: Path)
         {item.groups[0] for item in items}, key=[i.groups[0] for i in items].index
     )
     assert len(few) == 16
+    assert len(mt_bench(limit=1).items()) == 2
 
 
 @pytest.mark.parametrize(

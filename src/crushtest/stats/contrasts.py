@@ -57,7 +57,7 @@ def contrast(
     found = sample.cases()
     changes = option_changes(items, dense_answers, answers)
     plain = [
-        _with_options(_row(task, arm, sample, case), case, changes)
+        _with_options(_row(task, arm, sample, case), sample, case, changes)
         for cases in found
         for case in (*cases.groups, *cases.gaps)
     ]
@@ -65,9 +65,10 @@ def contrast(
     return [replace(row, compares=compares) for row in adjust(plain, correction) + adjust(worst, correction)]
 
 
-def _with_options(row: Contrast, case: Case, changes: Array | None) -> Contrast:
-    """The row with the means of its items' margins and KL; gaps have none of their own."""
-    return row if case.is_gap else replace(row, **mean_change(changes, case.rows)._asdict())
+def _with_options(row: Contrast, sample: Sample, case: Case, changes: Array | None) -> Contrast:
+    """The row with the means of its items' margins and KL, where its metric counts decisions; gaps make none."""
+    decides = sample.metrics[case.metric].state is not None and not case.is_gap
+    return replace(row, **mean_change(changes, case.rows)._asdict()) if decides else row
 
 
 def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricCases], seed: int) -> Iterator[Contrast]:
