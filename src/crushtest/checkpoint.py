@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crushtest.checkpoints import SAFETENSORS
 from crushtest.errors import CompressionError
@@ -28,9 +28,10 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
     """Write weights, config, tokenizer and compression.json into a new folder, whole or not at all; return the folder.
 
     Quantized layers are stored as packed integers with scales (compressed-tensors, format `pack-quantized`), everything
-    else as it is in memory, in its own dtype. Two kinds of model are stored dequantized, and `saved` in
-    compression.json says so: those whose linear layers are transformers' Conv1D (GPT-2), which that format does not
-    know, and those with several grids of which one is asymmetric, which transformers 5 cannot load.
+    else as it is in memory, in its own dtype; LLM.int8() layers as bitsandbytes stores them. Stored dequantized, as
+    `saved` in compression.json says: the 4-bit floats of bitsandbytes; transformers' Conv1D (GPT-2), which
+    compressed-tensors does not know; several grids of which one is asymmetric, which transformers 5 cannot load; what
+    is beside LLM.int8() layers, as a folder has one quantization config.
 
     CompressionError for a folder that holds something already, and where writing fails (a full disk): then nothing is
     left there.
@@ -215,20 +216,17 @@ def quantization_config(network: Any, packed: Mapping[str, QuantizedWeight]) -> 
     """What config.json says about the quantized layers: one group for every grid that is used, naming its layers."""
     from torch.nn import Linear
 
-    groups: dict[tuple[int, int, bool, bool], list[str]] = {}
-    for name, weight in packed.items():
-        by_channel = weight.scale.shape[1] == 1
-        groups.setdefault((weight.bits, weight.group_size, weight.symmetric, by_channel), []).append(name)
+    groups = _names_by_grid(packed)
     one_grid = len(groups) == 1
     # compressed-tensors 0.20 does not make room for packed zero points when it lays out an empty model, so that
     # transformers can load asymmetric grids only if it dequantizes them on the way in.
-    dequantize = {} if all(weight.symmetric for weight in packed.values()) else {"dequantize": True}
+    dequantize = {} if all(grid.symmetric for grid in groups) else {"dequantize": True}
     return {
         "quant_method": "compressed-tensors",
         "format": "pack-quantized",
         "quantization_status": "compressed",
         "config_groups": {
-            f"group_{number}": {"targets": ["Linear"] if one_grid else names, "weights": _weights_config(*grid)}
+            f"group_{number}": {"targets": ["Linear"] if one_grid else names, "weights": _weights_config(grid)}
             for number, (grid, names) in enumerate(groups.items())
         },
         "ignore": [
@@ -238,17 +236,35 @@ def quantization_config(network: Any, packed: Mapping[str, QuantizedWeight]) -> 
     }
 
 
-def _weights_config(bits: int, group_size: int, symmetric: bool, by_channel: bool) -> dict[str, Any]:
-    grouping = {"strategy": "channel"} if by_channel else {"strategy": "group", "group_size": group_size}
-    return {"num_bits": bits, "type": "int", "symmetric": symmetric, "dynamic": False, **grouping}
+class _GridKind(NamedTuple):
+    """What layers of one config group have in common; `group_size` is None for one group a row, whatever its width."""
+
+    bits: int
+    group_size: int | None
+    symmetric: bool
+
+
+def _names_by_grid(packed: Mapping[str, QuantizedWeight]) -> dict[_GridKind, list[str]]:
+    # A group can be a whole row in narrow layers and less in others; one kind of grid serves both.
+    parted = {weight.group_size for weight in packed.values() if weight.scale.shape[1] > 1}
+    groups: dict[_GridKind, list[str]] = {}
+    for name, weight in packed.items():
+        group_size = weight.group_size if weight.group_size in parted else None
+        groups.setdefault(_GridKind(weight.bits, group_size, weight.symmetric), []).append(name)
+    return groups
+
+
+def _weights_config(grid: _GridKind) -> dict[str, Any]:
+    grouping = {"strategy": "group", "group_size": grid.group_size} if grid.group_size else {"strategy": "channel"}
+    return {"num_bits": grid.bits, "type": "int", "symmetric": grid.symmetric, "dynamic": False, **grouping}
 
 
 def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
-    weights = record.quantized.values()
-    grids = {(weight.bits, weight.group_size, weight.symmetric) for weight in weights}
-    asymmetric = any(not weight.symmetric for weight in weights)
+    if _bitsandbytes_config(model.network):
+        return False
+    grids = _names_by_grid(record.quantized)
     known = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
-    return known and not (asymmetric and len(grids) > 1)
+    return known and (len(grids) == 1 or all(grid.symmetric for grid in grids))
 
 
 def _compressed_tensors() -> Any:

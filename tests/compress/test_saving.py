@@ -43,6 +43,8 @@ def saved(kind: str, recipe: str, folder: Path) -> Tensor:
         ("llama", "wanda:pattern=2:4+gptq:group_size=16", "pack-quantized"),
         ("llama", "gptq:bits=3,group_size=16,act_order=true", "pack-quantized"),
         ("llama", "rtn:bits=5,group_size=channel,symmetric=true", "pack-quantized"),
+        ("llama", "rtn:group_size=channel", "pack-quantized"),
+        ("llama", "rtn:group_size=32", "pack-quantized"),
         ("llama", MIXED.format(",symmetric=true"), "pack-quantized"),
         ("llama", MIXED.format(""), "dense"),
         ("qwen2", "rtn:bits=8,group_size=32,skip=down_proj", "pack-quantized"),
@@ -60,6 +62,21 @@ def test_reloaded_it_says_the_same(kind: str, recipe: str, form: str, tmp_path: 
     facts = json.loads((tmp_path / "out" / "compression.json").read_text())
     assert facts["saved"]["format"] == form
     assert facts["recipe"] == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "form"),
+    [
+        # no integers are left of a layer that was rounded again, to numbers that are not packed
+        ("rtn:group_size=32,symmetric=true+nf4", "dense"),
+        ("awq:group_size=16,symmetric=true+nf4:layers=q_proj", "pack-quantized"),
+        # one folder has one quantization config
+        ("int8:layers=*mlp*+rtn:group_size=32,symmetric=true,skip=*mlp*", "bitsandbytes"),
+    ],
+)
+def test_reloaded_it_says_the_same_with_bitsandbytes(recipe: str, form: str, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    test_reloaded_it_says_the_same("llama", recipe, form, tmp_path)
 
 
 def test_int8_layers_are_saved_as_they_are(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ class _Ledger:
             self.rescaled += [result.rescaled] if result.rescaled else []
             if isinstance(result.quantized, QuantizedWeight):
                 self.quantized[linear.name] = result.quantized
+            else:
+                self.quantized.pop(linear.name, None)  # an earlier step's, which the weight is not any more
             self.layers.append(
                 LayerRecord(
                     step=number,
