@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, gptq, magnitude, rtn, sparsegpt, wanda
+from crushtest.compress.grids import QuantizedWeight
 from crushtest.compress.layerwise import output_error
 from crushtest.compress.magnitude import spread_sparsity
 from crushtest.compress.structure import Linear
@@ -107,3 +110,18 @@ def test_rounding_by_hand() -> None:
     assert rtn(torch.tensor([[-1.5, 0.4, 1.5, 0.9]]), bits=2, group_size=4, symmetric=True).tolist() == [
         [-2.0, 0.0, 1.0, 1.0]
     ]
+    # a symmetric grid is one without negative weights, too
+    assert rtn(torch.tensor([[0.0, 0.6, 1.5, 0.0]]), bits=2, group_size=4, symmetric=True).tolist() == [
+        [0.0, 1.0, 1.0, 0.0]
+    ]
+
+
+def test_gptq_fits_a_grid_for_whole_rows_to_dead_inputs_too(correlated: tuple[Tensor, Tensor]) -> None:
+    weight, inputs = correlated
+    weight[:, 5] = 10.0  # the dead one
+    quantize = inspect.unwrap(gptq)
+    gram = InputGram.from_activations(inputs)
+    plain, ordered = (quantize(weight, gram, group_size="channel", act_order=order) for order in (False, True))
+    assert isinstance(plain, QuantizedWeight)
+    assert isinstance(ordered, QuantizedWeight)
+    assert torch.equal(plain.scale, ordered.scale)

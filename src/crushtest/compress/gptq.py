@@ -69,9 +69,10 @@ class _Rounder:
         self._codes = torch.empty(columns.shape, dtype=torch.uint8, device=columns.device)
 
     def fit_all_groups(self) -> None:
-        """Fit every group's grid to the columns as they are now, before they are put in another order."""
+        """Fit the groups' grids to the columns as they are now, before they are put in another order."""
         for group in range(len(self.columns) // self._width):
-            self._fit(group)
+            if group not in self._grids:
+                self._fit(group)
 
     def take_in_order(self, order: list[int]) -> None:
         """The input features that the columns stand for; remembers which of their weights are 0."""

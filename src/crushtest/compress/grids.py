@@ -95,8 +95,9 @@ def fit_grid(weight: Tensor, bits: int, symmetric: bool, dtype: torch.dtype) -> 
     asymmetric  scale = (max - min) / (2^bits - 1), zero = round(-min / scale)
     symmetric   the span is [-max|w|, max|w|], zero = 2^(bits - 1)
 
-    The scale is rounded to `dtype`, in which it is stored. As in GPTQ's own quantizer; a row of zeros
-    gets the span [-1, 1].
+    The scale is rounded to `dtype`, in which it is stored; a row of zeros gets the span [-1, 1]. As in GPTQ's own
+    quantizer, but that one gives a symmetric grid the span [0, max|w|] where no weight is negative, and so clips the
+    upper half.
     """
     import torch
 
@@ -104,7 +105,7 @@ def fit_grid(weight: Tensor, bits: int, symmetric: bool, dtype: torch.dtype) -> 
     low, high = weight.amin(dim=1, keepdim=True).clamp(max=0), weight.amax(dim=1, keepdim=True).clamp(min=0)
     if symmetric:
         high = torch.maximum(low.abs(), high)
-        low = torch.where(low < 0, -high, low)
+        low = -high
     empty = (low == 0) & (high == 0)
     low, high = low.masked_fill(empty, -1.0), high.masked_fill(empty, 1.0)
     scale = ((high - low) / highest).to(dtype).float()
