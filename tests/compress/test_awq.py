@@ -15,6 +15,7 @@ from crushtest.compress import awq, compress, rtn
 from crushtest.compress.layerwise import Block, Compressed, as_job, compress_blocks
 from crushtest.compress.rescale import Pair, find_pairs, scale_columns
 from crushtest.compress.statistics import InputGram
+from crushtest.compress.structure import Linear
 from crushtest.recipes import parse_recipe
 
 CALIBRATION = Calibration(sequences=6, length=24)
@@ -52,6 +53,12 @@ def short(pair: Pair) -> tuple[str, ...]:
 def test_pairs_are_found_by_trying(kind: str, expected: list[tuple[str, ...]]) -> None:
     for pairs in pairs_of(loaded(small_network(kind))):
         assert [short(pair) for pair in pairs] == expected
+
+
+@pytest.mark.parametrize("name", ["q_proj", "k_proj", "qkv_proj", "query_key_value", "Wqkv", "c_attn"])
+def test_what_makes_queries_or_keys_is_not_clipped(name: str) -> None:
+    assert Linear(f"model.layers.0.attention.{name}", torch.nn.Linear(1, 1), 0).makes_scores
+    assert not Linear("model.layers.0.attention.v_proj", torch.nn.Linear(1, 1), 0).makes_scores
 
 
 def test_looking_for_pairs_leaves_the_model_as_it_was() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class Linear:
     @property
     def makes_scores(self) -> bool:
         """Whether it makes the queries or keys of attention, as far as its name tells."""
-        return any(sign in self.name.rpartition(".")[2] for sign in ("q_", "k_", "query", "key", "Wqkv", "c_attn"))
+        return any(sign in self.name.rpartition(".")[2] for sign in ("q_", "k_", "qkv", "query", "key", "c_attn"))
 
     def oriented(self, tensor: Tensor) -> Tensor:
         """A tensor of the weight's size turned from the module's way round to [out, in], or back."""
@@ -95,10 +95,6 @@ class Untouched:
     count: int
     parameters: int
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 def find_structure(network: Module) -> Structure:
