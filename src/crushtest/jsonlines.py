@@ -23,7 +23,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
-    """The objects of JSON lines; empty lines are none. Raises DataError, naming the line, for one that is no object."""
+    """The objects of JSON lines; empty lines are none.
+
+    Raises DataError, naming the line, for one that is no object, or that escapes half a character: no UTF-8 holds it.
+    """
     # Not splitlines: it also cuts at characters that JSON strings may hold.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -34,4 +37,14 @@ def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
             raise DataError(f"{file}, line {number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise DataError(f"{file}, line {number}: must be an object (got {type(row).__name__})")
+        if r"\ud" in line.lower() and not _is_unicode(row):
+            raise DataError(f"{file}, line {number}: holds half a character (a lone surrogate)")
         yield row
+
+
+def _is_unicode(row: dict[str, Any]) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -53,7 +53,7 @@ def test_a_folder_without_the_file_names_what_it_looked_for(tmp_path: Path) -> N
 def test_a_key_that_is_no_option_is_named(tmp_path: Path) -> None:
     file = tmp_path / "arc.jsonl"
     file.write_text(json.dumps(AUTHORS) + "\n" + json.dumps({**AUTHORS, "answerKey": "D"}) + "\n")
-    with pytest.raises(DataError, match=r"arc.jsonl, row 2: not an ARC question"):
+    with pytest.raises(DataError, match=r"arc.jsonl, (row|line) 2: not an ARC question"):
         arc(path=str(file)).items()
 
 
@@ -73,12 +73,12 @@ def test_a_key_that_is_no_option_is_named(tmp_path: Path) -> None:
 def test_a_question_that_cannot_be_asked_is_named(tmp_path: Path, change: dict[str, object], said: str) -> None:
     file = tmp_path / "arc.jsonl"
     file.write_text(json.dumps(HUB) + "\n" + json.dumps({**HUB, "id": "2", **change}) + "\n")
-    with pytest.raises(DataError, match=rf"arc\.jsonl, row 2: .*{said}"):
+    with pytest.raises(DataError, match=rf"arc\.jsonl, (row|line) 2: .*{said}"):
         arc(path=str(file)).items()
 
 
 def test_an_id_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "arc.jsonl"
     file.write_text(2 * (json.dumps(HUB) + "\n"))
-    with pytest.raises(DataError, match=r"arc\.jsonl, row 2: the id 'Mercury_1' stands there more than once"):
+    with pytest.raises(DataError, match=r"arc\.jsonl, (row|line) 2: the id 'Mercury_1' stands there more than once"):
         arc(path=str(file)).items()

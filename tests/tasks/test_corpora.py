@@ -216,7 +216,7 @@ CORPORA = ("own_text", "paloma", "subreddits", "twitteraae", "c4", "c4 pruning")
 )
 def test_what_is_no_text_is_refused_with_file_and_row(tmp_path: Path, corpus: str, text: object, said: str) -> None:
     file = of_rows(tmp_path / "test_AA.jsonl", {"text": "fine"}, {"text": text})
-    with pytest.raises(DataError, match=rf"\.jsonl, row 2: .*{said}"):
+    with pytest.raises(DataError, match=rf"\.jsonl, (row|line) 2: .*{said}"):
         reads_one_file(corpus, file)
 
 

@@ -51,7 +51,7 @@ def test_other_scripts_and_emoji_stay_as_they_are(tmp_path: Path) -> None:
         ([{"prompt": "a", "groups": ["Gender=woman"]}], "must be `attribute=value`"),
         ([{"prompt": "a", "groups": "gender=woman"}], "must be a list"),
         ([{"prompt": "a", "id": "x"}, {"prompt": "b", "id": "x"}], "more than once, the first is 'x'"),
-        ([{"prompt": "\ud800"}], "row 1: holds half a character (a lone surrogate)"),
+        ([{"prompt": "\ud800"}], "line 1: holds half a character (a lone surrogate)"),
         ([{"prompt": "The man ran", "subject": "The woman"}], "must begin with its subject"),
         ([], "no row in it"),
         (["a"], "must be an object"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -34,30 +33,15 @@ def require_set(path: str | None, name: str, *, task: str) -> Path:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a JSON lines or Parquet file, at least one.
-
-    Raises DataError where there is none, and names the line or row that is not an object or holds half a character.
-    """
+    """All rows of a JSON lines or Parquet file. Raises DataError where there is none, and as `read_lines` does."""
     if path.suffix == ".parquet":
         rows = _parquet(path)
     elif path.name.endswith(LINES):
-        rows = _json_lines(path)
+        rows = list(read_lines(path))
     else:
         raise DataError(f"{path}: not a kind of file that can be read (allowed: {', '.join(LINES)}, .parquet)")
     if not rows:
         raise DataError(f"{path}: no row in it")
-    return rows
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    rows = list(read_lines(path))
-    for number, row in enumerate(rows, start=1):
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise DataError(
-                f"{path}, row {number}: holds half a character (a lone surrogate), which no tokenizer takes"
-            ) from None
     return rows
 
 
