@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from small_models import SMALL, loaded, small_network
-from transformers import GPT2Config, LlamaConfig, T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, GPT2Config, LlamaConfig, T5Config, T5ForConditionalGeneration
 
 from crushtest.compress import check
-from crushtest.errors import CrushtestError, ModelError, UsageError
+from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
 from crushtest.recipes import parse_recipe
 
 DEMO_SHAPES = LlamaConfig(
@@ -87,3 +89,75 @@ def test_a_quantized_model_is_refused() -> None:
 def test_models_without_a_decoder_s_shape_are_refused(network: Any, says: str) -> None:
     with pytest.raises(CrushtestError, match=says):
         check(parse_recipe("wanda"), network)
+
+
+def test_a_config_of_no_decoder_is_refused_in_our_words() -> None:
+    with pytest.raises(ModelError, match="Unrecognized configuration class"):
+        check(parse_recipe("wanda"), T5Config())
+
+
+REMOTE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+class OwnConfig(LlamaConfig):
+    model_type = "own_code"
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_code_that_comes_with_a_model_is_run_where_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", [*sys.path])
+    folder = tmp_path / "model"
+    config = LlamaConfig(**SMALL, num_attention_heads=4)
+    config.auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnForCausalLM"}
+    config.save_pretrained(folder)
+    (folder / "own.py").write_text(REMOTE)
+    own = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    assert type(own).__name__ == "OwnConfig"
+    with pytest.raises(ModelError, match="contains custom code"):
+        check(parse_recipe("wanda"), own)
+    check(parse_recipe("wanda"), own, trust_remote_code=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "package"),
+    [
+        ("nf4", "bitsandbytes"),
+        ("wanda+fp4", "bitsandbytes"),
+        ("int8", "bitsandbytes"),
+        ("llmcompressor:file={file}", "llmcompressor"),
+    ],
+)
+def test_a_method_whose_package_is_missing_is_refused(
+    recipe: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recipe.yaml").write_text("stage: {}\n")
+    monkeypatch.setitem(sys.modules, package, None)
+    said = rf"needs the package {package}: pip install 'crushtest\[{package}\]'"
+    with pytest.raises(CompressionError, match=said):
+        check(parse_recipe(recipe.format(file=tmp_path / "recipe.yaml")), DEMO_SHAPES)
+
+
+def test_the_package_that_packs_integers_is_needed_where_a_folder_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "compressed_tensors", None)
+    for recipe in ("rtn:group_size=64", "wanda+gptq:group_size=64", "awq:group_size=64,skip=q_proj"):
+        with pytest.raises(CompressionError, match=r"needs the package compressed-tensors: pip install"):
+            check(parse_recipe(recipe), DEMO_SHAPES, to_save=True)
+        check(parse_recipe(recipe), DEMO_SHAPES)
+    check(parse_recipe("wanda"), DEMO_SHAPES, to_save=True)
+    check(parse_recipe("rtn:group_size=16"), small_network("gpt2"), to_save=True)  # Conv1D is saved dequantized
+
+
+def test_layers_that_another_package_cannot_take_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crushtest.compress.checks.find_spec", lambda name: name)  # as if every package were here
+    file = tmp_path / "recipe.yaml"
+    file.write_text("stage: {}\n")
+    for option in ("skip=q_proj", "layers=*"):
+        said = str(complaint(f"llmcompressor:file={file},{option}", DEMO_SHAPES))
+        assert said == "method 'llmcompressor': its file says which layers; leave layers and skip out"
+    assert "transformer.h.0.attn.c_attn: torch.nn.Linear is needed (got Conv1D)" in str(
+        complaint("int8", small_network("gpt2"))
+    )

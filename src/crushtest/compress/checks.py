@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.grids import width_of_groups
 from crushtest.compress.masks import need_whole_groups
 from crushtest.compress.options import parse_pattern
-from crushtest.compress.structure import Linear, find_structure, refuse_quantized
-from crushtest.errors import CompressionError, UsageError
+from crushtest.compress.structure import Linear, Structure, find_structure, refuse_quantized
+from crushtest.errors import CompressionError, ModelError, UsageError, first_line
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
@@ -17,15 +18,25 @@ if TYPE_CHECKING:
     from crushtest.recipes import Recipe, Step
 
 
-def check(recipe: Recipe, model: Any) -> None:
+_PACKAGES = {
+    "nf4": "bitsandbytes",
+    "fp4": "bitsandbytes",
+    "int8": "bitsandbytes",
+    "llmcompressor": "llmcompressor",
+}
+_PACKED = ("rtn", "gptq", "awq")  # whose integers are saved as they are
+
+
+def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_code: bool = False) -> None:
     """Raise the error that `compress` would raise, as far as it follows from names and shapes alone.
 
-    model  a network, a LoadedModel, or a transformers config (then the network is built without memory for weights)
+    model    a network, a LoadedModel, or a transformers config (then the network is built without memory for weights)
+    to_save  also the error that `save` would raise for want of a package
 
     UsageError for a recipe that asks for nothing, contradicts itself, or does not fit the layers; ModelError for a
-    model that cannot be compressed.
+    model that cannot be compressed; CompressionError for a package that is not installed. None is imported.
     """
-    network = _network(model)
+    network = _network(model, trust_remote_code)
     refuse_quantized(model if network is None else network)
     structure = find_structure(network)
     _check_order(recipe)
@@ -34,8 +45,11 @@ def check(recipe: Recipe, model: Any) -> None:
         chosen = structure.select(step)
         if not chosen:
             raise UsageError(f"method {step.method!r}: its layers and skip patterns leave nothing to compress")
+        _need_package(f"method {step.method!r}", _PACKAGES.get(step.method))
         for linear in chosen:
             _check_shape(step, linear)
+    if to_save and _saves_integers(recipe, structure):
+        _need_package("saving quantized weights as integers", "compressed_tensors")
 
 
 def check_options(step: Step) -> None:
@@ -51,6 +65,8 @@ def check_options(step: Step) -> None:
             f"{where}: sparsity={sparsity:g} contradicts pattern={step.options['pattern']}, "
             f"which is a sparsity of {structure.sparsity:g}; leave one of them out"
         )
+    if step.method == "llmcompressor" and (step.layers or step.skip):
+        raise UsageError(f"{where}: its file says which layers; leave layers and skip out")
     block_size = step.options.get("block_size")
     if structure and block_size and block_size % structure.m:
         raise UsageError(f"{where}: block_size={block_size} must be a multiple of {structure.m} with this pattern")
@@ -58,6 +74,22 @@ def check_options(step: Step) -> None:
         raise UsageError(
             f"{where}: scope=global has no meaning with a pattern, which fixes the sparsity of every group"
         )
+
+
+def _need_package(what: str, package: str | None) -> None:
+    if package and find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise CompressionError(f"{what} needs the package {name}: pip install 'crushtest[{name}]'")
+
+
+def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
+    """Whether `save` packs integers: the layers are plain ones, some last quantized to integers, none replaced by int8.
+
+    It packs none either where grids differ and one is asymmetric, which is not looked at here.
+    """
+    last = {linear.name: step.method for step in recipe.steps for linear in structure.select(step)}
+    plain = all(linear.is_plain for linear in structure.linears)
+    return plain and "int8" not in last.values() and any(method in _PACKED for method in last.values())
 
 
 def _check_order(recipe: Recipe) -> None:
@@ -71,6 +103,11 @@ def _check_order(recipe: Recipe) -> None:
 def _check_shape(step: Step, linear: Linear) -> None:
     structure = parse_pattern(step.options.get("pattern", "unstructured"))
     columns = linear.shape[1]
+    if step.method == "int8" and not linear.is_plain:
+        kind = type(linear.module).__name__
+        raise UsageError(
+            f"method 'int8', layer {linear.name}: torch.nn.Linear is needed (got {kind}); use another method"
+        )
     try:
         if structure:
             need_whole_groups(columns, structure)
@@ -80,7 +117,7 @@ def _check_shape(step: Step, linear: Linear) -> None:
         raise UsageError(f"method {step.method!r}, layer {linear.name}: {error}") from None
 
 
-def _network(model: Any) -> Module:
+def _network(model: Any, trust_remote_code: bool) -> Module:
     from torch.nn import Module
 
     if isinstance(model, Module):
@@ -88,16 +125,21 @@ def _network(model: Any) -> Module:
     if isinstance(getattr(model, "network", None), Module):
         network: Module = model.network
         return network
-    return _without_weights(model)
+    return _without_weights(model, trust_remote_code)
 
 
-def _without_weights(config: Any) -> Module:
+def _without_weights(config: Any, trust_remote_code: bool) -> Module:
     """The network of a config, its weights without memory."""
     import torch
     from transformers import AutoModelForCausalLM
 
     refuse_quantized(config)
-    with torch.device("meta"):
-        models: Any = AutoModelForCausalLM
-        network: Module = models.from_config(config)
+    models: Any = AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            network: Module = models.from_config(config, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        raise ModelError(
+            f"transformers cannot lay out a model of {type(config).__name__}: {first_line(error)}"
+        ) from error
     return network
