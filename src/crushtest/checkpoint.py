@@ -40,7 +40,7 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
     packed = _packed(model, record)
     with whole(folder) as partial, _without_bars():
         _write_weights(model, packed, partial)
-        _write_about(model, record, packed, partial)
+        _write_about(model, record, partial)
     return folder
 
 
@@ -53,22 +53,21 @@ def write_from_disk(model: LoadedModel, record: CompressionRecord, blocks: OnDis
     with _without_bars():
         _write_shards(model, blocks, packed, partial)
         blocks.remove_files()
-        _write_about(model, record, packed, partial)
+        _write_about(model, record, partial)
 
 
 def _packed(model: LoadedModel, record: CompressionRecord) -> Mapping[str, QuantizedWeight]:
     return record.quantized if _can_pack(model, record) else {}
 
 
-def _write_about(
-    model: LoadedModel, record: CompressionRecord, packed: Mapping[str, QuantizedWeight], partial: Path
-) -> None:
+def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -> None:
     """The tokenizer, and compression.json."""
     model.tokenizer.save_pretrained(partial)
-    weights = sorted(partial.glob("*.safetensors"))
+    config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
+    about = config.get("quantization_config") or {}
     saved = {
-        "format": "pack-quantized" if packed else "bitsandbytes" if _bitsandbytes_config(model.network) else "dense",
-        "weights_size_bytes": sum(file.stat().st_size for file in weights),
+        "format": about.get("format") or about.get("quant_method", "dense"),
+        "weights_size_bytes": sum(file.stat().st_size for file in partial.glob("*.safetensors")),
     }
     write_json(partial / "compression.json", record.to_json() | {"saved": saved})
 

@@ -62,6 +62,12 @@ def test_int8_keeps_outlier_features_in_16_bits() -> None:
     assert errors[1] < 0.5 * errors[0]
 
 
+@pytest.mark.parametrize("recipe", ["int8+rtn:group_size=32", "int8:layers=up_proj+nf4", "int8+int8"])
+def test_no_step_works_on_layers_that_int8_has_replaced(recipe: str) -> None:
+    with pytest.raises(UsageError, match=r"layer model.layers.0.*: an earlier step, int8, has put another layer there"):
+        compress(loaded(small_network("llama")), parse_recipe(recipe), CALIBRATION)
+
+
 @pytest.mark.parametrize("recipe", ["nf4:scale_block=100", "int8:threshold=-1"])
 def test_bad_options_are_refused(recipe: str) -> None:
     with pytest.raises(UsageError):

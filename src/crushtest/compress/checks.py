@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.grids import width_of_groups
+from crushtest.compress.llmcompressor import check_recipe_file
 from crushtest.compress.masks import need_whole_groups
 from crushtest.compress.options import parse_pattern
 from crushtest.compress.structure import Linear, Structure, find_structure, refuse_quantized
@@ -34,12 +35,14 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
     to_save  also the error that `save` would raise for want of a package
 
     UsageError for a recipe that asks for nothing, contradicts itself, or does not fit the layers; ModelError for a
-    model that cannot be compressed; CompressionError for a package that is not installed. None is imported.
+    model that cannot be compressed; CompressionError for a package that is not installed (none is imported but
+    llm-compressor), or a recipe file that llm-compressor does not take.
     """
     network = _network(model, trust_remote_code)
     refuse_quantized(model if network is None else network)
     structure = find_structure(network)
     _check_order(recipe)
+    _check_replaced(recipe, structure)
     for step in recipe.steps:
         check_options(step)
         chosen = structure.select(step)
@@ -48,6 +51,8 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
         _need_package(f"method {step.method!r}", _PACKAGES.get(step.method))
         for linear in chosen:
             _check_shape(step, linear)
+        if step.method == "llmcompressor":
+            check_recipe_file(step.options["file"])
     if to_save and _saves_integers(recipe, structure):
         _need_package("saving quantized weights as integers", "compressed_tensors")
 
@@ -98,6 +103,26 @@ def _check_order(recipe: Recipe) -> None:
     for before, (kind, step) in zip(kinds, list(zip(kinds, recipe.steps, strict=True))[1:], strict=False):
         if before == "quantization" and kind == "pruning":
             raise UsageError(f"recipe {recipe.text!r}: {step.method!r} prunes after a quantization step; prune first")
+
+
+def _check_replaced(recipe: Recipe, structure: Structure) -> None:
+    """Layers that another package has put in the place of linear ones, or changed, are no longer ours to work on."""
+    quantizing = [step.method for step in recipe.steps if METHODS.get(step.method).about["kind"] == "quantization"]
+    if "llmcompressor" in quantizing and len(quantizing) > 1:
+        raise UsageError(
+            f"recipe {recipe.text!r}: 'llmcompressor' must be the last step, and the only one that quantizes; "
+            "its file can hold more modifiers"
+        )
+    replaced: set[str] = set()
+    for step in recipe.steps:
+        chosen = [linear.name for linear in structure.select(step)]
+        again = next((name for name in chosen if name in replaced), None)
+        if again:
+            raise UsageError(
+                f"method {step.method!r}, layer {again}: an earlier step, int8, has put another layer there; skip it"
+            )
+        if step.method == "int8":
+            replaced.update(chosen)
 
 
 def _check_shape(step: Step, linear: Linear) -> None:

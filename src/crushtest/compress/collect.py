@@ -96,7 +96,9 @@ class BlockInputs:
 
     def _need_seen(self, linear: Linear) -> None:
         if linear.name not in self._owner:
-            raise CompressionError("no calibration token reached this layer; use more or other calibration text")
+            raise CompressionError(
+                "no calibration token reached this layer; use more or other calibration text, or skip it"
+            )
 
 
 def collect_gradients(

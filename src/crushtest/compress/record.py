@@ -115,12 +115,14 @@ class Storage:
     bits: int = DENSE_BITS
     overhead_bits: int = 0
 
-    def enter(self, zeros: int | None, quantized: QuantizedWeight | ForeignWeight | None) -> None:
-        """Take in a step: the zeros after pruning (None where it did not prune), the grid after quantization."""
-        if zeros is not None:
+    def enter(self, zeros: int, quantized: QuantizedWeight | ForeignWeight | None) -> None:
+        """Take in a step: the zeros there are now, and the grid, where it quantized."""
+        if quantized is None:
             self.kept = self.weights - zeros
-        if quantized:
-            self.bits, self.overhead_bits = quantized.bits, quantized.overhead_bits
+            return
+        # Weights that a grid rounds to 0 are stored like the others; pruned ones that are not 0 any more are again.
+        self.kept = max(self.kept, self.weights - zeros)
+        self.bits, self.overhead_bits = quantized.bits, quantized.overhead_bits
 
     @property
     def stored_bits(self) -> int:
