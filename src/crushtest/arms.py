@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest import manifest
 from crushtest.appendlog import AppendLog
-from crushtest.calibration import Calibration
+from crushtest.calibration import Calibration, token_batches
 from crushtest.conversations import waves, with_history
-from crushtest.corpora import CORPORA
 from crushtest.errors import CompressionError, EngineError, ModelError, StoreError
 from crushtest.files import write_json
-from crushtest.loading import config_for, load_for
+from crushtest.loading import config_for, load_for, tokenizer_for
 from crushtest.memory import peak_memory_bytes
 from crushtest.plan import Arm, Plan, PlannedTask, StudySpec
 from crushtest.progress import Bars, Lines
@@ -24,7 +23,6 @@ from crushtest.recipes import Recipe
 from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.repeats import reordered
 from crushtest.store import StudyFolder
-from crushtest.tasks import sources
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
@@ -36,7 +34,8 @@ if TYPE_CHECKING:
 def check_arms(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
     """Raise ModelError for a model that cannot be had and UsageError for a recipe that does not fit its layers.
 
-    UsageError, too, for a device that is not here. Arms that are answered already need none of it.
+    UsageError, too, for a device that is not here, and DataError for calibration text that is too short or cannot be
+    read. Arms that are answered already need none of it.
     """
     from crushtest.models import check_model, resolve_device
 
@@ -48,6 +47,8 @@ def check_arms(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
     for arm in real:
         if arm.recipe is not None:
             check_recipe(plan.spec, arm.model, arm.recipe)
+    for model in {arm.model: None for arm in real if arm.recipe is not None}:
+        check_calibration(plan.spec, model)
 
 
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
@@ -60,17 +61,20 @@ def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog
     return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
 
 
-def check_recipe(spec: StudySpec, model: str, recipe: Recipe) -> None:
-    """Raise UsageError where a recipe does not fit the shapes of a model, or calibrates on a text that is not there.
-
-    DataError for a corpus that cannot be had. No weight is read, and no text.
-    """
+def check_recipe(spec: StudySpec, model: str, recipe: Recipe, *, to_save: bool = False) -> None:
+    """Raise what `compress.check` raises for a recipe and the shapes of a model. No weight is read."""
     from crushtest import compress
 
-    corpus = CORPORA.get(calibration_of(spec).source)
-    if corpus:
-        sources.ensure(corpus.dataset, corpus.file)
-    compress.check(recipe, config_for(spec, model))
+    config = config_for(spec, model)
+    compress.check(recipe, config, to_save=to_save, trust_remote_code=spec.trust_remote_code)
+
+
+def check_calibration(spec: StudySpec, model: str) -> None:
+    """Raise DataError where the calibration text cannot be had or read, or gives a model's tokenizer too few tokens.
+
+    UsageError for a text that is not there. No weight is read.
+    """
+    token_batches(calibration_of(spec), tokenizer_for(spec, model))
 
 
 def calibration_of(spec: StudySpec) -> Calibration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crushtest.arms import check_recipe, compress_arm, load_base
+from crushtest.arms import check_calibration, check_recipe, compress_arm, load_base
 from crushtest.checkpoint import check_new, save, whole, write_from_disk
 from crushtest.plan import StudySpec
 from crushtest.progress import Bars, Lines, show_progress
@@ -24,7 +24,7 @@ def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offloa
              is the same.
 
     Everything that can be wrong is found before the model is loaded: the recipe, its fit to the model's layers, the
-    device, the folder. Nothing is left there where a later step fails.
+    device, the calibration text, the packages, the folder. Nothing is left there where a later step fails.
     """
     from crushtest.compress.residence import check_offload
     from crushtest.models import resolve_device
@@ -33,7 +33,8 @@ def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offloa
     check_new(folder)
     check_offload(recipe, offload)
     resolve_device(spec.device)
-    check_recipe(spec, spec.model, recipe)
+    check_recipe(spec, spec.model, recipe, to_save=True)
+    check_calibration(spec, spec.model)
     ways = {"none": _in_memory, "cpu": _from_host, "disk": _from_disk}
     with show_progress(0) as progress:
         return ways[offload](spec, recipe, folder, progress)

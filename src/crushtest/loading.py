@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from crushtest.plan import StudySpec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
     from crushtest.models import LoadedModel
 
@@ -24,6 +24,13 @@ def config_for(spec: StudySpec, model: str) -> PreTrainedConfig:
     from crushtest.models import load_config
 
     return load_config(model, **_trust(spec))
+
+
+def tokenizer_for(spec: StudySpec, model: str) -> PreTrainedTokenizerBase:
+    """A model's tokenizer; no weight is read. Raises as `load_tokenizer` does."""
+    from crushtest.models import load_tokenizer
+
+    return load_tokenizer(model, **_trust(spec))
 
 
 def _trust(spec: StudySpec) -> dict[str, bool]:

@@ -140,6 +140,32 @@ def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: boo
     """The model's configuration alone: its shapes, without its weights. Raises as `load_model` does."""
     from transformers import AutoConfig
 
+    source = _source(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    try:
+        with _quiet():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(**source)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"model {spec!r}: transformers cannot read its configuration: {first_line(error)}") from error
+    return config
+
+
+def load_tokenizer(
+    spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False
+) -> PreTrainedTokenizerBase:
+    """The model's tokenizer alone. Raises as `load_model` does."""
+    from transformers import AutoTokenizer
+
+    source = _source(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    try:
+        with _quiet():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**source)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(f"model {spec!r}: transformers cannot load its tokenizer: {first_line(error)}") from error
+    return tokenizer
+
+
+def _source(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> dict[str, Any]:
+    """What `from_pretrained` is given to read all of a model but its weights."""
     kind = model_kind(spec)
     gguf: dict[str, Any] = {}
     if kind == "hub":
@@ -153,12 +179,7 @@ def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: boo
     else:
         checkpoint = _local(spec, kind, allow_pickle=allow_pickle)
         folder, gguf = checkpoint.folder, {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
-    try:
-        with _quiet():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **gguf)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot read its configuration: {first_line(error)}") from error
-    return config
+    return {"pretrained_model_name_or_path": folder, "trust_remote_code": trust_remote_code, **gguf}
 
 
 def model_kind(spec: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from crushtest.calibration import Calibration
 from crushtest.compress import compress
-from crushtest.compress.residence import InPlace, OnDisk
+from crushtest.compress.residence import OnDisk
 from crushtest.compress.structure import find_structure
 from crushtest.compression import compress_and_save
-from crushtest.errors import CompressionError, ModelError, UsageError
+from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
 from crushtest.models import load_skeleton
 from crushtest.plan import build_spec
 from crushtest.recipes import parse_recipe
@@ -127,12 +128,6 @@ def test_one_block_at_most_is_in_memory(tmp_path: Path) -> None:
     assert all(parameter.is_meta for block in structure.blocks for parameter in block.parameters())
 
 
-def test_activations_wait_where_the_weights_do(tmp_path: Path) -> None:
-    made = network()
-    assert InPlace(made).keeps_all
-    assert not OnDisk.keeps_all
-
-
 @pytest.mark.parametrize(
     ("recipe", "offload", "said"),
     [
@@ -186,3 +181,27 @@ def test_a_full_disk_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(CompressionError, match="No space left on device; nothing was left there"):
         compressed(model, "wanda", tmp_path / "out", "disk")
     assert [path.name for path in tmp_path.iterdir()] == ["dense"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "calibration", "said"),
+    [
+        ("rtn:group_size=16", "pydoc", "needs the package compressed-tensors"),
+        ("wanda", "short.txt", "tokens are 0 sequences of 32"),
+        ("wanda", "latin.txt", "is not UTF-8 text"),
+        ("wanda", "bad.jsonl", "needs a string `text`"),
+    ],
+)
+def test_what_can_be_known_is_said_before_the_model_is_loaded(
+    recipe: str, calibration: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "short.txt").write_text("too short")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "no text"}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "compressed_tensors", None)
+    model = dense(tmp_path / "dense")
+    monkeypatch.setattr("crushtest.models.load_model", lambda *_, **__: pytest.fail("the model was loaded"))
+    about = {"source": calibration, "sequences": 4, "length": 32}
+    with pytest.raises(CrushtestError, match=said):
+        compress_and_save(build_spec({"model": str(model), "calibration": about}, where="test"), recipe, tmp_path / "o")

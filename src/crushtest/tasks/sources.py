@@ -162,16 +162,6 @@ def find(name: str, file: str, *, fetch: bool = True) -> Found:
     return Found(download(source), "cache")
 
 
-def ensure(name: str, file: str) -> None:
-    """See that a file of a data set is here, fetched where it is nowhere. Raises DataError as `find` does.
-
-    It is not read: its content is checked by who finds it.
-    """
-    source = data_set(name).files[file]
-    if _first_place(source) is None:
-        download(source)
-
-
 def read_text(name: str, file: str) -> str:
     """The whole text of a file of a data set (UTF-8; a byte order mark is dropped; gzip is undone)."""
     path = find(name, file).path
