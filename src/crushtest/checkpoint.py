@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,25 +75,34 @@ def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -
 
 def check_new(folder: Path) -> None:
     """CompressionError unless a model can be saved under this name: nothing there, or an empty folder; in one that
-    can be written."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise CompressionError(f"{str(folder)!r} is not empty; name a new folder, or remove it first")
-    above = next(place for place in folder.absolute().parents if place.exists())
+    can be written. A link stands for what it leads to."""
+    said, folder = repr(str(folder)), _resolved(folder)
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CompressionError(f"{said} is not empty; name a new folder, or remove it first")
+    # The finished folder takes the place of the empty one: a mount cannot be replaced, and a shell would be left in the
+    # one that is gone.
+    if folder == Path.cwd():
+        raise CompressionError(f"{said} is the folder that this runs in; name a new folder")
+    if os.path.ismount(folder):
+        raise CompressionError(f"{said} is a mount point; name a new folder in it")
+    above = next(place for place in folder.parents if place.exists())
     try:
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:
         raise CompressionError(
-            f"no model can be saved to {str(folder)!r}: {above} cannot be written ({error.strerror}); "
-            "name another folder"
+            f"no model can be saved to {said}: {above} cannot be written ({error.strerror}); name another folder"
         ) from None
 
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place at the end; removed where that is not reached."""
+    """A temporary folder beside `folder` that takes its place at the end; removed where that is not reached, with the
+    folders that were made for it."""
     from safetensors import SafetensorError
 
+    folder = _resolved(folder)
+    made = [place for place in folder.parents if not place.exists()]
     partial: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +123,13 @@ def whole(folder: Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # they hold something: the model, in the end
+            for place in made:
+                place.rmdir()
+
+
+def _resolved(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))
 
 
 @contextmanager

@@ -120,7 +120,33 @@ def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "config.json").is_file()
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("link_to", ["empty", "nowhere"])
+def test_a_link_leads_to_where_the_model_is_saved(link_to: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / link_to)
+    saved("llama", "wanda", tmp_path / "link")
+    assert (tmp_path / link_to / "config.json").is_file()
+    assert (tmp_path / "link").is_symlink()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "../here", "link"])
+def test_the_folder_one_is_in_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(CompressionError, match=r"is the folder that this runs in; name a new folder"):
+        check_new(Path(name) if name != "link" else tmp_path / name)
+
+
+def test_a_mount_point_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(tmp_path))
+    with pytest.raises(CompressionError, match=r"is a mount point; name a new folder in it"):
+        check_new(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["out", "above/below/out"])
+def test_a_full_disk_leaves_nothing_behind(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded(small_network("llama"))
     record = compress(model, parse_recipe("wanda"), CALIBRATION)
     write_all = model.network.save_pretrained
@@ -131,5 +157,5 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(model.network, "save_pretrained", write_some)
     with pytest.raises(CompressionError, match="No space left on device; nothing was left there"):
-        save(model, record, tmp_path / "out")
+        save(model, record, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
