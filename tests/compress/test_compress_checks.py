@@ -12,6 +12,7 @@ from small_models import SMALL, loaded, small_network
 from transformers import AutoConfig, GPT2Config, LlamaConfig, T5Config, T5ForConditionalGeneration
 
 from crushtest.compress import check
+from crushtest.compress.checks import check_options
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
 from crushtest.recipes import parse_recipe
 
@@ -37,6 +38,17 @@ def complaint(recipe: str, model: Any) -> str | None:
             "model.layers.0.self_attn.q_proj: group_size=128 does not divide 576 input features (these do: 32, 64",
         ),
         ("rtn:group_size=100", "group_size=100 does not divide 576"),
+        (
+            "rtn:group_size=256,layers=*mlp*",
+            "gate_proj: group_size=256 does not divide 576 input features (these do: 32, 64, 96, 192;",
+        ),
+        (
+            "rtn:group_size=36",
+            "down_proj: group_size=36 does not divide 1536 input features (these do: 32, 64, 96, 192;",
+        ),
+        ("gblm:gradient_scale=-1", "gradient_scale must be at least 0 (got '-1')"),
+        ("gblm:gradient_scale=nan", "gradient_scale must be a finite number (got 'nan')"),
+        ("gblm:gradient_scale=inf", "gradient_scale must be a finite number (got 'inf')"),
         ("wanda:pattern=5:7", "pattern 5:7 needs a number of input features divisible by 7 (got 576)"),
         ("wanda:sparsity=0", "sparsity=0 asks for nothing"),
         ("wanda:sparsity=0.3,pattern=2:4", "sparsity=0.3 contradicts pattern=2:4"),
@@ -60,6 +72,12 @@ def test_a_recipe_that_cannot_work_is_refused_from_the_config(recipe: str, says:
 )
 def test_a_recipe_that_works_passes(recipe: str) -> None:
     assert complaint(recipe, DEMO_SHAPES) is None
+
+
+@pytest.mark.parametrize(("sparsity", "pattern"), [("0.2", "4:5"), ("0.9", "1:10"), ("0.333333", "2:3")])
+def test_a_sparsity_agrees_with_its_pattern_but_for_rounding(sparsity: str, pattern: str) -> None:
+    [step] = parse_recipe(f"wanda:sparsity={sparsity},pattern={pattern}").steps
+    check_options(step)
 
 
 def test_it_takes_a_network_and_a_loaded_model_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,9 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
         if not chosen:
             raise UsageError(f"method {step.method!r}: its layers and skip patterns leave nothing to compress")
         _need_package(f"method {step.method!r}", _PACKAGES.get(step.method))
+        shared = math.gcd(*(linear.shape[1] for linear in chosen))
         for linear in chosen:
-            _check_shape(step, linear)
+            _check_shape(step, linear, shared)
         if step.method == "llmcompressor":
             check_recipe_file(step.options["file"])
     if to_save and _saves_integers(recipe, structure):
@@ -65,7 +67,7 @@ def check_options(step: Step) -> None:
     if structure is None and sparsity == 0:
         raise UsageError(f"{where}: sparsity=0 asks for nothing (the arm `dense` is the model as it is)")
     said = "sparsity" in step.given or sparsity != 0.5  # the default, where nobody need have said it
-    if structure and said and sparsity != structure.sparsity:
+    if structure and sparsity is not None and said and not math.isclose(sparsity, structure.sparsity, rel_tol=1e-5):
         raise UsageError(
             f"{where}: sparsity={sparsity:g} contradicts pattern={step.options['pattern']}, "
             f"which is a sparsity of {structure.sparsity:g}; leave one of them out"
@@ -125,7 +127,7 @@ def _check_replaced(recipe: Recipe, structure: Structure) -> None:
             replaced.update(chosen)
 
 
-def _check_shape(step: Step, linear: Linear) -> None:
+def _check_shape(step: Step, linear: Linear, shared: int) -> None:
     structure = parse_pattern(step.options.get("pattern", "unstructured"))
     columns = linear.shape[1]
     if step.method == "int8" and not linear.is_plain:
@@ -137,7 +139,7 @@ def _check_shape(step: Step, linear: Linear) -> None:
         if structure:
             need_whole_groups(columns, structure)
         if "group_size" in step.options:
-            width_of_groups(step.options["group_size"], columns)
+            width_of_groups(step.options["group_size"], columns, shared=shared)
     except CompressionError as error:
         raise UsageError(f"method {step.method!r}, layer {linear.name}: {error}") from None
 

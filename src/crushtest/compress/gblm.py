@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crushtest.compress.masks import row_mask
-from crushtest.compress.options import GradientNorm, Pattern, Sparsity
+from crushtest.compress.options import GradientNorm, GradientScale, Pattern, Sparsity
 from crushtest.compress.statistics import InputNorm, WeightGradient
 from crushtest.errors import CompressionError
 from crushtest.registry import method
@@ -26,7 +26,7 @@ def gblm(
     *,
     sparsity: Sparsity = 0.5,
     pattern: Pattern = "unstructured",
-    gradient_scale: float = 100.0,
+    gradient_scale: GradientScale = 100.0,
     gradient_norm: GradientNorm = "l2",
 ) -> Tensor:
     """Set to zero, in every row, the weights whose |W_ij| * ||X_j|| + scale * |W_ij| * G_ij is smallest (equation 4).

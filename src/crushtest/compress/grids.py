@@ -115,11 +115,14 @@ def fit_grid(weight: Tensor, bits: int, symmetric: bool, dtype: torch.dtype) -> 
     return Grid(scale, zero, highest)
 
 
-def width_of_groups(group_size: int | str | None, columns: int) -> int:
-    """`group_size` in input features ("channel", None, -1: all of them); CompressionError where it does not divide."""
+def width_of_groups(group_size: int | str | None, columns: int, *, shared: int | None = None) -> int:
+    """`group_size` in input features ("channel", None, -1: all of them); CompressionError where it does not divide.
+
+    shared  the greatest common divisor of several layers' input features: then sizes that fit all of them are offered
+    """
     size = columns if group_size in ("channel", None, -1) else int(group_size or 0)
     if size < 1 or columns % size:
-        works = ", ".join(str(n) for n in (32, 64, 96, 128, 192, 256, 512, 1024) if columns % n == 0)
+        works = ", ".join(str(n) for n in (32, 64, 96, 128, 192, 256, 512, 1024) if (shared or columns) % n == 0)
         raise CompressionError(
             f"group_size={size} does not divide {columns} input features (these do: {works or 'none of the usual'}; "
             "or group_size=channel)"

@@ -55,6 +55,7 @@ GroupSize = Annotated[
     PlainValidator(_group_size, json_schema_input_type=Annotated[int, Field(ge=1)] | Literal["channel"]),
 ]
 Damping = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+GradientScale = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 BlockSize = Annotated[int, Field(ge=1)]
 GradientNorm = Literal["l2", "l1"]
 Scope = Literal["layer", "global"]
