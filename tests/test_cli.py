@@ -222,3 +222,43 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "crushtest: interrupted; the same command goes on from here"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model in bfloat16."""
+    import torch
+
+    from tiny_models import network, tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    network().to(torch.bfloat16).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("options", "dtype"), [([], "F32"), (["--dtype", "auto"], "BF16")])
+def test_compress_writes_float32_or_what_the_checkpoint_holds(
+    options: list[str], dtype: str, tiny: Path, tmp_path: Path
+) -> None:
+    from safetensors import safe_open
+
+    size = ["--sequences", "2", "--length", "24", "--device", "cpu"]
+    result = crushtest("compress", str(tiny), "-r", "magnitude", "-o", str(tmp_path / "out"), *size, *options)
+    assert result.returncode == 0, result.stderr
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as tensors:
+        assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {dtype}  # noqa: SIM118
+
+
+def test_a_compression_that_is_told_to_end_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
+    arguments = ["compress", str(tiny), "-r", "wanda", "-o", str(tmp_path / "above" / "out"), "--offload", "disk"]
+    size = ["--sequences", "64", "--length", "256", "--device", "cpu"]
+    command = [sys.executable, "-m", "crushtest.cli", *arguments, *size]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("compressing" in line for line in process.stderr)
+        assert list((tmp_path / "above").iterdir())
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -188,7 +189,9 @@ def compress(
     sequences: Annotated[int, typer.Option(min=1, help="Calibration sequences.")] = 16,
     length: Annotated[int, typer.Option(min=2, help="Tokens a calibration sequence.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the calibration draw.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16, or auto (as the checkpoint stores it).")
+    ] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     offload: Annotated[
         str,
@@ -199,20 +202,23 @@ def compress(
 ) -> None:
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
     from crushtest.compression import compress_and_save
+    from crushtest.models import DTYPES
     from crushtest.plan import build_spec
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is removed
+    if dtype not in DTYPES:
+        raise UnknownName("dtype", dtype, DTYPES, where="compress")
     spec = build_spec(
         {
             "model": model,
             "calibration": {"source": calibration, "sequences": sequences, "length": length},
             "seed": seed,
-            "dtype": dtype,
             "device": device,
             "trust_remote_code": trust_remote_code,
             "allow_pickle": allow_pickle,
         },
         where="compress",
-    )
+    ).model_copy(update={"dtype": dtype})  # a study, whose arms share one dtype, has no `auto`
     totals = compress_and_save(spec, recipe, out, offload=offload).totals
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     print(
