@@ -18,6 +18,7 @@ from typing import Any, get_args
 from crushtest.metrics import Metric
 from crushtest.records import Task
 from crushtest.registry import TASKS, Dimension, Entry
+from crushtest.tasks.divergence_metrics import divergence_metrics
 from crushtest.tasks.sources import SourceFile, data_set, read_by
 
 FOLDER = Path(__file__).parent / "tasks"
@@ -57,6 +58,7 @@ def page(entry: Entry) -> str:
         markdown(module.partition("\n")[2]),
         *section("Options", options(entry)),
         *section("Metrics with the default options", metrics(task.metrics)),
+        *section("Divergence metrics", divergence() if "divergence" in entry.options else ""),
         *section("Data", data(entry.name)),
     ]
     return "\n".join(part.strip("\n") + "\n" for part in parts if part.strip())
@@ -119,7 +121,7 @@ def values(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return "; or ".join(values(one) for one in schema["anyOf"])
     if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
+        return ", ".join(f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {values(schema.get('items', {}))}"
     words = {"string": "text", "null": "none"}
@@ -137,6 +139,11 @@ def metrics(listed: Sequence[Metric]) -> str:
             shown = [f"`{prefix}_...` ({len(names)})"]
         rows += [f"| {name} | {unit} | {better} |\n" for name in shown]
     return f"| metric | unit | better |\n| --- | --- | --- |\n{''.join(rows)}"
+
+
+def divergence() -> str:
+    """What every task with an option `divergence` says of it."""
+    return markdown(inspect.getdoc(divergence_metrics) or "")
 
 
 def data(task: str) -> str:

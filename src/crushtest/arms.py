@@ -100,7 +100,7 @@ def run_arm(
                 continue
             engine = engine or prepare(folder, plan.spec, arm, progress)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in asked):
-                bring_dense(folder, engine, plan.spec, arm, progress)
+                bring_dense(folder, engine, plan, arm, planned, progress)
             before, began = cut_so_far(engine), time.monotonic()
             for count in ask(engine, planned, reordered(asked, arm.repeat), log):
                 advance(count)
@@ -240,18 +240,29 @@ def note_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, s
         manifest.update(folder.manifest, "asked", arm.name, {**others, planned.name: cost})
 
 
-def bring_dense(folder: StudyFolder, engine: Engine, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> None:
-    """Give an engine the dense model to compare with; its own where the arm is the dense one, in the same dtype.
+def bring_dense(
+    folder: StudyFolder, engine: Engine, plan: Plan, arm: Arm, planned: PlannedTask, progress: Bars | Lines
+) -> None:
+    """Give an engine what a task compares its distributions with: the dense model, or what the dense arm kept of it.
 
-    Only `hf` compares distributions. Other engines' answers then have none, and the metrics say why they are undefined.
+    The dense arm itself gets its own model, and where to keep what others need. Only `hf` compares distributions. Other
+    engines' answers then have none, and the metrics say why they are undefined.
     """
     from crushtest.engines.hf import HfEngine
+    from crushtest.engines.likeliest import KeptTokens
+    from crushtest.models import LoadedModel
 
-    if isinstance(engine, HfEngine) and engine.dense is None:
-        if arm.name == DENSE and arm.dtype is None:
-            engine.dense = engine.model
-            return
-        engine.dense = load_base(spec, spec.model, f"{arm.title} · dense", progress)
+    if not isinstance(engine, HfEngine):
+        return
+    own, k = arm.name == DENSE and arm.dtype is None, planned.task.likeliest
+    kept = None if k is None else KeptTokens(folder.likeliest(planned.name), k)
+    engine.keep = kept if own and not arm.repeat else None
+    if own:
+        engine.dense = engine.model
+    elif kept:
+        engine.dense = kept if plan.arms[0].engine == "hf" else None
+    elif not isinstance(engine.dense, LoadedModel):
+        engine.dense = load_base(plan.spec, plan.spec.model, f"{arm.title} · dense", progress)
         refuse_another_model(folder, engine.dense)
 
 
@@ -319,8 +330,8 @@ def check_finite(item: Item, answer: Answer) -> None:
     match answer:
         case ChoiceScores(logprobs=logprobs):
             values = logprobs
-        case PassageScore(logprob=logprob, kl=kl):
-            values = (logprob, *(kl or ()))
+        case PassageScore(logprob=logprob, kl=kl, kl_at_most=kl_at_most):
+            values = (logprob, *(kl or ()), kl_at_most or 0.0)
         case Completion():
             return
     broken = next((value for value in values if not math.isfinite(value)), None)

@@ -111,8 +111,10 @@ class PassageScore:
     """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes.
 
     kl       KL(dense || arm) of the next-token distributions in nats, one number a scored token, where the passage was
-             asked `against_dense`
+             asked `against_dense`; lower bounds of them where the arm was compared with the dense model's likeliest
+             tokens alone
     agree    how many of those tokens both models had the same first choice for
+    kl_at_most   upper bound of the sum of KL over the tokens, where `kl` are lower ones
     """
 
     logprob: float
@@ -120,6 +122,7 @@ class PassageScore:
     bytes: int
     kl: tuple[float, ...] | None = None
     agree: int | None = None
+    kl_at_most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,8 @@ class Task:
 
     `scorers` are specs (`profanity`, `hf:ID#LABEL`); `sampling` holds for tasks of prompts. `cost` says, in words, what
     an arm costs beyond its own answers (questions to a judge, ...), for the user to read before it is spent.
+    `likeliest` is for passages asked `against_dense`: of how many next tokens, for every token, the dense arm keeps the
+    probabilities in files, with which the other arms are compared. None: with the dense model itself, in memory.
     """
 
     kind: Kind
@@ -170,6 +175,7 @@ class Task:
     scorers: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     cost: str | None = None
+    likeliest: int | None = None
 
 
 # ---- scores ----------------------------------------------------------------------------------------

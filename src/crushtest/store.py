@@ -2,6 +2,7 @@
 
     <study>/study.yaml  manifest.json  items/<task>.parquet  estimates.parquet  contrasts.parquet  report.html
     <study>/arms/<arm>/compression.json  answers/<task>.parquet  scores/<scorer>/<task>.parquet
+    <study>/arms/dense/likeliest/<task>/<passage>.safetensors      where arms are compared by likeliest tokens
     <study>/noise.parquet  arms/dense/repeats/<number>/answers ... scores ...      where a noise floor was asked for
 
 While a task runs, its answers (and scores) are lines of a `.jsonl` beside the place of the final file. When the last
@@ -25,6 +26,7 @@ from crushtest.appendlog import AppendLog, remove_superseded
 from crushtest.errors import StoreError
 from crushtest.files import PARTIAL, file_name, remove_partial, write_parquet
 from crushtest.records import (
+    DENSE,
     Choices,
     ChoiceScores,
     Completion,
@@ -79,6 +81,7 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "bytes": pl.Int64(),
             "kl": pl.List(pl.Float32),
             "agree": pl.Int64(),
+            "kl_at_most": pl.Float64(),
         }
     ),
     "prompts": pl.Schema({"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String()}),
@@ -92,10 +95,15 @@ def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) ->
 
 
 def passage_score(
-    logprob: float, tokens: int, bytes: int, kl: list[float] | None = None, agree: int | None = None
+    logprob: float,
+    tokens: int,
+    bytes: int,
+    kl: list[float] | None = None,
+    agree: int | None = None,
+    kl_at_most: float | None = None,
 ) -> PassageScore:
     """A PassageScore from the values a file gives."""
-    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
+    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree, kl_at_most)
 
 
 ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {
@@ -176,6 +184,10 @@ class StudyFolder:
 
     def compression(self, arm: str) -> Path:
         return self.arm(arm) / "compression.json"
+
+    def likeliest(self, task: str) -> Path:
+        """What the dense arm keeps of its next-token distributions for the other arms."""
+        return self.arm(DENSE) / "likeliest" / file_name(task)
 
     # ---- items
 

@@ -50,7 +50,7 @@ def test_what_is_measured_against_dense_itself_has_no_band_and_no_zero():
     distance, items = number("kl", to_dense=True), make_items([()] * 3)
     same = (numbers([0, 0, 0]), {})
     assert {band.half_width for band in noise_bands("t", [distance], items, same, [same, same])} == {None}
-    assert all(metric.to_dense for metric in divergence_metrics())
+    assert all(metric.to_dense for metric in divergence_metrics(True))
     (row,) = contrast("t", [distance], items, "arm", *same, numbers([1, 2, 3]), {}, seed=0)
     (told,) = with_noise([row], noise_bands("t", [distance], items, same, [same]))
     assert told.noise is None

@@ -1,36 +1,48 @@
-"""Scoring one model's predictions and comparing them, on the way, with another's: both models in one pass."""
+"""Scoring one model's predictions and looking at them whole on the way: beside another model's, in one pass."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crushtest.engines.divergence import compare
-from crushtest.engines.packing import Line
-from crushtest.engines.scoring import Floats, Part, Predictor, gather_logprobs
+from crushtest.engines.divergence import Compared, compare
+from crushtest.engines.packing import Ints, Line
+from crushtest.engines.scoring import Floats, Part, Predictions, Predictor, gather_logprobs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Columns = Sequence[NDArray[Any]]
+
+
+class Observer(Protocol):
+    """Looks at next-token distributions and says what a passage's score has of them."""
+
+    def look(self, plan: Sequence[Part], index: int) -> Callable[[Predictions], tuple[Tensor, ...]]:
+        """For the pieces of one part, in order: columns of as many rows as their logits have."""
+        ...
+
+    def told(self, passage: int, columns: Columns) -> dict[str, Any]:
+        """Fields of the PassageScore, from the columns of the passage's predicted tokens, in order."""
+        ...
+
 
 @dataclass
-class ComparingScorer:
-    """Scores as `arm` does; every prediction is also compared with that of `dense`, over the whole vocabulary.
+class ObservedScorer:
+    """Scores as `arm` does; `observer` looks at every prediction.
 
-    Neither model's distributions are kept: what is left of a token is a number. Both models are in memory.
-    kl      per line, KL(dense || arm) of its predicted tokens so far, in nats
-    agree   per line, how many of them both models had the same first choice for
+    Distributions are not kept, only what the observer makes of them: per line, in pieces, until it is taken.
     """
 
     arm: Predictor
-    dense: Predictor
-    kl: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    agree: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    observer: Observer
+    seen: dict[int, list[list[NDArray[Any]]]] = field(default_factory=lambda: defaultdict(list))
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Part]:
         """The arm's layout."""
@@ -40,26 +52,53 @@ class ComparingScorer:
         """Log-probability of each edge of one part under the arm."""
         import torch
 
-        part = plan[index]
-        logprobs, kl = np.empty(len(part.targets)), np.empty(len(part.targets))
-        agree = np.empty(len(part.targets), dtype=bool)
-        dense: Iterator[Tensor] = (piece.logits for piece in self.dense.predictions(plan, index))
+        part, look = plan[index], self.observer.look(plan, index)
+        logprobs, edges, pieces = np.empty(len(part.targets)), [], []
         with torch.inference_mode():
             for own in self.arm.predictions(plan, index):
-                other, dense = take_rows(dense, len(own.logits))
-                found = compare(other, own.logits)
-                kl[own.edges] = found.kl.double().cpu().numpy()[own.rows]
-                agree[own.edges] = found.agree.cpu().numpy()[own.rows]
+                edges.append(own.edges)
+                pieces.append([column.cpu().numpy()[own.rows] for column in look(own)])
                 logprobs[own.edges] = gather_logprobs(own.logits, own.rows, part.targets[own.edges])
-        for line, nats, same in zip(part.lines.tolist(), kl.tolist(), agree.tolist(), strict=True):
-            self.kl[line].append(nats)
-            self.agree[line] += same
+        columns = in_order(edges, pieces)
+        for line in np.unique(part.lines).tolist():
+            self.seen[line].append([column[part.lines == line] for column in columns])
         return logprobs
 
-    def take(self, lines: range) -> tuple[tuple[float, ...], int]:
-        """What was found of these lines, which is then forgotten: KL of each token, and how many agree."""
-        kl = tuple(nats for line in lines for nats in self.kl.pop(line, ()))
-        return kl, sum(self.agree.pop(line, 0) for line in lines)
+    def take(self, passage: int, lines: range) -> dict[str, Any]:
+        """What the observer tells of a passage of these lines, which are then forgotten."""
+        pieces = [piece for line in lines for piece in self.seen.pop(line, ())]
+        if not pieces:
+            return {"kl": (), "agree": 0}
+        return self.observer.told(passage, [np.concatenate(column) for column in zip(*pieces, strict=True)])
+
+
+def in_order(edges: Sequence[Ints], pieces: Sequence[Columns]) -> list[NDArray[Any]]:
+    """Columns of all edges of a part, from pieces of them."""
+    order = np.argsort(np.concatenate(edges))
+    return [np.concatenate(column)[order] for column in zip(*pieces, strict=True)]
+
+
+@dataclass(frozen=True)
+class BesideModel:
+    """Compares every distribution with that of `dense`, exactly. Both models are in memory."""
+
+    dense: Predictor
+
+    def look(self, plan: Sequence[Part], index: int) -> Callable[[Predictions], Compared]:
+        """KL and agreement of every row."""
+        pieces: Iterator[Tensor] = (piece.logits for piece in self.dense.predictions(plan, index))
+
+        def at(own: Predictions) -> Compared:
+            nonlocal pieces
+            other, pieces = take_rows(pieces, len(own.logits))
+            return compare(other, own.logits)
+
+        return at
+
+    def told(self, passage: int, columns: Columns) -> dict[str, Any]:
+        """KL of each token, and how many agree."""
+        kl, agree = columns
+        return {"kl": tuple(kl.tolist()), "agree": int(agree.sum())}
 
 
 def take_rows(pieces: Iterator[Tensor], rows: int) -> tuple[Tensor, Iterator[Tensor]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
-from crushtest.engines.comparing import ComparingScorer
+from crushtest.engines.comparing import BesideModel, ObservedScorer, Observer
 from crushtest.engines.decoding import PackedDecoder
 from crushtest.engines.encoding import (
     Tokens,
@@ -22,8 +22,9 @@ from crushtest.engines.encoding import (
     scored_bytes,
 )
 from crushtest.engines.generation import Text, batches, continue_batch, continue_plainly, draws
+from crushtest.engines.likeliest import BesideKept, KeepLikeliest, KeptTokens
 from crushtest.engines.packing import Line
-from crushtest.engines.scoring import PackedScorer, PlainScorer, Scorer, bytes_per_token, score_groups
+from crushtest.engines.scoring import PackedScorer, PlainScorer, bytes_per_token, score_groups, vocabulary_size
 from crushtest.engines.support import pack_limit, why_not_packed
 from crushtest.errors import EngineError
 from crushtest.memory import keep_freed_memory
@@ -46,7 +47,9 @@ class HfEngine:
     context    tokens the model takes at once
     limit      tokens up to which packs are exact (a sliding window, say); longer lines are run plainly
     truncated  lines and prompts that were cut on the left to fit, so far
-    dense      the model that passages asked `against_dense` are compared with; the engine's own in the dense arm
+    dense      what passages asked `against_dense` are compared with: a model, or what was kept of it; the engine's own
+               model in the dense arm
+    keep       where the dense arm keeps its likeliest tokens for others to be compared with
     """
 
     model: LoadedModel
@@ -58,7 +61,8 @@ class HfEngine:
     limit: int | None
     unpacked: str | None
     truncated: int = 0
-    dense: LoadedModel | None = None
+    dense: LoadedModel | KeptTokens | None = None
+    keep: KeptTokens | None = None
 
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
         """Log-likelihood of each option given its context, split and truncated as lm-evaluation-harness does."""
@@ -81,14 +85,13 @@ class HfEngine:
         groups = passage_lines(self.model.tokenizer, requests, self.context)
         counts = [sum(len(line.tokens) - line.start for line in group) for group in groups]
         first = [0, *accumulate(map(len, groups))]
-        comparing = self._comparing(requests, groups)
-        scored = score_groups(comparing, groups, done) if comparing else self._scores(groups, done)
+        observed = self._observed(requests, groups)
+        scored = score_groups(observed, groups, done) if observed else self._scores(groups, done)
         for index, logprobs in scored:
             size = scored_bytes(self.model.tokenizer, requests[index], self.context)
             score = PassageScore(float(sum(logprobs)), counts[index], size)
-            if comparing:
-                kl, agree = comparing.take(range(first[index], first[index + 1]))
-                score = replace(score, kl=kl, agree=agree)
+            if observed:
+                score = replace(score, **observed.take(index, range(first[index], first[index + 1])))
             elif requests[index].against_dense and self.dense is self.model:
                 score = replace(score, kl=(0.0,) * counts[index], agree=counts[index])
             yield index, score
@@ -124,24 +127,37 @@ class HfEngine:
             "truncated": self.truncated,
         }
 
-    def _comparing(self, requests: Sequence[Passage], groups: Sequence[Sequence[Line]]) -> ComparingScorer | None:
-        """A scorer that compares with the dense model; None where that is not asked for, not there, or no other one.
+    def _observed(self, requests: Sequence[Passage], groups: Sequence[Sequence[Line]]) -> ObservedScorer | None:
+        """A scorer that also looks at distributions; None where that is not asked for, or there is nothing to see.
 
         Models that cut the texts into other tokens have no next tokens to compare.
         """
-        if self.dense is None or self.dense is self.model or not any(request.against_dense for request in requests):
+        if not any(request.against_dense for request in requests):
             return None
-        if passage_lines(self.dense.tokenizer, requests, self.context) != groups:
+        scorer, size = self._scorer(groups), vocabulary_size(self.model.network)
+        observer: Observer
+        if self.keep is not None:
+            observer = KeepLikeliest(self.keep, requests, groups, size)
+        elif isinstance(self.dense, KeptTokens):
+            asked = [(request, group) for request, group in zip(requests, groups, strict=True) if group]
+            if not all(self.dense.is_of(*one, size) for one in asked):
+                return None
+            observer = BesideKept(self.dense, requests, groups)
+        elif self.dense is None or self.dense is self.model:
             return None
-        longest = max((len(line.tokens) for group in groups for line in group), default=0)
-        if self._packs(longest):
-            return ComparingScorer(self.packed, PackedScorer(self.dense.network, self.packed.size))
-        return ComparingScorer(self.plain, PlainScorer(self.dense.network, self.plain.size))
+        else:
+            if passage_lines(self.dense.tokenizer, requests, self.context) != groups:
+                return None
+            # Not a copy of the arm's own scorer, which may hold trunks of the arm.
+            observer = BesideModel(type(scorer)(self.dense.network, scorer.size))
+        return ObservedScorer(scorer, observer)
 
     def _scores(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
+        return score_groups(self._scorer(groups), groups, done)
+
+    def _scorer(self, groups: Sequence[Sequence[Line]]) -> PackedScorer | PlainScorer:
         longest = max((len(line.tokens) for group in groups for line in group), default=0)
-        scorer: Scorer = self.packed if self._packs(longest) else self.plain
-        return score_groups(scorer, groups, done)
+        return self.packed if self._packs(longest) else self.plain
 
     def _continued(
         self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling

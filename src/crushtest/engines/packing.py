@@ -52,6 +52,11 @@ class Pack:
     targets: Ints
     lines: Ints
 
+    @property
+    def positions(self) -> Ints:
+        """[edges] place, in its line, of the token that predicts."""
+        return self.depth[self.rows]
+
 
 def plan_packs(lines: Sequence[Line], size: int, *, shortest_trunk: int | None = None) -> list[Pack]:
     """All lines as packs of at most `size` nodes; a trunk stands before the packs that continue it.

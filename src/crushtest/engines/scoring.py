@@ -23,12 +23,14 @@ LOGITS = 2**24
 
 
 class Part(Protocol):
-    """Work that is run at once: its edges ask for `targets`, on behalf of `lines`."""
+    """Work that is run at once: its edges ask for `targets`, on behalf of `lines`, at `positions` in them."""
 
     @property
     def targets(self) -> Ints: ...
     @property
     def lines(self) -> Ints: ...
+    @property
+    def positions(self) -> Ints: ...
 
 
 class Scorer(Protocol):
@@ -225,6 +227,11 @@ class Batch:
     columns: Ints
     targets: Ints
     lines: Ints
+
+    @property
+    def positions(self) -> Ints:
+        """[edges] place, in its line, of the token that predicts."""
+        return self.columns
 
 
 @dataclass(frozen=True)

@@ -142,4 +142,15 @@ LABELS = {
     "completion_perplexity": Label(
         "perplexity of completions", "How surprised the dense model is by what was written."
     ),
+    "kl_mean": Label("KL from dense", "Mean nats a token by which its next-token probabilities differ; 0: not at all."),
+    "kl_p99": Label("KL from dense, 99th percentile", "Nats that 99 of 100 tokens stay below, within 15%."),
+    "kl_mean_at_least": Label(
+        "KL from dense, at least",
+        "A lower bound of the mean nats a token, from dense's likeliest tokens.",
+    ),
+    "kl_p99_at_least": Label(
+        "KL from dense, 99th percentile, at least", "A lower bound, from dense's likeliest tokens; read within 15%."
+    ),
+    "kl_mean_at_most": Label("KL from dense, at most", "An upper bound of the mean nats a token; often far above it."),
+    "top1_agreement": Label("same first choice as dense", "Share of tokens; 1: all."),
 }

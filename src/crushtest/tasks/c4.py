@@ -12,7 +12,7 @@ from crushtest.jsonlines import parse_lines
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
-from crushtest.tasks.divergence_metrics import divergence_metrics
+from crushtest.tasks.divergence_metrics import Divergence, divergence_metrics, likeliest_kept
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import read_rows, require, text_field
 from crushtest.tasks.sources import read_text
@@ -27,7 +27,7 @@ def c4(
     protocol: Literal["documents", "pruning"] = "documents",
     window: Annotated[int, Ge(2)] = WINDOW,
     path: str | None = None,
-    divergence: bool = False,
+    divergence: Divergence = False,
 ) -> Task:
     """Perplexity and bits per byte of English web pages.
 
@@ -39,9 +39,7 @@ def c4(
     Items: a sample of 1000 pages, or those of `path`, any file of C4 (JSON lines, gzipped or not, a `text` a line). For
     the papers' pages give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
     Metrics: `perplexity` (per token; one tokenizer only) and `bits_per_byte` (any).
-    `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
-    mean and the 99th percentile over tokens of KL(dense || arm) in nats, exact over the whole vocabulary, and
-    `top1_agreement`. Both models are then in memory, in engine `hf` only.
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
     With those pages `pruning` comes close to the papers' numbers and need not equal them: they stop after 256 windows
     of 2048 tokens, we read on to the end of the 1100 pages, about window 263 with a vocabulary of 49,000 (estimated
@@ -54,8 +52,9 @@ def c4(
     `source: c4` reads other pages, the first file of the training part. Where a mirror (CRUSHTEST_DATA) lacks that
     file, it reads this very sample, and compression.json says so (`stand_in`); then give one of the two another text.
     """
-    metrics = (perplexity(), bits_per_byte(), *(divergence_metrics() if divergence else ()))
-    return Task("passages", lambda: _items(protocol, window, path, divergence), metrics)
+    metrics = (perplexity(), bits_per_byte(), *divergence_metrics(divergence))
+    likeliest = likeliest_kept(divergence)
+    return Task("passages", lambda: _items(protocol, window, path, bool(divergence)), metrics, likeliest=likeliest)
 
 
 def _items(protocol: str, window: int, path: str | None, divergence: bool) -> Sequence[Item]:

@@ -12,7 +12,7 @@ from crushtest.metrics import Metric, bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
-from crushtest.tasks.divergence_metrics import divergence_metrics
+from crushtest.tasks.divergence_metrics import Divergence, divergence_metrics, likeliest_kept
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import field, read_rows, require, text_field
 
@@ -29,7 +29,7 @@ def own_text(
     dialect: str | None = None,
     mainstream: str | None = None,
     window: Annotated[int, Ge(2)] = WINDOW,
-    divergence: bool = False,
+    divergence: Divergence = False,
 ) -> Task:
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 
@@ -39,9 +39,7 @@ def own_text(
     thread) and is resampled together; a text is its own cluster without it, or where it is null or blank.
     Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.
 
-    `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
-    mean and the 99th percentile over tokens of KL(dense || arm) in nats, exact over the whole vocabulary, and
-    `top1_agreement`. Both models are then in memory, in engine `hf` only.
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
     With `dialect` and `mainstream`, two values of the group: also what the one costs more than the other, as gap,
     ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs).
@@ -51,16 +49,16 @@ def own_text(
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
         raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")
-    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte(), *(divergence_metrics() if divergence else ()))
+    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte(), *divergence_metrics(divergence))
     if dialect is not None:
         metrics = (*metrics, *corpus_gaps())
     sides = {} if dialect is None or mainstream is None else {dialect: DIALECT, mainstream: MAINSTREAM}
 
     def items() -> Sequence[Item]:
         documents = _documents(path, text, group, cluster, sides)
-        return document_items(documents, window=window, against_dense=divergence)
+        return document_items(documents, window=window, against_dense=bool(divergence))
 
-    return Task("passages", items, metrics)
+    return Task("passages", items, metrics, likeliest=likeliest_kept(divergence))
 
 
 def _documents(

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
-from crushtest.tasks.divergence_metrics import divergence_metrics
+from crushtest.tasks.divergence_metrics import Divergence, divergence_metrics, likeliest_kept
 from crushtest.tasks.documents import (
     WINDOW,
     Document,
@@ -37,7 +37,7 @@ def wikitext2(
     split: Literal["test", "valid"] = "test",
     window: Annotated[int, Ge(2)] | None = None,
     stride: Annotated[int, Ge(1)] = 512,
-    divergence: bool = False,
+    divergence: Divergence = False,
 ) -> Task:
     """Perplexity of Wikipedia articles, by one of three protocols whose numbers must not be mixed.
 
@@ -52,9 +52,7 @@ def wikitext2(
     `window` is another number of tokens to read at a time; `stride` matters to sliding only. Items: 1, 1, or an article
     each. Groups: none.
 
-    `divergence` also compares every next-token distribution with the dense model's: `kl_mean` and `kl_p99`, the
-    mean and the 99th percentile over tokens of KL(dense || arm) in nats, exact over the whole vocabulary, and
-    `top1_agreement`. Both models are then in memory, in engine `hf` only.
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
     Perplexity is per token, so pruning and sliding compare only models with one tokenizer; the measures of
     `documents` compare any. Bits per byte of pruning and sliding are over the bytes of the tokens that were predicted.
@@ -62,15 +60,16 @@ def wikitext2(
     Known problems: WikiText has been on the web since 2016 and is in most training sets; it is edited encyclopedic
     English and says nothing about any other kind of text.
     """
-    more = divergence_metrics() if divergence else ()
+    more, likeliest = divergence_metrics(divergence), likeliest_kept(divergence)
     if protocol == "documents":
         metrics = (word_perplexity(), byte_perplexity(), original_bits_per_byte(), *more)
-        return Task("passages", lambda: _articles(split, window, divergence), metrics)
-    settings = (window or WINDOW, protocol, stride if protocol == "sliding" else None, divergence)
+        return Task("passages", lambda: _articles(split, window, bool(divergence)), metrics, likeliest=likeliest)
+    settings = (window or WINDOW, protocol, stride if protocol == "sliding" else None, bool(divergence))
     return Task(
         "passages",
         lambda: [Item(split, (), split, Passage(joined_lines(_read(split)), *settings))],
         (perplexity(), bits_per_byte(), *more),
+        likeliest=likeliest,
     )
 
 

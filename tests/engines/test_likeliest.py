@@ -1,0 +1,124 @@
+"""Arms beside what is kept of the dense model: between bounds, for its own tokens and vocabulary only, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crushtest.engines import load_engine
+from crushtest.engines.likeliest import KeptTokens
+from crushtest.errors import StoreError
+from crushtest.models import LoadedModel
+from crushtest.records import Passage, PassageScore
+from tiny_models import SENTENCES, loaded, tokenizer
+
+# Two passages that share a beginning and one that is cut into windows, without and with their beginnings predicted.
+TEXTS = [*SENTENCES, SENTENCES[0][:40], " ".join(SENTENCES), ""]
+PASSAGES = [Passage(text, 30, against_dense=True) for text in TEXTS]
+PASSAGES += [Passage(" ".join(SENTENCES), 32, "sliding", stride=8, against_dense=True)]
+K = 16
+
+
+def kept(folder: Path, k: int = K, kind: str = "llama", done: Container[int] = (), pack: int = 64) -> KeptTokens:
+    """What the dense model of seed 0 keeps."""
+    files = KeptTokens(folder, k)
+    engine = load_engine(loaded(kind), pack_tokens=pack)
+    engine.dense, engine.keep = engine.model, files
+    for index, score in engine.passages(PASSAGES, done=done):
+        assert (score.kl, score.agree, score.kl_at_most) == ((0.0,) * score.tokens, score.tokens, None), index
+    return files
+
+
+def compared(
+    dense: KeptTokens | LoadedModel, arm: LoadedModel, *, done: Container[int] = (), pack: int = 48
+) -> Mapping[int, PassageScore]:
+    engine = load_engine(arm, pack_tokens=pack)
+    engine.dense = dense
+    return dict(engine.passages(PASSAGES, done=done))
+
+
+@pytest.mark.parametrize("kind", ["llama", "mamba"])
+def test_the_exact_divergence_of_two_models_is_between_the_bounds(kind: str, tmp_path: Path) -> None:
+    arm = loaded(kind, seed=1)
+    exact, bounded = compared(loaded(kind), arm), compared(kept(tmp_path, kind=kind), arm)
+    for index, score in bounded.items():
+        assert score.kl is not None
+        assert len(score.kl) == score.tokens
+        assert (score.logprob, score.agree) == (exact[index].logprob, exact[index].agree)
+        if score.tokens:
+            assert all(low <= true + 1e-4 for low, true in zip(score.kl, exact[index].kl or (), strict=True))
+            assert sum(score.kl) < sum(exact[index].kl or ()) < (score.kl_at_most or 0)
+
+
+@pytest.mark.parametrize("pack", [16, 48, 2048])
+def test_all_tokens_kept_give_the_exact_divergence_token_by_token(pack: int, tmp_path: Path) -> None:
+    arm = loaded(seed=1)
+    files = kept(tmp_path, k=len(tokenizer()) + 1)
+    exact, bounded = compared(loaded(), arm, pack=pack), compared(files, arm, pack=pack)
+    for index, score in bounded.items():
+        assert score.kl == pytest.approx(exact[index].kl, rel=1e-3, abs=1e-4)
+        assert score.kl_at_most is None or score.kl_at_most == pytest.approx(sum(exact[index].kl or ()), rel=1e-3)
+    assert len({score.tokens for score in bounded.values()}) > 3
+
+
+def test_interrupted_what_is_kept_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    whole = {path.name: path.read_bytes() for path in kept(tmp_path / "whole").folder.iterdir()}
+    files = kept(tmp_path / "parts", done={1, 3, 5, 6, 7})
+    assert len(list(files.folder.iterdir())) == 3
+    kept(files.folder, done={0, 2, 4})
+    assert {path.name: path.read_bytes() for path in files.folder.iterdir()} == whole
+
+
+def test_interrupted_comparisons_give_the_same_numbers(tmp_path: Path) -> None:
+    files, arm = kept(tmp_path), loaded(seed=1)
+    whole = compared(files, arm)
+    assert compared(files, arm, done={0, 4, 5}) == {i: score for i, score in whole.items() if i not in {0, 4, 5}}
+
+
+def test_a_token_takes_as_many_bytes_as_is_said(tmp_path: Path) -> None:
+    files = kept(tmp_path, k=64)
+    tokens = load_engine(loaded()).passages(PASSAGES[5:6])
+    size = files.path(PASSAGES[5]).stat().st_size
+    assert 0 <= size - 516 * next(score.tokens for _, score in tokens) < 1000
+
+
+def test_other_tokens_or_another_vocabulary_are_not_compared(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    larger = loaded(seed=1, vocab_size=len(tokenizer()) + 8)
+    other = loaded(seed=1)
+    other = replace(other, tokenizer=shifted())
+    for arm in (larger, other):
+        assert {score.kl for score in compared(files, arm).values()} == {None}
+
+
+def shifted() -> object:
+    """The tokenizer, with another token in front of a text."""
+    made = tokenizer.__wrapped__()
+    made.bos_token = "</s>"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (
+            lambda path: path.unlink(),
+            "is missing: the dense model's likeliest tokens of a passage; remove",
+        ),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "cannot be read"),
+    ],
+)
+def test_files_that_are_gone_or_damaged_are_an_error(damage: object, says: str, tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    damage(files.path(PASSAGES[2]))  # type: ignore[operator]
+    with pytest.raises(StoreError, match=says):
+        compared(files, loaded(seed=1))
+
+
+def test_files_of_another_k_are_an_error(tmp_path: Path) -> None:
+    files = kept(tmp_path)
+    with pytest.raises(StoreError, match="holds the 16 likeliest of every token, 32 are needed; remove"):
+        compared(replace(files, k=32), loaded(seed=1))
