@@ -34,6 +34,7 @@ EIGHT = SCALED.format(modifier="QuantizationModifier", bits=8, symmetric="true",
 FOUR = SCALED.format(modifier="GPTQModifier", bits=4, symmetric="true", grid=GROUPS)
 FOUR_ASYMMETRIC = SCALED.format(modifier="GPTQModifier", bits=4, symmetric="false", grid=GROUPS)
 FLOAT = "q_stage: {q_modifiers: {QuantizationModifier: {scheme: FP8_DYNAMIC, targets: Linear, ignore: [lm_head]}}}"
+FOUR_FLOAT = "q_stage: {q_modifiers: {QuantizationModifier: {scheme: NVFP4A16, targets: Linear, ignore: [lm_head]}}}"
 PRUNING = "s_stage: {s_modifiers: {SparseGPTModifier: {sparsity: 0.5, mask_structure: '2:4', ignore: [lm_head]}}}"
 CALIBRATION = Calibration(sequences=2, length=16)
 IDS = torch.arange(1, 25).reshape(2, 12)
@@ -67,6 +68,7 @@ def run(model: Any, text: str) -> CompressionRecord:
         (EIGHT, 8 + 16 * (32 * 3 + 16 * 2 + 64 * 2) / (32 * 32 * 2 + 32 * 16 * 2 + 32 * 64 * 3)),
         (FOUR, 4 + 16 / 16),
         (FOUR_ASYMMETRIC, 4 + (16 + 4) / 16),
+        (FOUR_FLOAT, 4 + 8 / 16),  # its scales have 8 bits
         (PRUNING, 16 * 0.5),
     ],
 )

@@ -114,6 +114,7 @@ def _stored(module: Any) -> ForeignWeight | None:
     from compressed_tensors.quantization import forward_quantize
 
     scale = getattr(module, "weight_scale", None)
-    per_scale = _SCALE_BITS + (0 if scheme.symmetric else scheme.num_bits)
+    per_scale = scheme.scale_dtype.itemsize * 8 if scheme.scale_dtype else _SCALE_BITS
+    per_scale += 0 if scheme.symmetric else scheme.num_bits
     rounded = forward_quantize(module, module.weight.data, "weight", scheme)
     return ForeignWeight(rounded, scheme.num_bits, per_scale * (scale.numel() if scale is not None else 0))
