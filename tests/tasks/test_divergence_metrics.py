@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from crushtest.errors import UsageError
 from crushtest.metrics import Metric
 from crushtest.records import Item, Passage, PassageScore
-from crushtest.tasks.divergence_metrics import divergence_metrics
+from crushtest.registry import TASKS, Entry
+from crushtest.tasks.divergence_metrics import divergence_metrics, passages_task
 
 ITEM = Item("p", (), "p", Passage("text", against_dense=True))
 
@@ -66,3 +68,25 @@ def test_bounds_have_names_of_their_own() -> None:
     assert value("kl_mean_at_least", *answers) == pytest.approx(0.4 / 5)
     assert value("kl_mean_at_most", *answers) == pytest.approx(1.25 / 5)
     assert math.isnan(value("kl_mean_at_most", PassageScore(-1.0, 2, 9, (0.0, 0.0), 2)))
+
+
+@pytest.mark.parametrize("entry", [entry for entry in TASKS if "divergence" in entry.options], ids=lambda e: e.name)
+def test_every_task_with_the_option_reports_what_it_asks_for(entry: Entry) -> None:
+    plain, exact, bounded = (entry.function(divergence=way) for way in (False, True, "top_k"))
+    for task, way in ((exact, True), (bounded, "top_k")):
+        names = [one.name for one in (*plain.metrics, *divergence_metrics(way))]
+        assert [one.name for one in task.metrics] == names
+    assert (plain.likeliest, exact.likeliest, bounded.likeliest) == (None, None, 64)
+    with pytest.raises(UsageError, match="divergence must be False, True or 'top_k'"):
+        entry.bind({"divergence": "topk"})
+
+
+def test_items_are_asked_against_dense_where_the_option_says_so() -> None:
+    for way in (False, True, "top_k"):
+        (item,) = passages_task(lambda: [Item("p", (), "p", Passage("text", 9))], (), way).items()  # type: ignore[arg-type]
+        assert item.request == Passage("text", 9, against_dense=bool(way))
+
+
+def test_all_corpora_have_the_option() -> None:
+    having = {entry.name for entry in TASKS if "divergence" in entry.options}
+    assert having == {"wikitext2", "c4", "own_text", "paloma", "subreddits", "twitteraae", "aave_literature"}

@@ -6,6 +6,7 @@ from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
+from crushtest.tasks.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.documents import Document, cut_at, document_items
 from crushtest.tasks.local_files import read_plain, require
 from crushtest.tasks.sources import read_text
@@ -19,12 +20,14 @@ PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of 
     source="github jazmiahenry/aave_corpora",
     licence="MIT, for research purposes only",
 )
-def aave_literature(*, path: str | None = None) -> Task:
+def aave_literature(*, path: str | None = None, divergence: Divergence = False) -> Task:
     """Perplexity and bits per byte of books by African American authors.
 
     Items: the text of `corpora/literature_corpora.txt`, or of a text file or a folder of text files that `path` names,
     in pieces of whole paragraphs of at least 6000 characters; pieces are scored apart and resampled one by one. Groups:
     `book`, where `path` is a folder. Metrics: `perplexity` (per token: one tokenizer only), `bits_per_byte`.
+
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
     Known problems, serious: the published file, the likely source of what Xu et al. 2024 call AAVE literature, is one
     novel ("crimson alters or a ministers sin", by James Thomas Franklin), lower-cased and without punctuation, in the
@@ -32,7 +35,7 @@ def aave_literature(*, path: str | None = None) -> Task:
     wuz, which spell the dialect in books of that time, occur nowhere in it. What it measures is unpunctuated old prose.
     For dialect, use dialect_pairs or twitteraae; for more books of the collection, give `path` a folder of them.
     """
-    return Task("passages", lambda: _items(path), (perplexity(), bits_per_byte()))
+    return passages_task(lambda: _items(path), (perplexity(), bits_per_byte()), divergence)
 
 
 def _items(path: str | None) -> list[Item]:

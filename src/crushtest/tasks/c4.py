@@ -12,7 +12,7 @@ from crushtest.jsonlines import parse_lines
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
-from crushtest.tasks.divergence_metrics import Divergence, divergence_metrics, likeliest_kept
+from crushtest.tasks.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import read_rows, require, text_field
 from crushtest.tasks.sources import read_text
@@ -52,18 +52,16 @@ def c4(
     `source: c4` reads other pages, the first file of the training part. Where a mirror (CRUSHTEST_DATA) lacks that
     file, it reads this very sample, and compression.json says so (`stand_in`); then give one of the two another text.
     """
-    metrics = (perplexity(), bits_per_byte(), *divergence_metrics(divergence))
-    likeliest = likeliest_kept(divergence)
-    return Task("passages", lambda: _items(protocol, window, path, bool(divergence)), metrics, likeliest=likeliest)
+    return passages_task(lambda: _items(protocol, window, path), (perplexity(), bits_per_byte()), divergence)
 
 
-def _items(protocol: str, window: int, path: str | None, divergence: bool) -> Sequence[Item]:
+def _items(protocol: str, window: int, path: str | None) -> Sequence[Item]:
     texts = _texts(path)
     if protocol == "pruning":
         joined = " ".join(texts[:PAPERS_TAKE])
-        return [Item("joined", (), "joined", Passage(joined, window, "pruning", against_dense=divergence))]
+        return [Item("joined", (), "joined", Passage(joined, window, "pruning"))]
     documents = (Document(str(number), text) for number, text in enumerate(texts))
-    return document_items(documents, window=window, against_dense=divergence)
+    return document_items(documents, window=window)
 
 
 def _texts(path: str | None) -> list[str]:

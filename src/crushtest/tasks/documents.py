@@ -36,14 +36,12 @@ class Document(NamedTuple):
     original: str | None = None
 
 
-def document_items(
-    documents: Iterable[Document], *, window: int | None = WINDOW, against_dense: bool = False
-) -> list[Item]:
+def document_items(documents: Iterable[Document], *, window: int | None = WINDOW) -> list[Item]:
     """An item a document. Raises DataError for a document without text, which nothing can be said about."""
-    return [_item(document, window, against_dense) for document in documents]
+    return [_item(document, window) for document in documents]
 
 
-def _item(document: Document, window: int | None, against_dense: bool) -> Item:
+def _item(document: Document, window: int | None) -> Item:
     if not document.text.strip():
         raise DataError(f"document {document.id!r}: no text in it")
     facts: dict[str, object] = {}
@@ -52,8 +50,8 @@ def _item(document: Document, window: int | None, against_dense: bool) -> Item:
     if document.original is not None:
         facts["words"] = len(re.split(r"\s+", document.original))
         facts["bytes"] = len(document.original.encode())
-    request = Passage(document.text, window, against_dense=against_dense)
-    return Item(document.id, document.groups, document.cluster or document.id, request, facts=facts)
+    cluster = document.cluster or document.id
+    return Item(document.id, document.groups, cluster, Passage(document.text, window), facts=facts)
 
 
 def word_perplexity() -> Metric:

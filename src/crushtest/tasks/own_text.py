@@ -12,7 +12,7 @@ from crushtest.metrics import Metric, bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
-from crushtest.tasks.divergence_metrics import Divergence, divergence_metrics, likeliest_kept
+from crushtest.tasks.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import field, read_rows, require, text_field
 
@@ -49,16 +49,16 @@ def own_text(
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
         raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")
-    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte(), *divergence_metrics(divergence))
+    metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte())
     if dialect is not None:
         metrics = (*metrics, *corpus_gaps())
     sides = {} if dialect is None or mainstream is None else {dialect: DIALECT, mainstream: MAINSTREAM}
 
     def items() -> Sequence[Item]:
         documents = _documents(path, text, group, cluster, sides)
-        return document_items(documents, window=window, against_dense=bool(divergence))
+        return document_items(documents, window=window)
 
-    return Task("passages", items, metrics, likeliest=likeliest_kept(divergence))
+    return passages_task(items, metrics, divergence)
 
 
 def _documents(

@@ -12,6 +12,7 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
+from crushtest.tasks.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.documents import WINDOW, Document, document_items
 from crushtest.tasks.local_files import read_rows, require_set, text_field
 
@@ -34,6 +35,7 @@ def paloma(
     split: Literal["test", "val"] = "test",
     domains: tuple[str, ...] = (),
     window: Annotated[int, Ge(2)] = WINDOW,
+    divergence: Divergence = False,
 ) -> Task:
     """Perplexity and bits per byte of a corpus of Paloma, per domain.
 
@@ -42,12 +44,15 @@ def paloma(
     domains, all by default. Items: a document each, scored apart. Groups: `domain`. Metrics: `perplexity` (per token:
     one tokenizer only), `bits_per_byte`.
 
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+
     We differ from Xu et al. on purpose: they join the documents of a domain by blank lines into one text, which makes
     the end of one document the context of the next.
 
     Known problems: Paloma asks that models be trained without its texts; published models were not.
     """
-    return Task("passages", lambda: _items(path, corpus, split, domains, window), (perplexity(), bits_per_byte()))
+    metrics = (perplexity(), bits_per_byte())
+    return passages_task(lambda: _items(path, corpus, split, domains, window), metrics, divergence)
 
 
 @task("subreddits", dimension="dialect bias", source="arXiv:2312.10523; hub allenai/paloma", licence="ODC-BY, gated")
@@ -56,6 +61,7 @@ def subreddits(
     path: str | None = None,
     split: Literal["test", "val"] = "test",
     window: Annotated[int, Ge(2)] = WINDOW,
+    divergence: Divergence = False,
 ) -> Task:
     """Perplexity and bits per byte of sixteen communities of Reddit, and the spread among those of an attribute.
 
@@ -64,11 +70,13 @@ def subreddits(
     `politics`. Metrics: `perplexity`, `bits_per_byte`, and the largest difference among an attribute's communities,
     `bits_per_byte_gap`.
 
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+
     Known problems: communities differ in topic and length of posts as well as in who writes, so read the change from
     dense to arm and not the level; who reads r/AskWomen is not who women are.
     """
     metrics = (perplexity(), bits_per_byte(gap=True))
-    return Task("passages", lambda: _subreddit_items(path, split, window), metrics)
+    return passages_task(lambda: _subreddit_items(path, split, window), metrics, divergence)
 
 
 def _items(path: str | None, corpus: str, split: str, domains: Sequence[str], window: int) -> list[Item]:

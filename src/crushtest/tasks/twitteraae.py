@@ -10,6 +10,7 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.documents import document_items
 from crushtest.tasks.local_files import require_set
 from crushtest.tasks.paloma import read_domain
@@ -25,7 +26,9 @@ SIDES = {"AA": DIALECT, "white": MAINSTREAM}
     source="arXiv:1608.08868; hub allenai/paloma",
     licence="Twitter's terms; gated",
 )
-def twitteraae(*, path: str | None = None, split: Literal["test", "val"] = "test") -> Task:
+def twitteraae(
+    *, path: str | None = None, split: Literal["test", "val"] = "test", divergence: Divergence = False
+) -> Task:
     """Tweets aligned with African American and with white English: what the first cost a model more than the second.
 
     `path` is a copy of Paloma, or a folder that holds `test_AA` and `test_white` as JSON lines (gzipped or not).
@@ -33,13 +36,16 @@ def twitteraae(*, path: str | None = None, split: Literal["test", "val"] = "test
     `dialect=white`. Metrics: `perplexity` and `bits_per_byte` of each, and the gap between them as difference, ratio
     and difference of logarithms, in both (see dialect_pairs).
 
+    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+
     We differ from Xu et al. 2024 on purpose: they join all tweets by blank lines into one text, so that one author's
     tweet is the context of another's. Our perplexities are therefore higher; their gap is the same question.
 
     Known problems: the label is not the author's. It comes from a model of the words of a tweet and of the census of
     the place it was sent from; tweets were kept where that model was sure. The two sets differ in topic, too.
     """
-    return Task("passages", lambda: _items(path, split), (perplexity(), bits_per_byte(), *corpus_gaps()))
+    metrics = (perplexity(), bits_per_byte(), *corpus_gaps())
+    return passages_task(lambda: _items(path, split), metrics, divergence)
 
 
 def _items(path: str | None, split: str) -> list[Item]:

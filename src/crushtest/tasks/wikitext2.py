@@ -11,7 +11,7 @@ from annotated_types import Ge
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
-from crushtest.tasks.divergence_metrics import Divergence, divergence_metrics, likeliest_kept
+from crushtest.tasks.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.documents import (
     WINDOW,
     Document,
@@ -60,16 +60,14 @@ def wikitext2(
     Known problems: WikiText has been on the web since 2016 and is in most training sets; it is edited encyclopedic
     English and says nothing about any other kind of text.
     """
-    more, likeliest = divergence_metrics(divergence), likeliest_kept(divergence)
     if protocol == "documents":
-        metrics = (word_perplexity(), byte_perplexity(), original_bits_per_byte(), *more)
-        return Task("passages", lambda: _articles(split, window, bool(divergence)), metrics, likeliest=likeliest)
-    settings = (window or WINDOW, protocol, stride if protocol == "sliding" else None, bool(divergence))
-    return Task(
-        "passages",
+        metrics = (word_perplexity(), byte_perplexity(), original_bits_per_byte())
+        return passages_task(lambda: _articles(split, window), metrics, divergence)
+    settings = (window or WINDOW, protocol, stride if protocol == "sliding" else None)
+    return passages_task(
         lambda: [Item(split, (), split, Passage(joined_lines(_read(split)), *settings))],
-        (perplexity(), bits_per_byte(), *more),
-        likeliest=likeliest,
+        (perplexity(), bits_per_byte()),
+        divergence,
     )
 
 
@@ -83,12 +81,11 @@ def joined_lines(text: str) -> str:
     return "\n\n".join(f"{line}\n" if line.strip() else "" for line in lines)
 
 
-def _articles(split: str, window: int | None, divergence: bool) -> Sequence[Item]:
+def _articles(split: str, window: int | None) -> Sequence[Item]:
     found = articles(_read(split))
     return document_items(
         (Document(f"{split}/{number}", detokenize(page), original=page) for number, page in enumerate(found)),
         window=window,
-        against_dense=divergence,
     )
 
 
