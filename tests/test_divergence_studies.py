@@ -59,8 +59,11 @@ def test_the_bounds_are_around_what_both_models_in_memory_give(made: Path) -> No
     dense = values(made / "bounded", DENSE)
     assert (dense["kl_mean_at_least"], dense["kl_p99_at_least"], dense["top1_agreement"]) == (0.0, 0.0, 1.0)
     rows = [row for row in StudyFolder(made / "bounded").read_contrasts() if row.group == "all"]
-    verdicts = {row.metric: row.verdict for row in rows}
-    assert verdicts["kl_mean_at_most"] == "undefined", "a bound proves no difference"
+    (at_most,) = (row for row in rows if row.metric == "kl_mean_at_most")
+    assert at_most.verdict == "undefined", "a bound proves no difference"
+    assert (at_most.dense, at_most.value) == (None, bounded["kl_mean_at_most"])
+    page = (made / "bounded" / "report.html").read_text()
+    assert f"{bounded['kl_mean_at_most']:.3f} (" in page
 
 
 def test_no_second_model_is_loaded(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
