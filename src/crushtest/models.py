@@ -100,7 +100,8 @@ def load_model(
 def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool = False) -> LoadedModel:
     """The model with parameters that have no memory (on `meta`), and where to read them; buffers are real.
 
-    ModelError as from `load_model`, and for weights that are not in safetensors files.
+    ModelError as from `load_model`, for weights that are not in safetensors files, and for dtype `auto` where the
+    config does not say what it is.
     """
     import torch
     from accelerate import init_empty_weights
@@ -113,16 +114,19 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
             f"model {spec!r}: weights can stay on disk in safetensors files only (got {checkpoint.format})"
         )
     config = load_config(spec, trust_remote_code=trust_remote_code)
+    chosen = config.dtype if dtype == "auto" else _dtype(dtype)
+    if chosen is None:
+        raise ModelError(f"model {spec!r}: its config names no dtype; name one instead of auto")
     models: Any = AutoModelForCausalLM
     try:
         with _quiet(), init_empty_weights(include_buffers=False), torch.no_grad():
-            network = models.from_config(config, dtype=_dtype(dtype), trust_remote_code=trust_remote_code)
+            network = models.from_config(config, dtype=chosen, trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
         if (checkpoint.folder / "generation_config.json").is_file():
             network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
         raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_line(error)}") from error
-    facts = {"kind": kind, "format": checkpoint.format, "dtype": dtype}
+    facts = {"kind": kind, "format": checkpoint.format, "dtype": str(network.dtype).removeprefix("torch.")}
     tensors = TensorFiles(checkpoint.weights, _names_in_files(network))
     return LoadedModel(network.eval().requires_grad_(False), tokenizer, spec, facts, tensors)
 

@@ -33,8 +33,9 @@ def dense(folder: Path, kind: str = "llama", dtype: torch.dtype = torch.float32,
 
 
 def compressed(model: Path, recipe: str, out: Path, offload: str, dtype: str = "float32") -> dict[str, Any]:
-    content = {"model": str(model), "calibration": {"sequences": 4, "length": 32}, "dtype": dtype, "device": "cpu"}
-    compress_and_save(build_spec(content, where="test"), recipe, out, offload=offload)
+    content = {"model": str(model), "calibration": {"sequences": 4, "length": 32}, "device": "cpu"}
+    spec = build_spec(content, where="test").model_copy(update={"dtype": dtype})
+    compress_and_save(spec, recipe, out, offload=offload)
     about: dict[str, Any] = json.loads((out / "compression.json").read_text())
     return about
 
@@ -88,10 +89,12 @@ def test_offload_knows_other_decoders(kind: str, tmp_path: Path) -> None:
     assert_same(tmp_path / "none", tmp_path / "disk")
 
 
-def test_half_precision_and_tied_weights_stay_what_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
+def test_half_precision_and_tied_weights_stay_what_they_are(dtype: str, tmp_path: Path) -> None:
     model = dense(tmp_path / "dense", dtype=torch.bfloat16, tie_word_embeddings=True)
-    for offload in ("none", "disk"):
-        compressed(model, "wanda:sparsity=0.5", tmp_path / offload, offload, "bfloat16")
+    for offload in ("none", "cpu", "disk"):
+        compressed(model, "wanda:sparsity=0.5", tmp_path / offload, offload, dtype)
+    assert {tensor.dtype for tensor in tensors(tmp_path / "disk").values()} == {torch.bfloat16}
     assert_same(tmp_path / "none", tmp_path / "disk")
     assert "lm_head.weight" not in tensors(tmp_path / "disk")
 
