@@ -162,6 +162,11 @@ def test_own_text_with_one_side_or_no_group_is_refused() -> None:
         own_text(path="x", dialect="a", mainstream="b")
 
 
+def test_own_text_with_one_group_on_both_sides_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"dialect and mainstream must differ \(got 'aae' twice\)"):
+        own_text(path="x", group="g", dialect="aae", mainstream="aae")
+
+
 def test_gated_sets_are_found_in_the_mirror_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path))
     monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))

@@ -36,6 +36,25 @@ def test_a_line_that_is_no_pair_is_named(line: str) -> None:
         pair_items(f"a\tb\n{line}\n", "mine.tsv")
 
 
+@pytest.mark.parametrize("header", ["dialect\tmainstream", "Dialect\tMainstream\tfeature", "\ndialect\tmainstream"])
+def test_a_header_is_no_pair(header: str) -> None:
+    number = header.count("\n") + 1
+    with pytest.raises(DataError, match=rf"^mine\.tsv, line {number} is a header; remove it"):
+        pair_items(f"{header}\nshe tall\tshe is tall\n", "mine.tsv")
+    assert len(pair_items("a\tb\ndialect\tmainstream\n", "mine.tsv")) == 2
+
+
+def test_a_pair_of_the_same_text_is_named() -> None:
+    with pytest.raises(DataError, match=r"^mine\.tsv, line 2: .*the same text \('she is tall'\)"):
+        pair_items("she tall\tshe is tall\nshe is tall\t she is tall\n", "mine.tsv")
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_feature_is_none(blank: str) -> None:
+    (item,) = pair_items(f"she tall\tshe is tall\t{blank}\n", "mine.tsv")
+    assert item.groups == ()
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"task 'dialect_pairs': no such file"):
         dialect_pairs(path=str(tmp_path / "none.tsv")).items()

@@ -29,9 +29,9 @@ def dialect_pairs(*, path: str | None = None) -> Task:
     """Meaning-matched sentences in African American and mainstream English: what does the dialect cost a model?
 
     Items: 699 pairs of one feature, habitual be ("she be loving" / "she's usually loving"), the pairs that Hofmann et
-    al. 2024 published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream`, with an optional third column
-    that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are to be had from their authors; give them
-    there.
+    al. 2024 published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream` without a header, with an
+    optional third column that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are to be had from
+    their authors; give them there.
     A pair is one item. Its sides are scored apart, each from the model's beginning-of-text token on: nothing is
     conditioned on the other side, or on any other pair. Groups: `feature`. Clusters: of the published pairs, those with
     one verb (he / she / they be loving); of yours, each pair is its own.
@@ -74,22 +74,26 @@ def published_or_own(path: str | None, *, task: str) -> list[Item]:
 
 
 def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item]:
-    """An item a line of `dialect<TAB>mainstream[<TAB>feature]`; empty lines are skipped.
+    """An item a line of `dialect<TAB>mainstream[<TAB>feature]`; empty lines are skipped, a blank feature is none.
 
+    Raises DataError, naming the line, for one that is no pair, a header, or the same text twice.
     With `feature` the lines are the published ones, and a cluster is what follows the pronoun of the dialect side.
     """
-    items = []
+    items: list[Item] = []
     # Not splitlines: it also cuts at characters that a sentence may hold.
     for number, line in enumerate(text.split("\n")):
         if not line.strip():
             continue
         sides = [part.strip() for part in line.split("\t")]
-        if not 2 <= len(sides) <= 3 or not all(sides):
-            raise DataError(
-                f"{file}, line {number + 1}: needs dialect<TAB>mainstream, perhaps <TAB>feature (got {line!r})"
-            )
+        where = f"{file}, line {number + 1}"
+        if not 2 <= len(sides) <= 3 or not all(sides[:2]):
+            raise DataError(f"{where}: needs dialect<TAB>mainstream, perhaps <TAB>feature (got {line!r})")
         dialect, mainstream, *named = sides
-        features = [feature] if feature else named
+        if not items and (dialect.lower(), mainstream.lower()) == ("dialect", "mainstream"):
+            raise DataError(f"{where} is a header; remove it")
+        if dialect == mainstream:
+            raise DataError(f"{where}: both sides are the same text ({dialect!r})")
+        features = [feature] if feature else [name for name in named if name]
         cluster = dialect.partition(" ")[2] if feature else str(number)
         request = Choices("", (mainstream, dialect))
         items.append(Item(str(number), tuple(f"feature={name}" for name in features), cluster, request))

@@ -49,6 +49,8 @@ def own_text(
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
         raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")
+    if dialect is not None and dialect == mainstream:
+        raise UsageError(f"task 'own_text': dialect and mainstream must differ (got {dialect!r} twice)")
     metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte())
     if dialect is not None:
         metrics = (*metrics, *corpus_gaps())
