@@ -8,6 +8,7 @@ import pytest
 
 from crushtest.report import matrix, verdict
 from crushtest.report.gather import StudyView, read_study
+from crushtest.report.headlines import as_ratio
 from crushtest.store import StudyFolder
 
 
@@ -193,3 +194,13 @@ def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView)
     assert subjects["all"] == (["profanity"], [])
     assert subjects["few"] == (["profanity (gender: women)", "profanity (gender: men)"], [])
     assert subjects["many"] == ([], ["profanity: reported by group only"])
+
+
+def test_a_dialect_gap_is_never_shown_without_its_ratio(view: StudyView) -> None:
+    row = next(row for row in view.contrasts.values() if row.group == "all")
+    gap = replace(row, metric="dialect_gap_bits")
+    ratio = replace(row, metric="dialect_ratio", dense=1.21, value=1.172)
+    assert as_ratio(view, gap) == ""
+    view.contrasts[ratio.arm, ratio.task, ratio.metric, ratio.group] = ratio
+    assert as_ratio(view, gap) == "; ratio 1.210 to 1.172"
+    assert as_ratio(view, row) == ""

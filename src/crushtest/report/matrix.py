@@ -17,6 +17,7 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.headlines import as_ratio
 from crushtest.report.labels import Label
 from crushtest.report.shading import Tone, said, shade
 from crushtest.report.verdict import anchor, none_detectable
@@ -85,7 +86,8 @@ def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
     contrast = study.contrast(arm.name, task.name, task.headline.name, column.group)
     if contrast is None and (arm.name, task.name) in study.compared:
         return Cell("unmeasured", 0, "by group only", "", "by group only", None, "")
-    return cell(contrast, task.headline.unit)
+    made = cell(contrast, task.headline.unit)
+    return replace(made, interval=made.interval + as_ratio(study, contrast)) if contrast and made.interval else made
 
 
 def cell(contrast: Contrast | None, unit: str) -> Cell:

@@ -18,6 +18,7 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import CLEAR, Tone, importance, is_clear
 from crushtest.report.shading import depth as depth_of
 from crushtest.report.words import ALL, counted, group_text, label, listed
@@ -171,6 +172,7 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Find
     unit = task.headline.unit
     tone: Tone = CLEAR[contrast.verdict] if is_clear(contrast) else "noise"
     text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
+    text += as_ratio(study, contrast)
     if contrast.verdict == NO_IMPROVEMENT:
         text += f". No improvement: {contrast.caution}"
     elif tone == "better" and contrast.caution:
