@@ -22,6 +22,7 @@ PREFERRED = (
     "dialect_gap_perplexity",
     "perplexity",
     "bits_per_byte",
+    "accuracy_normalised",
     "accuracy",
     "rougeL",
 )
