@@ -250,15 +250,39 @@ def test_compress_writes_float32_or_what_the_checkpoint_holds(
         assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {dtype}  # noqa: SIM118
 
 
-def test_a_compression_that_is_told_to_end_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
-    arguments = ["compress", str(tiny), "-r", "wanda", "-o", str(tmp_path / "above" / "out"), "--offload", "disk"]
+@pytest.mark.parametrize(
+    ("sent", "code", "says"),
+    [
+        (signal.SIGTERM, 128 + signal.SIGTERM, ""),
+        (signal.SIGINT, 130, "crushtest: interrupted; nothing was left in {out}"),
+    ],
+)
+def test_a_compression_that_is_told_to_end_leaves_nothing(
+    sent: signal.Signals, code: int, says: str, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "above" / "out"
+    arguments = ["compress", str(tiny), "-r", "wanda", "-o", str(out), "--offload", "disk"]
     size = ["--sequences", "64", "--length", "256", "--device", "cpu"]
     command = [sys.executable, "-m", "crushtest.cli", *arguments, *size]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("compressing" in line for line in process.stderr)
         assert list((tmp_path / "above").iterdir())
-        process.terminate()
-        process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.strip().splitlines()[-1:] == ([says.format(out=out)] if says else [])
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_compression_left_is_named_and_kept(tiny: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".out.a1b2c3_4.partial"
+    for folder in (left, tmp_path / ".out.other.a1b2c3_4.partial"):
+        folder.mkdir()
+    size = ["--sequences", "2", "--length", "24", "--device", "cpu"]
+    result = crushtest("compress", str(tiny), "-r", "magnitude", "-o", str(tmp_path / "out"), *size)
+    assert result.returncode == 0, result.stderr
+    assert [line for line in result.stderr.splitlines() if "partial" in line] == [
+        f"{left}: unfinished; remove it unless another `crushtest compress` is writing it"
+    ]
+    assert left.is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -77,7 +78,9 @@ def check_new(folder: Path) -> None:
     """CompressionError unless a model can be saved under this name: nothing there, or an empty folder; in one that
     can be written. A link stands for what it leads to."""
     said, folder = repr(str(folder)), _resolved(folder)
-    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise CompressionError(f"{said} is a file; name a new folder")
+    if folder.is_dir() and any(folder.iterdir()):
         raise CompressionError(f"{said} is not empty; name a new folder, or remove it first")
     # The finished folder takes the place of the empty one: a mount cannot be replaced, and a shell would be left in the
     # one that is gone.
@@ -93,6 +96,14 @@ def check_new(folder: Path) -> None:
         raise CompressionError(
             f"no model can be saved to {said}: {above} cannot be written ({error.strerror}); name another folder"
         ) from None
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """The temporary folders of `whole` beside a folder: of a process that was killed, or of one that still writes."""
+    folder = _resolved(folder)
+    made_by_whole = re.compile(rf"\.{re.escape(folder.name)}\.\w+\.partial")
+    beside = folder.parent.glob("*.partial") if folder.parent.is_dir() else ()
+    return sorted(path for path in beside if made_by_whole.fullmatch(path.name))
 
 
 @contextmanager

@@ -201,6 +201,7 @@ def compress(
     allow_pickle: Pickle = False,
 ) -> None:
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
+    from crushtest.checkpoint import unfinished
     from crushtest.compression import compress_and_save
     from crushtest.models import DTYPES
     from crushtest.plan import build_spec
@@ -219,7 +220,13 @@ def compress(
         },
         where="compress",
     ).model_copy(update={"dtype": dtype})  # a study, whose arms share one dtype, has no `auto`
-    totals = compress_and_save(spec, recipe, out, offload=offload).totals
+    for left in unfinished(out):
+        print(f"{left}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr)
+    try:
+        totals = compress_and_save(spec, recipe, out, offload=offload).totals
+    except KeyboardInterrupt:
+        print(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
+        raise typer.Exit(130) from None
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     print(
         f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "

@@ -114,6 +114,12 @@ def test_a_place_that_cannot_be_written_is_found_beforehand(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_file_in_the_place_of_the_folder_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(CompressionError, match=r"taken' is a file; name a new folder"):
+        check_new(tmp_path / "taken")
+
+
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     saved("llama", "wanda", tmp_path / "out")
