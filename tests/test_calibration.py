@@ -121,6 +121,12 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> N
         token_batches(Calibration(str(tmp_path / name)), TOKENIZER)
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "zeros.txt").write_bytes(("the quick brown fox " * 1000).encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"^calibration '.*zeros\.txt' is not text: it holds NUL bytes"):
+        token_batches(Calibration(str(tmp_path / "zeros.txt")), TOKENIZER)
+
+
 def test_a_corpus_that_is_nowhere_names_file_address_and_mirror(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +169,7 @@ def test_compression_names_the_stand_in_that_it_read(data: Path) -> None:
     ("settings", "says"),
     [
         ({"source": "wikitxt2"}, "no such text 'wikitxt2'"),
+        ({"source": str(Path(__file__).parent)}, r"tests' is a folder \(allowed: pydoc, c4, wikitext2, or a file\)"),
         ({"sequences": 0}, "sequences must be at least 1"),
         ({"length": 1}, "length must be at least 2"),
     ],

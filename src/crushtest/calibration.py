@@ -38,8 +38,10 @@ class Calibration:
             raise UsageError(f"calibration: sequences must be at least 1 (got {self.sequences})")
         if self.length < 2:
             raise UsageError(f"calibration: length must be at least 2 tokens (got {self.length})")
-        if self.source not in BUILT_IN and not Path(self.source).expanduser().is_file():
-            raise UsageError(f"calibration: no such text {self.source!r} (allowed: {', '.join(BUILT_IN)}, or a file)")
+        path = Path(self.source).expanduser()
+        if self.source not in BUILT_IN and not path.is_file():
+            wrong = f"{self.source!r} is a folder" if path.is_dir() else f"no such text {self.source!r}"
+            raise UsageError(f"calibration: {wrong} (allowed: {', '.join(BUILT_IN)}, or a file)")
 
 
 def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> Tensor:
@@ -120,6 +122,9 @@ def _read(source: str) -> Text:
     if any(suffix in (".jsonl", ".json") for suffix in path.suffixes):
         return Text(read_documents(path), is_stream=False)
     try:
-        return Text([path.read_text(encoding="utf-8")], is_stream=True)
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"calibration {source!r} is not UTF-8 text: {error}") from None
+    if "\0" in text:
+        raise DataError(f"calibration {source!r} is not text: it holds NUL bytes")
+    return Text([text], is_stream=True)
