@@ -10,6 +10,7 @@ from crushtest.errors import CrushtestError, UnknownName, UsageError
 from crushtest.registry import Entry, Registry
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Angle = Annotated[int, Field(description="in degrees")]
 
 
 def squeeze(weight: Any, *, share: Share = 0.5, bits: int = 4, mode: Literal["a", "b"] = "a", on: bool = False) -> None:
@@ -51,6 +52,25 @@ def test_a_wrong_option_is_named_with_what_is_allowed(given: dict[str, Any], mes
     with pytest.raises(UsageError) as caught:
         ENTRY.bind(given)
     assert message in str(caught.value)
+
+
+def test_a_required_option_that_is_not_given_is_named_with_what_it_is() -> None:
+    def turn(*, angle: Angle, side: str) -> None: ...
+
+    with pytest.raises(UsageError) as caught:
+        Entry("method", "turn", turn).bind({})
+    assert str(caught.value) == "method 'turn': angle is required (in degrees); side is required"
+
+
+@pytest.mark.parametrize("name", ["WANDA", "Wnada"])
+def test_the_nearest_name_is_found_whatever_the_case(name: str) -> None:
+    assert f"{name!r}; did you mean 'wanda'? (allowed: magnitude, wanda)" in str(
+        UnknownName("method", name, ["wanda", "magnitude"])
+    )
+
+
+def test_the_nearest_name_is_given_in_its_own_case() -> None:
+    assert "did you mean 'SAE'?" in str(UnknownName("group", "sae", ["SAE", "AAE"]))
 
 
 def test_an_unknown_name_carries_the_nearest_one() -> None:

@@ -33,20 +33,22 @@ class UsageError(CrushtestError):
 
 
 class UnknownName(UsageError):
-    """A name that is not among the allowed ones.
+    """A name that is not among the allowed ones. `also` says, behind their list, what else is allowed.
 
     >>> str(UnknownName("method", "wnada", ["wanda", "magnitude"]))
     "unknown method 'wnada'; did you mean 'wanda'? (allowed: magnitude, wanda)"
     """
 
-    def __init__(self, kind: str, name: object, allowed: Iterable[str], *, where: str = "") -> None:
+    def __init__(self, kind: str, name: object, allowed: Iterable[str], *, where: str = "", also: str = "") -> None:
         choices = sorted(set(allowed))
+        caseless = {choice.lower(): choice for choice in choices}
         # Of two letters one is enough to be near.
-        near = get_close_matches(str(name), choices, n=1, cutoff=0.5 if len(str(name)) < 3 else 0.6)
+        cutoff = 0.5 if len(str(name)) < 3 else 0.6
+        near = [caseless[match] for match in get_close_matches(str(name).lower(), caseless, n=1, cutoff=cutoff)]
         hint = f"; did you mean {near[0]!r}?" if near else ""
         # Of a long list the nearest first; a short one is read whole.
         listed = choices if len(choices) <= SHORT else sorted(choices, key=lambda choice: choice not in near)
-        listing = f" (allowed: {', '.join(listed)})" if choices else " (none are allowed here)"
+        listing = f" (allowed: {', '.join(listed)}{also})" if choices else " (none are allowed here)"
         super().__init__(f"{where}{': ' if where else ''}unknown {kind} {name!r}{hint}{listing}")
 
 

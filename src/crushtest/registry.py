@@ -71,7 +71,7 @@ class Entry:
         try:
             return dict(self._schema(**given))
         except pydantic.ValidationError as error:
-            raise UsageError(f"{where}: {explain(error)}") from None
+            raise UsageError(f"{where}: {explain(error, self._schema)}") from None
 
     @cached_property
     def _schema(self) -> type[pydantic.BaseModel]:
@@ -105,11 +105,18 @@ class Entry:
 _OPTION = re.compile(r"(\w+)\s*=\s*(.*)", re.DOTALL)
 
 
-def explain(error: Any) -> str:
-    """A pydantic ValidationError as one line: every field at fault, what it must be, what it was."""
+def explain(error: Any, schema: type[pydantic.BaseModel] | None = None) -> str:
+    """A pydantic ValidationError as one line: every field at fault, what it must be, what it was.
+
+    schema  says what a missing field is, where the field has a description
+    """
     parts = []
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "missing":
+            about = schema.model_fields[place].description if schema and place in schema.model_fields else None
+            parts.append(f"{place} is required" + (f" ({about})" if about else ""))
+            continue
         message = detail["msg"].removeprefix("Input should ").removeprefix("Value error, ")
         message = message.replace("be less than ", "be below ").replace("be greater than or equal to ", "be at least ")
         message = message.replace("String should have at least 1 character", "must not be empty")

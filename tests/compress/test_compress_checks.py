@@ -56,6 +56,8 @@ def complaint(recipe: str, model: Any) -> str | None:
         ("sparsegpt:pattern=2:4,block_size=6", "block_size=6 must be a multiple of 4"),
         ("magnitude:pattern=2:4,scope=global", "scope=global has no meaning with a pattern"),
         ("wanda:layers=q_porj", "unknown layer 'q_porj'; did you mean 'q_proj'?"),
+        ("wanda:layers=nothere*", "v_proj, or a glob pattern such as layers.0.* or *mlp*)"),
+        ("llmcompressor", "method 'llmcompressor': file is required (a recipe file of llm-compressor, YAML or JSON)"),
         ("wanda:layers=q_proj,skip=q_proj", "leave nothing to compress"),
         ("rtn:group_size=64+wanda", "'wanda' prunes after a quantization step"),
     ],

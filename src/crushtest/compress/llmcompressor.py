@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from crushtest.compress.grids import ForeignWeight
 from crushtest.compress.layerwise import Compressed, Job, as_job
@@ -38,7 +38,9 @@ def _recipe_file(path: str) -> str:
     return path
 
 
-RecipeFile = Annotated[str, AfterValidator(_recipe_file)]
+RecipeFile = Annotated[
+    str, AfterValidator(_recipe_file), Field(description="a recipe file of llm-compressor, YAML or JSON")
+]
 
 
 @model_method("llmcompressor", source="github.com/vllm-project/llm-compressor", kind="quantization")

@@ -78,7 +78,8 @@ class Structure:
         for pattern in (*step.layers, *step.skip):
             if not any(_fits(linear.name, pattern) for linear in self.linears):
                 parts = {part for linear in self.linears for part in linear.name.split(".") if not part.isdecimal()}
-                raise UnknownName("layer", pattern, parts, where=f"method {step.method!r}")
+                also = ", or a glob pattern such as layers.0.* or *mlp*"
+                raise UnknownName("layer", pattern, parts, where=f"method {step.method!r}", also=also)
         return tuple(
             linear
             for linear in self.linears
