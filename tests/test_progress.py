@@ -72,3 +72,11 @@ def test_bars_show_names_as_they_are_and_write_to_stderr_only(capsys: pytest.Cap
     out, err = capsys.readouterr()
     assert not out
     assert "[b]a line[/b]" in err
+
+
+@pytest.mark.parametrize("total", [0, 4])
+def test_the_bar_of_the_study_is_shown_where_there_is_one(total: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with Bars(total) as progress, progress.console.capture() as shown, progress.step("saving", 1):
+        pass
+    assert ("study" in shown.get()) == (total > 0)

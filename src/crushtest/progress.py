@@ -87,7 +87,7 @@ class Bars:
             TextColumn("{task.fields[left]}"),
             console=self.console,
         )
-        self._whole = self._bars.add_task("[bold]study[/]", total=total, left="")
+        self._whole = self._bars.add_task("[bold]study[/]", total=total, visible=total > 0, left="")
         self._pace = Pace(total)
 
     def __enter__(self) -> Bars:
