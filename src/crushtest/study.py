@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,7 +27,7 @@ from crushtest.repeats import repeats_of
 from crushtest.scoring import check_scorers, engines_of, score
 from crushtest.store import StudyFolder
 from crushtest.suites import resolve
-from crushtest.tasks.sources import NotHere
+from crushtest.tasks.sources import NotHere, noting_stand_ins
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
@@ -44,17 +44,19 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     arms = (*plan.arms, *repeats_of(spec))
     check_arms(folder, plan, arms)
     check_scorers(folder, plan, arms)
-    items, missing = draw_items(folder, plan)
+    items, missing, stand_ins = draw_items(folder, plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     with folder.locked():
-        open_study(folder, plan, items)
+        open_study(folder, plan, items, stand_ins)
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
         for planned in plan.tasks:
             if planned.task.cost:
                 print(planned.task.cost, file=sys.stderr)
+            if planned.name in stand_ins:
+                print(stand_in_line(planned.name, stand_ins[planned.name]), file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=spec.seed)
         with show_progress(sum(map(len, items.values())) * len(arms)) as progress:
             for arm in arms:
@@ -131,22 +133,44 @@ def joined_noise(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> dict[
     return {"noise_floor": max(spec.noise_floor, kept.noise_floor), "noise_vary": vary}
 
 
-def draw_items(folder: StudyFolder, plan: Plan) -> tuple[dict[str, list[Item]], dict[str, str]]:
+class Drawn(NamedTuple):
     """The items of every task whose data are here, and for the others the reason why there are none.
 
-    A task that the study has asked before needs its data no more: its items are in the folder.
+    stand_ins   of a task that read some: the official file's path -> the stand-in's
     """
-    items: dict[str, list[Item]] = {}
-    missing: dict[str, str] = {}
+
+    items: dict[str, list[Item]]
+    missing: dict[str, str]
+    stand_ins: dict[str, dict[str, str]]
+
+
+def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
+    """What every task asks.
+
+    A task that the study has asked before needs its data no more: its items are in the folder, and what they were read
+    from in the manifest.
+    """
+    drawn = Drawn({}, {}, {})
     for planned in plan.tasks:
+        name = planned.name
         try:
-            items[planned.name] = planned.draw()
+            with noting_stand_ins() as stand_ins:
+                drawn.items[name] = planned.draw()
         except NotHere as error:
-            if folder.items_path(planned.name).exists():
-                items[planned.name] = folder.read_items(planned.name)
-            else:
-                missing[planned.name] = str(error)
-    return items, missing
+            if not folder.items_path(name).exists():
+                drawn.missing[name] = str(error)
+                continue
+            drawn.items[name] = folder.read_items(name)
+            stand_ins = manifest.read(folder.manifest).get("tasks", {}).get(name, {}).get("stand_ins", {})
+        if stand_ins:
+            drawn.stand_ins[name] = stand_ins
+    return drawn
+
+
+def stand_in_line(task: str, stand_ins: Mapping[str, str]) -> str:
+    """What is said of a task whose items are not, or not all, those of the official files."""
+    files = ", ".join(stand_ins)
+    return f"{task}: stand-in, not the official text: {files} (`crushtest data fetch {task}` gets the official)"
 
 
 def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Plan:
@@ -163,7 +187,12 @@ def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Pl
     return replace(plan, tasks=tuple(planned for planned in plan.tasks if planned.name not in missing))
 
 
-def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
+def open_study(
+    folder: StudyFolder,
+    plan: Plan,
+    items: Mapping[str, Sequence[Item]],
+    stand_ins: Mapping[str, dict[str, str]],
+) -> None:
     """Write the resolved study and its items, or see that those in the folder are the same.
 
     A new study is written before its items: killed in between, the folder is known for a study.
@@ -174,7 +203,7 @@ def open_study(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Ite
         folder.write_items(planned.name, items[planned.name])
     write_specification(folder, plan)
     for planned in plan.tasks:
-        describe_task(folder, planned, items[planned.name])
+        describe_task(folder, planned, items[planned.name], stand_ins.get(planned.name, {}))
 
 
 def write_specification(folder: StudyFolder, plan: Plan) -> None:
@@ -189,13 +218,16 @@ def write_specification(folder: StudyFolder, plan: Plan) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
-    """Put a task into the manifest, and again when scorers were added to it."""
+def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item], stand_ins: dict[str, str]) -> None:
+    """Put a task into the manifest, and again when scorers were added to it, or what it read was not noted yet."""
     options = json.loads(json.dumps(planned.options))
-    if manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {}).get("options") == options:
+    kept = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
+    if kept.get("options") == options and kept.get("stand_ins", {}) == stand_ins:
         return
     about = TASKS.get(planned.name).about
     facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
+    if stand_ins:
+        facts["stand_ins"] = stand_ins
     manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from crushtest.errors import DataError, UnknownName
 from crushtest.tasks import sources
-from crushtest.tasks.sources import DataSet, SourceFile, fetch, find, status
+from crushtest.tasks.sources import DataSet, SourceFile, fetch, find, read_text, status
 
 OFFICIAL, STAND_IN = b"official\n", b"stand-in\n"
 
@@ -62,6 +62,19 @@ def test_the_mirror_comes_before_the_cache_and_the_cache_before_a_stand_in(mirro
     assert find("set", "a.txt") == (cached, "cache")
     mirrored = _put(mirror / "set/a.txt", OFFICIAL)
     assert find("set", "a.txt") == (mirrored, "mirror")
+
+
+def test_only_the_stand_ins_that_were_read_are_noted(mirror: Path) -> None:
+    _put(mirror / "set/other/a.txt", STAND_IN)
+    with sources.noting_stand_ins() as none:
+        status(["set"])
+    with sources.noting_stand_ins() as found:
+        read_text("set", "a.txt")
+        find("set", "a.txt")
+    _put(mirror / "set/a.txt", OFFICIAL)
+    with sources.noting_stand_ins() as official:
+        read_text("set", "a.txt")
+    assert (none, found, official) == ({}, {"set/a.txt": "set/other/a.txt"}, {})
 
 
 def test_a_file_that_is_nowhere_is_fetched_once(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:

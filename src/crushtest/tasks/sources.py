@@ -10,7 +10,9 @@ from __future__ import annotations
 import gzip
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1, sha256
@@ -28,6 +30,9 @@ MIRROR = "CRUSHTEST_DATA"
 TIMEOUT_S = 30
 
 Place = Literal["mirror", "cache", "stand-in", "changed", "missing"]
+
+# Not an argument: tasks read their files themselves, some of a set's and not all, and hand out nothing but items.
+_READ: ContextVar[dict[str, str] | None] = ContextVar("stand-ins that were read", default=None)
 
 
 @dataclass(frozen=True)
@@ -156,10 +161,28 @@ def find(name: str, file: str, *, fetch: bool = True) -> Found:
     here = _first_place(source)
     if here is not None:
         _check(here.path, _expected(source, here))
+        _note(source, here)
         return here
     if not fetch:
         raise NotHere(f"data file {source.path!r} is not here; fetch it (crushtest data fetch {name}) or {_advice()}")
     return Found(download(source), "cache")
+
+
+@contextmanager
+def noting_stand_ins() -> Iterator[dict[str, str]]:
+    """Yields what is filled, inside, with every stand-in that is read: the official file's path -> the stand-in's."""
+    noted: dict[str, str] = {}
+    token = _READ.set(noted)
+    try:
+        yield noted
+    finally:
+        _READ.reset(token)
+
+
+def _note(source: SourceFile, here: Found) -> None:
+    noted = _READ.get()
+    if noted is not None and here.place == "stand-in" and source.stand_in:
+        noted[source.path] = source.stand_in.path
 
 
 def read_text(name: str, file: str) -> str:
