@@ -5,7 +5,7 @@
 Runs the harness's own task files (its prompts, templates, few-shot order, normalisation and metrics) on rows of the
 data sets as published, and our tasks on the same rows, and compares every request, every log-likelihood and every
 result. Needs lm-eval (`pip install crushtest[bench]`). `--requests-only` compares the requests and runs no model.
-Exit code 1 where something differs by more than 1e-3.
+Exit code 1 where something differs by more than 1e-3 (of whole texts: nats a token).
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Subject(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How far one comparison agrees. Differences are the largest over items; seconds are of the scoring alone."""
+    """How far one comparison agrees. Differences are the largest over items, of whole texts in nats a token; seconds
+    are of the scoring alone."""
 
     name: str
     items: int
@@ -243,8 +244,8 @@ def compare(subject: Subject, samples: Mapping[str, Any], answers: Mapping[str, 
     largest, equal = 0.0, 0
     for item in subject.items:
         answer = answers[item.id]
-        ours = list(answer.logprobs) if hasattr(answer, "logprobs") else [answer.logprob]
-        largest = max(largest, *np.abs(np.subtract(ours, log_likelihoods(samples[item.id]))))
+        ours, tokens = (answer.logprobs, 1) if hasattr(answer, "logprobs") else ([answer.logprob], answer.tokens)
+        largest = max(largest, *np.abs(np.subtract(ours, log_likelihoods(samples[item.id]))) / tokens)
         equal += all(
             abs(value(metric, [item], answers) - their_value(samples[item.id], name)) < TOLERANCE
             for metric, name in named(subject)
