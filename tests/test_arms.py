@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from crushtest.compress.record import saved_totals
 from crushtest.compress.residence import OFFLOADS
 from crushtest.compression import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
 from crushtest.models import devices_here, resolve_device
 from crushtest.plan import StudySpec, build_spec
+from crushtest.report.gather import read_study
+from crushtest.report.method import arm_facts
+from crushtest.report.verdict import size_text
+from crushtest.store import StudyFolder
 from crushtest.study import run_study
 from tiny_models import SENTENCES, network, tokenizer
 
@@ -30,7 +36,7 @@ def save(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def spec(model: Path, *arms: str, suite: str = "probe_text", **settings: object) -> StudySpec:
+def spec(model: Path, *arms: str | dict[str, str], suite: str = "probe_text", **settings: object) -> StudySpec:
     """A study of five items on a model in a folder."""
     content = {"model": str(model), "arms": list(arms), "suite": [{suite: {"limit": 5}}], "device": "cpu"}
     return build_spec(content | settings, where="test")
@@ -109,3 +115,27 @@ def test_an_arm_is_not_calibrated_twice_on_different_texts(model: Path, tmp_path
     text.write_text(" ".join(reversed(SENTENCES * 3)))
     with pytest.raises(StoreError, match=r"was calibrated on other tokens than .*tokens_sha256 was "):
         run_study(spec(model, "wanda:sparsity=0.5", suite="probe_facts", **settings), tmp_path / "s")
+
+
+def test_a_model_that_compress_saved_keeps_its_sizes_when_its_folder_is_gone(model: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    compress_and_save(spec(model), "magnitude:sparsity=0.5", saved)
+    arms = [{"name": "found", "model": str(saved)}, {"name": "plain", "model": str(save(tmp_path / "plain", seed=1))}]
+    run_study(spec(model, *arms), tmp_path / "s")
+    totals = json.loads((saved / "compression.json").read_text())["totals"]
+    shutil.rmtree(saved)
+    found, plain = read_study(StudyFolder(tmp_path / "s")).others
+    assert found.totals == totals
+    assert found.ratio == totals["compression_ratio"] > 0
+    assert "its compressed layers \N{MINUS SIGN}" in size_text(found)
+    assert (
+        dict(arm_facts(found))["sparsity reached"]
+        == f"{totals['sparsity']:.2%} of {totals['linear_weights']:,} weights"
+    )
+    assert size_text(plain) == "size not recorded"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"totals": {"layers": 3}}', '{"totals": 3}'])
+def test_another_tools_compression_json_gives_no_sizes(tmp_path: Path, content: str) -> None:
+    (tmp_path / "compression.json").write_text(content)
+    assert saved_totals(tmp_path) is None

@@ -7,6 +7,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crushtest import manifest
@@ -144,7 +146,7 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
     began = time.monotonic()
     if arm.engine != "hf":
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
-        note_arm(folder, arm, {"engine": described(engine)})
+        note_arm(folder, arm, {"engine": described(engine), **sizes_found(arm)})
         return engine
     spec = spec if arm.dtype is None else spec.model_copy(update={"dtype": arm.dtype})
     model = load_base(spec, arm.model, arm.title, progress)
@@ -155,8 +157,18 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
         write_json(folder.compression(arm.name), record.to_json())
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
     facts = {"model": model.facts, "engine": described(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
-    note_arm(folder, arm, facts)
+    note_arm(folder, arm, {**facts, **sizes_found(arm)})
     return engine
+
+
+def sizes_found(arm: Arm) -> dict[str, Any]:
+    """The totals that `crushtest compress` left beside the weights of an arm that is tested as found."""
+    if arm.name == DENSE or arm.recipe is not None:
+        return {}
+    from crushtest.compress.record import saved_totals
+
+    totals = saved_totals(Path(arm.model).expanduser())
+    return {"totals": asdict(totals)} if totals else {}
 
 
 def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | None = None) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from crushtest.compress.grids import ForeignWeight, QuantizedWeight
 from crushtest.compress.structure import Untouched
@@ -62,6 +66,18 @@ class Totals:
     compression_ratio: float
     dense_model_size_bytes: int
     compressed_model_size_bytes: int
+
+
+def saved_totals(folder: Path) -> Totals | None:
+    """The totals in the compression.json of a folder, or None: it has none, or that of another tool."""
+    path = folder / "compression.json"
+    if not path.is_file():
+        return None
+    try:
+        totals = json.loads(path.read_text(encoding="utf-8"))["totals"]
+        return TypeAdapter(Totals).validate_python(totals)
+    except (ValueError, KeyError, TypeError):  # neither JSON nor UTF-8; no object, or not the one that we write
+        return None
 
 
 @dataclass(frozen=True)

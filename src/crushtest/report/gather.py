@@ -27,7 +27,8 @@ class ArmView:
     """One arm: what it is, and what compression did to its size.
 
     compression   what compression.json holds; None for a model that was tested as found, and for dense
-    facts         the arm's entry in the manifest; empty while it has not been loaded
+    facts         the arm's entry in the manifest; empty while it has not been loaded. `totals` in it are those of a
+                  model that `crushtest compress` saved and that was tested as found
     asked         per task, what asking it took: items, seconds, peak_memory_bytes
     """
 
@@ -40,8 +41,8 @@ class ArmView:
 
     @property
     def totals(self) -> dict[str, Any]:
-        """The totals of compression.json."""
-        return dict((self.compression or {}).get("totals", {}))
+        """The totals of compression.json: of the arm's own, or of the one that its model came with."""
+        return dict((self.compression or self.facts).get("totals", {}))
 
     @property
     def ratio(self) -> float | None:

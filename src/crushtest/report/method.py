@@ -32,7 +32,7 @@ def notes(study: StudyView) -> list[str]:
         "“No clear difference” means that these items did not show one. A change may still be there, on other items or "
         "smaller than these can show."
     )
-    if any(arm.compression for arm in study.arms):
+    if any(arm.totals for arm in study.arms):
         found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
     return found
 
@@ -73,12 +73,14 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
             f"asked, {task}",
             f"{cost['items']:,} items in {show_seconds(cost['seconds'])}; peak memory so far {memory}",
         )
-    if arm.compression is None:
+    if not arm.totals:
         return
     yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
     yield "bits a weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
     yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
     yield "whole model", _before_after(arm, "dense_model_size_bytes", "compressed_model_size_bytes")
+    if arm.compression is None:
+        return
     for left in arm.compression.get("untouched", []):
         yield "left alone", f"{left.get('modules')}: {left.get('reason')}"
     yield "calibration", _plain(arm.compression.get("calibration"))
