@@ -397,6 +397,12 @@ def test_a_folder_that_is_no_study_is_an_error(tmp_path):
 # ---- output ----------------------------------------------------------------------------------------
 
 
+def test_what_a_rule_did_not_find_is_one_row_for_all_arms():
+    result = judge(SURE_WORSE, UNTOUCHED, arms=("half", "gone", "lost"))
+    assert len([check for check in result.checks if check.row is None]) == 2
+    assert [row[1] for row in as_rows(result)[1:] if row[10] == "could not be told"] == ["gone, lost"]
+
+
 def test_outputs_agree_and_never_show_what_could_not_be_told_as_passed():
     result = judge(replace(SURE_WORSE, arm="a\x0b<b>&"), UNTOUCHED, arms=("a\x0b<b>&", "half", "gone"))
     assert [row[10] for row in as_rows(result)[1:]] == ["regression", "could not be told", "passed"]

@@ -15,17 +15,21 @@ ANNOTATIONS: dict[Outcome, str] = {"passed": "notice", "could not be told": "war
 
 
 def as_rows(result: GateResult) -> list[list[str]]:
-    """The table, its head first; what went wrong comes before what passed."""
+    """The table, its head first; what went wrong comes before what passed. What a rule did not find is a row for all
+    the arms in which it did not."""
     order: dict[Outcome, int] = {"regression": 0, "could not be told": 1, "passed": 2}
     checks = sorted(result.checks, key=lambda check: (order[check.outcome], check.number))
-    return [list(COLUMNS), *(_row(check) for check in checks)]
+    rows: dict[tuple[int, str, int | None], list[Check]] = {}
+    for place, check in enumerate(checks):
+        rows.setdefault((check.number, check.seen, place if check.row else None), []).append(check)
+    return [list(COLUMNS), *(_row(alike[0], ", ".join(check.arm for check in alike)) for alike in rows.values())]
 
 
-def _row(check: Check) -> list[str]:
+def _row(check: Check, arms: str) -> list[str]:
     row, harm = check.row, check.harm
     return [
         f"{check.number}. {check.rule}",
-        check.arm,
+        arms,
         row.task if row else check.rule.task,
         row.metric if row else check.rule.metric,
         (row.worst or row.group) if row else check.rule.group,
