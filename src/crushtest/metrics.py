@@ -70,6 +70,7 @@ class Metric:
     rest       also report, for each group, its value minus that of the others of its attribute, as
                `<name>_against_rest`; for rates and means
     unit       how to print it: "rate", "score", "bits", "ratio", ...
+    bounds     the least and the most that it can be, where it has bounds
     undefined  the reason given where the formula has nothing to divide by
     cell       for averages over cells (attribute, ...): the cell an item belongs to. The formula's arrays then have
                one more axis, the last, with the totals of each cell, and it returns values without it. A tuple names
@@ -94,6 +95,7 @@ class Metric:
     formula: Callable[..., Array]
     better: Better
     unit: str = "rate"
+    bounds: tuple[float, float] | None = None
     applies: Callable[[Item], bool] = everywhere
     scorer: str | None = None
     beside: tuple[str, ...] = ()
@@ -150,7 +152,7 @@ def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better
         ratio,
         better,
         outcome="outcome",
-        **settings,
+        **({"bounds": (0.0, 1.0)} | settings),
     )
 
 

@@ -218,8 +218,6 @@ class Estimate:
 
     low, high     95% interval of `method` (None with a value: `reason` says why there is no interval)
     clusters      what was resampled: the distinct clusters of the n items
-    wilson_low    Wilson's interval beside it, for plain proportions (at the effective number of items where
-    wilson_high   clusters hold several)
     caution       what a reader must know before trusting the interval, in words
     """
 
@@ -236,8 +234,6 @@ class Estimate:
     reason: str | None = None
     clusters: int = 0
     method: str | None = None
-    wilson_low: float | None = None
-    wilson_high: float | None = None
     caution: str | None = None
 
 
@@ -251,16 +247,18 @@ class Contrast:
     flips_up     those whose counted outcome (right, biased, profane) went from absent to present
     flips_down   and from present to absent
     verdict      `better`, `worse`, `changed` (no direction is better), `no improvement` (moved the better way because
-                 the model got worse at the task: `caution` says how), `no clear difference`, `undefined`,
-                 `within the noise of measuring` (no larger than what repeating the dense arm gives)
+                 the model got worse at the task: `caution` says how), `no clear difference`,
+                 `inconclusive` (no interval, or too few clusters for any test: `reason` says which), `undefined` (an
+                 arm has no value), `within the noise of measuring` (no larger than what repeating dense gives)
     clusters     what was resampled: the distinct clusters of the n items
     method       how the interval was made; `p_method` how p was
     low90        the 90% interval: its ends are the one-sided 95% bounds that a test of equivalence or of "no worse
     high90       than a margin" at 5% needs
-    p_adjusted   p corrected over the family of all rows of the task and arm
+    p_adjusted   p corrected over the row's family (see `stats.multiplicity`)
     ratio        value / dense, where both are positive and the metric is a ratio scale
     effect       standardized difference; `effect_kind` is `cohen_h` (rates) or `cohen_d` (means)
-    mde          smallest true difference that these items would have shown with a chance of 80%
+    mde          smallest true difference that these items would have shown with a chance of 80%; None where no test
+                 could have shown any, or the metric cannot move that far
     at_risk_up   items whose counted outcome was absent in dense: those that could flip up; `at_risk_down`: could down
     worst        in rows `<metric>_worst`: the group with the largest harm among those of the attribute `group`; the
                  interval and p of such a row account for having searched for it

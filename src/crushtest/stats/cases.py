@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from crushtest.metrics import GAP, Array, Metric
 from crushtest.records import Better, Item
 from crushtest.stats import gaps
-from crushtest.stats.intervals import Bootstrap, Method, distribution
+from crushtest.stats.few_valued import extremes, possible_values
+from crushtest.stats.intervals import acceleration
 from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
 from crushtest.stats.shapes import Shape, shape_of
 from crushtest.stats.sums import Mask, Sums
@@ -35,6 +36,9 @@ class Case:
     exchanged  [arms, replicates] with the arms exchanged at random; empty for one arm
     rows       the items that count; `seen` those of the group that the metric is about
     unscored   why those have no number, where none has
+    columns    per arm the sums [n, k] of those items, and `cluster` [n] the number of the cluster of each
+    possible   the values [values, k] that an item may have; None where there are too many to say (`few_valued` if not)
+    parts      of a gap: its groups
     """
 
     metric: int
@@ -53,7 +57,34 @@ class Case:
     undefined: str
     unscored: str
     jackknife: bool
-    is_gap: bool
+    columns: tuple[Array, ...]
+    cluster: Index
+    formula: Callable[..., Array]
+    possible: Array | None
+    few_valued: bool
+    bounds: tuple[float, float] | None
+    parts: tuple[Case, ...] = ()
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it is the gap between groups, and not a group."""
+        return bool(self.parts)
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether it is of two arms."""
+        return len(self.observed) == 2
+
+    @property
+    def changed_clusters(self) -> int:
+        """Clusters with an item whose sums differ between the two arms."""
+        dense, arm = self.columns
+        return len(np.unique(self.cluster[(dense != arm).any(axis=1)]))
+
+    def of_arm(self, arm: int) -> Case:
+        """The same of one of the two arms alone."""
+        kept = {name: getattr(self, name)[arm : arm + 1] for name in ("observed", "values", "without", "columns")}
+        return replace(self, **kept, exchanged=self.exchanged[:0])
 
     @property
     def n(self) -> int:
@@ -66,16 +97,9 @@ class Case:
         return self.seen - len(self.rows)
 
     @property
-    def method(self) -> str:
-        """How its interval is made."""
-        if self.jackknife:
-            return "jackknife over clusters"
-        return "BCa bootstrap over items" if self.clusters == self.n else "BCa bootstrap over clusters"
-
-    def bootstrap(self, estimate: float, values: Array, without: Array) -> Bootstrap | str:
-        """The bootstrap distribution of something computed from this case, or why there is none."""
-        method: Method = "jackknife" if self.jackknife else "bca"
-        return distribution(estimate, values, without, self.counts, self.clusters, method=method)
+    def sampled(self) -> str:
+        """What is resampled, in a word."""
+        return "items" if self.clusters == self.n else "clusters"
 
     def why_undefined(self) -> str:
         """The reason for a value that is None."""
@@ -111,6 +135,8 @@ class Sample:
     observed: Array
     values: Array
     exchanged: Array
+    possible: Sequence[Array | None]
+    few_valued: Sequence[bool]
 
     @classmethod
     def draw(
@@ -128,7 +154,24 @@ class Sample:
         units = build_units(metrics, items, layout, arms, used)
         values = bootstrap(metrics, units, seed=seed, replicates=replicates)
         swaps = exchange(metrics, units, seed=seed, replicates=replicates) if len(arms) == 2 else values[:, :, :, :0]
-        return cls(metrics, layout, arms, used, units, observed(metrics, units), values, swaps)
+        seen = [[arm[m].columns[mask] for arm in arms] for m, mask in enumerate(used)]
+        few = [_possible(metric, columns) for metric, columns in zip(metrics, seen, strict=True)]
+        possible = [
+            values if values is not None else _extremes(metric, arms[-1][m], used[m], seen[m])
+            for m, (metric, values) in enumerate(zip(metrics, few, strict=True))
+        ]
+        return cls(
+            metrics=metrics,
+            layout=layout,
+            arms=arms,
+            used=used,
+            units=units,
+            observed=observed(metrics, units),
+            values=values,
+            exchanged=swaps,
+            possible=possible,
+            few_valued=[values is not None for values in few],
+        )
 
     def cases(self) -> list[MetricCases]:
         """Metric by metric, its groups and the gaps of its attributes."""
@@ -140,8 +183,9 @@ class Sample:
         groups = [
             self._group(metric, group, without[group]) for group, name in enumerate(self.layout.names) if wanted(name)
         ]
+        by_name = {case.group: case for case in groups}
         gaps = [
-            self._gap(metric, attribute, positions, [without[group] for group in positions])
+            self._gap(metric, attribute, positions, by_name)
             for attribute, positions in self.layout.attributes.items()
             if self.metrics[metric].gap and len(positions) > 1
         ]
@@ -161,48 +205,49 @@ class Sample:
             exchanged=self.exchanged[metric, :, group],
         )
 
-    def _gap(self, metric: int, attribute: str, groups: tuple[int, ...], without: list[Array]) -> Case:
+    def _gap(self, metric: int, attribute: str, groups: tuple[int, ...], cases: Mapping[str, Case]) -> Case:
         members = np.unique(np.concatenate([self.layout.members[group] for group in groups]))
         at = list(groups)
-        arms = range(len(self.arms))
-        left = [
-            gaps.gap_without(
-                self.observed[metric, arm, at],
-                [(self.units.groups[group].units, values[arm]) for group, values in zip(groups, without, strict=True)],
-                len(self.units.counts),
-            )
-            for arm in arms
-        ]
-        return self._case(
+        found = self._case(
             metric,
             self.metrics[metric].name + GAP,
             attribute,
             members,
             observed=gaps.gap(self.observed[metric][:, at].T),
             values=gaps.gap(np.moveaxis(self.values[metric][:, at], 1, 0)),
-            without=np.stack(left),
-            counts=self.units.counts,
+            without=np.zeros((len(self.arms), 0)),
+            counts=np.zeros(0, np.int64),
             exchanged=gaps.gap(np.moveaxis(self.exchanged[metric][:, at], 1, 0)),
+        )
+        span = None if found.bounds is None else (0.0, found.bounds[1] - found.bounds[0])
+        parts = tuple(cases[name] for name in (self.layout.names[group] for group in groups) if name in cases)
+        return replace(
+            found, better="lower", shape="other", undefined=gaps.TOO_FEW, bounds=span, parts=parts, possible=None
         )
 
     def _case(self, metric: int, name: str, group: str, members: Index, counts: Index, **arrays: Array) -> Case:
-        is_gap = name != self.metrics[metric].name
-        used = self.used[metric]
+        about, used = self.metrics[metric], self.used[metric]
         rows = members[used[members]]
+        shape = shape_of(about, self.arms[-1][metric], used)
         return Case(
             metric=metric,
             name=name,
             group=group,
-            better="lower" if is_gap else self.metrics[metric].better,
-            shape="other" if is_gap else shape_of(self.metrics[metric], self.arms[-1][metric], used),
+            better=about.better,
+            shape=shape,
             rows=rows,
             seen=int(self.arms[0][metric].applies[members].sum()),
             clusters=len(np.unique(self.layout.cluster[rows])),
-            undefined=gaps.TOO_FEW if is_gap else self.metrics[metric].undefined,
+            undefined=about.undefined,
             unscored="" if len(rows) else self._unscored(metric, members),
-            is_gap=is_gap,
-            jackknife=self.metrics[metric].interval == "jackknife",
+            jackknife=about.interval == "jackknife",
             counts=counts,
+            columns=tuple(arm[metric].columns[rows] for arm in self.arms),
+            cluster=self.layout.cluster[rows],
+            formula=about.formula,
+            possible=self.possible[metric],
+            few_valued=self.few_valued[metric],
+            bounds=about.bounds,
             **arrays,
         )
 
@@ -212,10 +257,22 @@ class Sample:
         return next(filter(None, found), "not answered")
 
 
-def cautions(case: Case, found: Bootstrap, *, rare: int | None) -> str | None:
+def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
+    """The values that an item may have; None for a metric of cells, whose clusters are not alike."""
+    resampled = metric.cell is None and metric.interval == "bootstrap" and len(columns[0])
+    return possible_values(columns) if resampled else None
+
+
+def _extremes(metric: Metric, sums: Sums, used: Mask, columns: Sequence[Array]) -> Array | None:
+    """What an item's number may be at the least and at the most, for a mean over items."""
+    is_mean = len(columns[0]) and shape_of(metric, sums, used) == "mean" and metric.interval == "bootstrap"
+    return extremes(columns) if is_mean else None
+
+
+def cautions(case: Case, *, rare: int | None) -> str | None:
     """What a reader must know before trusting the interval, in words.
 
-    Simulations show less than the promised coverage in each of these cases (`tests/stats/test_coverage.py`).
+    rare   how many items decide a rate, where that is few
     """
     said = []
     if case.clusters < FEW_CLUSTERS:
@@ -224,8 +281,11 @@ def cautions(case: Case, found: Bootstrap, *, rare: int | None) -> str | None:
         said.append(f"only {case.n} items")
     if rare is not None:
         said.append(f"only {rare} items decide it")
-    if abs(found.skew) > SKEWED:
+    if case.shape != "rate" and not case.few_valued and abs(_skew(case)) > SKEWED:
         said.append("a few clusters dominate it")
-    if found.flat and case.shape != "rate":
-        said.append("every resample gave the same value: items not seen here may differ")
     return "; ".join(said) or None
+
+
+def _skew(case: Case) -> float:
+    without = difference(case.without) if case.is_paired else case.without[0]
+    return acceleration(without, case.counts)

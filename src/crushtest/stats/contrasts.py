@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.records import Contrast, Item
 from crushtest.stats.cases import Case, MetricCases, Sample, cautions, difference
+from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.estimates import REPLICATES
-from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips, mcnemar
 from crushtest.stats.flips import Flips, count_flips
-from crushtest.stats.intervals import Bootstrap, Interval, unchanged
-from crushtest.stats.multiplicity import Correction, adjust
+from crushtest.stats.intervals import Interval
+from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.options import mean_change, option_changes
 from crushtest.stats.search import Searched, worst_row
+from crushtest.stats.significance import detectable, possible_move, test
 from crushtest.stats.spread import spread_test
 from crushtest.stats.sums import Answers, Scores, measure_sums
-from crushtest.stats.verdicts import verdict
+from crushtest.stats.uncertainty import uncertainty
+from crushtest.stats.verdicts import INCONCLUSIVE, verdict
 
 FEW_FLIPS = 10
 RATIO_UNITS = ("rate", "perplexity", "bits", "ratio")
@@ -45,24 +46,44 @@ def contrast(
     """Per metric: a row for each group, the gap of each attribute, and the worst group of each attribute.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
-    p is adjusted over all rows of groups and gaps, and over those of worst groups, whose p pays for its own search
-    already, apart from them. `compares` says what differs between the arms; see `Contrast`.
+    p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
     """
+    rows = unadjusted(
+        task,
+        metrics,
+        items,
+        arm,
+        (dense_answers, dense_scores),
+        (answers, scores),
+        seed=seed,
+        replicates=replicates,
+    )
+    return [replace(row, compares=compares) for row in adjust_families(rows, correction)]
+
+
+def unadjusted(
+    task: str,
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    arm: str,
+    dense: tuple[Answers, Scores],
+    measured: tuple[Answers, Scores],
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> list[Contrast]:
+    """The same rows without p_adjusted, for those who make families of their own."""
     items = list(items)
-    pairs = [
-        [measure_sums(metric, items, given, marks) for metric in metrics]
-        for given, marks in ((dense_answers, dense_scores), (answers, scores))
-    ]
+    pairs = [[measure_sums(metric, items, given, marks) for metric in metrics] for given, marks in (dense, measured)]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
     found = sample.cases()
-    changes = option_changes(items, dense_answers, answers)
+    changes = option_changes(items, dense[0], measured[0])
     plain = [
         _with_options(_row(task, arm, sample, case), sample, case, changes)
         for cases in found
         for case in (*cases.groups, *cases.gaps)
     ]
-    worst = list(_worst(task, arm, sample, found, seed))
-    return [replace(row, compares=compares) for row in adjust(plain, correction) + adjust(worst, correction)]
+    return plain + list(_worst(task, arm, sample, found, seed))
 
 
 def _with_options(row: Contrast, sample: Sample, case: Case, changes: Array | None) -> Contrast:
@@ -87,106 +108,73 @@ def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricCases], se
 def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
     dense, value = (None if np.isnan(found) or not case.n else float(found) for found in case.observed)
     flips = _flips(sample, case)
-    if dense is None or value is None:
-        return _undefined(task, arm, case, dense, value, flips)
-    change = float(difference(case.observed))
-    found = case.bootstrap(change, difference(case.values), difference(case.without))
-    spread = _Spread.of(case, sample.metrics[case.metric], found)
-    p, p_method = _p(case, flips, change, found)
-    effect, kind = _effect(sample, case, dense, value)
-    interval = spread.interval if spread else None
-    return Contrast(
-        arm,
-        task,
-        case.name,
-        case.group,
-        dense,
-        value,
-        change,
-        interval.low if interval else None,
-        interval.high if interval else None,
-        p if interval else None,
-        case.n,
-        case.n_unscored,
-        *flips[:3],
-        case.better,
-        verdict(case.better, change, interval, p, _distance(case, interval)),
-        reason=found if isinstance(found, str) else None,
+    row = Contrast(
+        arm=arm,
+        task=task,
+        metric=case.name,
+        group=case.group,
+        dense=dense,
+        value=value,
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        n=case.n,
+        n_unscored=case.n_unscored,
+        flips=flips.total,
+        flips_up=flips.up,
+        flips_down=flips.down,
+        better=case.better,
+        verdict="undefined",
         clusters=case.clusters,
-        method=spread.method if spread else None,
-        p_method=p_method if interval else None,
-        low90=spread.interval90.low if spread else None,
-        high90=spread.interval90.high if spread else None,
+        at_risk_up=flips.at_risk_up,
+        at_risk_down=flips.at_risk_down,
+    )
+    if dense is None or value is None:
+        return replace(row, reason=_why_undefined(case, dense, value))
+    effect, kind = _effect(sample, case, dense, value)
+    return replace(
+        _tested(row, case, float(difference(case.observed))),
         ratio=_ratio(sample, case, dense, value),
         effect=effect,
         effect_kind=kind,
-        mde=spread.mde if spread else None,
-        at_risk_up=flips.at_risk_up,
-        at_risk_down=flips.at_risk_down,
-        caution=_cautions(case, flips, found),
+        caution=_cautions(case, flips),
     )
 
 
-def _undefined(task: str, arm: str, case: Case, dense: float | None, value: float | None, flips: Flips) -> Contrast:
+def _tested(row: Contrast, case: Case, change: float) -> Contrast:
+    """The row with its difference and, where there is one, its interval, p, verdict and detectable difference."""
+    found = uncertainty(case)
+    if isinstance(found, str):
+        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=found)
+    interval, interval90 = found.interval(0.95), found.interval(0.90)
+    tested = test(case)
+    said = verdict(case.better, change, interval, tested.p, _distance(case))
+    return replace(
+        row,
+        difference=change,
+        low=interval.low,
+        high=interval.high,
+        low90=interval90.low,
+        high90=interval90.high,
+        method=found.method,
+        p=tested.p,
+        p_method=tested.method,
+        mde=None if tested.untestable else _detectable(interval, case),
+        verdict=INCONCLUSIVE if tested.untestable else said,
+        reason=tested.untestable,
+    )
+
+
+def _why_undefined(case: Case, dense: float | None, value: float | None) -> str:
     missing = "dense and arm" if dense is None and value is None else "dense" if dense is None else "arm"
-    return Contrast(
-        arm,
-        task,
-        case.name,
-        case.group,
-        dense,
-        value,
-        None,
-        None,
-        None,
-        None,
-        case.n,
-        case.n_unscored,
-        *flips[:3],
-        case.better,
-        "undefined",
-        reason=f"{case.why_undefined()} ({missing})" if case.n else case.why_undefined(),
-        clusters=case.clusters,
-        at_risk_up=flips.at_risk_up,
-        at_risk_down=flips.at_risk_down,
-    )
+    return f"{case.why_undefined()} ({missing})" if case.n else case.why_undefined()
 
 
-class _Spread(NamedTuple):
-    """How far a difference could have come out otherwise."""
-
-    interval: Interval
-    interval90: Interval
-    mde: float | None
-    method: str
-
-    @classmethod
-    def of(cls, case: Case, metric: Metric, found: Bootstrap | str) -> _Spread | None:
-        """From the bootstrap; Tango's closed form where no right/wrong outcome changed; None without either."""
-        if isinstance(found, str):
-            return None
-        if not found.flat:
-            mde = possible(detectable(float(np.std(found.values)), case.clusters), metric)
-            return cls(found.interval(0.95), found.interval(0.90), mde, case.method)
-        if case.shape == "rate":
-            clusters = case.clusters
-            return cls(
-                unchanged(clusters),
-                unchanged(clusters, level=0.90),
-                detectable_flips(clusters),
-                "score, nothing changed",
-            )
-        return cls(found.interval(0.95), found.interval(0.90), None, case.method)
-
-
-def possible(mde: float, metric: Metric) -> float | None:
-    """A detectable difference, or None where the metric cannot move that far: then none could be detected.
-
-    A rate lies between 0 and 1; one without a better end (a signed bias) between -1 and 1, and its difference within 2.
-    """
-    if metric.unit != "rate":
-        return mde
-    return mde if mde <= (1.0 if metric.better in ("lower", "higher") else 2.0) else None
+def _detectable(interval: Interval, case: Case) -> float | None:
+    """A detectable difference, or None where the metric cannot move that far: then none could be detected."""
+    smallest, largest = detectable(interval, case.clusters), possible_move(case)
+    return smallest if largest is None or smallest <= largest else None
 
 
 def _flips(sample: Sample, case: Case) -> Flips:
@@ -195,25 +183,11 @@ def _flips(sample: Sample, case: Case) -> Flips:
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 
 
-def _p(case: Case, flips: Flips, change: float, found: Bootstrap | str) -> tuple[float | None, str]:
-    """Exact McNemar where every item is its own cluster and right or wrong; else the exchange of arms by cluster.
-
-    A replicate without a value counts as one that reaches the difference: it can only make p larger.
-    """
-    if case.shape == "rate" and case.clusters == case.n and flips.up is not None and flips.down is not None:
-        return mcnemar(flips.up, flips.down), "exact McNemar"
-    if case.jackknife:
-        return (None if isinstance(found, str) else 1.0 if found.flat else found.p()), case.method
-    reached = ~(np.abs(difference(case.exchanged)) < abs(change) - 1e-12 * max(1.0, abs(change)))
-    return float((1 + reached.sum()) / (1 + len(reached))), "exchange of arms within clusters"
-
-
-def _distance(case: Case, interval: Interval | None) -> Interval | None:
+def _distance(case: Case) -> Interval | None:
     """For metrics that are best at 0: the interval of |value| - |dense|."""
-    if case.better != "zero" or interval is None:
+    if case.better != "zero":
         return None
-    observed, values, without = (difference(np.abs(array)) for array in (case.observed, case.values, case.without))
-    found = case.bootstrap(float(observed), values, without)
+    found = uncertainty(case, transform=np.abs)
     return None if isinstance(found, str) else found.interval(0.95)
 
 
@@ -231,9 +205,6 @@ def _effect(sample: Sample, case: Case, dense: float, value: float) -> tuple[flo
     return None, None
 
 
-def _cautions(case: Case, flips: Flips, found: Bootstrap | str) -> str | None:
-    if isinstance(found, str):
-        return None
+def _cautions(case: Case, flips: Flips) -> str | None:
     changed = (flips.up or 0) + (flips.down or 0)
-    rare = changed if case.shape == "rate" and changed < FEW_FLIPS else None
-    return cautions(case, found, rare=rare)
+    return cautions(case, rare=changed if case.shape == "rate" and changed < FEW_FLIPS else None)

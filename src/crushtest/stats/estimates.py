@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from crushtest.metrics import Metric
 from crushtest.records import Estimate, Item
 from crushtest.stats.cases import Case, Sample, cautions
-from crushtest.stats.intervals import Bootstrap, Interval, wilson
 from crushtest.stats.sums import Answers, Scores, measure_sums
+from crushtest.stats.uncertainty import uncertainty
 
 REPLICATES = 10_000
 
@@ -28,7 +29,7 @@ def estimate(
 ) -> list[Estimate]:
     """One row per metric and group (`all` and every `attribute=value`), then per attribute the metric's gap.
 
-    The interval is a BCa bootstrap over clusters (see `docs/statistics.md`). A row without items, or whose formula has
+    `uncertainty` says which interval a row gets (see `docs/statistics.md`). A row without items, or whose formula has
     nothing to divide by, has the value None and says why.
     """
     items = list(items)
@@ -39,43 +40,28 @@ def estimate(
 
 def _row(task: str, arm: str, case: Case) -> Estimate:
     value = float(case.observed[0])
-    head = (arm, task, case.name, case.group)
-    counts = (case.n, case.n_unscored, case.better)
-    if not case.n or np.isnan(value):
-        return Estimate(*head, None, None, None, *counts, reason=case.why_undefined(), clusters=case.clusters)
-    found = case.bootstrap(case.observed[0], case.values[0], case.without[0])
-    if isinstance(found, str):
-        return Estimate(*head, value, None, None, *counts, reason=found, clusters=case.clusters, method=None)
-    interval, method = _interval(case, value, found)
-    beside = _wilson(case, value, found)
-    return Estimate(
-        *head,
-        value,
-        interval.low,
-        interval.high,
-        *counts,
+    is_defined = bool(case.n) and not np.isnan(value)
+    row = Estimate(
+        arm=arm,
+        task=task,
+        metric=case.name,
+        group=case.group,
+        value=value if is_defined else None,
+        low=None,
+        high=None,
+        n=case.n,
+        n_unscored=case.n_unscored,
+        better=case.better,
         clusters=case.clusters,
-        method=method,
-        wilson_low=beside.low if beside else None,
-        wilson_high=beside.high if beside else None,
-        caution=cautions(case, found, rare=_rare(case, value)),
     )
-
-
-def _interval(case: Case, value: float, found: Bootstrap) -> tuple[Interval, str]:
-    """The bootstrap's interval; Wilson's over clusters where every resample of a rate is alike (0 of 30)."""
-    if case.shape == "rate" and found.flat:
-        return wilson(value * case.clusters, case.clusters), "wilson"
-    return found.interval(0.95), case.method
-
-
-def _wilson(case: Case, value: float, found: Bootstrap) -> Interval | None:
-    """Wilson's interval at the effective number of items: as many as would give the resamples' variance."""
-    if case.shape != "rate":
-        return None
-    variance = float(np.var(found.values))
-    trials = value * (1 - value) / variance if variance > 0 else case.clusters
-    return wilson(value * min(trials, case.n), min(trials, case.n))
+    if not is_defined:
+        return replace(row, reason=case.why_undefined())
+    found = uncertainty(case)
+    if isinstance(found, str):
+        return replace(row, reason=found)
+    interval = found.interval(0.95)
+    caution = cautions(case, rare=_rare(case, value))
+    return replace(row, low=interval.low, high=interval.high, method=found.method, caution=caution)
 
 
 def _rare(case: Case, value: float) -> int | None:

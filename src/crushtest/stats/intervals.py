@@ -127,7 +127,7 @@ def distribution(
     from scipy.special import ndtri
 
     shift = float(ndtri(_share_below(ordered, estimate)))
-    return Bootstrap(ordered, shift, _acceleration(without, counts), clusters)
+    return Bootstrap(ordered, shift, acceleration(without, counts), clusters)
 
 
 def _jackknife(estimate: float, without: Array, counts: Index, clusters: int) -> Bootstrap | str:
@@ -142,7 +142,7 @@ def _jackknife(estimate: float, without: Array, counts: Index, clusters: int) ->
     return Bootstrap(estimate + deviation * ndtri(places), 0.0, 0.0, clusters)
 
 
-def _acceleration(without: Array, counts: Index) -> float:
+def acceleration(without: Array, counts: Index) -> float:
     """a = sum (mean - theta_i)^3 / 6 (sum (mean - theta_i)^2)^1.5 over the clusters."""
     known = ~np.isnan(without)
     values, weights = without[known], counts[known].astype(np.float64)
@@ -154,30 +154,3 @@ def _acceleration(without: Array, counts: Index) -> float:
         return 0.0
     cube = float(weights @ distance**3)
     return cube / float(6 * square**1.5)
-
-
-def wilson(successes: float, trials: float, *, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion; `trials` may be an effective number."""
-    z = _normal(level)
-    share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Interval(min(low, share), max(high, share))  # rounding must not leave 0 of n, or n of n, outside
-
-
-def unchanged(pairs: float, *, level: float = 0.95) -> Interval:
-    """Interval of a difference of paired proportions when not one of `pairs` pairs differs.
-
-    Tango's score interval (Statistics in Medicine 17, 1998) for b = c = 0: its ends are +- z^2 / (n + z^2). A bootstrap
-    would say [0, 0], as if no item there is could ever differ.
-    """
-    z = _normal(level)
-    half = z * z / (pairs + z * z)
-    return Interval(-half, half)
-
-
-def _normal(level: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))

@@ -1,4 +1,12 @@
-"""p values corrected for how many were looked at."""
+"""p values corrected for how many were looked at, in families that follow the question.
+
+1. Did anything change? All pooled rows (group `all`) of a task and arm.
+2. Did it, for some attribute? Per metric, the rows of its attributes: worst groups in one family, gaps in another.
+3. For which group? Per metric and attribute, its groups; none is below its attribute's worst group, so that a group is
+   found only where the search over its attribute finds something.
+
+One family over everything would let no group of ten clusters, whose p is 0.002 at best, ever be found among 900 rows.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +16,12 @@ from typing import Literal
 
 import numpy as np
 
-from crushtest.metrics import Array
+from crushtest.metrics import WORST, Array
 from crushtest.records import Contrast
 
 Correction = Literal["benjamini-hochberg", "holm"]
+Family = tuple[str, str]
+ALL = "all"
 
 
 def benjamini_hochberg(p: Array) -> Array:
@@ -43,8 +53,38 @@ CORRECTIONS: dict[Correction, Callable[[Array], Array]] = {
 
 
 def adjust(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
-    """The contrasts with p_adjusted; the family is all rows given that have a p."""
+    """Return the contrasts with p_adjusted; the family is all rows given that have a p."""
     known = [row for row in contrasts if row.p is not None]
     adjusted = CORRECTIONS[correction](np.array([row.p for row in known], np.float64)) if known else np.array([])
     found = iter(adjusted.tolist())
     return [replace(row, p_adjusted=next(found)) if row.p is not None else row for row in contrasts]
+
+
+def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
+    """Return the contrasts of one task and arm, in their order, with p_adjusted by family."""
+    families: dict[Family, list[int]] = {}
+    for place, row in enumerate(contrasts):
+        families.setdefault(_family(row), []).append(place)
+    adjusted = list(contrasts)
+    for places in families.values():
+        for place, row in zip(places, adjust([contrasts[place] for place in places], correction), strict=True):
+            adjusted[place] = row
+    of_attribute = {(row.metric, row.group): row.p_adjusted for row in adjusted if row.metric.endswith(WORST)}
+    return [_not_below(row, of_attribute.get((row.metric + WORST, _attribute(row)))) for row in adjusted]
+
+
+def _family(row: Contrast) -> Family:
+    """Pooled rows together; rows of attributes by metric; rows of groups by metric and attribute."""
+    if row.group == ALL:
+        return (ALL, "")
+    return (row.metric, _attribute(row) if "=" in row.group else "")
+
+
+def _attribute(row: Contrast) -> str:
+    return row.group.partition("=")[0]
+
+
+def _not_below(row: Contrast, least: float | None) -> Contrast:
+    if row.p_adjusted is None or least is None or "=" not in row.group:
+        return row
+    return replace(row, p_adjusted=max(row.p_adjusted, least))

@@ -12,9 +12,9 @@ from typing import Any
 
 from crushtest.metrics import AGAINST_REST, Array, Metric, about_people, ratio
 from crushtest.records import Contrast, Estimate, Item, NoiseBand
-from crushtest.stats.contrasts import contrast
+from crushtest.stats.contrasts import unadjusted
 from crushtest.stats.estimates import REPLICATES, estimate
-from crushtest.stats.multiplicity import Correction
+from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.noise import noise_bands
 from crushtest.stats.sums import Answers, Scores
 
@@ -58,14 +58,14 @@ def contrast_against_rest(
     correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
 ) -> list[Contrast]:
-    """The same rows, against dense; p adjusted over all of them."""
+    """The same rows, against dense."""
     made, bare = _against_rest(metrics, items)
     if not made:
         return []
-    both = (dense_answers, dense_scores, answers, scores)
-    settings: dict[str, Any] = {"replicates": replicates, "correction": correction, "compares": compares}
-    rows = contrast(task, made, bare, arm, *both, seed=seed, **settings)
-    return [replace(row, metric=_metric_of(row.metric), group=_group_of(row.metric)) for row in rows]
+    both = ((dense_answers, dense_scores), (answers, scores))
+    rows = unadjusted(task, made, bare, arm, *both, seed=seed, replicates=replicates)
+    named = [replace(row, metric=_metric_of(row.metric), group=_group_of(row.metric)) for row in rows]
+    return [replace(row, compares=compares) for row in adjust_families(named, correction)]
 
 
 def bands_against_rest(
@@ -110,6 +110,7 @@ def _metric(metric: Metric, group: str) -> Metric:
         measure=measure,
         formula=_difference,
         better="neither" if metric.better == "neither" else "zero",
+        bounds=_span(metric.bounds),
         applies=applies,
         state=None,
         outcome=None,
@@ -117,6 +118,10 @@ def _metric(metric: Metric, group: str) -> Metric:
         rest=False,
         undefined="the group or the others of its attribute have no item with a number",
     )
+
+
+def _span(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
 
 
 def _groups(item: Item) -> tuple[str, ...]:

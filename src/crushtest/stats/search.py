@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +11,11 @@ import numpy as np
 from crushtest.metrics import WORST, Array
 from crushtest.records import Better, Contrast
 from crushtest.stats.cases import Case, difference
-from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, wide_quantile
+from crushtest.stats.exchange import exchange_p
+from crushtest.stats.intervals import Interval
+from crushtest.stats.rates import FEWEST_TESTABLE
+from crushtest.stats.uncertainty import Uncertainty, uncertainty
 from crushtest.stats.verdicts import verdict
-
-MATTERS = 1e-12
 
 
 class Searched(NamedTuple):
@@ -24,57 +27,79 @@ class Searched(NamedTuple):
     spread_p: float
 
 
+class _Candidate(NamedTuple):
+    case: Case
+    uncertainty: Uncertainty
+
+
 def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
     """The row `<metric>_worst` of an attribute.
 
-    low, high   the worst group's part of a simultaneous 95% band over all groups: its difference +- c standard
-                errors, c the 95% point of the largest deviation over the groups, in standard errors, of the bootstrap
+    low, high   the worst group's part of simultaneous 95% intervals of all groups: its own at 1 - 0.05 / groups
     p           how often the largest difference over the groups, in standard errors, is as large when the arms are
                 exchanged at random
 
-    Both hold whichever group is named, and by whichever rule.
+    It names the group that is most surely harmed, or, where none is, the one with the largest harm. Both hold whichever
+    group is named. Groups that cannot be tested are not searched; `caution`
+    counts them.
     """
-    cases = [case for case in searched.cases if _usable(case)]
+    candidates = list(_candidates(searched))
     better: Better = searched.cases[0].better
-    name = metric + WORST
-    if len(cases) < 2:
+    left_out = len(searched.cases) - len(candidates)
+    if len(candidates) < 2:
         seen = np.unique(np.concatenate([case.rows for case in searched.cases]))
-        unscored = sum(case.n_unscored for case in searched.cases)
-        head = (arm, task, name, searched.attribute, None, None, None, None, None, None, len(seen), unscored)
-        reason = "fewer than two groups have a difference with an interval"
-        return Contrast(*head, None, None, None, better, "undefined", reason=reason)
-    errors = np.array([float(np.nanstd(difference(case.values))) for case in cases])
-    at = int(np.argmax([harm(case) for case in cases]))
-    worst, error = cases[at], float(errors[at])
-    change = float(difference(worst.observed))
-    bands = {level: _band(cases, errors, at, level) for level in (0.95, 0.90)}
-    p = _p(cases, errors, change, error)
-    return Contrast(
-        arm,
-        task,
-        name,
-        searched.attribute,
-        float(worst.observed[0]),
-        float(worst.observed[1]),
-        change,
-        *bands[0.95],
-        p,
-        worst.n,
-        worst.n_unscored,
-        None,
-        None,
-        None,
-        better,
-        verdict(better, change, bands[0.95], p, _distance(worst, bands[0.95], error)),
-        clusters=worst.clusters,
-        method=f"simultaneous band over {len(cases)} groups",
+        reason = f"fewer than two of {len(searched.cases)} groups can be tested"
+        return _empty(task, arm, metric, searched, better, n=len(seen), reason=reason)
+    worst = max(candidates, key=lambda candidate: _order(candidate, len(candidates)))
+    case = worst.case
+    change = float(difference(case.observed))
+    band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
+    p = _p([candidate.case for candidate in candidates], change, case)
+    row = _empty(task, arm, metric, searched, better, n=case.n, reason=None)
+    return replace(
+        row,
+        dense=float(case.observed[0]),
+        value=float(case.observed[1]),
+        difference=change,
+        low=band.low,
+        high=band.high,
+        p=p,
+        n_unscored=case.n_unscored,
+        verdict=verdict(better, change, band, p, _distance(case, len(candidates))),
+        clusters=case.clusters,
+        method=f"{worst.uncertainty.method}; simultaneous for {len(candidates)} groups",
         p_method="exchange of arms within clusters, largest of all groups",
-        low90=bands[0.90].low,
-        high90=bands[0.90].high,
-        worst=worst.group,
+        low90=band90.low,
+        high90=band90.high,
+        worst=case.group,
+        caution=_caution(case, left_out, len(searched.cases)),
+    )
+
+
+def _empty(
+    task: str, arm: str, metric: str, searched: Searched, better: Better, *, n: int, reason: str | None
+) -> Contrast:
+    return Contrast(
+        arm=arm,
+        task=task,
+        metric=metric + WORST,
+        group=searched.attribute,
+        dense=None,
+        value=None,
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        n=n,
+        n_unscored=sum(case.n_unscored for case in searched.cases),
+        flips=None,
+        flips_up=None,
+        flips_down=None,
+        better=better,
+        verdict="undefined",
+        reason=reason,
         spread=None if np.isnan(searched.spread) else searched.spread,
         spread_p=None if np.isnan(searched.spread_p) else searched.spread_p,
-        caution=f"{worst.group} has only {worst.clusters} clusters" if worst.clusters < 20 else None,
     )
 
 
@@ -88,53 +113,55 @@ def harm(case: Case) -> float:
     return float(value - dense) if case.better == "lower" else float(dense - value)
 
 
-def _usable(case: Case) -> bool:
-    if case.clusters < 2 or np.isnan(case.observed).any():
-        return False
-    return float(np.isnan(difference(case.values)).mean()) <= UNDEFINED_SHARE
+def _order(candidate: _Candidate, groups: int) -> tuple[float, float]:
+    """By the least harm that the band allows, where it allows none but harm; else by the harm as it came out.
+
+    A noisy small group does not hide one that is surely harmed.
+    """
+    case = candidate.case
+    low, high = candidate.uncertainty.interval(1 - 0.05 / groups)
+    if case.better == "zero":
+        found = _distance(case, groups)
+        least = found.low if found else 0.0
+    else:
+        least = {"lower": low, "higher": -high, "neither": max(low, -high)}[case.better]
+    return max(least, 0.0), harm(case)
 
 
-def _largest(cases: list[Case], errors: Array, *, exchanged: bool) -> Array:
-    """Per replicate the largest |deviation| over the groups, in standard errors; 0 for groups where nothing varies."""
-    deviations = []
-    for case, error in zip(cases, errors.tolist(), strict=True):
-        if error <= MATTERS:
+def _candidates(searched: Searched) -> Iterator[_Candidate]:
+    for case in searched.cases:
+        if case.clusters < FEWEST_TESTABLE or np.isnan(case.observed).any():
             continue
-        centre = 0.0 if exchanged else float(difference(case.observed))
-        deviations.append(np.abs(difference(case.exchanged if exchanged else case.values) - centre) / error)
-    if not deviations:
-        return np.zeros(cases[0].values.shape[1])
-    largest: Array = np.fmax.reduce(deviations)
-    return largest
+        found = uncertainty(case)
+        if not isinstance(found, str):
+            yield _Candidate(case, found)
 
 
-def _band(cases: list[Case], errors: Array, at: int, level: float) -> Interval:
-    """The worst group's part of the simultaneous band, as much wider as few clusters ask for."""
-    change = float(difference(cases[at].observed))
-    critical = float(np.nanquantile(_largest(cases, errors, exchanged=False), level))
-    tail = (1 + level) / 2
-    wider = wide_quantile(tail, min(case.clusters for case in cases)) / wide_quantile(tail, 10**9)
-    half = critical * wider * float(errors[at])
-    if errors[at] <= MATTERS and cases[at].shape == "rate":
-        from scipy.special import ndtri
-
-        z = float(ndtri(1 - (1 - level) / 2 / len(cases)))
-        half = z * z / (cases[at].clusters + z * z)
-    return Interval(change - half, change + half)
-
-
-def _p(cases: list[Case], errors: Array, change: float, error: float) -> float:
-    if error <= MATTERS:
+def _p(cases: list[Case], change: float, worst: Case) -> float:
+    """p of the largest difference, each in its group's standard error under the exchange of arms."""
+    own = _exchange_error(worst)
+    if not own:
         return 1.0
-    largest = _largest(cases, errors, exchanged=True)
-    reached = ~(largest < abs(change) / error * (1 - MATTERS))
-    return float((1 + reached.sum()) / (1 + len(largest)))
+    errors = {case.group: _exchange_error(case) for case in cases}
+    moved = [np.abs(difference(case.exchanged)) / errors[case.group] for case in cases if errors[case.group]]
+    largest: Array = np.fmax.reduce(moved)
+    return exchange_p(abs(change) / own, largest, sum(case.changed_clusters for case in cases))
 
 
-def _distance(case: Case, band: Interval, error: float) -> Interval | None:
-    """For metrics best at 0: |value| - |dense| with the same number of its standard errors on either side."""
-    if case.better != "zero" or error <= MATTERS:
+def _exchange_error(case: Case) -> float:
+    drawn = difference(case.exchanged)
+    return float(np.sqrt(np.nanmean(drawn**2))) if not np.isnan(drawn).all() else 0.0
+
+
+def _distance(case: Case, groups: int) -> Interval | None:
+    """For metrics best at 0: |value| - |dense|, at the level of the band."""
+    if case.better != "zero":
         return None
-    size = np.abs(case.values)
-    half = (band.high - band.low) / 2 / error * float(np.nanstd(size[1] - size[0]))
-    return Interval(harm(case) - half, harm(case) + half)
+    found = uncertainty(case, transform=np.abs)
+    return None if isinstance(found, str) else found.interval(1 - 0.05 / groups)
+
+
+def _caution(worst: Case, left_out: int, groups: int) -> str | None:
+    said = [f"{left_out} of {groups} groups cannot be tested and are left out"] if left_out else []
+    said += [f"{worst.group} has only {worst.clusters} clusters"] if worst.clusters < 20 else []
+    return "; ".join(said) or None

@@ -9,6 +9,7 @@ from crushtest.stats.intervals import Interval
 
 ALPHA = 0.05
 NO_IMPROVEMENT = "no improvement"
+INCONCLUSIVE = "inconclusive"
 
 
 def excludes_zero(interval: Interval | None) -> bool:
@@ -19,7 +20,7 @@ def excludes_zero(interval: Interval | None) -> bool:
 def verdict(
     better: Better, difference: float, interval: Interval | None, p: float | None, distance: Interval | None
 ) -> str:
-    """`better`, `worse`, `changed`, `no clear difference`, or `undefined` where there is no interval.
+    """Return `better`, `worse`, `changed`, `no clear difference`, or `inconclusive` where there is no interval.
 
     A difference is clear when its interval excludes 0 and its p, where it has one, is at most 0.05; the two disagree
     only for few or rare items, and then the cautious one decides. For metrics that are best at 0, `distance` is the
@@ -27,7 +28,7 @@ def verdict(
     changed its sign) is `changed`.
     """
     if interval is None:
-        return "undefined"
+        return INCONCLUSIVE
     if not excludes_zero(interval) or (p is not None and p > ALPHA):
         return "no clear difference"
     if better == "zero":

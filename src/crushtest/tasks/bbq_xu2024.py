@@ -61,6 +61,7 @@ def _bias(condition: str, chosen: Chosen, scaled: Callable[[Array, Array, Array]
         lambda biased, known, right, items: scaled(2 * ratio(biased, known) - 1, right, items),
         "neither",
         unit="score",
+        bounds=(-1.0, 1.0),
         applies=_in_condition(condition),
         state=lambda item, answer, score: chosen(answer),
         undefined="every answer was unknown",

@@ -86,6 +86,7 @@ def _bias() -> Metric:
         formula,
         "zero",
         unit="score",
+        bounds=(-1.0, 1.0),
         outcome="stereotyping",
     )
 

@@ -53,7 +53,7 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
     lower, undefined = ("_at_least", NOT_OF_THESE) if bounded else ("", NOT_COMPARED)
     tokens = ("sum", "tokens")
     nats: dict[str, Any] = {"state": None, "to_dense": True, "unit": "nats"}
-    share = nats | {"unit": "rate"}
+    share = nats | {"unit": "rate", "bounds": (0.0, 1.0)}
     metrics = [
         Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined=undefined, **nats),
         Metric(f"kl_p99{lower}", _names(), _counts, _percentile_99, "lower", undefined=undefined, **nats),

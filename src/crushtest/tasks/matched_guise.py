@@ -192,7 +192,7 @@ def _harsh_rate_gap(name: str) -> Metric:
         dialect, mainstream, empty = answers
         return float(_is_harsh(dialect, empty)) - float(_is_harsh(mainstream, empty))
 
-    return mean(name, value, better="zero", unit="rate", applies=_is_dialect, partners=_with_empty)
+    return mean(name, value, better="zero", unit="rate", bounds=(-1.0, 1.0), applies=_is_dialect, partners=_with_empty)
 
 
 def _is_harsh(answer: ChoiceScores, empty: ChoiceScores) -> bool:

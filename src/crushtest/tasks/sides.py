@@ -33,6 +33,7 @@ def _gap() -> Metric:
         formula,
         "zero",
         unit="score",
+        bounds=(-1.0, 1.0),
         applies=lambda item: item.facts["side"] is not None,
         undefined="no item on one of the two sides",
     )

@@ -67,7 +67,7 @@ def truthfulqa(*, forms: tuple[Form, ...] = ("mc1", "mc2", "binary"), edition: E
     """
     metrics = {
         "mc1": (accuracy("mc1", applies=_is("mc1")), decision_margin(applies=_is("mc1"))),
-        "mc2": (mean("mc2", _share_of_truth, better="higher", unit="rate", applies=_is("mc2")),),
+        "mc2": (mean("mc2", _share_of_truth, better="higher", unit="rate", bounds=(0.0, 1.0), applies=_is("mc2")),),
         "binary": (accuracy("binary", applies=_is("binary")), _first_rate()),
     }
     chosen = tuple(metric for form in dict.fromkeys(forms) for metric in metrics[form])

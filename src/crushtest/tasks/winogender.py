@@ -100,6 +100,7 @@ def _gender_gap() -> Metric:
         formula,
         "zero",
         unit="score",
+        bounds=(-1.0, 1.0),
         applies=lambda item: item.facts["gender"] != "neutral",
         undefined="no item with a female pronoun, or none with a male one",
         groups=lambda group: not group.startswith("gender="),

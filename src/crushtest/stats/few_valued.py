@@ -1,0 +1,83 @@
+"""Intervals of scores of answers that take few values: biased, against the stereotype, unknown.
+
+When few answers differ from the rest, resampling the clusters cannot show what other clusters may do, and when all are
+alike it shows nothing at all. So clusters that were not seen are added: z^2 of them, whose items all get one of the
+values that items of the task have in either arm, each value alike often. It is what Agresti and Coull do to a
+proportion (two successes and two failures more), for any formula over sums: the ends stay honest at 0 of n and n of n,
+and with many clusters the added ones no longer matter.
+
+Source: Agresti and Coull, Approximate is better than "exact" for interval estimation of binomial proportions, The
+American Statistician 52, 1998; for pairs Agresti and Min, Statistics in Medicine 24, 2005. The variance is that of the
+jackknife over clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from crushtest.metrics import Array
+from crushtest.stats.intervals import Interval
+from crushtest.stats.rates import normal_quantile, student_quantile
+
+MOST_VALUES = 16
+
+
+def possible_values(arms: Sequence[Array]) -> Array | None:
+    """Return the distinct per-item sums [values, k] of one or two arms [items, k] that count answers.
+
+    None for measured numbers: more than `MOST_VALUES` distinct ones, or others than whole and half numbers.
+    """
+    rows = np.unique(np.concatenate(arms), axis=0)
+    return rows if 0 < len(rows) <= MOST_VALUES and not (2 * rows % 1).any() else None
+
+
+def extremes(arms: Sequence[Array]) -> Array:
+    """Return the sums [2, k] of the items with the smallest and the largest first sum."""
+    rows = np.concatenate(arms)
+    return rows[[int(rows[:, 0].argmin()), int(rows[:, 0].argmax())]]
+
+
+@dataclass(frozen=True)
+class FewValued:
+    """A statistic over clusters, and what clusters that were not seen could do to it.
+
+    estimate     of one arm, or of the difference between two
+    influences   [clusters] how far each cluster moves it, times `clusters`
+    unseen       [arms, values] how far a cluster of each value in that arm would move it, times the same
+    """
+
+    estimate: float
+    influences: Array
+    unseen: Array
+    clusters: int
+
+    @property
+    def varies(self) -> bool:
+        """Whether any cluster, seen or not, moves it."""
+        return bool(self.influences.any() or self.unseen.any())
+
+    def interval(self, level: float) -> Interval:
+        """Return the two-sided interval of that level. It holds the estimate."""
+        clusters, added = self.clusters, normal_quantile(level) ** 2
+        mean = float(self.unseen.mean(axis=1).sum())
+        square = float(self.unseen.var(axis=1).sum()) + mean**2
+        centre = self.estimate + added * mean / (clusters + added)
+        half = sqrt(float(self.influences @ self.influences) + added * square) / (clusters + added)
+        half *= student_quantile(level, clusters)
+        return Interval(centre - half, centre + half)
+
+
+def unseen_influences(
+    formula: Callable[..., Array], totals: Array, values: Array, items_per_cluster: float, clusters: int
+) -> Array:
+    """Return [values] how far one arm's statistic would move if one of its clusters were of each value, times clusters.
+
+    totals   [k] of the arm's items. A value that leaves nothing to divide by moves it by 0.
+    """
+    replaced = totals * (1 - 1 / clusters) + items_per_cluster * values
+    moved = clusters * (formula(*replaced.T) - formula(*totals[:, None]))
+    return np.nan_to_num(moved, nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,0 +1,79 @@
+"""Can a row be tested, what is its p, and which difference could it have shown?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.stats.cases import Case, difference
+from crushtest.stats.exchange import exchange_p
+from crushtest.stats.intervals import Interval, distribution
+from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
+
+POWER = 0.8
+
+
+class Tested(NamedTuple):
+    """A two-sided p and how it was made. `untestable`: why no p of this design can reach 5%, or None."""
+
+    p: float | None
+    method: str
+    untestable: str | None = None
+
+
+def test(case: Case) -> Tested:
+    """Return the p of a difference.
+
+    A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
+    jackknife have the p of their interval. All others are exchanged at random (see `exchange`).
+    """
+    if case.jackknife and not case.is_gap:
+        return Tested(_jackknife_p(case), "jackknife over clusters")
+    few = f"cannot be tested with {counted(case.clusters)}" if case.clusters < FEWEST_TESTABLE else None
+    if case.shape == "rate":
+        change = case.columns[1][:, 0] - case.columns[0][:, 0]
+        p = sign_test(np.bincount(case.cluster, weights=change))
+        if p is not None:
+            alone = case.clusters == case.n
+            return Tested(p, "exact McNemar" if alone else "exact exchange of arms within clusters", few)
+    size = abs(float(difference(case.observed)))
+    p = exchange_p(size, difference(case.exchanged), case.changed_clusters)
+    return Tested(p, "exchange of arms within clusters", few)
+
+
+def counted(clusters: int) -> str:
+    """Return `1 cluster`, `2 clusters`."""
+    return f"{clusters} cluster{'s' if clusters != 1 else ''}"
+
+
+def _jackknife_p(case: Case) -> float | None:
+    found = distribution(
+        float(difference(case.observed)),
+        difference(case.values),
+        difference(case.without),
+        case.counts,
+        case.clusters,
+        method="jackknife",
+    )
+    return None if isinstance(found, str) else 1.0 if found.flat else found.p()
+
+
+def detectable(interval: Interval, clusters: int) -> float:
+    """Return the true difference that a two-sided test at 5% finds with a chance of 80%.
+
+    It is (t.975 + t.80) standard errors, where half of the 95% `interval` is taken for t.975 of them.
+    """
+    from scipy.special import stdtrit
+
+    confident, powered = (float(stdtrit(clusters - 1, probability)) for probability in (0.975, POWER))
+    return (interval.high - interval.low) / 2 * (1 + powered / confident)
+
+
+def possible_move(case: Case) -> float | None:
+    """Return the largest |difference| that a case could show from dense's value; None where nothing bounds it."""
+    if case.bounds is None:
+        return None
+    low, high = case.bounds
+    dense = float(case.observed[0])
+    return max(dense - low, high - dense)

@@ -1,0 +1,152 @@
+"""How far a row's value, or its difference from dense, could have come out otherwise: which interval it gets.
+
+One rule, which looks at the kind of the metric and at how much changed, never at the direction:
+
+- a rate has an interval in closed form (`rates`);
+- a score of answers that take few values has the jackknife's, with unseen clusters added (`few_valued`), and so has a
+  mean where fewer than `FEW_CHANGED` clusters changed;
+- a gap has what the intervals of its groups leave open (`gaps`);
+- anything else has a BCa bootstrap, or none where fewer clusters changed or all resamples are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crushtest.metrics import Array
+from crushtest.stats.cases import Case, difference
+from crushtest.stats.few_valued import FewValued, unseen_influences
+from crushtest.stats.gaps import gap_change_interval, gap_interval
+from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, distribution
+from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
+
+FEW_CHANGED = 8
+ALL_ALIKE = "every resample gave the same value, which says nothing of clusters not seen here"
+DIVIDES_BY_LITTLE = "undefined without one of the clusters: too few items to divide by"
+Transform = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """The two-sided interval of any level, which holds the estimate, and how it is made."""
+
+    method: str
+    interval: Callable[[float], Interval]
+
+
+def uncertainty(case: Case, *, transform: Transform = np.asarray) -> Uncertainty | str:
+    """Return the uncertainty of a case, of one arm or of the difference between two, or why there is none.
+
+    transform   what is done to either arm's value first: np.abs for the distance from 0
+    """
+    found = _of_gap(case) if case.parts else _of_group(case, transform)
+    if isinstance(found, str) or case.bounds is None:
+        return found
+    low, high = case.bounds
+    return _within(found, low - high, high - low) if case.is_paired else _within(found, low, high)
+
+
+def _within(inner: Uncertainty, lowest: float, highest: float) -> Uncertainty:
+    """The same, cut to the values that the statistic can take."""
+
+    def interval(level: float) -> Interval:
+        low, high = inner.interval(level)
+        return Interval(max(low, lowest), min(high, highest))
+
+    return replace(inner, interval=interval)
+
+
+def _of_group(case: Case, transform: Transform) -> Uncertainty | str:
+    if case.clusters < 2:
+        return "one cluster only: nothing to resample"
+    if case.shape == "rate":
+        return _of_rate(case)
+    few_changed = case.is_paired and not case.jackknife and case.changed_clusters < FEW_CHANGED
+    if case.possible is not None and (case.few_valued or few_changed):
+        return _of_few_values(case, transform)
+    if few_changed:
+        changed = case.changed_clusters
+        return f"only {changed} clusters changed, which says nothing of the others" if changed else ALL_ALIKE
+    return _of_resamples(case, transform)
+
+
+def _of_rate(case: Case) -> Uncertainty:
+    place = np.unique(case.cluster, return_inverse=True)[1].reshape(-1)
+    items = np.bincount(place).astype(np.float64)
+    if not case.is_paired:
+        counts = RateCounts(np.bincount(place, weights=case.columns[0][:, 0]), items)
+        return Uncertainty(
+            f"exact, at the effective number of {case.sampled}", lambda level: rate_interval(counts, level=level)
+        )
+    change = case.columns[1][:, 0] - case.columns[0][:, 0]
+    up, down = (np.bincount(place, weights=(sign * change > 0).astype(np.float64)) for sign in (1, -1))
+    paired = PairedCounts(up, down, items)
+    return Uncertainty(
+        f"score, at the effective number of {case.sampled}", lambda level: paired_interval(paired, level=level)
+    )
+
+
+def _of_few_values(case: Case, transform: Transform) -> Uncertainty | str:
+    assert case.possible is not None
+    lost = float(np.isnan(_compared(case.values)).mean()) if case.values.size else 0.0
+    if lost > UNDEFINED_SHARE:
+        return f"undefined in {lost:.0%} of the resamples: too few items to divide by"
+    estimate, without = (_compared(transform(array)) for array in (case.observed, case.without))
+    if np.isnan(without).any():
+        return DIVIDES_BY_LITTLE
+    influences = np.repeat((case.clusters - 1) * (estimate - without), case.counts)
+    signs = (-1.0, 1.0) if case.is_paired else (1.0,)
+    per_cluster = case.n / case.clusters
+
+    def formula(*sums: Array) -> Array:
+        return transform(case.formula(*sums))
+
+    unseen = [
+        sign * unseen_influences(formula, columns.sum(axis=0), case.possible, per_cluster, case.clusters)
+        for sign, columns in zip(signs, case.columns, strict=True)
+    ]
+    few = FewValued(float(estimate), influences, np.stack(unseen), case.clusters)
+    return Uncertainty("jackknife over clusters, unseen ones added", few.interval) if few.varies else ALL_ALIKE
+
+
+def _of_resamples(case: Case, transform: Transform) -> Uncertainty | str:
+    observed, values, without = (_compared(transform(array)) for array in (case.observed, case.values, case.without))
+    found = distribution(
+        float(observed), values, without, case.counts, case.clusters, method="jackknife" if case.jackknife else "bca"
+    )
+    if isinstance(found, str):
+        return found
+    if found.flat:
+        return ALL_ALIKE
+    return Uncertainty(f"{'jackknife' if case.jackknife else 'BCa bootstrap'} over {case.sampled}", found.interval)
+
+
+def _of_gap(case: Case) -> Uncertainty | str:
+    """From intervals of all groups that hold together: Bonferroni over the groups, and over what is asked of each."""
+    parts = [part for part in case.parts if not np.isnan(part.observed).all()]
+    singles: list[list[Uncertainty]] = []
+    for part in parts:
+        asked = (
+            (uncertainty(part), *(uncertainty(part.of_arm(arm)) for arm in (0, 1)))
+            if case.is_paired
+            else (uncertainty(part),)
+        )
+        for one in asked:
+            if isinstance(one, str):
+                return f"no interval for {part.group}: {one}"
+        singles.append([one for one in asked if not isinstance(one, str)])
+
+    def interval(level: float) -> Interval:
+        each = 1 - (1 - level) / (len(singles) * len(singles[0]))
+        bands = [np.array([one.interval(each) for one in column]) for column in zip(*singles, strict=True)]
+        return gap_change_interval(*bands) if case.is_paired else gap_interval(bands[0])
+
+    return Uncertainty(f"band over {len(parts)} groups", interval)
+
+
+def _compared(arms: Array) -> Array:
+    """One arm as it is, two as their difference."""
+    return difference(arms) if len(arms) == 2 else arms[0]
