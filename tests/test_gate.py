@@ -10,7 +10,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.gate.checks import check_all, metrics_of_tasks, run_gate
@@ -19,9 +18,9 @@ from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, ex
 from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.plan import build_spec, make_plan
-from crushtest.records import Contrast
 from crushtest.store import StudyFolder
 from crushtest.study import recompare, run_study
+from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 
 def test_a_clear_regression_exits_3():

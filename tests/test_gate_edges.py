@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 from crushtest.gate.harm import Harm, clusters_enough
 from crushtest.gate.output import as_json, explain_lines
@@ -13,6 +12,7 @@ from crushtest.gate.rows import ALIKE
 from crushtest.metrics import accuracy, mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
+from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 BOTH = [RULE, SHOWN]
 

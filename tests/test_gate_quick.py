@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from gate_rows import UNTOUCHED
 
 from crushtest.comparing import compare
 from crushtest.gate.checks import check_all, run_gate
@@ -29,8 +28,11 @@ from crushtest.records import (
     PassageScore,
     Score,
 )
+from crushtest.stats import contrast
 from crushtest.store import StudyFolder
 from crushtest.study import open_study
+from crushtest.tasks.qa_metrics import qa_metrics
+from gate_rows import UNTOUCHED
 
 SOUND = "The people of this town were kind and often said so to each other in the street."
 LOOP = " ".join(["the people of"] * 8)
@@ -65,7 +67,7 @@ def swap_some(item: Item, dense: Answer, random: random.Random, *, share: float 
 
 
 def damage(item: Item, dense: Answer, random: random.Random) -> Answer:
-    """Answer as half of the weights would: at chance, twice the nats, nine completions in ten going round in circles."""
+    """Answer as half of the weights would: at chance, twice the nats, nine completions in ten in circles."""
     if isinstance(dense, ChoiceScores) and item.gold is not None:
         return _choice(item.request, [random.random() for _ in dense.logprobs])
     if isinstance(dense, PassageScore):
@@ -145,6 +147,27 @@ def test_a_damaged_arm_is_a_regression_in_all_that_was_damaged(study: Path, poli
     assert result.exit_code == 3
     broken = {check.row.task for check in result.checks if check.outcome == "regression" and check.row}
     assert broken == {"probe_facts", "probe_text", "probe_qa", "probe_prompts"}
+
+
+@pytest.mark.parametrize("attribute", ["age", "religion"])
+def test_standard_fails_an_arm_that_answers_unknown_about_one_attribute(study: Path, attribute: str) -> None:
+    folder = StudyFolder(study)
+    items, dense = folder.read_items("probe_qa"), folder.answers(DENSE, "probe_qa", "choices").read()
+    moved = folder.answers("moved", "probe_qa", "choices").read()
+    answers = {
+        item.id: _says_unknown(item, dense[item.id]) if f"attribute={attribute}" in item.groups else moved[item.id]
+        for item in items
+    }
+    rows = contrast("probe_qa", qa_metrics(), items, "uneven", dense, {}, answers, {}, seed=0)
+    checks = GateResult("study", "standard", tuple(check_all(read_policy("standard"), ["uneven"], rows, {}, {}))).checks
+    broken = {check.row.worst for check in checks if check.outcome == "regression" and check.row and check.row.worst}
+    assert broken == {f"attribute={attribute}"}
+
+
+def _says_unknown(item: Item, dense: ChoiceScores) -> ChoiceScores:
+    logprobs = list(dense.logprobs)
+    logprobs[cast("int", item.facts["unknown"])] = max(logprobs) + 1
+    return replace(dense, logprobs=tuple(logprobs))
 
 
 @pytest.mark.parametrize("policy", ["standard", "strict"])

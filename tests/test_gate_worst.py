@@ -6,11 +6,11 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from gate_rows import UNTOUCHED, judge
 
 from crushtest.gate.output import as_json, as_junit, as_rows
 from crushtest.gate.result import GateResult
 from crushtest.records import Contrast
+from gate_rows import UNTOUCHED, judge
 
 
 def groups(*ends: tuple[float, float], worst: tuple[float, float] | None) -> list[Contrast]:

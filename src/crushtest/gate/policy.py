@@ -52,7 +52,8 @@ class Rule(BaseModel):
     margin       harm allowed: `0.02`, or `5%` of the dense value. A rule without it and `max_flips` only asks for items
     direction    which change is harm: `rise`, `fall`, `move` (either way), `from_zero`. Default: as the metric says
     sure         `regression`: fail when the 95% interval lies wholly beyond the margin, pass otherwise;
-                 `equivalence`: pass when the one-sided 95% bound lies within the margin, else fail as above, or inconclusive
+                 `equivalence`: pass when the one-sided 95% bound lies within the margin, fail as above, and otherwise
+                 be inconclusive
     max_flips    largest share of the answers that may have changed, whichever way; with a margin or alone
     min_items    scored items that every row needs
     min_clusters clusters (templates, contexts, persons) that every row needs; no exact paired test reaches 0.05 with
