@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crushtest.gate.harm import Harm, clusters_enough
+from crushtest.gate.harm import Harm, clusters_enough, harm_of
 from crushtest.gate.output import as_json, explain_lines
 from crushtest.gate.rows import ALIKE
 from crushtest.metrics import accuracy, mean
@@ -224,3 +224,48 @@ def test_max_flips_does_not_soften_a_regression_and_the_margin_does_not_soften_f
     assert judge(replace(UNTOUCHED, flips=200, low=None, high=None), rule=rule).exit_code == 3
     assert judge(replace(UNSURE, flips=10), rule=rule).exit_code == 0
     assert "accuracy of bbq gets worse by at most 0.02; at most 0.1 of the answers change" in explained(UNSURE, rule)
+
+
+# ---- harm and its bounds ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("direction", "dense", "expected"),
+    [
+        ("rise", 0.2, (0.05, -0.1, 0.3, -0.07, 0.2)),
+        ("fall", 0.2, (-0.05, -0.3, 0.1, -0.2, 0.07)),
+        ("move", 0.2, (0.05, 0.0, 0.3, 0.0, 0.2)),
+        ("from_zero", 0.5, (0.05, -0.1, 0.3, -0.07, 0.2)),
+        ("from_zero", -0.5, (-0.05, -0.3, 0.1, -0.2, 0.07)),
+    ],
+)
+def test_harm_and_all_its_bounds_by_hand(direction, dense, expected):
+    row = replace(UNTOUCHED, dense=dense, difference=0.05, low=-0.1, high=0.3, low90=-0.07, high90=0.2)
+    assert harm_of(row, direction) == pytest.approx(Harm(*expected))
+
+
+def test_a_narrow_interval_is_one_and_may_end_at_its_difference():
+    narrow = replace(UNTOUCHED, low=-6e-7, high=6e-7, low90=-5e-7, high90=5e-7)
+    assert judge(narrow, rule=SHOWN).exit_code == 0
+    for ends in ({"low": 0.0, "low90": 0.0}, {"high": 0.0, "high90": 0.0}):
+        assert judge(replace(UNTOUCHED, **ends), rule=SHOWN).exit_code == 0
+    assert judge(replace(UNTOUCHED, low=0.001), rule=SHOWN).exit_code == 4
+
+
+def test_max_unscored_is_a_share_of_all_items_and_may_be_reached():
+    assert judge(replace(UNTOUCHED, n=380, n_unscored=20)).exit_code == 0
+    assert judge(replace(UNTOUCHED, n=380, n_unscored=21)).exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "seen"),
+    [
+        (UNTOUCHED, "shown to be within the margin"),
+        (replace(UNTOUCHED, low90=-0.03), "within the margin, but not shown to be"),
+        (UNSURE, "beyond the margin, but not surely"),
+        (SURE_WORSE, "worse by more than the margin"),
+        (replace(UNTOUCHED, low90=-0.02), "within the margin, but not shown to be"),
+    ],
+)
+def test_what_was_seen_says_where_the_harm_lies(row, seen):
+    assert [check.seen for check in judge(row).checks] == [seen]
