@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no file of earlier ones.
+settings.register_profile("crushtest", derandomize=True, deadline=None, database=None)
+settings.load_profile("crushtest")
 
 # One thread a worker: there are as many workers as cores. Set before torch is imported, and inherited by the processes
 # that tests start.

@@ -12,71 +12,15 @@ from xml.etree import ElementTree
 import pytest
 
 from crushtest.errors import StoreError, UnknownName, UsageError
-from crushtest.gate.checks import GateResult, check_all, metrics_of_tasks, run_gate
-from crushtest.gate.harm import harm_of, items_enough
+from crushtest.gate.checks import check_all, metrics_of_tasks, run_gate
+from crushtest.gate.harm import clusters_enough, harm_of
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
 from crushtest.gate.policy import parse_policy, policies, read_policy
+from crushtest.gate.result import GateResult
 from crushtest.plan import build_spec, make_plan
-from crushtest.records import Contrast
 from crushtest.store import StudyFolder
 from crushtest.study import recompare, run_study
-
-SURE_WORSE = Contrast(
-    arm="half",
-    task="bbq",
-    metric="accuracy",
-    group="all",
-    dense=0.6,
-    value=0.5,
-    difference=-0.1,
-    low=-0.13,
-    high=-0.07,
-    p=0.001,
-    n=500,
-    n_unscored=0,
-    flips=60,
-    flips_up=5,
-    flips_down=55,
-    better="higher",
-    verdict="worse",
-    clusters=500,
-    low90=-0.125,
-    high90=-0.075,
-)
-NONE = "no clear difference"
-UNTOUCHED = replace(
-    SURE_WORSE,
-    value=0.6,
-    difference=0.0,
-    low=-0.01,
-    high=0.01,
-    low90=-0.008,
-    high90=0.008,
-    verdict="no clear difference",
-)
-UNSURE = replace(
-    SURE_WORSE,
-    value=0.57,
-    difference=-0.03,
-    low=-0.07,
-    high=0.01,
-    low90=-0.065,
-    high90=0.005,
-    verdict="no clear difference",
-)
-RULE = "{task: bbq, metric: accuracy, margin: 0.02, min_items: 300}"
-SHOWN = "{task: bbq, metric: accuracy, margin: 0.02, min_items: 300, sure: equivalence}"
-
-
-def judge(
-    *rows: Contrast,
-    rule: str = RULE,
-    arms: tuple[str, ...] = ("half",),
-    unchanged: dict[str, str] | None = None,
-    tasks: dict[str, tuple[str, ...]] | None = None,
-):
-    policy = parse_policy(f"rules: [{rule}]", where="test")
-    return GateResult("study", "test", tuple(check_all(policy, arms, rows, unchanged or {}, tasks or {})))
+from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 
 def test_a_clear_regression_exits_3():
@@ -89,7 +33,7 @@ def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof()
     assert judge(doubtful, rule=SHOWN).exit_code == 4
 
 
-def test_a_regression_within_the_noise_of_measuring_could_not_be_told():
+def test_a_regression_within_the_noise_of_measuring_is_inconclusive():
     inside = replace(SURE_WORSE, verdict="within the noise of measuring", noise=0.11)
     assert judge(inside).exit_code == 4
     assert "measuring dense again moved it by 0.11" in "".join(explain_lines(judge(inside)))
@@ -111,7 +55,7 @@ def test_what_could_be_either_passes_only_where_proof_is_not_asked_for():
     assert judge(UNSURE, rule=SHOWN).exit_code == 4
 
 
-def test_a_regression_outweighs_what_could_not_be_told():
+def test_a_regression_outweighs_what_is_inconclusive():
     assert judge(SURE_WORSE, replace(UNTOUCHED, task="bbq", metric="accuracy", group="all", n=3)).exit_code == 3
 
 
@@ -188,7 +132,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
 def test_what_a_rule_misses_is_named_with_what_there_is(rule, rows, seen):
     policy = parse_policy(f"rules: [{rule}]", where="test")
     [check] = check_all(policy, ["half"], rows, {}, {})
-    assert (check.outcome, check.seen) == ("could not be told", seen)
+    assert (check.outcome, check.seen) == ("inconclusive", seen)
 
 
 def test_a_rule_that_matches_nothing_is_not_outvoted_by_one_that_passes():
@@ -237,49 +181,13 @@ def test_a_relative_margin_is_a_share_of_the_dense_value():
     assert judge(row, rule="{metric: accuracy, margin: 20%}").exit_code == 0
 
 
-def groups(*ends: tuple[float, float], worst: tuple[float, float] | None) -> list[Contrast]:
-    rows = [
-        replace(UNTOUCHED, group=f"Age={i}", difference=(a + b) / 2, low=a, high=b, low90=a, high90=b)
-        for i, (a, b) in enumerate(ends)
-    ]
-    if worst:
-        low, high = worst
-        searched = replace(UNTOUCHED, metric="accuracy_worst", group="Age", worst="Age=0", low=low, high=high)
-        rows.append(replace(searched, difference=(low + high) / 2, low90=low, high90=high))
-    return rows
-
-
-WORST = "{task: bbq, metric: accuracy, group: worst, margin: 0.02, min_items: 300}"
-
-
-def test_worst_group_fails_by_the_interval_that_paid_for_the_search():
-    alone, searched = (-0.2, -0.03), (-0.25, 0.02)
-    assert judge(*groups(alone, (-0.01, 0.01), worst=searched), rule=WORST).exit_code == 0
-    assert judge(*groups(alone, (-0.01, 0.01), worst=(-0.25, -0.03)), rule=WORST).exit_code == 3
-
-
-def test_worst_group_without_a_search_is_judged_by_its_own_interval():
-    assert judge(*groups((-0.2, -0.03), worst=None), rule=WORST).exit_code == 3
-
-
-def test_every_group_must_be_measured_and_shown():
-    good = groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))
-    shown = WORST.replace("}", ", sure: equivalence}")
-    assert judge(*good, rule=shown).exit_code == 0
-    wide = groups((-0.01, 0.01), (-0.05, 0.01), worst=(-0.015, 0.015))
-    assert judge(*wide, rule=shown).exit_code == 4
-    few = [good[0], replace(good[1], n=10), good[2]]
-    assert judge(*few, rule=WORST).exit_code == 4
-    assert judge(UNTOUCHED, rule=WORST).exit_code == 4
-
-
-def test_items_that_would_have_been_enough_bring_the_bound_to_the_margin():
+def test_clusters_that_would_have_been_enough_bring_the_bound_to_the_margin():
     harm = harm_of(UNSURE, None)
-    enough = items_enough(harm, 0.05, UNSURE.n)
-    scale = (UNSURE.n / enough) ** 0.5
+    enough = clusters_enough(harm, 0.05, UNSURE.clusters)
+    scale = (UNSURE.clusters / enough) ** 0.5
     assert harm.estimate + (harm.high90 - harm.estimate) * scale == pytest.approx(0.05, abs=1e-3)
-    assert items_enough(harm, 0.03, UNSURE.n) is None
-    assert f"about {enough:,} items" in next(
+    assert clusters_enough(harm, 0.03, UNSURE.clusters) is None
+    assert f"about {enough:,} clusters (templates)" in next(
         line
         for line in explain_lines(judge(UNSURE, rule="{metric: accuracy, margin: 0.05, sure: equivalence}"))
         if "would have been enough" in line
@@ -400,15 +308,15 @@ def test_a_folder_that_is_no_study_is_an_error(tmp_path):
 def test_what_a_rule_did_not_find_is_one_row_for_all_arms():
     result = judge(SURE_WORSE, UNTOUCHED, arms=("half", "gone", "lost"))
     assert len([check for check in result.checks if check.row is None]) == 2
-    assert [row[1] for row in as_rows(result)[1:] if row[10] == "could not be told"] == ["gone, lost"]
+    assert [row[1] for row in as_rows(result)[1:] if row[10] == "inconclusive"] == ["gone, lost"]
 
 
-def test_outputs_agree_and_never_show_what_could_not_be_told_as_passed():
+def test_outputs_agree_and_never_show_what_is_inconclusive_as_passed():
     result = judge(replace(SURE_WORSE, arm="a\x0b<b>&"), UNTOUCHED, arms=("a\x0b<b>&", "half", "gone"))
-    assert [row[10] for row in as_rows(result)[1:]] == ["regression", "could not be told", "passed"]
+    assert [row[10] for row in as_rows(result)[1:]] == ["regression", "inconclusive", "passed"]
     values = as_json(result)
     assert json.loads(json.dumps(values))["exit_code"] == 3
-    assert [check["outcome"] for check in values["checks"]] == ["regression", "passed", "could not be told"]
+    assert [check["outcome"] for check in values["checks"]] == ["regression", "passed", "inconclusive"]
     suite = ElementTree.fromstring(as_junit(result))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
     assert [[child.tag for child in case] for case in suite] == [["failure"], [], ["error"]]

@@ -291,9 +291,9 @@ def gate(
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
 ) -> None:
-    """Hold a study against a policy: exit code 0 passed, 3 regression, 4 could not be told.
+    """Hold a study against a policy: exit code 0 passed, 3 regression, 4 inconclusive.
 
-    It never passes on nothing: a rule without data, with too few items, or on an arm that did not change, is a 4.
+    A rule that cannot be evaluated never passes: no data, too few items or an unchanged arm exit with 4.
 
     Example: crushtest gate studies/demo --policy standard --explain
     """

@@ -1,8 +1,9 @@
-"""A study against a policy, for CI: 0 passed, 3 regression, 4 could not be told."""
+"""A study against a policy, for CI: 0 passed, 3 regression, 4 inconclusive."""
 
-from crushtest.gate.checks import Check, GateResult, run_gate
+from crushtest.gate.checks import run_gate
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
 from crushtest.gate.policy import policies, read_policy
+from crushtest.gate.result import Check, GateResult
 
 __all__ = [
     "Check",

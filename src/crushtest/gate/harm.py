@@ -5,9 +5,12 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from crushtest.gate.policy import Direction
+from crushtest.gate.policy import LEAST_CLUSTERS, Direction
 from crushtest.records import Better, Contrast
 
+ROUNDING = 1e-12
+MOST_TIMES = 1000
+"""From so many times the clusters there are, a number of clusters is no advice."""
 BAD: dict[Better, Direction] = {"lower": "rise", "higher": "fall", "zero": "from_zero", "neither": "move"}
 
 
@@ -25,21 +28,36 @@ class Harm(NamedTuple):
 
 
 def harm_of(row: Contrast, direction: Direction | None) -> Harm | None:
-    """The harm of a contrast, in the metric's own bad direction unless given; None where it has no interval."""
+    """Return the harm of a contrast, in the metric's own bad direction unless given; None without an interval."""
     ends = (row.low, row.high, row.low90, row.high90)
-    if row.difference is None or row.dense is None or None in ends:
+    estimate = estimated_harm(row, direction)
+    if estimate is None or row.dense is None or None in ends:
         return None
     low, high, low90, high90 = (float(end) for end in ends if end is not None)
     match direction or BAD[row.better]:
         case "rise":
-            return Harm(row.difference, low, high, low90, high90)
+            return Harm(estimate, low, high, low90, high90)
         case "fall":
-            return Harm(0.0 - row.difference, 0.0 - high, 0.0 - low, 0.0 - high90, 0.0 - low90)
+            return Harm(estimate, 0.0 - high, 0.0 - low, 0.0 - high90, 0.0 - low90)
         case "move":
-            return Harm(abs(row.difference), *_sizes(0.0, low, high), *_sizes(0.0, low90, high90))
+            return Harm(estimate, *_sizes(0.0, low, high), *_sizes(0.0, low90, high90))
         case "from_zero":
-            estimate = abs(row.dense + row.difference) - abs(row.dense)
             return Harm(estimate, *_sizes(row.dense, low, high), *_sizes(row.dense, low90, high90))
+
+
+def estimated_harm(row: Contrast, direction: Direction | None) -> float | None:
+    """Return the harm alone, without bounds; None without a difference."""
+    if row.difference is None or row.dense is None:
+        return None
+    match direction or BAD[row.better]:
+        case "rise":
+            return row.difference
+        case "fall":
+            return 0.0 - row.difference
+        case "move":
+            return abs(row.difference)
+        case "from_zero":
+            return abs(row.dense + row.difference) - abs(row.dense)
 
 
 def _sizes(dense: float, low: float, high: float) -> tuple[float, float]:
@@ -49,15 +67,33 @@ def _sizes(dense: float, low: float, high: float) -> tuple[float, float]:
     return least - abs(dense), max(ends) - abs(dense)
 
 
-def items_enough(harm: Harm, margin: float, n: int) -> int | None:
-    """About how many items would decide on which side of the margin this estimate lies: widths shrink as 1 / sqrt(n).
+def unusable_interval(row: Contrast) -> str | None:
+    """Return why nothing can be concluded from the interval of a contrast; None if it can be used.
 
-    None where the estimate lies on the margin: then no number would.
+    An interval of no width, or one that does not hold its own difference, shows nothing about items not seen.
     """
-    if harm.estimate < margin:
-        width, room = harm.high90 - harm.estimate, margin - harm.estimate
-    else:
-        width, room = harm.estimate - harm.low, harm.estimate - margin
-    if room <= 1e-12:
+    if row.difference is None or row.dense is None:
+        return f"no value: {row.reason or 'undefined'}"
+    if row.low is None or row.high is None or row.low90 is None or row.high90 is None:
+        return f"no interval: {row.reason or 'undefined'}"
+    if row.verdict == "inconclusive":
+        return row.reason or "inconclusive"
+    if not row.low - ROUNDING <= row.difference <= row.high + ROUNDING:
+        return "an interval that does not hold its own difference; `crushtest compare` makes it anew"
+    if min(row.high - row.low, row.high90 - row.low90) <= ROUNDING:
+        return "an interval of no width"
+    return None
+
+
+def clusters_enough(harm: Harm, margin: float, clusters: int) -> int | None:
+    """Return about how many clusters would decide on which side of the margin the estimate lies.
+
+    Widths shrink as 1 / sqrt(clusters). None where that says nothing: the estimate on the margin, a bound at exactly 0,
+    where no resample went the other way and the width does not shrink so, a bound that is beyond the margin already,
+    so that p is what is missing, or far more clusters than there are.
+    """
+    bound = harm.high90 if harm.estimate < margin else harm.low
+    width, room = abs(bound - harm.estimate), abs(margin - harm.estimate)
+    if abs(bound) <= ROUNDING or room <= ROUNDING or width <= room or (width / room) ** 2 > MOST_TIMES:
         return None
-    return max(1, ceil(n * (width / room) ** 2))
+    return max(LEAST_CLUSTERS, ceil(clusters * (width / room) ** 2))

@@ -7,18 +7,27 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-from crushtest.gate.checks import Check, GateResult, Outcome
+from crushtest.gate.policy import LEAST_CLUSTERS
+from crushtest.gate.result import Check, CheckOutcome, GateResult
+from crushtest.records import Contrast
 from crushtest.stats.noise import WITHIN
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
-ANNOTATIONS: dict[Outcome, str] = {"passed": "notice", "could not be told": "warning", "regression": "error"}
+ANNOTATIONS: dict[CheckOutcome, str] = {
+    "regression": "error",
+    "inconclusive": "warning",
+    "left out": "notice",
+    "passed": "notice",
+}
+"""Outcome -> the level of its annotation on GitHub; the worst first."""
+JUNIT: dict[CheckOutcome, str] = {"regression": "failure", "inconclusive": "error", "left out": "skipped"}
 
 
 def as_rows(result: GateResult) -> list[list[str]]:
     """The table, its head first; what went wrong comes before what passed. What a rule did not find is a row for all
     the arms in which it did not."""
-    order: dict[Outcome, int] = {"regression": 0, "could not be told": 1, "passed": 2}
-    checks = sorted(result.checks, key=lambda check: (order[check.outcome], check.number))
+    order = list(ANNOTATIONS)
+    checks = sorted(result.checks, key=lambda check: (order.index(check.outcome), check.number))
     rows: dict[tuple[int, str, int | None], list[Check]] = {}
     for place, check in enumerate(checks):
         rows.setdefault((check.number, check.seen, place if check.row else None), []).append(check)
@@ -73,33 +82,38 @@ def _values(check: Check) -> dict[str, Any]:
         "harm": harm._asdict() if harm else None,
         "n": row.n if row else 0,
         "n_unscored": row.n_unscored if row else 0,
+        "clusters": row.clusters if row else 0,
+        "flips": row.flips if row else None,
+        "caution": row.caution if row else None,
         "outcome": check.outcome,
         "seen": check.seen,
-        "enough_items": check.enough,
+        "enough_clusters": check.enough,
+        "left_out": dict(check.left_out),
     }
 
 
 def as_junit(result: GateResult) -> str:
-    """JUnit XML: a regression is a failure, what could not be told an error, so that no reader takes it for passed."""
+    """Return JUnit XML: a regression is a failure, an inconclusive check an error, groups left out are skipped."""
     count = {outcome: sum(check.outcome == outcome for check in result.checks) for outcome in ANNOTATIONS}
     suite = ElementTree.Element(
         "testsuite",
         name=f"crushtest gate: {result.policy}",
         tests=str(len(result.checks)),
         failures=str(count["regression"]),
-        errors=str(count["could not be told"]),
+        errors=str(count["inconclusive"]),
+        skipped=str(count["left out"]),
     )
     for check in result.checks:
         case = ElementTree.SubElement(suite, "testcase", classname=_plain(check.arm), name=_plain(_title(check)))
-        if check.outcome != "passed":
-            kind = "failure" if check.outcome == "regression" else "error"
-            ElementTree.SubElement(case, kind, message=_plain(check.seen)).text = _plain(explanation(check))
+        if check.outcome in JUNIT:
+            problem = ElementTree.SubElement(case, JUNIT[check.outcome], message=_plain(check.seen))
+            problem.text = _plain(explanation(check))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def as_annotations(result: GateResult) -> list[str]:
-    """GitHub workflow commands for everything that did not pass, and one line with the outcome."""
+    """Return GitHub workflow commands for everything that did not pass, and one line with the outcome."""
     lines = [
         f"::{ANNOTATIONS[check.outcome]} title={_escaped_property(_title(check))}::{_escaped(explanation(check))}"
         for check in result.checks
@@ -109,7 +123,7 @@ def as_annotations(result: GateResult) -> list[str]:
 
 
 def explain_lines(result: GateResult) -> Iterator[str]:
-    """Rule by rule: what it says, what was seen, and how many items would have been enough."""
+    """Yield, rule by rule, what it says, what was seen, and how many clusters would have been enough."""
     for number in sorted({check.number for check in result.checks}):
         checks = [check for check in result.checks if check.number == number]
         yield f"{number}. {checks[0].rule}"
@@ -118,21 +132,27 @@ def explain_lines(result: GateResult) -> Iterator[str]:
 
 
 def explanation(check: Check) -> str:
-    """One check in a sentence."""
+    """Return one check in a sentence, with every caution that its row carries."""
     row, harm = check.row, check.harm
     if row is None:
         return f"{check.arm}: {check.seen}"
     text = f"{check.arm}, {row.task} {row.metric}, {row.worst or row.group}: {check.seen}"
     if harm is not None:
         text += f"; dense {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
-        text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items"
-    if check.enough is not None and check.outcome == "could not be told":
-        text += f"; about {check.enough:,} items would have been enough"
-    elif row.verdict == WITHIN and row.noise is not None:
-        text += f"; measuring dense again moved it by {row.noise:.4g}"
-    elif check.outcome == "could not be told" and harm is not None:
-        text += "; no number of items would decide it, the estimate lies on the margin"
-    return text
+        text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items in {row.clusters} clusters"
+    if check.outcome == "inconclusive":
+        text += _what_would_do(check, row)
+    return text + (f"; caution: {row.caution}" if row.caution else "")
+
+
+def _what_would_do(check: Check, row: Contrast) -> str:
+    if check.enough is not None:
+        return f"; about {check.enough:,} clusters (templates) would have been enough"
+    if row.verdict == WITHIN and row.noise is not None:
+        return f"; measuring dense again moved it by {row.noise:.4g}"
+    if 0 < row.clusters < LEAST_CLUSTERS:
+        return f"; {LEAST_CLUSTERS} clusters (templates) are the fewest that can be tested"
+    return ""
 
 
 def _title(check: Check) -> str:

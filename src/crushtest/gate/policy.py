@@ -13,6 +13,8 @@ from crushtest.errors import UnknownName, UsageError
 from crushtest.registry import explain, reject_unknown
 
 WORST = "worst"
+LEAST_CLUSTERS = 6
+"""The fewest clusters with which an exact two-sided paired test can reach 0.05: 2 / 2^6 = 0.03."""
 Direction = Literal["rise", "fall", "move", "from_zero"]
 
 
@@ -45,12 +47,17 @@ class Rule(BaseModel):
     """One rule. Every contrast that it matches must keep it; if it matches none, the gate cannot be passed.
 
     task, metric, arm   names, `*` and `?` allowed
-    group        `all`, a group or a pattern (`Age=*`), or `worst`: every group of the metric, searched for the worst
-    margin       harm allowed: `0.02`, or `5%` of the dense value. Without it the rule only asks for items
+    group        `all`, a group or a pattern (`Age=*`), or `worst`: every group of the metric, searched for the worst;
+                 a group that the suite is too small for is left out and named
+    margin       harm allowed: `0.02`, or `5%` of the dense value. A rule without it and `max_flips` only asks for items
     direction    which change is harm: `rise`, `fall`, `move` (either way), `from_zero`. Default: as the metric says
     sure         `regression`: fail when the 95% interval lies wholly beyond the margin, pass otherwise;
-                 `equivalence`: pass when the one-sided 95% bound lies within the margin, fail as above, else not told
-    min_items    scored items that every row needs; with `worst`, every group
+                 `equivalence`: pass when the one-sided 95% bound lies within the margin, fail as above, and otherwise
+                 be inconclusive
+    max_flips    largest share of the answers that may have changed, whichever way; with a margin or alone
+    min_items    scored items that every row needs
+    min_clusters clusters (templates, contexts, persons) that every row needs; no exact paired test reaches 0.05 with
+                 fewer than six
     max_unscored share of the items that may have no score
     """
 
@@ -62,13 +69,16 @@ class Rule(BaseModel):
     margin: Annotated[Margin | None, BeforeValidator(_relative)] = None
     direction: Direction | None = None
     sure: Literal["regression", "equivalence"] = "regression"
+    max_flips: float | None = Field(default=None, ge=0, le=1)
     min_items: int = Field(default=100, ge=1)
+    min_clusters: int = Field(default=LEAST_CLUSTERS, ge=1)
     max_unscored: float = Field(default=0.05, ge=0, le=1)
 
     def __str__(self) -> str:
         what = f"{self.metric} of {self.task}" + ("" if self.group == "all" else f", {self.group}")
+        flips = None if self.max_flips is None else f"at most {self.max_flips:.4g} of the answers change"
         if self.margin is None:
-            return f"{what}: at least {self.min_items} items"
+            return f"{what}: {flips or f'at least {self.min_items} items'}"
         change = {
             "rise": "rises by",
             "fall": "falls by",
@@ -76,8 +86,8 @@ class Rule(BaseModel):
             "from_zero": "moves from 0 by",
             None: "gets worse by",
         }[self.direction]
-        kept = "shown: " if self.sure == "equivalence" else ""
-        return f"{kept}{what} {change} at most {self.margin}"
+        proven = "shown: " if self.sure == "equivalence" else ""
+        return f"{proven}{what} {change} at most {self.margin}" + (f"; {flips}" if flips else "")
 
 
 class Policy(BaseModel):

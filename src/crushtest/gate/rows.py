@@ -1,0 +1,110 @@
+"""One rule on one contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crushtest.gate.harm import Harm, clusters_enough, harm_of, unusable_interval
+from crushtest.gate.policy import Rule
+from crushtest.gate.result import Check
+from crushtest.records import Contrast
+from crushtest.stats.noise import WITHIN
+from crushtest.stats.verdicts import ALPHA
+
+ALIKE = "every resample gave the same value"
+"""The caution of an interval that shows nothing about items not seen: never a proof of equivalence."""
+
+
+def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Iterator[Check]:
+    """Yield a check for each limit of a rule, or one for its demands alone.
+
+    searched   whether the row `_worst` of its attribute says if it got worse: then this row alone is no regression
+    """
+    lacking = too_little(rule, row)
+    if lacking:
+        yield Check(number, rule, row.arm, "inconclusive", lacking, row)
+        return
+    if rule.max_flips is not None:
+        yield check_flips(number, rule, row, rule.max_flips)
+    if rule.margin is not None:
+        yield check_margin(number, rule, row, searched=searched)
+    elif rule.max_flips is None:
+        yield Check(number, rule, row.arm, "passed", counted(row.n, "item"), row)
+
+
+def too_little(rule: Rule, row: Contrast) -> str | None:
+    """Return what a row lacks of the items, scores and clusters that a rule demands; None if it has enough."""
+    total = row.n + row.n_unscored
+    if row.n < rule.min_items:
+        items = counted(row.n, "item")
+        return f"{items} with a score; the rule's min_items is {rule.min_items}, since fewer tell too little"
+    if row.n_unscored > rule.max_unscored * total:
+        items = counted(total, "item")
+        return f"{row.n_unscored} of {items} without a score, the rule's max_unscored is {rule.max_unscored:.0%}"
+    if row.clusters < rule.min_clusters:
+        clusters = counted(row.clusters, "cluster")
+        return f"{clusters}; the rule's min_clusters is {rule.min_clusters}, since fewer tell too little"
+    return None
+
+
+def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
+    """Hold the share of answers that changed against `max_flips`."""
+    if row.flips is None:
+        seen = f"{row.metric} has no flips, so max_flips cannot be checked"
+        return Check(number, rule, row.arm, "inconclusive", seen, row)
+    seen = f"{row.flips} of {counted(row.n, 'answer')} changed"
+    if row.flips > most * row.n:
+        return Check(number, rule, row.arm, "regression", f"{seen}, the rule's max_flips is {most:.4g}", row)
+    return Check(number, rule, row.arm, "passed", seen, row)
+
+
+def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Check:
+    """Hold the harm of a contrast against the margin."""
+    harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
+    unusable = unusable_interval(row)
+    if unusable or harm is None or margin is None:
+        return Check(number, rule, row.arm, "inconclusive", unusable or "no interval: undefined", row)
+    if not searched and (broken := check_regression(number, rule, row)):
+        return broken
+    shown = max(harm.estimate, harm.high90) < margin
+    if rule.sure == "equivalence" and not shown:
+        enough = clusters_enough(harm, margin, row.clusters)
+        return Check(number, rule, row.arm, "inconclusive", "not shown to be within the margin", row, harm, enough)
+    if rule.sure == "equivalence" and ALIKE in (row.caution or ""):
+        return Check(number, rule, row.arm, "inconclusive", f"its interval shows nothing: {row.caution}", row, harm)
+    return Check(number, rule, row.arm, "passed", _where(harm, margin, shown=shown), row, harm)
+
+
+def check_regression(number: int, rule: Rule, row: Contrast) -> Check | None:
+    """Return the check of a contrast that lies wholly beyond the margin, None for any other.
+
+    It is inconclusive where the change is no larger than the noise of measuring. `row` has a usable interval.
+    """
+    harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
+    if harm is None or margin is None or not harm.low > margin or not is_clear(row):
+        return None
+    group = f"{row.worst} is " if row.worst else ""
+    if row.verdict == WITHIN:
+        return Check(number, rule, row.arm, "inconclusive", f"{group}beyond the margin, but {WITHIN}", row, harm)
+    return Check(number, rule, row.arm, "regression", f"{group}worse by more than the margin", row, harm)
+
+
+def margin_of(rule: Rule, row: Contrast) -> float | None:
+    """Return the margin in the metric's unit; None without a margin, or without the dense value it is a share of."""
+    return None if rule.margin is None or row.dense is None else rule.margin.of(row.dense)
+
+
+def is_clear(row: Contrast) -> bool:
+    """Return whether its p, if it has one, agrees with its interval: with few changes an interval alone is too sure."""
+    return row.p is None or row.p <= ALPHA
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 item`, `2 items`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _where(harm: Harm, margin: float, *, shown: bool) -> str:
+    if shown:
+        return "shown to be within the margin"
+    return "within the margin, but not shown to be" if harm.estimate <= margin else "beyond the margin, but not surely"

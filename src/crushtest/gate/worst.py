@@ -1,0 +1,81 @@
+"""`group: worst`: the groups of a metric, searched for the one that an arm harms most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from crushtest.gate.harm import estimated_harm, harm_of, unusable_interval
+from crushtest.gate.policy import Rule
+from crushtest.gate.result import Check, CheckOutcome
+from crushtest.gate.rows import check_regression, check_row, counted, margin_of
+from crushtest.metrics import WORST as SEARCHED
+from crushtest.records import Contrast
+
+MOST_NAMED = 8
+
+
+def check_worst(number: int, rule: Rule, about: Sequence[Contrast], rows: Sequence[Contrast]) -> Iterator[Check]:
+    """Yield the checks of a rule on the groups of each metric it is about. `rows` also hold the searches."""
+    metrics: dict[tuple[str, str], list[Contrast]] = {}
+    for row in about:
+        if "=" in row.group and row.n + row.n_unscored > 0:
+            metrics.setdefault((row.task, row.metric), []).append(row)
+    for (task, metric), groups in metrics.items():
+        searches = [row for row in rows if row.task == task and row.metric == metric + SEARCHED]
+        yield from _check_metric(number, rule, groups, searches)
+
+
+def _check_metric(number: int, rule: Rule, groups: Sequence[Contrast], searches: Sequence[Contrast]) -> Iterator[Check]:
+    left_out = {row.group: why for row in groups if (why := why_left_out(rule, row))}
+    judged = {row.group: row for row in groups if row.group not in left_out}
+    usable = [row for row in searches if row.worst in judged and not unusable_interval(row)]
+    searched = {row.group for row in usable} if rule.margin is not None else set()
+    for row in judged.values():
+        by_search = row.group.partition("=")[0] in searched
+        for check in check_row(number, rule, row, searched=by_search):
+            # The line of the search stands for the groups that it passes.
+            if not (by_search and rule.sure == "regression" and check.outcome == "passed"):
+                yield check
+    for row in usable if searched else ():
+        yield check_regression(number, rule, row) or _not_surely(number, rule, row)
+    if left_out:
+        yield _left_out_line(number, rule, groups[0], left_out, of=len(groups))
+
+
+def why_left_out(rule: Rule, row: Contrast) -> str | None:
+    """Return why the suite cannot tell anything about a group; None if the group must be judged.
+
+    Only what the suite lacks excuses a group, never what the arm failed to answer. An unscored item adds at most one
+    cluster, so the bound holds whatever it would have been. A rule without limits asks for items, and leaves out none.
+    """
+    if rule.margin is None and rule.max_flips is None:
+        return None
+    if row.n + row.n_unscored < rule.min_items:
+        return f"fewer than {rule.min_items} items"
+    if row.clusters + row.n_unscored < rule.min_clusters:
+        return f"fewer than {rule.min_clusters} clusters"
+    margin, harm = margin_of(rule, row), estimated_harm(row, None)
+    if rule.sure == "equivalence" or margin is None or harm is None or harm > margin:
+        return None
+    return unusable_interval(row)
+
+
+def _not_surely(number: int, rule: Rule, row: Contrast) -> Check:
+    seen = f"the worst of {row.group} is {row.worst}, not surely beyond the margin"
+    return Check(number, rule, row.arm, "passed", seen, row, harm_of(row, None))
+
+
+def _left_out_line(number: int, rule: Rule, row: Contrast, left_out: Mapping[str, str], *, of: int) -> Check:
+    """Return one check that counts and names the groups left out; inconclusive if no group is left."""
+    reasons: dict[str, list[str]] = {}
+    for group, why in left_out.items():
+        reasons.setdefault(why, []).append(group)
+    parts = [f"{len(groups)} with {why} ({_named(groups)})" for why, groups in reasons.items()]
+    seen = f"{row.task} {row.metric}: the suite cannot tell for {len(left_out)} of {counted(of, 'group')}: "
+    outcome: CheckOutcome = "left out" if len(left_out) < of else "inconclusive"
+    return Check(number, rule, row.arm, outcome, seen + "; ".join(parts), left_out=left_out)
+
+
+def _named(groups: Sequence[str]) -> str:
+    more = f" and {len(groups) - MOST_NAMED} more" if len(groups) > MOST_NAMED else ""
+    return ", ".join(groups[:MOST_NAMED]) + more

@@ -1,0 +1,120 @@
+"""What holds for every contrast and every rule of the gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crushtest.gate.policy import Margin, Rule
+from crushtest.gate.result import GateResult
+from crushtest.gate.rows import check_row
+from crushtest.records import Contrast
+from gate_rows import SURE_WORSE
+
+SEVERITY = {"passed": 0, "inconclusive": 1, "regression": 2}
+NUMBERS = st.floats(-1.0, 1.0).map(lambda value: round(value, 6))
+WIDTHS = st.floats(0.0, 1.0).map(lambda value: round(value, 6))
+
+
+@st.composite
+def rules(draw: st.DrawFn, **settings: object) -> Rule:
+    """Any rule with a margin, for rows of any number of clusters."""
+    free = {
+        "margin": Margin(size=draw(WIDTHS), relative=draw(st.booleans())),
+        "direction": draw(st.sampled_from([None, "rise", "fall", "move", "from_zero"])),
+        "sure": draw(st.sampled_from(["regression", "equivalence"])),
+        "max_flips": draw(st.none() | WIDTHS),
+        "min_clusters": draw(st.integers(1, 8)),
+    }
+    return Rule(metric="accuracy", min_items=1, **(free | settings))
+
+
+@st.composite
+def contrasts(draw: st.DrawFn, **settings: object) -> Contrast:
+    """Any row that keeps the contract: its interval holds its difference, and its 90% interval lies within."""
+    dense, difference = draw(NUMBERS), draw(NUMBERS)
+    low, high = difference - draw(WIDTHS), difference + draw(WIDTHS)
+    inner = draw(st.floats(0.5, 1.0))
+    n = draw(st.integers(1, 200))
+    free = {
+        "dense": dense,
+        "value": dense + difference,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "low90": difference - inner * (difference - low),
+        "high90": difference + inner * (high - difference),
+        "p": draw(st.none() | st.floats(0.0, 1.0)),
+        "n": n,
+        "clusters": draw(st.integers(1, n)),
+        "flips": draw(st.none() | st.integers(0, n)),
+        "better": draw(st.sampled_from(["lower", "higher", "zero", "neither"])),
+        "verdict": draw(st.sampled_from(["worse", "no clear difference", "inconclusive"])),
+    }
+    return replace(SURE_WORSE, **(free | settings))
+
+
+def outcome(rule: Rule, row: Contrast) -> str:
+    return GateResult("study", "policy", tuple(check_row(1, rule, row))).outcome
+
+
+@given(rules(), contrasts(difference=0.0), WIDTHS, WIDTHS)
+def test_identical_arms_never_regress(rule: Rule, row: Contrast, below: float, above: float) -> None:
+    same = replace(row, value=row.dense, low=-below, high=above, low90=-below, high90=above, flips=0)
+    assert outcome(rule, same) != "regression"
+
+
+@given(rules(), contrasts(), WIDTHS, st.floats(0.0, 1.0), st.integers(0, 50))
+def test_more_of_the_same_harm_never_turns_a_regression_into_something_milder(
+    rule: Rule, row: Contrast, more: float, smaller: float, flips: int
+) -> None:
+    if outcome(rule, row) != "regression":
+        return
+    step = _bad_direction(rule, row) * more
+    moved = {name: getattr(row, name) + step for name in ("value", "difference", "low", "high", "low90", "high90")}
+    worse = replace(
+        row,
+        **moved,
+        p=None if row.p is None else row.p * smaller,
+        flips=None if row.flips is None else min(row.n, row.flips + flips),
+    )
+    assert outcome(rule, worse) == "regression"
+
+
+def _bad_direction(rule: Rule, row: Contrast) -> int:
+    match rule.direction or {"lower": "rise", "higher": "fall", "zero": "from_zero", "neither": "move"}[row.better]:
+        case "rise":
+            return 1
+        case "fall":
+            return -1
+        case "move":
+            return 1 if row.difference > 0 else -1
+        case _:
+            return 1 if row.dense + row.difference > 0 else -1
+
+
+@given(rules(sure="equivalence"), contrasts(), st.sampled_from(["both", "90%"]))
+def test_an_interval_of_no_width_never_passes_equivalence(rule: Rule, row: Contrast, which: str) -> None:
+    ends = {"low90": row.difference, "high90": row.difference}
+    ends |= {"low": row.difference, "high": row.difference} if which == "both" else {}
+    assert outcome(rule, replace(row, **ends)) != "passed"
+
+
+@given(rules(), contrasts(verdict="inconclusive"))
+def test_an_inconclusive_row_never_passes(rule: Rule, row: Contrast) -> None:
+    assert outcome(rule, row) != "passed"
+
+
+@given(rules(), contrasts())
+def test_to_ask_for_proof_is_never_milder(rule: Rule, row: Contrast) -> None:
+    asked = {sure: outcome(rule.model_copy(update={"sure": sure}), row) for sure in ("regression", "equivalence")}
+    assert SEVERITY[asked["equivalence"]] >= SEVERITY[asked["regression"]]
+
+
+@given(rules(), contrasts(), WIDTHS)
+def test_a_wider_margin_never_turns_a_pass_into_a_regression(rule: Rule, row: Contrast, more: float) -> None:
+    wider = rule.model_copy(update={"margin": Margin(size=rule.margin.size + more, relative=rule.margin.relative)})
+    if outcome(rule, row) == "passed":
+        assert outcome(wider, row) == "passed"
