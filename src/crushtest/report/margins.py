@@ -13,7 +13,8 @@ from crushtest.report.figure import SIZE, Figure, Row
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.theme import Theme, series_scale
 from crushtest.report.untrusted import name
-from crushtest.stats.intervals import Interval, wilson
+from crushtest.stats.intervals import Interval
+from crushtest.stats.rates import clopper_pearson
 from crushtest.tables import ASK_AGAIN, DRAW_AGAIN, read_table
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Dense(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Items whose dense margin (nats) lies in low..high: how many, the share that flipped, its Wilson interval."""
+    """Items whose dense margin (nats) lies in low..high: how many, the share that flipped, its exact interval."""
 
     low: float
     high: float
@@ -46,7 +47,7 @@ def flips_by_margin(dense: Dense, chosen: NDArray[np.uint32]) -> list[Bin]:
     for rows in np.array_split(np.argsort(dense.margin, kind="stable"), BINS):
         if len(rows):
             share = float(flipped[rows].mean())
-            interval = wilson(share * len(rows), len(rows))
+            interval = clopper_pearson(share * len(rows), len(rows), level=0.95)
             found.append(Bin(float(dense.margin[rows[0]]), float(dense.margin[rows[-1]]), len(rows), share, interval))
     return found
 
@@ -88,8 +89,8 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
         task,
         "Which answers flipped",
         "Share of items whose most likely option changed, by how far that option led in dense (nats), in five equal "
-        "parts of the items, with 95% intervals (Wilson). Flips on the left were close calls; flips on the right were "
-        "answers that dense was sure of.",
+        "parts of the items, with exact 95% intervals. Flips on the left were close calls; flips on the right were answers that "
+        "dense was sure of.",
         "Left: close calls. Right: answers that dense was sure of. Fifths of the items, with 95% intervals.",
         ("variant", "lead in dense (nats)", "flipped", "95% interval", "items"),
         tuple(

@@ -144,11 +144,10 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
 
 def _tested(row: Contrast, case: Case, change: float) -> Contrast:
     """The row with its difference and, where there is one, its interval, p, verdict and detectable difference."""
-    found = uncertainty(case)
+    found, tested = uncertainty(case), test(case)
     if isinstance(found, str):
-        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=found)
+        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=tested.untestable or found)
     interval, interval90 = found.interval(0.95), found.interval(0.90)
-    tested = test(case)
     said = verdict(case.better, change, interval, tested.p, _distance(case))
     return replace(
         row,

@@ -1,14 +1,15 @@
 """Intervals of scores of answers that take few values: biased, against the stereotype, unknown.
 
 When few answers differ from the rest, resampling the clusters cannot show what other clusters may do, and when all are
-alike it shows nothing at all. So clusters that were not seen are added: z^2 of them, whose items all get one of the
-values that items of the task have in either arm, each value alike often. It is what Agresti and Coull do to a
-proportion (two successes and two failures more), for any formula over sums: the ends stay honest at 0 of n and n of n,
-and with many clusters the added ones no longer matter.
+alike it shows nothing at all. So clusters that were not seen are added: z^2 for one arm, z^2 / 2 for a pair of arms.
+Their items all have one of the values that items of the task have in either arm, each value alike often. This is what
+Agresti and Coull do to a proportion (two successes and two failures more), and Agresti and Min to a pair of them (one
+half more of each outcome), for any formula over sums. The ends stay honest at 0 of n and n of n, and with many clusters
+the added ones no longer matter.
 
 Source: Agresti and Coull, Approximate is better than "exact" for interval estimation of binomial proportions, The
-American Statistician 52, 1998; for pairs Agresti and Min, Statistics in Medicine 24, 2005. The variance is that of the
-jackknife over clusters.
+American Statistician 52, 1998; Agresti and Min, Simple improved confidence intervals for comparing matched proportions,
+Statistics in Medicine 24, 2005. The variance is the jackknife's over clusters.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class FewValued:
 
     def interval(self, level: float) -> Interval:
         """Return the two-sided interval of that level. It holds the estimate."""
-        clusters, added = self.clusters, normal_quantile(level) ** 2
+        clusters, added = self.clusters, normal_quantile(level) ** 2 / len(self.unseen)
         mean = float(self.unseen.mean(axis=1).sum())
         square = float(self.unseen.var(axis=1).sum()) + mean**2
         centre = self.estimate + added * mean / (clusters + added)

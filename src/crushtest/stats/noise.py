@@ -16,6 +16,7 @@ from crushtest.records import Contrast, Item, NoiseBand
 from crushtest.stats.cases import Sample
 from crushtest.stats.flips import count_flips
 from crushtest.stats.sums import Answers, Scores, measure_sums
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 WITHIN = "within the noise of measuring"
 
@@ -76,4 +77,8 @@ def _with_band(row: Contrast, half_width: float | None) -> Contrast:
     if half_width is None:
         return row
     inside = row.difference is not None and half_width > 0 and abs(row.difference) <= half_width
-    return replace(row, noise=half_width, verdict=WITHIN if inside and row.verdict != "undefined" else row.verdict)
+    return replace(
+        row,
+        noise=half_width,
+        verdict=WITHIN if inside and row.verdict not in ("undefined", INCONCLUSIVE) else row.verdict,
+    )

@@ -55,7 +55,7 @@ def rate_interval(counts: RateCounts, *, level: float) -> Interval:
     residuals = counts.outcomes - rate * counts.items
     scale = _design_effect(residuals, rate * (1 - rate), counts.items, int(informative), level=level)
     effective = total / scale.items / scale.widening**2
-    return Interval(*_clopper_pearson(rate * effective, effective, level))
+    return clopper_pearson(rate * effective, effective, level=level)
 
 
 def paired_interval(counts: PairedCounts, *, level: float) -> Interval:
@@ -77,8 +77,8 @@ def paired_interval(counts: PairedCounts, *, level: float) -> Interval:
     items = scale.items
     tango = _tango(up / items, down / items, total / items, scale.widening * normal_quantile(level))
     effective = total / items / scale.widening**2
-    most_up = _clopper_pearson(up / total * effective, effective, level)[1] - down / total
-    most_down = _clopper_pearson(down / total * effective, effective, level)[1] - up / total
+    most_up = clopper_pearson(up / total * effective, effective, level=level).high - down / total
+    most_down = clopper_pearson(down / total * effective, effective, level=level).high - up / total
     return Interval(max(-1.0, min(tango.low, -most_down)), min(1.0, max(tango.high, most_up)))
 
 
@@ -165,15 +165,15 @@ def _edge(inside: Callable[[float], bool], within: float, beyond: float) -> floa
     return within
 
 
-def _clopper_pearson(outcomes: float, items: float, level: float) -> tuple[float, float]:
-    """Return the exact interval of a binomial proportion; the counts need not be whole."""
+def clopper_pearson(outcomes: float, items: float, *, level: float) -> Interval:
+    """Return the exact interval of a binomial proportion (Clopper and Pearson 1934); the counts need not be whole."""
     from scipy.special import betaincinv
 
     tail = (1 - level) / 2
     rest = max(0.0, items - outcomes)
     low = float(betaincinv(outcomes, rest + 1, tail)) if outcomes > 0 else 0.0
     high = float(betaincinv(outcomes + 1, rest, 1 - tail)) if rest > 0 else 1.0
-    return low, high
+    return Interval(low, high)
 
 
 def normal_quantile(level: float) -> float:

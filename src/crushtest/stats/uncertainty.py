@@ -4,7 +4,7 @@ One rule, which looks at the kind of the metric and at how much changed, never a
 
 - a rate has an interval in closed form (`rates`);
 - a score of answers that take few values has the jackknife's, with unseen clusters added (`few_valued`), and so has a
-  mean where fewer than `FEW_CHANGED` clusters changed;
+  mean where fewer than `FEW_CHANGED` clusters changed, and not all of them;
 - a gap has what the intervals of its groups leave open (`gaps`);
 - anything else has a BCa bootstrap, or none where fewer clusters changed or all resamples are alike.
 """
@@ -64,7 +64,7 @@ def _of_group(case: Case, transform: Transform) -> Uncertainty | str:
         return "one cluster only: nothing to resample"
     if case.shape == "rate":
         return _of_rate(case)
-    few_changed = case.is_paired and not case.jackknife and case.changed_clusters < FEW_CHANGED
+    few_changed = case.is_paired and not case.jackknife and case.changed_clusters < min(FEW_CHANGED, case.clusters)
     if case.possible is not None and (case.few_valued or few_changed):
         return _of_few_values(case, transform)
     if few_changed:
