@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import Metric
+from crushtest.report.formats import show_bound, show_value
+from crushtest.report.words import counted, label
 
 if TYPE_CHECKING:
     from crushtest.records import Contrast
-    from crushtest.report.gather import StudyView
+    from crushtest.report.gather import StudyView, TaskView
 
 PREFERRED = (
     "bias_ambiguous",
@@ -29,13 +32,66 @@ PREFERRED = (
 """The first of these that a task has is its headline; a task that has none of them is headed by its first metric."""
 
 
-def headline(metrics: Sequence[Metric]) -> Metric:
-    """The metric that heads a task's column."""
+NEVER = float("inf")
+
+
+def headline(metrics: Sequence[Metric], unfit: Collection[str] = ()) -> Metric:
+    """Return the metric that heads a task's column.
+
+    One that would miss a fourfold rise gives way to another of the same scorer, the mean probability beside a rate
+    for example. It stays where there is none.
+    """
     by_name = {metric.name: metric for metric in metrics}
-    return next((by_name[name] for name in PREFERRED if name in by_name), metrics[0])
+    first = next((by_name[name] for name in PREFERRED if name in by_name), metrics[0])
+    beside = [
+        metric
+        for metric in metrics
+        if metric.scorer is not None and (metric.scorer, metric.better) == (first.scorer, first.better)
+    ]
+    return next((metric for metric in (first, *beside) if metric.name not in unfit), first)
 
 
-RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
+def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
+    """Return whether a rate of harm could rise fourfold and would often go unnoticed, in most arms.
+
+    Often: more than once in five times (`mde`). `rows` are the task's contrasts over all items.
+    """
+    if metric.unit != "rate" or metric.better != "lower":
+        return False
+    tested = [row for row in rows if row.metric == metric.name and row.difference is not None and row.p is not None]
+    return bool(tested) and median_low(map(_misses, tested)) > 3
+
+
+def _misses(row: Contrast) -> float:
+    """The smallest detectable rise, in multiples of dense's rate."""
+    return row.mde / row.dense if row.mde is not None and row.dense else NEVER
+
+
+def unfit_notes(study: StudyView) -> Iterator[str]:
+    """Say of each task whose first choice would miss a fourfold rise what heads it instead."""
+    for task in study.tasks:
+        first = headline(task.metrics)
+        if first.name in task.unfit:
+            yield _unfit_note(study, task, first)
+
+
+def _unfit_note(study: StudyView, task: TaskView, first: Metric) -> str:
+    rows = [row for arm in study.others if (row := study.contrast(arm.name, task.name, first.name))]
+    dense = next((show_value(row.dense, first.unit) for row in rows if row.dense is not None), "undefined")
+    detectable = median_low([NEVER if row.mde is None else row.mde for row in rows])
+    size = (
+        "none could be detected" if detectable == NEVER else f"detectable: {show_bound(detectable, first.unit)} points"
+    )
+    heads = "It heads the task all the same, for want of another such measure."
+    if task.headline != first:
+        heads = f"So {label(task.headline.name).text} heads the task."
+    return (
+        f"{label(first.name).text} would miss a fourfold rise in {task.name}: dense has {dense}, and with "
+        f"{counted(task.items or 0, 'item')} {size}. {heads}"
+    )
+
+
+RATIOS = RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
 """A gap may widen while the ratio of the same two sides shrinks, so that neither is shown alone."""
 
 
