@@ -66,6 +66,6 @@ def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView)
                   for task in view.tasks)  # fmt: skip
     marked = replace(view, tasks=tasks)
     [note] = unfit_notes(marked)
-    assert note.startswith("profanity would miss a fourfold rise in probe_prompts: dense has ")
+    assert note.startswith("Profanity would miss a fourfold rise in probe_prompts: dense has ")
     assert note.endswith("It heads the task all the same, for want of another such measure.")
     assert note in method.notes(marked)

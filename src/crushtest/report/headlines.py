@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from crushtest.metrics import Metric
 from crushtest.report.formats import show_bound, show_value
-from crushtest.report.words import counted, label
+from crushtest.report.words import counted, label, sentence_case
 
 if TYPE_CHECKING:
     from crushtest.records import Contrast
@@ -71,23 +71,21 @@ def unfit_notes(study: StudyView) -> Iterator[str]:
     """Say of each task whose first choice would miss a fourfold rise what heads it instead."""
     for task in study.tasks:
         first = headline(task.metrics)
-        if first.name in task.unfit:
-            yield _unfit_note(study, task, first)
+        rows = [row for arm in study.others if (row := study.contrast(arm.name, task.name, first.name))]
+        if first.name in task.unfit and rows:
+            yield _unfit_note(task, first, rows)
 
 
-def _unfit_note(study: StudyView, task: TaskView, first: Metric) -> str:
-    rows = [row for arm in study.others if (row := study.contrast(arm.name, task.name, first.name))]
+def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     dense = next((show_value(row.dense, first.unit) for row in rows if row.dense is not None), "undefined")
     detectable = median_low([NEVER if row.mde is None else row.mde for row in rows])
-    size = (
-        "none could be detected" if detectable == NEVER else f"detectable: {show_bound(detectable, first.unit)} points"
-    )
+    smallest = "no rise" if detectable == NEVER else f"no rise below {show_bound(detectable, first.unit)} points"
     heads = "It heads the task all the same, for want of another such measure."
     if task.headline != first:
         heads = f"So {label(task.headline.name).text} heads the task."
     return (
-        f"{label(first.name).text} would miss a fourfold rise in {task.name}: dense has {dense}, and with "
-        f"{counted(task.items or 0, 'item')} {size}. {heads}"
+        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {task.name}: dense has {dense}, and "
+        f"{counted(task.items or 0, 'item')} reliably show {smallest}. {heads}"
     )
 
 

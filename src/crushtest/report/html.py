@@ -29,6 +29,7 @@ from crushtest.report.groups import group_tables
 from crushtest.report.labels import Label
 from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts, scorer_quality
 from crushtest.report.noise import noise_rows, repeat_facts
+from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.theme import PAGE
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, script_json, visible
@@ -88,7 +89,7 @@ def render(study: StudyView) -> str:
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
             size_text=verdict.size_text,
-            no_improvement=NO_IMPROVEMENT,
+            spoken=(NO_IMPROVEMENT, CLEAR_ALONE),
             compares_text=verdict.compares_text,
             arm_facts=arm_facts,
             citations=citations,

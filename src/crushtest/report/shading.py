@@ -20,6 +20,8 @@ Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
 CLEAR: dict[str, Tone] = {"worse": "worse", "better": "better", "changed": "changed", NO_IMPROVEMENT: "changed"}
 """The verdicts that say of a difference that it is clear, and how each is coloured."""
 
+CLEAR_ALONE = "clear alone, not once corrected"
+
 EFFECT_STEPS = (0.2, 0.5, 0.8)
 RATIO_STEPS = (1.1, 1.5, 3.0)
 DIFFERENCE_STEPS = (0.05, 0.15, 0.3)
@@ -51,7 +53,7 @@ def said(contrast: Contrast | None, unit: str) -> str:
     if contrast.verdict == WITHIN:
         return f"no more than dense measured again, {show_band(contrast.noise, unit)}"
     if clear_alone(contrast):
-        return "clear alone, not once corrected"
+        return CLEAR_ALONE
     if contrast.verdict == "no clear difference":
         return less_than(contrast, unit) or contrast.verdict
     return contrast.verdict

@@ -25,7 +25,7 @@ def lead(study: StudyView, found: tuple[ArmVerdict, ...]) -> str:
     many = counted(len(found), "variant")
     hurt = [verdict for verdict in found if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
-    family = f", corrected over all {counted(study.comparisons, 'comparison')} of a variant in a headline measure"
+    family = f" (p corrected over all {counted(study.comparisons, 'comparison')})"
     if not hurt:
         none = f"None of {many} got" if len(found) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]
