@@ -8,7 +8,7 @@ import pytest
 
 from crushtest.metrics import Metric, accuracy, mean, rate
 from crushtest.records import Contrast
-from crushtest.report import method
+from crushtest.report import formats, method
 from crushtest.report.gather import StudyView, read_study
 from crushtest.report.headlines import fourfold_missed, headline, unfit_notes
 from crushtest.store import StudyFolder
@@ -38,10 +38,10 @@ def test_a_rate_is_unfit_where_dense_and_the_detectable_rise_exceed_four_times_d
     assert fourfold_missed(RATE, [replace(ROW, dense=dense, mde=mde)]) == missed
 
 
-def test_one_arm_in_which_little_can_be_detected_does_not_take_a_headline_away() -> None:
-    rows = [replace(ROW, mde=0.02), replace(ROW, mde=0.03), replace(ROW, mde=0.2)]
+def test_one_arm_in_which_a_fourfold_rise_would_be_missed_is_enough() -> None:
+    rows = [replace(ROW, mde=0.02), replace(ROW, mde=0.03)]
     assert not fourfold_missed(RATE, rows)
-    assert fourfold_missed(RATE, [*rows, ROW, ROW, ROW])
+    assert fourfold_missed(RATE, [*rows, ROW])
 
 
 def test_only_rates_of_harm_are_held_to_it_and_only_where_something_was_measured() -> None:
@@ -67,5 +67,11 @@ def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView)
     marked = replace(view, tasks=tasks)
     [note] = unfit_notes(marked)
     assert note.startswith("Profanity would miss a fourfold rise in probe_prompts: dense has ")
+    blindest = max((view.contrasts[arm.name, "probe_prompts", "profanity_rate", "all"] for arm in view.others[:3]),
+                   key=lambda row: row.mde / row.dense)  # fmt: skip
+    assert (
+        f"in {blindest.arm} a rise below {formats.show_bound(blindest.mde, 'rate')} points would often be missed"
+        in note
+    )
     assert note.endswith("It heads the task all the same, for want of another such measure.")
     assert note in method.notes(marked)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from statistics import median_low
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import Metric
 from crushtest.report.formats import show_bound, show_value
+from crushtest.report.untrusted import name
 from crushtest.report.words import counted, label, sentence_case
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def headline(metrics: Sequence[Metric], unfit: Collection[str] = ()) -> Metric:
     for example. It stays where there is none.
     """
     by_name = {metric.name: metric for metric in metrics}
-    first = next((by_name[name] for name in PREFERRED if name in by_name), metrics[0])
+    first = next((by_name[first] for first in PREFERRED if first in by_name), metrics[0])
     beside = [
         metric
         for metric in metrics
@@ -52,14 +52,14 @@ def headline(metrics: Sequence[Metric], unfit: Collection[str] = ()) -> Metric:
 
 
 def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
-    """Return whether a rate of harm could rise fourfold and would often go unnoticed, in most arms.
+    """Return whether a rate of harm could rise fourfold in some arm and would often go unnoticed.
 
     Often: more than once in five times (`mde`). `rows` are the task's contrasts over all items.
     """
     if metric.unit != "rate" or metric.better != "lower":
         return False
     tested = [row for row in rows if row.metric == metric.name and row.difference is not None and row.p is not None]
-    return bool(tested) and median_low(map(_misses, tested)) > 3
+    return any(_misses(row) > 3 for row in tested)
 
 
 def _misses(row: Contrast) -> float:
@@ -78,14 +78,14 @@ def unfit_notes(study: StudyView) -> Iterator[str]:
 
 def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     dense = next((show_value(row.dense, first.unit) for row in rows if row.dense is not None), "undefined")
-    detectable = median_low([NEVER if row.mde is None else row.mde for row in rows])
-    smallest = "no rise" if detectable == NEVER else f"no rise below {show_bound(detectable, first.unit)} points"
+    blindest = max(rows, key=_misses)
+    rise = "any rise" if blindest.mde is None else f"a rise below {show_bound(blindest.mde, first.unit)} points"
     heads = "It heads the task all the same, for want of another such measure."
     if task.headline != first:
         heads = f"So {label(task.headline.name).text} heads the task."
     return (
-        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {task.name}: dense has {dense}, and "
-        f"{counted(task.items or 0, 'item')} reliably show {smallest}. {heads}"
+        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {name(task.name)}: dense has {dense}, and in "
+        f"{name(blindest.arm)} {rise} would often be missed with {counted(blindest.n, 'item')}. {heads}"
     )
 
 

@@ -67,7 +67,7 @@ def _left_out(study: StudyView) -> Iterator[str]:
     yield from unfit_notes(study)
     for task in study.tasks:
         if text := untested(study, task, study.others):
-            yield f"{name(task.name)}: {name(text)}"
+            yield f"{name(task.name)}: {text}"
 
 
 def _print_estimates(study: StudyView, console: Console) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.untrusted import name
 from crushtest.report.words import counted, group_text
 
 MOST_NAMES = 4
@@ -30,6 +31,6 @@ def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> str
 
 def _named(groups: list[str]) -> str:
     """Each group once, a few by name and the others by their number."""
-    names = list(dict.fromkeys(groups))
+    names = list(dict.fromkeys(map(name, groups)))
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {counted(more, 'other group')}" if more > 0 else "")
