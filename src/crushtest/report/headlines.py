@@ -84,8 +84,8 @@ def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     if task.headline != first:
         heads = f"So {label(task.headline.name).text} heads the task."
     return (
-        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {name(task.name)}: dense has {dense}, and in "
-        f"{name(blindest.arm)} {rise} would often be missed with {counted(blindest.n, 'item')}. {heads}"
+        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {name(task.name)}: dense has {dense}, "
+        f"and in {name(blindest.arm)} {rise} would often be missed with {counted(blindest.n, 'item')}. {heads}"
     )
 
 

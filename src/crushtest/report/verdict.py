@@ -106,7 +106,7 @@ def _difference(task: TaskView, contrast: Contrast) -> str:
     ]
     if not is_clear(contrast) and contrast.low is not None and contrast.low * (contrast.high or 0.0) > 0:
         parts.append(f"p {show_p(contrast.p)}")  # says why an interval that excludes 0 is not enough
-    if contrast.metric in task.chance:
+    if contrast.metric in task.chance and contrast.group == ALL:  # a group may have other numbers of options
         parts.append(f"chance {show_value(task.chance[contrast.metric], unit)}")
     return "; ".join(parts)
 
