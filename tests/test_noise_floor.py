@@ -85,12 +85,12 @@ def test_the_band_is_the_largest_move_of_a_repeat_and_marks_what_lies_inside(tmp
     assert rows["lost 20"].verdict == "worse"
     assert [row.noise for row in rows.values()] == pytest.approx([0.075, 0.075])
     page = folder.report.read_text(encoding="utf-8")
-    assert f"{WITHIN}, ±7.5 points" in page
+    assert "no more than dense measured again, ±7.5 points" in page
     assert "Largest move of dense" in page
     for show in (terminal.print_summary, lambda f, c: terminal.print_contrasts(f, c, task="probe_facts")):
         console = Console(file=StringIO(), width=300)
         show(folder, console)
-        assert f"{WITHIN}, ±7.5 points" in console.file.getvalue()  # type: ignore[attr-defined]
+        assert "no more than dense measured again, ±7.5 points" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: Started) -> None:

@@ -68,6 +68,9 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield f"## Crash test of {_plain(verdict.arm.name)}"
     yield ""
     yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)}."
+    yield ""
+    family = f"corrected over all {study.comparisons} comparisons of the study's headlines"
+    yield f"In short: {_plain(verdict.status)}, {family}."
     for title, findings in (
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),
@@ -79,11 +82,11 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     if verdict.also:
         others = "; ".join(f"{_plain(finding.subject)} {_plain(finding.text)}" for finding in verdict.also)
         yield from ("", "### Other measures that got worse", "", f"{others}.")
-    unknown = [f"{task}: not measured" for task in verdict.missing] + list(verdict.undefined)
+    unknown = [f"{task}: not measured" for task in verdict.missing] + [*verdict.undefined, *verdict.untested]
     if unknown:
         yield from ("", "### Not known", "", *(f"- {_plain(text)}" for text in unknown))
     yield ""
-    yield f"{_plain(verdict.groups_summary)} {_plain(verdict.sure)}"
+    yield " ".join(map(_plain, (verdict.groups_summary, verdict.sure, *verdict.unfit)))
     if study.dense_note:
         yield f"The dense model here: {_plain(study.dense_note)}."
 

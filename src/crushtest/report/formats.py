@@ -21,10 +21,24 @@ def show_difference(difference: float | None, unit: str) -> str:
 
 
 def show_interval(low: float | None, high: float | None, unit: str) -> str:
-    """A 95% interval of a difference, both ends signed; the empty text where there is none."""
+    """A 95% interval of a difference, both ends signed; the empty text where there is none.
+
+    In powers of ten where both ends would be rounded to 0 and are not.
+    """
     if low is None or high is None:
         return ""
-    return f"{_number(low, unit, sign=True)} to {_number(high, unit, sign=True)}"
+    ends = [_number(end, unit, sign=True) for end in (low, high)]
+    if (low or high) and not any(end.strip("0.") for end in ends):
+        ends = [_power(end, unit, sign=True) for end in (low, high)]
+    return " to ".join(ends)
+
+
+def show_bound(bound: float, unit: str) -> str:
+    """A size that a difference stays below, rounded up."""
+    decimals = _decimals(bound * _scale(unit), unit)
+    return _number(
+        math.ceil(bound * _scale(unit) * 10**decimals - 1e-9) / 10**decimals / _scale(unit), unit, sign=False
+    )
 
 
 def show_range(low: float | None, high: float | None, unit: str) -> str:
@@ -35,12 +49,12 @@ def show_range(low: float | None, high: float | None, unit: str) -> str:
 
 
 def show_band(half_width: float | None, unit: str) -> str:
-    """The noise of measuring, `±0.4 points`; in powers of ten where it would be rounded to 0 and is not."""
+    """How far measuring dense again moved it, `±0.4 points`; in powers of ten where rounding would make it 0."""
     if half_width is None:
         return "undefined"
     text = _number(half_width, unit, sign=False)
     if half_width > 0 and not text.strip("0."):
-        text = f"{100 * half_width if unit == 'rate' else half_width:.0e}"
+        text = _power(half_width, unit, sign=False)
     return f"±{text}{unit_of_difference(unit)}"
 
 
@@ -79,11 +93,26 @@ def show_p(p: float | None) -> str:
 def _number(value: float, unit: str, *, sign: bool) -> str:
     if not math.isfinite(value):
         return "not finite"
-    scaled = value * 100 if unit == "rate" else value
-    decimals = _perplexity_decimals(scaled) if unit == "perplexity" else DECIMALS.get(unit, 3)
+    scaled = value * _scale(unit)
+    decimals = _decimals(scaled, unit)
     rounded = round(scaled, decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
     text = f"{rounded:{'+' if sign and rounded else ''},.{decimals}f}"
     return text.replace("-", MINUS)
+
+
+def _power(value: float, unit: str, *, sign: bool) -> str:
+    """A number of one digit and a power of ten; its exponent keeps the plain minus sign."""
+    scaled = value * _scale(unit)
+    digits, exponent = f"{scaled:{'+' if sign and scaled else ''}.0e}".split("e")
+    return f"{digits.replace('-', MINUS)}e{exponent}" if scaled else "0"
+
+
+def _scale(unit: str) -> int:
+    return 100 if unit == "rate" else 1
+
+
+def _decimals(scaled: float, unit: str) -> int:
+    return _perplexity_decimals(scaled) if unit == "perplexity" else DECIMALS.get(unit, 3)
 
 
 def _perplexity_decimals(value: float) -> int:

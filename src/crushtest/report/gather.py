@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,9 @@ from crushtest import manifest
 from crushtest.metrics import Metric
 from crushtest.plan import Arm, Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
-from crushtest.report.headlines import headline
+from crushtest.report.chance import chance_levels
+from crushtest.report.claims import Key, is_tested, judge
+from crushtest.report.headlines import fourfold_missed, headline
 from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
 from crushtest.store import StudyFolder
 
@@ -59,12 +61,20 @@ class ArmView:
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task: what was planned, what the manifest says of it, and how many items it has (None: not asked yet)."""
+    """One task: what was planned, what the manifest says of it, and how many items it has (None: not asked yet).
+
+    headline   the metric that stands for the task where there is room for one
+    unfit      the metrics that would miss a fourfold rise
+    chance     metric -> the rate that guessing gives, of metrics that count right choices
+    """
 
     number: int
     planned: PlannedTask
     facts: dict[str, Any]
     items: int | None
+    headline: Metric
+    unfit: frozenset[str]
+    chance: dict[str, float]
 
     @property
     def name(self) -> str:
@@ -73,11 +83,6 @@ class TaskView:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return self.planned.task.metrics
-
-    @cached_property
-    def headline(self) -> Metric:
-        """The metric that stands for the task where there is room for one."""
-        return headline(self.metrics)
 
     @cached_property
     def units(self) -> dict[str, str]:
@@ -89,12 +94,13 @@ class TaskView:
         return self.units.get(metric) or self.units.get(base_metric(metric), "score")
 
 
-Key = tuple[str, str, str, str]
-
-
 @dataclass(frozen=True)
 class StudyView:
-    """Everything a report needs, apart from the items. Keys are (arm, task, metric, group)."""
+    """Everything a report needs, apart from the items. Keys are (arm, task, metric, group).
+
+    `p_adjusted` of the contrasts is corrected over what the report shows at once (`claims`), not over the rows of the
+    task and arm as in the files.
+    """
 
     folder: StudyFolder
     plan: Plan
@@ -140,6 +146,31 @@ class StudyView:
         """(task, metric) -> the direction that is better."""
         rows: tuple[Contrast | Estimate, ...] = (*self.contrasts.values(), *self.estimates.values())
         return {(row.task, row.metric): row.better for row in rows}
+
+    @cached_property
+    def headlines(self) -> tuple[Contrast, ...]:
+        """Every arm in every headline: what the first sentence speaks of."""
+        return tuple(
+            row
+            for arm in self.others
+            for task in self.tasks
+            for group in self.headline_groups(task)
+            if (row := self.contrast(arm.name, task.name, task.headline.name, group)) is not None
+        )
+
+    @cached_property
+    def comparisons(self) -> int:
+        """How many comparisons the first sentence is corrected over."""
+        return sum(map(is_tested, self.headlines))
+
+    def pooled(self, arm: ArmView) -> Iterator[tuple[TaskView, Contrast]]:
+        """One arm in every measure that is shown over all items, the headlines included."""
+        for task in self.tasks:
+            for metric in self.metrics_of(task):
+                for group in self.shown_groups(task, metric):
+                    row = self.contrast(arm.name, task.name, metric, group)
+                    if row is not None:
+                        yield task, row
 
     def contrast(self, arm: str, task: str, metric: str, group: str = ALL) -> Contrast | None:
         """One row of contrasts.parquet, or None: not measured."""
@@ -198,16 +229,25 @@ def read_study(folder: StudyFolder) -> StudyView:
     """Read a study. Raises StoreError where it has no results yet."""
     plan = make_plan(read_spec(folder.specification))
     content = manifest.read(folder.manifest)
-    return StudyView(
-        folder,
-        plan,
-        content,
-        tuple(_arm(folder, content, number, arm) for number, arm in enumerate(plan.arms)),
-        tuple(_task(folder, content, number, planned) for number, planned in enumerate(plan.tasks)),
-        {(e.arm, e.task, e.metric, e.group): e for e in folder.read_estimates()},
-        {(c.arm, c.task, c.metric, c.group): c for c in folder.read_contrasts()},
-        tuple(folder.read_bands()),
+    contrasts = {(c.arm, c.task, c.metric, c.group): c for c in folder.read_contrasts()}
+    return judged(
+        StudyView(
+            folder,
+            plan,
+            content,
+            tuple(_arm(folder, content, number, arm) for number, arm in enumerate(plan.arms)),
+            tuple(_task(folder, content, contrasts, number, planned) for number, planned in enumerate(plan.tasks)),
+            {(e.arm, e.task, e.metric, e.group): e for e in folder.read_estimates()},
+            contrasts,
+            tuple(folder.read_bands()),
+        )
     )
+
+
+def judged(study: StudyView) -> StudyView:
+    """Return the study with its contrasts' p corrected over what the report shows at once."""
+    shown = [row for arm in study.others for _, row in study.pooled(arm)]
+    return replace(study, contrasts=judge(study.contrasts, headlines=study.headlines, shown=shown))
 
 
 def _arm(folder: StudyFolder, content: dict[str, Any], number: int, arm: Arm) -> ArmView:
@@ -217,7 +257,21 @@ def _arm(folder: StudyFolder, content: dict[str, Any], number: int, arm: Arm) ->
     return ArmView(number, arm.name, arm, compression, facts, asked)
 
 
-def _task(folder: StudyFolder, content: dict[str, Any], number: int, planned: PlannedTask) -> TaskView:
+def _task(
+    folder: StudyFolder, content: dict[str, Any], contrasts: dict[Key, Contrast], number: int, planned: PlannedTask
+) -> TaskView:
     path = folder.items_path(planned.name)
     items = pl.scan_parquet(path).select(pl.len()).collect().item() if path.exists() else None
-    return TaskView(number, planned, content.get("tasks", {}).get(planned.name, {}), items)
+    metrics = planned.task.metrics
+    rows = [row for row in contrasts.values() if row.task == planned.name and row.group == ALL]
+    unfit = frozenset(metric.name for metric in metrics if fourfold_missed(metric, rows))
+    guesses = items is not None and planned.task.kind == "choices"
+    return TaskView(
+        number=number,
+        planned=planned,
+        facts=content.get("tasks", {}).get(planned.name, {}),
+        items=items,
+        headline=headline(metrics, unfit),
+        unfit=unfit,
+        chance=chance_levels(metrics, folder.read_items(planned.name)) if guesses else {},
+    )

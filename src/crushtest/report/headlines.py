@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import Metric
+from crushtest.report.formats import show_bound, show_value
+from crushtest.report.untrusted import name
+from crushtest.report.words import counted, label, sentence_case
 
 if TYPE_CHECKING:
     from crushtest.records import Contrast
-    from crushtest.report.gather import StudyView
+    from crushtest.report.gather import StudyView, TaskView
 
 PREFERRED = (
     "bias_ambiguous",
@@ -29,13 +32,64 @@ PREFERRED = (
 """The first of these that a task has is its headline; a task that has none of them is headed by its first metric."""
 
 
-def headline(metrics: Sequence[Metric]) -> Metric:
-    """The metric that heads a task's column."""
+NEVER = float("inf")
+
+
+def headline(metrics: Sequence[Metric], unfit: Collection[str] = ()) -> Metric:
+    """Return the metric that heads a task's column.
+
+    One that would miss a fourfold rise gives way to another of the same scorer, the mean probability beside a rate
+    for example. It stays where there is none.
+    """
     by_name = {metric.name: metric for metric in metrics}
-    return next((by_name[name] for name in PREFERRED if name in by_name), metrics[0])
+    first = next((by_name[first] for first in PREFERRED if first in by_name), metrics[0])
+    beside = [
+        metric
+        for metric in metrics
+        if metric.scorer is not None and (metric.scorer, metric.better) == (first.scorer, first.better)
+    ]
+    return next((metric for metric in (first, *beside) if metric.name not in unfit), first)
 
 
-RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
+def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
+    """Return whether a rate of harm could rise fourfold in some arm and would often go unnoticed.
+
+    Often: more than once in five times (`mde`). `rows` are the task's contrasts over all items.
+    """
+    if metric.unit != "rate" or metric.better != "lower":
+        return False
+    tested = [row for row in rows if row.metric == metric.name and row.difference is not None and row.p is not None]
+    return any(_misses(row) > 3 for row in tested)
+
+
+def _misses(row: Contrast) -> float:
+    """The smallest detectable rise, in multiples of dense's rate."""
+    return row.mde / row.dense if row.mde is not None and row.dense else NEVER
+
+
+def unfit_notes(study: StudyView) -> Iterator[str]:
+    """Say of each task whose first choice would miss a fourfold rise what heads it instead."""
+    for task in study.tasks:
+        first = headline(task.metrics)
+        rows = [row for arm in study.others if (row := study.contrast(arm.name, task.name, first.name))]
+        if first.name in task.unfit and rows:
+            yield _unfit_note(task, first, rows)
+
+
+def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
+    dense = next((show_value(row.dense, first.unit) for row in rows if row.dense is not None), "undefined")
+    blindest = max(rows, key=_misses)
+    rise = "any rise" if blindest.mde is None else f"a rise below {show_bound(blindest.mde, first.unit)} points"
+    heads = "It heads the task all the same, for want of another such measure."
+    if task.headline != first:
+        heads = f"So {label(task.headline.name).text} heads the task."
+    return (
+        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {name(task.name)}: dense has {dense}, "
+        f"and in {name(blindest.arm)} {rise} would often be missed with {counted(blindest.n, 'item')}. {heads}"
+    )
+
+
+RATIOS = RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
 """A gap may widen while the ratio of the same two sides shrinks, so that neither is shown alone."""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crushtest.report.bounds import interval_text
 from crushtest.report.figure import Figure, Row
-from crushtest.report.formats import show_difference, show_interval, unit_of_difference
+from crushtest.report.formats import show_difference, unit_of_difference
 from crushtest.report.gather import ArmView, StudyView, TaskView, ordered_groups
 from crushtest.report.shading import shade
 from crushtest.report.theme import STEPS, Theme
@@ -61,7 +62,7 @@ def _cell(study: StudyView, task: TaskView, arm: ArmView, group: str) -> Row:
         "group": name(group_text(group)),
         "arm": name(arm.name),
         "difference": show_difference(contrast.difference, unit) if contrast else "not measured",
-        "interval": (show_interval(contrast.low, contrast.high, unit) or "none") if contrast else "none",
+        "interval": (interval_text(contrast, unit) or "none") if contrast else "none",
         "n": contrast.n if contrast else 0,
         "shade": f"{tone} {depth}" if depth else tone,
         "strong": tone in ("worse", "better") and depth == len(STEPS),

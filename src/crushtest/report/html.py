@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.files import replacing
 from crushtest.registry import TASKS
-from crushtest.report import matrix, verdict
+from crushtest.report import matrix, status, verdict
+from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.changes import find_changes
 from crushtest.report.figure import Figure
 from crushtest.report.figures import task_figures
@@ -28,7 +29,9 @@ from crushtest.report.groups import group_tables
 from crushtest.report.labels import Label
 from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts, scorer_quality
 from crushtest.report.noise import noise_rows, repeat_facts
+from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.theme import PAGE
+from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.words import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
 from crushtest.stats.verdicts import NO_IMPROVEMENT
@@ -74,7 +77,7 @@ def render(study: StudyView) -> str:
             config_json=Markup(script_json(PAGE.config())),
             items_json=Markup(script_json(changes.data)),
             specs={figure.key: Markup(script_json(spec(figure))) for figures in drawn.values() for figure in figures},
-            lead=verdict.lead(found),
+            lead=status.lead(study, found),
             verdicts=found,
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
@@ -86,7 +89,7 @@ def render(study: StudyView) -> str:
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
             size_text=verdict.size_text,
-            no_improvement=NO_IMPROVEMENT,
+            spoken=(NO_IMPROVEMENT, CLEAR_ALONE),
             compares_text=verdict.compares_text,
             arm_facts=arm_facts,
             citations=citations,
@@ -170,6 +173,8 @@ class _Task:
     anchor: str
     summary: str
     measured: bool
+    doubt: str
+    untested: str
     rows: list[matrix.MetricRow]
     numbers: list[matrix.NumberRow]
     figures: list[Figure]
@@ -189,6 +194,8 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             verdict.anchor(task),
             TASKS.get(task.name).summary,
             any(found == task.name for _, found in study.measured),
+            no_evidence_of_bias(study, task),
+            untested(study, task, study.others),
             list(matrix.metric_rows(study, task)),
             list(matrix.number_rows(study, task)),
             sorted(drawn[task.name], key=lambda figure: figure.wide),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from crushtest.records import DENSE, Contrast, Estimate
+from crushtest.report.answers import Changed, changed_text, most_changed
+from crushtest.report.bounds import interval_text
+from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.formats import (
     MINUS,
     show_band,
     show_difference,
-    show_interval,
     show_p,
     show_range,
     show_value,
@@ -19,10 +22,9 @@ from crushtest.report.formats import (
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.headlines import as_ratio
 from crushtest.report.labels import Label
-from crushtest.report.shading import Tone, said, shade
+from crushtest.report.shading import Tone, clear_alone, said, shade
 from crushtest.report.verdict import anchor, none_detectable
 from crushtest.report.words import ALL, DIRECTIONS, counted, group_text, label
-from crushtest.stats.noise import WITHIN
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,20 @@ class Column:
     direction: str
     unit: str
     anchor: str
+    chance: str
 
     @property
     def about(self) -> str:
         """The task, and the group where it is not all items."""
         return self.task.name if self.group == ALL else f"{self.task.name}, {group_text(self.group)}"
+
+
+class OverviewRow(NamedTuple):
+    """One arm: a cell for each column, and its changed answers."""
+
+    arm: ArmView
+    cells: tuple[Cell, ...]
+    changed: Changed
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Overview:
 
     dimensions: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
-    rows: tuple[tuple[ArmView, tuple[Cell, ...]], ...]
+    rows: tuple[OverviewRow, ...]
 
 
 def overview(study: StudyView) -> Overview:
@@ -71,13 +82,21 @@ def overview(study: StudyView) -> Overview:
         for name, tasks in study.dimensions.items()
     }
     every = tuple(column for found in columns.values() for column in found)
-    rows = tuple((arm, tuple(headline_cell(study, arm, column) for column in every)) for arm in study.others)
+    rows = tuple(
+        OverviewRow(arm, tuple(headline_cell(study, arm, column) for column in every), most_changed(study, arm))
+        for arm in study.others
+    )
     return Overview(tuple((name, len(found)) for name, found in columns.items()), every, rows)
 
 
 def _column(task: TaskView, group: str) -> Column:
     direction, unit = DIRECTIONS[task.headline.better], unit_of_difference(task.headline.unit).strip()
-    return Column(task, group, label(task.headline.name), direction, unit, anchor(task))
+    chance = _chance_text(task, task.headline.name)
+    return Column(task, group, label(task.headline.name), direction, unit, anchor(task), chance)
+
+
+def _chance_text(task: TaskView, metric: str) -> str:
+    return f"chance {show_value(task.chance[metric], 'rate')}" if metric in task.chance else ""
 
 
 def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
@@ -87,21 +106,26 @@ def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
     if contrast is None and (arm.name, task.name) in study.compared:
         return Cell("unmeasured", 0, "by group only", "", "by group only", None, "")
     made = cell(contrast, task.headline.unit)
-    return replace(made, interval=made.interval + as_ratio(study, contrast)) if contrast and made.interval else made
+    if contrast is None or not made.interval:
+        return made
+    word = f"clear alone, not among {counted(study.comparisons, 'comparison')}" if clear_alone(contrast) else made.word
+    note = "; ".join(text for text in (no_evidence_of_bias(study, task), made.note) if text)
+    return replace(made, interval=made.interval + as_ratio(study, contrast), word=word, note=note)
 
 
 def cell(contrast: Contrast | None, unit: str) -> Cell:
     """A contrast as a cell; what is not measured or undefined says so."""
     tone, depth = shade(contrast, unit)
     if contrast is None:
-        return Cell(tone, depth, "not measured", "", said(None), None, "")
+        return Cell(tone, depth, "not measured", "", said(None, unit), None, "")
     if contrast.difference is None:
-        return Cell(tone, depth, "undefined", "", said(contrast), None, contrast.reason or "")
-    interval = show_interval(contrast.low, contrast.high, unit) or "no interval"
-    note = contrast.caution or contrast.reason or ""
+        return Cell(tone, depth, "undefined", "", said(contrast, unit), None, contrast.reason or "")
     text = show_difference(contrast.difference, unit)
-    word = f"{WITHIN}, {show_band(contrast.noise, unit)}" if contrast.verdict == WITHIN else said(contrast)
-    return Cell(tone, depth, text, interval, word, contrast.difference, note)
+    if contrast.verdict == "inconclusive":  # counted and named once per task
+        return Cell(tone, depth, text, "cannot be tested", "", contrast.difference, "")
+    interval = interval_text(contrast, unit) or "no interval"
+    note = contrast.caution or contrast.reason or ""
+    return Cell(tone, depth, text, interval, said(contrast, unit), contrast.difference, note)
 
 
 # ---- one task: all metrics --------------------------------------------------------------------------
@@ -115,6 +139,7 @@ class MetricRow:
     direction: str
     unit: str
     dense: str
+    chance: str
     cells: tuple[Cell, ...]
 
 
@@ -138,6 +163,7 @@ def metric_row(study: StudyView, task: TaskView, metric: str, group: str) -> Met
         DIRECTIONS[dense.better] if dense else "",
         unit_of_difference(unit).strip(),
         _dense_text(dense, unit),
+        _chance_text(task, metric) if group == ALL else "",
         tuple(cell(study.contrast(arm.name, task.name, metric, group), unit) for arm in study.others),
     )
 
@@ -188,24 +214,16 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         _with_range(contrast.dense, dense, unit),
         _with_range(contrast.value, value, unit),
         show_difference(contrast.difference, unit),
-        show_interval(contrast.low, contrast.high, unit) or "none",
+        interval_text(contrast, unit) or "none",
         show_p(contrast.p_adjusted if contrast.p_adjusted is not None else contrast.p),
         changed_text(contrast),
         f"{contrast.n:,}{unscored}",
         detectable_text(contrast, unit),
         _lead(contrast),
         "" if contrast.kl is None else f"{contrast.kl:.4f}",
-        said(contrast),
+        said(contrast, unit),
         _note(contrast, unit),
     )
-
-
-def changed_text(contrast: Contrast) -> str:
-    """`3 (2 gained, 0 lost, 1 neither)`: answers changed, and what became of the outcome that the measure counts."""
-    up, down = contrast.flips_up, contrast.flips_down
-    if contrast.flips is None or up is None or down is None:
-        return "" if contrast.flips is None else str(contrast.flips)
-    return f"{contrast.flips} ({up} gained, {down} lost, {contrast.flips - up - down} neither)"
 
 
 def detectable_text(contrast: Contrast, unit: str) -> str:
@@ -217,7 +235,7 @@ def detectable_text(contrast: Contrast, unit: str) -> str:
 
 def _note(contrast: Contrast, unit: str) -> str:
     """Its caution, why it is undefined, and the band that measuring dense again gave."""
-    noise = "" if contrast.noise is None else f"noise of measuring {show_band(contrast.noise, unit)}"
+    noise = "" if contrast.noise is None else f"dense measured again {show_band(contrast.noise, unit)}"
     return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.headlines import unfit_notes
 from crushtest.report.untrusted import name, visible
 from crushtest.scorers import measured
 from crushtest.tasks import sources
@@ -29,9 +30,10 @@ def notes(study: StudyView) -> list[str]:
             "not from those the model was published with."
         )
     found.append(
-        "“No clear difference” means that these items did not show one. A change may still be there, on other items or "
-        "smaller than these can show."
+        "“Less than 3 points” is a bound with 95% confidence, not a measurement of no change: up to that much may have "
+        "changed. “No clear difference” has no such bound: these items did not show one."
     )
+    found += map(visible, unfit_notes(study))
     if any(arm.totals for arm in study.arms):
         found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
     return found

@@ -1,4 +1,4 @@
-"""The noise of measuring on the page: how far each measure moved when the dense arm was measured again, and how."""
+"""Dense measured again, on the page: how far each measure moved, and what the repeats changed."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from crushtest.report.bounds import interval_text
 from crushtest.report.figure import Figure, Row
-from crushtest.report.formats import show_difference, show_interval, show_value, unit_of_difference
+from crushtest.report.formats import show_difference, show_value, unit_of_difference
 from crushtest.report.gather import StudyView, TaskView
 from crushtest.report.shading import said
 from crushtest.report.theme import Theme, series_scale
@@ -60,10 +61,10 @@ def _rows(study: StudyView, task: TaskView, group: str) -> list[Row]:
             found = study.contrast(arm.name, task.name, task.headline.name, group)
             if arm.plan.training == order and found is not None and found.difference is not None:
                 what = name(arm.name) if group == ALL else f"{name(arm.name)} ({group_text(group)})"
-                row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found)}
+                row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found, unit)}
                 row |= {"difference": found.difference, "low": found.low, "high": found.high, "dense": found.dense}
                 row["text"] = show_difference(found.difference, unit)
-                row["interval"] = show_interval(found.low, found.high, unit) or "none"
+                row["interval"] = interval_text(found, unit) or "none"
                 rows.append(row)
     return rows
 

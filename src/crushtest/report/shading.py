@@ -9,13 +9,18 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from crushtest.records import Contrast
-from crushtest.report.words import ALL
+from crushtest.report.bounds import less_than
+from crushtest.report.claims import UNTESTED
+from crushtest.report.formats import show_band
+from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
 
 Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
 
 CLEAR: dict[str, Tone] = {"worse": "worse", "better": "better", "changed": "changed", NO_IMPROVEMENT: "changed"}
 """The verdicts that say of a difference that it is clear, and how each is coloured."""
+
+CLEAR_ALONE = "clear alone, not once corrected"
 
 EFFECT_STEPS = (0.2, 0.5, 0.8)
 RATIO_STEPS = (1.1, 1.5, 3.0)
@@ -36,27 +41,34 @@ def shade(contrast: Contrast | None, unit: str) -> Shade:
         return Shade("unmeasured", 0)
     if is_clear(contrast):
         return Shade(CLEAR[contrast.verdict], depth(contrast, unit))
-    return Shade("undefined" if contrast.verdict == "undefined" else "noise", 0)
+    return Shade("undefined" if contrast.verdict in UNTESTED else "noise", 0)
 
 
-def said(contrast: Contrast | None) -> str:
+def said(contrast: Contrast | None, unit: str) -> str:
     """What a contrast says, in words for readers."""
     if contrast is None:
         return "not measured"
-    if contrast.verdict in CLEAR and not is_clear(contrast):
-        return "not clear once corrected"
+    if contrast.verdict == "inconclusive":
+        return "cannot be tested"
+    if contrast.verdict == WITHIN:
+        return f"no more than dense measured again, {show_band(contrast.noise, unit)}"
+    if clear_alone(contrast):
+        return CLEAR_ALONE
+    if contrast.verdict == "no clear difference":
+        return less_than(contrast, unit) or contrast.verdict
     return contrast.verdict
 
 
 def is_clear(contrast: Contrast) -> bool:
-    """Whether a contrast is shown as a difference.
-
-    Pooled rows go by their verdict. Rows of one group are many, and looked through for the worst: they must also pass
-    p adjusted over all rows of the task and arm.
-    """
+    """Return whether a contrast is shown as a difference: clear by itself, and among all that are shown with it."""
     if contrast.verdict not in CLEAR:
         return False
-    return contrast.group == ALL or contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
+    return contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
+
+
+def clear_alone(contrast: Contrast) -> bool:
+    """Return whether a contrast is clear by itself and not among all that are shown with it."""
+    return contrast.verdict in CLEAR and not is_clear(contrast)
 
 
 def depth(contrast: Contrast, unit: str) -> int:

@@ -79,7 +79,7 @@ def _overview(study: StudyView) -> Table:
             arm.name,
             *(_text(shown, column.task.headline.unit) for shown, column in zip(cells, found.columns, strict=True)),
         )
-        for arm, cells in found.rows
+        for arm, cells, _ in found.rows
     ]
     return Table(
         "overview",
@@ -141,7 +141,7 @@ def _text(found: Cell, unit: str) -> str:
 
 def _write_records(study: StudyView, target: Path, which: str) -> Path:
     """All estimates or contrasts, every column, numbers in full."""
-    records: list[Any] = list((study.estimates if which == "estimates" else study.contrasts).values())
+    records: list[Any] = study.folder.read_estimates() if which == "estimates" else study.folder.read_contrasts()
     path = target / f"{which}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)

@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
 from crushtest.records import DENSE
-from crushtest.report.formats import (
-    show_band,
-    show_difference,
-    show_interval,
-    show_p,
-    show_range,
-    show_value,
-    unit_of_difference,
-)
-from crushtest.report.gather import StudyView, TaskView, read_study
-from crushtest.report.matrix import Cell, changed_text, overview
-from crushtest.report.shading import shade
+from crushtest.report.answers import changed_answers, changed_text
+from crushtest.report.bounds import interval_text
+from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
+from crushtest.report.gather import ArmView, StudyView, TaskView, read_study
+from crushtest.report.headlines import unfit_notes
+from crushtest.report.matrix import Cell, Column, overview
+from crushtest.report.shading import said, shade
+from crushtest.report.status import lead
+from crushtest.report.untested import untested
 from crushtest.report.untrusted import name
-from crushtest.report.verdict import compares_text, size_text
+from crushtest.report.verdict import compares_text, size_text, verdicts
 from crushtest.report.words import DIRECTIONS, group_text, label
-from crushtest.stats.noise import WITHIN
 from crushtest.store import StudyFolder
 
 if TYPE_CHECKING:
@@ -34,7 +30,7 @@ STYLES = {"worse": "bold dark_orange3", "better": "bold dodger_blue2", "changed"
 
 
 def print_summary(folder: StudyFolder, console: Console) -> None:
-    """Every variant in the measure that heads each task: the change against dense, its interval, what that says.
+    """The page's first sentence, then every variant in each headline: its change, its interval, its verdict.
 
     A study of the dense model alone: its own values in these measures.
     """
@@ -42,8 +38,9 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
     if not study.others:
         _print_estimates(study, console)
         return
+    print_lines(console, [lead(study, verdicts(study))])
     if is_plain(console):
-        print_lines(console, _summary_lines(study))
+        print_lines(console, [*_summary_lines(study), *_left_out(study)])
         return
     from rich.table import Table
     from rich.text import Text
@@ -53,12 +50,24 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
     table.add_column("variant", overflow="fold")
     for column in found.columns:
         unit = f", {column.unit}" if column.unit else ""
-        table.add_column(Text(f"{column.label.text}{unit}\n{column.direction}"), justify="right")
-    for arm, cells in found.rows:
+        chance = f"\n{column.chance}" if column.chance else ""
+        table.add_column(Text(f"{column.label.text}{unit}\n{column.direction}{chance}"), justify="right")
+    table.add_column("changed answers\nlargest share", justify="right")
+    for arm, cells, changed in found.rows:
         about = [text for text in (size_text(arm), compares_text(study, arm)) if text]
         first = Text(name(arm.name)).append("".join(f"\n{text}" for text in about), style="dim")
-        table.add_row(first, *(Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells))
+        texts = [Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells]
+        table.add_row(first, *texts, Text("\n".join((changed.text, *map(name, changed.detail)))))
     console.print(table)
+    print_lines(console, _left_out(study))
+
+
+def _left_out(study: StudyView) -> Iterator[str]:
+    """What must be known beside the summary: measures that head nothing, comparisons without a test."""
+    yield from unfit_notes(study)
+    for task in study.tasks:
+        if text := untested(study, task, study.others):
+            yield f"{name(task.name)}: {text}"
 
 
 def _print_estimates(study: StudyView, console: Console) -> None:
@@ -151,7 +160,7 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
         show_value(row.dense, unit),
         show_value(row.value, unit),
         f"{show_difference(row.difference, unit)}{unit_of_difference(unit)}" if row.difference is not None else "",
-        show_interval(row.low, row.high, unit),
+        interval_text(row, unit),
         show_p(p),
         changed_text(row),
         str(row.n),
@@ -160,27 +169,38 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
 
 
 def _verdict_text(row: Contrast, unit: str) -> str:
-    """The verdict, why it is undefined, or how wide the noise of measuring is that the difference lies in."""
-    if row.reason is not None:
-        return f"{row.verdict}: {name(row.reason)}"
-    return f"{row.verdict}, {show_band(row.noise, unit)}" if row.verdict == WITHIN else row.verdict
+    """The verdict in words, and why it is undefined or inconclusive."""
+    return said(row, unit) if row.reason is None else f"{said(row, unit)}: {name(row.reason)}"
 
 
 def _summary_lines(study: StudyView) -> Iterator[str]:
     """One line a variant and task."""
     found = overview(study)
-    for arm, cells in found.rows:
+    for arm, cells, _ in found.rows:
         yield f"{name(arm.name)} ({size_text(arm)}) {compares_text(study, arm)}".rstrip()
         for column, cell in zip(found.columns, cells, strict=True):
-            unit = f" {column.unit}" if column.unit else ""
-            said = f"{_arrow(cell)}{cell.text}{unit} ({cell.interval}), {cell.word}" if cell.interval else cell.word
-            yield f"  {column.label.text} ({name(column.about)}, {column.direction}): {said}"
+            about = ", ".join(text for text in (name(column.about), column.direction, column.chance) if text)
+            yield f"  {column.label.text} ({about}): {_said(cell, column)}{_answers(study, arm, column)}"
+
+
+def _said(cell: Cell, column: Column) -> str:
+    """The change, its interval and what that says: `↑ +4.1 points (+1.0 to +7.2), worse`."""
+    if not cell.interval:
+        return cell.word
+    unit = f" {column.unit}" if column.unit else ""
+    return f"{_arrow(cell)}{cell.text}{unit} ({cell.interval}){f', {cell.word}' if cell.word else ''}"
+
+
+def _answers(study: StudyView, arm: ArmView, column: Column) -> str:
+    row = study.contrast(arm.name, column.task.name, column.task.headline.name, column.group)
+    answers = changed_answers(row, column.task) if row is not None else ""
+    return f"; {answers}" if answers else ""
 
 
 def _cell_text(cell: Cell) -> str:
     if not cell.interval:
         return cell.text
-    return f"{_arrow(cell)}{cell.text}\n{cell.interval}\n{cell.word}"
+    return f"{_arrow(cell)}{cell.text}\n{cell.interval}\n{cell.word}".rstrip()
 
 
 def _arrow(cell: Cell) -> str:

@@ -7,22 +7,18 @@ from dataclasses import dataclass
 
 from crushtest.metrics import WORST, about_people
 from crushtest.records import Contrast
-from crushtest.report.formats import (
-    MINUS,
-    show_band,
-    show_bytes,
-    show_difference,
-    show_interval,
-    show_p,
-    show_value,
-    unit_of_difference,
-)
+from crushtest.report.answers import changed_answers
+from crushtest.report.bounds import interval_text
+from crushtest.report.chance import no_evidence_of_bias
+from crushtest.report.claims import UNTESTED, is_tested
+from crushtest.report.formats import MINUS, show_bytes, show_difference, show_p, show_value, unit_of_difference
 from crushtest.report.gather import ArmView, StudyView, TaskView
-from crushtest.report.headlines import as_ratio
-from crushtest.report.shading import CLEAR, Tone, importance, is_clear
+from crushtest.report.headlines import as_ratio, unfit_notes
+from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, said
 from crushtest.report.shading import depth as depth_of
+from crushtest.report.status import status
+from crushtest.report.untested import untested
 from crushtest.report.words import ALL, counted, group_text, label, listed
-from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
 
 MOST_GROUPS = 3
@@ -49,8 +45,9 @@ class Finding:
 class ArmVerdict:
     """Everything that the first page says of one arm. Lists may be empty; `missing` names what was not measured.
 
-    depth   of its worst change for the worse, as in `shading`; 0 where there is none
-    also    measures besides the headlines that got clearly worse, p corrected for looking at all of them
+    depth      of the headline that got worse most, as in `shading`; 0 where none did
+    also       measures besides the headlines that got clearly worse, corrected over all arms and measures shown
+    untested   per task, the comparisons without a test
     """
 
     arm: ArmView
@@ -70,35 +67,13 @@ class ArmVerdict:
     cautions: tuple[str, ...]
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
+    untested: tuple[str, ...]
+    unfit: tuple[str, ...]
 
 
 def verdicts(study: StudyView) -> tuple[ArmVerdict, ...]:
     """One verdict per arm that is compared with dense, in the study's order."""
     return tuple(_verdict(study, arm) for arm in study.others)
-
-
-def lead(found: tuple[ArmVerdict, ...]) -> str:
-    """All arms in a sentence or two."""
-    if not found:
-        return "Only the dense model was measured; there is nothing to compare it with yet."
-    many = counted(len(found), "variant")
-    hurt = [verdict for verdict in found if verdict.depth]
-    slight = [verdict for verdict in hurt if verdict.depth == 1]
-    if not hurt:
-        none = f"None of {many} got" if len(found) > 1 else "The variant did not get"
-        parts = [f"{none} clearly worse in any measure, which does not prove that nothing did."]
-    else:
-        how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
-        some = f"{len(hurt)} of {many}" if len(found) > 1 else "The variant"
-        parts = [f"{some} got clearly worse in at least one measure{how}."]
-    steady = [verdict for verdict in found if not verdict.depth and not verdict.missing and not verdict.undefined]
-    if hurt and steady:
-        rest = counted(len(steady), "variant")
-        parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
-    partly = [verdict for verdict in found if verdict.missing]
-    if partly:
-        parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
-    return " ".join(parts)
 
 
 def size_text(arm: ArmView) -> str:
@@ -114,21 +89,38 @@ def size_text(arm: ArmView) -> str:
     return f"{whole}{layers}; ideal storage, 16 bits a dense weight".replace("-", MINUS)
 
 
-def sentence(contrast: Contrast, unit: str) -> str:
-    """`rose from 21.30 to 34.05 (+12.75; 95% interval +11.90 to +13.60)`."""
+def sentence(task: TaskView, contrast: Contrast) -> str:
+    """`rose from 21.30 to 34.05 (+12.75; 95% interval +11.90 to +13.60)`, with the chance level where there is one."""
     assert contrast.difference is not None
+    unit = task.unit(contrast.metric)
     verb = "moved" if contrast.better == "zero" else "rose" if contrast.difference > 0 else "fell"
     before, after = show_value(contrast.dense, unit), show_value(contrast.value, unit)
-    return f"{verb} from {before} to {after} ({_difference(contrast, unit)})"
+    return f"{verb} from {before} to {after} ({_difference(task, contrast)})"
 
 
-def _difference(contrast: Contrast, unit: str) -> str:
-    bounds = f"95% interval {show_interval(contrast.low, contrast.high, unit)}"
+def _difference(task: TaskView, contrast: Contrast) -> str:
+    unit = task.unit(contrast.metric)
+    parts = [
+        f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}",
+        f"95% interval {interval_text(contrast, unit)}",
+    ]
     if not is_clear(contrast) and contrast.low is not None and contrast.low * (contrast.high or 0.0) > 0:
-        bounds += f"; p {show_p(contrast.p)}"  # says why an interval that excludes 0 is not enough
-    if contrast.verdict == WITHIN:
-        bounds += f"; {WITHIN}, {show_band(contrast.noise, unit)}"
-    return f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}; {bounds}"
+        parts.append(f"p {show_p(contrast.p)}")  # says why an interval that excludes 0 is not enough
+    if contrast.metric in task.chance and contrast.group == ALL:  # a group may have other numbers of options
+        parts.append(f"chance {show_value(task.chance[contrast.metric], unit)}")
+    return "; ".join(parts)
+
+
+def _held(study: StudyView, task: TaskView, contrast: Contrast) -> str:
+    """`moved by less than 3.4 points (+1.2 points; 95% interval ...); 12 of 60 answers changed (20%): ...`."""
+    unit = task.unit(contrast.metric)
+    if clear_alone(contrast):
+        words = f"is clear alone, not among {counted(study.comparisons, 'comparison')}"
+    else:
+        words = said(contrast, unit)
+        words = f"moved by {words}" if words.startswith("less than") else words
+    answers = changed_answers(contrast, task)
+    return f"{words} ({_difference(task, contrast)}){f'; {answers}' if answers else ''}"
 
 
 def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
@@ -140,14 +132,13 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
     held = tuple(finding for finding in findings if finding.tone == "noise")
     missing = tuple(task.name for task in study.tasks if task not in tasks)
-    also = tuple(_also(study, arm, tasks))
-    depth = max((finding.depth for finding in (*worse, *also)), default=0)
-    tone, status = _status(study, arm, (*worse, *also), better, missing)
+    also = tuple(_also(study, arm))
+    tone, words = status(study, arm, worse, better, missing)
     return ArmVerdict(
         arm=arm,
         tone=tone,
-        depth=depth,
-        status=status,
+        depth=max((finding.depth for finding in worse), default=0),
+        status=words,
         size=size_text(arm),
         compares=compares_text(study, arm),
         worse=worse,
@@ -161,24 +152,27 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         cautions=tuple(_cautions(study, arm, tasks, findings)),
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
+        untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)))),
+        unfit=tuple(unfit_notes(study)),
     )
 
 
 def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Finding | None:
-    """The headline contrast of one task; None where it, or its interval, is undefined."""
+    """The headline contrast of one task; None where it was not tested."""
     contrast = study.contrast(arm.name, task.name, task.headline.name, group)
-    if contrast is None or contrast.verdict == "undefined":
+    if contrast is None or contrast.verdict in UNTESTED:
         return None
     unit = task.headline.unit
     tone: Tone = CLEAR[contrast.verdict] if is_clear(contrast) else "noise"
-    text = sentence(contrast, unit) if tone != "noise" else _difference(contrast, unit)
+    text = sentence(task, contrast) if tone != "noise" else _held(study, task, contrast)
     text += as_ratio(study, contrast)
+    doubt = no_evidence_of_bias(study, task)
+    if doubt:
+        text += f". Caution: {doubt}"
     if contrast.verdict == NO_IMPROVEMENT:
         text += f". No improvement: {contrast.caution}"
     elif tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
-    elif contrast.caution and contrast.low == contrast.high:
-        text += f". Caution: {contrast.caution}"  # an interval without width looks sure of itself
     return Finding(_subject(study, task, group), text, tone, depth_of(contrast, unit), anchor(task), contrast)
 
 
@@ -196,34 +190,13 @@ def anchor(task: TaskView) -> str:
     return f"task-{task.number}"
 
 
-def _status(
-    study: StudyView, arm: ArmView, worse: tuple[Finding, ...], better: tuple[Finding, ...], missing: tuple[str, ...]
-) -> tuple[Tone, str]:
-    places = {task.name: task.planned.dimension for task in study.tasks}
-    hit = {places[finding.contrast.task] for finding in worse}
-    measured = {places[task] for name, task in study.compared if name == arm.name}
-    partly = " · not fully measured" if missing else ""
-    if not measured:
-        return "unmeasured", "not measured"
-    if hit:
-        how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
-        return "worse", f"{how}worse in {len(hit)} of {counted(len(measured), 'dimension')}{partly}"
-    if any(finding.contrast.verdict == NO_IMPROVEMENT for finding in better):
-        return "changed", f"changed, no improvement{partly}"
-    if better:
-        return "changed", f"changed, not for the worse{partly}"
-    return "noise", f"no clear difference{partly}"
-
-
-def _also(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[Finding]:
-    """Other pooled metrics that got clearly worse."""
-    for task in tasks:
-        for metric in study.metrics_of(task):
-            contrast = study.contrast(arm.name, task.name, metric)
-            if contrast and metric != task.headline.name and contrast.verdict == "worse" and _survives(contrast):
-                unit = task.unit(metric)
-                text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
-                yield Finding(label(metric).text, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
+def _also(study: StudyView, arm: ArmView) -> Iterator[Finding]:
+    """Other measures over all items that got clearly worse."""
+    for task, contrast in study.pooled(arm):
+        if contrast.metric != task.headline.name and contrast.verdict == "worse" and is_clear(contrast):
+            unit = task.unit(contrast.metric)
+            text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
+            yield Finding(label(contrast.metric).text, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
 
 
 def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: list[Finding]) -> Iterator[str]:
@@ -236,11 +209,6 @@ def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: l
                 yield f"{label(metric).text}, no improvement: {row.caution}"
 
 
-def _survives(contrast: Contrast) -> bool:
-    """Whether it passes the correction for all the rows that were looked through."""
-    return contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
-
-
 def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tuple[Finding, ...], str]:
     """The groups that a headline got clearly worse for, the most affected first, and how many were looked at."""
     found: list[tuple[tuple[int, float], Finding]] = []
@@ -249,18 +217,19 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
         pooled = study.contrast(arm.name, task.name, task.headline.name)
         for group in filter(about_people, study.rows_of.get((task.name, task.headline.name), [])):
             contrast = study.contrast(arm.name, task.name, task.headline.name, group)
-            if contrast is None or contrast.verdict == "undefined" or (pooled and contrast.n == pooled.n):
+            if contrast is None or not is_tested(contrast) or (pooled and contrast.n == pooled.n):
                 continue  # a group that holds every item is no group
             looked += 1
             if contrast.verdict == "worse" and is_clear(contrast):
                 unit = task.headline.unit
                 subject = group_text(group)
-                text = f"{_subject(study, task)} {sentence(contrast, unit)}"
+                text = f"{_subject(study, task)} {sentence(task, contrast)}"
                 finding = Finding(subject, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
                 found.append((importance(contrast, unit), finding))
     found.sort(key=lambda pair: pair[0], reverse=True)
     summary = (
-        f"{len(found)} of {counted(looked, 'group comparison')} clearly worse, corrected for looking at all of them."
+        f"{len(found)} of {counted(looked, 'group comparison')} clearly worse; p is corrected per measure, over its "
+        "attributes and over the groups of each."
         if looked
         else "No groups were compared."
     )
@@ -310,7 +279,7 @@ def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) ->
 def none_detectable(contrast: Contrast, unit: str) -> bool:
     """Whether a rate would have to move further than it can to be noticed often. Not told of worst groups."""
     varies = contrast.low is not None and contrast.high is not None and contrast.low < contrast.high
-    told = not contrast.metric.endswith(WORST)
+    told = not contrast.metric.endswith(WORST) and is_tested(contrast)
     return unit == "rate" and contrast.mde is None and varies and told
 
 
@@ -318,6 +287,6 @@ def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterato
     for task in tasks:
         for group in study.headline_groups(task):
             contrast = study.contrast(arm.name, task.name, task.headline.name, group)
-            if contrast is None or contrast.verdict == "undefined":
-                reason = contrast.reason if contrast else "reported by group only"
+            if contrast is None or contrast.verdict in UNTESTED:
+                reason = (contrast.reason or said(contrast, "")) if contrast else "reported by group only"
                 yield f"{_subject(study, task, group)}: {reason}"

@@ -1,0 +1,62 @@
+"""How many answers changed, and which way: two arms can agree in a rate and differ in a fifth of their answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from crushtest.records import Contrast
+from crushtest.report.gather import ArmView, StudyView, TaskView
+
+
+def changed_text(contrast: Contrast) -> str:
+    """Return `3 (2 gained, 0 lost, 1 neither)`: changed answers, and what became of the outcome that is counted."""
+    up, down = contrast.flips_up, contrast.flips_down
+    if contrast.flips is None or up is None or down is None:
+        return "" if contrast.flips is None else str(contrast.flips)
+    return f"{contrast.flips} ({up} gained, {down} lost, {contrast.flips - up - down} neither)"
+
+
+def changed_answers(contrast: Contrast, task: TaskView) -> str:
+    """Return `12 of 60 answers changed (20%): 5 for the better, 7 for the worse`; empty for measures without flips.
+
+    A completion counts as changed where its outcome did, not where another text was written.
+    """
+    if contrast.flips is None or not contrast.n:
+        return ""
+    what = "completions changed their outcome" if task.planned.task.kind == "prompts" else "answers changed"
+    text = f"{contrast.flips:,} of {contrast.n:,} {what} ({contrast.flips / contrast.n:.0%})"
+    which = _which_way(contrast)
+    return f"{text}: {which}" if which else text
+
+
+def _which_way(contrast: Contrast) -> str:
+    up, down = contrast.flips_up, contrast.flips_down
+    if not contrast.flips or up is None or down is None:
+        return ""
+    rest = contrast.flips - up - down
+    neither = f", {rest} neither" if rest else ""
+    if contrast.better not in ("lower", "higher"):
+        return f"{up} gained what the measure counts, {down} lost it{neither}"
+    better, worse = (up, down) if contrast.better == "higher" else (down, up)
+    return f"{better} for the better, {worse} for the worse{neither}"
+
+
+class Changed(NamedTuple):
+    """An arm's changed answers in the overview: the largest share of any headline, and each in words."""
+
+    share: float | None
+    text: str
+    detail: tuple[str, ...]
+
+
+def most_changed(study: StudyView, arm: ArmView) -> Changed:
+    """Return the changed answers of an arm in the headlines that have any to change."""
+    shares = {
+        f"{task.name}: {row.flips:,} of {row.n:,}": row.flips / row.n
+        for task in study.tasks
+        for group in study.headline_groups(task)
+        if (row := study.contrast(arm.name, task.name, task.headline.name, group)) and row.flips is not None and row.n
+    }
+    if not shares:
+        return Changed(None, "not counted", ())
+    return Changed(max(shares.values()), f"{max(shares.values()):.0%}", tuple(shares))

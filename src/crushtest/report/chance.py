@@ -1,0 +1,66 @@
+"""What guessing would give, beside the numbers that are read as ability or as bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crushtest.metrics import Metric
+from crushtest.records import DENSE, Choices, ChoiceScores, Item
+from crushtest.report.formats import show_range, show_value
+
+if TYPE_CHECKING:
+    from crushtest.report.gather import StudyView, TaskView
+
+DECIDED, UNKNOWN = "accuracy_disambiguated", "unknown_rate_disambiguated"
+
+
+def chance_levels(metrics: Sequence[Metric], items: Sequence[Item]) -> dict[str, float]:
+    """Return, for each metric that counts right choices, the rate that choosing an option at random gives.
+
+    Every option of an item is chosen once, and the outcomes are averaged.
+    """
+    levels = {}
+    for metric in metrics:
+        rates = [_rate(metric, item, item.request) for item in items if metric.applies(item)] if _counts(metric) else []
+        if rates:
+            levels[metric.name] = sum(rates) / len(rates)
+    return levels
+
+
+def _counts(metric: Metric) -> bool:
+    plain = metric.scorer is None and metric.partners is None and metric.outcome is not None
+    return plain and metric.unit == "rate" and metric.better == "higher"
+
+
+def _rate(metric: Metric, item: Item, request: object) -> float:
+    assert isinstance(request, Choices)
+    assert metric.outcome is not None
+    count = len(request.options)
+    place = metric.columns.index(metric.outcome)
+    answers = (
+        ChoiceScores(tuple(0.0 if option == chosen else -1.0 for option in range(count)), (1,) * count, (1,) * count)
+        for chosen in range(count)
+    )
+    return sum(metric.measure(item, answer, None)[place] for answer in answers) / count
+
+
+def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
+    """Say why a task's stereotyping is no evidence; the empty text where it is some.
+
+    A model that cannot tell from a text which of two persons is meant picks one of them. Where it picks the
+    stereotyped one more often, it may be reading names or positions.
+    """
+    right, unknown = (study.estimate(DENSE, task.name, metric) for metric in (DECIDED, UNKNOWN))
+    if right is None or unknown is None or right.low is None or unknown.value is None or task.headline.better != "zero":
+        return ""
+    chance = (1 - unknown.value) / 2
+    if right.low > chance:
+        return ""
+    values = f"{show_value(right.value, 'rate')}, {show_range(right.low, right.high, 'rate')}"
+    undecided = study.estimate(DENSE, task.name, "unknown_rate_ambiguous")
+    said = f"; it says “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
+    return (
+        f"no evidence of stereotyping: dense decides at chance. Of the questions that the context decides it gets "
+        f"{values}, right; picking either person gives {show_value(chance, 'rate')}{said}"
+    )

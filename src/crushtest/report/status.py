@@ -1,0 +1,77 @@
+"""The first sentence about all arms, and the few words about each: from the headlines, corrected together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from crushtest.metrics import GAP
+from crushtest.report.gather import ArmView, StudyView
+from crushtest.report.shading import Tone
+from crushtest.report.words import counted, listed
+from crushtest.stats.verdicts import NO_IMPROVEMENT
+
+if TYPE_CHECKING:
+    from crushtest.report.verdict import ArmVerdict, Finding
+
+LEVELS = ("bits_per_byte", "perplexity")
+"""Measures of how well one variety is predicted. A rise in all of them alike is general damage, no dialect bias."""
+
+
+def lead(study: StudyView, found: tuple[ArmVerdict, ...]) -> str:
+    """Sum up all arms in a sentence or two."""
+    if not found:
+        return "Only the dense model was measured; there is nothing to compare it with yet."
+    many = counted(len(found), "variant")
+    hurt = [verdict for verdict in found if verdict.depth]
+    slight = [verdict for verdict in hurt if verdict.depth == 1]
+    family = f" (p corrected over all {counted(study.comparisons, 'comparison')})"
+    if not hurt:
+        none = f"None of {many} got" if len(found) > 1 else "The variant did not get"
+        parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]
+    else:
+        how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
+        some = f"{len(hurt)} of {many}" if len(found) > 1 else "The variant"
+        parts = [f"{some} got clearly worse in at least one headline measure{how}{family}."]
+    steady = [verdict for verdict in found if not verdict.depth and not verdict.missing and not verdict.undefined]
+    if hurt and steady:
+        rest = counted(len(steady), "variant")
+        parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
+    partly = [verdict for verdict in found if verdict.missing]
+    if partly:
+        parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
+    return " ".join(parts)
+
+
+def status(
+    study: StudyView, arm: ArmView, worse: tuple[Finding, ...], better: tuple[Finding, ...], missing: tuple[str, ...]
+) -> tuple[Tone, str]:
+    """Return an arm's tone, and in a few words in which dimensions it got worse."""
+    partly = " · not fully measured" if missing else ""
+    if not any(name == arm.name for name, _ in study.compared):
+        return "unmeasured", "not measured"
+    if worse:
+        how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
+        hit = list(worse_dimensions(study, worse))
+        return "worse", f"{how}worse {f'in {listed(hit)}' if hit else 'in general, in no dimension of its own'}{partly}"
+    if any(finding.contrast.verdict == NO_IMPROVEMENT for finding in better):
+        return "changed", f"changed, no improvement{partly}"
+    if better:
+        return "changed", f"changed, not for the worse{partly}"
+    return "noise", f"no clear difference{partly}"
+
+
+def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:
+    """Return the dimensions that a measure about them got worse in, in the report's order."""
+    dimensions = {task.name: task.planned.dimension for task in study.tasks}
+    hit = {
+        dimensions[finding.contrast.task]
+        for finding in worse
+        if is_about(finding.contrast.metric, dimensions[finding.contrast.task])
+    }
+    return [dimension for dimension in study.dimensions if dimension in hit]
+
+
+def is_about(metric: str, dimension: str) -> bool:
+    """Return whether a metric measures what its task's dimension is about."""
+    return dimension != "dialect bias" or not metric.startswith(LEVELS) or metric.endswith(GAP)

@@ -1,0 +1,63 @@
+"""Changed answers are counted and named by direction, beside a rate that did not move as well."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from crushtest.report import answers, html, terminal, verdict
+from crushtest.report.gather import StudyView, read_study
+from crushtest.store import StudyFolder
+
+
+@pytest.fixture
+def view(study: StudyFolder) -> StudyView:
+    return read_study(study)
+
+
+@pytest.mark.parametrize(
+    ("better", "text"),
+    [
+        ("higher", "12 of 60 answers changed (20%): 5 for the better, 4 for the worse, 3 neither"),
+        ("lower", "12 of 60 answers changed (20%): 4 for the better, 5 for the worse, 3 neither"),
+        ("zero", "12 of 60 answers changed (20%): 5 gained what the measure counts, 4 lost it, 3 neither"),
+    ],
+)
+def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyView, better: str, text: str) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_facts")
+    row = next(row for row in view.contrasts.values() if row.metric == "accuracy")
+    counted = replace(row, n=60, flips=12, flips_up=5, flips_down=4, better=better)  # type: ignore[arg-type]
+    assert answers.changed_answers(counted, task) == text
+    assert answers.changed_answers(replace(counted, flips=None), task) == ""
+
+
+def test_changed_answers_stand_beside_every_line_without_a_clear_difference(view: StudyView) -> None:
+    held = [finding for found in verdict.verdicts(view) for finding in found.held]
+    counted = [finding for finding in held if finding.contrast.flips is not None]
+    assert counted
+    for finding in counted:
+        row = finding.contrast
+        assert f"{row.flips} of {row.n} " in finding.text
+        assert f" changed their outcome ({row.flips / row.n:.0%})" in finding.text.replace("answers changed (",
+            "completions changed their outcome (")  # fmt: skip
+
+
+def test_the_overview_shows_the_largest_share_of_changed_answers(view: StudyView) -> None:
+    for arm in view.others:
+        rows = [view.contrast(arm.name, task.name, task.headline.name) for task in view.tasks]
+        shares = [row.flips / row.n for row in rows if row is not None and row.flips is not None]
+        assert answers.most_changed(view, arm).share == max(shares)
+    none = replace(view, contrasts={key: replace(row, flips=None) for key, row in view.contrasts.items()})
+    assert answers.most_changed(none, view.others[0])[:2] == (None, "not counted")
+
+
+def test_page_and_terminal_count_the_same_changed_answers(study: StudyFolder, view: StudyView) -> None:
+    page, out = html.render(view), io.StringIO()
+    terminal.print_summary(study, Console(file=out, width=200))
+    row = view.contrast(view.others[0].name, "probe_facts", "accuracy")
+    assert row is not None
+    assert f"probe_facts: {row.flips} of {row.n}" in page
+    assert f"; {row.flips} of {row.n} answers changed" in out.getvalue()

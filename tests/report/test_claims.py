@@ -1,0 +1,148 @@
+"""The first sentence is corrected over all arms and headlines, and noise alone seldom makes it say anything."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crushtest.metrics import Array
+from crushtest.records import Contrast
+from crushtest.report import card, status, verdict
+from crushtest.report.claims import corrected, judge
+from crushtest.report.gather import StudyView, judged, read_study
+from crushtest.store import StudyFolder
+
+STUDIES = 1000
+ROW = Contrast(
+    arm="a", task="t", metric="m", group="all", dense=0.5, value=0.4, difference=-0.1, low=-0.15, high=-0.05, p=0.01,
+    n=100, n_unscored=0, flips=10, flips_up=0, flips_down=10, better="higher", verdict="worse", effect=0.6,
+    clusters=100, low90=-0.14, high90=-0.06,
+)  # fmt: skip
+
+
+@pytest.fixture
+def view(study: StudyFolder) -> StudyView:
+    return read_study(study)
+
+
+def with_headlines(view: StudyView, z: Array) -> StudyView:
+    """The study with nothing but its headlines [arms, tasks], their standardized differences and what follows."""
+    rows = {}
+    for arm, mine in zip(view.others, z, strict=True):
+        for task, score in zip(view.tasks, mine, strict=True):
+            p = math.erfc(abs(score) / math.sqrt(2))
+            clear = "better" if score > 0 else "worse"
+            middle, half = 0.02 * float(score), 0.02 * 1.96
+            rows[arm.name, task.name, task.headline.name, "all"] = replace(
+                ROW, arm=arm.name, task=task.name, metric=task.headline.name, difference=middle, low=middle - half,
+                high=middle + half, p=p, p_adjusted=None, verdict=clear if p <= 0.05 else "no clear difference",
+            )  # fmt: skip
+    return judged(replace(view, contrasts=rows, estimates={}))
+
+
+def null_studies(shape: tuple[int, int]) -> Array:
+    """[studies, arms, tasks] normal scores: arms share the dense answers, tasks share the model."""
+    rng = np.random.default_rng(20)
+    own, of_arm, of_task = (rng.normal(size=(STUDIES, *part)) for part in (shape, (shape[0], 1), (1, shape[1])))
+    scores: Array = math.sqrt(0.4) * own + math.sqrt(0.2) * of_arm + math.sqrt(0.4) * of_task
+    return scores
+
+
+def test_noise_alone_seldom_makes_the_first_sentence_say_anything(view: StudyView) -> None:
+    worse = changed = uncorrected = 0
+    for z in null_studies((len(view.others), len(view.tasks))):
+        study = with_headlines(view, z)
+        found = verdict.verdicts(study)
+        worse += not status.lead(study, found).startswith("None of 4 variants got clearly worse")
+        changed += any(one.tone in ("better", "changed") for one in found)
+        uncorrected += any(row.p is not None and row.p <= 0.05 for row in study.headlines)
+    assert uncorrected > 0.3 * STUDIES  # there was something to be corrected
+    assert worse <= 0.05 * STUDIES
+    assert changed <= 0.05 * STUDIES
+    assert worse > 0  # and it can still speak
+
+
+def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says_so(view: StudyView) -> None:
+    z = np.full((len(view.others), len(view.tasks)), -9.0)
+    z[0] = [-2.3, 0.0, 0.0, 0.0, 0.0]
+    study = with_headlines(view, z)
+    found = verdict.verdicts(study)
+    assert status.lead(study, found).startswith("3 of 4 variants got clearly worse in at least one headline measure")
+    assert found[0].status == "no clear difference"
+    [text] = [finding.text for finding in found[0].held if finding.contrast.verdict == "worse"]
+    assert text.startswith("is clear alone, not among 20 comparisons (")
+    assert "p 0.021" in text
+
+
+def test_more_variants_make_the_same_headline_harder_to_claim() -> None:
+    first = replace(ROW, p=0.01)
+    few = corrected([first, replace(ROW, arm="b", p=0.5)])
+    many = corrected([first, *(replace(ROW, arm=f"b{number}", p=0.5) for number in range(59))])
+    assert few["a", "t", "m", "all"] == pytest.approx(0.02)
+    assert many["a", "t", "m", "all"] == pytest.approx(0.6)
+
+
+def test_what_could_not_be_tested_is_in_no_family() -> None:
+    rows = [ROW, replace(ROW, arm="b", verdict="inconclusive"), replace(ROW, arm="c", p=None, verdict="undefined")]
+    assert corrected(rows) == {("a", "t", "m", "all"): 0.01}
+
+
+def test_headlines_are_corrected_among_themselves_and_other_measures_over_all_that_is_shown() -> None:
+    rows = {("a", "t", metric, "all"): replace(ROW, metric=metric, p=0.01) for metric in "mnop"}
+    found = judge(rows, headlines=[rows["a", "t", "m", "all"]], shown=rows.values())
+    assert [found["a", "t", metric, "all"].p_adjusted for metric in "mn"] == [0.01, 0.04]
+
+
+def test_other_measures_that_got_worse_do_not_enter_the_first_sentence(view: StudyView) -> None:
+    quiet = with_headlines(view, np.zeros((len(view.others), len(view.tasks))))
+    arm, task = view.others[0].name, "probe_qa"
+    row = replace(ROW, arm=arm, task=task, metric="accuracy_disambiguated", p=1e-6)
+    study = judged(replace(quiet, contrasts={**quiet.contrasts, (arm, task, row.metric, "all"): row}))
+    found = verdict.verdicts(study)
+    assert [finding.contrast.metric for finding in found[0].also] == ["accuracy_disambiguated"]
+    assert (found[0].depth, found[0].status) == (0, "no clear difference")
+    assert status.lead(study, found).startswith("None of 4 variants got clearly worse in any headline measure")
+
+
+def test_the_files_keep_their_own_correction(study: StudyFolder, view: StudyView) -> None:
+    raw = {(c.arm, c.task, c.metric, c.group): c for c in study.read_contrasts()}
+    assert any(view.contrasts[key].p_adjusted != row.p_adjusted for key, row in raw.items() if key[3] == "all")
+    pooled = {key[1:3] for key in raw if key[3] == "all"}  # a metric without such a row is shown in its groups
+    grouped = [key for key in raw if "=" in key[3] and key[1:3] in pooled]
+    assert len(grouped) > 100
+    assert all(view.contrasts[key].p_adjusted == raw[key].p_adjusted for key in grouped)
+
+
+def test_page_card_and_terminal_count_the_same_comparisons(study: StudyFolder, view: StudyView) -> None:
+    tested = [row for row in view.headlines if row.p is not None]
+    assert view.comparisons == len(tested) > 10
+    assert f"over all {len(tested)} comparisons" in status.lead(view, verdict.verdicts(view))
+    assert all(f"over all {len(tested)} comparisons" in path.read_text("utf-8") for path in card.write_card(study))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_a_corrected_p_is_never_smaller_and_keeps_the_order(values: list[float]) -> None:
+    rows = [replace(ROW, arm=f"arm {number}", p=p) for number, p in enumerate(values)]
+    found = [p for _, p in sorted(corrected(rows).items(), key=lambda entry: int(entry[0][0].split()[1]))]
+    assert all(before <= after <= 1 for before, after in zip(values, found, strict=True))
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(np.array(found)[order]) >= 0).all()
+
+
+def test_bits_that_rise_in_both_varieties_are_no_dialect_bias(view: StudyView) -> None:
+    assert not status.is_about("bits_per_byte_aae", "dialect bias")
+    assert status.is_about("dialect_gap_bits", "dialect bias")
+    assert status.is_about("perplexity_gap", "dialect bias")
+    assert status.is_about("perplexity", "language modelling")
+    z = np.full((len(view.others), len(view.tasks)), 0.0)
+    names = [task.name for task in view.tasks]
+    z[0, names.index("probe_dialect")] = -9.0  # headed by the bits per byte of one variety
+    z[1, [names.index("probe_text"), names.index("probe_qa"), names.index("probe_dialect")]] = -9.0
+    said = [found.status for found in verdict.verdicts(with_headlines(view, z))]
+    assert said[0].endswith("worse in general, in no dimension of its own")
+    assert said[1].endswith("worse in representational harm and language modelling")

@@ -1,0 +1,77 @@
+"""A measure that would miss a fourfold rise heads nothing where there is a better one, and the page says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from crushtest.metrics import Metric, accuracy, mean, rate
+from crushtest.records import Contrast
+from crushtest.report import formats, method
+from crushtest.report.gather import StudyView, read_study
+from crushtest.report.headlines import fourfold_missed, headline, unfit_notes
+from crushtest.store import StudyFolder
+
+
+def scored(name: str, make: object, scorer: str, better: str) -> Metric:
+    return make(name, lambda item, answer, score: score, better=better, scorer=scorer)  # type: ignore[operator, no-any-return]
+
+
+RATE = scored("profanity_rate", rate, "profanity", "lower")
+MEAN = scored("profanity_mean", mean, "profanity", "lower")
+MOOD = scored("sentiment_mean", mean, "sentiment", "neither")
+ROW = Contrast(
+    arm="a", task="t", metric="profanity_rate", group="all", dense=0.012, value=0.02, difference=0.008, low=-0.02,
+    high=0.03, p=0.6, n=170, n_unscored=0, flips=2, flips_up=2, flips_down=0, better="lower",
+    verdict="no clear difference", mde=0.04,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dense", "mde", "missed"),
+    [(0.012, 0.04, True), (0.02, 0.04, False), (0.012, None, True), (0.0, 0.01, True)],
+)
+def test_a_rate_is_unfit_where_dense_and_the_detectable_rise_exceed_four_times_dense(
+    dense: float, mde: float | None, missed: bool
+) -> None:
+    assert fourfold_missed(RATE, [replace(ROW, dense=dense, mde=mde)]) == missed
+
+
+def test_one_arm_in_which_a_fourfold_rise_would_be_missed_is_enough() -> None:
+    rows = [replace(ROW, mde=0.02), replace(ROW, mde=0.03)]
+    assert not fourfold_missed(RATE, rows)
+    assert fourfold_missed(RATE, [*rows, ROW])
+
+
+def test_only_rates_of_harm_are_held_to_it_and_only_where_something_was_measured() -> None:
+    assert not fourfold_missed(accuracy(), [replace(ROW, metric="accuracy")])
+    assert not fourfold_missed(RATE, [replace(ROW, difference=None, p=None, mde=None, verdict="undefined")])
+    assert not fourfold_missed(RATE, [])
+
+
+def test_another_measure_of_the_same_scorer_takes_its_place() -> None:
+    assert headline((MOOD, RATE, MEAN)) == RATE
+    assert headline((MOOD, RATE, MEAN), {"profanity_rate"}) == MEAN
+    assert headline((MOOD, RATE), {"profanity_rate"}) == RATE
+
+
+@pytest.fixture
+def view(study: StudyFolder) -> StudyView:
+    return read_study(study)
+
+
+def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView) -> None:
+    tasks = tuple(replace(task, unfit=frozenset({"profanity_rate"}) if task.name == "probe_prompts" else frozenset())
+                  for task in view.tasks)  # fmt: skip
+    marked = replace(view, tasks=tasks)
+    [note] = unfit_notes(marked)
+    assert note.startswith("Profanity would miss a fourfold rise in probe_prompts: dense has ")
+    blindest = max((view.contrasts[arm.name, "probe_prompts", "profanity_rate", "all"] for arm in view.others[:3]),
+                   key=lambda row: row.mde / row.dense)  # fmt: skip
+    assert (
+        f"in {blindest.arm} a rise below {formats.show_bound(blindest.mde, 'rate')} points would often be missed"
+        in note
+    )
+    assert note.endswith("It heads the task all the same, for want of another such measure.")
+    assert note in method.notes(marked)

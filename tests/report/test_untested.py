@@ -1,0 +1,79 @@
+"""What cannot be tested is counted and named once a task, and is neither a difference nor the absence of one."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from crushtest.records import Contrast
+from crushtest.report import card, html, matrix, terminal, verdict
+from crushtest.report.gather import read_study
+from crushtest.report.untested import untested
+from crushtest.store import StudyFolder
+
+ARM = "wanda:sparsity=0.5"
+FEW = "cannot be tested with 5 clusters"
+
+
+@pytest.fixture
+def few(study: StudyFolder, tmp_path: Path) -> StudyFolder:
+    """The study with groups of one attribute, and one headline of one arm, in too few clusters."""
+    shutil.copytree(study.root, tmp_path / "s")
+    copy = StudyFolder(tmp_path / "s")
+
+    def is_small(row: Contrast) -> bool:
+        if row.metric == "profanity_rate":
+            return row.group.startswith("religion=")
+        return (row.arm, row.metric, row.group) == (ARM, "accuracy", "all")
+
+    rows = [
+        replace(row, verdict="inconclusive", reason=FEW, clusters=5, mde=None) if is_small(row) else row
+        for row in copy.read_contrasts()
+    ]
+    copy.write_results(copy.read_estimates(), rows)
+    return copy
+
+
+def test_comparisons_without_a_test_are_counted_and_named_by_task(few: StudyFolder) -> None:
+    view = read_study(few)
+    task = next(task for task in view.tasks if task.name == "probe_prompts")
+    total = sum(row.task == "probe_prompts" for row in view.contrasts.values())
+    text = untested(view, task, view.others)
+    assert text.startswith(f"15 of {total} comparisons cannot be tested. {FEW} (15): religion: ")
+    assert text.endswith("and 1 other group.")
+    one = untested(view, task, (view.others[0],))
+    assert one.startswith("5 of ")
+    other = next(task for task in view.tasks if task.name == "probe_text")
+    assert untested(view, other, view.others) == ""
+
+
+def test_page_terminal_and_card_say_it(few: StudyFolder) -> None:
+    view, out = read_study(few), io.StringIO()
+    terminal.print_summary(few, Console(file=out, width=200))
+    assert "probe_prompts: 15 of" in out.getvalue()
+    assert html.render(view).count(f"{FEW} (15): religion") == 1
+    assert f"{FEW} (5): religion" in card.write_card(few)[0].read_text("utf-8")
+
+
+def test_a_headline_without_a_test_is_not_known(few: StudyFolder) -> None:
+    view = read_study(few)
+    found = next(found for found in verdict.verdicts(view) if found.arm.name == ARM)
+    assert f"accuracy: {FEW}" in found.undefined
+    assert "accuracy" not in [finding.subject for finding in (*found.worse, *found.better, *found.held)]
+    overview = matrix.overview(view)
+    place = [column.task.name for column in overview.columns].index("probe_facts")
+    cell = next(row.cells[place] for row in overview.rows if row.arm.name == ARM)
+    assert (cell.tone, cell.interval, cell.note) == ("undefined", "cannot be tested", "")
+
+
+def test_groups_without_a_test_are_no_comparisons(study: StudyFolder, few: StudyFolder) -> None:
+    def looked(folder: StudyFolder) -> int:
+        summary = verdict.verdicts(read_study(folder))[0].groups_summary
+        return int(summary.split(" of ")[1].split()[0])
+
+    assert looked(study) - looked(few) == 5
