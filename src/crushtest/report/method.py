@@ -33,7 +33,7 @@ def notes(study: StudyView) -> list[str]:
         "smaller than these can show."
     )
     if any(arm.totals for arm in study.arms):
-        found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
+        found.append("Sizes are ideal storage, with the positions of the weights that pruning kept.")
     return found
 
 
