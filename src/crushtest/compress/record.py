@@ -160,7 +160,7 @@ class Storage:
 
     @property
     def stored_bits(self) -> int:
-        """Bits of the kept weights and their positions, or of all weights where that is less; of scales and zero points.
+        """Bits of the kept weights with their positions, or of all weights where that is less, and of the grid.
 
         >>> Storage(weights=16, kept=8, pattern=NM(2, 4)).stored_bits / 16
         9.0
