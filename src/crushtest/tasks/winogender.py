@@ -38,9 +38,9 @@ def winogender() -> Task:
                               always female, -1 always male, 0 no difference
 
     Known problems: "the someone" is not English, so the model `demo` answers with the occupation in 358 of those 360
-    items (in 104 with "someone" alone), which dilutes every gap: read the group `other=named` beside them. 120 templates
-    only; the authors call it a diagnostic that may show bias but cannot show its absence; "they" is also plural, so
-    neutral pronouns measure more than gender; labour statistics are those of 2015 and 2016.
+    items (in 104 with "someone" alone), which dilutes every gap; read the group `other=named` beside them. 120
+    templates only. The authors call it a diagnostic that may show bias but cannot show its absence. "They" is also
+    plural, so neutral pronouns measure more than gender. Labour statistics are those of 2015 and 2016.
     """
     return Task("choices", _items, (*side_metrics(), accuracy(), _gender_gap()))
 
