@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from crushtest.engines.encoding import first_text
+from crushtest.models import load_model
 from crushtest.registry import TASKS
 from crushtest.tasks.sources import SourceFile
 
@@ -71,3 +73,14 @@ def test_files_that_are_checked_otherwise_than_by_sha256_are_named() -> None:
     assert generate.checks({"a": sha, "b": sha}) == "checked by sha256"
     assert generate.checks({"a": sha, "b": blob}) == "checked by sha256 (b by git's blob id)"
     assert generate.checks({"b": blob}) == "checked by git's blob id"
+
+
+@pytest.mark.demo_model
+def test_the_page_on_agreement_names_the_demos_start_token() -> None:
+    page = (DOCS / "agreement.md").read_text(encoding="utf-8")
+    assert f"`demo`'s is `{first_text(load_model('demo').tokenizer)}`" in page
+
+
+def test_every_page_speaks_of_a_start_token_which_need_not_begin_a_text() -> None:
+    for path in DOCS.rglob("*.md"):
+        assert "beginning-of-text" not in path.read_text(encoding="utf-8"), path

@@ -49,11 +49,14 @@ def well_formed(text: str) -> str:
 def repeated_share(text: str, n: int = NGRAM) -> float:
     """Share of a text's n-grams that have occurred in it before: 1 - distinct n-grams / n-grams; 0 where it has none.
 
-    Welleck et al. 2020 (arXiv:1908.04319, section 6.1) define it over the model's tokens; here it is over words and
-    signs, in lower case, so that it needs no tokenizer and compares between models.
+    Welleck et al. 2020 (arXiv:1908.04319, section 6.1) define it over the model's tokens. Here it is over pieces of
+    the text in lower case, so that it needs no tokenizer and compares between models. A piece is a run of at most 8
+    letters, or any other sign that is no space: a digit, a comma, an underscore. A longer word is several pieces.
 
     >>> repeated_share("round and round and round and round")
     0.5
+    >>> repeated_share("hahahaha" * 7)  # 7 pieces, 4 of their 4-grams, 1 of them distinct
+    0.75
     """
     pieces = _PIECE.findall(text.lower())
     ngrams = [tuple(pieces[start : start + n]) for start in range(len(pieces) - n + 1)]
@@ -61,7 +64,7 @@ def repeated_share(text: str, n: int = NGRAM) -> float:
 
 
 def is_repeating(text: str) -> bool:
-    """Whether at least a third of a text's 4-grams are repetitions."""
+    """Whether at least a third of a text's 4-grams are repetitions (see `repeated_share` for what is counted)."""
     return repeated_share(text) >= REPEATING
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Better = Literal["lower", "higher", "zero", "neither"]
 Kind = Literal["choices", "passages", "prompts"]
 Protocol = Literal["rolling", "pruning", "sliding"]
+ChoiceProtocol = Literal["first_apart"]
 DENSE = "dense"
 """The arm that is the study's model as it is; the others are compared with it."""
 
@@ -26,11 +27,21 @@ class Choices:
 
     `context + option` is the text scored, so an option begins with its own separator (" Paris").
     `chat=True` puts the context into the model's chat template, where it has one.
+
+    protocol   None: every token is predicted given those before it, and where the context is empty the start token
+               before them all
+               first_apart: only the first token is predicted given the start token; the others are given the option's
+               own tokens and no start token. For empty contexts. The way of StereoSet's authors
     """
 
     context: str
     options: tuple[str, ...]
     chat: bool = False
+    protocol: ChoiceProtocol | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol == "first_apart" and (self.context or self.chat):
+            raise ValueError("protocol 'first_apart' is for options without a context")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +51,9 @@ class Passage:
     window     tokens the model reads at a time, None for the longest the engine takes
     protocol   which tokens are predicted, and given what
                rolling: every one, as many at a time as a window holds; given those before it in its window, and the
-               first of a window the last one before it (at the start of the text: the beginning-of-text token).
-               lm-evaluation-harness's way, which fills the last window from the front; but where the tokenizer adds
-               the beginning-of-text token itself, that one is not predicted
+               first of a window the last one before it (at the start of the text: the start token, see
+               docs/agreement.md). lm-evaluation-harness's way, which fills the last window from the front; but where
+               the tokenizer adds the start token itself, that one is not predicted
                pruning: the text, with the special tokens that its tokenizer adds, is cut into windows; all but the
                first token of each are predicted, and an incomplete last window is left out. The way of GPTQ,
                SparseGPT and Wanda

@@ -229,10 +229,13 @@ def model_method(
 
 
 def task(
-    name: str, *, dimension: Dimension, source: str, licence: str
+    name: str, *, dimension: Dimension, source: str, licence: str, calibration: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a task: a function of its options that returns a `Task`."""
-    return TASKS.add(name, dimension=dimension, source=source, licence=licence)
+    """Register a task: a function of its options that returns a `Task`.
+
+    calibration   the calibration source that its texts come from too, in other parts
+    """
+    return TASKS.add(name, dimension=dimension, source=source, licence=licence, calibration=calibration)
 
 
 def scorer(

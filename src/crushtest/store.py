@@ -295,7 +295,7 @@ def item_row(item: Item) -> dict[str, Any]:
         "sample": request.sample if isinstance(request, Prompt) else None,
         "follows": request.follows if isinstance(request, Prompt) else None,
         "window": request.window if isinstance(request, Passage) else None,
-        "protocol": request.protocol if isinstance(request, Passage) else None,
+        "protocol": None if isinstance(request, Prompt) else request.protocol,
         "stride": request.stride if isinstance(request, Passage) else None,
         "against_dense": request.against_dense if isinstance(request, Passage) else False,
         "facts": json.dumps(item.facts, ensure_ascii=False, sort_keys=True),
@@ -307,7 +307,7 @@ def item_from_row(row: Mapping[str, Any]) -> Item:
     request: Request
     match row["kind"]:
         case "Choices":
-            request = Choices(row["prompt"], tuple(row["options"]), chat=row["chat"])
+            request = Choices(row["prompt"], tuple(row["options"]), row["chat"], row["protocol"])
         case "Passage":
             request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"], row["against_dense"])
         case _:

@@ -136,8 +136,15 @@ def test_a_pruned_weight_stays_zero_through_quantization(llama: Any) -> None:
     pruned = [layer for layer in record.layers if layer.step == 0]
     quantized = [layer for layer in record.layers if layer.step == 1]
     assert all(after.sparsity >= before.sparsity for before, after in zip(pruned, quantized, strict=True))
-    # half of the weights at 4 bits; 16 + 4 bits for each group of 16
-    assert record.totals.bits_per_weight == pytest.approx(0.5 * 4 + 20 / 16)
+    # half of the weights at 4 bits, one bit per weight for their positions; 16 + 4 bits for each group of 16
+    assert record.totals.bits_per_weight == pytest.approx(0.5 * 4 + 1 + 20 / 16)
+
+
+@pytest.mark.parametrize("recipe", ["magnitude:sparsity=0.5", "magnitude:pattern=2:4", "wanda:pattern=2:4"])
+def test_half_of_the_weights_take_nine_sixteenths_with_their_positions(llama: Any, recipe: str) -> None:
+    totals = compress(llama, parse_recipe(recipe), CALIBRATION).totals
+    assert totals.bits_per_weight == pytest.approx(9, abs=0.02)
+    assert totals.compression_ratio == pytest.approx(7 / 16, abs=0.002)
 
 
 EVERY_METHOD = [

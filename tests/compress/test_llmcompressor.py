@@ -98,9 +98,9 @@ def test_weights_that_a_method_brings_back_are_counted() -> None:
     storage = Storage(100, kept=100)
     storage.enter(50, None)
     storage.enter(60, ForeignWeight(torch.empty(0), 4, 0))
-    assert storage.stored_bits == 50 * 4  # ten more on the grid's 0 still take their bits
+    assert storage.stored_bits == 50 * 4 + 100  # ten more on the grid's 0 still take their bits
     storage.enter(30, ForeignWeight(torch.empty(0), 4, 0))
-    assert storage.stored_bits == 70 * 4
+    assert storage.stored_bits == 70 * 4 + 100
 
 
 @needs_it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,21 @@ def test_options_score_what_the_network_gives_them_one_by_one(kind: str) -> None
     engine = load_engine(loaded(kind), pack_tokens=64)
     for index, scores in engine.choices(QUESTIONS):
         assert scores.logprobs == pytest.approx(expected(engine.model, QUESTIONS[index]), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "mamba"])
+def test_a_first_token_apart_is_given_the_start_token_and_the_rest_are_not(kind: str) -> None:
+    engine = load_engine(loaded(kind), pack_tokens=64)
+    asked = Choices("", (*SENTENCES, "."), protocol="first_apart")
+    ((_, scores),) = engine.choices([asked])
+    for option, found, counted in zip(asked.options, scores.logprobs, scores.tokens, strict=True):
+        own = engine.model.tokenizer(option, add_special_tokens=False)["input_ids"]
+        rest = logprob(engine.model, own, 1) if len(own) > 1 else 0.0
+        assert found == pytest.approx(logprob(engine.model, [0, own[0]], 1) + rest, abs=1e-3)
+        assert counted == len(own)
+    ((_, joint),) = engine.choices([Choices("", asked.options)])
+    assert joint.tokens == scores.tokens
+    assert joint.logprobs[0] != pytest.approx(scores.logprobs[0], abs=1e-3), "otherwise this tests nothing"
 
 
 @pytest.mark.parametrize("kind", PACKED)
@@ -81,6 +97,14 @@ def test_examples_in_front_give_the_scores_of_whole_sequences() -> None:
     assert sum(pack.is_trunk for pack in packs) > 1
     for index, scores in engine.choices(asked):
         assert scores.logprobs == pytest.approx(expected(engine.model, asked[index]), abs=1e-3)
+
+
+def test_it_says_which_token_stands_at_the_start_of_a_text() -> None:
+    model = loaded()
+    assert load_engine(model).describe()["start_token"] == "<s>"
+    named = copy.deepcopy(model.tokenizer)
+    named.bos_token, named.eos_token = None, "</s>"
+    assert load_engine(replace(model, tokenizer=named)).describe()["start_token"] == "</s>"
 
 
 @pytest.mark.parametrize("window", [None, 7, 50])

@@ -127,6 +127,7 @@ def stand_ins(copies: int = 1) -> Iterator[list[str]]:
         for name, (dimension, function) in STAND_INS.items():
             full = name if copy == 0 else f"{name}_{copy}"
             about = {"dimension": dimension, "source": "written for this test", "licence": "Apache-2.0"}
+            about |= {"calibration": "pydoc" if name == "probe_text" else None}
             tasks[full] = Entry("task", full, function, about)
     scorers = {
         name: Entry("scorer", name, _not_called, {"source": "written for this test", "measures": name})
@@ -341,7 +342,7 @@ def _describe(folder: StudyFolder, plan: Plan) -> None:
         manifest.update(folder.manifest, "scorers", scorer, dict(SCORERS.get(scorer).about))
     for arm in plan.arms:
         model = {"kind": "gguf", "format": "Q4_1", "dtype": "float32", "note": "GGUF Q4_1 weights, dequantized"}
-        engine = {"engine": "hf", "path": "prefix-shared", "chat_template": None}
+        engine = {"engine": "hf", "path": "prefix-shared", "start_token": "<|start|>"}
         manifest.update(folder.manifest, "arms", arm.name, {"model": model, "engine": engine, "prepared_in_s": 12.5})
         if arm.recipe is not None:
             write_json(folder.compression(arm.name), compression(arm.name))

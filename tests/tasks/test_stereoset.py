@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from respondents import needs_mirror
 
+from crushtest import load_engine
+from crushtest.errors import UsageError
 from crushtest.predictions.values import values
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.stereoset import stereoset
+from tiny_models import SENTENCES, loaded
 
 
 def item(name: str, target: str) -> Item:
@@ -68,6 +75,55 @@ def test_a_term_that_was_not_answered_does_not_count() -> None:
     items = [item("1", "x"), item("2", "y")]
     assert scores(items, {"1": answer("s", "a", "u")})["stereotype_score"] == 1
     assert set(scores(items, {}).values()) == {None}
+
+
+@needs_mirror
+def test_the_authors_protocol_asks_for_the_first_token_apart() -> None:
+    """In evaluate_intrasentence the start token predicts the first token and is no part of the sentence."""
+    joint = stereoset(kinds=("intrasentence",)).items()
+    authors = stereoset(kinds=("intrasentence",), protocol="authors").items()
+    assert len(authors) == 2106
+    assert [item.request for item in authors] == [
+        replace(item.request, protocol="first_apart") for item in joint if isinstance(item.request, Choices)
+    ]
+
+
+def test_the_authors_score_is_the_mean_over_tokens_of_two_forward_passes() -> None:
+    """By hand: log p(first | start), then log p(token | the sentence's tokens before it), over the number of tokens."""
+    engine = load_engine(loaded("gpt2"))
+    network, tokenizer = engine.model.network, engine.model.tokenizer
+    texts = (SENTENCES[0], SENTENCES[1], SENTENCES[2])
+    by_hand = []
+    for text in texts:
+        own = tokenizer(text, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            start, sentence = (network(torch.tensor([ids])).logits[0].double().softmax(-1) for ids in ([0], own))
+        chances = [start[0, own[0]], *(sentence[place, token] for place, token in enumerate(own[1:]))]
+        by_hand.append(math.fsum(math.log(chance) for chance in chances) / len(own))
+    ((_, answer),) = engine.choices([Choices("", texts, protocol="first_apart")])
+    found = [logprob / count for logprob, count in zip(answer.logprobs, answer.tokens, strict=True)]
+    assert found == pytest.approx(by_hand, abs=1e-5)
+    asked = Item("1", ("category=race",), "x", Choices("", texts, protocol="first_apart"), None, {"target": "x"})
+    assert scores([asked], {"1": answer})["stereotype_score"] == float(by_hand[0] > by_hand[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"protocol 'authors' needs kinds \[intrasentence\]"),
+        ({"kinds": ("intrasentence",), "scoring": "sum"}, "protocol 'authors' needs scoring 'token'"),
+    ],
+)
+def test_what_the_authors_do_not_score_that_way_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        stereoset(protocol="authors", **options)
+
+
+def test_only_the_authors_protocol_is_said_to_be_the_authors() -> None:
+    page = " ".join((stereoset.__doc__ or "").split())
+    assert "as the paper does" not in page
+    assert "`joint` is not the authors' protocol" in page
+    assert "`evaluate_intrasentence` of the authors' code" in page
 
 
 @needs_mirror

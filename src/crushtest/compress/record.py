@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from crushtest.compress.grids import ForeignWeight, QuantizedWeight
+from crushtest.compress.options import NM
 from crushtest.compress.structure import Untouched
 
 DENSE_BITS = 16
@@ -23,7 +24,7 @@ class LayerRecord:
 
     asked_sparsity   what the options say; None for a method that does not prune
     sparsity         share of its weights that are 0 now
-    bits_per_weight  stored bits / weights after this step, scales and zero points included (see `Totals`)
+    bits_per_weight  stored bits / weights after this step, with positions, scales and zero points (see `Totals`)
     output_error     |X (W - W')^T| / |X W^T| (Frobenius) for the weights before and after this step, on a sample of
                      calibration tokens; None where the outputs were all 0
     changed          how many of its weights have another value now
@@ -43,9 +44,8 @@ class LayerRecord:
 class Totals:
     """The compressed layers together, and the whole model.
 
-    Sizes are ideal storage: a pruned weight takes no room and its position is not stored; a quantized one takes its
-    bits, and every scale 16 bits and every zero point its bits; everything else takes 16 bits a number. No file format
-    reaches this for unstructured sparsity.
+    Sizes are ideal storage. A pruned weight takes no room, but where the kept ones stand does (see `Storage`). A
+    quantized weight takes its bits, every scale 16 bits, every zero point its bits, everything else 16 bits a number.
 
     layers             how many linear layers were compressed
     linear_weights     how many weights they have
@@ -124,26 +124,48 @@ class CompressionRecord:
 
 @dataclass
 class Storage:
-    """How one layer is stored, as step follows step."""
+    """How one layer is stored, as step follows step.
+
+    kept     weights that are stored; the others are 0
+    pattern  n:m of the pruned layer, None for unstructured
+    """
 
     weights: int
     kept: int
     bits: int = DENSE_BITS
     overhead_bits: int = 0
+    pattern: NM | None = None
 
-    def enter(self, zeros: int, quantized: QuantizedWeight | ForeignWeight | None) -> None:
-        """Take in a step: the zeros there are now, and the grid, where it quantized."""
+    def enter(self, zeros: int, quantized: QuantizedWeight | ForeignWeight | None, pattern: NM | None = None) -> None:
+        """Take in a step: the zeros there are now, its pattern, and the grid, where it quantized."""
         if quantized is None:
-            self.kept = self.weights - zeros
+            # A pattern stores n weights of every group, also one that happens to be 0.
+            stored = self.weights * pattern.n // pattern.m if pattern else 0
+            self.kept, self.pattern = max(self.weights - zeros, stored), pattern
             return
         # Weights that a grid rounds to 0 are stored like the others; pruned ones that are not 0 any more are again.
         self.kept = max(self.kept, self.weights - zeros)
         self.bits, self.overhead_bits = quantized.bits, quantized.overhead_bits
 
     @property
+    def position_bits(self) -> int:
+        """Bits that say which weights are kept: one per weight of the layer.
+
+        Under a pattern n:m it is `ceil(log2(m))` per kept weight, its index within its group, where that is less. For
+        2:4 both are 1 bit per weight; 2-bit indices are NVIDIA's format.
+        """
+        if self.pattern is None:
+            return self.weights
+        return min(self.weights, self.kept * (self.pattern.m - 1).bit_length())
+
+    @property
     def stored_bits(self) -> int:
-        """Bits of the weights that are kept, and of scales and zero points."""
-        return self.kept * self.bits + self.overhead_bits
+        """Bits of the kept weights with their positions, or of all weights where that is less, and of the grid.
+
+        >>> Storage(weights=16, kept=8, pattern=NM(2, 4)).stored_bits / 16
+        9.0
+        """
+        return min(self.kept * self.bits + self.position_bits, self.weights * self.bits) + self.overhead_bits
 
 
 def add_up(storages: Sequence[Storage], zeros: int, untouched: Sequence[Untouched]) -> Totals:

@@ -108,7 +108,7 @@ class _Ledger:
         for result in results:
             linear, weights = result.linear, result.linear.weight.numel()
             storage = self.storages.setdefault(linear.name, Storage(weights, kept=weights))
-            storage.enter(result.zeros, result.quantized)
+            storage.enter(result.zeros, result.quantized, pattern)
             self.linears[linear.name] = linear
             self.zeros[linear.name] = result.zeros
             self.rescaled += [result.rescaled] if result.rescaled else []

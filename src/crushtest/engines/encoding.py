@@ -44,7 +44,7 @@ def context_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase)
 
 
 def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands before a text's first token: the tokenizer's beginning of sequence, else its end of sequence."""
+    """Return the start token, which stands before a text: the tokenizer's beginning of sequence, else its end."""
     token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if token is None:
         raise EngineError("the tokenizer has neither a beginning- nor an end-of-sequence token to put before a text")
@@ -68,7 +68,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Tok
 
 
 def first_text(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What the prefix token looks like: a text that begins with it brings its own."""
+    """Return the start token's text; a text that begins with it brings its own."""
     return str(tokenizer.decode(prefix_token(tokenizer)))
 
 
@@ -97,6 +97,14 @@ def _alone(tokenizer: PreTrainedTokenizerBase, option: str, prefix: int) -> Line
     """An option after an empty context: after the prefix token, unless it begins with that itself."""
     tokens = cast("list[int]", tokenizer(option, add_special_tokens=False, verbose=False)["input_ids"])
     return Line(Tokens("i", tokens if tokens[:1] == [prefix] else [prefix, *tokens]), 1)
+
+
+def scored_parts(line: Line, request: Choices) -> list[Line]:
+    """The lines whose log-likelihoods add up to an option's, as the request's protocol has it."""
+    if request.protocol != "first_apart":
+        return [line]
+    first, rest = Line(line.tokens[:2], 1), Line(line.tokens[1:], 1)
+    return [first, rest] if len(rest.tokens) > 1 else [first]
 
 
 def choice_pairs(tokenizer: PreTrainedTokenizerBase, request: Choices) -> list[tuple[str, str]]:

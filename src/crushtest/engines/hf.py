@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
@@ -18,8 +18,10 @@ from crushtest.engines.encoding import (
     cut_left,
     encode_options,
     encode_prompts,
+    first_text,
     passage_lines,
     scored_bytes,
+    scored_parts,
 )
 from crushtest.engines.generation import Text, batches, continue_batch, continue_plainly, draws
 from crushtest.engines.likeliest import BesideKept, KeepLikeliest, KeptTokens
@@ -68,11 +70,16 @@ class HfEngine:
         """Log-likelihood of each option given its context, split and truncated as lm-evaluation-harness does."""
         tokenizer = self.model.tokenizer
         pairs = [pair for request in requests for pair in choice_pairs(tokenizer, request)]
-        lines = iter([self._fitted(line) for line in encode_options(tokenizer, pairs)])
-        groups = [[next(lines) for _ in request.options] for request in requests]
-        for index, logprobs in self._scores(groups, done):
-            tokens = tuple(len(line.tokens) - line.start for line in groups[index])
-            yield index, ChoiceScores(tuple(logprobs), tokens, tuple(len(o.encode()) for o in requests[index].options))
+        lines = iter(encode_options(tokenizer, pairs))
+        parts = [
+            [[self._fitted(part) for part in scored_parts(next(lines), request)] for _ in request.options]
+            for request in requests
+        ]
+        for index, logprobs in self._scores([list(chain(*options)) for options in parts], done):
+            scored = iter(logprobs)
+            sums = tuple(sum(islice(scored, len(option))) for option in parts[index])
+            tokens = tuple(sum(len(part.tokens) - part.start for part in option) for option in parts[index])
+            yield index, ChoiceScores(sums, tokens, tuple(len(o.encode()) for o in requests[index].options))
 
     def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
         """Log-likelihood of texts by the protocol of each, and where asked for, how far it is from the dense model's.
@@ -124,6 +131,7 @@ class HfEngine:
             **self.model.facts,
             "scoring": path,
             "context_tokens": self.context,
+            "start_token": first_text(self.model.tokenizer),
             "truncated": self.truncated,
         }
 

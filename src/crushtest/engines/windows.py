@@ -22,7 +22,7 @@ class Window(NamedTuple):
 def cut(count: int, passage: Passage, longest: int) -> list[Window]:
     """The windows of a passage of `count` tokens; `longest` is what the model takes at once.
 
-    For `rolling`, token 0 is the beginning-of-text token that the engine puts in front and does not score, and a window
+    For `rolling`, token 0 is the start token that the engine puts in front and does not score, and a window
     longer than the model takes is the longest. The other protocols stand for published numbers, made with that very
     window: EngineError where the model does not take it, and for a stride that is no step or leaves gaps.
     """

@@ -27,7 +27,16 @@ from crushtest.report.figures import task_figures
 from crushtest.report.gather import StudyView, TaskView, read_study
 from crushtest.report.groups import group_tables
 from crushtest.report.labels import Label
-from crushtest.report.method import arm_facts, citations, interval_methods, layers, notes, run_facts, scorer_quality
+from crushtest.report.method import (
+    arm_facts,
+    citations,
+    interval_methods,
+    layers,
+    notes,
+    run_facts,
+    scorer_quality,
+    start_tokens,
+)
 from crushtest.report.noise import noise_rows, repeat_facts
 from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.theme import PAGE
@@ -88,6 +97,7 @@ def render(study: StudyView) -> str:
             changes=changes,
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
+            start_tokens=start_tokens(study),
             size_text=verdict.size_text,
             spoken=(NO_IMPROVEMENT, CLEAR_ALONE),
             compares_text=verdict.compares_text,

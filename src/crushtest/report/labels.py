@@ -45,7 +45,11 @@ LABELS = {
     "profanity_mean": Label("profanity, mean probability", "Mean probability of profanity; 0: none, 1: all."),
     "sentiment_mean": Label("sentiment", "Mean VADER compound; −1: negative, +1: positive. Flattery is not safety."),
     "empty_rate": Label("empty completions", "Share of completions with nothing to read in them."),
-    "repetition_rate": Label("repeating completions", "Share of completions that go round in circles."),
+    "repetition_rate": Label(
+        "repeating completions",
+        "Share of completions that go round in circles: a third of their 4-grams occurred before. Counted over runs of "
+        "at most 8 letters and single other signs, not over words.",
+    ),
     "dialect_gap_bits": Label(
         "dialect gap", "Bits per byte of the dialect minus those of its mainstream counterpart; 0: no difference."
     ),

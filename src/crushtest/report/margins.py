@@ -89,8 +89,8 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
         task,
         "Which answers flipped",
         "Share of items whose most likely option changed, by how far that option led in dense (nats), in five equal "
-        "parts of the items, with exact 95% intervals. Flips on the left were close calls; those on the right were answers "
-        "that dense was sure of.",
+        "parts of the items, with exact 95% intervals. Flips on the left were close calls; those on the right were "
+        "answers that dense was sure of.",
         "Left: close calls. Right: answers that dense was sure of. Fifths of the items, with 95% intervals.",
         ("variant", "lead in dense (nats)", "flipped", "95% interval", "items"),
         tuple(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from crushtest.registry import TASKS
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.gather import ArmView, StudyView, TaskView
 from crushtest.report.headlines import unfit_notes
@@ -34,9 +35,27 @@ def notes(study: StudyView) -> list[str]:
         "changed. “No clear difference” has no such bound: these items did not show one."
     )
     found += map(visible, unfit_notes(study))
+    found += shared_sources(study)
     if any(arm.totals for arm in study.arms):
-        found.append("Sizes are ideal storage; for unstructured sparsity no file format reaches them.")
+        found.append("Sizes are ideal storage, with the positions of the weights that pruning kept.")
     return found
+
+
+def shared_sources(study: StudyView) -> list[str]:
+    """Return a note per task whose texts come from the source that calibration reads."""
+    read = {(arm.compression or {}).get("calibration", {}).get("source") for arm in study.arms} - {None}
+    return [
+        f"Calibration and {name(task.name)} take their texts from one source ({name(source)}). That may favour "
+        "variants that calibrate over those that do not."
+        for task in study.tasks
+        if (source := TASKS.get(task.name).about.get("calibration")) in read
+    ]
+
+
+def start_tokens(study: StudyView) -> list[str]:
+    """Return the start tokens of the study's models, as text, each once."""
+    engines = [arm.facts.get("engine", {}) for arm in study.arms]
+    return list(dict.fromkeys(name(engine["start_token"]) for engine in engines if engine.get("start_token")))
 
 
 def citations(task: TaskView) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-RUNNING = ("engine", "scoring", "dtype", "device", "chat_template_sha256", "address")
+RUNNING = ("engine", "scoring", "dtype", "device", "chat_template_sha256", "start_token", "address")
 """Entries of an engine's description that say how a model is run, and not which."""
 
 

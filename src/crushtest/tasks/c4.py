@@ -21,7 +21,13 @@ FILE = "c4-sample.00000-of-00001.json.gz"
 PAPERS_TAKE = 1100  # documents of the first validation file, in the evaluation code of GPTQ, SparseGPT and Wanda
 
 
-@task("c4", dimension="language modelling", source="arXiv:1910.10683; hub allenai/c4", licence="ODC-BY")
+@task(
+    "c4",
+    dimension="language modelling",
+    source="arXiv:1910.10683; hub allenai/c4",
+    licence="ODC-BY",
+    calibration="c4",
+)
 def c4(
     *,
     protocol: Literal["documents", "pruning"] = "documents",

@@ -32,7 +32,7 @@ def dialect_pairs(*, path: str | None = None) -> Task:
     al. 2024 published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream` without a header, with an
     optional third column that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are to be had from
     their authors; give them there.
-    A pair is one item. Its sides are scored apart, each from the model's beginning-of-text token on: nothing is
+    A pair is one item. Its sides are scored apart, each after the model's start token: nothing is
     conditioned on the other side, or on any other pair. Groups: `feature`. Clusters: of the published pairs, those with
     one verb (he / she / they be loving); of yours, each pair is its own.
 

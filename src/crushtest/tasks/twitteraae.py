@@ -32,7 +32,7 @@ def twitteraae(
     """Tweets aligned with African American and with white English: what the first cost a model more than the second.
 
     `path` is a copy of Paloma, or a folder that holds `test_AA` and `test_white` as JSON lines (gzipped or not).
-    Items: a tweet each, scored apart, from the model's beginning-of-text token on. Groups: `dialect=AA`,
+    Items: a tweet each, scored apart, after the model's start token. Groups: `dialect=AA`,
     `dialect=white`. Metrics: `perplexity` and `bits_per_byte` of each, and the gap between them as difference, ratio
     and difference of logarithms, in both (see dialect_pairs).
 
