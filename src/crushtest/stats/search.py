@@ -51,12 +51,12 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         seen = np.unique(np.concatenate([case.rows for case in searched.cases]))
         reason = f"fewer than two of {len(searched.cases)} groups can be tested"
         return _empty(task, arm, metric, searched, better, n=len(seen), reason=reason)
-    worst = max(candidates, key=lambda candidate: _order(candidate, len(candidates)))
+    worst = max(candidates, key=_order)
     case = worst.case
     change = float(difference(case.observed))
     band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
     p = _p([candidate.case for candidate in candidates], change, case)
-    said = verdict(better, change, worst.uncertainty.interval(0.95), p, _distance(case, 1))
+    said = verdict(better, change, worst.uncertainty.interval(0.95), p, _distance(case))
     if said in ("better", "worse", "changed"):
         band, band90 = _on_its_side(band, change), _on_its_side(band90, change)
     row = _empty(task, arm, metric, searched, better, n=case.n, reason=None)
@@ -117,15 +117,15 @@ def harm(case: Case) -> float:
     return float(value - dense) if case.better == "lower" else float(dense - value)
 
 
-def _order(candidate: _Candidate, groups: int) -> tuple[float, float]:
-    """By the least harm that the band allows, where it allows none but harm; else by the harm as it came out.
+def _order(candidate: _Candidate) -> tuple[float, float]:
+    """By the least harm that its own interval allows, where it allows none but harm; else by the harm as it came out.
 
     A noisy small group does not hide one that is surely harmed.
     """
     case = candidate.case
-    low, high = candidate.uncertainty.interval(1 - 0.05 / groups)
+    low, high = candidate.uncertainty.interval(0.95)
     if case.better == "zero":
-        found = _distance(case, groups)
+        found = _distance(case)
         least = found.low if found else 0.0
     else:
         least = {"lower": low, "higher": -high, "neither": max(low, -high)}[case.better]
@@ -173,12 +173,12 @@ def _exchange_error(case: Case) -> float:
     return float(np.sqrt(np.nanmean(drawn**2))) if not np.isnan(drawn).all() else 0.0
 
 
-def _distance(case: Case, groups: int) -> Interval | None:
-    """For metrics best at 0: |value| - |dense|, at the level of the band."""
+def _distance(case: Case) -> Interval | None:
+    """For metrics best at 0: the interval of |value| - |dense|."""
     if case.better != "zero":
         return None
     found = uncertainty(case, transform=np.abs)
-    return None if isinstance(found, str) else found.interval(1 - 0.05 / groups)
+    return None if isinstance(found, str) else found.interval(0.95)
 
 
 def _caution(worst: Case, left_out: int, groups: int) -> str | None:
