@@ -37,6 +37,9 @@ def lead(study: StudyView, found: tuple[ArmVerdict, ...]) -> str:
     if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
+    lost = [verdict for verdict in found if verdict.lost]
+    if lost:
+        parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
     partly = [verdict for verdict in found if verdict.missing]
     if partly:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
@@ -44,16 +47,28 @@ def lead(study: StudyView, found: tuple[ArmVerdict, ...]) -> str:
 
 
 def status(
-    study: StudyView, arm: ArmView, worse: tuple[Finding, ...], better: tuple[Finding, ...], missing: tuple[str, ...]
+    study: StudyView,
+    arm: ArmView,
+    worse: tuple[Finding, ...],
+    better: tuple[Finding, ...],
+    missing: tuple[str, ...],
+    lost: tuple[str, ...],
 ) -> tuple[Tone, str]:
-    """Return an arm's tone, and in a few words in which dimensions it got worse."""
+    """Return an arm's tone, and in a few words in which dimensions it got worse.
+
+    A headline that it has lost is in the words, and never a "no clear difference".
+    """
     partly = " · not fully measured" if missing else ""
     if not any(name == arm.name for name, _ in study.compared):
         return "unmeasured", "not measured"
     if worse:
         how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
         hit = list(worse_dimensions(study, worse))
-        return "worse", f"{how}worse {f'in {listed(hit)}' if hit else 'in general, in no dimension of its own'}{partly}"
+        also = f" · no longer measurable: {listed(list(lost))}" if lost else ""
+        where = f"in {listed(hit)}" if hit else "in general, in no dimension of its own"
+        return "worse", f"{how}worse {where}{also}{partly}"
+    if lost:
+        return "changed", f"no longer measurable: {listed(list(lost))}{partly}"
     if any(finding.contrast.verdict == NO_IMPROVEMENT for finding in better):
         return "changed", f"changed, no improvement{partly}"
     if better:

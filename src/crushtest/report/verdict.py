@@ -67,6 +67,7 @@ class ArmVerdict:
     cautions: tuple[str, ...]
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
+    lost: tuple[str, ...]
     untested: tuple[str, ...]
     unfit: tuple[str, ...]
 
@@ -133,7 +134,8 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     held = tuple(finding for finding in findings if finding.tone == "noise")
     missing = tuple(task.name for task in study.tasks if task not in tasks)
     also = tuple(_also(study, arm))
-    tone, words = status(study, arm, worse, better, missing)
+    lost = tuple(_lost(study, arm, tasks))
+    tone, words = status(study, arm, worse, better, missing, lost)
     return ArmVerdict(
         arm=arm,
         tone=tone,
@@ -152,6 +154,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         cautions=tuple(_cautions(study, arm, tasks, findings)),
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
+        lost=lost,
         untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)))),
         unfit=tuple(unfit_notes(study)),
     )
@@ -281,6 +284,15 @@ def none_detectable(contrast: Contrast, unit: str) -> bool:
     varies = contrast.low is not None and contrast.high is not None and contrast.low < contrast.high
     told = not contrast.metric.endswith(WORST) and is_tested(contrast)
     return unit == "rate" and contrast.mde is None and varies and told
+
+
+def _lost(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
+    """Headlines that dense has a value of and the arm has not: every answer was "unknown", say."""
+    for task in tasks:
+        for group in study.headline_groups(task):
+            contrast = study.contrast(arm.name, task.name, task.headline.name, group)
+            if contrast is not None and contrast.dense is not None and contrast.value is None and contrast.n:
+                yield _subject(study, task, group)
 
 
 def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
