@@ -8,8 +8,7 @@ import pytest
 
 from crushtest.gate.harm import Harm, clusters_enough, harm_of
 from crushtest.gate.output import as_json, explain_lines
-from crushtest.gate.rows import ALIKE
-from crushtest.metrics import accuracy, mean
+from crushtest.metrics import mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
 from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
@@ -100,7 +99,6 @@ FLAT_RULE = (
     "row",
     [
         FLAT,
-        replace(FLAT, caution=ALIKE_REASON),
         replace(FLAT, low=None, high=None, low90=None, high90=None, verdict="inconclusive", reason=ALIKE_REASON),
         replace(FLAT, metric="accuracy_cost_of_bias", group="all"),
     ],
@@ -111,22 +109,13 @@ def test_no_width_passes_nothing(row, sure):
     assert result.exit_code == 4
 
 
-def test_a_caution_that_resamples_were_alike_proves_no_equivalence():
-    alike = replace(UNTOUCHED, caution=f"only 12 clusters to resample; {ALIKE_REASON}")
-    assert judge(alike, rule=SHOWN).exit_code == 4
-    assert judge(alike, rule=RULE).exit_code == 0
-
-
-def test_the_words_of_that_caution_are_those_of_the_statistics():
-    items = [Item(f"i{n}", (), f"c{n}", Choices("?", ("a", "b")), gold=0) for n in range(30)]
+def test_numbers_that_never_differ_have_no_interval_and_pass_nothing():
+    items = [Item(f"i{n}", (), f"c{n}", Choices("?", ("a", "b")), gold=0) for n in range(120)]
     answers = {item.id: ChoiceScores((-1.0, -2.0), (1, 1), (1, 1)) for item in items}
     same = mean("score", lambda item, answer, score: 0.5, better="lower")
-    [row] = [
-        row
-        for row in contrast("t", (same, accuracy()), items, "arm", answers, {}, answers, {}, seed=0, replicates=200)
-        if row.metric == "score"
-    ]
-    assert ALIKE in f"{row.caution} {row.reason}"
+    (row,) = contrast("t", (same,), items, "arm", answers, {}, answers, {}, seed=0, replicates=200)
+    assert (row.low, row.verdict) == (None, "inconclusive")
+    assert judge(row, rule="{task: t, metric: score, margin: 0.5}").exit_code == 4
 
 
 # ---- few clusters ----------------------------------------------------------------------------------
