@@ -58,6 +58,27 @@ def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
     return all(answers_of(folder, arm, task).complete for task in plan.tasks)
 
 
+def other_threads(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> str:
+    """Return a line about arms measured on another number of threads than this run's; the empty text if there are none.
+
+    Repeats are left out: they may vary threads on purpose.
+    """
+    if not any(arm.engine == "hf" and not is_answered(folder, plan, arm) for arm in arms):
+        return ""
+    import torch
+
+    now = torch.get_num_threads()
+    noted = manifest.read(folder.manifest).get("arms", {})
+    before = {arm: facts.get("engine", {}).get("threads", now) for arm, facts in noted.items()}
+    moved = [f"{arm} ran on {count}" for arm, count in before.items() if count != now]
+    if not moved:
+        return ""
+    return (
+        f"this study goes on with threads={now}, but {', '.join(moved)}: sums round otherwise, and a method such as "
+        "gptq makes other weights of that (OMP_NUM_THREADS sets the number)"
+    )
+
+
 def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
     """The log of an arm's, or a repeat's, answers to a task."""
     return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
