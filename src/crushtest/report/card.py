@@ -68,6 +68,8 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield f"## Crash test of {_plain(verdict.arm.name)}"
     yield ""
     yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)}."
+    if verdict.compares:
+        yield _plain(verdict.compares)
     for title, findings in (
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),

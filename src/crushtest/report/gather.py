@@ -16,7 +16,7 @@ from crushtest.metrics import Metric
 from crushtest.plan import Arm, Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
 from crushtest.report.headlines import headline
-from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
+from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.store import StudyFolder
 
 MOST_HEADLINES = 6
@@ -48,6 +48,11 @@ class ArmView:
     def ratio(self) -> float | None:
         """Share of the compressed layers' bits that compression removed; 0 for dense, None where nobody recorded it."""
         return 0.0 if self.name == DENSE else self.totals.get("compression_ratio")
+
+    @property
+    def draw(self) -> str:
+        """`one calibration draw` for an arm that calibrates: no interval covers another draw. Otherwise empty."""
+        return "one calibration draw" if self.plan.recipe is not None and self.plan.recipe.calibrates else ""
 
     @property
     def family(self) -> str:
@@ -140,6 +145,12 @@ class StudyView:
         """(task, metric) -> the direction that is better."""
         rows: tuple[Contrast | Estimate, ...] = (*self.contrasts.values(), *self.estimates.values())
         return {(row.task, row.metric): row.better for row in rows}
+
+    @property
+    def draws(self) -> str:
+        """Which arms' weights come from one calibration draw, as a sentence; the empty text where none's do."""
+        arms = [arm.name for arm in self.others if arm.draw]
+        return f"One calibration draw: {listed(arms)}." if arms else ""
 
     def contrast(self, arm: str, task: str, metric: str, group: str = ALL) -> Contrast | None:
         """One row of contrasts.parquet, or None: not measured."""
