@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from crushtest.arms import on_threads
 from crushtest.compress.record import saved_totals
 from crushtest.compress.residence import OFFLOADS
 from crushtest.compression import compress_and_save
@@ -22,6 +21,7 @@ from crushtest.report.method import arm_facts
 from crushtest.report.verdict import size_text
 from crushtest.store import StudyFolder
 from crushtest.study import run_study
+from crushtest.threads import on_threads
 from tiny_models import SENTENCES, network, tokenizer
 
 

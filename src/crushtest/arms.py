@@ -25,6 +25,7 @@ from crushtest.recipes import Recipe
 from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.repeats import reordered
 from crushtest.store import StudyFolder
+from crushtest.threads import on_threads
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
@@ -142,22 +143,6 @@ def naming(arm: Arm) -> Iterator[None]:
         yield
     except (EngineError, CompressionError, ModelError) as error:
         raise type(error)(f"arm {arm.title!r}: {error}") from error
-
-
-@contextmanager
-def on_threads(count: int | None) -> Iterator[None]:
-    """With torch on that many threads; None leaves it alone."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> Engine:
