@@ -15,7 +15,19 @@ HEAVY = ("torch", "transformers", "sklearn", "altair", "scipy")
 
 # Lower layers first. A module may import from its own layer and from those below it.
 LAYERS = [
-    {"errors", "records", "registry", "metrics", "files", "cache", "memory", "tables", "tensors", "__init__"},
+    {
+        "errors",
+        "records",
+        "registry",
+        "metrics",
+        "files",
+        "cache",
+        "memory",
+        "tables",
+        "tensors",
+        "threads",
+        "__init__",
+    },
     {
         "appendlog",
         "coherence",

@@ -21,6 +21,7 @@ from crushtest.report.method import arm_facts
 from crushtest.report.verdict import size_text
 from crushtest.store import StudyFolder
 from crushtest.study import run_study
+from crushtest.threads import on_threads
 from tiny_models import SENTENCES, network, tokenizer
 
 
@@ -139,3 +140,32 @@ def test_a_model_that_compress_saved_keeps_its_sizes_when_its_folder_is_gone(mod
 def test_another_tools_compression_json_gives_no_sizes(tmp_path: Path, content: str) -> None:
     (tmp_path / "compression.json").write_text(content)
     assert saved_totals(tmp_path) is None
+
+
+def test_a_study_that_goes_on_with_another_number_of_threads_says_so_once(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = ["magnitude:sparsity=0.1", "magnitude:sparsity=0.2"]
+    with on_threads(2):
+        run_study(spec(model, *half[:1]), tmp_path / "s")
+        assert "threads" not in capsys.readouterr().err
+        run_study(spec(model, *half), tmp_path / "s")
+        assert "threads" not in capsys.readouterr().err
+    with on_threads(1):
+        run_study(spec(model, *half, "magnitude:sparsity=0.3", "magnitude:sparsity=0.4"), tmp_path / "s")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "threads" in line]
+    assert len(lines) == 1
+    assert f"goes on with threads=1, but dense ran on 2, {half[0]} ran on 2, {half[1]} ran on 2: " in lines[0]
+    facts = {arm.name: dict(arm_facts(arm)) for arm in read_study(StudyFolder(tmp_path / "s")).arms}
+    assert facts["dense"]["engine: threads"] == "2"
+    assert facts["magnitude:sparsity=0.4"]["engine: threads"] == "1"
+
+
+def test_a_finished_study_says_nothing_of_threads(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with on_threads(2):
+        run_study(spec(model), tmp_path / "s")
+    with on_threads(1):
+        run_study(spec(model), tmp_path / "s")
+    assert "threads" not in capsys.readouterr().err

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +29,22 @@ def test_it_says_what_ran_and_keeps_what_it_knew(tmp_path: Path) -> None:
     assert content["packages"]["torch"] == torch.__version__
     assert content["machine"]["cores"] >= 1
     assert content["machine"]["memory_bytes"] > 2**28
+
+
+def test_the_build_of_torch_is_recorded_without_importing_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from crushtest import manifest; "
+        "path = pathlib.Path(sys.argv[1]); manifest.start(path, command=[], seed=0); "
+        "print(manifest.read(path)['packages']['torch'], 'torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, tmp_path / "m.json"], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [torch.__version__, "False"]
+
+
+def test_a_version_of_torch_in_its_metadata_alone_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "find_spec", lambda name: None)
+    manifest.start(tmp_path / "m.json", command=[], seed=0)
+    assert manifest.read(tmp_path / "m.json")["packages"]["torch"] == version("torch")
 
 
 @pytest.mark.parametrize("content", [b"", b'{"arms": {', b"\xff", b"[]"])

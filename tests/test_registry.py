@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
-from crushtest.registry import Entry, Registry
+from crushtest.registry import METHODS, Entry, Registry, calibrates
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Angle = Annotated[int, Field(description="in degrees")]
@@ -105,3 +105,9 @@ def test_an_import_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytes
     for _ in range(2):
         with pytest.raises(ImportError, match="no such library"):
             registry.names()
+
+
+def test_methods_say_whether_they_depend_on_calibration_text() -> None:
+    found = {name for name in METHODS.names() if calibrates(name)}
+    assert {"wanda", "sparsegpt", "gblm", "gptq", "awq"} <= found
+    assert not found & {"magnitude", "rtn", "nf4", "fp4", "int8"}

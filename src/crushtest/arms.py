@@ -25,6 +25,7 @@ from crushtest.recipes import Recipe
 from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.repeats import reordered
 from crushtest.store import StudyFolder
+from crushtest.threads import on_threads
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
@@ -56,6 +57,27 @@ def check_arms(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
     """Whether an arm has answered every task to the last item."""
     return all(answers_of(folder, arm, task).complete for task in plan.tasks)
+
+
+def other_threads(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> str:
+    """Return a line about arms measured on another number of threads than this run's; the empty text if there are none.
+
+    Repeats are left out: they may vary threads on purpose.
+    """
+    if not any(arm.engine == "hf" and not is_answered(folder, plan, arm) for arm in arms):
+        return ""
+    import torch
+
+    now = torch.get_num_threads()
+    noted = manifest.read(folder.manifest).get("arms", {})
+    before = {arm: facts.get("engine", {}).get("threads", now) for arm, facts in noted.items()}
+    moved = [f"{arm} ran on {count}" for arm, count in before.items() if count != now]
+    if not moved:
+        return ""
+    return (
+        f"this study goes on with threads={now}, but {', '.join(moved)}: sums round otherwise, and a method such as "
+        "gptq makes other weights of that (OMP_NUM_THREADS sets the number)"
+    )
 
 
 def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
@@ -121,22 +143,6 @@ def naming(arm: Arm) -> Iterator[None]:
         yield
     except (EngineError, CompressionError, ModelError) as error:
         raise type(error)(f"arm {arm.title!r}: {error}") from error
-
-
-@contextmanager
-def on_threads(count: int | None) -> Iterator[None]:
-    """With torch on that many threads; None leaves it alone."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lines) -> Engine:

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +109,22 @@ def items_digest(items: Sequence[Item]) -> str:
 
 def _version(package: str) -> str | None:
     try:
-        return version(package)
+        return _torch_build() or version(package) if package == "torch" else version(package)
     except PackageNotFoundError:
         return None
+
+
+def _torch_build() -> str | None:
+    """Return `torch.__version__`, read from torch's own file because importing torch takes seconds.
+
+    Unlike the package's metadata it always names the build (`2.13.0+cpu`). None if the file cannot be found or read.
+    """
+    found = find_spec("torch")
+    file = Path(found.origin).with_name("version.py") if found and found.origin else None
+    if file is None or not file.exists():
+        return None
+    named = re.search(r"^__version__ = ['\"](.+)['\"]$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return named[1] if named else None
 
 
 def _processor() -> str:

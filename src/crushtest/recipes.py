@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from crushtest.errors import UnknownName, UsageError
-from crushtest.registry import METHODS
+from crushtest.registry import METHODS, calibrates
 
 COMMON_OPTIONS = ("layers", "skip")
 
@@ -39,6 +39,11 @@ class Recipe:
 
     text: str
     steps: tuple[Step, ...]
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether another draw of calibration text would give other weights."""
+        return any(calibrates(step.method) for step in self.steps)
 
 
 def parse_recipes(text: str) -> tuple[Recipe, ...]:

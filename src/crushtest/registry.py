@@ -222,10 +222,19 @@ def method(
 
 
 def model_method(
-    name: str, *, source: str, kind: Literal["pruning", "quantization"]
+    name: str, *, source: str, kind: Literal["pruning", "quantization"], calibrates: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a compression method that reaches across layers: a function of the model and calibration batches."""
-    return METHODS.add(name, source=source, kind=kind, scope="model")
+    """Register a compression method that reaches across layers: a function of the model and calibration batches.
+
+    calibrates   False if the weights it makes do not depend on the batches
+    """
+    return METHODS.add(name, source=source, kind=kind, scope="model", calibrates=calibrates)
+
+
+def calibrates(name: str) -> bool:
+    """Return whether the weights that a compression method makes depend on the calibration text."""
+    found = METHODS.get(name)
+    return bool(found.about.get("calibrates", len(found.needs) > 1))
 
 
 def task(

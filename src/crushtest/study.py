@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from crushtest import manifest
-from crushtest.arms import check_arms, run_arm
+from crushtest.arms import check_arms, other_threads, run_arm
 from crushtest.comparing import compare, compared_repeats, complete_pairs
 from crushtest.errors import DataError, StoreError, UnknownName
 from crushtest.files import replacing
@@ -57,6 +57,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
                 print(planned.task.cost, file=sys.stderr)
             if planned.name in stand_ins:
                 print(stand_in_line(planned.name, stand_ins[planned.name]), file=sys.stderr)
+        if line := other_threads(folder, plan, arms):
+            print(line, file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=spec.seed)
         with show_progress(sum(map(len, items.values())) * len(arms)) as progress:
             for arm in arms:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, WeightGradient
 from crushtest.errors import CompressionError
+from crushtest.threads import on_threads
 
 
 @pytest.fixture
@@ -45,6 +46,15 @@ def test_the_factor_inverts_the_damped_matrix() -> None:
     damped.diagonal().add_(0.01 * damped.diagonal().mean())
     torch.testing.assert_close(upper.T @ upper @ damped, torch.eye(50).double(), rtol=0, atol=1e-4)
     assert torch.equal(upper, upper.triu())
+
+
+def test_the_factor_is_the_same_bit_for_bit_on_any_number_of_threads() -> None:
+    activations = torch.randn(1024, 576, generator=torch.Generator().manual_seed(0))
+    uppers = []
+    for threads in (1, 2):
+        with on_threads(threads):
+            uppers.append(InputGram.from_activations(activations).inverse_factor(0.01).upper)
+    assert torch.equal(*uppers)
 
 
 def test_the_factor_is_computed_once_for_all_who_ask() -> None:

@@ -45,3 +45,9 @@ def test_hostile_names_do_not_break_a_card(hostile: StudyFolder) -> None:
         assert loaded.data.eval_results
         assert "<b onmouseover" not in loaded.text
         assert "<script>" not in loaded.text
+
+
+def test_a_card_says_that_calibrated_weights_are_one_calibration_draw(cards: dict[str, Path]) -> None:
+    said = {arm: "One calibration draw." in path.read_text() for arm, path in cards.items()}
+    assert said == {arm: arm.startswith("wanda") for arm in cards}
+    assert any(said.values())

@@ -79,3 +79,10 @@ def test_hostile_names_stay_inside_their_cell(hostile: StudyFolder, tmp_path: Pa
     text = (tmp_path / "probe_qa-groups.md").read_text(encoding="utf-8")
     assert "<img" not in text
     assert "&lt;img src=x onerror=alert" in text
+
+
+def test_captions_name_the_variants_of_one_calibration_draw(study: StudyFolder) -> None:
+    from crushtest.report.gather import read_study
+
+    for table in tables.tables(read_study(study)):
+        assert table.caption.endswith("One calibration draw: wanda:sparsity=0.5 and wanda:pattern=2:4.")

@@ -60,7 +60,9 @@ def test_an_unmeasured_pair_is_said_to_be(study: StudyFolder) -> None:
 def test_compare_prints_every_contrast_of_a_task(study: StudyFolder) -> None:
     text = printed(study, task="probe_qa")
     expected = sum(contrast.task == "probe_qa" for contrast in study.read_contrasts())
-    assert len(text.splitlines()) == expected + 1
+    *lines, draws = text.splitlines()
+    assert len(lines) == expected + 1
+    assert draws.startswith("One calibration draw: ")
 
 
 def test_an_unknown_task_names_the_nearest(study: StudyFolder) -> None:
@@ -88,3 +90,14 @@ def test_an_arm_that_runs_otherwise_than_dense_is_marked(study: StudyFolder, tmp
     assert "Runs otherwise" in printed(copy, force_terminal=True, color_system="truecolor")
     page = html.render(read_study(copy))
     assert page.count("a deployment delta.</small>") == 1
+
+
+def test_the_arms_of_one_calibration_draw_are_named_below_the_contrasts(study: StudyFolder) -> None:
+    last = printed(study, task="probe_qa").splitlines()[-1]
+    assert last == "One calibration draw: wanda:sparsity=0.5 and wanda:pattern=2:4."
+
+
+def test_the_summary_says_beside_an_arm_that_it_is_one_calibration_draw(study: StudyFolder) -> None:
+    heads = [line for line in printed(study).splitlines() if line.startswith(("wanda", "magnitude"))]
+    assert len(heads) == 4
+    assert all(("One calibration draw." in line) == line.startswith("wanda") for line in heads)

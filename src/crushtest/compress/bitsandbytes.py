@@ -53,7 +53,7 @@ def fp4(weight: Tensor, *, double_quantization: bool = True, scale_block: ScaleB
     return _four_bits(weight, "fp4", double_quantization, scale_block)
 
 
-@model_method("int8", source="arXiv:2208.07339", kind="quantization")
+@model_method("int8", source="arXiv:2208.07339", kind="quantization", calibrates=False)
 def int8(network: PreTrainedModel | Job, batches: Tensor, *, threshold: Threshold = 6.0) -> Iterator[Compressed]:
     """Replace linear layers by LLM.int8(): 8-bit weights and activations, but for the outlier features of a batch.
 

@@ -119,7 +119,9 @@ class HfEngine:
                     yield index, completion
 
     def describe(self) -> dict[str, Any]:
-        """What ran: the model's facts, and the path that scoring took."""
+        """What ran: the model's facts, the path that scoring took, and on how many of torch's threads."""
+        import torch
+
         path = (
             f"plain batches: {self.unpacked}" if self.unpacked else f"prefix-shared packs of {self.packed.size} tokens"
         )
@@ -130,6 +132,7 @@ class HfEngine:
             "model": self.model.spec,
             **self.model.facts,
             "scoring": path,
+            "threads": torch.get_num_threads(),
             "context_tokens": self.context,
             "start_token": first_text(self.model.tokenizer),
             "truncated": self.truncated,

@@ -68,6 +68,8 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield f"## Crash test of {_plain(verdict.arm.name)}"
     yield ""
     yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)}."
+    if verdict.compares:
+        yield _plain(verdict.compares)
     yield ""
     family = f"corrected over all {study.comparisons} comparisons of the study's headlines"
     yield f"In short: {_plain(verdict.status)}, {family}."

@@ -18,7 +18,7 @@ from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
 from crushtest.report.chance import chance_levels
 from crushtest.report.claims import Key, is_tested, judge
 from crushtest.report.headlines import fourfold_missed, headline
-from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric
+from crushtest.report.words import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.store import StudyFolder
 
 MOST_HEADLINES = 6
@@ -50,6 +50,11 @@ class ArmView:
     def ratio(self) -> float | None:
         """Share of the compressed layers' bits that compression removed; 0 for dense, None where nobody recorded it."""
         return 0.0 if self.name == DENSE else self.totals.get("compression_ratio")
+
+    @property
+    def draw(self) -> str:
+        """`one calibration draw` for an arm that calibrates: no interval covers another draw. Otherwise empty."""
+        return "one calibration draw" if self.plan.recipe is not None and self.plan.recipe.calibrates else ""
 
     @property
     def family(self) -> str:
@@ -171,6 +176,12 @@ class StudyView:
                     row = self.contrast(arm.name, task.name, metric, group)
                     if row is not None:
                         yield task, row
+
+    @property
+    def draws(self) -> str:
+        """Which arms' weights come from one calibration draw, as a sentence; the empty text where none's do."""
+        arms = [arm.name for arm in self.others if arm.draw]
+        return f"One calibration draw: {listed(arms)}." if arms else ""
 
     def contrast(self, arm: str, task: str, metric: str, group: str = ALL) -> Contrast | None:
         """One row of contrasts.parquet, or None: not measured."""

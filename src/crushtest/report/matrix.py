@@ -199,7 +199,8 @@ def number_rows(study: StudyView, task: TaskView) -> Iterator[NumberRow]:
             for arm in study.others:
                 contrast = study.contrast(arm.name, task.name, metric, group)
                 if contrast is not None:
-                    yield _number_row(study, task, contrast)
+                    row = _number_row(study, task, contrast)
+                    yield replace(row, note="; ".join(text for text in (row.note, arm.draw) if text))
 
 
 def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -63,7 +63,12 @@ def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
 
 
 def tables(study: StudyView) -> Iterator[Table]:
-    """The tables made for reading."""
+    """The tables made for reading; the captions name the variants that are one calibration draw."""
+    for table in _tables(study):
+        yield replace(table, caption=f"{table.caption} {study.draws}".rstrip())
+
+
+def _tables(study: StudyView) -> Iterator[Table]:
     yield _overview(study)
     for task in study.tasks:
         if any(found == task.name for found, _ in study.rows_of):

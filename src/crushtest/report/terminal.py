@@ -16,7 +16,7 @@ from crushtest.report.matrix import Cell, Column, overview
 from crushtest.report.shading import said, shade
 from crushtest.report.status import lead
 from crushtest.report.untested import untested
-from crushtest.report.untrusted import name
+from crushtest.report.untrusted import name, visible
 from crushtest.report.verdict import compares_text, size_text, verdicts
 from crushtest.report.words import DIRECTIONS, group_text, label
 from crushtest.store import StudyFolder
@@ -111,7 +111,7 @@ def print_contrasts(folder: StudyFolder, console: Console, task: str | None = No
     rows = [row for row in study.contrasts.values() if row.task == task]
     if is_plain(console):
         lines = (" | ".join(texts) for texts in [COLUMNS, *(_contrast_texts(view, row) for row in rows)])
-        print_lines(console, lines)
+        print_lines(console, [*lines, *_draws(study)])
         return
     from rich.table import Table
     from rich.text import Text
@@ -122,6 +122,11 @@ def print_contrasts(folder: StudyFolder, console: Console, task: str | None = No
         table.add_row(*(Text(text, style=style if place >= 5 else "") for place, text in
                         enumerate(_contrast_texts(view, row))))  # fmt: skip
     console.print(table)
+    print_lines(console, _draws(study))
+
+
+def _draws(study: StudyView) -> list[str]:
+    return [visible(study.draws)] if study.draws else []
 
 
 def is_plain(console: Console) -> bool:

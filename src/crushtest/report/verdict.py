@@ -240,14 +240,15 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
 
 
 def compares_text(study: StudyView, arm: ArmView) -> str:
-    """What differs from dense besides the compressed weights; the empty text where nothing does."""
+    """What differs from dense besides the compressed weights, and how they were drawn; the empty text for neither."""
     rows = [
         study.contrast(arm.name, task.name, task.headline.name, group)
         for task in study.tasks
         for group in study.headline_groups(task)
     ]
     said = dict.fromkeys(row.compares for row in rows if row is not None and row.compares)
-    return DEPLOYMENT.get(next(iter(said)), "") if len(said) == 1 else listed([str(text) for text in said])
+    differs = DEPLOYMENT.get(next(iter(said)), "") if len(said) == 1 else listed([str(text) for text in said])
+    return f"{differs} {arm.draw.capitalize()}.".strip() if arm.draw else differs
 
 
 def _uneven(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
