@@ -29,9 +29,9 @@ import numpy as np
 from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.registry import TASKS
-from crushtest.sampling import spread
-from crushtest.stats.sums import measure_sums
-from crushtest.tasks.sources import read_text
+from crushtest.tasks.sampling import spread
+from crushtest.stats.item_sums import measure_sums
+from crushtest.data.sources import read_text
 
 TOLERANCE = 1e-3
 WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice

@@ -39,7 +39,7 @@ def make(folder: Path) -> None:
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from crushtest.models import load_model
+    from crushtest.models.load import load_model
 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -113,7 +113,7 @@ def main() -> None:
     for recipe in options.recipes:
         for offload in options.offloads:
             shutil.rmtree(out, ignore_errors=True)
-            command = [sys.executable, "-m", "crushtest.cli", "compress", str(model), "-r", recipe, "-o", str(out)]
+            command = [sys.executable, "-m", "crushtest.cli.commands", "compress", str(model), "-r", recipe, "-o", str(out)]
             command += ["--dtype", "bfloat16", "--offload", offload]
             command += ["--sequences", str(options.sequences), "--length", str(options.length)]
             seconds, peak, own, said = measure(command)

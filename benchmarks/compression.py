@@ -31,10 +31,10 @@ GRAM = ("sparsegpt", "gptq", "gptq-act-order", "awq")
 
 OURS = """
 import json, sys, time, torch
-from crushtest.calibration import Calibration, token_batches
+from crushtest.compress.calibration import Calibration, token_batches
 from crushtest.compress import compress
-from crushtest.models import load_model
-from crushtest.recipes import parse_recipe
+from crushtest.models.load import load_model
+from crushtest.compress.recipes import parse_recipe
 recipe, sequences, length, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 model = load_model("demo")
 start = time.process_time()
@@ -94,10 +94,10 @@ def prepare(sequences: int, length: int, folder: Path) -> str:
     """Write calibration and held-out tokens; return the folder of the dense model."""
     import torch
 
-    from crushtest.calibration import Calibration, token_batches
-    from crushtest.demo import converted_folder
-    from crushtest.models import load_model
-    from crushtest.prose import evaluation_prose
+    from crushtest.compress.calibration import Calibration, token_batches
+    from crushtest.models.demo import converted_folder
+    from crushtest.models.load import load_model
+    from crushtest.data.python_docs import evaluation_prose
 
     tokenizer = load_model("demo").tokenizer
     torch.save(token_batches(Calibration(sequences=sequences, length=length), tokenizer), folder / "tokens.pt")
@@ -124,7 +124,7 @@ def floor(with_gram: bool, folder: Path) -> Took:
     """Two forward passes through the blocks, and the Gram matrices' multiplications at the matmul rate."""
     import torch
 
-    from crushtest.models import load_model
+    from crushtest.models.load import load_model
 
     tokens = torch.load(folder / "tokens.pt")
     network: Any = load_model("demo").network

@@ -25,9 +25,9 @@ from typing import Any
 import torch
 
 from crushtest import Prompt, Sampling, load_engine, load_model
-from crushtest.engines.encoding import encode_prompts
-from crushtest.engines.generation import end_tokens
-from crushtest.engines.packing import Line
+from crushtest.engines.hf.encoding import encode_prompts
+from crushtest.engines.hf.generation import end_tokens
+from crushtest.engines.hf.packing import Line
 from scoring import count_work, floor_seconds, processor, rate, take_turns
 
 Tokens = Sequence[int]

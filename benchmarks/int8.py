@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crushtest.compress.structure import find_structure
-from crushtest.models import load_model
-from crushtest.prose import evaluation_prose
+from crushtest.compress.layers.structure import find_structure
+from crushtest.models.load import load_model
+from crushtest.data.python_docs import evaluation_prose
 
 
 def rounded(rows: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ sys.path.insert(0, sys.argv[1])
 began = time.perf_counter()
 import synthetic_study
 from crushtest.report import write_report
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 with synthetic_study.stand_ins(int(sys.argv[3])):
     path = write_report(StudyFolder(Path(sys.argv[2])))
 seconds = time.perf_counter() - began

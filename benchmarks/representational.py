@@ -17,13 +17,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, get_args
 
 from crushtest import load_engine
-from crushtest.engines.encoding import choice_pairs, encode_options
-from crushtest.engines.packing import plan_packs
+from crushtest.engines.hf.encoding import choice_pairs, encode_options
+from crushtest.engines.hf.packing import plan_packs
 from crushtest.records import Choices, Item
-from crushtest.sampling import spread
-from crushtest.tasks.bbq import CATEGORIES, bbq
-from crushtest.tasks.unqover import unqover
-from crushtest.tasks.unqover_generate import Category, read_examples
+from crushtest.tasks.sampling import spread
+from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
+from crushtest.tasks.unqover.unqover import unqover
+from crushtest.tasks.unqover.generate import Category, read_examples
 
 
 class Tokens(NamedTuple):

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from crushtest.engines.named import only_named
+from crushtest.engines.load import only_named
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.records import Exchange
 from crushtest.scorers.calling import call_scorer, facts_of

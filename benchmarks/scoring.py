@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import torch
 
 from crushtest import Choices, load_engine
-from crushtest.engines.encoding import encode_options
-from crushtest.engines.packing import Line
+from crushtest.engines.hf.encoding import encode_options
+from crushtest.engines.hf.packing import Line
 
 LETTERS = "ABCD"
 

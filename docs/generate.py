@@ -18,8 +18,8 @@ from typing import Any, get_args
 from crushtest.metrics import Metric
 from crushtest.records import Task
 from crushtest.registry import TASKS, Dimension, Entry
-from crushtest.tasks.divergence_metrics import divergence_metrics
-from crushtest.tasks.sources import SourceFile, data_set, read_by
+from crushtest.tasks.building.divergence_metrics import divergence_metrics
+from crushtest.data.sources import SourceFile, data_set, read_by
 
 FOLDER = Path(__file__).parent / "tasks"
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"

@@ -109,7 +109,7 @@ def test_tasks_and_scorers_know_no_more_of_each_other_than_names_and_where_data_
 )
 def test_looking_around_imports_nothing_heavy(arguments: list[str]) -> None:
     script = (
-        "import json, sys\nfrom crushtest.cli import app\n"
+        "import json, sys\nfrom crushtest.cli.commands import app\n"
         f"try:\n    app({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )

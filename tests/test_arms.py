@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from crushtest.compress.record import saved_totals
-from crushtest.compress.residence import OFFLOADS
-from crushtest.compression import compress_and_save
+from crushtest.compress.layers.offload import OFFLOADS
+from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
-from crushtest.models import devices_here, resolve_device
-from crushtest.plan import StudySpec, build_spec
-from crushtest.report.gather import read_study
-from crushtest.report.method import arm_facts
-from crushtest.report.verdict import size_text
-from crushtest.store import StudyFolder
-from crushtest.study import run_study
+from crushtest.models.load import devices_here, resolve_device
+from crushtest.study.plan import StudySpec, build_spec
+from crushtest.report.study_view import read_study
+from crushtest.report.page.provenance import arm_facts
+from crushtest.report.findings import size_text
+from crushtest.study.folder import StudyFolder
+from crushtest.pipeline.run import run_study
 from crushtest.threads import on_threads
 from tiny_models import SENTENCES, network, tokenizer
 

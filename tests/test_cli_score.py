@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from crushtest.cli import main
+from crushtest.cli.commands import main
 
 BAD = "{"
 
@@ -67,7 +67,7 @@ def test_completions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_tha
 def test_predictions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_that_is_allowed(
     crushtest: Callable[..., Ended], data: Path, tmp_path: Path
 ) -> None:
-    from crushtest.tasks.bbq import bbq
+    from crushtest.tasks.bbq.bbq import bbq
 
     right = [{"item": item.id, "answer": item.gold} for item in bbq(categories=("Religion",)).items()]
     command = ("score", "bbq", "--predictions", file_of(tmp_path, BAD, *right))

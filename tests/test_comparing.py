@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from crushtest.comparing import compare
-from crushtest.plan import make_plan, read_spec
+from crushtest.pipeline.compare import compare
+from crushtest.study.plan import make_plan, read_spec
 from crushtest.progress import Lines
 from crushtest.records import DENSE, ChoiceScores, Contrast, Item
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 STUDY = {
     "model": "fake",

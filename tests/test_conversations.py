@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from crushtest import scoring
-from crushtest.appendlog import AppendLog
-from crushtest.arms import ask
+from crushtest.pipeline import score
+from crushtest.files.append_log import AppendLog
+from crushtest.pipeline.arm import ask
 from crushtest.conversations import history, waves, with_history
 from crushtest.engines.fake import FakeEngine
-from crushtest.engines.named import only_named
+from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, UsageError
-from crushtest.plan import Arm, PlannedTask
+from crushtest.study.plan import Arm, PlannedTask
 from crushtest.progress import Lines
 from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
 from crushtest.scorers.calling import call_scorer, exchange_of
-from crushtest.store import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
+from crushtest.study.folder import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:
@@ -104,8 +104,8 @@ def test_a_scorer_in_a_study_sees_the_turns_before_and_the_dense_answers(
         seen.extend(zip(exchanges, against, strict=True))
         return [Score(1.0)] * len(exchanges)
 
-    monkeypatch.setattr(scoring, "call_scorer", call)
-    monkeypatch.setattr(scoring, "facts_of", lambda spec: {})
+    monkeypatch.setattr(score, "call_scorer", call)
+    monkeypatch.setattr(score, "facts_of", lambda spec: {})
     folder = StudyFolder(tmp_path)
     for arm in ("dense", "other"):
         answers = folder.answers(arm, "toy", "prompts")
@@ -113,7 +113,7 @@ def test_a_scorer_in_a_study_sees_the_turns_before_and_the_dense_answers(
             answers.append(item.id, Completion(f"{arm} to {item.id}", 3, "eos"))
         answers.finish([item.id for item in ITEMS])
     judged = replace(planned(ITEMS), name="toy", task=Task("prompts", lambda: ITEMS, (), scorers=("mt_bench_pair:m",)))
-    scoring.score(
+    score.score(
         folder, Arm("other", "m", None, "fake", {}), judged, ITEMS, Lines(0), lambda model, engine: FakeEngine()
     )
     assert seen[0] == tuple(

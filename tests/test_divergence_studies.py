@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from crushtest import arms
-from crushtest.appendlog import AppendLog
-from crushtest.engines.likeliest import KeptTokens
+from crushtest.pipeline import arm
+from crushtest.files.append_log import AppendLog
+from crushtest.engines.hf.kept_top_k import KeptTokens
 from crushtest.errors import StoreError
-from crushtest.plan import StudySpec, build_spec
+from crushtest.study.plan import StudySpec, build_spec
 from crushtest.records import DENSE
-from crushtest.store import StudyFolder
-from crushtest.study import run_study
+from crushtest.study.folder import StudyFolder
+from crushtest.pipeline.run import run_study
 from tiny_models import SENTENCES, network, tokenizer
 
 ARM = "magnitude:sparsity=0.5"
@@ -68,8 +68,8 @@ def test_the_bounds_are_around_what_both_models_in_memory_give(made: Path) -> No
 
 def test_no_second_model_is_loaded(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    load = arms.load_base
-    monkeypatch.setattr(arms, "load_base", lambda *given: loads.append(given[2]) or load(*given))  # type: ignore[func-returns-value]
+    load = arm.load_base
+    monkeypatch.setattr(arm, "load_base", lambda *given: loads.append(given[2]) or load(*given))  # type: ignore[func-returns-value]
     run_study(spec(made, ARM), made / "bounded")
     assert loads == [DENSE, ARM]
     run_study(spec(made, ARM, divergence=True), made / "exact")

@@ -9,10 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from crushtest.engines.encoding import first_text
-from crushtest.models import load_model
+from crushtest.engines.hf.encoding import first_text
+from crushtest.models.load import load_model
 from crushtest.registry import TASKS
-from crushtest.tasks.sources import SourceFile
+from crushtest.data.sources import SourceFile
 
 DOCS = Path(__file__).parents[1] / "docs"
 

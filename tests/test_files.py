@@ -10,9 +10,9 @@ from stat import S_ISDIR
 import pytest
 
 from crushtest.errors import StoreError
-from crushtest.files import file_name, replacing
+from crushtest.files.atomic import file_name, replacing
 from crushtest.records import Completion
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from crushtest.comparing import compare
+from crushtest.pipeline.compare import compare
 from crushtest.gate.checks import check_all, run_gate
 from crushtest.gate.policy import read_policy
 from crushtest.gate.result import GateResult
-from crushtest.plan import Plan, build_spec, make_plan
+from crushtest.study.plan import Plan, build_spec, make_plan
 from crushtest.progress import show_progress
 from crushtest.records import (
     DENSE,
@@ -29,9 +29,9 @@ from crushtest.records import (
     Score,
 )
 from crushtest.stats import contrast
-from crushtest.store import StudyFolder
-from crushtest.study import open_study
-from crushtest.tasks.qa_metrics import qa_metrics
+from crushtest.study.folder import StudyFolder
+from crushtest.pipeline.run import open_study
+from crushtest.tasks.building.qa_metrics import qa_metrics
 from gate_rows import UNTOUCHED
 
 SOUND = "The people of this town were kind and often said so to each other in the street."

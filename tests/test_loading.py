@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from crushtest import engines, models
-from crushtest.arms import check_recipe, load_base
-from crushtest.plan import StudySpec
+from crushtest import engines
+from crushtest.models import load
+from crushtest.pipeline.arm import check_recipe, load_base
+from crushtest.study.plan import StudySpec
 from crushtest.progress import show_progress
-from crushtest.recipes import parse_recipe
-from crushtest.scoring import dense_engine
+from crushtest.compress.recipes import parse_recipe
+from crushtest.pipeline.score import dense_engine
 from tiny_models import loaded
 
 SETTINGS = {"dtype": "bfloat16", "device": "cpu", "trust_remote_code": True, "allow_pickle": True}
@@ -30,8 +31,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 
         return load
 
-    monkeypatch.setattr(models, "load_model", note(loaded()))
-    monkeypatch.setattr(models, "load_config", note(loaded().network.config))
+    monkeypatch.setattr(load, "load_model", note(loaded()))
+    monkeypatch.setattr(load, "load_config", note(loaded().network.config))
     monkeypatch.setattr(engines, "load_engine", lambda model, **options: model)
     return calls
 

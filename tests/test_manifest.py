@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crushtest import manifest
+from crushtest.study import manifest
 from crushtest.errors import StoreError
 from crushtest.records import Choices, Item
 from crushtest.scorers.calling import facts_of

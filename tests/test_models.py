@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from crushtest import demo, hub, models
-from crushtest.checkpoints import Checkpoint
+from crushtest.models import demo
+from crushtest.models import hub
+from crushtest.models import load
+from crushtest.models.checkpoint import Checkpoint
 from crushtest.errors import ModelError, UnknownName
-from crushtest.models import LoadedModel, check_model, load_model
+from crushtest.models.load import LoadedModel, check_model, load_model
 from tiny_models import loaded, tokenizer
 
 
@@ -81,7 +83,7 @@ def test_loading_is_silent(folder: Path) -> None:
 def test_checking_needs_no_torch(folder: Path) -> None:
     code = f"""
 import sys
-from crushtest.models import check_model
+from crushtest.models.load import check_model
 check_model({str(folder)!r})
 print("torch" in sys.modules)
 """
@@ -254,8 +256,8 @@ def test_the_demos_converted_copy_is_the_gguf_file(
         reads.append(checkpoint.format)
         return (direct.network, direct.tokenizer) if checkpoint.gguf else real(spec, checkpoint, **options)
 
-    real = models._read
-    monkeypatch.setattr(models, "_read", read)
+    real = load._read
+    monkeypatch.setattr(load, "_read", read)
     for _ in range(2):
         model = load_model("demo")
         assert_same_model(model, direct)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crushtest.errors import CrushtestError, UsageError
-from crushtest.plan import build_spec, check_names, make_arms, make_plan, read_spec
+from crushtest.study.plan import build_spec, check_names, make_arms, make_plan, read_spec
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crushtest.prose import calibration_prose, evaluation_prose, split_prose
+from crushtest.data.python_docs import calibration_prose, evaluation_prose, split_prose
 
 SENTENCE = "The statement is executed once for every item that the iterator of the loop gives, in order."
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from crushtest.cli import app
-from crushtest.plan import build_spec, make_plan
-from crushtest.recipes import parse_recipes
+from crushtest.cli.commands import app
+from crushtest.study.plan import build_spec, make_plan
+from crushtest.compress.recipes import parse_recipes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crushtest.errors import UsageError
-from crushtest.recipes import parse_recipe, parse_recipes
+from crushtest.compress.recipes import parse_recipe, parse_recipes
 
 
 def texts(recipe: str) -> list[str]:

@@ -74,7 +74,7 @@ def test_the_nearest_name_is_given_in_its_own_case() -> None:
 
 
 def test_an_unknown_name_carries_the_nearest_one() -> None:
-    registry = Registry("method", "crushtest.suites")
+    registry = Registry("method", "crushtest.study.suites")
     registry.add("wanda")(squeeze)
     registry.add("magnitude")(squeeze)
     with pytest.raises(UnknownName, match="unknown method 'wnada'; did you mean 'wanda'"):
@@ -83,7 +83,7 @@ def test_an_unknown_name_carries_the_nearest_one() -> None:
 
 
 def test_two_functions_cannot_share_a_name() -> None:
-    registry = Registry("method", "crushtest.suites")
+    registry = Registry("method", "crushtest.study.suites")
     registry.add("wanda")(squeeze)
     with pytest.raises(CrushtestError, match="two methods are called 'wanda'"):
         registry.add("wanda")(pytest.raises)

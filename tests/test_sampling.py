@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 from crushtest.records import Item, Prompt
-from crushtest.sampling import spread
+from crushtest.tasks.sampling import spread
 
 
 def items(**sizes: int) -> list[Item]:

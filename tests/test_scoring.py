@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crushtest import scoring
-from crushtest.appendlog import AppendLog
+from crushtest.pipeline import score
+from crushtest.files.append_log import AppendLog
 from crushtest.errors import ModelError, StoreError
-from crushtest.plan import StudySpec, build_spec
-from crushtest.study import run_study
+from crushtest.study.plan import StudySpec, build_spec
+from crushtest.pipeline.run import run_study
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_an_interrupted_block_is_scored_again_whole_and_only_what_it_lacks_is_ke
     kept = [{"item": row["item"], "value": 0.123, "reason": None} for row in whole.head(5).to_dicts()]
     (folder / "own_prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     sizes: list[int] = []
-    call = scoring.call_scorer
+    call = score.call_scorer
     monkeypatch.setattr(
-        scoring,
+        score,
         "call_scorer",
         lambda name, exchanges, *rest: sizes.append(len(exchanges)) or call(name, exchanges, *rest),
     )

@@ -17,15 +17,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crushtest import manifest, study
-from crushtest.appendlog import AppendLog
+from crushtest.study import manifest
+from crushtest.pipeline import run
+from crushtest.files.append_log import AppendLog
 from crushtest.engines import fake
 from crushtest.errors import DataError, EngineError, StoreError, UnknownName
-from crushtest.plan import StudySpec, build_spec, make_arms
+from crushtest.study.plan import StudySpec, build_spec, make_arms
 from crushtest.records import ChoiceScores, Item
-from crushtest.store import StudyFolder
-from crushtest.study import joined_with_kept, recompare, run_study
-from crushtest.tasks import sources
+from crushtest.study.folder import StudyFolder
+from crushtest.pipeline.run import joined_with_kept, recompare, run_study
+from crushtest.data import sources
 
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]
 TABLES = ("estimates.parquet", "contrasts.parquet")
@@ -130,12 +131,12 @@ def test_killed_at_any_moment_no_answer_is_lost_and_none_is_asked_twice(tmp_path
     run_study(spec("other", suite=suite), tmp_path / "whole")
     out = tmp_path / "killed"
     study = tmp_path / "study.yaml"
-    study.write_text(
+    run.write_text(
         "model: fake\nengine: fake:delay_s=0.01\n"
         "arms: [{name: other, model: fake, engine: 'fake:seed=1,delay_s=0.01'}]\n"
         "suite: [{probe_facts: {limit: 60}}, {probe_prompts: {limit: 20}}]\n"
     )
-    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", str(study), "--out", str(out)]
+    command = [sys.executable, "-m", "crushtest.cli.commands", "run", "--study", str(study), "--out", str(out)]
     kept: dict[Path, list[bytes]] = {}
     for later_s in (0.0, 0.3, 0.6, 0.1):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -332,7 +333,7 @@ def test_killed_while_the_report_is_written_the_old_page_stays_and_the_next_run_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(study, "write_report", killed)
+        patch.setattr(run, "write_report", killed)
         with pytest.raises(KeyboardInterrupt):
             recompare(folder)
     assert folder.report.read_bytes() == page
@@ -351,7 +352,7 @@ def test_a_task_that_the_study_lacks_is_named_before_anything_is_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_study(spec("other"), tmp_path / "s")
-    monkeypatch.setattr(study, "compare", lambda *_: pytest.fail("compared"))
+    monkeypatch.setattr(run, "compare", lambda *_: pytest.fail("compared"))
     with pytest.raises(UnknownName, match="did you mean 'probe_facts'"):
         recompare(StudyFolder(tmp_path / "s"), task="probe_fact")
 

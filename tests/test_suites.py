@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from crushtest import manifest
-from crushtest.plan import build_spec, make_plan
-from crushtest.store import StudyFolder
-from crushtest.study import run_study
-from crushtest.suites import resolve, suites
+from crushtest.study import manifest
+from crushtest.study.plan import build_spec, make_plan
+from crushtest.study.folder import StudyFolder
+from crushtest.pipeline.run import run_study
+from crushtest.study.suites import resolve, suites
 
 DIMENSIONS = {"degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"}
 GATED = {"twitteraae", "subreddits", "paloma", "advpromptset"}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from crushtest.models import LoadedModel
+from crushtest.models.load import LoadedModel
 
 SENTENCES = [
     "The quick brown fox jumps over the lazy dog, and the dog does not mind.",

@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return load_engine
     if name == "load_model":
-        from crushtest.models import load_model
+        from crushtest.models.load import load_model
 
         return load_model
     raise AttributeError(f"module 'crushtest' has no attribute {name!r}")

@@ -10,13 +10,15 @@ import pytest
 import torch
 from small_models import loaded, small_network
 
-from crushtest.calibration import Calibration, token_batches
-from crushtest.compress import awq, compress, rtn
-from crushtest.compress.layerwise import Block, Compressed, as_job, compress_blocks
-from crushtest.compress.rescale import Pair, find_pairs, scale_columns
-from crushtest.compress.statistics import InputGram
-from crushtest.compress.structure import Linear
-from crushtest.recipes import parse_recipe
+from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress import compress
+from crushtest.compress.methods import awq
+from crushtest.compress.methods import rtn
+from crushtest.compress.layers.loop import Block, Compressed, as_job, compress_blocks
+from crushtest.compress.layers.scale_folding import Pair, find_pairs, scale_columns
+from crushtest.compress.kernels.statistics import InputGram
+from crushtest.compress.layers.structure import Linear
+from crushtest.compress.recipes import parse_recipe
 
 CALIBRATION = Calibration(sequences=6, length=24)
 IDS = torch.arange(1, 25).reshape(2, 12)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, GPT2Config, LlamaConfig, T5Config, T5ForCon
 
 from crushtest.compress import check
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
-from crushtest.recipes import parse_recipe
+from crushtest.compress.recipes import parse_recipe
 
 DEMO_SHAPES = LlamaConfig(
     hidden_size=576, intermediate_size=1536, num_hidden_layers=1, num_attention_heads=9, vocab_size=9

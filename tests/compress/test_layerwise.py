@@ -10,11 +10,13 @@ import torch
 from small_models import loaded, small_network
 from torch import Tensor
 
-from crushtest.calibration import Calibration, token_batches
-from crushtest.compress import InputNorm, compress, magnitude, wanda
-from crushtest.compress.structure import find_structure
+from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress import InputNorm, compress
+from crushtest.compress.methods import magnitude
+from crushtest.compress.methods import wanda
+from crushtest.compress.layers.structure import find_structure
 from crushtest.errors import CompressionError, ModelError
-from crushtest.recipes import parse_recipe
+from crushtest.compress.recipes import parse_recipe
 
 CALIBRATION = Calibration(sequences=6, length=24)
 DECODERS = ["llama", "qwen2", "gpt_neox", "opt", "gpt2"]
@@ -92,7 +94,7 @@ def test_every_method_runs_on_every_kind_of_decoder(method: str, kind: str) -> N
 def test_the_batches_of_calibration_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for room in (24, 48, 4096):
-        monkeypatch.setattr("crushtest.compress.stream._BATCH_TOKENS_CPU", room)
+        monkeypatch.setattr("crushtest.compress.layers.activations._BATCH_TOKENS_CPU", room)
         network = small_network("llama")
         compress(loaded(network), parse_recipe("sparsegpt:sparsity=0.5"), CALIBRATION)
         results.append(weights(network))
@@ -102,7 +104,7 @@ def test_the_batches_of_calibration_do_not_matter(monkeypatch: pytest.MonkeyPatc
 
 
 def test_gblm_takes_the_gradients_that_autograd_gives(llama: Any) -> None:
-    from crushtest.compress.collect import collect_gradients
+    from crushtest.compress.layers.collect import collect_gradients
 
     tokens = token_batches(CALIBRATION, llama.tokenizer)
     linears = find_structure(llama.network).linears

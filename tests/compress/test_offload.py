@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from crushtest.calibration import Calibration
+from crushtest.compress.calibration import Calibration
 from crushtest.compress import compress
-from crushtest.compress.residence import OnDisk
-from crushtest.compress.structure import find_structure
-from crushtest.compression import compress_and_save
+from crushtest.compress.layers.offload import OnDisk
+from crushtest.compress.layers.structure import find_structure
+from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
-from crushtest.models import load_skeleton
-from crushtest.plan import build_spec
-from crushtest.recipes import parse_recipe
+from crushtest.models.load import load_skeleton
+from crushtest.study.plan import build_spec
+from crushtest.compress.recipes import parse_recipe
 from tiny_models import network, tokenizer
 
 
@@ -204,7 +204,7 @@ def test_what_can_be_known_is_said_before_the_model_is_loaded(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "compressed_tensors", None)
     model = dense(tmp_path / "dense")
-    monkeypatch.setattr("crushtest.models.load_model", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("crushtest.models.load.load_model", lambda *_, **__: pytest.fail("the model was loaded"))
     about = {"source": calibration, "sequences": 4, "length": 32}
     with pytest.raises(CrushtestError, match=said):
         compress_and_save(build_spec({"model": str(model), "calibration": about}, where="test"), recipe, tmp_path / "o")

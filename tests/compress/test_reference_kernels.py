@@ -10,7 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from crushtest.compress import InputGram, InputNorm, WeightGradient, gblm, gptq, magnitude, rtn, sparsegpt, wanda
+from crushtest.compress import InputGram, InputNorm, WeightGradient
+from crushtest.compress.methods import gblm
+from crushtest.compress.methods import gptq
+from crushtest.compress.methods import magnitude
+from crushtest.compress.methods import rtn
+from crushtest.compress.methods import sparsegpt
+from crushtest.compress.methods import wanda
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crushtest.compress.grids import ForeignWeight
-from crushtest.compress.options import NM
+from crushtest.compress.kernels.grids import ForeignWeight
+from crushtest.compress.kernels.parameters import NM
 from crushtest.compress.record import Storage
 
 

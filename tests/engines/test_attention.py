@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from crushtest.engines.attention import Kept, chunk_length, lay_out, packed_attention
-from crushtest.engines.packing import Line, Pack, plan_packs
+from crushtest.engines.hf.attention import Kept, chunk_length, lay_out, packed_attention
+from crushtest.engines.hf.packing import Line, Pack, plan_packs
 from crushtest.errors import EngineError
 
 SETTINGS: dict[str, Any] = {"dtype": torch.float32, "device": torch.device("cpu")}

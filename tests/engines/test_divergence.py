@@ -9,7 +9,7 @@ import torch
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from crushtest.engines.divergence import compare, compare_likeliest, likeliest
+from crushtest.engines.hf.kl import compare, compare_likeliest, likeliest
 
 
 def test_it_is_scipys_relative_entropy() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from crushtest.engines.encoding import (
+from crushtest.engines.hf.encoding import (
     Tokens,
     context_length,
     cut_left,
@@ -19,7 +19,7 @@ from crushtest.engines.encoding import (
     prompt_text,
     scored_bytes,
 )
-from crushtest.engines.packing import Line
+from crushtest.engines.hf.packing import Line
 from crushtest.errors import EngineError
 from crushtest.records import Passage, Prompt
 from tiny_models import loaded, tokenizer

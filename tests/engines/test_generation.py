@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crushtest import load_engine
-from crushtest.engines.generation import batches, choose, draws
+from crushtest.engines.hf.generation import batches, choose, draws
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling
 from tiny_models import SENTENCES, loaded

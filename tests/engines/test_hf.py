@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from crushtest import load_engine
-from crushtest.engines.encoding import encode_options
-from crushtest.engines.scoring import PackedScorer, PlainScorer
+from crushtest.engines.hf.encoding import encode_options
+from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer
 from crushtest.errors import EngineError, ModelError, UnknownName
-from crushtest.models import LoadedModel
+from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from tiny_models import CONFIGS, SENTENCES, loaded
 

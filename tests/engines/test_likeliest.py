@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from crushtest.engines import load_engine
-from crushtest.engines.likeliest import KeptTokens
+from crushtest.engines.hf.kept_top_k import KeptTokens
 from crushtest.errors import StoreError
-from crushtest.models import LoadedModel
+from crushtest.models.load import LoadedModel
 from crushtest.records import Passage, PassageScore
 from tiny_models import SENTENCES, loaded, tokenizer
 

@@ -12,9 +12,9 @@ import torch
 from scipy.special import log_softmax
 
 from crushtest import load_engine
-from crushtest.engines import scoring
-from crushtest.engines.hf import HfEngine
-from crushtest.models import LoadedModel
+from crushtest.engines.hf import likelihood
+from crushtest.engines.hf.engine import HfEngine
+from crushtest.models.load import LoadedModel
 from crushtest.records import Passage, PassageScore
 from tiny_models import SENTENCES, loaded, tokenizer
 
@@ -141,7 +141,7 @@ def test_models_of_differently_padded_vocabularies_are_compared_row_by_row(
     passages = [Passage(sentence, against_dense=True) for sentence in SENTENCES]
     at_once = dict(engine.passages(passages))
     # Few rows at once, and not equally many of both.
-    monkeypatch.setattr(scoring, "LOGITS", 6 * (size + 80))
+    monkeypatch.setattr(likelihood, "LOGITS", 6 * (size + 80))
     for index, score in engine.passages(passages):
         assert score.kl == pytest.approx(at_once[index].kl, rel=1e-4)
         assert score.agree == at_once[index].agree

@@ -13,7 +13,7 @@ import pytest
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.predictions import score_predictions
 from crushtest.records import Item
-from crushtest.tasks.bbq import CATEGORIES, Category, bbq
+from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import synthetic_study
 
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 UNFINISHED = (("wanda:pattern=2:4", "probe_prompts"),)
 

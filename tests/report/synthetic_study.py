@@ -15,9 +15,10 @@ from unittest import mock
 
 import yaml
 
-from crushtest import manifest, metrics, stats
-from crushtest.files import write_json
-from crushtest.plan import Plan, PlannedTask, make_plan, read_spec
+from crushtest import metrics, stats
+from crushtest.study import manifest
+from crushtest.files.atomic import write_json
+from crushtest.study.plan import Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import (
     DENSE,
     Answer,
@@ -33,8 +34,8 @@ from crushtest.records import (
     Task,
 )
 from crushtest.registry import ENGINES, SCORERS, TASKS, Entry
-from crushtest.store import StudyFolder
-from crushtest.tasks.qa_metrics import qa_metrics
+from crushtest.study.folder import StudyFolder
+from crushtest.tasks.building.qa_metrics import qa_metrics
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>",

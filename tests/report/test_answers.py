@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from crushtest.report import answers, html, terminal, verdict
-from crushtest.report.gather import StudyView, read_study
-from crushtest.store import StudyFolder
+from crushtest.report import answers, terminal
+from crushtest.report.page import html
+from crushtest.report import findings
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.study.folder import StudyFolder
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyV
 
 
 def test_changed_answers_stand_beside_every_line_without_a_clear_difference(view: StudyView) -> None:
-    held = [finding for found in verdict.verdicts(view) for finding in found.held]
+    held = [finding for found in findings.verdicts(view) for finding in found.held]
     counted = [finding for finding in held if finding.contrast.flips is not None]
     assert counted
     for finding in counted:

@@ -16,8 +16,8 @@ import pytest
 
 from crushtest.records import DENSE
 from crushtest.report import write_report
-from crushtest.report.gather import read_study
-from crushtest.store import StudyFolder
+from crushtest.report.study_view import read_study
+from crushtest.study.folder import StudyFolder
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")

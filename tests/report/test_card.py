@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from crushtest.report import card
-from crushtest.report.gather import read_study
-from crushtest.store import StudyFolder
+from crushtest.report.study_view import read_study
+from crushtest.study.folder import StudyFolder
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from crushtest.metrics import choice
 from crushtest.records import DENSE, Choices, ChoiceScores, Completion, Item, Prompt, Score
-from crushtest.report import changes
-from crushtest.report.gather import StudyView, read_study
-from crushtest.store import StudyFolder
+from crushtest.report.page import changed_answers
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.study.folder import StudyFolder
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def view(study: StudyFolder) -> StudyView:
 
 def rows(view: StudyView, task: str) -> list[tuple[str, str, list[object]]]:
     """(arm, item, row) of every change that the page shows of a task."""
-    data = changes.find_changes(view).data
+    data = changed_answers.find_changes(view).data
     found = next(entry for entry in data["tasks"] if entry["name"] == task)
     return [(data["arms"][row[0]], found["items"][row[1]]["id"], row) for row in found["rows"]]
 
@@ -57,14 +57,14 @@ def test_an_unfinished_pair_has_no_rows(view: StudyView) -> None:
 
 
 def test_a_page_that_cannot_hold_all_says_how_many_there_are(view: StudyView, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = changes.find_changes(view)
+    whole = changed_answers.find_changes(view)
     assert whole.shown == whole.total
-    monkeypatch.setattr(changes, "MOST_ROWS", 100)
-    fewer = changes.find_changes(view)
+    monkeypatch.setattr(changed_answers, "MOST_ROWS", 100)
+    fewer = changed_answers.find_changes(view)
     assert fewer.total == whole.total
     assert 0 < fewer.shown < whole.shown
-    monkeypatch.setattr(changes, "MOST_BYTES", 20_000)
-    assert 0 < changes.find_changes(view).shown < fewer.shown
+    monkeypatch.setattr(changed_answers, "MOST_BYTES", 20_000)
+    assert 0 < changed_answers.find_changes(view).shown < fewer.shown
 
 
 def small(

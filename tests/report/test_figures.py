@@ -11,11 +11,13 @@ import pytest
 import vl_convert
 
 from crushtest.records import DENSE, NoiseBand
-from crushtest.report import figures, html, scatter
-from crushtest.report.gather import StudyView, read_study
-from crushtest.report.margins import BINS, flips_by_margin, read_chosen, read_dense
-from crushtest.report.theme import PAGE, PAPER
-from crushtest.store import StudyFolder
+from crushtest.report.figures import figures
+from crushtest.report.page import html
+from crushtest.report.figures import scatter
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.figures.margins import BINS, flips_by_margin, read_chosen, read_dense
+from crushtest.report.figures.theme import PAGE, PAPER
+from crushtest.study.folder import StudyFolder
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import pytest
 
 from crushtest.metrics import Metric, accuracy, mean, rate
 from crushtest.records import Contrast
-from crushtest.report import formats, method
-from crushtest.report.gather import StudyView, read_study
+from crushtest.report import formats
+from crushtest.report.page import provenance
+from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.headlines import fourfold_missed, headline, unfit_notes
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 
 def scored(name: str, make: object, scorer: str, better: str) -> Metric:
@@ -74,4 +75,4 @@ def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView)
         in note
     )
     assert note.endswith("It heads the task all the same, for want of another such measure.")
-    assert note in method.notes(marked)
+    assert note in provenance.notes(marked)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crushtest.report import html, method
-from crushtest.report.gather import StudyView, read_study
-from crushtest.store import StudyFolder
+from crushtest.report.page import html
+from crushtest.report.page import provenance
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.study.folder import StudyFolder
 
 
 def reading(view: StudyView, source: str) -> StudyView:
@@ -20,16 +21,16 @@ def reading(view: StudyView, source: str) -> StudyView:
 
 def test_a_text_that_calibration_shares_is_named(study: StudyFolder) -> None:
     view = read_study(study)
-    [note] = method.shared_sources(view)
+    [note] = provenance.shared_sources(view)
     assert note.startswith("Calibration and probe_text take their texts from one source (pydoc).")
-    assert note in method.notes(view)
-    assert method.shared_sources(reading(view, "c4")) == []
-    assert method.shared_sources(reading(view, "own.txt")) == []
+    assert note in provenance.notes(view)
+    assert provenance.shared_sources(reading(view, "c4")) == []
+    assert provenance.shared_sources(reading(view, "own.txt")) == []
 
 
 def test_the_page_says_which_token_stands_at_the_start_of_a_text(study: StudyFolder) -> None:
     view = read_study(study)
-    assert method.start_tokens(view) == ["<|start|>"]
+    assert provenance.start_tokens(view) == ["<|start|>"]
     page = html.render(view)
     assert "after one token: <code>&lt;|start|&gt;</code>" in page
     assert "<dt>engine: start_token</dt>" in page

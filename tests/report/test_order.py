@@ -9,11 +9,13 @@ import pytest
 import synthetic_study
 import vl_convert
 
-from crushtest.report import figures, html, write_report
-from crushtest.report.gather import StudyView, read_study
-from crushtest.report.order import ORDERS, training_order
-from crushtest.report.theme import PAGE, PAPER
-from crushtest.store import StudyFolder
+from crushtest.report import write_report
+from crushtest.report.figures import figures
+from crushtest.report.page import html
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.training_order import ORDERS, training_order
+from crushtest.report.figures.theme import PAGE, PAPER
+from crushtest.study.folder import StudyFolder
 
 ARMS = (
     {"name": "half", "recipe": "wanda:sparsity=0.5"},

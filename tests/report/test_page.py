@@ -12,10 +12,12 @@ import pytest
 
 from crushtest.errors import StoreError
 from crushtest.records import DENSE
-from crushtest.report import formats, html, method, write_report
-from crushtest.report.gather import read_study
+from crushtest.report import formats, write_report
+from crushtest.report.page import html
+from crushtest.report.page import provenance
+from crushtest.report.study_view import read_study
 from crushtest.scorers import measured
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 TEMPLATES = Path(html.__file__).parent / "templates"
 
@@ -222,5 +224,5 @@ def test_the_method_says_what_the_scorers_were_worth_on_labelled_text(page: Page
 
 
 def test_a_scorer_that_nobody_measured_is_said_to_be_unmeasured() -> None:
-    [row] = method.scorer_quality({"scorers": {"judge:org/model": {}}})
+    [row] = provenance.scorer_quality({"scorers": {"judge:org/model": {}}})
     assert (row.data, row.auc, row.false_alarms) == ("not measured on labelled text", "", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crushtest.report import tables
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_hostile_names_stay_inside_their_cell(hostile: StudyFolder, tmp_path: Pa
 
 
 def test_captions_name_the_variants_of_one_calibration_draw(study: StudyFolder) -> None:
-    from crushtest.report.gather import read_study
+    from crushtest.report.study_view import read_study
 
     for table in tables.tables(read_study(study)):
         assert table.caption.endswith("One calibration draw: wanda:sparsity=0.5 and wanda:pattern=2:4.")

@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from crushtest.errors import UnknownName
-from crushtest.report import formats, html, terminal
-from crushtest.report.gather import read_study
-from crushtest.store import StudyFolder
+from crushtest.report import formats, terminal
+from crushtest.report.page import html
+from crushtest.report.study_view import read_study
+from crushtest.study.folder import StudyFolder
 
 
 def printed(study: StudyFolder, *, task: str | None = None, **settings: object) -> str:

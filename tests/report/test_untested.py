@@ -11,10 +11,13 @@ import pytest
 from rich.console import Console
 
 from crushtest.records import Contrast
-from crushtest.report import card, html, matrix, terminal, verdict
-from crushtest.report.gather import read_study
+from crushtest.report import card, terminal
+from crushtest.report.page import html
+from crushtest.report.page import matrix
+from crushtest.report import findings
+from crushtest.report.study_view import read_study
 from crushtest.report.untested import untested
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 ARM = "wanda:sparsity=0.5"
 FEW = "cannot be tested with 5 clusters"
@@ -62,7 +65,7 @@ def test_page_terminal_and_card_say_it(few: StudyFolder) -> None:
 
 def test_a_headline_without_a_test_is_not_known(few: StudyFolder) -> None:
     view = read_study(few)
-    found = next(found for found in verdict.verdicts(view) if found.arm.name == ARM)
+    found = next(found for found in findings.verdicts(view) if found.arm.name == ARM)
     assert f"accuracy: {FEW}" in found.undefined
     assert "accuracy" not in [finding.subject for finding in (*found.worse, *found.better, *found.held)]
     overview = matrix.overview(view)
@@ -73,7 +76,7 @@ def test_a_headline_without_a_test_is_not_known(few: StudyFolder) -> None:
 
 def test_groups_without_a_test_are_no_comparisons(study: StudyFolder, few: StudyFolder) -> None:
     def looked(folder: StudyFolder) -> int:
-        summary = verdict.verdicts(read_study(folder))[0].groups_summary
+        summary = findings.verdicts(read_study(folder))[0].groups_summary
         return int(summary.split(" of ")[1].split()[0])
 
     assert looked(study) - looked(few) == 5

@@ -150,7 +150,7 @@ def test_without_the_hub_it_says_which_files_to_place_where(spec: str, monkeypat
     def unreachable(name: str, **options: Any) -> None:
         raise ModelError(f"model {name!r}: not in the hub's cache, and the hub cannot be reached")
 
-    monkeypatch.setattr("crushtest.hub.fetch", unreachable)
+    monkeypatch.setattr("crushtest.models.hub.fetch", unreachable)
     with pytest.raises(ModelError) as error:
         facts_of(spec)
     for part in ("config.json", "model.safetensors", "tokenizer.json", "folder in place of the id"):

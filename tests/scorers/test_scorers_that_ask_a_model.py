@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from crushtest import demo
+from crushtest.models import demo
 from crushtest.engines.base import Engine
 from crushtest.engines.fake import FakeEngine
-from crushtest.engines.named import only_named
+from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, ModelError
-from crushtest.plan import build_spec
+from crushtest.study.plan import build_spec
 from crushtest.records import Answer, Choices, ChoiceScores, Completion, Exchange, Prompt, Request, Score
 from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.scorers.judge import verdict
-from crushtest.scoring import engines_of
+from crushtest.pipeline.score import engines_of
 
 
 class Asked:

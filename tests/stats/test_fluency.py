@@ -5,7 +5,7 @@ from typing import Any
 from crushtest.metrics import Metric, rate
 from crushtest.records import Contrast
 from crushtest.stats.fluency import mark_less_fluent
-from crushtest.tasks.coherence_metrics import all_coherence_metrics
+from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
 
 
 def toxic(name: str, **about: Any) -> Metric:

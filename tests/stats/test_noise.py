@@ -7,7 +7,7 @@ from building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 from crushtest.records import NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
-from crushtest.tasks.divergence_metrics import divergence_metrics
+from crushtest.tasks.building.divergence_metrics import divergence_metrics
 
 ITEMS = make_items([("a=x",)] * 10 + [("a=y",)] * 10)
 DENSE = [True] * 10 + [False] * 10

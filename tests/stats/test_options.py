@@ -9,7 +9,7 @@ from scipy.stats import entropy
 from crushtest.metrics import mean
 from crushtest.records import ChoiceScores, Completion
 from crushtest.stats import contrast
-from crushtest.stats.options import mean_change, option_changes
+from crushtest.stats.decision_margins import mean_change, option_changes
 
 
 def answers(logprobs):

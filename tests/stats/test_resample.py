@@ -5,11 +5,12 @@ import pytest
 from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 from scipy import stats as reference
 
-from crushtest.stats import resample, units
-from crushtest.stats.draws import resampled, swapped
-from crushtest.stats.products import plan
-from crushtest.stats.sums import measure_sums
-from crushtest.stats.units import build_units, lay_out
+from crushtest.stats import resample
+from crushtest.stats import clusters
+from crushtest.stats.weights import resampled, swapped
+from crushtest.stats.group_sums import plan
+from crushtest.stats.item_sums import measure_sums
+from crushtest.stats.clusters import build_units, lay_out
 
 
 def made(n=300, groups=7, clusters=40, seed=0):
@@ -81,7 +82,7 @@ def test_collapsing_equal_clusters_keeps_every_total_and_the_distribution(monkey
     sums = [measure_sums(ACCURACY, items, right_or_wrong(rng.random(3000) < 0.3), {})]
     layout = lay_out(items)
     collapsed = build_units([ACCURACY], items, layout, [sums], [sums[0].scored])
-    monkeypatch.setattr(units, "WORTH_COLLAPSING", 10**9)
+    monkeypatch.setattr(clusters, "WORTH_COLLAPSING", 10**9)
     whole = build_units([ACCURACY], items, layout, [sums], [sums[0].scored])
     assert len(collapsed.counts) == 8
     assert collapsed.counts.sum() == len(whole.counts) == 3000

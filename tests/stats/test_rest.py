@@ -8,7 +8,7 @@ from building import make_items, right_or_wrong
 from crushtest.metrics import accuracy, mean, perplexity, rate, reported_names
 from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
 from crushtest.stats import contrast, estimate
-from crushtest.stats.rest import bands_against_rest, contrast_against_rest, estimate_against_rest
+from crushtest.stats.against_rest import bands_against_rest, contrast_against_rest, estimate_against_rest
 
 HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
 LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", rest=True)

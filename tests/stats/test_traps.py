@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crushtest.records import Contrast
-from crushtest.stats.traps import mark_traps
+from crushtest.stats.false_improvements import mark_traps
 
 
 def row(metric: str, dense: float, value: float, verdict: str = "better", **more: Any) -> Contrast:

@@ -11,8 +11,8 @@ import pytest
 
 from crushtest.metrics import Metric
 from crushtest.records import ChoiceScores, Item
-from crushtest.stats.sums import measure_sums
-from crushtest.tasks.bbq import Category, bbq
+from crushtest.stats.item_sums import measure_sums
+from crushtest.tasks.bbq.bbq import Category, bbq
 
 needs_mirror = pytest.mark.skipif(
     not Path(os.environ.get("CRUSHTEST_DATA", "/nowhere"), "bbq").is_dir(),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from crushtest.errors import DataError
-from crushtest.tasks import advpromptset_build
-from crushtest.tasks.advpromptset import _item, advpromptset
-from crushtest.tasks.advpromptset_build import SUBGROUPS, all_sentences, output
+from crushtest.tasks.advpromptset import build
+from crushtest.tasks.advpromptset.advpromptset import _item, advpromptset
+from crushtest.tasks.advpromptset.build import SUBGROUPS, all_sentences, output
 
 CASE: dict[str, Any] = json.loads((Path(__file__).parent / "advpromptset_case.json").read_text("utf-8"))
 
@@ -37,7 +37,7 @@ def test_the_sentences_and_their_order_are_those_of_the_authors_functions(folder
 
 
 def test_both_parts_hold_the_official_rows(folder: Path) -> None:
-    advpromptset_build.build(folder)
+    build.build(folder)
     for part in ("full", "10k"):
         rows = [json.loads(line) for line in output(folder, part).read_text("utf-8").splitlines()]
         assert [row["row_id"] for row in rows] == CASE[part]
@@ -46,8 +46,8 @@ def test_both_parts_hold_the_official_rows(folder: Path) -> None:
 def test_the_task_builds_once_and_checks_the_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="it must be 10000"):
         advpromptset(path=str(folder)).items()
-    monkeypatch.setitem(advpromptset_build.COUNTS, "10k", len(CASE["10k"]))
-    monkeypatch.setattr("crushtest.tasks.advpromptset.build", lambda folder: pytest.fail("built twice"))
+    monkeypatch.setitem(build.COUNTS, "10k", len(CASE["10k"]))
+    monkeypatch.setattr("crushtest.tasks.advpromptset.advpromptset.build", lambda folder: pytest.fail("built twice"))
     assert len(advpromptset(path=str(folder)).items()) == len(CASE["10k"])
 
 

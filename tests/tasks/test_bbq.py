@@ -15,9 +15,9 @@ from crushtest.errors import UsageError
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import TASKS
 from crushtest.stats.estimates import estimate
-from crushtest.tasks import bbq as bbq_module
-from crushtest.tasks import sources
-from crushtest.tasks.bbq import CATEGORIES, Category, bbq, chosen_by, read_rows
+from crushtest.tasks.bbq import bbq as bbq_module
+from crushtest.data import sources
+from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq, chosen_by, read_rows
 
 Respondent = Callable[[Item], int | None]
 

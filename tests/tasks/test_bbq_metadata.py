@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from respondents import needs_mirror
 
-from crushtest.tasks.bbq import CATEGORIES, Category, biased_answers, read_rows
-from crushtest.tasks.bbq_stereotypes import unknown_answer
+from crushtest.tasks.bbq.bbq import CATEGORIES, Category, biased_answers, read_rows
+from crushtest.tasks.bbq.stereotypes import unknown_answer
 
 SAME = {
     "Age": 3680,

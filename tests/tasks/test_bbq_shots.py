@@ -8,8 +8,8 @@ import pytest
 from respondents import needs_mirror
 
 from crushtest.records import Choices
-from crushtest.tasks.bbq import bbq, read_rows
-from crushtest.tasks.bbq_shots import draw_examples
+from crushtest.tasks.bbq.bbq import bbq, read_rows
+from crushtest.tasks.bbq.shots import draw_examples
 
 pytestmark = needs_mirror
 

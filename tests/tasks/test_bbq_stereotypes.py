@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from respondents import needs_mirror
 
-from crushtest.tasks.bbq import CATEGORIES, read_rows
-from crushtest.tasks.bbq_stereotypes import biased_answer, second_traits, unknown_answer
+from crushtest.tasks.bbq.bbq import CATEGORIES, read_rows
+from crushtest.tasks.bbq.stereotypes import biased_answer, second_traits, unknown_answer
 
 
 def row(

@@ -13,7 +13,7 @@ from respondents import bbq_items, choosing, needs_mirror, value_of
 from scipy.optimize import LinearConstraint, milp
 
 from crushtest.records import ChoiceScores, Item
-from crushtest.tasks.bbq import CATEGORIES, Category, bbq
+from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq
 
 pytestmark = needs_mirror
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from crushtest.coherence import is_empty, is_repeating, repeated_share
-from crushtest.prose import evaluation_prose
+from crushtest.degeneration import is_empty, is_repeating, repeated_share
+from crushtest.data.python_docs import evaluation_prose
 from crushtest.records import Completion, Item, Prompt
-from crushtest.tasks.coherence_metrics import coherence_metrics
+from crushtest.tasks.building.coherence_metrics import coherence_metrics
 
 
 @pytest.mark.parametrize(

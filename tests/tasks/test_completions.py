@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from crushtest.coherence import fault, is_language, well_formed
+from crushtest.degeneration import fault, is_language, well_formed
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Sampling, Score, Task
 from crushtest.registry import SCORERS, Entry
-from crushtest.scorers.specs import split_spec
+from crushtest.scorer_specs import split_spec
 from crushtest.stats import estimate
-from crushtest.stats.rest import estimate_against_rest
-from crushtest.tasks.completions import Asking, completion_task, metric_stem
+from crushtest.stats.against_rest import estimate_against_rest
+from crushtest.tasks.building.completions import Asking, completion_task, metric_stem
 
 
 def prompts() -> Sequence[Item]:

@@ -12,7 +12,7 @@ from respondents import choosing, needs_mirror
 
 from crushtest.predictions.values import values
 from crushtest.records import Choices, Item, Task
-from crushtest.tasks import sources
+from crushtest.data import sources
 from crushtest.tasks.winobias import winobias
 from crushtest.tasks.winogender import winogender
 

@@ -14,9 +14,9 @@ from crushtest.errors import DataError, UsageError
 from crushtest.metrics import reported_names
 from crushtest.records import Item, Prompt
 from crushtest.registry import TASKS
-from crushtest.stats.units import lay_out
+from crushtest.stats.clusters import lay_out
 from crushtest.tasks.bold import bold
-from crushtest.tasks.holisticbias import CONTROLS, all_sentences, holisticbias
+from crushtest.tasks.holisticbias.holisticbias import CONTROLS, all_sentences, holisticbias
 from crushtest.tasks.realtoxicityprompts import realtoxicityprompts, toxicity_bin
 from crushtest.tasks.regard import regard
 from crushtest.tasks.toxigen import PAPER, toxigen

@@ -11,7 +11,7 @@ import pytest
 
 from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item, Passage, PassageScore
-from crushtest.tasks.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.dialect_pairs import dialect_pairs
 
 PAIR = Item("p", (), "p", Choices("", ("he is usually here", "he be here")))

@@ -9,7 +9,7 @@ import pytest
 from crushtest.errors import DataError
 from crushtest.records import Choices
 from crushtest.tasks.dialect_pairs import dialect_pairs, pair_items
-from crushtest.tasks.matched_guise import matched_guise
+from crushtest.tasks.matched_guise.matched_guise import matched_guise
 
 
 def test_the_published_pairs_are_699_in_233_clusters(data: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from crushtest.errors import DataError
 from crushtest.metrics import Metric
 from crushtest.records import Item, Passage, PassageScore
-from crushtest.tasks.documents import (
+from crushtest.tasks.building.documents import (
     Document,
     byte_perplexity,
     cut_at,
@@ -22,7 +22,7 @@ from crushtest.tasks.documents import (
     original_bits_per_byte,
     word_perplexity,
 )
-from crushtest.tasks.local_files import read_rows
+from crushtest.data.user_files import read_rows
 
 
 def value(metric: Metric, *answered: tuple[Item, PassageScore]) -> float:

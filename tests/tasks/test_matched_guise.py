@@ -13,9 +13,9 @@ from crushtest.errors import UsageError
 from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import TASKS
-from crushtest.stats.sums import measure_sums
-from crushtest.tasks.guise_prompts import DECISIONS, FAVOURABILITY, OCCUPATIONS, STEREOTYPE_1933, prompts_and_words
-from crushtest.tasks.matched_guise import matched_guise
+from crushtest.stats.item_sums import measure_sums
+from crushtest.tasks.matched_guise.guise_prompts import DECISIONS, FAVOURABILITY, OCCUPATIONS, STEREOTYPE_1933, prompts_and_words
+from crushtest.tasks.matched_guise.matched_guise import matched_guise
 
 
 def scores(*logprobs: float) -> ChoiceScores:

@@ -10,8 +10,8 @@ import yaml
 from respondents import value_of
 
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.dialect_rules import RULES
-from crushtest.tasks.probe_dialect import probe_dialect
+from crushtest.tasks.building.dialect_rules import RULES
+from crushtest.tasks.probes.probe_dialect import probe_dialect
 
 DATA: dict[str, Any] = yaml.safe_load(files("crushtest.tasks.probes").joinpath("dialect.yaml").read_text("utf-8"))
 ITEMS = probe_dialect().items()

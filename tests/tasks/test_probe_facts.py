@@ -11,7 +11,7 @@ from respondents import choosing, value_of
 
 from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.probe_facts import probe_facts
+from crushtest.tasks.probes.probe_facts import probe_facts
 
 ITEMS = list(probe_facts().items())
 METRICS = {metric.name: metric for metric in probe_facts().metrics}

@@ -13,7 +13,7 @@ from crushtest.errors import UsageError
 from crushtest.records import Completion, Item, Prompt, Sampling, Score
 from crushtest.registry import TASKS
 from crushtest.stats import estimate
-from crushtest.tasks.probe_prompts import probe_prompts
+from crushtest.tasks.probes.probe_prompts import probe_prompts
 
 DATA: dict[str, Any] = yaml.safe_load(files("crushtest.tasks.probes").joinpath("prompts.yaml").read_text("utf-8"))
 ITEMS = probe_prompts().items()

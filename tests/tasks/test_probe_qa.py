@@ -12,7 +12,7 @@ from respondents import choosing, value_of
 
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import TASKS
-from crushtest.tasks.probe_qa import Template, probe_qa, read_templates
+from crushtest.tasks.probes.probe_qa import Template, probe_qa, read_templates
 
 ITEMS = list(probe_qa().items())
 TEMPLATES = read_templates()

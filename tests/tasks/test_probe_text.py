@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from respondents import value_of
 
-from crushtest.prose import calibration_prose, evaluation_prose
+from crushtest.data.python_docs import calibration_prose, evaluation_prose
 from crushtest.records import Item, Passage, PassageScore
-from crushtest.tasks.probe_text import passages, probe_text
+from crushtest.tasks.probes.probe_text import passages, probe_text
 
 ITEMS = probe_text().items()
 

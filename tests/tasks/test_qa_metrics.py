@@ -8,7 +8,7 @@ from respondents import choosing, value_of
 
 from crushtest.metrics import Metric, choice_per_byte
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.qa_metrics import qa_metrics
+from crushtest.tasks.building.qa_metrics import qa_metrics
 
 METRICS = {metric.name: metric for metric in qa_metrics()}
 BIASED, OTHER, UNKNOWN = 0, 1, 2

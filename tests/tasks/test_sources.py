@@ -12,8 +12,8 @@ from urllib.error import URLError
 import pytest
 
 from crushtest.errors import DataError, UnknownName
-from crushtest.tasks import sources
-from crushtest.tasks.sources import DataSet, SourceFile, fetch, find, read_text, status
+from crushtest.data import sources
+from crushtest.data.sources import DataSet, SourceFile, fetch, find, read_text, status
 
 OFFICIAL, STAND_IN = b"official\n", b"stand-in\n"
 

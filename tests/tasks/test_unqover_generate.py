@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from respondents import needs_mirror
 
-from crushtest.tasks.unqover_generate import Category, Example, read_examples
+from crushtest.tasks.unqover.generate import Category, Example, read_examples
 
 pytestmark = needs_mirror
 

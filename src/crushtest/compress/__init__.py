@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from crushtest.compress.awq import awq
+from crushtest.compress.methods.awq import awq
 from crushtest.compress.checks import check
-from crushtest.compress.gblm import gblm
-from crushtest.compress.gptq import gptq
-from crushtest.compress.magnitude import magnitude
+from crushtest.compress.methods.gblm import gblm
+from crushtest.compress.methods.gptq import gptq
+from crushtest.compress.methods.magnitude import magnitude
 from crushtest.compress.record import CompressionRecord
-from crushtest.compress.rtn import rtn
+from crushtest.compress.methods.rtn import rtn
 from crushtest.compress.run import compress
-from crushtest.compress.sparsegpt import sparsegpt
-from crushtest.compress.statistics import InputGram, InputNorm, WeightGradient
-from crushtest.compress.wanda import wanda
+from crushtest.compress.methods.sparsegpt import sparsegpt
+from crushtest.compress.kernels.statistics import InputGram, InputNorm, WeightGradient
+from crushtest.compress.methods.wanda import wanda
 
 __all__ = [
     "CompressionRecord",

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from crushtest.compress.grids import ForeignWeight, QuantizedWeight
-from crushtest.compress.options import NM
-from crushtest.compress.structure import Untouched
+from crushtest.compress.kernels.grids import ForeignWeight, QuantizedWeight
+from crushtest.compress.kernels.parameters import NM
+from crushtest.compress.layers.structure import Untouched
 
 DENSE_BITS = 16
 """Dense weights are counted at 16 bits, in which models are published, whatever precision they are evaluated in."""

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from crushtest.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress.checks import check
-from crushtest.compress.grids import QuantizedWeight
-from crushtest.compress.layerwise import Compressed, Job, Progress, compress_layers
-from crushtest.compress.magnitude import spread_sparsity
-from crushtest.compress.options import parse_pattern
+from crushtest.compress.kernels.grids import QuantizedWeight
+from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
+from crushtest.compress.methods.magnitude import spread_sparsity
+from crushtest.compress.kernels.parameters import parse_pattern
 from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
-from crushtest.compress.residence import InPlace, Residence
-from crushtest.compress.structure import Linear, find_structure, find_untouched
-from crushtest.corpora import stand_in_of
+from crushtest.compress.layers.offload import InPlace, Residence
+from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
+from crushtest.data.corpora import stand_in_of
 from crushtest.errors import CompressionError
-from crushtest.memory import keep_freed_memory, peak_memory_bytes
+from crushtest.models.memory import keep_freed_memory, peak_memory_bytes
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
-    from crushtest.models import LoadedModel
-    from crushtest.recipes import Recipe, Step
+    from crushtest.models.load import LoadedModel
+    from crushtest.compress.recipes import Recipe, Step
 
 # A method that looks at no inputs is still measured on some.
 _MEASURED_TOKENS = 512

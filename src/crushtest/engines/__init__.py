@@ -8,7 +8,7 @@ from crushtest.registry import ENGINES
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
-    from crushtest.models import LoadedModel
+    from crushtest.models.load import LoadedModel
 
 
 def load_engine(model: str | LoadedModel, *, engine: str = "hf", **options: Any) -> Engine:

@@ -24,7 +24,7 @@ from crushtest.records import (
 from crushtest.registry import engine
 
 if TYPE_CHECKING:
-    from crushtest.models import LoadedModel
+    from crushtest.models.load import LoadedModel
 
 WORDS = ("the", "people", "of", "this", "town", "were", "kind", "and", "often", "said", "so", "to", "each", "other")
 

@@ -100,7 +100,7 @@ class Policy(BaseModel):
 
 def policies() -> dict[str, str]:
     """The ready-made policies: name -> the text of its file."""
-    folder = files("crushtest.policies")
+    folder = files("crushtest.gate.policies")
     return {
         entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)

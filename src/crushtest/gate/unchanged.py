@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 
 from crushtest.records import DENSE
-from crushtest.store import StudyFolder
-from crushtest.tables import ASK_AGAIN, read_table
+from crushtest.study.folder import StudyFolder
+from crushtest.files.parquet import ASK_AGAIN, read_table
 
 
 def unchanged_arms(folder: StudyFolder, arms: Iterable[str]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from crushtest.predictions import harness
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.lines import NotParsed, Problems, read_lines
 from crushtest.records import Item
-from crushtest.tasks.bbq import CATEGORIES, Category, biased_answers, item_of, read_items, read_rows
-from crushtest.tasks.bbq_stereotypes import second_traits
+from crushtest.tasks.bbq.bbq import CATEGORIES, Category, biased_answers, item_of, read_items, read_rows
+from crushtest.tasks.bbq.stereotypes import second_traits
 
 
 def read(path: Path, problems: Problems) -> Predicted:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.conversations import turns_before
-from crushtest.engines.named import only_named
+from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
 from crushtest.predictions.lines import Missing, Problems, read_lines, refuse
 from crushtest.predictions.values import values

@@ -17,7 +17,7 @@ from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
 from crushtest.predictions.values import Value, values
 from crushtest.records import Item, Task
 from crushtest.registry import TASKS
-from crushtest.tasks.unqover import unqover
+from crushtest.tasks.unqover.unqover import unqover
 
 SUBSETS = ("bbq", "unqover")
 """Tasks that are often answered in part: by category, or by a sample of what can be generated."""

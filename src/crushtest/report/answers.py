@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from crushtest.records import Contrast
-from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.study_view import ArmView, StudyView, TaskView
 
 
 def changed_text(contrast: Contrast) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.errors import StoreError
-from crushtest.files import file_name, replacing
-from crushtest.report.gather import ArmView, StudyView, TaskView, read_study
+from crushtest.files.atomic import file_name, replacing
+from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
 from crushtest.report.tables import MARKDOWN
 from crushtest.report.untrusted import name
-from crushtest.report.verdict import ArmVerdict, Finding, verdicts
-from crushtest.store import StudyFolder
+from crushtest.report.findings import ArmVerdict, Finding, verdicts
+from crushtest.study.folder import StudyFolder
 
 TASK_TYPE = "text-generation"
 

@@ -10,7 +10,7 @@ from crushtest.records import DENSE, Choices, ChoiceScores, Item
 from crushtest.report.formats import show_range, show_value
 
 if TYPE_CHECKING:
-    from crushtest.report.gather import StudyView, TaskView
+    from crushtest.report.study_view import StudyView, TaskView
 
 DECIDED, UNKNOWN = "accuracy_disambiguated", "unknown_rate_disambiguated"
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from crushtest.metrics import Metric
 from crushtest.report.formats import show_bound, show_value
 from crushtest.report.untrusted import name
-from crushtest.report.words import counted, label, sentence_case
+from crushtest.report.wording import counted, label, sentence_case
 
 if TYPE_CHECKING:
     from crushtest.records import Contrast
-    from crushtest.report.gather import StudyView, TaskView
+    from crushtest.report.study_view import StudyView, TaskView
 
 PREFERRED = (
     "bias_ambiguous",

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import GAP
-from crushtest.report.gather import ArmView, StudyView
+from crushtest.report.study_view import ArmView, StudyView
 from crushtest.report.shading import Tone
-from crushtest.report.words import counted, listed
+from crushtest.report.wording import counted, listed
 from crushtest.stats.verdicts import NO_IMPROVEMENT
 
 if TYPE_CHECKING:
-    from crushtest.report.verdict import ArmVerdict, Finding
+    from crushtest.report.findings import ArmVerdict, Finding
 
 LEVELS = ("bits_per_byte", "perplexity")
 """Measures of how well one variety is predicted. A rise in all of them alike is general damage, no dialect bias."""

@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from crushtest.files import file_name
+from crushtest.files.atomic import file_name
 from crushtest.report.formats import unit_of_difference
-from crushtest.report.gather import StudyView, TaskView, read_study
-from crushtest.report.matrix import Cell, cell, metric_rows, overview
+from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.untrusted import name
-from crushtest.report.words import ALL, DIRECTIONS, group_text, label
+from crushtest.report.wording import ALL, DIRECTIONS, group_text, label
 from crushtest.stats.verdicts import NO_IMPROVEMENT
-from crushtest.store import StudyFolder
+from crushtest.study.folder import StudyFolder
 
 LATEX: dict[str | int, str | int | None] = {
     "\\": r"\textbackslash{}",

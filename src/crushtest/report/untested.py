@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from crushtest.report.gather import ArmView, StudyView, TaskView
+from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name
-from crushtest.report.words import counted, group_text
+from crushtest.report.wording import counted, group_text
 
 MOST_NAMES = 4
 

@@ -9,7 +9,7 @@ from crushtest.conversations import history
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
-from crushtest.scorers.specs import split_spec
+from crushtest.scorer_specs import split_spec
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from crushtest import hub
-from crushtest.checkpoints import TOKENIZER_FILES, Checkpoint, read_config, read_folder, which_weights
-from crushtest.coherence import EMPTY, is_empty, well_formed
+from crushtest.models import hub
+from crushtest.models.checkpoint import TOKENIZER_FILES, Checkpoint, read_config, read_folder, which_weights
+from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.records import Score
 

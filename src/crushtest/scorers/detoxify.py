@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from crushtest.checkpoints import read_config
+from crushtest.models.checkpoint import read_config
 from crushtest.errors import UnknownName
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crushtest.coherence import EMPTY, is_empty, well_formed
+from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
-from crushtest.models import weights_named
+from crushtest.models.load import weights_named
 from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt
 
-from crushtest.cache import cache_folder
-from crushtest.coherence import EMPTY, is_empty, well_formed
+from crushtest.files.cache import cache_folder
+from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError, UnknownName
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
@@ -25,7 +25,7 @@ from crushtest.scorers.retrying import Asking, Patience, Refused, Transient
 if TYPE_CHECKING:
     import httpx
 
-    from crushtest.appendlog import AppendLog
+    from crushtest.files.append_log import AppendLog
 
 NAME = "openai-moderation"
 CATEGORIES = (
@@ -224,7 +224,7 @@ def _memory_in(folder: str, base_url: str, model: str) -> Memory:
 
     import polars as pl
 
-    from crushtest.appendlog import AppendLog
+    from crushtest.files.append_log import AppendLog
 
     place = hashlib.sha256(f"{base_url}\n{model}".encode()).hexdigest()[:16]
     log = AppendLog(Path(folder) / "moderation" / f"{place}.parquet", pl.Schema(), Verdict)

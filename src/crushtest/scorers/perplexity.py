@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.coherence import EMPTY, is_empty, well_formed
+from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Exchange, Score
 from crushtest.registry import scorer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from crushtest.checkpoints import read_config
-from crushtest.coherence import is_empty
+from crushtest.models.checkpoint import read_config
+from crushtest.degeneration import is_empty
 from crushtest.errors import ModelError
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer

@@ -1,6 +1,6 @@
 """Estimates and contrasts with their uncertainty: cluster bootstrap, paired tests, corrections, verdicts."""
 
-from crushtest.stats.compares import compares
+from crushtest.stats.attribution import compares
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.estimates import estimate
 from crushtest.stats.multiplicity import adjust

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from crushtest.stats.sums import Sums
-from crushtest.stats.units import Index
+from crushtest.stats.item_sums import Sums
+from crushtest.stats.clusters import Index
 
 
 class Flips(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.units import Index
+from crushtest.stats.clusters import Index
 
 Method = Literal["bca", "jackknife"]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.cases import Case, difference
+from crushtest.stats.slices import Case, difference
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
 from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, distribution

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.tasks.choice_metrics import continuation_metrics
-from crushtest.tasks.local_files import read_rows, require_set, text_of
+from crushtest.tasks.building.choice_metrics import continuation_metrics
+from crushtest.data.user_files import read_rows, require_set, text_of
 
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.tasks import sources
-from crushtest.tasks.qa_metrics import qa_metrics
-from crushtest.tasks.sides import side_metrics
+from crushtest.data import sources
+from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 Form = Literal["inference", "question"]
 NEUTRAL = 1

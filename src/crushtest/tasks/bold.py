@@ -11,8 +11,8 @@ from annotated_types import MinLen
 from crushtest.metrics import Metric, rate
 from crushtest.records import Completion, Item, Prompt, Task
 from crushtest.registry import task
-from crushtest.scorers.specs import split_spec
-from crushtest.tasks.completions import (
+from crushtest.scorer_specs import split_spec
+from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
     Limit,
@@ -23,7 +23,7 @@ from crushtest.tasks.completions import (
     TopP,
     completion_task,
 )
-from crushtest.tasks.sources import read_text
+from crushtest.data.sources import read_text
 
 Domain = Literal["gender", "political_ideology", "profession", "race", "religious_ideology"]
 DOMAINS: tuple[Domain, ...] = ("gender", "political_ideology", "profession", "race", "religious_ideology")

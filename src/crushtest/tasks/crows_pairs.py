@@ -12,7 +12,7 @@ import io
 from crushtest.metrics import Array, Metric, choice, mean, rate, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
-from crushtest.tasks import sources
+from crushtest.data import sources
 
 
 @task("crows_pairs", dimension="representational harm", source="arXiv:2010.00133", licence="CC-BY-SA-4.0")

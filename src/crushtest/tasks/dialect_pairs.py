@@ -5,7 +5,7 @@ from __future__ import annotations
 from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.tasks.dialect_metrics import (
+from crushtest.tasks.building.dialect_metrics import (
     bits_gaps,
     less_likely_rate,
     log_likelihood_gap,
@@ -13,8 +13,8 @@ from crushtest.tasks.dialect_metrics import (
     perplexity_gaps,
     side_bits,
 )
-from crushtest.tasks.local_files import read_plain, require
-from crushtest.tasks.sources import read_text
+from crushtest.data.user_files import read_plain, require
+from crushtest.data.sources import read_text
 
 HABITUAL = "data/pairs/habitual.txt"
 

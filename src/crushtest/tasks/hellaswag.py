@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crushtest.errors import DataError
-from crushtest.jsonlines import parse_lines
+from crushtest.files.json_lines import parse_lines
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.tasks.choice_metrics import continuation_metrics
-from crushtest.tasks.sources import read_text
+from crushtest.tasks.building.choice_metrics import continuation_metrics
+from crushtest.data.sources import read_text
 
 FILE = "hellaswag_val.jsonl"
 

@@ -10,7 +10,7 @@ from typing import Any
 from crushtest.errors import DataError, UnknownName
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
-from crushtest.tasks.completions import (
+from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
     Limit,
@@ -21,7 +21,7 @@ from crushtest.tasks.completions import (
     TopP,
     completion_task,
 )
-from crushtest.tasks.local_files import field, read_rows, require
+from crushtest.data.user_files import field, read_rows, require
 
 HOW = "needs path=FILE: JSON lines with a prompt each, and where you like its groups, id, cluster and subject"
 FIELDS = ("prompt", "groups", "id", "cluster", "subject")

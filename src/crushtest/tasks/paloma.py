@@ -12,9 +12,9 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
-from crushtest.tasks.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.documents import WINDOW, Document, document_items
-from crushtest.tasks.local_files import read_rows, require_set, text_field
+from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.building.documents import WINDOW, Document, document_items
+from crushtest.data.user_files import read_rows, require_set, text_field
 
 ENDS = (".jsonl.gz", ".jsonl")
 

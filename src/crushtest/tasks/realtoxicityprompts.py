@@ -11,7 +11,7 @@ from typing import Any, Literal
 from crushtest.errors import DataError
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
-from crushtest.tasks.completions import (
+from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
     Limit,
@@ -22,8 +22,8 @@ from crushtest.tasks.completions import (
     TopP,
     completion_task,
 )
-from crushtest.tasks.local_files import read_rows, require
-from crushtest.tasks.sources import read_text
+from crushtest.data.user_files import read_rows, require
+from crushtest.data.sources import read_text
 
 Part = Literal["validation", "challenging", "nontoxic", "full", "full_challenging", "paper"]
 

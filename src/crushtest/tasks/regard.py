@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
-from crushtest.tasks.completions import (
+from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
     Limit,

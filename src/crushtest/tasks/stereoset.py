@@ -16,7 +16,7 @@ from crushtest.errors import UsageError
 from crushtest.metrics import Array, Metric, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
-from crushtest.tasks import sources
+from crushtest.data import sources
 
 Kind = Literal["intrasentence", "intersentence"]
 Scoring = Literal["token", "sum"]

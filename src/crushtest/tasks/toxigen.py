@@ -9,7 +9,7 @@ from typing import Literal
 
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
-from crushtest.tasks.completions import (
+from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
     Limit,
@@ -20,7 +20,7 @@ from crushtest.tasks.completions import (
     TopP,
     completion_task,
 )
-from crushtest.tasks.sources import data_set, read_text
+from crushtest.data.sources import data_set, read_text
 
 PAPER = (
     *("asian", "black", "chinese", "jewish", "latino", "lgbtq", "mental_disability", "mexican", "middle_east"),

@@ -11,8 +11,8 @@ from annotated_types import Ge
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
-from crushtest.tasks.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.documents import (
+from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.building.documents import (
     WINDOW,
     Document,
     byte_perplexity,
@@ -20,7 +20,7 @@ from crushtest.tasks.documents import (
     original_bits_per_byte,
     word_perplexity,
 )
-from crushtest.tasks.sources import read_text
+from crushtest.data.sources import read_text
 
 FILES = {"test": "wiki.test.raw", "valid": "wiki.valid.raw"}
 

@@ -14,8 +14,8 @@ from crushtest.errors import DataError
 from crushtest.metrics import accuracy
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.tasks import sources
-from crushtest.tasks.sides import side_metrics
+from crushtest.data import sources
+from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 Part = Literal["dev", "test"]
 Sentence = Literal[1, 2]

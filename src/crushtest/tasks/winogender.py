@@ -11,8 +11,8 @@ import io
 from crushtest.metrics import Array, Metric, accuracy, choice, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
-from crushtest.tasks import sources
-from crushtest.tasks.sides import side_metrics
+from crushtest.data import sources
+from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 PRONOUNS = {
     "male": {"$NOM_PRONOUN": "he", "$POSS_PRONOUN": "his", "$ACC_PRONOUN": "him"},

@@ -1,0 +1,1 @@
+"""The one loop over a model's layers, and what it needs."""

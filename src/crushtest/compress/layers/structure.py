@@ -1,0 +1,204 @@
+"""A decoder's parts, found by structure: its blocks, their linear layers, and what is left alone and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from crushtest.errors import ModelError, UnknownName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from crushtest.compress.recipes import Step
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One linear layer: its full name, its module, and the number of its block."""
+
+    name: str
+    module: Module
+    block: int
+
+    @property
+    def weight(self) -> Tensor:
+        """[out_features, in_features], whichever way round the module keeps it."""
+        weight: Any = self.module.weight
+        return self.oriented(weight.data)
+
+    def replace_weight(self, value: Tensor) -> None:
+        """Overwrite the weight in place with `value` [out_features, in_features]."""
+        own: Any = self.module.weight
+        own.data.copy_(self.oriented(value))
+
+    @property
+    def prefix(self) -> str:
+        """The name of its block."""
+        parts = self.name.split(".")
+        return ".".join(parts[: parts.index(str(self.block)) + 1])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the module keeps its weight as [out, in]."""
+        return not _keeps_transposed(self.module)
+
+    @property
+    def makes_scores(self) -> bool:
+        """Whether it makes the queries or keys of attention, as far as its name tells."""
+        return any(sign in self.name.rpartition(".")[2] for sign in ("q_", "k_", "qkv", "query", "key", "c_attn"))
+
+    def oriented(self, tensor: Tensor) -> Tensor:
+        """A tensor of the weight's size turned from the module's way round to [out, in], or back."""
+        return tensor.T if _keeps_transposed(self.module) else tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out_features, in_features)"""
+        rows, columns = self.weight.shape
+        return rows, columns
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A decoder: its blocks in order, and the linear layers in them."""
+
+    blocks: tuple[Module, ...]
+    linears: tuple[Linear, ...]
+
+    def select(self, step: Step) -> tuple[Linear, ...]:
+        """The linear layers that a step's `layers` and `skip` patterns leave; UnknownName where a pattern fits none.
+
+        A pattern is a glob that must fit the whole name or its last parts: `q_proj`, `layers.0.*`, `*mlp*`.
+        """
+        for pattern in (*step.layers, *step.skip):
+            if not any(_fits(linear.name, pattern) for linear in self.linears):
+                parts = {part for linear in self.linears for part in linear.name.split(".") if not part.isdecimal()}
+                also = ", or a glob pattern such as layers.0.* or *mlp*"
+                raise UnknownName("layer", pattern, parts, where=f"method {step.method!r}", also=also)
+        return tuple(
+            linear
+            for linear in self.linears
+            if (not step.layers or any(_fits(linear.name, pattern) for pattern in step.layers))
+            and not any(_fits(linear.name, pattern) for pattern in step.skip)
+        )
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """Parameters that compression leaves alone: the modules they are in (numbers written as *), and the reason."""
+
+    modules: str
+    count: int
+    parameters: int
+    reason: str
+
+
+def find_structure(network: Module) -> Structure:
+    """The blocks of a decoder and their linear layers. ModelError says what kind of model is not supported."""
+    from torch.nn import ModuleList
+
+    config = getattr(network, "config", None)
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError("compression needs a decoder-only model; this one has an encoder")
+    lists = [
+        (name, module) for name, module in network.named_modules() if isinstance(module, ModuleList) and len(module)
+    ]
+    sizes = {name: _linear_weights(module) for name, module in lists}
+    if not any(sizes.values()):
+        raise ModelError("this model has no linear layers in a list of blocks; there is nothing to compress")
+    prefix, blocks = max(lists, key=lambda entry: sizes[entry[0]])  # of equals the first, which is the outermost
+    _refuse_fused_experts(prefix, blocks)
+    linears = tuple(
+        Linear(f"{prefix}.{number}.{name}", module, number)
+        for number, block in enumerate(blocks)
+        for name, module in block.named_modules()
+        if is_linear(module)
+    )
+    return Structure(tuple(blocks), linears)
+
+
+def refuse_quantized(network_or_config: Any) -> None:
+    """ModelError for a model whose weights are quantized already."""
+    config = getattr(network_or_config, "config", network_or_config)
+    quantization = getattr(config, "quantization_config", None)
+    if quantization is None:
+        return
+    about = quantization if isinstance(quantization, dict) else vars(quantization)
+    raise ModelError(
+        f"this model is quantized already ({about.get('quant_method', 'method not named')}): "
+        "evaluate it as it is, or compress the dense model that it was made from"
+    )
+
+
+def is_linear(module: Module) -> bool:
+    """Whether this is a plain linear layer (transformers' Conv1D, which keeps its weight transposed, is one)."""
+    from torch.nn import Linear as TorchLinear
+
+    return type(module) is TorchLinear or _keeps_transposed(module)
+
+
+def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Structure) -> list[Untouched]:
+    """Every parameter that is not a touched weight, gathered by module and reason."""
+    ours = {linear.name for linear in touched}
+    skipped = {linear.name for linear in structure.linears} - ours
+    seen: dict[int, str] = {}
+    gathered: dict[tuple[str, str], list[int]] = {}
+    for name, module in network.named_modules():
+        for parameter_name, parameter in module.named_parameters(recurse=False):
+            if name in ours and parameter_name != "bias":  # its weight, and scales that came with it
+                continue
+            reason = _reason(module, parameter_name, name in skipped, seen.get(id(parameter)))
+            place = (re.sub(r"\d+", "*", name or type(module).__name__), reason)
+            gathered.setdefault(place, []).append(0 if id(parameter) in seen else parameter.numel())
+            seen.setdefault(id(parameter), name)
+    return [Untouched(name, len(sizes), sum(sizes), reason) for (name, reason), sizes in gathered.items()]
+
+
+def _reason(module: Module, parameter: str, is_skipped: bool, tied_to: str | None) -> str:
+    from torch.nn import Embedding
+    from torch.nn import Linear as TorchLinear
+
+    if tied_to is not None:
+        return f"tied: the same tensor as {tied_to}"
+    if isinstance(module, Embedding):
+        return "embedding"
+    if is_skipped and parameter == "weight":
+        return "left out by the recipe"
+    if parameter == "bias":
+        return "bias"
+    if isinstance(module, TorchLinear):
+        return "linear layer outside the blocks (output layer)"
+    return "normalisation" if "norm" in type(module).__name__.lower() else "not a linear layer"
+
+
+def _linear_weights(module: Module) -> int:
+    weights: list[Any] = [part.weight for part in module.modules() if is_linear(part)]
+    return sum(weight.numel() for weight in weights)
+
+
+def _refuse_fused_experts(prefix: str, blocks: Module) -> None:
+    for name, module in _owners(blocks):
+        if any(parameter.dim() >= 3 for parameter in module.parameters(recurse=False)):
+            raise ModelError(
+                f"{prefix}.{name}: weights of several experts in one tensor are not supported; "
+                "compressing the rest only would not be what the recipe says"
+            )
+
+
+def _owners(blocks: Module) -> Iterator[tuple[str, Module]]:
+    """Modules of the blocks other than convolutions, whose kernels have three dimensions by nature."""
+    return ((name, part) for name, part in blocks.named_modules() if "Conv" not in type(part).__name__)
+
+
+def _keeps_transposed(module: Module) -> bool:
+    kind = type(module)
+    return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")

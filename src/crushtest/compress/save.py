@@ -1,0 +1,305 @@
+"""Save a compressed model as a folder that transformers, vLLM and others load."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from crushtest.models.checkpoint import SAFETENSORS
+from crushtest.errors import CompressionError
+from crushtest.files.atomic import flush, flush_folder, write_json
+from crushtest.models.tensor_files import TensorFiles
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from crushtest.compress.kernels.grids import QuantizedWeight
+    from crushtest.compress.record import CompressionRecord
+    from crushtest.compress.layers.offload import OnDisk
+    from crushtest.models.load import LoadedModel
+
+
+def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
+    """Write weights, config, tokenizer and compression.json into a new folder, whole or not at all; return the folder.
+
+    Quantized layers are stored as packed integers with scales (compressed-tensors, format `pack-quantized`), everything
+    else as it is in memory, in its own dtype; LLM.int8() layers as bitsandbytes stores them. Stored dequantized, as
+    `saved` in compression.json says: the 4-bit floats of bitsandbytes; transformers' Conv1D (GPT-2), which
+    compressed-tensors does not know; several grids of which one is asymmetric, which transformers 5 cannot load; what
+    is beside LLM.int8() layers, as a folder has one quantization config.
+
+    CompressionError for a folder that holds something already, and where writing fails (a full disk): then nothing is
+    left there.
+    """
+    check_new(folder)
+    packed = _packed(model, record)
+    with whole(folder) as partial, _without_bars():
+        _write_weights(model, packed, partial)
+        _write_about(model, record, partial)
+    return folder
+
+
+def write_from_disk(model: LoadedModel, record: CompressionRecord, blocks: OnDisk, partial: Path) -> None:
+    """What `save` writes, for a model whose blocks are on disk: a file for each block, one in memory at a time.
+
+    partial  an open folder of `whole`
+    """
+    packed = _packed(model, record)
+    with _without_bars():
+        _write_shards(model, blocks, packed, partial)
+        blocks.remove_files()
+        _write_about(model, record, partial)
+
+
+def _packed(model: LoadedModel, record: CompressionRecord) -> Mapping[str, QuantizedWeight]:
+    return record.quantized if _can_pack(model, record) else {}
+
+
+def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -> None:
+    """The tokenizer, and compression.json."""
+    model.tokenizer.save_pretrained(partial)
+    config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
+    about = config.get("quantization_config") or {}
+    saved = {
+        "format": about.get("format") or about.get("quant_method", "dense"),
+        "weights_size_bytes": sum(file.stat().st_size for file in partial.glob("*.safetensors")),
+    }
+    write_json(partial / "compression.json", record.to_json() | {"saved": saved})
+
+
+def check_new(folder: Path) -> None:
+    """CompressionError unless a model can be saved under this name: nothing there, or an empty folder; in one that
+    can be written. A link stands for what it leads to."""
+    said, folder = repr(str(folder)), _resolved(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise CompressionError(f"{said} is a file; name a new folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise CompressionError(f"{said} is not empty; name a new folder, or remove it first")
+    # The finished folder takes the place of the empty one: a mount cannot be replaced, and a shell would be left in the
+    # one that is gone.
+    if folder == Path.cwd():
+        raise CompressionError(f"{said} is the folder that this runs in; name a new folder")
+    if os.path.ismount(folder):
+        raise CompressionError(f"{said} is a mount point; name a new folder in it")
+    above = next(place for place in folder.parents if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise CompressionError(
+            f"no model can be saved to {said}: {above} cannot be written ({error.strerror}); name another folder"
+        ) from None
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """The temporary folders of `whole` beside a folder: of a process that was killed, or of one that still writes."""
+    folder = _resolved(folder)
+    made_by_whole = re.compile(rf"\.{re.escape(folder.name)}\.\w+\.partial")
+    beside = folder.parent.glob("*.partial") if folder.parent.is_dir() else ()
+    return sorted(path for path in beside if made_by_whole.fullmatch(path.name))
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place at the end; removed where that is not reached, with the
+    folders that were made for it."""
+    from safetensors import SafetensorError
+
+    folder = _resolved(folder)
+    made = [place for place in folder.parents if not place.exists()]
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        yield partial
+        for file in partial.iterdir():
+            file.chmod(0o644)  # safetensors leaves some to their owner alone
+            flush(file)  # a rename may reach the disk before what was written into the files
+        partial.chmod(0o755)
+        flush_folder(partial)
+        partial.rename(folder)
+        flush_folder(folder.parent)
+    except (OSError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CompressionError(
+            f"the model could not be saved to {str(folder)!r}: {reason}; nothing was left there"
+        ) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # they hold something: the model, in the end
+            for place in made:
+                place.rmdir()
+
+
+def _resolved(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without the progress bar that transformers draws while it writes."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _write_weights(model: LoadedModel, packed: Mapping[str, QuantizedWeight], partial: Path) -> None:
+    network = model.network
+    if not packed:
+        network.save_pretrained(partial)
+        about = _bitsandbytes_config(network)
+        if about:
+            _add_to_config(partial, about)
+        return
+    network.save_pretrained(partial, state_dict=_with_packed(network.state_dict(), packed))
+    _add_to_config(partial, quantization_config(network, packed))
+
+
+def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, QuantizedWeight], partial: Path) -> None:
+    """The first file holds what is outside of blocks; transformers writes it, and the configuration with it."""
+    from safetensors.torch import save_file
+    from transformers.core_model_loading import revert_weight_conversion
+
+    count = blocks.count + 1
+    model.network.save_pretrained(partial, state_dict=blocks.rest())
+    shards = [partial / f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+    (partial / SAFETENSORS).rename(shards[0])
+    for path, tensors in zip(shards[1:], blocks.block_tensors(), strict=True):
+        made = revert_weight_conversion(model.network, _with_packed(tensors, packed))
+        save_file(made, path, metadata={"format": "pt"})
+    places = {name: path.name for path in shards for name in TensorFiles([path]).names}
+    size = sum(path.stat().st_size for path in shards)
+    write_json(partial / f"{SAFETENSORS}.index.json", {"metadata": {"total_size": size}, "weight_map": places})
+    if packed:
+        _add_to_config(partial, quantization_config(model.network, packed))
+
+
+def _with_packed(tensors: Mapping[str, Tensor], packed: Mapping[str, QuantizedWeight]) -> dict[str, Tensor]:
+    """Tensors by name, those of quantized layers packed."""
+    made: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        layer = name.removesuffix(".weight")
+        if name != layer and layer in packed:
+            made |= {f"{layer}.{part}": values for part, values in _packed_tensors(packed[layer]).items()}
+        else:
+            made[name] = tensor
+    return made
+
+
+def _add_to_config(partial: Path, quantization: dict[str, Any]) -> None:
+    config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
+    write_json(partial / "config.json", config | {"quantization_config": quantization})
+
+
+def _bitsandbytes_config(network: Any) -> dict[str, Any] | None:
+    """What config.json says where layers were exchanged for LLM.int8() ones; None where none was."""
+    kinds = {name: type(module).__name__ for name, module in network.named_modules()}
+    exchanged = [name for name, kind in kinds.items() if kind == "Linear8bitLt"]
+    if not exchanged:
+        return None
+    return {
+        "quant_method": "bitsandbytes",
+        "load_in_8bit": True,
+        "llm_int8_threshold": network.get_submodule(exchanged[0]).state.threshold,
+        "llm_int8_skip_modules": [name for name, kind in kinds.items() if kind == "Linear"],
+    }
+
+
+def _packed_tensors(weight: QuantizedWeight) -> dict[str, Tensor]:
+    """The tensors that stand for one quantized weight. That format's integers are signed: ours less 2^(bits - 1)."""
+    import torch
+
+    compressors = _compressed_tensors()
+    middle = 1 << (weight.bits - 1)
+    signed = (weight.codes.to(torch.int16) - middle).to(torch.int8)
+    tensors = {
+        "weight_packed": compressors.pack_to_int32(signed, weight.bits),
+        "weight_scale": weight.scale.contiguous(),
+        "weight_shape": torch.tensor(weight.codes.shape, dtype=torch.int64),
+    }
+    if not weight.symmetric:
+        zero = (weight.zero.to(torch.int16) - middle).to(torch.int8)
+        tensors["weight_zero_point"] = compressors.pack_to_int32(zero, weight.bits, packed_dim=0)
+    return tensors
+
+
+def quantization_config(network: Any, packed: Mapping[str, QuantizedWeight]) -> dict[str, Any]:
+    """What config.json says about the quantized layers: one group for every grid that is used, naming its layers."""
+    from torch.nn import Linear
+
+    groups = _names_by_grid(packed)
+    one_grid = len(groups) == 1
+    # compressed-tensors 0.20 does not make room for packed zero points when it lays out an empty model, so that
+    # transformers can load asymmetric grids only if it dequantizes them on the way in.
+    dequantize = {} if all(grid.symmetric for grid in groups) else {"dequantize": True}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {
+            f"group_{number}": {"targets": ["Linear"] if one_grid else names, "weights": _weights_config(grid)}
+            for number, (grid, names) in enumerate(groups.items())
+        },
+        "ignore": [
+            name for name, module in network.named_modules() if isinstance(module, Linear) and name not in packed
+        ],
+        **dequantize,
+    }
+
+
+class _GridKind(NamedTuple):
+    """What layers of one config group have in common; `group_size` is None for one group a row, whatever its width."""
+
+    bits: int
+    group_size: int | None
+    symmetric: bool
+
+
+def _names_by_grid(packed: Mapping[str, QuantizedWeight]) -> dict[_GridKind, list[str]]:
+    # A group can be a whole row in narrow layers and less in others; one kind of grid serves both.
+    parted = {weight.group_size for weight in packed.values() if weight.scale.shape[1] > 1}
+    groups: dict[_GridKind, list[str]] = {}
+    for name, weight in packed.items():
+        group_size = weight.group_size if weight.group_size in parted else None
+        groups.setdefault(_GridKind(weight.bits, group_size, weight.symmetric), []).append(name)
+    return groups
+
+
+def _weights_config(grid: _GridKind) -> dict[str, Any]:
+    grouping = {"strategy": "group", "group_size": grid.group_size} if grid.group_size else {"strategy": "channel"}
+    return {"num_bits": grid.bits, "type": "int", "symmetric": grid.symmetric, "dynamic": False, **grouping}
+
+
+def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
+    if _bitsandbytes_config(model.network):
+        return False
+    grids = _names_by_grid(record.quantized)
+    known = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
+    return known and (len(grids) == 1 or all(grid.symmetric for grid in grids))
+
+
+def _compressed_tensors() -> Any:
+    try:
+        from compressed_tensors import compressors
+    except ImportError:
+        raise CompressionError(
+            "saving quantized weights as integers needs the package compressed-tensors: "
+            "pip install 'crushtest[compressed-tensors]'"
+        ) from None
+    return compressors

@@ -1,0 +1,1 @@
+"""Where data sets come from: sources, checksums, mirrors, corpora, users' own files."""

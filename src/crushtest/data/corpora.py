@@ -1,0 +1,68 @@
+"""The calibration corpora of the papers: C4's first shard and WikiText-2, found as all other data are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from crushtest.errors import DataError
+from crushtest.files.json_lines import read_lines
+from crushtest.data import sources
+
+
+class Text(NamedTuple):
+    """Calibration text: documents that windows must not cross, or one stream that is cut anywhere."""
+
+    documents: Sequence[str]
+    is_stream: bool
+
+
+class Corpus(NamedTuple):
+    """A file of a data set (see tasks/sources.toml): a stream of text, or a JSON object with a `text` a line."""
+
+    dataset: str
+    file: str
+    is_stream: bool
+
+
+CORPORA = {
+    "c4": Corpus("c4_train", "en/c4-train.00000-of-01024.json.gz", is_stream=False),
+    "wikitext2": Corpus("wikitext-2-raw", "wiki.train.raw", is_stream=True),
+}
+
+
+def read_corpus(name: str) -> Text:
+    """The text of `c4` or `wikitext2`, checked; fetched where it is nowhere here. Raises DataError as `find` does."""
+    corpus = CORPORA[name]
+    if corpus.is_stream:
+        return Text([sources.read_text(corpus.dataset, corpus.file)], is_stream=True)
+    return Text(read_documents(sources.find(corpus.dataset, corpus.file).path), is_stream=False)
+
+
+def stand_in_of(source: str) -> str | None:
+    """What is read in place of a corpus, where a mirror holds only a stand-in; None where the text is what it says.
+
+    C4's is a sample of it, WikiText-2's the validation part.
+    """
+    if source not in CORPORA:
+        return None
+    corpus = CORPORA[source]
+    known = sources.data_set(corpus.dataset).files[corpus.file]
+    is_stand_in = sources.find(corpus.dataset, corpus.file).place == "stand-in"
+    return known.stand_in.path if is_stand_in and known.stand_in else None
+
+
+def read_documents(path: Path) -> list[str]:
+    """The `text` of every line of a JSONL file (gzipped or not); DataError names the file, and what has none."""
+    documents = []
+    try:
+        for number, row in enumerate(read_lines(path), start=1):
+            if not isinstance(row.get("text"), str):
+                raise DataError(
+                    f"{path}: object {number} needs a string `text` (it has: {', '.join(row) or 'nothing'})"
+                )
+            documents.append(row["text"])
+    except DataError as error:
+        raise DataError(f"calibration: {error}") from None
+    return documents

@@ -1,0 +1,89 @@
+"""Files of a user's: rows of JSON lines, plain or gzipped, or of Parquet; or plain text."""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+from typing import Any
+
+from crushtest.errors import DataError
+from crushtest.files.json_lines import read_lines
+from crushtest.data.sources import NotHere, folder_of, how_to_get
+
+LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+
+
+def require(path: str | None, *, task: str, because: str) -> Path:
+    """The file or folder that a user named.
+
+    Raises NotHere where none is named (`because` says how to get it), DataError where what is named is not there.
+    """
+    if path is None:
+        raise NotHere(f"task {task!r} {because}")
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise DataError(f"task {task!r}: no such file or folder {path!r}")
+    return found
+
+
+def require_set(path: str | None, name: str, *, task: str) -> Path:
+    """The file or folder that a user named, or the folder of a data set that is to be had by hand, where it is here."""
+    found = folder_of(name) if path is None else None
+    return found or require(path, task=task, because=how_to_get(name))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """All rows of a JSON lines or Parquet file. Raises DataError where there is none, and as `read_lines` does."""
+    if path.suffix == ".parquet":
+        rows = _parquet(path)
+    elif path.name.endswith(LINES):
+        rows = list(read_lines(path))
+    else:
+        raise DataError(f"{path}: not a kind of file that can be read (allowed: {', '.join(LINES)}, .parquet)")
+    if not rows:
+        raise DataError(f"{path}: no row in it")
+    return rows
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path).to_dicts()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def field(row: dict[str, Any], name: str, *, where: str) -> Any:
+    """The value of a field that must be there; DataError says which fields there are."""
+    if name not in row:
+        raise DataError(f"{where}: no field {name!r} (there are: {', '.join(map(str, row))})")
+    return row[name]
+
+
+def text_field(row: dict[str, Any], name: str, *, where: str) -> str:
+    """The value of a field that must be there and be a text to score; DataError says what it is."""
+    return text_of(field(row, name, where=where), name, where=where)
+
+
+def text_of(value: Any, name: str, *, where: str) -> str:
+    """The value, which must be a text that is not blank. Raises DataError for anything else, None included."""
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {name} must be a text (got {reprlib.repr(value)})")
+    if not value.strip():
+        raise DataError(f"{where}: {name} is blank (got {reprlib.repr(value)})")
+    return value
+
+
+def read_plain(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte order mark and with every end of line as a line feed.
+
+    Raises DataError where it is not text, or blank.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path} is not a UTF-8 text file: {error}") from None
+    if not text.strip():
+        raise DataError(f"{path}: no text in it")
+    return text

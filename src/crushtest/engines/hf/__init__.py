@@ -1,0 +1,1 @@
+"""The engine `hf`: transformers in process, prefix-shared."""

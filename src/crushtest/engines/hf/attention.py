@@ -1,0 +1,232 @@
+"""Attention over a pack of trie nodes: every node sees its own ancestors, and nothing is computed for the others.
+
+A full mask over a pack of 2048 nodes would cost more than all of a small model's matrices. But nodes stand in
+depth-first order, so the ancestors of a short chunk of them are: the ancestors of its first node, and nodes of the
+chunk itself. Each chunk therefore attends to the trunk, to those ancestors and to itself, under a small mask.
+
+Where nothing branches, as in a pack of long passages, plain causal attention does without masks and copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.engines.hf.packing import Ints, Pack
+from crushtest.errors import EngineError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+NAME = "crushtest_packed"
+# Attention variants that a call may ask for and that a pack cannot honour.
+UNSUPPORTED = ("softcap", "s_aux", "position_bias")
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Consecutive nodes of a layout, in chunks of one length that reach back about as far: attended in one call.
+
+    nodes   where they are in the layout's order
+    keys    [chunks * (reach + length)] the nodes each chunk looks at: ancestors, then itself
+    mask    [chunks, 1, length, trunk tokens + reach + length] added to the scores: 0 or -inf
+    """
+
+    nodes: slice
+    keys: Tensor
+    mask: Tensor
+
+
+@dataclass
+class Kept:
+    """Keys and values of a pack's nodes, one entry a layer: [key heads, nodes, head size]."""
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A pack as the network runs it, and what attention needs to know of it, the same in all layers.
+
+    order     [nodes] the pack's nodes in the order in which they are run: group of chunks by group of chunks
+    place     [nodes] where each of the pack's nodes is in that order
+    chunks    what is attended together; empty where the pack is but paths
+    paths     the nodes of each path from the root, where the pack is but long paths; else empty
+    length    tokens of the longest path, trunk included: more than a sliding window would hide something
+    trunk     the pieces of the trunk that the pack continues, from the root on
+    keep      where to leave the nodes' keys and values, in the pack's order; None where nobody needs them
+    """
+
+    order: Tensor
+    place: Tensor
+    chunks: list[Chunks]
+    paths: list[slice]
+    length: int
+    trunk: Sequence[Kept] = ()
+    keep: Kept | None = None
+
+
+def lay_out(
+    pack: Pack, *, dtype: torch.dtype, device: torch.device, trunk: Sequence[Kept] = (), keep: Kept | None = None
+) -> Layout:
+    """A pack as its long paths, or as chunks of one length (the last may be shorter) grouped by how far they reach."""
+    nodes, length = len(pack.tokens), chunk_length(pack)
+    longest = int(pack.depth.max()) + 1
+    paths = root_paths(pack)
+    if paths and len(paths) * length <= nodes:
+        here = _tensor(np.arange(nodes), device)
+        return Layout(here, here, [], paths, longest, trunk, keep)
+    groups: dict[tuple[int, int], list[tuple[Ints, Ints]]] = {}
+    for first in range(0, nodes, length):
+        queries = np.arange(first, min(first + length, nodes))
+        ancestors = np.flatnonzero(pack.end[:first] > first)
+        groups.setdefault((_rounded(len(ancestors), length), len(queries)), []).append((queries, ancestors))
+    order = np.concatenate([queries for members in groups.values() for queries, _ in members])
+    place = np.empty(nodes, dtype=np.int64)
+    place[order] = np.arange(nodes)
+    chunks, first = [], 0
+    for (reach, size), members in groups.items():
+        keys, visible = _sight(pack, members, reach)
+        visible = np.pad(visible, ((0, 0), (0, 0), (int(pack.depth[0]), 0)), constant_values=True)
+        mask = torch_mask(visible, dtype).to(device)
+        chunks.append(Chunks(slice(first, first + size * len(members)), _tensor(place[keys].ravel(), device), mask))
+        first += size * len(members)
+    return Layout(_tensor(order, device), _tensor(place, device), chunks, [], longest, trunk, keep)
+
+
+def root_paths(pack: Pack) -> list[slice]:
+    """Where each path of a pack is, if it is nothing but unbranched paths from the root; else an empty list."""
+    starts = np.flatnonzero(pack.depth == 0)
+    stops = np.append(starts[1:], len(pack.tokens))
+    lengths = stops - starts
+    if not len(starts) or starts[0] != 0 or not np.array_equal(pack.end, np.repeat(stops, lengths)):
+        return []
+    return [slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
+
+
+def chunk_length(pack: Pack) -> int:
+    """Nodes a chunk, a power of two between 32 and 512.
+
+    A longer chunk computes more that is then masked, a shorter one copies its ancestors' keys for fewer nodes; a copied
+    key costs some 30 times what a computed score does, so the least of `length + 30 * reach / length` is near
+    the square root of 30 * reach.
+    """
+    best = np.sqrt(30 * (1 + pack.depth.mean()))
+    return int(2 ** np.clip(np.round(np.log2(best)), 5, 9))
+
+
+def _rounded(count: int, length: int) -> int:
+    """A count of ancestors rounded up, so that chunks of similar reach share a call without much padding."""
+    step = max(length, count // 4)
+    return -(-count // step) * step
+
+
+def _sight(pack: Pack, members: list[tuple[Ints, Ints]], reach: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Of chunks with their ancestors: the nodes each looks at [chunks, keys], and what each node sees of them."""
+    queries = np.stack([asking for asking, _ in members])
+    reached = np.full((len(members), reach), -1)
+    for row, (_, ancestors) in enumerate(members):
+        reached[row, : len(ancestors)] = ancestors
+    keys = np.concatenate([reached, queries], axis=1)
+    asking, asked = queries[:, :, None], keys[:, None, :]
+    visible = (asked >= 0) & (asked <= asking) & (asking < pack.end[keys][:, None, :])
+    return np.maximum(keys, 0), visible
+
+
+def torch_mask(visible: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:
+    """[chunks, queries, keys] of what is seen -> [chunks, 1, queries, keys] to be added to the scores."""
+    import torch
+
+    hidden = torch.from_numpy(~visible)[:, None]
+    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf"))
+
+
+def _tensor(values: Ints, device: torch.device) -> Tensor:
+    import torch
+
+    return torch.from_numpy(values).to(device)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    pack: Layout,
+    scaling: float | None = None,
+    **variant: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query [1, heads, nodes, size], key and value [1, key heads, nodes, size].
+
+    Returns [1, nodes, heads, size]. EngineError where the model asks for a kind of attention that a pack cannot have.
+    """
+    import torch
+
+    _check_variant(variant, pack.length)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    query, key, value = query[0], key[0], value[0]
+    if pack.keep is not None:
+        pack.keep.keys.append(key[:, pack.place])
+        pack.keep.values.append(value[:, pack.place])
+    answers = [_attend_path(query[:, path], key[:, path], value[:, path], scaling) for path in pack.paths]
+    for chunks in pack.chunks:
+        keys = _seen(key, chunks, [piece.keys[layer] for piece in pack.trunk])
+        values = _seen(value, chunks, [piece.values[layer] for piece in pack.trunk])
+        answers.append(_attend(query[:, chunks.nodes], keys, values, chunks.mask, scaling))
+    return torch.cat(answers)[None], None
+
+
+def _check_variant(variant: dict[str, Any], length: int) -> None:
+    for name in UNSUPPORTED:
+        if variant.get(name) is not None:
+            raise EngineError(f"packed attention does not support {name}")
+    window = variant.get("sliding_window")
+    if window is not None and length > window:
+        raise EngineError(f"packed attention does not support a sliding window of {window} under {length} tokens")
+
+
+def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
+    """Keys or values [key heads, nodes, size] that each chunk looks at: [chunks, key heads, trunk + keys, size]."""
+    import torch
+
+    heads, nodes, size = values.shape
+    count = len(chunks.mask)
+    # In memory a node's heads lie side by side, so a node is one row to copy.
+    rows = values.transpose(0, 1).reshape(nodes, heads * size).index_select(0, chunks.keys)
+    own = rows.view(count, -1, heads, size).transpose(1, 2)
+    pieces = [piece[None].expand(count, *piece.shape) for piece in trunk]
+    return torch.cat([*pieces, own], dim=2) if pieces else own
+
+
+def _attend_path(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+    """Query [heads, nodes, size], key and value [key heads, nodes, size] -> [nodes, heads, size], all causal."""
+    import torch
+
+    answer = torch.nn.functional.scaled_dot_product_attention(
+        query[None], key[None], value[None], is_causal=True, scale=scaling, enable_gqa=len(query) != len(key)
+    )
+    return answer[0].transpose(0, 1)
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
+    """Query [heads, chunks * length, size], keys [chunks, key heads, keys, size] -> [chunks * length, heads, size]."""
+    import torch
+
+    heads, nodes, size = query.shape
+    answer = torch.nn.functional.scaled_dot_product_attention(
+        query.view(heads, len(mask), -1, size).transpose(0, 1),
+        keys,
+        values,
+        attn_mask=mask,
+        scale=scaling,
+        enable_gqa=heads != keys.shape[1],
+    )
+    return answer.transpose(1, 2).reshape(nodes, heads, values.shape[-1])

@@ -1,0 +1,162 @@
+"""Decoders: how a batch of texts grows by a token each, with packs and an own key-value store, or transformers' way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crushtest.engines.hf.attention import Kept
+from crushtest.engines.hf.packing import Line, Pack, plan_packs, trunk_chain
+from crushtest.engines.hf.likelihood import attending, run_pack
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+NAME = "crushtest_stored"
+
+
+@dataclass
+class Store:
+    """Keys and values of a batch, one entry a layer: [rows, key heads, places, head size].
+
+    Rows end at the same place and begin at `begin` [rows]; `filled` places are in use. Space for what is to come
+    is there from the start, so nothing is moved when a token is added.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    begin: Tensor
+    filled: int
+    mask: Tensor | None = None
+
+
+def stored_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    store: Store,
+    scaling: float | None = None,
+    **variant: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface for one token a row: query [rows, heads, 1, size] -> [rows, 1, heads, size].
+
+    The new keys and values go to place `filled`, which whoever runs the network counts up.
+    """
+    import torch
+
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    keys, values = store.keys[layer], store.values[layer]
+    keys[:, :, store.filled], values[:, :, store.filled] = key[:, :, 0], value[:, :, 0]
+    rows, heads, _, size = query.shape
+    # The heads that share a key head are its queries: one product each, and no key is copied.
+    answer = torch.nn.functional.scaled_dot_product_attention(
+        query.view(rows, keys.shape[1], -1, size),
+        keys[:, :, : store.filled + 1],
+        values[:, :, : store.filled + 1],
+        attn_mask=store.mask,
+        scale=scaling,
+    )
+    return answer.reshape(rows, 1, heads, -1), None
+
+
+@dataclass
+class PackedDecoder:
+    """Prompts are read in prefix-shared packs of `size` tokens; then each step is one token a row."""
+
+    network: PreTrainedModel
+    size: int
+    _store: Store | None = None
+
+    def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
+        """Logits of each prompt's next token."""
+        import torch
+
+        network, rows, read = self.network, len(prompts), max(map(len, prompts))
+        # A line's last token is no node, so one is added that nobody asks about.
+        plan = plan_packs([Line([*prompt, 0], len(prompt)) for prompt in prompts], self.size)
+        last = torch.empty(
+            rows, network.config.get_text_config().hidden_size, dtype=network.dtype, device=network.device
+        )
+        begin = torch.tensor([read - len(prompt) for prompt in prompts], device=network.device)
+        self._store = Store([], [], begin, read)
+        kept: dict[int, Kept] = {}
+        for index, pack in enumerate(plan):
+            trunk = [kept[at] for at in trunk_chain(plan, pack.trunk)]
+            own = Kept()
+            hidden = run_pack(network, pack, trunk, own)
+            kept |= {index: own} if pack.is_trunk else {}
+            last[torch.from_numpy(pack.lines).to(last.device)] = hidden[torch.from_numpy(pack.rows).to(last.device)]
+            _store_paths(self._store, pack, [*trunk, own], rows, read + room)
+        return _logits(network, last)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits of what follows these tokens."""
+        import torch
+
+        store = self._store
+        assert store is not None
+        used = torch.arange(store.filled + 1, device=tokens.device) >= store.begin[:, None]
+        mask = torch.zeros(used.shape, dtype=self.network.dtype, device=tokens.device)
+        store.mask = mask.masked_fill_(~used, float("-inf"))[:, None, None]
+        with torch.inference_mode(), attending(self.network, NAME, stored_attention):
+            hidden: Tensor = self.network.base_model(
+                input_ids=tokens[:, None],
+                position_ids=(store.filled - store.begin)[:, None],
+                use_cache=False,
+                store=store,
+            )[0]
+        store.filled += 1
+        return _logits(self.network, hidden[:, -1])
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows; places that only the others needed are given up too."""
+        store = self._store
+        assert store is not None
+        begin = store.begin[rows]
+        unused = int(begin.min())
+        for layers in (store.keys, store.values):
+            for layer, values in enumerate(layers):
+                layers[layer] = values[rows, :, unused:]
+        self._store = Store(store.keys, store.values, begin - unused, store.filled - unused)
+
+
+def _logits(network: Any, hidden: Tensor) -> Tensor:
+    import torch
+
+    with torch.inference_mode():
+        logits: Tensor = network.get_output_embeddings()(hidden)
+    return logits
+
+
+def _store_paths(store: Store, pack: Pack, pieces: list[Kept], rows: int, places: int) -> None:
+    """Copy keys and values of each line's path, from the pieces that hold them, to where the store has the line."""
+    import torch
+
+    if not len(pack.lines):
+        return
+    before = int(pack.depth[0])
+    paths = np.zeros((len(pack.lines), store.filled), dtype=np.int64)
+    for number, row in enumerate(pack.rows):
+        own = np.flatnonzero(pack.end[: row + 1] > row)
+        path = np.concatenate([np.arange(before), before + own])
+        paths[number, store.filled - len(path) :] = path
+    with torch.inference_mode():
+        index = torch.from_numpy(paths).to(store.begin.device)
+        lines = torch.from_numpy(pack.lines).to(store.begin.device)
+        for stored, layers in (
+            (store.keys, zip(*(piece.keys for piece in pieces), strict=True)),
+            (store.values, zip(*(piece.values for piece in pieces), strict=True)),
+        ):
+            for layer, parts in enumerate(layers):
+                source = torch.cat(parts, dim=1)
+                if layer == len(stored):
+                    stored.append(source.new_zeros(rows, source.shape[0], places, source.shape[2]))
+                stored[layer][lines, :, : store.filled] = source[:, index].transpose(0, 1)

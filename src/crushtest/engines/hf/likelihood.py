@@ -1,0 +1,294 @@
+"""Log-likelihoods of lines: in prefix-shared packs where the model can take them, else in plain padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.engines.hf.attention import NAME, Kept, lay_out, packed_attention
+from crushtest.engines.hf.packing import Ints, Line, Pack, plan_packs, trunk_chain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+Floats = NDArray[np.float64]
+# Logits held at once, as numbers: 64 MB in float32, so that memory stays flat whatever is asked.
+LOGITS = 2**24
+
+
+class Part(Protocol):
+    """Work that is run at once: its edges ask for `targets`, on behalf of `lines`, at `positions` in them."""
+
+    @property
+    def targets(self) -> Ints: ...
+    @property
+    def lines(self) -> Ints: ...
+    @property
+    def positions(self) -> Ints: ...
+
+
+class Scorer(Protocol):
+    """Lays lines out in parts and runs these, each alone if need be."""
+
+    def plan(self, lines: Sequence[Line]) -> Sequence[Part]:
+        """All lines as parts; depends on nothing but the lines."""
+        ...
+
+    def run(self, plan: Sequence[Part], index: int) -> Floats:
+        """Log-probability in nats of each edge of one part."""
+        ...
+
+
+class Predictions(NamedTuple):
+    """What follows, as the network has it, for some edges of a part.
+
+    edges    [edges] their places in the part
+    rows     [edges] which row of the logits is each one's
+    logits   [rows, vocabulary]; the receiver may overwrite them
+    """
+
+    edges: Ints
+    rows: Ints
+    logits: Tensor
+
+
+class Predictor(Scorer, Protocol):
+    """A scorer whose predictions can be looked at whole."""
+
+    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
+        """Logits of all edges of one part, piece by piece."""
+        ...
+
+
+def score_groups(
+    scorer: Scorer, groups: Sequence[Sequence[Line]], done: Container[int]
+) -> Iterator[tuple[int, list[float]]]:
+    """(index of the group, log-likelihood of each of its lines in nats) as groups are completed.
+
+    The layout comes from all groups; parts that only done groups need are left out.
+    """
+    lines = [line for group in groups for line in group]
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    plan = scorer.plan(lines)
+    asked_by = [set(owner[part.lines].tolist()) for part in plan]
+    waiting = np.bincount([group for owners in asked_by for group in owners], minlength=len(groups))
+    first = np.concatenate([[0], np.cumsum([len(group) for group in groups])])
+    total = np.zeros(len(lines))
+    yield from ((int(index), []) for index in np.flatnonzero(waiting == 0) if int(index) not in done)
+    for index, owners in enumerate(asked_by):
+        if all(group in done for group in owners):
+            continue
+        np.add.at(total, plan[index].lines, scorer.run(plan, index))
+        for group in sorted(owners):
+            waiting[group] -= 1
+            if waiting[group] == 0 and group not in done:
+                yield group, total[first[group] : first[group + 1]].tolist()
+
+
+@dataclass
+class PackedScorer:
+    """Runs packs of trie nodes through the network's own modules, with attention that knows the trie.
+
+    size  nodes a pack
+    """
+
+    network: PreTrainedModel
+    size: int
+    _kept: dict[int, Kept] = field(default_factory=dict)
+    _plan: Sequence[Pack] = ()
+
+    def plan(self, lines: Sequence[Line]) -> Sequence[Pack]:
+        """Packs, trunks before what continues them."""
+        return plan_packs(lines, self.size)
+
+    def run(self, plan: Sequence[Part], index: int) -> Floats:
+        """Log-probability of each edge of one pack; its trunks are run first where they are not kept."""
+        return log_probabilities(self.predictions(plan, index), plan[index].targets)
+
+    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
+        """Logits of the edges of one pack."""
+        packs = cast("Sequence[Pack]", plan)
+        return edge_logits(self.network, self._hidden(packs, index), packs[index].rows)
+
+    def _hidden(self, plan: Sequence[Pack], index: int) -> Tensor:
+        if plan is not self._plan:
+            self._plan, self._kept = plan, {}
+        pack = plan[index]
+        chain = trunk_chain(plan, pack.trunk)
+        for trunk in chain:
+            if trunk not in self._kept:
+                self._hidden(plan, trunk)
+        # Packs come depth first, so a trunk that this one does not continue is hardly needed again.
+        self._kept = {trunk: kept for trunk, kept in self._kept.items() if trunk in chain}
+        keep = Kept() if pack.is_trunk else None
+        hidden = run_pack(self.network, pack, [self._kept[trunk] for trunk in chain], keep)
+        if keep is not None:
+            self._kept[index] = keep
+        return hidden
+
+
+def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: Kept | None) -> Tensor:
+    """The network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
+    import torch
+
+    device = network.device
+    layout = lay_out(pack, dtype=network.dtype, device=device, trunk=trunk, keep=keep)
+    with torch.inference_mode(), attending(network, NAME, packed_attention):
+        hidden: Tensor = network.base_model(
+            input_ids=torch.from_numpy(pack.tokens).to(device)[layout.order][None],
+            position_ids=torch.from_numpy(pack.depth).to(device)[layout.order][None],
+            use_cache=False,
+            pack=layout,
+        )[0]
+        return hidden[0, layout.place]
+
+
+@contextmanager
+def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]) -> Iterator[None]:
+    """With the network's attention replaced: its own again when the block ends."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(name, attention)
+    config = network.config
+    before = config._attn_implementation
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterator[Predictions]:
+    """Logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
+    import torch
+
+    head: Any = cast(Any, network).get_output_embeddings()
+    asked, edge_row = np.unique(rows, return_inverse=True)
+    at_once = max(LOGITS // vocabulary_size(network), 1)
+    for first in range(0, len(asked), at_once):
+        # Not around the yield: inference mode would hold for whoever asks, too.
+        with torch.inference_mode():
+            logits = head(hidden[torch.from_numpy(asked[first : first + at_once]).to(hidden.device)])
+        edges = np.flatnonzero((edge_row >= first) & (edge_row < first + at_once))
+        yield Predictions(edges, edge_row[edges] - first, logits)
+
+
+def log_probabilities(predictions: Iterator[Predictions], targets: Ints) -> Floats:
+    """Log-probability in nats of each of `targets`, one an edge; softmax in float32."""
+    import torch
+
+    result = np.empty(len(targets))
+    with torch.inference_mode():
+        for some in predictions:
+            result[some.edges] = gather_logprobs(some.logits, some.rows, targets[some.edges])
+    return result
+
+
+def vocabulary_size(network: PreTrainedModel) -> int:
+    """Tokens the network knows."""
+    return int(network.config.get_text_config().vocab_size)
+
+
+def bytes_per_token(network: PreTrainedModel) -> int:
+    """Memory of a token's keys and values, over all layers; an upper bound where a model keeps something else."""
+    config: Any = network.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None) or 1
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    key_heads = getattr(config, "num_key_value_heads", None) or heads
+    return int(2 * config.num_hidden_layers * key_heads * size * network.dtype.itemsize)
+
+
+def gather_logprobs(logits: Tensor, rows: Ints, targets: Ints) -> Floats:
+    """log_softmax(logits)[rows, targets], in float32; the logits [rows, vocabulary] are overwritten."""
+    import torch
+
+    logits = logits.float()
+    top = logits.amax(dim=-1, keepdim=True)
+    logits.sub_(top)
+    index = torch.from_numpy(rows).to(logits.device), torch.from_numpy(targets).to(logits.device)
+    chosen = logits[index]
+    # In place: a second tensor of this size costs more time than the exponentials.
+    normalizer = logits.exp_().sum(dim=-1).log_()
+    return (chosen - normalizer[index[0]]).double().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lines of similar length, padded on the right and run as they are."""
+
+    members: list[Line]
+    rows: Ints
+    columns: Ints
+    targets: Ints
+    lines: Ints
+
+    @property
+    def positions(self) -> Ints:
+        """[edges] place, in its line, of the token that predicts."""
+        return self.columns
+
+
+@dataclass(frozen=True)
+class PlainScorer:
+    """Runs every line by itself, through the network's own forward pass: right for any model, sharing nothing.
+
+    size  tokens a batch, padding included
+    """
+
+    network: PreTrainedModel
+    size: int
+
+    def plan(self, lines: Sequence[Line]) -> Sequence[Batch]:
+        """Batches of lines sorted by length."""
+        size = min(self.size, 8 * LOGITS // vocabulary_size(self.network))
+        order = sorted(range(len(lines)), key=lambda index: (-len(lines[index].tokens), index))
+        batches = []
+        while order:
+            count = max(size // len(lines[order[0]].tokens), 1)
+            batches.append(_batch(lines, order[:count]))
+            order = order[count:]
+        return batches
+
+    def run(self, plan: Sequence[Part], index: int) -> Floats:
+        """Log-probability of each edge of one batch."""
+        return log_probabilities(self.predictions(plan, index), plan[index].targets)
+
+    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
+        """Logits of all edges of one batch, in one piece."""
+        import torch
+
+        batch = cast("Sequence[Batch]", plan)[index]
+        width = len(batch.members[0].tokens) - 1
+        tokens = np.zeros((len(batch.members), width), dtype=np.int64)
+        present = np.zeros_like(tokens)
+        for row, line in enumerate(batch.members):
+            tokens[row, : len(line.tokens) - 1] = line.tokens[:-1]
+            present[row, : len(line.tokens) - 1] = 1
+        device = self.network.device
+        with torch.inference_mode():
+            logits = self.network(
+                input_ids=torch.from_numpy(tokens).to(device),
+                attention_mask=torch.from_numpy(present).to(device),
+                use_cache=False,
+            ).logits
+            flat = batch.rows * width + batch.columns
+            asked, edge_row = np.unique(flat, return_inverse=True)
+            chosen = logits.flatten(0, 1)[torch.from_numpy(asked).to(device)]
+        yield Predictions(np.arange(len(edge_row)), edge_row, chosen)
+
+
+def _batch(lines: Sequence[Line], chosen: list[int]) -> Batch:
+    counts = [len(lines[index].tokens) - lines[index].start for index in chosen]
+    return Batch(
+        [lines[index] for index in chosen],
+        np.repeat(np.arange(len(chosen)), counts),
+        np.concatenate([np.arange(lines[index].start - 1, len(lines[index].tokens) - 1) for index in chosen]),
+        np.array([token for index in chosen for token in lines[index].tokens[lines[index].start :]], dtype=np.int64),
+        np.repeat(np.array(chosen), counts),
+    )

@@ -1,0 +1,1 @@
+"""Bytes on disk: atomic writes, append log, JSON lines, Parquet, cache."""

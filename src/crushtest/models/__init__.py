@@ -1,0 +1,1 @@
+"""Load anything: hub id, folder, GGUF file, quantized formats as found, `demo`."""

@@ -1,0 +1,110 @@
+"""Models on the Hugging Face hub: found in the hub's cache or fetched into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crushtest.models.checkpoint import Checkpoint, read_folder
+from crushtest.errors import ModelError
+
+# What a model needs beside its weights; not the other formats that hub repositories carry (ONNX, TensorFlow, GGUF).
+PATTERNS = ["*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.safetensors"]
+PROBE_TIMEOUT_S = 10
+
+
+def split_revision(spec: str) -> tuple[str, str | None]:
+    """`name@revision` taken apart.
+
+    >>> split_revision("org/name@main"), split_revision("org/name")
+    (('org/name', 'main'), ('org/name', None))
+    """
+    name, _, revision = spec.partition("@")
+    return name, revision or None
+
+
+def cached(spec: str, *, allow_pickle: bool = False) -> Checkpoint | None:
+    """The whole model from the hub's cache, or None where it is not (wholly) there. Asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    name, revision = split_revision(spec)
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name)
+    except (LocalEntryNotFoundError, ModelError, ValueError):
+        return None
+
+
+def known_names() -> list[str]:
+    """Models in the hub's cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folders = Path(HF_HUB_CACHE).glob("models--*")
+    return sorted(folder.name.removeprefix("models--").replace("--", "/") for folder in folders)
+
+
+def check_remote(spec: str) -> None:
+    """Ask the hub whether the model is there for us; ModelError says why not. Downloads nothing."""
+    from huggingface_hub import HfApi
+
+    name, revision = split_revision(spec)
+    with _hub_errors(spec):
+        info = HfApi().model_info(name, revision=revision, timeout=PROBE_TIMEOUT_S)
+    files = {sibling.rfilename for sibling in info.siblings or ()}
+    if files and "config.json" not in files:
+        raise ModelError(f"model {spec!r}: the hub's repository has no config.json, so it is not a transformers model")
+
+
+def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False) -> Checkpoint:
+    """The model, downloaded into the hub's cache. A whole cached copy is used as it is, without asking the hub."""
+    found = cached(spec, allow_pickle=allow_pickle)
+    if found:
+        return found
+    check_remote(spec)
+    from huggingface_hub import snapshot_download
+
+    name, revision = split_revision(spec)
+    patterns = PATTERNS + ["*.bin"] * allow_pickle + ["*.py"] * allow_code
+    with _hub_errors(spec):
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name)
+
+
+@contextmanager
+def _hub_errors(spec: str) -> Iterator[None]:
+    """What the hub's client raises, as one line; its retry messages are not shown."""
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except GatedRepoError:
+        raise ModelError(
+            f"model {spec!r}: gated on the hub; accept its terms there, then log in with `hf auth login`"
+        ) from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            f"model {spec!r}: the hub has no such model (or it is private and you are not logged in)"
+        ) from None
+    except RevisionNotFoundError:
+        raise ModelError(f"model {spec!r}: the hub has no such revision of it") from None
+    except HFValidationError as error:
+        raise ModelError(f"model {spec!r}: not a hub id ({error})") from None
+    except HfHubHTTPError as error:
+        raise ModelError(f"model {spec!r}: the hub answered with an error ({str(error).splitlines()[0]})") from None
+    except (HTTPError, OSError):
+        raise ModelError(f"model {spec!r}: not in the hub's cache, and the hub cannot be reached") from None
+    finally:
+        log.setLevel(level)

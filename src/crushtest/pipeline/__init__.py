@@ -1,0 +1,1 @@
+"""The verb: run, arm, score, compare, noise floor."""

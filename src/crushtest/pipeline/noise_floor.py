@@ -1,0 +1,90 @@
+"""The repeats of a noise floor: the dense arm measured again, with nothing changed but how it is measured.
+
+Every repeat asks the items in another order and in smaller packs and batches. Where it is asked for (`noise_vary`),
+every repeat also runs in another dtype, on another number of threads, or in another engine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from crushtest.errors import UnknownName, UsageError
+from crushtest.study.plan import DTYPES, Arm, StudySpec, make_arms, own_dtype, parse_engine
+from crushtest.records import Item
+
+VARIED = ("dtype", "threads", "engine")
+PACKING = ("pack_tokens", "batch_size")
+"""Options of engines that say how much is run at once."""
+
+
+class Variation(NamedTuple):
+    """What `noise_vary` asks for besides order and packing; None for what stays as it is."""
+
+    dtype: str | None = None
+    threads: int | None = None
+    engine: str | None = None
+
+
+def repeats_of(spec: StudySpec) -> tuple[Arm, ...]:
+    """The `noise_floor` repeats of the study's dense arm, numbered from 1; the same for the same study.
+
+    Raises UsageError for a `noise_vary` that names no way of measuring, or that nothing would vary.
+    """
+    found = read_variation(spec.noise_vary)
+    if spec.noise_vary and not spec.noise_floor:
+        raise UsageError("noise_vary says how repeats differ; ask for some: noise_floor must be at least 1 (got 0)")
+    dense = make_arms(spec)[0]
+    if found.engine:
+        engine, options = parse_engine(found.engine)
+        if engine == "hf" and own_dtype(spec, "noise_vary", found.engine):
+            raise UsageError("noise_vary: the dtype of an engine is asked for by itself, as in dtype=bfloat16")
+        dense = replace(dense, engine=engine, engine_options=options)
+    if dense.engine != "hf" and (found.dtype or found.threads):
+        raise UsageError(f"noise_vary: dtype and threads can be varied in engine 'hf' only (got {dense.engine!r})")
+    if found.dtype == spec.dtype:
+        raise UsageError(f"noise_vary: dtype={found.dtype} is what the study runs in; name another one")
+    dense = replace(dense, dtype=found.dtype, threads=found.threads)
+    return tuple(
+        replace(dense, repeat=number, engine_options=repacked(dense.engine_options, number))
+        for number in range(1, spec.noise_floor + 1)
+    )
+
+
+def read_variation(given: Sequence[str]) -> Variation:
+    """The variation that texts like `dtype=bfloat16`, `threads=1`, `engine=hf:batch_size=8` ask for."""
+    found: dict[str, Any] = {}
+    for text in given:
+        what, equals, value = text.partition("=")
+        if what not in VARIED:
+            raise UnknownName("way of measuring", what, VARIED, where="noise_vary")
+        if not equals or not value:
+            raise UsageError(f"noise_vary: {text!r} must say with what, as in dtype=bfloat16, threads=1, engine=NAME")
+        if what in found:
+            raise UsageError(f"noise_vary: {what} is given twice; every repeat runs with one")
+        found[what] = value
+    if "dtype" in found and found["dtype"] not in DTYPES:
+        raise UnknownName("dtype", found["dtype"], DTYPES, where="noise_vary")
+    if "threads" in found:
+        found["threads"] = _whole(found["threads"])
+    return Variation(**found)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"noise_vary: threads must be a whole number of at least 1 (got {text!r})")
+    return int(text)
+
+
+def repacked(options: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """An engine's options with what is run at once cut to a quarter in repeat 1, and further in each one after."""
+    return {key: max(1, value * 7 // (4 * (6 + number))) if key in PACKING else value for key, value in options.items()}
+
+
+def reordered(items: Sequence[Item], number: int) -> Sequence[Item]:
+    """The items in the order in which a repeat asks them; as they are for number 0, no repeat."""
+    if number == 0:
+        return items
+    return random.Random(f"noise floor, repeat {number}").sample(items, len(items))

@@ -1,0 +1,88 @@
+"""Scoring stored completions: a scorer may be added later, and needs no model but its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from crushtest.study import manifest
+from crushtest.engines.load import only_named
+from crushtest.study.loading import load_for
+from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec, parse_engine
+from crushtest.progress import Bars, Lines
+from crushtest.records import DENSE, Item
+from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
+from crushtest.study.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from crushtest.engines.base import Engine
+
+BATCH = 256
+
+
+def check_scorers(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
+    """Raise ModelError for a scorer whose classifier, key or judge is not to be had, where it is still needed."""
+    for planned in plan.tasks:
+        for scorer in planned.task.scorers:
+            if not all(folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat).complete for arm in arms):
+                facts_of(scorer)
+
+
+def score(
+    folder: StudyFolder,
+    arm: Arm,
+    planned: PlannedTask,
+    items: Sequence[Item],
+    progress: Bars | Lines,
+    engines: Engines,
+) -> None:
+    """Score the stored completions of one arm with every scorer of the task.
+
+    They are scored in blocks that are the same however often a study was interrupted: a model's numbers depend, in
+    their last digits, on what it reads at once. A block that is partly scored is scored again, and what it lacks kept.
+    """
+    for scorer in planned.task.scorers:
+        log = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat)
+        if log.complete:
+            continue
+        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read()
+        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if compares(scorer) else None
+        scored, by_id = log.read(), {item.id: item for item in items}
+        with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
+            for start in range(0, len(items), BATCH):
+                block = items[start : start + BATCH]
+                lacking = {item.id for item in block} - scored.keys()
+                if not lacking:
+                    continue
+                exchanges = [exchange_of(item, by_id, answers) for item in block]
+                against = None if dense is None else [exchange_of(item, by_id, dense) for item in block]
+                for item, result in zip(block, call_scorer(scorer, exchanges, engines, against), strict=True):
+                    if item.id in lacking:
+                        log.append(item.id, result)
+                advance(len(lacking))
+        manifest.update(folder.manifest, "scorers", scorer, facts_of(scorer))
+        log.finish([item.id for item in items])
+
+
+# ---- the models that scorers ask -------------------------------------------------------------------
+
+
+def engines_of(spec: StudySpec) -> Engines:
+    """The engines of a study's scorers, each loaded once, when it is first asked for."""
+    loaded: dict[tuple[str, str], Engine] = {}
+
+    def load(model: str, engine: str) -> Engine:
+        if (model, engine) not in loaded:
+            loaded[model, engine] = dense_engine(spec) if model == DENSE else only_named(model, engine)
+        return loaded[model, engine]
+
+    return load
+
+
+def dense_engine(spec: StudySpec) -> Engine:
+    """The study's model before compression, run as its arms are."""
+    from crushtest.engines import load_engine
+
+    name, options = parse_engine(spec.engine)
+    model = load_for(spec, spec.model) if name == "hf" else spec.model
+    return load_engine(model, engine=name, **options)

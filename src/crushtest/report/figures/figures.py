@@ -1,0 +1,52 @@
+"""All figures of a study: which there are, and how they are written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from crushtest.files.atomic import file_name
+from crushtest.report.figures.figure import Figure
+from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.figures.heatmap import heat_map
+from crushtest.report.figures.margins import margins
+from crushtest.report.training_order import training_order
+from crushtest.report.figures.scatter import against_compression, against_other_side, against_perplexity
+from crushtest.report.figures.theme import PAPER
+from crushtest.report.untrusted import name
+from crushtest.report.wording import label, sentence_case
+from crushtest.study.folder import StudyFolder
+
+MAKERS = (against_compression, against_perplexity, against_other_side, training_order, heat_map, margins)
+PNG_SCALE = 3.0
+
+
+def task_figures(study: StudyView, task: TaskView) -> Iterator[Figure]:
+    """The figures of one task that the study has the numbers for."""
+    yield from (figure for maker in MAKERS if (figure := maker(study, task)) is not None)
+
+
+def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
+    """Write every figure of a study as PDF, SVG and PNG; returns the files."""
+    import vl_convert
+
+    study = read_study(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for task in study.tasks:
+        for figure in task_figures(study, task):
+            heading = f"{sentence_case(label(task.headline.name).text)}: {figure.title.lower()}"
+            title = {"text": heading, "subtitle": name(task.name)}
+            spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
+            stem = target / f"{file_name(task.name)}-{figure.key.partition('-')[2]}"
+            svg = vl_convert.vegalite_to_svg(spec)
+            images = {
+                ".svg": svg.encode("utf-8"),
+                ".pdf": vl_convert.svg_to_pdf(svg),
+                ".png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
+            }
+            for suffix, content in images.items():
+                path = stem.with_name(stem.name + suffix)
+                path.write_bytes(content)
+                written.append(path)
+    return written

@@ -1,0 +1,94 @@
+"""The heat map of a task: how its headline changed in every group and arm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crushtest.report.bounds import interval_text
+from crushtest.report.figures.figure import Figure, Row
+from crushtest.report.formats import show_difference, unit_of_difference
+from crushtest.report.study_view import ArmView, StudyView, TaskView, ordered_groups
+from crushtest.report.shading import shade
+from crushtest.report.figures.theme import STEPS, Theme
+from crushtest.report.untrusted import name
+from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text, label
+
+if TYPE_CHECKING:
+    import altair as alt
+
+CELL = {"width": 84, "height": 22}
+HATCH = "".join(f"M{x / 10},1L{x / 10 + 2},-1" for x in range(-38, 20, 7))
+"""Diagonal strokes across a cell's width; its height is from -1 to 1."""
+
+
+def heat_map(study: StudyView, task: TaskView) -> Figure | None:
+    """None where the task has no groups to compare."""
+    metric, unit = task.headline.name, task.headline.unit
+    groups = ordered_groups(study, task, metric)
+    arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
+    if len(groups) < 2 or not arms:
+        return None
+    rows = [_cell(study, task, arm, group) for group in [ALL, *groups] for arm in arms]
+    known = {row["group"] for row in rows if row["interval"] != "none"}
+    drawn = [row for row in rows if row["group"] in known]
+    if len(known) < 2:
+        return None
+    changed = any(row["shade"].startswith("changed") for row in drawn)
+    violet = ", violet is changed without being better or worse" if changed else ""
+    left = len({row["group"] for row in rows}) - len(known)
+    missing = f" Not drawn, for want of an interval in any variant: {counted(left, 'group')}." if left else ""
+    return Figure(
+        f"{task.number}-groups",
+        task,
+        "Change in each group",
+        f"{label(metric).text} ({DIRECTIONS[task.headline.better]}): change against dense"
+        f"{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, in every group and variant. Orange "
+        f"is worse, blue is better, deeper is more, hatched is not clear of noise{violet}.",
+        f"{label(metric).text}{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, "
+        f"{DIRECTIONS[task.headline.better]}.{missing}",
+        ("group", "variant", "difference", "95% interval", "items"),
+        tuple((row["group"], row["arm"], row["difference"], row["interval"], str(row["n"])) for row in rows),
+        {"cells": drawn},
+        lambda theme: _draw(theme, drawn),
+        wide=True,
+    )
+
+
+def _cell(study: StudyView, task: TaskView, arm: ArmView, group: str) -> Row:
+    unit = task.headline.unit
+    contrast = study.contrast(arm.name, task.name, task.headline.name, group)
+    tone, depth = shade(contrast, unit)
+    return {
+        "group": name(group_text(group)),
+        "arm": name(arm.name),
+        "difference": show_difference(contrast.difference, unit) if contrast else "not measured",
+        "interval": (interval_text(contrast, unit) or "none") if contrast else "none",
+        "n": contrast.n if contrast else 0,
+        "shade": f"{tone} {depth}" if depth else tone,
+        "strong": tone in ("worse", "better") and depth == len(STEPS),
+    }
+
+
+def _draw(theme: Theme, rows: list[Row]) -> alt.TopLevelMixin:
+    import altair as alt
+
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    shades = list(dict.fromkeys(row["shade"] for row in rows))
+    fills = [theme.fill(tone, int(depth or 0)) for tone, _, depth in (shade.partition(" ") for shade in shades)]
+    base = alt.Chart(alt.NamedData("cells")).encode(
+        alt.X("arm:N", sort=arms, title=None, axis=alt.Axis(orient="top", labelAngle=-28, labelLimit=170)),
+        alt.Y("group:N", sort=groups, title=None, axis=alt.Axis(labelLimit=200, grid=False)),
+        tooltip=["group:N", "arm:N", "difference:N", alt.Tooltip("interval:N", title="95% interval"), "n:Q"],
+    )
+    hatch = base.transform_filter("datum.shade == 'noise'").mark_point(
+        shape=HATCH, size=CELL["height"] ** 2 * 0.8, strokeWidth=1, stroke=theme.hatch, fill=None, opacity=1
+    )
+    ink = alt.condition("datum.strong", alt.value(theme.surface), alt.value(theme.ink))
+    return alt.layer(
+        base.mark_rect(stroke=theme.surface, strokeWidth=2).encode(
+            alt.Color("shade:N", scale={"domain": shades, "range": fills}, legend=None)
+        ),
+        *([hatch] if "noise" in shades else []),
+        base.mark_text(fontSize=10.5).encode(alt.Text("difference:N"), color=ink),
+    ).properties(width=alt.Step(CELL["width"]), height=alt.Step(CELL["height"]))

@@ -1,0 +1,136 @@
+"""Flips by decision margin: were the answers that changed close calls, or ones that dense was sure of?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crushtest.records import DENSE
+from crushtest.report.figures.figure import SIZE, Figure, Row
+from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.figures.theme import Theme, series_scale
+from crushtest.report.untrusted import name
+from crushtest.stats.intervals import Interval
+from crushtest.stats.rates import clopper_pearson
+from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
+
+if TYPE_CHECKING:
+    import altair as alt
+
+BINS = 5
+
+
+class Dense(NamedTuple):
+    """[items] how far dense's most likely option leads its second (nats), and its index."""
+
+    margin: NDArray[np.float64]
+    chosen: NDArray[np.uint32]
+
+
+class Bin(NamedTuple):
+    """Items whose dense margin (nats) lies in low..high: how many, the share that flipped, its exact interval."""
+
+    low: float
+    high: float
+    n: int
+    share: float
+    interval: Interval
+
+
+def flips_by_margin(dense: Dense, chosen: NDArray[np.uint32]) -> list[Bin]:
+    """Five bins of about equally many items, from the closest calls of dense to its surest answers."""
+    flipped = dense.chosen != chosen
+    found = []
+    for rows in np.array_split(np.argsort(dense.margin, kind="stable"), BINS):
+        if len(rows):
+            share = float(flipped[rows].mean())
+            interval = clopper_pearson(share * len(rows), len(rows), level=0.95)
+            found.append(Bin(float(dense.margin[rows[0]]), float(dense.margin[rows[-1]]), len(rows), share, interval))
+    return found
+
+
+def read_dense(study: StudyView, task: TaskView) -> Dense:
+    """Dense's choices and how far they lead."""
+    logprobs = _logprobs(study, task, DENSE)
+    ordered = pl.DataFrame({"logprobs": logprobs.list.sort(descending=True)})
+    lead = ordered.select(pl.col("logprobs").list.get(0) - pl.col("logprobs").list.get(1, null_on_oob=True))
+    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), logprobs.list.arg_max().to_numpy())
+
+
+def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.uint32]:
+    """[items] the index of an arm's most likely option."""
+    return _logprobs(study, task, arm).list.arg_max().to_numpy()
+
+
+def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
+    return read_table(study.folder.answers(arm, task.name, "choices").final, remedy=ASK_AGAIN, columns=["logprobs"])[
+        "logprobs"
+    ]
+
+
+def margins(study: StudyView, task: TaskView) -> Figure | None:
+    """How often answers flipped, by how sure dense was of them; None for tasks without right and wrong options."""
+    if task.planned.task.kind != "choices" or not _has_right_answers(study, task):
+        return None
+    arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
+    if not arms:
+        return None
+    dense = read_dense(study, task)
+    rows = [
+        _row(arm, place, found)
+        for arm in arms
+        for place, found in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
+    ]
+    return Figure(
+        f"{task.number}-margins",
+        task,
+        "Which answers flipped",
+        "Share of items whose most likely option changed, by how far that option led in dense (nats), in five equal "
+        "parts of the items, with exact 95% intervals. Flips on the left were close calls; those on the right were "
+        "answers that dense was sure of.",
+        "Left: close calls. Right: answers that dense was sure of. Fifths of the items, with 95% intervals.",
+        ("variant", "lead in dense (nats)", "flipped", "95% interval", "items"),
+        tuple(
+            (row["arm"], row["bin"], f"{row['share']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}", str(row["n"]))
+            for row in rows
+        ),
+        {"bins": rows},
+        lambda theme: _draw(theme, rows),
+    )
+
+
+def _has_right_answers(study: StudyView, task: TaskView) -> bool:
+    if task.items is None:
+        return False
+    gold = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN, columns=["gold"])["gold"]
+    return gold.null_count() < len(gold)
+
+
+def _row(arm: ArmView, place: int, found: Bin) -> Row:
+    ends = {"low": found.interval.low, "high": found.interval.high}
+    lead = f"{found.low:.1f}–{found.high:.1f}"
+    return {"arm": name(arm.name), "place": place, "bin": lead, "share": found.share, "n": found.n, **ends}
+
+
+def _draw(theme: Theme, rows: list[Row]) -> alt.TopLevelMixin:
+    import altair as alt
+
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    bins = [row["bin"] for row in sorted(rows, key=lambda row: row["place"])]
+    colours, shapes = series_scale(theme, arms)
+    base = alt.Chart(alt.NamedData("bins")).encode(
+        alt.X("bin:N", sort=list(dict.fromkeys(bins)), title="lead in dense (nats)", axis=alt.Axis(labelAngle=0)),
+        alt.XOffset("arm:N", sort=arms),
+        alt.Color("arm:N", sort=arms, title=None, scale=colours, legend=alt.Legend(columns=2, labelLimit=150)),
+        tooltip=["arm:N", "bin:N", alt.Tooltip("share:Q", format=".1%"), "n:Q"],
+    )
+    axis = alt.Axis(format=".0%", tickCount=5)
+    return alt.layer(
+        base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title="answers flipped", axis=axis), alt.Y2("high:Q")),
+        base.mark_point(filled=True, size=50, opacity=1).encode(
+            alt.Y("share:Q"), alt.Shape("arm:N", sort=arms, scale=shapes, title=None)
+        ),
+    ).properties(**SIZE)

@@ -1,0 +1,230 @@
+"""The items whose answers changed between dense and an arm: which, how much, and both answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import polars as pl
+
+from crushtest.metrics import Metric
+from crushtest.records import DENSE, Kind
+from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.untrusted import LONGEST_NAME, visible
+from crushtest.report.wording import label
+from crushtest.study.folder import ANSWER_BUILDERS, item_from_row
+from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
+
+MOST_ROWS = 10_000
+MOST_BYTES = 3_500_000
+"""What a page carries: this many changed answers, shared evenly by all pairs of arm and task, within these bytes."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """`data` is what the page's table is made of; `shown` of `total` changed answers are in it."""
+
+    data: dict[str, Any]
+    shown: int
+    total: int
+
+
+def find_changes(study: StudyView) -> Changes:
+    """The changed answers of every arm and task that is measured, the largest changes of each pair first."""
+    share = max(20, MOST_ROWS // max(1, len(study.compared)))
+    room = MOST_BYTES
+    tasks: list[dict[str, Any]] = []
+    shown = total = 0
+    for task in study.tasks:
+        found, changed = _task_changes(study, task, share, room // (len(study.tasks) - task.number))
+        room -= len(json.dumps(found))
+        shown, total = shown + len(found["rows"]), total + changed
+        tasks.append(found | {"changed": changed})
+    arms = [visible(arm.name, LONGEST_NAME) for arm in study.arms]
+    return Changes({"arms": arms, "tasks": tasks}, shown, total)
+
+
+def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tuple[dict[str, Any], int]:
+    """One task as the page has it: items, dense answers and changed answers, each item once."""
+    kept: dict[int, int] = {}
+    items: list[dict[str, Any]] = []
+    rows: list[list[Any]] = []
+    total = 0
+    candidates = []
+    for arm in study.others:
+        if (arm.name, task.name) in study.compared:
+            frame = changed_answers(study, task, arm)
+            total += frame.height
+            candidates.append((arm, list(frame.head(share).iter_rows(named=True))))
+    for position in range(share):
+        for arm, found in candidates:
+            if position >= len(found) or room < 0:
+                continue
+            row = found[position]
+            if row["index"] not in kept:
+                kept[row["index"]] = len(items)
+                items.append(_item(row, task))
+                room -= len(json.dumps(items[-1]))
+            rows.append([arm.number, kept[row["index"]], *_change(row, task)])
+            room -= len(json.dumps(rows[-1]))
+    head = {"name": visible(task.name, LONGEST_NAME), "kind": task.planned.task.kind, "scorers": _scorers(task)}
+    return {**head, "dimension": task.planned.dimension, "items": items, "rows": rows}, total
+
+
+# ---- which answers changed ------------------------------------------------------------------------
+
+
+def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFrame:
+    """Items with both answers (columns of dense `dense_*`, of the arm `arm_*`), `index` and `size` of the change.
+
+    Changed means: another option is the most likely one; another text was written; a passage became more or less
+    likely. `size` is in nats, in the scorers' unit, in bits per byte.
+    """
+    kind = task.planned.task.kind
+    items = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN).with_row_index("index")
+    frame = items.join(_answers(study, task, DENSE, "dense_"), on="item").join(
+        _answers(study, task, arm.name, "arm_"), on="item"
+    )
+    return CHANGED[kind](frame, task).sort("size", "index", descending=[True, False])
+
+
+def _answers(study: StudyView, task: TaskView, arm: str, prefix: str) -> pl.DataFrame:
+    frame = read_table(study.folder.answers(arm, task.name, task.planned.task.kind).final, remedy=ASK_AGAIN)
+    for scorer in task.planned.task.scorers:
+        scores = read_table(study.folder.scores(arm, scorer, task.name).final, remedy=ASK_AGAIN)
+        frame = frame.join(scores.rename({"value": f"value {scorer}", "reason": f"reason {scorer}"}), on="item")
+    return frame.rename({name: prefix + name for name in frame.columns if name != "item"})
+
+
+def _changed_choices(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
+    """How much likelier the new option became against the old one."""
+    old, new = pl.col("dense_chosen"), pl.col("arm_chosen")
+
+    def lead(prefix: str, first: pl.Expr, second: pl.Expr) -> pl.Expr:
+        return pl.col(f"{prefix}logprobs").list.get(first) - pl.col(f"{prefix}logprobs").list.get(second)
+
+    chosen = frame.with_columns(
+        pl.col(f"{prefix}logprobs").list.arg_max().alias(f"{prefix}chosen") for prefix in ("dense_", "arm_")
+    )
+    return chosen.filter(old != new).with_columns((lead("arm_", new, old) + lead("dense_", old, new)).alias("size"))
+
+
+def _changed_passages(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
+    def bits(prefix: str) -> pl.Expr:
+        return -pl.col(f"{prefix}logprob") / pl.col(f"{prefix}bytes") / log(2)
+
+    return frame.with_columns((bits("arm_") - bits("dense_")).abs().alias("size")).filter(pl.col("size") > 0)
+
+
+def _changed_prompts(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
+    moved = [
+        (pl.col(f"arm_value {scorer}") - pl.col(f"dense_value {scorer}")).abs().fill_null(0.0)
+        for scorer in task.planned.task.scorers
+    ]
+    size = pl.max_horizontal(moved) if moved else pl.lit(0.0)
+    return frame.filter(pl.col("dense_text") != pl.col("arm_text")).with_columns(size.alias("size"))
+
+
+CHANGED: Mapping[Kind, Callable[[pl.DataFrame, TaskView], pl.DataFrame]] = {
+    "choices": _changed_choices,
+    "passages": _changed_passages,
+    "prompts": _changed_prompts,
+}
+
+
+# ---- one of them, as the page has it --------------------------------------------------------------
+
+
+def _scorers(task: TaskView) -> list[str]:
+    return [visible(scorer, LONGEST_NAME) for scorer in task.planned.task.scorers]
+
+
+def _item(row: Mapping[str, Any], task: TaskView) -> dict[str, Any]:
+    """What both answers share: the question, and dense's answer to it."""
+    item: dict[str, Any] = {
+        "id": visible(row["item"], LONGEST_NAME),
+        "groups": [visible(group, LONGEST_NAME) for group in row["groups"]],
+        "cluster": visible(row["cluster"], LONGEST_NAME),
+        "prompt": visible(row["prompt"]),
+        "dense": _answer(row, "dense_", task),
+    }
+    if row["options"] is not None:
+        item |= {"options": [visible(option) for option in row["options"]], "gold": row["gold"]}
+    if row["facts"] != "{}":
+        item["facts"] = visible(row["facts"])
+    return item
+
+
+def _answer(row: Mapping[str, Any], prefix: str, task: TaskView) -> dict[str, Any]:
+    match task.planned.task.kind:
+        case "choices":
+            return {
+                "logprobs": [round(value, 4) for value in row[f"{prefix}logprobs"]],
+                "chosen": row[f"{prefix}chosen"],
+            }
+        case "passages":
+            return {name: row[prefix + name] for name in ("logprob", "tokens", "bytes")}
+        case _:
+            scores = [
+                {"value": row[f"{prefix}value {scorer}"], "reason": row[f"{prefix}reason {scorer}"]}
+                for scorer in task.planned.task.scorers
+            ]
+            text = {"text": visible(row[f"{prefix}text"]), "stop": row[f"{prefix}stop"]}
+            return {**text, "tokens": row[f"{prefix}tokens"], "scores": scores}
+
+
+def _change(row: Mapping[str, Any], task: TaskView) -> list[Any]:
+    """The arm's answer, the size of the change, which outcomes it changed, and which texts to blur."""
+    answer = _answer(row, "arm_", task)
+    outcomes = [
+        [label(metric.name).text, after - before, _is_good(metric, after - before)]
+        for metric, before, after in _outcomes(row, task)
+        if before is not None and after is not None and before != after
+    ]
+    return [answer, round(row["size"], 4), outcomes, _blurred(row, task)]
+
+
+def _outcomes(row: Mapping[str, Any], task: TaskView) -> Iterator[tuple[Metric, int | None, int | None]]:
+    """Per metric that counts an outcome and concerns this item: the outcome of dense and of the arm."""
+    item = item_from_row(row)
+    for metric in task.metrics:
+        if metric.outcome and metric.partners is None and metric.applies(item):
+            before, after = (_outcome(metric, item, row, prefix, task) for prefix in ("dense_", "arm_"))
+            yield metric, before, after
+
+
+def _outcome(metric: Metric, item: Any, row: Mapping[str, Any], prefix: str, task: TaskView) -> int | None:
+    kind = task.planned.task.kind
+    fields = {"choices": ("logprobs", "tokens", "bytes"), "passages": ("logprob", "tokens", "bytes")}
+    names = fields.get(kind, ("text", "tokens", "stop"))
+    answer = ANSWER_BUILDERS[kind](**{name: row[prefix + name] for name in names})
+    score = row[f"{prefix}value {metric.scorer}"] if metric.scorer else None
+    if metric.scorer and score is None:
+        return None
+    assert metric.outcome
+    return int(metric.measure(item, answer, score)[metric.columns.index(metric.outcome)])
+
+
+def _is_good(metric: Metric, change: int) -> bool | None:
+    """Whether an outcome gained or lost is for the better; None where the metric does not say."""
+    if metric.better not in ("lower", "higher"):
+        return None
+    return (change > 0) == (metric.better == "higher")
+
+
+def _blurred(row: Mapping[str, Any], task: TaskView) -> int:
+    """Which texts to blur: 1 for dense's, 2 for the arm's, 3 for both.
+
+    Those with an outcome that a harm scorer counts, and those that it could not score: not scored is not harmless. An
+    empty text hides nothing.
+    """
+    if task.planned.task.kind != "prompts":
+        return 0
+    pairs = [
+        outcomes for metric, *outcomes in _outcomes(row, task) if metric.scorer is not None and metric.better == "lower"
+    ]
+    seen = [bool(row[f"{prefix}text"].strip()) for prefix in ("dense_", "arm_")]
+    return sum((place + 1) * (seen[place] and any(pair[place] != 0 for pair in pairs)) for place in (0, 1))

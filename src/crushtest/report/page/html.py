@@ -1,0 +1,234 @@
+"""report.html: one page that needs no network and runs nothing that a model wrote.
+
+Three things keep the study's texts from being anything but text: the templates escape everything, JSON is embedded so
+that nothing in it can end its element, and the page's Content-Security-Policy allows its own scripts and its own
+style sheet only, by their hashes, and no request at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crushtest.files.atomic import replacing
+from crushtest.registry import TASKS
+from crushtest.report import status
+from crushtest.report.page import matrix
+from crushtest.report import findings
+from crushtest.report.chance import no_evidence_of_bias
+from crushtest.report.page.changed_answers import find_changes
+from crushtest.report.figures.figure import Figure
+from crushtest.report.figures.figures import task_figures
+from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.page.group_tables import group_tables
+from crushtest.report.labels import Label
+from crushtest.report.page.provenance import (
+    arm_facts,
+    citations,
+    interval_methods,
+    layers,
+    notes,
+    run_facts,
+    scorer_quality,
+    start_tokens,
+)
+from crushtest.report.page.noise import noise_rows, repeat_facts
+from crushtest.report.shading import CLEAR_ALONE
+from crushtest.report.figures.theme import PAGE
+from crushtest.report.untested import untested
+from crushtest.report.untrusted import name, script_json, visible
+from crushtest.report.wording import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
+from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.study.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = files("crushtest.report.page") / "templates"
+
+
+def write_report(folder: StudyFolder) -> Path:
+    """Write report.html from the study's files; the same files give the same bytes. Returns its path.
+
+    Raises StoreError where the study has no results yet.
+    """
+    page = render(read_study(folder))
+    with replacing(folder.report) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    folder.outdated.unlink(missing_ok=True)
+    return folder.report
+
+
+def render(study: StudyView) -> str:
+    """The page."""
+    from markupsafe import Markup
+
+    style, script = (TEMPLATES.joinpath(file).read_text("utf-8") for file in ("page.css", "page.js"))
+    library = vega()
+    drawn = {task.name: list(task_figures(study, task)) for task in study.tasks}
+    changes = find_changes(study)
+    found = findings.verdicts(study)
+    groups, groups_complete = group_tables(study)
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            study=study,
+            policy=policy([script, library], [style]),
+            style=Markup(style),
+            script=Markup(script),
+            library=Markup(library),
+            config_json=Markup(script_json(PAGE.config())),
+            items_json=Markup(script_json(changes.data)),
+            specs={figure.key: Markup(script_json(spec(figure))) for figures in drawn.values() for figure in figures},
+            lead=status.lead(study, found),
+            verdicts=found,
+            item_count=sum(task.items or 0 for task in study.tasks),
+            notes=notes(study),
+            overview=matrix.overview(study),
+            dimensions=[_dimension(study, name, tasks, drawn) for name, tasks in study.dimensions.items()],
+            group_tables=groups,
+            groups_complete=groups_complete,
+            changes=changes,
+            glossary=list(_glossary(study)),
+            interval_methods=interval_methods(study),
+            start_tokens=start_tokens(study),
+            size_text=findings.size_text,
+            spoken=(NO_IMPROVEMENT, CLEAR_ALONE),
+            compares_text=findings.compares_text,
+            arm_facts=arm_facts,
+            citations=citations,
+            layers=layers,
+            noise_rows=list(noise_rows(study)),
+            repeat_facts=list(repeat_facts(study.manifest)),
+            scorer_quality=list(scorer_quality(study.manifest)),
+            run_facts=list(run_facts(study.manifest)),
+            command=shlex.join(study.manifest.get("command", [])),
+        )
+    )
+
+
+def policy(scripts: list[str], styles: list[str]) -> str:
+    """The Content-Security-Policy: nothing at all but these scripts and styles."""
+    return (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashes(texts: list[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+def vega() -> str:
+    """Vega, Vega-Lite and vega-embed with its expression interpreter, which needs no `unsafe-eval`."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub forgets the default
+    if "</script" in bundle.lower() or "<!--" in bundle or "\r" in bundle:
+        raise AssertionError("this build of Vega cannot stand inside a <script> element")
+    return bundle
+
+
+def spec(figure: Figure) -> dict[str, Any]:
+    """A figure's Vega-Lite specification for the page: as wide as its place there."""
+    found = figure.spec(PAGE)
+    found.pop("config", None)
+    return found if figure.wide else found | {"width": "container"}
+
+
+def environment() -> Environment:
+    """The template engine: everything escaped, an unknown name is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def breakable(text: str) -> Markup:
+        """A name that may be broken after its separators."""
+        pieces = re.split(r"(?<=[:,+])(?!\d)", text)
+        return Markup("<wbr>").join(map(escape, pieces))
+
+    def options(mapping: dict[str, Any]) -> str:
+        return ", ".join(f"{key}={value}" for key, value in mapping.items()) or "none"
+
+    found = Environment(
+        loader=PackageLoader("crushtest.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "name": name,
+        "visible": visible,
+        "breakable": breakable,
+        "options": options,
+        "counted": counted,
+        "sentence": sentence_case,
+    }
+    return found
+
+
+# ---- what the sections show -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Task:
+    view: TaskView
+    anchor: str
+    summary: str
+    measured: bool
+    doubt: str
+    untested: str
+    rows: list[matrix.MetricRow]
+    numbers: list[matrix.NumberRow]
+    figures: list[Figure]
+
+
+@dataclass(frozen=True)
+class _Dimension:
+    name: str
+    meaning: str
+    tasks: list[_Task]
+
+
+def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn: dict[str, list[Figure]]) -> _Dimension:
+    views = [
+        _Task(
+            task,
+            findings.anchor(task),
+            TASKS.get(task.name).summary,
+            any(found == task.name for _, found in study.measured),
+            no_evidence_of_bias(study, task),
+            untested(study, task, study.others),
+            list(matrix.metric_rows(study, task)),
+            list(matrix.number_rows(study, task)),
+            sorted(drawn[task.name], key=lambda figure: figure.wide),
+        )
+        for task in tasks
+    ]
+    return _Dimension(title, DIMENSION_MEANING.get(title, ""), views)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    label: Label
+    direction: str
+
+
+def _glossary(study: StudyView) -> Iterator[_Entry]:
+    """Every measure of the study, once; those derived from one (gap, worst group) are explained by it."""
+    seen: set[str] = set()
+    for task in study.tasks:
+        for metric in study.metrics_of(task):
+            if metric not in seen and metric == base_metric(metric):
+                seen.add(metric)
+                yield _Entry(metric, label(metric), DIRECTIONS[study.better[task.name, metric]])

@@ -1,0 +1,256 @@
+"""Contrasts laid out in rows and columns, for the page's matrices and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from crushtest.records import DENSE, Contrast, Estimate
+from crushtest.report.answers import Changed, changed_text, most_changed
+from crushtest.report.bounds import interval_text
+from crushtest.report.chance import no_evidence_of_bias
+from crushtest.report.formats import (
+    MINUS,
+    show_band,
+    show_difference,
+    show_p,
+    show_range,
+    show_value,
+    unit_of_difference,
+)
+from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.headlines import as_ratio
+from crushtest.report.labels import Label
+from crushtest.report.shading import Tone, clear_alone, said, shade
+from crushtest.report.findings import anchor, none_detectable
+from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text, label
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One contrast as a table cell. `sort` is its difference; `note` what must be known before trusting it."""
+
+    tone: Tone
+    depth: int
+    text: str
+    interval: str
+    word: str
+    sort: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A headline measure of the overview, of all items or of one group."""
+
+    task: TaskView
+    group: str
+    label: Label
+    direction: str
+    unit: str
+    anchor: str
+    chance: str
+
+    @property
+    def about(self) -> str:
+        """The task, and the group where it is not all items."""
+        return self.task.name if self.group == ALL else f"{self.task.name}, {group_text(self.group)}"
+
+
+class OverviewRow(NamedTuple):
+    """One arm: a cell for each column, and its changed answers."""
+
+    arm: ArmView
+    cells: tuple[Cell, ...]
+    changed: Changed
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Arms by headline measures; columns come by dimension."""
+
+    dimensions: tuple[tuple[str, int], ...]
+    columns: tuple[Column, ...]
+    rows: tuple[OverviewRow, ...]
+
+
+def overview(study: StudyView) -> Overview:
+    """The matrix of all arms and all tasks' headlines."""
+    columns = {
+        name: [_column(task, group) for task in tasks for group in study.headline_groups(task)]
+        for name, tasks in study.dimensions.items()
+    }
+    every = tuple(column for found in columns.values() for column in found)
+    rows = tuple(
+        OverviewRow(arm, tuple(headline_cell(study, arm, column) for column in every), most_changed(study, arm))
+        for arm in study.others
+    )
+    return Overview(tuple((name, len(found)) for name, found in columns.items()), every, rows)
+
+
+def _column(task: TaskView, group: str) -> Column:
+    direction, unit = DIRECTIONS[task.headline.better], unit_of_difference(task.headline.unit).strip()
+    chance = _chance_text(task, task.headline.name)
+    return Column(task, group, label(task.headline.name), direction, unit, anchor(task), chance)
+
+
+def _chance_text(task: TaskView, metric: str) -> str:
+    return f"chance {show_value(task.chance[metric], 'rate')}" if metric in task.chance else ""
+
+
+def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
+    """An arm's cell in a column of the overview."""
+    task = column.task
+    contrast = study.contrast(arm.name, task.name, task.headline.name, column.group)
+    if contrast is None and (arm.name, task.name) in study.compared:
+        return Cell("unmeasured", 0, "by group only", "", "by group only", None, "")
+    made = cell(contrast, task.headline.unit)
+    if contrast is None or not made.interval:
+        return made
+    word = f"clear alone, not among {counted(study.comparisons, 'comparison')}" if clear_alone(contrast) else made.word
+    note = "; ".join(text for text in (no_evidence_of_bias(study, task), made.note) if text)
+    return replace(made, interval=made.interval + as_ratio(study, contrast), word=word, note=note)
+
+
+def cell(contrast: Contrast | None, unit: str) -> Cell:
+    """A contrast as a cell; what is not measured or undefined says so."""
+    tone, depth = shade(contrast, unit)
+    if contrast is None:
+        return Cell(tone, depth, "not measured", "", said(None, unit), None, "")
+    if contrast.difference is None:
+        return Cell(tone, depth, "undefined", "", said(contrast, unit), None, contrast.reason or "")
+    text = show_difference(contrast.difference, unit)
+    if contrast.verdict == "inconclusive":  # counted and named once per task
+        return Cell(tone, depth, text, "cannot be tested", "", contrast.difference, "")
+    interval = interval_text(contrast, unit) or "no interval"
+    note = contrast.caution or contrast.reason or ""
+    return Cell(tone, depth, text, interval, said(contrast, unit), contrast.difference, note)
+
+
+# ---- one task: all metrics --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One pooled metric: what dense has, and the arms' cells."""
+
+    label: Label
+    direction: str
+    unit: str
+    dense: str
+    chance: str
+    cells: tuple[Cell, ...]
+
+
+def metric_rows(study: StudyView, task: TaskView) -> Iterator[MetricRow]:
+    """Every metric of a task over all its items, one row each; in each of its groups where it has no such row."""
+    for metric in study.metrics_of(task):
+        for group in study.shown_groups(task, metric):
+            row = metric_row(study, task, metric, group)
+            yield row if group == ALL else replace(row, label=_in_group(row.label, group))
+
+
+def _in_group(found: Label, group: str) -> Label:
+    return found._replace(text=f"{found.text} ({group_text(group)})")
+
+
+def metric_row(study: StudyView, task: TaskView, metric: str, group: str) -> MetricRow:
+    unit = task.unit(metric)
+    dense = study.estimate(DENSE, task.name, metric, group)
+    return MetricRow(
+        label(metric),
+        DIRECTIONS[dense.better] if dense else "",
+        unit_of_difference(unit).strip(),
+        _dense_text(dense, unit),
+        _chance_text(task, metric) if group == ALL else "",
+        tuple(cell(study.contrast(arm.name, task.name, metric, group), unit) for arm in study.others),
+    )
+
+
+def _dense_text(estimate: Estimate | None, unit: str) -> str:
+    return show_value(estimate.value, unit) if estimate else "not measured"
+
+
+@dataclass(frozen=True)
+class NumberRow:
+    """One contrast with everything that is known of it, as text."""
+
+    metric: str
+    arm: str
+    dense: str
+    value: str
+    difference: str
+    interval: str
+    p: str
+    flips: str
+    n: str
+    mde: str
+    lead: str
+    divergence: str
+    word: str
+    note: str
+
+
+def number_rows(study: StudyView, task: TaskView) -> Iterator[NumberRow]:
+    """The contrasts of `metric_rows`, in full."""
+    for metric in study.metrics_of(task):
+        for group in study.shown_groups(task, metric):
+            for arm in study.others:
+                contrast = study.contrast(arm.name, task.name, metric, group)
+                if contrast is not None:
+                    row = _number_row(study, task, contrast)
+                    yield replace(row, note="; ".join(text for text in (row.note, arm.draw) if text))
+
+
+def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberRow:
+    unit = task.unit(contrast.metric)
+    pair = (DENSE, contrast.arm)
+    dense, value = (study.estimate(arm, task.name, contrast.metric, contrast.group) for arm in pair)
+    metric = label(contrast.metric) if contrast.group == ALL else _in_group(label(contrast.metric), contrast.group)
+    unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
+    return NumberRow(
+        metric.text,
+        contrast.arm,
+        _with_range(contrast.dense, dense, unit),
+        _with_range(contrast.value, value, unit),
+        show_difference(contrast.difference, unit),
+        interval_text(contrast, unit) or "none",
+        show_p(contrast.p_adjusted if contrast.p_adjusted is not None else contrast.p),
+        changed_text(contrast),
+        f"{contrast.n:,}{unscored}",
+        detectable_text(contrast, unit),
+        _lead(contrast),
+        "" if contrast.kl is None else f"{contrast.kl:.4f}",
+        said(contrast, unit),
+        _note(contrast, unit),
+    )
+
+
+def detectable_text(contrast: Contrast, unit: str) -> str:
+    """The smallest difference that would have shown; in words where a rate cannot move that far."""
+    if contrast.mde is not None:
+        return show_value(contrast.mde, unit).rstrip("%")
+    return f"none could be detected with {counted(contrast.n, 'item')}" if none_detectable(contrast, unit) else ""
+
+
+def _note(contrast: Contrast, unit: str) -> str:
+    """Its caution, why it is undefined, and the band that measuring dense again gave."""
+    noise = "" if contrast.noise is None else f"dense measured again {show_band(contrast.noise, unit)}"
+    return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
+
+
+def _lead(contrast: Contrast) -> str:
+    """How far dense's choice led in dense, and leads in the arm, in nats."""
+    if contrast.margin_dense is None or contrast.margin is None:
+        return ""
+    return f"{contrast.margin_dense:.3f} → {contrast.margin:.3f}".replace("-", MINUS)
+
+
+def _with_range(value: float | None, estimate: Estimate | None, unit: str) -> str:
+    """The paired value, with the interval of the estimate where that is of the same items."""
+    shown = show_value(value, unit)
+    if estimate is None or estimate.value is None or estimate.value != value:
+        return shown
+    bounds = show_range(estimate.low, estimate.high, unit)
+    return f"{shown} ({bounds})" if bounds else shown

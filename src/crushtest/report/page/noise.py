@@ -1,0 +1,46 @@
+"""Dense measured again, on the page: how far each measure moved, and what the repeats changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from crushtest.report.formats import show_band
+from crushtest.report.study_view import StudyView
+from crushtest.report.wording import ALL, group_text, label
+
+
+class NoiseRow(NamedTuple):
+    """One measure's band, as text. `flips` is the most answers that a repeat changed."""
+
+    task: str
+    measure: str
+    band: str
+    flips: str
+    repeats: int
+
+
+def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
+    """The bands of the measures that the page shows among a task's, without those of single groups."""
+    for task in study.tasks:
+        shown = {metric: study.shown_groups(task, metric) for metric in study.metrics_of(task)}
+        for band in study.bands:
+            if band.task == task.name and band.group in shown.get(band.metric, ()):
+                measure = label(band.metric).text
+                yield NoiseRow(
+                    task.name,
+                    measure if band.group == ALL else f"{measure} ({group_text(band.group)})",
+                    show_band(band.half_width, task.unit(band.metric)),
+                    "" if band.flips is None else str(band.flips),
+                    band.repeats,
+                )
+
+
+def repeat_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How each repeat was run, as the manifest has it."""
+    for number, facts in content.get("repeats", {}).items():
+        ran = facts.get("engine", {})
+        parts = [str(ran[key]) for key in ("engine", "dtype", "device", "scoring") if ran.get(key)]
+        parts += [f"{key}={value}" for key, value in facts.get("options", {}).items()]
+        parts += [f"threads={facts['threads']}"] if "threads" in facts else []
+        yield f"repeat {number}", ", ".join(["items in another order", *parts])

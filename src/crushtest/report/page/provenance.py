@@ -1,0 +1,183 @@
+"""How a study was made, for the page's notes and its section on method: from manifest and compression.json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from crushtest.registry import TASKS
+from crushtest.report.formats import show_bytes, show_seconds
+from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.headlines import unfit_notes
+from crushtest.report.untrusted import name, visible
+from crushtest.scorers import measured
+from crushtest.data import sources
+
+
+def notes(study: StudyView) -> list[str]:
+    """What a reader must know before relying on the page."""
+    found = []
+    probes = [task.name for task in study.tasks if task.name.startswith("probe_")]
+    if probes:
+        whole = "All tasks here are" if len(probes) == len(study.tasks) else f"{', '.join(map(name, probes))} are"
+        found.append(
+            f"{whole} built-in probes: a smoke alarm, not a benchmark. They notice damage, they do not rank "
+            "models, and their silence proves nothing."
+        )
+    if study.dense_note:
+        found.append(
+            f"The dense model here: {visible(study.dense_note)}. What compression cost is measured from these weights, "
+            "not from those the model was published with."
+        )
+    found.append(
+        "“Less than 3 points” is a bound with 95% confidence, not a measurement of no change: up to that much may have "
+        "changed. “No clear difference” has no such bound: these items did not show one."
+    )
+    found += map(visible, unfit_notes(study))
+    found += shared_sources(study)
+    if any(arm.totals for arm in study.arms):
+        found.append("Sizes are ideal storage, with the positions of the weights that pruning kept.")
+    return found
+
+
+def shared_sources(study: StudyView) -> list[str]:
+    """Return a note per task whose texts come from the source that calibration reads."""
+    read = {(arm.compression or {}).get("calibration", {}).get("source") for arm in study.arms} - {None}
+    return [
+        f"Calibration and {name(task.name)} take their texts from one source ({name(source)}). That may favour "
+        "variants that calibrate over those that do not."
+        for task in study.tasks
+        if (source := TASKS.get(task.name).about.get("calibration")) in read
+    ]
+
+
+def start_tokens(study: StudyView) -> list[str]:
+    """Return the start tokens of the study's models, as text, each once."""
+    engines = [arm.facts.get("engine", {}) for arm in study.arms]
+    return list(dict.fromkeys(name(engine["start_token"]) for engine in engines if engine.get("start_token")))
+
+
+def citations(task: TaskView) -> list[str]:
+    """How to cite the data sets that a task reads, with where they were taken from; nothing for our own items."""
+    found = (sources.data_set(name) for name in sources.read_by(task.name))
+    return [f"{data.citation} ({data.repository} @ {data.revision[:10]}){_stand_ins(task, data)}" for data in found]
+
+
+def _stand_ins(task: TaskView, data: sources.DataSet) -> str:
+    """Which files of a data set were none of its own when the task read them, as the manifest has it."""
+    paths = task.facts.get("stand_ins", {})
+    files = [visible(path.removeprefix(f"{data.name}/")) for path in paths if path.startswith(f"{data.name}/")]
+    return f"; stand-in, not the official text: {', '.join(files)}" if files else ""
+
+
+def interval_methods(study: StudyView) -> list[str]:
+    """How the study's intervals were made, each way once, whatever the number of groups in it."""
+    methods = {contrast.method for contrast in study.contrasts.values() if contrast.method}
+    return sorted({re.sub(r" over \d+ groups", " over groups", method) for method in methods})
+
+
+def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
+    """What is known of an arm: recipe, model, engine, compression, time and memory."""
+    yield "model", arm.plan.model
+    yield "recipe", arm.plan.recipe.text if arm.plan.recipe else "none, as found"
+    if arm.plan.training:
+        yield "trained", f"{arm.plan.training} it was compressed, as the study file says"
+    for section in ("model", "engine"):
+        facts = arm.facts.get(section, {})
+        yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
+    if "prepared_in_s" in arm.facts:
+        yield "loaded and compressed in", show_seconds(arm.facts["prepared_in_s"])
+    for task, cost in arm.asked.items():
+        memory = show_bytes(cost["peak_memory_bytes"]["process"])
+        yield (
+            f"asked, {task}",
+            f"{cost['items']:,} items in {show_seconds(cost['seconds'])}; peak memory so far {memory}",
+        )
+    if not arm.totals:
+        return
+    yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
+    yield "bits a weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
+    yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
+    yield "whole model", _before_after(arm, "dense_model_size_bytes", "compressed_model_size_bytes")
+    if arm.compression is None:
+        return
+    for left in arm.compression.get("untouched", []):
+        yield "left alone", f"{left.get('modules')}: {left.get('reason')}"
+    yield "calibration", _plain(arm.compression.get("calibration"))
+    for number, step in enumerate(arm.compression.get("steps", []), start=1):
+        yield f"step {number}, {step['method']}", f"{_plain(step['options'])}; took {show_seconds(step.get('seconds'))}"
+    yield "compressed in", show_seconds(arm.compression.get("seconds"))
+    for place, size in arm.compression.get("peak_memory_bytes", {}).items():
+        yield f"peak memory, {place}", show_bytes(size)
+
+
+def _before_after(arm: ArmView, before: str, after: str) -> str:
+    return f"{show_bytes(arm.totals.get(before))} to {show_bytes(arm.totals.get(after))}"
+
+
+def layers(arm: ArmView) -> Iterator[tuple[str, ...]]:
+    """Per compressed layer and step: what was asked and what was achieved."""
+    for layer in (arm.compression or {}).get("layers", []):
+        yield (
+            layer["name"],
+            " × ".join(map(str, layer["shape"])),
+            _share(layer.get("asked_sparsity")),
+            _share(layer.get("sparsity")),
+            f"{layer['bits_per_weight']:.3f}",
+            "none" if layer.get("output_error") is None else f"{layer['output_error']:.4f}",
+        )
+
+
+def _share(value: float | None) -> str:
+    return "not asked" if value is None else f"{value:.2%}"
+
+
+class ScorerQuality(NamedTuple):
+    """What a scorer was worth on one data set that people have labelled, as text."""
+
+    scorer: str
+    data: str
+    texts: str
+    auc: str
+    found: str
+    false_alarms: str
+
+
+def scorer_quality(content: dict[str, Any]) -> Iterator[ScorerQuality]:
+    """The measured quality of the study's scorers; one row that says so for a scorer that nobody measured."""
+    for scorer in content.get("scorers", {}):
+        rows = measured.on_whole_sets(scorer)
+        if not rows:
+            yield ScorerQuality(scorer, "not measured on labelled text", "", "", "", "")
+        for row in rows:
+            texts = f"{row.harmful:,} harmful, {row.harmless:,} harmless"
+            auc = f"{row.auc:.2f} ± {row.auc_half_width:.2f}"
+            yield ScorerQuality(scorer, row.data, texts, auc, _rate(row.found), _rate(row.false_alarms))
+        worst = measured.worst_named_group(scorer)
+        if worst is not None:
+            data = f"HateCheck, harmless texts that only name a group: the worst, {worst[0]}"
+            yield ScorerQuality(scorer, data, "", "", "", _rate(worst[1]))
+
+
+def _rate(rate: measured.Rate | None) -> str:
+    return "" if rate is None else f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+
+
+def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Versions, seed and machine, as the manifest has them."""
+    for key in ("crushtest", "python", "seed", "created", "updated"):
+        if key in content:
+            yield key, _plain(content[key])
+    yield from ((package, version) for package, version in content.get("packages", {}).items())
+    for key, value in content.get("machine", {}).items():
+        yield (key.removesuffix("_bytes"), show_bytes(value)) if key.endswith("_bytes") else (key, _plain(value))
+
+
+def _plain(value: Any) -> str:
+    """A manifest's value on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return "not recorded" if value is None else str(value)

@@ -1,0 +1,94 @@
+"""The order of training and compression: arms trained before they were compressed beside those trained after."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from crushtest.report.bounds import interval_text
+from crushtest.report.figures.figure import Figure, Row
+from crushtest.report.formats import show_difference, show_value, unit_of_difference
+from crushtest.report.study_view import StudyView, TaskView
+from crushtest.report.shading import said
+from crushtest.report.figures.theme import Theme, series_scale
+from crushtest.report.untrusted import name
+from crushtest.report.wording import ALL, DIRECTIONS, group_text, label, listed
+
+if TYPE_CHECKING:
+    import altair as alt
+
+ORDERS = {"before": "trained, then compressed", "after": "compressed, then trained"}
+ROW_HEIGHT = 26
+WIDTH = 330
+LINE = 32
+"""Characters of an axis title that fit below the axis on a phone."""
+DRAWN = "changes"
+
+
+def training_order(study: StudyView, task: TaskView) -> Figure | None:
+    """The headline's change against dense in every arm whose order is known; None unless there are arms of both."""
+    rows = [row for group in study.headline_groups(task) for row in _rows(study, task, group)]
+    if {row["order"] for row in rows} != set(ORDERS.values()):
+        return None
+    unit = unit_of_difference(task.headline.unit)
+    quantity = f"{label(task.headline.name).text}: change against dense{',' if unit else ''}{unit}"
+    direction = DIRECTIONS[task.headline.better]
+    if task.headline.better == "zero":  # the axis has its 0 at dense
+        direction = f"a measure {direction}; dense has {show_value(rows[0]['dense'], task.headline.unit)}"
+    title = f"{quantity} ({direction})"
+    known = {row["arm"] for row in rows}
+    left = [name(arm.name) for arm in study.others if arm.plan.training and name(arm.name) not in known]
+    missing = f" Not shown, for want of a number: {listed(left)}." if left else ""
+    return Figure(
+        f"{task.number}-order",
+        task,
+        "Order of training and compression",
+        f"{title}. Variants trained before they were compressed, and variants trained after it, each with its 95% "
+        f"interval.{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{missing}",
+        ("variant", "order", quantity, "95% interval", "says"),
+        tuple((row["what"], row["order"], row["text"], row["interval"], row["says"]) for row in rows),
+        {DRAWN: rows},
+        lambda theme: _draw(theme, rows, [*wrap(quantity, LINE), *wrap(f"({direction})", LINE)], task.headline.unit),
+    )
+
+
+def _rows(study: StudyView, task: TaskView, group: str) -> list[Row]:
+    """One row an arm that has a number for these items, those trained before first."""
+    unit, rows = task.headline.unit, list[Row]()
+    for order, words in ORDERS.items():
+        for arm in study.others:
+            found = study.contrast(arm.name, task.name, task.headline.name, group)
+            if arm.plan.training == order and found is not None and found.difference is not None:
+                what = name(arm.name) if group == ALL else f"{name(arm.name)} ({group_text(group)})"
+                row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found, unit)}
+                row |= {"difference": found.difference, "low": found.low, "high": found.high, "dense": found.dense}
+                row["text"] = show_difference(found.difference, unit)
+                row["interval"] = interval_text(found, unit) or "none"
+                rows.append(row)
+    return rows
+
+
+def _draw(theme: Theme, rows: list[Row], title: list[str], unit: str) -> alt.TopLevelMixin:
+    import altair as alt
+
+    places = [row["what"] for words in ORDERS.values() for row in rows if row["order"] == words]
+    colours, shapes = series_scale(theme, list(ORDERS.values()))
+    shown = "datum.value * 100" if unit == "rate" else "datum.value"
+    axis = alt.Axis(labelExpr=f"format({shown}, '+~g')", tickCount=4, labelOverlap=True, titleAnchor="start")
+    tips = ["what:N", "order:N", "text:N", alt.Tooltip("interval:N", title="95% interval"), "says:N"]
+    base = alt.Chart(alt.NamedData(DRAWN)).encode(
+        alt.Y("what:N", sort=places, title=None, axis=alt.Axis(labelLimit=170, grid=False)),
+        alt.Color("order:N", title=None, scale=colours, legend=alt.Legend(columns=1)),
+    )
+    zero = alt.Chart(alt.NamedData(DRAWN)).mark_rule(strokeDash=[4, 4], color=theme.muted, strokeWidth=1)
+    dots = base.mark_point(filled=True, size=70, opacity=1)
+    return alt.layer(
+        zero.encode(alt.XDatum(0)),
+        base.mark_rule(strokeWidth=1.5).encode(alt.X("low:Q", title=title, axis=axis), alt.X2("high:Q")),
+        dots.encode(
+            alt.X("difference:Q"),
+            alt.Shape("order:N", title=None, scale=shapes, legend=alt.Legend(columns=1)),
+            tooltip=tips,
+        ),
+    ).properties(width=WIDTH, height=alt.Step(ROW_HEIGHT))

@@ -1,0 +1,58 @@
+"""hf: any text classifier of the hub, or in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crushtest.models.checkpoint import read_config
+from crushtest.errors import ModelError, UnknownName
+from crushtest.records import Exchange, Score
+from crushtest.registry import scorer
+from crushtest.scorers.classifiers import Device, Dtype, Wanted, labels_of, probabilities, scores_of
+
+
+def _facts(*, classifier: str, device: Device, dtype: Dtype, allow_pickle: bool) -> dict[str, Any]:
+    wanted, label = _wanted(classifier, device, dtype, allow_pickle)
+    facts = wanted.facts("hf")
+    if label not in facts["labels"]:
+        raise UnknownName("label", label, facts["labels"], where=f"scorer 'hf': {wanted.name}")
+    return facts
+
+
+@scorer(
+    "hf",
+    source="a text classifier of the hub or of your own",
+    measures="probability, 0 to 1, of one label of the classifier",
+    facts=_facts,
+)
+def hf(
+    exchanges: Sequence[Exchange],
+    *,
+    classifier: str = "",
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+    allow_pickle: bool = False,
+) -> list[Score]:
+    """Probability of a label, from any text classifier: `hf:ID#LABEL`, `hf:FOLDER#LABEL`.
+
+    `hf:unitary/toxic-bert#toxic`, `hf:org/name@revision#LABEL_1`. Of the completion alone, the prompt is not read.
+    Labels have probabilities of their own where the classifier's config says so (`multi_label_classification`), else
+    they share one. A completion longer than the classifier reads is unscored, not cut.
+
+    What its number is worth is for you to measure, on text that people have labelled (docs/scorers.md).
+    """
+    if not exchanges:
+        return []
+    wanted, label = _wanted(classifier, device, dtype, allow_pickle)
+    known = labels_of(read_config(wanted.find("hf").folder))
+    if label not in known:
+        raise UnknownName("label", label, known, where=f"scorer 'hf': {wanted.name}")
+    return scores_of(probabilities(wanted, "hf", [exchange.completion for exchange in exchanges]), label)
+
+
+def _wanted(classifier: str, device: Device, dtype: Dtype, allow_pickle: bool) -> tuple[Wanted, str]:
+    name, _, label = classifier.rpartition("#")
+    if not name or not label:
+        raise ModelError("scorer 'hf': name a classifier and one of its labels: hf:ID#LABEL or hf:FOLDER#LABEL")
+    return Wanted(name, device, dtype, allow_pickle), label

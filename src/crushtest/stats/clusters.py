@@ -1,0 +1,235 @@
+"""What is resampled: clusters, with their totals per group, arm and metric.
+
+Clusters whose totals are all equal are interchangeable. Drawing clusters with replacement is then the same as drawing
+how often each *kind* of cluster occurs, a multinomial over kinds: exact, and cheap where right/wrong answers leave a
+handful of kinds among thousands of clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.metrics import Array, Metric, about_people
+from crushtest.records import Item
+from crushtest.stats.item_sums import Mask, Sums
+
+ALL = "all"
+Index = NDArray[np.int64]
+Kinds = NDArray[np.uint64]
+
+WORTH_COLLAPSING = 2000
+"""Below so many clusters, drawing them one by one is cheaper than looking for equal ones."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How items fall into clusters and groups.
+
+    cluster      [items] number of each item's cluster
+    names        of the groups: `all`, then every `attribute=value`, sorted
+    members      per group, the rows of its items
+    attributes   attribute -> the positions of its groups in `names`; those that are not about people are left out
+    """
+
+    cluster: Index
+    names: tuple[str, ...]
+    members: tuple[Index, ...]
+    attributes: dict[str, tuple[int, ...]]
+
+
+def lay_out(items: Sequence[Item]) -> Layout:
+    """The clusters and groups of a task's items; an item without a cluster is its own."""
+    numbers: dict[str, int] = {}
+    cluster = [numbers.setdefault(item.cluster or f"item {item.id}", len(numbers)) for item in items]
+    rows: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        for group in dict.fromkeys(item.groups):
+            rows.setdefault(group, []).append(row)
+    names = (ALL, *sorted(rows))
+    attributes: dict[str, tuple[int, ...]] = {}
+    for position, name in enumerate(names[1:], start=1):
+        if about_people(name):
+            attribute = name.partition("=")[0]
+            attributes[attribute] = (*attributes.get(attribute, ()), position)
+    everyone = np.arange(len(items), dtype=np.int64)
+    members = (everyone, *(np.array(rows[name], np.int64) for name in names[1:]))
+    return Layout(np.array(cluster, np.int64), names, members, attributes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One metric in one group: where its columns stand in the group's rows, and how many clusters have its items.
+
+    The columns of the first arm are `start:stop`, those of a second arm follow `width` columns later.
+    shape   (k,) or, for a metric of cells, (k, cells), or (k, rows, columns) of a grid
+    """
+
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    clusters: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The totals of one group's units: columns [units of the group, arms * width], of the units `units`."""
+
+    units: Index
+    columns: Array
+    width: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Everything that is resampled together. `counts` [units]: how many clusters are of each kind."""
+
+    counts: Index
+    groups: tuple[Rows, ...]
+
+
+def build_units(
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    layout: Layout,
+    arms: Sequence[Sequence[Sums]],
+    used: Sequence[Mask],
+) -> Units:
+    """Cluster totals of one or two arms. `arms[a][m]` are the sums, `used[m]` the items that count for metric m."""
+    cells = [_cells(metric, items) for metric in metrics]
+    groups = tuple(
+        _rows(layout, rows, arms, _reported(metrics, used, name), cells)
+        for name, rows in zip(layout.names, layout.members, strict=True)
+    )
+    total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
+    return _collapse(Units(np.ones(total, np.int64), groups))
+
+
+def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> list[Mask]:
+    """The items that count in a group; none for a metric that is not reported for it."""
+    return [mask if metric.groups(group) else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
+
+
+def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
+    """Per item the number of its cell on each axis [axes, items]; 0 where the metric is not about the item."""
+    if metric.cell is None:
+        return None
+    found = {row: metric.cell(item) for row, item in enumerate(items) if metric.applies(item)}
+    names = {row: (name,) if isinstance(name, str) else name for row, name in found.items()}
+    axes = max(map(len, names.values()), default=1)
+    numbers = np.zeros((axes, len(items)), np.int64)
+    for axis in range(axes):
+        known: dict[str, int] = {}
+        for row, name in names.items():
+            numbers[axis, row] = known.setdefault(name[axis], len(known))
+    return numbers
+
+
+def _rows(
+    layout: Layout, rows: Index, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
+) -> Rows:
+    """One group's totals per cluster, all arms and metrics side by side."""
+    clusters, place = np.unique(layout.cluster[rows], return_inverse=True)
+    blocks: list[list[Array]] = [[] for _ in arms]
+    parts: list[Part] = []
+    width = 0
+    for metric, mask in enumerate(used):
+        kept = mask[rows]
+        shape: tuple[int, ...] = (arms[0][metric].columns.shape[1],)
+        target, bins = place[kept], len(clusters)
+        numbers = cells[metric]
+        if numbers is not None:
+            for axis in numbers[:, rows[kept]]:
+                present, cell = np.unique(axis, return_inverse=True)
+                size = max(len(present), 1)  # an empty group keeps its place in the row
+                shape = (*shape, size)
+                target, bins = target * size + cell, bins * size
+        for arm, block in zip(arms, blocks, strict=True):
+            block.append(_totals(arm[metric].columns[rows[kept]], target, bins, len(clusters)))
+        size = int(np.prod(shape))
+        parts.append(Part(width, width + size, shape, len(np.unique(place[kept]))))
+        width += size
+    columns = np.concatenate([array for block in blocks for array in block], axis=1)
+    return Rows(clusters, columns, width, tuple(parts))
+
+
+def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:
+    """[items, k] summed into [clusters, k * cells]; target is cluster * cells + cell."""
+    sums = [np.bincount(target, weights=column, minlength=bins).reshape(clusters, -1) for column in columns.T]
+    return np.concatenate(sums, axis=1)
+
+
+def _collapse(units: Units) -> Units:
+    """The same units with equal ones counted once, where that saves work."""
+    clusters = len(units.counts)
+    if clusters < WORTH_COLLAPSING:
+        return units
+    kind = np.zeros(clusters, np.uint64)
+    for group, rows in enumerate(units.groups):
+        mine = np.unique(rows.columns, axis=0, return_inverse=True)[1].reshape(-1)
+        if mine.max(initial=0) * 20 > clusters:
+            return _arrange(units)
+        kind[rows.units] += hashed(mine.astype(np.uint64) + (np.uint64(group) << np.uint64(32)))
+    first, counts = np.unique(kind, return_index=True, return_counts=True)[1:]
+    if len(first) * 20 > clusters:
+        return _arrange(units)
+    return Units(counts.astype(np.int64), tuple(_kept(rows, first) for rows in units.groups))
+
+
+def hashed(numbers: Kinds) -> Kinds:
+    """A hash of 64 bits for each number (the finalizer of splitmix64): sums of a few tell sets apart."""
+    mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _kept(rows: Rows, first: Index) -> Rows:
+    """A group's rows of one cluster of each kind."""
+    kinds = np.flatnonzero(np.isin(first, rows.units))
+    at = np.searchsorted(rows.units, first[kinds])
+    return Rows(kinds, rows.columns[at], rows.width, rows.parts)
+
+
+def _arrange(units: Units) -> Units:
+    """The same units in an order that puts those of the same groups side by side: runs are cheaper to sum."""
+    first = np.full(len(units.counts), len(units.groups))
+    pattern = np.zeros(len(units.counts), np.uint64)
+    for group, rows in reversed(list(enumerate(units.groups))[1:]):
+        first[rows.units] = group
+        pattern[rows.units] += hashed(np.array([group], np.uint64))
+    order = np.lexsort((pattern, first))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    return Units(units.counts[order], tuple(_moved(rows, position) for rows in units.groups))
+
+
+def _moved(rows: Rows, position: Index) -> Rows:
+    at = position[rows.units]
+    order = np.argsort(at)
+    return Rows(at[order], rows.columns[order], rows.width, rows.parts)
+
+
+def to_resample(metrics: Sequence[Metric], units: Units) -> Units:
+    """The same units without the columns of metrics that are not resampled: grids of cells have many."""
+    if all(metric.interval == "bootstrap" for metric in metrics):
+        return units
+    return Units(units.counts, tuple(_narrowed(metrics, rows) for rows in units.groups))
+
+
+def _narrowed(metrics: Sequence[Metric], rows: Rows) -> Rows:
+    kept: list[int] = []
+    parts: list[Part] = []
+    for metric, part in zip(metrics, rows.parts, strict=True):
+        own = range(part.start, part.stop) if metric.interval == "bootstrap" else range(0)
+        clusters = part.clusters if own else 0
+        parts.append(Part(len(kept), len(kept) + len(own), part.shape, clusters))
+        kept += own
+    kept = kept or list(range(rows.width))[:1]  # the number of arms is read from the width
+    arms = rows.columns.shape[1] // rows.width if rows.width else 1
+    at = [arm * rows.width + column for arm in range(arms) for column in kept]
+    return Rows(rows.units, rows.columns[:, at], len(kept), tuple(parts))

@@ -1,0 +1,80 @@
+"""How an arm's option probabilities moved, item by item: decision margins and KL divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.metrics import Array
+from crushtest.records import ChoiceScores, Item
+from crushtest.stats.item_sums import Answers
+from crushtest.stats.clusters import Index
+
+
+class OptionChange(NamedTuple):
+    """Means over some items; None where no item was answered with options in both arms."""
+
+    margin_dense: float | None
+    margin: float | None
+    kl: float | None
+
+
+NONE = OptionChange(None, None, None)
+
+
+def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array | None:
+    """[items, 3]: dense's lead of its chosen option, the arm's lead of that same option, KL(dense || arm).
+
+    NaN for items without two scored options in both arms, or with a log-probability that is not finite. None for tasks
+    without options.
+    """
+    found = np.full((len(items), 3), np.nan)
+    same_length: dict[int, list[int]] = {}
+    for row, item in enumerate(items):
+        before, after = dense.get(item.id), arm.get(item.id)
+        if isinstance(before, ChoiceScores) and isinstance(after, ChoiceScores) and len(before.logprobs) > 1:
+            same_length.setdefault(len(before.logprobs), []).append(row)
+    for rows in same_length.values():
+        found[rows] = _changes(_logprobs(items, rows, dense), _logprobs(items, rows, arm))
+    return None if np.isnan(found).all() else found
+
+
+def mean_change(changes: Array | None, rows: Index) -> OptionChange:
+    """The means over these items, those without a number left out."""
+    if changes is None:
+        return NONE
+    known = changes[rows]
+    known = known[~np.isnan(known).any(axis=1)]
+    return OptionChange(*map(float, known.mean(axis=0))) if len(known) else NONE
+
+
+def _logprobs(items: Sequence[Item], rows: Sequence[int], answers: Answers) -> Array:
+    return np.array([answers[items[row].id].logprobs for row in rows])  # type: ignore[union-attr]
+
+
+def _changes(dense: Array, arm: Array) -> Array:
+    """[items, 3] from two arms' log-probabilities [items, options]."""
+    finite = np.isfinite(dense).all(axis=1) & np.isfinite(arm).all(axis=1)
+    found = np.full((len(dense), 3), np.nan)
+    dense, arm = dense[finite], arm[finite]
+    chosen = dense.argmax(axis=1)
+    p, q = dense - _log_total(dense), arm - _log_total(arm)
+    kl = np.maximum((np.exp(p) * (p - q)).sum(axis=1), 0.0)
+    found[finite] = np.stack([_lead(dense, chosen), _lead(arm, chosen), kl], axis=1)
+    return found
+
+
+def _lead(logprobs: Array, chosen: Index) -> Array:
+    rows = np.arange(len(logprobs))
+    others = logprobs.copy()
+    others[rows, chosen] = -np.inf
+    lead: Array = logprobs[rows, chosen] - others.max(axis=1)
+    return lead
+
+
+def _log_total(logprobs: Array) -> Array:
+    top = logprobs.max(axis=1, keepdims=True)
+    total: Array = top + np.log(np.exp(logprobs - top).sum(axis=1, keepdims=True))
+    return total

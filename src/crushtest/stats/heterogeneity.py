@@ -1,0 +1,143 @@
+"""Is the effect of an arm the same for all groups of an attribute? A permutation test on the spread of the effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from crushtest.metrics import Array, Metric
+from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.clusters import Index, Layout, hashed
+
+PERMUTATIONS = 2000
+LABELS = 5_000_000
+"""How many labels may be shuffled in all: with very many items there are fewer permutations, at least 200."""
+NUMBERS_AT_ONCE = 500_000
+
+
+def weighted_spread(differences: Array, sizes: Array) -> Array:
+    """Standard deviation of the groups' differences (last axis), weighted by its items; undefined ones left out."""
+    weights = np.where(np.isnan(differences), 0.0, sizes)
+    values = np.nan_to_num(differences)
+    total = weights.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = (weights * values).sum(axis=-1) / total
+        variance = (weights * (values - mean[..., None]) ** 2).sum(axis=-1) / total
+    spread: Array = np.sqrt(variance)
+    return spread
+
+
+def spread_test(
+    metrics: Sequence[Metric],
+    arms: Sequence[Sequence[Sums]],
+    used: Sequence[Mask],
+    layout: Layout,
+    attribute: str,
+    *,
+    seed: int,
+) -> tuple[Array, Array]:
+    """Per metric the spread of the effects over the groups of an attribute, and its permutation p (NaN: undefined).
+
+    What is shuffled are the labels, and an item keeps both arms' answers: within clusters that hold items of several
+    groups, and between clusters where each holds one. Under the hypothesis the effect on an item does not depend on
+    its group. Metrics of cells are left out: their cells are tied to their groups.
+    """
+    groups = layout.attributes[attribute]
+    spread, p = np.full(len(metrics), np.nan), np.full(len(metrics), np.nan)
+    plain = [m for m, metric in enumerate(metrics) if metric.cell is None]
+    if not plain:
+        return spread, p
+    rows, label, kinds = _labels(layout, groups)
+    columns = _columns([arms[0], arms[1]], used, plain, rows)
+    unit, kind, strata = _units(layout.cluster[rows], label)
+    totals = np.zeros((len(kind), columns.shape[1]))
+    np.add.at(totals, unit, columns)
+    measured = [metrics[m] for m in plain]
+    found = _spreads(measured, _group_totals(kind[None], kinds, totals))[0]
+    reached, count = np.zeros(len(plain)), 0
+    for shuffled in _shuffles(kind, strata, seed):
+        again = _spreads(measured, _group_totals(shuffled, kinds, totals))
+        reached += (~(again < found - 1e-12)).sum(axis=0)
+        count += len(shuffled)
+    spread[plain], p[plain] = found, np.where(np.isnan(found), np.nan, (1 + reached) / (1 + count))
+    return spread, p
+
+
+def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Index, Array]:
+    """The items that have the attribute; the kind of each one's label; [kinds, groups] which groups a kind is of."""
+    rows = np.unique(np.concatenate([layout.members[group] for group in groups]))
+    name = np.zeros(len(rows), np.uint64)
+    for group in groups:
+        name[np.searchsorted(rows, layout.members[group])] += hashed(np.array([group], np.uint64))
+    first, label = np.unique(name, return_index=True, return_inverse=True)[1:]
+    kinds = np.stack([np.isin(rows[first], layout.members[group]) for group in groups], axis=1)
+    return rows, label.reshape(-1).astype(np.int64), kinds.astype(np.float64)
+
+
+def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index) -> Array:
+    """[items, (metric: dense columns, arm columns, 1) ...], 0 where an item does not count."""
+    blocks = []
+    for metric in plain:
+        mask = used[metric][rows].astype(np.float64)[:, None]
+        blocks += [arm[metric].columns[rows] * mask for arm in arms] + [mask]
+    return np.concatenate(blocks, axis=1)
+
+
+def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
+    """What carries a label: an item of a mixed cluster, or a pure cluster. The unit of each item; label and stratum of
+    each unit, labels being shuffled within strata: the clusters of mixed ones, one (0) for all pure ones.
+    """
+    place = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    count = int(place.max()) + 1
+    low, high = np.full(count, len(label)), np.full(count, -1)
+    np.minimum.at(low, place, label)
+    np.maximum.at(high, place, label)
+    mixed = (low != high)[place]
+    name = np.where(mixed, count + np.arange(len(place)), place)
+    first, unit = np.unique(name, return_index=True, return_inverse=True)[1:]
+    return unit.reshape(-1), label[first], np.where(mixed, 1 + place, 0)[first]
+
+
+def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:
+    """Pieces [permutations, units] of the units' kinds of label, shuffled within the strata."""
+    rng = np.random.default_rng((seed, 2))
+    wanted = max(200, min(PERMUTATIONS, LABELS // len(kind)))
+    home = np.argsort(strata, kind="stable")
+    piece = max(1, NUMBERS_AT_ONCE // len(kind))
+    for start in range(0, wanted, piece):
+        size = min(piece, wanted - start)
+        if not strata.any():
+            yield rng.permuted(np.broadcast_to(kind, (size, len(kind))), axis=1)
+            continue
+        shuffled = np.empty((size, len(kind)), np.int64)
+        shuffled[:, home] = kind[np.argsort(strata + rng.random((size, len(kind))), axis=1)]
+        yield shuffled
+
+
+def _group_totals(shuffled: Index, kinds: Array, totals: Array) -> Array:
+    """[permutations, groups, columns]: totals [units, columns] summed by the groups of each unit's label."""
+    size, count = len(shuffled), len(kinds)
+    bins = (shuffled + count * np.arange(size)[:, None]).ravel()
+    sums = [
+        np.bincount(bins, weights=np.tile(column, size), minlength=size * count).reshape(size, count)
+        for column in totals.T
+    ]
+    found: Array = np.einsum("kg,cpk->pgc", kinds, np.stack(sums), optimize=True)
+    return found
+
+
+def _spreads(metrics: Sequence[Metric], totals: Array) -> Array:
+    """[..., metrics] of totals [..., groups, columns]."""
+    spreads = []
+    start = 0
+    for metric in metrics:
+        width = len(metric.columns)
+        block = np.moveaxis(totals[..., start : start + 2 * width + 1], -1, 0)
+        with np.errstate(all="ignore"):
+            change = metric.formula(*block[width : 2 * width]) - metric.formula(*block[:width])
+        change = np.where(np.isfinite(change), change, np.nan)
+        enough = (~np.isnan(change)).sum(axis=-1) >= 2
+        spreads.append(np.where(enough, weighted_spread(change, block[-1]), np.nan))
+        start += 2 * width + 1
+    return np.stack(spreads, axis=-1)

@@ -1,0 +1,22 @@
+"""Which metrics are plain proportions or plain means, for which there are closed forms."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from crushtest.metrics import Metric, ratio
+from crushtest.stats.item_sums import Mask, Sums
+
+Shape = Literal["rate", "mean", "other"]
+
+
+def shape_of(metric: Metric, sums: Sums, used: Mask) -> Shape:
+    """`rate`: outcomes 0 or 1 over items; `mean`: numbers over items; `other`: anything else."""
+    if metric.formula is not ratio or metric.cell is not None or len(metric.columns) != 2:
+        return "other"
+    values, ones = sums.columns[used].T
+    if not (ones == 1).all():
+        return "other"
+    return "rate" if np.isin(values, (0.0, 1.0)).all() and metric.outcome == metric.columns[0] else "mean"

@@ -1,0 +1,187 @@
+"""The group that an arm harms most, with an interval and a p that account for having searched for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.metrics import WORST, Array
+from crushtest.records import Better, Contrast
+from crushtest.stats.slices import Case, difference
+from crushtest.stats.exchange import exchange_p
+from crushtest.stats.intervals import Interval
+from crushtest.stats.rates import FEWEST_TESTABLE
+from crushtest.stats.significance import test
+from crushtest.stats.uncertainty import Uncertainty, uncertainty
+from crushtest.stats.verdicts import verdict
+
+
+class Searched(NamedTuple):
+    """Groups of one attribute that have a difference, and what was found about their effects together."""
+
+    attribute: str
+    cases: tuple[Case, ...]
+    spread: float
+    spread_p: float
+
+
+class _Candidate(NamedTuple):
+    case: Case
+    uncertainty: Uncertainty
+
+
+def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
+    """The row `<metric>_worst` of an attribute.
+
+    low, high   the worst group's part of simultaneous 95% intervals of all groups: its own at 1 - 0.05 / groups, cut
+                at 0 where the verdict has a direction
+    p           the group's own p or that of the attribute, whichever is larger (`_p`)
+
+    The verdict needs the group's own 95% interval and this p, which pays for the search. The row names the group that
+    is most surely harmed or, where none is, the one with the largest harm. Groups that cannot be tested are not
+    searched; `caution` counts them.
+    """
+    candidates = list(_candidates(searched))
+    better: Better = searched.cases[0].better
+    left_out = len(searched.cases) - len(candidates)
+    if len(candidates) < 2:
+        seen = np.unique(np.concatenate([case.rows for case in searched.cases]))
+        reason = f"fewer than two of {len(searched.cases)} groups can be tested"
+        return _empty(task, arm, metric, searched, better, n=len(seen), reason=reason)
+    worst = max(candidates, key=_order)
+    case = worst.case
+    change = float(difference(case.observed))
+    band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
+    p = _p([candidate.case for candidate in candidates], change, case)
+    said = verdict(better, change, worst.uncertainty.interval(0.95), p, _distance(case))
+    if said in ("better", "worse", "changed"):
+        band, band90 = _on_its_side(band, change), _on_its_side(band90, change)
+    row = _empty(task, arm, metric, searched, better, n=case.n, reason=None)
+    return replace(
+        row,
+        dense=float(case.observed[0]),
+        value=float(case.observed[1]),
+        difference=change,
+        low=band.low,
+        high=band.high,
+        p=p,
+        n_unscored=case.n_unscored,
+        verdict=said,
+        clusters=case.clusters,
+        method=f"{worst.uncertainty.method}; simultaneous for {len(candidates)} groups",
+        p_method="own, and exchange of arms within clusters over all groups",
+        low90=band90.low,
+        high90=band90.high,
+        worst=case.group,
+        caution=_caution(case, left_out, len(searched.cases)),
+    )
+
+
+def _empty(
+    task: str, arm: str, metric: str, searched: Searched, better: Better, *, n: int, reason: str | None
+) -> Contrast:
+    return Contrast(
+        arm=arm,
+        task=task,
+        metric=metric + WORST,
+        group=searched.attribute,
+        dense=None,
+        value=None,
+        difference=None,
+        low=None,
+        high=None,
+        p=None,
+        n=n,
+        n_unscored=sum(case.n_unscored for case in searched.cases),
+        flips=None,
+        flips_up=None,
+        flips_down=None,
+        better=better,
+        verdict="undefined",
+        reason=reason,
+        spread=None if np.isnan(searched.spread) else searched.spread,
+        spread_p=None if np.isnan(searched.spread_p) else searched.spread_p,
+    )
+
+
+def harm(case: Case) -> float:
+    """How far the arm moved in the bad direction: away from 0 for metrics best at 0, either way for `neither`."""
+    dense, value = case.observed
+    if case.better == "zero":
+        return float(abs(value) - abs(dense))
+    if case.better == "neither":
+        return float(abs(value - dense))
+    return float(value - dense) if case.better == "lower" else float(dense - value)
+
+
+def _order(candidate: _Candidate) -> tuple[float, float]:
+    """By the least harm that its own interval allows, where it allows none but harm; else by the harm as it came out.
+
+    A noisy small group does not hide one that is surely harmed.
+    """
+    case = candidate.case
+    low, high = candidate.uncertainty.interval(0.95)
+    if case.better == "zero":
+        found = _distance(case)
+        least = found.low if found else 0.0
+    else:
+        least = {"lower": low, "higher": -high, "neither": max(low, -high)}[case.better]
+    return max(least, 0.0), harm(case)
+
+
+def _candidates(searched: Searched) -> Iterator[_Candidate]:
+    for case in searched.cases:
+        if case.clusters < FEWEST_TESTABLE or np.isnan(case.observed).any():
+            continue
+        found = uncertainty(case)
+        if not isinstance(found, str):
+            yield _Candidate(case, found)
+
+
+def _p(cases: list[Case], change: float, worst: Case) -> float:
+    """Return the p of the worst group: its own, or that of the attribute, whichever is larger.
+
+    The attribute's is twice the smaller p of two statistics, compared with the arms exchanged at random: the largest
+    difference over the groups in standard errors, which finds one group, and their sum weighted by items, which finds
+    what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth study, so
+    the first could not tell a collapse of all of them.
+    """
+    own = test(worst).p
+    error = _exchange_error(worst)
+    if own is None or not error:
+        return 1.0
+    errors = {case.group: _exchange_error(case) for case in cases}
+    drawn = {case.group: difference(case.exchanged) for case in cases}
+    changed = sum(case.changed_clusters for case in cases)
+    moved = [np.abs(drawn[group]) / each for group, each in errors.items() if each]
+    largest: Array = np.fmax.reduce(moved)
+    total = sum(case.n * float(difference(case.observed)) for case in cases)
+    sums: Array = np.sum([case.n * drawn[case.group] for case in cases], axis=0)
+    attribute = 2 * min(exchange_p(abs(change) / error, largest, changed), exchange_p(abs(total), sums, changed))
+    return max(own, min(1.0, attribute))
+
+
+def _on_its_side(band: Interval, change: float) -> Interval:
+    return Interval(max(0.0, band.low), band.high) if change > 0 else Interval(band.low, min(0.0, band.high))
+
+
+def _exchange_error(case: Case) -> float:
+    drawn = difference(case.exchanged)
+    return float(np.sqrt(np.nanmean(drawn**2))) if not np.isnan(drawn).all() else 0.0
+
+
+def _distance(case: Case) -> Interval | None:
+    """For metrics best at 0: the interval of |value| - |dense|."""
+    if case.better != "zero":
+        return None
+    found = uncertainty(case, transform=np.abs)
+    return None if isinstance(found, str) else found.interval(0.95)
+
+
+def _caution(worst: Case, left_out: int, groups: int) -> str | None:
+    said = [f"{left_out} of {groups} groups cannot be tested and are left out"] if left_out else []
+    said += [f"{worst.group} has only {worst.clusters} clusters"] if worst.clusters < 20 else []
+    return "; ".join(said) or None

@@ -1,0 +1,1 @@
+"""The noun: plan, folder, manifest, query, suites."""

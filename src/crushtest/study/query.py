@@ -1,0 +1,112 @@
+"""SQL over a study's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import duckdb
+import polars as pl
+
+from crushtest.errors import UsageError
+from crushtest.study.folder import StudyFolder
+from crushtest.files.parquet import ASK_AGAIN, read_table
+
+
+class Rows(NamedTuple):
+    """The result of a query: column names, and a tuple a row."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Each row as column -> value."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def ask(folder: StudyFolder, sql: str) -> Rows:
+    """The rows of a query over items, answers, scores, estimates and contrasts, and noise where dense was repeated.
+
+    `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
+    kinds share one view: the columns that a kind does not have are null, and `tokens` and `bytes` are lists
+    everywhere (of one number for passages and completions).
+
+    One SELECT is asked, which reads no file but the study's tables and writes none. Raises UsageError for anything else
+    and for wrong SQL.
+    """
+    with duckdb.connect(":memory:") as connection:
+        try:
+            for name, select in _views(folder):
+                connection.execute(f"CREATE VIEW {name} AS {select}")
+            _read_only(connection, folder.root)
+            result = connection.execute(_one_select(connection, sql))
+            columns = [column[0] for column in result.description or ()]
+            return Rows(columns, result.fetchall())
+        except duckdb.Error as error:
+            raise UsageError(f"query: {' '.join(str(error).partition('LINE 1')[0].split())}") from None
+
+
+def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    """The one statement of a query. COPY, EXPLAIN ANALYZE of it and the like could write over the study."""
+    statements = connection.extract_statements(sql)
+    if not statements:
+        raise UsageError('query: the SQL is empty (try "SELECT * FROM estimates")')
+    if len(statements) > 1:
+        raise UsageError(f"query: one statement is asked at a time (got {len(statements)})")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        kind = statements[0].type.name
+        raise UsageError(f"query: only SELECT (or WITH ... SELECT), which changes nothing (got {kind})")
+    return statements[0]
+
+
+def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Leave the query the study's tables, and no other file, extension or address."""
+    tables = ", ".join(_quoted(str(path)) for path in sorted(root.rglob("*.parquet")))
+    connection.execute(f"SET allowed_paths = [{tables}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
+    root = folder.root
+    parts = {
+        "items": [_select(path, task=_name(path)) for path in sorted(root.glob("items/*.parquet"))],
+        "answers": [
+            _select(path, arm=unquote(path.parts[-3]), task=_name(path), lists=_numbers(path))
+            for path in sorted(root.glob("arms/*/answers/*.parquet"))
+        ],
+        "scores": [
+            _select(path, arm=unquote(path.parts[-4]), scorer=unquote(path.parts[-2]), task=_name(path))
+            for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
+        ],
+        "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
+        "contrasts": [_select(folder.contrasts)] if folder.contrasts.exists() else [],
+        "noise": [_select(folder.noise)] if folder.noise.exists() else [],
+    }
+    for name, selects in parts.items():
+        if selects:
+            yield name, " UNION ALL BY NAME ".join(selects)
+
+
+def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:
+    """All of a file, after constant columns, with some columns made lists of one."""
+    columns = "".join(f"{_quoted(value)} AS {key}, " for key, value in constants.items())
+    replaced = ", ".join(f"[{column}] AS {column}" for column in lists)
+    star = f"* REPLACE ({replaced})" if lists else "*"
+    return f"SELECT {columns}{star} FROM read_parquet({_quoted(str(path))})"
+
+
+def _numbers(path: Path) -> tuple[str, ...]:
+    """Those of a file's columns `tokens` and `bytes` that hold one number an item."""
+    schema = read_table(path, remedy=ASK_AGAIN, rows=0).schema
+    return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _name(path: Path) -> str:
+    return unquote(path.stem)

@@ -1,0 +1,1 @@
+"""AdvPromptSet: prompts that mention people."""

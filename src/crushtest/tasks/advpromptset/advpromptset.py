@@ -1,0 +1,91 @@
+"""advpromptset: sentences from comments, toxic or not, that name people of 24 subgroups, often several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from crushtest.errors import DataError
+from crushtest.records import Item, Prompt, Task
+from crushtest.registry import task
+from crushtest.tasks.advpromptset.build import COUNTS, SUBGROUPS, build, output
+from crushtest.tasks.building.completions import (
+    BUILT_IN,
+    Asking,
+    Limit,
+    Samples,
+    Scorers,
+    Temperature,
+    Tokens,
+    TopP,
+    completion_task,
+)
+from crushtest.data.user_files import read_rows, require_set
+
+ATTRIBUTE = {name: attribute for attribute, listed in SUBGROUPS.items() for name in listed}
+
+
+@task(
+    "advpromptset",
+    dimension="degeneration harm",
+    source="arXiv:2311.18140; github facebookresearch/ResponsibleNLP",
+    licence="Kaggle's terms (text); CC-BY-SA-4.0 (metadata)",
+)
+def advpromptset(
+    *,
+    path: str | None = None,
+    part: Literal["10k", "full"] = "10k",
+    scorers: Scorers = BUILT_IN,
+    samples: Samples = 1,
+    temperature: Temperature = None,
+    top_p: TopP = 0.9,
+    max_tokens: Tokens = 32,
+    limit: Limit = None,
+    seed: int = 0,
+) -> Task:
+    """Completions of 10,000 sentences from comments that name people of 24 subgroups, toxic and harmless ones.
+
+    `path` is a folder with the downloads that `crushtest data status advpromptset` lists, or with the `out_data` that
+    the authors' script made of them. The first use builds the prompts there (some minutes, 2 GB of memory) and checks
+    their number. `part`: the authors' balanced 10,000, or all 197,628.
+
+    Groups: five attributes (`gender`, `sexual_orientation`, `religion`, `race`, `disability`) with 24 subgroups; a
+    sentence is in every subgroup that it names, so they overlap. `prompt` is `toxic` or `benign`: the label of the
+    comment that it is cut from. Cluster: that comment.
+
+    The prompts are in lower case and without signs, as the authors made them. Known problems: most labels of identity
+    are predicted by a classifier, only some annotated; a comment's label is given to each of its sentences.
+    """
+    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
+    return completion_task("advpromptset", lambda: _prompts(path, part), asking)
+
+
+def _prompts(path: str | None, part: str) -> Sequence[Item]:
+    folder = require_set(path, "advpromptset", task="advpromptset")
+    file = output(folder, part)
+    if not file.is_file():
+        build(folder)
+    rows = read_rows(file)
+    if len(rows) != COUNTS[part]:
+        raise DataError(f"task 'advpromptset': {file} holds {len(rows)} prompts, it must be {COUNTS[part]}")
+    return [_item(row, where=f"{file}, row {number}") for number, row in enumerate(rows)]
+
+
+def _item(row: Mapping[str, Any], *, where: str) -> Item:
+    label = "toxic" if row["toxicity"] else "benign"
+    groups = tuple(f"{ATTRIBUTE[name]}={name}" for name in _subgroups(row, where))
+    return Item(str(row["row_id"]), (*groups, f"prompt={label}"), str(row["id"]), Prompt(row["comment_text"]))
+
+
+def _subgroups(row: Mapping[str, Any], where: str) -> list[str]:
+    """The subgroups a sentence names: `target_group` ("male|black" or a list), or a column of 0 and 1 for each."""
+    named = row.get("target_group")
+    if named is None and not ATTRIBUTE.keys() & row.keys():
+        raise DataError(f"{where}: neither target_group nor a column for each subgroup (there are: {', '.join(row)})")
+    if named is None:
+        return [name for name in ATTRIBUTE if row.get(name)]
+    listed = [name for name in (named.split("|") if isinstance(named, str) else named) if name]
+    unknown = [name for name in listed if name not in ATTRIBUTE]
+    if unknown:
+        raise DataError(f"{where}: unknown subgroup {unknown[0]!r} (there are: {', '.join(ATTRIBUTE)})")
+    return list(dict.fromkeys(listed))

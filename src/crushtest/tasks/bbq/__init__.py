@@ -1,0 +1,1 @@
+"""BBQ: bias in question answering."""

@@ -1,0 +1,52 @@
+"""How many completions are no longer a text.
+
+What a model writes can look less toxic only because it has stopped being language, so these shares stand beside every
+score of a completion. They are over all completions, and no completion counts in two of them: their sum is the share
+that has degenerated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from crushtest.degeneration import fault, is_empty, is_repeating
+from crushtest.metrics import Metric, rate, ratio
+from crushtest.records import Completion, Item
+
+
+def coherence_metrics() -> tuple[Metric, Metric]:
+    """`empty_rate` and `repetition_rate` of a task of prompts."""
+    return _share("empty_rate", is_empty), _share("repetition_rate", is_repeating)
+
+
+def all_coherence_metrics() -> tuple[Metric, ...]:
+    """All four shares, their sum `degenerate_rate`, and `completion_perplexity`.
+
+    The last is exp of the mean, over completions, of the nats a token that the scorer `perplexity` gives: what the
+    dense model makes of the text. Greedy text has a low one, broken text a high one.
+    """
+    return (
+        *coherence_metrics(),
+        _share("short_rate", lambda text: fault(text) == "short"),
+        _share("no_language_rate", lambda text: fault(text) == "no language"),
+        _share("degenerate_rate", lambda text: fault(text) is not None),
+        Metric(
+            "completion_perplexity",
+            ("nats_per_token", "completions"),
+            lambda item, answer, score: (score, 1.0),
+            lambda nats, completions: np.exp(ratio(nats, completions)),
+            "lower",
+            unit="perplexity",
+            scorer="perplexity",
+            state=None,
+        ),
+    )
+
+
+def _share(name: str, of_text: Callable[[str], bool]) -> Metric:
+    def of_answer(item: Item, answer: Completion, score: float | None) -> bool:
+        return of_text(answer.text)
+
+    return rate(name, of_answer, better="lower", state=of_answer)

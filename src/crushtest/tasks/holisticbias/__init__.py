@@ -1,0 +1,1 @@
+"""HolisticBias: sentences from descriptors."""

@@ -1,0 +1,1 @@
+"""Matched guise probing: what a dialect alone makes a model think."""

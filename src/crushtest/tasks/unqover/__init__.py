@@ -1,0 +1,1 @@
+"""UnQover: stereotyping in underspecified questions."""
