@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from crushtest.data.sources import read_text
 from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.registry import TASKS
-from crushtest.tasks.sampling import spread
 from crushtest.stats.item_sums import measure_sums
-from crushtest.data.sources import read_text
+from crushtest.tasks.sampling import spread
 
 TOLERANCE = 1e-3
 WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice

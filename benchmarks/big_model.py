@@ -113,7 +113,17 @@ def main() -> None:
     for recipe in options.recipes:
         for offload in options.offloads:
             shutil.rmtree(out, ignore_errors=True)
-            command = [sys.executable, "-m", "crushtest.cli.commands", "compress", str(model), "-r", recipe, "-o", str(out)]
+            command = [
+                sys.executable,
+                "-m",
+                "crushtest.cli.commands",
+                "compress",
+                str(model),
+                "-r",
+                recipe,
+                "-o",
+                str(out),
+            ]
             command += ["--dtype", "bfloat16", "--offload", offload]
             command += ["--sequences", str(options.sequences), "--length", str(options.length)]
             seconds, peak, own, said = measure(command)

@@ -95,9 +95,9 @@ def prepare(sequences: int, length: int, folder: Path) -> str:
     import torch
 
     from crushtest.compress.calibration import Calibration, token_batches
+    from crushtest.data.python_docs import evaluation_prose
     from crushtest.models.demo import converted_folder
     from crushtest.models.load import load_model
-    from crushtest.data.python_docs import evaluation_prose
 
     tokenizer = load_model("demo").tokenizer
     torch.save(token_batches(Calibration(sequences=sequences, length=length), tokenizer), folder / "tokens.pt")

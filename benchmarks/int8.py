@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from crushtest.compress.layers.structure import find_structure
-from crushtest.models.load import load_model
 from crushtest.data.python_docs import evaluation_prose
+from crushtest.models.load import load_model
 
 
 def rounded(rows: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from crushtest import Passage, load_engine
+from crushtest.data.sources import read_text
 from crushtest.engines.hf.encoding import passage_lines
 from crushtest.tasks.dialect_pairs import HABITUAL
-from crushtest.data.sources import read_text
 from scoring import count_work, floor_seconds, peak_bytes, processor, take_turns, weight_bytes
 
 

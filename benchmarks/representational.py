@@ -20,10 +20,10 @@ from crushtest import load_engine
 from crushtest.engines.hf.encoding import choice_pairs, encode_options
 from crushtest.engines.hf.packing import plan_packs
 from crushtest.records import Choices, Item
-from crushtest.tasks.sampling import spread
 from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
-from crushtest.tasks.unqover.unqover import unqover
+from crushtest.tasks.sampling import spread
 from crushtest.tasks.unqover.generate import Category, read_examples
+from crushtest.tasks.unqover.unqover import unqover
 
 
 class Tokens(NamedTuple):

@@ -15,11 +15,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
+from crushtest.data.sources import SourceFile, data_set, read_by
 from crushtest.metrics import Metric
 from crushtest.records import Task
 from crushtest.registry import TASKS, Dimension, Entry
 from crushtest.tasks.building.divergence_metrics import divergence_metrics
-from crushtest.data.sources import SourceFile, data_set, read_by
 
 FOLDER = Path(__file__).parent / "tasks"
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"

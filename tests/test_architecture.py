@@ -6,102 +6,79 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "crushtest"
 HEAVY = ("torch", "transformers", "sklearn", "altair", "scipy")
+ORDER = """
+    cli
+    pipeline
+    report gate
+    study predictions
+    scorers
+    tasks engines compress
+    stats data models
+    files
+    errors records metrics registry conversations progress degeneration
+"""
+"""The rooms from the top down, as in docs/architecture.md. A file imports from its own room and from lower storeys."""
 
-# Lower layers first. A module may import from its own layer and from those below it.
-LAYERS = [
-    {
-        "errors",
-        "records",
-        "registry",
-        "metrics",
-        "files",
-        "cache",
-        "memory",
-        "tables",
-        "tensors",
-        "threads",
-        "__init__",
-    },
-    {
-        "appendlog",
-        "coherence",
-        "jsonlines",
-        "recipes",
-        "sampling",
-        "prose",
-        "manifest",
-        "progress",
-        "checkpoints",
-        "suites",
-        "conversations",
-    },
-    {"hub", "demo", "models", "store"},
-    {"tasks", "scorers", "stats"},
-    {"corpora", "calibration"},
-    {"compress", "engines", "checkpoint"},
-    {"plan", "loading", "query", "predictions", "repeats"},
-    {"report", "gate", "policies", "arms", "scoring", "comparing", "compression"},
-    {"study"},
-    {"printing", "usage"},
-    {"data_commands"},
-    {"cli"},
-]
-
-
-def layer(module: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if module in names)
-
-
-def imports(path: Path) -> set[str]:
-    """The parts of crushtest that a file imports at run time (not for type checking alone)."""
-    found = set()
-    tree = ast.parse(path.read_text())
-    guarded = {
-        id(node)
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
-        for statement in branch.body
-        for node in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
-        if id(node) in guarded:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "crushtest":
-            parts = node.module.split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("crushtest.")}
-    return found - {"__version__", "__init__"}
+STOREYS = [line.split() for line in ORDER.strip().splitlines()]
+HEIGHT = {room: -storey for storey, rooms in enumerate(STOREYS) for room in rooms}
+VOCABULARY = STOREYS[-1]
+NEW_ROOM = "is in no storey: put it into the room that it belongs to, or give it a place in ORDER and docs/architecture.md"
 
 
 def files() -> list[Path]:
     return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_run_one_way(path: Path) -> None:
-    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    above = {module for module in imports(path) if layer(module) > layer(own)}
-    assert not above, f"{path} imports from a layer above its own"
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize(("own", "other", "only"), [("tasks", "scorers", "specs"), ("scorers", "tasks", "sources")])
-def test_tasks_and_scorers_know_no_more_of_each_other_than_names_and_where_data_is(
-    own: str, other: str, only: str
-) -> None:
-    found = {
-        node.module
-        for path in sorted((SOURCE / own).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"crushtest.{other}")
-    }
-    assert found == {f"crushtest.{other}.{only}"}
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of every import from crushtest, those for type checking included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "crushtest":
+            parts = (node.module or "").split(".")[1:]
+            names = parts[:1] or [alias.name for alias in node.names]
+            yield from ((node.lineno, name) for name in names if name in HEIGHT or (SOURCE / name).exists())
+
+
+def violations() -> Iterator[str]:
+    for path in files():
+        own = room_of(path)
+        where = path.relative_to(SOURCE.parents[1])
+        if own not in HEIGHT:
+            yield f"{where} {NEW_ROOM}"
+            continue
+        for line, room in imported(path):
+            vocabulary = own in VOCABULARY and room in VOCABULARY
+            if room not in HEIGHT:
+                yield f"{where}:{line} {room} {NEW_ROOM}"
+            elif room != own and not vocabulary and HEIGHT[room] >= HEIGHT[own]:
+                yield f"{where}:{line} {own} may not import from {room}: move what both need to a lower storey"
+
+
+def test_imports_run_one_way() -> None:
+    found = list(violations())
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_order_is_that_of_the_architecture_page() -> None:
+    page = " ".join((SOURCE.parents[1] / "docs" / "architecture.md").read_text().split())
+    for rooms in STOREYS[:-1]:
+        assert ", ".join(rooms) in page or " ".join(rooms) in page
+
+
+def test_the_top_level_can_be_seen_at_a_glance() -> None:
+    entries = [path.name for path in SOURCE.iterdir() if path.name not in ("__pycache__", "py.typed")]
+    assert len(entries) <= 25
+    assert len(STOREYS) <= 9
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress import compress
+from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.compress.recipes import parse_recipe
 from crushtest.data.corpora import read_documents
 from crushtest.errors import DataError, UsageError
-from crushtest.compress.recipes import parse_recipe
 from tiny_models import loaded
 
 

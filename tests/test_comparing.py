@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 
 from crushtest.pipeline.compare import compare
-from crushtest.study.plan import make_plan, read_spec
 from crushtest.progress import Lines
 from crushtest.records import DENSE, ChoiceScores, Contrast, Item
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import make_plan, read_spec
 
 STUDY = {
     "model": "fake",

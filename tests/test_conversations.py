@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.pipeline import score
-from crushtest.files.append_log import AppendLog
-from crushtest.pipeline.arm import ask
 from crushtest.conversations import history, waves, with_history
 from crushtest.engines.fake import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, UsageError
-from crushtest.study.plan import Arm, PlannedTask
+from crushtest.files.append_log import AppendLog
+from crushtest.pipeline import score
+from crushtest.pipeline.arm import ask
 from crushtest.progress import Lines
 from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
 from crushtest.scorers.calling import call_scorer, exchange_of
 from crushtest.study.folder import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
+from crushtest.study.plan import Arm, PlannedTask
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:

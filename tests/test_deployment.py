@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.study import manifest
 from crushtest.errors import UsageError
-from crushtest.study.plan import build_spec, make_arms
-from crushtest.study.folder import StudyFolder
 from crushtest.pipeline.run import run_study
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import build_spec, make_arms
 from tiny_models import loaded
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from crushtest.pipeline import arm
-from crushtest.files.append_log import AppendLog
 from crushtest.engines.hf.kept_top_k import KeptTokens
 from crushtest.errors import StoreError
-from crushtest.study.plan import StudySpec, build_spec
+from crushtest.files.append_log import AppendLog
+from crushtest.pipeline import arm
+from crushtest.pipeline.run import run_study
 from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
-from crushtest.pipeline.run import run_study
+from crushtest.study.plan import StudySpec, build_spec
 from tiny_models import SENTENCES, network, tokenizer
 
 ARM = "magnitude:sparsity=0.5"

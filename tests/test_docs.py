@@ -9,10 +9,10 @@ from types import ModuleType
 
 import pytest
 
+from crushtest.data.sources import SourceFile
 from crushtest.engines.hf.encoding import first_text
 from crushtest.models.load import load_model
 from crushtest.registry import TASKS
-from crushtest.data.sources import SourceFile
 
 DOCS = Path(__file__).parents[1] / "docs"
 

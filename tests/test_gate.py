@@ -17,9 +17,9 @@ from crushtest.gate.harm import clusters_enough, harm_of
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
 from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
-from crushtest.study.plan import build_spec, make_plan
-from crushtest.study.folder import StudyFolder
 from crushtest.pipeline.run import recompare, run_study
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import build_spec, make_plan
 from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 
@@ -334,7 +334,9 @@ def test_annotations_escape_what_github_would_take_for_its_own_signs():
 
 
 def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "crushtest.cli.commands", "gate", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "crushtest.cli.commands", "gate", *arguments], capture_output=True, text=True
+    )
 
 
 def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):

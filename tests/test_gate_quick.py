@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from crushtest.pipeline.compare import compare
 from crushtest.gate.checks import check_all, run_gate
 from crushtest.gate.policy import read_policy
 from crushtest.gate.result import GateResult
-from crushtest.study.plan import Plan, build_spec, make_plan
+from crushtest.pipeline.compare import compare
+from crushtest.pipeline.run import open_study
 from crushtest.progress import show_progress
 from crushtest.records import (
     DENSE,
@@ -30,7 +30,7 @@ from crushtest.records import (
 )
 from crushtest.stats import contrast
 from crushtest.study.folder import StudyFolder
-from crushtest.pipeline.run import open_study
+from crushtest.study.plan import Plan, build_spec, make_plan
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from gate_rows import UNTOUCHED
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from crushtest import engines
+from crushtest.compress.recipes import parse_recipe
 from crushtest.models import load
 from crushtest.pipeline.arm import check_recipe, load_base
-from crushtest.study.plan import StudySpec
-from crushtest.progress import show_progress
-from crushtest.compress.recipes import parse_recipe
 from crushtest.pipeline.score import dense_engine
+from crushtest.progress import show_progress
+from crushtest.study.plan import StudySpec
 from tiny_models import loaded
 
 SETTINGS = {"dtype": "bfloat16", "device": "cpu", "trust_remote_code": True, "allow_pickle": True}

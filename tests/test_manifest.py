@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from crushtest.study import manifest
 from crushtest.errors import StoreError
 from crushtest.records import Choices, Item
 from crushtest.scorers.calling import facts_of
+from crushtest.study import manifest
 
 
 def test_it_says_what_ran_and_keeps_what_it_knew(tmp_path: Path) -> None:

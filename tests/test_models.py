@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from crushtest.models import demo
-from crushtest.models import hub
-from crushtest.models import load
-from crushtest.models.checkpoint import Checkpoint
 from crushtest.errors import ModelError, UnknownName
+from crushtest.models import demo, hub, load
+from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.load import LoadedModel, check_model, load_model
 from tiny_models import loaded, tokenizer
 

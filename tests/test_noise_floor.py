@@ -13,16 +13,16 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from crushtest.study import manifest
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import EngineError, StoreError
-from crushtest.study.plan import StudySpec, build_spec, make_plan
+from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Answer, Choices, ChoiceScores, NoiseBand, Request
 from crushtest.registry import ENGINES, Entry
 from crushtest.report import terminal
 from crushtest.stats.noise import WITHIN
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.pipeline.run import recompare, run_study
+from crushtest.study.plan import StudySpec, build_spec, make_plan
 from tiny_models import loaded
 
 FACTS = [{"probe_facts": {"limit": 40}}]

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from crushtest.errors import UsageError
-from crushtest.study.query import ask
 from crushtest.study.folder import StudyFolder
+from crushtest.study.query import ask
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crushtest.errors import UsageError
 from crushtest.compress.recipes import parse_recipe, parse_recipes
+from crushtest.errors import UsageError
 
 
 def texts(recipe: str) -> list[str]:

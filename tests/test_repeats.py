@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crushtest.errors import UsageError
-from crushtest.study.plan import StudySpec, build_spec
-from crushtest.records import Item, Prompt
 from crushtest.pipeline.noise_floor import reordered, repacked, repeats_of
+from crushtest.records import Item, Prompt
+from crushtest.study.plan import StudySpec, build_spec
 
 
 def spec(**settings: object) -> StudySpec:

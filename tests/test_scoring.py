@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crushtest.pipeline import score
-from crushtest.files.append_log import AppendLog
 from crushtest.errors import ModelError, StoreError
-from crushtest.study.plan import StudySpec, build_spec
+from crushtest.files.append_log import AppendLog
+from crushtest.pipeline import score
 from crushtest.pipeline.run import run_study
+from crushtest.study.plan import StudySpec, build_spec
 
 
 @pytest.fixture

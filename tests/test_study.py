@@ -17,16 +17,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crushtest.study import manifest
-from crushtest.pipeline import run
-from crushtest.files.append_log import AppendLog
+from crushtest.data import sources
 from crushtest.engines import fake
 from crushtest.errors import DataError, EngineError, StoreError, UnknownName
-from crushtest.study.plan import StudySpec, build_spec, make_arms
-from crushtest.records import ChoiceScores, Item
-from crushtest.study.folder import StudyFolder
+from crushtest.files.append_log import AppendLog
+from crushtest.pipeline import run
 from crushtest.pipeline.run import joined_with_kept, recompare, run_study
-from crushtest.data import sources
+from crushtest.records import ChoiceScores, Item
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import StudySpec, build_spec, make_arms
 
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]
 TABLES = ("estimates.parquet", "contrasts.parquet")

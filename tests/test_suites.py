@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.study import manifest
-from crushtest.study.plan import build_spec, make_plan
-from crushtest.study.folder import StudyFolder
 from crushtest.pipeline.run import run_study
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import build_spec, make_plan
 from crushtest.study.suites import resolve, suites
 
 DIMENSIONS = {"degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"}

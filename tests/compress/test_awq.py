@@ -10,14 +10,13 @@ import pytest
 import torch
 from small_models import loaded, small_network
 
-from crushtest.compress.calibration import Calibration, token_batches
 from crushtest.compress import compress
-from crushtest.compress.methods import awq
-from crushtest.compress.methods import rtn
+from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress.kernels.statistics import InputGram
 from crushtest.compress.layers.loop import Block, Compressed, as_job, compress_blocks
 from crushtest.compress.layers.scale_folding import Pair, find_pairs, scale_columns
-from crushtest.compress.kernels.statistics import InputGram
 from crushtest.compress.layers.structure import Linear
+from crushtest.compress.methods import awq, rtn
 from crushtest.compress.recipes import parse_recipe
 
 CALIBRATION = Calibration(sequences=6, length=24)

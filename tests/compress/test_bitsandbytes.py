@@ -6,10 +6,10 @@ import pytest
 import torch
 from small_models import loaded, small_network
 
-from crushtest.compress.calibration import Calibration
 from crushtest.compress import compress
-from crushtest.errors import UsageError
+from crushtest.compress.calibration import Calibration
 from crushtest.compress.recipes import parse_recipe
+from crushtest.errors import UsageError
 
 pytest.importorskip("bitsandbytes")
 

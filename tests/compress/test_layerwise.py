@@ -10,13 +10,12 @@ import torch
 from small_models import loaded, small_network
 from torch import Tensor
 
-from crushtest.compress.calibration import Calibration, token_batches
 from crushtest.compress import InputNorm, compress
-from crushtest.compress.methods import magnitude
-from crushtest.compress.methods import wanda
+from crushtest.compress.calibration import Calibration, token_batches
 from crushtest.compress.layers.structure import find_structure
-from crushtest.errors import CompressionError, ModelError
+from crushtest.compress.methods import magnitude, wanda
 from crushtest.compress.recipes import parse_recipe
+from crushtest.errors import CompressionError, ModelError
 
 CALIBRATION = Calibration(sequences=6, length=24)
 DECODERS = ["llama", "qwen2", "gpt_neox", "opt", "gpt2"]

@@ -13,13 +13,13 @@ import pytest
 import torch
 from small_models import loaded, small_network
 
-from crushtest.compress.calibration import Calibration
-from crushtest.compress.save import save
 from crushtest.compress import CompressionRecord, compress
+from crushtest.compress.calibration import Calibration
 from crushtest.compress.kernels.grids import ForeignWeight
-from crushtest.compress.record import Storage
-from crushtest.errors import CompressionError, UsageError
 from crushtest.compress.recipes import parse_recipe
+from crushtest.compress.record import Storage
+from crushtest.compress.save import save
+from crushtest.errors import CompressionError, UsageError
 
 SCALED = """
 quant_stage:

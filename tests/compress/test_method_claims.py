@@ -9,15 +9,11 @@ import torch
 from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm
-from crushtest.compress.methods import gptq
-from crushtest.compress.methods import magnitude
-from crushtest.compress.methods import rtn
-from crushtest.compress.methods import sparsegpt
-from crushtest.compress.methods import wanda
 from crushtest.compress.kernels.grids import QuantizedWeight
 from crushtest.compress.layers.loop import output_error
-from crushtest.compress.methods.magnitude import spread_sparsity
 from crushtest.compress.layers.structure import Linear
+from crushtest.compress.methods import gptq, magnitude, rtn, sparsegpt, wanda
+from crushtest.compress.methods.magnitude import spread_sparsity
 
 
 def error(weight: Tensor, after: Tensor, inputs: Tensor) -> float:

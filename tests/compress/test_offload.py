@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from crushtest.compress.calibration import Calibration
 from crushtest.compress import compress
+from crushtest.compress.calibration import Calibration
 from crushtest.compress.layers.offload import OnDisk
 from crushtest.compress.layers.structure import find_structure
+from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
 from crushtest.models.load import load_skeleton
 from crushtest.study.plan import build_spec
-from crushtest.compress.recipes import parse_recipe
 from tiny_models import network, tokenizer
 
 

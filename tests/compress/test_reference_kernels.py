@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, WeightGradient
-from crushtest.compress.methods import gblm
-from crushtest.compress.methods import gptq
-from crushtest.compress.methods import magnitude
-from crushtest.compress.methods import rtn
-from crushtest.compress.methods import sparsegpt
-from crushtest.compress.methods import wanda
+from crushtest.compress.methods import gblm, gptq, magnitude, rtn, sparsegpt, wanda
 
 
 @pytest.fixture(scope="module")

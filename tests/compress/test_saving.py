@@ -12,11 +12,11 @@ import torch
 from small_models import loaded, small_network
 from torch import Tensor
 
-from crushtest.compress.calibration import Calibration
-from crushtest.compress.save import check_new, save
 from crushtest.compress import compress
-from crushtest.errors import CompressionError
+from crushtest.compress.calibration import Calibration
 from crushtest.compress.recipes import parse_recipe
+from crushtest.compress.save import check_new, save
+from crushtest.errors import CompressionError
 
 CALIBRATION = Calibration(sequences=4, length=24)
 IDS = torch.arange(1, 25).reshape(2, 12)

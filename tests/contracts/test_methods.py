@@ -10,8 +10,8 @@ from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, WeightGradient
 from crushtest.compress.layers.loop import output_error
-from crushtest.errors import UsageError
 from crushtest.compress.recipes import parse_recipe
+from crushtest.errors import UsageError
 from crushtest.registry import METHODS, Entry
 
 LAYER_METHODS = [entry for entry in METHODS if entry.about["scope"] == "layer"]

@@ -16,9 +16,9 @@ from crushtest.engines.fake import FakeEngine
 from crushtest.errors import DataError
 from crushtest.records import Answer, Better, Choices, Item, Kind, Passage, Prompt, Score, Task
 from crushtest.registry import SCORERS, TASKS, Dimension
-from crushtest.tasks.sampling import spread
 from crushtest.stats import estimate
 from crushtest.stats.item_sums import measure_sums
+from crushtest.tasks.sampling import spread
 
 DRAWN = 120
 REQUESTS = {"choices": Choices, "passages": Passage, "prompts": Prompt}

@@ -16,9 +16,7 @@ from unittest import mock
 import yaml
 
 from crushtest import metrics, stats
-from crushtest.study import manifest
 from crushtest.files.atomic import write_json
-from crushtest.study.plan import Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import (
     DENSE,
     Answer,
@@ -34,7 +32,9 @@ from crushtest.records import (
     Task,
 )
 from crushtest.registry import ENGINES, SCORERS, TASKS, Entry
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask, make_plan, read_spec
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
 HOSTILE = (

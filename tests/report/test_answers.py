@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from crushtest.report import answers, terminal
+from crushtest.report import answers, findings, terminal
 from crushtest.report.page import html
-from crushtest.report import findings
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 

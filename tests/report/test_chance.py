@@ -8,10 +8,9 @@ import pytest
 
 from crushtest.metrics import accuracy, perplexity
 from crushtest.records import DENSE, Choices, Item
-from crushtest.report import card
-from crushtest.report.page import matrix
-from crushtest.report import findings
+from crushtest.report import card, findings
 from crushtest.report.chance import chance_levels, no_evidence_of_bias
+from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.building.qa_metrics import qa_metrics

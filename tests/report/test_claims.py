@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from crushtest.metrics import Array
 from crushtest.records import Contrast
-from crushtest.report import card, status
-from crushtest.report import findings
+from crushtest.report import card, findings, status
 from crushtest.report.claims import corrected, judge
 from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.study.folder import StudyFolder

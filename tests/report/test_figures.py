@@ -11,12 +11,11 @@ import pytest
 import vl_convert
 
 from crushtest.records import DENSE, NoiseBand
-from crushtest.report.figures import figures
-from crushtest.report.page import html
-from crushtest.report.figures import scatter
-from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.figures import figures, scatter
 from crushtest.report.figures.margins import BINS, flips_by_margin, read_chosen, read_dense
 from crushtest.report.figures.theme import PAGE, PAPER
+from crushtest.report.page import html
+from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 
 

@@ -9,9 +9,9 @@ import pytest
 from crushtest.metrics import Metric, accuracy, mean, rate
 from crushtest.records import Contrast
 from crushtest.report import formats
+from crushtest.report.headlines import fourfold_missed, headline, unfit_notes
 from crushtest.report.page import provenance
 from crushtest.report.study_view import StudyView, read_study
-from crushtest.report.headlines import fourfold_missed, headline, unfit_notes
 from crushtest.study.folder import StudyFolder
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crushtest.report.page import html
-from crushtest.report.page import provenance
+from crushtest.report.page import html, provenance
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 

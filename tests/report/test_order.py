@@ -11,10 +11,10 @@ import vl_convert
 
 from crushtest.report import write_report
 from crushtest.report.figures import figures
+from crushtest.report.figures.theme import PAGE, PAPER
 from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.training_order import ORDERS, training_order
-from crushtest.report.figures.theme import PAGE, PAPER
 from crushtest.study.folder import StudyFolder
 
 ARMS = (

@@ -13,8 +13,7 @@ import pytest
 from crushtest.errors import StoreError
 from crushtest.records import DENSE
 from crushtest.report import formats, write_report
-from crushtest.report.page import html
-from crushtest.report.page import provenance
+from crushtest.report.page import html, provenance
 from crushtest.report.study_view import read_study
 from crushtest.scorers import measured
 from crushtest.study.folder import StudyFolder

@@ -11,10 +11,8 @@ import pytest
 from rich.console import Console
 
 from crushtest.records import Contrast
-from crushtest.report import card, terminal
-from crushtest.report.page import html
-from crushtest.report.page import matrix
-from crushtest.report import findings
+from crushtest.report import card, findings, terminal
+from crushtest.report.page import html, matrix
 from crushtest.report.study_view import read_study
 from crushtest.report.untested import untested
 from crushtest.study.folder import StudyFolder

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from crushtest.report import answers, status
-from crushtest.report.page import matrix
 from crushtest.report import findings as report_findings
-from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.headlines import as_ratio
+from crushtest.report.page import matrix
+from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from crushtest.models import demo
 from crushtest.engines.base import Engine
 from crushtest.engines.fake import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, ModelError
-from crushtest.study.plan import build_spec
+from crushtest.models import demo
+from crushtest.pipeline.score import engines_of
 from crushtest.records import Answer, Choices, ChoiceScores, Completion, Exchange, Prompt, Request, Score
 from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.scorers.judge import verdict
-from crushtest.pipeline.score import engines_of
+from crushtest.study.plan import build_spec
 
 
 class Asked:

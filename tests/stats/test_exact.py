@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips, mcnemar
 from scipy import stats as reference
 
-from crushtest.stats.exact import cohen_d, cohen_h, detectable, detectable_flips, mcnemar
 from crushtest.stats.intervals import unchanged, wilson
 
 

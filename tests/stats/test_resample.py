@@ -5,12 +5,11 @@ import pytest
 from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 from scipy import stats as reference
 
-from crushtest.stats import resample
-from crushtest.stats import clusters
-from crushtest.stats.weights import resampled, swapped
+from crushtest.stats import clusters, resample
+from crushtest.stats.clusters import build_units, lay_out
 from crushtest.stats.group_sums import plan
 from crushtest.stats.item_sums import measure_sums
-from crushtest.stats.clusters import build_units, lay_out
+from crushtest.stats.weights import resampled, swapped
 
 
 def made(n=300, groups=7, clusters=40, seed=0):

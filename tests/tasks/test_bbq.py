@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from respondents import bbq_items, choosing, needs_mirror, value_of
 
+from crushtest.data import sources
 from crushtest.errors import UsageError
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import TASKS
 from crushtest.stats.estimates import estimate
 from crushtest.tasks.bbq import bbq as bbq_module
-from crushtest.data import sources
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq, chosen_by, read_rows
 
 Respondent = Callable[[Item], int | None]

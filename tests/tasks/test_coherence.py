@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from crushtest.degeneration import is_empty, is_repeating, repeated_share
 from crushtest.data.python_docs import evaluation_prose
+from crushtest.degeneration import is_empty, is_repeating, repeated_share
 from crushtest.records import Completion, Item, Prompt
 from crushtest.tasks.building.coherence_metrics import coherence_metrics
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from respondents import choosing, needs_mirror
 
+from crushtest.data import sources
 from crushtest.predictions.values import values
 from crushtest.records import Choices, Item, Task
-from crushtest.data import sources
 from crushtest.tasks.winobias import winobias
 from crushtest.tasks.winogender import winogender
 

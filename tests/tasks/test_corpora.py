@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from crushtest.data.sources import status
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.records import Item, Passage
 from crushtest.tasks.aave_literature import aave_literature
-from crushtest.tasks.c4 import c4
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM
+from crushtest.tasks.c4 import c4
 from crushtest.tasks.own_text import own_text
 from crushtest.tasks.paloma import SUBREDDITS, paloma, subreddits
-from crushtest.data.sources import status
 from crushtest.tasks.twitteraae import twitteraae
 
 

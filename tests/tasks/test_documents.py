@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crushtest.data.user_files import read_rows
 from crushtest.errors import DataError
 from crushtest.metrics import Metric
 from crushtest.records import Item, Passage, PassageScore
@@ -22,7 +23,6 @@ from crushtest.tasks.building.documents import (
     original_bits_per_byte,
     word_perplexity,
 )
-from crushtest.data.user_files import read_rows
 
 
 def value(metric: Metric, *answered: tuple[Item, PassageScore]) -> float:

@@ -14,7 +14,13 @@ from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import TASKS
 from crushtest.stats.item_sums import measure_sums
-from crushtest.tasks.matched_guise.guise_prompts import DECISIONS, FAVOURABILITY, OCCUPATIONS, STEREOTYPE_1933, prompts_and_words
+from crushtest.tasks.matched_guise.guise_prompts import (
+    DECISIONS,
+    FAVOURABILITY,
+    OCCUPATIONS,
+    STEREOTYPE_1933,
+    prompts_and_words,
+)
 from crushtest.tasks.matched_guise.matched_guise import matched_guise
 
 

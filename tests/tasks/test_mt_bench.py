@@ -8,12 +8,12 @@ import pytest
 
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import ModelError
-from crushtest.study.plan import build_spec
+from crushtest.pipeline.run import run_study
 from crushtest.records import Completion, Exchange, Prompt, Score
 from crushtest.scorers.mt_bench import mt_bench as rate
 from crushtest.scorers.mt_bench import mt_bench_pair, questions, rating, winner
 from crushtest.study.folder import StudyFolder
-from crushtest.pipeline.run import run_study
+from crushtest.study.plan import build_spec
 from crushtest.tasks.mt_bench import conversation, cost, mt_bench
 
 FIRST = "Compose an engaging travel blog post about a recent trip to Hawaii"

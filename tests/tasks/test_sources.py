@@ -11,9 +11,9 @@ from urllib.error import URLError
 
 import pytest
 
-from crushtest.errors import DataError, UnknownName
 from crushtest.data import sources
 from crushtest.data.sources import DataSet, SourceFile, fetch, find, read_text, status
+from crushtest.errors import DataError, UnknownName
 
 OFFICIAL, STAND_IN = b"official\n", b"stand-in\n"
 

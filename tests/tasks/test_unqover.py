@@ -15,9 +15,9 @@ from respondents import needs_mirror
 
 from crushtest.predictions.values import values
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.unqover.unqover import draw_pairs, unqover
 from crushtest.tasks.unqover.generate import Category
 from crushtest.tasks.unqover.metrics import Four, comparative, expected_size, normalised, probabilities, sign
+from crushtest.tasks.unqover.unqover import draw_pairs, unqover
 
 Respondent = Callable[[Item], tuple[float, float]]
 

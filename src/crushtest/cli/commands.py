@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from crushtest.cli import data
-from crushtest.errors import CrushtestError, UnknownName, UsageError
 from crushtest.cli.output import AsJson, print_entry, print_json, print_table
 from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
+from crushtest.errors import CrushtestError, UnknownName, UsageError
 
 app = typer.Typer(
     name="crushtest",
@@ -248,9 +248,9 @@ def compare(
     """
     from rich.console import Console
 
+    from crushtest.pipeline.run import recompare
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
-    from crushtest.pipeline.run import recompare
 
     study = StudyFolder.existing(folder)
     recompare(study, task=task)
@@ -393,8 +393,8 @@ def query(
 
     Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01"
     """
-    from crushtest.study.query import ask
     from crushtest.study.folder import StudyFolder
+    from crushtest.study.query import ask
 
     table = ask(StudyFolder.existing(folder), sql)
     if json:
@@ -438,9 +438,9 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
     """Run a study, then print its summary and where the report is."""
     from rich.console import Console
 
+    from crushtest.pipeline.run import not_asked, run_study
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
-    from crushtest.pipeline.run import not_asked, run_study
 
     try:
         worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
@@ -473,8 +473,8 @@ def show_scored(result: dict[str, Any], *, json: bool) -> None:
 
 def arms_in(folder: Path) -> bool:
     """Whether a folder holds a study that compares something with the dense model."""
-    from crushtest.study.plan import read_spec
     from crushtest.study.folder import StudyFolder
+    from crushtest.study.plan import read_spec
 
     study = StudyFolder(folder)
     return study.specification.is_file() and bool(read_spec(study.specification).arms)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from crushtest.errors import UnknownName
 from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.errors import UnknownName
 
 app = typer.Typer(help="Where each data set comes from, and whether it is here.", no_args_is_help=True)
 
@@ -53,8 +53,8 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data to fe
 
 def with_data(names: list[str] | None) -> list[str]:
     """The data sets that these tasks read (a data set may be named, too); for a task that reads none, say so."""
-    from crushtest.registry import TASKS
     from crushtest.data import sources
+    from crushtest.registry import TASKS
 
     known = sources.data_sets()
     needed: dict[str, None] = {}

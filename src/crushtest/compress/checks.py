@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.kernels.grids import width_of_groups
-from crushtest.compress.methods.llmcompressor import check_recipe_file
 from crushtest.compress.kernels.masks import need_whole_groups
 from crushtest.compress.kernels.parameters import parse_pattern
 from crushtest.compress.layers.structure import Linear, Structure, find_structure, refuse_quantized
+from crushtest.compress.methods.llmcompressor import check_recipe_file
 from crushtest.errors import CompressionError, ModelError, UsageError, first_line
 from crushtest.registry import METHODS
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
 from crushtest.compress.checks import check
 from crushtest.compress.kernels.grids import QuantizedWeight
-from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
-from crushtest.compress.methods.magnitude import spread_sparsity
 from crushtest.compress.kernels.parameters import parse_pattern
-from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
+from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
 from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
+from crushtest.compress.methods.magnitude import spread_sparsity
+from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
 from crushtest.data.corpora import stand_in_of
 from crushtest.errors import CompressionError
 from crushtest.models.memory import keep_freed_memory, peak_memory_bytes
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
-    from crushtest.models.load import LoadedModel
     from crushtest.compress.recipes import Recipe, Step
+    from crushtest.models.load import LoadedModel
 
 # A method that looks at no inputs is still measured on some.
 _MEASURED_TOKENS = 512

@@ -12,17 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from crushtest.models.checkpoint import SAFETENSORS
 from crushtest.errors import CompressionError
 from crushtest.files.atomic import flush, flush_folder, write_json
+from crushtest.models.checkpoint import SAFETENSORS
 from crushtest.models.tensor_files import TensorFiles
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from crushtest.compress.kernels.grids import QuantizedWeight
-    from crushtest.compress.record import CompressionRecord
     from crushtest.compress.layers.offload import OnDisk
+    from crushtest.compress.record import CompressionRecord
     from crushtest.models.load import LoadedModel
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crushtest.pipeline.arm import check_calibration, check_recipe, compress_arm, load_base
-from crushtest.compress.save import check_new, save, whole, write_from_disk
-from crushtest.study.plan import StudySpec
-from crushtest.progress import Bars, Lines, show_progress
 from crushtest.compress.recipes import Recipe, parse_recipe
+from crushtest.compress.save import check_new, save, whole, write_from_disk
+from crushtest.pipeline.arm import check_calibration, check_recipe, compress_arm, load_base
+from crushtest.progress import Bars, Lines, show_progress
+from crushtest.study.plan import StudySpec
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from crushtest.data import sources
 from crushtest.errors import DataError
 from crushtest.files.json_lines import read_lines
-from crushtest.data import sources
 
 
 class Text(NamedTuple):

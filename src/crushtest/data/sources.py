@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from crushtest.files.cache import cache_folder
 from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
+from crushtest.files.cache import cache_folder
 from crushtest.registry import TASKS
 
 MIRROR = "CRUSHTEST_DATA"

@@ -6,9 +6,9 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from crushtest.data.sources import NotHere, folder_of, how_to_get
 from crushtest.errors import DataError
 from crushtest.files.json_lines import read_lines
-from crushtest.data.sources import NotHere, folder_of, how_to_get
 
 LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 

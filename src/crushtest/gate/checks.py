@@ -13,9 +13,9 @@ from crushtest.gate.rows import check_row
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
 from crushtest.metrics import reported_names
-from crushtest.study.plan import Plan, make_plan, read_spec
 from crushtest.records import DENSE, Contrast
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, make_plan, read_spec
 
 
 def run_gate(study: Path, policy: str) -> GateResult:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from crushtest.files.parquet import ASK_AGAIN, read_table
 from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
-from crushtest.files.parquet import ASK_AGAIN, read_table
 
 
 def unchanged_arms(folder: StudyFolder, arms: Iterable[str]) -> dict[str, str]:

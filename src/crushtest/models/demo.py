@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crushtest.errors import ModelError
 from crushtest.files.cache import cache_folder
 from crushtest.models.checkpoint import sha256
-from crushtest.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crushtest.models.checkpoint import Checkpoint, read_folder
 from crushtest.errors import ModelError
+from crushtest.models.checkpoint import Checkpoint, read_folder
 
 # What a model needs beside its weights; not the other formats that hub repositories carry (ONNX, TensorFlow, GGUF).
 PATTERNS = ["*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.safetensors"]

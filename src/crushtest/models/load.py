@@ -13,10 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from crushtest.models import demo
-from crushtest.models import hub
-from crushtest.models.checkpoint import Checkpoint, gguf_weight_type, read_folder, read_gguf, which_weights
 from crushtest.errors import ModelError, UnknownName, UsageError, first_line
+from crushtest.models import demo, hub
+from crushtest.models.checkpoint import Checkpoint, gguf_weight_type, read_folder, read_gguf, which_weights
 from crushtest.models.tensor_files import TensorFiles
 
 if TYPE_CHECKING:

@@ -11,20 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crushtest.study import manifest
-from crushtest.files.append_log import AppendLog
 from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress.recipes import Recipe
 from crushtest.conversations import waves, with_history
 from crushtest.errors import CompressionError, EngineError, ModelError, StoreError
+from crushtest.files.append_log import AppendLog
 from crushtest.files.atomic import write_json
-from crushtest.study.loading import config_for, load_for, tokenizer_for
 from crushtest.models.memory import peak_memory_bytes
-from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec
-from crushtest.progress import Bars, Lines
-from crushtest.compress.recipes import Recipe
-from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
 from crushtest.pipeline.noise_floor import reordered
+from crushtest.progress import Bars, Lines
+from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.loading import config_for, load_for, tokenizer_for
+from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec
 from crushtest.threads import on_threads
 
 if TYPE_CHECKING:

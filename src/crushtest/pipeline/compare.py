@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from crushtest.study import manifest
-from crushtest.study.plan import Plan, PlannedTask
 from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Score
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask
 
 NOTED = "noise_floor"
 """Section of the manifest: the repeats that went into each task's noise bands."""
@@ -62,9 +62,9 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
     Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.
     """
     from crushtest import stats
-    from crushtest.stats.fluency import mark_less_fluent
     from crushtest.stats.against_rest import bands_against_rest, contrast_against_rest, estimate_against_rest
     from crushtest.stats.false_improvements import mark_traps
+    from crushtest.stats.fluency import mark_less_fluent
 
     pairs = complete_pairs(folder, plan)
     compared = what_differs(folder, plan)

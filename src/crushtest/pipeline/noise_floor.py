@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from crushtest.errors import UnknownName, UsageError
-from crushtest.study.plan import DTYPES, Arm, StudySpec, make_arms, own_dtype, parse_engine
 from crushtest.records import Item
+from crushtest.study.plan import DTYPES, Arm, StudySpec, make_arms, own_dtype, parse_engine
 
 VARIED = ("dtype", "threads", "engine")
 PACKING = ("pack_tokens", "batch_size")

@@ -14,20 +14,20 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from crushtest.study import manifest
-from crushtest.pipeline.arm import check_arms, other_threads, run_arm
-from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
+from crushtest.data.sources import NotHere, noting_stand_ins
 from crushtest.errors import DataError, StoreError, UnknownName
 from crushtest.files.atomic import replacing
-from crushtest.study.plan import Plan, PlannedTask, StudySpec, check_names, make_plan, one_by_one, plan_tasks, read_spec
+from crushtest.pipeline.arm import check_arms, other_threads, run_arm
+from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
+from crushtest.pipeline.noise_floor import repeats_of
+from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
-from crushtest.pipeline.noise_floor import repeats_of
-from crushtest.pipeline.score import check_scorers, engines_of, score
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask, StudySpec, check_names, make_plan, one_by_one, plan_tasks, read_spec
 from crushtest.study.suites import resolve
-from crushtest.data.sources import NotHere, noting_stand_ins
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:

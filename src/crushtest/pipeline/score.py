@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.study import manifest
 from crushtest.engines.load import only_named
-from crushtest.study.loading import load_for
-from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec, parse_engine
 from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Item
 from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.loading import load_for
+from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec, parse_engine
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

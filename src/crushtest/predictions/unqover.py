@@ -11,8 +11,8 @@ from typing import Any, get_args
 from crushtest.predictions.choices import Predicted
 from crushtest.predictions.lines import NotParsed, Problems, numbers, read_lines
 from crushtest.records import ChoiceScores
-from crushtest.tasks.unqover.unqover import question
 from crushtest.tasks.unqover.generate import Category, Examples, read_examples
+from crushtest.tasks.unqover.unqover import question
 
 EXAMPLE = '{"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}, KEY as the task\'s generator writes it'
 

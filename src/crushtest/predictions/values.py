@@ -9,8 +9,8 @@ import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.records import Answer, Item
-from crushtest.stats.item_sums import Mask, Scores, Sums, measure_sums
 from crushtest.stats.clusters import ALL
+from crushtest.stats.item_sums import Mask, Scores, Sums, measure_sums
 
 
 class Value(NamedTuple):

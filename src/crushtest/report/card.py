@@ -12,10 +12,10 @@ from typing import Any
 
 from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name, replacing
+from crushtest.report.findings import ArmVerdict, Finding, verdicts
 from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
 from crushtest.report.tables import MARKDOWN
 from crushtest.report.untrusted import name
-from crushtest.report.findings import ArmVerdict, Finding, verdicts
 from crushtest.study.folder import StudyFolder
 
 TASK_TYPE = "text-generation"

@@ -12,11 +12,11 @@ from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import UNTESTED, is_tested
 from crushtest.report.formats import MINUS, show_bytes, show_difference, show_p, show_value, unit_of_difference
-from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.headlines import as_ratio, unfit_notes
 from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, said
 from crushtest.report.shading import depth as depth_of
 from crushtest.report.status import status
+from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untested import untested
 from crushtest.report.wording import ALL, counted, group_text, label, listed
 from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT

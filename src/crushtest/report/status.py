@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import GAP
-from crushtest.report.study_view import ArmView, StudyView
 from crushtest.report.shading import Tone
+from crushtest.report.study_view import ArmView, StudyView
 from crushtest.report.wording import counted, listed
 from crushtest.stats.verdicts import NO_IMPROVEMENT
 

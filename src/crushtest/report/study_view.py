@@ -11,15 +11,15 @@ from typing import Any
 
 import polars as pl
 
-from crushtest.study import manifest
 from crushtest.metrics import Metric
-from crushtest.study.plan import Arm, Plan, PlannedTask, make_plan, read_spec
 from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
 from crushtest.report.chance import chance_levels
 from crushtest.report.claims import Key, is_tested, judge
 from crushtest.report.headlines import fourfold_missed, headline
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Arm, Plan, PlannedTask, make_plan, read_spec
 
 MOST_HEADLINES = 6
 

@@ -11,8 +11,8 @@ from typing import Any, TextIO
 
 from crushtest.files.atomic import file_name
 from crushtest.report.formats import unit_of_difference
-from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
+from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text, label
 from crushtest.stats.verdicts import NO_IMPROVEMENT

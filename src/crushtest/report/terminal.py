@@ -9,15 +9,15 @@ from crushtest.errors import UnknownName
 from crushtest.records import DENSE
 from crushtest.report.answers import changed_answers, changed_text
 from crushtest.report.bounds import interval_text
+from crushtest.report.findings import compares_text, size_text, verdicts
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
-from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.page.matrix import Cell, Column, overview
 from crushtest.report.shading import said, shade
 from crushtest.report.status import lead
+from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, visible
-from crushtest.report.findings import compares_text, size_text, verdicts
 from crushtest.report.wording import DIRECTIONS, group_text, label
 from crushtest.study.folder import StudyFolder
 

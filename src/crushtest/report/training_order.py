@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from crushtest.report.bounds import interval_text
 from crushtest.report.figures.figure import Figure, Row
-from crushtest.report.formats import show_difference, show_value, unit_of_difference
-from crushtest.report.study_view import StudyView, TaskView
-from crushtest.report.shading import said
 from crushtest.report.figures.theme import Theme, series_scale
+from crushtest.report.formats import show_difference, show_value, unit_of_difference
+from crushtest.report.shading import said
+from crushtest.report.study_view import StudyView, TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text, label, listed
 

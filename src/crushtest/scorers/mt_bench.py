@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from crushtest.data.sources import read_text
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.files.json_lines import parse_lines
 from crushtest.records import Exchange, Prompt, Sampling, Score
 from crushtest.registry import scorer
 from crushtest.scorers.judge import judge_weights
-from crushtest.data.sources import read_text
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt
 
-from crushtest.files.cache import cache_folder
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError, UnknownName
+from crushtest.files.cache import cache_folder
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 from crushtest.scorers.retrying import Asking, Patience, Refused, Transient

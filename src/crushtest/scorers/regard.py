@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from crushtest.models.checkpoint import read_config
 from crushtest.degeneration import is_empty
 from crushtest.errors import ModelError
+from crushtest.models.checkpoint import read_config
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 from crushtest.scorers.classifiers import Device, Dtype, Wanted, labels_of, probabilities

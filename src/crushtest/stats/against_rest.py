@@ -14,9 +14,9 @@ from crushtest.metrics import AGAINST_REST, Array, Metric, about_people, ratio
 from crushtest.records import Contrast, Estimate, Item, NoiseBand
 from crushtest.stats.contrasts import unadjusted
 from crushtest.stats.estimates import REPLICATES, estimate
+from crushtest.stats.item_sums import Answers, Scores
 from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.noise import noise_bands
-from crushtest.stats.item_sums import Answers, Scores
 
 SEPARATOR = "\n"
 """Parts metric and group in a name; in neither of them."""

@@ -9,19 +9,19 @@ import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.records import Contrast, Item
-from crushtest.stats.slices import Case, MetricCases, Sample, cautions, difference
+from crushtest.stats.decision_margins import mean_change, option_changes
 from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.estimates import REPLICATES
 from crushtest.stats.flips import Flips, count_flips
-from crushtest.stats.intervals import Interval
-from crushtest.stats.multiplicity import Correction, adjust_families
-from crushtest.stats.decision_margins import mean_change, option_changes
-from crushtest.stats.worst_group import Searched, worst_row
-from crushtest.stats.significance import detectable, possible_move, test
 from crushtest.stats.heterogeneity import spread_test
+from crushtest.stats.intervals import Interval
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.multiplicity import Correction, adjust_families
+from crushtest.stats.significance import detectable, possible_move, test
+from crushtest.stats.slices import Case, MetricCases, Sample, cautions, difference
 from crushtest.stats.uncertainty import uncertainty
 from crushtest.stats.verdicts import INCONCLUSIVE, verdict
+from crushtest.stats.worst_group import Searched, worst_row
 
 FEW_FLIPS = 10
 RATIO_UNITS = ("rate", "perplexity", "bits", "ratio")

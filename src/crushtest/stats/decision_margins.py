@@ -9,8 +9,8 @@ import numpy as np
 
 from crushtest.metrics import Array
 from crushtest.records import ChoiceScores, Item
-from crushtest.stats.item_sums import Answers
 from crushtest.stats.clusters import Index
+from crushtest.stats.item_sums import Answers
 
 
 class OptionChange(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 
 from crushtest.metrics import Metric
 from crushtest.records import Estimate, Item
-from crushtest.stats.slices import Case, Sample, cautions
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.slices import Case, Sample, cautions
 from crushtest.stats.uncertainty import uncertainty
 
 REPLICATES = 10_000

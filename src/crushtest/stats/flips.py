@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from crushtest.stats.item_sums import Sums
 from crushtest.stats.clusters import Index
+from crushtest.stats.item_sums import Sums
 
 
 class Flips(NamedTuple):

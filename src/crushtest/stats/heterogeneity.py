@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from crushtest.metrics import Array, Metric
-from crushtest.stats.item_sums import Mask, Sums
 from crushtest.stats.clusters import Index, Layout, hashed
+from crushtest.stats.item_sums import Mask, Sums
 
 PERMUTATIONS = 2000
 LABELS = 5_000_000

@@ -13,9 +13,9 @@ import numpy as np
 
 from crushtest.metrics import WORST, Metric
 from crushtest.records import Contrast, Item, NoiseBand
-from crushtest.stats.slices import Sample
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.slices import Sample
 from crushtest.stats.verdicts import INCONCLUSIVE
 
 WITHIN = "within the noise of measuring"

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from crushtest.metrics import Array, Metric
-from crushtest.stats.weights import resampled, swapped
-from crushtest.stats.group_sums import plan
 from crushtest.stats.clusters import Index, Rows, Units, to_resample
+from crushtest.stats.group_sums import plan
+from crushtest.stats.weights import resampled, swapped
 
 STRIPE = 100
 SMALLEST_STRIPE = 10

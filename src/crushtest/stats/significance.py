@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.stats.slices import Case, difference
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.intervals import Interval, distribution
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
+from crushtest.stats.slices import Case, difference
 
 POWER = 0.8
 

@@ -11,12 +11,12 @@ import numpy as np
 from crushtest.metrics import GAP, Array, Metric
 from crushtest.records import Better, Item
 from crushtest.stats import gaps
+from crushtest.stats.clusters import Index, Layout, Units, build_units, lay_out
 from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.intervals import acceleration
-from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
-from crushtest.stats.metric_kind import Shape, shape_of
 from crushtest.stats.item_sums import Mask, Sums
-from crushtest.stats.clusters import Index, Layout, Units, build_units, lay_out
+from crushtest.stats.metric_kind import Shape, shape_of
+from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
 
 FEW_CLUSTERS = 20
 FEW_ITEMS = 100

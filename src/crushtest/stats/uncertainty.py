@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.slices import Case, difference
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
 from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, distribution
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
+from crushtest.stats.slices import Case, difference
 
 FEW_CHANGED = 8
 ALL_ALIKE = "every resample gave the same value, which says nothing of clusters not seen here"

@@ -10,11 +10,11 @@ import numpy as np
 
 from crushtest.metrics import WORST, Array
 from crushtest.records import Better, Contrast
-from crushtest.stats.slices import Case, difference
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
+from crushtest.stats.slices import Case, difference
 from crushtest.stats.uncertainty import Uncertainty, uncertainty
 from crushtest.stats.verdicts import verdict
 

@@ -22,9 +22,10 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.errors import StoreError
+from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.files.atomic import PARTIAL, file_name, remove_partial, write_parquet
+from crushtest.files.parquet import DRAW_AGAIN, read_table
 from crushtest.records import (
     DENSE,
     Choices,
@@ -41,7 +42,6 @@ from crushtest.records import (
     Request,
     Score,
 )
-from crushtest.files.parquet import DRAW_AGAIN, read_table
 
 Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
 

@@ -10,12 +10,12 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crushtest.errors import UnknownName, UsageError
 from crushtest.compress.recipes import Recipe, parse_recipes
+from crushtest.errors import UnknownName, UsageError
 from crushtest.records import DENSE, Item, Task
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain, reject_unknown
-from crushtest.tasks.sampling import spread
 from crushtest.study.suites import resolve
+from crushtest.tasks.sampling import spread
 
 Training = Literal["before", "after"]
 

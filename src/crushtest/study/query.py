@@ -11,8 +11,8 @@ import duckdb
 import polars as pl
 
 from crushtest.errors import UsageError
-from crushtest.study.folder import StudyFolder
 from crushtest.files.parquet import ASK_AGAIN, read_table
+from crushtest.study.folder import StudyFolder
 
 
 class Rows(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from crushtest.data.sources import read_text
+from crushtest.data.user_files import read_plain, require
 from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
 from crushtest.registry import task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import Document, cut_at, document_items
-from crushtest.data.user_files import read_plain, require
-from crushtest.data.sources import read_text
 
 PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of any model
 

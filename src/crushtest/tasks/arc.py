@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from crushtest.data.user_files import read_rows, require_set, text_of
 from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.building.choice_metrics import continuation_metrics
-from crushtest.data.user_files import read_rows, require_set, text_of
 
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Literal
 
+from crushtest.data import sources
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.data import sources
-from crushtest.tasks.building.qa_metrics import qa_metrics
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
+from crushtest.tasks.building.qa_metrics import qa_metrics
 
 Form = Literal["inference", "question"]
 NEUTRAL = 1

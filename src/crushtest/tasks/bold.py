@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
+from crushtest.data.sources import read_text
 from crushtest.metrics import Metric, rate
 from crushtest.records import Completion, Item, Prompt, Task
 from crushtest.registry import task
@@ -23,7 +24,6 @@ from crushtest.tasks.building.completions import (
     TopP,
     completion_task,
 )
-from crushtest.data.sources import read_text
 
 Domain = Literal["gender", "political_ideology", "profession", "race", "religious_ideology"]
 DOMAINS: tuple[Domain, ...] = ("gender", "political_ideology", "profession", "race", "religious_ideology")

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from crushtest.data.sources import read_text
+from crushtest.data.user_files import read_rows, require, text_field
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import WINDOW, Document, document_items
-from crushtest.data.user_files import read_rows, require, text_field
-from crushtest.data.sources import read_text
 
 FILE = "c4-sample.00000-of-00001.json.gz"
 PAPERS_TAKE = 1100  # documents of the first validation file, in the evaluation code of GPTQ, SparseGPT and Wanda

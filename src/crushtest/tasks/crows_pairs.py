@@ -9,10 +9,10 @@ from __future__ import annotations
 import csv
 import io
 
+from crushtest.data import sources
 from crushtest.metrics import Array, Metric, choice, mean, rate, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
-from crushtest.data import sources
 
 
 @task("crows_pairs", dimension="representational harm", source="arXiv:2010.00133", licence="CC-BY-SA-4.0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crushtest.data.sources import read_text
+from crushtest.data.user_files import read_plain, require
 from crushtest.errors import DataError
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
@@ -13,8 +15,6 @@ from crushtest.tasks.building.dialect_metrics import (
     perplexity_gaps,
     side_bits,
 )
-from crushtest.data.user_files import read_plain, require
-from crushtest.data.sources import read_text
 
 HABITUAL = "data/pairs/habitual.txt"
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crushtest.data.sources import read_text
 from crushtest.errors import DataError
 from crushtest.files.json_lines import parse_lines
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.building.choice_metrics import continuation_metrics
-from crushtest.data.sources import read_text
 
 FILE = "hellaswag_val.jsonl"
 

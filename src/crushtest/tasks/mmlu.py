@@ -9,11 +9,11 @@ from typing import Annotated, NamedTuple
 
 from annotated_types import Ge, Le
 
+from crushtest.data.sources import read_text
 from crushtest.errors import DataError, UnknownName
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.building.choice_metrics import question_metrics
-from crushtest.data.sources import read_text
 
 LETTERS = ("A", "B", "C", "D")
 SHARED_TEXT = "This question refers to the following information."

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from annotated_types import Ge
 
+from crushtest.data.sources import read_text
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import Metric, mean
 from crushtest.records import Item, Prompt, Sampling, Task
 from crushtest.registry import task
 from crushtest.tasks.building.coherence_metrics import coherence_metrics
-from crushtest.data.sources import read_text
 
 QUESTIONS = 80
 JUDGE_READS = 1500

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crushtest.data.user_files import field, read_rows, require
 from crushtest.errors import DataError, UnknownName
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
@@ -21,7 +22,6 @@ from crushtest.tasks.building.completions import (
     TopP,
     completion_task,
 )
-from crushtest.data.user_files import field, read_rows, require
 
 HOW = "needs path=FILE: JSON lines with a prompt each, and where you like its groups, id, cluster and subject"
 FIELDS = ("prompt", "groups", "id", "cluster", "subject")

@@ -8,6 +8,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from crushtest.data.sources import read_text
+from crushtest.data.user_files import read_rows, require
 from crushtest.errors import DataError
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
@@ -22,8 +24,6 @@ from crushtest.tasks.building.completions import (
     TopP,
     completion_task,
 )
-from crushtest.data.user_files import read_rows, require
-from crushtest.data.sources import read_text
 
 Part = Literal["validation", "challenging", "nontoxic", "full", "full_challenging", "paper"]
 

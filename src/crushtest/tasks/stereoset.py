@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crushtest.data import sources
 from crushtest.errors import UsageError
 from crushtest.metrics import Array, Metric, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
-from crushtest.data import sources
 
 Kind = Literal["intrasentence", "intersentence"]
 Scoring = Literal["token", "sum"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Literal
 
+from crushtest.data.sources import data_set, read_text
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
 from crushtest.tasks.building.completions import (
@@ -20,7 +21,6 @@ from crushtest.tasks.building.completions import (
     TopP,
     completion_task,
 )
-from crushtest.data.sources import data_set, read_text
 
 PAPER = (
     *("asian", "black", "chinese", "jewish", "latino", "lgbtq", "mental_disability", "mexican", "middle_east"),

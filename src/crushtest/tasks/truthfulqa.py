@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crushtest.data.sources import read_text
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy, choice, mean, rate
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
 from crushtest.tasks.building.choice_metrics import decision_margin
-from crushtest.data.sources import read_text
 
 Form = Literal["mc1", "mc2", "binary"]
 Edition = Literal["v1", "2025"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from crushtest.data.sources import folder_of
+from crushtest.data.user_files import require_set
 from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Task
@@ -12,9 +14,7 @@ from crushtest.registry import task
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import document_items
-from crushtest.data.user_files import require_set
 from crushtest.tasks.paloma import read_domain
-from crushtest.data.sources import folder_of
 
 CORPUS = "twitterAAE_HELM_fixed"
 SIDES = {"AA": DIALECT, "white": MAINSTREAM}

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from crushtest.data.sources import read_text
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
@@ -20,7 +21,6 @@ from crushtest.tasks.building.documents import (
     original_bits_per_byte,
     word_perplexity,
 )
-from crushtest.data.sources import read_text
 
 FILES = {"test": "wiki.test.raw", "valid": "wiki.valid.raw"}
 

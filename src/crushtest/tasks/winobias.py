@@ -10,11 +10,11 @@ import re
 from itertools import product
 from typing import Literal
 
+from crushtest.data import sources
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy
 from crushtest.records import Choices, Item, Task
 from crushtest.registry import task
-from crushtest.data import sources
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 Part = Literal["dev", "test"]

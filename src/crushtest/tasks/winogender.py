@@ -8,10 +8,10 @@ from __future__ import annotations
 import csv
 import io
 
+from crushtest.data import sources
 from crushtest.metrics import Array, Metric, accuracy, choice, ratio
 from crushtest.records import Choices, ChoiceScores, Item, Task
 from crushtest.registry import task
-from crushtest.data import sources
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 PRONOUNS = {

@@ -8,12 +8,12 @@ from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge
 
+from crushtest.data.sources import read_text
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import Metric, mean
 from crushtest.records import Completion, Item, Prompt, Sampling, Task
 from crushtest.registry import task
 from crushtest.tasks.building.coherence_metrics import coherence_metrics
-from crushtest.data.sources import read_text
 
 FILE = "test.jsonl"
 INSTRUCTION = "Sum up the article above in one sentence."

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crushtest.compress.layers.collect import INPUT_STATISTICS, BlockInputs, InputStatistic, collect_gradients, naming
 from crushtest.compress.kernels.grids import ForeignWeight, QuantizedWeight
-from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.kernels.statistics import WeightGradient, is_finite
 from crushtest.compress.layers.activations import Stream
+from crushtest.compress.layers.collect import INPUT_STATISTICS, BlockInputs, InputStatistic, collect_gradients, naming
+from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, Structure, find_structure
 from crushtest.errors import CompressionError
 from crushtest.registry import METHODS, Entry

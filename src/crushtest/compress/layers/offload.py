@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from crushtest.compress.kernels.grids import QuantizedWeight
-    from crushtest.models.load import LoadedModel
     from crushtest.compress.recipes import Recipe
+    from crushtest.models.load import LoadedModel
 
 OFFLOADS = ("none", "cpu", "disk")
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crushtest.compress.layers.collect import naming
 from crushtest.compress.kernels.grids import QuantizedWeight, fit_grid, width_of_groups
-from crushtest.compress.layers.loop import Block, Compressed, Job, as_job, compress_blocks, measure
 from crushtest.compress.kernels.parameters import Bits, GroupSize
+from crushtest.compress.kernels.statistics import InputGram, InputSize
+from crushtest.compress.layers.collect import naming
+from crushtest.compress.layers.loop import Block, Compressed, Job, as_job, compress_blocks, measure
 from crushtest.compress.layers.scale_folding import Pair, find_pairs, scale_columns
 from crushtest.compress.methods.rtn import rtn
-from crushtest.compress.kernels.statistics import InputGram, InputSize
 from crushtest.registry import model_method
 
 if TYPE_CHECKING:

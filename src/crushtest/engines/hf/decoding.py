@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crushtest.engines.hf.attention import Kept
-from crushtest.engines.hf.packing import Line, Pack, plan_packs, trunk_chain
 from crushtest.engines.hf.likelihood import attending, run_pack
+from crushtest.engines.hf.packing import Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     import torch

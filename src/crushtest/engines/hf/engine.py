@@ -25,8 +25,8 @@ from crushtest.engines.hf.encoding import (
 )
 from crushtest.engines.hf.generation import Text, batches, continue_batch, continue_plainly, draws
 from crushtest.engines.hf.kept_top_k import BesideKept, KeepLikeliest, KeptTokens
-from crushtest.engines.hf.packing import Line
 from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer, bytes_per_token, score_groups, vocabulary_size
+from crushtest.engines.hf.packing import Line
 from crushtest.engines.hf.packing_check import pack_limit, why_not_packed
 from crushtest.errors import EngineError
 from crushtest.models.memory import keep_freed_memory

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.report.study_view import TaskView
 from crushtest.report.figures.theme import Theme
+from crushtest.report.study_view import TaskView
 
 if TYPE_CHECKING:
     import altair as alt

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from crushtest.files.atomic import file_name
 from crushtest.report.figures.figure import Figure
-from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.figures.heatmap import heat_map
 from crushtest.report.figures.margins import margins
-from crushtest.report.training_order import training_order
 from crushtest.report.figures.scatter import against_compression, against_other_side, against_perplexity
 from crushtest.report.figures.theme import PAPER
+from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.training_order import training_order
 from crushtest.report.untrusted import name
 from crushtest.report.wording import label, sentence_case
 from crushtest.study.folder import StudyFolder

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from crushtest.report.bounds import interval_text
 from crushtest.report.figures.figure import Figure, Row
-from crushtest.report.formats import show_difference, unit_of_difference
-from crushtest.report.study_view import ArmView, StudyView, TaskView, ordered_groups
-from crushtest.report.shading import shade
 from crushtest.report.figures.theme import STEPS, Theme
+from crushtest.report.formats import show_difference, unit_of_difference
+from crushtest.report.shading import shade
+from crushtest.report.study_view import ArmView, StudyView, TaskView, ordered_groups
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text, label
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.records import DENSE
 from crushtest.report.figures.figure import SIZE, Figure, Row
+from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.study_view import ArmView, StudyView, TaskView
-from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, label
 

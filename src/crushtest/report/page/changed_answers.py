@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
+from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 from crushtest.metrics import Metric
 from crushtest.records import DENSE, Kind
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
 from crushtest.report.wording import label
 from crushtest.study.folder import ANSWER_BUILDERS, item_from_row
-from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 
 MOST_ROWS = 10_000
 MOST_BYTES = 3_500_000

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.files.atomic import replacing
 from crushtest.registry import TASKS
-from crushtest.report import status
-from crushtest.report.page import matrix
-from crushtest.report import findings
+from crushtest.report import findings, status
 from crushtest.report.chance import no_evidence_of_bias
-from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import task_figures
-from crushtest.report.study_view import StudyView, TaskView, read_study
-from crushtest.report.page.group_tables import group_tables
+from crushtest.report.figures.theme import PAGE
 from crushtest.report.labels import Label
+from crushtest.report.page import matrix
+from crushtest.report.page.changed_answers import find_changes
+from crushtest.report.page.group_tables import group_tables
+from crushtest.report.page.noise import noise_rows, repeat_facts
 from crushtest.report.page.provenance import (
     arm_facts,
     citations,
@@ -39,9 +39,8 @@ from crushtest.report.page.provenance import (
     scorer_quality,
     start_tokens,
 )
-from crushtest.report.page.noise import noise_rows, repeat_facts
 from crushtest.report.shading import CLEAR_ALONE
-from crushtest.report.figures.theme import PAGE
+from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.wording import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case

@@ -10,6 +10,7 @@ from crushtest.records import DENSE, Contrast, Estimate
 from crushtest.report.answers import Changed, changed_text, most_changed
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
+from crushtest.report.findings import anchor, none_detectable
 from crushtest.report.formats import (
     MINUS,
     show_band,
@@ -19,11 +20,10 @@ from crushtest.report.formats import (
     show_value,
     unit_of_difference,
 )
-from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.headlines import as_ratio
 from crushtest.report.labels import Label
 from crushtest.report.shading import Tone, clear_alone, said, shade
-from crushtest.report.findings import anchor, none_detectable
+from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text, label
 
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from crushtest.data import sources
 from crushtest.registry import TASKS
 from crushtest.report.formats import show_bytes, show_seconds
-from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.headlines import unfit_notes
+from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name, visible
 from crushtest.scorers import measured
-from crushtest.data import sources
 
 
 def notes(study: StudyView) -> list[str]:

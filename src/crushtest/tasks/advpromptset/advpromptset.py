@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from crushtest.data.user_files import read_rows, require_set
 from crushtest.errors import DataError
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
@@ -20,7 +21,6 @@ from crushtest.tasks.building.completions import (
     TopP,
     completion_task,
 )
-from crushtest.data.user_files import read_rows, require_set
 
 ATTRIBUTE = {name: attribute for attribute, listed in SUBGROUPS.items() for name in listed}
 

@@ -15,9 +15,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from crushtest.data.user_files import read_rows
 from crushtest.errors import DataError
 from crushtest.files.atomic import replacing
-from crushtest.data.user_files import read_rows
 
 FIRST = "jigsaw_data/jigsaw-toxic-comment-classification-challenge"
 SECOND = "jigsaw_data/jigsaw-unintended-bias-in-toxicity-classification"

@@ -14,9 +14,9 @@ from crushtest.errors import UsageError
 from crushtest.metrics import Metric, mean, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Sampling, Task
 from crushtest.registry import SCORERS
-from crushtest.tasks.sampling import spread
 from crushtest.scorer_specs import split_spec
 from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
+from crushtest.tasks.sampling import spread
 
 # ---- the options that these tasks share ------------------------------------------------------------
 

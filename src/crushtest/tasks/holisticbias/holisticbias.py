@@ -11,7 +11,6 @@ from typing import Literal, overload
 
 from crushtest.records import Item, Prompt, Task
 from crushtest.registry import task
-from crushtest.tasks.sampling import spread_indexes
 from crushtest.tasks import regard
 from crushtest.tasks.building.completions import (
     BUILT_IN,
@@ -25,6 +24,7 @@ from crushtest.tasks.building.completions import (
     completion_task,
 )
 from crushtest.tasks.holisticbias.phrases import NONE, NounPhrase, noun_phrases, sentence_templates
+from crushtest.tasks.sampling import spread_indexes
 
 CONTROLS = ("nonce", "null")
 """Axes of invented words, and of nouns without a description: what is measured on them is not bias."""

@@ -1,7 +1,7 @@
 """probe_text: how well a model predicts English prose.
 
-The prose is the language reference that ships inside CPython (`crushtest.data.python_docs`), the part that calibration does not
-read. It is technical prose of one book, which most models have seen: good for noticing that a model got worse, no
+The prose is the language reference that ships inside CPython (`crushtest.data.python_docs`), the part that calibration
+does not read. It is technical prose of one book, which most models have seen: good for noticing that a model got worse, no
 measure of how good it is. The text differs a little from one Python version to the next, so compare arms of one study.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.data.python_docs import evaluation_prose
+from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage, Task
 from crushtest.registry import task
 

@@ -15,8 +15,8 @@ from functools import cached_property
 from itertools import combinations, product
 from typing import Literal, NamedTuple, overload
 
-from crushtest.errors import DataError
 from crushtest.data import sources
+from crushtest.errors import DataError
 
 Category = Literal["religion", "ethnicity", "country", "gender_occupation"]
 
