@@ -21,7 +21,7 @@ from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import StudySpec, build_spec
-from crushtest.threads import on_threads
+from crushtest.models.threads import on_threads
 from tiny_models import SENTENCES, network, tokenizer
 
 

@@ -25,7 +25,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.loading import config_for, load_for, tokenizer_for
 from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec
-from crushtest.threads import on_threads
+from crushtest.models.threads import on_threads
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord

@@ -2,7 +2,8 @@
 
 The prose is the language reference that ships inside CPython (`crushtest.data.python_docs`), the part that calibration
 does not read. It is technical prose of one book, which most models have seen: good for noticing that a model got worse,
-no measure of how good it is. The text differs a little from one Python version to the next, so compare arms of one study.
+no measure of how good it is. The text differs a little from one Python version to the next, so compare arms of one
+study.
 """
 
 from __future__ import annotations
