@@ -29,7 +29,7 @@ ORDER = """
 STOREYS = [line.split() for line in ORDER.strip().splitlines()]
 HEIGHT = {room: -storey for storey, rooms in enumerate(STOREYS) for room in rooms}
 VOCABULARY = STOREYS[-1]
-NEW_ROOM = "is in no storey: put it into the room that it belongs to, or give it a place in ORDER and docs/architecture.md"
+NEW_ROOM = "is in no storey: put it into the room it belongs to, or give it a place in ORDER and docs/architecture.md"
 
 
 def files() -> list[Path]:

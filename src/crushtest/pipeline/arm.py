@@ -18,6 +18,7 @@ from crushtest.errors import CompressionError, EngineError, ModelError, StoreErr
 from crushtest.files.append_log import AppendLog
 from crushtest.files.atomic import write_json
 from crushtest.models.memory import peak_memory_bytes
+from crushtest.models.threads import on_threads
 from crushtest.pipeline.noise_floor import reordered
 from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
@@ -25,7 +26,6 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.loading import config_for, load_for, tokenizer_for
 from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec
-from crushtest.models.threads import on_threads
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
