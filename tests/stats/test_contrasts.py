@@ -10,6 +10,7 @@ from scipy import stats as reference
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
 from crushtest.stats.intervals import Interval
+from crushtest.stats.uncertainty import ALL_ALIKE
 from crushtest.stats.verdicts import verdict
 
 
@@ -78,8 +79,8 @@ def test_right_and_wrong_answers_in_clusters_do_not_pretend_to_be_independent():
     items = make_items([()] * 100, [f"c{i // 10}" for i in range(100)])
     arm = [False] * 30 + [True] * 70
     found = one(ACCURACY, items, right_or_wrong([True] * 100), right_or_wrong(arm))
-    assert found.p_method == "exchange of arms within clusters"
-    assert found.p > 0.05
+    assert found.p_method == "exact exchange of arms within clusters"
+    assert found.p == 2 / 2**3
     assert found.verdict == "no clear difference"
 
 
@@ -109,9 +110,10 @@ def test_nothing_changed_is_an_interval_and_not_a_certainty():
     answers = right_or_wrong([True, False] * 50)
     found = one(ACCURACY, make_items([()] * 100), answers, answers)
     assert (found.difference, found.p, found.flips) == (0.0, 1.0, 0)
-    assert -0.04 < found.low < 0 < found.high < 0.04
+    square = reference.norm.ppf(0.975) ** 2
+    assert (found.low, found.high) == pytest.approx((-square / (100 + square), square / (100 + square)))
     assert found.verdict == "no clear difference"
-    assert found.mde == pytest.approx(0.078, abs=0.001)
+    assert reference.binom.sf(5, 100, found.mde) == pytest.approx(0.8), "six items must change for a p below 0.05"
 
 
 @pytest.mark.parametrize("arm", [[False, True, True, False], [True, True, False, False]])
@@ -145,7 +147,7 @@ def test_interval_that_resamples_often_leave_undefined_is_not_given():
     answers = right_or_wrong([True] * 2 + [False] * 58)
     found = one(metric, make_items([()] * 60), answers, right_or_wrong([True] * 3 + [False] * 57))
     assert found.difference is not None
-    assert (found.low, found.high, found.verdict) == (None, None, "undefined")
+    assert (found.low, found.high, found.verdict) == (None, None, "inconclusive")
     assert "of the resamples" in found.reason
 
 
@@ -155,15 +157,23 @@ def test_ninety_percent_interval_lies_within_the_other():
     assert found.low < found.low90 < found.high90 < found.high
 
 
-def test_p_is_adjusted_over_all_rows_of_groups_and_gaps():
+def test_p_is_adjusted_in_families_that_follow_the_question():
+    """Pooled rows; per metric the worst groups of its attributes, and the gaps; per attribute its groups."""
     rng = seeded()
-    items = make_items([(f"a={i % 5}",) for i in range(200)])
+    items = make_items([(f"a={i % 5}", f"b={i % 3}") for i in range(200)])
     metrics = [replace(ACCURACY, gap=True), number()]
     rows = rows_of(metrics, items, numbers(rng.normal(size=200)), numbers(rng.normal(size=200)))
-    plain = [row for row in rows if not row.metric.endswith("_worst")]
-    assert len(plain) == 2 * 6 + 1
-    expected = reference.false_discovery_control([row.p for row in plain])
-    assert [row.p_adjusted for row in plain] == pytest.approx(list(expected))
+    worst = {(row.metric, row.group): row.p_adjusted for row in rows if row.metric.endswith("_worst")}
+    families = {}
+    for row in rows:
+        name = "pooled" if row.group == "all" else (row.metric, row.group.partition("=")[0] if "=" in row.group else "")
+        families.setdefault(name, []).append(row)
+    assert sorted(len(family) for family in families.values()) == [2, 2, 2, 2, 3, 3, 5, 5]
+    for family in families.values():
+        expected = reference.false_discovery_control([row.p for row in family])
+        least = [worst.get((f"{row.metric}_worst", row.group.partition("=")[0]), 0.0) for row in family]
+        assert [row.p_adjusted for row in family] == pytest.approx(list(np.maximum(expected, least)))
+    assert max(worst.values()) > min(row.p for row in rows if "=" in row.group), "the search costs something here"
 
 
 def test_worst_group_is_named_with_a_wider_interval_than_its_own():
@@ -202,7 +212,7 @@ def test_equal_effects_have_no_clear_spread():
         ("neither", 0.1, (0.05, 0.2), 0.01, None, "changed"),
         ("lower", 0.1, (-0.05, 0.2), 0.3, None, "no clear difference"),
         ("lower", 0.1, (0.01, 0.2), 0.125, None, "no clear difference"),
-        ("lower", 0.1, None, None, None, "undefined"),
+        ("lower", 0.1, None, None, None, "inconclusive"),
         ("zero", -0.1, (-0.2, -0.05), 0.01, (-0.2, -0.05), "better"),
         ("zero", -0.3, (-0.4, -0.2), 0.01, (-0.05, 0.1), "changed"),
         ("zero", -0.3, (-0.4, -0.2), 0.01, (0.02, 0.1), "worse"),
@@ -219,12 +229,24 @@ def test_a_bias_that_only_changed_its_sign_has_changed_and_is_not_better():
     found = one(signed, make_items([()] * 200), numbers(1 + values), numbers(-1 - values))
     assert found.difference == pytest.approx(-2, abs=0.2)
     assert found.verdict == "changed"
-    nearer = one(signed, make_items([()] * 200), numbers(1 + values), numbers(0.4 + values))
+    nearer = one(signed, make_items([()] * 200), numbers(1 + values), numbers(0.4 + 0.9 * values))
     assert nearer.verdict == "better"
 
 
 def test_a_difference_that_is_rounding_alone_is_zero_and_excludes_nothing():
     """0.1 + 0.2 against 0.3 in every item: no answer of the two differs by more than the last digit."""
     found = one(number(), make_items([()] * 30), numbers([0.1 + 0.2] * 30), numbers([0.3] * 30))
-    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert found.verdict == "no clear difference"
+    assert (found.difference, found.low, found.high, found.p) == (0.0, None, None, None)
+    assert found.verdict == "inconclusive"
+    assert found.reason == ALL_ALIKE
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [(0.0, 0.7, "worse"), (0.7, 0.0, "better")])
+def test_a_gap_that_clearly_grows_or_shrinks_says_so(before, after, said):
+    items = make_items([(f"a={i % 2}",) for i in range(400)])
+    shares = [np.where(np.arange(400) % 2, 0.9 - lag, 0.9) for lag in (before, after)]
+    dense, arm = (right_or_wrong(np.arange(400) // 2 % 10 < 10 * share - 1e-9) for share in shares)
+    found = one(replace(ACCURACY, gap=True), items, dense, arm, group="a", name="accuracy_gap")
+    assert found.difference == pytest.approx(after - before)
+    assert found.low <= found.difference <= found.high
+    assert found.verdict == said

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
+from scipy.stats import binomtest, norm
 from scipy.stats import bootstrap as scipy_bootstrap
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from crushtest.metrics import perplexity, rate
 from crushtest.records import Passage, PassageScore, Score
@@ -64,11 +65,11 @@ def test_items_of_a_cluster_are_resampled_together():
 
 def test_same_seed_same_rows_another_seed_other_intervals():
     items = make_items([("a=x",), ("a=y",)] * 40)
-    answers = right_or_wrong(seeded().random(80) < 0.5)
+    answers = numbers(seeded().normal(size=80))
     settings = {"replicates": 500}
-    first = estimate("t", [ACCURACY], items, "arm", answers, {}, seed=1, **settings)
-    assert first == estimate("t", [ACCURACY], items, "arm", answers, {}, seed=1, **settings)
-    assert first != estimate("t", [ACCURACY], items, "arm", answers, {}, seed=2, **settings)
+    first = estimate("t", [number()], items, "arm", answers, {}, seed=1, **settings)
+    assert first == estimate("t", [number()], items, "arm", answers, {}, seed=1, **settings)
+    assert first != estimate("t", [number()], items, "arm", answers, {}, seed=2, **settings)
 
 
 def test_order_of_items_and_answers_changes_nothing_but_draws():
@@ -139,17 +140,21 @@ def test_one_cluster_has_a_value_and_no_interval():
     assert found.reason == "one cluster only: nothing to resample"
 
 
-def test_none_of_thirty_is_not_certainly_zero():
-    found = one(ACCURACY, make_items([()] * 30), right_or_wrong([False] * 30))
-    assert found.value == found.low == 0.0
-    assert found.high == pytest.approx(0.1135, abs=1e-3)
-    assert found.method == "wilson"
-    assert "only 0 items decide it" in found.caution
+@pytest.mark.parametrize(("right", "count"), [(0, 30), (60, 200), (30, 30)])
+def test_a_rate_of_items_that_are_each_their_own_cluster_has_the_exact_binomial_interval(right, count):
+    found = one(ACCURACY, make_items([()] * count), right_or_wrong([True] * right + [False] * (count - right)))
+    expected = binomtest(right, count).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert found.method == "exact, at the effective number of items"
 
 
-def test_wilson_beside_is_that_of_the_items_where_each_is_its_own_cluster():
-    found = one(ACCURACY, make_items([()] * 200), right_or_wrong([True] * 60 + [False] * 140))
-    assert (found.wilson_low, found.wilson_high) == pytest.approx((0.2407, 0.3668), abs=0.003)
+def test_how_few_items_decide_a_rate_is_said_in_words():
+    assert "only 0 items decide it" in one(ACCURACY, make_items([()] * 30), right_or_wrong([False] * 30)).caution
+    assert (
+        "only 9 items decide it"
+        in one(ACCURACY, make_items([()] * 30), right_or_wrong([i > 8 for i in range(30)])).caution
+    )
+    assert "decide it" not in one(ACCURACY, make_items([()] * 30), right_or_wrong([i > 9 for i in range(30)])).caution
 
 
 def test_few_clusters_and_few_items_are_said_in_words():
@@ -177,12 +182,14 @@ def test_a_single_group_has_no_gap_and_two_of_which_one_has_no_value_an_undefine
     assert gaps == [("a", None, "fewer than two groups have a value")]
 
 
-def test_a_gap_between_groups_in_which_nothing_occurred_says_that_its_interval_has_no_width_for_want_of_items():
+def test_a_gap_between_groups_in_which_nothing_occurred_may_be_as_wide_as_the_smaller_ones_exact_interval():
+    """Both groups hold at 97.5%; four items are too few for z, and are worth (z / t)^2 as many."""
     items = make_items([("a=x",)] * 5 + [("a=y",)] * 4)
     found = one(replace(ACCURACY, gap=True), items, right_or_wrong([False] * 9), group="a", name="accuracy_gap")
-    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
-    assert found.caution is not None
-    assert found.caution.endswith("only 9 items; every resample gave the same value: items not seen here may differ")
+    effective = 4 * (norm.ppf(1 - 0.025 / 2) / student.ppf(1 - 0.025 / 2, 3)) ** 2
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high == pytest.approx(1 - (0.025 / 2) ** (1 / effective))
+    assert found.method == "band over 2 groups"
 
 
 def test_a_mean_that_a_few_items_dominate_says_so():

@@ -1,10 +1,16 @@
 """Corrections for many comparisons, against scipy and a worked case."""
 
+from __future__ import annotations
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from crushtest.stats.multiplicity import benjamini_hochberg, holm
+from crushtest.records import Contrast
+from crushtest.stats.multiplicity import Correction, adjust, adjust_families, benjamini_hochberg, holm
+from gate_rows import UNTOUCHED
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 300])
@@ -27,3 +33,60 @@ def test_no_adjusted_p_is_above_one_or_below_the_raw_one():
     for adjusted in (benjamini_hochberg(p), holm(p)):
         assert (adjusted >= p - 1e-12).all()
         assert (adjusted <= 1).all()
+
+
+def row(metric: str, group: str, p: float | None) -> Contrast:
+    return replace(UNTOUCHED, metric=metric, group=group, p=p)
+
+
+def adjusted(rows: list[Contrast], correction: Correction = "holm") -> list[float | None]:
+    return [found.p_adjusted for found in adjust_families(rows, correction)]
+
+
+def test_pooled_rows_of_all_metrics_are_one_family():
+    assert adjusted([row("a", "all", 0.01), row("b", "all", 0.02), row("c", "all", 0.5)]) == pytest.approx(
+        [0.03, 0.04, 0.5]
+    )
+
+
+def test_worst_groups_of_a_metric_are_a_family_and_its_gaps_another():
+    rows = [
+        row("m_worst", "age", 0.01),
+        row("m_gap", "age", 0.02),
+        row("m_worst", "race", 0.02),
+        row("m_gap", "race", 0.03),
+        row("other_worst", "age", 0.02),
+        row("m", "all", 0.04),
+    ]
+    assert adjusted(rows) == pytest.approx([0.02, 0.04, 0.02, 0.04, 0.02, 0.04])
+
+
+def test_groups_of_an_attribute_are_a_family_and_none_is_below_its_attributes_worst():
+    rows = [
+        row("m", "age=old", 0.001),
+        row("m", "age=young", 0.04),
+        row("m", "race=x", 0.001),
+        row("m", "race=y", 0.3),
+        row("m_worst", "age", 0.01),
+        row("m_worst", "race", 0.001),
+        row("other", "age=old", 0.001),
+    ]
+    assert adjusted(rows) == pytest.approx([0.01, 0.04, 0.002, 0.3, 0.01, 0.002, 0.001])
+
+
+def test_a_group_without_a_tested_worst_group_is_adjusted_in_its_family_alone():
+    assert adjusted([row("m", "a=1", 0.01), row("m", "a=2", 0.5), row("m_worst", "a", None)]) == [0.02, 0.5, None]
+
+
+def test_rows_without_p_do_not_count_and_keep_their_place():
+    rows = [row("a", "all", None), row("b", "all", 0.02), row("c", "all", None), row("d", "all", 0.01)]
+    assert adjusted(rows) == pytest.approx([None, 0.02, None, 0.02])
+    assert adjusted(rows[:1]) == [None]
+
+
+def test_benjamini_hochberg_is_the_correction_unless_another_is_asked_for():
+    rows = [row(name, "all", p) for name, p in zip("abc", (0.01, 0.03, 0.03), strict=True)]
+    expected = list(false_discovery_control([0.01, 0.03, 0.03]))
+    assert [found.p_adjusted for found in adjust(rows)] == pytest.approx(expected)
+    assert [found.p_adjusted for found in adjust_families(rows)] == pytest.approx(expected)
+    assert adjusted(rows) == pytest.approx([0.03, 0.06, 0.06])

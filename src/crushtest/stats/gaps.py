@@ -25,7 +25,7 @@ def gap(values: Array) -> Array:
 def gap_interval(values: Array) -> Interval:
     """Return the gaps that groups allow whose values lie within `values` [groups, (low, high)]."""
     low, high = values.T
-    return Interval(max(0.0, float(low.max() - high.min())), float((high[:, None] - low).max()))
+    return Interval(max(0.0, float(low.max() - high.min())), _largest(high[:, None] - low))
 
 
 def gap_change_interval(changes: Array, dense: Array, arm: Array) -> Interval:
@@ -47,5 +47,9 @@ def _largest_rise(changes: Array, start: Array) -> float:
     below_highest = np.maximum(0.0, low.max() - high)
     above_lowest = np.maximum(0.0, low - high.min())
     rise = (changes[:, 1] - below_highest)[:, None] - (changes[:, 0] + above_lowest)
-    np.fill_diagonal(rise, 0.0)
-    return float(rise.max())
+    return _largest(rise)
+
+
+def _largest(of_pairs: Array) -> float:
+    """Return the largest number [groups, groups] of two different groups."""
+    return float(of_pairs[~np.eye(len(of_pairs), dtype=bool)].max())

@@ -62,8 +62,9 @@ def paired_interval(counts: PairedCounts, *, level: float) -> Interval:
     """Return the interval of a difference of two rates on the same items.
 
     It is Tango's score interval at the effective number of items, and at least as wide as the exact interval of the
-    commoner direction of change. Where that number is the n clusters themselves, its ends are +- z^2 / (n + z^2) with
-    nothing changed, and (n - z^2) / (n + z^2) and 1 with everything changed.
+    commoner direction of change. Where that number is the n clusters themselves, Tango's ends are +- z^2 / (n + z^2)
+    with nothing changed, and (n - z^2) / (n + z^2) and 1 with everything changed. The exact ones with nothing changed
+    are +- (1 - (alpha / 2)^(1 / n)), and at 95% the wider below 46 clusters.
 
     Source: Tango, Equivalence test and confidence interval for the difference in proportions for the paired-sample
     design, Statistics in Medicine 17, 1998. The exact interval mends the dip of score intervals near 0 and 1.

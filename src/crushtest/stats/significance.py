@@ -70,6 +70,18 @@ def detectable(interval: Interval, clusters: int) -> float:
     return (interval.high - interval.low) / 2 * (1 + powered / confident)
 
 
+def detectable_change(case: Case) -> float:
+    """Return the true change of a rate with which enough clusters change for its test, with a chance of 80%.
+
+    Its p cannot reach 5% unless `FEWEST_TESTABLE` clusters change, each by one item at the least. No difference below
+    this is detectable, however narrow the interval.
+    """
+    from scipy.special import betaincinv
+
+    share = float(betaincinv(FEWEST_TESTABLE, case.clusters - FEWEST_TESTABLE + 1, POWER))
+    return share * case.clusters / case.n
+
+
 def possible_move(case: Case) -> float | None:
     """Return the largest |difference| that a case could show from dense's value; None where nothing bounds it."""
     if case.bounds is None:

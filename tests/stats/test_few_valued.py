@@ -1,0 +1,126 @@
+"""Intervals of answers that take few values, against Agresti's intervals and a case worked by hand."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from building import make_items, number, numbers, seeded
+from scipy import stats as reference
+
+from crushtest.metrics import ratio
+from crushtest.stats import contrast, estimate
+from crushtest.stats.few_valued import MOST_VALUES, FewValued, extremes, possible_values, unseen_influences
+from crushtest.stats.uncertainty import ALL_ALIKE, FEW_CHANGED
+
+TWO_SE = float(2 * reference.norm.cdf(2) - 1)
+"""The level at which z is 2: four observations are added to one arm, two to a pair."""
+
+
+def student(clusters: int, level: float) -> float:
+    return float(reference.t.ppf((1 + level) / 2, clusters - 1))
+
+
+@pytest.mark.parametrize(("ones", "count"), [(0, 20), (5, 20), (50, 100), (100, 100)])
+def test_one_arm_is_centred_on_agresti_and_coulls_two_successes_and_two_failures_more(ones, count):
+    values = np.repeat([1.0, 0.0], [ones, count - ones])
+    share = values.mean()
+    few = FewValued(share, values - share, np.array([[-share, 1 - share]]), count)
+    low, high = few.interval(TWO_SE)
+    centre = (ones + 2) / (count + 4)
+    assert (low + high) / 2 == pytest.approx(centre)
+    plain = sqrt(centre * (1 - centre) / (count + 4))
+    assert plain <= (high - low) / 2 / student(count, TWO_SE) <= 1.25 * plain
+    if share == 0.5:
+        assert (high - low) / 2 / student(count, TWO_SE) == pytest.approx(plain)
+
+
+@pytest.mark.parametrize(("up", "down", "count"), [(0, 0, 30), (6, 6, 50), (3, 12, 80)])
+def test_a_pair_is_agresti_and_mins_with_one_half_more_of_each_outcome(up, down, count):
+    """Their interval is (d + z^2 / 2 zeros); its variance is taken about the new mean, ours about the old one."""
+    dense = np.repeat([0.0, 1.0, 1.0], [up, down, count - up - down])
+    arm = np.repeat([1.0, 0.0, 1.0], [up, down, count - up - down])
+    found = FewValued(
+        float((arm - dense).mean()),
+        (arm - dense) - (arm - dense).mean(),
+        np.array([[dense.mean(), dense.mean() - 1], [-arm.mean(), 1 - arm.mean()]]),
+        count,
+    ).interval(TWO_SE)
+    more_up, more_down, total = up + 0.5, down + 0.5, count + 2
+    variance = (more_up + more_down - (more_up - more_down) ** 2 / total) / total**2
+    assert (found.low + found.high) / 2 == pytest.approx((more_up - more_down) / total)
+    half = (found.high - found.low) / 2 / student(count, TWO_SE)
+    assert half == pytest.approx(sqrt(variance), rel=0.01)
+    assert up != down or half == pytest.approx(sqrt(variance))
+
+
+def test_a_pair_of_three_valued_answers_worked_by_hand():
+    """Values 0, 1, 2; 10 clusters; changes 2, 1, 0 x 8: d = 0.3, and the squares around it sum up to 5 - 0.9 = 4.1.
+
+    An unseen cluster moves dense's mean of 1 by -1, 0, 1 (mean 0, variance 2/3), and the arm's of 1.3 by -1.3, -0.3,
+    0.7 (mean -0.3, variance 2/3). With z^2 / 2 of them: centre 0.3 - 0.3 w / (10 + w), squares 4.1 + (4/3 + 0.09) w.
+    """
+    dense = [0.0, 0.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    arm = [2.0, 1.0, *dense[2:]]
+    (row,) = contrast("t", [number()], make_items([()] * 10), "a", numbers(dense), {}, numbers(arm), {}, seed=0)
+    added = reference.norm.ppf(0.975) ** 2 / 2
+    centre = 0.3 - 0.3 * added / (10 + added)
+    half = student(10, 0.95) * sqrt(4.1 + (4 / 3 + 0.09) * added) / (10 + added)
+    assert row.method == "jackknife over clusters, unseen ones added"
+    assert (row.low, row.high) == pytest.approx((centre - half, centre + half))
+
+
+def test_the_mean_of_two_valued_answers_of_one_arm_worked_by_hand():
+    """3 of 8 clusters: squares 3 * 5 / 8 = 1.875; an unseen one moves the mean by 1/8 on average, variance 1/4."""
+    values = [1.0] * 3 + [0.0] * 5
+    (row,) = estimate("t", [number()], make_items([()] * 8), "a", numbers(values), {}, seed=0)
+    added = reference.norm.ppf(0.975) ** 2
+    centre = 3 / 8 + added / 8 / (8 + added)
+    half = student(8, 0.95) * sqrt(1.875 + (1 / 4 + 1 / 64) * added) / (8 + added)
+    assert (row.low, row.high) == pytest.approx((centre - half, centre + half))
+
+
+def test_unseen_clusters_move_a_ratio_by_what_replacing_a_cluster_would():
+    """Totals 6 of 12 in four clusters of three items: one replaced by three items of (1, 1) gives 7.5 of 12."""
+    values = np.array([[0.0, 1.0], [1.0, 1.0]])
+    found = unseen_influences(ratio, np.array([6.0, 12.0]), values, 3, 4)
+    assert found == pytest.approx([4 * (4.5 / 12 - 0.5), 4 * (7.5 / 12 - 0.5)])
+
+
+def test_an_unseen_cluster_that_leaves_nothing_to_divide_by_moves_nothing():
+    assert unseen_influences(ratio, np.array([1.0, 0.0]), np.array([[0.0, 0.0]]), 1, 2) == pytest.approx([0.0])
+
+
+def test_whole_and_half_numbers_are_counts_and_others_are_measured():
+    counts = np.array([[0.0], [1.0], [0.5]])
+    assert possible_values([counts[:2], counts[1:]]).tolist() == [[0.0], [0.5], [1.0]]
+    assert possible_values([np.array([[0.25]])]) is None
+    assert possible_values([np.zeros((0, 1))]) is None
+    assert possible_values([np.arange(MOST_VALUES, dtype=float)[:, None]]) is not None
+    assert possible_values([np.arange(MOST_VALUES + 1.0)[:, None]]) is None
+
+
+def test_extremes_are_the_items_with_the_smallest_and_the_largest_number():
+    found = extremes([np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([[2.0, 3.0], [9.0, 4.0]])])
+    assert found.tolist() == [[1.0, 2.0], [9.0, 4.0]]
+
+
+@pytest.mark.parametrize(("changed", "few"), [(FEW_CHANGED - 1, True), (FEW_CHANGED, False), (0, True)])
+def test_a_mean_of_which_few_clusters_changed_has_unseen_ones_added(changed, few):
+    values = seeded().normal(size=40)
+    moved = values + np.where(np.arange(40) < changed, 0.3 + 0.1 * values, 0.0)
+    row = contrast("t", [number()], make_items([()] * 40), "a", numbers(values), {}, numbers(moved), {}, seed=0)[0]
+    assert row.method == ("jackknife over clusters, unseen ones added" if few else "BCa bootstrap over items")
+    assert row.low < row.difference < row.high
+
+
+def test_a_mean_of_fewer_than_eight_clusters_that_all_changed_is_resampled():
+    values = seeded().normal(size=7)
+    row = contrast("t", [number()], make_items([()] * 7), "a", numbers(values), {}, numbers(2 * values), {}, seed=0)[0]
+    assert row.method == "BCa bootstrap over items"
+
+
+def test_equal_numbers_everywhere_have_no_interval():
+    row = estimate("t", [number()], make_items([()] * 30), "a", numbers([3.0] * 30), {}, seed=0)[0]
+    assert (row.low, row.high, row.reason) == (None, None, ALL_ALIKE)
