@@ -21,6 +21,8 @@ PRIOR_CLUSTERS = 2.0
 """How many clusters the belief that items of a cluster move together is worth, against what the data show."""
 FEWEST_TESTABLE = 6
 """With fewer clusters no exact two-sided test of paired answers can reach 5%: its smallest p is 2 / 2^clusters."""
+SHOWN_IN_FULL = 0.25
+"""A cluster shows how its items move together once this share of them has the outcome, and in part with fewer."""
 INFLATION = 2.0
 """An estimated design effect is multiplied by 1 + INFLATION / sqrt(clusters): it is itself uncertain."""
 MOST_STEPS = 20_000
@@ -51,9 +53,9 @@ def rate_interval(counts: RateCounts, *, level: float) -> Interval:
     """
     total = float(counts.items.sum())
     rate = float(counts.outcomes.sum()) / total
-    informative = min((counts.outcomes > 0).sum(), (counts.outcomes < counts.items).sum())
+    informative = _informative_clusters(counts.outcomes, counts.items)
     residuals = counts.outcomes - rate * counts.items
-    scale = _design_effect(residuals, rate * (1 - rate), counts.items, int(informative), level=level)
+    scale = _design_effect(residuals, rate * (1 - rate), counts.items, informative, level=level)
     effective = total / scale.items / scale.widening**2
     return clopper_pearson(rate * effective, effective, level=level)
 
@@ -70,11 +72,10 @@ def paired_interval(counts: PairedCounts, *, level: float) -> Interval:
     design, Statistics in Medicine 17, 1998. The exact interval mends the dip of score intervals near 0 and 1.
     """
     total, up, down = (float(column.sum()) for column in (counts.items, counts.up, counts.down))
-    changed = counts.up + counts.down
-    informative = min((changed > 0).sum(), (changed < counts.items).sum())
+    informative = _informative_clusters(counts.up + counts.down, counts.items)
     mean = (up - down) / total
     residuals = counts.up - counts.down - mean * counts.items
-    scale = _design_effect(residuals, (up + down) / total - mean**2, counts.items, int(informative), level=level)
+    scale = _design_effect(residuals, (up + down) / total - mean**2, counts.items, informative, level=level)
     items = scale.items
     tango = _tango(up / items, down / items, total / items, scale.widening * normal_quantile(level))
     effective = total / items / scale.widening**2
@@ -124,14 +125,23 @@ class _DesignEffect(NamedTuple):
     widening: float
 
 
+def _informative_clusters(outcomes: Array, items: Array) -> float:
+    """Return how many clusters show the outcome, or its absence where that is rarer.
+
+    Single changed items in forty clusters of many do not rule out that a few other clusters change as a whole.
+    """
+    share = outcomes / items
+    return min(float(np.minimum(1.0, rarer / SHOWN_IN_FULL).sum()) for rarer in (share, 1 - share))
+
+
 def _design_effect(
-    residuals: Array, item_variance: float, items: Array, informative: int, *, level: float
+    residuals: Array, item_variance: float, items: Array, informative: float, *, level: float
 ) -> _DesignEffect:
     """Return the design effect of these clusters, from the residuals [clusters] of their totals.
 
     It is between 1 and that of clusters whose items all move together (Kish: sum of squared sizes / items). The
-    estimate is pulled towards the latter by `PRIOR_CLUSTERS`, against the number of clusters that show either outcome:
-    one changed item in the whole sample says nothing of how they move. Where it is an estimate, and for fewer than
+    estimate is pulled towards the latter by `PRIOR_CLUSTERS`, against the clusters that are `informative`: one changed
+    item in the whole sample says nothing of how they move. Where it is an estimate, and for fewer than
     `FEWEST_TESTABLE` clusters, Student's t takes the place of z.
     """
     clusters, total = len(items), float(items.sum())
