@@ -225,3 +225,10 @@ def test_the_method_says_what_the_scorers_were_worth_on_labelled_text(page: Page
 def test_a_scorer_that_nobody_measured_is_said_to_be_unmeasured() -> None:
     [row] = provenance.scorer_quality({"scorers": {"judge:org/model": {}}})
     assert (row.data, row.auc, row.false_alarms) == ("not measured on labelled text", "", "")
+
+
+def test_tables_say_beside_a_variant_that_it_is_one_calibration_draw(page: Page) -> None:
+    heads = [rows[0] for rows in page.rows.values() if rows and rows[0][:2] == ["Measure", "dense"]]
+    assert heads
+    for cell in (cell for head in heads for cell in head[2:]):
+        assert cell.endswith("one calibration draw") == cell.startswith("wanda")

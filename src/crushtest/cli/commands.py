@@ -44,8 +44,8 @@ NoiseFloor = Annotated[
         min=0,
         metavar="K",
         help="Measure the dense arm K more times, in another order and in smaller packs and batches. A difference "
-        "that such a repeat makes as well is reported as within the noise of measuring. May be raised later; only "
-        "the missing repeats are run. Default: 0.",
+        "that such a repeat makes as well is reported as within the noise of measuring: that of dense measured again, "
+        "not of an arm compressed again. May be raised later; only the missing repeats are run. Default: 0.",
     ),
 ]
 NoiseVary = Annotated[

@@ -75,8 +75,8 @@ def other_threads(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> str:
     if not moved:
         return ""
     return (
-        f"this study goes on with threads={now}, but {', '.join(moved)}: sums round otherwise, and a method such as "
-        "gptq makes other weights of that (OMP_NUM_THREADS sets the number)"
+        f"this study goes on with threads={now}, but {', '.join(moved)}: sums may round otherwise and numbers move "
+        "with them (OMP_NUM_THREADS sets the number)"
     )
 
 

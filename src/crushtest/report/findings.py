@@ -248,7 +248,7 @@ def compares_text(study: StudyView, arm: ArmView) -> str:
     ]
     said = dict.fromkeys(row.compares for row in rows if row is not None and row.compares)
     differs = DEPLOYMENT.get(next(iter(said)), "") if len(said) == 1 else listed([str(text) for text in said])
-    return f"{differs} {arm.draw.capitalize()}.".strip() if arm.draw else differs
+    return f"{arm.draw.capitalize()}. {differs}".rstrip() if arm.draw else differs
 
 
 def _uneven(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
