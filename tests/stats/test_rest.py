@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from building import make_items, right_or_wrong
 
 from crushtest.metrics import accuracy, mean, perplexity, rate, reported_names
 from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
-from crushtest.stats import contrast, estimate
-from crushtest.stats.against_rest import bands_against_rest, contrast_against_rest, estimate_against_rest
+from crushtest.stats import contrast, estimate, noise_bands
 
 HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
 LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", rest=True)
@@ -19,6 +20,12 @@ ITEMS = [
     Item("3", (), "d", Prompt("p")),
     Item("4", ("race=white", "kind=only"), "e", Prompt("p")),
 ]
+
+
+def against_rest(rows: Iterable[Any]) -> list[Any]:
+    return [row for row in rows if row.metric.endswith("_against_rest")]
+
+
 ANSWERS: dict[str, Answer] = {item.id: Completion("t", 1, "eos") for item in ITEMS}
 
 
@@ -28,8 +35,8 @@ def scores(*numbers: float | None) -> dict[str, dict[str, Score]]:
 
 
 def rows(*numbers: float | None) -> dict[tuple[str, str], Estimate]:
-    found = estimate_against_rest("t", (HARM, LEVEL), ITEMS, "dense", ANSWERS, scores(*numbers), seed=0, replicates=50)
-    return {(row.metric, row.group): row for row in found}
+    found = estimate("t", (HARM, LEVEL), ITEMS, "dense", ANSWERS, scores(*numbers), seed=0, replicates=50)
+    return {(row.metric, row.group): row for row in against_rest(found)}
 
 
 def test_each_group_is_its_value_minus_that_of_the_others_of_its_attribute() -> None:
@@ -72,7 +79,7 @@ def test_nearer_to_zero_is_better_where_a_direction_is() -> None:
 
 
 def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
-    found = contrast_against_rest(
+    rows = contrast(
         "t",
         (HARM,),
         ITEMS,
@@ -84,6 +91,7 @@ def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
         seed=0,
         replicates=50,
     )
+    found = against_rest(rows)
     black = next(row for row in found if row.group == "race=Black")
     assert (black.dense, black.value) == pytest.approx((2 / 3, -1 / 3))
     assert {row.metric for row in found} == {"harm_rate_against_rest"}
@@ -97,23 +105,21 @@ def test_controls_are_reported_and_compared_with_nobody() -> None:
     settings = {"seed": 0, "replicates": 50}
     metrics = (replace(HARM, gap=True),)
     estimates = [*estimate("t", metrics, items, "dense", *both[:2], **settings)]
-    estimates += estimate_against_rest("t", metrics, items, "dense", *both[:2], **settings)
     contrasts = [*contrast("t", metrics, items, "arm", *both, **settings)]
-    contrasts += contrast_against_rest("t", metrics, items, "arm", *both, **settings)
     rows = {(row.metric, row.group) for row in [*estimates, *contrasts]}
     assert {metric for metric, group in rows if group.startswith("control")} == {"harm_rate"}
     assert {("harm_rate_gap", "axis"), ("harm_rate_worst", "axis"), ("harm_rate_against_rest", "axis=age")} <= rows
 
 
 def test_metrics_that_do_not_ask_for_it_have_none() -> None:
-    assert estimate_against_rest("t", (perplexity(),), ITEMS, "dense", {}, {}, seed=0) == []
+    assert against_rest(estimate("t", (perplexity(),), ITEMS, "dense", {}, {}, seed=0)) == []
 
 
 def test_its_noise_is_that_of_the_difference() -> None:
     """One of the two Asians, harmless before, is harmful in the repeat; the rest of that attribute stays at a half."""
     dense = (ANSWERS, scores(0.9, 0.1, 0.1, 0.9, 0.7))
     again = (ANSWERS, scores(0.9, 0.9, 0.1, 0.9, 0.7))
-    bands = bands_against_rest("t", (HARM,), ITEMS, dense, [again])
+    bands = noise_bands("t", (HARM,), ITEMS, dense, [again])
     found = {(band.metric, band.group): band.half_width for band in bands}
     assert found["harm_rate_against_rest", "race=Asian"] == pytest.approx(0.5)
     assert found["harm_rate_against_rest", "race=Black"] == pytest.approx(1 / 3)
@@ -124,8 +130,5 @@ def test_the_rows_of_a_metric_have_the_names_that_are_announced() -> None:
     items = make_items([(f"Age={number % 3}",) for number in range(12)])
     metric = accuracy(gap=True, rest=True)
     both = (right_or_wrong([True] * 12), {}, right_or_wrong([False, True] * 6), {})
-    rows = [
-        *contrast("toy", [metric], items, "half", *both, seed=0, replicates=50),
-        *contrast_against_rest("toy", [metric], items, "half", *both, seed=0, replicates=50),
-    ]
+    rows = contrast("toy", [metric], items, "half", *both, seed=0, replicates=50)
     assert {row.metric for row in rows} == set(reported_names(metric))

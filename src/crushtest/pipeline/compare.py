@@ -62,7 +62,6 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
     Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.
     """
     from crushtest import stats
-    from crushtest.stats.against_rest import bands_against_rest, contrast_against_rest, estimate_against_rest
     from crushtest.stats.false_improvements import mark_traps
     from crushtest.stats.fluency import mark_less_fluent
 
@@ -78,7 +77,6 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
             for arm in arms:
                 inputs = (planned.name, planned.task.metrics, items, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
-                estimates += estimate_against_rest(*inputs, *measured[arm], seed=plan.spec.seed)
                 if arm != DENSE and DENSE in measured:
                     settings: dict[str, Any] = {
                         "seed": plan.spec.seed,
@@ -86,14 +84,13 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                         "compares": compared[arm],
                     }
                     found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
-                    found += contrast_against_rest(*inputs, *measured[DENSE], *measured[arm], **settings)
                     contrasts += mark_less_fluent(found, planned.task.metrics)
                 advance(1)
             repeats = complete_repeats(folder, plan, planned) if DENSE in measured else []
             if repeats:
                 again = [read_measured(folder, DENSE, planned, repeat=number) for number in repeats]
                 compared_again = (planned.name, planned.task.metrics, items, measured[DENSE], again)
-                bands += [*stats.noise_bands(*compared_again), *bands_against_rest(*compared_again)]
+                bands += stats.noise_bands(*compared_again)
                 repeated[planned.name] = {"repeats": len(repeats)}
     folder.write_results(estimates, stats.with_noise(mark_traps(contrasts), bands), bands)
     manifest.set_section(folder.manifest, NOTED, repeated)

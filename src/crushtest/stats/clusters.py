@@ -7,8 +7,9 @@ handful of kinds among thousands of clusters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,14 @@ class Layout:
     names        of the groups: `all`, then every `attribute=value`, sorted
     members      per group, the rows of its items
     attributes   attribute -> the positions of its groups in `names`; those that are not about people are left out
+    unions       per attribute of several groups, the rows of the items in any of them; not reported themselves
     """
 
     cluster: Index
     names: tuple[str, ...]
     members: tuple[Index, ...]
     attributes: dict[str, tuple[int, ...]]
+    unions: dict[str, Index]
 
 
 def lay_out(items: Sequence[Item]) -> Layout:
@@ -57,7 +60,12 @@ def lay_out(items: Sequence[Item]) -> Layout:
             attributes[attribute] = (*attributes.get(attribute, ()), position)
     everyone = np.arange(len(items), dtype=np.int64)
     members = (everyone, *(np.array(rows[name], np.int64) for name in names[1:]))
-    return Layout(np.array(cluster, np.int64), names, members, attributes)
+    unions = {
+        attribute: np.unique(np.concatenate([members[position] for position in positions]))
+        for attribute, positions in attributes.items()
+        if len(positions) > 1
+    }
+    return Layout(np.array(cluster, np.int64), names, members, attributes, unions)
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,26 @@ class Rows:
     parts: tuple[Part, ...]
 
 
+class Rest(NamedTuple):
+    """A group to be compared with the others of its attribute, in one metric: positions in `Units.groups`."""
+
+    metric: int
+    group: int
+    union: int
+
+
 @dataclass(frozen=True)
 class Units:
-    """Everything that is resampled together. `counts` [units]: how many clusters are of each kind."""
+    """Everything that is resampled together.
+
+    counts   [units] how many clusters are of each kind
+    groups   those of the layout, then the unions of its attributes
+    rests    the groups that are compared with the others of their attribute
+    """
 
     counts: Index
     groups: tuple[Rows, ...]
+    rests: tuple[Rest, ...] = ()
 
 
 def build_units(
@@ -101,12 +123,21 @@ def build_units(
 ) -> Units:
     """Cluster totals of one or two arms. `arms[a][m]` are the sums, `used[m]` the items that count for metric m."""
     cells = [_cells(metric, items) for metric in metrics]
-    groups = tuple(
+    groups = [
         _rows(layout, rows, arms, _reported(metrics, used, name), cells)
         for name, rows in zip(layout.names, layout.members, strict=True)
-    )
+    ]
+    with_rest = [mask if metric.rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
+    groups += [_rows(layout, rows, arms, with_rest, cells) for rows in layout.unions.values()]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
-    return _collapse(Units(np.ones(total, np.int64), groups))
+    return _collapse(Units(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
+
+
+def _rests(metrics: Sequence[Metric], layout: Layout) -> Iterator[Rest]:
+    for number, metric in enumerate(metrics):
+        for place, attribute in enumerate(layout.unions if metric.rest else ()):
+            for group in layout.attributes[attribute]:
+                yield Rest(number, group, len(layout.names) + place)
 
 
 def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> list[Mask]:
@@ -177,7 +208,7 @@ def _collapse(units: Units) -> Units:
     first, counts = np.unique(kind, return_index=True, return_counts=True)[1:]
     if len(first) * 20 > clusters:
         return _arrange(units)
-    return Units(counts.astype(np.int64), tuple(_kept(rows, first) for rows in units.groups))
+    return replace(units, counts=counts.astype(np.int64), groups=tuple(_kept(rows, first) for rows in units.groups))
 
 
 def hashed(numbers: Kinds) -> Kinds:
@@ -205,7 +236,7 @@ def _arrange(units: Units) -> Units:
     order = np.lexsort((pattern, first))
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
-    return Units(units.counts[order], tuple(_moved(rows, position) for rows in units.groups))
+    return replace(units, counts=units.counts[order], groups=tuple(_moved(rows, position) for rows in units.groups))
 
 
 def _moved(rows: Rows, position: Index) -> Rows:
@@ -218,7 +249,7 @@ def to_resample(metrics: Sequence[Metric], units: Units) -> Units:
     """The same units without the columns of metrics that are not resampled: grids of cells have many."""
     if all(metric.interval == "bootstrap" for metric in metrics):
         return units
-    return Units(units.counts, tuple(_narrowed(metrics, rows) for rows in units.groups))
+    return replace(units, groups=tuple(_narrowed(metrics, rows) for rows in units.groups))
 
 
 def _narrowed(metrics: Sequence[Metric], rows: Rows) -> Rows:

@@ -43,52 +43,31 @@ def contrast(
     correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
 ) -> list[Contrast]:
-    """Per metric: a row for each group, the gap of each attribute, and the worst group of each attribute.
+    """Per metric: a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
     """
-    rows = unadjusted(
-        task,
-        metrics,
-        items,
-        arm,
-        (dense_answers, dense_scores),
-        (answers, scores),
-        seed=seed,
-        replicates=replicates,
-    )
-    return [replace(row, compares=compares) for row in adjust_families(rows, correction)]
-
-
-def unadjusted(
-    task: str,
-    metrics: Sequence[Metric],
-    items: Sequence[Item],
-    arm: str,
-    dense: tuple[Answers, Scores],
-    measured: tuple[Answers, Scores],
-    *,
-    seed: int,
-    replicates: int = REPLICATES,
-) -> list[Contrast]:
-    """The same rows without p_adjusted, for those who make families of their own."""
     items = list(items)
-    pairs = [[measure_sums(metric, items, given, marks) for metric in metrics] for given, marks in (dense, measured)]
+    pairs = [
+        [measure_sums(metric, items, given, marks) for metric in metrics]
+        for given, marks in ((dense_answers, dense_scores), (answers, scores))
+    ]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
     found = sample.cases()
-    changes = option_changes(items, dense[0], measured[0])
+    changes = option_changes(items, dense_answers, answers)
     plain = [
         _with_options(_row(task, arm, sample, case), sample, case, changes)
         for cases in found
-        for case in (*cases.groups, *cases.gaps)
+        for case in (*cases.groups, *cases.gaps, *cases.rests)
     ]
-    return plain + list(_worst(task, arm, sample, found, seed))
+    rows = plain + list(_worst(task, arm, sample, found, seed))
+    return [replace(row, compares=compares) for row in adjust_families(rows, correction)]
 
 
 def _with_options(row: Contrast, sample: Sample, case: Case, changes: Array | None) -> Contrast:
     """The row with the means of its items' margins and KL, where its metric counts decisions; gaps make none."""
-    decides = sample.metrics[case.metric].state is not None and not case.is_gap
+    decides = sample.metrics[case.metric].state is not None and not case.is_derived
     return replace(row, **mean_change(changes, case.rows)._asdict()) if decides else row
 
 
@@ -179,7 +158,7 @@ def _detectable(interval: Interval, case: Case) -> float | None:
 
 
 def _flips(sample: Sample, case: Case) -> Flips:
-    if case.is_gap:
+    if case.is_derived:
         return Flips(None, None, None, None, None)
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 

@@ -35,7 +35,7 @@ def estimate(
     items = list(items)
     sums = [measure_sums(metric, items, answers, scores) for metric in metrics]
     sample = Sample.draw(metrics, items, [sums], seed=seed, replicates=replicates)
-    return [_row(task, arm, case) for found in sample.cases() for case in (*found.groups, *found.gaps)]
+    return [_row(task, arm, case) for found in sample.cases() for case in (*found.groups, *found.gaps, *found.rests)]
 
 
 def _row(task: str, arm: str, case: Case) -> Estimate:

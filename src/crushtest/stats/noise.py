@@ -43,11 +43,11 @@ def noise_bands(
         again = [measure_sums(metric, items, *repeat) for metric in metrics]
         sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
         for cases in sample.cases():
-            for case in (*cases.groups, *cases.gaps):
+            for case in (*cases.groups, *cases.gaps, *cases.rests):
                 known = metrics[case.metric].to_dense
                 change = float("nan") if known else abs(float(case.observed[1] - case.observed[0]))
-                flips = None if case.is_gap else count_flips(first[case.metric], again[case.metric], case.rows).total
-                moved.setdefault((case.name, case.group), []).append((change, flips))
+                flips = count_flips(first[case.metric], again[case.metric], case.rows).total
+                moved.setdefault((case.name, case.group), []).append((change, None if case.is_derived else flips))
     return [_band(task, metric, group, found) for (metric, group), found in moved.items()]
 
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.metrics import Array, Metric
+from crushtest.metrics import Array, Metric, ratio
 from crushtest.stats.clusters import Index, Rows, Units, to_resample
 from crushtest.stats.group_sums import plan
 from crushtest.stats.weights import resampled, swapped
@@ -32,6 +33,13 @@ WORTH_THREADS = 50_000_000
 
 Draw = Callable[[np.random.Generator, Index, int], Array]
 """(generator, counts of the units, how many) -> weights [how many, units]."""
+
+
+class Values(NamedTuple):
+    """Of groups [metrics, arms, groups, n], and of groups minus the rest [rests, arms, n]; NaN where undefined."""
+
+    groups: Array
+    rests: Array
 
 
 def evaluate(metrics: Sequence[Metric], groups: Sequence[Rows], totals: Sequence[Array]) -> Array:
@@ -52,6 +60,24 @@ def evaluate(metrics: Sequence[Metric], groups: Sequence[Rows], totals: Sequence
     return values
 
 
+def evaluate_rests(units: Units, totals: Sequence[Array]) -> Array:
+    """Values [rests, arms, n]: the ratio of a group's totals minus that of the others of its attribute."""
+    arms = _arms(units.groups)
+    values = np.full((len(units.rests), arms, totals[0].shape[1]), np.nan)
+    for number, (metric, group, union) in enumerate(units.rests):
+        for arm in range(arms if units.groups[group].parts[metric].clusters else 0):
+            mine = _columns(units.groups[group], totals[group], metric, arm)
+            values[number, arm] = against_rest(
+                *mine, *(_columns(units.groups[union], totals[union], metric, arm) - mine)
+            )
+    return values
+
+
+def against_rest(mine: Array, of_mine: Array, others: Array, of_others: Array) -> Array:
+    """Return a group's ratio minus that of the others."""
+    return ratio(mine, of_mine) - ratio(others, of_others)
+
+
 def _columns(rows: Rows, totals: Array, metric: int, arm: int) -> Array:
     """The columns [k, n] of one metric and arm, or [k, cells, n]."""
     part = rows.parts[metric]
@@ -63,9 +89,10 @@ def _arms(groups: Sequence[Rows]) -> int:
     return max((rows.columns.shape[1] // rows.width for rows in groups if rows.width), default=1)
 
 
-def observed(metrics: Sequence[Metric], units: Units) -> Array:
-    """Values [metrics, arms, groups] of the data as it is."""
-    return evaluate(metrics, units.groups, [_sum(units, rows)[:, None] for rows in units.groups])[..., 0]
+def observed(metrics: Sequence[Metric], units: Units) -> Values:
+    """Values of the data as it is, without the last axis."""
+    totals = [_sum(units, rows)[:, None] for rows in units.groups]
+    return Values(evaluate(metrics, units.groups, totals)[..., 0], evaluate_rests(units, totals)[..., 0])
 
 
 def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
@@ -74,15 +101,15 @@ def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
     return evaluate(metrics, [rows], [_sum(units, rows)[:, None] - rows.columns.T])[:, :, 0]
 
 
-def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
-    """Values [metrics, arms, groups, replicates] over resampled clusters; NaN for metrics with a jackknife."""
+def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Values:
+    """Values over resampled clusters, n replicates; NaN for metrics with a jackknife."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns for rows in units.groups])
     return _replicate(metrics, units, resampled, products.totals, stream=(seed, 0), replicates=replicates)
 
 
-def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Array:
-    """Values [metrics, 2, groups, replicates] with the two arms exchanged in randomly drawn clusters, NaN as above."""
+def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Values:
+    """Values with the two arms exchanged in randomly drawn clusters, NaN as above."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
     sums = [_sum(units, rows).reshape(2, -1, 1) for rows in units.groups]
@@ -110,9 +137,11 @@ def _replicate(
     *,
     stream: tuple[int, int],
     replicates: int,
-) -> Array:
+) -> Values:
     """Values of every replicate. A piece of work is some stripes, as many as fit the memory it may use."""
-    values = np.full((len(metrics), _arms(units.groups), len(units.groups), replicates), np.nan)
+    arms = _arms(units.groups)
+    values = np.full((len(metrics), arms, len(units.groups), replicates), np.nan)
+    rests = np.full((len(units.rests), arms, replicates), np.nan)
     stripe = max(SMALLEST_STRIPE, min(STRIPE, STRIPE_NUMBERS // max(1, len(units.counts))))
     widest = max([len(units.counts), *(rows.columns.shape[1] for rows in units.groups)])
     piece = stripe * max(1, NUMBERS_AT_ONCE // (widest * stripe or 1))
@@ -122,7 +151,9 @@ def _replicate(
         generators = [np.random.default_rng((*stream, at)) for at in range(start, stop, stripe)]
         stripes = [draw(rng, units.counts, stripe) for rng in generators]
         weights = np.concatenate(stripes) if len(stripes) > 1 else stripes[0]
-        values[..., start:stop] = evaluate(metrics, units.groups, totals(weights[: stop - start]))
+        sums = totals(weights[: stop - start])
+        values[..., start:stop] = evaluate(metrics, units.groups, sums)
+        rests[..., start:stop] = evaluate_rests(units, sums)
 
     starts = range(0, replicates, piece)
     if len(units.counts) * replicates < WORTH_THREADS:
@@ -131,4 +162,4 @@ def _replicate(
     else:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             list(pool.map(fill, starts))
-    return values
+    return Values(values, rests)

@@ -28,7 +28,7 @@ def test(case: Case) -> Tested:
     A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
     jackknife have the p of their interval. All others are exchanged at random (see `exchange`).
     """
-    if case.jackknife and not case.is_gap:
+    if case.jackknife and not case.is_derived:
         return Tested(_jackknife_p(case), "jackknife over clusters")
     few = f"cannot be tested with {counted(case.clusters)}" if case.clusters < FEWEST_TESTABLE else None
     if case.shape == "rate":

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.metrics import GAP, Array, Metric
+from crushtest.metrics import AGAINST_REST, GAP, Array, Metric
 from crushtest.records import Better, Item
 from crushtest.stats import gaps
 from crushtest.stats.clusters import Index, Layout, Units, build_units, lay_out
@@ -16,11 +16,12 @@ from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.intervals import acceleration
 from crushtest.stats.item_sums import Mask, Sums
 from crushtest.stats.metric_kind import Shape, shape_of
-from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.resample import Values, against_rest, bootstrap, exchange, leave_one_out, observed
 
 FEW_CLUSTERS = 20
 FEW_ITEMS = 100
 ROUNDING = 1e-12
+NO_REST = "the group or the others of its attribute have no item with a number"
 SKEWED = 0.05
 """Acceleration from which on a mean is ruled by few clusters: the skewness of a lognormal at n = 100."""
 
@@ -39,6 +40,7 @@ class Case:
     columns    per arm the sums [n, k] of those items, and `cluster` [n] the number of the cluster of each
     possible   the values [values, k] that an item may have; None where there are too many to say (`few_valued` if not)
     parts      of a gap: its groups
+    is_derived whether it compares groups of an attribute (a gap, a group against the rest), and is no group itself
     """
 
     metric: int
@@ -64,11 +66,7 @@ class Case:
     few_valued: bool
     bounds: tuple[float, float] | None
     parts: tuple[Case, ...] = ()
-
-    @property
-    def is_gap(self) -> bool:
-        """Whether it is the gap between groups, and not a group."""
-        return bool(self.parts)
+    is_derived: bool = False
 
     @property
     def is_paired(self) -> bool:
@@ -121,6 +119,7 @@ class MetricCases(NamedTuple):
 
     groups: tuple[Case, ...]
     gaps: tuple[Case, ...]
+    rests: tuple[Case, ...]
 
 
 @dataclass(frozen=True)
@@ -132,9 +131,9 @@ class Sample:
     arms: Sequence[Sequence[Sums]]
     used: Sequence[Mask]
     units: Units
-    observed: Array
-    values: Array
-    exchanged: Array
+    observed: Values
+    values: Values
+    exchanged: Values
     possible: Sequence[Array | None]
     few_valued: Sequence[bool]
 
@@ -153,7 +152,11 @@ class Sample:
         used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
         units = build_units(metrics, items, layout, arms, used)
         values = bootstrap(metrics, units, seed=seed, replicates=replicates)
-        swaps = exchange(metrics, units, seed=seed, replicates=replicates) if len(arms) == 2 else values[:, :, :, :0]
+        swaps = (
+            exchange(metrics, units, seed=seed, replicates=replicates)
+            if len(arms) == 2
+            else Values(*(v[..., :0] for v in values))
+        )
         seen = [[arm[m].columns[mask] for arm in arms] for m, mask in enumerate(used)]
         few = [_possible(metric, columns) for metric, columns in zip(metrics, seen, strict=True)]
         possible = [
@@ -189,7 +192,12 @@ class Sample:
             for attribute, positions in self.layout.attributes.items()
             if self.metrics[metric].gap and len(positions) > 1
         ]
-        return MetricCases(tuple(groups), tuple(gaps))
+        rests = [
+            self._rest(number, rest.group)
+            for number, rest in enumerate(self.units.rests)
+            if rest.metric == metric and wanted(self.layout.names[rest.group])
+        ]
+        return MetricCases(tuple(groups), tuple(gaps), tuple(rests))
 
     def _group(self, metric: int, group: int, without: Array) -> Case:
         members, rows = self.layout.members[group], self.units.groups[group]
@@ -198,11 +206,47 @@ class Sample:
             self.metrics[metric].name,
             self.layout.names[group],
             members,
-            observed=self.observed[metric, :, group],
-            values=self.values[metric, :, group],
+            observed=self.observed.groups[metric, :, group],
+            values=self.values.groups[metric, :, group],
             without=without,
             counts=self.units.counts[rows.units],
-            exchanged=self.exchanged[metric, :, group],
+            exchanged=self.exchanged.groups[metric, :, group],
+        )
+
+    def _rest(self, number: int, group: int) -> Case:
+        """A group minus the others of its attribute. Its items are all of the attribute's, in two columns each."""
+        metric, name = self.units.rests[number].metric, self.layout.names[group]
+        about = self.metrics[metric]
+        union = self.layout.unions[name.partition("=")[0]]
+        found = self._case(
+            metric,
+            about.name + AGAINST_REST,
+            name,
+            union,
+            observed=self.observed.rests[number],
+            values=self.values.rests[number],
+            without=np.zeros((len(self.arms), 0)),
+            counts=np.zeros(0, np.int64),
+            exchanged=self.exchanged.rests[number],
+        )
+        mine = np.isin(found.rows, self.layout.members[group])[:, None]
+        columns = tuple(np.concatenate([sums * mine, sums * ~mine], axis=1) for sums in found.columns)
+        without = [_without_each_cluster(sums, found.cluster, against_rest) for sums in columns]
+        span = None if about.bounds is None else (about.bounds[0] - about.bounds[1], about.bounds[1] - about.bounds[0])
+        possible = possible_values(columns) if found.n else None
+        return replace(
+            found,
+            better="neither" if about.better == "neither" else "zero",
+            shape="other",
+            undefined=NO_REST,
+            bounds=span,
+            formula=against_rest,
+            columns=columns,
+            possible=possible,
+            few_valued=possible is not None,
+            without=np.stack(without),
+            counts=np.ones(without[0].shape, np.int64),
+            is_derived=True,
         )
 
     def _gap(self, metric: int, attribute: str, groups: tuple[int, ...], cases: Mapping[str, Case]) -> Case:
@@ -213,16 +257,23 @@ class Sample:
             self.metrics[metric].name + GAP,
             attribute,
             members,
-            observed=gaps.gap(self.observed[metric][:, at].T),
-            values=gaps.gap(np.moveaxis(self.values[metric][:, at], 1, 0)),
+            observed=gaps.gap(self.observed.groups[metric][:, at].T),
+            values=gaps.gap(np.moveaxis(self.values.groups[metric][:, at], 1, 0)),
             without=np.zeros((len(self.arms), 0)),
             counts=np.zeros(0, np.int64),
-            exchanged=gaps.gap(np.moveaxis(self.exchanged[metric][:, at], 1, 0)),
+            exchanged=gaps.gap(np.moveaxis(self.exchanged.groups[metric][:, at], 1, 0)),
         )
         span = None if found.bounds is None else (0.0, found.bounds[1] - found.bounds[0])
         parts = tuple(cases[name] for name in (self.layout.names[group] for group in groups) if name in cases)
         return replace(
-            found, better="lower", shape="other", undefined=gaps.TOO_FEW, bounds=span, parts=parts, possible=None
+            found,
+            better="lower",
+            shape="other",
+            undefined=gaps.TOO_FEW,
+            bounds=span,
+            parts=parts,
+            possible=None,
+            is_derived=True,
         )
 
     def _case(self, metric: int, name: str, group: str, members: Index, counts: Index, **arrays: Array) -> Case:
@@ -255,6 +306,14 @@ class Sample:
         """The commonest reason for items without a number among a row's members, in the first arm that has one."""
         found = (arm[metric].unscored(members.tolist()) for arm in self.arms)
         return next(filter(None, found), "not answered")
+
+
+def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:
+    """Values [clusters] of a formula over sums [items, k] with the items of one cluster left out."""
+    place = np.unique(cluster, return_inverse=True)[1].reshape(-1)
+    totals = np.zeros((int(place.max(initial=-1)) + 1, sums.shape[1]))
+    np.add.at(totals, place, sums)
+    return formula(*(sums.sum(axis=0) - totals).T)
 
 
 def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
