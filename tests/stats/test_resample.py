@@ -50,20 +50,20 @@ def test_values_depend_on_the_seed_and_not_on_the_size_of_the_pieces(monkeypatch
     runs = []
     for size in (1, 4000, 10**9):
         monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", size)
-        runs.append(resample.bootstrap([number()], found, seed=3, replicates=950))
+        runs.append(resample.bootstrap([number()], found, seed=3, replicates=950).groups)
     assert np.allclose(runs[0], runs[1], rtol=0, atol=1e-12)
     assert np.allclose(runs[0], runs[2], rtol=0, atol=1e-12)
-    other = resample.bootstrap([number()], found, seed=4, replicates=950)
+    other = resample.bootstrap([number()], found, seed=4, replicates=950).groups
     assert not np.allclose(runs[0], other)
 
 
 def test_threads_change_nothing(monkeypatch):
     items, layout, sums = made()
     found = build_units([number()], items, layout, [sums], [sums[0].scored])
-    alone = resample.bootstrap([number()], found, seed=3, replicates=600)
+    alone = resample.bootstrap([number()], found, seed=3, replicates=600).groups
     monkeypatch.setattr(resample, "WORTH_THREADS", 0)
     monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", 1)
-    together = resample.bootstrap([number()], found, seed=3, replicates=600)
+    together = resample.bootstrap([number()], found, seed=3, replicates=600).groups
     assert np.allclose(alone, together, rtol=0, atol=1e-12)
 
 
@@ -85,8 +85,8 @@ def test_collapsing_equal_clusters_keeps_every_total_and_the_distribution(monkey
     whole = build_units([ACCURACY], items, layout, [sums], [sums[0].scored])
     assert len(collapsed.counts) == 8
     assert collapsed.counts.sum() == len(whole.counts) == 3000
-    assert resample.observed([ACCURACY], collapsed) == pytest.approx(resample.observed([ACCURACY], whole))
-    few, many = (resample.bootstrap([ACCURACY], u, seed=1, replicates=4000)[0, 0] for u in (collapsed, whole))
+    assert resample.observed([ACCURACY], collapsed).groups == pytest.approx(resample.observed([ACCURACY], whole).groups)
+    few, many = (resample.bootstrap([ACCURACY], u, seed=1, replicates=4000).groups[0, 0] for u in (collapsed, whole))
     for group in range(len(layout.names)):
         assert reference.ks_2samp(few[group], many[group]).pvalue > 1e-3
         assert few[group].std() == pytest.approx(many[group].std(), rel=0.05)

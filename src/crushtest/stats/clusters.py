@@ -127,8 +127,9 @@ def build_units(
         _rows(layout, rows, arms, _reported(metrics, used, name), cells)
         for name, rows in zip(layout.names, layout.members, strict=True)
     ]
-    with_rest = [mask if metric.rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
-    groups += [_rows(layout, rows, arms, with_rest, cells) for rows in layout.unions.values()]
+    if any(metric.rest for metric in metrics):
+        with_rest = [mask if metric.rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
+        groups += [_rows(layout, rows, arms, with_rest, cells) for rows in layout.unions.values()]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
     return _collapse(Units(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
 
