@@ -44,21 +44,21 @@ def test_comparisons_without_a_test_are_counted_and_named_by_task(few: StudyFold
     view = read_study(few)
     task = next(task for task in view.tasks if task.name == "probe_prompts")
     total = sum(row.task == "probe_prompts" for row in view.contrasts.values())
-    text = untested(view, task, view.others)
-    assert text.startswith(f"15 of {total} comparisons cannot be tested. {FEW} (15): religion: ")
+    text = untested(view, task, view.others).text
+    assert text.startswith(f"15 of {total} comparisons cannot be tested. Fewer than six clusters (15): religion: ")
     assert text.endswith("and 1 other group.")
-    one = untested(view, task, (view.others[0],))
+    one = untested(view, task, (view.others[0],)).text
     assert one.startswith("5 of ")
     other = next(task for task in view.tasks if task.name == "probe_text")
-    assert untested(view, other, view.others) == ""
+    assert untested(view, other, view.others).text == ""
 
 
 def test_page_terminal_and_card_say_it(few: StudyFolder) -> None:
     view, out = read_study(few), io.StringIO()
     terminal.print_summary(few, Console(file=out, width=200))
-    assert "probe_prompts: 15 of" in out.getvalue()
-    assert html.render(view).count(f"{FEW} (15): religion") == 1
-    assert f"{FEW} (5): religion" in card.write_card(few)[0].read_text("utf-8")
+    assert "comparisons cannot be tested (fewer than six clusters: 15)" in out.getvalue()
+    assert html.render(view).count("Fewer than six clusters (15): religion") == 1
+    assert "Fewer than six clusters (5): religion" in card.write_card(few)[0].read_text("utf-8")
 
 
 def test_a_headline_without_a_test_is_not_known(few: StudyFolder) -> None:

@@ -155,7 +155,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
         lost=lost,
-        untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)))),
+        untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)).text)),
         unfit=tuple(unfit_notes(study)),
     )
 

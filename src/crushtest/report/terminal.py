@@ -66,7 +66,7 @@ def _left_out(study: StudyView) -> Iterator[str]:
     """What must be known beside the summary: measures that head nothing, comparisons without a test."""
     yield from unfit_notes(study)
     for task in study.tasks:
-        if text := untested(study, task, study.others):
+        if text := untested(study, task, study.others).short:
             yield f"{name(task.name)}: {text}"
 
 

@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from crushtest.records import Contrast
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, group_text
+from crushtest.stats.rates import FEWEST_TESTABLE
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 MOST_NAMES = 4
+FEW = "fewer than six clusters"
+NONE = "no interval"
 
 
-def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> str:
-    """Count the comparisons of a task that have a difference but no test, and name them; empty where all were tested.
+class Untested(NamedTuple):
+    """The comparisons of a task that have a difference but no test, by reason, out of how many in all."""
 
-    `12 of 190 comparisons cannot be tested. Too few clusters, 5 (12): age: old, religion: Jewish.`
-    """
+    reasons: dict[str, list[Contrast]]
+    total: int
+
+    @property
+    def count(self) -> str:
+        """`12 of 190 comparisons cannot be tested`; empty where all were tested."""
+        found = sum(map(len, self.reasons.values()))
+        return f"{found:,} of {counted(self.total, 'comparison')} cannot be tested" if found else ""
+
+    @property
+    def short(self) -> str:
+        """The count with its reasons: `... (fewer than six clusters: 12)`."""
+        if not self.count:
+            return ""
+        return f"{self.count} ({'; '.join(f'{reason}: {len(rows):,}' for reason, rows in self.reasons.items())})"
+
+    @property
+    def text(self) -> str:
+        """The count, and for each reason the groups: `... Fewer than six clusters (12): age: old, religion: Jewish.`"""
+        if not self.count:
+            return ""
+        parts = [
+            f"{reason.capitalize()} ({len(rows):,}): {_named(rows)}" for reason, rows in sorted(self.reasons.items())
+        ]
+        return f"{self.count}. {'. '.join(parts)}."
+
+
+def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> Untested:
+    """Return what cannot be tested in a task, of some arms."""
     names = {arm.name for arm in arms}
     rows = [row for row in study.contrasts.values() if row.task == task.name and row.arm in names]
-    reasons: dict[str, list[str]] = defaultdict(list)
+    reasons: dict[str, list[Contrast]] = {}
     for row in rows:
-        if row.verdict == "inconclusive":
-            reasons[row.reason or "no interval"].append(group_text(row.worst or row.group))
-    if not reasons:
-        return ""
-    count = sum(map(len, reasons.values()))
-    parts = [f"{reason} ({len(groups)}): {_named(groups)}" for reason, groups in sorted(reasons.items())]
-    return f"{count:,} of {counted(len(rows), 'comparison')} cannot be tested. {'. '.join(parts)}."
+        if row.verdict == INCONCLUSIVE:
+            reasons.setdefault(FEW if row.clusters < FEWEST_TESTABLE else NONE, []).append(row)
+    return Untested(reasons, len(rows))
 
 
-def _named(groups: list[str]) -> str:
+def _named(rows: Sequence[Contrast]) -> str:
     """Each group once, a few by name and the others by their number."""
-    names = list(dict.fromkeys(map(name, groups)))
+    names = list(dict.fromkeys(name(group_text(row.worst or row.group)) for row in rows))
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {counted(more, 'other group')}" if more > 0 else "")

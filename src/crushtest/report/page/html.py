@@ -206,7 +206,7 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             TASKS.get(task.name).summary,
             any(found == task.name for _, found in study.measured),
             no_evidence_of_bias(study, task),
-            untested(study, task, study.others),
+            untested(study, task, study.others).text,
             list(matrix.metric_rows(study, task)),
             list(matrix.number_rows(study, task)),
             sorted(drawn[task.name], key=lambda figure: figure.wide),
