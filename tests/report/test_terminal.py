@@ -86,11 +86,11 @@ def test_an_arm_that_runs_otherwise_than_dense_is_marked(study: StudyFolder, tmp
         for row in copy.read_contrasts()
     ]
     copy.write_results(copy.read_estimates(), rows)
-    marked = [line for line in printed(copy).splitlines() if ": a deployment delta." in line]
+    marked = [line for line in printed(copy).splitlines() if line.endswith(": a deployment delta.")]
     assert [line.partition(" ")[0] for line in marked] == ["wanda:sparsity=0.5"]
-    assert "Runs otherwise" in printed(copy, force_terminal=True, color_system="truecolor")
+    assert "Runs" in printed(copy, force_terminal=True, color_system="truecolor")
     page = html.render(read_study(copy))
-    assert page.count("a deployment delta. One calibration draw.</small>") == 1
+    assert page.count("a deployment delta.</small>") == 1
 
 
 def test_the_arms_of_one_calibration_draw_are_named_below_the_contrasts(study: StudyFolder) -> None:
