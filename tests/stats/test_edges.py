@@ -67,9 +67,7 @@ def questions(templates: int, size: int) -> list[Item]:
         gold = 2 if i % 3 == 0 else i % 3 - 1
         truth = None if i % 3 == 0 else ("with", "against")[gold]
         facts = {"condition": condition, "biased": 0, "unknown": 2, "truth": truth}
-        made.append(
-            Item(str(i), ("attribute=age",), f"c{i // size}", Choices("?", ("a", "b", "unknown")), gold, facts)
-        )
+        made.append(Item(str(i), ("attribute=age",), f"c{i // size}", Choices("?", ("a", "b", "unknown")), gold, facts))
     return made
 
 
@@ -94,7 +92,9 @@ def test_an_arm_that_says_unknown_everywhere_is_worse_where_that_is_wrong(templa
         assert by_name[name].verdict == "undefined"
         assert gate(rows, f"{{task: task, metric: {name}, margin: 0.9, min_items: 6}}") == 4
     for sure in ("regression", "equivalence"):
-        rule = f"{{task: task, metric: unknown_rate_disambiguated, group: all, margin: 0.1, min_items: 6, sure: {sure}}}"
+        rule = (
+            f"{{task: task, metric: unknown_rate_disambiguated, group: all, margin: 0.1, min_items: 6, sure: {sure}}}"
+        )
         assert gate(rows, rule) == 3
 
 
