@@ -17,6 +17,7 @@ from crushtest.gate.result import GateResult
 from crushtest.pipeline.compare import compare
 from crushtest.pipeline.run import open_study
 from crushtest.progress import show_progress
+from crushtest.query import ask
 from crushtest.records import (
     DENSE,
     Answer,
@@ -168,6 +169,18 @@ def _says_unknown(item: Item, dense: ChoiceScores) -> ChoiceScores:
     logprobs = list(dense.logprobs)
     logprobs[cast("int", item.facts["unknown"])] = max(logprobs) + 1
     return replace(dense, logprobs=tuple(logprobs))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) AS n FROM contrasts WHERE difference < low OR difference > high",
+        "SELECT count(*) AS n FROM estimates WHERE value < low OR value > high",
+        "SELECT count(*) AS n FROM contrasts WHERE low = high",
+    ],
+)
+def test_every_interval_of_a_study_holds_its_value_and_has_a_width(study: Path, sql: str) -> None:
+    assert ask(StudyFolder(study), sql).to_dicts() == [{"n": 0}]
 
 
 @pytest.mark.parametrize("policy", ["standard", "strict"])

@@ -212,6 +212,12 @@ def test_equal_effects_have_no_clear_spread():
         ("neither", 0.1, (0.05, 0.2), 0.01, None, "changed"),
         ("lower", 0.1, (-0.05, 0.2), 0.3, None, "no clear difference"),
         ("lower", 0.1, (0.01, 0.2), 0.125, None, "no clear difference"),
+        ("lower", 0.1, (0.01, 0.2), 0.051, None, "no clear difference"),
+        ("lower", 0.1, (0.01, 0.2), 0.05, None, "worse"),
+        ("lower", 0.1, (0.01, 0.2), None, None, "worse"),
+        ("lower", 0.1, (0.0, 0.2), 0.01, None, "no clear difference"),
+        ("lower", -0.1, (-0.2, 0.0), 0.01, None, "no clear difference"),
+        ("zero", -0.1, (-0.2, -0.05), 0.01, None, "changed"),
         ("lower", 0.1, None, None, None, "inconclusive"),
         ("zero", -0.1, (-0.2, -0.05), 0.01, (-0.2, -0.05), "better"),
         ("zero", -0.3, (-0.4, -0.2), 0.01, (-0.05, 0.1), "changed"),
@@ -250,3 +256,27 @@ def test_a_gap_that_clearly_grows_or_shrinks_says_so(before, after, said):
     assert found.difference == pytest.approx(after - before)
     assert found.low <= found.difference <= found.high
     assert found.verdict == said
+
+
+@pytest.mark.parametrize(
+    ("count", "clusters", "flipped", "expected"),
+    [
+        (100, 20, 10, None),
+        (100, 19, 10, "only 19 clusters to resample"),
+        (99, 20, 10, "only 99 items"),
+        (100, 20, 9, "only 9 items decide it"),
+        (99, 19, 0, "only 19 clusters to resample; only 99 items; only 0 items decide it"),
+    ],
+)
+def test_a_rate_of_few_clusters_items_or_flips_is_cautioned(count, clusters, flipped, expected):
+    items = make_items([()] * count, [f"c{place % clusters}" for place in range(count)])
+    arm = [place >= flipped for place in range(count)]
+    assert one(ACCURACY, items, right_or_wrong([True] * count), right_or_wrong(arm)).caution == expected
+
+
+def test_a_mean_that_a_few_clusters_dominate_is_cautioned():
+    values = seeded().normal(size=100)
+    even = np.sort(values) - np.sort(values)[::-1]
+    for change, said in ((even, None), (np.exp(3 * values), "a few clusters dominate it")):
+        found = one(number(), make_items([()] * 100), numbers(values), numbers(values + change))
+        assert found.caution == said
