@@ -137,7 +137,7 @@ def test_intervals_of_bias_scores_and_of_their_differences_cover(metric: str, cl
                 defined = [interval for interval in found if interval is not None]
                 if len(defined) > STUDIES // 5:
                     covered[(*design, name, paired)] = coverage(defined, truth)
-    assert_covers(covered, LEAST if clusters >= 20 else 0.9)
+    assert_covers(covered)
 
 
 def bias_interval(study: Array, formula: Callable[..., Array], *, paired: bool) -> Interval | None:
