@@ -27,6 +27,24 @@ def exchange_p(size: float, drawn: Array, changed: int) -> float:
     return min(plain, max(_tail(size, sizes), 2.0 ** (1 - min(changed, 1000))))
 
 
+def either_p(sizes: Array, drawn: Array, changed: int) -> float:
+    """Return the p of the more extreme of two statistics of these sizes [2], each among those `drawn` [2, n].
+
+    It is the share of draws whose own smaller p is as small as that of the sizes: the statistics depend on each other,
+    and twice the smaller p would pay for both in full. That bound serves where the draws are too few.
+    """
+    from scipy.stats import rankdata
+
+    bound = 2 * min(exchange_p(float(size), draws, changed) for size, draws in zip(sizes, drawn, strict=True))
+    scale = np.where(sizes > 0, sizes, 1.0)[:, None]
+    relative = np.column_stack([sizes, np.nan_to_num(np.abs(drawn), nan=np.inf)]) / scale
+    reached = rankdata(-np.round(relative, 9), method="max", axis=1).min(axis=0)
+    as_extreme = int((reached[1:] <= reached[0]).sum())
+    if as_extreme < ENOUGH_BEYOND:
+        return float(min(1.0, bound))
+    return (1 + as_extreme) / reached.size
+
+
 def _tail(size: float, drawn: Array) -> float:
     """Return the chance of reaching `size` by a generalized Pareto tail through the largest draws.
 

@@ -1,28 +1,30 @@
 """Intervals of scores of answers that take few values: biased, against the stereotype, unknown.
 
 When few answers differ from the rest, resampling the clusters cannot show what other clusters may do, and when all are
-alike it shows nothing at all. So clusters that were not seen are added: z^2 for one arm, z^2 / 2 for a pair of arms.
-Their items all have one of the values that items of the task have in either arm, each value alike often. This is what
-Agresti and Coull do to a proportion (two successes and two failures more), and Agresti and Min to a pair of them (one
-half more of each outcome), for any formula over sums. The ends stay honest at 0 of n and n of n, and with many clusters
-the added ones no longer matter.
+alike it shows nothing at all. So z^2 clusters that were not seen are added. Their items all have one of the values that
+items of the task have in either arm, each value alike often. This is what Agresti and Coull do to a proportion (two
+successes and two failures more), for any formula over sums. The ends stay honest at 0 of n and n of n, and with many
+clusters the added ones no longer matter.
+
+A variance that a few clusters carry is known no better than from a few: Student's t has the degrees of freedom that the
+kurtosis of the clusters' influences leaves (Satterthwaite's), and the variance is inflated as the design effect of a rate is.
 
 Source: Agresti and Coull, Approximate is better than "exact" for interval estimation of binomial proportions, The
-American Statistician 52, 1998; Agresti and Min, Simple improved confidence intervals for comparing matched proportions,
-Statistics in Medicine 24, 2005. The variance is the jackknife's over clusters.
+American Statistician 52, 1998. The variance is the jackknife's over clusters. Agresti and Min (Statistics in Medicine
+24, 2005) add half as much to pairs, which covers too seldom where one item in thirty changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 
 from crushtest.metrics import Array
 from crushtest.stats.intervals import Interval
-from crushtest.stats.rates import normal_quantile, student_quantile
+from crushtest.stats.rates import INFLATION, normal_quantile, student_quantile
 
 MOST_VALUES = 16
 
@@ -63,13 +65,26 @@ class FewValued:
 
     def interval(self, level: float) -> Interval:
         """Return the two-sided interval of that level. It holds the estimate."""
-        clusters, added = self.clusters, normal_quantile(level) ** 2 / len(self.unseen)
+        added = normal_quantile(level) ** 2
         mean = float(self.unseen.mean(axis=1).sum())
         square = float(self.unseen.var(axis=1).sum()) + mean**2
-        centre = self.estimate + added * mean / (clusters + added)
-        half = sqrt(float(self.influences @ self.influences) + added * square) / (clusters + added)
-        half *= student_quantile(level, clusters)
+        squares = self.influences**2 * (1 + INFLATION / sqrt(self.clusters))
+        total = float(squares.sum()) + added * square
+        fourth = float(squares @ squares) + added * square**2
+        centre = self.estimate + added * mean / (self.clusters + added)
+        half = sqrt(total) / (self.clusters + added)
+        half *= student_quantile(level, min(self.clusters, _known_from(total, fourth, self.clusters + added)))
         return Interval(centre - half, centre + half)
+
+
+def _known_from(total: float, fourth: float, clusters: float) -> float:
+    """Return how many clusters of a normal distribution would tell a variance as well as these do.
+
+    total, fourth   their sums of squares and of fourth powers. The variance of a variance is (kurtosis - 1) / clusters,
+                    for a normal distribution 2 / clusters.
+    """
+    kurtosis = clusters * fourth / total**2 if total else 1.0
+    return 1 + 2 * clusters / (kurtosis - 1) if kurtosis > 1 else inf
 
 
 def unseen_influences(

@@ -194,7 +194,7 @@ def normal_quantile(level: float) -> float:
     return float(ndtri((1 + level) / 2))
 
 
-def student_quantile(level: float, clusters: int) -> float:
+def student_quantile(level: float, clusters: float) -> float:
     """Return Student's t of a two-sided interval of that level, at clusters - 1 degrees of freedom."""
     from scipy.special import stdtrit
 

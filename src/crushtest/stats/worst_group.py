@@ -10,7 +10,12 @@ import numpy as np
 
 from crushtest.metrics import WORST, Array
 from crushtest.records import Better, Contrast
+<<<<<<< HEAD:src/crushtest/stats/worst_group.py
 from crushtest.stats.exchange import exchange_p
+=======
+from crushtest.stats.cases import Case, difference
+from crushtest.stats.exchange import either_p
+>>>>>>> sim:src/crushtest/stats/search.py
 from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
@@ -144,9 +149,9 @@ def _candidates(searched: Searched) -> Iterator[_Candidate]:
 def _p(cases: list[Case], change: float, worst: Case) -> float:
     """Return the p of the worst group: its own, or that of the attribute, whichever is larger.
 
-    The attribute's is twice the smaller p of two statistics, compared with the arms exchanged at random: the largest
-    difference over the groups in standard errors, which finds one group, and their sum weighted by items, which finds
-    what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth study, so
+    The attribute's is that of the more extreme of two statistics, compared with the arms exchanged at random: the
+    largest difference over the groups in standard errors, which finds one group, and their sum weighted by items, which
+    finds what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth study, so
     the first could not tell a collapse of all of them.
     """
     own = test(worst).p
@@ -160,8 +165,8 @@ def _p(cases: list[Case], change: float, worst: Case) -> float:
     largest: Array = np.fmax.reduce(moved)
     total = sum(case.n * float(difference(case.observed)) for case in cases)
     sums: Array = np.sum([case.n * drawn[case.group] for case in cases], axis=0)
-    attribute = 2 * min(exchange_p(abs(change) / error, largest, changed), exchange_p(abs(total), sums, changed))
-    return max(own, min(1.0, attribute))
+    sizes = np.array([abs(change) / error, abs(total)])
+    return max(own, either_p(sizes, np.stack([largest, sums]), changed))
 
 
 def _on_its_side(band: Interval, change: float) -> Interval:
