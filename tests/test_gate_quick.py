@@ -17,7 +17,6 @@ from crushtest.gate.result import GateResult
 from crushtest.pipeline.compare import compare
 from crushtest.pipeline.run import open_study
 from crushtest.progress import show_progress
-from crushtest.query import ask
 from crushtest.records import (
     DENSE,
     Answer,
@@ -32,6 +31,7 @@ from crushtest.records import (
 from crushtest.stats import contrast
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, build_spec, make_plan
+from crushtest.study.query import ask
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from gate_rows import UNTOUCHED
 

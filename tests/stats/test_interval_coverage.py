@@ -18,7 +18,7 @@ from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap, gap_change_interval, gap_interval
 from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
-from crushtest.tasks.qa_metrics import qa_metrics
+from crushtest.tasks.building.qa_metrics import qa_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from building import ACCURACY, number
+from crushtest.stats.against_rest import contrast_against_rest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,8 +17,7 @@ from crushtest.gate.rows import check_row
 from crushtest.metrics import Array, Metric, rate, ratio
 from crushtest.records import Choices, ChoiceScores, Contrast, Item
 from crushtest.stats import contrast
-from crushtest.stats.rest import contrast_against_rest
-from crushtest.tasks.qa_metrics import qa_metrics
+from crushtest.tasks.building.qa_metrics import qa_metrics
 
 SEED = 0
 REPLICATES = 200
