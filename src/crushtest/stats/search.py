@@ -146,8 +146,8 @@ def _p(cases: list[Case], change: float, worst: Case) -> float:
 
     The attribute's is that of the more extreme of two statistics, compared with the arms exchanged at random: the
     largest difference over the groups in standard errors, which finds one group, and their sum weighted by items, which
-    finds what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth study, so
-    the first could not tell a collapse of all of them.
+    finds what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth
+    study, so the first could not tell a collapse of all of them.
     """
     own = test(worst).p
     error = _exchange_error(worst)
