@@ -10,7 +10,7 @@ from building import ACCURACY, make_items, right_or_wrong
 
 from crushtest.metrics import WORST
 from crushtest.records import Contrast
-from crushtest.stats.contrasts import unadjusted
+from crushtest.stats import contrast
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.multiplicity import adjust_families
 
@@ -40,13 +40,15 @@ def one_metric(
     arm = np.where(move < 0.03, False, np.where(move > 0.97, True, dense))
     hit = np.diff(np.floor(np.arange(count + 1) * harm / 0.8 + 1e-9)) > 0
     arm &= ~((first == 0) & hit)
-    return unadjusted(
+    return contrast(
         "t",
         [ACCURACY],
         make_items(groups, [f"c{number}" for number in cluster]),
         "a",
-        (right_or_wrong(dense), {}),
-        (right_or_wrong(arm), {}),
+        right_or_wrong(dense),
+        {},
+        right_or_wrong(arm),
+        {},
         seed=int(rng.integers(1 << 30)),
         replicates=REPLICATES,
     )
@@ -85,11 +87,14 @@ def of_worst(rng: np.random.Generator, **settings: float) -> Contrast:
 
 
 def test_one_group_of_forty_items_in_ten_clusters_is_found_among_nine_attributes() -> None:
-    """Against Bonferroni over the nine, which is what Benjamini and Hochberg's gives where eight hold nothing."""
+    """Against Bonferroni over the nine, which is what Benjamini and Hochberg's gives where eight hold nothing.
+
+    No exchange of ten clusters has a p below 0.002, and a cluster that did not change doubles it: about 77% are found.
+    """
     rng = np.random.default_rng(2)
     rows = [of_worst(rng, items=40, size=4, harm=0.4) for _ in range(60)]
     assert np.mean([row.worst == "a0=g0" for row in rows]) >= 0.9
-    assert np.mean([row.p * ATTRIBUTES <= 0.05 for row in rows if row.p is not None]) >= 0.8
+    assert np.mean([row.p is not None and row.p * ATTRIBUTES <= 0.05 for row in rows]) >= 0.65
 
 
 @pytest.mark.parametrize(("items", "size"), [(60, 1), (40, 4), (24, 4)])
@@ -108,7 +113,7 @@ def test_a_collapse_of_all_groups_of_six_clusters_is_worse(shared: bool) -> None
     clusters = [f"c{cluster}" if shared else f"c{group}.{cluster}" for group, cluster in groups]
     right, wrong = (right_or_wrong([answer] * len(groups)) for answer in (True, False))
     items = make_items([(f"a=g{group}",) for group, _ in groups], clusters)
-    row = unadjusted("t", [ACCURACY], items, "a", (right, {}), (wrong, {}), seed=0, replicates=REPLICATES)[-1]
+    row = contrast("t", [ACCURACY], items, "a", right, {}, wrong, {}, seed=0, replicates=REPLICATES)[-1]
     assert (row.metric, row.verdict) == ("accuracy_worst", "worse")
 
 
@@ -122,12 +127,12 @@ def test_the_fitted_tail_is_not_below_the_true_p_of_skewed_means(clusters: int, 
         size = float(np.quantile(exchanges(rng, changes, 2_000_000), 1 - level))
         ratios += [exchange_p(size, exchanges(rng, changes, 10_000), clusters) / level for _ in range(4)]
     print(f"\n{clusters} clusters, p {level}: fitted / true", np.quantile(ratios, [0, 0.1, 0.5, 0.9, 1]).round(2))
-    assert np.median(ratios) >= 0.9
-    assert min(ratios) >= 0.2
+    assert min(ratios) >= 0.9
 
 
 def exchanges(rng: np.random.Generator, changes: np.ndarray, draws: int) -> np.ndarray:
     """|mean change| with the arms exchanged at random."""
+<<<<<<< HEAD
     parts = [
         np.abs(
             (rng.integers(0, 2, (50_000 if draws > 50_000 else draws, len(changes)), dtype=np.int8) * 2.0 - 1) @ changes
@@ -135,3 +140,8 @@ def exchanges(rng: np.random.Generator, changes: np.ndarray, draws: int) -> np.n
         for _ in range(max(1, draws // 50_000))
     ]
     return np.concatenate(parts) / len(changes)
+=======
+    parts = min(draws, 10_000), len(changes)
+    signs = (rng.integers(0, 2, parts, dtype=np.int8) * 2.0 - 1 for _ in range(draws // parts[0]))
+    return np.concatenate([np.abs(part @ changes) for part in signs]) / len(changes)
+>>>>>>> sim

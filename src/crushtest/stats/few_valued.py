@@ -7,7 +7,8 @@ successes and two failures more), for any formula over sums. The ends stay hones
 clusters the added ones no longer matter.
 
 A variance that a few clusters carry is known no better than from a few: Student's t has the degrees of freedom that the
-kurtosis of the clusters' influences leaves (Satterthwaite's), and the variance is inflated as the design effect of a rate is.
+kurtosis of the clusters' influences leaves (Satterthwaite's), and the variance is inflated like the design effect of a
+rate.
 
 Source: Agresti and Coull, Approximate is better than "exact" for interval estimation of binomial proportions, The
 American Statistician 52, 1998. The variance is the jackknife's over clusters. Agresti and Min (Statistics in Medicine
