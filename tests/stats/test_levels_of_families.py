@@ -132,16 +132,6 @@ def test_the_fitted_tail_is_not_below_the_true_p_of_skewed_means(clusters: int, 
 
 def exchanges(rng: np.random.Generator, changes: np.ndarray, draws: int) -> np.ndarray:
     """|mean change| with the arms exchanged at random."""
-<<<<<<< HEAD
-    parts = [
-        np.abs(
-            (rng.integers(0, 2, (50_000 if draws > 50_000 else draws, len(changes)), dtype=np.int8) * 2.0 - 1) @ changes
-        )
-        for _ in range(max(1, draws // 50_000))
-    ]
-    return np.concatenate(parts) / len(changes)
-=======
     parts = min(draws, 10_000), len(changes)
     signs = (rng.integers(0, 2, parts, dtype=np.int8) * 2.0 - 1 for _ in range(draws // parts[0]))
     return np.concatenate([np.abs(part @ changes) for part in signs]) / len(changes)
->>>>>>> sim
