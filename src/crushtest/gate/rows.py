@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crushtest.gate.harm import Harm, clusters_enough, harm_of, unusable_interval
+from crushtest.gate.harm import BAD, Harm, clusters_enough, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.records import Contrast
@@ -78,6 +78,8 @@ def check_regression(number: int, rule: Rule, row: Contrast) -> Check | None:
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     if harm is None or margin is None or not harm.low > margin or not is_clear(row):
         return None
+    if (rule.direction or BAD[row.better]) == "from_zero" and row.verdict not in ("worse", WITHIN):
+        return None  # its bounds take dense's value for exact, which the verdict does not
     group = f"{row.worst} is " if row.worst else ""
     if row.verdict == WITHIN:
         return Check(number, rule, row.arm, "inconclusive", f"{group}beyond the margin, but {WITHIN}", row, harm)

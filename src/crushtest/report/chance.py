@@ -55,7 +55,7 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
     if right is None or unknown is None or right.low is None or unknown.value is None or task.headline.better != "zero":
         return ""
     chance = (1 - unknown.value) / 2
-    if right.low > chance:
+    if right.low > chance or right.high is None or right.high < chance:
         return ""
     values = f"{show_value(right.value, 'rate')}, {show_range(right.low, right.high, 'rate')}"
     undecided = study.estimate(DENSE, task.name, "unknown_rate_ambiguous")

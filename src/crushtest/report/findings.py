@@ -199,7 +199,10 @@ def _also(study: StudyView, arm: ArmView) -> Iterator[Finding]:
         if contrast.metric != task.headline.name and contrast.verdict == "worse" and is_clear(contrast):
             unit = task.unit(contrast.metric)
             text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
-            yield Finding(label(contrast.metric).text, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
+            subject = label(contrast.metric).text + (
+                "" if contrast.group == ALL else f" ({group_text(contrast.group)})"
+            )
+            yield Finding(subject, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
 
 
 def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: list[Finding]) -> Iterator[str]:

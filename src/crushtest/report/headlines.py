@@ -89,7 +89,7 @@ def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     )
 
 
-RATIOS = RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
+RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
 """A gap may widen while the ratio of the same two sides shrinks, so that neither is shown alone."""
 
 

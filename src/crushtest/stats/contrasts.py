@@ -19,7 +19,7 @@ from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.significance import detectable, detectable_change, possible_move, test
 from crushtest.stats.slices import Case, MetricCases, Sample, cautions, difference
-from crushtest.stats.uncertainty import uncertainty
+from crushtest.stats.uncertainty import distance_interval, uncertainty
 from crushtest.stats.verdicts import INCONCLUSIVE, verdict
 from crushtest.stats.worst_group import Searched, worst_row
 
@@ -127,7 +127,7 @@ def _tested(row: Contrast, case: Case, change: float) -> Contrast:
     if isinstance(found, str):
         return replace(row, difference=change, verdict=INCONCLUSIVE, reason=tested.untestable or found)
     interval, interval90 = found.interval(0.95), found.interval(0.90)
-    said = verdict(case.better, change, interval, tested.p, _distance(case))
+    said = verdict(case.better, change, interval, tested.p, _distance(case, interval))
     return replace(
         row,
         difference=change,
@@ -163,12 +163,8 @@ def _flips(sample: Sample, case: Case) -> Flips:
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 
 
-def _distance(case: Case) -> Interval | None:
-    """For metrics that are best at 0: the interval of |value| - |dense|."""
-    if case.better != "zero":
-        return None
-    found = uncertainty(case, transform=np.abs)
-    return None if isinstance(found, str) else found.interval(0.95)
+def _distance(case: Case, interval: Interval) -> Interval | None:
+    return distance_interval(case, interval) if case.better == "zero" else None
 
 
 def _ratio(sample: Sample, case: Case, dense: float, value: float) -> float | None:

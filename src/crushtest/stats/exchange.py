@@ -21,10 +21,11 @@ def exchange_p(size: float, drawn: Array, changed: int) -> float:
     """
     sizes = np.abs(drawn)
     reached = int((~(sizes < size - 1e-12 * max(1.0, size))).sum())
-    plain = (1 + reached) / (1 + len(drawn))
+    least = 2.0 ** (1 - min(changed, 1000))
+    plain = max((1 + reached) / (1 + len(drawn)), min(1.0, least))
     if reached >= ENOUGH_BEYOND or len(drawn) < 4 * TAIL:
         return plain
-    return min(plain, max(_tail(size, sizes), 2.0 ** (1 - min(changed, 1000))))
+    return min(plain, max(_tail(size, sizes), least))
 
 
 def either_p(sizes: Array, drawn: Array, changed: int) -> float:

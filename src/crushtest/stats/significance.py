@@ -28,9 +28,9 @@ def test(case: Case) -> Tested:
     A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
     jackknife have the p of their interval. All others are exchanged at random (see `exchange`).
     """
-    if case.jackknife and not case.is_derived:
-        return Tested(_jackknife_p(case), "jackknife over clusters")
     few = f"cannot be tested with {counted(case.clusters)}" if case.clusters < FEWEST_TESTABLE else None
+    if case.jackknife and not case.is_derived:
+        return Tested(_jackknife_p(case), "jackknife over clusters", few)
     if case.shape == "rate":
         change = case.columns[1][:, 0] - case.columns[0][:, 0]
         p = sign_test(np.bincount(case.cluster, weights=change))

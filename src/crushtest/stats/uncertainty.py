@@ -19,14 +19,15 @@ import numpy as np
 from crushtest.metrics import Array
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
-from crushtest.stats.intervals import UNDEFINED_SHARE, Interval, distribution
+from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Interval, Method, distribution
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
 from crushtest.stats.slices import Case, difference
 
 FEW_CHANGED = 8
 ALL_ALIKE = "every resample gave the same value, which says nothing of clusters not seen here"
 DIVIDES_BY_LITTLE = "undefined without one of the clusters: too few items to divide by"
-Transform = Callable[[Array], Array]
+DIFFERENCE, SUM = (-1.0, 1.0), (1.0, 1.0)
+"""What is made of two arms' values: arm - dense, or dense + arm."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,30 @@ class Uncertainty:
     interval: Callable[[float], Interval]
 
 
-def uncertainty(case: Case, *, transform: Transform = np.asarray) -> Uncertainty | str:
-    """Return the uncertainty of a case, of one arm or of the difference between two, or why there is none.
-
-    transform   what is done to either arm's value first: np.abs for the distance from 0
-    """
-    found = _of_gap(case) if case.parts else _of_group(case, transform)
+def uncertainty(case: Case, *, combine: tuple[float, float] = DIFFERENCE) -> Uncertainty | str:
+    """Return the uncertainty of a case, of one arm or of two combined, or why there is none."""
+    found = _of_gap(case) if case.parts else _of_group(case, combine)
     if isinstance(found, str) or case.bounds is None:
         return found
     low, high = case.bounds
-    return _within(found, low - high, high - low) if case.is_paired else _within(found, low, high)
+    if not case.is_paired:
+        return _within(found, low, high)
+    return _within(found, 2 * low, 2 * high) if combine == SUM else _within(found, low - high, high - low)
+
+
+def distance_interval(case: Case, difference_interval: Interval) -> Interval | None:
+    """Return an interval that is above 0 where a clear difference leads away from 0, and below 0 where it leads nearer.
+
+    |arm| exceeds |dense| exactly where arm - dense and arm + dense have the same sign. So this is the interval of the
+    sum, with the sign of the difference: |arm| - |dense| itself has a kink, at which no resampling keeps its level.
+    """
+    if case.shape == "rate":
+        return difference_interval
+    found = uncertainty(case, combine=SUM)
+    if isinstance(found, str):
+        return None
+    low, high = found.interval(0.95)
+    return Interval(low, high) if difference_interval.low >= 0 else Interval(-high, -low)
 
 
 def _within(inner: Uncertainty, lowest: float, highest: float) -> Uncertainty:
@@ -59,18 +74,23 @@ def _within(inner: Uncertainty, lowest: float, highest: float) -> Uncertainty:
     return replace(inner, interval=interval)
 
 
-def _of_group(case: Case, transform: Transform) -> Uncertainty | str:
+def _of_group(case: Case, combine: tuple[float, float]) -> Uncertainty | str:
     if case.clusters < 2:
         return "one cluster only: nothing to resample"
     if case.shape == "rate":
         return _of_rate(case)
-    few_changed = case.is_paired and not case.jackknife and case.changed_clusters < min(FEW_CHANGED, case.clusters)
+    few_changed = (
+        combine == DIFFERENCE
+        and case.is_paired
+        and not case.jackknife
+        and case.changed_clusters < min(FEW_CHANGED, case.clusters)
+    )
     if case.possible is not None and (case.few_valued or few_changed):
-        return _of_few_values(case, transform)
+        return _of_few_values(case, combine)
     if few_changed:
         changed = case.changed_clusters
         return f"only {changed} clusters changed, which says nothing of the others" if changed else ALL_ALIKE
-    return _of_resamples(case, transform)
+    return _of_resamples(case, combine)
 
 
 def _of_rate(case: Case) -> Uncertainty:
@@ -89,39 +109,53 @@ def _of_rate(case: Case) -> Uncertainty:
     )
 
 
-def _of_few_values(case: Case, transform: Transform) -> Uncertainty | str:
+def _of_few_values(case: Case, combine: tuple[float, float]) -> Uncertainty | str:
     assert case.possible is not None
-    lost = float(np.isnan(_compared(case.values)).mean()) if case.values.size else 0.0
+    lost = float(np.isnan(_combined(case.values, combine)).mean()) if case.values.size else 0.0
     if lost > UNDEFINED_SHARE:
         return f"undefined in {lost:.0%} of the resamples: too few items to divide by"
-    estimate, without = (_compared(transform(array)) for array in (case.observed, case.without))
+    estimate, without = (_combined(array, combine) for array in (case.observed, case.without))
     if np.isnan(without).any():
         return DIVIDES_BY_LITTLE
     influences = np.repeat((case.clusters - 1) * (estimate - without), case.counts)
-    signs = (-1.0, 1.0) if case.is_paired else (1.0,)
     per_cluster = case.n / case.clusters
-
-    def formula(*sums: Array) -> Array:
-        return transform(case.formula(*sums))
-
     unseen = [
-        sign * unseen_influences(formula, columns.sum(axis=0), case.possible, per_cluster, case.clusters)
-        for sign, columns in zip(signs, case.columns, strict=True)
+        sign * unseen_influences(case.formula, columns.sum(axis=0), case.possible, per_cluster, case.clusters)
+        for sign, columns in zip(combine if case.is_paired else (1.0,), case.columns, strict=True)
     ]
     few = FewValued(float(estimate), influences, np.stack(unseen), case.clusters)
     return Uncertainty("jackknife over clusters, unseen ones added", few.interval) if few.varies else ALL_ALIKE
 
 
-def _of_resamples(case: Case, transform: Transform) -> Uncertainty | str:
-    observed, values, without = (_compared(transform(array)) for array in (case.observed, case.values, case.without))
-    found = distribution(
-        float(observed), values, without, case.counts, case.clusters, method="jackknife" if case.jackknife else "bca"
-    )
+def _of_resamples(case: Case, combine: tuple[float, float]) -> Uncertainty | str:
+    observed, values, without = (_combined(array, combine) for array in (case.observed, case.values, case.without))
+    estimate = float(observed)
+    method: Method = "jackknife" if case.jackknife else "bca"
+    found = distribution(estimate, values, without, case.counts, case.clusters, method=method)
     if isinstance(found, str):
         return found
     if found.flat:
         return ALL_ALIKE
-    return Uncertainty(f"{'jackknife' if case.jackknife else 'BCa bootstrap'} over {case.sampled}", found.interval)
+    if case.jackknife:
+        return Uncertainty(f"jackknife over {case.sampled}", found.interval)
+    students = distribution(estimate, values, without, case.counts, case.clusters, method="jackknife")
+    if case.shape != "mean" or isinstance(students, str):
+        return Uncertainty(f"BCa bootstrap over {case.sampled}", _hull(estimate, found))
+    return Uncertainty(f"BCa bootstrap and Student's t over {case.sampled}", _hull(estimate, found, students))
+
+
+def _hull(estimate: float, *found: Bootstrap) -> Callable[[float], Interval]:
+    """An interval that holds the estimate and all of these.
+
+    A mean of which few items change, up as often as down, has resamples that are too close together. Student's t
+    covers there, and the bootstrap where the numbers are skewed.
+    """
+
+    def interval(level: float) -> Interval:
+        lows, highs = zip(*(one.interval(level) for one in found), strict=True)
+        return Interval(min(estimate, *lows), max(estimate, *highs))
+
+    return interval
 
 
 def _of_gap(case: Case) -> Uncertainty | str:
@@ -147,6 +181,8 @@ def _of_gap(case: Case) -> Uncertainty | str:
     return Uncertainty(f"band over {len(parts)} groups", interval)
 
 
-def _compared(arms: Array) -> Array:
-    """One arm as it is, two as their difference."""
-    return difference(arms) if len(arms) == 2 else arms[0]
+def _combined(arms: Array, combine: tuple[float, float]) -> Array:
+    """One arm as it is, two combined."""
+    if len(arms) == 1:
+        return arms[0]
+    return difference(arms) if combine == DIFFERENCE else arms[0] + arms[1]

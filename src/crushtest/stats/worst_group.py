@@ -15,7 +15,7 @@ from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
 from crushtest.stats.slices import Case, difference
-from crushtest.stats.uncertainty import Uncertainty, uncertainty
+from crushtest.stats.uncertainty import Uncertainty, distance_interval, uncertainty
 from crushtest.stats.verdicts import verdict
 
 
@@ -56,7 +56,8 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
     change = float(difference(case.observed))
     band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
     p = _p([candidate.case for candidate in candidates], change, case)
-    said = verdict(better, change, worst.uncertainty.interval(0.95), p, _distance(case))
+    own = worst.uncertainty.interval(0.95)
+    said = verdict(better, change, own, p, distance_interval(case, own) if better == "zero" else None)
     if said in ("better", "worse", "changed"):
         band, band90 = _on_its_side(band, change), _on_its_side(band90, change)
     row = _empty(task, arm, metric, searched, better, n=case.n, reason=None)
@@ -102,8 +103,8 @@ def _empty(
         better=better,
         verdict="undefined",
         reason=reason,
-        spread=None if np.isnan(searched.spread) else searched.spread,
-        spread_p=None if np.isnan(searched.spread_p) else searched.spread_p,
+        spread=None if np.isnan(searched.spread) else float(searched.spread),
+        spread_p=None if np.isnan(searched.spread_p) else float(searched.spread_p),
     )
 
 
@@ -125,8 +126,8 @@ def _order(candidate: _Candidate) -> tuple[float, float]:
     case = candidate.case
     low, high = candidate.uncertainty.interval(0.95)
     if case.better == "zero":
-        found = _distance(case)
-        least = found.low if found else 0.0
+        away = distance_interval(case, Interval(low, high))
+        least = max(low, -high) if away is not None and away.low > 0 else 0.0
     else:
         least = {"lower": low, "higher": -high, "neither": max(low, -high)}[case.better]
     return max(least, 0.0), harm(case)
@@ -147,7 +148,8 @@ def _p(cases: list[Case], change: float, worst: Case) -> float:
     The attribute's is that of the more extreme of two statistics, compared with the arms exchanged at random: the
     largest difference over the groups in standard errors, which finds one group, and their sum weighted by items, which
     finds what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth
-    study, so the first could not tell a collapse of all of them.
+    study, so the first could not tell a collapse of all of them. The sum counts only where it has the group's
+    direction: a gain elsewhere is no harm here.
     """
     own = test(worst).p
     error = _exchange_error(worst)
@@ -160,7 +162,8 @@ def _p(cases: list[Case], change: float, worst: Case) -> float:
     largest: Array = np.fmax.reduce(moved)
     total = sum(case.n * float(difference(case.observed)) for case in cases)
     sums: Array = np.sum([case.n * drawn[case.group] for case in cases], axis=0)
-    sizes = np.array([abs(change) / error, abs(total)])
+    befell_all = abs(total) if total * change > 0 else 0.0
+    sizes = np.array([abs(change) / error, befell_all])
     return max(own, either_p(sizes, np.stack([largest, sums]), changed))
 
 
@@ -171,14 +174,6 @@ def _on_its_side(band: Interval, change: float) -> Interval:
 def _exchange_error(case: Case) -> float:
     drawn = difference(case.exchanged)
     return float(np.sqrt(np.nanmean(drawn**2))) if not np.isnan(drawn).all() else 0.0
-
-
-def _distance(case: Case) -> Interval | None:
-    """For metrics best at 0: the interval of |value| - |dense|."""
-    if case.better != "zero":
-        return None
-    found = uncertainty(case, transform=np.abs)
-    return None if isinstance(found, str) else found.interval(0.95)
 
 
 def _caution(worst: Case, left_out: int, groups: int) -> str | None:
