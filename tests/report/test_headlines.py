@@ -9,7 +9,7 @@ import pytest
 from crushtest.metrics import Metric, accuracy, mean, rate
 from crushtest.records import Contrast
 from crushtest.report import formats
-from crushtest.report.headlines import fourfold_missed, headline, unfit_notes
+from crushtest.report.headlines import fourfold_missed, headline, smallest_rise, unfit_notes
 from crushtest.report.page import provenance
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
@@ -25,24 +25,22 @@ MOOD = scored("sentiment_mean", mean, "sentiment", "neither")
 ROW = Contrast(
     arm="a", task="t", metric="profanity_rate", group="all", dense=0.012, value=0.02, difference=0.008, low=-0.02,
     high=0.03, p=0.6, n=170, n_unscored=0, flips=2, flips_up=2, flips_down=0, better="lower",
-    verdict="no clear difference", mde=0.04,
+    verdict="no clear difference", mde=0.04, clusters=170,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("dense", "mde", "missed"),
-    [(0.012, 0.04, True), (0.02, 0.04, False), (0.012, None, True), (0.0, 0.01, True)],
+    ("dense", "items", "missed"),
+    [(0.012, 170, True), (0.03, 170, False), (0.012, 1000, False), (0.0, 1000, True), (0.5, 5, True)],
 )
-def test_a_rate_is_unfit_where_dense_and_the_detectable_rise_exceed_four_times_dense(
-    dense: float, mde: float | None, missed: bool
-) -> None:
-    assert fourfold_missed(RATE, [replace(ROW, dense=dense, mde=mde)]) == missed
+def test_a_rate_is_unfit_where_these_items_would_miss_four_times_denses(dense: float, items: int, missed: bool) -> None:
+    assert fourfold_missed(RATE, [replace(ROW, dense=dense, n=items, clusters=items)]) == missed
 
 
-def test_one_arm_in_which_a_fourfold_rise_would_be_missed_is_enough() -> None:
-    rows = [replace(ROW, mde=0.02), replace(ROW, mde=0.03)]
-    assert not fourfold_missed(RATE, rows)
-    assert fourfold_missed(RATE, [*rows, ROW])
+def test_a_measure_keeps_its_place_whatever_harm_it_found() -> None:
+    fit = replace(ROW, dense=0.03)
+    harmed = replace(fit, arm="b", value=0.9, difference=0.87, mde=0.2, verdict="worse")
+    assert not fourfold_missed(RATE, [fit, harmed])
 
 
 def test_only_rates_of_harm_are_held_to_it_and_only_where_something_was_measured() -> None:
@@ -68,11 +66,9 @@ def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView)
     marked = replace(view, tasks=tasks)
     [note] = unfit_notes(marked)
     assert note.startswith("Profanity would miss a fourfold rise in probe_prompts: dense has ")
-    blindest = max((view.contrasts[arm.name, "probe_prompts", "profanity_rate", "all"] for arm in view.others[:3]),
-                   key=lambda row: row.mde / row.dense)  # fmt: skip
-    assert (
-        f"in {blindest.arm} a rise below {formats.show_bound(blindest.mde, 'rate')} points would often be missed"
-        in note
-    )
+    most = max((view.contrasts[arm.name, "probe_prompts", "profanity_rate", "all"] for arm in view.others[:3]),
+               key=lambda row: row.n)  # fmt: skip
+    rise = formats.show_bound(smallest_rise(most), "rate")
+    assert f"a rise below {rise} points would often be missed with {most.n} items" in note
     assert note.endswith("It heads the task all the same, for want of another such measure.")
     assert note in provenance.notes(marked)

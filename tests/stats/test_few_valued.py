@@ -74,7 +74,7 @@ def test_a_pair_of_three_valued_answers_worked_by_hand():
 
 
 def test_the_mean_of_two_valued_answers_of_one_arm_worked_by_hand():
-    """3 of 8 clusters: squares 3 x (5/8)^2, 5 x (3/8)^2; an unseen one moves the mean by 1/8 on average, variance 1/4."""
+    """3 of 8 clusters: squares 3 x (5/8)^2, 5 x (3/8)^2. An unseen one moves the mean by 1/8 on average, variance 1/4."""
     values = [1.0] * 3 + [0.0] * 5
     (row,) = estimate("t", [number()], make_items([()] * 8), "a", numbers(values), {}, seed=0)
     added = reference.norm.ppf(0.975) ** 2
@@ -113,14 +113,16 @@ def test_a_mean_of_which_few_clusters_changed_has_unseen_ones_added(changed, few
     values = seeded().normal(size=40)
     moved = values + np.where(np.arange(40) < changed, 0.3 + 0.1 * values, 0.0)
     row = contrast("t", [number()], make_items([()] * 40), "a", numbers(values), {}, numbers(moved), {}, seed=0)[0]
-    assert row.method == ("jackknife over clusters, unseen ones added" if few else "BCa bootstrap over items")
+    assert row.method == (
+        "jackknife over clusters, unseen ones added" if few else "BCa bootstrap and Student's t over items"
+    )
     assert row.low < row.difference < row.high
 
 
 def test_a_mean_of_fewer_than_eight_clusters_that_all_changed_is_resampled():
     values = seeded().normal(size=7)
     row = contrast("t", [number()], make_items([()] * 7), "a", numbers(values), {}, numbers(2 * values), {}, seed=0)[0]
-    assert row.method == "BCa bootstrap over items"
+    assert row.method == "BCa bootstrap and Student's t over items"
 
 
 def test_equal_numbers_everywhere_have_no_interval():

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crushtest.metrics import Metric
 from crushtest.report.formats import show_bound, show_value
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, label, sentence_case
+from crushtest.stats.rates import FEWEST_TESTABLE, PairedCounts, paired_interval
+from crushtest.stats.significance import detectable, testable_change
 
 if TYPE_CHECKING:
     from crushtest.records import Contrast
@@ -52,19 +56,29 @@ def headline(metrics: Sequence[Metric], unfit: Collection[str] = ()) -> Metric:
 
 
 def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
-    """Return whether a rate of harm could rise fourfold in some arm and would often go unnoticed.
+    """Return whether a rate of harm could rise fourfold and would often go unnoticed: more than once in five times.
 
-    Often: more than once in five times (`mde`). `rows` are the task's contrasts over all items.
+    It depends on dense's rate and on the design alone, never on what an arm showed: a measure must not lose its place
+    because of the harm that it found. `rows` are the task's contrasts over all items.
     """
     if metric.unit != "rate" or metric.better != "lower":
         return False
     tested = [row for row in rows if row.metric == metric.name and row.difference is not None and row.p is not None]
-    return any(_misses(row) > 3 for row in tested)
+    return bool(tested) and _misses(max(tested, key=lambda row: row.n)) > 3
 
 
 def _misses(row: Contrast) -> float:
-    """The smallest detectable rise, in multiples of dense's rate."""
-    return row.mde / row.dense if row.mde is not None and row.dense else NEVER
+    """The smallest rise that these items could show, in multiples of dense's rate."""
+    return smallest_rise(row) / row.dense if row.dense else NEVER
+
+
+def smallest_rise(row: Contrast) -> float:
+    """Return the rise of a rate that these items find with a chance of 80%, were nothing else to change."""
+    if row.clusters < FEWEST_TESTABLE:
+        return NEVER
+    nothing, items = np.zeros(row.clusters), np.full(row.clusters, row.n / row.clusters)
+    width = detectable(paired_interval(PairedCounts(nothing, nothing, items), level=0.95), row.clusters)
+    return max(width, testable_change(row.clusters, row.n))
 
 
 def unfit_notes(study: StudyView) -> Iterator[str]:
@@ -78,14 +92,15 @@ def unfit_notes(study: StudyView) -> Iterator[str]:
 
 def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     dense = next((show_value(row.dense, first.unit) for row in rows if row.dense is not None), "undefined")
-    blindest = max(rows, key=_misses)
-    rise = "any rise" if blindest.mde is None else f"a rise below {show_bound(blindest.mde, first.unit)} points"
+    most = max(rows, key=lambda row: row.n)
+    smallest = smallest_rise(most)
+    rise = "any rise" if smallest >= 1 else f"a rise below {show_bound(smallest, first.unit)} points"
     heads = "It heads the task all the same, for want of another such measure."
     if task.headline != first:
         heads = f"So {label(task.headline.name).text} heads the task."
     return (
         f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {name(task.name)}: dense has {dense}, "
-        f"and in {name(blindest.arm)} {rise} would often be missed with {counted(blindest.n, 'item')}. {heads}"
+        f"and {rise} would often be missed with {counted(most.n, 'item')}. {heads}"
     )
 
 

@@ -17,7 +17,7 @@ from crushtest.stats.heterogeneity import spread_test
 from crushtest.stats.intervals import Interval
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.multiplicity import Correction, adjust_families
-from crushtest.stats.significance import detectable, detectable_change, possible_move, test
+from crushtest.stats.significance import detectable, possible_move, test, testable_change
 from crushtest.stats.slices import Case, MetricCases, Sample, cautions, difference
 from crushtest.stats.uncertainty import distance_interval, uncertainty
 from crushtest.stats.verdicts import INCONCLUSIVE, verdict
@@ -153,7 +153,7 @@ def _detectable(interval: Interval, case: Case) -> float | None:
     """A detectable difference, or None where the metric cannot move that far: then none could be detected."""
     smallest, largest = detectable(interval, case.clusters), possible_move(case)
     if case.shape == "rate":
-        smallest = max(smallest, detectable_change(case))
+        smallest = max(smallest, testable_change(case.clusters, case.n))
     return smallest if largest is None or smallest <= largest else None
 
 

@@ -70,7 +70,7 @@ def detectable(interval: Interval, clusters: int) -> float:
     return (interval.high - interval.low) / 2 * (1 + powered / confident)
 
 
-def detectable_change(case: Case) -> float:
+def testable_change(clusters: int, items: int) -> float:
     """Return the true change of a rate with which enough clusters change for its test, with a chance of 80%.
 
     Its p cannot reach 5% unless `FEWEST_TESTABLE` clusters change, each by one item at the least. No difference below
@@ -78,8 +78,8 @@ def detectable_change(case: Case) -> float:
     """
     from scipy.special import betaincinv
 
-    share = float(betaincinv(FEWEST_TESTABLE, case.clusters - FEWEST_TESTABLE + 1, POWER))
-    return share * case.clusters / case.n
+    share = float(betaincinv(FEWEST_TESTABLE, clusters - FEWEST_TESTABLE + 1, POWER))
+    return share * clusters / items
 
 
 def possible_move(case: Case) -> float | None:
