@@ -43,7 +43,7 @@ def either_p(sizes: Array, drawn: Array, changed: int) -> float:
     as_extreme = int((reached[1:] <= reached[0]).sum())
     if as_extreme < ENOUGH_BEYOND:
         return float(min(1.0, bound))
-    return (1 + as_extreme) / reached.size
+    return float((1 + as_extreme) / len(reached))
 
 
 def _tail(size: float, drawn: Array) -> float:
