@@ -74,7 +74,7 @@ def test_a_pair_of_three_valued_answers_worked_by_hand():
 
 
 def test_the_mean_of_two_valued_answers_of_one_arm_worked_by_hand():
-    """3 of 8 clusters: squares 3 x (5/8)^2, 5 x (3/8)^2. An unseen one moves the mean by 1/8 on average, variance 1/4."""
+    """3 of 8: squares 3 x (5/8)^2, 5 x (3/8)^2. An unseen cluster moves the mean by 1/8 on average, variance 1/4."""
     values = [1.0] * 3 + [0.0] * 5
     (row,) = estimate("t", [number()], make_items([()] * 8), "a", numbers(values), {}, seed=0)
     added = reference.norm.ppf(0.975) ** 2
