@@ -9,6 +9,7 @@ import pytest
 
 from crushtest.gate.output import as_json, as_junit, as_rows
 from crushtest.gate.result import GateResult
+from crushtest.gate.worst import MOST_NAMED
 from crushtest.records import Contrast
 from gate_rows import UNTOUCHED, judge
 
@@ -132,3 +133,13 @@ def test_outputs_show_what_was_left_out_as_skipped_and_never_as_passed():
     suite = ElementTree.fromstring(as_junit(result))
     assert (suite.get("tests"), suite.get("skipped")) == ("2", "1")
     assert sorted([child.tag for child in case] for case in suite) == [[], ["skipped"]]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_as_many_groups_as_fit_are_named_and_the_others_counted(more):
+    rows = [*groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))]
+    rows += [small(number) for number in range(10, 10 + MOST_NAMED + more)]
+    (line,) = [check for check in judge(*rows, rule=WORST).checks if check.outcome == "left out"]
+    assert line.seen.count("Age=") == MOST_NAMED
+    assert (" and 1 more" in line.seen) == bool(more)
+    assert (" more" in line.seen) == bool(more)

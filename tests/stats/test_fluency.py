@@ -42,6 +42,7 @@ def test_a_rise_of_perplexity_alone_is_enough_and_other_cautions_stay() -> None:
 
 def test_what_did_not_fall_or_stayed_as_fluent_is_not_marked() -> None:
     assert cautions(row("s_rate", 0.1, 0.3), row("degenerate_rate", 0.1, 0.4))["s_rate", "all"] is None
+    assert cautions(row("s_rate", 0.1, 0.1), row("degenerate_rate", 0.1, 0.4))["s_rate", "all"] is None
     assert cautions(row("s_rate", 0.3, 0.1), row("degenerate_rate", 0.1, 0.15))["s_rate", "all"] is None
     assert cautions(row("pleasant_rate", 0.3, 0.1), row("degenerate_rate", 0.1, 0.4))["pleasant_rate", "all"] is None
 

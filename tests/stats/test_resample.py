@@ -90,3 +90,18 @@ def test_collapsing_equal_clusters_keeps_every_total_and_the_distribution(monkey
     for group in range(len(layout.names)):
         assert reference.ks_2samp(few[group], many[group]).pvalue > 1e-3
         assert few[group].std() == pytest.approx(many[group].std(), rel=0.05)
+
+
+@pytest.mark.parametrize("starts", [(0,), (150,), (0, 300), (100, 300, 500)])
+def test_totals_of_a_group_in_runs_of_neighbours_are_the_plain_product(starts):
+    """Each run holds 100 of 1000 units; a group of so few is not worth a part of the wide product."""
+    inside = {place for start in starts for place in range(start, start + 100)}
+    items = make_items([("a=x",) if place in inside else ("a=y",) for place in range(1000)])
+    values = seeded().normal(size=1000)
+    sums = [measure_sums(number(), items, numbers(values), {})]
+    found = build_units([number()], items, lay_out(items), [sums], [sums[0].scored])
+    weights = seeded(1).integers(0, 4, (5, len(found.counts))).astype(float)
+    products = plan(found, [rows.columns for rows in found.groups])
+    assert any(runs is not None and len(runs) == len(starts) for _, runs in products.runs)
+    for rows, total in zip(found.groups, products.totals(weights), strict=True):
+        assert total == pytest.approx((weights[:, rows.units] @ rows.columns).T)
