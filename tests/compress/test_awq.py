@@ -10,13 +10,12 @@ import pytest
 import torch
 from small_models import TOKENIZER, loaded, small_network
 
-from crushtest.compress import compress
+from crushtest.compress import awq, compress, rtn
 from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.kernels.statistics import InputGram
 from crushtest.compress.layers.loop import Block, Compressed, as_job, compress_blocks
 from crushtest.compress.layers.scale_folding import Pair, find_pairs, scale_columns
 from crushtest.compress.layers.structure import Linear
-from crushtest.compress.methods import awq, rtn
 from crushtest.compress.recipes import parse_recipe
 
 CALIBRATION = calibration_tokens(Calibration(sequences=6, length=24), TOKENIZER)

@@ -10,10 +10,9 @@ import torch
 from small_models import TOKENIZER, loaded, small_network
 from torch import Tensor
 
-from crushtest.compress import InputNorm, compress
+from crushtest.compress import InputNorm, compress, magnitude, wanda
 from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.layers.structure import find_structure
-from crushtest.compress.methods import magnitude, wanda
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import CompressionError, ModelError
 

@@ -55,10 +55,10 @@ class Engine(Protocol):
         ...
 
     def attach_reference(self, reference: Reference | None) -> None:
-        """Compare passages asked `against_dense` with this from now on; None: with nothing.
+        """Compare passages asked `against_dense` with this reference from now on.
 
-        Such passages are then scored without a divergence, as they are by engines that give no distributions. Those
-        ignore the reference, and never load it.
+        Without one (None) they are scored without a divergence. An engine that gives no next-token distributions
+        ignores the reference and never loads it.
         """
         ...
 

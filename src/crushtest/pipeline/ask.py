@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
-    """The log of an arm's, or a repeat's, answers to a task."""
+    """Return the log of the answers that an arm, or a repeat, gives to a task."""
     return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
 
 
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
-    """Whether an arm has answered every task to the last item."""
+    """Return True if an arm has answered every task to the last item."""
     return all(answers_of(folder, arm, planned).complete for planned in plan.tasks)
 
 
@@ -46,7 +46,7 @@ def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: Append
 def request(
     engine: Engine, planned: PlannedTask, items: Sequence[Item], done: frozenset[int]
 ) -> Iterator[tuple[int, Answer]]:
-    """The engine's answers to a task's items, by index."""
+    """Yield the engine's answers to a task's items, by index."""
     requests: Any = [item.request for item in items]
     match planned.task.kind:
         case "choices":
@@ -75,7 +75,7 @@ def check_finite(item: Item, answer: Answer) -> None:
 
 
 def reordered(items: Sequence[Item], number: int) -> Sequence[Item]:
-    """The items in the order in which a repeat asks them; as they are for number 0, no repeat."""
+    """Return the items in the order in which a repeat asks them; number 0 is the arm itself and keeps theirs."""
     if number == 0:
         return items
     return random.Random(f"noise floor, repeat {number}").sample(items, len(items))

@@ -47,7 +47,7 @@ def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | Non
 
 
 def differing(fact: str, before: Any, now: Any) -> str:
-    """What a fact was and is; of a fact of several files that of the first that differs."""
+    """Say what a fact was and is. A fact about several files is named by the first file that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
         file = next(file for file in {**before, **now} if before.get(file) != now.get(file))
         return differing(f"{fact} of {file}", before.get(file), now.get(file))
@@ -66,7 +66,7 @@ def refuse_another_calibration(folder: StudyFolder, arm: Arm, tokens: Calibratio
 
 
 def record_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
-    """Write down what ran; of a repeat also the options and threads that made it another measurement."""
+    """Record what ran; for a repeat also the options and threads that made it another measurement."""
     if not arm.repeat:
         manifest.update(folder.manifest, "arms", arm.name, facts)
         return
@@ -75,17 +75,17 @@ def record_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
 
 
 def engine_facts(engine: Engine) -> dict[str, Any]:
-    """What ran, without what it has counted so far: nothing yet."""
+    """Return what runs, without the count of truncated requests: it has answered none yet."""
     return {key: value for key, value in engine.describe().items() if key != "truncated"}
 
 
 def truncated_so_far(engine: Engine) -> int:
-    """How many requests an engine has cut to fit its context, where it counts them."""
+    """Return how many requests an engine has cut to fit its context; 0 if it does not count them."""
     return int(engine.describe().get("truncated", 0))
 
 
 def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Bars | Lines) -> None:
-    """Say in the manifest, and to whoever watches, that a task did not fit into the model's context."""
+    """Record, and show, that requests of a task did not fit into the model's context."""
     if count and not arm.repeat:
         others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})
         manifest.update(folder.manifest, "truncated", arm.name, {**others, planned.name: count})
@@ -93,9 +93,9 @@ def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count
 
 
 def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, seconds: float) -> None:
-    """Say in the manifest how long the items took that this process asked, and the most memory it has held so far.
+    """Record how long the items that this process asked took, and the most memory it has held so far.
 
-    A process that had only to finish what another asked has nothing to say.
+    A process that asked none, and only finishes what another asked, records nothing.
     """
     if items and not arm.repeat:
         others = manifest.read(folder.manifest).get("asked", {}).get(arm.name, {})
@@ -104,7 +104,7 @@ def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int,
 
 
 def saved_sizes(arm: Arm) -> dict[str, Any]:
-    """The totals that `crushtest compress` left beside the weights of an arm that is tested as found."""
+    """Return the totals that `crushtest compress` left beside the weights of an arm that is tested as found."""
     if arm.name == DENSE or arm.recipe is not None:
         return {}
     from crushtest.compress.record import saved_totals

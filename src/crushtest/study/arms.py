@@ -35,7 +35,7 @@ class Arm:
 
     @property
     def in_process(self) -> bool:
-        """Whether its model is loaded here; other engines take the model by its name."""
+        """True if the model is loaded here; other engines take its name."""
         return self.engine == "hf"
 
     @property
