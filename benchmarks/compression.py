@@ -31,14 +31,15 @@ GRAM = ("sparsegpt", "gptq", "gptq-act-order", "awq")
 
 OURS = """
 import json, sys, time, torch
-from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress import compress
 from crushtest.models.load import load_model
 from crushtest.compress.recipes import parse_recipe
 recipe, sequences, length, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 model = load_model("demo")
 start = time.process_time()
-record = compress(model, parse_recipe(recipe), Calibration(sequences=sequences, length=length))
+tokens = calibration_tokens(Calibration(sequences=sequences, length=length), model.tokenizer)
+record = compress(model, parse_recipe(recipe), tokens)
 result = {"seconds": record.seconds, "cpu": time.process_time() - start}
 result["peak_bytes"] = record.peak_memory_bytes["process"]
 network = model.network

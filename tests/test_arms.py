@@ -10,18 +10,21 @@ from typing import Any
 import pytest
 import torch
 
+from crushtest.compress import calibration
+from crushtest.compress.calibration import Calibration
 from crushtest.compress.layers.offload import OFFLOADS
 from crushtest.compress.record import saved_totals
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
 from crushtest.models.load import devices_here, resolve_device
+from crushtest.models.options import ModelOptions
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
 from crushtest.report.findings import size_text
 from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import StudySpec, build_spec
+from crushtest.study.spec import StudySpec, build_spec
 from tiny_models import SENTENCES, network, tokenizer
 
 
@@ -41,6 +44,11 @@ def spec(model: Path, *arms: str | dict[str, str], suite: str = "probe_text", **
     """A study of five items on a model in a folder."""
     content = {"model": str(model), "arms": list(arms), "suite": [{suite: {"limit": 5}}], "device": "cpu"}
     return build_spec(content | settings, where="test")
+
+
+def compress_to(folder: Path, model: Path, recipe: str, *, device: str = "cpu", offload: str = "none") -> None:
+    options = ModelOptions(device=device)
+    compress_and_save(str(model), recipe, folder, options=options, calibration=Calibration(), offload=offload)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,7 @@ def test_a_device_that_is_not_here_is_one_line_before_anything_is_loaded(
         run_study(spec(model, device=device), tmp_path / "s")
     for offload in OFFLOADS:
         with pytest.raises(UsageError, match=says):
-            compress_and_save(spec(model, device=device), "rtn:bits=4", tmp_path / "out", offload=offload)
+            compress_to(tmp_path / "out", model, "rtn:bits=4", device=device, offload=offload)
     assert not (tmp_path / "s").exists()
     assert not (tmp_path / "out").exists()
 
@@ -118,9 +126,24 @@ def test_an_arm_is_not_calibrated_twice_on_different_texts(model: Path, tmp_path
         run_study(spec(model, "wanda:sparsity=0.5", suite="probe_facts", **settings), tmp_path / "s")
 
 
+def test_calibration_text_is_read_once_for_every_model_of_a_study(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    read = calibration.token_batches
+    monkeypatch.setattr(calibration, "token_batches", lambda *given: reads.append(given[0].source) or read(*given))  # type: ignore[func-returns-value]
+    arms: list[Any] = [
+        "wanda:sparsity=0.1,0.2",
+        "gptq:bits=4,group_size=16",
+        {"model": str(save(tmp_path / "b")), "recipe": "wanda"},
+    ]
+    run_study(spec(model, *arms, calibration={"sequences": 2, "length": 16}), tmp_path / "s")
+    assert reads == ["pydoc"] * 2
+
+
 def test_a_model_that_compress_saved_keeps_its_sizes_when_its_folder_is_gone(model: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
-    compress_and_save(spec(model), "magnitude:sparsity=0.5", saved)
+    compress_to(saved, model, "magnitude:sparsity=0.5")
     arms = [{"name": "found", "model": str(saved)}, {"name": "plain", "model": str(save(tmp_path / "plain", seed=1))}]
     run_study(spec(model, *arms), tmp_path / "s")
     totals = json.loads((saved / "compression.json").read_text())["totals"]

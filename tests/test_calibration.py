@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from crushtest.compress import compress
-from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.compress.calibration import Calibration, calibration_tokens, token_batches, tokens_sha256
 from crushtest.compress.recipes import parse_recipe
 from crushtest.data.corpora import read_documents
 from crushtest.errors import DataError, UsageError
@@ -161,7 +161,8 @@ def test_compression_names_the_stand_in_that_it_read(data: Path) -> None:
         "pydoc": None,
     }
     for source, stand_in in expected.items():
-        record = compress(loaded(), parse_recipe("magnitude"), Calibration(source, sequences=1, length=32))
+        model, text = loaded(), Calibration(source, sequences=1, length=32)
+        record = compress(model, parse_recipe("magnitude"), calibration_tokens(text, model.tokenizer))
         assert record.to_json()["calibration"]["stand_in"] == stand_in
 
 
@@ -176,4 +177,4 @@ def test_compression_names_the_stand_in_that_it_read(data: Path) -> None:
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        Calibration(**settings)
+        token_batches(Calibration(**settings), TOKENIZER)

@@ -11,7 +11,8 @@ from crushtest.pipeline.compare import compare
 from crushtest.progress import Lines
 from crushtest.records import DENSE, ChoiceScores, Contrast, Item
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import make_plan, read_spec
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import read_spec
 
 STUDY = {
     "model": "fake",

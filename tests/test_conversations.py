@@ -13,13 +13,15 @@ from crushtest.engines.fake import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, UsageError
 from crushtest.files.append_log import AppendLog
+from crushtest.models.options import ModelOptions
 from crushtest.pipeline import score
-from crushtest.pipeline.arm import ask
+from crushtest.pipeline.ask import ask
 from crushtest.progress import Lines
 from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
 from crushtest.scorers.calling import call_scorer, exchange_of
+from crushtest.study.arms import Arm
 from crushtest.study.folder import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
-from crushtest.study.plan import Arm, PlannedTask
+from crushtest.study.plan import PlannedTask
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:
@@ -113,9 +115,8 @@ def test_a_scorer_in_a_study_sees_the_turns_before_and_the_dense_answers(
             answers.append(item.id, Completion(f"{arm} to {item.id}", 3, "eos"))
         answers.finish([item.id for item in ITEMS])
     judged = replace(planned(ITEMS), name="toy", task=Task("prompts", lambda: ITEMS, (), scorers=("mt_bench_pair:m",)))
-    score.score(
-        folder, Arm("other", "m", None, "fake", {}), judged, ITEMS, Lines(0), lambda model, engine: FakeEngine()
-    )
+    arm = Arm("other", "m", None, "fake", {}, ModelOptions())
+    score.score(folder, arm, judged, ITEMS, Lines(0), lambda model, engine: FakeEngine())
     assert seen[0] == tuple(
         Exchange("And then?", f"{arm} to b2", chat=True, history=(("Go on", f"{arm} to b1"),))
         for arm in ("other", "dense")

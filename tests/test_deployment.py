@@ -9,8 +9,9 @@ import pytest
 from crushtest.errors import UsageError
 from crushtest.pipeline.run import run_study
 from crushtest.study import manifest
+from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import build_spec, make_arms
+from crushtest.study.spec import build_spec
 from tiny_models import loaded
 
 

@@ -12,11 +12,11 @@ import pytest
 from crushtest.engines.hf.kept_top_k import KeptTokens
 from crushtest.errors import StoreError
 from crushtest.files.append_log import AppendLog
-from crushtest.pipeline import arm
+from crushtest.pipeline import prepare
 from crushtest.pipeline.run import run_study
 from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import StudySpec, build_spec
+from crushtest.study.spec import StudySpec, build_spec
 from tiny_models import SENTENCES, network, tokenizer
 
 ARM = "magnitude:sparsity=0.5"
@@ -68,8 +68,8 @@ def test_the_bounds_are_around_what_both_models_in_memory_give(made: Path) -> No
 
 def test_no_second_model_is_loaded(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    load = arm.load_base
-    monkeypatch.setattr(arm, "load_base", lambda *given: loads.append(given[2]) or load(*given))  # type: ignore[func-returns-value]
+    load = prepare.load_base
+    monkeypatch.setattr(prepare, "load_base", lambda *given: loads.append(given[2]) or load(*given))  # type: ignore[func-returns-value]
     run_study(spec(made, ARM), made / "bounded")
     assert loads == [DENSE, ARM]
     run_study(spec(made, ARM, divergence=True), made / "exact")

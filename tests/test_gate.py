@@ -19,7 +19,8 @@ from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import build_spec, make_plan
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import build_spec
 from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 

@@ -30,7 +30,8 @@ from crushtest.records import (
 )
 from crushtest.stats import contrast
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, build_spec, make_plan
+from crushtest.study.plan import Plan, make_plan
+from crushtest.study.spec import build_spec
 from crushtest.study.query import ask
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from gate_rows import UNTOUCHED
@@ -106,7 +107,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = build_spec({"model": "fake", "engine": "fake", "arms": arms, "suite": "quick"}, where="test")
     plan, folder = make_plan(spec), StudyFolder(root)
     items = {planned.name: planned.draw() for planned in plan.tasks}
-    open_study(folder, plan, items, {})
+    open_study(folder, spec, plan, items, {})
     rng = random.Random(0)
     dense = {task: {item.id: answer_well(item, rng) for item in drawn} for task, drawn in items.items()}
     write_arm(folder, plan, DENSE, dense)

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from crushtest import engines
+from crushtest.compress.prepare import check_recipe, load_base
 from crushtest.compress.recipes import parse_recipe
 from crushtest.models import load
-from crushtest.pipeline.arm import check_recipe, load_base
 from crushtest.pipeline.score import dense_engine
 from crushtest.progress import show_progress
-from crushtest.study.plan import StudySpec
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import StudySpec
 from tiny_models import loaded
 
 SETTINGS = {"dtype": "bfloat16", "device": "cpu", "trust_remote_code": True, "allow_pickle": True}
@@ -38,9 +39,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_arms_scorers_and_the_check_of_a_recipe_load_models_alike(asked: list[tuple[str, dict[str, Any]]]) -> None:
-    spec = StudySpec(model="org/dense", **SETTINGS)
+    dense = make_plan(StudySpec(model="org/dense", **SETTINGS)).dense
     with show_progress(1) as progress:
-        load_base(spec, "org/arm", "arm", progress)
-    dense_engine(spec)
-    check_recipe(spec, "org/arm", parse_recipe("magnitude:sparsity=0.5"))
+        load_base(dense.model_options, "org/arm", "arm", progress)
+    dense_engine(dense)
+    check_recipe(dense.model_options, "org/arm", parse_recipe("magnitude:sparsity=0.5"))
     assert asked == [("org/arm", SETTINGS), ("org/dense", SETTINGS), ("org/arm", TRUST)]

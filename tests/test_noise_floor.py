@@ -22,7 +22,8 @@ from crushtest.report import terminal
 from crushtest.stats.noise import WITHIN
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import StudySpec, build_spec, make_plan
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import StudySpec, build_spec
 from tiny_models import loaded
 
 FACTS = [{"probe_facts": {"limit": 40}}]

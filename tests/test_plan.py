@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from crushtest.errors import CrushtestError, UsageError
-from crushtest.study.plan import build_spec, check_names, make_arms, make_plan, read_spec
+from crushtest.study.arms import make_arms
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import build_spec, check_names, read_spec
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -13,7 +13,8 @@ from typer.main import get_command
 
 from crushtest.cli.commands import app
 from crushtest.compress.recipes import parse_recipes
-from crushtest.study.plan import build_spec, make_plan
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import build_spec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

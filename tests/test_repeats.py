@@ -5,21 +5,24 @@ from __future__ import annotations
 import pytest
 
 from crushtest.errors import UsageError
-from crushtest.pipeline.noise_floor import reordered, repacked, repeats_of
+from crushtest.pipeline.ask import reordered
 from crushtest.records import Item, Prompt
-from crushtest.study.plan import StudySpec, build_spec
+from crushtest.study.arms import Arm
+from crushtest.study.plan import make_plan
+from crushtest.study.repeats import repacked
+from crushtest.study.spec import build_spec
 
 
-def spec(**settings: object) -> StudySpec:
-    return build_spec({"model": "demo", **settings}, where="test")
+def repeats(**settings: object) -> tuple[Arm, ...]:
+    return make_plan(build_spec({"model": "demo", **settings}, where="test")).repeats
 
 
 def test_there_are_none_unless_asked_for() -> None:
-    assert repeats_of(spec()) == ()
+    assert repeats() == ()
 
 
 def test_every_repeat_is_dense_in_smaller_packs_and_batches_than_those_before() -> None:
-    found = repeats_of(spec(noise_floor=4))
+    found = repeats(noise_floor=4)
     assert [(arm.name, arm.repeat, arm.title) for arm in found[:2]] == [
         ("dense", 1, "dense, repeat 1"),
         ("dense", 2, "dense, repeat 2"),
@@ -43,9 +46,9 @@ def test_items_are_asked_in_an_order_of_the_repeats_own_and_always_the_same() ->
 
 
 def test_every_repeat_has_what_noise_vary_asks_for() -> None:
-    found = repeats_of(spec(noise_floor=2, noise_vary=["dtype=bfloat16", "threads=1"]))
-    assert [(arm.dtype, arm.threads) for arm in found] == [("bfloat16", 1)] * 2
-    (other,) = repeats_of(spec(noise_floor=1, noise_vary=["engine=hf:pack_tokens=100,batch_size=8"]))
+    found = repeats(noise_floor=2, noise_vary=["dtype=bfloat16", "threads=1"])
+    assert [(arm.model_options.dtype, arm.threads) for arm in found] == [("bfloat16", 1)] * 2
+    (other,) = repeats(noise_floor=1, noise_vary=["engine=hf:pack_tokens=100,batch_size=8"])
     assert (other.engine_options["pack_tokens"], other.engine_options["batch_size"]) == (25, 2)
 
 
@@ -68,6 +71,6 @@ def test_every_repeat_has_what_noise_vary_asks_for() -> None:
 )
 def test_what_cannot_be_varied_is_one_line_that_says_why(settings: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError) as error:
-        repeats_of(spec(**settings))
+        repeats(**settings)
     assert said in str(error.value)
     assert "\n" not in str(error.value)

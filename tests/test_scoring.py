@@ -14,7 +14,7 @@ from crushtest.errors import ModelError, StoreError
 from crushtest.files.append_log import AppendLog
 from crushtest.pipeline import score
 from crushtest.pipeline.run import run_study
-from crushtest.study.plan import StudySpec, build_spec
+from crushtest.study.spec import StudySpec, build_spec
 
 
 @pytest.fixture

@@ -22,11 +22,13 @@ from crushtest.engines import fake
 from crushtest.errors import DataError, EngineError, StoreError, UnknownName
 from crushtest.files.append_log import AppendLog
 from crushtest.pipeline import run
-from crushtest.pipeline.run import joined_with_kept, recompare, run_study
+from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import ChoiceScores, Item
 from crushtest.study import manifest
+from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import StudySpec, build_spec, make_arms
+from crushtest.study.resume import merge_with_existing
+from crushtest.study.spec import StudySpec, build_spec
 
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]
 TABLES = ("estimates.parquet", "contrasts.parquet")
@@ -131,7 +133,7 @@ def test_killed_at_any_moment_no_answer_is_lost_and_none_is_asked_twice(tmp_path
     run_study(spec("other", suite=suite), tmp_path / "whole")
     out = tmp_path / "killed"
     study = tmp_path / "study.yaml"
-    run.write_text(
+    study.write_text(
         "model: fake\nengine: fake:delay_s=0.01\n"
         "arms: [{name: other, model: fake, engine: 'fake:seed=1,delay_s=0.01'}]\n"
         "suite: [{probe_facts: {limit: 60}}, {probe_prompts: {limit: 20}}]\n"
@@ -198,7 +200,7 @@ def test_a_list_of_recipes_may_overlap_those_that_a_study_has(tmp_path: Path) ->
 
     folder = StudyFolder(tmp_path)
     folder.specification.write_text(json.dumps(recipes("magnitude:sparsity=0.1,0.3").model_dump(exclude={"limit"})))
-    joined = joined_with_kept(recipes("magnitude:sparsity=0.3,0.5"), folder)
+    joined = merge_with_existing(recipes("magnitude:sparsity=0.3,0.5"), folder)
     assert [arm.name for arm in make_arms(joined)][1:] == [f"magnitude:sparsity={value}" for value in (0.1, 0.3, 0.5)]
 
 

@@ -9,7 +9,8 @@ import pytest
 from crushtest.pipeline.run import run_study
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import build_spec, make_plan
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import build_spec
 from crushtest.study.suites import resolve, suites
 
 DIMENSIONS = {"degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"}

@@ -28,6 +28,9 @@ class WordTokenizer:
         (folder / "tokenizer.json").write_text("{}")
 
 
+TOKENIZER: Any = WordTokenizer()
+
+
 def small_network(kind: str, seed: int = 0) -> Any:
     """A decoder of two blocks with random weights."""
     import transformers as t
@@ -49,4 +52,4 @@ def small_network(kind: str, seed: int = 0) -> Any:
 
 def loaded(network: Any) -> Any:
     """What load_model would return, as far as compression looks at it."""
-    return SimpleNamespace(network=network, tokenizer=WordTokenizer(), spec="small", facts={})
+    return SimpleNamespace(network=network, tokenizer=TOKENIZER, spec="small", facts={})

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import loaded, small_network
+from small_models import TOKENIZER, loaded, small_network
 
-from crushtest.compress import compress
-from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress import awq, compress, rtn
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.kernels.statistics import InputGram
 from crushtest.compress.layers.loop import Block, Compressed, as_job, compress_blocks
 from crushtest.compress.layers.scale_folding import Pair, find_pairs, scale_columns
 from crushtest.compress.layers.structure import Linear
-from crushtest.compress.methods import awq, rtn
 from crushtest.compress.recipes import parse_recipe
 
-CALIBRATION = Calibration(sequences=6, length=24)
+CALIBRATION = calibration_tokens(Calibration(sequences=6, length=24), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)
 
 
@@ -30,7 +29,7 @@ def pairs_of(model: Any) -> list[list[Pair]]:
         found.append(find_pairs(block))
         return iter(())
 
-    job = as_job(model.network, token_batches(CALIBRATION, model.tokenizer), "awq", {})
+    job = as_job(model.network, CALIBRATION.ids, "awq", {})
     list(compress_blocks(job, (InputGram,), look))
     return found
 
@@ -117,7 +116,7 @@ def test_the_scale_is_the_one_of_twenty_that_loses_least() -> None:
     attention = network.model.layers[0].self_attn
     weights = [module.weight.detach().clone() for module in (attention.q_proj, attention.k_proj, attention.v_proj)]
     norm = network.model.layers[0].input_layernorm
-    before, tokens, seen = norm.weight.detach().clone(), token_batches(CALIBRATION, loaded(network).tokenizer), []
+    before, tokens, seen = norm.weight.detach().clone(), CALIBRATION.ids, []
     with attention.q_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0])):
         network(tokens)
     rows = torch.cat(seen).reshape(-1, before.numel())
@@ -138,6 +137,6 @@ def test_the_scale_is_the_one_of_twenty_that_loses_least() -> None:
 
 def test_it_takes_a_network_and_tokens_too() -> None:
     model = loaded(with_outliers())
-    results = list(awq(model.network, token_batches(CALIBRATION, model.tokenizer), group_size=16))
+    results = list(awq(model.network, CALIBRATION.ids, group_size=16))
     assert len(results) == 14
     assert all(result.changed for result in results)

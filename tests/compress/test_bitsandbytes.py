@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_models import loaded, small_network
+from small_models import TOKENIZER, loaded, small_network
 
 from crushtest.compress import compress
-from crushtest.compress.calibration import Calibration
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import UsageError
 
 pytest.importorskip("bitsandbytes")
 
-CALIBRATION = Calibration(sequences=4, length=24)
+CALIBRATION = calibration_tokens(Calibration(sequences=4, length=24), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)
 
 

@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import loaded, small_network
+from small_models import TOKENIZER, loaded, small_network
 from torch import Tensor
 
-from crushtest.compress import InputNorm, compress
-from crushtest.compress.calibration import Calibration, token_batches
+from crushtest.compress import InputNorm, compress, magnitude, wanda
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.layers.structure import find_structure
-from crushtest.compress.methods import magnitude, wanda
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import CompressionError, ModelError
 
-CALIBRATION = Calibration(sequences=6, length=24)
+CALIBRATION = calibration_tokens(Calibration(sequences=6, length=24), TOKENIZER)
 DECODERS = ["llama", "qwen2", "gpt_neox", "opt", "gpt2"]
 
 
@@ -52,7 +51,7 @@ def whole_model_wanda(network: Any, tokens: Tensor) -> dict[str, Tensor]:
 def test_it_gives_what_whole_forward_passes_would(kind: str) -> None:
     network = small_network(kind)
     model = loaded(network)
-    expected = whole_model_wanda(network, token_batches(CALIBRATION, model.tokenizer))
+    expected = whole_model_wanda(network, CALIBRATION.ids)
     compress(model, parse_recipe("wanda:sparsity=0.5"), CALIBRATION)
     for name, weight in weights(network).items():
         assert torch.equal(weight, expected[name]), name
@@ -105,7 +104,7 @@ def test_the_batches_of_calibration_do_not_matter(monkeypatch: pytest.MonkeyPatc
 def test_gblm_takes_the_gradients_that_autograd_gives(llama: Any) -> None:
     from crushtest.compress.layers.collect import collect_gradients
 
-    tokens = token_batches(CALIBRATION, llama.tokenizer)
+    tokens = CALIBRATION.ids
     linears = find_structure(llama.network).linears
     gradients = collect_gradients(llama.network, linears, tokens, "l2", lambda done: None)
     llama.network.requires_grad_(True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import loaded, small_network
+from small_models import TOKENIZER, loaded, small_network
 
 from crushtest.compress import CompressionRecord, compress
-from crushtest.compress.calibration import Calibration
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.kernels.grids import ForeignWeight
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.record import Storage
@@ -36,7 +36,7 @@ FOUR_ASYMMETRIC = SCALED.format(modifier="GPTQModifier", bits=4, symmetric="fals
 FLOAT = "q_stage: {q_modifiers: {QuantizationModifier: {scheme: FP8_DYNAMIC, targets: Linear, ignore: [lm_head]}}}"
 FOUR_FLOAT = "q_stage: {q_modifiers: {QuantizationModifier: {scheme: NVFP4A16, targets: Linear, ignore: [lm_head]}}}"
 PRUNING = "s_stage: {s_modifiers: {SparseGPTModifier: {sparsity: 0.5, mask_structure: '2:4', ignore: [lm_head]}}}"
-CALIBRATION = Calibration(sequences=2, length=16)
+CALIBRATION = calibration_tokens(Calibration(sequences=2, length=16), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)
 
 needs_it = pytest.mark.skipif(find_spec("llmcompressor") is None, reason="llmcompressor is not installed")

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from crushtest.compress import compress
-from crushtest.compress.calibration import Calibration
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.layers.offload import OnDisk
 from crushtest.compress.layers.structure import find_structure
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
 from crushtest.models.load import load_skeleton
-from crushtest.study.plan import build_spec
+from crushtest.models.options import ModelOptions
 from tiny_models import network, tokenizer
 
 
@@ -33,9 +33,8 @@ def dense(folder: Path, kind: str = "llama", dtype: torch.dtype = torch.float32,
 
 
 def compressed(model: Path, recipe: str, out: Path, offload: str, dtype: str = "float32") -> dict[str, Any]:
-    content = {"model": str(model), "calibration": {"sequences": 4, "length": 32}, "device": "cpu"}
-    spec = build_spec(content, where="test").model_copy(update={"dtype": dtype})
-    compress_and_save(spec, recipe, out, offload=offload)
+    options, calibration = ModelOptions(dtype, "cpu"), Calibration(sequences=4, length=32)
+    compress_and_save(str(model), recipe, out, options=options, calibration=calibration, offload=offload)
     about: dict[str, Any] = json.loads((out / "compression.json").read_text())
     return about
 
@@ -124,9 +123,8 @@ def test_one_block_at_most_is_in_memory(tmp_path: Path) -> None:
 
     for block in structure.blocks:
         block.register_forward_hook(note)
-    compress(
-        skeleton, parse_recipe("wanda+rtn:group_size=16"), Calibration(sequences=2, length=32), residence=residence
-    )
+    tokens = calibration_tokens(Calibration(sequences=2, length=32), skeleton.tokenizer)
+    compress(skeleton, parse_recipe("wanda+rtn:group_size=16"), tokens, residence=residence)
     assert max(held) == 1
     assert all(parameter.is_meta for block in structure.blocks for parameter in block.parameters())
 
@@ -205,6 +203,6 @@ def test_what_can_be_known_is_said_before_the_model_is_loaded(
     monkeypatch.setitem(sys.modules, "compressed_tensors", None)
     model = dense(tmp_path / "dense")
     monkeypatch.setattr("crushtest.models.load.load_model", lambda *_, **__: pytest.fail("the model was loaded"))
-    about = {"source": calibration, "sequences": 4, "length": 32}
+    text = Calibration(calibration, sequences=4, length=32)
     with pytest.raises(CrushtestError, match=said):
-        compress_and_save(build_spec({"model": str(model), "calibration": about}, where="test"), recipe, tmp_path / "o")
+        compress_and_save(str(model), recipe, tmp_path / "o", options=ModelOptions(), calibration=text)

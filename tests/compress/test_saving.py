@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import loaded, small_network
+from small_models import TOKENIZER, loaded, small_network
 from torch import Tensor
 
 from crushtest.compress import compress
-from crushtest.compress.calibration import Calibration
+from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.save import check_new, save
 from crushtest.errors import CompressionError
 
-CALIBRATION = Calibration(sequences=4, length=24)
+CALIBRATION = calibration_tokens(Calibration(sequences=4, length=24), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)
 MIXED = "rtn:bits=8,group_size=16,layers=*mlp*{0}+rtn:bits=4,group_size=32,skip=*mlp*{0}"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from crushtest.engines import load_engine
+from crushtest.engines.base import Reference
 from crushtest.engines.hf.kept_top_k import KeptTokens
 from crushtest.errors import StoreError
 from crushtest.models.load import LoadedModel
@@ -26,7 +28,7 @@ def kept(folder: Path, k: int = K, kind: str = "llama", done: Container[int] = (
     """What the dense model of seed 0 keeps."""
     files = KeptTokens(folder, k)
     engine = load_engine(loaded(kind), pack_tokens=pack)
-    engine.dense, engine.keep = engine.model, files
+    engine.attach_reference(Reference(load=None, top_k=k, folder=folder, keep=True))
     for index, score in engine.passages(PASSAGES, done=done):
         assert (score.kl, score.agree, score.kl_at_most) == ((0.0,) * score.tokens, score.tokens, None), index
     return files
@@ -36,8 +38,27 @@ def compared(
     dense: KeptTokens | LoadedModel, arm: LoadedModel, *, done: Container[int] = (), pack: int = 48
 ) -> Mapping[int, PassageScore]:
     engine = load_engine(arm, pack_tokens=pack)
-    engine.dense = dense
+    engine.attach_reference(reference(dense))
     return dict(engine.passages(PASSAGES, done=done))
+
+
+def reference(dense: KeptTokens | LoadedModel) -> Reference:
+    if isinstance(dense, LoadedModel):
+        return Reference(load=lambda: dense, top_k=None, folder=Path(), keep=False)
+    load = partial(pytest.fail, "a second model was loaded")
+    return Reference(load=load, top_k=dense.k, folder=dense.folder, keep=False)
+
+
+def test_a_dense_model_is_loaded_once_and_compared_with_until_it_is_detached() -> None:
+    loads: list[LoadedModel] = []
+    engine = load_engine(loaded(seed=1))
+    whole = Reference(load=lambda: loads.append(loaded()) or loads[-1], top_k=None, folder=Path(), keep=False)  # type: ignore[func-returns-value]
+    for _ in range(2):
+        engine.attach_reference(whole)
+        assert dict(engine.passages(PASSAGES[:1]))[0].agree is not None
+    assert len(loads) == 1
+    engine.attach_reference(None)
+    assert dict(engine.passages(PASSAGES[:1]))[0].agree is None
 
 
 @pytest.mark.parametrize("kind", ["llama", "mamba"])

@@ -34,7 +34,8 @@ from crushtest.records import (
 from crushtest.registry import ENGINES, SCORERS, TASKS, Entry
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, PlannedTask, make_plan, read_spec
+from crushtest.study.plan import Plan, PlannedTask, make_plan
+from crushtest.study.spec import read_spec
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
 HOSTILE = (
@@ -329,7 +330,7 @@ def _describe(folder: StudyFolder, plan: Plan) -> None:
             "updated": "2026-01-05T10:05:00+00:00",
             "crushtest": "0.1.0",
             "command": ["crushtest", "run", "demo", "--suite", "quick"],
-            "seed": plan.spec.seed,
+            "seed": plan.seed,
             "python": "3.11.2",
             "packages": {"torch": "2.13.0", "transformers": "5.23.0"},
             "machine": {"system": "Linux", "architecture": "x86_64", "processor": "a processor", "cores": 2,

@@ -18,7 +18,8 @@ from crushtest.pipeline.score import engines_of
 from crushtest.records import Answer, Choices, ChoiceScores, Completion, Exchange, Prompt, Request, Score
 from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.scorers.judge import verdict
-from crushtest.study.plan import build_spec
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import build_spec
 
 
 class Asked:
@@ -70,7 +71,7 @@ def test_without_a_dense_model_perplexity_says_so_and_ends_nothing() -> None:
 
 
 def test_the_dense_model_of_a_study_runs_as_its_arms_do_and_is_loaded_once() -> None:
-    load = engines_of(build_spec({"model": "fake", "engine": "fake:seed=5"}, where="test"))
+    load = engines_of(make_plan(build_spec({"model": "fake", "engine": "fake:seed=5"}, where="test")))
     first = load("dense", "hf")
     assert isinstance(first, FakeEngine)
     assert first.seed == 5

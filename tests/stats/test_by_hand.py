@@ -12,7 +12,7 @@ import pytest
 
 from crushtest.pipeline.run import run_study
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import build_spec
+from crushtest.study.spec import build_spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
 

@@ -13,7 +13,7 @@ from crushtest.records import Completion, Exchange, Prompt, Score
 from crushtest.scorers.mt_bench import mt_bench as rate
 from crushtest.scorers.mt_bench import mt_bench_pair, questions, rating, winner
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import build_spec
+from crushtest.study.spec import build_spec
 from crushtest.tasks.mt_bench import conversation, cost, mt_bench
 
 FIRST = "Compose an engaging travel blog post about a recent trip to Hawaii"

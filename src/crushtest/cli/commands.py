@@ -116,7 +116,7 @@ def run(
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
     """
-    from crushtest.study.plan import build_spec, read_spec
+    from crushtest.study.spec import build_spec, read_spec
 
     if study is None and model is None:
         raise UsageError("run: give a MODEL or --study FILE (try `crushtest run demo -r wanda:sparsity=0.5`)")
@@ -162,7 +162,7 @@ def evaluate(
     skip_missing: Skip = False,
 ) -> None:
     """Measure one model as it is, without compressing and comparing."""
-    from crushtest.study.plan import build_spec
+    from crushtest.study.spec import build_spec
 
     flags = {
         "model": model,
@@ -201,29 +201,21 @@ def compress(
     allow_pickle: Pickle = False,
 ) -> None:
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
+    from crushtest.compress.calibration import Calibration
     from crushtest.compress.save import unfinished
     from crushtest.compress.to_folder import compress_and_save
     from crushtest.models.load import DTYPES
-    from crushtest.study.plan import build_spec
+    from crushtest.models.options import ModelOptions
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is removed
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES, where="compress")
-    spec = build_spec(
-        {
-            "model": model,
-            "calibration": {"source": calibration, "sequences": sequences, "length": length},
-            "seed": seed,
-            "device": device,
-            "trust_remote_code": trust_remote_code,
-            "allow_pickle": allow_pickle,
-        },
-        where="compress",
-    ).model_copy(update={"dtype": dtype})  # a study, whose arms share one dtype, has no `auto`
+    options = ModelOptions(dtype, device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    text = Calibration(calibration, sequences, length, seed)
     for left in unfinished(out):
         print(f"{left}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr)
     try:
-        totals = compress_and_save(spec, recipe, out, offload=offload).totals
+        totals = compress_and_save(model, recipe, out, options=options, calibration=text, offload=offload).totals
     except KeyboardInterrupt:
         print(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -438,9 +430,10 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
     """Run a study, then print its summary and where the report is."""
     from rich.console import Console
 
-    from crushtest.pipeline.run import not_asked, run_study
+    from crushtest.pipeline.run import run_study
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
+    from crushtest.study.resume import unrequested_tasks
 
     try:
         worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
@@ -449,7 +442,7 @@ def run_and_show(spec: Any, folder: Path, *, skip_missing: bool) -> None:
         raise typer.Exit(130) from None
     study = StudyFolder(folder)
     if not worked:
-        others = not_asked(study, spec)
+        others = unrequested_tasks(study, spec)
         kept = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
         print(f"{folder}: nothing to do, every arm is measured and compared{kept}", file=sys.stderr)
     terminal.print_summary(study, Console())
@@ -474,7 +467,7 @@ def show_scored(result: dict[str, Any], *, json: bool) -> None:
 def arms_in(folder: Path) -> bool:
     """Whether a folder holds a study that compares something with the dense model."""
     from crushtest.study.folder import StudyFolder
-    from crushtest.study.plan import read_spec
+    from crushtest.study.spec import read_spec
 
     study = StudyFolder(folder)
     return study.specification.is_file() and bool(read_spec(study.specification).arms)

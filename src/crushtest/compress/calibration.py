@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from crushtest.data.corpora import CORPORA, Text, read_corpus, read_documents
+from crushtest.data.corpora import CORPORA, Text, read_corpus, read_documents, stand_in_of
 from crushtest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -38,10 +38,26 @@ class Calibration:
             raise UsageError(f"calibration: sequences must be at least 1 (got {self.sequences})")
         if self.length < 2:
             raise UsageError(f"calibration: length must be at least 2 tokens (got {self.length})")
-        path = Path(self.source).expanduser()
-        if self.source not in BUILT_IN and not path.is_file():
-            wrong = f"{self.source!r} is a folder" if path.is_dir() else f"no such text {self.source!r}"
-            raise UsageError(f"calibration: {wrong} (allowed: {', '.join(BUILT_IN)}, or a file)")
+
+
+@dataclass(frozen=True)
+class CalibrationTokens:
+    """A calibration text as the tokens of one tokenizer.
+
+    ids    [sequences, length]
+    facts  for compression.json: the calibration's fields, `stand_in` (what was read in the source's place, or None),
+           `tokens_sha256`
+    """
+
+    ids: Tensor
+    facts: dict[str, Any]
+
+
+def calibration_tokens(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> CalibrationTokens:
+    """Return a calibration's tokens and what is recorded of them. Raises as `token_batches` does."""
+    ids = token_batches(calibration, tokenizer)
+    read = {"stand_in": stand_in_of(calibration.source), "tokens_sha256": tokens_sha256(ids)}
+    return CalibrationTokens(ids, asdict(calibration) | read)
 
 
 def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> Tensor:
@@ -50,7 +66,7 @@ def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) 
     From documents, a window begins at a random place of a document that is longer than the window, each such document
     once before any is used again. A stream is cut into windows that do not overlap, and the windows are drawn from
     those. Special tokens are the tokenizer's own, at the beginning of a document or stream. Raises DataError where the
-    text is too short.
+    text is too short or cannot be read, UsageError where there is no such text.
     """
     import torch
 
@@ -119,6 +135,9 @@ def _read(source: str) -> Text:
     if source in CORPORA:
         return read_corpus(source)
     path = Path(source).expanduser()
+    if not path.is_file():
+        wrong = f"{source!r} is a folder" if path.is_dir() else f"no such text {source!r}"
+        raise UsageError(f"calibration: {wrong} (allowed: {', '.join(BUILT_IN)}, or a file)")
     if any(suffix in (".jsonl", ".json") for suffix in path.suffixes):
         return Text(read_documents(path), is_stream=False)
     try:

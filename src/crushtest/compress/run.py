@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, MutableMapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
+from crushtest.compress.calibration import CalibrationTokens
 from crushtest.compress.checks import check
 from crushtest.compress.kernels.grids import QuantizedWeight
 from crushtest.compress.kernels.parameters import parse_pattern
@@ -16,7 +16,6 @@ from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
 from crushtest.compress.methods.magnitude import spread_sparsity
 from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
-from crushtest.data.corpora import stand_in_of
 from crushtest.errors import CompressionError
 from crushtest.models.memory import keep_freed_memory, peak_memory_bytes
 from crushtest.registry import METHODS
@@ -32,7 +31,7 @@ _MEASURED_TOKENS = 512
 def compress(
     model: LoadedModel,
     recipe: Recipe,
-    calibration: Calibration,
+    calibration: CalibrationTokens,
     *,
     residence: Residence | None = None,
     on_progress: Progress | None = None,
@@ -41,15 +40,13 @@ def compress(
 
     `residence` is where its weights are; if it is not given, all are in memory.
 
-    Raises what `check` raises, before any work; DataError where the calibration text is too short; CompressionError,
-    which names the layer, where a step fails or leaves every weight as it was (the model is then half compressed, and
-    must be loaded again).
+    Raises what `check` raises, before any work; CompressionError, which names the layer, where a step fails or leaves
+    every weight as it was (the model is then half compressed, and must be loaded again).
     """
     started = time.monotonic()
     keep_freed_memory()
     check(recipe, model)
     structure = find_structure(model.network)
-    tokens = token_batches(calibration, model.tokenizer)
     residence = residence or InPlace(model.network)
     ledger = _Ledger(residence.shelf())
     steps = []
@@ -63,7 +60,7 @@ def compress(
             chosen,
             entry,
             step.options,
-            tokens,
+            calibration.ids,
             on_progress or _silent,
             residence,
             tokenizer=model.tokenizer,
@@ -81,8 +78,7 @@ def compress(
         totals=add_up(list(ledger.storages.values()), sum(ledger.zeros.values()), untouched),
         layers=tuple(ledger.layers),
         untouched=tuple(untouched),
-        calibration=asdict(calibration)
-        | {"stand_in": stand_in_of(calibration.source), "tokens_sha256": tokens_sha256(tokens)},
+        calibration=calibration.facts,
         seconds=round(time.monotonic() - started, 3),
         peak_memory_bytes=peak_memory_bytes(),
         quantized=ledger.quantized,

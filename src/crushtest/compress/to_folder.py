@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crushtest.compress.calibration import Calibration, CalibrationTokens
+from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
 from crushtest.compress.recipes import Recipe, parse_recipe
 from crushtest.compress.save import check_new, save, whole, write_from_disk
-from crushtest.pipeline.arm import check_calibration, check_recipe, compress_arm, load_base
+from crushtest.models.options import ModelOptions
 from crushtest.progress import Bars, Lines, show_progress
-from crushtest.study.plan import StudySpec
 
 if TYPE_CHECKING:
+    import torch
+
     from crushtest.compress import CompressionRecord
+    from crushtest.compress.layers.offload import Residence
     from crushtest.models.load import LoadedModel
 
 
-def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offload: str = "none") -> CompressionRecord:
-    """Compress the model of a spec by one recipe and save it, with compression.json beside the weights.
+def compress_and_save(
+    model: str,
+    recipe_text: str,
+    folder: Path,
+    *,
+    options: ModelOptions,
+    calibration: Calibration,
+    offload: str = "none",
+) -> CompressionRecord:
+    """Compress a model by one recipe and save it, with compression.json beside the weights.
 
     offload  where weights wait for their turn: `none` (all of them on the device), `cpu` (in the host's memory, a block
              at a time on the device), `disk` (in the model's files; a block at a time is read and written). The result
@@ -32,54 +45,73 @@ def compress_and_save(spec: StudySpec, recipe_text: str, folder: Path, *, offloa
     recipe = parse_recipe(recipe_text)
     check_new(folder)
     check_offload(recipe, offload)
-    resolve_device(spec.device)
-    check_recipe(spec, spec.model, recipe, to_save=True)
-    check_calibration(spec, spec.model)
-    ways = {"none": _in_memory, "cpu": _from_host, "disk": _from_disk}
+    resolve_device(options.device)
+    check_recipe(options, model, recipe, to_save=True)
+    tokens = read_calibration(options, model, calibration)
     with show_progress(0) as progress:
-        return ways[offload](spec, recipe, folder, progress)
+        compression = _Compression(
+            model=model, options=options, recipe=recipe, calibration=tokens, folder=folder, progress=progress
+        )
+        ways = {"none": compression.in_memory, "cpu": compression.from_host, "disk": compression.from_disk}
+        return ways[offload]()
 
 
-def _in_memory(spec: StudySpec, recipe: Recipe, folder: Path, progress: Bars | Lines) -> CompressionRecord:
-    model = load_base(spec, spec.model, recipe.text, progress)
-    record = compress_arm(spec, recipe.text, recipe, model, progress)
-    return _saved(model, record, folder, progress)
+@dataclass(frozen=True)
+class _Compression:
+    """One compression, in each of the ways to keep the weights."""
 
+    model: str
+    options: ModelOptions
+    recipe: Recipe
+    calibration: CalibrationTokens
+    folder: Path
+    progress: Bars | Lines
 
-def _from_host(spec: StudySpec, recipe: Recipe, folder: Path, progress: Bars | Lines) -> CompressionRecord:
-    import torch
+    def in_memory(self) -> CompressionRecord:
+        """Compress with all weights on the device."""
+        model = self._load(self.options)
+        return self._save(model, self._compress(model))
 
-    from crushtest.compress.layers.offload import OnHost
-    from crushtest.compress.layers.structure import find_structure
-    from crushtest.models.load import resolve_device
+    def from_host(self) -> CompressionRecord:
+        """Compress with the weights in the host's memory, one block at a time on the device."""
+        from crushtest.compress.layers.offload import OnHost
+        from crushtest.compress.layers.structure import find_structure
 
-    device = torch.device(resolve_device(spec.device))
-    model = load_base(spec.model_copy(update={"device": "cpu"}), spec.model, recipe.text, progress)
-    residence = OnHost(model.network, find_structure(model.network), device)
-    record = compress_arm(spec, recipe.text, recipe, model, progress, residence)
-    return _saved(model, record, folder, progress)
+        model = self._load(replace(self.options, device="cpu"))
+        residence = OnHost(model.network, find_structure(model.network), self._device())
+        return self._save(model, self._compress(model, residence))
 
+    def from_disk(self) -> CompressionRecord:
+        """Compress with the weights in files, one block at a time in memory."""
+        from crushtest.compress.layers.offload import OnDisk
+        from crushtest.compress.layers.structure import find_structure
+        from crushtest.models.load import load_skeleton
 
-def _saved(model: LoadedModel, record: CompressionRecord, folder: Path, progress: Bars | Lines) -> CompressionRecord:
-    with progress.step(f"saving {folder}", 1) as advance:
-        save(model, record, folder)
-        advance(1)
-    return record
+        with whole(self.folder) as partial:
+            trust = self.options.trust_remote_code
+            model = load_skeleton(self.model, dtype=self.options.dtype, trust_remote_code=trust)
+            residence = OnDisk(model, find_structure(model.network), partial, self._device())
+            record = self._compress(model, residence)
+            with self.progress.step(f"saving {self.folder}", 1) as advance:
+                write_from_disk(model, record, residence, partial)
+                advance(1)
+        return record
 
+    def _load(self, options: ModelOptions) -> LoadedModel:
+        return load_base(options, self.model, self.recipe.text, self.progress)
 
-def _from_disk(spec: StudySpec, recipe: Recipe, folder: Path, progress: Bars | Lines) -> CompressionRecord:
-    import torch
+    def _compress(self, model: LoadedModel, residence: Residence | None = None) -> CompressionRecord:
+        return compress_base(model, self.recipe, self.calibration, self.recipe.text, self.progress, residence)
 
-    from crushtest.compress.layers.offload import OnDisk
-    from crushtest.compress.layers.structure import find_structure
-    from crushtest.models.load import load_skeleton, resolve_device
-
-    device = torch.device(resolve_device(spec.device))
-    with whole(folder) as partial:
-        model = load_skeleton(spec.model, dtype=spec.dtype, trust_remote_code=spec.trust_remote_code)
-        residence = OnDisk(model, find_structure(model.network), partial, device)
-        record = compress_arm(spec, recipe.text, recipe, model, progress, residence)
-        with progress.step(f"saving {folder}", 1) as advance:
-            write_from_disk(model, record, residence, partial)
+    def _save(self, model: LoadedModel, record: CompressionRecord) -> CompressionRecord:
+        with self.progress.step(f"saving {self.folder}", 1) as advance:
+            save(model, record, self.folder)
             advance(1)
-    return record
+        return record
+
+    def _device(self) -> torch.device:
+        import torch
+
+        from crushtest.models.load import resolve_device
+
+        return torch.device(resolve_device(self.options.device))

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
+
+if TYPE_CHECKING:
+    from crushtest.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The dense model, for an engine that compares next-token distributions with it.
+
+    load    return the dense model in memory; None where the engine's own model is the dense model
+    top_k   how many likeliest tokens per predicted token are kept of the dense model, to compare with those alone;
+            None to compare with the model itself
+    folder  where they are kept
+    keep    whether this engine writes them
+    """
+
+    load: Callable[[], LoadedModel] | None
+    top_k: int | None
+    folder: Path
+    keep: bool
 
 
 class Engine(Protocol):
@@ -30,6 +52,14 @@ class Engine(Protocol):
         self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
     ) -> Iterator[tuple[int, Completion]]:
         """One completion a prompt."""
+        ...
+
+    def attach_reference(self, reference: Reference | None) -> None:
+        """Compare passages asked `against_dense` with this reference from now on.
+
+        Without one (None) they are scored without a divergence. An engine that gives no next-token distributions
+        ignores the reference and never loads it.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from crushtest.engines.base import Reference
 from crushtest.errors import EngineError
 from crushtest.records import (
     Answer,
@@ -60,6 +61,9 @@ class FakeEngine:
     ) -> Iterator[tuple[int, Completion]]:
         """A few common words, at most `sampling.max_tokens`."""
         yield from self._answers(requests, done, lambda prompt: self._completion(prompt, sampling))
+
+    def attach_reference(self, reference: Reference | None) -> None:
+        """Ignore it: divergences are hashes of the request, too."""
 
     def describe(self) -> dict[str, Any]:
         """That it is no model."""

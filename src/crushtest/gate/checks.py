@@ -15,7 +15,8 @@ from crushtest.gate.worst import MOST_NAMED, check_worst
 from crushtest.metrics import reported_names
 from crushtest.records import DENSE, Contrast
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, make_plan, read_spec
+from crushtest.study.plan import Plan, make_plan
+from crushtest.study.spec import read_spec
 
 
 def run_gate(study: Path, policy: str) -> GateResult:

@@ -29,7 +29,7 @@ def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> l
     """The numbers of the repeats of dense that are answered and scored to the last item of a task."""
     return [
         number
-        for number in range(1, plan.spec.noise_floor + 1)
+        for number in range(1, len(plan.repeats) + 1)
         if folder.answers(DENSE, planned.name, planned.task.kind, repeat=number).complete
         and all(folder.scores(DENSE, s, planned.name, repeat=number).complete for s in planned.task.scorers)
     ]
@@ -50,7 +50,7 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[str, str]:
         arm.name: compares(
             ran.get(DENSE, {}),
             ran.get(arm.name, {}),
-            other_weights=arm.recipe is not None or arm.model != plan.spec.model,
+            other_weights=arm.recipe is not None or arm.model != plan.dense.model,
         )
         for arm in plan.arms
     }
@@ -76,11 +76,11 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
             measured = {arm: read_measured(folder, arm, planned) for arm in arms}
             for arm in arms:
                 inputs = (planned.name, planned.task.metrics, items, arm)
-                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.spec.seed)
+                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed)
                 if arm != DENSE and DENSE in measured:
                     settings: dict[str, Any] = {
-                        "seed": plan.spec.seed,
-                        "correction": plan.spec.correction,
+                        "seed": plan.seed,
+                        "correction": plan.correction,
                         "compares": compared[arm],
                     }
                     found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)

@@ -10,24 +10,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
 from crushtest.data.sources import NotHere, noting_stand_ins
-from crushtest.errors import DataError, StoreError, UnknownName
+from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
-from crushtest.pipeline.arm import check_arms, other_threads, run_arm
+from crushtest.pipeline.arm import run_arm
 from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
-from crushtest.pipeline.noise_floor import repeats_of
+from crushtest.pipeline.context import Run
+from crushtest.pipeline.prepare import check_arms
+from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.progress import Bars, Lines, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, PlannedTask, StudySpec, check_names, make_plan, one_by_one, plan_tasks, read_spec
-from crushtest.study.suites import resolve
+from crushtest.study.plan import Plan, PlannedTask, make_plan
+from crushtest.study.resume import merge_with_existing
+from crushtest.study.spec import StudySpec, check_names, read_spec
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
@@ -39,16 +42,15 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     """
     folder = StudyFolder(out)
     check_names(spec)
-    spec = joined_with_kept(spec, folder)
+    spec = merge_with_existing(spec, folder)
     plan = make_plan(spec)
-    arms = (*plan.arms, *repeats_of(spec))
-    check_arms(folder, plan, arms)
-    check_scorers(folder, plan, arms)
+    calibration = check_arms(folder, plan)
+    check_scorers(folder, plan)
     items, missing, stand_ins = draw_items(folder, plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     with folder.locked():
-        open_study(folder, plan, items, stand_ins)
+        open_study(folder, spec, plan, items, stand_ins)
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
@@ -57,15 +59,16 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
                 print(planned.task.cost, file=sys.stderr)
             if planned.name in stand_ins:
                 print(stand_in_line(planned.name, stand_ins[planned.name]), file=sys.stderr)
-        if line := other_threads(folder, plan, arms):
+        if line := other_threads(folder, plan):
             print(line, file=sys.stderr)
-        manifest.start(folder.manifest, command=command, seed=spec.seed)
-        with show_progress(sum(map(len, items.values())) * len(arms)) as progress:
-            for arm in arms:
-                run_arm(folder, plan, arm, items, progress)
-            engines = engines_of(spec)
+        manifest.start(folder.manifest, command=command, seed=plan.seed)
+        with show_progress(sum(map(len, items.values())) * len(plan.measured)) as progress:
+            run = Run(folder=folder, plan=plan, items=items, calibration=calibration, progress=progress)
+            for arm in plan.measured:
+                run_arm(run, arm)
+            engines = engines_of(plan)
             for planned in plan.tasks:
-                for arm in arms:
+                for arm in plan.measured:
                     score(folder, arm, planned, items[planned.name], progress, engines)
             compare(folder, plan, progress)
             write_report(folder, progress)
@@ -73,66 +76,6 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
 
 
 # ---- before anything is loaded ---------------------------------------------------------------------
-
-
-def joined_with_kept(spec: StudySpec, folder: StudyFolder) -> StudySpec:
-    """The study in the folder with this one's arms, tasks and repeats added; `spec` itself where the folder holds none.
-
-    A noise floor only grows: what has been measured is kept. Raises StoreError where the two disagree about anything
-    else.
-    """
-    if not folder.specification.exists():
-        if not folder.is_fresh():
-            raise StoreError(f"{folder.root} is not empty and not a study; choose another --out")
-        return spec
-    kept = read_spec(folder.specification)
-    for key in StudySpec.model_fields:
-        if key not in ("arms", "suite", "noise_floor", "noise_vary") and getattr(kept, key) != getattr(spec, key):
-            raise StoreError(
-                f"{folder.root} holds a study with {key}={getattr(kept, key)!r}, this one has "
-                f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
-            )
-    refuse_other_options(folder, kept, spec)
-    asked = resolve(spec.suite)
-    names = {name for name, _ in asked}
-    tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
-    known = [one for arm in kept.arms for one in one_by_one(arm)]
-    arms = (*kept.arms, *(one for arm in spec.arms for one in one_by_one(arm) if one not in known))
-    return spec.model_copy(update={"arms": arms, "suite": tasks, **joined_noise(spec, kept, folder)})
-
-
-def not_asked(folder: StudyFolder, spec: StudySpec) -> list[str]:
-    """The tasks of the study in a folder that `spec` does not name."""
-    named = {name for name, _ in resolve(spec.suite)}
-    return [name for name, _ in resolve(read_spec(folder.specification).suite) if name not in named]
-
-
-def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) -> None:
-    """Raise StoreError where a task that the folder holds is asked with other options: its answers would be mixed.
-
-    Scorers may be added: they read what has been answered.
-    """
-    before = {planned.name: planned.settings for planned in plan_tasks(kept)}
-    for planned in plan_tasks(spec):
-        had = before.get(planned.name, planned.settings)
-        for option in {**had, **planned.settings}:
-            old, new = had.get(option), planned.settings.get(option)
-            if old != new and not (option == "scorers" and set(old or ()) <= set(new or ())):
-                raise StoreError(
-                    f"{folder.root} holds task {planned.name!r} with {option}={old!r}, this one has {option}={new!r}; "
-                    f"use another --out, or the same {option}"
-                )
-
-
-def joined_noise(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> dict[str, Any]:
-    """The larger noise floor of two, measured in the one way; StoreError for repeats that differ otherwise."""
-    vary = spec.noise_vary if kept.noise_floor == 0 or spec.noise_vary else kept.noise_vary
-    if kept.noise_floor and vary != kept.noise_vary:
-        raise StoreError(
-            f"{folder.root} holds repeats with noise_vary={list(kept.noise_vary)!r}, this study has "
-            f"noise_vary={list(vary)!r}; use another --out, or the same noise_vary"
-        )
-    return {"noise_floor": max(spec.noise_floor, kept.noise_floor), "noise_vary": vary}
 
 
 class Drawn(NamedTuple):
@@ -191,6 +134,7 @@ def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Pl
 
 def open_study(
     folder: StudyFolder,
+    spec: StudySpec,
     plan: Plan,
     items: Mapping[str, Sequence[Item]],
     stand_ins: Mapping[str, dict[str, str]],
@@ -200,20 +144,20 @@ def open_study(
     A new study is written before its items: killed in between, the folder is known for a study.
     """
     if not folder.specification.exists():
-        write_specification(folder, plan)
+        write_specification(folder, spec, plan.tasks)
     for planned in plan.tasks:
         folder.write_items(planned.name, items[planned.name])
-    write_specification(folder, plan)
+    write_specification(folder, spec, plan.tasks)
     for planned in plan.tasks:
         describe_task(folder, planned, items[planned.name], stand_ins.get(planned.name, {}))
 
 
-def write_specification(folder: StudyFolder, plan: Plan) -> None:
+def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[PlannedTask]) -> None:
     """Write study.yaml, every default visible, unless it says just that already."""
-    tasks = [{planned.name: planned.settings} for planned in plan.tasks]
-    resolved = plan.spec.model_dump(mode="json", exclude={"limit"}) | {"suite": tasks}
-    if plan.spec.limit is not None:
-        resolved["limit"] = plan.spec.limit
+    suite = [{planned.name: planned.settings} for planned in tasks]
+    resolved = spec.model_dump(mode="json", exclude={"limit"}) | {"suite": suite}
+    if spec.limit is not None:
+        resolved["limit"] = spec.limit
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     if not folder.specification.exists() or folder.specification.read_text(encoding="utf-8") != text:
         with replacing(folder.specification) as temporary:
@@ -242,7 +186,7 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
     if pairs != set(complete_pairs(folder, plan)) or pairs != folder.estimated_pairs():
         return False
-    return compared_repeats(folder, plan) == {task.name: plan.spec.noise_floor for task in plan.tasks}
+    return compared_repeats(folder, plan) == {task.name: len(plan.repeats) for task in plan.tasks}
 
 
 # ---- after the answers -----------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Item
 from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
 from crushtest.study import manifest
+from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
-from crushtest.study.loading import load_for
-from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec, parse_engine
+from crushtest.study.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 BATCH = 256
 
 
-def check_scorers(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
+def check_scorers(folder: StudyFolder, plan: Plan) -> None:
     """Raise ModelError for a scorer whose classifier, key or judge is not to be had, where it is still needed."""
     for planned in plan.tasks:
         for scorer in planned.task.scorers:
-            if not all(folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat).complete for arm in arms):
+            logs = (folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat) for arm in plan.measured)
+            if not all(log.complete for log in logs):
                 facts_of(scorer)
 
 
@@ -67,22 +68,21 @@ def score(
 # ---- the models that scorers ask -------------------------------------------------------------------
 
 
-def engines_of(spec: StudySpec) -> Engines:
+def engines_of(plan: Plan) -> Engines:
     """The engines of a study's scorers, each loaded once, when it is first asked for."""
     loaded: dict[tuple[str, str], Engine] = {}
 
     def load(model: str, engine: str) -> Engine:
         if (model, engine) not in loaded:
-            loaded[model, engine] = dense_engine(spec) if model == DENSE else only_named(model, engine)
+            loaded[model, engine] = dense_engine(plan.dense) if model == DENSE else only_named(model, engine)
         return loaded[model, engine]
 
     return load
 
 
-def dense_engine(spec: StudySpec) -> Engine:
-    """The study's model before compression, run as its arms are."""
+def dense_engine(dense: Arm) -> Engine:
+    """Return the engine of the study's model before compression, run as its arms are."""
     from crushtest.engines import load_engine
 
-    name, options = parse_engine(spec.engine)
-    model = load_for(spec, spec.model) if name == "hf" else spec.model
-    return load_engine(model, engine=name, **options)
+    model = dense.model_options.load(dense.model) if dense.in_process else dense.model
+    return load_engine(model, engine=dense.engine, **dense.engine_options)

@@ -46,7 +46,7 @@ def card_metadata(study: StudyView, arm: ArmView) -> dict[str, Any]:
     """The YAML front matter of one variant's card."""
     results = [_result(study, arm, task) for task in study.tasks if (arm.name, task.name) in study.measured]
     index = [{"name": name(f"{study.title} {arm.name}"), "results": [found for found in results if found["metrics"]]}]
-    base = {} if study.plan.spec.model in ("demo",) else {"base_model": name(arm.plan.model)}
+    base = {} if study.plan.dense.model in ("demo",) else {"base_model": name(arm.plan.model)}
     return {**base, "tags": ["compressed", "crushtest"], "model-index": index}
 
 

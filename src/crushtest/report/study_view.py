@@ -18,8 +18,10 @@ from crushtest.report.claims import Key, is_tested, judge
 from crushtest.report.headlines import fourfold_missed, headline
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.study import manifest
+from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Arm, Plan, PlannedTask, make_plan, read_spec
+from crushtest.study.plan import Plan, PlannedTask, make_plan
+from crushtest.study.spec import read_spec
 
 MOST_HEADLINES = 6
 
@@ -215,7 +217,7 @@ class StudyView:
     @property
     def title(self) -> str:
         """The model's name for readers."""
-        model = self.plan.spec.model
+        model = self.plan.dense.model
         return "SmolLM2-135M-Instruct (demo)" if model == "demo" else model
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
+from crushtest.engines.base import Reference
 from crushtest.engines.hf.against_dense import BesideModel, ObservedScorer, Observer
 from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.hf.encoding import (
@@ -117,6 +118,22 @@ class HfEngine:
             for index, completion in self._continued([prompts[index] for index in batch], texts, sampling):
                 if index not in done:
                     yield index, completion
+
+    def attach_reference(self, reference: Reference | None) -> None:
+        """Compare with the reference; a dense model that is loaded already serves every task that needs it whole."""
+        from crushtest.models.load import LoadedModel
+
+        if reference is None:
+            self.dense = self.keep = None
+            return
+        kept = None if reference.top_k is None else KeptTokens(reference.folder, reference.top_k)
+        self.keep = kept if reference.keep else None
+        if reference.load is None:
+            self.dense = self.model
+        elif kept is not None:
+            self.dense = kept
+        elif not isinstance(self.dense, LoadedModel):
+            self.dense = reference.load()
 
     def describe(self) -> dict[str, Any]:
         """What ran: the model's facts, the path that scoring took, and on how many of torch's threads."""

@@ -6,14 +6,13 @@ every repeat also runs in another dtype, on another number of threads, or in ano
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from crushtest.errors import UnknownName, UsageError
-from crushtest.records import Item
-from crushtest.study.plan import DTYPES, Arm, StudySpec, make_arms, own_dtype, parse_engine
+from crushtest.study.arms import Arm, own_dtype, parse_engine
+from crushtest.study.spec import DTYPES, StudySpec
 
 VARIED = ("dtype", "threads", "engine")
 PACKING = ("pack_tokens", "batch_size")
@@ -28,7 +27,7 @@ class Variation(NamedTuple):
     engine: str | None = None
 
 
-def repeats_of(spec: StudySpec) -> tuple[Arm, ...]:
+def repeats_of(spec: StudySpec, dense: Arm) -> tuple[Arm, ...]:
     """The `noise_floor` repeats of the study's dense arm, numbered from 1; the same for the same study.
 
     Raises UsageError for a `noise_vary` that names no way of measuring, or that nothing would vary.
@@ -36,7 +35,6 @@ def repeats_of(spec: StudySpec) -> tuple[Arm, ...]:
     found = read_variation(spec.noise_vary)
     if spec.noise_vary and not spec.noise_floor:
         raise UsageError("noise_vary says how repeats differ; ask for some: noise_floor must be at least 1 (got 0)")
-    dense = make_arms(spec)[0]
     if found.engine:
         engine, options = parse_engine(found.engine)
         if engine == "hf" and own_dtype(spec, "noise_vary", found.engine):
@@ -46,7 +44,9 @@ def repeats_of(spec: StudySpec) -> tuple[Arm, ...]:
         raise UsageError(f"noise_vary: dtype and threads can be varied in engine 'hf' only (got {dense.engine!r})")
     if found.dtype == spec.dtype:
         raise UsageError(f"noise_vary: dtype={found.dtype} is what the study runs in; name another one")
-    dense = replace(dense, dtype=found.dtype, threads=found.threads)
+    if found.dtype:
+        dense = replace(dense, model_options=replace(dense.model_options, dtype=found.dtype))
+    dense = replace(dense, threads=found.threads)
     return tuple(
         replace(dense, repeat=number, engine_options=repacked(dense.engine_options, number))
         for number in range(1, spec.noise_floor + 1)
@@ -81,10 +81,3 @@ def _whole(text: str) -> int:
 def repacked(options: Mapping[str, Any], number: int) -> dict[str, Any]:
     """An engine's options with what is run at once cut to a quarter in repeat 1, and further in each one after."""
     return {key: max(1, value * 7 // (4 * (6 + number))) if key in PACKING else value for key, value in options.items()}
-
-
-def reordered(items: Sequence[Item], number: int) -> Sequence[Item]:
-    """The items in the order in which a repeat asks them; as they are for number 0, no repeat."""
-    if number == 0:
-        return items
-    return random.Random(f"noise floor, repeat {number}").sample(items, len(items))

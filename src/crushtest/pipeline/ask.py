@@ -1,0 +1,81 @@
+"""Pending items -> engine -> answers, each appended as it comes."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crushtest.conversations import waves, with_history
+from crushtest.errors import EngineError
+from crushtest.files.append_log import AppendLog
+from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore
+from crushtest.study.arms import Arm
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask
+
+if TYPE_CHECKING:
+    from crushtest.engines.base import Engine
+
+
+def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
+    """Return the log of the answers that an arm, or a repeat, gives to a task."""
+    return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
+
+
+def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
+    """Return True if an arm has answered every task to the last item."""
+    return all(answers_of(folder, arm, planned).complete for planned in plan.tasks)
+
+
+def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
+    """Have the engine answer what is open, each answer appended as it comes; yields how many were added."""
+    answered = log.read()
+    by_id = {item.id: item for item in items}
+    for wave in waves(items):
+        asked = [with_history(items[place], by_id, answered) for place in wave]
+        done = frozenset(index for index, item in enumerate(asked) if item.id in answered)
+        for index, answer in request(engine, planned, asked, done):
+            check_finite(asked[index], answer)
+            log.append(asked[index].id, answer)
+            answered[asked[index].id] = answer
+            yield 1
+
+
+def request(
+    engine: Engine, planned: PlannedTask, items: Sequence[Item], done: frozenset[int]
+) -> Iterator[tuple[int, Answer]]:
+    """Yield the engine's answers to a task's items, by index."""
+    requests: Any = [item.request for item in items]
+    match planned.task.kind:
+        case "choices":
+            return engine.choices(requests, done=done)
+        case "passages":
+            return engine.passages(requests, done=done)
+        case "prompts":
+            return engine.generate(requests, planned.task.sampling, done=done)
+
+
+def check_finite(item: Item, answer: Answer) -> None:
+    """Raise EngineError for a log-likelihood that is not a number: it is no answer, and must not pass for one."""
+    match answer:
+        case ChoiceScores(logprobs=logprobs):
+            values = logprobs
+        case PassageScore(logprob=logprob, kl=kl, kl_at_most=kl_at_most):
+            values = (logprob, *(kl or ()), kl_at_most or 0.0)
+        case Completion():
+            return
+    broken = next((value for value in values if not math.isfinite(value)), None)
+    if broken is not None:
+        raise EngineError(
+            f"item {item.id!r}: the model gave a log-likelihood of {broken}; its weights or activations are "
+            f"broken (NaN or overflow). Check the checkpoint, or use dtype float32"
+        )
+
+
+def reordered(items: Sequence[Item], number: int) -> Sequence[Item]:
+    """Return the items in the order in which a repeat asks them; number 0 is the arm itself and keeps theirs."""
+    if number == 0:
+        return items
+    return random.Random(f"noise floor, repeat {number}").sample(items, len(items))

@@ -1,0 +1,30 @@
+"""What all steps of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crushtest.progress import Bars, Lines
+from crushtest.records import Item
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan
+
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    items        of every task, by name
+    calibration  the calibration tokens of every model that is still to be compressed, by its spec
+    """
+
+    folder: StudyFolder
+    plan: Plan
+    items: Mapping[str, Sequence[Item]]
+    calibration: Mapping[str, CalibrationTokens]
+    progress: Bars | Lines

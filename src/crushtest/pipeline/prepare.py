@@ -1,0 +1,106 @@
+"""From an arm to an engine that can answer: check, load, compress, and attach the dense model to compare with."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
+from crushtest.engines.base import Reference
+from crushtest.files.atomic import write_json
+from crushtest.pipeline.ask import is_answered
+from crushtest.pipeline.context import Run
+from crushtest.pipeline.provenance import (
+    engine_facts,
+    record_arm,
+    refuse_another_calibration,
+    refuse_another_model,
+    saved_sizes,
+)
+from crushtest.records import DENSE
+from crushtest.study.arms import Arm
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask
+
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
+    from crushtest.engines.base import Engine
+    from crushtest.models.load import LoadedModel
+
+
+def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
+    """Return the calibration tokens of every model that is still to be compressed. No weight is read.
+
+    Raises ModelError for a model that cannot be loaded, UsageError for a recipe that does not fit its layers or a
+    device that is not here, DataError for calibration text that is too short or cannot be read. Arms that are answered
+    already need none of it.
+    """
+    from crushtest.models.load import check_model, resolve_device
+
+    pending = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
+    for arm in pending:
+        resolve_device(arm.model_options.device)
+    for model, options in {arm.model: arm.model_options for arm in pending}.items():
+        check_model(model, allow_pickle=options.allow_pickle)
+    for arm in pending:
+        if arm.recipe is not None:
+            check_recipe(arm.model_options, arm.model, arm.recipe)
+    calibrated = {arm.model: arm.model_options for arm in pending if arm.recipe is not None}
+    return {model: read_calibration(options, model, plan.calibration) for model, options in calibrated.items()}
+
+
+def prepare(run: Run, arm: Arm) -> Engine:
+    """Return the engine of an arm, its model loaded and compressed, and write both down."""
+    from crushtest.engines import load_engine
+
+    began = time.monotonic()
+    if not arm.in_process:
+        engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
+        record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
+        return engine
+    model = load_arm(run, arm)
+    engine = load_engine(model, engine=arm.engine, **arm.engine_options)
+    facts = {"model": model.facts, "engine": engine_facts(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
+    record_arm(run.folder, arm, {**facts, **saved_sizes(arm)})
+    return engine
+
+
+def load_arm(run: Run, arm: Arm) -> LoadedModel:
+    """Return an arm's model in memory, compressed by its recipe; compression.json says how."""
+    if arm.recipe is not None:
+        refuse_another_calibration(run.folder, arm, run.calibration[arm.model])
+    model = load_base(arm.model_options, arm.model, arm.title, run.progress)
+    refuse_another_model(run.folder, model, arm)
+    if arm.recipe is not None:
+        record = compress_base(model, arm.recipe, run.calibration[arm.model], arm.title, run.progress)
+        write_json(run.folder.compression(arm.name), record.to_json())
+    return model
+
+
+def attach_reference(run: Run, engine: Engine, arm: Arm, planned: PlannedTask) -> None:
+    """Give an engine what a task compares its distributions with: the dense model, or what the dense arm kept of it.
+
+    The dense arm gets its own model, and keeps what the others need. What one engine keeps, no other reads: an arm in
+    another engine has no divergence then, and the metrics say why they are undefined.
+    """
+    dense, top_k = run.plan.dense, planned.task.likeliest
+    is_dense = arm.name == DENSE and arm.model_options == dense.model_options
+    if top_k is not None and not is_dense and arm.engine != dense.engine:
+        engine.attach_reference(None)
+        return
+    engine.attach_reference(
+        Reference(
+            load=None if is_dense else lambda: load_dense(run, arm),
+            top_k=top_k,
+            folder=run.folder.likeliest(planned.name),
+            keep=is_dense and not arm.repeat,
+        )
+    )
+
+
+def load_dense(run: Run, arm: Arm) -> LoadedModel:
+    """Return the study's dense model in memory, to compare an arm with."""
+    dense = run.plan.dense
+    model = load_base(dense.model_options, dense.model, f"{arm.title} · dense", run.progress)
+    refuse_another_model(run.folder, model)
+    return model

@@ -1,0 +1,134 @@
+"""What the manifest says of an arm: written down as it runs, and held against what runs now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crushtest.errors import StoreError
+from crushtest.models.memory import peak_memory_bytes
+from crushtest.pipeline.ask import is_answered
+from crushtest.progress import Bars, Lines
+from crushtest.records import DENSE
+from crushtest.study import manifest
+from crushtest.study.arms import Arm
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask
+
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
+    from crushtest.engines.base import Engine
+    from crushtest.models.load import LoadedModel
+
+
+def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | None = None) -> None:
+    """Raise StoreError where this model is not the one that the study has measured under its name.
+
+    All arms of a model share its weights and chat template. An arm's own answers also come from one dtype, and with
+    those of its repeats from one kind of device: a number that moved must not have moved by where it was measured.
+    """
+    for name, noted in manifest.read(folder.manifest).get("arms", {}).items():
+        kept = noted.get("model")
+        if not kept or noted["engine"].get("model") != model.spec:
+            continue
+        shared = ["revision", "sha256", "chat_template_sha256"]
+        if arm is not None and arm.name == name:
+            shared += ["device"] if arm.repeat else ["device", "dtype"]
+        for fact in shared:
+            before, now = kept.get(fact), model.facts.get(fact)
+            if fact == "device":
+                before, now = (str(device).partition(":")[0] for device in (before, now))
+            if before != now:
+                raise StoreError(
+                    f"{folder.root}: arm {name!r} was measured with another {model.spec!r} than there is now: "
+                    f"{differing(fact, before, now)}; use another --out, or the model as it was, where it ran"
+                )
+
+
+def differing(fact: str, before: Any, now: Any) -> str:
+    """Say what a fact was and is. A fact about several files is named by the first file that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        file = next(file for file in {**before, **now} if before.get(file) != now.get(file))
+        return differing(f"{fact} of {file}", before.get(file), now.get(file))
+    return f"{fact} was {before}, is {now}"
+
+
+def refuse_another_calibration(folder: StudyFolder, arm: Arm, tokens: CalibrationTokens) -> None:
+    """Raise StoreError where an arm that the study has measured was calibrated on other tokens."""
+    before = manifest.read(folder.compression(arm.name)).get("calibration", {}).get("tokens_sha256")
+    now = tokens.facts["tokens_sha256"]
+    if before not in (None, now):
+        raise StoreError(
+            f"{folder.root}: arm {arm.name!r} was calibrated on other tokens than {tokens.facts['source']!r} "
+            f"gives now: {differing('tokens_sha256', before, now)}; use another --out, or the text as it was"
+        )
+
+
+def record_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
+    """Record what ran; for a repeat also the options and threads that made it another measurement."""
+    if not arm.repeat:
+        manifest.update(folder.manifest, "arms", arm.name, facts)
+        return
+    varied = {"options": arm.engine_options, **({"threads": arm.threads} if arm.threads else {})}
+    manifest.update(folder.manifest, "repeats", str(arm.repeat), {**facts, **varied})
+
+
+def engine_facts(engine: Engine) -> dict[str, Any]:
+    """Return what runs, without the count of truncated requests: it has answered none yet."""
+    return {key: value for key, value in engine.describe().items() if key != "truncated"}
+
+
+def truncated_so_far(engine: Engine) -> int:
+    """Return how many requests an engine has cut to fit its context; 0 if it does not count them."""
+    return int(engine.describe().get("truncated", 0))
+
+
+def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Bars | Lines) -> None:
+    """Record, and show, that requests of a task did not fit into the model's context."""
+    if count and not arm.repeat:
+        others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})
+        manifest.update(folder.manifest, "truncated", arm.name, {**others, planned.name: count})
+        progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
+
+
+def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, seconds: float) -> None:
+    """Record how long the items that this process asked took, and the most memory it has held so far.
+
+    A process that asked none, and only finishes what another asked, records nothing.
+    """
+    if items and not arm.repeat:
+        others = manifest.read(folder.manifest).get("asked", {}).get(arm.name, {})
+        cost = {"items": items, "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory_bytes()}
+        manifest.update(folder.manifest, "asked", arm.name, {**others, planned.name: cost})
+
+
+def saved_sizes(arm: Arm) -> dict[str, Any]:
+    """Return the totals that `crushtest compress` left beside the weights of an arm that is tested as found."""
+    if arm.name == DENSE or arm.recipe is not None:
+        return {}
+    from crushtest.compress.record import saved_totals
+
+    totals = saved_totals(Path(arm.model).expanduser())
+    return {"totals": asdict(totals)} if totals else {}
+
+
+def other_threads(folder: StudyFolder, plan: Plan) -> str:
+    """Return a line about arms measured on another number of threads than this run's; the empty text if there are none.
+
+    Repeats are left out: they may vary threads on purpose.
+    """
+    if not any(arm.in_process and not is_answered(folder, plan, arm) for arm in plan.measured):
+        return ""
+    import torch
+
+    now = torch.get_num_threads()
+    noted = manifest.read(folder.manifest).get("arms", {})
+    before = {arm: facts.get("engine", {}).get("threads", now) for arm, facts in noted.items()}
+    moved = [f"{arm} ran on {count}" for arm, count in before.items() if count != now]
+    if not moved:
+        return ""
+    return (
+        f"this study goes on with threads={now}, but {', '.join(moved)}: sums may round otherwise and numbers move "
+        "with them (OMP_NUM_THREADS sets the number)"
+    )

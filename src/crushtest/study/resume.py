@@ -1,0 +1,71 @@
+"""What a study becomes when its folder holds one already: arms, tasks and repeats are added, nothing else changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crushtest.errors import StoreError
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import plan_tasks
+from crushtest.study.spec import StudySpec, expand, read_spec
+from crushtest.study.suites import resolve
+
+
+def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
+    """The study in the folder with this one's arms, tasks and repeats added; `spec` itself where the folder holds none.
+
+    A noise floor only grows: what has been measured is kept. Raises StoreError where the two disagree about anything
+    else.
+    """
+    if not folder.specification.exists():
+        if not folder.is_fresh():
+            raise StoreError(f"{folder.root} is not empty and not a study; choose another --out")
+        return spec
+    kept = read_spec(folder.specification)
+    for key in StudySpec.model_fields:
+        if key not in ("arms", "suite", "noise_floor", "noise_vary") and getattr(kept, key) != getattr(spec, key):
+            raise StoreError(
+                f"{folder.root} holds a study with {key}={getattr(kept, key)!r}, this one has "
+                f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
+            )
+    refuse_other_options(folder, kept, spec)
+    asked = resolve(spec.suite)
+    names = {name for name, _ in asked}
+    tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
+    known = [one for arm in kept.arms for one in expand(arm)]
+    arms = (*kept.arms, *(one for arm in spec.arms for one in expand(arm) if one not in known))
+    return spec.model_copy(update={"arms": arms, "suite": tasks, **merge_noise_floors(spec, kept, folder)})
+
+
+def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:
+    """The tasks of the study in a folder that `spec` does not name."""
+    named = {name for name, _ in resolve(spec.suite)}
+    return [name for name, _ in resolve(read_spec(folder.specification).suite) if name not in named]
+
+
+def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) -> None:
+    """Raise StoreError where a task that the folder holds is asked with other options: its answers would be mixed.
+
+    Scorers may be added: they read what has been answered.
+    """
+    before = {planned.name: planned.settings for planned in plan_tasks(kept)}
+    for planned in plan_tasks(spec):
+        had = before.get(planned.name, planned.settings)
+        for option in {**had, **planned.settings}:
+            old, new = had.get(option), planned.settings.get(option)
+            if old != new and not (option == "scorers" and set(old or ()) <= set(new or ())):
+                raise StoreError(
+                    f"{folder.root} holds task {planned.name!r} with {option}={old!r}, this one has {option}={new!r}; "
+                    f"use another --out, or the same {option}"
+                )
+
+
+def merge_noise_floors(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> dict[str, Any]:
+    """The larger noise floor of two, measured in the one way; StoreError for repeats that differ otherwise."""
+    vary = spec.noise_vary if kept.noise_floor == 0 or spec.noise_vary else kept.noise_vary
+    if kept.noise_floor and vary != kept.noise_vary:
+        raise StoreError(
+            f"{folder.root} holds repeats with noise_vary={list(kept.noise_vary)!r}, this study has "
+            f"noise_vary={list(vary)!r}; use another --out, or the same noise_vary"
+        )
+    return {"noise_floor": max(spec.noise_floor, kept.noise_floor), "noise_vary": vary}

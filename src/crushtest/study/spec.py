@@ -1,0 +1,125 @@
+"""A study file: its keys, read and checked by themselves."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crushtest.compress.recipes import parse_recipes
+from crushtest.errors import UsageError
+from crushtest.registry import explain, reject_unknown
+
+Training = Literal["before", "after"]
+Correction = Literal["benjamini-hochberg", "holm"]
+
+
+class Checked(BaseModel):
+    """A part of a study file: no key that is not in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArmSpec(Checked):
+    """One arm: a recipe on the study's model, or another model as found, or a recipe on another model.
+
+    training   whether that model was trained (fine-tuned) `before` it was compressed or `after`; None: neither, or not
+               known. Nothing is trained here: it is said of models that are brought along
+    """
+
+    name: str | None = Field(default=None, min_length=1)
+    recipe: str | None = Field(default=None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
+    engine: str | None = Field(default=None, min_length=1)
+    training: Training | None = None
+
+
+class CalibrationSpec(Checked):
+    """The text that data-aware methods see: `sequences` pieces of `length` tokens of a source."""
+
+    source: str = "pydoc"
+    sequences: int = Field(default=16, ge=1)
+    length: int = Field(default=512, ge=2)
+
+
+class StudySpec(Checked):
+    """A study file, every default visible. `engine` is an engine's name with options: `hf:pack_tokens=1024`.
+
+    noise_floor   how often the dense arm is measured again, to see how far its numbers move by that alone
+    noise_vary    what else those repeats differ in, besides order and packing: `dtype=bfloat16`, `threads=1`,
+                  `engine=NAME`
+    correction    how p is adjusted over the rows of a task and arm
+    """
+
+    model: str
+    arms: tuple[ArmSpec, ...] = ()
+    suite: str | list[Any] = "quick"
+    limit: int | None = Field(default=None, ge=1)
+    calibration: CalibrationSpec = CalibrationSpec()
+    engine: str = "hf"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    seed: int = Field(default=0, ge=0)
+    noise_floor: int = Field(default=0, ge=0)
+    noise_vary: tuple[str, ...] = ()
+    correction: Correction = "benjamini-hochberg"
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+
+DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)
+
+
+def read_spec(path: Path) -> StudySpec:
+    """The study file at `path`. Raises UsageError, in one line, for anything wrong in it."""
+    if path.is_dir():
+        raise UsageError(f"study file {str(path)!r} is a folder; name the YAML file itself")
+    if not path.is_file():
+        raise UsageError(f"study file {str(path)!r}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"study file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        raise UsageError(f"study file {str(path)!r} is empty; it must hold `key: value` lines, such as `model: demo`")
+    if not isinstance(content, dict):
+        got = "a list" if isinstance(content, list) else "a text" if isinstance(content, str) else "a single value"
+        raise UsageError(f"study file {str(path)!r} must hold `key: value` lines, such as `model: demo` (got {got})")
+    return build_spec(content, where=f"study file {str(path)!r}")
+
+
+def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
+    """A StudySpec from plain values; an arm that is only a text is a recipe."""
+    arms = content.get("arms") or []
+    if not isinstance(arms, list | tuple):
+        raise UsageError(f"{where}: arms must be a list (got {arms!r})")
+    content = {**content, "arms": [{"recipe": arm} if isinstance(arm, str) else arm for arm in arms]}
+    reject_unknown(content, StudySpec, where)
+    reject_unknown(content.get("calibration") or {}, CalibrationSpec, f"{where}: calibration")
+    for arm in content["arms"]:
+        reject_unknown(arm, ArmSpec, f"{where}: arms")
+    try:
+        return StudySpec(**{key: value for key, value in content.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(f"{where}: {explain(error)}") from None
+
+
+def check_names(spec: StudySpec) -> None:
+    """Raise UsageError for an arm's own name that looks like a path or cannot be printed."""
+    for name in (arm.name for arm in spec.arms if arm.name is not None):
+        wrong = next((char for char in name if char in "/\\" or unicodedata.category(char)[0] == "C"), None)
+        if wrong is not None or name in (".", ".."):
+            raise UsageError(
+                f"arm {name!r}: a name holds no path separator and no control character"
+                + (f" (got {wrong!r})" if wrong is not None else "")
+            )
+
+
+def expand(arm: ArmSpec) -> list[ArmSpec]:
+    """An arm whose recipe is a list as an arm for each recipe; one with a name of its own as it is."""
+    if arm.name is not None or arm.recipe is None:
+        return [arm]
+    return [arm.model_copy(update={"recipe": recipe.text}) for recipe in parse_recipes(arm.recipe)]
