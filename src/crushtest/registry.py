@@ -11,33 +11,96 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     import pydantic
+    from _typeshed import DataclassInstance
 
 Dimension = Literal[
     "degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"
 ]
+Answers = Literal["choices", "passages", "prompts", "distributions"]
+About = TypeVar("About", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutMethod:
+    """What a compression method declares.
+
+    scope              `layer`: a function of one weight; `model`: of the model and the calibration batches
+    calibrates         whether its weights depend on the batches; None: as its signature says
+    stores             `integers` that `save` packs; `floats`, numbers of few bits that `save` writes dequantized; None:
+                       weights of the model's own dtype
+    needs_package      the package that it imports, not among those of a plain installation
+    install            what pip installs that package by; None: by its name
+    needs_whole_model  why all weights must be in memory at once; None: a block at a time will do
+    replaces_layers    whether other modules take the place of linear layers, so that no later step may touch these
+    must_be_last       what to do in place of a later step; None: any step may follow
+    """
+
+    source: str
+    kind: Literal["pruning", "quantization"]
+    scope: Literal["layer", "model"]
+    calibrates: bool | None = None
+    stores: Literal["integers", "floats"] | None = None
+    needs_package: str | None = None
+    install: str | None = None
+    needs_whole_model: str | None = None
+    replaces_layers: bool = False
+    must_be_last: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutTask:
+    """What a task declares: see `task`."""
+
+    dimension: Dimension
+    source: str
+    licence: str
+    calibration: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutScorer:
+    """What a scorer declares: see `scorer`."""
+
+    source: str
+    measures: str
+    better: Literal["lower", "higher", "neither"] = "lower"
+    threshold: float | None = 0.5
+    needs_dense: Literal["answers", "model"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutEngine:
+    """What an engine declares: see `engine`."""
+
+    runs: str
+    answers: tuple[Answers, ...]
+    in_process: bool = False
+    takes_recipes: bool = False
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A registered function: its name, what it is (`about`: source, licence, dimension, ...), its options.
+class Entry(Generic[About]):
+    """A registered function: its name, what it declares, its options.
 
     facts   given the options: what it would run with (a classifier's revision, a package's version), where it can say
+    check   given a recipe's step: raises what its options' types cannot say, before a weight is loaded
     """
 
     kind: str
     name: str
     function: Callable[..., Any]
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: About
     facts: Callable[..., dict[str, Any]] | None = None
+    check: Callable[[Any], None] | None = None
 
     @cached_property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -99,7 +162,7 @@ class Entry:
             name: {key: value for key, value in option.items() if key != "title"}
             for name, option in schema.get("properties", {}).items()
         }
-        return {"name": self.name, "summary": self.summary, **self.about, "options": options}
+        return {"name": self.name, "summary": self.summary, **asdict(self.about), "options": options}
 
 
 _OPTION = re.compile(r"(\w+)\s*=\s*(.*)", re.DOTALL)
@@ -134,7 +197,7 @@ def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) 
             raise UnknownName("key", key, schema.model_fields, where=where)
 
 
-class Registry:
+class Registry(Generic[About]):
     """Name -> Entry. Filled by importing the modules of one package, and by installed plug-ins.
 
     A plug-in is an entry point of group `crushtest.<kind>s` that names a module to import.
@@ -143,23 +206,28 @@ class Registry:
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry[About]] = {}
         self._discovered = False
 
     def add(
-        self, name: str, *, facts: Callable[..., dict[str, Any]] | None = None, **about: Any
+        self,
+        name: str,
+        about: About,
+        *,
+        facts: Callable[..., dict[str, Any]] | None = None,
+        check: Callable[[Any], None] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: register a function under a name."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._entries and self._entries[name].function.__module__ != function.__module__:
                 raise CrushtestError(f"two {self.kind}s are called {name!r}")
-            self._entries[name] = Entry(self.kind, name, function, about, facts)
+            self._entries[name] = Entry(self.kind, name, function, about, facts, check)
             return function
 
         return register
 
-    def get(self, name: str, *, where: str = "") -> Entry:
+    def get(self, name: str, *, where: str = "") -> Entry[About]:
         """The entry of that name; UnknownName, with the nearest match, if there is none."""
         self._discover()
         if name not in self._entries:
@@ -190,7 +258,7 @@ class Registry:
                 raise UsageError(f"{self.kind} {spec!r}: {piece!r} is not option=value")
         return name, options
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Entry[About]]:
         return (self._entries[name] for name in self.names())
 
     def _discover(self) -> None:
@@ -208,33 +276,78 @@ class Registry:
         self._discovered = True
 
 
-METHODS = Registry("method", "crushtest.compress")
-TASKS = Registry("task", "crushtest.tasks")
-SCORERS = Registry("scorer", "crushtest.scorers")
-ENGINES = Registry("engine", "crushtest.engines")
+METHODS: Registry[AboutMethod] = Registry("method", "crushtest.compress")
+TASKS: Registry[AboutTask] = Registry("task", "crushtest.tasks")
+SCORERS: Registry[AboutScorer] = Registry("scorer", "crushtest.scorers")
+ENGINES: Registry[AboutEngine] = Registry("engine", "crushtest.engines")
 
 
 def method(
-    name: str, *, source: str, kind: Literal["pruning", "quantization"]
+    name: str,
+    *,
+    source: str,
+    kind: Literal["pruning", "quantization"],
+    stores: Literal["integers", "floats"] | None = None,
+    needs_package: str | None = None,
+    install: str | None = None,
+    needs_whole_model: str | None = None,
+    must_be_last: str | None = None,
+    check: Callable[[Any], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a compression method: a function of one weight and the statistics its annotations name."""
-    return METHODS.add(name, source=source, kind=kind, scope="layer")
+    """Register a compression method: a function of one weight and the statistics its annotations name.
+
+    `AboutMethod` says what the options declare, `Entry` what `check` does.
+    """
+    about = AboutMethod(
+        source=source,
+        kind=kind,
+        scope="layer",
+        stores=stores,
+        needs_package=needs_package,
+        install=install,
+        needs_whole_model=needs_whole_model,
+        must_be_last=must_be_last,
+    )
+    return METHODS.add(name, about, check=check)
 
 
 def model_method(
-    name: str, *, source: str, kind: Literal["pruning", "quantization"], calibrates: bool = True
+    name: str,
+    *,
+    source: str,
+    kind: Literal["pruning", "quantization"],
+    calibrates: bool = True,
+    stores: Literal["integers", "floats"] | None = None,
+    needs_package: str | None = None,
+    install: str | None = None,
+    needs_whole_model: str | None = None,
+    replaces_layers: bool = False,
+    must_be_last: str | None = None,
+    check: Callable[[Any], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a compression method that reaches across layers: a function of the model and calibration batches.
 
-    calibrates   False if the weights it makes do not depend on the batches
+    `AboutMethod` says what the options declare, `Entry` what `check` does.
     """
-    return METHODS.add(name, source=source, kind=kind, scope="model", calibrates=calibrates)
+    about = AboutMethod(
+        source=source,
+        kind=kind,
+        scope="model",
+        calibrates=calibrates,
+        stores=stores,
+        needs_package=needs_package,
+        install=install,
+        needs_whole_model=needs_whole_model,
+        replaces_layers=replaces_layers,
+        must_be_last=must_be_last,
+    )
+    return METHODS.add(name, about, check=check)
 
 
 def calibrates(name: str) -> bool:
     """Return whether the weights that a compression method makes depend on the calibration text."""
-    found = METHODS.get(name)
-    return bool(found.about.get("calibrates", len(found.needs) > 1))
+    entry = METHODS.get(name)
+    return len(entry.needs) > 1 if entry.about.calibrates is None else entry.about.calibrates
 
 
 def task(
@@ -244,7 +357,7 @@ def task(
 
     calibration   the calibration source that its texts come from too, in other parts
     """
-    return TASKS.add(name, dimension=dimension, source=source, licence=licence, calibration=calibration)
+    return TASKS.add(name, AboutTask(dimension=dimension, source=source, licence=licence, calibration=calibration))
 
 
 def scorer(
@@ -263,10 +376,11 @@ def scorer(
     facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
                 the scorer would raise for want of a model or a key, so it is asked before a model has written a word
     """
-    about = {"source": source, "measures": measures, "better": better, "threshold": threshold}
-    return SCORERS.add(name, facts=facts, **about)
+    return SCORERS.add(
+        name, AboutScorer(source=source, measures=measures, better=better, threshold=threshold), facts=facts
+    )
 
 
 def engine(name: str, *, runs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register an engine: a function of a model spec that returns an `Engine`."""
-    return ENGINES.add(name, runs=runs)
+    return ENGINES.add(name, AboutEngine(runs=runs, answers=("choices", "passages", "prompts")))

@@ -123,7 +123,7 @@ def test_it_describes_itself_in_json(engine: Engine) -> None:
 def test_it_says_what_it_runs_and_its_options_have_defaults(name: str) -> None:
     entry = ENGINES.get(name)
     assert len(entry.summary) > 20
-    assert entry.about["runs"].strip()
+    assert entry.about.runs.strip()
     assert list(entry.needs) == ["model"]
     assert entry.bind({}) is not None
 

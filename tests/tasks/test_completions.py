@@ -12,7 +12,7 @@ from crushtest.degeneration import fault, is_language, well_formed
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Sampling, Score, Task
-from crushtest.registry import SCORERS, Entry
+from crushtest.registry import SCORERS, AboutScorer, Entry
 from crushtest.scorer_specs import split_spec
 from crushtest.stats import estimate
 from crushtest.stats.against_rest import estimate_against_rest
@@ -125,7 +125,7 @@ def always_half(monkeypatch: pytest.MonkeyPatch) -> None:
     def function(exchanges: Sequence[Exchange], *, number: float = 0.5) -> list[Score]:
         return [Score(number)] * len(exchanges)
 
-    about = {"better": "lower", "threshold": 0.5}
+    about = AboutScorer(source="a test", measures="nothing")
     SCORERS.names()
     monkeypatch.setitem(SCORERS._entries, "always_half", Entry("scorer", "always_half", function, about))
 

@@ -101,7 +101,7 @@ def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
 
 def _check_order(recipe: Recipe) -> None:
     """Pruning must come first: what is quantized lies on a grid, and a method that moves weights would leave it."""
-    kinds = [METHODS.get(step.method).about["kind"] for step in recipe.steps]
+    kinds = [METHODS.get(step.method).about.kind for step in recipe.steps]
     for before, (kind, step) in zip(kinds, list(zip(kinds, recipe.steps, strict=True))[1:], strict=False):
         if before == "quantization" and kind == "pruning":
             raise UsageError(f"recipe {recipe.text!r}: {step.method!r} prunes after a quantization step; prune first")
@@ -109,7 +109,7 @@ def _check_order(recipe: Recipe) -> None:
 
 def _check_replaced(recipe: Recipe, structure: Structure) -> None:
     """Layers that another package has put in the place of linear ones, or changed, are no longer ours to work on."""
-    quantizing = [step.method for step in recipe.steps if METHODS.get(step.method).about["kind"] == "quantization"]
+    quantizing = [step.method for step in recipe.steps if METHODS.get(step.method).about.kind == "quantization"]
     if "llmcompressor" in quantizing and len(quantizing) > 1:
         raise UsageError(
             f"recipe {recipe.text!r}: 'llmcompressor' must be the last step, and the only one that quantizes; "

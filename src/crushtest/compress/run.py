@@ -73,7 +73,7 @@ def compress(
             raise CompressionError(
                 f"recipe {recipe.text!r}: step {step.method!r} changed no weight of {len(chosen)} layers"
             )
-        steps.append(_step_record(step, entry.about["kind"], time.monotonic() - begun, ledger.rescaled))
+        steps.append(_step_record(step, entry.about.kind, time.monotonic() - begun, ledger.rescaled))
     untouched = find_untouched(model.network, tuple(ledger.linears.values()), structure)
     return CompressionRecord(
         recipe=recipe.text,
@@ -135,7 +135,7 @@ class _Ledger:
 
 
 def _carry_out(job: Job) -> Iterator[Compressed]:
-    if job.entry.about["scope"] == "model":
+    if job.entry.about.scope == "model":
         return iter(job.entry.function(job, job.tokens, **job.options))
     if not job.needs:
         job = replace(job, tokens=job.tokens[: -(-_MEASURED_TOKENS // job.tokens.shape[1])])

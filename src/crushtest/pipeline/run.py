@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -227,7 +227,7 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
     if kept.get("options") == options and kept.get("stand_ins", {}) == stand_ins:
         return
     about = TASKS.get(planned.name).about
-    facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
+    facts = {**asdict(about), "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
     if stand_ins:
         facts["stand_ins"] = stand_ins
     manifest.update(folder.manifest, "tasks", planned.name, facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from crushtest.conversations import history
@@ -46,7 +47,7 @@ def facts_of(spec: str) -> dict[str, object]:
     name, given = split_spec(spec)
     entry = SCORERS.get(name)
     options = entry.bind(given, where=f"scorer {spec!r}")
-    return {**entry.about, "options": options, **(entry.facts(**options) if entry.facts else {})}
+    return {**asdict(entry.about), "options": options, **(entry.facts(**options) if entry.facts else {})}
 
 
 def exchange_of(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Completion]) -> Exchange:

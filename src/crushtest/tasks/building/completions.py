@@ -146,7 +146,7 @@ class _Scored(NamedTuple):
         name, options = split_spec(spec)
         entry = SCORERS.get(name, where=f"task {task!r}")
         entry.bind(options, where=f"task {task!r}: scorer {spec!r}")
-        return cls(spec, metric_stem(spec), entry.about["better"], entry.about["threshold"])
+        return cls(spec, metric_stem(spec), entry.about.better, entry.about.threshold)
 
 
 def metric_stem(spec: str) -> str:
