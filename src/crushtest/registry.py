@@ -42,6 +42,7 @@ class AboutMethod:
     needs_whole_model  why all weights must be in memory at once; None: a block at a time will do
     replaces_layers    whether other modules take the place of linear layers, so that no later step may touch these
     must_be_last       what to do in place of a later step; None: any step may follow
+    chooses_layers     what says which layers it works on, so that `layers` and `skip` are refused; None: these do
     """
 
     source: str
@@ -54,6 +55,7 @@ class AboutMethod:
     needs_whole_model: str | None = None
     replaces_layers: bool = False
     must_be_last: str | None = None
+    chooses_layers: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +325,7 @@ def model_method(
     needs_whole_model: str | None = None,
     replaces_layers: bool = False,
     must_be_last: str | None = None,
+    chooses_layers: str | None = None,
     check: Callable[[Any], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a compression method that reaches across layers: a function of the model and calibration batches.
@@ -340,6 +343,7 @@ def model_method(
         needs_whole_model=needs_whole_model,
         replaces_layers=replaces_layers,
         must_be_last=must_be_last,
+        chooses_layers=chooses_layers,
     )
     return METHODS.add(name, about, check=check)
 

@@ -30,8 +30,8 @@ def call(entry: Entry, weight: Tensor, inputs: Tensor, **options: Any) -> Tensor
         "InputGram": lambda: InputGram.from_activations(inputs, sequences=4),
         "WeightGradient": lambda: WeightGradient(torch.ones_like(weight)),
     }
-    if entry.name in ("nf4", "fp4"):
-        pytest.importorskip("bitsandbytes")
+    if entry.about.needs_package:
+        pytest.importorskip(entry.about.needs_package)
     needs = list(entry.needs.values())[1:]
     if "group_size" in entry.options:
         options = {"group_size": 16} | options

@@ -11,10 +11,10 @@ from crushtest.compress.calibration import Calibration, token_batches, tokens_sh
 from crushtest.compress.checks import check
 from crushtest.compress.kernels.grids import QuantizedWeight
 from crushtest.compress.kernels.parameters import parse_pattern
+from crushtest.compress.layers.global_sparsity import spread_sparsity
 from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
 from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
-from crushtest.compress.methods.magnitude import spread_sparsity
 from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
 from crushtest.data.corpora import stand_in_of
 from crushtest.errors import CompressionError
