@@ -15,13 +15,13 @@ from crushtest.compress.record import saved_totals
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
 from crushtest.models.load import devices_here, resolve_device
+from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
 from crushtest.report.findings import size_text
 from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import StudySpec, build_spec
-from crushtest.threads import on_threads
 from tiny_models import SENTENCES, network, tokenizer
 
 

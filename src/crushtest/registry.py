@@ -60,12 +60,18 @@ class AboutMethod:
 
 @dataclass(frozen=True, kw_only=True)
 class AboutTask:
-    """What a task declares: see `task`."""
+    """What a task declares.
+
+    calibration  the calibration source that its texts come from too, in other parts
+    predictions  the reader of its predictions, `module:function`, loaded when it is asked for; None: the common form
+                 of a task of choices
+    """
 
     dimension: Dimension
     source: str
     licence: str
     calibration: str | None = None
+    predictions: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,14 @@ class AboutScorer:
 
 @dataclass(frozen=True, kw_only=True)
 class AboutEngine:
-    """What an engine declares: see `engine`."""
+    """What an engine declares.
+
+    answers        the kinds of request that it answers; `distributions`: also passages asked `against_dense`, compared
+                   with the dense model that a study gives it
+    in_process     whether it runs the model that a study loads, in the study's dtype, on its device and threads; an
+                   engine that does not gets the model's name
+    takes_recipes  whether that model may have been compressed by a recipe first
+    """
 
     runs: str
     answers: tuple[Answers, ...]
@@ -202,12 +215,15 @@ def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) 
 class Registry(Generic[About]):
     """Name -> Entry. Filled by importing the modules of one package, and by installed plug-ins.
 
+    unnamed_first  whether a spec may give its first option without the option's name: `detoxify:unbiased,label=threat`
+
     A plug-in is an entry point of group `crushtest.<kind>s` that names a module to import.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, *, unnamed_first: bool = False) -> None:
         self.kind = kind
         self.package = package
+        self.unnamed_first = unnamed_first
         self._entries: dict[str, Entry[About]] = {}
         self._discovered = False
 
@@ -241,15 +257,14 @@ class Registry(Generic[About]):
         self._discover()
         return sorted(self._entries)
 
-    def split(self, spec: str, *, unnamed: str | None = None) -> tuple[str, dict[str, str]]:
+    def split(self, spec: str) -> tuple[str, dict[str, str]]:
         """The name and the options, as given, of `name` or `name:option=value,option=value`.
-
-        unnamed  the option whose value a first piece without its name is; None where every option must be named
 
         Raises UnknownName for a name that is not here, UsageError for a piece that is not option=value.
         """
         name, _, rest = spec.partition(":")
-        self.get(name)
+        entry = self.get(name)
+        unnamed = next(iter(entry.options), None) if self.unnamed_first else None
         options: dict[str, str] = {}
         for place, piece in enumerate(piece.strip() for piece in rest.split(",") if piece.strip()):
             if named := _OPTION.fullmatch(piece):
@@ -280,7 +295,7 @@ class Registry(Generic[About]):
 
 METHODS: Registry[AboutMethod] = Registry("method", "crushtest.compress")
 TASKS: Registry[AboutTask] = Registry("task", "crushtest.tasks")
-SCORERS: Registry[AboutScorer] = Registry("scorer", "crushtest.scorers")
+SCORERS: Registry[AboutScorer] = Registry("scorer", "crushtest.scorers", unnamed_first=True)
 ENGINES: Registry[AboutEngine] = Registry("engine", "crushtest.engines")
 
 
@@ -355,13 +370,19 @@ def calibrates(name: str) -> bool:
 
 
 def task(
-    name: str, *, dimension: Dimension, source: str, licence: str, calibration: str | None = None
+    name: str,
+    *,
+    dimension: Dimension,
+    source: str,
+    licence: str,
+    calibration: str | None = None,
+    predictions: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a task: a function of its options that returns a `Task`.
-
-    calibration   the calibration source that its texts come from too, in other parts
-    """
-    return TASKS.add(name, AboutTask(dimension=dimension, source=source, licence=licence, calibration=calibration))
+    """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
+    about = AboutTask(
+        dimension=dimension, source=source, licence=licence, calibration=calibration, predictions=predictions
+    )
+    return TASKS.add(name, about)
 
 
 def scorer(
@@ -371,20 +392,25 @@ def scorer(
     measures: str,
     better: Literal["lower", "higher", "neither"] = "lower",
     threshold: float | None = 0.5,
+    needs_dense: Literal["answers", "model"] | None = None,
     facts: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
 
     better      the direction of its number that is good
     threshold   from which number on a completion counts as what is measured; None where counting makes no sense
+    needs_dense `answers`: the dense model's own, as its parameter `against`; `model`: it asks the dense model, unless
+                its option `model` names another one
     facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
                 the scorer would raise for want of a model or a key, so it is asked before a model has written a word
     """
-    return SCORERS.add(
-        name, AboutScorer(source=source, measures=measures, better=better, threshold=threshold), facts=facts
-    )
+    about = AboutScorer(source=source, measures=measures, better=better, threshold=threshold, needs_dense=needs_dense)
+    return SCORERS.add(name, about, facts=facts)
 
 
-def engine(name: str, *, runs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register an engine: a function of a model spec that returns an `Engine`."""
-    return ENGINES.add(name, AboutEngine(runs=runs, answers=("choices", "passages", "prompts")))
+def engine(
+    name: str, *, runs: str, answers: tuple[Answers, ...], in_process: bool = False, takes_recipes: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register an engine: a function of a model that returns an `Engine`. `AboutEngine` says what it declares."""
+    about = AboutEngine(runs=runs, answers=answers, in_process=in_process, takes_recipes=takes_recipes)
+    return ENGINES.add(name, about)

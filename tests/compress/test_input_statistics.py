@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, WeightGradient
 from crushtest.errors import CompressionError
-from crushtest.threads import on_threads
+from crushtest.models.threads import on_threads
 
 
 @pytest.fixture

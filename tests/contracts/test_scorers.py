@@ -49,6 +49,7 @@ def test_it_says_what_it_measures_and_where_it_comes_from(name: str) -> None:
     assert entry.about.source.strip()
     assert entry.about.measures.strip()
     assert list(entry.needs) == ["exchanges", "engines", "against"][: len(entry.needs)], "options are keyword-only"
+    assert ("against" in entry.needs) == (entry.about.needs_dense == "answers")
     assert entry.about.better in ("lower", "higher", "neither")
 
 

@@ -13,7 +13,6 @@ from crushtest.engines.fake import FakeEngine
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Sampling, Score, Task
 from crushtest.registry import SCORERS, AboutScorer, Entry
-from crushtest.scorer_specs import split_spec
 from crushtest.stats import estimate
 from crushtest.stats.against_rest import estimate_against_rest
 from crushtest.tasks.building.completions import Asking, completion_task, metric_stem
@@ -200,7 +199,7 @@ def test_half_characters_are_replaced_and_whole_ones_kept() -> None:
 def test_a_first_piece_without_an_option_is_the_value_of_the_first(
     spec: str, name: str, options: dict[str, str]
 ) -> None:
-    assert split_spec(spec) == (name, options)
+    assert SCORERS.split(spec) == (name, options)
 
 
 @pytest.mark.usefixtures("always_half")

@@ -18,14 +18,15 @@ from crushtest.errors import CompressionError, EngineError, ModelError, StoreErr
 from crushtest.files.append_log import AppendLog
 from crushtest.files.atomic import write_json
 from crushtest.models.memory import peak_memory_bytes
+from crushtest.models.threads import on_threads
 from crushtest.pipeline.noise_floor import reordered
 from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Answer, ChoiceScores, Completion, Item, Passage, PassageScore
+from crushtest.registry import ENGINES
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.loading import config_for, load_for, tokenizer_for
 from crushtest.study.plan import Arm, Plan, PlannedTask, StudySpec
-from crushtest.threads import on_threads
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
@@ -42,7 +43,7 @@ def check_arms(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> None:
     """
     from crushtest.models.load import check_model, resolve_device
 
-    real = [arm for arm in arms if arm.engine == "hf" and not is_answered(folder, plan, arm)]
+    real = [arm for arm in arms if arm.in_process and not is_answered(folder, plan, arm)]
     if real:
         resolve_device(plan.spec.device)
     for model in {arm.model: None for arm in real}:
@@ -64,7 +65,7 @@ def other_threads(folder: StudyFolder, plan: Plan, arms: Sequence[Arm]) -> str:
 
     Repeats are left out: they may vary threads on purpose.
     """
-    if not any(arm.engine == "hf" and not is_answered(folder, plan, arm) for arm in arms):
+    if not any(arm.in_process and not is_answered(folder, plan, arm) for arm in arms):
         return ""
     import torch
 
@@ -150,7 +151,7 @@ def prepare(folder: StudyFolder, spec: StudySpec, arm: Arm, progress: Bars | Lin
     from crushtest.engines import load_engine
 
     began = time.monotonic()
-    if arm.engine != "hf":
+    if not arm.in_process:
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
         note_arm(folder, arm, {"engine": described(engine), **sizes_found(arm)})
         return engine
@@ -278,7 +279,7 @@ def bring_dense(
     if own:
         engine.dense = engine.model
     elif kept:
-        engine.dense = kept if plan.arms[0].engine == "hf" else None
+        engine.dense = kept if "distributions" in ENGINES.get(plan.arms[0].engine).about.answers else None
     elif not isinstance(engine.dense, LoadedModel):
         engine.dense = load_base(plan.spec, plan.spec.model, f"{arm.title} · dense", progress)
         refuse_another_model(folder, engine.dense)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Item
+from crushtest.registry import ENGINES
 from crushtest.study.plan import DTYPES, Arm, StudySpec, make_arms, own_dtype, parse_engine
 
 VARIED = ("dtype", "threads", "engine")
@@ -39,11 +40,12 @@ def repeats_of(spec: StudySpec) -> tuple[Arm, ...]:
     dense = make_arms(spec)[0]
     if found.engine:
         engine, options = parse_engine(found.engine)
-        if engine == "hf" and own_dtype(spec, "noise_vary", found.engine):
+        if ENGINES.get(engine).about.in_process and own_dtype(spec, "noise_vary", found.engine):
             raise UsageError("noise_vary: the dtype of an engine is asked for by itself, as in dtype=bfloat16")
         dense = replace(dense, engine=engine, engine_options=options)
-    if dense.engine != "hf" and (found.dtype or found.threads):
-        raise UsageError(f"noise_vary: dtype and threads can be varied in engine 'hf' only (got {dense.engine!r})")
+    if not dense.in_process and (found.dtype or found.threads):
+        able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.in_process)
+        raise UsageError(f"noise_vary: dtype and threads can be varied in engine {able} only (got {dense.engine!r})")
     if found.dtype == spec.dtype:
         raise UsageError(f"noise_vary: dtype={found.dtype} is what the study runs in; name another one")
     dense = replace(dense, dtype=found.dtype, threads=found.threads)

@@ -26,7 +26,17 @@ from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, PlannedTask, StudySpec, check_names, make_plan, one_by_one, plan_tasks, read_spec
+from crushtest.study.plan import (
+    Plan,
+    PlannedTask,
+    StudySpec,
+    check_answers,
+    check_names,
+    make_plan,
+    one_by_one,
+    plan_tasks,
+    read_spec,
+)
 from crushtest.study.suites import resolve
 
 
@@ -42,6 +52,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     spec = joined_with_kept(spec, folder)
     plan = make_plan(spec)
     arms = (*plan.arms, *repeats_of(spec))
+    check_answers(arms, plan.tasks)
     check_arms(folder, plan, arms)
     check_scorers(folder, plan, arms)
     items, missing, stand_ins = draw_items(folder, plan)
@@ -226,8 +237,8 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
     kept = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
     if kept.get("options") == options and kept.get("stand_ins", {}) == stand_ins:
         return
-    about = TASKS.get(planned.name).about
-    facts = {**asdict(about), "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
+    about = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
+    facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
     if stand_ins:
         facts["stand_ins"] = stand_ins
     manifest.update(folder.manifest, "tasks", planned.name, facts)

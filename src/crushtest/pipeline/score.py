@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from crushtest.engines.load import only_named
 from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Item
-from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
+from crushtest.registry import ENGINES
+from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.loading import load_for
@@ -46,7 +47,9 @@ def score(
         if log.complete:
             continue
         answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read()
-        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if compares(scorer) else None
+        dense = (
+            folder.answers(DENSE, planned.name, planned.task.kind).read() if needs_dense(scorer) == "answers" else None
+        )
         scored, by_id = log.read(), {item.id: item for item in items}
         with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(items), BATCH):
@@ -84,5 +87,5 @@ def dense_engine(spec: StudySpec) -> Engine:
     from crushtest.engines import load_engine
 
     name, options = parse_engine(spec.engine)
-    model = load_for(spec, spec.model) if name == "hf" else spec.model
+    model = load_for(spec, spec.model) if ENGINES.get(name).about.in_process else spec.model
     return load_engine(model, engine=name, **options)

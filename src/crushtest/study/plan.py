@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crushtest.compress.recipes import Recipe, parse_recipes
+from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import DENSE, Item, Task
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain, reject_unknown
@@ -62,7 +64,7 @@ class StudySpec(Checked):
     suite: str | list[Any] = "quick"
     limit: int | None = Field(default=None, ge=1)
     calibration: CalibrationSpec = CalibrationSpec()
-    engine: str = "hf"
+    engine: str = DEFAULT_ENGINE
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     seed: int = Field(default=0, ge=0)
@@ -100,6 +102,11 @@ class Arm:
     def title(self) -> str:
         """The name, and which repeat."""
         return f"{self.name}, repeat {self.repeat}" if self.repeat else self.name
+
+    @property
+    def in_process(self) -> bool:
+        """Whether its engine runs a model that the study loads."""
+        return ENGINES.get(self.engine).about.in_process
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,21 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
 
 def make_plan(spec: StudySpec) -> Plan:
     """The arms and tasks of a study, names and options checked. Neither models nor data are touched."""
-    return Plan(spec, make_arms(spec), plan_tasks(spec))
+    plan = Plan(spec, make_arms(spec), plan_tasks(spec))
+    check_answers(plan.arms, plan.tasks)
+    return plan
+
+
+def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:
+    """Raise UsageError for an arm whose engine does not answer the requests of a task."""
+    for arm in arms:
+        answers = ENGINES.get(arm.engine).about.answers
+        for planned in tasks:
+            if planned.task.kind not in answers:
+                raise UsageError(
+                    f"arm {arm.title!r}: engine {arm.engine!r} answers {', '.join(answers)} only "
+                    f"(task {planned.name!r} asks for {planned.task.kind})"
+                )
 
 
 def plan_tasks(spec: StudySpec) -> tuple[PlannedTask, ...]:
@@ -233,9 +254,11 @@ def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
 
 def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> Arm:
     engine, options = parse_engine(given.engine or spec.engine)
-    if recipe is not None and engine != "hf":
-        raise UsageError(f"arm {name!r}: recipes run in engine 'hf' only (got {engine!r})")
-    dtype = own_dtype(spec, f"arm {name!r}", given.engine) if engine == "hf" else None
+    about = ENGINES.get(engine).about
+    if recipe is not None and not about.takes_recipes:
+        able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.takes_recipes)
+        raise UsageError(f"arm {name!r}: recipes run in engine {able} only (got {engine!r})")
+    dtype = own_dtype(spec, f"arm {name!r}", given.engine) if about.in_process else None
     return Arm(name, given.model or spec.model, recipe, engine, options, dtype, training=given.training)
 
 

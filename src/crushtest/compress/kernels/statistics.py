@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 from crushtest.errors import CompressionError
-from crushtest.threads import on_threads
+from crushtest.models.threads import on_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
