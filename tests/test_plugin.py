@@ -137,8 +137,8 @@ def test_the_gate_takes_rules_on_its_metrics(study: StudyFolder, tmp_path: Path)
     policy = tmp_path / "policy.yaml"
     policy.write_text(
         "rules:\n"
-        "  - {task: trades, metric: trade_stereotype, group: stereotype=men, margin: 0.1}\n"
-        "  - {task: own_prompts, metric: shouting_rate, margin: 0.1}\n"
+        "  - {task: trades, metric: trade_stereotype, max_flips: 0.5, min_items: 8}\n"
+        "  - {task: own_prompts, metric: shouting_rate, max_flips: 0.5, min_items: 8}\n"
     )
     result = run_gate(study.root, str(policy))
     assert [check.outcome for check in result.checks] == ["regression", "regression"]

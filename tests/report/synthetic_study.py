@@ -139,7 +139,14 @@ def stand_ins(copies: int = 1) -> Iterator[list[str]]:
         name: Entry("scorer", name, _not_called, AboutScorer(source="written for this test", measures=name))
         for name in ("profanity", "sentiment")
     }
-    engines = {"hf": Entry("engine", "hf", _not_called, AboutEngine(runs="nothing", answers=()))}
+    engines = {
+        "hf": Entry(
+            "engine",
+            "hf",
+            _not_called,
+            AboutEngine(runs="nothing", answers=("choices", "passages", "prompts"), takes_recipes=True),
+        )
+    }
     with (
         mock.patch.object(TASKS, "_entries", tasks),
         mock.patch.object(TASKS, "_discovered", True),
