@@ -37,9 +37,7 @@ class Question(NamedTuple):
 
 def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
     if not model:
-        raise ModelError(
-            "scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=NAME"
-        )
+        raise ModelError("scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=NAME")
     prompts = "judge_prompts.jsonl, checked by sha256"
     return {"model": model, "engine": engine, "prompts": prompts, **judge_weights(model, engine)}
 
