@@ -38,7 +38,7 @@ def index() -> str:
     """All tasks by dimension, with their first lines."""
     parts = [f"{GENERATED}\n# Tasks\n"]
     for dimension in get_args(Dimension):
-        entries = [entry for entry in TASKS if entry.about["dimension"] == dimension]
+        entries = [entry for entry in TASKS if entry.about.dimension == dimension]
         lines = "".join(f"- [{entry.name}]({entry.name}.md): {entry.summary}\n" for entry in entries)
         parts.append(f"\n## {dimension.capitalize()}\n\n{lines}")
     return "".join(parts)
@@ -52,8 +52,8 @@ def page(entry: Entry) -> str:
     parts = [
         f"{GENERATED}\n# {entry.name}\n",
         f"{entry.summary}\n",
-        f"**Dimension** {entry.about['dimension']}  \n**Source** {entry.about['source']}  \n"
-        f"**Licence** {entry.about['licence']}  \n**Requests** {task.kind}\n",
+        f"**Dimension** {entry.about.dimension}  \n**Source** {entry.about.source}  \n"
+        f"**Licence** {entry.about.licence}  \n**Requests** {task.kind}\n",
         markdown(about.partition("\n")[2]),
         markdown(module.partition("\n")[2]),
         *section("Options", options(entry)),

@@ -31,8 +31,8 @@ from crushtest.records import (
 from crushtest.stats import contrast
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
-from crushtest.study.spec import build_spec
 from crushtest.study.query import ask
+from crushtest.study.spec import build_spec
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from gate_rows import UNTOUCHED
 

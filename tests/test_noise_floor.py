@@ -17,7 +17,7 @@ from crushtest.engines.fake import FakeEngine
 from crushtest.errors import EngineError, StoreError
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Answer, Choices, ChoiceScores, NoiseBand, Request
-from crushtest.registry import ENGINES, Entry
+from crushtest.registry import ENGINES, AboutEngine, Entry
 from crushtest.report import terminal
 from crushtest.stats.noise import WITHIN
 from crushtest.study import manifest
@@ -63,7 +63,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         engines.append((pack_tokens, FakeEngine(respond=respond, fail_at=engines.fail_at)))
         return engines[-1][1]
 
-    monkeypatch.setitem(ENGINES._entries, "packing", Entry("engine", "packing", packing, {"runs": "a test"}))
+    about = AboutEngine(runs="a test", answers=("choices",))
+    monkeypatch.setitem(ENGINES._entries, "packing", Entry("engine", "packing", packing, about))
     items = make_plan(packing_study()).tasks[0].draw()
     place_of = {item.request.context: place for place, item in enumerate(items)}  # type: ignore[union-attr]
     gold = [item.gold for item in items]

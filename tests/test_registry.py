@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
-from crushtest.registry import METHODS, Entry, Registry, calibrates
+from crushtest.registry import METHODS, AboutMethod, Entry, Registry, calibrates
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Angle = Annotated[int, Field(description="in degrees")]
@@ -20,7 +20,8 @@ def squeeze(weight: Any, *, share: Share = 0.5, bits: int = 4, mode: Literal["a"
     """
 
 
-ENTRY = Entry("method", "squeeze", squeeze, {"source": "here"})
+ABOUT = AboutMethod(source="here", kind="pruning", scope="layer")
+ENTRY = Entry("method", "squeeze", squeeze, ABOUT)
 
 
 def test_options_are_the_keyword_only_parameters_and_needs_the_others() -> None:
@@ -58,7 +59,7 @@ def test_a_required_option_that_is_not_given_is_named_with_what_it_is() -> None:
     def turn(*, angle: Angle, side: str) -> None: ...
 
     with pytest.raises(UsageError) as caught:
-        Entry("method", "turn", turn).bind({})
+        Entry("method", "turn", turn, ABOUT).bind({})
     assert str(caught.value) == "method 'turn': angle is required (in degrees); side is required"
 
 
@@ -75,8 +76,8 @@ def test_the_nearest_name_is_given_in_its_own_case() -> None:
 
 def test_an_unknown_name_carries_the_nearest_one() -> None:
     registry = Registry("method", "crushtest.study.suites")
-    registry.add("wanda")(squeeze)
-    registry.add("magnitude")(squeeze)
+    registry.add("wanda", ABOUT)(squeeze)
+    registry.add("magnitude", ABOUT)(squeeze)
     with pytest.raises(UnknownName, match="unknown method 'wnada'; did you mean 'wanda'"):
         registry.get("wnada")
     assert registry.names() == ["magnitude", "wanda"]
@@ -84,9 +85,9 @@ def test_an_unknown_name_carries_the_nearest_one() -> None:
 
 def test_two_functions_cannot_share_a_name() -> None:
     registry = Registry("method", "crushtest.study.suites")
-    registry.add("wanda")(squeeze)
+    registry.add("wanda", ABOUT)(squeeze)
     with pytest.raises(CrushtestError, match="two methods are called 'wanda'"):
-        registry.add("wanda")(pytest.raises)
+        registry.add("wanda", ABOUT)(pytest.raises)
 
 
 def test_an_entry_describes_itself_in_json_values() -> None:

@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from crushtest.compress import InputGram, InputNorm
+from crushtest.compress import InputGram, InputNorm, gptq, magnitude, rtn, sparsegpt, wanda
 from crushtest.compress.kernels.grids import QuantizedWeight
+from crushtest.compress.layers.global_sparsity import spread_sparsity
 from crushtest.compress.layers.loop import output_error
 from crushtest.compress.layers.structure import Linear
-from crushtest.compress.methods import gptq, magnitude, rtn, sparsegpt, wanda
-from crushtest.compress.methods.magnitude import spread_sparsity
 
 
 def error(weight: Tensor, after: Tensor, inputs: Tensor) -> float:

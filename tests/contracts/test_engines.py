@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from crushtest import load_engine
 from crushtest.engines.base import Engine
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
-from crushtest.registry import ENGINES
+from crushtest.registry import ENGINES, Answers
 from tiny_models import SENTENCES, loaded
 
 # Engines that talk to something else are tested with it in tests/engines.
@@ -123,7 +123,9 @@ def test_it_describes_itself_in_json(engine: Engine) -> None:
 def test_it_says_what_it_runs_and_its_options_have_defaults(name: str) -> None:
     entry = ENGINES.get(name)
     assert len(entry.summary) > 20
-    assert entry.about["runs"].strip()
+    assert entry.about.runs.strip()
+    assert set(entry.about.answers) <= set(get_args(Answers))
+    assert entry.about.in_process or not entry.about.takes_recipes, "only a model that the study loads is compressed"
     assert list(entry.needs) == ["model"]
     assert entry.bind({}) is not None
 

@@ -14,10 +14,10 @@ from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import UsageError
 from crushtest.registry import METHODS, Entry
 
-LAYER_METHODS = [entry for entry in METHODS if entry.about["scope"] == "layer"]
-PRUNING = [entry for entry in LAYER_METHODS if entry.about["kind"] == "pruning"]
+LAYER_METHODS = [entry for entry in METHODS if entry.about.scope == "layer"]
+PRUNING = [entry for entry in LAYER_METHODS if entry.about.kind == "pruning"]
 GRIDS = [entry for entry in LAYER_METHODS if "bits" in entry.options]
-QUANTIZATION = [entry for entry in LAYER_METHODS if entry.about["kind"] == "quantization"]
+QUANTIZATION = [entry for entry in LAYER_METHODS if entry.about.kind == "quantization"]
 
 
 def name(entry: Entry) -> str:
@@ -30,8 +30,8 @@ def call(entry: Entry, weight: Tensor, inputs: Tensor, **options: Any) -> Tensor
         "InputGram": lambda: InputGram.from_activations(inputs, sequences=4),
         "WeightGradient": lambda: WeightGradient(torch.ones_like(weight)),
     }
-    if entry.name in ("nf4", "fp4"):
-        pytest.importorskip("bitsandbytes")
+    if entry.about.needs_package:
+        pytest.importorskip(entry.about.needs_package)
     needs = list(entry.needs.values())[1:]
     if "group_size" in entry.options:
         options = {"group_size": 16} | options
@@ -50,7 +50,7 @@ def layer() -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("entry", list(METHODS), ids=name)
 def test_it_says_where_it_comes_from_and_what_it_does(entry: Entry) -> None:
-    assert entry.about["source"]
+    assert entry.about.source
     assert entry.summary.endswith(".") or entry.summary.endswith(":")
     assert next(iter(entry.needs)) in ("weight", "network")
 

@@ -46,10 +46,11 @@ def scored(name: str, completions: list[str]) -> list[Score]:
 def test_it_says_what_it_measures_and_where_it_comes_from(name: str) -> None:
     entry = SCORERS.get(name)
     assert len(entry.summary) > 20
-    assert entry.about["source"].strip()
-    assert entry.about["measures"].strip()
+    assert entry.about.source.strip()
+    assert entry.about.measures.strip()
     assert list(entry.needs) == ["exchanges", "engines", "against"][: len(entry.needs)], "options are keyword-only"
-    assert entry.about["better"] in ("lower", "higher", "neither")
+    assert ("against" in entry.needs) == (entry.about.needs_dense == "answers")
+    assert entry.about.better in ("lower", "higher", "neither")
 
 
 def test_hostile_completions_each_get_a_finite_score_or_a_reason(name: str) -> None:

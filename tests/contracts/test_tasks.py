@@ -57,9 +57,9 @@ def answered(name: str) -> tuple[Task, list[Item], dict[str, Answer], dict[str, 
 def test_it_says_what_it_is_and_where_it_comes_from(name: str) -> None:
     entry = TASKS.get(name)
     assert len(entry.summary) > 20
-    assert entry.about["dimension"] in get_args(Dimension)
-    assert entry.about["source"].strip()
-    assert entry.about["licence"].strip()
+    assert entry.about.dimension in get_args(Dimension)
+    assert entry.about.source.strip()
+    assert entry.about.licence.strip()
     assert not entry.needs, "a task's parameters are keyword-only options"
 
 

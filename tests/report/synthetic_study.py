@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -31,7 +32,7 @@ from crushtest.records import (
     Score,
     Task,
 )
-from crushtest.registry import ENGINES, SCORERS, TASKS, Entry
+from crushtest.registry import ENGINES, SCORERS, TASKS, AboutEngine, AboutScorer, AboutTask, Dimension, Entry
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, make_plan
@@ -112,7 +113,7 @@ def _text() -> Task:
     return Task("passages", list, (metrics.perplexity(), metrics.bits_per_byte()))
 
 
-STAND_INS: dict[str, tuple[str, Callable[[], Task]]] = {
+STAND_INS: dict[str, tuple[Dimension, Callable[[], Task]]] = {
     "probe_qa": ("representational harm", _qa),
     "probe_prompts": ("degeneration harm", _prompts),
     "probe_dialect": ("dialect bias", _dialect),
@@ -124,18 +125,29 @@ STAND_INS: dict[str, tuple[str, Callable[[], Task]]] = {
 @contextmanager
 def stand_ins(copies: int = 1) -> Iterator[list[str]]:
     """The stand-in tasks and scorers in place of the real ones; yields the tasks' names, `copies` of each."""
-    tasks: dict[str, Entry] = {}
+    tasks: dict[str, Entry[AboutTask]] = {}
     for copy in range(copies):
         for name, (dimension, function) in STAND_INS.items():
             full = name if copy == 0 else f"{name}_{copy}"
-            about = {"dimension": dimension, "source": "written for this test", "licence": "Apache-2.0"}
-            about |= {"calibration": "pydoc" if name == "probe_text" else None}
+            about = AboutTask(
+                dimension=dimension,
+                source="written for this test",
+                licence="Apache-2.0",
+                calibration="pydoc" if name == "probe_text" else None,
+            )
             tasks[full] = Entry("task", full, function, about)
     scorers = {
-        name: Entry("scorer", name, _not_called, {"source": "written for this test", "measures": name})
+        name: Entry("scorer", name, _not_called, AboutScorer(source="written for this test", measures=name))
         for name in ("profanity", "sentiment")
     }
-    engines = {"hf": Entry("engine", "hf", _not_called, {"runs": "nothing"})}
+    engines = {
+        "hf": Entry(
+            "engine",
+            "hf",
+            _not_called,
+            AboutEngine(runs="nothing", answers=("choices", "passages", "prompts"), takes_recipes=True),
+        )
+    }
     with (
         mock.patch.object(TASKS, "_entries", tasks),
         mock.patch.object(TASKS, "_discovered", True),
@@ -338,10 +350,10 @@ def _describe(folder: StudyFolder, plan: Plan) -> None:
         },
     )  # fmt: skip
     for planned in plan.tasks:
-        facts: dict[str, Any] = {**TASKS.get(planned.name).about, "options": planned.options, "items": 240}
+        facts: dict[str, Any] = {**asdict(TASKS.get(planned.name).about), "options": planned.options, "items": 240}
         manifest.update(folder.manifest, "tasks", planned.name, {**facts, "sha256": "0" * 64})
     for scorer in ("profanity", "sentiment"):
-        manifest.update(folder.manifest, "scorers", scorer, dict(SCORERS.get(scorer).about))
+        manifest.update(folder.manifest, "scorers", scorer, asdict(SCORERS.get(scorer).about))
     for arm in plan.arms:
         model = {"kind": "gguf", "format": "Q4_1", "dtype": "float32", "note": "GGUF Q4_1 weights, dequantized"}
         engine = {"engine": "hf", "path": "prefix-shared", "start_token": "<|start|>"}

@@ -98,9 +98,9 @@ def test_the_first_verdict_of_an_answer_counts(said: str, value: float | None) -
 
 def test_a_judge_is_shown_prompt_and_completion_and_an_answer_without_verdict_is_none() -> None:
     engines = Asked(Completion("I would rather not say.", 5, "eos"))
-    scores = call_scorer("judge:some/model,engine=openai", exchanges(" {prompt} hurts", ""), engines)
+    scores = call_scorer("judge:some/model,engine=fake", exchanges(" {prompt} hurts", ""), engines)
     assert scores == [Score(None, "the judge's answer has no verdict"), Score(None, "empty completion")]
-    assert engines.models == [("some/model", "openai")]
+    assert engines.models == [("some/model", "fake")]
     [asked] = engines.requests
     assert isinstance(asked, Prompt)
     assert asked.chat
@@ -125,7 +125,7 @@ def test_a_judge_may_have_a_wording_of_its_own(tmp_path: Path) -> None:
 def test_the_manifest_can_say_what_scored() -> None:
     assert "alt-profanity-check" in facts_of("profanity")
     assert facts_of("judge:some/model")["model"] == "some/model"
-    assert "sha256" not in facts_of("judge:some/model,engine=openai"), "what a server runs is not known"
+    assert "sha256" not in facts_of("judge:some/model,engine=fake"), "what a server runs is not known"
     assert list(facts_of("judge:demo")["sha256"].values()) == [demo.SHA256]
     assert facts_of("mt_bench:demo")["sha256"] == facts_of("judge:demo")["sha256"]
     with pytest.raises(ModelError, match="no such folder"):

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from crushtest.stats.against_rest import estimate_against_rest
 
 from crushtest.degeneration import fault, is_language, well_formed
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Sampling, Score, Task
-from crushtest.registry import SCORERS, Entry
-from crushtest.scorer_specs import split_spec
+from crushtest.registry import SCORERS, AboutScorer, Entry
 from crushtest.stats import estimate
-from crushtest.stats.against_rest import estimate_against_rest
 from crushtest.tasks.building.completions import Asking, completion_task, metric_stem
 
 
@@ -125,7 +124,7 @@ def always_half(monkeypatch: pytest.MonkeyPatch) -> None:
     def function(exchanges: Sequence[Exchange], *, number: float = 0.5) -> list[Score]:
         return [Score(number)] * len(exchanges)
 
-    about = {"better": "lower", "threshold": 0.5}
+    about = AboutScorer(source="a test", measures="nothing")
     SCORERS.names()
     monkeypatch.setitem(SCORERS._entries, "always_half", Entry("scorer", "always_half", function, about))
 
@@ -200,7 +199,7 @@ def test_half_characters_are_replaced_and_whole_ones_kept() -> None:
 def test_a_first_piece_without_an_option_is_the_value_of_the_first(
     spec: str, name: str, options: dict[str, str]
 ) -> None:
-    assert split_spec(spec) == (name, options)
+    assert SCORERS.split(spec) == (name, options)
 
 
 @pytest.mark.usefixtures("always_half")

@@ -237,5 +237,5 @@ def test_contexts_are_short() -> None:
 
 def test_the_task_is_listed_with_its_dimension() -> None:
     entry = TASKS.get("probe_qa")
-    assert entry.about["dimension"] == "representational harm"
+    assert entry.about.dimension == "representational harm"
     assert entry.bind({}) == {}

@@ -401,10 +401,10 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List what is there: methods, tasks, scorers, engines or suites, with their options and defaults."""
-    from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS
+    from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS, Registry
     from crushtest.study.suites import suites
 
-    registries = {"methods": METHODS, "tasks": TASKS, "scorers": SCORERS, "engines": ENGINES}
+    registries: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS, "scorers": SCORERS, "engines": ENGINES}
     if what == "suites":
         entries: list[dict[str, Any]] = [
             {"name": suite.name, "summary": suite.summary, "tasks": [name for name, _ in suite.tasks]}

@@ -43,8 +43,8 @@ def print_entry(entry: dict[str, Any]) -> None:
     """One entry of a list: name and summary, source, options with types and defaults."""
     print(f"{entry['name']}\n    {entry['summary']}")
     for key, value in entry.items():
-        if key not in ("name", "summary", "options"):
-            print(f"    {key}: {', '.join(value) if isinstance(value, list) else value}")
+        if key not in ("name", "summary", "options") and value is not None and value is not False:
+            print(f"    {key}: {', '.join(value) if isinstance(value, list | tuple) else value}")
     for name, option in entry.get("options", {}).items():
         value = option.get("default", "(required)")
         print(f"      {name}={value}  ({allowed(option)})")

@@ -10,7 +10,6 @@ from crushtest.compress.kernels.grids import width_of_groups
 from crushtest.compress.kernels.masks import need_whole_groups
 from crushtest.compress.kernels.parameters import parse_pattern
 from crushtest.compress.layers.structure import Linear, Structure, find_structure, refuse_quantized
-from crushtest.compress.methods.llmcompressor import check_recipe_file
 from crushtest.errors import CompressionError, ModelError, UsageError, first_line
 from crushtest.registry import METHODS
 
@@ -20,15 +19,6 @@ if TYPE_CHECKING:
     from crushtest.compress.recipes import Recipe, Step
 
 
-_PACKAGES = {
-    "nf4": "bitsandbytes",
-    "fp4": "bitsandbytes",
-    "int8": "bitsandbytes",
-    "llmcompressor": "llmcompressor",
-}
-_PACKED = ("rtn", "gptq", "awq")  # whose integers are saved as they are
-
-
 def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_code: bool = False) -> None:
     """Raise the error that `compress` would raise, as far as it follows from names and shapes alone.
 
@@ -36,27 +26,31 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
     to_save  also the error that `save` would raise for want of a package
 
     UsageError for a recipe that asks for nothing, contradicts itself, or does not fit the layers; ModelError for a
-    model that cannot be compressed; CompressionError for a package that is not installed (none is imported but
-    llm-compressor), or a recipe file that llm-compressor does not take.
+    model that cannot be compressed; CompressionError for a package that is not installed; and what a method's own
+    `check` raises.
     """
     network = _network(model, trust_remote_code)
     refuse_quantized(model if network is None else network)
     structure = find_structure(network)
     _check_order(recipe)
+    _check_last(recipe)
     _check_replaced(recipe, structure)
     for step in recipe.steps:
+        entry = METHODS.get(step.method)
         check_options(step)
         chosen = structure.select(step)
         if not chosen:
             raise UsageError(f"method {step.method!r}: its layers and skip patterns leave nothing to compress")
-        _need_package(f"method {step.method!r}", _PACKAGES.get(step.method))
+        if entry.about.needs_package:
+            _need_package(f"method {step.method!r}", entry.about.needs_package, entry.about.install)
         shared = math.gcd(*(linear.shape[1] for linear in chosen))
         for linear in chosen:
             _check_shape(step, linear, shared)
-        if step.method == "llmcompressor":
-            check_recipe_file(step.options["file"])
+        if entry.check:
+            entry.check(step)
     if to_save and _saves_integers(recipe, structure):
-        _need_package("saving quantized weights as integers", "compressed_tensors")
+        what = "saving quantized weights as integers"
+        _need_package(what, "compressed_tensors", "crushtest[compressed-tensors]")
 
 
 def check_options(step: Step) -> None:
@@ -72,8 +66,9 @@ def check_options(step: Step) -> None:
             f"{where}: sparsity={sparsity:g} contradicts pattern={step.options['pattern']}, "
             f"which is a sparsity of {structure.sparsity:g}; leave one of them out"
         )
-    if step.method == "llmcompressor" and (step.layers or step.skip):
-        raise UsageError(f"{where}: its file says which layers; leave layers and skip out")
+    chooses = METHODS.get(step.method).about.chooses_layers
+    if chooses and (step.layers or step.skip):
+        raise UsageError(f"{where}: {chooses}; leave layers and skip out")
     block_size = step.options.get("block_size")
     if structure and block_size and block_size % structure.m:
         raise UsageError(f"{where}: block_size={block_size} must be a multiple of {structure.m} with this pattern")
@@ -83,57 +78,66 @@ def check_options(step: Step) -> None:
         )
 
 
-def _need_package(what: str, package: str | None) -> None:
-    if package and find_spec(package) is None:
+def _need_package(what: str, package: str, install: str | None) -> None:
+    if find_spec(package) is None:
         name = package.replace("_", "-")
-        raise CompressionError(f"{what} needs the package {name}: pip install 'crushtest[{name}]'")
+        raise CompressionError(f"{what} needs the package {name}: pip install '{install or name}'")
 
 
 def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
-    """Whether `save` packs integers: the layers are plain ones, some last quantized to integers, none replaced by int8.
+    """Whether `save` packs integers: the layers are plain ones, some last quantized to integers, none replaced.
 
     It packs none either where grids differ and one is asymmetric, which is not looked at here.
     """
-    last = {linear.name: step.method for step in recipe.steps for linear in structure.select(step)}
+    last = {linear.name: METHODS.get(step.method).about for step in recipe.steps for linear in structure.select(step)}
     plain = all(linear.is_plain for linear in structure.linears)
-    return plain and "int8" not in last.values() and any(method in _PACKED for method in last.values())
+    replaced = any(about.replaces_layers for about in last.values())
+    return plain and not replaced and any(about.stores == "integers" for about in last.values())
 
 
 def _check_order(recipe: Recipe) -> None:
     """Pruning must come first: what is quantized lies on a grid, and a method that moves weights would leave it."""
-    kinds = [METHODS.get(step.method).about["kind"] for step in recipe.steps]
+    kinds = [METHODS.get(step.method).about.kind for step in recipe.steps]
     for before, (kind, step) in zip(kinds, list(zip(kinds, recipe.steps, strict=True))[1:], strict=False):
         if before == "quantization" and kind == "pruning":
             raise UsageError(f"recipe {recipe.text!r}: {step.method!r} prunes after a quantization step; prune first")
 
 
+def _check_last(recipe: Recipe) -> None:
+    """Raise UsageError for a step after one that must be last; one that quantizes must be the only one that does."""
+    abouts = [METHODS.get(step.method).about for step in recipe.steps]
+    quantizing = sum(about.kind == "quantization" for about in abouts)
+    for number, (step, about) in enumerate(zip(recipe.steps, abouts, strict=True), start=1):
+        quantizes = about.kind == "quantization"
+        if about.must_be_last and (number < len(abouts) or (quantizes and quantizing > 1)):
+            alone = ", and the only one that quantizes" if quantizes else ""
+            raise UsageError(
+                f"recipe {recipe.text!r}: {step.method!r} must be the last step{alone}; {about.must_be_last}"
+            )
+
+
 def _check_replaced(recipe: Recipe, structure: Structure) -> None:
-    """Layers that another package has put in the place of linear ones, or changed, are no longer ours to work on."""
-    quantizing = [step.method for step in recipe.steps if METHODS.get(step.method).about["kind"] == "quantization"]
-    if "llmcompressor" in quantizing and len(quantizing) > 1:
-        raise UsageError(
-            f"recipe {recipe.text!r}: 'llmcompressor' must be the last step, and the only one that quantizes; "
-            "its file can hold more modifiers"
-        )
-    replaced: set[str] = set()
+    """Layers that another package has put in the place of linear ones are no longer ours to work on."""
+    replaced: dict[str, str] = {}
     for step in recipe.steps:
         chosen = [linear.name for linear in structure.select(step)]
         again = next((name for name in chosen if name in replaced), None)
         if again:
             raise UsageError(
-                f"method {step.method!r}, layer {again}: an earlier step, int8, has put another layer there; skip it"
+                f"method {step.method!r}, layer {again}: an earlier step, {replaced[again]}, has put another layer "
+                "there; skip it"
             )
-        if step.method == "int8":
-            replaced.update(chosen)
+        if METHODS.get(step.method).about.replaces_layers:
+            replaced |= dict.fromkeys(chosen, step.method)
 
 
 def _check_shape(step: Step, linear: Linear, shared: int) -> None:
     structure = parse_pattern(step.options.get("pattern", "unstructured"))
     columns = linear.shape[1]
-    if step.method == "int8" and not linear.is_plain:
+    if METHODS.get(step.method).about.replaces_layers and not linear.is_plain:
         kind = type(linear.module).__name__
         raise UsageError(
-            f"method 'int8', layer {linear.name}: torch.nn.Linear is needed (got {kind}); use another method"
+            f"method {step.method!r}, layer {linear.name}: torch.nn.Linear is needed (got {kind}); use another method"
         )
     try:
         if structure:

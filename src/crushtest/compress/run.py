@@ -11,10 +11,10 @@ from crushtest.compress.calibration import CalibrationTokens
 from crushtest.compress.checks import check
 from crushtest.compress.kernels.grids import QuantizedWeight
 from crushtest.compress.kernels.parameters import parse_pattern
+from crushtest.compress.layers.global_sparsity import spread_sparsity
 from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
 from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
-from crushtest.compress.methods.magnitude import spread_sparsity
 from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
 from crushtest.errors import CompressionError
 from crushtest.models.memory import keep_freed_memory, peak_memory_bytes
@@ -70,7 +70,7 @@ def compress(
             raise CompressionError(
                 f"recipe {recipe.text!r}: step {step.method!r} changed no weight of {len(chosen)} layers"
             )
-        steps.append(_step_record(step, entry.about["kind"], time.monotonic() - begun, ledger.rescaled))
+        steps.append(_step_record(step, entry.about.kind, time.monotonic() - begun, ledger.rescaled))
     untouched = find_untouched(model.network, tuple(ledger.linears.values()), structure)
     return CompressionRecord(
         recipe=recipe.text,
@@ -131,7 +131,7 @@ class _Ledger:
 
 
 def _carry_out(job: Job) -> Iterator[Compressed]:
-    if job.entry.about["scope"] == "model":
+    if job.entry.about.scope == "model":
         return iter(job.entry.function(job, job.tokens, **job.options))
     if not job.needs:
         job = replace(job, tokens=job.tokens[: -(-_MEASURED_TOKENS // job.tokens.shape[1])])

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.registry import ENGINES
 
+DEFAULT_ENGINE = "hf"
+
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
     from crushtest.models.load import LoadedModel
 
 
-def load_engine(model: str | LoadedModel, *, engine: str = "hf", **options: Any) -> Engine:
+def load_engine(model: str | LoadedModel, *, engine: str = DEFAULT_ENGINE, **options: Any) -> Engine:
     """An engine running a model, given by its spec (see `load_model`) or already loaded.
 
     Options are the engine's own, checked against its signature; UsageError says which there are.

@@ -108,7 +108,11 @@ class FakeEngine:
         return Completion(text, count, "length" if count == sampling.max_tokens else "eos")
 
 
-@engine("fake", runs="no model: answers made from a hash of the question")
+@engine(
+    "fake",
+    runs="no model: answers made from a hash of the question",
+    answers=("choices", "passages", "prompts"),
+)
 def fake(model: str | LoadedModel, *, seed: int = 0, delay_s: float = 0.0, fail_at: int | None = None) -> FakeEngine:
     """Deterministic pseudo-random answers; whatever model is named is not looked at."""
     return FakeEngine(seed, None, delay_s, fail_at)

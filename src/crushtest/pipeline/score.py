@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crushtest.engines.load import only_named
 from crushtest.progress import Bars, Lines
 from crushtest.records import DENSE, Item
-from crushtest.scorers.calling import Engines, call_scorer, compares, exchange_of, facts_of
+from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -47,7 +47,7 @@ def score(
         if log.complete:
             continue
         answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read()
-        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if compares(scorer) else None
+        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if needs_dense(scorer) == "answers" else None
         scored, by_id = log.read(), {item.id: item for item in items}
         with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(items), BATCH):

@@ -22,7 +22,7 @@ def read(path: Path, problems: Problems) -> Predicted:
     """
     problems.example = example("Age/0")
     known = _Items()
-    predicted = Predicted()
+    predicted = Predicted(partial=True)
     seen: set[str] = set()
     lines = list(read_lines(path, problems))
     logged = _logged_items(line for _, line in lines if harness.is_sample(line))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crushtest.metrics import Metric
 from crushtest.predictions.lines import Missing, NotParsed, numbers
 from crushtest.records import Answer, Choices, ChoiceScores, Item
 
@@ -19,11 +20,15 @@ class Predicted:
     """Items that a file predicts, in its order, and the answers it gives (no entry where it gives none).
 
     missing  items that it has no line for, of those it is about: at the end of `items` too, and without an answer
+    metrics  what to report of them; None: the task's metrics with its default options
+    partial  whether items may lack a line: the task is often answered in part
     """
 
     items: list[Item] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     missing: Missing = field(default_factory=Missing)
+    metrics: tuple[Metric, ...] | None = None
+    partial: bool = False
 
     def add(self, item: Item, answer: ChoiceScores | None) -> None:
         """Take an item and its answer."""

@@ -15,7 +15,7 @@ from crushtest.predictions.lines import Missing, Problems, read_lines, refuse
 from crushtest.predictions.values import values
 from crushtest.records import Completion, Item, Prompt, Score, Task
 from crushtest.registry import TASKS
-from crushtest.scorers.calling import call_scorer, exchange_of, facts_of
+from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
 
 
 def score_completions(
@@ -72,7 +72,7 @@ def _build(task: str, scorers: Sequence[str], options: dict[str, Any]) -> Task:
 
 def _used(task: Task) -> list[str]:
     """The scorers that can be used where there is no dense model."""
-    return [scorer for scorer in task.scorers if scorer != "perplexity"]
+    return [scorer for scorer in task.scorers if needs_dense(scorer) != "model"]
 
 
 def _scores(scorer: str, items: Sequence[Item], answers: Mapping[str, Completion]) -> dict[str, Score]:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from crushtest.errors import UsageError
+from crushtest.errors import CrushtestError, UsageError
 from crushtest.metrics import STAND_IN, Metric
-from crushtest.predictions import bbq as bbq_predictions
-from crushtest.predictions import unqover as unqover_predictions
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
 from crushtest.predictions.values import Value, values
 from crushtest.records import Item, Task
 from crushtest.registry import TASKS
-from crushtest.tasks.unqover.unqover import unqover
-
-SUBSETS = ("bbq", "unqover")
-"""Tasks that are often answered in part: by category, or by a sample of what can be generated."""
 
 
 def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> dict[str, Any]:
@@ -31,14 +25,14 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
               those it is about: without an answer, or without a line
     items     how many were answered, had no answer (null), and how many lines did not parse, named an unknown item, or
               one that came before
-    missing   `{"count", "of", "first"}` of the items that have no line, of all that the file is about: the categories
-              it names an item of for bbq, the whole task for others. None where there are none, for unqover, which
-              cannot be answered whole, and for logs, which hold their items
+    missing   `{"count", "of", "first"}` of the items that have no line, of all that the file is about: the whole task,
+              or what the task's reader takes it to be about. None where there are none, and where the reader does not
+              say (a task that cannot be answered whole, a log that holds its items)
     problems  the lines that could not be scored, named; None where there are none
 
     Raises UsageError for a task without such predictions, DataError for a file that cannot be read, is empty or, unless
-    `allow_partial`, has a line that cannot be scored or, bbq and unqover apart, lacks an item; with it, such lines are
-    left out and named in `problems`.
+    `allow_partial`, has a line that cannot be scored or lacks an item of a task that is answered whole; with it, such
+    lines are left out and named in `problems`.
     """
     problems = Problems()
     metrics, predicted = _read(task, Path(path), problems)
@@ -48,7 +42,7 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
         problems,
         nothing=len(predicted.items) == len(predicted.missing.items),
         allow_partial=allow_partial,
-        lacking="" if task in SUBSETS else str(predicted.missing),
+        lacking="" if predicted.partial else str(predicted.missing),
     )
     rows = values(metrics, predicted.items, predicted.answers)
     return {
@@ -67,13 +61,10 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
 
 def _read(task: str, path: Path, problems: Problems) -> tuple[Sequence[Metric], Predicted]:
     entry = TASKS.get(task)
-    if task == "bbq":
-        return entry.function(**entry.bind({})).metrics, bbq_predictions.read(path, problems)
-    if task == "unqover":
-        found = unqover_predictions.read(path, problems)
-        made = unqover(categories=tuple(found.categories) or ("religion",), detail=True)
-        return [_by_category_too(metric) for metric in made.metrics], found
     built: Task = entry.function(**entry.bind({}))
+    if entry.about.predictions:
+        predicted = _reader(task, entry.about.predictions)(path, problems)
+        return predicted.metrics or built.metrics, predicted
     if built.kind != "choices":
         instead = "; give its texts as --completions" if built.kind == "prompts" else ""
         raise UsageError(
@@ -82,12 +73,12 @@ def _read(task: str, path: Path, problems: Problems) -> tuple[Sequence[Metric], 
     return built.metrics, _read_choices(built, path, problems)
 
 
-def _by_category_too(metric: Metric) -> Metric:
-    """The metric with its number for `all` also under the only category there is."""
-    return replace(
-        metric,
-        groups=lambda group: metric.groups(group) or (metric.groups("all") and group.startswith("category=")),
-    )
+def _reader(task: str, name: str) -> Callable[[Path, Problems], Predicted]:
+    try:
+        reader: Callable[[Path, Problems], Predicted] = resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CrushtestError(f"task {task!r}: its reader of predictions {name!r} cannot be loaded: {error}") from error
+    return reader
 
 
 def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
@@ -115,14 +106,14 @@ def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
 
 
 def _presented(rows: Sequence[Value]) -> list[Value]:
-    """Rows under the names that a reader of the papers expects: `Age` for `category=Age`, `eta` of a subject.
+    """Rows under the groups that a reader of the papers expects: `Age` for `category=Age`.
 
     A name that two attributes share (Jewish, a religion and an ethnicity) keeps its attribute.
     """
     groups = {row.group: row.group.partition("=")[2] or row.group for row in rows if not row.group.startswith("text=")}
     shared = {name for name, count in Counter(groups.values()).items() if count > 1}
     return [
-        row._replace(metric=row.metric.replace("subject_eta", "eta"), group=row.group if name in shared else name)
+        row._replace(group=row.group if name in shared else name)
         for row in rows
         if (name := groups.get(row.group)) is not None
     ]

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from math import inf, log
 from pathlib import Path
 from typing import Any, get_args
 
+from crushtest.metrics import Metric
 from crushtest.predictions.choices import Predicted
 from crushtest.predictions.lines import NotParsed, Problems, numbers, read_lines
 from crushtest.records import ChoiceScores
 from crushtest.tasks.unqover.generate import Category, Examples, read_examples
-from crushtest.tasks.unqover.unqover import question
+from crushtest.tasks.unqover.unqover import question, unqover
 
 EXAMPLE = '{"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}, KEY as the task\'s generator writes it'
 
 
-@dataclass
-class UnqoverPredicted(Predicted):
-    """Also which categories there are, and how many items have no partner with the subjects swapped."""
-
-    categories: list[Category] = field(default_factory=list)
-
-
-def read(path: Path, problems: Problems) -> UnqoverPredicted:
-    """The items that a file predicts, two questions each, and their answers."""
+def read(path: Path, problems: Problems) -> Predicted:
+    """The items that a file predicts, two questions each, and their answers; the metrics of their categories."""
     problems.example = EXAMPLE
-    predicted = UnqoverPredicted()
+    predicted = Predicted(partial=True)
+    categories: list[Category] = []
     sets: dict[Category, Examples] = {}
     seen: set[str] = set()
     for line_number, line in read_lines(path, problems):
@@ -47,11 +42,22 @@ def read(path: Path, problems: Problems) -> UnqoverPredicted:
         else:
             seen.add(key)
             category, number = place
-            if category not in predicted.categories:
-                predicted.categories.append(category)
+            if category not in categories:
+                categories.append(category)
             for which, answer in enumerate(answers):
                 predicted.add(question(category, sets[category], number, which, detail=True), answer)
+    made = unqover(categories=tuple(categories) or ("religion",), detail=True)
+    predicted.metrics = tuple(_presented(metric) for metric in made.metrics)
     return predicted
+
+
+def _presented(metric: Metric) -> Metric:
+    """The metric under its name in the paper, with its number for `all` also under the only category there is."""
+    return replace(
+        metric,
+        name=metric.name.replace("subject_eta", "eta"),
+        groups=lambda group: metric.groups(group) or (metric.groups("all") and group.startswith("category=")),
+    )
 
 
 def _find(key: str, sets: dict[Category, Examples]) -> tuple[Category, int] | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
 
 from crushtest.conversations import history
 from crushtest.errors import EngineError
-from crushtest.records import Completion, Exchange, Item, Prompt, Score
+from crushtest.records import DENSE, Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
-from crushtest.scorer_specs import split_spec
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -25,28 +25,35 @@ def call_scorer(
 
     `against` are the dense model's exchanges on the same items; EngineError where a scorer that compares has none.
     """
-    name, given = split_spec(spec)
+    name, given = SCORERS.split(spec)
     entry = SCORERS.get(name)
     options = entry.bind(given, where=f"scorer {spec!r}")
     provided: dict[str, object] = {"engines": engines} if "engines" in entry.needs else {}
-    if compares(spec):
+    if entry.about.needs_dense == "answers":
         if against is None:
             raise EngineError(f"scorer {spec!r} compares with the dense model: it needs a study")
         provided["against"] = against
     return list(entry.function(exchanges, **provided, **options))
 
 
-def compares(spec: str) -> bool:
-    """Whether a scorer looks at the dense model's exchanges, too."""
-    return "against" in SCORERS.get(split_spec(spec)[0]).needs
+def needs_dense(spec: str) -> Literal["answers", "model"] | None:
+    """Return what a scorer needs of a study's dense model: its answers, the model itself, or neither.
+
+    A scorer that asks the dense model does not need it where its option `model` names another one.
+    """
+    name, given = SCORERS.split(spec)
+    entry = SCORERS.get(name)
+    if entry.about.needs_dense == "model" and entry.bind(given, where=f"scorer {spec!r}").get("model", DENSE) != DENSE:
+        return None
+    return entry.about.needs_dense
 
 
 def facts_of(spec: str) -> dict[str, object]:
     """What a scorer is and would run with, for the manifest; raises what keeps it from running."""
-    name, given = split_spec(spec)
+    name, given = SCORERS.split(spec)
     entry = SCORERS.get(name)
     options = entry.bind(given, where=f"scorer {spec!r}")
-    return {**entry.about, "options": options, **(entry.facts(**options) if entry.facts else {})}
+    return {**asdict(entry.about), "options": options, **(entry.facts(**options) if entry.facts else {})}
 
 
 def exchange_of(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Completion]) -> Exchange:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from crushtest.data.sources import read_text
 from crushtest.degeneration import EMPTY, is_empty, well_formed
+from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import ModelError
 from crushtest.files.json_lines import parse_lines
 from crushtest.records import Exchange, Prompt, Sampling, Score
@@ -36,9 +37,7 @@ class Question(NamedTuple):
 
 def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
     if not model:
-        raise ModelError(
-            "scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=openai"
-        )
+        raise ModelError("scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=NAME")
     prompts = "judge_prompts.jsonl, checked by sha256"
     return {"model": model, "engine": engine, "prompts": prompts, **judge_weights(model, engine)}
 
@@ -52,7 +51,12 @@ def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
     facts=_facts,
 )
 def mt_bench(
-    exchanges: Sequence[Exchange], engines: Engines, *, model: str = "", engine: str = "hf", max_tokens: int = 2048
+    exchanges: Sequence[Exchange],
+    engines: Engines,
+    *,
+    model: str = "",
+    engine: str = DEFAULT_ENGINE,
+    max_tokens: int = 2048,
 ) -> list[Score]:
     """What another language model thinks of an answer, from 1 to 10, in the words of MT-Bench's single-answer grading.
 
@@ -78,6 +82,7 @@ def mt_bench(
     measures="1 where a judge prefers the answer to the dense model's, in both orders; 0 where the other; 0.5 a tie",
     better="higher",
     threshold=None,
+    needs_dense="answers",
     facts=_facts,
 )
 def mt_bench_pair(
@@ -86,7 +91,7 @@ def mt_bench_pair(
     against: Sequence[Exchange],
     *,
     model: str = "",
-    engine: str = "hf",
+    engine: str = DEFAULT_ENGINE,
     max_tokens: int = 2048,
 ) -> list[Score]:
     """Which answer a judge prefers, the arm's or the dense model's, in the words of MT-Bench's pairwise comparison.

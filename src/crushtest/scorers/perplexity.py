@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.degeneration import EMPTY, is_empty, well_formed
+from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import EngineError
-from crushtest.records import Choices, ChoiceScores, Exchange, Score
+from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, Score
 from crushtest.registry import scorer
 
 if TYPE_CHECKING:
@@ -23,9 +24,14 @@ LONGEST = 20_000
     source="the model itself, before compression",
     measures="nats a token of the completion, given the prompt, under the dense model",
     threshold=None,
+    needs_dense="model",
 )
 def perplexity(
-    exchanges: Sequence[Exchange], engines: Callable[[str, str], Engine], *, model: str = "dense", engine: str = "hf"
+    exchanges: Sequence[Exchange],
+    engines: Callable[[str, str], Engine],
+    *,
+    model: str = DENSE,
+    engine: str = DEFAULT_ENGINE,
 ) -> list[Score]:
     """Mean nats a token of a completion given its prompt, under the dense model; its exp is the perplexity.
 

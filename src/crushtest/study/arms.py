@@ -36,7 +36,7 @@ class Arm:
     @property
     def in_process(self) -> bool:
         """True if the model is loaded here; other engines take its name."""
-        return self.engine == "hf"
+        return ENGINES.get(self.engine).about.in_process
 
     @property
     def title(self) -> str:
@@ -80,12 +80,14 @@ def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
 
 def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> Arm:
     engine, options = parse_engine(given.engine or spec.engine)
-    if recipe is not None and engine != "hf":
-        raise UsageError(f"arm {name!r}: recipes run in engine 'hf' only (got {engine!r})")
+    about = ENGINES.get(engine).about
+    if recipe is not None and not about.takes_recipes:
+        able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.takes_recipes)
+        raise UsageError(f"arm {name!r}: recipes run in engine {able} only (got {engine!r})")
     model_options = ModelOptions(
         spec.dtype, spec.device, trust_remote_code=spec.trust_remote_code, allow_pickle=spec.allow_pickle
     )
-    if engine == "hf" and (dtype := own_dtype(spec, f"arm {name!r}", given.engine)):
+    if about.in_process and (dtype := own_dtype(spec, f"arm {name!r}", given.engine)):
         model_options = replace(model_options, dtype=dtype)
     return Arm(
         name=name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from crushtest.compress.calibration import Calibration
 from crushtest.errors import UsageError
 from crushtest.records import Item, Task
-from crushtest.registry import SCORERS, TASKS, Dimension
+from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.repeats import repeats_of
 from crushtest.study.spec import Correction, StudySpec
@@ -72,7 +73,7 @@ class Plan:
 def make_plan(spec: StudySpec) -> Plan:
     """Resolve a study file, names and options checked. Neither models nor data are touched."""
     arms = make_arms(spec)
-    return Plan(
+    plan = Plan(
         arms=arms,
         repeats=repeats_of(spec, arms[0]),
         tasks=plan_tasks(spec),
@@ -80,6 +81,20 @@ def make_plan(spec: StudySpec) -> Plan:
         seed=spec.seed,
         correction=spec.correction,
     )
+    check_answers(plan.measured, plan.tasks)
+    return plan
+
+
+def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:
+    """Raise UsageError for an arm whose engine does not answer the requests of a task."""
+    for arm in arms:
+        answers = ENGINES.get(arm.engine).about.answers
+        for planned in tasks:
+            if planned.task.kind not in answers:
+                raise UsageError(
+                    f"arm {arm.title!r}: engine {arm.engine!r} answers {', '.join(answers)} only "
+                    f"(task {planned.name!r} asks for {planned.task.kind})"
+                )
 
 
 def plan_tasks(spec: StudySpec) -> tuple[PlannedTask, ...]:

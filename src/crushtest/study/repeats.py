@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.registry import ENGINES
 from crushtest.study.arms import Arm, own_dtype, parse_engine
 from crushtest.study.spec import DTYPES, StudySpec
 
@@ -37,11 +38,12 @@ def repeats_of(spec: StudySpec, dense: Arm) -> tuple[Arm, ...]:
         raise UsageError("noise_vary says how repeats differ; ask for some: noise_floor must be at least 1 (got 0)")
     if found.engine:
         engine, options = parse_engine(found.engine)
-        if engine == "hf" and own_dtype(spec, "noise_vary", found.engine):
+        if ENGINES.get(engine).about.in_process and own_dtype(spec, "noise_vary", found.engine):
             raise UsageError("noise_vary: the dtype of an engine is asked for by itself, as in dtype=bfloat16")
         dense = replace(dense, engine=engine, engine_options=options)
-    if dense.engine != "hf" and (found.dtype or found.threads):
-        raise UsageError(f"noise_vary: dtype and threads can be varied in engine 'hf' only (got {dense.engine!r})")
+    if not dense.in_process and (found.dtype or found.threads):
+        able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.in_process)
+        raise UsageError(f"noise_vary: dtype and threads can be varied in engine {able} only (got {dense.engine!r})")
     if found.dtype == spec.dtype:
         raise UsageError(f"noise_vary: dtype={found.dtype} is what the study runs in; name another one")
     if found.dtype:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crushtest.compress.recipes import parse_recipes
+from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import UsageError
 from crushtest.registry import explain, reject_unknown
 
@@ -59,7 +60,7 @@ class StudySpec(Checked):
     suite: str | list[Any] = "quick"
     limit: int | None = Field(default=None, ge=1)
     calibration: CalibrationSpec = CalibrationSpec()
-    engine: str = "hf"
+    engine: str = DEFAULT_ENGINE
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     seed: int = Field(default=0, ge=0)

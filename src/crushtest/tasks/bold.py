@@ -11,8 +11,7 @@ from annotated_types import MinLen
 from crushtest.data.sources import read_text
 from crushtest.metrics import Metric, rate
 from crushtest.records import Completion, Item, Prompt, Task
-from crushtest.registry import task
-from crushtest.scorer_specs import split_spec
+from crushtest.registry import SCORERS, task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
@@ -80,7 +79,7 @@ def _prompts(domains: Sequence[Domain]) -> Iterator[Item]:
 
 def _polarity(spec: str) -> tuple[Metric, ...]:
     """Positive and negative completions, for VADER's compound."""
-    if split_spec(spec)[0] != "sentiment":
+    if SCORERS.split(spec)[0] != "sentiment":
         return ()
 
     def positive(item: Item, answer: Completion, score: float) -> bool:

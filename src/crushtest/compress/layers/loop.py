@@ -14,7 +14,7 @@ from crushtest.compress.layers.collect import INPUT_STATISTICS, BlockInputs, Inp
 from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, Structure, find_structure
 from crushtest.errors import CompressionError
-from crushtest.registry import METHODS, Entry
+from crushtest.registry import METHODS, AboutMethod, Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class Job:
     network: PreTrainedModel
     structure: Structure
     linears: tuple[Linear, ...]
-    entry: Entry
+    entry: Entry[AboutMethod]
     options: Mapping[str, Any]
     tokens: Tensor
     report: Progress

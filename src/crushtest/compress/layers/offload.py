@@ -11,6 +11,7 @@ from crushtest.compress.layers.quantized_files import QuantizedFiles
 from crushtest.compress.layers.structure import Structure
 from crushtest.errors import ModelError, UnknownName, UsageError
 from crushtest.models.tensor_files import TensorFiles
+from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
     import torch
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from crushtest.models.load import LoadedModel
 
 OFFLOADS = ("none", "cpu", "disk")
-
-_NEEDS_ALL = {
-    "gblm": "its gradients run through the whole model",
-    "int8": "it exchanges layers for ones of another kind",
-    "llmcompressor": "that package wants the whole model",
-}
 
 
 class Residence(Protocol):
@@ -224,7 +219,7 @@ def check_offload(recipe: Recipe, offload: str) -> None:
     if offload == "none":
         return
     for step in recipe.steps:
-        reason = _NEEDS_ALL.get(step.method)
+        reason = METHODS.get(step.method).about.needs_whole_model
         if step.options.get("scope") == "global" and offload == "disk":
             reason = "scope=global looks at all layers at once"
         if reason:

@@ -47,7 +47,7 @@ class _Grid:
         return made
 
 
-@model_method("awq", source="arXiv:2306.00978", kind="quantization")
+@model_method("awq", source="arXiv:2306.00978", kind="quantization", stores="integers")
 def awq(
     network: PreTrainedModel | Job,
     batches: Tensor,

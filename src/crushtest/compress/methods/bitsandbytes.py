@@ -39,21 +39,44 @@ ScaleBlock = Annotated[int, AfterValidator(_scale_block)]
 Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-@method("nf4", source="arXiv:2305.14314", kind="quantization")
+@method(
+    "nf4",
+    source="arXiv:2305.14314",
+    kind="quantization",
+    stores="floats",
+    needs_package="bitsandbytes",
+    install="crushtest[bitsandbytes]",
+)
 @dequantized
 def nf4(weight: Tensor, *, double_quantization: bool = True, scale_block: ScaleBlock = 64) -> ForeignWeight:
     """Round to the 16 values of NormalFloat, with a scale for every `scale_block` weights (section 3)."""
     return _four_bits(weight, "nf4", double_quantization, scale_block)
 
 
-@method("fp4", source="arXiv:2305.14314", kind="quantization")
+@method(
+    "fp4",
+    source="arXiv:2305.14314",
+    kind="quantization",
+    stores="floats",
+    needs_package="bitsandbytes",
+    install="crushtest[bitsandbytes]",
+)
 @dequantized
 def fp4(weight: Tensor, *, double_quantization: bool = True, scale_block: ScaleBlock = 64) -> ForeignWeight:
     """Round to the 16 values of a 4-bit float, with a scale for every `scale_block` weights."""
     return _four_bits(weight, "fp4", double_quantization, scale_block)
 
 
-@model_method("int8", source="arXiv:2208.07339", kind="quantization", calibrates=False)
+@model_method(
+    "int8",
+    source="arXiv:2208.07339",
+    kind="quantization",
+    calibrates=False,
+    needs_package="bitsandbytes",
+    install="crushtest[bitsandbytes]",
+    needs_whole_model="it exchanges layers for ones of another kind",
+    replaces_layers=True,
+)
 def int8(network: PreTrainedModel | Job, batches: Tensor, *, threshold: Threshold = 6.0) -> Iterator[Compressed]:
     """Replace linear layers by LLM.int8(): 8-bit weights and activations, but for the outlier features of a batch.
 

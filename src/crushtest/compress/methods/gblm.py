@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@method("gblm", source="arXiv:2311.04902", kind="pruning")
+@method(
+    "gblm",
+    source="arXiv:2311.04902",
+    kind="pruning",
+    needs_whole_model="its gradients run through the whole model",
+)
 def gblm(
     weight: Tensor,
     inputs: InputNorm,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@method("gptq", source="arXiv:2210.17323", kind="quantization")
+@method("gptq", source="arXiv:2210.17323", kind="quantization", stores="integers")
 @dequantized
 def gptq(
     weight: Tensor,

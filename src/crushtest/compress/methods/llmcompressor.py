@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from crushtest.compress.recipes import Step
+
 _SCALE_BITS = 16
 
 
@@ -43,7 +45,27 @@ RecipeFile = Annotated[
 ]
 
 
-@model_method("llmcompressor", source="github.com/vllm-project/llm-compressor", kind="quantization")
+def check_recipe_file(step: Step) -> None:
+    """CompressionError where llm-compressor cannot read a recipe file, finds nothing in it, or is not installed."""
+    file = step.options["file"]
+    with _in_its_words(file):
+        from llmcompressor.recipe import Recipe
+
+        if not Recipe.create_instance(str(Path(file).expanduser())).modifiers:
+            raise ValueError("holds no modifiers (allowed: NAME_stage: {NAME_modifiers: {MODIFIER: {OPTION: VALUE}}})")
+
+
+@model_method(
+    "llmcompressor",
+    source="github.com/vllm-project/llm-compressor",
+    kind="quantization",
+    needs_package="llmcompressor",
+    install="crushtest[llmcompressor]",
+    needs_whole_model="that package wants the whole model",
+    must_be_last="its file can hold more modifiers",
+    chooses_layers="its file says which layers",
+    check=check_recipe_file,
+)
 def llmcompressor(network: PreTrainedModel | Job, batches: Tensor, *, file: RecipeFile) -> Iterator[Compressed]:
     """Hand the model and the calibration tokens to llm-compressor's `oneshot` with a recipe file of its own.
 
@@ -64,15 +86,6 @@ def llmcompressor(network: PreTrainedModel | Job, batches: Tensor, *, file: Reci
         changed = int((weight != before.pop(linear.name)).count_nonzero())
         if changed or stored:
             yield Compressed(linear, changed, weight.numel() - int(weight.count_nonzero()), None, stored)
-
-
-def check_recipe_file(file: str) -> None:
-    """CompressionError where llm-compressor cannot read a recipe file, finds nothing in it, or is not installed."""
-    with _in_its_words(file):
-        from llmcompressor.recipe import Recipe
-
-        if not Recipe.create_instance(str(Path(file).expanduser())).modifiers:
-            raise ValueError("holds no modifiers (allowed: NAME_stage: {NAME_modifiers: {MODIFIER: {OPTION: VALUE}}})")
 
 
 def _oneshot(job: Job, batches: Tensor, file: str) -> None:

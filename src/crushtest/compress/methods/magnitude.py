@@ -6,7 +6,6 @@ NeurIPS 2015. https://arxiv.org/abs/1506.02626
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.compress.kernels.masks import group_mask, layer_mask
@@ -15,8 +14,6 @@ from crushtest.registry import method
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from crushtest.compress.layers.structure import Linear
 
 
 @method("magnitude", source="arXiv:1506.02626", kind="pruning")
@@ -32,21 +29,3 @@ def magnitude(
     scores = weight.abs().float()
     mask = group_mask(scores, structure) if structure else layer_mask(scores, sparsity)
     return weight.masked_fill(mask, 0.0)
-
-
-def spread_sparsity(linears: Sequence[Linear], sparsity: float) -> dict[str, float]:
-    """The sparsity of each layer under one magnitude threshold for all of them, which leaves `sparsity` overall.
-
-    The threshold is found by bisection, counting in every layer, so that the weights need not be gathered in one place.
-    """
-    weights = [linear.weight for linear in linears]
-    wanted = sparsity * sum(weight.numel() for weight in weights)
-    low, high = 0.0, max(float(weight.abs().max()) for weight in weights)
-    for _ in range(40):
-        middle = (low + high) / 2
-        below = sum(int((weight.abs() < middle).sum()) for weight in weights)
-        low, high = (middle, high) if below < wanted else (low, middle)
-    return {
-        linear.name: int((weight.abs() < high).sum()) / weight.numel()
-        for linear, weight in zip(linears, weights, strict=True)
-    }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@method("rtn", source="arXiv:2210.17323 (its baseline)", kind="quantization")
+@method("rtn", source="arXiv:2210.17323 (its baseline)", kind="quantization", stores="integers")
 @dequantized
 def rtn(weight: Tensor, *, bits: Bits = 4, group_size: GroupSize = 128, symmetric: bool = False) -> QuantizedWeight:
     """Round every weight to the nearest point of its group's grid (`grids.fit_grid`)."""

@@ -217,7 +217,13 @@ class HfEngine:
         return fitted
 
 
-@engine("hf", runs="a transformers model in this process, from the hub, a folder or a GGUF file")
+@engine(
+    "hf",
+    runs="a transformers model in this process, from the hub, a folder or a GGUF file",
+    answers=("choices", "passages", "prompts", "distributions"),
+    in_process=True,
+    takes_recipes=True,
+)
 def hf(
     model: str | LoadedModel,
     *,

@@ -48,7 +48,7 @@ def shared_sources(study: StudyView) -> list[str]:
         f"Calibration and {name(task.name)} take their texts from one source ({name(source)}). That may favour "
         "variants that calibrate over those that do not."
         for task in study.tasks
-        if (source := TASKS.get(task.name).about.get("calibration")) in read
+        if (source := TASKS.get(task.name).about.calibration) in read
     ]
 
 

@@ -72,7 +72,13 @@ LETTERS = ("A", "B", "C")
 CONDITIONS = {"ambig": "ambiguous", "disambig": "disambiguated"}
 
 
-@task("bbq", dimension="representational harm", source="github.com/nyu-mll/BBQ", licence="CC-BY-4.0")
+@task(
+    "bbq",
+    dimension="representational harm",
+    source="github.com/nyu-mll/BBQ",
+    licence="CC-BY-4.0",
+    predictions="crushtest.predictions.bbq:read",
+)
 def bbq(
     *,
     categories: tuple[Category, ...] = CATEGORIES,

@@ -14,7 +14,6 @@ from crushtest.errors import UsageError
 from crushtest.metrics import Metric, mean, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Sampling, Task
 from crushtest.registry import SCORERS
-from crushtest.scorer_specs import split_spec
 from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
 from crushtest.tasks.sampling import spread
 
@@ -143,10 +142,10 @@ class _Scored(NamedTuple):
 
     @classmethod
     def of(cls, task: str, spec: str) -> _Scored:
-        name, options = split_spec(spec)
+        name, options = SCORERS.split(spec)
         entry = SCORERS.get(name, where=f"task {task!r}")
         entry.bind(options, where=f"task {task!r}: scorer {spec!r}")
-        return cls(spec, metric_stem(spec), entry.about["better"], entry.about["threshold"])
+        return cls(spec, metric_stem(spec), entry.about.better, entry.about.threshold)
 
 
 def metric_stem(spec: str) -> str:
@@ -155,7 +154,7 @@ def metric_stem(spec: str) -> str:
     >>> metric_stem("profanity"), metric_stem("hf:unitary/toxic-bert#toxic"), metric_stem("regard:label=positive")
     ('profanity', 'hf_toxic_bert_toxic', 'regard_positive')
     """
-    name, options = split_spec(spec)
+    name, options = SCORERS.split(spec)
     parts = [name, *(str(value).rstrip("/").rpartition("/")[2] for value in options.values())]
     return re.sub("[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
 

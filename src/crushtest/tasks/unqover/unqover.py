@@ -49,7 +49,13 @@ QUESTIONS_A_PAIR = 4
 """Two subjects in both orders, each with the attribute and its negation."""
 
 
-@task("unqover", dimension="representational harm", source="github.com/allenai/unqover", licence="Apache-2.0")
+@task(
+    "unqover",
+    dimension="representational harm",
+    source="github.com/allenai/unqover",
+    licence="Apache-2.0",
+    predictions="crushtest.predictions.unqover:read",
+)
 def unqover(
     *,
     categories: tuple[Category, ...] = ("religion",),

@@ -1,4 +1,4 @@
-"""One registry for everything that can be added: methods, tasks, scorers, engines.
+"""A registered function and its options; a registry of them, filled by a package and by plug-ins.
 
 An entry is a function. Its keyword-only parameters, with their defaults and annotations, are its options: they are
 listed, checked and converted from that signature and from nothing else.
@@ -11,33 +11,34 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     import pydantic
+    from _typeshed import DataclassInstance
 
-Dimension = Literal[
-    "degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"
-]
+About = TypeVar("About", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A registered function: its name, what it is (`about`: source, licence, dimension, ...), its options.
+class Entry(Generic[About]):
+    """A registered function: its name, what it declares, its options.
 
     facts   given the options: what it would run with (a classifier's revision, a package's version), where it can say
+    check   given a recipe's step: raises what its options' types cannot say, before a weight is loaded
     """
 
     kind: str
     name: str
     function: Callable[..., Any]
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: About
     facts: Callable[..., dict[str, Any]] | None = None
+    check: Callable[[Any], None] | None = None
 
     @cached_property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -99,7 +100,7 @@ class Entry:
             name: {key: value for key, value in option.items() if key != "title"}
             for name, option in schema.get("properties", {}).items()
         }
-        return {"name": self.name, "summary": self.summary, **self.about, "options": options}
+        return {"name": self.name, "summary": self.summary, **asdict(self.about), "options": options}
 
 
 _OPTION = re.compile(r"(\w+)\s*=\s*(.*)", re.DOTALL)
@@ -134,32 +135,40 @@ def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) 
             raise UnknownName("key", key, schema.model_fields, where=where)
 
 
-class Registry:
+class Registry(Generic[About]):
     """Name -> Entry. Filled by importing the modules of one package, and by installed plug-ins.
+
+    unnamed_first  whether a spec may give its first option without the option's name: `detoxify:unbiased,label=threat`
 
     A plug-in is an entry point of group `crushtest.<kind>s` that names a module to import.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, *, unnamed_first: bool = False) -> None:
         self.kind = kind
         self.package = package
-        self._entries: dict[str, Entry] = {}
+        self.unnamed_first = unnamed_first
+        self._entries: dict[str, Entry[About]] = {}
         self._discovered = False
 
     def add(
-        self, name: str, *, facts: Callable[..., dict[str, Any]] | None = None, **about: Any
+        self,
+        name: str,
+        about: About,
+        *,
+        facts: Callable[..., dict[str, Any]] | None = None,
+        check: Callable[[Any], None] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: register a function under a name."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._entries and self._entries[name].function.__module__ != function.__module__:
                 raise CrushtestError(f"two {self.kind}s are called {name!r}")
-            self._entries[name] = Entry(self.kind, name, function, about, facts)
+            self._entries[name] = Entry(self.kind, name, function, about, facts, check)
             return function
 
         return register
 
-    def get(self, name: str, *, where: str = "") -> Entry:
+    def get(self, name: str, *, where: str = "") -> Entry[About]:
         """The entry of that name; UnknownName, with the nearest match, if there is none."""
         self._discover()
         if name not in self._entries:
@@ -171,15 +180,14 @@ class Registry:
         self._discover()
         return sorted(self._entries)
 
-    def split(self, spec: str, *, unnamed: str | None = None) -> tuple[str, dict[str, str]]:
+    def split(self, spec: str) -> tuple[str, dict[str, str]]:
         """The name and the options, as given, of `name` or `name:option=value,option=value`.
-
-        unnamed  the option whose value a first piece without its name is; None where every option must be named
 
         Raises UnknownName for a name that is not here, UsageError for a piece that is not option=value.
         """
         name, _, rest = spec.partition(":")
-        self.get(name)
+        entry = self.get(name)
+        unnamed = next(iter(entry.options), None) if self.unnamed_first else None
         options: dict[str, str] = {}
         for place, piece in enumerate(piece.strip() for piece in rest.split(",") if piece.strip()):
             if named := _OPTION.fullmatch(piece):
@@ -190,7 +198,7 @@ class Registry:
                 raise UsageError(f"{self.kind} {spec!r}: {piece!r} is not option=value")
         return name, options
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Entry[About]]:
         return (self._entries[name] for name in self.names())
 
     def _discover(self) -> None:
@@ -206,67 +214,3 @@ class Registry:
                 raise CrushtestError(f"plug-in {plugin.name!r} ({plugin.value}) cannot be loaded: {error}") from error
         # Last: where an import fails, the next call must fail too, and not find a registry that is half empty.
         self._discovered = True
-
-
-METHODS = Registry("method", "crushtest.compress")
-TASKS = Registry("task", "crushtest.tasks")
-SCORERS = Registry("scorer", "crushtest.scorers")
-ENGINES = Registry("engine", "crushtest.engines")
-
-
-def method(
-    name: str, *, source: str, kind: Literal["pruning", "quantization"]
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a compression method: a function of one weight and the statistics its annotations name."""
-    return METHODS.add(name, source=source, kind=kind, scope="layer")
-
-
-def model_method(
-    name: str, *, source: str, kind: Literal["pruning", "quantization"], calibrates: bool = True
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a compression method that reaches across layers: a function of the model and calibration batches.
-
-    calibrates   False if the weights it makes do not depend on the batches
-    """
-    return METHODS.add(name, source=source, kind=kind, scope="model", calibrates=calibrates)
-
-
-def calibrates(name: str) -> bool:
-    """Return whether the weights that a compression method makes depend on the calibration text."""
-    found = METHODS.get(name)
-    return bool(found.about.get("calibrates", len(found.needs) > 1))
-
-
-def task(
-    name: str, *, dimension: Dimension, source: str, licence: str, calibration: str | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a task: a function of its options that returns a `Task`.
-
-    calibration   the calibration source that its texts come from too, in other parts
-    """
-    return TASKS.add(name, dimension=dimension, source=source, licence=licence, calibration=calibration)
-
-
-def scorer(
-    name: str,
-    *,
-    source: str,
-    measures: str,
-    better: Literal["lower", "higher", "neither"] = "lower",
-    threshold: float | None = 0.5,
-    facts: Callable[..., dict[str, Any]] | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
-
-    better      the direction of its number that is good
-    threshold   from which number on a completion counts as what is measured; None where counting makes no sense
-    facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
-                the scorer would raise for want of a model or a key, so it is asked before a model has written a word
-    """
-    about = {"source": source, "measures": measures, "better": better, "threshold": threshold}
-    return SCORERS.add(name, facts=facts, **about)
-
-
-def engine(name: str, *, runs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register an engine: a function of a model spec that returns an `Engine`."""
-    return ENGINES.add(name, runs=runs)

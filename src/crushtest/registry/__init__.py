@@ -1,0 +1,233 @@
+"""One registry for everything that can be added: methods, tasks, scorers, engines; and what each of them declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from crushtest.registry.entries import Entry, Registry, explain, reject_unknown
+
+__all__ = [
+    "ENGINES",
+    "METHODS",
+    "SCORERS",
+    "TASKS",
+    "AboutEngine",
+    "AboutMethod",
+    "AboutScorer",
+    "AboutTask",
+    "Answers",
+    "Dimension",
+    "Entry",
+    "Registry",
+    "calibrates",
+    "engine",
+    "explain",
+    "method",
+    "model_method",
+    "reject_unknown",
+    "scorer",
+    "task",
+]
+
+Dimension = Literal[
+    "degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"
+]
+Answers = Literal["choices", "passages", "prompts", "distributions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutMethod:
+    """What a compression method declares.
+
+    scope              `layer`: a function of one weight; `model`: of the model and the calibration batches
+    calibrates         whether its weights depend on the batches; None: as its signature says
+    stores             `integers` that `save` packs; `floats`, numbers of few bits that `save` writes dequantized; None:
+                       weights of the model's own dtype
+    needs_package      the package that it imports, not among those of a plain installation
+    install            what pip installs that package by; None: by its name
+    needs_whole_model  why all weights must be in memory at once; None: a block at a time will do
+    replaces_layers    whether other modules take the place of linear layers, so that no later step may touch these
+    must_be_last       what to do in place of a later step; None: any step may follow
+    chooses_layers     what says which layers it works on, so that `layers` and `skip` are refused; None: these do
+    """
+
+    source: str
+    kind: Literal["pruning", "quantization"]
+    scope: Literal["layer", "model"]
+    calibrates: bool | None = None
+    stores: Literal["integers", "floats"] | None = None
+    needs_package: str | None = None
+    install: str | None = None
+    needs_whole_model: str | None = None
+    replaces_layers: bool = False
+    must_be_last: str | None = None
+    chooses_layers: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutTask:
+    """What a task declares.
+
+    calibration  the calibration source that its texts come from too, in other parts
+    predictions  the reader of its predictions, `module:function`, loaded when it is asked for; None: the common form
+                 of a task of choices
+    """
+
+    dimension: Dimension
+    source: str
+    licence: str
+    calibration: str | None = None
+    predictions: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutScorer:
+    """What a scorer declares: see `scorer`."""
+
+    source: str
+    measures: str
+    better: Literal["lower", "higher", "neither"] = "lower"
+    threshold: float | None = 0.5
+    needs_dense: Literal["answers", "model"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutEngine:
+    """What an engine declares.
+
+    answers        the kinds of request that it answers; `distributions`: also passages asked `against_dense`, compared
+                   with the dense model that a study gives it
+    in_process     whether it runs the model that a study loads, in the study's dtype, on its device and threads; an
+                   engine that does not gets the model's name
+    takes_recipes  whether that model may have been compressed by a recipe first
+    """
+
+    runs: str
+    answers: tuple[Answers, ...]
+    in_process: bool = False
+    takes_recipes: bool = False
+
+
+METHODS: Registry[AboutMethod] = Registry("method", "crushtest.compress")
+TASKS: Registry[AboutTask] = Registry("task", "crushtest.tasks")
+SCORERS: Registry[AboutScorer] = Registry("scorer", "crushtest.scorers", unnamed_first=True)
+ENGINES: Registry[AboutEngine] = Registry("engine", "crushtest.engines")
+
+
+def method(
+    name: str,
+    *,
+    source: str,
+    kind: Literal["pruning", "quantization"],
+    stores: Literal["integers", "floats"] | None = None,
+    needs_package: str | None = None,
+    install: str | None = None,
+    needs_whole_model: str | None = None,
+    must_be_last: str | None = None,
+    check: Callable[[Any], None] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a compression method: a function of one weight and the statistics its annotations name.
+
+    `AboutMethod` says what the options declare, `Entry` what `check` does.
+    """
+    about = AboutMethod(
+        source=source,
+        kind=kind,
+        scope="layer",
+        stores=stores,
+        needs_package=needs_package,
+        install=install,
+        needs_whole_model=needs_whole_model,
+        must_be_last=must_be_last,
+    )
+    return METHODS.add(name, about, check=check)
+
+
+def model_method(
+    name: str,
+    *,
+    source: str,
+    kind: Literal["pruning", "quantization"],
+    calibrates: bool = True,
+    stores: Literal["integers", "floats"] | None = None,
+    needs_package: str | None = None,
+    install: str | None = None,
+    needs_whole_model: str | None = None,
+    replaces_layers: bool = False,
+    must_be_last: str | None = None,
+    chooses_layers: str | None = None,
+    check: Callable[[Any], None] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a compression method that reaches across layers: a function of the model and calibration batches.
+
+    `AboutMethod` says what the options declare, `Entry` what `check` does.
+    """
+    about = AboutMethod(
+        source=source,
+        kind=kind,
+        scope="model",
+        calibrates=calibrates,
+        stores=stores,
+        needs_package=needs_package,
+        install=install,
+        needs_whole_model=needs_whole_model,
+        replaces_layers=replaces_layers,
+        must_be_last=must_be_last,
+        chooses_layers=chooses_layers,
+    )
+    return METHODS.add(name, about, check=check)
+
+
+def calibrates(name: str) -> bool:
+    """Return whether the weights that a compression method makes depend on the calibration text."""
+    entry = METHODS.get(name)
+    return len(entry.needs) > 1 if entry.about.calibrates is None else entry.about.calibrates
+
+
+def task(
+    name: str,
+    *,
+    dimension: Dimension,
+    source: str,
+    licence: str,
+    calibration: str | None = None,
+    predictions: str | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
+    about = AboutTask(
+        dimension=dimension, source=source, licence=licence, calibration=calibration, predictions=predictions
+    )
+    return TASKS.add(name, about)
+
+
+def scorer(
+    name: str,
+    *,
+    source: str,
+    measures: str,
+    better: Literal["lower", "higher", "neither"] = "lower",
+    threshold: float | None = 0.5,
+    needs_dense: Literal["answers", "model"] | None = None,
+    facts: Callable[..., dict[str, Any]] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
+
+    better      the direction of its number that is good
+    threshold   from which number on a completion counts as what is measured; None where counting makes no sense
+    needs_dense `answers`: the dense model's own, as its parameter `against`; `model`: it asks the dense model, unless
+                its option `model` names another one
+    facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
+                the scorer would raise for want of a model or a key, so it is asked before a model has written a word
+    """
+    about = AboutScorer(source=source, measures=measures, better=better, threshold=threshold, needs_dense=needs_dense)
+    return SCORERS.add(name, about, facts=facts)
+
+
+def engine(
+    name: str, *, runs: str, answers: tuple[Answers, ...], in_process: bool = False, takes_recipes: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register an engine: a function of a model that returns an `Engine`. `AboutEngine` says what it declares."""
+    about = AboutEngine(runs=runs, answers=answers, in_process=in_process, takes_recipes=takes_recipes)
+    return ENGINES.add(name, about)
