@@ -116,7 +116,7 @@ def main() -> None:
             command = [
                 sys.executable,
                 "-m",
-                "crushtest.cli.commands",
+                "crushtest.cli",
                 "compress",
                 str(model),
                 "-r",

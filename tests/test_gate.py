@@ -335,9 +335,7 @@ def test_annotations_escape_what_github_would_take_for_its_own_signs():
 
 
 def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "crushtest.cli.commands", "gate", *arguments], capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-m", "crushtest.cli", "gate", *arguments], capture_output=True, text=True)
 
 
 def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):

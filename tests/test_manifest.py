@@ -33,7 +33,7 @@ def test_it_says_what_ran_and_keeps_what_it_knew(tmp_path: Path) -> None:
 
 def test_the_build_of_torch_is_recorded_without_importing_torch(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from crushtest import manifest; "
+        "import sys, pathlib; from crushtest.study import manifest; "
         "path = pathlib.Path(sys.argv[1]); manifest.start(path, command=[], seed=0); "
         "print(manifest.read(path)['packages']['torch'], 'torch' in sys.modules)"
     )

@@ -47,7 +47,8 @@ def score(
         if log.complete:
             continue
         answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read()
-        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if needs_dense(scorer) == "answers" else None
+        wants_dense = needs_dense(scorer) == "answers"
+        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if wants_dense else None
         scored, by_id = log.read(), {item.id: item for item in items}
         with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(items), BATCH):

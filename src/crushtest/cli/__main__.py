@@ -1,0 +1,5 @@
+"""`python -m crushtest.cli`."""
+
+from crushtest.cli.commands import main
+
+main()
