@@ -118,4 +118,4 @@ def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTa
     task = entry.function(**bound)
     for scorer in task.scorers:
         SCORERS.get(scorer.partition(":")[0], where=f"task {name!r}")
-    return PlannedTask(name, entry.about["dimension"], bound, task, limit, spec.seed)
+    return PlannedTask(name, entry.about.dimension, bound, task, limit, spec.seed)
