@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,7 +170,7 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
     kept = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
     if kept.get("options") == options and kept.get("stand_ins", {}) == stand_ins:
         return
-    about = TASKS.get(planned.name).about
+    about = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
     facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
     if stand_ins:
         facts["stand_ins"] = stand_ins
