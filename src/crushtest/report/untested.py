@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from crushtest.records import Contrast
 from crushtest.report.study_view import ArmView, StudyView, TaskView
@@ -17,7 +17,8 @@ FEW = "fewer than six clusters"
 NONE = "no interval"
 
 
-class Untested(NamedTuple):
+@dataclass(frozen=True)
+class Untested:
     """The comparisons of a task that have a difference but no test, by reason, out of how many in all."""
 
     reasons: dict[str, list[Contrast]]

@@ -33,7 +33,7 @@ def test(case: Case) -> Tested:
         return Tested(_jackknife_p(case), "jackknife over clusters", few)
     if case.shape == "rate":
         change = case.columns[1][:, 0] - case.columns[0][:, 0]
-        p = sign_test(np.bincount(case.cluster, weights=change))
+        p = sign_test(np.bincount(case.cluster, weights=change).astype(np.float64))
         if p is not None:
             alone = case.clusters == case.n
             return Tested(p, "exact McNemar" if alone else "exact exchange of arms within clusters", few)

@@ -299,7 +299,10 @@ class Sample:
             possible=self.possible[metric],
             few_valued=self.few_valued[metric],
             bounds=about.bounds,
-            **arrays,
+            observed=arrays["observed"],
+            values=arrays["values"],
+            without=arrays["without"],
+            exchanged=arrays["exchanged"],
         )
 
     def _unscored(self, metric: int, members: Index) -> str:

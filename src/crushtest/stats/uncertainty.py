@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crushtest.metrics import Array
+from crushtest.stats.clusters import Index
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
 from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Interval, Method, distribution
@@ -97,12 +98,12 @@ def _of_rate(case: Case) -> Uncertainty:
     place = np.unique(case.cluster, return_inverse=True)[1].reshape(-1)
     items = np.bincount(place).astype(np.float64)
     if not case.is_paired:
-        counts = RateCounts(np.bincount(place, weights=case.columns[0][:, 0]), items)
+        counts = RateCounts(_totals(place, case.columns[0][:, 0]), items)
         return Uncertainty(
             f"exact, at the effective number of {case.sampled}", lambda level: rate_interval(counts, level=level)
         )
     change = case.columns[1][:, 0] - case.columns[0][:, 0]
-    up, down = (np.bincount(place, weights=(sign * change > 0).astype(np.float64)) for sign in (1, -1))
+    up, down = (_totals(place, (sign * change > 0).astype(np.float64)) for sign in (1, -1))
     paired = PairedCounts(up, down, items)
     return Uncertainty(
         f"score, at the effective number of {case.sampled}", lambda level: paired_interval(paired, level=level)
@@ -181,8 +182,14 @@ def _of_gap(case: Case) -> Uncertainty | str:
     return Uncertainty(f"band over {len(parts)} groups", interval)
 
 
+def _totals(place: Index, values: Array) -> Array:
+    """Sums [clusters] of values [items]."""
+    return np.bincount(place, weights=values).astype(np.float64)
+
+
 def _combined(arms: Array, combine: tuple[float, float]) -> Array:
     """One arm as it is, two combined."""
-    if len(arms) == 1:
-        return arms[0]
-    return difference(arms) if combine == DIFFERENCE else arms[0] + arms[1]
+    if combine == DIFFERENCE and len(arms) == 2:
+        return difference(arms)
+    total: Array = arms.sum(axis=0)
+    return total
