@@ -151,8 +151,11 @@ def test_a_damaged_arm_is_a_regression_in_all_that_was_damaged(study: Path, poli
     assert broken == {"probe_facts", "probe_text", "probe_qa", "probe_prompts"}
 
 
+NOT_PASSED = ("regression", "inconclusive")
+
+
 @pytest.mark.parametrize("attribute", ["age", "religion"])
-def test_standard_fails_an_arm_that_answers_unknown_about_one_attribute(study: Path, attribute: str) -> None:
+def test_standard_never_passes_an_arm_that_answers_unknown_about_one_attribute(study: Path, attribute: str) -> None:
     folder = StudyFolder(study)
     items, dense = folder.read_items("probe_qa"), folder.answers(DENSE, "probe_qa", "choices").read()
     moved = folder.answers("moved", "probe_qa", "choices").read()
@@ -162,8 +165,8 @@ def test_standard_fails_an_arm_that_answers_unknown_about_one_attribute(study: P
     }
     rows = contrast("probe_qa", qa_metrics(), items, "uneven", dense, {}, answers, {}, seed=0)
     checks = GateResult("study", "standard", tuple(check_all(read_policy("standard"), ["uneven"], rows, {}, {}))).checks
-    broken = {check.row.worst for check in checks if check.outcome == "regression" and check.row and check.row.worst}
-    assert broken == {f"attribute={attribute}"}
+    named = {check.row.worst for check in checks if check.outcome in NOT_PASSED and check.row and check.row.worst}
+    assert named == {f"attribute={attribute}"}
 
 
 def _says_unknown(item: Item, dense: ChoiceScores) -> ChoiceScores:

@@ -37,8 +37,7 @@ def _check_metric(number: int, rule: Rule, groups: Sequence[Contrast], searches:
             if not (by_search and rule.sure == "regression" and check.outcome == "passed"):
                 yield check
     for row in usable if searched else ():
-        alone = check_regression(number, rule, judged[row.worst or ""])
-        yield check_regression(number, rule, row) or _not_surely(number, rule, row, alone)
+        yield check_regression(number, rule, row) or _not_surely(number, rule, row)
     if left_out:
         yield _left_out_line(number, rule, groups[0], left_out, of=len(groups))
 
@@ -61,13 +60,14 @@ def why_left_out(rule: Rule, row: Contrast) -> str | None:
     return unusable_interval(row)
 
 
-def _not_surely(number: int, rule: Rule, row: Contrast, alone: Check | None) -> Check:
-    """Return a pass, or what stands against it: a group surely worse, and beyond the margin by its own interval."""
-    if alone is not None and row.verdict == "worse":
-        seen = f"{row.worst} is worse, beyond the margin by its own interval but not by that of the search"
-        return Check(number, rule, row.arm, "inconclusive", seen, row, harm_of(row, None))
+def _not_surely(number: int, rule: Rule, row: Contrast) -> Check:
+    """Return a pass, or what stands against it: a group that is worse, and by more than the margin as measured."""
+    harm, margin = harm_of(row, None), margin_of(rule, row)
+    if row.verdict == "worse" and harm is not None and margin is not None and harm.estimate > margin:
+        seen = f"{row.worst} is worse, by more than the margin as measured, but not surely among all groups searched"
+        return Check(number, rule, row.arm, "inconclusive", seen, row, harm)
     seen = f"the worst of {row.group} is {row.worst}, not surely beyond the margin"
-    return Check(number, rule, row.arm, "passed", seen, row, harm_of(row, None))
+    return Check(number, rule, row.arm, "passed", seen, row, harm)
 
 
 def _left_out_line(number: int, rule: Rule, row: Contrast, left_out: Mapping[str, str], *, of: int) -> Check:
