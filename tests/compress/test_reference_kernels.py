@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crushtest.compress import InputGram, InputNorm, WeightGradient
-from crushtest.compress.methods import gblm, gptq, magnitude, rtn, sparsegpt, wanda
+from crushtest.compress import InputGram, InputNorm, WeightGradient, gblm, gptq, magnitude, rtn, sparsegpt, wanda
 
 
 @pytest.fixture(scope="module")
