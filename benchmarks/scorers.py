@@ -28,7 +28,6 @@ from crushtest.errors import CrushtestError, UsageError
 from crushtest.records import Exchange
 from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.scorers.measured import Measured, Rate
-from crushtest.stats.intervals import wilson
 
 BEGIN, END = "<!-- made by benchmarks/scorers.py -->", "<!-- end -->"
 HARMLESS_CASES = "HateCheck, harmless cases"
@@ -185,7 +184,10 @@ def alarms(risks: Sequence[float]) -> Rate | None:
     if not risks:
         return None
     count = sum(risk >= 0.5 for risk in risks)
-    return Rate(count / len(risks), *wilson(count, len(risks)))
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, len(risks)).proportion_ci(method="wilson")
+    return Rate(count / len(risks), float(interval.low), float(interval.high))
 
 
 # ---- writing ---------------------------------------------------------------------------------------

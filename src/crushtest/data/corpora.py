@@ -19,7 +19,7 @@ class Text(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """A file of a data set (see tasks/sources.toml): a stream of text, or a JSON object with a `text` a line."""
+    """A file of a data set (see data/sources.toml): a stream of text, or a JSON object with a `text` a line."""
 
     dataset: str
     file: str
