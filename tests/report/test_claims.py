@@ -75,7 +75,7 @@ def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says
     assert status.lead(study, found).startswith("3 of 4 variants got clearly worse in at least one headline measure")
     assert found[0].status == "no clear difference"
     [text] = [finding.text for finding in found[0].held if finding.contrast.verdict == "worse"]
-    assert text.startswith("is clear alone, not among 20 comparisons (")
+    assert text.startswith("is clear on its own, but not after correction for 20 comparisons (")
     assert "p 0.021" in text
 
 

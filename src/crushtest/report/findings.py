@@ -116,7 +116,7 @@ def _held(study: StudyView, task: TaskView, contrast: Contrast) -> str:
     """`moved by less than 3.4 points (+1.2 points; 95% interval ...); 12 of 60 answers changed (20%): ...`."""
     unit = task.unit(contrast.metric)
     if clear_alone(contrast):
-        words = f"is clear alone, not among {counted(study.comparisons, 'comparison')}"
+        words = f"is clear on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
     else:
         words = said(contrast, unit)
         words = f"moved by {words}" if words.startswith("less than") else words

@@ -108,7 +108,8 @@ def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
     made = cell(contrast, task.headline.unit)
     if contrast is None or not made.interval:
         return made
-    word = f"clear alone, not among {counted(study.comparisons, 'comparison')}" if clear_alone(contrast) else made.word
+    corrected = f"clear on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
+    word = corrected if clear_alone(contrast) else made.word
     note = "; ".join(text for text in (no_evidence_of_bias(study, task), made.note) if text)
     return replace(made, interval=made.interval + as_ratio(study, contrast), word=word, note=note)
 
