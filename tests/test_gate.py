@@ -210,6 +210,7 @@ def test_ready_made_policies_can_be_read_and_every_rule_is_explained(name):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("rules: 5", "`rules:` must be a list of rules"),
         ("rules: []", "rules"),
         ("rules: [{margin: 1}]", "metric"),
         ("rules: [{metric: a, margn: 1}]", "did you mean 'margin'"),

@@ -136,7 +136,10 @@ def parse_policy(text: str, *, where: str) -> Policy:
     if not isinstance(content, dict):
         raise UsageError(f"{where} must hold `rules:` and a list (got {type(content).__name__})")
     reject_unknown(content, Policy, where)
-    for number, rule in enumerate(content.get("rules") or [], start=1):
+    rules = content.get("rules")
+    if not isinstance(rules, list):
+        raise UsageError(f"{where}: `rules:` must be a list of rules (got {rules!r})")
+    for number, rule in enumerate(rules, start=1):
         if isinstance(rule, dict):
             reject_unknown(rule, Rule, f"{where}: rule {number}")
             if rule.get("group") == WORST and rule.get("direction"):
