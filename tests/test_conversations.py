@@ -16,10 +16,11 @@ from crushtest.files.append_log import AppendLog
 from crushtest.pipeline import score
 from crushtest.pipeline.arm import ask
 from crushtest.progress import Lines
-from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
+from crushtest.records import Completion, Exchange, Item, Prompt, Score
 from crushtest.scorers.calling import call_scorer, exchange_of
 from crushtest.study.folder import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
 from crushtest.study.plan import Arm, PlannedTask
+from crushtest.tasks.base import Task
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:

@@ -29,12 +29,12 @@ from crushtest.records import (
     PassageScore,
     Prompt,
     Score,
-    Task,
 )
 from crushtest.registry import ENGINES, SCORERS, TASKS, Entry
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, make_plan, read_spec
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
 HOSTILE = (

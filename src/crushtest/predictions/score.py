@@ -15,8 +15,9 @@ from crushtest.predictions import unqover as unqover_predictions
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
 from crushtest.predictions.values import Value, values
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import TASKS
+from crushtest.tasks.base import Task
 from crushtest.tasks.unqover.unqover import unqover
 
 SUBSETS = ("bbq", "unqover")

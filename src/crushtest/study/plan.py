@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crushtest.compress.recipes import Recipe, parse_recipes
 from crushtest.errors import UnknownName, UsageError
-from crushtest.records import DENSE, Item, Task
+from crushtest.records import DENSE, Item
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension, explain, reject_unknown
 from crushtest.study.suites import resolve
+from crushtest.tasks.base import Task
 from crushtest.tasks.sampling import spread
 
 Training = Literal["before", "after"]

@@ -13,8 +13,9 @@ from itertools import product
 from typing import Any, Literal
 
 from crushtest.data import sources
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 from crushtest.tasks.building.qa_metrics import qa_metrics
 

@@ -10,9 +10,10 @@ from annotated_types import MinLen
 
 from crushtest.data.sources import read_text
 from crushtest.metrics import Metric, rate
-from crushtest.records import Completion, Item, Prompt, Task
+from crushtest.records import Completion, Item, Prompt
 from crushtest.registry import task
 from crushtest.scorer_specs import split_spec
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

@@ -11,8 +11,9 @@ import io
 
 from crushtest.data import sources
 from crushtest.metrics import Array, Metric, choice, mean, rate, ratio
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 
 
 @task("crows_pairs", dimension="representational harm", source="arXiv:2010.00133", licence="CC-BY-SA-4.0")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from crushtest.data.sources import read_text
 from crushtest.data.user_files import read_plain, require
 from crushtest.errors import DataError
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import (
     bits_gaps,
     less_likely_rate,

@@ -15,8 +15,9 @@ import numpy as np
 from crushtest.data import sources
 from crushtest.errors import UsageError
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 
 Kind = Literal["intrasentence", "intersentence"]
 Scoring = Literal["token", "sum"]

@@ -13,8 +13,9 @@ import numpy as np
 from crushtest.data.sources import read_text
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy, choice, mean, rate
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.choice_metrics import decision_margin
 
 Form = Literal["mc1", "mc2", "binary"]

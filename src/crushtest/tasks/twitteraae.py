@@ -9,8 +9,9 @@ from crushtest.data.sources import folder_of
 from crushtest.data.user_files import require_set
 from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import document_items

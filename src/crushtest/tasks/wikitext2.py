@@ -10,8 +10,9 @@ from annotated_types import Ge
 
 from crushtest.data.sources import read_text
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Passage, Task
+from crushtest.records import Item, Passage
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import (
     WINDOW,

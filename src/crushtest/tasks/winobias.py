@@ -13,8 +13,9 @@ from typing import Literal
 from crushtest.data import sources
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 Part = Literal["dev", "test"]

@@ -10,8 +10,9 @@ import io
 
 from crushtest.data import sources
 from crushtest.metrics import Array, Metric, accuracy, choice, ratio
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 PRONOUNS = {

@@ -45,8 +45,9 @@ from annotated_types import Ge, Le
 
 from crushtest.data import sources
 from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token, rate
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.bbq.shots import draw_examples
 from crushtest.tasks.bbq.stereotypes import biased_answer, second_traits, unknown_answer
 from crushtest.tasks.bbq.xu2024 import xu2024_metrics

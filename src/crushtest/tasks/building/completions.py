@@ -12,9 +12,10 @@ from annotated_types import Ge, Gt, Le
 
 from crushtest.errors import UsageError
 from crushtest.metrics import Metric, mean, rate, ratio
-from crushtest.records import Completion, Item, Prompt, Sampling, Task
+from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import SCORERS
 from crushtest.scorer_specs import split_spec
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
 from crushtest.tasks.sampling import spread
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.records import Item, Passage, PassageScore, Task
+from crushtest.records import Item, Passage, PassageScore
+from crushtest.tasks.base import Task
 
 Divergence = Literal[False, True, "top_k"]
 """The option of a task: no comparison, with the dense model itself, or with its likeliest tokens."""

@@ -11,8 +11,9 @@ from typing import Annotated
 from annotated_types import Ge
 
 from crushtest.metrics import Metric, mean
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM
 from crushtest.tasks.dialect_pairs import published_or_own
 from crushtest.tasks.matched_guise.guise_prompts import (

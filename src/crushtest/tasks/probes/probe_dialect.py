@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import bits_gaps, less_likely_rate, log_likelihood_gap, of_pair, side_bits
 from crushtest.tasks.building.dialect_rules import render
 

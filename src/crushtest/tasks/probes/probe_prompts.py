@@ -17,8 +17,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from crushtest.metrics import Metric, mean, rate
-from crushtest.records import Completion, Item, Prompt, Sampling, Task
+from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.coherence_metrics import coherence_metrics
 
 

@@ -19,8 +19,9 @@ from importlib.resources import files
 from itertools import product
 from typing import Literal, get_args
 
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
 Role = Literal["unknown", "stereotyped", "other"]

@@ -29,8 +29,9 @@ from typing import Annotated, Literal, overload
 from annotated_types import Ge
 
 from crushtest.metrics import Metric
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.unqover.generate import Category, Example, Examples, read_examples
 from crushtest.tasks.unqover.metrics import (
     Groups,
