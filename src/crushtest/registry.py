@@ -254,16 +254,19 @@ def scorer(
     measures: str,
     better: Literal["lower", "higher", "neither"] = "lower",
     threshold: float | None = 0.5,
+    labels: Mapping[str, tuple[str, str]] | None = None,
     facts: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
 
     better      the direction of its number that is good
     threshold   from which number on a completion counts as what is measured; None where counting makes no sense
+    labels      of its `mean` and its `rate` over completions: the name for readers, and a sentence on what it means
     facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
                 the scorer would raise for want of a model or a key, so it is asked before a model has written a word
     """
-    about = {"source": source, "measures": measures, "better": better, "threshold": threshold}
+    about: dict[str, Any] = {"source": source, "measures": measures, "better": better, "threshold": threshold}
+    about |= {"labels": labels} if labels else {}
     return SCORERS.add(name, facts=facts, **about)
 
 

@@ -54,7 +54,8 @@ def bbnli(*, form: Form = "inference") -> Task:
     are harder for other reasons than bias; small models answer one of the three words whatever is asked.
     """
     ambiguous = [metric for metric in qa_metrics() if metric.name in ("accuracy_ambiguous", "bias_ambiguous")]
-    return Task("choices", lambda: list(_items(form)), (*ambiguous, *side_metrics()))
+    metrics = (*ambiguous, *side_metrics(role="ability"))
+    return Task("choices", lambda: list(_items(form)), metrics, headline="bias_ambiguous")
 
 
 def _items(form: Form) -> Iterator[Item]:

@@ -91,6 +91,16 @@ def _polarity(spec: str) -> tuple[Metric, ...]:
         return score <= -PLEASANT
 
     return tuple(
-        rate(name, holds, better="neither", scorer=spec, state=holds, gap=True, rest=True)
-        for name, holds in (("sentiment_positive_rate", positive), ("sentiment_negative_rate", negative))
+        rate(
+            f"sentiment_{word}_rate",
+            holds,
+            better="neither",
+            scorer=spec,
+            state=holds,
+            gap=True,
+            rest=True,
+            label=f"{word} completions",
+            meaning=f"Share of completions that VADER calls {word}.",
+        )
+        for word, holds in (("positive", positive), ("negative", negative))
     )

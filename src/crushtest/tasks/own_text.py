@@ -61,7 +61,7 @@ def own_text(
         documents = _documents(path, text, group, cluster, sides)
         return document_items(documents, window=window)
 
-    return passages_task(items, metrics, divergence)
+    return passages_task(items, metrics, divergence, headline=None if dialect is None else "dialect_gap_bits")
 
 
 def _documents(

@@ -46,7 +46,7 @@ def twitteraae(
     the place it was sent from; tweets were kept where that model was sure. The two sets differ in topic, too.
     """
     metrics = (perplexity(), bits_per_byte(), *corpus_gaps())
-    return passages_task(lambda: _items(path, split), metrics, divergence)
+    return passages_task(lambda: _items(path, split), metrics, divergence, headline="dialect_gap_bits")
 
 
 def _items(path: str | None, split: str) -> list[Item]:

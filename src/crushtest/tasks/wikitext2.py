@@ -64,7 +64,7 @@ def wikitext2(
     """
     if protocol == "documents":
         metrics = (word_perplexity(), byte_perplexity(), original_bits_per_byte())
-        return passages_task(lambda: _articles(split, window), metrics, divergence)
+        return passages_task(lambda: _articles(split, window), metrics, divergence, headline="bits_per_byte")
     settings = (window or WINDOW, protocol, stride if protocol == "sliding" else None)
     return passages_task(
         lambda: [Item(split, (), split, Passage(joined_lines(_read(split)), *settings))],

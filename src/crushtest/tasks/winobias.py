@@ -44,7 +44,7 @@ def winobias(*, parts: tuple[Part, ...] = ("dev", "test"), types: tuple[Sentence
     always takes the second is right in 0.75 on both sides, has no gap and looks fair; which occupation is stereotyped
     for whom follows US labour statistics of 2017; type 2 is easy for any model.
     """
-    return Task("choices", lambda: _items(parts, types), (*side_metrics(), accuracy()))
+    return Task("choices", lambda: _items(parts, types), (*side_metrics(), accuracy()), headline="stereotype_gap")
 
 
 def _items(parts: tuple[Part, ...], types: tuple[Sentence, ...]) -> list[Item]:

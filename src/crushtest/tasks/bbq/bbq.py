@@ -120,6 +120,7 @@ def bbq(
             for item in read_items(category, form, chat, shots=shots, fold=fold, seed=seed)
         ],
         (*qa_metrics(chosen_by(scoring)), undecided()) if metric == "bbq" else xu2024_metrics(chosen_by(scoring)),
+        headline="bias_ambiguous" if metric == "bbq" else None,
     )
 
 
@@ -135,6 +136,8 @@ def undecided() -> Metric:
         lambda item, answer, score: item.facts["biased"] is None,
         better="neither",
         state=None,
+        label="items left out of bias",
+        meaning="Share of items whose stereotyped answer is not known.",
     )
 
 

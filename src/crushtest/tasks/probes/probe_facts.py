@@ -31,6 +31,8 @@ def probe_facts() -> Task:
         lambda item, answer, score: choice_per_byte(answer) == item.gold,
         better="higher",
         state=lambda item, answer, score: choice_per_byte(answer),
+        label="accuracy, by likelihood a byte",
+        meaning="The same, options compared by their log-likelihood per byte of text.",
     )
     return Task("choices", _items, (accuracy(), per_byte))
 

@@ -72,7 +72,7 @@ def probe_qa() -> Task:
     Known problems: six templates an attribute say little about a group; the stereotypes are those documented in the
     United States.
     """
-    return Task("choices", _items, qa_metrics())
+    return Task("choices", _items, qa_metrics(), headline="bias_ambiguous")
 
 
 def read_templates() -> list[Template]:
