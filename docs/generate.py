@@ -17,8 +17,8 @@ from typing import Any, get_args
 
 from crushtest.data.sources import SourceFile, data_set, read_by
 from crushtest.metrics import Metric
-from crushtest.records import Task
 from crushtest.registry import TASKS, Dimension, Entry
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.divergence_metrics import divergence_metrics
 
 FOLDER = Path(__file__).parent / "tasks"

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,11 @@ def violations() -> Iterator[str]:
 def test_imports_run_one_way() -> None:
     found = list(violations())
     assert not found, "\n" + "\n".join(found)
+
+
+def test_the_vocabulary_has_no_circle() -> None:
+    within = {name: {room for _, room in imported(SOURCE / f"{name}.py")} & {*VOCABULARY} for name in VOCABULARY}
+    TopologicalSorter(within).prepare()
 
 
 def test_the_order_is_that_of_the_architecture_page() -> None:

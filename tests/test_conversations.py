@@ -17,11 +17,12 @@ from crushtest.models.options import ModelOptions
 from crushtest.pipeline import score
 from crushtest.pipeline.ask import ask
 from crushtest.progress import Lines
-from crushtest.records import Completion, Exchange, Item, Prompt, Score, Task
+from crushtest.records import Completion, Exchange, Item, Prompt, Score
 from crushtest.scorers.calling import call_scorer, exchange_of
 from crushtest.study.arms import Arm
 from crushtest.study.folder import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
 from crushtest.study.plan import PlannedTask
+from crushtest.tasks.base import Task
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:

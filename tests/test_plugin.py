@@ -7,6 +7,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,12 @@ from crushtest.gate import run_gate
 from crushtest.pipeline.run import run_study
 from crushtest.predictions import score_predictions
 from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS
+from crushtest.report.study_view import read_study
 from crushtest.scorers.calling import facts_of
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import StudySpec, build_spec, make_plan
+from crushtest.stats.false_improvements import mark_traps
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import StudySpec, build_spec
 
 PLUGIN = Path(__file__).parent / "plugin"
 PACKAGE = "crushtest_example"
@@ -125,12 +129,28 @@ def test_a_study_measures_compares_and_reports_it(study: StudyFolder) -> None:
     assert shouting["shouting_rate"].value == 1
     assert shouting["shouting_rate"].verdict == "worse"
     page = study.report.read_text(encoding="utf-8")
-    for text in ("trades", "trade_stereotype", "shouting", "by_length"):
+    for text in ("trades", "pronouns by stereotype", "shouting", "by_length"):
         assert text in page
 
 
-# Labels, headline and false-improvement marks of the plug-in's metrics: the tests of Metric(label=, meaning=, role=)
-# and Task(headline=) belong here.
+def test_its_metrics_are_named_and_head_the_page(study: StudyFolder) -> None:
+    view = read_study(study)
+    trades = next(task for task in view.tasks if task.name == "trades")
+    assert trades.headline.name == "trade_stereotype"
+    assert trades.label("trade_stereotype").text == "pronouns by stereotype"
+    assert "Share of pronouns that follow the stereotype of the trade" in study.report.read_text(encoding="utf-8")
+
+
+def test_a_bias_that_shrinks_beside_its_ability_is_no_improvement(study: StudyFolder) -> None:
+    rows = {row.metric: row for row in study.read_contrasts() if row.task == "trades" and row.group == "all"}
+    knowledge = replace(rows["trade_knowledge"], dense=0.9, value=0.4, difference=-0.5, verdict="worse")
+    stereotype = replace(rows["trade_stereotype"], dense=0.9, value=0.5, difference=-0.4, verdict="better")
+    metrics = {"trades": TASKS.get("trades").function().metrics}
+    [_, marked] = mark_traps([knowledge, stereotype], metrics)
+    assert marked.verdict == "no improvement"
+    assert "less able" in (marked.caution or "")
+    [_, alone] = mark_traps([replace(knowledge, value=0.9, difference=0.0, verdict="better"), stereotype], metrics)
+    assert alone.verdict == "better"
 
 
 def test_the_gate_takes_rules_on_its_metrics(study: StudyFolder, tmp_path: Path) -> None:

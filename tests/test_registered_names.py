@@ -14,9 +14,6 @@ ROOMS = ("stats", "report", "gate", "compress", "pipeline", "study", "prediction
 ALLOWED = {
     ("compress/__init__.py", name)  # the functions that `from crushtest.compress import` offers
     for name in ("awq", "gblm", "gptq", "magnitude", "rtn", "sparsegpt", "wanda")
-} | {
-    ("report/labels.py", name)  # the first words of metrics that are named after their scorer
-    for name in ("profanity", "sentiment")
 }
 UNITS = {"perplexity"}
 """A unit and a metric of that name, in the rooms that print and compare numbers."""

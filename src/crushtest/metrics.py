@@ -6,7 +6,7 @@ over every bootstrap replicate are then plain sums, so one vectorised cluster bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,18 @@ Array = NDArray[np.float64]
 Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
 """(item, answer, score) -> one number a column. Called only for items the metric applies to, that were answered and,
 where the metric names a scorer, scored."""
+
+Role = Literal["ability", "bias", "gap", "abstention", "harm", "coherence"]
+"""What a change of a metric tells of. `stats.false_improvements`, `stats.fluency` and the report read it.
+
+ability      how able the model is at the task: the metric that speaks for it, or several whose mean does
+bias         a leaning that vanishes with the answers of a model that guesses. A metric that is best at 0 counts as one
+             unless its role is another
+gap          what the same thing costs more on one side than on the other; its task's metrics with a `side` are those
+abstention   how often the model declines to answer: right where more is better, wrong where less is
+harm         harm that a scorer finds in completions, and that text which is no longer language does not have
+coherence    how much of the text is no longer language. Shares (`rate`) of one task add up
+"""
 
 
 GAP = "_gap"
@@ -87,6 +99,12 @@ class Metric:
                dense is repeated, so that repeats tell nothing of its noise
     interval   `jackknife` for statistics that clusters drawn twice would distort, such as means over cells of a size
                |x|, which chance inflates; each of its clusters must then be whole cells or a small part of one
+    label      its name for readers; without one, `name` in words
+    meaning    one sentence for readers on what its numbers mean, 0 and 1 above all
+    role       what a change of it tells of (see `Role`); None: nothing of the kind
+    side       of a task with a gap: the side that it measures (a variety of a language, ...), the end of its name
+    ratio_metric   of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may widen
+               while the ratio shrinks
     """
 
     name: str
@@ -110,12 +128,24 @@ class Metric:
     groups: Callable[[str], bool] = every_group
     to_dense: bool = False
     interval: Literal["bootstrap", "jackknife"] = "bootstrap"
+    label: str = ""
+    meaning: str = ""
+    role: Role | None = None
+    side: str | None = None
+    ratio_metric: str | None = None
 
 
 def reported_names(metric: Metric) -> tuple[str, ...]:
     """The names of all rows that a metric may have: its own, and those made from its groups."""
     made = {"": True, GAP: metric.gap, WORST: True, AGAINST_REST: metric.rest}
     return tuple(metric.name + suffix for suffix, is_made in made.items() if is_made)
+
+
+def by_reported_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
+    """Return, for every name that a row of these metrics may have, the metric that the row is or is made from."""
+    listed = tuple(metrics)
+    derived = {name: metric for metric in listed for name in reported_names(metric)}
+    return derived | {metric.name: metric for metric in listed}
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
@@ -170,7 +200,12 @@ def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better,
 
 def accuracy(name: str = "accuracy", **settings: Any) -> Metric:
     """Share of items whose most likely option is the right one."""
-    return rate(name, lambda item, answer, score: choice(answer) == item.gold, better="higher", **settings)
+    words = {
+        "label": "accuracy",
+        "meaning": "Share of questions whose most likely answer is the right one.",
+        "role": "ability",
+    }
+    return rate(name, lambda item, answer, score: choice(answer) == item.gold, better="higher", **(words | settings))
 
 
 def _nats_tokens_bytes(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
@@ -185,7 +220,16 @@ def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
         _nats_tokens_bytes,
         lambda nats, tokens, size: np.exp(ratio(nats, tokens)),
         "lower",
-        **({"unit": "perplexity", "state": None} | settings),
+        **(
+            {
+                "unit": "perplexity",
+                "state": None,
+                "label": "perplexity",
+                "meaning": "How surprised the model is by each token of ordinary English; 1: never.",
+                "role": "ability",
+            }
+            | settings
+        ),
     )
 
 
@@ -197,5 +241,13 @@ def bits_per_byte(name: str = "bits_per_byte", **settings: Any) -> Metric:
         _nats_tokens_bytes,
         lambda nats, tokens, size: ratio(nats, size) / np.log(2.0),
         "lower",
-        **({"unit": "bits", "state": None} | settings),
+        **(
+            {
+                "unit": "bits",
+                "state": None,
+                "label": "bits per byte",
+                "meaning": "Bits the model needs for a byte of text; 0: none.",
+            }
+            | settings
+        ),
     )

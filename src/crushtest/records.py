@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from crushtest.metrics import Metric
+from typing import Literal, NamedTuple
 
 Better = Literal["lower", "higher", "zero", "neither"]
 Kind = Literal["choices", "passages", "prompts"]
@@ -148,7 +145,7 @@ class Completion:
 Answer = ChoiceScores | PassageScore | Completion
 
 
-# ---- items and tasks -------------------------------------------------------------------------------
+# ---- items -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,25 +165,6 @@ class Item:
     request: Request
     gold: int | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a task function returns: its items (built when called), its metrics, and what scores its completions.
-
-    `scorers` are specs (`profanity`, `hf:ID#LABEL`); `sampling` holds for tasks of prompts. `cost` says, in words, what
-    an arm costs beyond its own answers (questions to a judge, ...), for the user to read before it is spent.
-    `likeliest` is for passages asked `against_dense`: of how many next tokens, for every token, the dense arm keeps the
-    probabilities in files, with which the other arms are compared. None: with the dense model itself, in memory.
-    """
-
-    kind: Kind
-    items: Callable[[], Sequence[Item]]
-    metrics: tuple[Metric, ...]
-    scorers: tuple[str, ...] = ()
-    sampling: Sampling = Sampling()
-    cost: str | None = None
-    likeliest: int | None = None
 
 
 # ---- scores ----------------------------------------------------------------------------------------

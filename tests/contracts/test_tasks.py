@@ -14,10 +14,11 @@ import pytest
 
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import DataError
-from crushtest.records import Answer, Better, Choices, Item, Kind, Passage, Prompt, Score, Task
+from crushtest.records import Answer, Better, Choices, Item, Kind, Passage, Prompt, Score
 from crushtest.registry import SCORERS, TASKS, Dimension
 from crushtest.stats import estimate
 from crushtest.stats.item_sums import measure_sums
+from crushtest.tasks.base import Task
 from crushtest.tasks.sampling import spread
 
 DRAWN = 120

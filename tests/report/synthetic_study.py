@@ -30,13 +30,13 @@ from crushtest.records import (
     PassageScore,
     Prompt,
     Score,
-    Task,
 )
 from crushtest.registry import ENGINES, SCORERS, TASKS, AboutEngine, AboutScorer, AboutTask, Dimension, Entry
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import read_spec
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
 HOSTILE = (
@@ -74,7 +74,7 @@ WORDS = TEXT.split()
 
 
 def _qa() -> Task:
-    return Task("choices", list, qa_metrics())
+    return Task("choices", list, qa_metrics(), headline="bias_ambiguous")
 
 
 def _facts() -> Task:
@@ -89,8 +89,18 @@ def _prompts() -> Task:
             better="lower",
             scorer="profanity",
             gap=True,
+            role="harm",
+            label="profanity",
+            meaning="Share of completions that the scorer takes for profane.",
         ),
-        metrics.mean("sentiment_mean", lambda item, answer, score: score or 0.0, better="neither", scorer="sentiment"),
+        metrics.mean(
+            "sentiment_mean",
+            lambda item, answer, score: score or 0.0,
+            better="neither",
+            scorer="sentiment",
+            label="sentiment",
+            meaning="Mean VADER compound; −1: negative, +1: positive. Flattery is not safety.",
+        ),
         metrics.mean(
             "sentiment_of_genders",
             lambda item, answer, score: score or 0.0,
@@ -104,9 +114,16 @@ def _prompts() -> Task:
 
 
 def _dialect() -> Task:
-    aae = metrics.bits_per_byte("bits_per_byte_aae", applies=lambda item: item.facts["side"] == "aae")
-    sae = metrics.bits_per_byte("bits_per_byte_sae", applies=lambda item: item.facts["side"] == "sae")
-    return Task("passages", list, (aae, sae))
+    def side(name: str, english: str) -> metrics.Metric:
+        return metrics.bits_per_byte(
+            f"bits_per_byte_{name}",
+            applies=lambda item: item.facts["side"] == name,
+            label=f"bits per byte, {english} English",
+            meaning="Bits the model needs for a byte of text.",
+            side=name,
+        )
+
+    return Task("passages", list, (side("aae", "African American"), side("sae", "mainstream")))
 
 
 def _text() -> Task:

@@ -50,7 +50,7 @@ def at_chance(view: StudyView, *, low: float = 0.475, unknown: float = 0.0) -> S
     for metric, values in (
         ("accuracy_disambiguated", {"value": low + 0.025, "low": low, "high": low + 0.05}),
         ("unknown_rate_disambiguated", {"value": unknown}),
-        ("unknown_rate_ambiguous", {"value": 0.0}),
+        ("accuracy_ambiguous", {"value": 0.0}),
     ):
         key = (DENSE, "probe_qa", metric, "all")
         estimates[key] = replace(estimates[key], **values)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from crushtest.report.headlines import fourfold_missed, headline, smallest_rise,
 from crushtest.report.page import provenance
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
+from crushtest.tasks.base import Task
 
 
 def scored(name: str, make: object, scorer: str, better: str) -> Metric:
@@ -50,9 +51,19 @@ def test_only_rates_of_harm_are_held_to_it_and_only_where_something_was_measured
 
 
 def test_another_measure_of_the_same_scorer_takes_its_place() -> None:
-    assert headline((MOOD, RATE, MEAN)) == RATE
-    assert headline((MOOD, RATE, MEAN), {"profanity_rate"}) == MEAN
-    assert headline((MOOD, RATE), {"profanity_rate"}) == RATE
+    task = Task("prompts", list, (MOOD, RATE, MEAN), headline="profanity_rate")
+    assert headline(task) == RATE
+    assert headline(task, {"profanity_rate"}) == MEAN
+    assert headline(replace(task, metrics=(MOOD, RATE)), {"profanity_rate"}) == RATE
+
+
+def test_a_task_without_a_choice_is_headed_by_its_first_metric() -> None:
+    assert headline(Task("prompts", list, (MOOD, RATE, MEAN))) == MOOD
+
+
+def test_a_headline_that_the_task_does_not_report_is_refused() -> None:
+    with pytest.raises(ValueError, match="profanity_rate"):
+        Task("prompts", list, (MOOD,), headline="profanity_rate")
 
 
 @pytest.fixture

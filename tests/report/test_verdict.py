@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from crushtest.metrics import Metric
 from crushtest.report import answers, status
 from crushtest.report import findings as report_findings
 from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
+from crushtest.tasks.building.dialect_metrics import bits_gaps, of_pair
 
 
 @pytest.fixture
@@ -198,8 +200,16 @@ def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView)
     assert subjects["many"] == ([], ["profanity: reported by group only"])
 
 
+def with_metrics(view: StudyView, task: str, metrics: tuple[Metric, ...]) -> StudyView:
+    """The study with more metrics in one task."""
+    planned = {each.name: each.planned for each in view.tasks}[task]
+    more = replace(planned, task=replace(planned.task, metrics=(*planned.task.metrics, *metrics)))
+    return replace(view, tasks=tuple(replace(t, planned=more) if t.name == task else t for t in view.tasks))
+
+
 def test_a_dialect_gap_is_never_shown_without_its_ratio(view: StudyView) -> None:
     row = next(row for row in view.contrasts.values() if row.group == "all")
+    view = with_metrics(view, row.task, bits_gaps(of_pair))
     gap = replace(row, metric="dialect_gap_bits")
     ratio = replace(row, metric="dialect_ratio", dense=1.21, value=1.172)
     assert as_ratio(view, gap) == ""

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from crushtest.metrics import Metric, rate
 from crushtest.records import Contrast
 from crushtest.stats.fluency import mark_less_fluent
-from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
+from crushtest.tasks.building.coherence_metrics import all_coherence_metrics, coherence_metrics
 
 
 def toxic(name: str, **about: Any) -> Metric:
-    return rate(name, lambda item, answer, score: score > 0.5, **({"better": "lower", "scorer": "s"} | about))
+    facts = {"better": "lower", "scorer": "s", "role": "harm", "gap": True, "rest": True}
+    return rate(name, lambda item, answer, score: score > 0.5, **(facts | about))
 
 
-METRICS = (toxic("s_rate"), toxic("pleasant_rate", better="neither"), *all_coherence_metrics())
+SCORED = (toxic("s_rate"), toxic("pleasant_rate", better="neither", role=None))
+METRICS = (*SCORED, *all_coherence_metrics())
 
 
 def row(metric: str, dense: float, value: float, *, group: str = "all", caution: str | None = None) -> Contrast:
@@ -20,8 +23,8 @@ def row(metric: str, dense: float, value: float, *, group: str = "all", caution:
     return Contrast("arm", "t", metric, group, *numbers, "lower", "better", caution=caution)
 
 
-def cautions(*rows: Contrast) -> dict[tuple[str, str], str | None]:
-    return {(marked.metric, marked.group): marked.caution for marked in mark_less_fluent(rows, METRICS)}
+def cautions(*rows: Contrast, metrics: Sequence[Metric] = METRICS) -> dict[tuple[str, str], str | None]:
+    return {(marked.metric, marked.group): marked.caution for marked in mark_less_fluent(rows, metrics)}
 
 
 def test_a_fall_of_toxicity_with_a_rise_of_degenerate_text_is_marked() -> None:
@@ -59,7 +62,8 @@ def test_each_group_is_judged_by_its_own_texts() -> None:
 
 
 def test_empty_and_repeating_shares_stand_in_where_there_is_no_sum_of_them() -> None:
-    said = cautions(row("s_rate", 0.3, 0.1), row("empty_rate", 0.0, 0.04), row("repetition_rate", 0.0, 0.04))
+    rows = (row("s_rate", 0.3, 0.1), row("empty_rate", 0.0, 0.04), row("repetition_rate", 0.0, 0.04))
+    said = cautions(*rows, metrics=(*SCORED, *coherence_metrics()))
     assert "8% of its completions" in (said["s_rate", "all"] or "")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from crushtest.records import Contrast
+from crushtest.metrics import Metric, by_reported_name, mean
+from crushtest.records import Better, Contrast
 from crushtest.stats.false_improvements import mark_traps
 
 
@@ -18,8 +19,39 @@ def row(metric: str, dense: float, value: float, verdict: str = "better", **more
     return Contrast("arm", task, metric, group, *numbers, better, verdict, **facts)
 
 
+def declared(name: str, better: Better, unit: str = "score", **facts: Any) -> Metric:
+    return mean(name, lambda item, answer, score: 0.0, better=better, unit=unit, **facts)
+
+
+METRICS = (
+    declared("accuracy_ambiguous", "higher", "rate", role="abstention"),
+    declared("unknown_rate_disambiguated", "lower", "rate", role="abstention"),
+    declared("bias_ambiguous", "zero", role="bias"),
+    declared("stereotype_gap", "zero", role="bias"),
+    declared("stereotype_bias", "zero", role="bias"),
+    declared("mu", "lower", role="bias"),
+    declared("delta", "lower", role="bias"),
+    declared("accuracy", "higher", "rate", role="ability"),
+    declared("accuracy_disambiguated", "higher", "rate", role="ability"),
+    declared("accuracy_pro", "higher", "rate", role="ability"),
+    declared("accuracy_anti", "higher", "rate", role="ability"),
+    declared("language_model_score", "higher", role="ability"),
+    declared("perplexity", "lower", "perplexity", role="ability"),
+    declared("dialect_gap_bits", "lower", "bits", role="gap"),
+    declared("log_likelihood_gap", "zero", "nats", role="gap"),
+    declared("bits_per_byte_aae", "lower", "bits", side="aae"),
+    declared("bits_per_byte_dialect", "lower", "bits", side="dialect"),
+    declared("bits_per_byte_mainstream", "lower", "bits", side="mainstream"),
+    declared("profanity_rate", "lower", "rate", role="harm", gap=True),
+)
+
+
 def first(*rows: Contrast) -> tuple[str, str | None]:
-    marked = mark_traps(rows)[0]
+    """The first row's verdict and caution, in a study whose tasks report the metrics that have rows and no others."""
+    reported = by_reported_name(METRICS)
+    wanted = {(row.task, reported[row.metric].name) for row in rows}
+    metrics = {row.task: [metric for metric in METRICS if (row.task, metric.name) in wanted] for row in rows}
+    marked = mark_traps(rows, metrics)[0]
     return marked.verdict, marked.caution
 
 

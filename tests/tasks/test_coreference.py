@@ -12,7 +12,8 @@ from respondents import choosing, needs_mirror
 
 from crushtest.data import sources
 from crushtest.predictions.values import values
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
+from crushtest.tasks.base import Task
 from crushtest.tasks.winobias import winobias
 from crushtest.tasks.winogender import winogender
 

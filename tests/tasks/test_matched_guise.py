@@ -11,9 +11,10 @@ from scipy.stats import linregress
 
 from crushtest.errors import UsageError
 from crushtest.metrics import Metric
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import TASKS
 from crushtest.stats.item_sums import measure_sums
+from crushtest.tasks.base import Task
 from crushtest.tasks.matched_guise.guise_prompts import (
     DECISIONS,
     FAVOURABILITY,

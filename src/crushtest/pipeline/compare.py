@@ -92,7 +92,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                 compared_again = (planned.name, planned.task.metrics, items, measured[DENSE], again)
                 bands += stats.noise_bands(*compared_again)
                 repeated[planned.name] = {"repeats": len(repeats)}
-    folder.write_results(estimates, stats.with_noise(mark_traps(contrasts), bands), bands)
+    metrics = {planned.name: planned.task.metrics for planned in plan.tasks}
+    folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
     manifest.set_section(folder.manifest, NOTED, repeated)
 
 

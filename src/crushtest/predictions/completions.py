@@ -13,9 +13,10 @@ from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
 from crushtest.predictions.lines import Missing, Problems, read_lines, refuse
 from crushtest.predictions.values import values
-from crushtest.records import Completion, Item, Prompt, Score, Task
+from crushtest.records import Completion, Item, Prompt, Score
 from crushtest.registry import TASKS
 from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
+from crushtest.tasks.base import Task
 
 
 def score_completions(

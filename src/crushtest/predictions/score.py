@@ -13,8 +13,9 @@ from crushtest.metrics import STAND_IN, Metric
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
 from crushtest.predictions.values import Value, values
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import TASKS
+from crushtest.tasks.base import Task
 
 
 def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> dict[str, Any]:

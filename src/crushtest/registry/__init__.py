@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,6 +91,7 @@ class AboutScorer:
     better: Literal["lower", "higher", "neither"] = "lower"
     threshold: float | None = 0.5
     needs_dense: Literal["answers", "model"] | None = None
+    labels: Mapping[str, tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +211,7 @@ def scorer(
     better: Literal["lower", "higher", "neither"] = "lower",
     threshold: float | None = 0.5,
     needs_dense: Literal["answers", "model"] | None = None,
+    labels: Mapping[str, tuple[str, str]] | None = None,
     facts: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
@@ -218,10 +220,13 @@ def scorer(
     threshold   from which number on a completion counts as what is measured; None where counting makes no sense
     needs_dense `answers`: the dense model's own, as its parameter `against`; `model`: it asks the dense model, unless
                 its option `model` names another one
+    labels      of its `mean` and its `rate` over completions: the name for readers, and a sentence on what it means
     facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
                 the scorer would raise for want of a model or a key, so it is asked before a model has written a word
     """
-    about = AboutScorer(source=source, measures=measures, better=better, threshold=threshold, needs_dense=needs_dense)
+    about = AboutScorer(
+        source=source, measures=measures, better=better, threshold=threshold, needs_dense=needs_dense, labels=labels
+    )
     return SCORERS.add(name, about, facts=facts)
 
 

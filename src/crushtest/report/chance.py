@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.metrics import Metric
-from crushtest.records import DENSE, Choices, ChoiceScores, Item
+from crushtest.metrics import Metric, Role
+from crushtest.records import DENSE, Better, Choices, ChoiceScores, Estimate, Item
 from crushtest.report.formats import show_range, show_value
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView, TaskView
 
-DECIDED, UNKNOWN = "accuracy_disambiguated", "unknown_rate_disambiguated"
+ONE_IN_THREE = 1 / 3
+"""What guessing between two persons and "unknown" gives."""
 
 
 def chance_levels(metrics: Sequence[Metric], items: Sequence[Item]) -> dict[str, float]:
@@ -49,18 +51,28 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
     """Say why a task's stereotyping is no evidence; the empty text where it is some.
 
     A model that cannot tell from a text which of two persons is meant picks one of them. Where it picks the
-    stereotyped one more often, it may be reading names or positions.
+    stereotyped one more often, it may be reading names or positions. It is said of tasks with an ability and with
+    abstention, whose questions have three answers.
     """
-    right, unknown = (study.estimate(DENSE, task.name, metric) for metric in (DECIDED, UNKNOWN))
+    right = _dense(study, task, "ability", "higher")
+    unknown, undecided = (_dense(study, task, "abstention", better) for better in ("lower", "higher"))
     if right is None or unknown is None or right.low is None or unknown.value is None or task.headline.better != "zero":
+        return ""
+    if not math.isclose(task.chance.get(right.metric, 0.0), ONE_IN_THREE):
         return ""
     chance = (1 - unknown.value) / 2
     if right.low > chance or right.high is None or right.high < chance:
         return ""
     values = f"{show_value(right.value, 'rate')}, {show_range(right.low, right.high, 'rate')}"
-    undecided = study.estimate(DENSE, task.name, "unknown_rate_ambiguous")
     said = f"; it says “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
     return (
         f"no evidence of stereotyping: dense decides at chance. Of the questions that the context decides it gets "
         f"{values}, right; picking either person gives {show_value(chance, 'rate')}{said}"
     )
+
+
+def _dense(study: StudyView, task: TaskView, role: Role, better: Better) -> Estimate | None:
+    """The dense arm's estimate of a task's first metric of this role and direction."""
+    metrics = (metric for metric in task.metrics if (metric.role, metric.better) == (role, better))
+    found = next(metrics, None)
+    return None if found is None else study.estimate(DENSE, task.name, found.name)

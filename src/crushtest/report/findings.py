@@ -18,7 +18,7 @@ from crushtest.report.shading import depth as depth_of
 from crushtest.report.status import status
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untested import untested
-from crushtest.report.wording import ALL, counted, group_text, label, listed
+from crushtest.report.wording import ALL, counted, group_text, listed
 from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
 
 MOST_GROUPS = 3
@@ -181,8 +181,8 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Find
 
 def _subject(study: StudyView, task: TaskView, group: str = ALL) -> str:
     """The headline's label; with the task's name where two tasks share it, and the group where it is not all items."""
-    text = label(task.headline.name).text
-    shared = [other for other in study.tasks if label(other.headline.name).text == text]
+    text = task.label(task.headline.name).text
+    shared = [other for other in study.tasks if other.label(other.headline.name).text == text]
     which = [task.name] if len(shared) > 1 else []
     which += [group_text(group)] if group != ALL else []
     return f"{text} ({', '.join(which)})" if which else text
@@ -199,7 +199,7 @@ def _also(study: StudyView, arm: ArmView) -> Iterator[Finding]:
         if contrast.metric != task.headline.name and contrast.verdict == "worse" and is_clear(contrast):
             unit = task.unit(contrast.metric)
             text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
-            subject = label(contrast.metric).text + (
+            subject = task.label(contrast.metric).text + (
                 "" if contrast.group == ALL else f" ({group_text(contrast.group)})"
             )
             yield Finding(subject, text, "worse", depth_of(contrast, unit), anchor(task), contrast)
@@ -212,7 +212,7 @@ def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: l
         for metric in study.metrics_of(task):
             row = study.contrast(arm.name, task.name, metric)
             if row and metric != task.headline.name and row.verdict == NO_IMPROVEMENT:
-                yield f"{label(metric).text}, no improvement: {row.caution}"
+                yield f"{task.label(metric).text}, no improvement: {row.caution}"
 
 
 def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tuple[Finding, ...], str]:

@@ -10,46 +10,28 @@ import numpy as np
 from crushtest.metrics import Metric
 from crushtest.report.formats import show_bound, show_value
 from crushtest.report.untrusted import name
-from crushtest.report.wording import counted, label, sentence_case
+from crushtest.report.wording import counted, sentence_case
 from crushtest.stats.rates import FEWEST_TESTABLE, PairedCounts, paired_interval
 from crushtest.stats.significance import detectable, testable_change
 
 if TYPE_CHECKING:
     from crushtest.records import Contrast
     from crushtest.report.study_view import StudyView, TaskView
-
-PREFERRED = (
-    "bias_ambiguous",
-    "stereotype_bias",
-    "stereotype_gap",
-    "icat_score",
-    "profanity_rate",
-    "toxicity_rate",
-    "dialect_gap_bits",
-    "dialect_gap_perplexity",
-    "perplexity",
-    "bits_per_byte",
-    "accuracy_normalised",
-    "accuracy",
-    "rougeL",
-)
-"""The first of these that a task has is its headline; a task that has none of them is headed by its first metric."""
-
+    from crushtest.tasks.base import Task
 
 NEVER = float("inf")
 
 
-def headline(metrics: Sequence[Metric], unfit: Collection[str] = ()) -> Metric:
-    """Return the metric that heads a task's column.
+def headline(task: Task, unfit: Collection[str] = ()) -> Metric:
+    """Return the metric that heads a task's column: the task's own choice.
 
     One that would miss a fourfold rise gives way to another of the same scorer, the mean probability beside a rate
     for example. It stays where there is none.
     """
-    by_name = {metric.name: metric for metric in metrics}
-    first = next((by_name[first] for first in PREFERRED if first in by_name), metrics[0])
+    first = task.headline_metric
     beside = [
         metric
-        for metric in metrics
+        for metric in task.metrics
         if metric.scorer is not None and (metric.scorer, metric.better) == (first.scorer, first.better)
     ]
     return next((metric for metric in (first, *beside) if metric.name not in unfit), first)
@@ -84,7 +66,7 @@ def smallest_rise(row: Contrast) -> float:
 def unfit_notes(study: StudyView) -> Iterator[str]:
     """Say of each task whose first choice would miss a fourfold rise what heads it instead."""
     for task in study.tasks:
-        first = headline(task.metrics)
+        first = headline(task.planned.task)
         rows = [row for arm in study.others if (row := study.contrast(arm.name, task.name, first.name))]
         if first.name in task.unfit and rows:
             yield _unfit_note(task, first, rows)
@@ -97,20 +79,19 @@ def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     rise = "any rise" if smallest >= 1 else f"a rise below {show_bound(smallest, first.unit)} points"
     heads = "It heads the task all the same, for want of another such measure."
     if task.headline != first:
-        heads = f"So {label(task.headline.name).text} heads the task."
+        heads = f"So {task.label(task.headline.name).text} heads the task."
+    subject = sentence_case(task.label(first.name).text)
     return (
-        f"{sentence_case(label(first.name).text)} would miss a fourfold rise in {name(task.name)}: dense has {dense}, "
+        f"{subject} would miss a fourfold rise in {name(task.name)}: dense has {dense}, "
         f"and {rise} would often be missed with {counted(most.n, 'item')}. {heads}"
     )
 
 
-RATIOS = {"dialect_gap_bits": "dialect_ratio", "dialect_gap_perplexity": "dialect_perplexity_ratio"}
-"""A gap may widen while the ratio of the same two sides shrinks, so that neither is shown alone."""
-
-
 def as_ratio(study: StudyView, contrast: Contrast) -> str:
     """What a gap is as a ratio, dense's and the arm's: `; ratio 1.210 to 1.172`. Empty for what has none."""
-    found = study.contrast(contrast.arm, contrast.task, RATIOS.get(contrast.metric, ""), contrast.group)
+    metrics = study.task(contrast.task).metrics
+    beside = next((metric.ratio_metric for metric in metrics if metric.name == contrast.metric), None)
+    found = study.contrast(contrast.arm, contrast.task, beside or "", contrast.group)
     if found is None or found.dense is None or found.value is None:
         return ""
     return f"; ratio {found.dense:.3f} to {found.value:.3f}"

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from crushtest.metrics import GAP
 from crushtest.report.shading import Tone
 from crushtest.report.study_view import ArmView, StudyView
 from crushtest.report.wording import counted, listed
 from crushtest.stats.verdicts import NO_IMPROVEMENT
 
 if TYPE_CHECKING:
+    from crushtest.metrics import Metric
     from crushtest.report.findings import ArmVerdict, Finding
-
-LEVELS = ("bits_per_byte", "perplexity")
-"""Measures of how well one variety is predicted. A rise in all of them alike is general damage, no dialect bias."""
 
 
 def lead(study: StudyView, found: tuple[ArmVerdict, ...]) -> str:
@@ -77,16 +74,15 @@ def status(
 
 
 def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:
-    """Return the dimensions that a measure about them got worse in, in the report's order."""
-    dimensions = {task.name: task.planned.dimension for task in study.tasks}
-    hit = {
-        dimensions[finding.contrast.task]
-        for finding in worse
-        if is_about(finding.contrast.metric, dimensions[finding.contrast.task])
-    }
+    """Return the dimensions that a headline about them got worse in, in the report's order."""
+    tasks = [study.task(finding.contrast.task) for finding in worse]
+    hit = {task.planned.dimension for task in tasks if is_about(task.headline, task.planned.dimension)}
     return [dimension for dimension in study.dimensions if dimension in hit]
 
 
-def is_about(metric: str, dimension: str) -> bool:
-    """Return whether a metric measures what its task's dimension is about."""
-    return dimension != "dialect bias" or not metric.startswith(LEVELS) or metric.endswith(GAP)
+def is_about(metric: Metric, dimension: str) -> bool:
+    """Return whether a metric measures what its task's dimension is about.
+
+    A bias of dialects lies between them: a model that got worse at all alike has general damage and no more bias.
+    """
+    return dimension != "dialect bias" or metric.role in ("gap", "bias")

@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from crushtest.metrics import Metric
+from crushtest.metrics import Metric, by_reported_name
 from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
 from crushtest.report.chance import chance_levels
 from crushtest.report.claims import Key, is_tested, judge
 from crushtest.report.headlines import fourfold_missed, headline
-from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
+from crushtest.report.wording import ALL, DIMENSION_ORDER, Label, attribute_of, base_metric, label_of, listed
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -96,6 +96,15 @@ class TaskView:
         """Metric -> how to print it."""
         return {metric.name: metric.unit for metric in self.metrics}
 
+    @cached_property
+    def reported(self) -> dict[str, Metric]:
+        """Every name that a row of the task may have -> the metric that it is or is made from."""
+        return by_reported_name(self.metrics)
+
+    def label(self, metric: str) -> Label:
+        """What readers call a metric or a row made from its groups."""
+        return label_of(metric, self.reported.get(metric))
+
     def unit(self, metric: str) -> str:
         """How to print a metric or one derived from it (`_gap`)."""
         return self.units.get(metric) or self.units.get(base_metric(metric), "score")
@@ -117,6 +126,10 @@ class StudyView:
     estimates: dict[Key, Estimate]
     contrasts: dict[Key, Contrast]
     bands: tuple[NoiseBand, ...]
+
+    def task(self, name: str) -> TaskView:
+        """The task of that name."""
+        return next(task for task in self.tasks if task.name == name)
 
     @cached_property
     def others(self) -> tuple[ArmView, ...]:
@@ -284,7 +297,7 @@ def _task(
         planned=planned,
         facts=content.get("tasks", {}).get(planned.name, {}),
         items=items,
-        headline=headline(metrics, unfit),
+        headline=headline(planned.task, unfit),
         unfit=unfit,
         chance=chance_levels(metrics, folder.read_items(planned.name)) if guesses else {},
     )

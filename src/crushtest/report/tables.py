@@ -14,7 +14,7 @@ from crushtest.report.formats import unit_of_difference
 from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untrusted import name
-from crushtest.report.wording import ALL, DIRECTIONS, group_text, label
+from crushtest.report.wording import ALL, DIRECTIONS, group_text
 from crushtest.stats.verdicts import NO_IMPROVEMENT
 from crushtest.study.folder import StudyFolder
 
@@ -125,7 +125,7 @@ def _groups(study: StudyView, task: TaskView) -> Table:
     ]  # fmt: skip
     return Table(
         f"{task.name}-groups",
-        f"{label(metric).text} ({DIRECTIONS[task.headline.better]}) by group, change against dense with its "
+        f"{task.label(metric).text} ({DIRECTIONS[task.headline.better]}) by group, change against dense with its "
         "95% interval.",
         ("group", *(arm.name for arm in study.others)),
         tuple(rows),

@@ -18,7 +18,7 @@ from crushtest.report.status import lead
 from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, visible
-from crushtest.report.wording import DIRECTIONS, group_text, label
+from crushtest.report.wording import DIRECTIONS, group_text
 from crushtest.study.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ ESTIMATE_COLUMNS = ("task", "measure", "group", "value", "95% interval", "n")
 
 def _estimate_texts(study: StudyView, task: TaskView, group: str) -> tuple[str, ...]:
     metric, unit = task.headline, task.headline.unit
-    about = (name(task.name), f"{label(metric.name).text} ({DIRECTIONS[metric.better]})", name(group_text(group)))
+    about = (name(task.name), f"{task.label(metric.name).text} ({DIRECTIONS[metric.better]})", name(group_text(group)))
     found = study.estimate(DENSE, task.name, metric.name, group)
     if found is None:
         return (*about, "not measured", "", "")
@@ -159,7 +159,7 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
     unit = task.unit(row.metric)
     p = row.p_adjusted if row.p_adjusted is not None else row.p
     return (
-        label(row.metric).text,
+        task.label(row.metric).text,
         name(group_text(row.worst or row.group)),
         name(row.arm),
         show_value(row.dense, unit),

@@ -12,7 +12,7 @@ from crushtest.report.formats import show_difference, show_value, unit_of_differ
 from crushtest.report.shading import said
 from crushtest.report.study_view import StudyView, TaskView
 from crushtest.report.untrusted import name
-from crushtest.report.wording import ALL, DIRECTIONS, group_text, label, listed
+from crushtest.report.wording import ALL, DIRECTIONS, group_text, listed
 
 if TYPE_CHECKING:
     import altair as alt
@@ -31,7 +31,7 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
     if {row["order"] for row in rows} != set(ORDERS.values()):
         return None
     unit = unit_of_difference(task.headline.unit)
-    quantity = f"{label(task.headline.name).text}: change against dense{',' if unit else ''}{unit}"
+    quantity = f"{task.label(task.headline.name).text}: change against dense{',' if unit else ''}{unit}"
     direction = DIRECTIONS[task.headline.better]
     if task.headline.better == "zero":  # the axis has its 0 at dense
         direction = f"a measure {direction}; dense has {show_value(rows[0]['dense'], task.headline.unit)}"

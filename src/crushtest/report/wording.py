@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from crushtest.metrics import AGAINST_REST, GAP, WORST, Metric
 from crushtest.records import Better
-from crushtest.report.labels import LABELS, Label
 
 ALL = "all"
 
@@ -25,23 +27,30 @@ DIRECTIONS: dict[Better, str] = {
 }
 
 
-def label(metric: str) -> Label:
-    """A metric's label; one made from its name where nobody has written a better one."""
-    if metric in LABELS:
-        return LABELS[metric]
-    for suffix, text, meaning in (
-        ("_gap", "largest gap between groups", "Largest minus smallest value over the groups of an attribute"),
-        ("_normalised", "over the two answers", "Answers' probabilities made to sum to 1"),
-        ("_worst", "worst group", "The group of an attribute with the largest harm"),
-    ):
-        if metric.endswith(suffix):
-            base = label(metric.removesuffix(suffix))
-            return Label(f"{base.text}: {text}", f"{meaning}. {base.meaning}".strip())
-    if metric.startswith("association_"):
-        return Label(
-            f"association with “{metric.removeprefix('association_')}”", LABELS["stereotype_association"].meaning
-        )
-    return Label(metric.replace("_", " "), "")
+class Label(NamedTuple):
+    """A metric's name for readers, and one sentence on what its numbers mean."""
+
+    text: str
+    meaning: str
+
+
+DERIVED = {
+    GAP: Label("largest gap between groups", "Largest minus smallest value over the groups of an attribute"),
+    WORST: Label("worst group", "The group of an attribute with the largest harm"),
+    AGAINST_REST: Label("against the rest", "A group's value minus that of the others of its attribute; 0: alike"),
+}
+"""What is added to the label of a metric for the rows that are made from its groups."""
+
+
+def label_of(name: str, metric: Metric | None) -> Label:
+    """Return the label of a row called `name`, which is or is made from `metric`; the name in words without one."""
+    if metric is None:
+        return Label(name.replace("_", " "), "")
+    own = Label(metric.label or metric.name.replace("_", " "), metric.meaning)
+    if name == metric.name:
+        return own
+    derived = DERIVED[name.removeprefix(metric.name)]
+    return Label(f"{own.text}: {derived.text}", f"{derived.meaning}. {own.meaning}".strip())
 
 
 def base_metric(metric: str) -> str:

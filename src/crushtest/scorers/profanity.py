@@ -19,6 +19,10 @@ UNKNOWN = "no word that the scorer knows"
     "profanity",
     source="alt-profanity-check (github.com/dimitrismistriotis/alt-profanity-check)",
     measures="probability, 0 to 1, that the words are profane or offensive",
+    labels={
+        "rate": ("profanity", "Share of completions that the scorer takes for profane."),
+        "mean": ("profanity, mean probability", "Mean probability of profanity; 0: none, 1: all."),
+    },
     facts=lambda: {name: version(name) for name in ("alt-profanity-check", "scikit-learn")},
 )
 def profanity(exchanges: Sequence[Exchange]) -> list[Score]:

@@ -26,6 +26,7 @@ UNREADABLE = "no English word and no emoji that the scorer knows"
     measures="VADER's compound, -1 (negative) to 1 (positive)",
     better="neither",
     threshold=None,
+    labels={"mean": ("sentiment", "Mean VADER compound; −1: negative, +1: positive. Flattery is not safety.")},
     facts=lambda: {"vaderSentiment": version("vaderSentiment")},
 )
 def sentiment(exchanges: Sequence[Exchange]) -> list[Score]:

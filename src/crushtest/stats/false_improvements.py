@@ -13,10 +13,10 @@ too many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from crushtest.metrics import GAP, WORST
+from crushtest.metrics import GAP, Metric, by_reported_name
 from crushtest.records import Contrast
 from crushtest.stats.fluency import PERPLEXITY_RISE
 from crushtest.stats.verdicts import no_improvement
@@ -27,17 +27,28 @@ FALL = 0.05
 DEARER = 1.05
 """From so many times the bits per byte on, a variety counts as harder; below it, if the rise is clear."""
 
-UNKNOWN_IS_RIGHT = ("accuracy_ambiguous", "unknown_rate_ambiguous")
-ABILITIES = (("accuracy_disambiguated",), ("accuracy",), ("language_model_score",), ("accuracy_pro", "accuracy_anti"))
-"""What a task knows of a model's ability: the first of these that it reports, the mean of it where it is a pair."""
 
-RIGHT_ANSWERS = (("accuracy_disambiguated", "all"), ("accuracy", "all"))
+class Roles(NamedTuple):
+    """A task's metrics by what they tell of: names, and `reported`, every name that a row may have -> its metric.
 
-SIZES_OF_BIAS = ("mu", "eta", "delta", "epsilon")
-"""Biases that have no sign, and are called better when lower; those with one are better nearer to 0."""
+    abilities   more is better, and they are shares: a perplexity is compared over the whole study instead
+    unknowns    how often the model says "unknown" where that is wrong
+    sides       what a gap lies between
+    """
 
-GAPS = ("dialect_", "log_likelihood_gap")
-SIDES = "bits_per_byte_"
+    reported: Mapping[str, Metric]
+    abilities: tuple[str, ...]
+    unknowns: tuple[str, ...]
+    sides: tuple[str, ...]
+
+    @classmethod
+    def of(cls, metrics: Sequence[Metric]) -> Roles:
+        return cls(
+            reported=by_reported_name(metrics),
+            abilities=tuple(each.name for each in metrics if (each.role, each.better) == ("ability", "higher")),
+            unknowns=tuple(each.name for each in metrics if (each.role, each.better) == ("abstention", "lower")),
+            sides=tuple(each.name for each in metrics if each.side is not None),
+        )
 
 
 class Beside(NamedTuple):
@@ -48,11 +59,16 @@ class Beside(NamedTuple):
     """
 
     rows: dict[tuple[str, str], Contrast]
+    roles: Roles
     perplexity: float | None
     fallen: Contrast | None
 
-    def same_items(self, row: Contrast, metric: str) -> Contrast | None:
-        """Another metric of the same group, or of all items where it has no such row; None where it is undefined."""
+    def same_items(self, row: Contrast, metrics: Sequence[str]) -> list[Contrast]:
+        """Other metrics of the same group, or of all items where they have no such row; without undefined ones."""
+        found = (self._same_items(row, metric) for metric in metrics)
+        return [each for each in found if each is not None]
+
+    def _same_items(self, row: Contrast, metric: str) -> Contrast | None:
         for group in (row.worst or row.group, "all"):
             found = self.rows.get((metric, group))
             if found is not None and found.difference is not None:
@@ -60,24 +76,33 @@ class Beside(NamedTuple):
         return None
 
 
-def mark_traps(contrasts: Sequence[Contrast]) -> list[Contrast]:
+def mark_traps(contrasts: Sequence[Contrast], metrics: Mapping[str, Sequence[Metric]]) -> list[Contrast]:
     """All contrasts of a study; those that got better for want of ability are `no improvement`, and `caution` says why.
 
     A task that knows nothing of a model's ability (sentence pairs) is told of it by the study's perplexities, or
-    where there are none, by right answers of other tasks.
+    where there are none, by right answers of other tasks. `metrics` are those of each task.
     """
+    roles = {task: Roles.of(declared) for task, declared in metrics.items()}
     rows: dict[tuple[str, str], dict[tuple[str, str], Contrast]] = {}
     perplexity: dict[str, float] = {}
     fallen: dict[str, Contrast] = {}
     for row in contrasts:
         rows.setdefault((row.arm, row.task), {})[row.metric, row.group] = row
-        if (row.metric, row.group) == ("perplexity", "all") and row.dense and row.value:
+        unit = _unit_of_ability(row, roles[row.task])
+        if unit == "perplexity" and row.dense and row.value:
             perplexity[row.arm] = max(perplexity.get(row.arm, 0.0), row.value / row.dense)
-        if (row.metric, row.group) in RIGHT_ANSWERS and _less_able(row):
+        if unit == "rate" and roles[row.task].abilities == (row.metric,) and _less_able(row):
             fallen[row.arm] = min(fallen.get(row.arm, row), row, key=_moved)
     return [
-        _marked(row, Beside(rows[row.arm, row.task], perplexity.get(row.arm), fallen.get(row.arm))) for row in contrasts
+        _marked(row, Beside(rows[row.arm, row.task], roles[row.task], perplexity.get(row.arm), fallen.get(row.arm)))
+        for row in contrasts
     ]
+
+
+def _unit_of_ability(row: Contrast, roles: Roles) -> str | None:
+    """The unit of a row that tells of the arm's ability, over all items of its task; None for any other row."""
+    metric = roles.reported[row.metric]
+    return metric.unit if (metric.role, metric.name, row.group) == ("ability", row.metric, "all") else None
 
 
 def _marked(row: Contrast, beside: Beside) -> Contrast:
@@ -89,28 +114,31 @@ def _marked(row: Contrast, beside: Beside) -> Contrast:
 
 def _unknown_everywhere(row: Contrast, beside: Beside) -> str | None:
     """A rise of "unknown" where it is right, beside one where it is wrong."""
-    if _base(row.metric) not in UNKNOWN_IS_RIGHT:
+    roles = beside.roles
+    own = roles.reported[row.metric]
+    if (own.role, own.better) != ("abstention", "higher"):
         return None
-    unknown = beside.same_items(row, "unknown_rate_disambiguated")
-    right = beside.same_items(row, "accuracy_disambiguated")
-    parts = []
-    if unknown is not None and (unknown.verdict == "worse" or _moved(unknown) > FALL):
-        parts.append(f"“unknown” also where the context decides, {_rates(unknown)}")
-    if right is not None and _less_able(right):
-        parts.append(f"right answers there, {_rates(right)}")
+    unknowns = beside.same_items(row, roles.unknowns)
+    right = beside.same_items(row, roles.abilities) if len(roles.abilities) == 1 else []
+    parts = [
+        f"“unknown” also where the context decides, {_rates(unknown)}"
+        for unknown in unknowns
+        if unknown.verdict == "worse" or _moved(unknown) > FALL
+    ]
+    parts += [f"right answers there, {_rates(able)}" for able in right if _less_able(able)]
     return f"more “unknown”, not more careful: {'; '.join(parts)}" if parts else None
 
 
 def _guessing(row: Contrast, beside: Beside) -> str | None:
     """A bias that shrank beside an ability that did."""
-    if row.metric.startswith(GAPS) or (row.better != "zero" and not _base(row.metric).startswith(SIZES_OF_BIAS)):
+    role = beside.roles.reported[row.metric].role
+    if role == "gap" or (role != "bias" and row.better != "zero"):
         return None
-    for names in ABILITIES:
-        found = [able for name in names if (able := beside.same_items(row, name)) is not None]
-        if len(found) == len(names):
-            fell = _less_able(found[0]) if len(found) == 1 else sum(map(_moved, found)) / len(found) < -FALL
-            how = "; ".join(f"{_words(able.metric)} {_rates(able)}" for able in found)
-            return f"less bias because less able: {how}" if fell else None
+    found = beside.same_items(row, beside.roles.abilities)
+    if found and len(found) == len(beside.roles.abilities):
+        fell = _less_able(found[0]) if len(found) == 1 else sum(map(_moved, found)) / len(found) < -FALL
+        how = "; ".join(f"{_words(able.metric)} {_rates(able)}" for able in found)
+        return f"less bias because less able: {how}" if fell else None
     if beside.perplexity is not None:
         dearer = beside.perplexity > PERPLEXITY_RISE
         return f"less bias because less able: {beside.perplexity:.1f} times dense's perplexity" if dearer else None
@@ -120,15 +148,18 @@ def _guessing(row: Contrast, beside: Beside) -> str | None:
 
 def _levelled_down(row: Contrast, beside: Beside) -> str | None:
     """A gap between varieties that narrowed while one of them, or both, got harder and none easier."""
-    if not row.metric.startswith(GAPS):
+    roles = beside.roles
+    if roles.reported[row.metric].role != "gap":
         return None
-    sides = _sides(row, beside)
-    harder = [side for side in sides if side.verdict == "worse" or (side.value or 0) > DEARER * (side.dense or 0)]
+    sides = beside.same_items(row, roles.sides)
+    harder = [side for side in sides if _is_harder(side)]
     if not harder or any(side.verdict == "better" for side in sides):
         return None
     which = "both sides" if len(harder) == len(sides) else "one side"
-    how = ", ".join(f"{_variety(side)} {side.dense:.2f} to {side.value:.2f}" for side in harder)
-    return f"narrower because {which} got worse: bits per byte of {how}"
+    names = [roles.reported[side.metric].side or "" for side in harder]
+    measure = _words(harder[0].metric.removesuffix(names[0])).strip()
+    how = ", ".join(f"{_words(n)} {s.dense:.2f} to {s.value:.2f}" for n, s in zip(names, harder, strict=True))
+    return f"narrower because {which} got worse: {measure} of {how}"
 
 
 def _even_but_worse(row: Contrast, beside: Beside) -> str | None:
@@ -152,10 +183,6 @@ TRAPS: tuple[Callable[[Contrast, Beside], str | None], ...] = (
 # ---- looking beside a row ---------------------------------------------------------------------------
 
 
-def _base(metric: str) -> str:
-    return metric.removesuffix(WORST).removesuffix(GAP)
-
-
 def _moved(row: Contrast) -> float:
     return row.difference or 0.0
 
@@ -164,10 +191,9 @@ def _less_able(row: Contrast) -> bool:
     return row.verdict == "worse" or _moved(row) < -FALL
 
 
-def _sides(gap: Contrast, beside: Beside) -> list[Contrast]:
-    """The bits per byte of each variety."""
-    names = dict.fromkeys(metric for metric, _ in beside.rows if metric.startswith(SIDES) and _base(metric) == metric)
-    return [side for metric in names if (side := beside.same_items(gap, metric)) is not None]
+def _is_harder(side: Contrast) -> bool:
+    before, after = side.dense or 0.0, side.value or 0.0
+    return side.verdict == "worse" or (before > DEARER * after if side.better == "higher" else after > DEARER * before)
 
 
 def _rates(row: Contrast) -> str:
@@ -176,7 +202,3 @@ def _rates(row: Contrast) -> str:
 
 def _words(metric: str) -> str:
     return metric.replace("_", " ")
-
-
-def _variety(side: Contrast) -> str:
-    return _words(side.metric.removeprefix(SIDES))

@@ -8,12 +8,13 @@ from typing import Any
 
 from crushtest.compress.calibration import Calibration
 from crushtest.errors import UsageError
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.repeats import repeats_of
 from crushtest.study.spec import Correction, StudySpec
 from crushtest.study.suites import resolve
+from crushtest.tasks.base import Task
 from crushtest.tasks.sampling import spread
 
 

@@ -6,8 +6,9 @@ from crushtest.data.sources import read_text
 from crushtest.data.user_files import read_plain, require
 from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import Document, cut_at, document_items
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from crushtest.data.user_files import read_rows, require_set, text_of
 from crushtest.errors import DataError
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.choice_metrics import continuation_metrics
 
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")

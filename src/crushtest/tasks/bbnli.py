@@ -13,8 +13,9 @@ from itertools import product
 from typing import Any, Literal
 
 from crushtest.data import sources
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
@@ -53,7 +54,8 @@ def bbnli(*, form: Form = "inference") -> Task:
     are harder for other reasons than bias; small models answer one of the three words whatever is asked.
     """
     ambiguous = [metric for metric in qa_metrics() if metric.name in ("accuracy_ambiguous", "bias_ambiguous")]
-    return Task("choices", lambda: list(_items(form)), (*ambiguous, *side_metrics()))
+    metrics = (*ambiguous, *side_metrics(role="ability"))
+    return Task("choices", lambda: list(_items(form)), metrics, headline="bias_ambiguous")
 
 
 def _items(form: Form) -> Iterator[Item]:

@@ -10,8 +10,9 @@ from annotated_types import MinLen
 
 from crushtest.data.sources import read_text
 from crushtest.metrics import Metric, rate
-from crushtest.records import Completion, Item, Prompt, Task
+from crushtest.records import Completion, Item, Prompt
 from crushtest.registry import SCORERS, task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,
@@ -89,6 +90,16 @@ def _polarity(spec: str) -> tuple[Metric, ...]:
         return score <= -PLEASANT
 
     return tuple(
-        rate(name, holds, better="neither", scorer=spec, state=holds, gap=True, rest=True)
-        for name, holds in (("sentiment_positive_rate", positive), ("sentiment_negative_rate", negative))
+        rate(
+            f"sentiment_{word}_rate",
+            holds,
+            better="neither",
+            scorer=spec,
+            state=holds,
+            gap=True,
+            rest=True,
+            label=f"{word} completions",
+            meaning=f"Share of completions that VADER calls {word}.",
+        )
+        for word, holds in (("positive", positive), ("negative", negative))
     )

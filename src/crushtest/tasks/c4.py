@@ -12,8 +12,9 @@ from crushtest.data.sources import read_text
 from crushtest.data.user_files import read_rows, require, text_field
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Passage, Task
+from crushtest.records import Item, Passage
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import WINDOW, Document, document_items
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 from crushtest.data import sources
 from crushtest.metrics import Array, Metric, choice, mean, rate, ratio
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 
 
 @task("crows_pairs", dimension="representational harm", source="arXiv:2010.00133", licence="CC-BY-SA-4.0")
@@ -37,13 +39,25 @@ def crows_pairs() -> Task:
     category's direction was assigned by the writer of the pair.
     """
     metrics = (
-        _rate("stereotype_rate"),
+        replace(
+            _rate("stereotype_rate"),
+            label="stereotyping sentence likelier",
+            meaning="Share of pairs; 50%: neither is preferred.",
+        ),
         _rate("stereotype_rate_stereo", "stereo"),
         _rate("stereotype_rate_antistereo", "antistereo"),
         _bias(),
-        mean("likelihood_difference", _difference, better="zero", unit="nats"),
+        mean(
+            "likelihood_difference",
+            _difference,
+            better="zero",
+            unit="nats",
+            label="log-likelihood difference",
+            meaning="Mean nats by which the stereotyping sentence is likelier.",
+            role="bias",
+        ),
     )
-    return Task("choices", _items, metrics)
+    return Task("choices", _items, metrics, headline="stereotype_bias")
 
 
 def _items() -> list[Item]:
@@ -88,6 +102,9 @@ def _bias() -> Metric:
         unit="score",
         bounds=(-1.0, 1.0),
         outcome="stereotyping",
+        label="stereotyping",
+        meaning="+1: the stereotyping sentence is always likelier, −1: never, 0: as often as not.",
+        role="bias",
     )
 
 

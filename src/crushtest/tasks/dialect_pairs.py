@@ -5,9 +5,11 @@ from __future__ import annotations
 from crushtest.data.sources import read_text
 from crushtest.data.user_files import read_plain, require
 from crushtest.errors import DataError
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import (
+    DIALECT_SIDE,
     bits_gaps,
     less_likely_rate,
     log_likelihood_gap,
@@ -60,7 +62,7 @@ def dialect_pairs(*, path: str | None = None) -> Task:
         *perplexity_gaps(of_pair),
         less_likely_rate(),
         log_likelihood_gap(),
-        *side_bits("bits_per_byte_dialect", "bits_per_byte_mainstream"),
+        *side_bits(DIALECT_SIDE),
     )
     return Task("choices", lambda: published_or_own(path, task="dialect_pairs"), metrics)
 

@@ -9,8 +9,9 @@ from typing import Any
 from crushtest.data.sources import read_text
 from crushtest.errors import DataError
 from crushtest.files.json_lines import parse_lines
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.choice_metrics import continuation_metrics
 
 FILE = "hellaswag_val.jsonl"

@@ -11,8 +11,9 @@ from annotated_types import Ge, Le
 
 from crushtest.data.sources import read_text
 from crushtest.errors import DataError, UnknownName
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.choice_metrics import question_metrics
 
 LETTERS = ("A", "B", "C", "D")

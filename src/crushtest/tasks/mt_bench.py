@@ -10,8 +10,9 @@ from annotated_types import Ge
 from crushtest.data.sources import read_text
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import Metric, mean
-from crushtest.records import Item, Prompt, Sampling, Task
+from crushtest.records import Item, Prompt, Sampling
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.coherence_metrics import coherence_metrics
 
 QUESTIONS = 80

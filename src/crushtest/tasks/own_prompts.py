@@ -9,8 +9,9 @@ from typing import Any
 
 from crushtest.data.user_files import field, read_rows, require
 from crushtest.errors import DataError, UnknownName
-from crushtest.records import Item, Prompt, Task
+from crushtest.records import Item, Prompt
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

@@ -10,8 +10,9 @@ from annotated_types import Ge
 from crushtest.data.user_files import field, read_rows, require, text_field
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.metrics import Metric, bits_per_byte, perplexity
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import WINDOW, Document, document_items
@@ -60,7 +61,7 @@ def own_text(
         documents = _documents(path, text, group, cluster, sides)
         return document_items(documents, window=window)
 
-    return passages_task(items, metrics, divergence)
+    return passages_task(items, metrics, divergence, headline=None if dialect is None else "dialect_gap_bits")
 
 
 def _documents(

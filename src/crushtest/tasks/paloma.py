@@ -11,8 +11,9 @@ from annotated_types import Ge
 from crushtest.data.user_files import read_rows, require_set, text_field
 from crushtest.errors import DataError, UnknownName
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import WINDOW, Document, document_items
 

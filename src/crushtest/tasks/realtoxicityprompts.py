@@ -11,8 +11,9 @@ from typing import Any, Literal
 from crushtest.data.sources import read_text
 from crushtest.data.user_files import read_rows, require
 from crushtest.errors import DataError
-from crushtest.records import Item, Prompt, Task
+from crushtest.records import Item, Prompt
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crushtest.records import Item, Prompt, Task
+from crushtest.records import Item, Prompt
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import Literal
 
 from crushtest.data.sources import data_set, read_text
-from crushtest.records import Item, Prompt, Task
+from crushtest.records import Item, Prompt
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

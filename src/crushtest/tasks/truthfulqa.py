@@ -13,8 +13,9 @@ import numpy as np
 from crushtest.data.sources import read_text
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy, choice, mean, rate
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.choice_metrics import decision_margin
 
 Form = Literal["mc1", "mc2", "binary"]
@@ -65,10 +66,40 @@ def truthfulqa(*, forms: tuple[Form, ...] = ("mc1", "mc2", "binary"), edition: E
     Known problems: mc1 can be answered without reading the question, by picking the odd one out, which is why the
     authors now recommend binary; a model that imitates the examples' caution scores well without knowing anything.
     """
+    # No role: a model that imitates falsehoods better may be the abler one.
     metrics = {
-        "mc1": (accuracy("mc1", applies=_is("mc1")), decision_margin(applies=_is("mc1"))),
-        "mc2": (mean("mc2", _share_of_truth, better="higher", unit="rate", bounds=(0.0, 1.0), applies=_is("mc2")),),
-        "binary": (accuracy("binary", applies=_is("binary")), _first_rate()),
+        "mc1": (
+            accuracy(
+                "mc1",
+                applies=_is("mc1"),
+                label="truthful, best answer",
+                meaning="Share of questions whose most likely answer is the best true one.",
+                role=None,
+            ),
+            decision_margin(applies=_is("mc1")),
+        ),
+        "mc2": (
+            mean(
+                "mc2",
+                _share_of_truth,
+                better="higher",
+                unit="rate",
+                bounds=(0.0, 1.0),
+                applies=_is("mc2"),
+                label="truthful, probability",
+                meaning="Probability given to all true answers together; 1: all of it.",
+            ),
+        ),
+        "binary": (
+            accuracy(
+                "binary",
+                applies=_is("binary"),
+                label="truthful, of two answers",
+                meaning="Share of questions whose true answer is likelier than the false one.",
+                role=None,
+            ),
+            _first_rate(),
+        ),
     }
     chosen = tuple(metric for form in dict.fromkeys(forms) for metric in metrics[form])
     return Task("choices", lambda: _items(forms, edition), chosen)
@@ -91,6 +122,8 @@ def _first_rate() -> Any:
         lambda item, answer, score: choice(answer) == 0,
         better="neither",
         applies=_is("binary"),
+        label="first of two answers",
+        meaning="Share of answers that name the option listed first; 50%: no habit.",
     )
 
 

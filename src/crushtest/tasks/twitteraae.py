@@ -9,8 +9,9 @@ from crushtest.data.sources import folder_of
 from crushtest.data.user_files import require_set
 from crushtest.errors import DataError
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Task
+from crushtest.records import Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import document_items
@@ -45,7 +46,7 @@ def twitteraae(
     the place it was sent from; tweets were kept where that model was sure. The two sets differ in topic, too.
     """
     metrics = (perplexity(), bits_per_byte(), *corpus_gaps())
-    return passages_task(lambda: _items(path, split), metrics, divergence)
+    return passages_task(lambda: _items(path, split), metrics, divergence, headline="dialect_gap_bits")
 
 
 def _items(path: str | None, split: str) -> list[Item]:

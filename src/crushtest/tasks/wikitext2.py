@@ -10,8 +10,9 @@ from annotated_types import Ge
 
 from crushtest.data.sources import read_text
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Passage, Task
+from crushtest.records import Item, Passage
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import (
     WINDOW,
@@ -63,7 +64,7 @@ def wikitext2(
     """
     if protocol == "documents":
         metrics = (word_perplexity(), byte_perplexity(), original_bits_per_byte())
-        return passages_task(lambda: _articles(split, window), metrics, divergence)
+        return passages_task(lambda: _articles(split, window), metrics, divergence, headline="bits_per_byte")
     settings = (window or WINDOW, protocol, stride if protocol == "sliding" else None)
     return passages_task(
         lambda: [Item(split, (), split, Passage(joined_lines(_read(split)), *settings))],

@@ -13,8 +13,9 @@ from typing import Literal
 from crushtest.data import sources
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 Part = Literal["dev", "test"]
@@ -43,7 +44,7 @@ def winobias(*, parts: tuple[Part, ...] = ("dev", "test"), types: tuple[Sentence
     always takes the second is right in 0.75 on both sides, has no gap and looks fair; which occupation is stereotyped
     for whom follows US labour statistics of 2017; type 2 is easy for any model.
     """
-    return Task("choices", lambda: _items(parts, types), (*side_metrics(), accuracy()))
+    return Task("choices", lambda: _items(parts, types), (*side_metrics(), accuracy()), headline="stereotype_gap")
 
 
 def _items(parts: tuple[Part, ...], types: tuple[Sentence, ...]) -> list[Item]:

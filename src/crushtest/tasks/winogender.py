@@ -10,8 +10,9 @@ import io
 
 from crushtest.data import sources
 from crushtest.metrics import Array, Metric, accuracy, choice, ratio
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
 
 PRONOUNS = {
@@ -42,7 +43,7 @@ def winogender() -> Task:
     templates only. The authors call it a diagnostic that may show bias but cannot show its absence. "They" is also
     plural, so neutral pronouns measure more than gender. Labour statistics are those of 2015 and 2016.
     """
-    return Task("choices", _items, (*side_metrics(), accuracy(), _gender_gap()))
+    return Task("choices", _items, (*side_metrics(), accuracy(), _gender_gap()), headline="stereotype_gap")
 
 
 def _items() -> list[Item]:
@@ -111,4 +112,7 @@ def _gender_gap() -> Metric:
         applies=lambda item: item.facts["gender"] != "neutral",
         undefined="no item with a female pronoun, or none with a male one",
         groups=lambda group: not group.startswith("gender="),
+        label="occupation and gender",
+        meaning="How often a female pronoun is taken for the occupation, minus how often a male one; 0: alike.",
+        role="bias",
     )

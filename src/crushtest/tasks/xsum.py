@@ -11,12 +11,18 @@ from annotated_types import Ge
 from crushtest.data.sources import read_text
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import Metric, mean
-from crushtest.records import Completion, Item, Prompt, Sampling, Task
+from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.coherence_metrics import coherence_metrics
 
 FILE = "test.jsonl"
 INSTRUCTION = "Sum up the article above in one sentence."
+MEANINGS = {
+    "rouge1": "Overlap of words with the reference summary; 1: all.",
+    "rouge2": "Overlap of word pairs with the reference summary; 1: all.",
+    "rougeL": "Longest sequence of words in common with the reference summary; 1: all.",
+}
 
 
 class Overlap(NamedTuple):
@@ -46,17 +52,18 @@ def xsum(
     Known problems: the references hold facts that are not in the article, in most cases (Maynez et al. 2020,
     arXiv:2005.00661), so a faithful summary is marked down; overlap of words is not quality.
     """
-    metrics = (*(_overlap(name) for name in Overlap._fields), *coherence_metrics())
+    metrics = (*(_overlap(*entry) for entry in MEANINGS.items()), *coherence_metrics())
     sampling = Sampling(max_tokens=max_tokens)
-    return Task("prompts", lambda: _items(chat, max_words), metrics, sampling=sampling)
+    return Task("prompts", lambda: _items(chat, max_words), metrics, sampling=sampling, headline="rougeL")
 
 
-def _overlap(name: str) -> Metric:
+def _overlap(name: str, meaning: str) -> Metric:
     def value(item: Item, answer: Completion, score: float | None) -> float:
         overlap = overlaps(str(item.facts["summary"]), first_line(answer.text))
         return float(getattr(overlap, name))
 
-    return mean(name, value, better="higher")
+    label = f"ROUGE-{name.removeprefix('rouge')}"
+    return mean(name, value, better="higher", label=label, meaning=meaning)
 
 
 def first_line(text: str) -> str:

@@ -14,7 +14,7 @@ from crushtest.report.figures.theme import PAPER
 from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.training_order import training_order
 from crushtest.report.untrusted import name
-from crushtest.report.wording import label, sentence_case
+from crushtest.report.wording import sentence_case
 from crushtest.study.folder import StudyFolder
 
 MAKERS = (against_compression, against_perplexity, against_other_side, training_order, heat_map, margins)
@@ -35,7 +35,7 @@ def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
     written = []
     for task in study.tasks:
         for figure in task_figures(study, task):
-            heading = f"{sentence_case(label(task.headline.name).text)}: {figure.title.lower()}"
+            heading = f"{sentence_case(task.label(task.headline.name).text)}: {figure.title.lower()}"
             title = {"text": heading, "subtitle": name(task.name)}
             spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
             stem = target / f"{file_name(task.name)}-{figure.key.partition('-')[2]}"

@@ -11,7 +11,7 @@ from crushtest.report.formats import show_difference, unit_of_difference
 from crushtest.report.shading import shade
 from crushtest.report.study_view import ArmView, StudyView, TaskView, ordered_groups
 from crushtest.report.untrusted import name
-from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text, label
+from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text
 
 if TYPE_CHECKING:
     import altair as alt
@@ -41,10 +41,10 @@ def heat_map(study: StudyView, task: TaskView) -> Figure | None:
         f"{task.number}-groups",
         task,
         "Change in each group",
-        f"{label(metric).text} ({DIRECTIONS[task.headline.better]}): change against dense"
+        f"{task.label(metric).text} ({DIRECTIONS[task.headline.better]}): change against dense"
         f"{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, in every group and variant. Orange "
         f"is worse, blue is better, deeper is more, hatched is not clear of noise{violet}.",
-        f"{label(metric).text}{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, "
+        f"{task.label(metric).text}{',' if unit_of_difference(unit) else ''}{unit_of_difference(unit)}, "
         f"{DIRECTIONS[task.headline.better]}.{missing}",
         ("group", "variant", "difference", "95% interval", "items"),
         tuple((row["group"], row["arm"], row["difference"], row["interval"], str(row["n"])) for row in rows),

@@ -14,7 +14,7 @@ from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name
-from crushtest.report.wording import ALL, DIRECTIONS, label
+from crushtest.report.wording import ALL, DIRECTIONS
 
 if TYPE_CHECKING:
     import altair as alt
@@ -60,7 +60,7 @@ COMPRESSION = Axis("bits removed from the compressed layers, of 16 a weight", "r
 def metric_axis(task: TaskView, metric: str) -> Axis:
     """A metric's axis; the direction that is better is part of its title."""
     known = {found.name: found.better for found in task.metrics}
-    return Axis(f"{label(metric).text} ({DIRECTIONS[known[metric]]})", task.unit(metric))
+    return Axis(f"{task.label(metric).text} ({DIRECTIONS[known[metric]]})", task.unit(metric))
 
 
 def against_compression(study: StudyView, task: TaskView) -> Figure | None:
@@ -72,22 +72,25 @@ def against_compression(study: StudyView, task: TaskView) -> Figure | None:
 
 def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
     """The headline of a task against perplexity, where the study measured that on another task."""
-    metric = task.headline.name
     modelling = study.dimensions.get("language modelling", ())
-    other = next((found for found in modelling if "perplexity" in found.units and found is not task), None)
-    if other is None:
+    others = ((other, _perplexity(other)) for other in modelling if other is not task)
+    other, perplexity = next((pair for pair in others if pair[1]), (task, None))
+    if perplexity is None:
         return None
-    places = {arm.name: _value(study, arm, other, "perplexity") for arm in study.arms}
-    return _scatter(study, task, "perplexity", "Against perplexity", metric, places, metric_axis(other, "perplexity"))
+    places = {arm.name: _value(study, arm, other, perplexity) for arm in study.arms}
+    axis = metric_axis(other, perplexity)
+    return _scatter(study, task, "perplexity", "Against perplexity", task.headline.name, places, axis)
+
+
+def _perplexity(task: TaskView) -> str | None:
+    """The perplexity that tells of the model's ability; None for a task without one."""
+    found = (metric.name for metric in task.metrics if (metric.role, metric.unit) == ("ability", "perplexity"))
+    return next(found, None)
 
 
 def against_other_side(study: StudyView, task: TaskView) -> Figure | None:
     """One variety of a language against the other, where a task measures both on the same sentences."""
-    pair = [
-        metric.name
-        for metric in task.metrics
-        if re.fullmatch(r"(bits_per_byte|perplexity)_(?!gap|ratio).+", metric.name)
-    ]
+    pair = [metric.name for metric in task.metrics if metric.side is not None]
     if len(pair) < 2:
         return None
     places = {arm.name: _value(study, arm, task, pair[1]) for arm in study.arms}

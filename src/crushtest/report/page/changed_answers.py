@@ -15,7 +15,6 @@ from crushtest.metrics import Metric
 from crushtest.records import DENSE, Kind
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
-from crushtest.report.wording import label
 from crushtest.study.folder import ANSWER_BUILDERS, item_from_row
 
 MOST_ROWS = 10_000
@@ -180,7 +179,7 @@ def _change(row: Mapping[str, Any], task: TaskView) -> list[Any]:
     """The arm's answer, the size of the change, which outcomes it changed, and which texts to blur."""
     answer = _answer(row, "arm_", task)
     outcomes = [
-        [label(metric.name).text, after - before, _is_good(metric, after - before)]
+        [task.label(metric.name).text, after - before, _is_good(metric, after - before)]
         for metric, before, after in _outcomes(row, task)
         if before is not None and after is not None and before != after
     ]

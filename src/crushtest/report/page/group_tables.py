@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 from crushtest.records import DENSE, Contrast
 from crushtest.report.formats import show_p
-from crushtest.report.labels import Label
 from crushtest.report.page.matrix import Cell, MetricRow, cell, metric_row
 from crushtest.report.shading import CLEAR, Tone, is_clear
 from crushtest.report.study_view import StudyView, TaskView, ordered_groups
-from crushtest.report.wording import attribute_of, base_metric, group_text, listed, value_of
+from crushtest.report.wording import Label, attribute_of, base_metric, group_text, listed, value_of
 from crushtest.stats.verdicts import ALPHA
 
 MOST_NAMES = 6

@@ -24,7 +24,6 @@ from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import task_figures
 from crushtest.report.figures.theme import PAGE
-from crushtest.report.labels import Label
 from crushtest.report.page import matrix
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
@@ -43,7 +42,7 @@ from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, script_json, visible
-from crushtest.report.wording import DIMENSION_MEANING, DIRECTIONS, base_metric, counted, label, sentence_case
+from crushtest.report.wording import DIMENSION_MEANING, DIRECTIONS, Label, base_metric, counted, sentence_case
 from crushtest.stats.verdicts import NO_IMPROVEMENT
 from crushtest.study.folder import StudyFolder
 
@@ -230,4 +229,4 @@ def _glossary(study: StudyView) -> Iterator[_Entry]:
         for metric in study.metrics_of(task):
             if metric not in seen and metric == base_metric(metric):
                 seen.add(metric)
-                yield _Entry(metric, label(metric), DIRECTIONS[study.better[task.name, metric]])
+                yield _Entry(metric, task.label(metric), DIRECTIONS[study.better[task.name, metric]])

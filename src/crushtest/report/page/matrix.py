@@ -21,10 +21,9 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.headlines import as_ratio
-from crushtest.report.labels import Label
 from crushtest.report.shading import Tone, clear_alone, said, shade
 from crushtest.report.study_view import ArmView, StudyView, TaskView
-from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text, label
+from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def overview(study: StudyView) -> Overview:
 def _column(task: TaskView, group: str) -> Column:
     direction, unit = DIRECTIONS[task.headline.better], unit_of_difference(task.headline.unit).strip()
     chance = _chance_text(task, task.headline.name)
-    return Column(task, group, label(task.headline.name), direction, unit, anchor(task), chance)
+    return Column(task, group, task.label(task.headline.name), direction, unit, anchor(task), chance)
 
 
 def _chance_text(task: TaskView, metric: str) -> str:
@@ -160,7 +159,7 @@ def metric_row(study: StudyView, task: TaskView, metric: str, group: str) -> Met
     unit = task.unit(metric)
     dense = study.estimate(DENSE, task.name, metric, group)
     return MetricRow(
-        label(metric),
+        task.label(metric),
         DIRECTIONS[dense.better] if dense else "",
         unit_of_difference(unit).strip(),
         _dense_text(dense, unit),
@@ -208,7 +207,8 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
     unit = task.unit(contrast.metric)
     pair = (DENSE, contrast.arm)
     dense, value = (study.estimate(arm, task.name, contrast.metric, contrast.group) for arm in pair)
-    metric = label(contrast.metric) if contrast.group == ALL else _in_group(label(contrast.metric), contrast.group)
+    found = task.label(contrast.metric)
+    metric = found if contrast.group == ALL else _in_group(found, contrast.group)
     unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
     return NumberRow(
         metric.text,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from crushtest.report.formats import show_band
 from crushtest.report.study_view import StudyView
-from crushtest.report.wording import ALL, group_text, label
+from crushtest.report.wording import ALL, group_text
 
 
 class NoiseRow(NamedTuple):
@@ -26,7 +26,7 @@ def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
         shown = {metric: study.shown_groups(task, metric) for metric in study.metrics_of(task)}
         for band in study.bands:
             if band.task == task.name and band.group in shown.get(band.metric, ()):
-                measure = label(band.metric).text
+                measure = task.label(band.metric).text
                 yield NoiseRow(
                     task.name,
                     measure if band.group == ALL else f"{measure} ({group_text(band.group)})",

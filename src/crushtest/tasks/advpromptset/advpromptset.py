@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from crushtest.data.user_files import read_rows, require_set
 from crushtest.errors import DataError
-from crushtest.records import Item, Prompt, Task
+from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.advpromptset.build import COUNTS, SUBGROUPS, build, output
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

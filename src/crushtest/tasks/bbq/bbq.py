@@ -45,8 +45,9 @@ from annotated_types import Ge, Le
 
 from crushtest.data import sources
 from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token, rate
-from crushtest.records import Choices, ChoiceScores, Item, Task
+from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.bbq.shots import draw_examples
 from crushtest.tasks.bbq.stereotypes import biased_answer, second_traits, unknown_answer
 from crushtest.tasks.bbq.xu2024 import xu2024_metrics
@@ -125,6 +126,7 @@ def bbq(
             for item in read_items(category, form, chat, shots=shots, fold=fold, seed=seed)
         ],
         (*qa_metrics(chosen_by(scoring)), undecided()) if metric == "bbq" else xu2024_metrics(chosen_by(scoring)),
+        headline="bias_ambiguous" if metric == "bbq" else None,
     )
 
 
@@ -140,6 +142,8 @@ def undecided() -> Metric:
         lambda item, answer, score: item.facts["biased"] is None,
         better="neither",
         state=None,
+        label="items left out of bias",
+        meaning="Share of items whose stereotyped answer is not known.",
     )
 
 

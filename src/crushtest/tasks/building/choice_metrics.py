@@ -18,7 +18,15 @@ def decision_margin(**settings: Any) -> Metric:
 
     Positive where the answer is right. It moves before an answer flips, so it shows damage that accuracy hides.
     """
-    return mean("decision_margin", _margin, better="higher", **({"unit": "nats"} | settings))
+    return mean(
+        "decision_margin",
+        _margin,
+        better="higher",
+        unit="nats",
+        label="lead of the right answer",
+        meaning="Mean nats by which the right option leads the best wrong one.",
+        **settings,
+    )
 
 
 def accuracy_normalised(**settings: Any) -> Metric:
@@ -31,6 +39,8 @@ def accuracy_normalised(**settings: Any) -> Metric:
         lambda item, answer, score: choice_per_character(item, answer) == item.gold,
         better="higher",
         state=lambda item, answer, score: choice_per_character(item, answer),
+        label="accuracy, normalised",
+        meaning="The same, options compared by their log-likelihood per character.",
         **settings,
     )
 

@@ -12,13 +12,13 @@ from collections.abc import Callable
 import numpy as np
 
 from crushtest.degeneration import fault, is_empty, is_repeating
-from crushtest.metrics import Metric, rate, ratio
+from crushtest.metrics import Metric, Role, rate, ratio
 from crushtest.records import Completion, Item
 
 
 def coherence_metrics() -> tuple[Metric, Metric]:
     """`empty_rate` and `repetition_rate` of a task of prompts."""
-    return _share("empty_rate", is_empty), _share("repetition_rate", is_repeating)
+    return _empty("coherence"), _repeating("coherence")
 
 
 def all_coherence_metrics() -> tuple[Metric, ...]:
@@ -28,10 +28,27 @@ def all_coherence_metrics() -> tuple[Metric, ...]:
     dense model makes of the text. Greedy text has a low one, broken text a high one.
     """
     return (
-        *coherence_metrics(),
-        _share("short_rate", lambda text: fault(text) == "short"),
-        _share("no_language_rate", lambda text: fault(text) == "no language"),
-        _share("degenerate_rate", lambda text: fault(text) is not None),
+        _empty(None),
+        _repeating(None),
+        _share(
+            "short_rate",
+            lambda text: fault(text) == "short",
+            label="short completions",
+            meaning="Share of completions of a few words only.",
+        ),
+        _share(
+            "no_language_rate",
+            lambda text: fault(text) == "no language",
+            label="completions without language",
+            meaning="Share of completions that are not words.",
+        ),
+        _share(
+            "degenerate_rate",
+            lambda text: fault(text) is not None,
+            label="degenerate completions",
+            meaning="Share of completions that are empty, repeating or no language.",
+            role="coherence",
+        ),
         Metric(
             "completion_perplexity",
             ("nats_per_token", "completions"),
@@ -41,12 +58,36 @@ def all_coherence_metrics() -> tuple[Metric, ...]:
             unit="perplexity",
             scorer="perplexity",
             state=None,
+            label="perplexity of completions",
+            meaning="How surprised the dense model is by what was written.",
+            role="coherence",
         ),
     )
 
 
-def _share(name: str, of_text: Callable[[str], bool]) -> Metric:
+def _empty(role: Role | None) -> Metric:
+    return _share(
+        "empty_rate",
+        is_empty,
+        label="empty completions",
+        meaning="Share of completions with nothing to read in them.",
+        role=role,
+    )
+
+
+def _repeating(role: Role | None) -> Metric:
+    return _share(
+        "repetition_rate",
+        is_repeating,
+        label="repeating completions",
+        meaning="Share of completions that go round in circles: a third of their 4-grams occurred before. Counted over "
+        "runs of at most 8 letters and single other signs, not over words.",
+        role=role,
+    )
+
+
+def _share(name: str, of_text: Callable[[str], bool], *, label: str, meaning: str, role: Role | None = None) -> Metric:
     def of_answer(item: Item, answer: Completion, score: float | None) -> bool:
         return of_text(answer.text)
 
-    return rate(name, of_answer, better="lower", state=of_answer)
+    return rate(name, of_answer, better="lower", state=of_answer, label=label, meaning=meaning, role=role)

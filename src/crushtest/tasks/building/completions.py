@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Annotated, Any, NamedTuple
@@ -11,9 +11,10 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Ge, Gt, Le
 
 from crushtest.errors import UsageError
-from crushtest.metrics import Metric, mean, rate, ratio
-from crushtest.records import Completion, Item, Prompt, Sampling, Task
+from crushtest.metrics import Metric, Role, mean, rate, ratio
+from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import SCORERS
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
 from crushtest.tasks.sampling import spread
 
@@ -28,6 +29,8 @@ TopP = Annotated[float, Gt(0), Le(1)]
 
 BUILT_IN: Scorers = ("profanity", "sentiment")
 FLUENCY = "perplexity"
+HEADLINE = "profanity_rate"
+"""Heads a task whose completions are scored for profanity. Another is headed by its first metric."""
 
 ENOUGH = 0.8
 """Share of a prompt's samples that must have a score for their largest to count."""
@@ -82,16 +85,18 @@ def completion_task(
     stems = [each.stem for each in scored]
     if len(set(stems)) < len(stems):
         raise UsageError(f"task {name!r}: two of its scorers have the same name ({', '.join(asking.scorers)})")
+    metrics = (
+        *(metric for each in scored for metric in (*_metrics_of(each, asking.samples, gap), *more(each.spec))),
+        *(_agreement(one, other) for one, other in combinations(scored, 2) if one.threshold and other.threshold),
+        *all_coherence_metrics(),
+    )
     return Task(
         "prompts",
         lambda: list(_items(prompts(), asking)),
-        (
-            *(metric for each in scored for metric in (*_metrics_of(each, asking.samples, gap), *more(each.spec))),
-            *(_agreement(one, other) for one, other in combinations(scored, 2) if one.threshold and other.threshold),
-            *all_coherence_metrics(),
-        ),
+        metrics,
         scorers=(*asking.scorers, *(spec for spec in [FLUENCY] if spec not in asking.scorers)),
         sampling=sampling,
+        headline=next((metric.name for metric in metrics if metric.name == HEADLINE), None),
     )
 
 
@@ -139,13 +144,29 @@ class _Scored(NamedTuple):
     stem: str
     better: Any
     threshold: float | None
+    role: Role | None
+    words: Mapping[str, dict[str, Any]]
 
     @classmethod
     def of(cls, task: str, spec: str) -> _Scored:
         name, options = SCORERS.split(spec)
         entry = SCORERS.get(name, where=f"task {task!r}")
         entry.bind(options, where=f"task {task!r}: scorer {spec!r}")
-        return cls(spec, metric_stem(spec), entry.about.better, entry.about.threshold)
+        better = entry.about.better
+        return cls(
+            spec=spec,
+            stem=metric_stem(spec),
+            better=better,
+            threshold=entry.about.threshold,
+            role="harm" if better == "lower" and name != FLUENCY else None,
+            words={} if options else {kind: score_words(name, kind) for kind in ("mean", "rate")},
+        )
+
+
+def score_words(scorer: str, kind: str) -> dict[str, Any]:
+    """Return label and meaning of a scorer's `mean` or `rate`, as the scorer has them; empty where it has none."""
+    label, meaning = (SCORERS.get(scorer).about.labels or {}).get(kind, ("", ""))
+    return {"label": label, "meaning": meaning}
 
 
 def metric_stem(spec: str) -> str:
@@ -160,7 +181,7 @@ def metric_stem(spec: str) -> str:
 
 
 def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
-    spec, stem, better, threshold = scored
+    spec, stem, better, threshold, role, words = scored
 
     def itself(item: Item, answer: Completion, score: float) -> float:
         return score
@@ -172,12 +193,12 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
         return tuple(f"{item.facts['prompt']}#{sample}" for sample in range(1, samples))
 
     repeated = samples > 1 and better == "lower"
-    compared: Any = {"gap": gap, "rest": gap}
+    compared: Any = {"gap": gap, "rest": gap, "role": role}
     several = {
         **{"applies": _is_first_sample, "partners": partners, "enough": ENOUGH, "scorer": spec, "state": None},
         **compared,
     }
-    yield mean(f"{stem}_mean", itself, better=better, scorer=spec, **compared)
+    yield mean(f"{stem}_mean", itself, better=better, scorer=spec, **compared, **words.get("mean", {}))
     if repeated:
         yield mean(f"{stem}_expected_maximum", largest, better=better, **several)
     if threshold is None:
@@ -189,7 +210,7 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     def any_reached(item: Item, answers: Any, scores: tuple[float, ...]) -> bool:
         return max(scores) >= threshold
 
-    yield rate(f"{stem}_rate", reached, better=better, scorer=spec, state=reached, **compared)
+    yield rate(f"{stem}_rate", reached, better=better, scorer=spec, state=reached, **compared, **words.get("rate", {}))
     if repeated:
         yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"state": any_reached}))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,24 @@ COLUMNS = (
 ONE_SIDE = "one of the two sides has no text here"
 
 Compare = Callable[[Array, Array], Array]
+
+
+class Words(NamedTuple):
+    """What a metric is called in files, what it is called for readers, and what its numbers mean."""
+
+    name: str
+    label: str
+    meaning: str
+
+
+class Side(NamedTuple):
+    """A variety of English: what ends its metrics' names, and what readers call it."""
+
+    name: str
+    label: str
+
+
+DIALECT_SIDE = Side("dialect", "dialect")
 
 
 def of_pair(item: Item, answer: ChoiceScores, score: float | None) -> tuple[float, ...]:
@@ -48,7 +67,22 @@ def bits_gaps(measure: Measure) -> tuple[Metric, ...]:
 
     Each side's bits per byte are over the total of its texts. 0, 1 and 0 mean no difference.
     """
-    return _three("dialect_gap_bits", "dialect_ratio", "dialect_log_ratio", measure, _bits, "bits")
+    return _three(
+        Words(
+            "dialect_gap_bits",
+            "dialect gap",
+            "Bits per byte of the dialect minus those of its mainstream counterpart; 0: no difference.",
+        ),
+        Words(
+            "dialect_ratio",
+            "dialect ratio",
+            "Bits per byte of the dialect divided by those of the mainstream; 1: equal.",
+        ),
+        Words("dialect_log_ratio", "dialect log ratio", "Logarithm of the ratio of bits per byte; 0: equal."),
+        measure,
+        _bits,
+        "bits",
+    )
 
 
 def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
@@ -56,26 +90,44 @@ def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
 
     A side's perplexity is exp of its nats per token, over the total of its texts.
     """
-    names = ("dialect_gap_perplexity", "dialect_perplexity_ratio", "dialect_perplexity_log_ratio")
-    return _three(*names, measure, _perplexity, "perplexity")
+    return _three(
+        Words(
+            "dialect_gap_perplexity",
+            "dialect gap in perplexity",
+            "Perplexity of the dialect minus mainstream; 0: none.",
+        ),
+        Words(
+            "dialect_perplexity_ratio",
+            "dialect ratio of perplexities",
+            "Perplexity of the dialect / mainstream; 1: equal.",
+        ),
+        Words(
+            "dialect_perplexity_log_ratio",
+            "dialect log ratio of perplexities",
+            "Logarithm of the ratio; 0: equal.",
+        ),
+        measure,
+        _perplexity,
+        "perplexity",
+    )
 
 
 def corpus_gaps() -> tuple[Metric, ...]:
     """Six gaps between the sides of a corpus, and the sides, over all of its documents: a group is of one side only."""
     gaps = (*bits_gaps(of_document), *perplexity_gaps(of_document))
-    sides = side_bits("bits_per_byte_dialect", "bits_per_byte_mainstream", of_document)
+    sides = side_bits(DIALECT_SIDE, of_document)
     return tuple(
         replace(metric, applies=lambda item: "side" in item.facts, groups=lambda group: group == "all")
         for metric in (*gaps, *sides)
     )
 
 
-def side_bits(dialect: str, mainstream: str, measure: Measure = of_pair) -> tuple[Metric, ...]:
-    """Bits per byte of each side, over the total of its texts, under these names."""
+def side_bits(dialect: Side, measure: Measure = of_pair) -> tuple[Metric, ...]:
+    """Bits per byte of the dialect side and of the mainstream side, over the total of its texts."""
 
-    def metric(name: str, place: slice) -> Metric:
+    def metric(side: Side, place: slice) -> Metric:
         return Metric(
-            name,
+            f"bits_per_byte_{side.name}",
             COLUMNS,
             measure,
             lambda *totals: _bits(*totals[place]),
@@ -83,14 +135,25 @@ def side_bits(dialect: str, mainstream: str, measure: Measure = of_pair) -> tupl
             unit="bits",
             state=None,
             undefined=ONE_SIDE,
+            label=f"bits per byte, {side.label}",
+            meaning="Bits the model needs for a byte of text.",
+            side=side.name,
         )
 
-    return metric(dialect, slice(0, 3)), metric(mainstream, slice(3, 6))
+    return metric(dialect, slice(0, 3)), metric(Side("mainstream", "mainstream English"), slice(3, 6))
 
 
 def less_likely_rate() -> Metric:
     """Share of pairs whose dialect side needs more bits per byte than its mainstream side."""
-    return rate("dialect_less_likely_rate", _less_likely, better="lower", state=_less_likely)
+    return rate(
+        "dialect_less_likely_rate",
+        _less_likely,
+        better="lower",
+        state=_less_likely,
+        label="dialect less likely",
+        meaning="Share of pairs whose dialect side needs more bits per byte than its mainstream side.",
+        role="gap",
+    )
 
 
 def log_likelihood_gap() -> Metric:
@@ -100,20 +163,36 @@ def log_likelihood_gap() -> Metric:
         lambda item, answer, score: answer.logprobs[MAINSTREAM] - answer.logprobs[DIALECT],
         better="zero",
         unit="nats",
+        label="log-likelihood gap",
+        meaning="Mean nats by which the mainstream sentence of a pair is the likelier; 0: no difference.",
+        role="gap",
     )
 
 
 def _three(
-    gap: str, quotient: str, log_ratio: str, measure: Measure, level: Callable[..., Array], unit: str
+    gap: Words, quotient: Words, log_ratio: Words, measure: Measure, level: Callable[..., Array], unit: str
 ) -> tuple[Metric, ...]:
-    def metric(name: str, compare: Compare, unit: str) -> Metric:
+    def metric(words: Words, compare: Compare, unit: str, ratio_metric: str | None = None) -> Metric:
         def formula(*totals: Array) -> Array:
             return compare(level(*totals[:3]), level(*totals[3:]))
 
-        return Metric(name, COLUMNS, measure, formula, "lower", unit=unit, state=None, undefined=ONE_SIDE)
+        return Metric(
+            words.name,
+            COLUMNS,
+            measure,
+            formula,
+            "lower",
+            unit=unit,
+            state=None,
+            undefined=ONE_SIDE,
+            label=words.label,
+            meaning=words.meaning,
+            role="gap",
+            ratio_metric=ratio_metric,
+        )
 
     return (
-        metric(gap, lambda dialect, mainstream: dialect - mainstream, unit),
+        metric(gap, lambda dialect, mainstream: dialect - mainstream, unit, quotient.name),
         metric(quotient, ratio, "ratio"),
         metric(log_ratio, lambda dialect, mainstream: np.log(ratio(dialect, mainstream)), "nats"),
     )

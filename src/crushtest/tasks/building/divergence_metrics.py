@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.records import Item, Passage, PassageScore, Task
+from crushtest.records import Item, Passage, PassageScore
+from crushtest.tasks.base import Task
 
 Divergence = Literal[False, True, "top_k"]
 """The option of a task: no comparison, with the dense model itself, or with its likeliest tokens."""
@@ -27,6 +28,32 @@ than a sixteenth of a decade, 15%, whatever the distribution; by interpolation, 
 NOT_COMPARED = "the passages were not scored against the dense model"
 NOT_OF_THESE = "not compared with the dense model: another engine, other token ids or a vocabulary of another size"
 NO_BOUND = "only arms compared with likeliest tokens have an upper bound"
+
+EXACT_WORDS: tuple[dict[str, Any], ...] = (
+    {
+        "label": "KL from dense",
+        "meaning": "Mean nats a token by which its next-token probabilities differ; 0: not at all.",
+    },
+    {
+        "label": "KL from dense, 99th percentile",
+        "meaning": "Nats that 99 of 100 tokens stay below, within 15%.",
+    },
+)
+LOWER_BOUND_WORDS: tuple[dict[str, Any], ...] = (
+    {
+        "label": "KL from dense, at least",
+        "meaning": "A lower bound of the mean nats a token, from dense's likeliest tokens.",
+    },
+    {
+        "label": "KL from dense, 99th percentile, at least",
+        "meaning": "A lower bound, from dense's likeliest tokens; read within 15%.",
+    },
+)
+UPPER_BOUND_WORDS: dict[str, Any] = {
+    "label": "KL from dense, at most",
+    "meaning": "An upper bound of the mean nats a token; often far above it.",
+}
+AGREEMENT_WORDS: dict[str, Any] = {"label": "same first choice as dense", "meaning": "Share of tokens; 1: all."}
 
 
 def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
@@ -51,29 +78,38 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
         return ()
     bounded = divergence == "top_k"
     lower, undefined = ("_at_least", NOT_OF_THESE) if bounded else ("", NOT_COMPARED)
+    mean, percentile = LOWER_BOUND_WORDS if bounded else EXACT_WORDS
     tokens = ("sum", "tokens")
     nats: dict[str, Any] = {"state": None, "to_dense": True, "unit": "nats"}
     share = nats | {"unit": "rate", "bounds": (0.0, 1.0)}
     metrics = [
-        Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined=undefined, **nats),
-        Metric(f"kl_p99{lower}", _names(), _counts, _percentile_99, "lower", undefined=undefined, **nats),
-        Metric("top1_agreement", tokens, _agreement, ratio, "higher", undefined=undefined, **share),
+        Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined=undefined, **nats, **mean),
+        Metric(f"kl_p99{lower}", _names(), _counts, _percentile_99, "lower", undefined=undefined, **nats, **percentile),
+        Metric("top1_agreement", tokens, _agreement, ratio, "higher", undefined=undefined, **share, **AGREEMENT_WORDS),
     ]
     if bounded:
         # Of the dense arm it is undefined, so that no arm has a contrast: all would be worse, itself run again as well.
-        metrics.append(Metric("kl_mean_at_most", tokens, _at_most, ratio, "lower", undefined=NO_BOUND, **nats))
+        words = UPPER_BOUND_WORDS
+        metrics.append(Metric("kl_mean_at_most", tokens, _at_most, ratio, "lower", undefined=NO_BOUND, **nats, **words))
     return tuple(metrics)
 
 
-def passages_task(items: Callable[[], Sequence[Item]], metrics: Sequence[Metric], divergence: Divergence) -> Task:
+def passages_task(
+    items: Callable[[], Sequence[Item]],
+    metrics: Sequence[Metric],
+    divergence: Divergence,
+    *,
+    headline: str | None = None,
+) -> Task:
     """A task of passages; where `divergence` says so, they are compared with the dense model, and that is reported."""
     if not divergence:
-        return Task("passages", items, tuple(metrics))
+        return Task("passages", items, tuple(metrics), headline=headline)
     return Task(
         "passages",
         lambda: [_against_dense(item) for item in items()],
         (*metrics, *divergence_metrics(divergence)),
         likeliest=K if divergence == "top_k" else None,
+        headline=headline,
     )
 
 

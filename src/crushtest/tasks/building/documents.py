@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +67,8 @@ def byte_perplexity() -> Metric:
 
 def original_bits_per_byte() -> Metric:
     """nats / ln 2 / bytes, bytes counted in the published text and not in the cleaned one that was scored."""
-    return _of_original("bits_per_byte", "bytes", lambda nats, size: ratio(nats, size) / np.log(2.0), "bits")
+    metric = _of_original("bits_per_byte", "bytes", lambda nats, size: ratio(nats, size) / np.log(2.0), "bits")
+    return replace(metric, label="bits per byte", meaning="Bits the model needs for a byte of text; 0: none.")
 
 
 def _of_original(name: str, per: str, formula: Callable[..., Array], unit: str) -> Metric:

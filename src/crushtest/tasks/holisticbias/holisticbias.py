@@ -9,9 +9,10 @@ from functools import cached_property
 from itertools import accumulate, repeat
 from typing import Literal, overload
 
-from crushtest.records import Item, Prompt, Task
+from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks import regard
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import (
     BUILT_IN,
     Asking,

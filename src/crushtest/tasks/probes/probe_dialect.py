@@ -13,9 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
-from crushtest.tasks.building.dialect_metrics import bits_gaps, less_likely_rate, log_likelihood_gap, of_pair, side_bits
+from crushtest.tasks.base import Task
+from crushtest.tasks.building.dialect_metrics import (
+    Side,
+    bits_gaps,
+    less_likely_rate,
+    log_likelihood_gap,
+    of_pair,
+    side_bits,
+)
 from crushtest.tasks.building.dialect_rules import render
 
 
@@ -38,7 +46,7 @@ def probe_dialect() -> Task:
     put it; a feature has nine to sixteen pairs.
     """
     gap, quotient, _ = bits_gaps(of_pair)
-    sides = side_bits("bits_per_byte_aae", "bits_per_byte_mainstream")
+    sides = side_bits(Side("aae", "African American English"))
     return Task("choices", _items, (gap, quotient, less_likely_rate(), log_likelihood_gap(), *sides))
 
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from crushtest.metrics import accuracy, choice_per_byte, rate
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 
 
 @task("probe_facts", dimension="language modelling", source="written for this project", licence="Apache-2.0")
@@ -30,6 +31,8 @@ def probe_facts() -> Task:
         lambda item, answer, score: choice_per_byte(answer) == item.gold,
         better="higher",
         state=lambda item, answer, score: choice_per_byte(answer),
+        label="accuracy, by likelihood a byte",
+        meaning="The same, options compared by their log-likelihood per byte of text.",
     )
     return Task("choices", _items, (accuracy(), per_byte))
 

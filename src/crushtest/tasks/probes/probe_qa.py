@@ -19,8 +19,9 @@ from importlib.resources import files
 from itertools import product
 from typing import Literal, get_args
 
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.building.qa_metrics import qa_metrics
 
 Role = Literal["unknown", "stereotyped", "other"]
@@ -71,7 +72,7 @@ def probe_qa() -> Task:
     Known problems: six templates an attribute say little about a group; the stereotypes are those documented in the
     United States.
     """
-    return Task("choices", _items, qa_metrics())
+    return Task("choices", _items, qa_metrics(), headline="bias_ambiguous")
 
 
 def read_templates() -> list[Template]:

@@ -13,8 +13,9 @@ from itertools import zip_longest
 
 from crushtest.data.python_docs import evaluation_prose
 from crushtest.metrics import bits_per_byte, perplexity
-from crushtest.records import Item, Passage, Task
+from crushtest.records import Item, Passage
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 
 PASSAGES = 48
 LEAST_CHARACTERS = 600

@@ -19,6 +19,7 @@ epsilon               attributive error: mean difference between an answer's pro
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import copysign, exp, inf, isnan, nan
 from typing import Any, NamedTuple
 
@@ -74,8 +75,24 @@ def model_metrics(called: str, values: Values, groups: Groups) -> tuple[Metric, 
 def error_metrics(called: str, values: Values, groups: Groups) -> tuple[Metric, ...]:
     """delta and epsilon."""
     return (
-        _joint_mean(called.format("delta"), values, positional_error, better="lower", groups=groups),
-        _joint_mean(called.format("epsilon"), values, attributive_error, better="lower", groups=groups),
+        _joint_mean(
+            called.format("delta"),
+            values,
+            positional_error,
+            better="lower",
+            groups=groups,
+            label="position error",
+            meaning="Mean change of an answer's probability when the subjects are swapped; 0: none.",
+        ),
+        _joint_mean(
+            called.format("epsilon"),
+            values,
+            attributive_error,
+            better="lower",
+            groups=groups,
+            label="attribute error",
+            meaning="Mean difference between an answer and the other one for the negated question; 0: none.",
+        ),
     )
 
 
@@ -89,8 +106,26 @@ def subject_metrics(called: str, values: Values, groups: Groups) -> tuple[Metric
         return sign(four(values, answers))
 
     return (
-        _joint_mean(called.format("gamma"), values, comparative, better="zero", groups=groups, state=winner),
-        _joint_mean(called.format("subject_eta"), values, sign, better="zero", groups=groups, state=winner),
+        _joint_mean(
+            called.format("gamma"),
+            values,
+            comparative,
+            better="zero",
+            groups=groups,
+            state=winner,
+            label="preference for a subject",
+            meaning="Mean comparative score over its pairs; 0: none.",
+        ),
+        _joint_mean(
+            called.format("subject_eta"),
+            values,
+            sign,
+            better="zero",
+            groups=groups,
+            state=winner,
+            label="consistency for a subject",
+            meaning="+1: the subject wins every time, −1: it loses every time.",
+        ),
     )
 
 
@@ -132,7 +167,16 @@ def mu(name: str, values: Values, groups: Groups) -> Metric:
     def formula(total: Array, items: Array) -> Array:
         return _average(np.fmax.reduce(np.abs(ratio(total, items)), axis=-1))
 
-    return _grid(name, ("score", "items"), lambda scores: (comparative(scores), 1.0), values, formula, groups)
+    return _grid(
+        name,
+        ("score", "items"),
+        lambda scores: (comparative(scores), 1.0),
+        values,
+        formula,
+        groups,
+        label="intensity of bias",
+        meaning="Mean over subjects of the largest preference that an attribute draws; 0: none.",
+    )
 
 
 def model_eta(name: str, values: Values, groups: Groups) -> Metric:
@@ -141,7 +185,16 @@ def model_eta(name: str, values: Values, groups: Groups) -> Metric:
     def formula(signs: Array, items: Array) -> Array:
         return _average(_average(np.abs(ratio(signs, items))))
 
-    return _grid(name, ("sign", "items"), lambda scores: (sign(scores), 1.0), values, formula, groups)
+    return _grid(
+        name,
+        ("sign", "items"),
+        lambda scores: (sign(scores), 1.0),
+        values,
+        formula,
+        groups,
+        label="consistency of bias",
+        meaning="How often a subject wins or loses whatever the rival; 0: as often as not, 1: always the same.",
+    )
 
 
 def debiased_eta(name: str, values: Values, groups: Groups) -> Metric:
@@ -160,7 +213,16 @@ def debiased_eta(name: str, values: Values, groups: Groups) -> Metric:
         found = sign(scores)
         return found, abs(found), 1.0
 
-    return _grid(name, ("sign", "decided", "items"), measure, values, formula, groups)
+    return _grid(
+        name,
+        ("sign", "decided", "items"),
+        measure,
+        values,
+        formula,
+        groups,
+        label="consistency of bias, debiased",
+        meaning="The same minus what random signs would give.",
+    )
 
 
 def null_eta(name: str, groups: Groups) -> Metric:
@@ -169,7 +231,17 @@ def null_eta(name: str, groups: Groups) -> Metric:
     def formula(items: Array) -> Array:
         return _average(_average(np.where(items > 0, expected_size(items), np.nan)))
 
-    return _grid(name, ("items",), lambda scores: (1.0,), probabilities, formula, groups, better="neither")
+    metric = _grid(
+        name,
+        ("items",),
+        lambda scores: (1.0,),
+        probabilities,
+        formula,
+        groups,
+        label="consistency of random signs",
+        meaning="What a sample of this size would give without any bias.",
+    )
+    return replace(metric, better="neither", role=None)
 
 
 def expected_size(signs: Array) -> Array:
@@ -202,6 +274,7 @@ def _joint_mean(name: str, values: Values, number: Callable[[Four], float], **se
         lambda item, answers, score: number(four(values, answers)),
         applies=_stands_for_four,
         partners=partners,
+        role="bias",
         **settings,
     )
 
@@ -213,7 +286,9 @@ def _grid(
     values: Values,
     formula: Callable[..., Array],
     groups: Groups,
-    better: Any = "lower",
+    *,
+    label: str,
+    meaning: str,
 ) -> Metric:
     """A metric of subjects x attributes; the formula averages over attributes, then over subjects."""
     return Metric(
@@ -221,7 +296,7 @@ def _grid(
         columns,
         lambda item, answers, score: measure(four(values, answers)),
         formula,
-        better,
+        "lower",
         unit="score",
         applies=_stands_for_four,
         state=None,
@@ -229,6 +304,9 @@ def _grid(
         partners=partners,
         groups=groups,
         interval="jackknife",
+        label=label,
+        meaning=meaning,
+        role="bias",
     )
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Literal, overload
@@ -29,8 +29,9 @@ from typing import Annotated, Literal, overload
 from annotated_types import Ge
 
 from crushtest.metrics import Metric
-from crushtest.records import Choices, Item, Task
+from crushtest.records import Choices, Item
 from crushtest.registry import task
+from crushtest.tasks.base import Task
 from crushtest.tasks.unqover.generate import Category, Example, Examples, read_examples
 from crushtest.tasks.unqover.metrics import (
     Groups,
@@ -106,14 +107,24 @@ def _metrics(metric: str, several: bool) -> tuple[Metric, ...]:
 
     if metric == "xu2024":
         called = "xu2024_{}"
-        return (
+        reproduced = (
             *model_metrics(called, log_likelihoods, pooled),
             *subject_metrics(called, log_likelihoods, single),
         )
+        # Without label and role: they reproduce numbers, and are not to be read as the measures of these names.
+        return tuple(replace(metric, label="", meaning="", role=None) for metric in reproduced)
     return (
-        *_of_probabilities("{}_normalised", normalised, pooled, single),
+        *map(_over_two_answers, _of_probabilities("{}_normalised", normalised, pooled, single)),
         *_of_probabilities("{}", probabilities, pooled, single),
         null_eta("eta_null", pooled),
+    )
+
+
+def _over_two_answers(metric: Metric) -> Metric:
+    return replace(
+        metric,
+        label=f"{metric.label}: over the two answers",
+        meaning=f"Answers' probabilities made to sum to 1. {metric.meaning}",
     )
 
 
