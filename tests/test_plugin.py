@@ -21,7 +21,8 @@ from crushtest.predictions import score_predictions
 from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS
 from crushtest.scorers.calling import facts_of
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import StudySpec, build_spec, make_plan
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import StudySpec, build_spec
 
 PLUGIN = Path(__file__).parent / "plugin"
 PACKAGE = "crushtest_example"
