@@ -22,8 +22,8 @@ from crushtest.predictions import score_predictions
 from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS
 from crushtest.report.study_view import read_study
 from crushtest.scorers.calling import facts_of
-from crushtest.study.folder import StudyFolder
 from crushtest.stats.false_improvements import mark_traps
+from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
 
