@@ -22,12 +22,19 @@ REPLICATES = 4000
 
 
 def one_metric(
-    rng: np.random.Generator, *, items: int, size: int = 1, harm: float = 0.0, attributes: int = ATTRIBUTES
+    rng: np.random.Generator,
+    *,
+    items: int,
+    size: int = 1,
+    harm: float = 0.0,
+    evenly: bool = True,
+    gain: float = 0.0,
+    attributes: int = ATTRIBUTES,
 ) -> list[Contrast]:
-    """Rows of one metric: groups of `items` items in clusters of `size`, the first group of attribute 0 harmed.
+    """Return the rows of one metric: groups of `items` items in clusters of `size`, the first of attribute 0 harmed.
 
     Everywhere 3% of the items go wrong and 3% right, a third of them with their whole cluster. The harm falls on every
-    cluster alike.
+    cluster alike or on items at random. The other groups of attribute 0 gain.
     """
     count = GROUPS * items
     first = np.arange(count) // items
@@ -38,8 +45,10 @@ def one_metric(
     move = np.where(rng.random(count) < 1 / 3, common, own)
     dense = rng.random(count) < np.where(first == 0, 0.8, 0.5)
     arm = np.where(move < 0.03, False, np.where(move > 0.97, True, dense))
-    hit = np.diff(np.floor(np.arange(count + 1) * harm / 0.8 + 1e-9)) > 0
-    arm &= ~((first == 0) & hit)
+    even = np.diff(np.floor(np.arange(count + 1) * harm / 0.8 + 1e-9)) > 0
+    arm &= ~((first == 0) & (even if evenly else rng.random(count) < harm / 0.8))
+    if gain:
+        arm |= (first != 0) & (rng.random(count) < gain)
     return contrast(
         "t",
         [ACCURACY],
@@ -86,15 +95,22 @@ def of_worst(rng: np.random.Generator, **settings: float) -> Contrast:
     return row
 
 
-def test_one_group_of_forty_items_in_ten_clusters_is_found_among_nine_attributes() -> None:
-    """Against Bonferroni over the nine, which is what Benjamini and Hochberg's gives where eight hold nothing.
+@pytest.mark.parametrize("evenly", [True, False])
+def test_a_harmed_group_of_ten_clusters_is_found_at_its_attributes_level(evenly: bool) -> None:
+    """Among nine attributes. By the search for a harmed group alone it would be 77% and, harmed at random, 49%."""
+    rng, found = np.random.default_rng(2), []
+    for _ in range(40):
+        rows = adjust_families(one_metric(rng, items=40, size=4, harm=0.4, evenly=evenly))
+        (worst,) = [row for row in rows if row.metric.endswith(WORST) and row.group == "a0"]
+        found.append(worst.worst == "a0=g0" and worst.p_adjusted is not None and worst.p_adjusted <= 0.05)
+    assert np.mean(found) >= 0.8
 
-    No exchange of ten clusters has a p below 0.002, and a cluster that did not change doubles it: about 77% are found.
-    """
-    rng = np.random.default_rng(2)
-    rows = [of_worst(rng, items=40, size=4, harm=0.4) for _ in range(60)]
-    assert np.mean([row.worst == "a0=g0" for row in rows]) >= 0.9
-    assert np.mean([row.p is not None and row.p * ATTRIBUTES <= 0.05 for row in rows]) >= 0.65
+
+def test_where_nine_groups_improved_the_tenth_is_not_worse() -> None:
+    """The effects then depend on the group, which is no evidence that the unchanged one was harmed."""
+    rng = np.random.default_rng(4)
+    studies = [adjust_families(one_metric(rng, items=40, size=4, gain=0.4)) for _ in range(40)]
+    assert not [row for rows in studies for row in rows if row.verdict == "worse" and "a0" in row.group]
 
 
 @pytest.mark.parametrize(("items", "size"), [(60, 1), (40, 4), (24, 4)])

@@ -61,6 +61,19 @@ def test_worst_groups_of_a_metric_are_a_family_and_its_gaps_another():
     assert adjusted(rows) == pytest.approx([0.02, 0.04, 0.02, 0.04, 0.02, 0.04])
 
 
+def test_an_attribute_may_be_found_by_the_spread_of_its_effects():
+    worst = [
+        replace(row("m_worst", a, p), spread_p=s)
+        for a, p, s in [("x", 0.01, 0.001), ("y", 0.04, 0.5), ("z", 0.9, 0.001)]
+    ]
+    assert adjusted(worst) == pytest.approx([0.01, 0.08, 0.9])
+    assert adjusted([*worst, row("m", "y=1", 0.01)])[-1] == pytest.approx(0.08)
+
+
+def test_an_attribute_whose_effects_are_alike_pays_for_both_tests():
+    assert adjusted([replace(row("m_worst", "x", 0.02), spread_p=0.9)]) == pytest.approx([0.04])
+
+
 def test_groups_of_an_attribute_are_a_family_and_none_is_below_its_attributes_worst():
     rows = [
         row("m", "age=old", 0.001),

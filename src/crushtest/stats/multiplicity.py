@@ -2,6 +2,7 @@
 
 1. Did anything change? All pooled rows (group `all`) of a task and arm.
 2. Did it, for some attribute? Per metric, the rows of its attributes: worst groups in one family, gaps in another.
+   Corrected is the p of the attribute (`attribute_p`); a worst group's own p must reach the level as well.
 3. For which group? Per metric and attribute, its groups; none is below its attribute's worst group, so that a group is
    found only where the search over its attribute finds something.
 
@@ -52,12 +53,23 @@ CORRECTIONS: dict[Correction, Callable[[Array], Array]] = {
 }
 
 
+def attribute_p(row: Contrast) -> float | None:
+    """Return the p of "nothing changed in any group of this attribute" from its `_worst` row.
+
+    It is twice the smaller of two: the p of the search for a harmed group, and that of the permutation test which asks
+    whether the effect depends on the group. The search exchanges arms within clusters, so the p of a group of ten
+    clusters is 0.002 at best. The other exchanges labels among all clusters of the attribute and has no such floor, but
+    it sees nothing where all groups moved alike.
+    """
+    if row.p is None or row.spread_p is None:
+        return row.p
+    return min(1.0, 2 * min(row.p, row.spread_p))
+
+
 def adjust(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
     """Return the contrasts with p_adjusted; the family is all rows given that have a p."""
-    known = [row for row in contrasts if row.p is not None]
-    adjusted = CORRECTIONS[correction](np.array([row.p for row in known], np.float64)) if known else np.array([])
-    found = iter(adjusted.tolist())
-    return [replace(row, p_adjusted=next(found)) if row.p is not None else row for row in contrasts]
+    adjusted = _adjusted([row.p for row in contrasts], correction)
+    return [replace(row, p_adjusted=p) for row, p in zip(contrasts, adjusted, strict=True)]
 
 
 def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
@@ -67,10 +79,23 @@ def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "ben
         families.setdefault(_family(row), []).append(place)
     adjusted = list(contrasts)
     for places in families.values():
-        for place, row in zip(places, adjust([contrasts[place] for place in places], correction), strict=True):
-            adjusted[place] = row
+        rows = [contrasts[place] for place in places]
+        for place, p in zip(places, _adjusted([_family_p(row) for row in rows], correction), strict=True):
+            adjusted[place] = replace(
+                contrasts[place], p_adjusted=None if p is None else max(p, contrasts[place].p or 0)
+            )
     of_attribute = {(row.metric, row.group): row.p_adjusted for row in adjusted if row.metric.endswith(WORST)}
     return [_not_below(row, of_attribute.get((row.metric + WORST, _attribute(row)))) for row in adjusted]
+
+
+def _adjusted(values: Sequence[float | None], correction: Correction) -> list[float | None]:
+    tested = np.array([p for p in values if p is not None], np.float64)
+    adjusted = iter(CORRECTIONS[correction](tested).tolist() if len(tested) else ())
+    return [None if p is None else next(adjusted) for p in values]
+
+
+def _family_p(row: Contrast) -> float | None:
+    return attribute_p(row) if row.metric.endswith(WORST) else row.p
 
 
 def _family(row: Contrast) -> Family:
