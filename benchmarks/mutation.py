@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = {
     "src/crushtest/stats/*.py": "tests/stats/test_*.py",
     "src/crushtest/metrics.py": "tests/stats/test_*.py",
-    "src/crushtest/gate/*.py": "tests/test_gate*.py",
+    "src/crushtest/gate/*.py": "tests/gate/test_*.py",
 }
 SLOW = ("test_by_hand", "test_compares", "test_coverage", "test_properties", "test_gate", "test_gate_quick")
 """Tests that take too long for every change; what is noticed without them is the less."""

@@ -2,7 +2,7 @@
 
     python benchmarks/report.py [--arms 20] [--tasks 20] [--items 1000] [--folder DIR]
 
-The study is made without a model, by tests/report/synthetic_study.py: four in five of its tasks have options or texts
+The study is made without a model, by tests/support/synthetic_study.py: four in five of its tasks have options or texts
 with groups, so it has 17 groups a task. Making it takes minutes and is not measured; with --folder it is kept, and used
 again. The report is written in a process of its own, whose start is part of the time; processor seconds beside the
 wall's tell a slow report from a busy machine. Limits: 10 s, 1 GB, 15 MB; exits 1 above one of them.
@@ -18,9 +18,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "report"))
+sys.path.insert(0, str(ROOT / "tests"))
 
-import synthetic_study  # noqa: E402
+from support import synthetic_study  # noqa: E402
 
 METHODS = ("magnitude", "wanda", "sparsegpt", "gblm")
 LIMITS = {"seconds": 10.0, "processor_seconds": 10.0, "peak_memory_gb": 1.0, "page_mb": 15.0}
@@ -30,7 +30,7 @@ import json, resource, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 began = time.perf_counter()
-import synthetic_study
+from support import synthetic_study
 from crushtest.report import write_report
 from crushtest.study.folder import StudyFolder
 with synthetic_study.stand_ins(int(sys.argv[3])):
@@ -51,7 +51,7 @@ def arms_of(count: int) -> tuple[dict[str, str], ...]:
 
 def measure(folder: Path, copies: int) -> dict[str, float]:
     """Writes the report of a study in a fresh process."""
-    command = [sys.executable, "-c", WRITE, str(ROOT / "tests" / "report"), str(folder), str(copies)]
+    command = [sys.executable, "-c", WRITE, str(ROOT / "tests"), str(folder), str(copies)]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 

@@ -95,7 +95,7 @@ def test_the_top_level_can_be_seen_at_a_glance() -> None:
 )
 def test_looking_around_imports_nothing_heavy(arguments: list[str]) -> None:
     script = (
-        "import json, sys\nfrom crushtest.cli.commands import app\n"
+        "import json, sys\nfrom crushtest.cli.app import app\n"
         f"try:\n    app({arguments!r})\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )

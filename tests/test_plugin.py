@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.cli.commands import list_
+from crushtest.cli.listing import list_entries
 from crushtest.compress import check
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import UsageError
@@ -90,7 +90,7 @@ def study(tmp_path: Path) -> StudyFolder:
     ],
 )
 def test_it_is_listed(kind: str, name: str, declared: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    list_(kind, json=True)
+    list_entries(kind, json=True)
     entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert declared.items() <= entries[name].items()
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from crushtest.cli.commands import app
+from crushtest.cli.app import app
 from crushtest.compress.recipes import parse_recipes
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import loaded, small_network
 from torch import Tensor
+
+from support.small_models import loaded, small_network
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import TOKENIZER, loaded, small_network
 
 from crushtest.compress import awq, compress, rtn
 from crushtest.compress.calibration import Calibration, calibration_tokens
@@ -17,6 +16,7 @@ from crushtest.compress.layers.loop import Block, Compressed, as_job, compress_b
 from crushtest.compress.layers.scale_folding import Pair, find_pairs, scale_columns
 from crushtest.compress.layers.structure import Linear
 from crushtest.compress.recipes import parse_recipe
+from support.small_models import TOKENIZER, loaded, small_network
 
 CALIBRATION = calibration_tokens(Calibration(sequences=6, length=24), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)

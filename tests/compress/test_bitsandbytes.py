@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_models import TOKENIZER, loaded, small_network
 
 from crushtest.compress import compress
 from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import UsageError
+from support.small_models import TOKENIZER, loaded, small_network
 
 pytest.importorskip("bitsandbytes")
 

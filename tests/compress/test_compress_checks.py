@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import SMALL, loaded, small_network
 from transformers import AutoConfig, GPT2Config, LlamaConfig, T5Config, T5ForConditionalGeneration
 
 from crushtest.compress import check
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
+from support.small_models import SMALL, loaded, small_network
 
 DEMO_SHAPES = LlamaConfig(
     hidden_size=576, intermediate_size=1536, num_hidden_layers=1, num_attention_heads=9, vocab_size=9

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import TOKENIZER, loaded, small_network
 from torch import Tensor
 
 from crushtest.compress import InputNorm, compress, magnitude, wanda
@@ -15,6 +14,7 @@ from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.layers.structure import find_structure
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import CompressionError, ModelError
+from support.small_models import TOKENIZER, loaded, small_network
 
 CALIBRATION = calibration_tokens(Calibration(sequences=6, length=24), TOKENIZER)
 DECODERS = ["llama", "qwen2", "gpt_neox", "opt", "gpt2"]

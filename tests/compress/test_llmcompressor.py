@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import TOKENIZER, loaded, small_network
 
 from crushtest.compress import CompressionRecord, compress
 from crushtest.compress.calibration import Calibration, calibration_tokens
@@ -20,6 +19,7 @@ from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.record import Storage
 from crushtest.compress.save import save
 from crushtest.errors import CompressionError, UsageError
+from support.small_models import TOKENIZER, loaded, small_network
 
 SCALED = """
 quant_stage:
@@ -145,7 +145,7 @@ def test_what_it_says_of_its_recipe_is_one_line(content: str, said: str, model: 
 def test_its_log_is_not_among_the_results(model: Any, tmp_path: Path) -> None:
     program = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 from test_llmcompressor import CALIBRATION, loaded, run
 from transformers import AutoModelForCausalLM
 run(loaded(AutoModelForCausalLM.from_pretrained({str(tmp_path / "model")!r})), {in_file(FOUR, tmp_path)!r})

@@ -20,7 +20,7 @@ from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
 from crushtest.models.load import load_skeleton
 from crushtest.models.options import ModelOptions
-from tiny_models import network, tokenizer
+from support.tiny_models import network, tokenizer
 
 
 def dense(folder: Path, kind: str = "llama", dtype: torch.dtype = torch.float32, **settings: Any) -> Path:

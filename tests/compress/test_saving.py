@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import TOKENIZER, loaded, small_network
 from torch import Tensor
 
 from crushtest.compress import compress
@@ -17,6 +16,7 @@ from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.save import check_new, save
 from crushtest.errors import CompressionError
+from support.small_models import TOKENIZER, loaded, small_network
 
 CALIBRATION = calibration_tokens(Calibration(sequences=4, length=24), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)

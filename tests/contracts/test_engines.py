@@ -13,7 +13,7 @@ from crushtest import load_engine
 from crushtest.engines.base import Engine
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
-from tiny_models import SENTENCES, loaded
+from support.tiny_models import SENTENCES, loaded
 
 # Engines that talk to something else are tested with it in tests/engines.
 HERE = {"fake": lambda: load_engine("fake", engine="fake"), "hf": lambda: small_hf()}

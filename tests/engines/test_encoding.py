@@ -22,7 +22,7 @@ from crushtest.engines.hf.encoding import (
 from crushtest.engines.hf.packing import Line
 from crushtest.errors import EngineError
 from crushtest.records import Passage, Prompt
-from tiny_models import loaded, tokenizer
+from support.tiny_models import loaded, tokenizer
 
 PAIRS = [
     ("Question: Who was late? Answer:", " nobody"),

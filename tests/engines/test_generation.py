@@ -12,7 +12,7 @@ from crushtest import load_engine
 from crushtest.engines.hf.generation import batches, choose, draws
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling
-from tiny_models import SENTENCES, loaded
+from support.tiny_models import SENTENCES, loaded
 
 PROMPTS = [Prompt(sentence[:end]) for sentence in SENTENCES for end in (3, 20, 40)]
 DRAWN = Sampling(max_tokens=12, temperature=0.9, top_p=0.95, seed=5)

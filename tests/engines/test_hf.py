@@ -15,7 +15,7 @@ from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer
 from crushtest.errors import EngineError, ModelError, UnknownName
 from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
-from tiny_models import CONFIGS, SENTENCES, loaded
+from support.tiny_models import CONFIGS, SENTENCES, loaded
 
 PACKED = ["llama", "qwen2", "qwen3", "mistral", "phi", "gpt2", "gpt_neox", "gemma3_text"]
 OPTIONS = (" the dog", " nobody can tell", " the river had risen in the night")

@@ -15,7 +15,7 @@ from crushtest.engines.hf.kept_top_k import KeptTokens
 from crushtest.errors import StoreError
 from crushtest.models.load import LoadedModel
 from crushtest.records import Passage, PassageScore
-from tiny_models import SENTENCES, loaded, tokenizer
+from support.tiny_models import SENTENCES, loaded, tokenizer
 
 # Two passages that share a beginning and one that is cut into windows, without and with their beginnings predicted.
 TEXTS = [*SENTENCES, SENTENCES[0][:40], " ".join(SENTENCES), ""]

@@ -16,7 +16,7 @@ from crushtest.engines.hf import likelihood
 from crushtest.engines.hf.engine import HfEngine
 from crushtest.models.load import LoadedModel
 from crushtest.records import Passage, PassageScore
-from tiny_models import SENTENCES, loaded, tokenizer
+from support.tiny_models import SENTENCES, loaded, tokenizer
 
 TEXT = " ".join(SENTENCES) * 4 + " Ein Käse für die Bären."
 BACKEND = pytest.mark.parametrize("kind", ["llama", "gemma2"])  # one that is run in packs, one that is not

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import synthetic_study
 
 from crushtest.study.folder import StudyFolder
+from support import synthetic_study
 
 UNFINISHED = (("wanda:pattern=2:4", "probe_prompts"),)
 

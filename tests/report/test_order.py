@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import synthetic_study
 import vl_convert
 
 from crushtest.report import write_report
@@ -16,6 +15,7 @@ from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.training_order import ORDERS, training_order
 from crushtest.study.folder import StudyFolder
+from support import synthetic_study
 
 ARMS = (
     {"name": "half", "recipe": "wanda:sparsity=0.5"},

@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source(study: StudyFolder) -> str:
-    import synthetic_study
+    from support import synthetic_study
 
     with synthetic_study.stand_ins():
         return write_report(study).read_text(encoding="utf-8")
@@ -197,7 +197,7 @@ def test_a_study_without_results_is_an_error_and_no_page(tmp_path: Path) -> None
 
 
 def test_a_study_of_dense_alone_has_a_page(tmp_path: Path, stand_ins: list[str]) -> None:
-    import synthetic_study
+    from support import synthetic_study
 
     folder = synthetic_study.build(tmp_path / "study", stand_ins, arms=(), size=48, replicates=50)
     text = write_report(folder).read_text(encoding="utf-8")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from synthetic_study import HOSTILE
 
 from crushtest.report.untrusted import LONGEST_TEXT, name, script_json, visible
+from support.synthetic_study import HOSTILE
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

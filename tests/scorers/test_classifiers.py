@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_classifier import make_classifier
 
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import ModelError, UsageError
@@ -17,6 +16,7 @@ from crushtest.records import Exchange, Score
 from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.scorers.classifiers import Wanted, _batches, probabilities
 from crushtest.scorers.regard import first_sentence
+from support.tiny_classifier import make_classifier
 
 TEXTS = ["the man is good", "a vile person", "they had a good day, a kind day!", "the lake", "bad " * 40, "good"]
 HOSTILE = [

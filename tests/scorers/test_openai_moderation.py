@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moderation_server import CATEGORIES, Endpoint, score, serving
 
 from crushtest.errors import ModelError, UsageError
 from crushtest.records import Exchange, Score
@@ -15,6 +14,7 @@ from crushtest.registry import SCORERS
 from crushtest.scorers import openai_moderation as module
 from crushtest.scorers.calling import facts_of
 from crushtest.scorers.openai_moderation import openai_moderation
+from support.moderation_server import CATEGORIES, Endpoint, score, serving
 
 KEY = "sk-test-not-a-real-key"
 HOSTILE = ["a\x00b", "\U0001f600\U0001f389", "\u202eright to left\u202c", "\ud800 half", "x" * 100_000, "<script>"]

@@ -1,15 +1,15 @@
 """Print the coverage of whole contrasts of twelve groups; run it with either version of the package on PYTHONPATH.
 
-PYTHONPATH=src python tests/stats/before_and_after.py 150
+PYTHONPATH=src:tests python tests/stats/before_and_after.py 150
 """
 
 import sys
 from dataclasses import replace
 
 import numpy as np
-from building import ACCURACY, make_items, right_or_wrong
 
 from crushtest.stats import contrast
+from support.building import ACCURACY, make_items, right_or_wrong
 
 GROUPS, CLUSTERS = 12, 60
 

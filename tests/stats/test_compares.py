@@ -6,7 +6,7 @@ import pytest
 
 from crushtest import load_engine
 from crushtest.stats import compares
-from tiny_models import network, tokenizer
+from support.tiny_models import network, tokenizer
 
 HERE = {"engine": "hf", "model": "demo", "dtype": "float32", "device": "cpu", "scoring": "packs", "truncated": 0}
 

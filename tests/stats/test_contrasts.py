@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 from scipy import stats as reference
 
 from crushtest.records import Choices, ChoiceScores, Item
@@ -12,6 +11,7 @@ from crushtest.stats import contrast
 from crushtest.stats.intervals import Interval
 from crushtest.stats.uncertainty import ALL_ALIKE
 from crushtest.stats.verdicts import verdict
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 
 def rows_of(metrics, items, dense, arm, **settings):

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong
 from scipy.special import ndtr
 
 from crushtest.gate.harm import harm_of
 from crushtest.records import Contrast, Estimate, Item
 from crushtest.stats import contrast, estimate
 from crushtest.stats.multiplicity import benjamini_hochberg
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong
 from scipy.stats import norm
 
 from crushtest.gate.checks import check_all
@@ -15,6 +14,7 @@ from crushtest.metrics import rate
 from crushtest.records import Choices, ChoiceScores, Contrast, Item
 from crushtest.stats import contrast
 from crushtest.tasks.building.qa_metrics import qa_metrics
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 WRONG = rate("wrong", lambda item, answer, score: answer.logprobs[0] < answer.logprobs[1], better="lower")
 Z2 = norm.ppf(0.975) ** 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, right_or_wrong
 from scipy import stats as reference
 
 from crushtest.stats import contrast
@@ -12,6 +11,7 @@ from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import sign_test
 from crushtest.stats.significance import detectable
+from support.building import ACCURACY, make_items, right_or_wrong
 
 
 def test_cohen_h_of_a_half_against_none_is_half_a_turn():

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 from scipy.stats import binomtest, norm
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import t as student
@@ -12,6 +11,7 @@ from scipy.stats import t as student
 from crushtest.metrics import perplexity, rate
 from crushtest.records import Passage, PassageScore, Score
 from crushtest.stats import estimate
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 
 def one(metric, items, answers, scores=None, *, group="all", name=None, **settings):

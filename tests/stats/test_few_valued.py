@@ -6,13 +6,13 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from building import make_items, number, numbers, seeded
 from scipy import stats as reference
 
 from crushtest.metrics import ratio
 from crushtest.stats import contrast, estimate
 from crushtest.stats.few_valued import MOST_VALUES, FewValued, extremes, possible_values, unseen_influences
 from crushtest.stats.uncertainty import ALL_ALIKE, FEW_CHANGED
+from support.building import make_items, number, numbers, seeded
 
 TWO_SE = float(2 * reference.norm.cdf(2) - 1)
 """The level at which z is 2: four observations are added."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, right_or_wrong
 
 from crushtest.metrics import WORST
 from crushtest.records import Contrast
 from crushtest.stats import contrast
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.multiplicity import adjust_families
+from support.building import ACCURACY, make_items, right_or_wrong
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from scipy.stats import false_discovery_control
 
 from crushtest.records import Contrast
 from crushtest.stats.multiplicity import Correction, adjust, adjust_families, benjamini_hochberg, holm
-from gate_rows import UNTOUCHED
+from support.gate_rows import UNTOUCHED
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 300])

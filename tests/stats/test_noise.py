@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 from crushtest.records import NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
 from crushtest.tasks.building.divergence_metrics import divergence_metrics
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 ITEMS = make_items([("a=x",)] * 10 + [("a=y",)] * 10)
 DENSE = [True] * 10 + [False] * 10

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, right_or_wrong, seeded
 from scipy.special import softmax
 from scipy.stats import entropy
 
@@ -10,6 +9,7 @@ from crushtest.metrics import mean
 from crushtest.records import ChoiceScores, Completion
 from crushtest.stats import contrast
 from crushtest.stats.decision_margins import mean_change, option_changes
+from support.building import ACCURACY, make_items, right_or_wrong, seeded
 
 
 def answers(logprobs):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from building import ACCURACY, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from crushtest.metrics import Array, Metric, rate, ratio
 from crushtest.records import Choices, ChoiceScores, Contrast, Item
 from crushtest.stats import contrast
 from crushtest.tasks.building.qa_metrics import qa_metrics
+from support.building import ACCURACY, number
 
 SEED = 0
 REPLICATES = 200

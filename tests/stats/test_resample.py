@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 from scipy import stats as reference
 
 from crushtest.stats import clusters, resample
@@ -10,6 +9,7 @@ from crushtest.stats.clusters import build_units, lay_out
 from crushtest.stats.group_sums import plan
 from crushtest.stats.item_sums import measure_sums
 from crushtest.stats.weights import resampled, swapped
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 
 def made(n=300, groups=7, clusters=40, seed=0):

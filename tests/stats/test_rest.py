@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from building import make_items, right_or_wrong
 
 from crushtest.metrics import accuracy, mean, perplexity, rate, reported_names
 from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
 from crushtest.stats import contrast, estimate, noise_bands
+from support.building import make_items, right_or_wrong
 
 HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
 LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", rest=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 from crushtest.metrics import Metric
 from crushtest.records import Contrast
 from crushtest.stats import contrast
 from crushtest.stats.rates import PairedCounts, paired_interval
+from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 
 def searched(

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from respondents import choosing, needs_mirror
 
 from crushtest.predictions.values import values
 from crushtest.records import Choices, Item
 from crushtest.tasks.bbnli import Form, bbnli
+from support.respondents import choosing, needs_mirror
 
 pytestmark = needs_mirror
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from respondents import bbq_items, choosing, needs_mirror, value_of
 
 from crushtest.data import sources
 from crushtest.errors import UsageError
@@ -18,6 +17,7 @@ from crushtest.registry import TASKS
 from crushtest.stats.estimates import estimate
 from crushtest.tasks.bbq import bbq as bbq_module
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq, chosen_by, read_rows
+from support.respondents import bbq_items, choosing, needs_mirror, value_of
 
 Respondent = Callable[[Item], int | None]
 

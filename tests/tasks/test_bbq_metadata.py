@@ -13,10 +13,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from respondents import needs_mirror
 
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, biased_answers, read_rows
 from crushtest.tasks.bbq.stereotypes import unknown_answer
+from support.respondents import needs_mirror
 
 SAME = {
     "Age": 3680,

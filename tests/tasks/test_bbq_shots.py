@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from respondents import needs_mirror
 
 from crushtest.records import Choices
 from crushtest.tasks.bbq.bbq import bbq, read_rows
 from crushtest.tasks.bbq.shots import draw_examples
+from support.respondents import needs_mirror
 
 pytestmark = needs_mirror
 

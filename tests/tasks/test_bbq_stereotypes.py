@@ -6,10 +6,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from respondents import needs_mirror
 
 from crushtest.tasks.bbq.bbq import CATEGORIES, read_rows
 from crushtest.tasks.bbq.stereotypes import biased_answer, second_traits, unknown_answer
+from support.respondents import needs_mirror
 
 
 def row(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from respondents import bbq_items, choosing, needs_mirror, value_of
 from scipy.optimize import LinearConstraint, milp
 
 from crushtest.records import ChoiceScores, Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq
+from support.respondents import bbq_items, choosing, needs_mirror, value_of
 
 pytestmark = needs_mirror
 

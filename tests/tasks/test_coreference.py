@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from respondents import choosing, needs_mirror
 
 from crushtest.data import sources
 from crushtest.predictions.values import values
@@ -16,6 +15,7 @@ from crushtest.records import Choices, Item
 from crushtest.tasks.base import Task
 from crushtest.tasks.winobias import winobias
 from crushtest.tasks.winogender import winogender
+from support.respondents import choosing, needs_mirror
 
 pytestmark = needs_mirror
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from respondents import needs_mirror
 
 from crushtest.predictions.values import values
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.crows_pairs import crows_pairs
+from support.respondents import needs_mirror
 
 pytestmark = needs_mirror
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from respondents import value_of
 
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.building.dialect_rules import RULES
 from crushtest.tasks.probes.probe_dialect import probe_dialect
+from support.respondents import value_of
 
 DATA: dict[str, Any] = yaml.safe_load(files("crushtest.tasks.probes").joinpath("dialect.yaml").read_text("utf-8"))
 ITEMS = probe_dialect().items()

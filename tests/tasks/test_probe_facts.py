@@ -7,11 +7,11 @@ from collections import Counter
 from itertools import permutations
 
 import pytest
-from respondents import choosing, value_of
 
 from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.probes.probe_facts import probe_facts
+from support.respondents import choosing, value_of
 
 ITEMS = list(probe_facts().items())
 METRICS = {metric.name: metric for metric in probe_facts().metrics}

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from respondents import choosing, value_of
 
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import TASKS
 from crushtest.tasks.probes.probe_qa import Template, probe_qa, read_templates
+from support.respondents import choosing, value_of
 
 ITEMS = list(probe_qa().items())
 TEMPLATES = read_templates()

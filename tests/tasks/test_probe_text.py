@@ -4,11 +4,11 @@ import math
 from collections import Counter
 
 import pytest
-from respondents import value_of
 
 from crushtest.data.python_docs import calibration_prose, evaluation_prose
 from crushtest.records import Item, Passage, PassageScore
 from crushtest.tasks.probes.probe_text import passages, probe_text
+from support.respondents import value_of
 
 ITEMS = probe_text().items()
 

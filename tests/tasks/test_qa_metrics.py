@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from respondents import choosing, value_of
 
 from crushtest.metrics import Metric, choice_per_byte
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.building.qa_metrics import qa_metrics
+from support.respondents import choosing, value_of
 
 METRICS = {metric.name: metric for metric in qa_metrics()}
 BIASED, OTHER, UNKNOWN = 0, 1, 2

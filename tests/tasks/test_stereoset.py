@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from respondents import needs_mirror
 
 from crushtest import load_engine
 from crushtest.errors import UsageError
 from crushtest.predictions.values import values
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.stereoset import stereoset
-from tiny_models import SENTENCES, loaded
+from support.respondents import needs_mirror
+from support.tiny_models import SENTENCES, loaded
 
 
 def item(name: str, target: str) -> Item:

@@ -11,13 +11,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from respondents import needs_mirror
 
 from crushtest.predictions.values import values
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.unqover.generate import Category
 from crushtest.tasks.unqover.metrics import Four, comparative, expected_size, normalised, probabilities, sign
 from crushtest.tasks.unqover.unqover import draw_pairs, unqover
+from support.respondents import needs_mirror
 
 Respondent = Callable[[Item], tuple[float, float]]
 

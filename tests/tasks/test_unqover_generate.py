@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import get_args
 
 import pytest
-from respondents import needs_mirror
 
 from crushtest.tasks.unqover.generate import Category, Example, read_examples
+from support.respondents import needs_mirror
 
 pytestmark = needs_mirror
 

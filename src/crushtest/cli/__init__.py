@@ -1,5 +1,5 @@
 """The command line: parse, call, print. Nothing else."""
 
-from crushtest.cli.commands import main
+from crushtest.cli.app import main
 
 __all__ = ["main"]

@@ -1,6 +1,6 @@
 """`python -m crushtest.cli`."""
 
-from crushtest.cli.commands import main
+from crushtest.cli.app import main
 
 if __name__ == "__main__":
     main()

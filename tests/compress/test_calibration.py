@@ -15,7 +15,7 @@ from crushtest.compress.calibration import Calibration, calibration_tokens, toke
 from crushtest.compress.recipes import parse_recipe
 from crushtest.data.corpora import read_documents
 from crushtest.errors import DataError, UsageError
-from tiny_models import loaded
+from support.tiny_models import loaded
 
 
 class Numbers:
@@ -170,7 +170,7 @@ def test_compression_names_the_stand_in_that_it_read(data: Path) -> None:
     ("settings", "says"),
     [
         ({"source": "wikitxt2"}, "no such text 'wikitxt2'"),
-        ({"source": str(Path(__file__).parent)}, r"tests' is a folder \(allowed: pydoc, c4, wikitext2, or a file\)"),
+        ({"source": str(Path(__file__).parent)}, r"compress' is a folder \(allowed: pydoc, c4, wikitext2, or a file\)"),
         ({"sequences": 0}, "sequences must be at least 1"),
         ({"length": 1}, "length must be at least 2"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crushtest.registry import ENGINES, METHODS, SCORERS
 
-SOURCE = Path(__file__).parents[1] / "src" / "crushtest"
+SOURCE = Path(__file__).parents[2] / "src" / "crushtest"
 ROOMS = ("stats", "report", "gate", "compress", "pipeline", "study", "predictions")
 ALLOWED = {
     ("compress/__init__.py", name)  # the functions that `from crushtest.compress import` offers

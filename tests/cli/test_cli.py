@@ -229,7 +229,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny model in bfloat16."""
     import torch
 
-    from tiny_models import network, tokenizer
+    from support.tiny_models import network, tokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
     network().to(torch.bfloat16).save_pretrained(folder)

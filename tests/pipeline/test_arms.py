@@ -25,7 +25,7 @@ from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import StudySpec, build_spec
-from tiny_models import SENTENCES, network, tokenizer
+from support.tiny_models import SENTENCES, network, tokenizer
 
 
 @pytest.fixture

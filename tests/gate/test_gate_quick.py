@@ -34,7 +34,7 @@ from crushtest.study.plan import Plan, make_plan
 from crushtest.study.query import ask
 from crushtest.study.spec import build_spec
 from crushtest.tasks.building.qa_metrics import qa_metrics
-from gate_rows import UNTOUCHED
+from support.gate_rows import UNTOUCHED
 
 SOUND = "The people of this town were kind and often said so to each other in the street."
 LOOP = " ".join(["the people of"] * 8)

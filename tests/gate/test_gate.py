@@ -21,7 +21,7 @@ from crushtest.pipeline.run import recompare, run_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
-from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
+from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 
 def test_a_clear_regression_exits_3():

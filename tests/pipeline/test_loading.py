@@ -14,7 +14,7 @@ from crushtest.pipeline.score import dense_engine
 from crushtest.progress import show_progress
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec
-from tiny_models import loaded
+from support.tiny_models import loaded
 
 SETTINGS = {"dtype": "bfloat16", "device": "cpu", "trust_remote_code": True, "allow_pickle": True}
 TRUST = {"trust_remote_code": True, "allow_pickle": True}

@@ -11,7 +11,7 @@ from crushtest.gate.policy import Margin, Rule
 from crushtest.gate.result import GateResult
 from crushtest.gate.rows import check_row
 from crushtest.records import Contrast
-from gate_rows import SURE_WORSE
+from support.gate_rows import SURE_WORSE
 
 SEVERITY = {"passed": 0, "inconclusive": 1, "regression": 2}
 NUMBERS = st.floats(-1.0, 1.0).map(lambda value: round(value, 6))

@@ -24,7 +24,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
-from tiny_models import loaded
+from support.tiny_models import loaded
 
 FACTS = [{"probe_facts": {"limit": 40}}]
 FLIPPED = {8: (), 2: (0, 1, 2), 1: (0, 20)}

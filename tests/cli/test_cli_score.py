@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from crushtest.cli.commands import main
+from crushtest.cli.app import main
 
 BAD = "{"
 

@@ -12,7 +12,7 @@ from crushtest.study import manifest
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import build_spec
-from tiny_models import loaded
+from support.tiny_models import loaded
 
 
 def test_an_arm_in_another_dtype_is_a_deployment_delta_and_runs_in_it(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from crushtest.pipeline.run import run_study
 from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import StudySpec, build_spec
-from tiny_models import SENTENCES, network, tokenizer
+from support.tiny_models import SENTENCES, network, tokenizer
 
 ARM = "magnitude:sparsity=0.5"
 

@@ -145,7 +145,7 @@ def test_two_runs_cannot_write_to_one_study(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["report", "card"])
 def test_what_writes_into_a_study_waits_for_nobody_and_says_who_holds_it(tmp_path: Path, command: str) -> None:
-    from crushtest.cli.commands import app
+    from crushtest.cli.app import app
 
     (tmp_path / "study.yaml").write_text("model: demo\n")
     with StudyFolder(tmp_path).locked(), pytest.raises(StoreError, match="another run is writing to this study"):

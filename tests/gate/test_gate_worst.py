@@ -11,7 +11,7 @@ from crushtest.gate.output import as_json, as_junit, as_rows
 from crushtest.gate.result import GateResult
 from crushtest.gate.worst import MOST_NAMED
 from crushtest.records import Contrast
-from gate_rows import UNTOUCHED, judge
+from support.gate_rows import UNTOUCHED, judge
 
 
 def groups(*ends: tuple[float, float], worst: tuple[float, float] | None) -> list[Contrast]:

@@ -11,7 +11,7 @@ from crushtest.gate.output import as_json, explain_lines
 from crushtest.metrics import mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
-from gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
+from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 BOTH = [RULE, SHOWN]
 

@@ -17,7 +17,7 @@ from crushtest.errors import ModelError, UnknownName
 from crushtest.models import demo, hub, load
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.load import LoadedModel, check_model, load_model
-from tiny_models import loaded, tokenizer
+from support.tiny_models import loaded, tokenizer
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""The command that holds a study against a policy: gate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crushtest.cli.options import Folder
+from crushtest.cli.output import AsJson, print_json, print_table
+
+
+def gate(
+    folder: Folder,
+    policy: Annotated[str, typer.Option(help="A policy file, or a ready-made one: standard, strict.")] = "standard",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say for each rule what was seen, and what would do.")
+    ] = False,
+    json: AsJson = False,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
+) -> None:
+    """Hold a study against a policy: exit code 0 passed, 3 regression, 4 inconclusive.
+
+    A rule that cannot be evaluated never passes: no data, too few items or an unchanged arm exit with 4.
+
+    Example: crushtest gate studies/demo --policy standard --explain
+    """
+    from crushtest import gate as gates
+
+    result = gates.run_gate(folder, policy)
+    if junit:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(gates.as_junit(result), encoding="utf-8")
+    if json:
+        print_json(gates.as_json(result))
+    elif explain:
+        print("\n".join(gates.explain_lines(result)))
+    else:
+        print_table(gates.as_rows(result))
+    if github:
+        print("\n".join(gates.as_annotations(result)), file=sys.stderr if json else sys.stdout)
+    print(f"gate: {result.outcome}", file=sys.stderr)
+    raise typer.Exit(result.exit_code)

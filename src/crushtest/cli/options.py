@@ -1,0 +1,95 @@
+"""Options and arguments that several commands take, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+Model = Annotated[str, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo` (SmolLM2-135M-Instruct).")]
+Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
+Suite = Annotated[
+    str | None, typer.Option(help="A suite's name, a YAML file, or task names joined by commas. Default: quick.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Items a task, drawn seeded and spread over its groups.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of draws, calibration and bootstrap. Default: 0.")]
+Engine = Annotated[str | None, typer.Option(help="An engine and its options: `hf:option=value`. Default: hf.")]
+DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
+NoiseFloor = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="K",
+        help="Measure the dense arm K more times, in another order and in smaller packs and batches. A difference "
+        "that such a repeat makes as well is reported as within the noise of measuring: that of dense measured again, "
+        "not of an arm compressed again. May be raised later; only the missing repeats are run. Default: 0.",
+    ),
+]
+NoiseVary = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT=VALUE",
+        help="What every repeat of the noise floor also differs in: `dtype=bfloat16`, `threads=1`, or "
+        "`engine=NAME:option=value`. Repeatable.",
+    ),
+]
+Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
+Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
+Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here, and say which.")]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The options that say what to measure a model on."""
+
+    suite: Suite = None
+    limit: Limit = None
+    seed: Seed = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The options that say how models are run, and how often the dense one."""
+
+    engine: Engine = None
+    dtype: DType = None
+    device: Device = None
+    noise_floor: NoiseFloor = None
+    noise_vary: NoiseVary = None
+    trust_remote_code: Trust = False
+    allow_pickle: Pickle = False
+
+
+def given(options: Selection | Setup) -> dict[str, Any]:
+    """Return the options that the user set, by their keys in a study file."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
+
+
+def flattened(command: Callable[..., None]) -> Callable[..., None]:
+    """Make every field of the command's option records a parameter of its own, as typer expects them."""
+    hints = get_type_hints(command, include_extras=True)
+    records = {name: hints[name] for name in signature(command).parameters if is_dataclass(hints[name])}
+    parameters: list[Parameter] = []
+    for name, parameter in signature(command).parameters.items():
+        if name in records:
+            parameters += signature(records[name], eval_str=True).parameters.values()
+        else:
+            parameters.append(parameter.replace(annotation=hints[name]))
+
+    @wraps(command)
+    def call(**values: Any) -> None:
+        for name, record in records.items():
+            values[name] = record(**{field.name: values.pop(field.name) for field in fields(record)})
+        command(**values)
+
+    flat = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
+    call.__signature__ = Signature(flat)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    return call

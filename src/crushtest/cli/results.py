@@ -1,0 +1,84 @@
+"""The commands that read a study's folder: compare, report, card, query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crushtest.cli.options import Folder
+from crushtest.cli.output import AsJson, print_json, print_table
+
+
+def compare(
+    folder: Folder,
+    task: Annotated[str | None, typer.Option(help="All contrasts of this task, instead of the summary.")] = None,
+) -> None:
+    """Compare the arms of a study with the dense one, from the stored answers, and print the contrasts.
+
+    Makes estimates.parquet, contrasts.parquet, noise.parquet and report.html anew; a file that comes out the same is
+    left as it is, and the old page stays until the new one is whole. Answers and scores are only read.
+    """
+    from rich.console import Console
+
+    from crushtest.pipeline.run import recompare
+    from crushtest.report import terminal
+    from crushtest.study.folder import StudyFolder
+
+    study = StudyFolder.existing(folder)
+    recompare(study, task=task)
+    terminal.print_contrasts(study, Console(), task=task)
+
+
+def report(
+    folder: Folder,
+    tables: Annotated[Path | None, typer.Option(help="Also write every table here: CSV, LaTeX, Markdown.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also write every figure here: PDF, SVG, PNG.")] = None,
+) -> None:
+    """Write report.html anew, from the files of the study alone."""
+    from crushtest import report as reporting
+    from crushtest.files.atomic import make_writable
+    from crushtest.study.folder import StudyFolder
+
+    study = StudyFolder.existing(folder)
+    for target in (tables, figures):
+        if target:
+            make_writable(target)
+    with study.locked():
+        print(reporting.write_report(study))
+    if tables:
+        reporting.write_tables(study, tables)
+    if figures:
+        reporting.write_figures(study, figures)
+
+
+def card(folder: Folder) -> None:
+    """Write a section for the model card of each arm, with `model-index` metadata that the hub accepts."""
+    from crushtest.report.card import write_card
+    from crushtest.study.folder import StudyFolder
+
+    study = StudyFolder.existing(folder)
+    with study.locked():
+        written = write_card(study)
+    for path in written:
+        print(path)
+
+
+def query(
+    folder: Folder,
+    sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, noise.")],
+    json: AsJson = False,
+) -> None:
+    """Ask a study's tables with SQL.
+
+    Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01"
+    """
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.query import ask
+
+    table = ask(StudyFolder.existing(folder), sql)
+    if json:
+        print_json(table.to_dicts())
+    else:
+        print_table([table.columns, *([str(value) for value in row] for row in table.rows)])

@@ -1,0 +1,116 @@
+"""The commands that measure models: run, evaluate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crushtest.cli.options import Model, Selection, Setup, Skip, flattened, given
+from crushtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from crushtest.study.spec import StudySpec
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+
+
+@flattened
+def run(
+    model: Annotated[str | None, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo`.")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="A study file (YAML); flags override it.")] = None,
+    *,
+    selection: Selection,
+    out: Out = None,
+    setup: Setup,
+    skip_missing: Skip = False,
+) -> None:
+    """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
+
+    Interrupted, the same command goes on where it stopped. Run on a finished study with another recipe, it adds
+    that arm and asks the dense model nothing again.
+
+    Examples:
+
+        crushtest run demo -r magnitude:sparsity=0.5 -r wanda:pattern=2:4
+
+        crushtest run --study study.yaml --limit 200
+
+        crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
+    """
+    from crushtest.study.spec import build_spec, read_spec
+
+    if study is None and model is None:
+        raise UsageError("run: give a MODEL or --study FILE (try `crushtest run demo -r wanda:sparsity=0.5`)")
+    flags = given(selection) | given(setup)
+    if model is not None:
+        flags["model"] = model
+    if recipe:
+        flags["arms"] = [{"recipe": text} for text in recipe]
+    spec = build_spec((read_spec(study).model_dump() if study else {}) | flags, where="run")
+    folder = out or default_folder(study.stem if study else spec.model)
+    if not spec.arms and not arms_in(folder):
+        raise UsageError(
+            "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`) or `arms:` in a "
+            f"study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
+        )
+    run_and_show(spec, folder, skip_missing=skip_missing)
+
+
+@flattened
+def evaluate(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder.")],
+    *,
+    selection: Selection,
+    setup: Setup,
+    skip_missing: Skip = False,
+) -> None:
+    """Measure one model as it is, without compressing and comparing."""
+    from crushtest.study.spec import build_spec
+
+    flags = {"model": model} | given(selection) | given(setup)
+    run_and_show(build_spec(flags, where="evaluate"), out, skip_missing=skip_missing)
+
+
+def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
+    """Run a study, then print its summary and where the report is."""
+    from rich.console import Console
+
+    from crushtest.pipeline.run import run_study
+    from crushtest.report import terminal
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.resume import unrequested_tasks
+
+    try:
+        worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
+    except KeyboardInterrupt:
+        print("crushtest: interrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    study = StudyFolder(folder)
+    if not worked:
+        others = unrequested_tasks(study, spec)
+        kept = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
+        print(f"{folder}: nothing to do, every arm is measured and compared{kept}", file=sys.stderr)
+    terminal.print_summary(study, Console())
+    print(f"report: {study.report}")
+
+
+def arms_in(folder: Path) -> bool:
+    """Whether a folder holds a study that compares something with the dense model."""
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.spec import read_spec
+
+    study = StudyFolder(folder)
+    return study.specification.is_file() and bool(read_spec(study.specification).arms)
+
+
+def default_folder(name: str) -> Path:
+    """Where a study goes when the user does not say."""
+    return Path("studies") / (Path(name).name.removesuffix(".gguf") or "study")

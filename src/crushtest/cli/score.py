@@ -1,0 +1,81 @@
+"""The command that scores answers made elsewhere: score."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.errors import UsageError
+
+
+def score(
+    task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
+    predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item a line.")] = None,
+    completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one a line.")] = None,
+    scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            help="Score the other lines where some cannot be, and a task of choices that lacks items. Both are named "
+            "and counted all the same."
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Score answers that were made elsewhere; no model is needed.
+
+    A line of predictions, for any task of choices (answer: the option's index; null: no answer):
+
+        {"item": "Age/0", "answer": 2}
+
+        {"item": "Age/0", "scores": [-12.1, -14.8, -9.3]}
+
+    For unqover (a question and its negation, the probabilities of the two subjects):
+
+        {"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}
+
+    A line of completions (prompt in place of item where only one item has it):
+
+        {"item": "respect/2", "text": "was loved by all."}
+
+    An item is named as in a study's items/TASK.parquet. Groups are named without their attribute: `Age`, which is
+    `category=Age` in a study, and `all`. Items without a line are counted on stderr and under `missing`. For bbq these
+    are the other items of the categories that the file names; unqover and completions may be any part of the task.
+
+    Examples:
+
+        crushtest score bbq --predictions answers.jsonl --json
+
+        crushtest score realtoxicityprompts --completions texts.jsonl --scorer profanity
+    """
+    from crushtest.predictions import score_completions, score_predictions
+
+    if (predictions is None) == (completions is None):
+        raise UsageError("score: give either --predictions FILE or --completions FILE")
+    if predictions is not None:
+        if scorer:
+            raise UsageError("score: --scorer goes with --completions (predictions need none)")
+        result = score_predictions(task, predictions, allow_partial=allow_partial)
+    else:
+        assert completions is not None
+        result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial)
+    show_scored(result, json=json)
+
+
+def show_scored(result: dict[str, Any], *, json: bool) -> None:
+    """Print what answers made elsewhere scored; what they lack goes to stderr."""
+    if result["missing"]:
+        count, of, first = result["missing"].values()
+        print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
+    for name in ("problems", "notes"):
+        if result.get(name):
+            print(f"{name}: {result[name]}", file=sys.stderr)
+    if json:
+        print_json(result)
+        return
+    rows = result["metrics"]
+    print_table([list(rows[0]), *(["" if v is None else str(v) for v in row.values()] for row in rows)] if rows else [])
