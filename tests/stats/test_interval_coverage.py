@@ -1,7 +1,8 @@
 """Simulations: intervals of rates, paired differences, bias scores and gaps cover 95% at the edges too.
 
-With 1000 studies a true 95% shows as 93% or more in all but one of 500 cells. Run by CRUSHTEST_SLOW=1; with `-s` every
-test prints its lowest cells.
+With 1000 studies a true 95% shows as 93% or more in all but one of 500 cells, and one cell of many is below that by
+chance. So a cell that falls short is simulated anew with five times as many studies, and that share counts. Run by
+CRUSHTEST_SLOW=1; with `-s` every test prints its lowest cells.
 """
 
 from __future__ import annotations
@@ -62,12 +63,21 @@ def coverage(intervals: Iterable[Interval], truth: float) -> float:
     return float(np.mean([found.low - 1e-9 <= truth <= found.high + 1e-9 for found in intervals]))
 
 
+def confirmed_coverage(simulate: Callable[[int], Iterable[Interval]], truth: float, *, studies: int = STUDIES) -> float:
+    """Return the coverage of `simulate(studies)`; of five times as many new studies where it falls short."""
+    share = coverage(simulate(studies), truth)
+    return share if share >= LEAST else coverage(simulate(5 * studies), truth)
+
+
 @pytest.mark.parametrize("clusters", [4, 10, 20, 60, 400])
 def test_intervals_of_rates_cover_in_every_cell(clusters: int) -> None:
     rng = np.random.default_rng(clusters)
     assert_covers(
         {
-            (*design, rate): coverage((of_rate(study) for study in design.draw(rng, (rate, 1 - rate), STUDIES)), rate)
+            (*design, rate): confirmed_coverage(
+                lambda studies, design=design, rate=rate: map(of_rate, design.draw(rng, (rate, 1 - rate), studies)),
+                rate,
+            )
             for design in designs(clusters, 40)
             for rate in RATES
         }
@@ -79,8 +89,11 @@ def test_intervals_of_paired_differences_cover_in_every_cell(clusters: int) -> N
     rng = np.random.default_rng(clusters)
     assert_covers(
         {
-            (*design, up, down): coverage(
-                (of_pair(study) for study in design.draw(rng, (up, down, 1 - up - down), STUDIES)), up - down
+            (*design, up, down): confirmed_coverage(
+                lambda studies, design=design, up=up, down=down: map(
+                    of_pair, design.draw(rng, (up, down, 1 - up - down), studies)
+                ),
+                up - down,
             )
             for design in designs(clusters, 40)
             for up, down in CHANGES
@@ -131,19 +144,25 @@ def test_intervals_of_bias_scores_and_of_their_differences_cover(metric: str, cl
         for name, (dense, anew, share) in SHIFTS.items():
             both = np.array(dense)[:, None] * np.array(anew) * share + np.diag(dense) * (1 - share)
             before, after = (float(formula(*(chances @ ANSWERS))) for chances in (both.sum(axis=1), both.sum(axis=0)))
-            studies = [study.reshape(-1, 3, 3) for study in design.draw(rng, both.ravel(), STUDIES // 2)]
             for paired, truth in ((True, after - before), (False, before)):
-                found = [bias_interval(study, formula, paired=paired) for study in studies]
-                defined = [interval for interval in found if interval is not None]
-                if len(defined) > STUDIES // 5:
-                    covered[(*design, name, paired)] = coverage(defined, truth)
+
+                def simulate(
+                    studies: int, design: Design = design, both: Array = both, paired: bool = paired
+                ) -> list[Interval]:
+                    drawn = (study.reshape(-1, 3, 3) for study in design.draw(rng, both.ravel(), studies))
+                    found = (bias_interval(study, formula, paired=paired) for study in drawn)
+                    return [interval for interval in found if interval is not None]
+
+                if len(simulate(40)) > 16:
+                    covered[(*design, name, paired)] = confirmed_coverage(simulate, truth, studies=STUDIES // 2)
     assert_covers(covered)
 
 
 def bias_interval(study: Array, formula: Callable[..., Array], *, paired: bool) -> Interval | None:
     """As `uncertainty` makes it, from counts [clusters, dense, arm]; None where the score or a part is undefined."""
     per_arm = (study.sum(axis=2), study.sum(axis=1)) if paired else (study.sum(axis=2),)
-    clusters, items = len(study), float(study.sum())
+    sizes = study.sum(axis=(1, 2)).astype(float)
+    clusters, size = len(study), float(sizes @ sizes / sizes.sum())
     seen = ANSWERS[sum(counts.sum(axis=0) for counts in per_arm) > 0]
     estimate, influences, unseen = 0.0, np.zeros(clusters), []
     for sign, counts in zip((-1.0, 1.0) if paired else (1.0,), per_arm, strict=True):
@@ -152,7 +171,7 @@ def bias_interval(study: Array, formula: Callable[..., Array], *, paired: bool) 
         value = float(formula(*totals[:, None])[0])
         estimate += sign * value
         influences += sign * (clusters - 1) * (value - formula(*(totals - sums).T))
-        unseen.append(sign * unseen_influences(formula, totals, seen, items / clusters, clusters))
+        unseen.append(sign * unseen_influences(formula, totals, seen, size, clusters))
     if not np.isfinite(influences).all():
         return None
     found = FewValued(estimate, influences, np.stack(unseen), clusters)

@@ -119,7 +119,8 @@ def _of_few_values(case: Case, combine: tuple[float, float]) -> Uncertainty | st
     if np.isnan(without).any():
         return DIVIDES_BY_LITTLE
     influences = np.repeat((case.clusters - 1) * (estimate - without), case.counts)
-    per_cluster = case.n / case.clusters
+    sizes = np.bincount(np.unique(case.cluster, return_inverse=True)[1].reshape(-1)).astype(np.float64)
+    per_cluster = float(sizes @ sizes / sizes.sum())  # as an item meets them: what a large cluster does is not unseen
     unseen = [
         sign * unseen_influences(case.formula, columns.sum(axis=0), case.possible, per_cluster, case.clusters)
         for sign, columns in zip(combine if case.is_paired else (1.0,), case.columns, strict=True)
