@@ -72,6 +72,6 @@ class StoreError(CrushtestError):
     """A study folder that cannot be used for this study."""
 
 
-def first_line(error: Exception) -> str:
+def first_error_line(error: Exception) -> str:
     """The first line of what an error of another package says; its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

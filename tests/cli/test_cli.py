@@ -107,7 +107,7 @@ def test_list_methods_shows_options_with_their_defaults() -> None:
         (["compress", "demo", "-o", "x"], 2, ["compress: missing option --recipe (One recipe"]),
         (["data", "fetch"], 2, ["data fetch: missing argument TASK"]),
         (["run", "demo", "--limit", "0"], 2, ["run: option --limit", "1", "0"]),
-        (["run", "demo", "--seed", "one"], 2, ["run: option --seed", "valid integer", "one"]),
+        (["run", "demo", "--seed", "one"], 2, ["run: option --seed", "whole number", "one"]),
         (["run", "demo", "--limit"], 2, ["'--limit' requires an argument"]),
         (["card", "a", "b"], 2, ["card: ", "unexpected extra argument", "(b)", "crushtest card --help"]),
         (["--limit"], 2, ["crushtest: unknown option '--limit'", "--help"]),

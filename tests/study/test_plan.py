@@ -64,7 +64,7 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
     [
         ("modle: demo\n", "unknown key 'modle'; did you mean 'model'?"),
         ("arms: []\n", "model"),
-        ("model: demo\nseed: x\n", "seed must be a valid integer"),
+        ("model: demo\nseed: x\n", "seed must be a whole number"),
         ("model: demo\nseed: -1\n", "seed must be at least 0 (got -1)"),
         ("model: demo\nlimit: 0\n", "limit must be at least 1 (got 0)"),
         ("model: demo\nsuite: quik\n", "unknown suite or task 'quik'; did you mean 'quick'?"),

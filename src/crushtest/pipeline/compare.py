@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import DENSE, Score
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -56,7 +56,7 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[str, str]:
     }
 
 
-def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
+def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     """Estimates of every arm and contrasts against the dense one, from the files alone.
 
     Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import Item
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan
@@ -27,4 +27,4 @@ class Run:
     plan: Plan
     items: Mapping[str, Sequence[Item]]
     calibration: Mapping[str, CalibrationTokens]
-    progress: Bars | Lines
+    progress: Progress

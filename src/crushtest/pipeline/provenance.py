@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import StoreError
 from crushtest.models.memory import peak_memory_bytes
 from crushtest.pipeline.ask import is_answered
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import DENSE
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -84,7 +84,7 @@ def truncated_so_far(engine: Engine) -> int:
     return int(engine.describe().get("truncated", 0))
 
 
-def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Bars | Lines) -> None:
+def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Progress) -> None:
     """Record, and show, that requests of a task did not fit into the model's context."""
     if count and not arm.repeat:
         others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})

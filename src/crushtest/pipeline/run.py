@@ -23,7 +23,7 @@ from crushtest.pipeline.context import Run
 from crushtest.pipeline.prepare import check_arms
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.progress import Bars, Lines, show_progress
+from crushtest.progress import Progress, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
@@ -192,7 +192,7 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
 # ---- after the answers -----------------------------------------------------------------------------
 
 
-def write_report(folder: StudyFolder, progress: Bars | Lines) -> None:
+def write_report(folder: StudyFolder, progress: Progress) -> None:
     """Make report.html from the files of the study."""
     from crushtest import report
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.engines.load import only_named
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import DENSE, Item
 from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
@@ -34,7 +34,7 @@ def score(
     arm: Arm,
     planned: PlannedTask,
     items: Sequence[Item],
-    progress: Bars | Lines,
+    progress: Progress,
     engines: Engines,
 ) -> None:
     """Score the stored completions of one arm with every scorer of the task.

@@ -9,7 +9,7 @@ from typing import Any
 from crushtest.errors import DataError
 from crushtest.predictions import harness
 from crushtest.predictions.choices import Predicted, example, read_choice
-from crushtest.predictions.lines import NotParsed, Problems, read_lines
+from crushtest.predictions.reading import NotParsed, Problems, read_lines
 from crushtest.records import Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, biased_answers, item_of, read_items, read_rows
 from crushtest.tasks.bbq.stereotypes import second_traits

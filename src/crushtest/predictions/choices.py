@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crushtest.metrics import Metric
-from crushtest.predictions.lines import Missing, NotParsed, numbers
+from crushtest.predictions.reading import Missing, NotParsed, numbers
 from crushtest.records import Answer, Choices, ChoiceScores, Item
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from crushtest.conversations import turns_before
 from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
-from crushtest.predictions.lines import Missing, Problems, read_lines, refuse
-from crushtest.predictions.values import values
+from crushtest.predictions.point_estimates import point_estimates
+from crushtest.predictions.reading import Missing, Problems, read_lines, refuse
 from crushtest.records import Completion, Item, Prompt, Score
 from crushtest.registry import TASKS
 from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
@@ -50,7 +50,7 @@ def score_completions(
     answers = {item.id: Completion(text, 0, "unknown") for item, text in found if text is not None}
     scores = {scorer: _scores(scorer, items, answers) for scorer in facts}
     metrics = [metric for metric in built.metrics if metric.scorer is None or metric.scorer in facts]
-    rows = values(metrics, items, answers, scores)
+    rows = point_estimates(metrics, items, answers, scores)
     return {
         "task": task,
         "items": {"answered": len(answers), "no_answer": len(items) - len(answers), **problems.counts()},

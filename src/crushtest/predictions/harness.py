@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crushtest.predictions.choices import as_scores
-from crushtest.predictions.lines import NotParsed
+from crushtest.predictions.reading import NotParsed
 from crushtest.records import ChoiceScores
 
 ANSWERS = ("ans0", "ans1", "ans2")

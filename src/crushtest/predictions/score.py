@@ -11,8 +11,8 @@ from typing import Any
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.metrics import STAND_IN, Metric
 from crushtest.predictions.choices import Predicted, example, read_choice
-from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
-from crushtest.predictions.values import Value, values
+from crushtest.predictions.point_estimates import PointEstimate, point_estimates
+from crushtest.predictions.reading import NotParsed, Problems, read_lines, refuse
 from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.tasks.base import Task
@@ -45,7 +45,7 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
         allow_partial=allow_partial,
         lacking="" if predicted.partial else str(predicted.missing),
     )
-    rows = values(metrics, predicted.items, predicted.answers)
+    rows = point_estimates(metrics, predicted.items, predicted.answers)
     return {
         "task": task,
         "items": {
@@ -106,7 +106,7 @@ def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
     return predicted
 
 
-def _presented(rows: Sequence[Value]) -> list[Value]:
+def _presented(rows: Sequence[PointEstimate]) -> list[PointEstimate]:
     """Rows under the groups that a reader of the papers expects: `Age` for `category=Age`.
 
     A name that two attributes share (Jewish, a religion and an ethnicity) keeps its attribute.

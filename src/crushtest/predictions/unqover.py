@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from crushtest.metrics import Metric
 from crushtest.predictions.choices import Predicted
-from crushtest.predictions.lines import NotParsed, Problems, numbers, read_lines
+from crushtest.predictions.reading import NotParsed, Problems, numbers, read_lines
 from crushtest.records import ChoiceScores
 from crushtest.tasks.unqover.generate import Category, Examples, read_examples
 from crushtest.tasks.unqover.unqover import question, unqover

@@ -21,6 +21,7 @@ from crushtest.errors import CrushtestError, UnknownName, UsageError
 if TYPE_CHECKING:
     import pydantic
     from _typeshed import DataclassInstance
+    from pydantic_core import ErrorDetails
 
 About = TypeVar("About", bound="DataclassInstance")
 
@@ -106,24 +107,71 @@ class Entry(Generic[About]):
 _OPTION = re.compile(r"(\w+)\s*=\s*(.*)", re.DOTALL)
 
 
-def explain(error: Any, schema: type[pydantic.BaseModel] | None = None) -> str:
-    """A pydantic ValidationError as one line: every field at fault, what it must be, what it was.
+def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | None = None) -> str:
+    """Return a pydantic ValidationError as one line: every field at fault, what it must be, and what it was.
 
-    schema  says what a missing field is, where the field has a description
+    schema  describes the field that is missing, if the field has a description
     """
     parts = []
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "missing":
-            about = schema.model_fields[place].description if schema and place in schema.model_fields else None
-            parts.append(f"{place} is required" + (f" ({about})" if about else ""))
-            continue
-        message = detail["msg"].removeprefix("Input should ").removeprefix("Value error, ")
-        message = message.replace("be less than ", "be below ").replace("be greater than or equal to ", "be at least ")
-        message = message.replace("String should have at least 1 character", "must not be empty")
-        verb = "must " if message.startswith("be ") else ""
-        parts.append(f"{place} {verb}{message} (got {detail['input']!r})".strip())
+            described = schema.model_fields[place].description if schema and place in schema.model_fields else None
+            parts.append(f"{place} is required" + (f" ({described})" if described else ""))
+        else:
+            parts.append(f"{place} {_requirement(detail)} (got {detail['input']!r})".strip())
     return "; ".join(parts)
+
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "none": "null",
+}
+"""First word of a pydantic error's type (`int_parsing`, `int_type`) -> what the value must be."""
+
+
+def _requirement(detail: ErrorDetails) -> str:
+    """Return what a value must be, by the error's type and context: pydantic's wording changes between versions."""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "greater_than":
+            return f"must be above {_bound(context['gt'])}"
+        case "greater_than_equal":
+            return f"must be at least {_bound(context['ge'])}"
+        case "less_than":
+            return f"must be below {_bound(context['lt'])}"
+        case "less_than_equal":
+            return f"must be at most {_bound(context['le'])}"
+        case "literal_error":
+            return f"must be {context['expected']}"
+        case "string_too_short" if context["min_length"] == 1:
+            return "must not be empty"
+        case "value_error":  # from a validator of ours: `be a power of two`, or a clause with a verb of its own
+            reason = str(context["error"])
+            return f"must {reason}" if reason.startswith("be ") else reason
+        case "multiple_of":
+            return f"must be a multiple of {context['multiple_of']}"
+        case "too_short":
+            return f"must hold at least {context['min_length']} values"
+        case "string_too_short" | "string_too_long" | "string_pattern_mismatch":
+            return detail["msg"]
+        case kind if (name := kind.partition("_")[0]) in _TYPES:
+            return f"must be {_TYPES[name]}"
+        case _:
+            return detail["msg"]
+
+
+def _bound(value: Any) -> Any:
+    """Return a bound as it was declared: pydantic turns the 1 of an option of type float into 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) -> None:

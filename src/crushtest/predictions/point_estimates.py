@@ -13,7 +13,7 @@ from crushtest.stats.clusters import ALL
 from crushtest.stats.item_sums import Mask, Scores, Sums, measure_sums
 
 
-class Value(NamedTuple):
+class PointEstimate(NamedTuple):
     """A metric in a group. `value` is None where it is undefined, and `reason` says why; `n` counts scored items."""
 
     metric: str
@@ -24,16 +24,16 @@ class Value(NamedTuple):
     reason: str | None
 
 
-def values(
+def point_estimates(
     metrics: Sequence[Metric], items: Sequence[Item], answers: Mapping[str, Answer], scores: Scores | None = None
-) -> list[Value]:
+) -> list[PointEstimate]:
     """Every metric in `all` and in every group of the items, those it is reported for."""
     groups: dict[str, list[int]] = {ALL: list(range(len(items)))}
     for row, item in enumerate(items):
         for group in item.groups:
             groups.setdefault(group, []).append(row)
     return [
-        _value(metric, group, sums, items, np.array(rows, np.int64))
+        _point_estimate(metric, group, sums, items, np.array(rows, np.int64))
         for metric in metrics
         for sums in [measure_sums(metric, items, answers, scores or {})]
         for group, rows in groups.items()
@@ -41,7 +41,7 @@ def values(
     ]
 
 
-def _value(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Mask) -> Value:
+def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Mask) -> PointEstimate:
     applies, scored = int(sums.applies[rows].sum()), rows[sums.scored[rows]]
     found: float | None = None
     reason: str | None = None
@@ -53,7 +53,7 @@ def _value(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: 
         reason = f"none of {applies} items has a number: {sums.unscored(rows.tolist()) or 'not answered'}"
     else:
         reason = "no item of this group that the metric is about"
-    return Value(metric.name, group, found, len(scored), applies - len(scored), reason)
+    return PointEstimate(metric.name, group, found, len(scored), applies - len(scored), reason)
 
 
 def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Mask) -> list[Array]:
