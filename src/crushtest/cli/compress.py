@@ -27,9 +27,7 @@ def compress(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     offload: Annotated[
         str,
-        typer.Option(
-            help="Where weights wait: none (all on the device), cpu, or disk (one block in memory at a time)."
-        ),
+        typer.Option(help="Where weights wait: none (all on the device), cpu, or disk (a block at a time in memory)."),
     ] = "none",
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
@@ -41,9 +39,8 @@ def compress(
     from crushtest.models.load import DTYPES
     from crushtest.models.options import ModelOptions
 
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # unwinds, so that the unfinished folder is removed
+    # Exiting unwinds the stack, so that the unfinished folder is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES, where="compress")
     options = ModelOptions(dtype, device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)

@@ -53,7 +53,7 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to 
 
 
 def with_data(names: list[str] | None) -> list[str]:
-    """Return the data sets that these tasks read. A data set may be named itself; a task that reads none is reported."""
+    """Return the data sets that these tasks read; report tasks that read none. Data sets may be named themselves."""
     from crushtest.data import sources
     from crushtest.registry import TASKS
 

@@ -34,9 +34,9 @@ def compare(
 def report(
     folder: Folder,
     tables: Annotated[
-        Path | None, typer.Option(help="Also write every table to this folder: CSV, LaTeX, Markdown.")
+        Path | None, typer.Option(help="Also write all tables to this folder: CSV, LaTeX, Markdown.")
     ] = None,
-    figures: Annotated[Path | None, typer.Option(help="Also write every figure to this folder: PDF, SVG, PNG.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also write all figures to this folder: PDF, SVG, PNG.")] = None,
 ) -> None:
     """Rewrite report.html from the study's files alone."""
     from crushtest import report as reporting

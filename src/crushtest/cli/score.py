@@ -14,12 +14,8 @@ from crushtest.errors import UsageError
 
 def score(
     task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
-    predictions: Annotated[
-        Path | None, typer.Option(help="JSONL file of answers to choices, one item per line.")
-    ] = None,
-    completions: Annotated[
-        Path | None, typer.Option(help="JSONL file of texts that a model wrote, one per line.")
-    ] = None,
+    predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item per line.")] = None,
+    completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one per line.")] = None,
     scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
     allow_partial: Annotated[
         bool,

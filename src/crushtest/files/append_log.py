@@ -113,7 +113,8 @@ class AppendLog(Generic[Record]):
             return str(fields.pop("item")), self._build(**fields)
         except (KeyError, TypeError, ValueError):
             names = ", ".join(map(str, row)) if isinstance(row, dict) else "no object"
+            needed = ", ".join(self._schema)
             raise StoreError(
-                f"{where} is not a record of this log (it has {names or 'no fields'}, it needs {', '.join(self._schema)})"
+                f"{where} is not a record of this log (it has {names or 'no fields'}, it needs {needed})"
                 "; another version may have written it: use another --out"
             ) from None
