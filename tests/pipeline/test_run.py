@@ -372,7 +372,7 @@ WITH_GATED = [*SUITE, "paloma", "twitteraae"]
 
 
 def test_a_task_without_its_data_is_an_error_that_names_all_of_them(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"paloma.* gated: .*missing as well: twitteraae; --skip-missing leaves"):
+    with pytest.raises(DataError, match=r"paloma.* gated: .*also missing: twitteraae; --skip-missing leaves"):
         run_study(spec("other", suite=WITH_GATED), tmp_path / "s")
     assert not (tmp_path / "s").exists()
 

@@ -81,7 +81,7 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ),
         (
             "model: demo\narms: [{name: x, recipe: 'rtn:bits=4', training: before}]\n",
-            "arm 'x': training is said of a model that was trained",
+            "arm 'x': training describes a model that was trained",
         ),
         (
             "model: demo\narms: [{model: a/dir, recipe: 'rtn:bits=4', training: after}]\n",

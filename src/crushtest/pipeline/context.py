@@ -1,4 +1,4 @@
-"""What all steps of one run share."""
+"""The values that all steps of a run share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Run:
     """One run of a study.
 
-    items        of every task, by name
-    calibration  the calibration tokens of every model that is still to be compressed, by its spec
+    items        the items of every task, by its name
+    calibration  the calibration tokens of every model that is still to be compressed, by the model's spec
     """
 
     folder: StudyFolder
