@@ -324,7 +324,7 @@ def test_comparing_again_needs_only_the_files(tmp_path: Path) -> None:
     assert StudyFolder(tmp_path / "s").report.exists()
 
 
-def test_killed_while_the_report_is_written_the_old_page_stays_and_the_next_run_makes_a_new_one(
+def test_a_kill_during_the_report_leaves_the_old_page_until_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_study(spec("other"), tmp_path / "s")

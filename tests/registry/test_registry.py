@@ -30,7 +30,7 @@ def test_options_are_the_keyword_only_parameters_and_needs_the_others() -> None:
     assert ENTRY.summary == "Make it smaller."
 
 
-def test_text_is_converted_to_the_type_of_the_option_and_defaults_are_filled_in() -> None:
+def test_text_is_converted_to_the_options_type_and_defaults_are_filled_in() -> None:
     assert ENTRY.bind({"share": "0.25", "bits": "3", "on": "true"}) == {
         "share": 0.25,
         "bits": 3,

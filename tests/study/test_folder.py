@@ -247,7 +247,7 @@ def test_a_line_of_another_kind_is_an_error_that_names_it(tmp_path: Path, line: 
     )
 
 
-def test_a_final_file_of_another_kind_or_none_at_all_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_final_file_of_another_kind_is_an_error_that_names_it(tmp_path: Path) -> None:
     scores = StudyFolder(tmp_path).scores("dense", "sentiment", "toy")
     scores.append("0", Score(0.5))
     scores.finish(["0"])

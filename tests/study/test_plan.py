@@ -39,7 +39,7 @@ def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
     ]
 
 
-def test_an_arm_says_whether_it_was_trained_before_or_after_it_was_compressed() -> None:
+def test_an_arm_says_whether_it_was_trained_before_or_after_compression() -> None:
     spec = build_spec(
         {
             "model": "demo",
