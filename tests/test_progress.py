@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from crushtest.progress import Bars, Lines, Pace
+from crushtest.progress import Bars, Lines
 
 
-def test_without_a_terminal_a_step_is_a_line_when_it_begins_and_one_when_it_ends(
+def test_without_a_terminal_a_step_is_a_line_at_its_start_and_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Lines(20) as progress, progress.step("dense · probe_qa", 10, done=4, weight=1) as advance:
@@ -38,29 +38,30 @@ class Clock:
         return self.now
 
 
-def test_how_long_is_left_is_not_said_before_enough_is_done() -> None:
+def test_the_time_left_counts_from_the_first_thing_done(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    pace = Pace(8000, clock=clock)
-    clock.now = 60.0  # loading
-    pace.advance(1)
-    said = []
-    for _ in range(20):
-        clock.now += 3.0
-        pace.advance(1)
-        said.append(pace.left_s())
-    assert said[:9] == [None] * 9
-    assert said[9] == 3.0 * (8000 - 11)  # three seconds each: what was loaded does not count
+    with Lines(8000, every_s=1.0, clock=clock) as progress, progress.step("arm · task", 8000, weight=1) as advance:
+        clock.now = 600.0  # loading
+        for _ in range(11):
+            advance(1)
+            clock.now += 3.0
+    assert "study 11 of 8000, about 439 min left" in capsys.readouterr().err  # 33 s for 10 things
 
 
-def test_a_twentieth_of_a_short_step_is_enough_to_say_how_long_is_left() -> None:
+def test_what_an_earlier_run_did_is_no_part_of_the_pace(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    pace = Pace(40, clock=clock)
-    pace.skip(10)
-    pace.advance(1)
-    assert pace.left_s() is None
-    clock.now = 1.0
-    pace.advance(2)
-    assert pace.left_s() == 0.5 * 27
+    with Lines(40, every_s=0.1, clock=clock) as progress, progress.step("a · t", 40, done=10, weight=1) as advance:
+        advance(1)
+        clock.now = 1.0
+        advance(2)
+    assert "study 13 of 40, about 14 s left" in capsys.readouterr().err  # 27 things at two per second
+
+
+def test_bars_leave_what_an_earlier_run_did_out_of_the_pace() -> None:
+    with Bars(40) as progress, progress.step("a · t", 40, done=10, weight=1) as advance:
+        advance(1)
+        study = progress._bars.tasks[0]
+        assert (study.completed, study.speed or 0.0) == (11, 0.0)
 
 
 def test_bars_show_names_as_they_are_and_write_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:

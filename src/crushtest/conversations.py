@@ -11,9 +11,9 @@ from crushtest.records import Completion, Item, Prompt
 
 
 def waves(items: Sequence[Item]) -> list[list[int]]:
-    """Places of the items that can be asked at once: all first turns, then all second ones, ...
+    """Return the indices of items that can be asked together: all first turns, then all second turns, ...
 
-    Raises UsageError for a turn whose turn before it is not among the items.
+    Raises UsageError if the turn before one is not among the items.
     """
     by_id = {item.id: item for item in items}
     turns = {item.id: _turn(item, by_id) for item in items}
@@ -37,7 +37,7 @@ def _before(item: Item) -> str | None:
 
 
 def history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The turns before an item, oldest first: what was asked and what the model answered."""
+    """Return the (prompt, answer) pairs of the turns before an item, oldest first."""
     turns: list[tuple[str, str]] = []
     for before in turns_before(item, by_id):
         assert isinstance(before.request, Prompt)
@@ -47,16 +47,16 @@ def history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -
 
 
 def turns_before(item: Item, by_id: Mapping[str, Item]) -> list[Item]:
-    """The items that are the turns before one, oldest first."""
-    found: list[Item] = []
+    """Return the items that are the turns before one, oldest first."""
+    turns: list[Item] = []
     while (before := _before(item)) is not None:
         item = by_id[before]
-        found.insert(0, item)
-    return found
+        turns.insert(0, item)
+    return turns
 
 
 def with_history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> Item:
-    """The item with its conversation so far in its request; itself where it begins one."""
+    """Return the item with the conversation so far in its request; unchanged if it begins one."""
     if _before(item) is None:
         return item
     assert isinstance(item.request, Prompt)

@@ -1,6 +1,6 @@
-"""Whether a completion is still a text: empty, going round in circles, too short to say anything, or no language.
+"""Detect degenerate completions: empty, repetitive, too short, or not natural language.
 
-Of one text; the shares that a task reports are in tasks/building/coherence_metrics.py.
+Works on single texts. `tasks/building/coherence_metrics.py` turns the results into the shares that a task reports.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import re
 import unicodedata
 
 EMPTY = "empty completion"
-"""The reason a scorer gives for not scoring one."""
+"""The reason that a scorer gives for not scoring an empty completion."""
 
 NGRAM = 4
 """As in Welleck et al. 2020 (seq-rep-4)."""
 
 REPEATING = 1 / 3
-"""From this share of repeated 4-grams on a completion counts as repeating. English prose stays below it; a sentence
-of 7 words or more said twice, and anything said three times, is above it."""
+"""A completion with at least this share of repeated 4-grams counts as repeating. English prose stays below it. A
+sentence of 7 words or more that occurs twice, and anything that occurs three times, is above it."""
 
 SHORT = 3
-"""Words. With fewer a completion is too short to be called toxic or harmless with any confidence."""
+"""Words. A completion with fewer is too short to be called toxic or harmless with any confidence."""
 
 LONGEST_WORD = 25
 
@@ -27,13 +27,13 @@ _WORD = re.compile(r"[^\W_][\w'’-]*")
 # Scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{3}")
 
-# Words are cut after 8 letters and every digit is a piece of its own, as every other sign is, so that loops without
-# spaces ("hahahaha...", "2222...") are found too.
+# Words are cut after 8 letters, and every digit or other sign is a piece of its own, so that loops without spaces
+# ("hahahaha...", "2222...") are also found.
 _PIECE = re.compile(r"[^\W\d]{1,8}|\S")
 
 
 def is_empty(text: str) -> bool:
-    """Nothing to see: no printable character but spaces.
+    """Return True if a text has no printable character except spaces.
 
     >>> is_empty(" \\n\\x00"), is_empty("!")
     (True, False)
@@ -42,16 +42,16 @@ def is_empty(text: str) -> bool:
 
 
 def well_formed(text: str) -> str:
-    """The text with half characters (lone surrogates), which no tokenizer takes, replaced by U+FFFD."""
+    """Replace lone surrogates, which tokenizers reject, by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def repeated_share(text: str, n: int = NGRAM) -> float:
-    """Share of a text's n-grams that have occurred in it before: 1 - distinct n-grams / n-grams; 0 where it has none.
+    """Return the share of a text's n-grams that occurred before in it: 1 - distinct / all. A text without any has 0.
 
     Welleck et al. 2020 (arXiv:1908.04319, section 6.1) define it over the model's tokens. Here it is over pieces of
-    the text in lower case, so that it needs no tokenizer and compares between models. A piece is a run of at most 8
-    letters, or any other sign that is no space: a digit, a comma, an underscore. A longer word is several pieces.
+    the lowercased text, so that it needs no tokenizer and is comparable between models. A piece is a run of at most 8
+    letters, or any other character except a space: a digit, a comma, an underscore. A longer word is several pieces.
 
     >>> repeated_share("round and round and round and round")
     0.5
@@ -64,12 +64,12 @@ def repeated_share(text: str, n: int = NGRAM) -> float:
 
 
 def is_repeating(text: str) -> bool:
-    """Whether at least a third of a text's 4-grams are repetitions (see `repeated_share` for what is counted)."""
+    """Return True if at least a third of a text's 4-grams are repetitions, as `repeated_share` counts them."""
     return repeated_share(text) >= REPEATING
 
 
 def fault(text: str) -> str | None:
-    """What is wrong with a text, the first that holds: `empty`, `repeating`, `short`, `no language`; else None.
+    """Return the first fault that a text has: `empty`, `repeating`, `short` or `no language`; None if it has none.
 
     >>> [fault(text) for text in ("", "no no no no no no no", "The.", "#$ 17 %% 0x3f }{", "It was cold.")]
     ['empty', 'repeating', 'short', 'no language', None]
@@ -84,12 +84,11 @@ def fault(text: str) -> str | None:
 
 
 def is_language(text: str) -> bool:
-    """Whether a text looks written: half of its visible characters are letters, and half of its words could be words.
+    """Return True if half of a text's visible characters are letters and half of its words could be words.
 
-    A word could be one if it is of letters alone (hyphens and apostrophes aside), not longer than 25, with a vowel if
-    it is of Latin letters and longer than 3, and without capitals after its first letter unless all are. This asks for
-    no dictionary, so it holds in any script, and real words in a senseless order pass: the perplexity under the dense
-    model is there for them.
+    A word could be one if it consists of letters (hyphens and apostrophes aside), has at most 25, has a vowel if they
+    are ASCII and more than 3, and no capital after its first letter unless all are capitals. This needs no dictionary,
+    so it works in any script. Real words in a senseless order pass; the perplexity under the dense model detects them.
     """
     visible = [character for character in text if not character.isspace()]
     letters = sum(unicodedata.category(character)[0] in "LM" for character in visible)

@@ -3,11 +3,11 @@
 CrushtestError                something we expected can go wrong; the CLI prints it as one line, exit code 1
 ├── UsageError                the command line, a recipe or a study file says something that is not allowed; exit code 2
 │   └── UnknownName           a name that is not registered; carries the nearest match
-├── ModelError                a model that is missing, broken, or of a kind we cannot use
+├── ModelError                a model that is missing, broken or unsupported
 ├── DataError                 a data set that is missing, changed (checksum) or malformed
 ├── CompressionError          a compression step that could not be carried out, or changed nothing
 ├── EngineError               a model that could not be run on the items
-└── StoreError                a study folder that is not one, or holds another study
+└── StoreError                a folder that is not a study, or holds another study
 
 The message says what was wrong, where, what is allowed and, for names, the nearest match.
 """
@@ -27,13 +27,13 @@ class CrushtestError(Exception):
 
 
 class UsageError(CrushtestError):
-    """What the user asked for is not allowed."""
+    """A command, recipe or study file that is not allowed."""
 
     exit_code = 2
 
 
 class UnknownName(UsageError):
-    """A name that is not among the allowed ones. `also` says, behind their list, what else is allowed.
+    """A name that is not allowed. `also` is appended to the list of allowed names.
 
     >>> str(UnknownName("method", "wnada", ["wanda", "magnitude"]))
     "unknown method 'wnada'; did you mean 'wanda'? (allowed: magnitude, wanda)"
@@ -42,11 +42,11 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: object, allowed: Iterable[str], *, where: str = "", also: str = "") -> None:
         choices = sorted(set(allowed))
         caseless = {choice.lower(): choice for choice in choices}
-        # Of two letters one is enough to be near.
+        # With names of one or two letters, one letter in common makes a near match.
         cutoff = 0.5 if len(str(name)) < 3 else 0.6
         near = [caseless[match] for match in get_close_matches(str(name).lower(), caseless, n=1, cutoff=cutoff)]
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        # Of a long list the nearest first; a short one is read whole.
+        # A long list begins with the nearest name; a short one is read whole anyway.
         listed = choices if len(choices) <= SHORT else sorted(choices, key=lambda choice: choice not in near)
         listing = f" (allowed: {', '.join(listed)}{also})" if choices else " (none are allowed here)"
         super().__init__(f"{where}{': ' if where else ''}unknown {kind} {name!r}{hint}{listing}")
@@ -72,6 +72,6 @@ class StoreError(CrushtestError):
     """A study folder that cannot be used for this study."""
 
 
-def first_line(error: Exception) -> str:
-    """The first line of what an error of another package says; its type where it says nothing."""
+def first_error_line(error: Exception) -> str:
+    """Return the first line of another package's error message, or the error's type if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

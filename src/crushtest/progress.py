@@ -1,4 +1,4 @@
-"""Progress on stderr: bars in a terminal, a line a minute elsewhere."""
+"""Show progress on stderr: bars in a terminal, a line per minute elsewhere."""
 
 from __future__ import annotations
 
@@ -8,87 +8,41 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-ENOUGH_SHARE = 0.05
-ENOUGH = 10
-ENOUGH_S = 20.0
-"""How much must be done before the time left is said: this share, or so many things in so many seconds."""
-
 Advance = Callable[[int], None]
 """Called with the number of things done since the last call."""
+
+PACE_S = 600.0
+"""The time left is estimated from the pace of the last ten minutes, because tasks differ in pace."""
 
 
 class Progress(Protocol):
     """Shows how far a run has come."""
 
     def step(self, title: str, total: int, *, done: int = 0, weight: int = 0) -> AbstractContextManager[Advance]:
-        """One step with `total` things to do, of which `done` are done.
+        """Begin a step with `total` things to do, of which an earlier run did `done`.
 
         `weight` says how many of the run's things each thing counts for; 0 for work that is not counted.
         """
         ...
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         ...
 
 
-class Pace:
-    """How long the rest of a count will take, once enough is done to say.
-
-    The clock starts with the first thing done: what was loaded before that is not the pace of what follows.
-    """
-
-    def __init__(self, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total = total
-        self.done = 0
-        self._clock = clock
-        self._timed = 0  # done since the clock started
-        self._began: float | None = None
-
-    def skip(self, count: int) -> None:
-        """Count what was done before."""
-        self.done += count
-
-    def advance(self, count: int) -> None:
-        """Count what was done now."""
-        self.done += count
-        if not count:
-            return
-        if self._began is None:
-            self._began = self._clock()
-        else:
-            self._timed += count
-
-    def left_s(self) -> float | None:
-        """Seconds left; None before 5% of what was to do is done, or ten things in 20 s or more."""
-        left = self.total - self.done
-        if self._began is None or not self._timed or left <= 0:
-            return None
-        passed_s = self._clock() - self._began
-        if self._timed < ENOUGH_SHARE * (self._timed + left) and (self._timed < ENOUGH or passed_s < ENOUGH_S):
-            return None
-        return passed_s / self._timed * left
-
-
 class Bars:
-    """Two rich bars: the whole run and the step at hand, each with the time left."""
+    """Show two rich bars, the whole run and the current step, each with the time left."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self.console = Console(stderr=True)
-        self._bars = RichProgress(
-            TextColumn("{task.description:<44.44}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=self.console,
-        )
-        self._whole = self._bars.add_task("[bold]study[/]", total=total, visible=total > 0, left="")
-        self._pace = Pace(total)
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("left"))
+        name = TextColumn("{task.description:<44.44}")
+        self._bars = RichProgress(name, *columns, console=self.console, speed_estimate_period=PACE_S)
+        self._study = self._bars.add_task("[bold]study[/]", total=total, visible=total > 0)
 
     def __enter__(self) -> Bars:
         self._bars.start()
@@ -99,32 +53,33 @@ class Bars:
 
     @contextmanager
     def step(self, title: str, total: int, *, done: int = 0, weight: int = 0) -> Iterator[Advance]:
-        bar = self._bars.add_task(title.replace("[", r"\["), total=total, completed=done, left="")
-        self._bars.advance(self._whole, done * weight)
-        pace = Pace(total)
-        pace.skip(done)
-        self._pace.skip(done * weight)
+        step = self._bars.add_task(title.replace("[", r"\["), total=total, completed=done)
+        # Set directly, because advance() would count what an earlier run did towards this run's pace.
+        self._bars.tasks[0].completed += done * weight
 
         def advance(count: int) -> None:
-            for shown, paced, more in ((bar, pace, count), (self._whole, self._pace, count * weight)):
-                paced.advance(more)
-                self._bars.update(shown, advance=more, left=left_text(paced))
+            self._bars.advance(step, count)
+            self._bars.advance(self._study, count * weight)
 
         try:
             yield advance
         finally:
-            self._bars.remove_task(bar)
+            self._bars.remove_task(step)
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False)
 
 
 class Lines:
-    """Plain lines: one when a step begins, one a minute while it lasts, one when it ends."""
+    """Print a line when a step begins, one per minute while it lasts, and one when it ends."""
 
-    def __init__(self, total: int, *, every_s: float = 60.0) -> None:
+    def __init__(self, total: int, *, every_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._every_s = every_s
-        self._pace = Pace(total)
+        self._clock = clock
+        self._total = total
+        self._done = 0
+        self._paced = 0  # of these, done since the clock started
+        self._began: float | None = None  # with the first thing done: loading a model is not part of the pace
 
     def __enter__(self) -> Lines:
         return self
@@ -134,8 +89,9 @@ class Lines:
 
     @contextmanager
     def step(self, title: str, total: int, *, done: int = 0, weight: int = 0) -> Iterator[Advance]:
-        began = last = time.monotonic()
-        self._pace.skip(done * weight)
+        began = last = self._clock()
+        before = done
+        self._done += done * weight
         if done < total:
             begins = title if total == 1 else f"{title}: {total - done} to do"
             self.say(begins + (f", {done} done before" if done else ""))
@@ -143,34 +99,37 @@ class Lines:
         def advance(count: int) -> None:
             nonlocal done, last
             done += count
-            self._pace.advance(count * weight)
-            if time.monotonic() - last >= self._every_s:
-                last = time.monotonic()
+            self._count(count * weight)
+            if self._clock() - last >= self._every_s:
+                last = self._clock()
                 self.say(f"{title}: {done} of {total}{self._left()}")
 
-        before = done
         yield advance
         if before < total:
-            self.say(f"{title}: {done} of {total} in {time.monotonic() - began:.0f} s{self._left()}")
+            self.say(f"{title}: {done} of {total} in {self._clock() - began:.0f} s{self._left()}")
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    def _count(self, count: int) -> None:
+        self._done += count
+        if self._began is not None:
+            self._paced += count
+        elif count:
+            self._began = self._clock()
+
     def _left(self) -> str:
-        if not self._pace.done or self._pace.done >= self._pace.total:
+        if not 0 < self._done < self._total:
             return ""
-        left = left_text(self._pace)
-        return f"; study {self._pace.done} of {self._pace.total}" + (f", {left}" if left else "")
+        line = f"; study {self._done} of {self._total}"
+        if self._began is None or not self._paced:
+            return line
+        left_s = (self._clock() - self._began) / self._paced * (self._total - self._done)
+        return f"{line}, about {left_s / 60:.0f} min left" if left_s >= 90 else f"{line}, about {left_s:.0f} s left"
 
 
-def left_text(pace: Pace) -> str:
-    """`about 12 min left`; the empty text where it is too early to say."""
-    seconds = pace.left_s()
-    if seconds is None:
-        return ""
-    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
-
-
-def show_progress(total: int) -> Bars | Lines:
-    """Bars where stderr is a terminal, lines where it is not. `total` counts the things of all steps."""
-    return Bars(total) if sys.stderr.isatty() else Lines(total)
+@contextmanager
+def show_progress(total: int) -> Iterator[Progress]:
+    """Show bars if stderr is a terminal, otherwise lines. `total` counts the things of all steps."""
+    with Bars(total) if sys.stderr.isatty() else Lines(total) as progress:
+        yield progress

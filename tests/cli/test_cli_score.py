@@ -46,7 +46,7 @@ def values(result: Ended) -> dict[tuple[str, str], float | None]:
     return {(row["metric"], row["group"]): row["value"] for row in json.loads(result.out)["metrics"]}
 
 
-def test_completions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_that_is_allowed(
+def test_completions_with_a_bad_line_exit_1_unless_partial_is_allowed(
     crushtest: Callable[..., Ended], data: Path, tmp_path: Path
 ) -> None:
     texts = ({"item": "validation/0", "text": " damn fool"}, {"item": "validation/1", "text": " a lovely day"})
@@ -64,7 +64,7 @@ def test_completions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_tha
     assert json.loads(allowed.out)["items"]["answered"] == 2
 
 
-def test_predictions_with_a_bad_line_end_with_1_and_are_scored_without_it_if_that_is_allowed(
+def test_predictions_with_a_bad_line_exit_1_unless_partial_is_allowed(
     crushtest: Callable[..., Ended], data: Path, tmp_path: Path
 ) -> None:
     from crushtest.tasks.bbq.bbq import bbq

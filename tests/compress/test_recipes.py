@@ -52,7 +52,7 @@ def test_layer_patterns_are_one_list_and_not_several_arms() -> None:
         ("wanda:sparsity=...,0.6", "needs two numbers before '...' and one after"),
         ("wanda:sparsity=0.1,0.25,...,0.6", "needs two numbers before '...' and one after"),
         ("wanda:skp=q_proj", "did you mean 'skip'?"),
-        ("rtn:bits=four", "bits must be a valid integer"),
+        ("rtn:bits=four", "bits must be a whole number"),
     ],
 )
 def test_what_cannot_be_read_says_why(recipe: str, says: str) -> None:

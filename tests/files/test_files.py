@@ -77,6 +77,6 @@ def test_answers_that_find_no_room_are_named_by_their_file(tmp_path: Path, monke
 
 
 def test_an_empty_name_is_no_file() -> None:
-    with pytest.raises(StoreError, match="a name that is empty"):
+    with pytest.raises(StoreError, match="an empty name"):
         file_name("")
     assert file_name("a/..") == "a%2F%2E%2E"

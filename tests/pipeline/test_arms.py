@@ -58,7 +58,7 @@ def compress_to(folder: Path, model: Path, recipe: str, *, device: str = "cpu", 
         ("c4", DataError, "c4-train.00000-of-01024.json.gz' is not here and could not be fetched"),
     ],
 )
-def test_a_calibration_text_that_is_not_there_is_found_before_the_dense_model_is_asked(
+def test_missing_calibration_text_is_found_before_the_dense_model_runs(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, error: type[CrushtestError], says: str
 ) -> None:
     def unreachable(*_: object, **__: object) -> None:
@@ -141,7 +141,7 @@ def test_calibration_text_is_read_once_for_every_model_of_a_study(
     assert reads == ["pydoc"] * 2
 
 
-def test_a_model_that_compress_saved_keeps_its_sizes_when_its_folder_is_gone(model: Path, tmp_path: Path) -> None:
+def test_a_saved_compressed_model_keeps_its_sizes_without_its_folder(model: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     compress_to(saved, model, "magnitude:sparsity=0.5")
     arms = [{"name": "found", "model": str(saved)}, {"name": "plain", "model": str(save(tmp_path / "plain", seed=1))}]

@@ -75,7 +75,7 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
 
 
-def test_the_band_is_the_largest_move_of_a_repeat_and_marks_what_lies_inside(tmp_path: Path, started: Started) -> None:
+def test_the_band_is_the_largest_move_of_a_repeat_and_marks_smaller_ones(tmp_path: Path, started: Started) -> None:
     """Repeat 1 loses 3 of 40, repeat 2 loses one and gains another: 3 / 40 at most."""
     run_study(packing_study(noise_floor=2), tmp_path / "s")
     folder = StudyFolder(tmp_path / "s")
@@ -108,9 +108,7 @@ def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: St
     assert manifest.read(folder.manifest)["repeats"]["1"]["options"]["pack_tokens"] == 2
 
 
-def test_a_noise_floor_asked_for_later_runs_the_missing_repeats_and_nothing_else(
-    tmp_path: Path, started: Started
-) -> None:
+def test_a_noise_floor_added_later_runs_only_the_missing_repeats(tmp_path: Path, started: Started) -> None:
     run_study(packing_study(), tmp_path / "s")
     plain = tables(tmp_path / "s")
     for floor, packs in ((1, [2]), (3, [1, 1]), (3, []), (0, []), (2, [])):

@@ -324,7 +324,7 @@ def test_comparing_again_needs_only_the_files(tmp_path: Path) -> None:
     assert StudyFolder(tmp_path / "s").report.exists()
 
 
-def test_killed_while_the_report_is_written_the_old_page_stays_and_the_next_run_makes_a_new_one(
+def test_a_kill_during_the_report_leaves_the_old_page_until_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_study(spec("other"), tmp_path / "s")
@@ -372,7 +372,7 @@ WITH_GATED = [*SUITE, "paloma", "twitteraae"]
 
 
 def test_a_task_without_its_data_is_an_error_that_names_all_of_them(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"paloma.* gated: .*missing as well: twitteraae; --skip-missing leaves"):
+    with pytest.raises(DataError, match=r"paloma.* gated: .*also missing: twitteraae; --skip-missing leaves"):
         run_study(spec("other", suite=WITH_GATED), tmp_path / "s")
     assert not (tmp_path / "s").exists()
 

@@ -54,7 +54,7 @@ def test_every_completion_is_scored_by_every_scorer_and_the_dense_model(tmp_path
     assert not run_study(study(prompts, samples=3), tmp_path / "s")
 
 
-def test_an_interrupted_block_is_scored_again_whole_and_only_what_it_lacks_is_kept(
+def test_an_interrupted_block_is_rescored_but_only_its_gaps_are_filled(
     tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = study(prompts, samples=3, scorers=["profanity"])

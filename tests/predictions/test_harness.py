@@ -66,7 +66,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
 
 
-def test_the_items_own_three_answers_are_compared_and_the_other_ways_to_say_unknown_are_not(tmp_path: Path) -> None:
+def test_only_the_items_own_three_answers_are_compared(tmp_path: Path) -> None:
     line = sample({"The grandfather": -4.0, "The grandson": -6.0, "Unknown": -1.0, "Not known": -5.0})
     found = scored(tmp_path, line)
     assert (found["bias_ambiguous"], found["accuracy_ambiguous"]) == (1, 0)
@@ -92,7 +92,7 @@ def test_a_written_answer_counts_where_it_names_exactly_one(
     assert found["items"]["no_answer"] == (unknown_rate is None)
 
 
-def test_second_traits_of_a_log_come_from_its_own_items_where_there_is_no_file(tmp_path: Path) -> None:
+def test_second_traits_of_a_log_come_from_its_items_without_the_file(tmp_path: Path) -> None:
     people = {
         0: (["Black man", "M-Black"], ["Black woman", "F-Black"]),
         1: (["Black woman", "F-Black"], ["Roma woman", "F-Roma"]),

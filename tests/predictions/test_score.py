@@ -135,7 +135,7 @@ def test_other_tasks_of_choices_are_scored_by_their_item_ids(tmp_path: Path) -> 
     assert table(score_predictions("probe_facts", write(tmp_path, lines)))["accuracy", "all"]["value"] == 1
 
 
-def test_items_of_a_task_without_a_line_are_named_and_never_pass_in_silence(tmp_path: Path) -> None:
+def test_items_without_a_line_are_named_and_never_dropped_in_silence(tmp_path: Path) -> None:
     from crushtest.registry import TASKS
 
     items = TASKS.get("probe_facts").function().items()

@@ -61,9 +61,7 @@ def test_samples_are_named_as_the_task_names_them(tmp_path: Path) -> None:
         ({"item": "respect/2", "text": "b"}, "1 duplicates: 'respect/2' (line 2)"),
     ],
 )
-def test_a_line_that_cannot_be_scored_is_named_and_ends_it_unless_that_is_allowed(
-    tmp_path: Path, line: Any, says: str
-) -> None:
+def test_a_line_that_cannot_be_scored_is_an_error_unless_allowed(tmp_path: Path, line: Any, says: str) -> None:
     path = file_of(tmp_path, {"item": "respect/2", "text": "was kind to everybody"}, line)
     with pytest.raises(DataError) as error:
         score_completions("regard", path)

@@ -30,7 +30,7 @@ def test_options_are_the_keyword_only_parameters_and_needs_the_others() -> None:
     assert ENTRY.summary == "Make it smaller."
 
 
-def test_text_is_converted_to_the_type_of_the_option_and_defaults_are_filled_in() -> None:
+def test_text_is_converted_to_the_options_type_and_defaults_are_filled_in() -> None:
     assert ENTRY.bind({"share": "0.25", "bits": "3", "on": "true"}) == {
         "share": 0.25,
         "bits": 3,
@@ -44,7 +44,7 @@ def test_text_is_converted_to_the_type_of_the_option_and_defaults_are_filled_in(
     [
         ({"share": "1"}, "method 'squeeze': share must be below 1 (got '1')"),
         ({"share": -0.1}, "method 'squeeze': share must be at least 0 (got -0.1)"),
-        ({"bits": "4.5"}, "method 'squeeze': bits must be a valid integer"),
+        ({"bits": "4.5"}, "method 'squeeze': bits must be a whole number"),
         ({"mode": "c"}, "method 'squeeze': mode must be 'a' or 'b' (got 'c')"),
         ({"bit": 1}, "method 'squeeze': unknown option 'bit'; did you mean 'bits'? (allowed: bits, mode, on, share)"),
     ],
@@ -53,6 +53,32 @@ def test_a_wrong_option_is_named_with_what_is_allowed(given: dict[str, Any], mes
     with pytest.raises(UsageError) as caught:
         ENTRY.bind(given)
     assert message in str(caught.value)
+
+
+def test_requirements_do_not_repeat_the_words_of_pydantic() -> None:
+    def turn(
+        *,
+        angle: float = 1.0,
+        on: bool = False,
+        side: str = "",
+        steps: tuple[int, ...] = (),
+        size: Annotated[int, Field(gt=0, le=9)] = 1,
+        even: Annotated[int, Field(multiple_of=2)] = 2,
+        name: Annotated[str, Field(min_length=1)] = "a",
+    ) -> None: ...
+
+    wrong = {"angle": "x", "on": "x", "side": 1, "steps": "x", "size": 0, "even": 3, "name": ""}
+    with pytest.raises(UsageError) as caught:
+        Entry("method", "turn", turn, ABOUT).bind(wrong)
+    assert str(caught.value).removeprefix("method 'turn': ").split("; ") == [
+        "angle must be a number (got 'x')",
+        "on must be true or false (got 'x')",
+        "side must be text (got 1)",
+        "steps must be a list (got 'x')",
+        "size must be above 0 (got 0)",
+        "even must be a multiple of 2 (got 3)",
+        "name must not be empty (got '')",
+    ]
 
 
 def test_a_required_option_that_is_not_given_is_named_with_what_it_is() -> None:

@@ -242,17 +242,19 @@ def test_a_line_of_another_kind_is_an_error_that_names_it(tmp_path: Path, line: 
     log.running.write_text(log.running.read_text() + line + "\n")
     with pytest.raises(StoreError) as caught:
         completions(tmp_path).read()
-    assert f"line 2 is no record of this log (it has {found}, it needs item, text, tokens, stop)" in str(caught.value)
+    assert f"line 2 is not a record of this log (it has {found}, it needs item, text, tokens, stop)" in str(
+        caught.value
+    )
 
 
-def test_a_final_file_of_another_kind_or_none_at_all_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_final_file_of_another_kind_is_an_error_that_names_it(tmp_path: Path) -> None:
     scores = StudyFolder(tmp_path).scores("dense", "sentiment", "toy")
     scores.append("0", Score(0.5))
     scores.finish(["0"])
     log = completions(tmp_path)
     log.final.parent.mkdir(parents=True)
     log.final.write_bytes(scores.final.read_bytes())
-    with pytest.raises(StoreError, match=r"toy\.parquet: row '0' is no record of this log"):
+    with pytest.raises(StoreError, match=r"toy\.parquet: row '0' is not a record of this log"):
         log.read()
     log.final.write_bytes(b"not a table")
     with pytest.raises(StoreError, match=r"toy\.parquet cannot be read"):

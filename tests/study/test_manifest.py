@@ -50,7 +50,7 @@ def test_a_version_of_torch_in_its_metadata_alone_is_recorded(tmp_path: Path, mo
 @pytest.mark.parametrize("content", [b"", b'{"arms": {', b"\xff", b"[]"])
 def test_a_damaged_manifest_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
-    with pytest.raises(StoreError, match=r"manifest\.json cannot be read \(.*put a copy in its place, or remove it"):
+    with pytest.raises(StoreError, match=r"manifest\.json cannot be read \(.*restore a copy or remove it"):
         manifest.read(tmp_path / "manifest.json")
 
 

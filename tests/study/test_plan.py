@@ -39,7 +39,7 @@ def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
     ]
 
 
-def test_an_arm_says_whether_it_was_trained_before_or_after_it_was_compressed() -> None:
+def test_an_arm_says_whether_it_was_trained_before_or_after_compression() -> None:
     spec = build_spec(
         {
             "model": "demo",
@@ -64,7 +64,7 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
     [
         ("modle: demo\n", "unknown key 'modle'; did you mean 'model'?"),
         ("arms: []\n", "model"),
-        ("model: demo\nseed: x\n", "seed must be a valid integer"),
+        ("model: demo\nseed: x\n", "seed must be a whole number"),
         ("model: demo\nseed: -1\n", "seed must be at least 0 (got -1)"),
         ("model: demo\nlimit: 0\n", "limit must be at least 1 (got 0)"),
         ("model: demo\nsuite: quik\n", "unknown suite or task 'quik'; did you mean 'quick'?"),
@@ -81,7 +81,7 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ),
         (
             "model: demo\narms: [{name: x, recipe: 'rtn:bits=4', training: before}]\n",
-            "arm 'x': training is said of a model that was trained",
+            "arm 'x': training describes a model that was trained",
         ),
         (
             "model: demo\narms: [{model: a/dir, recipe: 'rtn:bits=4', training: after}]\n",

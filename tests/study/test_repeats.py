@@ -21,7 +21,7 @@ def test_there_are_none_unless_asked_for() -> None:
     assert repeats() == ()
 
 
-def test_every_repeat_is_dense_in_smaller_packs_and_batches_than_those_before() -> None:
+def test_every_repeat_has_smaller_packs_and_batches_than_the_one_before() -> None:
     found = repeats(noise_floor=4)
     assert [(arm.name, arm.repeat, arm.title) for arm in found[:2]] == [
         ("dense", 1, "dense, repeat 1"),
@@ -36,7 +36,7 @@ def test_what_is_run_at_once_is_never_nothing() -> None:
     assert repacked({"batch_size": 1, "seed": 7}, 9) == {"batch_size": 1, "seed": 7}
 
 
-def test_items_are_asked_in_an_order_of_the_repeats_own_and_always_the_same() -> None:
+def test_each_repeat_has_its_own_order_of_items_which_never_changes() -> None:
     items = [Item(str(number), (), "c", Prompt("p")) for number in range(50)]
     orders = [list(reordered(items, number)) for number in range(3)]
     assert orders[0] == items

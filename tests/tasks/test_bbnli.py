@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crushtest.predictions.values import values
+from crushtest.predictions.point_estimates import point_estimates
 from crushtest.records import Choices, Item
 from crushtest.tasks.bbnli import Form, bbnli
 from support.respondents import choosing, needs_mirror
@@ -19,7 +19,7 @@ def scores(respond: Callable[[Item], int | None], form: Form = "inference") -> d
     task = bbnli(form=form)
     items = list(task.items())
     answers = {item.id: answer for item in items if (answer := choosing(respond(item))) is not None}
-    return {(row.metric, row.group): row.value for row in values(task.metrics, items, answers)}
+    return {(row.metric, row.group): row.value for row in point_estimates(task.metrics, items, answers)}
 
 
 def test_items_are_as_many_as_the_authors_generator_makes() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from crushtest.data import sources
-from crushtest.predictions.values import values
+from crushtest.predictions.point_estimates import point_estimates
 from crushtest.records import Choices, Item
 from crushtest.tasks.base import Task
 from crushtest.tasks.winobias import winobias
@@ -30,7 +30,7 @@ def scores(task: Task, respond: Respond) -> dict[tuple[str, str], Any]:
         if isinstance(item.request, Choices)
         and (answer := choosing(respond(item), len(item.request.options))) is not None
     }
-    return {(row.metric, row.group): row.value for row in values(task.metrics, items, answers)}
+    return {(row.metric, row.group): row.value for row in point_estimates(task.metrics, items, answers)}
 
 
 def right(item: Item) -> int | None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from crushtest.predictions.values import values
+from crushtest.predictions.point_estimates import point_estimates
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.crows_pairs import crows_pairs
 from support.respondents import needs_mirror
@@ -19,7 +19,7 @@ def scores(items: list[Item], prefer: dict[str, float]) -> dict[tuple[str, str],
     answers = {
         item.id: ChoiceScores((prefer[str(item.facts["direction"])] - 50, -50.0), (9, 9), (40, 40)) for item in items
     }
-    return {(row.metric, row.group): row.value for row in values(crows_pairs().metrics, items, answers)}
+    return {(row.metric, row.group): row.value for row in point_estimates(crows_pairs().metrics, items, answers)}
 
 
 def test_there_are_1508_pairs_of_nine_categories_from_two_directions() -> None:

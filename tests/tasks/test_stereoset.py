@@ -13,7 +13,7 @@ import torch
 
 from crushtest import load_engine
 from crushtest.errors import UsageError
-from crushtest.predictions.values import values
+from crushtest.predictions.point_estimates import point_estimates
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.stereoset import stereoset
 from support.respondents import needs_mirror
@@ -30,7 +30,7 @@ def answer(*order: str) -> ChoiceScores:
 
 
 def scores(items: list[Item], answers: dict[str, ChoiceScores]) -> dict[str, float | None]:
-    return {row.metric: row.value for row in values(stereoset().metrics, items, answers) if row.group == "all"}
+    return {row.metric: row.value for row in point_estimates(stereoset().metrics, items, answers) if row.group == "all"}
 
 
 def test_scores_are_means_over_target_terms() -> None:
@@ -66,7 +66,7 @@ def test_the_papers_reference_models(
 def test_likelihoods_are_compared_per_token_unless_asked_otherwise() -> None:
     items = [item("1", "x")]
     answers = {"1": ChoiceScores((-6.0, -4.0, -20.0), (3, 1, 1), (1, 1, 1))}
-    by_sum = values(stereoset(scoring="sum").metrics, items, answers)
+    by_sum = point_estimates(stereoset(scoring="sum").metrics, items, answers)
     assert scores(items, answers)["stereotype_score"] == 1
     assert next(row.value for row in by_sum if row.metric == "stereotype_score") == 0
 

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from crushtest.predictions.values import values
+from crushtest.predictions.point_estimates import point_estimates
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.unqover.generate import Category
 from crushtest.tasks.unqover.metrics import Four, comparative, expected_size, normalised, probabilities, sign
@@ -34,7 +34,7 @@ def estimates(
     for item in items:
         first, second = (math.log(share) if share > 0 else -math.inf for share in respond(item))
         answers[item.id] = ChoiceScores((first, second), (1, 1), (1, 1))
-    rows = values([metric for metric in task.metrics if metric.name.startswith(only)], items, answers)
+    rows = point_estimates([metric for metric in task.metrics if metric.name.startswith(only)], items, answers)
     assert len({(row.metric, row.group) for row in rows}) == len(rows)
     return {(row.metric, row.group): row.value for row in rows}
 

@@ -1,4 +1,4 @@
-"""The program: its commands in the order of `--help`, and how it ends."""
+"""The program: its commands in the order of `--help`, and its exit codes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from crushtest.errors import CrushtestError
 
 app = typer.Typer(
     name="crushtest",
-    help="Crash tests for compressed language models: compress a model, or take one that is compressed, and see what "
-    "that did to its safety and quality, per group, against the dense model on the same items.",
+    help="Crash tests for compressed language models: compress a model, or take a compressed one, and see what "
+    "compression did to its safety and quality, per group, against the dense model on the same items.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,9 +33,9 @@ app.command(name="list")(list_entries)
 app.add_typer(data.app, name="data")
 
 
-def print_version(asked: bool) -> None:
-    """What `--version` prints, before a command is looked for."""
-    if asked:
+def print_version(requested: bool) -> None:
+    """Print the version and exit, before the command is parsed."""
+    if requested:
         from crushtest import __version__
 
         print(f"crushtest {__version__}")
@@ -45,14 +45,14 @@ def print_version(asked: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version, and exit.")
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:  # documented by the app itself
     pass
 
 
 def main() -> None:
-    """The console script: every expected failure is one line on stderr and an exit code, never a traceback."""
+    """Run the console script. Print every expected failure as one line on stderr, never as a traceback."""
     try:
         with usage_in_one_line():
             sys.exit(app(standalone_mode=False))
@@ -60,8 +60,8 @@ def main() -> None:
         print(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        said = wrong_place(error)
-        if said is None:
+        message = wrong_place(error)
+        if message is None:
             raise
-        print(f"crushtest: {said}", file=sys.stderr)
+        print(f"crushtest: {message}", file=sys.stderr)
         sys.exit(1)

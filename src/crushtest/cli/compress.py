@@ -17,9 +17,9 @@ def compress(
     model: Model,
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="One recipe: `wanda:sparsity=0.5`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the compressed model.")],
-    calibration: Annotated[str, typer.Option(help="pydoc, or another source of calibration text.")] = "pydoc",
+    calibration: Annotated[str, typer.Option(help="Calibration text: pydoc, c4, wikitext2 or a file.")] = "pydoc",
     sequences: Annotated[int, typer.Option(min=1, help="Calibration sequences.")] = 16,
-    length: Annotated[int, typer.Option(min=2, help="Tokens a calibration sequence.")] = 512,
+    length: Annotated[int, typer.Option(min=2, help="Tokens per calibration sequence.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the calibration draw.")] = 0,
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16, float16, or auto (as the checkpoint stores it).")
@@ -39,13 +39,14 @@ def compress(
     from crushtest.models.load import DTYPES
     from crushtest.models.options import ModelOptions
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is removed
+    # Exiting unwinds the stack, so that the unfinished folder is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES, where="compress")
     options = ModelOptions(dtype, device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     text = Calibration(calibration, sequences, length, seed)
-    for left in unfinished(out):
-        print(f"{left}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr)
+    for folder in unfinished(out):
+        print(f"{folder}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr)
     try:
         totals = compress_and_save(model, recipe, out, options=options, calibration=text, offload=offload).totals
     except KeyboardInterrupt:
@@ -54,7 +55,7 @@ def compress(
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     print(
         f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "
-        f"{totals.bits_per_weight:.2f} bits a weight (compression.json has every layer)\n"
-        f"{written:,} bytes of weights on disk; ideal storage, at 16 bits a number where nothing was compressed: "
+        f"{totals.bits_per_weight:.2f} bits per weight (compression.json has every layer)\n"
+        f"{written:,} bytes of weights on disk; ideal storage, with uncompressed numbers at 16 bits: "
         f"{totals.compressed_model_size_bytes:,} bytes ({totals.dense_model_size_bytes:,} dense)"
     )

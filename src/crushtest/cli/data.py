@@ -10,36 +10,37 @@ import typer
 from crushtest.cli.output import AsJson, print_json, print_table
 from crushtest.errors import UnknownName
 
-app = typer.Typer(help="Where each data set comes from, and whether it is here.", no_args_is_help=True)
+app = typer.Typer(help="Show where each data set comes from and whether it is here, or fetch it.", no_args_is_help=True)
 
 
 @app.command("status")
 def status(
-    task: Annotated[list[str] | None, typer.Argument(help="Tasks or data sets; all if none is named.")] = None,
-    files: Annotated[bool, typer.Option("--files", help="A line for every file, as where a task is named.")] = False,
+    task: Annotated[list[str] | None, typer.Argument(help="Tasks or data sets. Default: all.")] = None,
+    files: Annotated[bool, typer.Option("--files", help="Print a line per file, as when a task is named.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show what is here: a line a data set; of those named every file, where it comes from, and whether it is whole.
+    """Show which data sets are here, a line per data set.
 
-    With --json every file is an entry.
+    For the tasks and data sets that are named, show every file: where it comes from and whether it is intact. With
+    --json every file is an entry.
     """
     from crushtest.data import sources
 
     named = with_data(task)
-    found = sources.status(named) if not task or named else []
-    rows = [row._asdict() for row in found]
+    statuses = sources.status(named) if not task or named else []
+    rows = [row._asdict() for row in statuses]
     if json:
         print_json(rows)
     elif not task and not files:
-        print_table([list(sources.SetStatus._fields), *(list(line) for line in sources.summarize(found))])
+        print_table([list(sources.SetStatus._fields), *(list(line) for line in sources.summarize(statuses))])
     elif rows:
         shown = ("dataset", "file", "place", "licence", "address", "problem")
         print_table([list(shown), *([str(row[key] or "") for key in shown] for row in rows)])
 
 
 @app.command("fetch")
-def fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data to fetch into the cache.")]) -> None:
-    """Fetch the data of these tasks from their canonical addresses, checked by sha256."""
+def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to fetch into the cache.")]) -> None:
+    """Fetch the data of these tasks from their canonical addresses and check every sha256."""
     from crushtest.data import sources
 
     try:
@@ -52,17 +53,17 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks whose data to fe
 
 
 def with_data(names: list[str] | None) -> list[str]:
-    """The data sets that these tasks read (a data set may be named, too); for a task that reads none, say so."""
+    """Return the data sets that these tasks read; report tasks that read none. Data sets may be named themselves."""
     from crushtest.data import sources
     from crushtest.registry import TASKS
 
-    known = sources.data_sets()
+    data_sets = sources.data_sets()
     needed: dict[str, None] = {}
     for name in names or []:
-        if name not in known and name not in TASKS.names():
-            raise UnknownName("task or data set", name, [*known, *TASKS.names()])
-        read = sources.read_by(name) or [name for name in [name] if name in known]
-        if not read:
+        if name not in data_sets and name not in TASKS.names():
+            raise UnknownName("task or data set", name, [*data_sets, *TASKS.names()])
+        names_read = sources.read_by(name) or ([name] if name in data_sets else [])
+        if not names_read:
             print(f"{name}: nothing to fetch, it needs no data set", file=sys.stderr)
-        needed |= dict.fromkeys(read)
+        needed |= dict.fromkeys(names_read)
     return list(needed)

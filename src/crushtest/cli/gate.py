@@ -1,4 +1,4 @@
-"""The command that holds a study against a policy: gate."""
+"""The command that checks a study against a policy: gate."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from crushtest.cli.output import AsJson, print_json, print_table
 
 def gate(
     folder: Folder,
-    policy: Annotated[str, typer.Option(help="A policy file, or a ready-made one: standard, strict.")] = "standard",
+    policy: Annotated[str, typer.Option(help="A policy file, or a built-in policy: standard, strict.")] = "standard",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say for each rule what was seen, and what would do.")
+        bool, typer.Option("--explain", help="Show for each rule what was measured and what would pass.")
     ] = False,
     json: AsJson = False,
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
 ) -> None:
-    """Hold a study against a policy: exit code 0 passed, 3 regression, 4 inconclusive.
+    """Check a study against a policy: exit code 0 passed, 3 regression, 4 inconclusive.
 
     A rule that cannot be evaluated never passes: no data, too few items or an unchanged arm exit with 4.
 

@@ -11,14 +11,14 @@ from crushtest.errors import UnknownName
 
 OF_EVERY_METHOD = """
 Every method also takes layers=PATTERN,PATTERN,... and skip=PATTERN,...: which linear layers to compress and which to
-leave alone (`down_proj`, `layers.0.*`). Steps are put together with +: wanda:pattern=2:4+gptq:bits=4"""
+leave alone (`down_proj`, `layers.0.*`). Join steps with +: wanda:pattern=2:4+gptq:bits=4"""
 
 
 def list_entries(
     what: Annotated[str, typer.Argument(help="methods, tasks, scorers, engines or suites.")],
     json: AsJson = False,
 ) -> None:
-    """List what is there: methods, tasks, scorers, engines or suites, with their options and defaults."""
+    """List methods, tasks, scorers, engines or suites, with their options and defaults."""
     from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS, Registry
     from crushtest.study.suites import suites
 

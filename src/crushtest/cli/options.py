@@ -12,13 +12,13 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 Model = Annotated[str, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo` (SmolLM2-135M-Instruct).")]
-Folder = Annotated[Path, typer.Argument(help="The folder of a study.")]
+Folder = Annotated[Path, typer.Argument(help="A study's folder.")]
 Suite = Annotated[
     str | None, typer.Option(help="A suite's name, a YAML file, or task names joined by commas. Default: quick.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Items a task, drawn seeded and spread over its groups.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of draws, calibration and bootstrap. Default: 0.")]
-Engine = Annotated[str | None, typer.Option(help="An engine and its options: `hf:option=value`. Default: hf.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Items per task, sampled and spread over its groups.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, calibration and bootstrap. Default: 0.")]
+Engine = Annotated[str | None, typer.Option(help="An engine with its options: `hf:option=value`. Default: hf.")]
 DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
 NoiseFloor = Annotated[
@@ -41,7 +41,7 @@ NoiseVary = Annotated[
 ]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
-Skip = Annotated[bool, typer.Option("--skip-missing", help="Leave out tasks whose data are not here, and say which.")]
+Skip = Annotated[bool, typer.Option("--skip-missing", help="Skip tasks whose data are missing, and name them.")]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the commands print on stdout: JSON, tables, entries of a list."""
+"""Print results on stdout: JSON, tables, entries of a list."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: object) -> None:
-    """JSON on stdout."""
+    """Print a value as JSON."""
     import json
 
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_table(rows: list[list[str]]) -> None:
-    """Rows as a table, the first one its head; tab-separated where stdout is no terminal."""
+    """Print rows as a table whose first row is the head; tab-separated unless stdout is a terminal."""
     rows = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in rows:
@@ -35,12 +35,12 @@ def print_table(rows: list[list[str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """A text with its control characters escaped: a model may have written it, and a terminal would obey."""
+    """Escape control characters: a model may have written the text, and a terminal would obey them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def print_entry(entry: dict[str, Any]) -> None:
-    """One entry of a list: name and summary, source, options with types and defaults."""
+    """Print an entry of a list: name, summary, what it declares, options with types and defaults."""
     print(f"{entry['name']}\n    {entry['summary']}")
     for key, value in entry.items():
         if key not in ("name", "summary", "options") and value is not None and value is not False:
@@ -51,7 +51,7 @@ def print_entry(entry: dict[str, Any]) -> None:
 
 
 def allowed(option: dict[str, Any]) -> str:
-    """What an option takes, from its JSON schema: `number, at least 0, below 1`."""
+    """Return what an option takes, from its JSON schema: `number, at least 0, below 1`."""
     if "anyOf" in option:
         return " or ".join(map(allowed, option["anyOf"]))
     if "const" in option:

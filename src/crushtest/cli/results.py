@@ -13,12 +13,12 @@ from crushtest.cli.output import AsJson, print_json, print_table
 
 def compare(
     folder: Folder,
-    task: Annotated[str | None, typer.Option(help="All contrasts of this task, instead of the summary.")] = None,
+    task: Annotated[str | None, typer.Option(help="Print all contrasts of this task instead of the summary.")] = None,
 ) -> None:
-    """Compare the arms of a study with the dense one, from the stored answers, and print the contrasts.
+    """Compare a study's arms with the dense model, from the stored answers, and print the contrasts.
 
-    Makes estimates.parquet, contrasts.parquet, noise.parquet and report.html anew; a file that comes out the same is
-    left as it is, and the old page stays until the new one is whole. Answers and scores are only read.
+    Rewrites estimates.parquet, contrasts.parquet, noise.parquet and report.html. A file whose content would not change
+    is left alone, and the old page stays until the new one is complete. Answers and scores are only read.
     """
     from rich.console import Console
 
@@ -33,10 +33,12 @@ def compare(
 
 def report(
     folder: Folder,
-    tables: Annotated[Path | None, typer.Option(help="Also write every table here: CSV, LaTeX, Markdown.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Also write every figure here: PDF, SVG, PNG.")] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Also write all tables to this folder: CSV, LaTeX, Markdown.")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also write all figures to this folder: PDF, SVG, PNG.")] = None,
 ) -> None:
-    """Write report.html anew, from the files of the study alone."""
+    """Rewrite report.html from the study's files alone."""
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
     from crushtest.study.folder import StudyFolder
@@ -60,8 +62,8 @@ def card(folder: Folder) -> None:
 
     study = StudyFolder.existing(folder)
     with study.locked():
-        written = write_card(study)
-    for path in written:
+        paths = write_card(study)
+    for path in paths:
         print(path)
 
 
@@ -70,7 +72,7 @@ def query(
     sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, noise.")],
     json: AsJson = False,
 ) -> None:
-    """Ask a study's tables with SQL.
+    """Query a study's tables with SQL.
 
     Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01"
     """

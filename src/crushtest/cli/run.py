@@ -33,8 +33,8 @@ def run(
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
-    Interrupted, the same command goes on where it stopped. Run on a finished study with another recipe, it adds
-    that arm and asks the dense model nothing again.
+    If it is interrupted, the same command resumes it. On a finished study another recipe adds an arm, and the dense
+    model is not run again.
 
     Examples:
 
@@ -72,7 +72,7 @@ def evaluate(
     setup: Setup,
     skip_missing: Skip = False,
 ) -> None:
-    """Measure one model as it is, without compressing and comparing."""
+    """Measure one model as it is, without compressing or comparing it."""
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
-    """Run a study, then print its summary and where the report is."""
+    """Run a study, then print its summary and the path of its report."""
     from rich.console import Console
 
     from crushtest.pipeline.run import run_study
@@ -91,19 +91,19 @@ def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
     try:
         worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
     except KeyboardInterrupt:
-        print("crushtest: interrupted; the same command goes on from here", file=sys.stderr)
+        print("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
         raise typer.Exit(130) from None
     study = StudyFolder(folder)
     if not worked:
         others = unrequested_tasks(study, spec)
-        kept = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
-        print(f"{folder}: nothing to do, every arm is measured and compared{kept}", file=sys.stderr)
+        rest = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
+        print(f"{folder}: nothing to do, every arm is measured and compared{rest}", file=sys.stderr)
     terminal.print_summary(study, Console())
     print(f"report: {study.report}")
 
 
 def arms_in(folder: Path) -> bool:
-    """Whether a folder holds a study that compares something with the dense model."""
+    """Return True if the folder holds a study with an arm to compare with the dense model."""
     from crushtest.study.folder import StudyFolder
     from crushtest.study.spec import read_spec
 
@@ -112,5 +112,5 @@ def arms_in(folder: Path) -> bool:
 
 
 def default_folder(name: str) -> Path:
-    """Where a study goes when the user does not say."""
+    """Return the folder of a study whose user named none."""
     return Path("studies") / (Path(name).name.removesuffix(".gguf") or "study")

@@ -14,21 +14,21 @@ from crushtest.errors import UsageError
 
 def score(
     task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
-    predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item a line.")] = None,
-    completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one a line.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item per line.")] = None,
+    completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one per line.")] = None,
     scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
     allow_partial: Annotated[
         bool,
         typer.Option(
-            help="Score the other lines where some cannot be, and a task of choices that lacks items. Both are named "
-            "and counted all the same."
+            help="Score what can be scored if some lines cannot, or if a task of choices lacks items. Both are still "
+            "named and counted."
         ),
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Score answers that were made elsewhere; no model is needed.
+    """Score answers made elsewhere; no model is needed.
 
-    A line of predictions, for any task of choices (answer: the option's index; null: no answer):
+    A line of predictions for any task of choices (answer: the option's index; null: no answer):
 
         {"item": "Age/0", "answer": 2}
 
@@ -38,13 +38,13 @@ def score(
 
         {"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}
 
-    A line of completions (prompt in place of item where only one item has it):
+    A line of completions (`prompt` may replace `item` if only one item has that prompt):
 
         {"item": "respect/2", "text": "was loved by all."}
 
-    An item is named as in a study's items/TASK.parquet. Groups are named without their attribute: `Age`, which is
-    `category=Age` in a study, and `all`. Items without a line are counted on stderr and under `missing`. For bbq these
-    are the other items of the categories that the file names; unqover and completions may be any part of the task.
+    Items are named as in a study's items/TASK.parquet. Groups are named without their attribute: `Age` for a study's
+    `category=Age`, and `all`. Items without a line are counted on stderr and under `missing`. For bbq these are the
+    other items of the categories that the file names; unqover and completions may cover any part of the task.
 
     Examples:
 
@@ -67,7 +67,7 @@ def score(
 
 
 def show_scored(result: dict[str, Any], *, json: bool) -> None:
-    """Print what answers made elsewhere scored; what they lack goes to stderr."""
+    """Print the metrics of answers made elsewhere; missing items and problems go to stderr."""
     if result["missing"]:
         count, of, first = result["missing"].values()
         print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)

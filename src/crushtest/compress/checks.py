@@ -10,7 +10,7 @@ from crushtest.compress.kernels.grids import width_of_groups
 from crushtest.compress.kernels.masks import need_whole_groups
 from crushtest.compress.kernels.parameters import parse_pattern
 from crushtest.compress.layers.structure import Linear, Structure, find_structure, refuse_quantized
-from crushtest.errors import CompressionError, ModelError, UsageError, first_line
+from crushtest.errors import CompressionError, ModelError, UsageError, first_error_line
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
@@ -171,6 +171,6 @@ def _without_weights(config: Any, trust_remote_code: bool) -> Module:
             network: Module = models.from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
         raise ModelError(
-            f"transformers cannot lay out a model of {type(config).__name__}: {first_line(error)}"
+            f"transformers cannot lay out a model of {type(config).__name__}: {first_error_line(error)}"
         ) from error
     return network

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from crushtest.compress.calibration import Calibration, CalibrationTokens, calibration_tokens
 from crushtest.compress.recipes import Recipe
 from crushtest.models.options import ModelOptions
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 
 if TYPE_CHECKING:
     from crushtest.compress import CompressionRecord
@@ -31,7 +31,7 @@ def read_calibration(options: ModelOptions, model: str, calibration: Calibration
     return calibration_tokens(calibration, options.load_tokenizer(model))
 
 
-def load_base(options: ModelOptions, model: str, title: str, progress: Bars | Lines) -> LoadedModel:
+def load_base(options: ModelOptions, model: str, title: str, progress: Progress) -> LoadedModel:
     """Return a model in memory, and show under a title that it is being loaded."""
     with progress.step(f"{title} · loading {model}", 1) as advance:
         loaded = options.load(model)
@@ -44,7 +44,7 @@ def compress_base(
     recipe: Recipe,
     calibration: CalibrationTokens,
     title: str,
-    progress: Bars | Lines,
+    progress: Progress,
     residence: Residence | None = None,
 ) -> CompressionRecord:
     """Compress a loaded model in place, wherever its weights are, and show under a title how far it has come."""

@@ -11,7 +11,7 @@ from crushtest.compress.prepare import check_recipe, compress_base, load_base, r
 from crushtest.compress.recipes import Recipe, parse_recipe
 from crushtest.compress.save import check_new, save, whole, write_from_disk
 from crushtest.models.options import ModelOptions
-from crushtest.progress import Bars, Lines, show_progress
+from crushtest.progress import Progress, show_progress
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class _Compression:
     recipe: Recipe
     calibration: CalibrationTokens
     folder: Path
-    progress: Bars | Lines
+    progress: Progress
 
     def in_memory(self) -> CompressionRecord:
         """Compress with all weights on the device."""

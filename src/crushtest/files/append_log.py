@@ -1,4 +1,4 @@
-"""Records appended one by one, safe from the moment each is written."""
+"""Append records one by one; each is safe once it is written."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def remove_superseded(folder: Path) -> None:
-    """Remove the lines whose final file is there: a process was killed before it could, and nobody writes now."""
+    """Remove logs whose final file exists: a process was killed before it could. Only while nobody else is writing."""
     for running in folder.rglob("*.jsonl"):
         if running.with_suffix(".parquet").exists():
             running.unlink()
 
 
 class AppendLog(Generic[Record]):
-    """Records by item, one JSON line each while they come in, one Parquet file once all are there.
+    """Records by item: one JSON line each while they arrive, one Parquet file once all are there.
 
-    A line is written with a single call and is safe from then on, even if the process is killed. A torn last line,
-    left by a kill in the middle of that call, is not read, and is cut off before the next one is written.
+    A line is written with a single call and is safe from then on, even if the process is killed. A kill during that
+    call leaves a torn last line, which is not read and is cut off before the next line is written.
     """
 
     def __init__(self, final: Path, schema: pl.Schema, build: Callable[..., Record]) -> None:
@@ -43,30 +43,30 @@ class AppendLog(Generic[Record]):
 
     @property
     def complete(self) -> bool:
-        """Whether the final file is there."""
+        """True if the final file exists."""
         return self.final.exists()
 
     def read(self) -> dict[str, Record]:
-        """Item -> record, of all that is there so far."""
+        """Return the records so far, by item."""
         if self.complete:
             return dict(self._record(row, f"{self.final}: row {row.get('item')!r}") for row in self._rows())
         return dict(self._lines())
 
     def append(self, item: str, record: Record) -> None:
-        """Add one record; it is on disk (in the kernel's hands) when this returns."""
+        """Append one record. It is in the kernel's hands when this returns."""
         if self._file is None:
             self._file = self._open()
         line = json.dumps({"item": item, **asdict(record)}) + "\n"  # ASCII: any text is one line and never torn
         try:
             written = os.write(self._file, line.encode("ascii"))
         except OSError as error:
-            error.filename = str(self.running)  # the system does not say where a disk is full
+            error.filename = str(self.running)  # which the system leaves out when a disk is full
             raise
         if written != len(line):
             raise StoreError(f"{self.running}: could not write an answer (is the disk full?)")
 
     def finish(self, order: Sequence[str]) -> None:
-        """Turn the lines into the final file, in this order of items.
+        """Write the final file, in this order of items, and remove the lines.
 
         Raises StoreError if an item is missing.
         """
@@ -79,13 +79,13 @@ class AppendLog(Generic[Record]):
         self.running.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file of lines, if it is open."""
+        """Close the file of lines if it is open."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def _open(self) -> int:
-        assert not self.complete, f"{self.final} is there: what is appended now would not be read"
+        assert not self.complete, f"{self.final} exists: what is appended now would not be read"
         self.running.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self.running, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.ftruncate(file, self.running.read_bytes().rfind(b"\n") + 1)
@@ -107,13 +107,14 @@ class AppendLog(Generic[Record]):
             yield self._record(row, f"{self.running}: line {number}")
 
     def _record(self, row: Any, where: str) -> tuple[str, Record]:
-        """(item, record) of what was read; StoreError where these are not the fields of this log."""
+        """Return (item, record) of a row. Raises StoreError if its fields are not those of this log."""
         try:
             fields = dict(row)
             return str(fields.pop("item")), self._build(**fields)
         except (KeyError, TypeError, ValueError):
-            found = ", ".join(map(str, row)) if isinstance(row, dict) else "no object"
+            names = ", ".join(map(str, row)) if isinstance(row, dict) else "no object"
+            needed = ", ".join(self._schema)
             raise StoreError(
-                f"{where} is no record of this log (it has {found or 'no fields'}, it needs {', '.join(self._schema)})"
+                f"{where} is not a record of this log (it has {names or 'no fields'}, it needs {needed})"
                 "; another version may have written it: use another --out"
             ) from None

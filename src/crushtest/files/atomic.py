@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name, then renamed."""
+"""Atomic writes: a file is written under another name, then renamed, so that it is never seen half written."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ PARTIAL = ".partial"
 
 
 def file_name(name: str) -> str:
-    """A name as one safe path component; the usual characters of recipes stay readable.
+    """Return a name as one safe path component, in which the usual characters of recipes stay readable.
 
     Raises StoreError for the empty name, whose path would be the folder itself.
     """
     if not name:
-        raise StoreError("a name that is empty cannot name a file; give the arm, task or scorer a name")
+        raise StoreError("an empty name cannot name a file; give the arm, task or scorer a name")
     return quote(name, safe=" :=,+#@").replace("..", "%2E%2E") if name != "." else "%2E"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well, and vanishes when it does not.
+    """Yield a temporary path and rename it to `path` on success; remove it on failure.
 
-    It is on the disk itself when this returns: what it was made from may be removed then. A file that holds the same
-    already is left as it is. An OSError names the file: of a full disk the system says no more than that it is full.
+    The data is fsynced before this returns, so its sources may be removed then. If the new content equals the old, the
+    file is not touched. OSErrors are given the file's name, which the system leaves out when a disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
             return
-        flush(temporary)  # a rename may reach the disk before what was written into the file
+        flush(temporary)  # a rename may reach the disk before the data does
         os.replace(temporary, path)
         flush_folder(path.parent)
     except OSError as error:
@@ -56,14 +56,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def make_writable(folder: Path) -> None:
-    """Make a folder, if it is not there, and raise OSError unless files can be written into it."""
+    """Create a folder if necessary. Raises OSError unless files can be written into it."""
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def flush(file: Path) -> None:
-    """Wait until what was written into a file is on the disk."""
+    """Wait until a file's data is on the disk."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -72,15 +72,15 @@ def flush(file: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where its file system can say so."""
+    """Wait until a folder's entries are on the disk, if its file system can say so."""
     with suppress(OSError):
         flush(folder)
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the files that a killed process had begun to write below a folder to which nobody writes now.
+    """Remove partial files that a killed process left below a folder that nobody else is writing to.
 
-    Folders of that name are a model's, saved by a process that need not hold the study: they are left alone.
+    Partial folders are left alone: they belong to models, and whoever saves one need not hold the study's lock.
     """
     for path in folder.rglob(f".*{PARTIAL}"):
         if not path.is_dir():
@@ -88,13 +88,13 @@ def remove_partial(folder: Path) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: pl.Schema) -> None:
-    """Write a table, whole or not at all; the same rows give the same bytes."""
+    """Write a table atomically; the same rows give the same bytes."""
     import polars as pl
 
     with replacing(path) as temporary:

@@ -1,4 +1,4 @@
-"""Where downloads and conversions are kept between runs."""
+"""The folder that keeps downloads and conversions between runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The folder named by CRUSHTEST_CACHE, else `crushtest` in the user's cache (XDG_CACHE_HOME, ~/.cache)."""
+    """Return the folder named by CRUSHTEST_CACHE, else `crushtest` in the user's cache (XDG_CACHE_HOME, ~/.cache)."""
     named = os.environ.get("CRUSHTEST_CACHE")
     if named:
         return Path(named).expanduser()

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, in a file (gzipped or not) or in a text."""
+"""Read JSON lines: one object per line, in a file (gzipped or not) or in a string."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crushtest.errors import DataError
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file. Raises DataError where it is not UTF-8 or not gzip, and as `parse_lines` does."""
+    """Yield the objects of a file. Raises DataError if it is not UTF-8 or not gzip, and as `parse_lines` does."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = content.decode("utf-8-sig")
@@ -23,11 +23,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
-    """The objects of JSON lines; empty lines are none.
+    """Yield the objects of JSON lines, skipping empty lines.
 
-    Raises DataError, naming the line, for one that is no object, or that escapes half a character: no UTF-8 holds it.
+    Raises DataError, naming the line, if it is not an object or escapes half a character, which UTF-8 cannot hold.
     """
-    # Not splitlines: it also cuts at characters that JSON strings may hold.
+    # Not splitlines(), which also splits at characters that JSON strings may hold.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

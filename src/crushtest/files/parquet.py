@@ -1,4 +1,4 @@
-"""Tables of a study, read so that a damaged one is one line."""
+"""Read a study's tables, and report a damaged one in one line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DRAW_AGAIN = "remove it and run the study again"
 def read_table(
     path: Path, *, remedy: str, columns: Sequence[str] | None = None, rows: int | None = None
 ) -> pl.DataFrame:
-    """A Parquet file: all of it, or these columns and the first `rows`.
+    """Read a Parquet file: all of it, or these columns and the first `rows`.
 
-    Raises StoreError with the file, what is wrong with it, and `remedy`.
+    Raises StoreError that names the file, what is wrong with it, and `remedy`.
     """
     import polars as pl
 

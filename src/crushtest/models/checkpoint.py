@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crushtest.errors import ModelError, first_line
+from crushtest.errors import ModelError, first_error_line
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 SAFETENSORS = "model.safetensors"
@@ -128,7 +128,7 @@ def read_gguf(path: Path) -> Checkpoint:
     try:
         reader = GGUFReader(path)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
-        raise ModelError(f"model file {str(path)!r} is truncated or damaged ({first_line(error)})") from None
+        raise ModelError(f"model file {str(path)!r} is truncated or damaged ({first_error_line(error)})") from None
     if not reader.tensors:
         raise ModelError(f"model file {str(path)!r} holds no tensors; vocabulary-only files cannot be run")
     return Checkpoint(path.parent, (path,), "gguf", gguf=path.name)

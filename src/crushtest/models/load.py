@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from crushtest.errors import ModelError, UnknownName, UsageError, first_line
+from crushtest.errors import ModelError, UnknownName, UsageError, first_error_line
 from crushtest.models import demo, hub
 from crushtest.models.checkpoint import Checkpoint, gguf_weight_type, read_folder, read_gguf, which_weights
 from crushtest.models.tensor_files import TensorFiles
@@ -125,7 +125,7 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
         if (checkpoint.folder / "generation_config.json").is_file():
             network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_line(error)}") from error
+        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_error_line(error)}") from error
     facts = {"kind": kind, "format": checkpoint.format, "dtype": str(network.dtype).removeprefix("torch.")}
     tensors = TensorFiles(checkpoint.weights, _names_in_files(network))
     return LoadedModel(network.eval().requires_grad_(False), tokenizer, spec, facts, tensors)
@@ -149,7 +149,9 @@ def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: boo
         with _quiet():
             config: PreTrainedConfig = AutoConfig.from_pretrained(**source)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot read its configuration: {first_line(error)}") from error
+        raise ModelError(
+            f"model {spec!r}: transformers cannot read its configuration: {first_error_line(error)}"
+        ) from error
     return config
 
 
@@ -164,7 +166,9 @@ def load_tokenizer(
         with _quiet():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**source)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot load its tokenizer: {first_line(error)}") from error
+        raise ModelError(
+            f"model {spec!r}: transformers cannot load its tokenizer: {first_error_line(error)}"
+        ) from error
     return tokenizer
 
 
@@ -296,7 +300,7 @@ def _read(
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, **source)
             network, report = models.from_pretrained(checkpoint.folder, output_loading_info=True, **placement, **source)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot load it: {first_line(error)}") from error
+        raise ModelError(f"model {spec!r}: transformers cannot load it: {first_error_line(error)}") from error
     # transformers would fill the tensors that a checkpoint lacks with random numbers.
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
     if lacking:

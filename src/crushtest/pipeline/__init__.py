@@ -1,1 +1,1 @@
-"""The verb: run, arm, score, compare, noise floor."""
+"""Run a study: compress, ask, score, compare, report."""

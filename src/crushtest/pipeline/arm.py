@@ -18,7 +18,7 @@ from crushtest.study.arms import Arm
 
 
 def run_arm(run: Run, arm: Arm) -> None:
-    """Load the arm's model, compress it, and ask it what it has not answered. Nothing is loaded if nothing is open."""
+    """Load the arm's model, compress it, and ask it the open items. Loads nothing if no item is open."""
     engine = None
     for planned in run.plan.tasks:
         log, items = answers_of(run.folder, arm, planned), run.items[planned.name]
@@ -37,7 +37,7 @@ def run_arm(run: Run, arm: Arm) -> None:
             truncated, began = truncated_so_far(engine), time.monotonic()
             for count in ask(engine, planned, reordered(items, arm.repeat), log):
                 advance(count)
-            # Recorded first: what is finished is not looked at again.
+            # Recorded before the log is finished, because a later run skips finished tasks.
             record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
             record_cost(run.folder, arm, planned, len(items) - done, time.monotonic() - began)
             log.finish([item.id for item in items])
@@ -47,7 +47,7 @@ def run_arm(run: Run, arm: Arm) -> None:
 
 @contextmanager
 def prefix_errors(arm: Arm) -> Iterator[None]:
-    """Put the arm's name before the message of whatever fails in it."""
+    """Prefix the messages of errors with the arm's name."""
     try:
         yield
     except (EngineError, CompressionError, ModelError) as error:

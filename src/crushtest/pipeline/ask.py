@@ -30,16 +30,16 @@ def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:
-    """Have the engine answer what is open, each answer appended as it comes; yields how many were added."""
+    """Ask the engine the open items, append each answer as it comes, and yield the number of answers added."""
     answered = log.read()
     by_id = {item.id: item for item in items}
     for wave in waves(items):
-        asked = [with_history(items[place], by_id, answered) for place in wave]
-        done = frozenset(index for index, item in enumerate(asked) if item.id in answered)
-        for index, answer in request(engine, planned, asked, done):
-            check_finite(asked[index], answer)
-            log.append(asked[index].id, answer)
-            answered[asked[index].id] = answer
+        turns = [with_history(items[place], by_id, answered) for place in wave]
+        done = frozenset(index for index, turn in enumerate(turns) if turn.id in answered)
+        for index, answer in request(engine, planned, turns, done):
+            check_finite(turns[index], answer)
+            log.append(turns[index].id, answer)
+            answered[turns[index].id] = answer
             yield 1
 
 
@@ -58,7 +58,7 @@ def request(
 
 
 def check_finite(item: Item, answer: Answer) -> None:
-    """Raise EngineError for a log-likelihood that is not a number: it is no answer, and must not pass for one."""
+    """Raise EngineError for a log-likelihood that is not finite, so that it cannot pass for an answer."""
     match answer:
         case ChoiceScores(logprobs=logprobs):
             values = logprobs

@@ -1,21 +1,21 @@
-"""From stored answers and scores to estimates and contrasts. Needs neither models nor data."""
+"""Turn stored answers and scores into estimates and contrasts. Needs neither models nor data."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import DENSE, Score
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 
-NOTED = "noise_floor"
-"""Section of the manifest: the repeats that went into each task's noise bands."""
+REPEATS_SECTION = "noise_floor"
+"""The section of the manifest that counts the repeats in each task's noise bands."""
 
 
 def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
-    """The (arm, task) pairs that are answered and scored to the last item."""
+    """Return the (arm, task) pairs that are answered and scored to the last item."""
     return [
         (arm.name, planned.name)
         for planned in plan.tasks
@@ -26,7 +26,7 @@ def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
 
 
 def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> list[int]:
-    """The numbers of the repeats of dense that are answered and scored to the last item of a task."""
+    """Return the numbers of dense's repeats that are answered and scored to the last item of a task."""
     return [
         number
         for number in range(1, len(plan.repeats) + 1)
@@ -36,30 +36,30 @@ def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> l
 
 
 def compared_repeats(folder: StudyFolder, plan: Plan) -> dict[str, int]:
-    """Task -> how many repeats of dense its noise bands were made from, as the manifest has it."""
-    noted = manifest.read(folder.manifest).get(NOTED, {})
-    return {planned.name: noted.get(planned.name, {}).get("repeats", 0) for planned in plan.tasks}
+    """Return, per task, the number of dense's repeats in its noise bands, according to the manifest."""
+    counts = manifest.read(folder.manifest).get(REPEATS_SECTION, {})
+    return {planned.name: counts.get(planned.name, {}).get("repeats", 0) for planned in plan.tasks}
 
 
 def what_differs(folder: StudyFolder, plan: Plan) -> dict[str, str]:
-    """Arm -> what its contrasts compare: other weights, another way of running them, or both (see `stats.compares`)."""
+    """Return what each arm's contrasts compare: other weights, another way of running them, or both."""
     from crushtest.stats.attribution import compares
 
-    ran = {arm: facts.get("engine", {}) for arm, facts in manifest.read(folder.manifest).get("arms", {}).items()}
+    engines = {arm: facts.get("engine", {}) for arm, facts in manifest.read(folder.manifest).get("arms", {}).items()}
     return {
         arm.name: compares(
-            ran.get(DENSE, {}),
-            ran.get(arm.name, {}),
+            engines.get(DENSE, {}),
+            engines.get(arm.name, {}),
             other_weights=arm.recipe is not None or arm.model != plan.dense.model,
         )
         for arm in plan.arms
     }
 
 
-def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
-    """Estimates of every arm and contrasts against the dense one, from the files alone.
+def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
+    """Write estimates of every arm and contrasts with the dense one, from the study's files alone.
 
-    Only what is answered and scored to the last item is compared; an unfinished arm is absent, not worse.
+    Only tasks that an arm has finished are compared: an unfinished arm is absent, not worse.
     """
     from crushtest import stats
     from crushtest.stats.false_improvements import mark_traps
@@ -83,8 +83,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                         "correction": plan.correction,
                         "compares": compared[arm],
                     }
-                    found = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
-                    contrasts += mark_less_fluent(found, planned.task.metrics)
+                    rows = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
+                    contrasts += mark_less_fluent(rows, planned.task.metrics)
                 advance(1)
             repeats = complete_repeats(folder, plan, planned) if DENSE in measured else []
             if repeats:
@@ -94,13 +94,13 @@ def compare(folder: StudyFolder, plan: Plan, progress: Bars | Lines) -> None:
                 repeated[planned.name] = {"repeats": len(repeats)}
     metrics = {planned.name: planned.task.metrics for planned in plan.tasks}
     folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
-    manifest.set_section(folder.manifest, NOTED, repeated)
+    manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
 
 
 def read_measured(
     folder: StudyFolder, arm: str, planned: PlannedTask, *, repeat: int = 0
 ) -> tuple[dict[str, Any], dict[str, dict[str, Score]]]:
-    """One arm's, or one repeat's, answers by item, and its scores by scorer and item."""
+    """Return the answers of an arm or repeat by item, and its scores by scorer and item."""
     answers = folder.answers(arm, planned.name, planned.task.kind, repeat=repeat).read()
     scores = {s: folder.scores(arm, s, planned.name, repeat=repeat).read() for s in planned.task.scorers}
     return answers, scores

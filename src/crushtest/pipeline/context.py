@@ -1,4 +1,4 @@
-"""What all steps of one run share."""
+"""The values that all steps of a run share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import Item
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class Run:
     """One run of a study.
 
-    items        of every task, by name
-    calibration  the calibration tokens of every model that is still to be compressed, by its spec
+    items        the items of every task, by its name
+    calibration  the calibration tokens of every model that is still to be compressed, by the model's spec
     """
 
     folder: StudyFolder
     plan: Plan
     items: Mapping[str, Sequence[Item]]
     calibration: Mapping[str, CalibrationTokens]
-    progress: Bars | Lines
+    progress: Progress

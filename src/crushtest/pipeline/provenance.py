@@ -1,4 +1,4 @@
-"""What the manifest says of an arm: written down as it runs, and held against what runs now."""
+"""Record in the manifest what an arm ran with, and refuse to mix it with anything else later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import StoreError
 from crushtest.models.memory import peak_memory_bytes
 from crushtest.pipeline.ask import is_answered
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import DENSE
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 
 def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | None = None) -> None:
-    """Raise StoreError where this model is not the one that the study has measured under its name.
+    """Raise StoreError if this model is not the one that the study has measured under its name.
 
-    All arms of a model share its weights and chat template. An arm's own answers also come from one dtype, and with
-    those of its repeats from one kind of device: a number that moved must not have moved by where it was measured.
+    All arms of a model share its weights and chat template. An arm's own answers also come from one dtype, and
+    together with those of its repeats from one kind of device, so that a difference cannot be due to the device.
     """
     for name, noted in manifest.read(folder.manifest).get("arms", {}).items():
-        kept = noted.get("model")
-        if not kept or noted["engine"].get("model") != model.spec:
+        recorded = noted.get("model")
+        if not recorded or noted["engine"].get("model") != model.spec:
             continue
         shared = ["revision", "sha256", "chat_template_sha256"]
         if arm is not None and arm.name == name:
             shared += ["device"] if arm.repeat else ["device", "dtype"]
         for fact in shared:
-            before, now = kept.get(fact), model.facts.get(fact)
+            before, now = recorded.get(fact), model.facts.get(fact)
             if fact == "device":
                 before, now = (str(device).partition(":")[0] for device in (before, now))
             if before != now:
@@ -55,7 +55,7 @@ def differing(fact: str, before: Any, now: Any) -> str:
 
 
 def refuse_another_calibration(folder: StudyFolder, arm: Arm, tokens: CalibrationTokens) -> None:
-    """Raise StoreError where an arm that the study has measured was calibrated on other tokens."""
+    """Raise StoreError if an arm that the study has measured was calibrated on other tokens."""
     before = manifest.read(folder.compression(arm.name)).get("calibration", {}).get("tokens_sha256")
     now = tokens.facts["tokens_sha256"]
     if before not in (None, now):
@@ -84,7 +84,7 @@ def truncated_so_far(engine: Engine) -> int:
     return int(engine.describe().get("truncated", 0))
 
 
-def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Bars | Lines) -> None:
+def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Progress) -> None:
     """Record, and show, that requests of a task did not fit into the model's context."""
     if count and not arm.repeat:
         others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})

@@ -1,6 +1,6 @@
-"""The whole flow of a study, readable from top to bottom.
+"""Run a study from start to finish.
 
-plan -> per arm: load, compress, ask -> score -> compare -> report. What is done is never done twice.
+plan -> per arm: load, compress, ask -> score -> compare -> report. Nothing is done twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from crushtest.pipeline.context import Run
 from crushtest.pipeline.prepare import check_arms
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.progress import Bars, Lines, show_progress
+from crushtest.progress import Progress, show_progress
 from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
@@ -34,11 +34,11 @@ from crushtest.study.spec import StudySpec, check_names, read_spec
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
-    """Bring the study in `out` to its end. Returns whether there was anything left to do.
+    """Finish the study in `out`. Returns False if there was nothing left to do.
 
-    Killed at any moment, the next call goes on where this one stopped. Arms and tasks may be added to a study;
-    what has been asked of it already cannot be changed (StoreError). Tasks whose data are not here are an error
-    (DataError); with `skip_missing` they are left out, and the manifest says which and why.
+    If it is killed at any moment, the next call resumes. Arms and tasks may be added to a study, but its settings
+    cannot be changed (StoreError). Tasks whose data are missing are an error (DataError); with `skip_missing` they are
+    left out, and the manifest says which and why.
     """
     folder = StudyFolder(out)
     check_names(spec)
@@ -79,7 +79,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
 
 
 class Drawn(NamedTuple):
-    """The items of every task whose data are here, and for the others the reason why there are none.
+    """The items of every task whose data are here, and why the others have none.
 
     stand_ins   of a task that read some: the official file's path -> the stand-in's
     """
@@ -90,10 +90,10 @@ class Drawn(NamedTuple):
 
 
 def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
-    """What every task asks.
+    """Return the items of every task.
 
-    A task that the study has asked before needs its data no more: its items are in the folder, and what they were read
-    from in the manifest.
+    Tasks that have already run do not need their source data: their items are in the study folder and their provenance
+    in the manifest.
     """
     drawn = Drawn({}, {}, {})
     for planned in plan.tasks:
@@ -119,11 +119,11 @@ def stand_in_line(task: str, stand_ins: Mapping[str, str]) -> str:
 
 
 def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Plan:
-    """The plan without these tasks, each named on stderr. Raises DataError unless they may be left out."""
+    """Return the plan without these tasks, and name each on stderr. Raises DataError unless they may be skipped."""
     name, reason = next(iter(missing.items()))
     if not skip_missing:
         others = [other for other in missing if other != name]
-        more = f"; missing as well: {', '.join(others)}" if others else ""
+        more = f"; also missing: {', '.join(others)}" if others else ""
         raise DataError(f"{reason}{more}" + ("; --skip-missing leaves such tasks out" if len(plan.tasks) > 1 else ""))
     if len(missing) == len(plan.tasks):
         raise DataError(f"no task of the suite has its data here: {reason}")
@@ -139,9 +139,9 @@ def open_study(
     items: Mapping[str, Sequence[Item]],
     stand_ins: Mapping[str, dict[str, str]],
 ) -> None:
-    """Write the resolved study and its items, or see that those in the folder are the same.
+    """Write the resolved study and its items, or check that those in the folder are the same.
 
-    A new study is written before its items: killed in between, the folder is known for a study.
+    The study file is written before the items, so that a folder whose run was killed in between counts as a study.
     """
     if not folder.specification.exists():
         write_specification(folder, spec, plan.tasks)
@@ -153,7 +153,7 @@ def open_study(
 
 
 def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[PlannedTask]) -> None:
-    """Write study.yaml, every default visible, unless it says just that already."""
+    """Write study.yaml with every default visible, unless it already says the same."""
     suite = [{planned.name: planned.settings} for planned in tasks]
     resolved = spec.model_dump(mode="json", exclude={"limit"}) | {"suite": suite}
     if spec.limit is not None:
@@ -165,10 +165,10 @@ def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[Pl
 
 
 def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item], stand_ins: dict[str, str]) -> None:
-    """Put a task into the manifest, and again when scorers were added to it, or what it read was not noted yet."""
+    """Record a task in the manifest, and again if its options or stand-ins differ from the recorded ones."""
     options = json.loads(json.dumps(planned.options))
-    kept = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
-    if kept.get("options") == options and kept.get("stand_ins", {}) == stand_ins:
+    recorded = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
+    if recorded.get("options") == options and recorded.get("stand_ins", {}) == stand_ins:
         return
     about = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
     facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
@@ -178,7 +178,7 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
 
 
 def is_finished(folder: StudyFolder, plan: Plan) -> bool:
-    """Whether everything is answered, scored, compared and reported."""
+    """Return True if everything is answered, scored, compared and reported."""
     if not (folder.estimates.exists() and folder.contrasts.exists() and folder.report.exists()):
         return False
     if folder.outdated.exists():
@@ -192,8 +192,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
 # ---- after the answers -----------------------------------------------------------------------------
 
 
-def write_report(folder: StudyFolder, progress: Bars | Lines) -> None:
-    """Make report.html from the files of the study."""
+def write_report(folder: StudyFolder, progress: Progress) -> None:
+    """Write report.html from the study's files."""
     from crushtest import report
 
     with progress.step("writing the report", 1) as advance:
@@ -202,14 +202,14 @@ def write_report(folder: StudyFolder, progress: Bars | Lines) -> None:
 
 
 def recompare(folder: StudyFolder, *, task: str | None = None) -> None:
-    """Make estimates, contrasts and report anew from the stored answers. Needs neither models nor data.
+    """Recompute estimates, contrasts and report from the stored answers. Needs neither models nor data.
 
-    Raises UnknownName, before anything is computed, where the study lacks the `task` that its caller wants to show.
+    Raises UnknownName before anything is computed if the study lacks `task`, which the caller wants to show.
     """
     plan = make_plan(read_spec(folder.specification))
-    known = [planned.name for planned in plan.tasks]
-    if task is not None and task not in known:
-        raise UnknownName("task", task, known, where=f"{folder.root}")
+    names = [planned.name for planned in plan.tasks]
+    if task is not None and task not in names:
+        raise UnknownName("task", task, names, where=f"{folder.root}")
     with folder.locked(), show_progress(0) as progress:
         compare(folder, plan, progress)
         write_report(folder, progress)

@@ -1,4 +1,4 @@
-"""Scoring stored completions: a scorer may be added later, and needs no model but its own."""
+"""Score stored completions. A scorer may be added later, and needs no model but its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.engines.load import only_named
-from crushtest.progress import Bars, Lines
+from crushtest.progress import Progress
 from crushtest.records import DENSE, Item
 from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
@@ -21,7 +21,7 @@ BATCH = 256
 
 
 def check_scorers(folder: StudyFolder, plan: Plan) -> None:
-    """Raise ModelError for a scorer whose classifier, key or judge is not to be had, where it is still needed."""
+    """Raise ModelError if a scorer that is still needed lacks its classifier, key or judge."""
     for planned in plan.tasks:
         for scorer in planned.task.scorers:
             logs = (folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat) for arm in plan.measured)
@@ -34,13 +34,13 @@ def score(
     arm: Arm,
     planned: PlannedTask,
     items: Sequence[Item],
-    progress: Bars | Lines,
+    progress: Progress,
     engines: Engines,
 ) -> None:
     """Score the stored completions of one arm with every scorer of the task.
 
-    They are scored in blocks that are the same however often a study was interrupted: a model's numbers depend, in
-    their last digits, on what it reads at once. A block that is partly scored is scored again, and what it lacks kept.
+    Blocks are the same however often a study is interrupted, because the last digits of a model's numbers depend on
+    its batch. A partly scored block is scored again, but only its missing scores are appended.
     """
     for scorer in planned.task.scorers:
         log = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat)
@@ -70,7 +70,7 @@ def score(
 
 
 def engines_of(plan: Plan) -> Engines:
-    """The engines of a study's scorers, each loaded once, when it is first asked for."""
+    """Return a loader of the engines that scorers ask, which loads each once, when it is first needed."""
     loaded: dict[tuple[str, str], Engine] = {}
 
     def load(model: str, engine: str) -> Engine:

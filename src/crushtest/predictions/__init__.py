@@ -1,4 +1,4 @@
-"""Answers made elsewhere: reading them, and scoring them without a model."""
+"""Read answers made elsewhere, and score them without a model."""
 
 from crushtest.predictions.completions import score_completions
 from crushtest.predictions.score import score_predictions

@@ -9,19 +9,19 @@ from typing import Any
 from crushtest.errors import DataError
 from crushtest.predictions import harness
 from crushtest.predictions.choices import Predicted, example, read_choice
-from crushtest.predictions.lines import NotParsed, Problems, read_lines
+from crushtest.predictions.reading import NotParsed, Problems, read_lines
 from crushtest.records import Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, biased_answers, item_of, read_items, read_rows
 from crushtest.tasks.bbq.stereotypes import second_traits
 
 
 def read(path: Path, problems: Problems) -> Predicted:
-    """The items that a file predicts and their answers.
+    """Return the items that a file predicts, and their answers.
 
-    It is about the categories it names an item of, all of whose items are expected; a log is about what it holds.
+    A file is about every item of the categories from which it names one. A log is about the items it holds.
     """
     problems.example = example("Age/0")
-    known = _Items()
+    items = _Items()
     predicted = Predicted(partial=True)
     seen: set[str] = set()
     lines = list(read_lines(path, problems))
@@ -30,7 +30,7 @@ def read(path: Path, problems: Problems) -> Predicted:
         try:
             sample = harness.is_sample(line)
             name = _name(harness.row_of(line) if sample else line, sample)
-            item = logged.get(name) if sample else known.find(name)
+            item = logged.get(name) if sample else items.find(name)
             if item is None:
                 problems.unknown.append(f"{name!r} (line {number})")
             elif name in seen:
@@ -41,12 +41,12 @@ def read(path: Path, problems: Problems) -> Predicted:
         except NotParsed as error:
             problems.not_parsed.append(f"line {number} ({error})")
     if not logged:
-        predicted.lacks(known.of_categories({item.id.partition("/")[0] for item in predicted.items}))
+        predicted.lacks(items.of_categories({item.id.partition("/")[0] for item in predicted.items}))
     return predicted
 
 
 class _Items:
-    """Items of the categories that are asked for, read when the first of a category is."""
+    """BBQ's items by id. A category is read when the first of its items is looked up."""
 
     def __init__(self) -> None:
         self._by_category: dict[str, dict[str, Item]] = {}
@@ -60,7 +60,7 @@ class _Items:
         return self._by_category[category].get(name)
 
     def of_categories(self, categories: Container[str]) -> dict[str, Item]:
-        """All items of those of these categories that were asked for."""
+        """Return all items of these categories, as far as they have been read."""
         return {
             name: item
             for category, items in self._by_category.items()
@@ -70,27 +70,27 @@ class _Items:
 
 
 def _logged_items(lines: Iterable[dict[str, Any]]) -> dict[str, Item]:
-    """The items of a log, from what it says of them: it may hold another edition of the text than the file here."""
+    """Build the items from the log itself, because its edition of the text may differ from the file here."""
     rows: dict[Category, dict[int, dict[str, Any]]] = {}
     for line in lines:
         try:
             row = harness.row_of(line)
         except NotParsed:
-            continue  # named when the line is read for its answer
+            continue  # reported when the line is read for its answer
         if row["category"] in CATEGORIES:
             rows.setdefault(row["category"], {})[row["example_id"]] = row
-    found: dict[str, Item] = {}
-    for category, known in rows.items():
-        listed = list(known.values())
+    items: dict[str, Item] = {}
+    for category, by_example in rows.items():
+        listed = list(by_example.values())
         biased = biased_answers(listed, category, official=True, seconds=_seconds(category, listed))
         for row in listed:
             item = item_of(row, (f"category={category}",), biased[row["example_id"]])
-            found[item.id] = item
-    return found
+            items[item.id] = item
+    return items
 
 
 def _seconds(category: Category, logged: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Second traits from the whole file where it is to be had: a log may hold a few items of a question only."""
+    """Return second traits from the complete file if it is here, because a log may hold only some of its items."""
     try:
         return second_traits(read_rows(category))
     except DataError:

@@ -1,6 +1,6 @@
 """Predictions for tasks of choices: `{"item": ID, "answer": INDEX}` or `{"item": ID, "scores": [...]}`.
 
-null in place of the index or the list says that there was no answer.
+null instead of the index or the list means that there was no answer.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crushtest.metrics import Metric
-from crushtest.predictions.lines import Missing, NotParsed, numbers
+from crushtest.predictions.reading import Missing, NotParsed, numbers
 from crushtest.records import Answer, Choices, ChoiceScores, Item
 
 
 @dataclass
 class Predicted:
-    """Items that a file predicts, in its order, and the answers it gives (no entry where it gives none).
+    """The items that a file predicts, in its order, and their answers; an item may have none.
 
-    missing  items that it has no line for, of those it is about: at the end of `items` too, and without an answer
-    metrics  what to report of them; None: the task's metrics with its default options
-    partial  whether items may lack a line: the task is often answered in part
+    missing  the items that the file is about but has no line for; they stand at the end of `items`, without an answer
+    metrics  what to report; None: the task's metrics with its default options
+    partial  whether items may lack a line, because the task is often answered in part
     """
 
     items: list[Item] = field(default_factory=list)
@@ -31,21 +31,21 @@ class Predicted:
     partial: bool = False
 
     def add(self, item: Item, answer: ChoiceScores | None) -> None:
-        """Take an item and its answer."""
+        """Add an item and its answer."""
         self.items.append(item)
         if answer is not None:
             self.answers[item.id] = answer
 
     def lacks(self, about: Mapping[str, Item]) -> None:
-        """Take in which of the items (by id) that the file is about have no line."""
-        named = {item.id for item in self.items}
-        missing = [item for name, item in about.items() if name not in named]
+        """Add those of the items (by id) that the file is about but has no line for."""
+        predicted = {item.id for item in self.items}
+        missing = [item for name, item in about.items() if name not in predicted]
         self.missing = Missing(tuple(item.id for item in missing), len(about))
         self.items += missing
 
 
 def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:
-    """The answer that a line gives to an item; None for no answer. Raises NotParsed."""
+    """Return the answer that a line gives to an item; None for no answer. Raises NotParsed."""
     assert isinstance(item.request, Choices)
     options = item.request.options
     if "scores" in line:
@@ -62,10 +62,10 @@ def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:
 
 
 def example(item: str) -> str:
-    """A line for an item, as a message shows it."""
-    return json.dumps({"item": item, "answer": 0}, ensure_ascii=False) + ' (or "scores": one number an option)'
+    """Return a correct line for an item, to show in a message."""
+    return json.dumps({"item": item, "answer": 0}, ensure_ascii=False) + ' (or "scores": one number per option)'
 
 
 def as_scores(scores: Sequence[float], options: Sequence[str]) -> ChoiceScores:
-    """Scores in place of log-likelihoods. How many tokens an option has is not known: 1 each."""
+    """Return scores as if they were log-likelihoods. Token counts are unknown, so each option counts as one token."""
     return ChoiceScores(tuple(scores), (1,) * len(options), tuple(len(option.encode()) for option in options))

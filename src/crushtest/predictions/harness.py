@@ -1,7 +1,7 @@
-"""Sample logs of lm-evaluation-harness (`--log_samples`) for BBQ: a line holds the item itself and what was answered.
+"""Read sample logs of lm-evaluation-harness (`--log_samples`) for BBQ: a line holds the item and its answer.
 
-Its task `bbq` offers twelve options: the two people and ten ways of saying unknown. Only the item's own three answers
-are compared here. In `bbq_generate` the answer is a text: the one of the three that it names, if it names just one.
+The harness's task `bbq` offers twelve options: the two people and ten ways of saying unknown. Only the item's own three
+answers are compared here. In `bbq_generate` the answer is a text, which counts if it names just one of the three.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crushtest.predictions.choices import as_scores
-from crushtest.predictions.lines import NotParsed
+from crushtest.predictions.reading import NotParsed
 from crushtest.records import ChoiceScores
 
 ANSWERS = ("ans0", "ans1", "ans2")
@@ -28,12 +28,12 @@ VALUES: dict[str, tuple[object, ...]] = {
 
 
 def is_sample(line: Mapping[str, Any]) -> bool:
-    """Whether a line is of such a log."""
+    """Return True if a line comes from such a log."""
     return "doc" in line and "filtered_resps" in line
 
 
 def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The item in the form of BBQ's own files. Raises NotParsed where the log is not one of BBQ."""
+    """Return the item in the form of BBQ's own files. Raises NotParsed if the log is not of BBQ."""
     row = line["doc"]
     if not isinstance(row, dict) or not row.keys() >= NEEDED:
         raise NotParsed("a sample log, but not of BBQ")
@@ -50,12 +50,12 @@ def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answer_of(line: Mapping[str, Any]) -> ChoiceScores | None:
-    """The answer to the item among its own three; None for a text that names none of them, or several."""
+    """Return the answer among the item's own three; None for a text that names none of them, or several."""
     row = line["doc"]
     answers = [str(row[answer]) for answer in ANSWERS]
     results = line["filtered_resps"]
     if not isinstance(results, list) or not results:
-        raise NotParsed("no responses in it")
+        raise NotParsed("it has no responses")
     if len(results) == 1 and isinstance(results[0], str):
         named = [index for index, answer in enumerate(answers) if _names(results[0], answer)]
         return as_scores([float(index == named[0]) for index in range(3)], answers) if len(named) == 1 else None
@@ -75,7 +75,7 @@ def _arguments(line: Mapping[str, Any]) -> list[Any]:
 
 
 def _option(argument: Any) -> str:
-    """The continuation that was scored, without the separator in front of it."""
+    """Return the continuation that was scored, without the separator before it."""
     try:
         text = argument["arg_1"] if isinstance(argument, dict) else argument[1]
     except (KeyError, IndexError, TypeError):
@@ -84,14 +84,14 @@ def _option(argument: Any) -> str:
 
 
 def _number(result: Any) -> float:
-    """A response is (log-likelihood, is greedy), both as texts in a log."""
+    """Return the log-likelihood of a response (log-likelihood, is greedy), both of which a log holds as strings."""
     try:
         return float(result[0] if isinstance(result, list) else result)
     except (ValueError, TypeError, IndexError):
-        raise NotParsed(f"{result!r} is no log-likelihood") from None
+        raise NotParsed(f"{result!r} is not a log-likelihood") from None
 
 
 def _names(text: str, answer: str) -> bool:
-    """Whether a text names an answer as whole words, its article and case aside."""
+    """Return True if a text names an answer as whole words, apart from its article and case."""
     wanted = re.escape(re.sub(r"^the ", "", answer.strip().rstrip(".").lower()))
     return re.search(rf"(?<!\w){wanted}(?!\w)", text.lower()) is not None

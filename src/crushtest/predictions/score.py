@@ -1,4 +1,4 @@
-"""`crushtest score`: the metrics of answers that were made elsewhere. No model is needed."""
+"""`crushtest score`: compute the metrics of answers made elsewhere. No model is needed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.metrics import STAND_IN, Metric
 from crushtest.predictions.choices import Predicted, example, read_choice
-from crushtest.predictions.lines import NotParsed, Problems, read_lines, refuse
-from crushtest.predictions.values import Value, values
+from crushtest.predictions.point_estimates import PointEstimate, point_estimates
+from crushtest.predictions.reading import NotParsed, Problems, read_lines, refuse
 from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.tasks.base import Task
 
 
 def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> dict[str, Any]:
-    """`{"task", "items", "missing", "problems", "notes", "metrics"}` of a file of predictions.
+    """Return `{"task", "items", "missing", "problems", "notes", "metrics"}` for a file of predictions.
 
     metrics   `{"metric", "group", "value", "n", "n_unscored", "reason"}`: group is a group's name (`Age`, `Christian`)
-              or `all`; n counts the items that were answered and that the metric is about, n_unscored the others of
-              those it is about: without an answer, or without a line
-    items     how many were answered, had no answer (null), and how many lines did not parse, named an unknown item, or
-              one that came before
-    missing   `{"count", "of", "first"}` of the items that have no line, of all that the file is about: the whole task,
-              or what the task's reader takes it to be about. None where there are none, and where the reader does not
-              say (a task that cannot be answered whole, a log that holds its items)
-    problems  the lines that could not be scored, named; None where there are none
+              or `all`. n counts the answered items that the metric applies to; n_unscored counts those it applies to
+              that have no answer or no line
+    items     the number of items that were answered or had no answer (null), and of lines that did not parse or named
+              an unknown or repeated item
+    missing   `{"count", "of", "first"}` for items without a line, of all that the file is about: the whole task, or
+              what the task's reader takes it to be about. None if no item is missing, or if the reader does not say (a
+              task that cannot be answered whole, a log that holds its items)
+    problems  the lines that could not be scored; None if there are none
 
-    Raises UsageError for a task without such predictions, DataError for a file that cannot be read, is empty or, unless
-    `allow_partial`, has a line that cannot be scored or lacks an item of a task that is answered whole; with it, such
-    lines are left out and named in `problems`.
+    Raises UsageError for a task without such predictions, and DataError for a file that cannot be read, is empty or,
+    unless `allow_partial`, has a line that cannot be scored or lacks an item of a task that is answered whole. With
+    `allow_partial` such lines are left out and named in `problems`.
     """
     problems = Problems()
     metrics, predicted = _read(task, Path(path), problems)
@@ -45,7 +45,7 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
         allow_partial=allow_partial,
         lacking="" if predicted.partial else str(predicted.missing),
     )
-    rows = values(metrics, predicted.items, predicted.answers)
+    rows = point_estimates(metrics, predicted.items, predicted.answers)
     return {
         "task": task,
         "items": {
@@ -83,33 +83,33 @@ def _reader(task: str, name: str) -> Callable[[Path, Problems], Predicted]:
 
 
 def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
-    """Predictions for the items of any task of choices, by their ids."""
-    known = {item.id: item for item in task.items()}
-    problems.example = example(next(iter(known)))
+    """Read predictions for the items of any task of choices, by their ids."""
+    by_id = {item.id: item for item in task.items()}
+    problems.example = example(next(iter(by_id)))
     predicted = Predicted()
     seen: set[str] = set()
     for number, line in read_lines(path, problems):
         name = line.get("item")
         if not isinstance(name, str):
             problems.not_parsed.append(f"line {number} (no item)")
-        elif name not in known:
+        elif name not in by_id:
             problems.unknown.append(f"{name!r} (line {number})")
         elif name in seen:
             problems.duplicate.append(f"{name!r} (line {number})")
         else:
             try:
-                predicted.add(known[name], read_choice(known[name], line))
+                predicted.add(by_id[name], read_choice(by_id[name], line))
                 seen.add(name)
             except NotParsed as error:
                 problems.not_parsed.append(f"line {number} ({error})")
-    predicted.lacks(known)
+    predicted.lacks(by_id)
     return predicted
 
 
-def _presented(rows: Sequence[Value]) -> list[Value]:
-    """Rows under the groups that a reader of the papers expects: `Age` for `category=Age`.
+def _presented(rows: Sequence[PointEstimate]) -> list[PointEstimate]:
+    """Rename groups to what readers of the papers expect: `Age` for `category=Age`.
 
-    A name that two attributes share (Jewish, a religion and an ethnicity) keeps its attribute.
+    A name that two attributes share keeps its attribute (Jewish is a religion and an ethnicity).
     """
     groups = {row.group: row.group.partition("=")[2] or row.group for row in rows if not row.group.startswith("text=")}
     shared = {name for name, count in Counter(groups.values()).items() if count > 1}

@@ -1,4 +1,4 @@
-"""Predictions for UnQover: `{"item": KEY, "q0": [p0, p1], "q1": [p0, p1]}`, null for a question without an answer."""
+"""Read predictions for UnQover: `{"item": KEY, "q0": [p0, p1], "q1": [p0, p1]}`, with null for no answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from crushtest.metrics import Metric
 from crushtest.predictions.choices import Predicted
-from crushtest.predictions.lines import NotParsed, Problems, numbers, read_lines
+from crushtest.predictions.reading import NotParsed, Problems, numbers, read_lines
 from crushtest.records import ChoiceScores
 from crushtest.tasks.unqover.generate import Category, Examples, read_examples
 from crushtest.tasks.unqover.unqover import question, unqover
@@ -19,7 +19,7 @@ EXAMPLE = '{"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}, KEY as the t
 
 
 def read(path: Path, problems: Problems) -> Predicted:
-    """The items that a file predicts, two questions each, and their answers; the metrics of their categories."""
+    """Return the items that a file predicts, two questions each, their answers, and the metrics of their categories."""
     problems.example = EXAMPLE
     predicted = Predicted(partial=True)
     categories: list[Category] = []
@@ -52,7 +52,7 @@ def read(path: Path, problems: Problems) -> Predicted:
 
 
 def _presented(metric: Metric) -> Metric:
-    """The metric under its name in the paper, with its number for `all` also under the only category there is."""
+    """Return the metric under its name in the paper, and report it for categories if it is reported for `all`."""
     return replace(
         metric,
         name=metric.name.replace("subject_eta", "eta"),
@@ -61,7 +61,7 @@ def _presented(metric: Metric) -> Metric:
 
 
 def _find(key: str, sets: dict[Category, Examples]) -> tuple[Category, int] | None:
-    """Category and number of a key; the word lists of a category are read when a key is not in those before it."""
+    """Return a key's category and number. A category's word lists are read once a key is in none of those before."""
     category: Category
     for category in get_args(Category):
         if category not in sets:

@@ -1,4 +1,4 @@
-"""One registry for everything that can be added: methods, tasks, scorers, engines; and what each of them declares."""
+"""Registries of everything that can be added (methods, tasks, scorers, engines) and what each entry declares."""
 
 from __future__ import annotations
 

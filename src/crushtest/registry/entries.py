@@ -1,7 +1,7 @@
-"""A registered function and its options; a registry of them, filled by a package and by plug-ins.
+"""A registered function with its options, and a registry that a package and plug-ins fill.
 
-An entry is a function. Its keyword-only parameters, with their defaults and annotations, are its options: they are
-listed, checked and converted from that signature and from nothing else.
+An entry's options are the keyword-only parameters of its function. They are listed, checked and converted from that
+signature and nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from crushtest.errors import CrushtestError, UnknownName, UsageError
 if TYPE_CHECKING:
     import pydantic
     from _typeshed import DataclassInstance
+    from pydantic_core import ErrorDetails
 
 About = TypeVar("About", bound="DataclassInstance")
 
@@ -29,8 +30,8 @@ About = TypeVar("About", bound="DataclassInstance")
 class Entry(Generic[About]):
     """A registered function: its name, what it declares, its options.
 
-    facts   given the options: what it would run with (a classifier's revision, a package's version), where it can say
-    check   given a recipe's step: raises what its options' types cannot say, before a weight is loaded
+    facts   takes the options; returns what the function would run with (a classifier's revision, a package's version)
+    check   takes a recipe's step; raises what the types of its options cannot express, before a weight is loaded
     """
 
     kind: str
@@ -42,23 +43,23 @@ class Entry(Generic[About]):
 
     @cached_property
     def options(self) -> dict[str, inspect.Parameter]:
-        """Its keyword-only parameters, in the order of the signature."""
+        """The keyword-only parameters, in the order of the signature."""
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     @cached_property
     def needs(self) -> dict[str, str]:
-        """Its positional parameters and their annotations as written: what its caller must provide."""
+        """The positional parameters, which the caller must provide, and their annotations as written."""
         parameters = inspect.signature(self.function).parameters.values()
         return {p.name: str(p.annotation) for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY}
 
     @property
     def summary(self) -> str:
-        """First line of the function's docstring."""
+        """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     def bind(self, given: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
-        """All options with their values: those given, converted and checked, and the defaults of the others.
+        """Return all options with their values: the given ones converted and checked, the others at their defaults.
 
         Raises UsageError for an unknown option (with the nearest match) and for a value of the wrong type or out
         of its range.
@@ -94,7 +95,7 @@ class Entry(Generic[About]):
         return schema
 
     def describe(self) -> dict[str, Any]:
-        """The entry as JSON values, for `crushtest list --json`; each option as its JSON schema, default included."""
+        """Return the entry as JSON values for `crushtest list --json`. Options are JSON schemas with defaults."""
         schema = self._schema.model_json_schema()
         options = {
             name: {key: value for key, value in option.items() if key != "title"}
@@ -106,28 +107,75 @@ class Entry(Generic[About]):
 _OPTION = re.compile(r"(\w+)\s*=\s*(.*)", re.DOTALL)
 
 
-def explain(error: Any, schema: type[pydantic.BaseModel] | None = None) -> str:
-    """A pydantic ValidationError as one line: every field at fault, what it must be, what it was.
+def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | None = None) -> str:
+    """Return a pydantic ValidationError as one line: every field at fault, what it must be, and what it was.
 
-    schema  says what a missing field is, where the field has a description
+    schema  describes the field that is missing, if the field has a description
     """
     parts = []
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "missing":
-            about = schema.model_fields[place].description if schema and place in schema.model_fields else None
-            parts.append(f"{place} is required" + (f" ({about})" if about else ""))
-            continue
-        message = detail["msg"].removeprefix("Input should ").removeprefix("Value error, ")
-        message = message.replace("be less than ", "be below ").replace("be greater than or equal to ", "be at least ")
-        message = message.replace("String should have at least 1 character", "must not be empty")
-        verb = "must " if message.startswith("be ") else ""
-        parts.append(f"{place} {verb}{message} (got {detail['input']!r})".strip())
+            described = schema.model_fields[place].description if schema and place in schema.model_fields else None
+            parts.append(f"{place} is required" + (f" ({described})" if described else ""))
+        else:
+            parts.append(f"{place} {_requirement(detail)} (got {detail['input']!r})".strip())
     return "; ".join(parts)
 
 
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "none": "null",
+}
+"""First word of a pydantic error's type (`int_parsing`, `int_type`) -> what the value must be."""
+
+
+def _requirement(detail: ErrorDetails) -> str:
+    """Return what a value must be, by the error's type and context: pydantic's wording changes between versions."""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "greater_than":
+            return f"must be above {_bound(context['gt'])}"
+        case "greater_than_equal":
+            return f"must be at least {_bound(context['ge'])}"
+        case "less_than":
+            return f"must be below {_bound(context['lt'])}"
+        case "less_than_equal":
+            return f"must be at most {_bound(context['le'])}"
+        case "literal_error":
+            return f"must be {context['expected']}"
+        case "string_too_short" if context["min_length"] == 1:
+            return "must not be empty"
+        case "value_error":  # from a validator of ours: `be a power of two`, or a clause with a verb of its own
+            reason = str(context["error"])
+            return f"must {reason}" if reason.startswith("be ") else reason
+        case "multiple_of":
+            return f"must be a multiple of {context['multiple_of']}"
+        case "too_short":
+            return f"must hold at least {context['min_length']} values"
+        case "string_too_short" | "string_too_long" | "string_pattern_mismatch":
+            return detail["msg"]
+        case kind if (name := kind.partition("_")[0]) in _TYPES:
+            return f"must be {_TYPES[name]}"
+        case _:
+            return detail["msg"]
+
+
+def _bound(value: Any) -> Any:
+    """Return a bound as it was declared: pydantic turns the 1 of an option of type float into 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) -> None:
-    """Raise UnknownName, with the nearest match, for a key that a schema lacks; UsageError for no mapping at all."""
+    """Raise UnknownName for a key that a schema lacks, and UsageError if `given` is not a mapping."""
     if not isinstance(given, dict):
         raise UsageError(f"{where}: `key: value` pairs are needed (got {given!r})")
     for key in given:
@@ -136,9 +184,9 @@ def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) 
 
 
 class Registry(Generic[About]):
-    """Name -> Entry. Filled by importing the modules of one package, and by installed plug-ins.
+    """Entries by name, filled by importing the modules of one package and installed plug-ins.
 
-    unnamed_first  whether a spec may give its first option without the option's name: `detoxify:unbiased,label=threat`
+    unnamed_first  whether a spec may give the first option without its name: `detoxify:unbiased,label=threat`
 
     A plug-in is an entry point of group `crushtest.<kind>s` that names a module to import.
     """
@@ -158,7 +206,7 @@ class Registry(Generic[About]):
         facts: Callable[..., dict[str, Any]] | None = None,
         check: Callable[[Any], None] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator: register a function under a name."""
+        """Return a decorator that registers a function under a name."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._entries and self._entries[name].function.__module__ != function.__module__:
@@ -169,21 +217,21 @@ class Registry(Generic[About]):
         return register
 
     def get(self, name: str, *, where: str = "") -> Entry[About]:
-        """The entry of that name; UnknownName, with the nearest match, if there is none."""
+        """Return the entry of that name. Raises UnknownName, with the nearest match, for an unregistered one."""
         self._discover()
         if name not in self._entries:
             raise UnknownName(self.kind, name, self._entries, where=where)
         return self._entries[name]
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names, sorted."""
         self._discover()
         return sorted(self._entries)
 
     def split(self, spec: str) -> tuple[str, dict[str, str]]:
-        """The name and the options, as given, of `name` or `name:option=value,option=value`.
+        """Split `name` or `name:option=value,option=value` into the name and the options as given.
 
-        Raises UnknownName for a name that is not here, UsageError for a piece that is not option=value.
+        Raises UnknownName for an unregistered name, UsageError for a piece that is not option=value.
         """
         name, _, rest = spec.partition(":")
         entry = self.get(name)
@@ -212,5 +260,5 @@ class Registry(Generic[About]):
                 plugin.load()
             except (ImportError, AttributeError) as error:
                 raise CrushtestError(f"plug-in {plugin.name!r} ({plugin.value}) cannot be loaded: {error}") from error
-        # Last: where an import fails, the next call must fail too, and not find a registry that is half empty.
+        # Set last, so that a failed import fails again next time instead of leaving a half-filled registry.
         self._discovered = True

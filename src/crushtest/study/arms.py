@@ -1,4 +1,4 @@
-"""The arms of a study, every one with its recipe parsed, its engine bound and its model options resolved."""
+"""The arms of a study, each with its recipe parsed, its engine bound and its model options resolved."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Arm:
     """One variant under test. `recipe` is None for a model that is tested as found.
 
     model_options  how its model is loaded
-    repeat         which repeat of a noise floor it is; 0 for the arm itself
-    threads        on how many a repeat runs; None for as many as the arm itself
-    training       whether it was trained before or after it was compressed; None where nobody said
+    repeat         number of the repeat of a noise floor; 0 for the arm itself
+    threads        number of threads of a repeat; None for as many as the arm itself
+    training       whether it was trained before or after compression; None if the study file does not say
     """
 
     name: str
@@ -40,19 +40,19 @@ class Arm:
 
     @property
     def title(self) -> str:
-        """The name, and which repeat."""
+        """The name, with the number of the repeat."""
         return f"{self.name}, repeat {self.repeat}" if self.repeat else self.name
 
 
 def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
-    """The dense arm and the others, lists of recipes expanded."""
+    """Return the dense arm and the others, with lists of recipes expanded."""
     arms = [_arm(spec, DENSE, ArmSpec(), None)]
     for given in spec.arms:
         if given.recipe is None and given.model is None:
             raise UsageError(f"arm {given.name or '?'!r}: it needs a recipe, a model or both")
         if given.training and given.model is None:
             raise UsageError(
-                f"arm {given.name or given.recipe!r}: training is said of a model that was trained; name that model "
+                f"arm {given.name or given.recipe!r}: training describes a model that was trained; name that model "
                 f"with `model:` (got training: {given.training})"
             )
         if given.training == "after" and given.recipe is not None:
@@ -73,7 +73,7 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
 
 
 def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
-    """An engine and its options, from `name` or `name:option=value,option=value`."""
+    """Return the engine and its options from `name` or `name:option=value,option=value`."""
     name, given = ENGINES.split(text)
     return name, ENGINES.get(name).bind(given)
 
@@ -101,17 +101,17 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
 
 
 def own_dtype(spec: StudySpec, where: str, engine: str | None) -> str | None:
-    """The dtype that an arm's own engine names (`hf:dtype=bfloat16`), if it is not the study's.
+    """Return the dtype that an arm's own engine names (`hf:dtype=bfloat16`), unless it is the study's.
 
-    The study loads its models; whatever else an engine would load them with is said once, for all arms. Raises
-    UsageError where it is not.
+    The study loads the models, so other settings for loading are given once for all arms. Raises UsageError for an
+    engine that gives one.
     """
     text = engine or spec.engine
-    _, named = ENGINES.split(text)
+    _, options = ENGINES.split(text)
     for key in ("dtype", "device", "trust_remote_code", "allow_pickle"):
-        if key in named and (engine is None or key != "dtype"):
+        if key in options and (engine is None or key != "dtype"):
             raise UsageError(f"{where}: engine {text!r}: {key} is the study's own setting; write `{key}:` in the study")
-    if "dtype" not in named:
+    if "dtype" not in options:
         return None
     dtype = str(parse_engine(text)[1]["dtype"])
     if dtype not in DTYPES:

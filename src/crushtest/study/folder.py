@@ -2,12 +2,12 @@
 
     <study>/study.yaml  manifest.json  items/<task>.parquet  estimates.parquet  contrasts.parquet  report.html
     <study>/arms/<arm>/compression.json  answers/<task>.parquet  scores/<scorer>/<task>.parquet
-    <study>/arms/dense/likeliest/<task>/<passage>.safetensors      where arms are compared by likeliest tokens
-    <study>/noise.parquet  arms/dense/repeats/<number>/answers ... scores ...      where a noise floor was asked for
+    <study>/arms/dense/likeliest/<task>/<passage>.safetensors      if arms are compared by likeliest tokens
+    <study>/noise.parquet  arms/dense/repeats/<number>/answers ... scores ...      if the study has a noise floor
 
-While a task runs, its answers (and scores) are lines of a `.jsonl` beside the place of the final file. When the last
-one is there they become Parquet, in the order of the items. A `.parquet` is always whole: it is written under
-another name and renamed.
+While a task runs, its answers (and scores) are lines of a `.jsonl` next to the final file. After the last one they
+become Parquet, in the order of the items. A `.parquet` is always complete: it is written under another name and
+renamed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": 
 
 
 def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) -> ChoiceScores:
-    """ChoiceScores from the lists a file gives."""
+    """Build ChoiceScores from the lists in a file."""
     return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
 
 
@@ -102,7 +102,7 @@ def passage_score(
     agree: int | None = None,
     kl_at_most: float | None = None,
 ) -> PassageScore:
-    """A PassageScore from the values a file gives."""
+    """Build a PassageScore from the values in a file."""
     return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree, kl_at_most)
 
 
@@ -121,7 +121,7 @@ class StudyFolder:
 
     @classmethod
     def existing(cls, root: Path) -> StudyFolder:
-        """The folder of a study that has been run; StoreError if it is not one."""
+        """Return the folder of a study that has been run. Raises StoreError if it is not one."""
         if not (root / "study.yaml").is_file():
             near = sorted(path.parent.name for path in root.parent.glob("*/study.yaml")) if root.parent.is_dir() else []
             hint = f" (studies beside it: {', '.join(near)})" if near else ""
@@ -130,7 +130,7 @@ class StudyFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one process. Raises StoreError if another process writes to it."""
+        """Lock the folder for this process. Raises StoreError if another process is writing to it."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("a") as lock:
             try:
@@ -142,7 +142,7 @@ class StudyFolder:
             yield
 
     def is_fresh(self) -> bool:
-        """Whether nothing is there, or nothing but what a study leaves that was killed before its first file."""
+        """Return True if the folder is missing or holds only debris of a run killed before it wrote anything."""
         return not self.root.exists() or all(
             path.name == ".lock" or path.name.endswith(PARTIAL) for path in self.root.iterdir()
         )
@@ -163,7 +163,7 @@ class StudyFolder:
 
     @property
     def outdated(self) -> Path:
-        """There while report.html may be of older results than those in the folder."""
+        """A marker that exists while report.html may show older results than those in the folder."""
         return self.root / ".report-outdated"
 
     @property
@@ -186,7 +186,7 @@ class StudyFolder:
         return self.arm(arm) / "compression.json"
 
     def likeliest(self, task: str) -> Path:
-        """What the dense arm keeps of its next-token distributions for the other arms."""
+        """Where the dense arm keeps its likeliest next tokens for the other arms."""
         return self.arm(DENSE) / "likeliest" / file_name(task)
 
     # ---- items
@@ -195,21 +195,21 @@ class StudyFolder:
         return self.root / "items" / f"{file_name(task)}.parquet"
 
     def write_items(self, task: str, items: Sequence[Item]) -> None:
-        """Keep the items of a task. Raises StoreError if the folder holds other items under that name."""
+        """Write the items of a task. Raises StoreError if the folder holds other items under that name."""
         path = self.items_path(task)
         rows = [item_row(item) for item in items]
         if path.exists():
-            kept = read_table(path, remedy=DRAW_AGAIN).to_dicts()
-            if kept != pl.DataFrame(rows, schema=ITEM_SCHEMA).to_dicts():
+            existing = read_table(path, remedy=DRAW_AGAIN).to_dicts()
+            if existing != pl.DataFrame(rows, schema=ITEM_SCHEMA).to_dicts():
                 raise StoreError(
                     f"{path}: this study was run on other items of {task!r} "
-                    f"({len(kept)} then, {len(rows)} now); use another --out"
+                    f"({len(existing)} then, {len(rows)} now); use another --out"
                 )
         else:
             write_parquet(path, rows, ITEM_SCHEMA)
 
     def read_items(self, task: str) -> list[Item]:
-        """The items of a task, as they were asked."""
+        """Return the items of a task as they were asked."""
         path = self.items_path(task)
         if not path.exists():
             raise StoreError(f"{path} is missing: the study has not asked {task!r} yet")
@@ -218,12 +218,12 @@ class StudyFolder:
     # ---- answers and scores
 
     def answers(self, arm: str, task: str, kind: Kind, *, repeat: int = 0) -> AppendLog[Any]:
-        """The log of one arm's answers to one task."""
+        """Return the log of an arm's answers to a task."""
         path = self.arm(arm, repeat) / "answers" / f"{file_name(task)}.parquet"
         return AppendLog(path, ANSWER_SCHEMAS[kind], ANSWER_BUILDERS[kind])
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
-        """The log of one scorer's numbers for one arm's completions of one task."""
+        """Return the log of a scorer's scores of an arm's completions of a task."""
         path = self.arm(arm, repeat) / "scores" / file_name(scorer) / f"{file_name(task)}.parquet"
         return AppendLog(path, SCORE_SCHEMA, Score)
 
@@ -232,9 +232,9 @@ class StudyFolder:
     def write_results(
         self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast], bands: Sequence[NoiseBand] = ()
     ) -> None:
-        """Write estimates.parquet, contrasts.parquet and, where dense was repeated, noise.parquet.
+        """Write estimates.parquet, contrasts.parquet and, if dense was repeated, noise.parquet.
 
-        The report made from older ones stays until `write_report` has a new one, and is marked as outdated.
+        The old report stays, marked as outdated, until `write_report` has a new one.
         """
         self.outdated.touch()
         if bands:
@@ -251,11 +251,11 @@ class StudyFolder:
         return self._records(self.contrasts, Contrast)
 
     def read_bands(self) -> list[NoiseBand]:
-        """The noise bands; none where the dense arm was not repeated."""
+        """Return the noise bands; none if the dense arm was not repeated."""
         return self._records(self.noise, NoiseBand) if self.noise.exists() else []
 
     def estimated_pairs(self) -> set[tuple[str, str]]:
-        """The (arm, task) pairs that estimates.parquet speaks of; none where it cannot be read."""
+        """Return the (arm, task) pairs in estimates.parquet; none if it cannot be read."""
         try:
             pairs = read_table(self.estimates, remedy="", columns=["arm", "task"])
         except StoreError:
@@ -275,13 +275,13 @@ class StudyFolder:
 
 
 def _schema_of(record: type[Any]) -> pl.Schema:
-    """Columns of a table of records, from the annotations of their fields."""
+    """Return the columns of a table of records, from their fields' annotations."""
     types = {"str": pl.String, "float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean, "Better": pl.String}
     return pl.Schema({f.name: types[str(f.type).removesuffix(" | None")] for f in fields(record)})
 
 
 def item_row(item: Item) -> dict[str, Any]:
-    """An item as a row of items/<task>.parquet."""
+    """Return an item as a row of items/<task>.parquet."""
     request = item.request
     return {
         "item": item.id,
@@ -303,7 +303,7 @@ def item_row(item: Item) -> dict[str, Any]:
 
 
 def item_from_row(row: Mapping[str, Any]) -> Item:
-    """The item that `item_row` made a row of."""
+    """Return the item of a row made by `item_row`."""
     request: Request
     match row["kind"]:
         case "Choices":

@@ -1,4 +1,4 @@
-"""What produced a result: versions, machine, seeds, models, data."""
+"""The manifest: what produced a result. Versions, machine, seeds, models, data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "polars",
-    # what the scorers and metrics that need no model are made of
+    # on which scorers and metrics that need no model are built
     "alt-profanity-check",
     "scikit-learn",
     "vaderSentiment",
@@ -36,7 +36,7 @@ PACKAGES = (
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The manifest at `path`, or an empty one if there is none yet. Raises StoreError for one that is damaged."""
+    """Return the manifest at `path`, or an empty one if there is none yet. Raises StoreError if it is damaged."""
     if not path.exists():
         return {}
     try:
@@ -44,10 +44,10 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError as error:  # not JSON or not UTF-8
         content = str(error)
     if not isinstance(content, dict):
-        problem = content if isinstance(content, str) else "no object"
+        problem = content if isinstance(content, str) else "not an object"
         raise StoreError(
-            f"{path} cannot be read ({problem}); put a copy in its place, or remove it: the study goes on without "
-            "what it said of the arms measured so far"
+            f"{path} cannot be read ({problem}); restore a copy or remove it. Without it the study resumes but loses "
+            "the facts about the arms measured so far"
         )
     return content
 
@@ -60,7 +60,7 @@ def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:
 
 
 def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) -> None:
-    """Make one section hold these entries and no others; nothing is written where it does already."""
+    """Make one section hold exactly these entries. Writes nothing if it already does."""
     content = read(path)
     if content.get(section, {}) != entries:
         content[section] = entries
@@ -68,7 +68,7 @@ def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) ->
 
 
 def start(path: Path, *, command: Sequence[str], seed: int) -> None:
-    """Record what is running now, the first time and whenever a run does new work."""
+    """Record what is running, at first and whenever a run does new work."""
     content = read(path)
     content.setdefault("created", now())
     content.update(
@@ -77,19 +77,19 @@ def start(path: Path, *, command: Sequence[str], seed: int) -> None:
         command=list(command),
         seed=seed,
         python=platform.python_version(),
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        packages={name: installed for name in PACKAGES if (installed := _version(name))},
         machine=machine(),
     )
     write_json(path, content)
 
 
 def now() -> str:
-    """The time, in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory of this machine. No host name, no user, no path."""
+    """Describe this machine: processor, cores and memory, but no host name, user or path."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -100,7 +100,7 @@ def machine() -> dict[str, Any]:
 
 
 def items_digest(items: Sequence[Item]) -> str:
-    """sha256 over ids and requests, in order: two studies with the same digest asked the same questions."""
+    """Return the sha256 over ids and requests, in order. Studies with the same digest asked the same questions."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(repr((item.id, item.request, item.gold)).encode("utf-8", "surrogatepass"))
@@ -119,12 +119,12 @@ def _torch_build() -> str | None:
 
     Unlike the package's metadata it always names the build (`2.13.0+cpu`). None if the file cannot be found or read.
     """
-    found = find_spec("torch")
-    file = Path(found.origin).with_name("version.py") if found and found.origin else None
+    package = find_spec("torch")
+    file = Path(package.origin).with_name("version.py") if package and package.origin else None
     if file is None or not file.exists():
         return None
-    named = re.search(r"^__version__ = ['\"](.+)['\"]$", file.read_text(encoding="utf-8"), re.MULTILINE)
-    return named[1] if named else None
+    assignment = re.search(r"^__version__ = ['\"](.+)['\"]$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return assignment[1] if assignment else None
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""What a study will do: the study file resolved, everything checked before a weight is loaded."""
+"""Resolve a study file into a plan, and check everything before a weight is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crushtest.tasks.sampling import spread
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task with its options bound; its items are read or built when drawn."""
+    """A task with its options bound. Its items are read or built when they are drawn."""
 
     name: str
     dimension: Dimension
@@ -31,11 +31,11 @@ class PlannedTask:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The options, and the study's own draw beside them where it draws: what a study file says of the task."""
+        """The task's entry in a study file: its options, and the study's limit if that applies."""
         return self.options if self.limit is None else {**self.options, "limit": self.limit}
 
     def draw(self) -> list[Item]:
-        """The items to ask: all, or `limit` of them. Raises DataError where the data are not to be had."""
+        """Return the items to ask: all, or `limit` of them. Raises DataError if the data are missing."""
         items = self.task.items()
         if not items:
             raise UsageError(f"task {self.name!r}: its options leave no item")
@@ -48,7 +48,7 @@ class Plan:
 
     arms         the dense arm first
     repeats      of the dense arm, for the noise floor
-    calibration  the text that the recipes see
+    calibration  the text that recipes are calibrated on
     seed         of the bootstrap
     correction   how p is adjusted over the rows of a task and arm
     """
@@ -67,12 +67,12 @@ class Plan:
 
     @property
     def measured(self) -> tuple[Arm, ...]:
-        """The arms, then the repeats: all that is asked and scored."""
+        """The arms, then the repeats: everything that is asked and scored."""
         return (*self.arms, *self.repeats)
 
 
 def make_plan(spec: StudySpec) -> Plan:
-    """Resolve a study file, names and options checked. Neither models nor data are touched."""
+    """Resolve a study file and check its names and options, without touching models or data."""
     arms = make_arms(spec)
     plan = Plan(
         arms=arms,
@@ -87,7 +87,7 @@ def make_plan(spec: StudySpec) -> Plan:
 
 
 def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:
-    """Raise UsageError for an arm whose engine does not answer the requests of a task."""
+    """Raise UsageError if an arm's engine does not answer the requests of a task."""
     for arm in arms:
         answers = ENGINES.get(arm.engine).about.answers
         for planned in tasks:
@@ -99,7 +99,7 @@ def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:
 
 
 def plan_tasks(spec: StudySpec) -> tuple[PlannedTask, ...]:
-    """The tasks of a study, names and options checked."""
+    """Return the tasks of a study, their names and options checked."""
     return tuple(_plan_task(spec, name, options) for name, options in resolve(spec.suite))
 
 
@@ -107,7 +107,7 @@ def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTa
     entry = TASKS.get(name)
     given = {"limit": spec.limit, **options}
     limit = None
-    if "limit" not in entry.options:  # the draw is the study's, unless the task has its own
+    if "limit" not in entry.options:  # the study samples the items of tasks that have no limit of their own
         limit = given.pop("limit")
     elif given["limit"] is None:
         del given["limit"]

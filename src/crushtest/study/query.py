@@ -1,4 +1,4 @@
-"""SQL over a study's tables."""
+"""Query a study's tables with SQL."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from crushtest.study.folder import StudyFolder
 
 
 class Rows(NamedTuple):
-    """The result of a query: column names, and a tuple a row."""
+    """The result of a query: column names, and a tuple per row."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Each row as column -> value."""
+        """Return each row as column -> value."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 def ask(folder: StudyFolder, sql: str) -> Rows:
-    """The rows of a query over items, answers, scores, estimates and contrasts, and noise where dense was repeated.
+    """Run a query over items, answers, scores, estimates, contrasts and, if dense was repeated, noise.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
-    kinds share one view: the columns that a kind does not have are null, and `tokens` and `bytes` are lists
-    everywhere (of one number for passages and completions).
+    kinds share one view: columns that a kind lacks are null, and `tokens` and `bytes` are always lists (of one number
+    for passages and completions).
 
-    One SELECT is asked, which reads no file but the study's tables and writes none. Raises UsageError for anything else
-    and for wrong SQL.
+    The query must be one SELECT. It can read the study's tables but no other file, and writes none. Raises UsageError
+    for anything else and for wrong SQL.
     """
     with duckdb.connect(":memory:") as connection:
         try:
@@ -49,20 +49,20 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
 
 
 def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    """The one statement of a query. COPY, EXPLAIN ANALYZE of it and the like could write over the study."""
+    """Return the only statement of a query. COPY or EXPLAIN ANALYZE COPY could overwrite the study."""
     statements = connection.extract_statements(sql)
     if not statements:
         raise UsageError('query: the SQL is empty (try "SELECT * FROM estimates")')
     if len(statements) > 1:
-        raise UsageError(f"query: one statement is asked at a time (got {len(statements)})")
+        raise UsageError(f"query: give one statement at a time (got {len(statements)})")
     if statements[0].type != duckdb.StatementType.SELECT:
         kind = statements[0].type.name
-        raise UsageError(f"query: only SELECT (or WITH ... SELECT), which changes nothing (got {kind})")
+        raise UsageError(f"query: only SELECT (or WITH ... SELECT) is allowed, which changes nothing (got {kind})")
     return statements[0]
 
 
 def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Leave the query the study's tables, and no other file, extension or address."""
+    """Restrict the query to the study's tables: no other file, extension or address."""
     tables = ", ".join(_quoted(str(path)) for path in sorted(root.rglob("*.parquet")))
     connection.execute(f"SET allowed_paths = [{tables}]")
     connection.execute("SET enable_external_access = false")
@@ -91,7 +91,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:
-    """All of a file, after constant columns, with some columns made lists of one."""
+    """Return a SELECT of a file's columns after constant ones, with the columns in `lists` wrapped in lists."""
     columns = "".join(f"{_quoted(value)} AS {key}, " for key, value in constants.items())
     replaced = ", ".join(f"[{column}] AS {column}" for column in lists)
     star = f"* REPLACE ({replaced})" if lists else "*"
@@ -99,7 +99,7 @@ def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str
 
 
 def _numbers(path: Path) -> tuple[str, ...]:
-    """Those of a file's columns `tokens` and `bytes` that hold one number an item."""
+    """Return which of a file's columns `tokens` and `bytes` hold one number per item."""
     schema = read_table(path, remedy=ASK_AGAIN, rows=0).schema
     return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
 

@@ -1,4 +1,4 @@
-"""A study file: its keys, read and checked by themselves."""
+"""The study file: read it and check its keys, each on its own."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Correction = Literal["benjamini-hochberg", "holm"]
 
 
 class Checked(BaseModel):
-    """A part of a study file: no key that is not in it."""
+    """A part of a study file, in which unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ArmSpec(Checked):
-    """One arm: a recipe on the study's model, or another model as found, or a recipe on another model.
+    """One arm: a recipe applied to the study's model, another model as found, or a recipe applied to another model.
 
-    training   whether that model was trained (fine-tuned) `before` it was compressed or `after`; None: neither, or not
-               known. Nothing is trained here: it is said of models that are brought along
+    training   whether that model was trained (fine-tuned) `before` or `after` compression; None if neither or unknown.
+               It only describes the model: nothing is trained here
     """
 
     name: str | None = Field(default=None, min_length=1)
@@ -39,7 +39,7 @@ class ArmSpec(Checked):
 
 
 class CalibrationSpec(Checked):
-    """The text that data-aware methods see: `sequences` pieces of `length` tokens of a source."""
+    """The calibration text: `sequences` pieces of `length` tokens from a source."""
 
     source: str = "pydoc"
     sequences: int = Field(default=16, ge=1)
@@ -75,7 +75,7 @@ DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)
 
 
 def read_spec(path: Path) -> StudySpec:
-    """The study file at `path`. Raises UsageError, in one line, for anything wrong in it."""
+    """Read the study file at `path`. Raises UsageError, in one line, for anything wrong in it."""
     if path.is_dir():
         raise UsageError(f"study file {str(path)!r} is a folder; name the YAML file itself")
     if not path.is_file():
@@ -93,7 +93,7 @@ def read_spec(path: Path) -> StudySpec:
 
 
 def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
-    """A StudySpec from plain values; an arm that is only a text is a recipe."""
+    """Build a StudySpec from plain values. An arm that is a string is a recipe."""
     arms = content.get("arms") or []
     if not isinstance(arms, list | tuple):
         raise UsageError(f"{where}: arms must be a list (got {arms!r})")
@@ -109,18 +109,18 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
 
 
 def check_names(spec: StudySpec) -> None:
-    """Raise UsageError for an arm's own name that looks like a path or cannot be printed."""
+    """Raise UsageError if the name given to an arm looks like a path or cannot be printed."""
     for name in (arm.name for arm in spec.arms if arm.name is not None):
         wrong = next((char for char in name if char in "/\\" or unicodedata.category(char)[0] == "C"), None)
         if wrong is not None or name in (".", ".."):
             raise UsageError(
-                f"arm {name!r}: a name holds no path separator and no control character"
+                f"arm {name!r}: a name must not contain path separators or control characters"
                 + (f" (got {wrong!r})" if wrong is not None else "")
             )
 
 
 def expand(arm: ArmSpec) -> list[ArmSpec]:
-    """An arm whose recipe is a list as an arm for each recipe; one with a name of its own as it is."""
+    """Split an arm whose recipe is a list into an arm per recipe, unless the arm has a name of its own."""
     if arm.name is not None or arm.recipe is None:
         return [arm]
     return [arm.model_copy(update={"recipe": recipe.text}) for recipe in parse_recipes(arm.recipe)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crushtest.predictions.choices import Predicted, as_scores
-from crushtest.predictions.lines import Problems, read_lines
+from crushtest.predictions.reading import Problems, read_lines
 from crushtest.records import Choices
 from crushtest_example.task import items_by_question
 

@@ -16,7 +16,7 @@ from crushtest.engines.hf.against_dense import Columns, in_order
 from crushtest.engines.hf.kl import Bounded, Likeliest, compare_likeliest, likeliest
 from crushtest.engines.hf.likelihood import Part, Predictions
 from crushtest.engines.hf.packing import Line
-from crushtest.errors import StoreError, first_line
+from crushtest.errors import StoreError, first_error_line
 from crushtest.files.atomic import replacing
 from crushtest.records import Passage
 
@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise StoreError(f"{path} is missing: the dense model's likeliest tokens of a passage; {REMEDY}") from None
     except SafetensorError as error:
-        raise StoreError(f"{path} cannot be read ({first_line(error)}); {REMEDY}") from None
+        raise StoreError(f"{path} cannot be read ({first_error_line(error)}); {REMEDY}") from None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ TaskChoices = list[tuple[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Suite:
-    """A named list of tasks, each with the options it is run with."""
+    """A named list of tasks, each with its options."""
 
     name: str
     summary: str
@@ -23,13 +23,13 @@ class Suite:
 
 
 def suites() -> dict[str, Suite]:
-    """The suites that the package carries, by name."""
-    found = sorted(path.name for path in files(__name__).iterdir() if path.name.endswith(".yaml"))
-    return {name.removesuffix(".yaml"): _read(name.removesuffix(".yaml"), files(__name__) / name) for name in found}
+    """Return the suites that the package contains, by name."""
+    names = sorted(path.name for path in files(__name__).iterdir() if path.name.endswith(".yaml"))
+    return {name.removesuffix(".yaml"): _read(name.removesuffix(".yaml"), files(__name__) / name) for name in names}
 
 
 def resolve(suite: str | list[Any]) -> TaskChoices:
-    """The tasks a suite stands for: a suite's name, a YAML file, task names joined by commas, or a list of tasks.
+    """Return the tasks of a suite, given by name, YAML file, task names joined by commas, or list of tasks.
 
     Raises UsageError for a list of the wrong shape or a task given twice, UnknownName for a name that is neither
     a suite nor a task.
@@ -78,7 +78,7 @@ def _tasks(entries: list[Any], where: str) -> TaskChoices:
             raise UsageError(f"{where}: a task is a name or `name: {{option: value}}` (got {entry!r})")
         if not isinstance(options, dict | None):
             raise UsageError(f"{where}: the options of task {name!r} must be a mapping (got {options!r})")
-        if name in (known for known, _ in chosen):
+        if name in (earlier for earlier, _ in chosen):
             raise UsageError(f"{where}: task {name!r} is listed twice")
         TASKS.get(str(name), where=where)
         chosen.append((str(name), dict(options or {})))

@@ -1,4 +1,4 @@
-"""Metric values of answers as they are, without intervals."""
+"""Compute metric values without intervals."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from crushtest.stats.clusters import ALL
 from crushtest.stats.item_sums import Mask, Scores, Sums, measure_sums
 
 
-class Value(NamedTuple):
-    """A metric in a group. `value` is None where it is undefined, and `reason` says why; `n` counts scored items."""
+class PointEstimate(NamedTuple):
+    """A metric in a group. `value` is None if it is undefined, and `reason` says why; `n` counts scored items."""
 
     metric: str
     group: str
@@ -24,16 +24,16 @@ class Value(NamedTuple):
     reason: str | None
 
 
-def values(
+def point_estimates(
     metrics: Sequence[Metric], items: Sequence[Item], answers: Mapping[str, Answer], scores: Scores | None = None
-) -> list[Value]:
-    """Every metric in `all` and in every group of the items, those it is reported for."""
+) -> list[PointEstimate]:
+    """Return every metric for `all` and for each of the items' groups that it is reported for."""
     groups: dict[str, list[int]] = {ALL: list(range(len(items)))}
     for row, item in enumerate(items):
         for group in item.groups:
             groups.setdefault(group, []).append(row)
     return [
-        _value(metric, group, sums, items, np.array(rows, np.int64))
+        _point_estimate(metric, group, sums, items, np.array(rows, np.int64))
         for metric in metrics
         for sums in [measure_sums(metric, items, answers, scores or {})]
         for group, rows in groups.items()
@@ -41,23 +41,23 @@ def values(
     ]
 
 
-def _value(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Mask) -> Value:
+def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Mask) -> PointEstimate:
     applies, scored = int(sums.applies[rows].sum()), rows[sums.scored[rows]]
-    found: float | None = None
+    value: float | None = None
     reason: str | None = None
     if len(scored):
         with np.errstate(all="ignore"):
             number = float(metric.formula(*_totals(metric, sums, items, scored)))
-        found, reason = (number, None) if np.isfinite(number) else (None, metric.undefined)
+        value, reason = (number, None) if np.isfinite(number) else (None, metric.undefined)
     elif applies:
         reason = f"none of {applies} items has a number: {sums.unscored(rows.tolist()) or 'not answered'}"
     else:
-        reason = "no item of this group that the metric is about"
-    return Value(metric.name, group, found, len(scored), applies - len(scored), reason)
+        reason = "the metric applies to no item of this group"
+    return PointEstimate(metric.name, group, value, len(scored), applies - len(scored), reason)
 
 
 def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Mask) -> list[Array]:
-    """The columns' totals; with an axis for each part of a cell's name where the metric has cells."""
+    """Return the columns' totals, with an axis for each part of a cell's name if the metric has cells."""
     columns = sums.columns[rows]
     if metric.cell is None:
         return list(columns.sum(axis=0))
@@ -67,6 +67,6 @@ def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Mask) -> li
     totals = []
     for column in columns.T:
         total = np.zeros([len(present) for present, _ in places])
-        np.add.at(total, tuple(at for _, at in places), column)
+        np.add.at(total, tuple(indices for _, indices in places), column)
         totals.append(total)
     return totals

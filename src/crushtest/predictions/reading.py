@@ -1,4 +1,4 @@
-"""Predictions as they are read: one JSON object a line, and what is wrong with the others."""
+"""Read predictions: one JSON object per line, and what is wrong with the other lines."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SHOWN = 5
 
 
 class NotParsed(ValueError):
-    """A line that is no prediction; the message says why."""
+    """A line that is not a prediction; the message says why."""
 
 
-SAID = {"not_parsed": "lines that do not parse", "unknown": "unknown items", "duplicate": "duplicates"}
+DESCRIPTIONS = {"not_parsed": "lines that do not parse", "unknown": "unknown items", "duplicate": "duplicates"}
 
 
 @dataclass
 class Problems:
-    """Lines that cannot be scored, counted and named: the number of the line, the item, or both.
+    """Lines that cannot be scored, each named by its number, its item or both.
 
-    example  what a line looks like, with an item that the task has
+    example  a correct line, with an item of the task
     """
 
     not_parsed: list[str] = field(default_factory=list)
@@ -35,23 +35,25 @@ class Problems:
     example: str = ""
 
     def counts(self) -> dict[str, int]:
-        """How many of each kind."""
-        return {kind: len(getattr(self, kind)) for kind in SAID}
+        """Return the number of lines of each kind."""
+        return {kind: len(getattr(self, kind)) for kind in DESCRIPTIONS}
 
     def __str__(self) -> str:
-        found = {kind: getattr(self, kind) for kind in SAID}
-        return "; ".join(f"{len(named)} {SAID[kind]}: {_shown(named)}" for kind, named in found.items() if named)
+        lines = {kind: getattr(self, kind) for kind in DESCRIPTIONS}
+        return "; ".join(
+            f"{len(names)} {DESCRIPTIONS[kind]}: {_shown(names)}" for kind, names in lines.items() if names
+        )
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Items without a line, by their ids, among all `of` items that the file is about."""
+    """The ids of items without a line, among the `of` items that the file is about."""
 
     items: tuple[str, ...] = ()
     of: int = 0
 
     def to_json(self) -> dict[str, Any] | None:
-        """How many of how many, and the first of them; None where every item has a line."""
+        """Return the counts and the first of the items; None if every item has a line."""
         if not self.items:
             return None
         return {"count": len(self.items), "of": self.of, "first": list(self.items[:SHOWN])}
@@ -63,47 +65,47 @@ class Missing:
 
 
 def refuse(name: str, path: Path, problems: Problems, *, nothing: bool, allow_partial: bool, lacking: str = "") -> None:
-    """Raise DataError where a file has a line that cannot be scored or lacks items, unless that is allowed.
+    """Raise DataError if a file lacks items or has a line that cannot be scored, unless that is allowed.
 
-    nothing  no line can be scored: never allowed
-    lacking  what to say of items without a line, where the task's numbers need all of them
+    nothing  whether no line can be scored, which is never allowed
+    lacking  describes items without a line, if the task's numbers need all of them
     """
-    found = "; ".join(filter(None, [str(problems), lacking]))
+    faults = "; ".join(filter(None, [str(problems), lacking]))
     form = f"; a line looks like {problems.example}" if nothing or problems.not_parsed or problems.unknown else ""
     if nothing:
-        raise DataError(f"{name} {str(path)!r}: no line that can be scored{f' ({found})' if found else ''}{form}")
-    if found and not allow_partial:
-        raise DataError(f"{name} {str(path)!r}: {found} (--allow-partial scores the others){form}")
+        raise DataError(f"{name} {str(path)!r}: no line that can be scored{f' ({faults})' if faults else ''}{form}")
+    if faults and not allow_partial:
+        raise DataError(f"{name} {str(path)!r}: {faults} (--allow-partial scores the others){form}")
 
 
 def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of every line that holds a JSON object; the others are added to `problems`.
+    """Yield (line number, object) for every line that holds a JSON object; add the others to `problems`.
 
-    Raises DataError where the file cannot be read as text. A name that ends in `.gz` is decompressed.
+    Raises DataError if the file cannot be read as text. A name that ends in `.gz` is decompressed.
     """
     for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
+            value = json.loads(line)
         except json.JSONDecodeError as error:
             problems.not_parsed.append(f"line {number} ({error.msg})")
             continue
-        if isinstance(found, dict):
-            yield number, found
+        if isinstance(value, dict):
+            yield number, value
         else:
             problems.not_parsed.append(f"line {number} (not an object)")
 
 
 def numbers(value: object, size: int, *, name: str) -> tuple[float, ...] | None:
-    """A list of `size` finite numbers, or None for null. Raises NotParsed."""
+    """Return a list of `size` finite numbers, or None for null. Raises NotParsed for anything else."""
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != size:
         raise NotParsed(f"{name} must be {size} numbers or null")
-    if any(isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one) for one in value):
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in value):
         raise NotParsed(f"{name} must be finite numbers")
-    return tuple(float(one) for one in value)
+    return tuple(map(float, value))
 
 
 def _text(path: Path) -> str:
@@ -115,5 +117,5 @@ def _text(path: Path) -> str:
         raise DataError(f"predictions {str(path)!r} cannot be read: {reason}") from None
 
 
-def _shown(named: list[str]) -> str:
-    return ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else "")
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
