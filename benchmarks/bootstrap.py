@@ -21,7 +21,8 @@ from typing import TypeVar
 import numpy as np
 
 from crushtest.metrics import Metric, accuracy, mean
-from crushtest.records import Answer, Choices, ChoiceScores, Contrast, Item
+from crushtest.records import Answer, Choices, ChoiceScores, Item
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 
 CLUSTER = 20
@@ -117,7 +118,7 @@ def largest_difference(rows: list[Contrast], ends: list[tuple[float, float]]) ->
     own = {row.group: row for row in rows if not row.metric.endswith("_worst")}
     named = [own["all"], *(own[f"group={group}"] for group in range(len(ends) - 1))]
     return max(
-        max(abs(row.low - low), abs(row.high - high)) / (high - low)
+        max(abs(row.intervals.at95.low - low), abs(row.intervals.at95.high - high)) / (high - low)
         for row, (low, high) in zip(named, ends, strict=True)
     )
 

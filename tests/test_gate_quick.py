@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from contrast_rows import with_columns
 from crushtest.gate.checks import check_all, run_gate
 from crushtest.gate.policy import read_policy
 from crushtest.gate.result import GateResult
@@ -208,6 +209,6 @@ def test_enough_items_without_harm_pass(policy: str) -> None:
         )
         for rule in rules.rules
     ]
-    narrow = [replace(row, low=-0.005, high=0.005, low90=-0.004, high90=0.004) for row in rows]
+    narrow = [with_columns(row, low=-0.005, high=0.005, low90=-0.004, high90=0.004) for row in rows]
     checks = check_all(rules, ["half"], narrow, {}, {})
     assert GateResult("study", policy, tuple(checks)).exit_code == 0

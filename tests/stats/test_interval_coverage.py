@@ -14,9 +14,9 @@ import pytest
 from simulated import even, outcomes, uneven, without_some
 
 from crushtest.metrics import Array
+from crushtest.results import Interval
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap, gap_change_interval, gap_interval
-from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
 from crushtest.tasks.building.qa_metrics import qa_metrics
 

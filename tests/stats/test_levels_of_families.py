@@ -9,7 +9,7 @@ import pytest
 from building import ACCURACY, make_items, right_or_wrong
 
 from crushtest.metrics import WORST
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.multiplicity import adjust_families
@@ -61,7 +61,7 @@ def claims(rows: Sequence[Contrast], level: str) -> bool:
         "attribute": lambda row: row.metric.endswith(WORST),
         "group": lambda row: "=" in row.group,
     }[level]
-    return any(row.p_adjusted is not None and row.p_adjusted <= 0.05 for row in rows if of_level(row))
+    return any(row.p.adjusted is not None and row.p.adjusted <= 0.05 for row in rows if of_level(row))
 
 
 def test_families_of_a_metric_claim_something_false_in_at_most_one_study_in_twenty() -> None:
@@ -77,7 +77,7 @@ def test_one_group_of_sixty_independent_items_harmed_by_forty_points_is_found() 
     for _ in range(10):
         rows = adjust_families(one_metric(rng, items=60, harm=0.4))
         (harmed,) = [row for row in rows if row.group == "a0=g0"]
-        found.append(harmed.p_adjusted is not None and harmed.p_adjusted <= 0.05)
+        found.append(harmed.p.adjusted is not None and harmed.p.adjusted <= 0.05)
     assert np.mean(found) >= 0.8
 
 
@@ -94,7 +94,7 @@ def test_one_group_of_forty_items_in_ten_clusters_is_found_among_nine_attributes
     rng = np.random.default_rng(2)
     rows = [of_worst(rng, items=40, size=4, harm=0.4) for _ in range(60)]
     assert np.mean([row.worst == "a0=g0" for row in rows]) >= 0.9
-    assert np.mean([row.p is not None and row.p * ATTRIBUTES <= 0.05 for row in rows]) >= 0.65
+    assert np.mean([row.p is not None and row.p.value * ATTRIBUTES <= 0.05 for row in rows]) >= 0.65
 
 
 @pytest.mark.parametrize(("items", "size"), [(60, 1), (40, 4), (24, 4)])
@@ -103,7 +103,7 @@ def test_the_worst_group_of_an_unchanged_attribute_has_a_verdict_in_at_most_one_
 ) -> None:
     rng = np.random.default_rng(3)
     rows = [of_worst(rng, items=items, size=size) for _ in range(200)]
-    assert np.mean([row.p is not None and row.p <= 0.05 for row in rows]) <= 0.065
+    assert np.mean([row.p is not None and row.p.value <= 0.05 for row in rows]) <= 0.065
     assert np.mean([row.verdict in ("better", "worse") for row in rows]) <= 0.05
 
 

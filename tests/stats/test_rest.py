@@ -8,7 +8,8 @@ import pytest
 from building import make_items, right_or_wrong
 
 from crushtest.metrics import accuracy, mean, perplexity, rate, reported_names
-from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
+from crushtest.records import Answer, Completion, Item, Prompt, Score
+from crushtest.results import Estimate
 from crushtest.stats import contrast, estimate, noise_bands
 
 HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)

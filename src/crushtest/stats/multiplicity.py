@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from crushtest.metrics import WORST, Array
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 
 Correction = Literal["benjamini-hochberg", "holm"]
 Family = tuple[str, str]
@@ -54,10 +54,9 @@ CORRECTIONS: dict[Correction, Callable[[Array], Array]] = {
 
 def adjust(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
     """Return the contrasts with p_adjusted; the family is all rows given that have a p."""
-    known = [row for row in contrasts if row.p is not None]
-    adjusted = CORRECTIONS[correction](np.array([row.p for row in known], np.float64)) if known else np.array([])
-    found = iter(adjusted.tolist())
-    return [replace(row, p_adjusted=next(found)) if row.p is not None else row for row in contrasts]
+    p = np.array([row.p.value for row in contrasts if row.p is not None], np.float64)
+    adjusted = iter(CORRECTIONS[correction](p).tolist() if len(p) else [])
+    return [row if row.p is None else replace(row, p=replace(row.p, adjusted=next(adjusted))) for row in contrasts]
 
 
 def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
@@ -69,7 +68,9 @@ def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "ben
     for places in families.values():
         for place, row in zip(places, adjust([contrasts[place] for place in places], correction), strict=True):
             adjusted[place] = row
-    of_attribute = {(row.metric, row.group): row.p_adjusted for row in adjusted if row.metric.endswith(WORST)}
+    of_attribute = {
+        (row.metric, row.group): row.p.adjusted for row in adjusted if row.metric.endswith(WORST) and row.p is not None
+    }
     return [_not_below(row, of_attribute.get((row.metric + WORST, _attribute(row)))) for row in adjusted]
 
 
@@ -85,6 +86,6 @@ def _attribute(row: Contrast) -> str:
 
 
 def _not_below(row: Contrast, least: float | None) -> Contrast:
-    if row.p_adjusted is None or least is None or "=" not in row.group:
+    if row.p is None or row.p.adjusted is None or least is None or "=" not in row.group:
         return row
-    return replace(row, p_adjusted=max(row.p_adjusted, least))
+    return replace(row, p=replace(row.p, adjusted=max(row.p.adjusted, least)))
