@@ -1,6 +1,6 @@
 """Contrasts of 100,000 items in 50 groups with 10,000 replicates, beside scipy's bootstrap of the same numbers.
 
-    python benchmarks/statistics.py [--items N] [--groups G] [--replicates R] [--no-scipy]
+    python benchmarks/bootstrap.py [--items N] [--groups G] [--replicates R] [--no-scipy]
 
 Four kinds of data, from the easiest to the hardest: right or wrong and every item its own cluster (few kinds of cluster
 to draw), right or wrong in clusters of 20, numbers in clusters of 20, and numbers with every item its own, where a
