@@ -1,6 +1,6 @@
 """Contrasts of 100,000 items in 50 groups with 10,000 replicates, beside scipy's bootstrap of the same numbers.
 
-    python benchmarks/statistics.py [--items N] [--groups G] [--replicates R] [--no-scipy]
+    python benchmarks/bootstrap.py [--items N] [--groups G] [--replicates R] [--no-scipy]
 
 Four kinds of data, from the easiest to the hardest: right or wrong and every item its own cluster (few kinds of cluster
 to draw), right or wrong in clusters of 20, numbers in clusters of 20, and numbers with every item its own, where a
@@ -21,7 +21,8 @@ from typing import TypeVar
 import numpy as np
 
 from crushtest.metrics import Metric, accuracy, mean
-from crushtest.records import Answer, Choices, ChoiceScores, Contrast, Item
+from crushtest.records import Answer, Choices, ChoiceScores, Item
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 
 CLUSTER = 20
@@ -117,7 +118,7 @@ def largest_difference(rows: list[Contrast], ends: list[tuple[float, float]]) ->
     own = {row.group: row for row in rows if not row.metric.endswith("_worst")}
     named = [own["all"], *(own[f"group={group}"] for group in range(len(ends) - 1))]
     return max(
-        max(abs(row.low - low), abs(row.high - high)) / (high - low)
+        max(abs(row.intervals.at95.low - low), abs(row.intervals.at95.high - high)) / (high - low)
         for row, (low, high) in zip(named, ends, strict=True)
     )
 

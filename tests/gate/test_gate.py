@@ -21,6 +21,7 @@ from crushtest.pipeline.run import recompare, run_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
+from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 
@@ -29,7 +30,7 @@ def test_a_clear_regression_exits_3():
 
 
 def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof():
-    doubtful = replace(SURE_WORSE, p=0.125)
+    doubtful = with_columns(SURE_WORSE, p=0.125)
     assert judge(doubtful).exit_code == 0
     assert judge(doubtful, rule=SHOWN).exit_code == 4
 
@@ -71,8 +72,8 @@ def test_a_regression_outweighs_what_is_inconclusive():
         ("too few items", replace(UNTOUCHED, n=299), ("half",), {}),
         ("too many unscored", replace(UNTOUCHED, n_unscored=30), ("half",), {}),
         ("weights never changed", UNTOUCHED, ("half",), {"half": "its compression changed no weight"}),
-        ("no value", replace(UNTOUCHED, value=None, difference=None, low=None, high=None), ("half",), {}),
-        ("no interval", replace(UNTOUCHED, low=None, high=None, low90=None, high90=None), ("half",), {}),
+        ("no value", with_columns(UNTOUCHED, value=None, difference=None, low=None, high=None), ("half",), {}),
+        ("no interval", with_columns(UNTOUCHED, low=None, high=None, low90=None, high90=None), ("half",), {}),
     ],
 )
 @pytest.mark.parametrize("rule", [RULE, SHOWN])
@@ -169,15 +170,17 @@ def test_patterns_match_names_and_recipes_are_not_patterns():
 )
 def test_harm_counts_the_bad_direction(better, direction, dense, interval, expected):
     low, high = interval
-    row = replace(
+    row = with_columns(
         SURE_WORSE, better=better, dense=dense, difference=(low + high) / 2, low=low, high=high, low90=low, high90=high
     )
     assert harm_of(row, direction)[1:3] == pytest.approx(expected)
 
 
 def test_a_relative_margin_is_a_share_of_the_dense_value():
-    row = replace(SURE_WORSE, better="lower", dense=10.0, value=11.0, difference=1.0, low=0.8, high=1.2, low90=0.82)
-    row = replace(row, high90=1.18)
+    row = with_columns(
+        SURE_WORSE, better="lower", dense=10.0, value=11.0, difference=1.0, low=0.8, high=1.2, low90=0.82
+    )
+    row = with_columns(row, high90=1.18)
     assert judge(row, rule="{metric: accuracy, margin: 5%}").exit_code == 3
     assert judge(row, rule="{metric: accuracy, margin: 20%}").exit_code == 0
 

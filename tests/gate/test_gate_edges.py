@@ -11,6 +11,7 @@ from crushtest.gate.output import as_json, explain_lines
 from crushtest.metrics import mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
+from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
 BOTH = [RULE, SHOWN]
@@ -22,7 +23,7 @@ def explained(row, rule=RULE):
 
 # ---- a total collapse ------------------------------------------------------------------------------
 
-COLLAPSE = replace(
+COLLAPSE = with_columns(
     SURE_WORSE,
     task="probe_prompts",
     metric="repetition_rate",
@@ -54,17 +55,19 @@ def test_a_collapse_is_never_shown_to_be_within_a_margin():
 
 
 def test_an_interval_that_does_not_hold_its_difference_decides_nothing():
-    nothing_changed = replace(COLLAPSE, low=-0.39, high=0.39, low90=-0.31, high90=0.31, verdict="no clear difference")
+    nothing_changed = with_columns(
+        COLLAPSE, low=-0.39, high=0.39, low90=-0.31, high90=0.31, verdict="no clear difference"
+    )
     result = judge(nothing_changed, rule=COLLAPSE_RULE)
     assert result.exit_code == 4
     assert "does not hold its own difference" in result.checks[0].seen
 
 
 def test_an_arm_that_says_unknown_to_everything_fails():
-    unknown = replace(
+    unknown = with_columns(
         COLLAPSE, task="probe_qa", metric="unknown_rate_disambiguated", group="all", n=240, flips=240, clusters=60
     )
-    unknown = replace(unknown, low=0.88, low90=0.9, p=0.0001)
+    unknown = with_columns(unknown, low=0.88, low90=0.9, p=0.0001)
     rule = "{task: probe_qa, metric: unknown_rate_disambiguated, margin: 0.10, sure: equivalence}"
     assert judge(unknown, rule=rule).exit_code == 3
 
@@ -72,7 +75,7 @@ def test_an_arm_that_says_unknown_to_everything_fails():
 # ---- an interval of no width -----------------------------------------------------------------------
 
 ALIKE_REASON = "every resample gave the same value: items not seen may differ"
-FLAT = replace(
+FLAT = with_columns(
     UNTOUCHED,
     task="probe_qa",
     metric="bias_disambiguated",
@@ -99,7 +102,7 @@ FLAT_RULE = (
     "row",
     [
         FLAT,
-        replace(FLAT, low=None, high=None, low90=None, high90=None, verdict="inconclusive", reason=ALIKE_REASON),
+        with_columns(FLAT, low=None, high=None, low90=None, high90=None, verdict="inconclusive", reason=ALIKE_REASON),
         replace(FLAT, metric="accuracy_cost_of_bias", group="all"),
     ],
 )
@@ -114,13 +117,13 @@ def test_numbers_that_never_differ_have_no_interval_and_pass_nothing():
     answers = {item.id: ChoiceScores((-1.0, -2.0), (1, 1), (1, 1)) for item in items}
     same = mean("score", lambda item, answer, score: 0.5, better="lower")
     (row,) = contrast("t", (same,), items, "arm", answers, {}, answers, {}, seed=0, replicates=200)
-    assert (row.low, row.verdict) == (None, "inconclusive")
+    assert (row.intervals, row.verdict) == (None, "inconclusive")
     assert judge(row, rule="{task: t, metric: score, margin: 0.5}").exit_code == 4
 
 
 # ---- few clusters ----------------------------------------------------------------------------------
 
-FIVE = replace(
+FIVE = with_columns(
     SURE_WORSE,
     task="probe_qa",
     metric="bias_ambiguous",
@@ -149,7 +152,7 @@ FIVE_RULE = (
 @pytest.mark.parametrize("sure", ["regression", "equivalence"])
 def test_five_clusters_neither_fail_nor_pass(sure, least):
     rule = FIVE_RULE.replace("LEAST", f"{least}, sure: {sure}")
-    within = replace(FIVE, value=0.01, difference=0.01, low=-0.01, high=0.03, low90=0.0, high90=0.02)
+    within = with_columns(FIVE, value=0.01, difference=0.01, low=-0.01, high=0.03, low90=0.0, high90=0.02)
     assert judge(FIVE, rule=rule).exit_code == judge(within, rule=rule).exit_code == 4
     assert "6 clusters (templates) are the fewest" in explained(FIVE, rule)
 
@@ -204,14 +207,14 @@ def test_every_caution_is_shown_in_words_and_in_json():
 @pytest.mark.parametrize("margin", ["", "margin: 0.02, "])
 def test_max_flips_bounds_the_share_of_changed_answers_with_and_without_a_margin(flips, expected, margin):
     rule = f"{{task: bbq, metric: accuracy, {margin}max_flips: 0.1}}"
-    assert judge(replace(UNTOUCHED, flips=flips), rule=rule).exit_code == expected
+    assert judge(with_columns(UNTOUCHED, flips=flips), rule=rule).exit_code == expected
 
 
 def test_max_flips_does_not_soften_a_regression_and_the_margin_does_not_soften_flips():
     rule = "{task: bbq, metric: accuracy, margin: 0.02, max_flips: 0.1}"
-    assert judge(replace(SURE_WORSE, flips=None), rule=rule).exit_code == 3
-    assert judge(replace(UNTOUCHED, flips=200, low=None, high=None), rule=rule).exit_code == 3
-    assert judge(replace(UNSURE, flips=10), rule=rule).exit_code == 0
+    assert judge(with_columns(SURE_WORSE, flips=None), rule=rule).exit_code == 3
+    assert judge(with_columns(UNTOUCHED, flips=200, low=None, high=None), rule=rule).exit_code == 3
+    assert judge(with_columns(UNSURE, flips=10), rule=rule).exit_code == 0
     assert "accuracy of bbq gets worse by at most 0.02; at most 0.1 of the answers change" in explained(UNSURE, rule)
 
 
@@ -229,16 +232,16 @@ def test_max_flips_does_not_soften_a_regression_and_the_margin_does_not_soften_f
     ],
 )
 def test_harm_and_all_its_bounds_by_hand(direction, dense, expected):
-    row = replace(UNTOUCHED, dense=dense, difference=0.05, low=-0.1, high=0.3, low90=-0.07, high90=0.2)
+    row = with_columns(UNTOUCHED, dense=dense, difference=0.05, low=-0.1, high=0.3, low90=-0.07, high90=0.2)
     assert harm_of(row, direction) == pytest.approx(Harm(*expected))
 
 
 def test_a_narrow_interval_is_one_and_may_end_at_its_difference():
-    narrow = replace(UNTOUCHED, low=-6e-7, high=6e-7, low90=-5e-7, high90=5e-7)
+    narrow = with_columns(UNTOUCHED, low=-6e-7, high=6e-7, low90=-5e-7, high90=5e-7)
     assert judge(narrow, rule=SHOWN).exit_code == 0
     for ends in ({"low": 0.0, "low90": 0.0}, {"high": 0.0, "high90": 0.0}):
-        assert judge(replace(UNTOUCHED, **ends), rule=SHOWN).exit_code == 0
-    assert judge(replace(UNTOUCHED, low=0.001), rule=SHOWN).exit_code == 4
+        assert judge(with_columns(UNTOUCHED, **ends), rule=SHOWN).exit_code == 0
+    assert judge(with_columns(UNTOUCHED, low=0.001), rule=SHOWN).exit_code == 4
 
 
 def test_max_unscored_is_a_share_of_all_items_and_may_be_reached():
@@ -250,10 +253,10 @@ def test_max_unscored_is_a_share_of_all_items_and_may_be_reached():
     ("row", "seen"),
     [
         (UNTOUCHED, "shown to be within the margin"),
-        (replace(UNTOUCHED, low90=-0.03), "within the margin, but not shown to be"),
+        (with_columns(UNTOUCHED, low90=-0.03), "within the margin, but not shown to be"),
         (UNSURE, "beyond the margin, but not surely"),
         (SURE_WORSE, "worse by more than the margin"),
-        (replace(UNTOUCHED, low90=-0.02), "within the margin, but not shown to be"),
+        (with_columns(UNTOUCHED, low90=-0.02), "within the margin, but not shown to be"),
     ],
 )
 def test_what_was_seen_says_where_the_harm_lies(row, seen):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crushtest.gate.policy import Margin, Rule
 from crushtest.gate.result import GateResult
 from crushtest.gate.rows import check_row
-from crushtest.records import Contrast
+from crushtest.results import Contrast
+from crushtest.study.contrast_table import contrast_row
+from support.contrast_rows import with_columns
 from support.gate_rows import SURE_WORSE
 
 SEVERITY = {"passed": 0, "inconclusive": 1, "regression": 2}
 NUMBERS = st.floats(-1.0, 1.0).map(lambda value: round(value, 6))
+MOVED = ("value", "difference", "low", "high", "low90", "high90")
 WIDTHS = st.floats(0.0, 1.0).map(lambda value: round(value, 6))
 
 
@@ -53,7 +54,7 @@ def contrasts(draw: st.DrawFn, **settings: object) -> Contrast:
         "better": draw(st.sampled_from(["lower", "higher", "zero", "neither"])),
         "verdict": draw(st.sampled_from(["worse", "no clear difference", "inconclusive"])),
     }
-    return replace(SURE_WORSE, **(free | settings))
+    return with_columns(SURE_WORSE, **(free | settings))
 
 
 def outcome(rule: Rule, row: Contrast) -> str:
@@ -62,7 +63,7 @@ def outcome(rule: Rule, row: Contrast) -> str:
 
 @given(rules(), contrasts(difference=0.0), WIDTHS, WIDTHS)
 def test_identical_arms_never_regress(rule: Rule, row: Contrast, below: float, above: float) -> None:
-    same = replace(row, value=row.dense, low=-below, high=above, low90=-below, high90=above, flips=0)
+    same = with_columns(row, value=row.dense, low=-below, high=above, low90=-below, high90=above, flips=0)
     assert outcome(rule, same) != "regression"
 
 
@@ -73,12 +74,12 @@ def test_more_of_the_same_harm_never_turns_a_regression_into_something_milder(
     if outcome(rule, row) != "regression":
         return
     step = _bad_direction(rule, row) * more
-    moved = {name: getattr(row, name) + step for name in ("value", "difference", "low", "high", "low90", "high90")}
-    worse = replace(
+    moved = {name: contrast_row(row)[name] + step for name in MOVED}
+    worse = with_columns(
         row,
         **moved,
-        p=None if row.p is None else row.p * smaller,
-        flips=None if row.flips is None else min(row.n, row.flips + flips),
+        p=None if row.p is None else row.p.value * smaller,
+        flips=None if row.flips.total is None else min(row.n, row.flips.total + flips),
     )
     assert outcome(rule, worse) == "regression"
 
@@ -99,7 +100,7 @@ def _bad_direction(rule: Rule, row: Contrast) -> int:
 def test_an_interval_of_no_width_never_passes_equivalence(rule: Rule, row: Contrast, which: str) -> None:
     ends = {"low90": row.difference, "high90": row.difference}
     ends |= {"low": row.difference, "high": row.difference} if which == "both" else {}
-    assert outcome(rule, replace(row, **ends)) != "passed"
+    assert outcome(rule, with_columns(row, **ends)) != "passed"
 
 
 @given(rules(), contrasts(verdict="inconclusive"))

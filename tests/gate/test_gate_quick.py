@@ -34,6 +34,7 @@ from crushtest.study.plan import Plan, make_plan
 from crushtest.study.query import ask
 from crushtest.study.spec import build_spec
 from crushtest.tasks.building.qa_metrics import qa_metrics
+from support.contrast_rows import with_columns
 from support.gate_rows import UNTOUCHED
 
 SOUND = "The people of this town were kind and often said so to each other in the street."
@@ -208,6 +209,6 @@ def test_enough_items_without_harm_pass(policy: str) -> None:
         )
         for rule in rules.rules
     ]
-    narrow = [replace(row, low=-0.005, high=0.005, low90=-0.004, high90=0.004) for row in rows]
+    narrow = [with_columns(row, low=-0.005, high=0.005, low90=-0.004, high90=0.004) for row in rows]
     checks = check_all(rules, ["half"], narrow, {}, {})
     assert GateResult("study", policy, tuple(checks)).exit_code == 0

@@ -10,19 +10,20 @@ import pytest
 from crushtest.gate.output import as_json, as_junit, as_rows
 from crushtest.gate.result import GateResult
 from crushtest.gate.worst import MOST_NAMED
-from crushtest.records import Contrast
+from crushtest.results import Contrast
+from support.contrast_rows import with_columns
 from support.gate_rows import UNTOUCHED, judge
 
 
 def groups(*ends: tuple[float, float], worst: tuple[float, float] | None) -> list[Contrast]:
     rows = [
-        replace(UNTOUCHED, group=f"Age={i}", difference=(a + b) / 2, low=a, high=b, low90=a, high90=b)
+        with_columns(UNTOUCHED, group=f"Age={i}", difference=(a + b) / 2, low=a, high=b, low90=a, high90=b)
         for i, (a, b) in enumerate(ends)
     ]
     if worst:
         low, high = worst
-        searched = replace(UNTOUCHED, metric="accuracy_worst", group="Age", worst="Age=0", low=low, high=high)
-        rows.append(replace(searched, difference=(low + high) / 2, low90=low, high90=high))
+        searched = with_columns(UNTOUCHED, metric="accuracy_worst", group="Age", worst="Age=0", low=low, high=high)
+        rows.append(with_columns(searched, difference=(low + high) / 2, low90=low, high90=high))
     return rows
 
 
@@ -95,7 +96,7 @@ def test_what_an_arm_failed_to_answer_excuses_no_group():
     for broken in (
         replace(good[0], group="Age=9", n=100, n_unscored=300),
         replace(good[0], group="Age=9", clusters=4, n=300, n_unscored=100),
-        replace(good[0], group="Age=9", value=None, difference=None, verdict="undefined", **NO_ENDS),
+        with_columns(good[0], group="Age=9", value=None, difference=None, verdict="undefined", **NO_ENDS),
     ):
         result = judge(*good, broken, rule=WORST)
         assert (result.exit_code, left_out(result)) == (4, [])
@@ -103,7 +104,7 @@ def test_what_an_arm_failed_to_answer_excuses_no_group():
 
 def test_a_group_without_interval_is_left_out_within_the_margin_and_inconclusive_beyond_it():
     good = groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))
-    alike = replace(good[0], group="Age=9", **NO_ENDS, **FLAT)
+    alike = with_columns(good[0], group="Age=9", **NO_ENDS, **FLAT)
     assert judge(*good, alike, rule=WORST).exit_code == 0
     assert judge(*good, replace(alike, difference=-0.5, value=0.1), rule=WORST).exit_code == 4
     assert judge(*good, alike, rule=SHOWN).exit_code == 4

@@ -9,7 +9,8 @@ import yaml
 
 from crushtest.pipeline.compare import compare
 from crushtest.progress import Lines
-from crushtest.records import DENSE, ChoiceScores, Contrast, Item
+from crushtest.records import DENSE, ChoiceScores, Item
+from crushtest.results import Contrast
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import read_spec

@@ -16,9 +16,10 @@ from rich.console import Console
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import EngineError, StoreError
 from crushtest.pipeline.run import recompare, run_study
-from crushtest.records import Answer, Choices, ChoiceScores, NoiseBand, Request
+from crushtest.records import Answer, Choices, ChoiceScores, Request
 from crushtest.registry import ENGINES, AboutEngine, Entry
 from crushtest.report import terminal
+from crushtest.results import NoiseBand
 from crushtest.stats.noise import WITHIN
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -80,7 +81,9 @@ def test_the_band_is_the_largest_move_of_a_repeat_and_marks_smaller_ones(tmp_pat
     run_study(packing_study(noise_floor=2), tmp_path / "s")
     folder = StudyFolder(tmp_path / "s")
     bands = {(band.metric, band.group): band for band in folder.read_bands()}
-    assert bands["accuracy", "all"] == NoiseBand("probe_facts", "accuracy", "all", 2, pytest.approx(0.075), 3)
+    assert bands["accuracy", "all"] == NoiseBand(
+        task="probe_facts", metric="accuracy", group="all", repeats=2, half_width=pytest.approx(0.075), flips=3
+    )
     rows = {row.arm: row for row in folder.read_contrasts() if (row.metric, row.group) == ("accuracy", "all")}
     assert rows["lost 3"].difference == pytest.approx(-0.075)
     assert rows["lost 3"].verdict == WITHIN

@@ -307,10 +307,10 @@ def test_holms_correction_is_used_where_the_study_asks_for_it(tmp_path: Path) ->
         run_study(spec("other", suite=SUITE[:1], correction=correction), tmp_path / correction)
         rows = StudyFolder(tmp_path / correction).read_contrasts()
         plain = [row for row in rows if not row.metric.endswith("_worst") and row.p is not None]
-        smallest = min(plain, key=lambda row: row.p or 0.0)
-        found[correction] = smallest.p_adjusted
+        smallest = min(plain, key=lambda row: row.p.value)
+        found[correction] = smallest.p.adjusted
         if correction == "holm":
-            assert smallest.p_adjusted == pytest.approx(min(1.0, len(plain) * (smallest.p or 0.0)))
+            assert smallest.p.adjusted == pytest.approx(min(1.0, len(plain) * smallest.p.value))
     assert found["holm"] >= found["benjamini-hochberg"]
 
 

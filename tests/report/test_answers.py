@@ -12,6 +12,7 @@ from crushtest.report import answers, findings, terminal
 from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
+from support.contrast_rows import with_columns
 
 
 @pytest.fixture
@@ -30,9 +31,9 @@ def view(study: StudyFolder) -> StudyView:
 def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyView, better: str, text: str) -> None:
     task = next(task for task in view.tasks if task.name == "probe_facts")
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy")
-    counted = replace(row, n=60, flips=12, flips_up=5, flips_down=4, better=better)  # type: ignore[arg-type]
+    counted = with_columns(row, n=60, flips=12, flips_up=5, flips_down=4, better=better)  # type: ignore[arg-type]
     assert answers.changed_answers(counted, task) == text
-    assert answers.changed_answers(replace(counted, flips=None), task) == ""
+    assert answers.changed_answers(with_columns(counted, flips=None), task) == ""
 
 
 def test_changed_answers_stand_beside_every_line_without_a_clear_difference(view: StudyView) -> None:
@@ -41,17 +42,17 @@ def test_changed_answers_stand_beside_every_line_without_a_clear_difference(view
     assert counted
     for finding in counted:
         row = finding.contrast
-        assert f"{row.flips} of {row.n} " in finding.text
-        assert f" changed their outcome ({row.flips / row.n:.0%})" in finding.text.replace("answers changed (",
+        assert f"{row.flips.total} of {row.n} " in finding.text
+        assert f" changed their outcome ({row.flips.total / row.n:.0%})" in finding.text.replace("answers changed (",
             "completions changed their outcome (")  # fmt: skip
 
 
 def test_the_overview_shows_the_largest_share_of_changed_answers(view: StudyView) -> None:
     for arm in view.others:
         rows = [view.contrast(arm.name, task.name, task.headline.name) for task in view.tasks]
-        shares = [row.flips / row.n for row in rows if row is not None and row.flips is not None]
+        shares = [row.flips.total / row.n for row in rows if row is not None and row.flips.total is not None]
         assert answers.most_changed(view, arm).share == max(shares)
-    none = replace(view, contrasts={key: replace(row, flips=None) for key, row in view.contrasts.items()})
+    none = replace(view, contrasts={key: with_columns(row, flips=None) for key, row in view.contrasts.items()})
     assert answers.most_changed(none, view.others[0])[:2] == (None, "not counted")
 
 
@@ -60,5 +61,5 @@ def test_page_and_terminal_count_the_same_changed_answers(study: StudyFolder, vi
     terminal.print_summary(study, Console(file=out, width=200))
     row = view.contrast(view.others[0].name, "probe_facts", "accuracy")
     assert row is not None
-    assert f"probe_facts: {row.flips} of {row.n}" in page
-    assert f"; {row.flips} of {row.n} answers changed" in out.getvalue()
+    assert f"probe_facts: {row.flips.total} of {row.n}" in page
+    assert f"; {row.flips.total} of {row.n} answers changed" in out.getvalue()

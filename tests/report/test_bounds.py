@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crushtest.records import Contrast
 from crushtest.report.bounds import interval_text, less_than
+from support.contrast_rows import make_contrast, with_columns
 
-HELD = Contrast(
+HELD = make_contrast(
     arm="a", task="t", metric="m", group="all", dense=0.5, value=0.51, difference=0.01, low=-0.03, high=0.05, p=0.6,
     n=100, n_unscored=0, flips=10, flips_up=6, flips_down=4, better="higher", verdict="no clear difference",
     low90=-0.021, high90=0.0334,
@@ -26,21 +25,21 @@ def numbers(text: str) -> list[float]:
 @given(st.floats(-3, 3), st.floats(-3, 3), st.sampled_from(["lower", "higher", "neither", "zero"]))
 def test_no_interval_of_a_rate_goes_beyond_what_a_rate_can_move(one: float, other: float, better: str) -> None:
     low, high = min(one, other), max(one, other)
-    text = interval_text(replace(HELD, low=low, high=high, better=better), "rate")  # type: ignore[arg-type]
+    text = interval_text(with_columns(HELD, low=low, high=high, better=better), "rate")  # type: ignore[arg-type]
     assert all(abs(number) <= (200 if better == "zero" else 100) for number in numbers(text))
 
 
 def test_the_interval_of_a_worst_group_is_cut_at_100_points() -> None:
-    assert interval_text(replace(HELD, low=-1.166, high=1.082), "rate") == "−100.0 to +100.0"
+    assert interval_text(with_columns(HELD, low=-1.166, high=1.082), "rate") == "−100.0 to +100.0"
 
 
 def test_an_interval_that_rounds_to_nothing_keeps_a_digit() -> None:
-    assert interval_text(replace(HELD, low=-0.00012, high=0.0003), "score") == "−1e-04 to +3e-04"
+    assert interval_text(with_columns(HELD, low=-0.00012, high=0.0003), "score") == "−1e-04 to +3e-04"
 
 
 def test_an_interval_without_width_never_stands_bare() -> None:
-    assert "proves nothing" in interval_text(replace(HELD, low=0.0, high=0.0), "score")
-    assert interval_text(replace(HELD, low=None, high=None), "score") == ""
+    assert "proves nothing" in interval_text(with_columns(HELD, low=0.0, high=0.0), "score")
+    assert interval_text(with_columns(HELD, low=None, high=None), "score") == ""
 
 
 @pytest.mark.parametrize(
@@ -58,10 +57,10 @@ def test_an_interval_without_width_never_stands_bare() -> None:
 def test_the_bound_is_the_larger_end_of_the_90_percent_interval(
     low90: float | None, high90: float | None, unit: str, text: str
 ) -> None:
-    assert less_than(replace(HELD, low90=low90, high90=high90), unit) == text
+    assert less_than(with_columns(HELD, low90=low90, high90=high90), unit) == text
 
 
 @given(st.floats(-0.4, 0.4), st.floats(-0.4, 0.4))
 def test_a_bound_holds_both_ends(one: float, other: float) -> None:
-    text = less_than(replace(HELD, low90=min(one, other), high90=max(one, other)), "score")
+    text = less_than(with_columns(HELD, low90=min(one, other), high90=max(one, other)), "score")
     assert text == "" if one == other else numbers(text)[0] >= max(abs(one), abs(other)) - 1e-9

@@ -133,9 +133,9 @@ def test_items_can_be_searched_filtered_and_sorted(visit: Callable[..., Seen], p
     page.locator("#item-arm").select_option("magnitude:sparsity=0.5")
     flips = read_study(study).contrast("magnitude:sparsity=0.5", "probe_facts", "accuracy")
     assert flips is not None
-    assert count.inner_text().startswith(f"{flips.flips} of ")
+    assert count.inner_text().startswith(f"{flips.flips.total} of ")
     page.locator("#item-outcome").select_option("− accuracy")
-    assert count.inner_text().startswith(f"{flips.flips_down} of ")
+    assert count.inner_text().startswith(f"{flips.flips.down} of ")
     page.locator("#item-table .sort[data-sort=size]").click()
     sizes = [float(text) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
     assert sizes == sorted(sizes, reverse=True)

@@ -42,8 +42,8 @@ def test_flips_agree_with_contrasts(view: StudyView) -> None:
     assert contrast is not None
     mine = [row for arm, _, row in rows(view, "probe_facts") if arm == "magnitude:sparsity=0.5"]
     outcomes = [change for row in mine for label, change, _ in row[4] if label == "accuracy"]  # type: ignore[attr-defined]
-    assert len(mine) == contrast.flips
-    assert (outcomes.count(1), outcomes.count(-1)) == (contrast.flips_up, contrast.flips_down)
+    assert len(mine) == contrast.flips.total
+    assert (outcomes.count(1), outcomes.count(-1)) == (contrast.flips.up, contrast.flips.down)
 
 
 def test_the_largest_change_of_each_arm_comes_first(view: StudyView) -> None:

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crushtest.metrics import Array, perplexity
-from crushtest.records import Contrast
 from crushtest.report import card, findings, status
 from crushtest.report.claims import corrected, judge
 from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.building.dialect_metrics import bits_gaps, of_pair
+from support.contrast_rows import make_contrast, with_columns
 
 STUDIES = 1000
-ROW = Contrast(
+ROW = make_contrast(
     arm="a", task="t", metric="m", group="all", dense=0.5, value=0.4, difference=-0.1, low=-0.15, high=-0.05, p=0.01,
     n=100, n_unscored=0, flips=10, flips_up=0, flips_down=10, better="higher", verdict="worse", effect=0.6,
     clusters=100, low90=-0.14, high90=-0.06,
@@ -39,7 +39,7 @@ def with_headlines(view: StudyView, z: Array) -> StudyView:
             p = math.erfc(abs(score) / math.sqrt(2))
             clear = "better" if score > 0 else "worse"
             middle, half = 0.02 * float(score), 0.02 * 1.96
-            rows[arm.name, task.name, task.headline.name, "all"] = replace(
+            rows[arm.name, task.name, task.headline.name, "all"] = with_columns(
                 ROW, arm=arm.name, task=task.name, metric=task.headline.name, difference=middle, low=middle - half,
                 high=middle + half, p=p, p_adjusted=None, verdict=clear if p <= 0.05 else "no clear difference",
             )  # fmt: skip
@@ -61,7 +61,7 @@ def test_noise_alone_seldom_makes_the_first_sentence_say_anything(view: StudyVie
         found = findings.verdicts(study)
         worse += not status.lead(study, found).startswith("None of 4 variants got clearly worse")
         changed += any(one.tone in ("better", "changed") for one in found)
-        uncorrected += any(row.p is not None and row.p <= 0.05 for row in study.headlines)
+        uncorrected += any(row.p is not None and row.p.value <= 0.05 for row in study.headlines)
     assert uncorrected > 0.3 * STUDIES  # there was something to be corrected
     assert worse <= 0.05 * STUDIES
     assert changed <= 0.05 * STUDIES
@@ -81,28 +81,28 @@ def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says
 
 
 def test_more_variants_make_the_same_headline_harder_to_claim() -> None:
-    first = replace(ROW, p=0.01)
-    few = corrected([first, replace(ROW, arm="b", p=0.5)])
-    many = corrected([first, *(replace(ROW, arm=f"b{number}", p=0.5) for number in range(59))])
+    first = with_columns(ROW, p=0.01)
+    few = corrected([first, with_columns(ROW, arm="b", p=0.5)])
+    many = corrected([first, *(with_columns(ROW, arm=f"b{number}", p=0.5) for number in range(59))])
     assert few["a", "t", "m", "all"] == pytest.approx(0.02)
     assert many["a", "t", "m", "all"] == pytest.approx(0.6)
 
 
 def test_what_could_not_be_tested_is_in_no_family() -> None:
-    rows = [ROW, replace(ROW, arm="b", verdict="inconclusive"), replace(ROW, arm="c", p=None, verdict="undefined")]
+    rows = [ROW, replace(ROW, arm="b", verdict="inconclusive"), with_columns(ROW, arm="c", p=None, verdict="undefined")]
     assert corrected(rows) == {("a", "t", "m", "all"): 0.01}
 
 
 def test_headlines_are_corrected_among_themselves_and_other_measures_over_all_that_is_shown() -> None:
-    rows = {("a", "t", metric, "all"): replace(ROW, metric=metric, p=0.01) for metric in "mnop"}
+    rows = {("a", "t", metric, "all"): with_columns(ROW, metric=metric, p=0.01) for metric in "mnop"}
     found = judge(rows, headlines=[rows["a", "t", "m", "all"]], shown=rows.values())
-    assert [found["a", "t", metric, "all"].p_adjusted for metric in "mn"] == [0.01, 0.04]
+    assert [found["a", "t", metric, "all"].p.adjusted for metric in "mn"] == [0.01, 0.04]
 
 
 def test_other_measures_that_got_worse_do_not_enter_the_first_sentence(view: StudyView) -> None:
     quiet = with_headlines(view, np.zeros((len(view.others), len(view.tasks))))
     arm, task = view.others[0].name, "probe_qa"
-    row = replace(ROW, arm=arm, task=task, metric="accuracy_disambiguated", p=1e-6)
+    row = with_columns(ROW, arm=arm, task=task, metric="accuracy_disambiguated", p=1e-6)
     study = judged(replace(quiet, contrasts={**quiet.contrasts, (arm, task, row.metric, "all"): row}))
     found = findings.verdicts(study)
     assert [finding.contrast.metric for finding in found[0].also] == ["accuracy_disambiguated"]
@@ -112,11 +112,11 @@ def test_other_measures_that_got_worse_do_not_enter_the_first_sentence(view: Stu
 
 def test_the_files_keep_their_own_correction(study: StudyFolder, view: StudyView) -> None:
     raw = {(c.arm, c.task, c.metric, c.group): c for c in study.read_contrasts()}
-    assert any(view.contrasts[key].p_adjusted != row.p_adjusted for key, row in raw.items() if key[3] == "all")
+    assert any(view.contrasts[key].p != row.p for key, row in raw.items() if key[3] == "all")
     pooled = {key[1:3] for key in raw if key[3] == "all"}  # a metric without such a row is shown in its groups
     grouped = [key for key in raw if "=" in key[3] and key[1:3] in pooled]
     assert len(grouped) > 100
-    assert all(view.contrasts[key].p_adjusted == raw[key].p_adjusted for key in grouped)
+    assert all(view.contrasts[key].p == raw[key].p for key in grouped)
 
 
 def test_page_card_and_terminal_count_the_same_comparisons(study: StudyFolder, view: StudyView) -> None:
@@ -128,7 +128,7 @@ def test_page_card_and_terminal_count_the_same_comparisons(study: StudyFolder, v
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_a_corrected_p_is_never_smaller_and_keeps_the_order(values: list[float]) -> None:
-    rows = [replace(ROW, arm=f"arm {number}", p=p) for number, p in enumerate(values)]
+    rows = [with_columns(ROW, arm=f"arm {number}", p=p) for number, p in enumerate(values)]
     found = [p for _, p in sorted(corrected(rows).items(), key=lambda entry: int(entry[0][0].split()[1]))]
     assert all(before <= after <= 1 for before, after in zip(values, found, strict=True))
     order = np.argsort(values, kind="stable")

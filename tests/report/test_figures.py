@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import vl_convert
 
-from crushtest.records import DENSE, NoiseBand
+from crushtest.records import DENSE
 from crushtest.report.figures import figures, scatter
 from crushtest.report.figures.margins import BINS, flips_by_margin, read_chosen, read_dense
 from crushtest.report.figures.theme import PAGE, PAPER
 from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
+from crushtest.results import NoiseBand
 from crushtest.study.folder import StudyFolder
 
 
@@ -67,7 +68,12 @@ def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
     assert dense is not None
     assert dense.value is not None
     for width, rows in ((1.0, [{"low": dense.value - 1.0, "high": dense.value + 1.0}]), (0.0, None)):
-        measured = replace(view, bands=(NoiseBand("probe_text", "perplexity", "all", 2, width, None),))
+        measured = replace(
+            view,
+            bands=(
+                NoiseBand(task="probe_text", metric="perplexity", group="all", repeats=2, half_width=width, flips=None),
+            ),
+        )
         figure = next(f for f in figures.task_figures(measured, task) if f.key.endswith("compression"))
         assert figure.data.get("dense measured again") == rows
         assert ("Grey: dense measured again." in figure.note) == bool(rows)
@@ -118,7 +124,7 @@ def test_flips_by_margin_add_up_to_all_flips(view: StudyView) -> None:
     assert contrast is not None
     assert len(bins) == BINS
     assert sum(found.n for found in bins) == contrast.n
-    assert round(sum(found.share * found.n for found in bins)) == contrast.flips
+    assert round(sum(found.share * found.n for found in bins)) == contrast.flips.total
     assert [found.low for found in bins] == sorted(found.low for found in bins)
 
 

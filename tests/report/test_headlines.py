@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from crushtest.metrics import Metric, accuracy, mean, rate
-from crushtest.records import Contrast
 from crushtest.report import formats
 from crushtest.report.headlines import fourfold_missed, headline, smallest_rise, unfit_notes
 from crushtest.report.page import provenance
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.base import Task
+from support.contrast_rows import make_contrast, with_columns
 
 
 def scored(name: str, make: object, scorer: str, better: str) -> Metric:
@@ -23,7 +23,7 @@ def scored(name: str, make: object, scorer: str, better: str) -> Metric:
 RATE = scored("profanity_rate", rate, "profanity", "lower")
 MEAN = scored("profanity_mean", mean, "profanity", "lower")
 MOOD = scored("sentiment_mean", mean, "sentiment", "neither")
-ROW = Contrast(
+ROW = make_contrast(
     arm="a", task="t", metric="profanity_rate", group="all", dense=0.012, value=0.02, difference=0.008, low=-0.02,
     high=0.03, p=0.6, n=170, n_unscored=0, flips=2, flips_up=2, flips_down=0, better="lower",
     verdict="no clear difference", mde=0.04, clusters=170,
@@ -46,7 +46,7 @@ def test_a_measure_keeps_its_place_whatever_harm_it_found() -> None:
 
 def test_only_rates_of_harm_are_held_to_it_and_only_where_something_was_measured() -> None:
     assert not fourfold_missed(accuracy(), [replace(ROW, metric="accuracy")])
-    assert not fourfold_missed(RATE, [replace(ROW, difference=None, p=None, mde=None, verdict="undefined")])
+    assert not fourfold_missed(RATE, [with_columns(ROW, difference=None, p=None, mde=None, verdict="undefined")])
     assert not fourfold_missed(RATE, [])
 
 

@@ -49,7 +49,7 @@ def test_every_task_has_both_orders_with_the_numbers_of_contrasts_parquet(view: 
         for row in rows:
             found = view.contrast(row["arm"], task.name, task.headline.name)
             assert found is not None
-            assert (row["difference"], row["low"], row["high"]) == (found.difference, found.low, found.high)
+            assert (row["difference"], row["low"], row["high"]) == (found.difference, *found.intervals.at95)
         assert [text[0] for text in figure.rows] == [row["arm"] for row in rows]
 
 

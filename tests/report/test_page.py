@@ -113,7 +113,9 @@ def test_the_overview_shows_the_numbers_of_contrasts_parquet(study: StudyFolder,
                 assert text == "not measured"
             else:
                 difference = formats.show_difference(contrast.difference, task.headline.unit)
-                interval = formats.show_interval(contrast.low, contrast.high, task.headline.unit)
+                interval = formats.show_interval(
+                    contrast.intervals.at95.low, contrast.intervals.at95.high, task.headline.unit
+                )
                 assert text.replace(" †", "").startswith(f"{difference} {interval}")
 
 

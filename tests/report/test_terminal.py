@@ -34,7 +34,7 @@ def test_without_a_terminal_the_summary_is_plain_lines(study: StudyFolder) -> No
         if (c.arm, c.metric, c.group) == ("magnitude:sparsity=0.5", "perplexity", "all")
     )
     difference = formats.show_difference(contrast.difference, "perplexity")
-    interval = formats.show_interval(contrast.low, contrast.high, "perplexity")
+    interval = formats.show_interval(contrast.intervals.at95.low, contrast.intervals.at95.high, "perplexity")
     assert f"  perplexity (probe_text, lower is better): ↑ {difference} ({interval}), worse" in text.splitlines()
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from crushtest.records import Contrast
 from crushtest.report import card, findings, terminal
 from crushtest.report.page import html, matrix
 from crushtest.report.study_view import read_study
 from crushtest.report.untested import untested
+from crushtest.results import Contrast
 from crushtest.study.folder import StudyFolder
 
 ARM = "wanda:sparsity=0.5"

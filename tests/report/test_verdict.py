@@ -14,6 +14,7 @@ from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.building.dialect_metrics import bits_gaps, of_pair
+from support.contrast_rows import with_columns
 
 
 @pytest.fixture
@@ -68,10 +69,10 @@ def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
 
 
 def test_changed_answers_are_counted_in_words(view: StudyView) -> None:
-    row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.flips)
-    told = answers.changed_text(replace(row, flips=3, flips_up=2, flips_down=0))
+    row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.flips.total)
+    told = answers.changed_text(with_columns(row, flips=3, flips_up=2, flips_down=0))
     assert told == "3 (2 gained, 0 lost, 1 neither)"
-    assert answers.changed_text(replace(row, flips=None)) == ""
+    assert answers.changed_text(with_columns(row, flips=None)) == ""
 
 
 def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> None:
@@ -106,7 +107,7 @@ def test_a_single_variant_is_not_counted(view: StudyView) -> None:
 
 def test_an_interval_without_width_says_that_it_proves_nothing(view: StudyView) -> None:
     key = ("magnitude:sparsity=0.1", "probe_qa", "bias_ambiguous", "all")
-    flat = replace(view.contrasts[key], difference=0.0, low=0.0, high=0.0, low90=0.0, high90=0.0,
+    flat = with_columns(view.contrasts[key], difference=0.0, low=0.0, high=0.0, low90=0.0, high90=0.0,
                    verdict="no clear difference")  # fmt: skip
     found = report_findings.verdicts(replace(view, contrasts={**view.contrasts, key: flat}))[0]
     text = next(f.text for f in found.held if f.contrast.task == "probe_qa")
@@ -114,9 +115,16 @@ def test_an_interval_without_width_says_that_it_proves_nothing(view: StudyView) 
 
 
 def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) -> None:
-    contrast = next(c for c in view.contrasts.values() if c.low is not None and c.low > 0)
-    doubtful = replace(contrast, verdict="no clear difference", p=0.07, metric="profanity_rate", task="probe_prompts",
-                       arm="wanda:sparsity=0.5", group="all")  # fmt: skip
+    contrast = next(c for c in view.contrasts.values() if c.intervals is not None and c.intervals.at95.low > 0)
+    doubtful = with_columns(
+        contrast,
+        verdict="no clear difference",
+        p=0.07,
+        metric="profanity_rate",
+        task="probe_prompts",
+        arm="wanda:sparsity=0.5",
+        group="all",
+    )
     key = (doubtful.arm, doubtful.task, doubtful.metric, doubtful.group)
     found = report_findings.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
     held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.held}
@@ -128,7 +136,9 @@ def test_controls_and_where_a_text_is_from_are_no_groups_of_people(view: StudyVi
     row = next(c for key, c in view.contrasts.items() if key[:3] == (arm, task, metric) and key[3] != "all")
 
     def summary(*groups: str) -> str:
-        rows = {(arm, task, metric, group): replace(row, group=group, n=9, verdict="worse", p=0.01) for group in groups}
+        rows = {
+            (arm, task, metric, group): with_columns(row, group=group, n=9, verdict="worse", p=0.01) for group in groups
+        }
         more = replace(view, contrasts={**view.contrasts, **rows})
         return next(found.groups_summary for found in report_findings.verdicts(more) if found.arm.name == arm)
 
@@ -139,7 +149,7 @@ def test_controls_and_where_a_text_is_from_are_no_groups_of_people(view: StudyVi
 def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
     """The study with a clear improvement of one measure of one arm that is none."""
     key = ("magnitude:sparsity=0.1", task, metric, "all")
-    row = replace(view.contrasts[key], verdict="no improvement", caution=why, p_adjusted=0.001)
+    row = with_columns(view.contrasts[key], verdict="no improvement", caution=why, p_adjusted=0.001)
     return replace(view, contrasts={**view.contrasts, key: row})
 
 

@@ -28,9 +28,9 @@ def main(studies: int) -> None:
             for row in contrast("t", [metric], items, "a", *answers, seed=int(rng.integers(1 << 30)), replicates=1000):
                 kind = "pooled" if row.group == "all" else row.metric if "=" not in row.group else "group"
                 truth = 0.0 if kind == "accuracy_gap" else up - down
-                held = row.low is not None and row.low - 1e-9 <= truth <= row.high + 1e-9
-                covered.setdefault(kind, []).append(held)
-                widths.setdefault(kind, []).append(np.nan if row.low is None else row.high - row.low)
+                low, high = row.intervals.at95 if row.intervals else (np.nan, np.nan)
+                covered.setdefault(kind, []).append(low - 1e-9 <= truth <= high + 1e-9)
+                widths.setdefault(kind, []).append(high - low)
         cells = (f"{kind} {np.mean(covered[kind]):.3f} (width {np.nanmean(widths[kind]):.3f})" for kind in covered)
         print(f"up {up}, down {down}:", "; ".join(cells), flush=True)
 

@@ -39,5 +39,5 @@ def test_the_script_of_the_page_gives_the_row_of_the_study(study: StudyFolder, t
     assert row.n == row.clusters == 152
     for name in ("dense", "value", "difference", "p", "low", "high", "flips_up", "flips_down"):
         assert getattr(row, name) == pytest.approx(hand[name], abs=1e-9), name
-    assert row.flips_up
-    assert row.flips_down
+    assert row.flips.up
+    assert row.flips.down

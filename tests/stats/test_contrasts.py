@@ -7,8 +7,8 @@ import pytest
 from scipy import stats as reference
 
 from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.results import Interval
 from crushtest.stats import contrast
-from crushtest.stats.intervals import Interval
 from crushtest.stats.uncertainty import ALL_ALIKE
 from crushtest.stats.verdicts import verdict
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
@@ -27,8 +27,8 @@ def one(metric, items, dense, arm, *, group="all", name=None, **settings):
 def test_pairing_makes_a_small_shift_clear_among_large_differences_between_items():
     base = seeded().normal(0, 10, 200)
     found = one(number(), make_items([()] * 200), numbers(base), numbers(base + seeded(1).normal(0.3, 1, 200)))
-    assert found.low > 0
-    assert found.high - found.low < 0.5
+    assert found.intervals.at95.low > 0
+    assert found.intervals.at95.high - found.intervals.at95.low < 0.5
     assert found.verdict == "worse"
 
 
@@ -41,8 +41,8 @@ def test_interval_agrees_with_scipys_paired_bootstrap():
         (arm - dense,), np.mean, method="BCa", n_resamples=10_000, rng=np.random.default_rng(1)
     ).confidence_interval
     width = expected.high - expected.low
-    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
-    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+    assert found.intervals.at95.low == pytest.approx(expected.low, abs=0.05 * width)
+    assert found.intervals.at95.high == pytest.approx(expected.high, abs=0.05 * width)
 
 
 def test_p_of_a_mean_agrees_with_scipys_paired_permutation_test():
@@ -58,20 +58,20 @@ def test_p_of_a_mean_agrees_with_scipys_paired_permutation_test():
         n_resamples=20_000,
         rng=np.random.default_rng(1),
     )
-    assert found.p == pytest.approx(expected.pvalue, abs=0.012)
-    assert found.p_method == "exchange of arms within clusters"
+    assert found.p.value == pytest.approx(expected.pvalue, abs=0.012)
+    assert found.p.method == "exchange of arms within clusters"
 
 
 def test_right_and_wrong_answers_get_mcnemars_exact_p_and_counted_flips():
     dense = [True] * 60 + [False] * 40
     arm = [True] * 45 + [False] * 15 + [True] * 4 + [False] * 36
     found = one(ACCURACY, make_items([()] * 100), right_or_wrong(dense), right_or_wrong(arm))
-    assert (found.flips, found.flips_up, found.flips_down) == (19, 4, 15)
-    assert (found.at_risk_up, found.at_risk_down) == (40, 60)
-    assert found.p == pytest.approx(reference.binomtest(4, 19).pvalue)
+    assert (found.flips.total, found.flips.up, found.flips.down) == (19, 4, 15)
+    assert (found.flips.at_risk_up, found.flips.at_risk_down) == (40, 60)
+    assert found.p.value == pytest.approx(reference.binomtest(4, 19).pvalue)
     assert found.difference == pytest.approx(-0.11)
-    assert found.ratio == pytest.approx(0.49 / 0.6)
-    assert (found.effect_kind, found.verdict) == ("cohen_h", "worse")
+    assert found.effect.ratio == pytest.approx(0.49 / 0.6)
+    assert (found.effect.kind, found.verdict) == ("cohen_h", "worse")
 
 
 def test_right_and_wrong_answers_in_clusters_do_not_pretend_to_be_independent():
@@ -79,8 +79,8 @@ def test_right_and_wrong_answers_in_clusters_do_not_pretend_to_be_independent():
     items = make_items([()] * 100, [f"c{i // 10}" for i in range(100)])
     arm = [False] * 30 + [True] * 70
     found = one(ACCURACY, items, right_or_wrong([True] * 100), right_or_wrong(arm))
-    assert found.p_method == "exact exchange of arms within clusters"
-    assert found.p == 2 / 2**3
+    assert found.p.method == "exact exchange of arms within clusters"
+    assert found.p.value == 2 / 2**3
     assert found.verdict == "no clear difference"
 
 
@@ -89,13 +89,13 @@ def test_a_flip_is_another_option_even_when_both_are_wrong():
     dense = {item.id: ChoiceScores((0.0, 1.0, 0.0), (1, 1, 1), (1, 1, 1)) for item in items}
     arm = dense | {"4": ChoiceScores((0.0, 0.0, 1.0), (1, 1, 1), (1, 1, 1))}
     found = one(ACCURACY, items, dense, arm)
-    assert (found.flips, found.flips_up, found.flips_down, found.difference) == (1, 0, 0, 0.0)
+    assert (found.flips.total, found.flips.up, found.flips.down, found.difference) == (1, 0, 0, 0.0)
 
 
 def test_a_mean_of_numbers_has_no_flips():
     values = seeded().normal(size=30)
     found = one(number(), make_items([()] * 30), numbers(values), numbers(values + 1))
-    assert (found.flips, found.flips_up, found.flips_down) == (None, None, None)
+    assert (found.flips.total, found.flips.up, found.flips.down) == (None, None, None)
 
 
 def test_only_items_that_both_arms_answered_count():
@@ -109,9 +109,9 @@ def test_only_items_that_both_arms_answered_count():
 def test_nothing_changed_is_an_interval_and_not_a_certainty():
     answers = right_or_wrong([True, False] * 50)
     found = one(ACCURACY, make_items([()] * 100), answers, answers)
-    assert (found.difference, found.p, found.flips) == (0.0, 1.0, 0)
+    assert (found.difference, found.p.value, found.flips.total) == (0.0, 1.0, 0)
     square = reference.norm.ppf(0.975) ** 2
-    assert (found.low, found.high) == pytest.approx((-square / (100 + square), square / (100 + square)))
+    assert found.intervals.at95 == pytest.approx((-square / (100 + square), square / (100 + square)))
     assert found.verdict == "no clear difference"
     assert reference.binom.sf(5, 100, found.mde) == pytest.approx(0.8), "six items must change for a p below 0.05"
 
@@ -119,7 +119,7 @@ def test_nothing_changed_is_an_interval_and_not_a_certainty():
 @pytest.mark.parametrize("arm", [[False, True, True, False], [True, True, False, False]])
 def test_four_items_could_not_have_shown_any_difference_of_a_rate(arm):
     found = one(ACCURACY, make_items([()] * 4), right_or_wrong([True, True, False, False]), right_or_wrong(arm))
-    assert found.low is not None
+    assert found.intervals is not None
     assert found.mde is None
 
 
@@ -147,18 +147,18 @@ def test_interval_that_resamples_often_leave_undefined_is_not_given():
     answers = right_or_wrong([True] * 2 + [False] * 58)
     found = one(metric, make_items([()] * 60), answers, right_or_wrong([True] * 3 + [False] * 57))
     assert found.difference is not None
-    assert (found.low, found.high, found.verdict) == (None, None, "inconclusive")
+    assert (found.intervals, found.verdict) == (None, "inconclusive")
     assert "of the resamples" in found.reason
 
 
 def test_ninety_percent_interval_lies_within_the_other():
     rng = seeded()
     found = one(number(), make_items([()] * 50), numbers(rng.normal(size=50)), numbers(rng.normal(size=50)))
-    assert found.low < found.low90 < found.high90 < found.high
+    assert found.intervals.at95.low < found.intervals.at90.low < found.intervals.at90.high < found.intervals.at95.high
 
 
 def of_attribute(row):
-    return min(1.0, 2 * min(row.p, row.spread_p)) if row.metric.endswith("_worst") else row.p
+    return min(1.0, 2 * min(row.p.value, row.spread.p)) if row.metric.endswith("_worst") else row.p.value
 
 
 def test_p_is_adjusted_in_families_that_follow_the_question():
@@ -167,7 +167,7 @@ def test_p_is_adjusted_in_families_that_follow_the_question():
     items = make_items([(f"a={i % 5}", f"b={i % 3}") for i in range(200)])
     metrics = [replace(ACCURACY, gap=True), number()]
     rows = rows_of(metrics, items, numbers(rng.normal(size=200)), numbers(rng.normal(size=200)))
-    worst = {(row.metric, row.group): row.p_adjusted for row in rows if row.metric.endswith("_worst")}
+    worst = {(row.metric, row.group): row.p.adjusted for row in rows if row.metric.endswith("_worst")}
     families = {}
     for row in rows:
         name = "pooled" if row.group == "all" else (row.metric, row.group.partition("=")[0] if "=" in row.group else "")
@@ -175,9 +175,9 @@ def test_p_is_adjusted_in_families_that_follow_the_question():
     assert sorted(len(family) for family in families.values()) == [2, 2, 2, 2, 3, 3, 5, 5]
     for family in families.values():
         expected = reference.false_discovery_control([of_attribute(row) for row in family])
-        least = [worst.get((f"{row.metric}_worst", row.group.partition("=")[0]), row.p) for row in family]
-        assert [row.p_adjusted for row in family] == pytest.approx(list(np.maximum(expected, least)))
-    assert max(worst.values()) > min(row.p for row in rows if "=" in row.group), "the search costs something here"
+        least = [worst.get((f"{row.metric}_worst", row.group.partition("=")[0]), row.p.value) for row in family]
+        assert [row.p.adjusted for row in family] == pytest.approx(list(np.maximum(expected, least)))
+    assert max(worst.values()) > min(row.p.value for row in rows if "=" in row.group), "the search costs something here"
 
 
 def test_worst_group_is_named_with_a_wider_interval_than_its_own():
@@ -191,10 +191,12 @@ def test_worst_group_is_named_with_a_wider_interval_than_its_own():
     assert worst.group == "a"
     assert worst.worst == "a=2"
     assert worst.difference == own.difference
-    assert worst.low < own.low < own.high < worst.high
+    assert worst.intervals.at95.low < own.intervals.at95.low < own.intervals.at95.high < worst.intervals.at95.high
     assert worst.verdict == "worse"
-    assert worst.spread == pytest.approx(np.std([row.difference for row in rows if row.group.startswith("a=")]))
-    assert worst.spread_p < 0.01
+    assert worst.spread.deviation == pytest.approx(
+        np.std([row.difference for row in rows if row.group.startswith("a=")])
+    )
+    assert worst.spread.p < 0.01
 
 
 def test_equal_effects_have_no_clear_spread():
@@ -204,7 +206,7 @@ def test_equal_effects_have_no_clear_spread():
     rows = rows_of([number()], items, numbers(dense), numbers(dense + 1 + rng.normal(0, 0.5, 400)))
     (worst,) = [row for row in rows if row.metric == "number_worst"]
     assert worst.verdict == "worse"
-    assert worst.spread_p > 0.05
+    assert worst.spread.p > 0.05
 
 
 @pytest.mark.parametrize(
@@ -246,7 +248,7 @@ def test_a_bias_that_only_changed_its_sign_has_changed_and_is_not_better():
 def test_a_difference_that_is_rounding_alone_is_zero_and_excludes_nothing():
     """0.1 + 0.2 against 0.3 in every item: no answer of the two differs by more than the last digit."""
     found = one(number(), make_items([()] * 30), numbers([0.1 + 0.2] * 30), numbers([0.3] * 30))
-    assert (found.difference, found.low, found.high, found.p) == (0.0, None, None, None)
+    assert (found.difference, found.intervals, found.p) == (0.0, None, None)
     assert found.verdict == "inconclusive"
     assert found.reason == ALL_ALIKE
 
@@ -258,7 +260,7 @@ def test_a_gap_that_clearly_grows_or_shrinks_says_so(before, after, said):
     dense, arm = (right_or_wrong(np.arange(400) // 2 % 10 < 10 * share - 1e-9) for share in shares)
     found = one(replace(ACCURACY, gap=True), items, dense, arm, group="a", name="accuracy_gap")
     assert found.difference == pytest.approx(after - before)
-    assert found.low <= found.difference <= found.high
+    assert found.intervals.at95.low <= found.difference <= found.intervals.at95.high
     assert found.verdict == said
 
 

@@ -14,7 +14,8 @@ import pytest
 from scipy.special import ndtr
 
 from crushtest.gate.harm import harm_of
-from crushtest.records import Contrast, Estimate, Item
+from crushtest.records import Item
+from crushtest.results import Contrast, Estimate
 from crushtest.stats import contrast, estimate
 from crushtest.stats.multiplicity import benjamini_hochberg
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
@@ -61,7 +62,11 @@ def contrasts(draw: Callable[[np.random.Generator], tuple], items: list[Item], *
 
 
 def covered(rows: Iterator[Estimate] | Iterator[Contrast], truth: float) -> float:
-    return float(np.mean([row.low is not None and row.low <= truth <= row.high for row in rows]))
+    return float(
+        np.mean(
+            [row.intervals is not None and row.intervals.at95.low <= truth <= row.intervals.at95.high for row in rows]
+        )
+    )
 
 
 def beta_binomial(rng: np.random.Generator, clusters: int, size: int, rate: float, within: float) -> np.ndarray:
@@ -147,7 +152,7 @@ def test_few_clusters_are_cautioned_and_cover_what_is_said(clusters, least):
 def test_skewed_means_are_cautioned_where_they_do_not_cover():
     rows = list(estimates(lambda rng: rng.lognormal(0, 1, 100), make_items([()] * 100), rate=False))
     assert 0.88 <= covered(iter(rows), float(np.exp(0.5))) < 0.95
-    missed = [row for row in rows if not row.low <= np.exp(0.5) <= row.high]
+    missed = [row for row in rows if not row.intervals.at95.low <= np.exp(0.5) <= row.intervals.at95.high]
     assert np.mean([row.caution is not None for row in rows]) > 0.25
     assert missed
 
@@ -161,7 +166,7 @@ def share(flags: list[bool]) -> float:
 
 def test_mcnemar_holds_its_level():
     rows = contrasts(lambda rng: flip_some(rng, 200, 0.05, 0.05), make_items([()] * 200), rate=True)
-    assert share([row.p <= 0.05 for row in rows]) <= 0.06
+    assert share([row.p.value <= 0.05 for row in rows]) <= 0.06
 
 
 @pytest.mark.parametrize("clusters", [6, 20])
@@ -172,7 +177,7 @@ def test_exchange_of_arms_holds_its_level_with_few_clusters(clusters):
         return base + shift[0], base + shift[1]
 
     rows = list(contrasts(draw, clustered(clusters, 8), rate=False))
-    assert share([row.p <= 0.05 for row in rows]) <= 0.065
+    assert share([row.p.value <= 0.05 for row in rows]) <= 0.065
     assert share([row.verdict in ("better", "worse") for row in rows]) <= 0.065
 
 
@@ -204,15 +209,15 @@ def test_equal_effects_are_called_unequal_no_more_often_than_stated():
     rng = np.random.default_rng(3)
     items = make_items([(f"g={i % 5}",) for i in range(150)])
     rows = [grouped(rng, items, np.full(5, 0.5))[-1] for _ in range(400)]
-    assert share([row.spread_p <= 0.05 for row in rows]) <= 0.07
-    assert share([row.spread_p <= 0.5 for row in rows]) == pytest.approx(0.5, abs=0.08)
+    assert share([row.spread.p <= 0.05 for row in rows]) <= 0.07
+    assert share([row.spread.p <= 0.5 for row in rows]) == pytest.approx(0.5, abs=0.08)
 
 
 def test_unequal_effects_are_found():
     rng = np.random.default_rng(4)
     items = make_items([(f"g={i % 5}",) for i in range(300)])
     rows = [grouped(rng, items, np.array([0, 0, 0, 0, 1.0]))[-1] for _ in range(50)]
-    assert share([row.spread_p <= 0.05 for row in rows]) > 0.9
+    assert share([row.spread.p <= 0.05 for row in rows]) > 0.9
     assert share([row.worst == "g=4" for row in rows]) > 0.9
 
 
@@ -224,9 +229,9 @@ def test_interval_of_the_worst_group_covers_although_it_was_searched_for():
         rows = grouped(rng, items, np.zeros(8))
         found = rows[-1]
         (alone,) = [row for row in rows if row.group == found.worst]
-        worst.append(found.low <= 0 <= found.high)
-        own.append(alone.low <= 0 <= alone.high)
-        false.append(found.p <= 0.05)
+        worst.append(found.intervals.at95.low <= 0 <= found.intervals.at95.high)
+        own.append(alone.intervals.at95.low <= 0 <= alone.intervals.at95.high)
+        false.append(found.p.value <= 0.05)
     assert share(worst) >= 0.93
     assert share(own) < 0.9
     assert share(false) <= 0.07
@@ -242,7 +247,7 @@ def test_the_contrast_of_a_gap_covers_nearly_and_its_verdict_holds_its_level():
         found = contrast("t", [metric], items, "a", dense, {}, arm, {}, seed=seed, replicates=REPLICATES)
         rows += [row for row in found if row.metric == "accuracy_gap"]
     assert covered(iter(rows), 0.0) >= 0.9
-    assert share([row.p <= 0.05 for row in rows]) <= 0.06
+    assert share([row.p.value <= 0.05 for row in rows]) <= 0.06
     assert share([row.verdict in ("better", "worse") for row in rows]) <= 0.06
 
 

@@ -11,7 +11,8 @@ from crushtest.gate.checks import check_all
 from crushtest.gate.policy import parse_policy
 from crushtest.gate.result import GateResult
 from crushtest.metrics import rate
-from crushtest.records import Choices, ChoiceScores, Contrast, Item
+from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
@@ -39,12 +40,13 @@ def test_a_rate_of_which_every_item_flips_is_worse(count, size, low):
     items = clusters(count, size)
     right, wrong = right_or_wrong([True] * len(items)), right_or_wrong([False] * len(items))
     harmed = rows_of([WRONG], items, right, wrong)[0]
-    assert (harmed.difference, harmed.flips, harmed.verdict) == (1.0, len(items), "worse")
-    assert (harmed.low, harmed.high) == (pytest.approx((count - Z2) / (count + Z2)), 1.0)
-    assert harmed.low == pytest.approx(low, abs=0.005)
-    assert harmed.p == pytest.approx(2 / 2**count)
+    assert (harmed.difference, harmed.flips.total, harmed.verdict) == (1.0, len(items), "worse")
+    assert harmed.intervals.at95 == (pytest.approx((count - Z2) / (count + Z2)), 1.0)
+    assert harmed.intervals.at95.low == pytest.approx(low, abs=0.005)
+    assert harmed.p.value == pytest.approx(2 / 2**count)
     fallen = rows_of([ACCURACY], items, right, wrong)[0]
-    assert (fallen.low, fallen.high, fallen.verdict) == (-1.0, pytest.approx(-harmed.low), "worse")
+    assert fallen.intervals.at95 == (-1.0, pytest.approx(-harmed.intervals.at95.low))
+    assert fallen.verdict == "worse"
     for rows in ([harmed], [fallen]):
         for sure in ("regression", "equivalence"):
             assert gate(rows, f"{{task: task, metric: '*', margin: 0.1, min_items: 6, sure: {sure}}}") == 3
@@ -54,9 +56,9 @@ def test_a_worst_group_of_which_every_item_flips_is_worse():
     items = clusters(12, 4, [(f"a={i // 24}",) for i in range(48)])
     right, wrong = right_or_wrong([True] * 48), right_or_wrong([False] * 48)
     (found,) = [row for row in rows_of([ACCURACY], items, right, wrong) if row.metric == "accuracy_worst"]
-    assert (found.difference, found.low, found.verdict) == (-1.0, -1.0, "worse")
-    assert found.high < 0
-    assert found.p < 0.05
+    assert (found.difference, found.intervals.at95.low, found.verdict) == (-1.0, -1.0, "worse")
+    assert found.intervals.at95.high < 0
+    assert found.p.value < 0.05
 
 
 def questions(templates: int, size: int) -> list[Item]:
@@ -86,7 +88,8 @@ def test_an_arm_that_says_unknown_everywhere_is_worse_where_that_is_wrong(templa
     by_name = {row.metric: row for row in rows if row.group == "all"}
     assert by_name["unknown_rate_disambiguated"].verdict == "worse"
     assert by_name["accuracy_disambiguated"].verdict == "worse"
-    assert (by_name["unknown_rate_disambiguated"].difference, by_name["unknown_rate_disambiguated"].high) == (1.0, 1.0)
+    unknown = by_name["unknown_rate_disambiguated"]
+    assert (unknown.difference, unknown.intervals.at95.high) == (1.0, 1.0)
     assert by_name["accuracy_ambiguous"].verdict == by_name["unknown_rate_ambiguous"].verdict == "better"
     for name in ("bias_ambiguous", "bias_disambiguated"):
         assert by_name[name].verdict == "undefined"
@@ -107,8 +110,8 @@ def test_a_bias_whose_resamples_are_all_alike_has_an_interval_with_a_width():
         for row in rows_of(qa_metrics(), items, half, arm):
             if row.metric in ("bias_ambiguous", "bias_disambiguated", "accuracy_cost_of_bias"):
                 assert row.difference == 0
-                assert row.low < 0 < row.high
-                assert row.low90 < 0 < row.high90
+                assert row.intervals.at95.low < 0 < row.intervals.at95.high
+                assert row.intervals.at90.low < 0 < row.intervals.at90.high
     rule = "{task: task, metric: 'bias_*', group: all, margin: 0.02, direction: move, min_items: 6, sure: equivalence}"
     assert gate(rows_of(qa_metrics(), items, half, swapped), rule) == 4
 
@@ -116,7 +119,7 @@ def test_a_bias_whose_resamples_are_all_alike_has_an_interval_with_a_width():
 def test_a_row_without_width_passes_no_equivalence():
     items = make_items([()] * 40)
     rows = rows_of([number()], items, numbers([1.0] * 40), numbers([1.0] * 40))
-    assert (rows[0].low, rows[0].verdict) == (None, "inconclusive")
+    assert (rows[0].intervals, rows[0].verdict) == (None, "inconclusive")
     assert gate(rows, "{task: task, metric: number, margin: 0.001, min_items: 6, sure: equivalence}") == 4
 
 
@@ -128,13 +131,13 @@ def test_fewer_than_six_clusters_cannot_be_tested(count, metric):
     found = rows_of([metric], items, dense, arm)[0]
     assert found.reason == f"cannot be tested with {count} clusters"
     assert (found.verdict, found.mde) == ("inconclusive", None)
-    assert found.low <= found.difference <= found.high
+    assert found.intervals.at95.low <= found.difference <= found.intervals.at95.high
     assert gate([found], "{task: task, metric: '*', margin: 0.01, min_items: 1, min_clusters: 1}") == 4
 
 
 def test_one_cluster_says_so():
     found = rows_of([ACCURACY], clusters(1, 8), right_or_wrong([True] * 8), right_or_wrong([False] * 8))[0]
-    assert (found.low, found.mde, found.verdict) == (None, None, "inconclusive")
+    assert (found.intervals, found.mde, found.verdict) == (None, None, "inconclusive")
     assert found.reason == "cannot be tested with 1 cluster"
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
+from crushtest.results import Interval
 from crushtest.stats import contrast
 from crushtest.stats.effects import cohen_d, cohen_h
-from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import sign_test
 from crushtest.stats.significance import detectable
 from support.building import ACCURACY, make_items, right_or_wrong

@@ -69,8 +69,8 @@ def test_a_pair_of_three_valued_answers_worked_by_hand():
     added = reference.norm.ppf(0.975) ** 2
     centre = 0.3 - 0.3 * added / (10 + added)
     half = half_width([1.7**2, 0.7**2, *[0.3**2] * 8], 4 / 3 + 0.09, added, 0.95)
-    assert row.method == "jackknife over clusters, unseen ones added"
-    assert (row.low, row.high) == pytest.approx((centre - half, centre + half))
+    assert row.intervals.method == "jackknife over clusters, unseen ones added"
+    assert row.intervals.at95 == pytest.approx((centre - half, centre + half))
 
 
 def test_the_mean_of_two_valued_answers_of_one_arm_worked_by_hand():
@@ -113,16 +113,16 @@ def test_a_mean_of_which_few_clusters_changed_has_unseen_ones_added(changed, few
     values = seeded().normal(size=40)
     moved = values + np.where(np.arange(40) < changed, 0.3 + 0.1 * values, 0.0)
     row = contrast("t", [number()], make_items([()] * 40), "a", numbers(values), {}, numbers(moved), {}, seed=0)[0]
-    assert row.method == (
+    assert row.intervals.method == (
         "jackknife over clusters, unseen ones added" if few else "BCa bootstrap and Student's t over items"
     )
-    assert row.low < row.difference < row.high
+    assert row.intervals.at95.low < row.difference < row.intervals.at95.high
 
 
 def test_a_mean_of_fewer_than_eight_clusters_that_all_changed_is_resampled():
     values = seeded().normal(size=7)
     row = contrast("t", [number()], make_items([()] * 7), "a", numbers(values), {}, numbers(2 * values), {}, seed=0)[0]
-    assert row.method == "BCa bootstrap and Student's t over items"
+    assert row.intervals.method == "BCa bootstrap and Student's t over items"
 
 
 def test_equal_numbers_everywhere_have_no_interval():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crushtest.metrics import Metric, rate
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.fluency import mark_less_fluent
 from crushtest.tasks.building.coherence_metrics import all_coherence_metrics, coherence_metrics
 
@@ -19,8 +19,21 @@ METRICS = (*SCORED, *all_coherence_metrics())
 
 
 def row(metric: str, dense: float, value: float, *, group: str = "all", caution: str | None = None) -> Contrast:
-    numbers = (dense, value, value - dense, None, None, None, 50, 0, None, None, None)
-    return Contrast("arm", "t", metric, group, *numbers, "lower", "better", caution=caution)
+    return Contrast(
+        arm="arm",
+        task="t",
+        metric=metric,
+        group=group,
+        better="lower",
+        dense=dense,
+        value=value,
+        difference=value - dense,
+        n=50,
+        n_unscored=0,
+        clusters=50,
+        verdict="better",
+        caution=caution,
+    )
 
 
 def cautions(*rows: Contrast, metrics: Sequence[Metric] = METRICS) -> dict[tuple[str, str], str | None]:

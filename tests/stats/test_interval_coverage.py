@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from crushtest.metrics import Array
+from crushtest.results import Interval
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap, gap_change_interval, gap_interval
-from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from support.simulated import even, outcomes, uneven, without_some

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crushtest.metrics import WORST
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.multiplicity import adjust_families
@@ -70,7 +70,7 @@ def claims(rows: Sequence[Contrast], level: str) -> bool:
         "attribute": lambda row: row.metric.endswith(WORST),
         "group": lambda row: "=" in row.group,
     }[level]
-    return any(row.p_adjusted is not None and row.p_adjusted <= 0.05 for row in rows if of_level(row))
+    return any(row.p.adjusted is not None and row.p.adjusted <= 0.05 for row in rows if of_level(row))
 
 
 def test_families_of_a_metric_claim_something_false_in_at_most_one_study_in_twenty() -> None:
@@ -86,7 +86,7 @@ def test_one_group_of_sixty_independent_items_harmed_by_forty_points_is_found() 
     for _ in range(10):
         rows = adjust_families(one_metric(rng, items=60, harm=0.4))
         (harmed,) = [row for row in rows if row.group == "a0=g0"]
-        found.append(harmed.p_adjusted is not None and harmed.p_adjusted <= 0.05)
+        found.append(harmed.p.adjusted is not None and harmed.p.adjusted <= 0.05)
     assert np.mean(found) >= 0.8
 
 
@@ -102,7 +102,7 @@ def test_a_harmed_group_of_ten_clusters_is_found_at_its_attributes_level(evenly:
     for _ in range(40):
         rows = adjust_families(one_metric(rng, items=40, size=4, harm=0.4, evenly=evenly))
         (worst,) = [row for row in rows if row.metric.endswith(WORST) and row.group == "a0"]
-        found.append(worst.worst == "a0=g0" and worst.p_adjusted is not None and worst.p_adjusted <= 0.05)
+        found.append(worst.worst == "a0=g0" and worst.p is not None and worst.p.adjusted <= 0.05)
     assert np.mean(found) >= 0.8
 
 
@@ -119,7 +119,7 @@ def test_the_worst_group_of_an_unchanged_attribute_has_a_verdict_in_at_most_one_
 ) -> None:
     rng = np.random.default_rng(3)
     rows = [of_worst(rng, items=items, size=size) for _ in range(200)]
-    assert np.mean([row.p is not None and row.p <= 0.05 for row in rows]) <= 0.065
+    assert np.mean([row.p is not None and row.p.value <= 0.05 for row in rows]) <= 0.065
     assert np.mean([row.verdict in ("better", "worse") for row in rows]) <= 0.05
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.multiplicity import Correction, adjust, adjust_families, benjamini_hochberg, holm
+from support.contrast_rows import with_columns
 from support.gate_rows import UNTOUCHED
 
 
@@ -36,11 +35,11 @@ def test_no_adjusted_p_is_above_one_or_below_the_raw_one():
 
 
 def row(metric: str, group: str, p: float | None) -> Contrast:
-    return replace(UNTOUCHED, metric=metric, group=group, p=p)
+    return with_columns(UNTOUCHED, metric=metric, group=group, p=p)
 
 
 def adjusted(rows: list[Contrast], correction: Correction = "holm") -> list[float | None]:
-    return [found.p_adjusted for found in adjust_families(rows, correction)]
+    return [row.p and row.p.adjusted for row in adjust_families(rows, correction)]
 
 
 def test_pooled_rows_of_all_metrics_are_one_family():
@@ -63,7 +62,7 @@ def test_worst_groups_of_a_metric_are_a_family_and_its_gaps_another():
 
 def test_an_attribute_may_be_found_by_the_spread_of_its_effects():
     worst = [
-        replace(row("m_worst", a, p), spread_p=s)
+        with_columns(row("m_worst", a, p), spread=0.1, spread_p=s)
         for a, p, s in [("x", 0.01, 0.001), ("y", 0.04, 0.5), ("z", 0.9, 0.001)]
     ]
     assert adjusted(worst) == pytest.approx([0.01, 0.08, 0.9])
@@ -71,7 +70,7 @@ def test_an_attribute_may_be_found_by_the_spread_of_its_effects():
 
 
 def test_an_attribute_whose_effects_are_alike_pays_for_both_tests():
-    assert adjusted([replace(row("m_worst", "x", 0.02), spread_p=0.9)]) == pytest.approx([0.04])
+    assert adjusted([with_columns(row("m_worst", "x", 0.02), spread=0.1, spread_p=0.9)]) == pytest.approx([0.04])
 
 
 def test_groups_of_an_attribute_are_a_family_and_none_is_below_its_attributes_worst():
@@ -100,6 +99,6 @@ def test_rows_without_p_do_not_count_and_keep_their_place():
 def test_benjamini_hochberg_is_the_correction_unless_another_is_asked_for():
     rows = [row(name, "all", p) for name, p in zip("abc", (0.01, 0.03, 0.03), strict=True)]
     expected = list(false_discovery_control([0.01, 0.03, 0.03]))
-    assert [found.p_adjusted for found in adjust(rows)] == pytest.approx(expected)
-    assert [found.p_adjusted for found in adjust_families(rows)] == pytest.approx(expected)
+    assert [found.p.adjusted for found in adjust(rows)] == pytest.approx(expected)
+    assert [found.p.adjusted for found in adjust_families(rows)] == pytest.approx(expected)
     assert adjusted(rows) == pytest.approx([0.03, 0.06, 0.06])

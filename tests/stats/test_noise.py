@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from crushtest.records import NoiseBand
+from crushtest.results import Flips, NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
 from crushtest.tasks.building.divergence_metrics import divergence_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
@@ -30,7 +30,9 @@ def bands(*repeats):
 
 def test_the_band_is_the_largest_move_of_any_repeat_in_every_group():
     found = bands(flipped(0), flipped(10, 11), flipped())
-    assert found["accuracy", "all"] == NoiseBand("t", "accuracy", "all", 3, pytest.approx(0.1), 2)
+    assert found["accuracy", "all"] == NoiseBand(
+        task="t", metric="accuracy", group="all", repeats=3, half_width=pytest.approx(0.1), flips=2
+    )
     assert found["accuracy", "a=x"].half_width == pytest.approx(0.1)
     assert found["accuracy", "a=y"].half_width == pytest.approx(0.2)
     assert found["accuracy_gap", "a"].half_width == pytest.approx(0.2)
@@ -61,7 +63,7 @@ def test_a_gap_has_no_flips_in_its_band_as_it_has_none_in_its_contrast():
     gaps = contrast(
         "t", [replace(ACCURACY, gap=True)], ITEMS, "arm", right_or_wrong(DENSE), {}, right_or_wrong(DENSE), {}, seed=0
     )
-    assert {row.flips for row in gaps if row.metric == "accuracy_gap"} == {None}
+    assert {row.flips for row in gaps if row.metric == "accuracy_gap"} == {Flips()}
 
 
 def rows(arm):
@@ -73,7 +75,7 @@ def test_a_contrast_inside_its_band_says_so_and_one_outside_keeps_its_verdict():
     found = {row.group: row for row in with_noise(plain, bands(flipped(10, 11)).values())}
     assert found["all"].noise == pytest.approx(0.1)
     assert found["all"].verdict == "worse"
-    wider = [NoiseBand("t", "accuracy", "all", 1, 0.5, 10)]
+    wider = [NoiseBand(task="t", metric="accuracy", group="all", repeats=1, half_width=0.5, flips=10)]
     assert with_noise(plain, wider)[0].verdict == "within the noise of measuring"
 
 

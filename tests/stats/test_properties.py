@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from crushtest.gate.policy import Margin, Rule
 from crushtest.gate.rows import check_row
 from crushtest.metrics import Array, Metric, rate, ratio
-from crushtest.records import Choices, ChoiceScores, Contrast, Item
+from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 from crushtest.tasks.building.qa_metrics import qa_metrics
 from support.building import ACCURACY, number
+from support.contrast_rows import with_columns
 
 SEED = 0
 REPLICATES = 200
@@ -141,9 +143,10 @@ def by_name(rows: Sequence[Contrast]) -> dict[tuple[str, str], Contrast]:
 @given(tables())
 def test_an_interval_holds_its_difference(table: Table) -> None:
     for row in rows_of(table):
-        if row.low is not None:
-            assert row.low <= row.difference <= row.high, row
-            assert row.low - 1e-9 <= row.low90 <= row.high90 <= row.high + 1e-9, row
+        if row.intervals is not None:
+            (low, high), (low90, high90) = row.intervals.at95, row.intervals.at90
+            assert low <= row.difference <= high, row
+            assert low - 1e-9 <= low90 <= high90 <= high + 1e-9, row
             assert row.reason is None or row.verdict == "inconclusive", row
         else:
             assert row.reason, row
@@ -162,10 +165,13 @@ def test_swapping_the_arms_mirrors_the_row(table: Table) -> None:
         mirror = back[name]
         if name[0].endswith("_worst"):
             continue
-        assert (row.dense, row.value, row.p) == pytest.approx((mirror.value, mirror.dense, mirror.p), abs=1e-9), row
+        assert (row.dense, row.value) == pytest.approx((mirror.value, mirror.dense), abs=1e-9), row
+        assert (row.p is None) == (mirror.p is None), row
+        if row.p is not None:
+            assert row.p.value == pytest.approx(mirror.p.value, abs=1e-9), row
         assert mirror.verdict == MIRRORED.get(row.verdict, row.verdict), (row, mirror)
-        if row.low is not None:
-            assert (mirror.low, mirror.high) == pytest.approx((-row.high, -row.low), abs=1e-9)
+        if row.intervals is not None:
+            assert mirror.intervals.at95 == pytest.approx((-row.intervals.at95.high, -row.intervals.at95.low), abs=1e-9)
 
 
 @settings(max_examples=15)
@@ -178,9 +184,9 @@ def test_the_order_of_items_does_not_matter(table: Table, lots) -> None:
     for name, row in there.items():
         other = again[name]
         assert (row.value, row.difference) == pytest.approx((other.value, other.difference)), row
-        drawn = (row.method or "").startswith(("BCa", "band")) or name[0].endswith("_worst")
-        if row.low is not None and other.low is not None and not drawn:
-            assert (row.low, row.high) == pytest.approx((other.low, other.high)), row
+        drawn = name[0].endswith("_worst") or (row.intervals and row.intervals.method.startswith(("BCa", "band")))
+        if row.intervals is not None and other.intervals is not None and not drawn:
+            assert row.intervals.at95 == pytest.approx(other.intervals.at95), row
 
 
 @settings(max_examples=15)
@@ -244,7 +250,7 @@ def test_an_interval_of_no_width_never_passes_an_equivalence_rule(table: Table, 
             min_clusters=1,
         )
         passed = any(check.outcome == "passed" for check in check_row(1, rule, row))
-        assert not passed or row.low < row.high, row
-        assert not passed or row.low90 < row.high90, row
-        flat = replace(row, low=row.difference, high=row.difference, low90=row.difference, high90=row.difference)
+        assert not passed or row.intervals.at95.low < row.intervals.at95.high, row
+        assert not passed or row.intervals.at90.low < row.intervals.at90.high, row
+        flat = with_columns(row, low=row.difference, high=row.difference, low90=row.difference, high90=row.difference)
         assert not any(check.outcome == "passed" for check in check_row(1, rule, flat)), row

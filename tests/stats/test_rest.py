@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from crushtest.metrics import accuracy, mean, perplexity, rate, reported_names
-from crushtest.records import Answer, Completion, Estimate, Item, Prompt, Score
+from crushtest.records import Answer, Completion, Item, Prompt, Score
+from crushtest.results import Estimate
 from crushtest.stats import contrast, estimate, noise_bands
 from support.building import make_items, right_or_wrong
 

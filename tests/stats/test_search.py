@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crushtest.metrics import Metric
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats import contrast
 from crushtest.stats.rates import PairedCounts, paired_interval
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
@@ -46,8 +46,8 @@ def test_where_none_is_surely_harmed_the_largest_harm_is_named():
     worst, groups = searched(ACCURACY, sizes, [True] * 60, flips(sizes, (0, 2, 1)))
     assert worst.worst == "g=1"
     assert worst.verdict == "no clear difference"
-    assert worst.low < 0 < worst.high
-    assert worst.p > groups["g=1"].p - 1e-12
+    assert worst.intervals.at95.low < 0 < worst.intervals.at95.high
+    assert worst.p.value > groups["g=1"].p.value - 1e-12
 
 
 def test_the_band_is_the_groups_interval_at_five_percent_over_the_number_of_groups():
@@ -56,21 +56,21 @@ def test_the_band_is_the_groups_interval_at_five_percent_over_the_number_of_grou
     worst, _ = searched(ACCURACY, sizes, [True] * 60, flips(sizes, (3, 0, 0)))
     down = (np.arange(20) < 3).astype(float)
     counts = PairedCounts(np.zeros(20), down, np.ones(20))
-    assert (worst.low, worst.high) == pytest.approx(paired_interval(counts, level=1 - 0.05 / 3))
-    assert (worst.low90, worst.high90) == pytest.approx(paired_interval(counts, level=1 - 0.10 / 3))
-    assert worst.method.endswith("; simultaneous for 3 groups")
+    assert worst.intervals.at95 == pytest.approx(paired_interval(counts, level=1 - 0.05 / 3))
+    assert worst.intervals.at90 == pytest.approx(paired_interval(counts, level=1 - 0.10 / 3))
+    assert worst.intervals.method.endswith("; simultaneous for 3 groups")
 
 
 def test_a_band_does_not_reach_across_zero_where_the_verdict_has_a_direction():
     sizes = (20,) * 2
     worst, groups = searched(ACCURACY, sizes, [True] * 40, flips(sizes, (9, 3)))
     assert worst.verdict == groups["g=0"].verdict == "worse"
-    assert worst.high <= 0
-    assert worst.high90 <= 0
+    assert worst.intervals.at95.high <= 0
+    assert worst.intervals.at90.high <= 0
     base = seeded().normal(size=40)
     worst, _ = searched(number(), sizes, base, base + np.repeat([0.5, 0.1], 20) + seeded(1).normal(0, 0.3, 40))
     assert worst.verdict == "worse"
-    assert worst.low >= 0
+    assert worst.intervals.at95.low >= 0
 
 
 def test_groups_that_cannot_be_tested_are_counted_and_not_searched():
@@ -81,7 +81,7 @@ def test_groups_that_cannot_be_tested_are_counted_and_not_searched():
     assert worst.worst == "g=1"
     assert "1 of 3 groups cannot be tested and are left out" in worst.caution
     assert "clusters" not in worst.caution
-    assert worst.method.endswith("; simultaneous for 2 groups")
+    assert worst.intervals.method.endswith("; simultaneous for 2 groups")
 
 
 def test_a_worst_group_of_few_clusters_is_cautioned():
@@ -105,9 +105,9 @@ def test_a_harm_that_befell_all_groups_is_found_by_their_sum():
     sizes = (6,) * 8
     worst, groups = searched(ACCURACY, sizes, [True] * 48, flips(sizes, (6,) * 8))
     assert worst.verdict == "worse"
-    assert worst.p == groups["g=0"].p == 2 / 2**6, "its own, which is the larger"
+    assert worst.p.value == groups["g=0"].p.value == 2 / 2**6, "its own, which is the larger"
     worst, _ = searched(ACCURACY, sizes, [True] * 24 + [False, True] * 12, flips(sizes, (6, 0, 0, 0, 1, 0, 1, 0)))
-    assert worst.p > 2 / 2**6, "that of the search, which is the larger"
+    assert worst.p.value > 2 / 2**6, "that of the search, which is the larger"
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def test_harm_is_a_move_in_the_bad_direction(better, shifts, named, said):
 def test_the_spread_of_the_groups_differences_is_weighted_by_items():
     sizes = (10, 30)
     worst, _ = searched(ACCURACY, sizes, [True] * 40, flips(sizes, (10, 0)))
-    assert worst.spread == pytest.approx(np.sqrt(0.25 * 0.75))
-    assert worst.spread_p < 0.01
+    assert worst.spread.deviation == pytest.approx(np.sqrt(0.25 * 0.75))
+    assert worst.spread.p < 0.01

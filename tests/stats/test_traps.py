@@ -8,15 +8,25 @@ from typing import Any
 import pytest
 
 from crushtest.metrics import Metric, by_reported_name, mean
-from crushtest.records import Better, Contrast
+from crushtest.records import Better
+from crushtest.results import Contrast
 from crushtest.stats.false_improvements import mark_traps
 
 
 def row(metric: str, dense: float, value: float, verdict: str = "better", **more: Any) -> Contrast:
     facts = {"task": "t", "group": "all", "better": "lower"} | more
-    numbers = (dense, value, value - dense, None, None, None, 200, 0, None, None, None)
-    task, group, better = (facts.pop(key) for key in ("task", "group", "better"))
-    return Contrast("arm", task, metric, group, *numbers, better, verdict, **facts)
+    return Contrast(
+        arm="arm",
+        metric=metric,
+        dense=dense,
+        value=value,
+        difference=value - dense,
+        n=200,
+        n_unscored=0,
+        clusters=200,
+        verdict=verdict,
+        **facts,
+    )
 
 
 def declared(name: str, better: Better, unit: str = "score", **facts: Any) -> Metric:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from crushtest.gate.checks import check_all
 from crushtest.gate.policy import parse_policy
 from crushtest.gate.result import GateResult
-from crushtest.records import Contrast
+from crushtest.results import Contrast
+from support.contrast_rows import make_contrast, with_columns
 
-SURE_WORSE = Contrast(
+SURE_WORSE = make_contrast(
     arm="half",
     task="bbq",
     metric="accuracy",
@@ -32,7 +32,7 @@ SURE_WORSE = Contrast(
     low90=-0.125,
     high90=-0.075,
 )
-UNTOUCHED = replace(
+UNTOUCHED = with_columns(
     SURE_WORSE,
     value=0.6,
     difference=0.0,
@@ -42,7 +42,7 @@ UNTOUCHED = replace(
     high90=0.008,
     verdict="no clear difference",
 )
-UNSURE = replace(
+UNSURE = with_columns(
     SURE_WORSE,
     value=0.57,
     difference=-0.03,

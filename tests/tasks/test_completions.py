@@ -11,8 +11,9 @@ import pytest
 from crushtest.degeneration import fault, is_language, well_formed
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import UnknownName, UsageError
-from crushtest.records import Completion, Estimate, Exchange, Item, Prompt, Sampling, Score
+from crushtest.records import Completion, Exchange, Item, Prompt, Sampling, Score
 from crushtest.registry import SCORERS, AboutScorer, Entry
+from crushtest.results import Estimate
 from crushtest.stats import estimate
 from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import Asking, completion_task, metric_stem

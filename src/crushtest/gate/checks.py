@@ -13,7 +13,8 @@ from crushtest.gate.rows import check_row
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
 from crushtest.metrics import reported_names
-from crushtest.records import DENSE, Contrast
+from crushtest.records import DENSE
+from crushtest.results import Contrast
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.spec import read_spec

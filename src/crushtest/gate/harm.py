@@ -6,7 +6,8 @@ from math import ceil
 from typing import NamedTuple
 
 from crushtest.gate.policy import LEAST_CLUSTERS, Direction
-from crushtest.records import Better, Contrast
+from crushtest.records import Better
+from crushtest.results import Contrast
 
 ROUNDING = 1e-12
 MOST_TIMES = 1000
@@ -29,11 +30,10 @@ class Harm(NamedTuple):
 
 def harm_of(row: Contrast, direction: Direction | None) -> Harm | None:
     """Return the harm of a contrast, in the metric's own bad direction unless given; None without an interval."""
-    ends = (row.low, row.high, row.low90, row.high90)
     estimate = estimated_harm(row, direction)
-    if estimate is None or row.dense is None or None in ends:
+    if estimate is None or row.dense is None or row.intervals is None:
         return None
-    low, high, low90, high90 = (float(end) for end in ends if end is not None)
+    low, high, low90, high90 = (*row.intervals.at95, *row.intervals.at90)
     match direction or BAD[row.better]:
         case "rise":
             return Harm(estimate, low, high, low90, high90)
@@ -74,13 +74,14 @@ def unusable_interval(row: Contrast) -> str | None:
     """
     if row.difference is None or row.dense is None:
         return f"no value: {row.reason or 'undefined'}"
-    if row.low is None or row.high is None or row.low90 is None or row.high90 is None:
+    if row.intervals is None:
         return f"no interval: {row.reason or 'undefined'}"
     if row.verdict == "inconclusive":
         return row.reason or "inconclusive"
-    if not row.low - ROUNDING <= row.difference <= row.high + ROUNDING:
+    (low, high), (low90, high90) = row.intervals.at95, row.intervals.at90
+    if not low - ROUNDING <= row.difference <= high + ROUNDING:
         return "an interval that does not hold its own difference; `crushtest compare` makes it anew"
-    if min(row.high - row.low, row.high90 - row.low90) <= ROUNDING:
+    if min(high - low, high90 - low90) <= ROUNDING:
         return "an interval of no width"
     return None
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from crushtest.gate.policy import LEAST_CLUSTERS
 from crushtest.gate.result import Check, CheckOutcome, GateResult
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.noise import WITHIN
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
@@ -83,7 +83,7 @@ def _values(check: Check) -> dict[str, Any]:
         "n": row.n if row else 0,
         "n_unscored": row.n_unscored if row else 0,
         "clusters": row.clusters if row else 0,
-        "flips": row.flips if row else None,
+        "flips": row.flips.total if row else None,
         "caution": row.caution if row else None,
         "outcome": check.outcome,
         "seen": check.seen,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from crushtest.gate.harm import Harm
 from crushtest.gate.policy import Rule
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 
 Outcome = Literal["passed", "regression", "inconclusive"]
 CheckOutcome = Literal["passed", "regression", "inconclusive", "left out"]

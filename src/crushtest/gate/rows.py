@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from crushtest.gate.harm import BAD, Harm, clusters_enough, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA
 
@@ -46,11 +46,11 @@ def too_little(rule: Rule, row: Contrast) -> str | None:
 
 def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     """Hold the share of answers that changed against `max_flips`."""
-    if row.flips is None:
+    if row.flips.total is None:
         seen = f"{row.metric} has no flips, so max_flips cannot be checked"
         return Check(number, rule, row.arm, "inconclusive", seen, row)
-    seen = f"{row.flips} of {counted(row.n, 'answer')} changed"
-    if row.flips > most * row.n:
+    seen = f"{row.flips.total} of {counted(row.n, 'answer')} changed"
+    if row.flips.total > most * row.n:
         return Check(number, rule, row.arm, "regression", f"{seen}, the rule's max_flips is {most:.4g}", row)
     return Check(number, rule, row.arm, "passed", seen, row)
 
@@ -93,7 +93,7 @@ def margin_of(rule: Rule, row: Contrast) -> float | None:
 
 def is_clear(row: Contrast) -> bool:
     """Return whether its p, if it has one, agrees with its interval: with few changes an interval alone is too sure."""
-    return row.p is None or row.p <= ALPHA
+    return row.p is None or row.p.value <= ALPHA
 
 
 def counted(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check, CheckOutcome
 from crushtest.gate.rows import check_regression, check_row, counted, margin_of
 from crushtest.metrics import WORST as SEARCHED
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 
 MOST_NAMED = 8
 

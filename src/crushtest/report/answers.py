@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from crushtest.records import Contrast
 from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.results import Contrast
 
 
 def changed_text(contrast: Contrast) -> str:
     """Return `3 (2 gained, 0 lost, 1 neither)`: changed answers, and what became of the outcome that is counted."""
-    up, down = contrast.flips_up, contrast.flips_down
-    if contrast.flips is None or up is None or down is None:
-        return "" if contrast.flips is None else str(contrast.flips)
-    return f"{contrast.flips} ({up} gained, {down} lost, {contrast.flips - up - down} neither)"
+    total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
+    if total is None or up is None or down is None:
+        return "" if total is None else str(total)
+    return f"{total} ({up} gained, {down} lost, {total - up - down} neither)"
 
 
 def changed_answers(contrast: Contrast, task: TaskView) -> str:
@@ -21,19 +21,20 @@ def changed_answers(contrast: Contrast, task: TaskView) -> str:
 
     A completion counts as changed where its outcome did, not where another text was written.
     """
-    if contrast.flips is None or not contrast.n:
+    flips = contrast.flips.total
+    if flips is None or not contrast.n:
         return ""
     what = "completions changed their outcome" if task.planned.task.kind == "prompts" else "answers changed"
-    text = f"{contrast.flips:,} of {contrast.n:,} {what} ({contrast.flips / contrast.n:.0%})"
+    text = f"{flips:,} of {contrast.n:,} {what} ({flips / contrast.n:.0%})"
     which = _which_way(contrast)
     return f"{text}: {which}" if which else text
 
 
 def _which_way(contrast: Contrast) -> str:
-    up, down = contrast.flips_up, contrast.flips_down
-    if not contrast.flips or up is None or down is None:
+    total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
+    if not total or up is None or down is None:
         return ""
-    rest = contrast.flips - up - down
+    rest = total - up - down
     neither = f", {rest} neither" if rest else ""
     if contrast.better not in ("lower", "higher"):
         return f"{up} gained what the measure counts, {down} lost it{neither}"
@@ -52,10 +53,12 @@ class Changed(NamedTuple):
 def most_changed(study: StudyView, arm: ArmView) -> Changed:
     """Return the changed answers of an arm in the headlines that have any to change."""
     shares = {
-        f"{task.name}: {row.flips:,} of {row.n:,}": row.flips / row.n
+        f"{task.name}: {flips:,} of {row.n:,}": flips / row.n
         for task in study.tasks
         for group in study.headline_groups(task)
-        if (row := study.contrast(arm.name, task.name, task.headline.name, group)) and row.flips is not None and row.n
+        if (row := study.contrast(arm.name, task.name, task.headline.name, group))
+        and (flips := row.flips.total) is not None
+        and row.n
     }
     if not shares:
         return Changed(None, "not counted", ())

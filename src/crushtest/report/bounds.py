@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from crushtest.records import Contrast
 from crushtest.report.formats import show_bound, show_interval, unit_of_difference
+from crushtest.results import Contrast
 
 
 def farthest(contrast: Contrast, unit: str) -> float:
@@ -17,12 +17,13 @@ def farthest(contrast: Contrast, unit: str) -> float:
 
 def interval_text(contrast: Contrast, unit: str) -> str:
     """Return the 95% interval of a difference, ends signed, as far as it can go; empty where there is none."""
-    if contrast.low is None or contrast.high is None:
+    if contrast.intervals is None:
         return ""
     limit = farthest(contrast, unit)
-    low, high = (min(max(end, -limit), limit) for end in (contrast.low, contrast.high))
+    low, high = (min(max(end, -limit), limit) for end in contrast.intervals.at95)
     text = show_interval(low, high, unit)
-    return f"{text}, without width: it proves nothing" if contrast.low == contrast.high else text
+    has_width = contrast.intervals.at95.low < contrast.intervals.at95.high
+    return text if has_width else f"{text}, without width: it proves nothing"
 
 
 def less_than(contrast: Contrast, unit: str) -> str:
@@ -31,9 +32,9 @@ def less_than(contrast: Contrast, unit: str) -> str:
     Both ends of the 90% interval are one-sided 95% bounds. The larger one bounds the size of the difference (Hsu,
     Hwang, Liu and Ruberg 1994). A bound that no rate could pass anyway is none.
     """
-    if contrast.low90 is None or contrast.high90 is None or contrast.low90 == contrast.high90:
+    if contrast.intervals is None or contrast.intervals.at90.low == contrast.intervals.at90.high:
         return ""
-    bound = max(abs(contrast.low90), abs(contrast.high90))
+    bound = max(map(abs, contrast.intervals.at90))
     room = max(contrast.dense, 1 - contrast.dense) if unit == "rate" and contrast.dense is not None else math.inf
     if bound >= min(room, farthest(contrast, unit)) or not math.isfinite(bound):
         return ""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import Metric, Role
-from crushtest.records import DENSE, Better, Choices, ChoiceScores, Estimate, Item
+from crushtest.records import DENSE, Better, Choices, ChoiceScores, Item
 from crushtest.report.formats import show_range, show_value
+from crushtest.results import Estimate
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView, TaskView

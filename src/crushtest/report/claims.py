@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.multiplicity import holm
 
 Key = tuple[str, str, str, str]
@@ -26,7 +26,9 @@ def corrected(rows: Iterable[Contrast]) -> dict[Key, float]:
 
     Where nothing changed, at most 5% of studies have any row at 0.05 or below.
     """
-    tested = {(row.arm, row.task, row.metric, row.group): row.p for row in rows if is_tested(row)}
+    tested = {
+        (row.arm, row.task, row.metric, row.group): row.p.value for row in rows if row.p is not None and is_tested(row)
+    }
     adjusted = holm(np.array(list(tested.values()), np.float64)) if tested else np.array([])
     return dict(zip(tested, adjusted.tolist(), strict=True))
 
@@ -41,4 +43,14 @@ def judge(
     The rows of groups keep the correction of the files.
     """
     p = corrected(shown) | corrected(headlines)
-    return {key: replace(row, p_adjusted=p[key]) if key in p else row for key, row in contrasts.items()}
+    return {
+        key: replace(row, p=replace(row.p, adjusted=p[key])) if row.p is not None and key in p else row
+        for key, row in contrasts.items()
+    }
+
+
+def judged_p(row: Contrast) -> float | None:
+    """Return the corrected p of a contrast; the plain one where none was corrected, None without a test."""
+    if row.p is None:
+        return None
+    return row.p.value if row.p.adjusted is None else row.p.adjusted

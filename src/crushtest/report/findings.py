@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crushtest.metrics import WORST, about_people
-from crushtest.records import Contrast
 from crushtest.report.answers import changed_answers
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
@@ -19,7 +18,8 @@ from crushtest.report.status import status
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untested import untested
 from crushtest.report.wording import ALL, counted, group_text, listed
-from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
+from crushtest.results import Contrast
+from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT, excludes_zero
 
 MOST_GROUPS = 3
 DEPLOYMENT = {
@@ -105,8 +105,9 @@ def _difference(task: TaskView, contrast: Contrast) -> str:
         f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}",
         f"95% interval {interval_text(contrast, unit)}",
     ]
-    if not is_clear(contrast) and contrast.low is not None and contrast.low * (contrast.high or 0.0) > 0:
-        parts.append(f"p {show_p(contrast.p)}")  # says why an interval that excludes 0 is not enough
+    shifted = contrast.intervals is not None and excludes_zero(contrast.intervals.at95)
+    if shifted and not is_clear(contrast):  # says why an interval that excludes 0 is not enough
+        parts.append(f"p {show_p(contrast.p.value if contrast.p else None)}")
     if contrast.metric in task.chance and contrast.group == ALL:  # a group may have other numbers of options
         parts.append(f"chance {show_value(task.chance[contrast.metric], unit)}")
     return "; ".join(parts)
@@ -261,8 +262,8 @@ def _uneven(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
         worst = f"{task.headline.name}_worst"
         for attribute in study.rows_of.get((task.name, worst), []):
             row = study.contrast(arm.name, task.name, worst, attribute)
-            if row is not None and row.spread_p is not None and row.spread_p <= ALPHA:
-                found.append(f"{group_text(attribute)} in {_subject(study, task)} (p {show_p(row.spread_p)})")
+            if row is not None and row.spread is not None and row.spread.p <= ALPHA:
+                found.append(f"{group_text(attribute)} in {_subject(study, task)} (p {show_p(row.spread.p)})")
     return f"Groups did not fare alike by {listed(found)}." if found else ""
 
 
@@ -285,7 +286,7 @@ def _sure(study: StudyView, tasks: list[TaskView], held: tuple[Finding, ...]) ->
 
 def none_detectable(contrast: Contrast, unit: str) -> bool:
     """Whether a rate would have to move further than it can to be noticed often. Not told of worst groups."""
-    varies = contrast.low is not None and contrast.high is not None and contrast.low < contrast.high
+    varies = contrast.intervals is not None and contrast.intervals.at95.low < contrast.intervals.at95.high
     told = not contrast.metric.endswith(WORST) and is_tested(contrast)
     return unit == "rate" and contrast.mde is None and varies and told
 

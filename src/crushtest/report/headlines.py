@@ -15,8 +15,8 @@ from crushtest.stats.rates import FEWEST_TESTABLE, PairedCounts, paired_interval
 from crushtest.stats.significance import detectable, testable_change
 
 if TYPE_CHECKING:
-    from crushtest.records import Contrast
     from crushtest.report.study_view import StudyView, TaskView
+    from crushtest.results import Contrast
     from crushtest.tasks.base import Task
 
 NEVER = float("inf")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from crushtest.records import Contrast
 from crushtest.report.bounds import less_than
 from crushtest.report.claims import UNTESTED
 from crushtest.report.formats import show_band
+from crushtest.results import Contrast
 from crushtest.stats.noise import WITHIN
 from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
 
@@ -63,7 +63,7 @@ def is_clear(contrast: Contrast) -> bool:
     """Return whether a contrast is shown as a difference: clear by itself, and among all that are shown with it."""
     if contrast.verdict not in CLEAR:
         return False
-    return contrast.p_adjusted is None or contrast.p_adjusted <= ALPHA
+    return contrast.p is None or contrast.p.adjusted is None or contrast.p.adjusted <= ALPHA
 
 
 def clear_alone(contrast: Contrast) -> bool:
@@ -74,17 +74,17 @@ def clear_alone(contrast: Contrast) -> bool:
 def depth(contrast: Contrast, unit: str) -> int:
     """1 to 4: by the ratio to dense for perplexities and ratios, by Cohen's h or d where there is one, else by the
     difference itself (scores, bits, nats)."""
-    ratio = contrast.ratio or (contrast.value / contrast.dense if contrast.value and contrast.dense else None)
+    ratio = contrast.effect.ratio or (contrast.value / contrast.dense if contrast.value and contrast.dense else None)
     if unit in RATIO_UNITS and ratio is not None and ratio > 0:
         return _step(max(ratio, 1 / ratio), RATIO_STEPS)
-    if contrast.effect is not None:
-        return _step(abs(contrast.effect), EFFECT_STEPS)
+    if contrast.effect.standardized is not None:
+        return _step(abs(contrast.effect.standardized), EFFECT_STEPS)
     return _step(abs(contrast.difference or 0.0), DIFFERENCE_STEPS)
 
 
 def importance(contrast: Contrast, unit: str) -> tuple[int, float]:
     """Sorts clear differences by how far they went."""
-    size = contrast.effect if contrast.effect is not None else contrast.difference
+    size = contrast.difference if contrast.effect.standardized is None else contrast.effect.standardized
     return depth(contrast, unit), abs(size or 0.0)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 
 from crushtest.metrics import Metric, by_reported_name
-from crushtest.records import DENSE, Better, Contrast, Estimate, NoiseBand
+from crushtest.records import DENSE, Better
 from crushtest.report.chance import chance_levels
 from crushtest.report.claims import Key, is_tested, judge
 from crushtest.report.headlines import fourfold_missed, headline
 from crushtest.report.wording import ALL, DIMENSION_ORDER, Label, attribute_of, base_metric, label_of, listed
+from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from crushtest.files.atomic import file_name
 from crushtest.report.formats import unit_of_difference
@@ -16,6 +16,7 @@ from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
 from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.study.contrast_table import contrast_row
 from crushtest.study.folder import StudyFolder
 
 LATEX: dict[str | int, str | int | None] = {
@@ -146,13 +147,16 @@ def _text(found: Cell, unit: str) -> str:
 
 def _write_records(study: StudyView, target: Path, which: str) -> Path:
     """All estimates or contrasts, every column, numbers in full."""
-    records: list[Any] = study.folder.read_estimates() if which == "estimates" else study.folder.read_contrasts()
+    if which == "estimates":
+        records = list(map(asdict, study.folder.read_estimates()))
+    else:
+        records = list(map(contrast_row, study.folder.read_contrasts()))
     path = target / f"{which}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(asdict(records[0]) if records else [])
+        rows.writerow(records[0] if records else [])
         for record in records:
-            rows.writerow(_inert(value) if isinstance(value, str) else value for value in asdict(record).values())
+            rows.writerow(_inert(value) if isinstance(value, str) else value for value in record.values())
     return path
 
 

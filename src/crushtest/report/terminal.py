@@ -9,6 +9,7 @@ from crushtest.errors import UnknownName
 from crushtest.records import DENSE
 from crushtest.report.answers import changed_answers, changed_text
 from crushtest.report.bounds import interval_text
+from crushtest.report.claims import judged_p
 from crushtest.report.findings import compares_text, size_text, verdicts
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
 from crushtest.report.headlines import unfit_notes
@@ -24,7 +25,7 @@ from crushtest.study.folder import StudyFolder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crushtest.records import Contrast
+    from crushtest.results import Contrast
 
 STYLES = {"worse": "bold dark_orange3", "better": "bold dodger_blue2", "changed": "bold", "noise": "dim"}
 
@@ -157,7 +158,6 @@ COLUMNS = (
 
 def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
     unit = task.unit(row.metric)
-    p = row.p_adjusted if row.p_adjusted is not None else row.p
     return (
         task.label(row.metric).text,
         name(group_text(row.worst or row.group)),
@@ -166,7 +166,7 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
         show_value(row.value, unit),
         f"{show_difference(row.difference, unit)}{unit_of_difference(unit)}" if row.difference is not None else "",
         interval_text(row, unit),
-        show_p(p),
+        show_p(judged_p(row)),
         changed_text(row),
         str(row.n),
         _verdict_text(row, unit),

@@ -62,7 +62,8 @@ def _rows(study: StudyView, task: TaskView, group: str) -> list[Row]:
             if arm.plan.training == order and found is not None and found.difference is not None:
                 what = name(arm.name) if group == ALL else f"{name(arm.name)} ({group_text(group)})"
                 row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found, unit)}
-                row |= {"difference": found.difference, "low": found.low, "high": found.high, "dense": found.dense}
+                low, high = found.intervals.at95 if found.intervals else (None, None)
+                row |= {"difference": found.difference, "low": low, "high": high, "dense": found.dense}
                 row["text"] = show_difference(found.difference, unit)
                 row["interval"] = interval_text(found, unit) or "none"
                 rows.append(row)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crushtest.records import Contrast
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, group_text
+from crushtest.results import Contrast
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.verdicts import INCONCLUSIVE
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from crushtest.metrics import Array, Metric
-from crushtest.records import Contrast, Item
+from crushtest.records import Item
+from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
 from crushtest.stats.decision_margins import mean_change, option_changes
 from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.estimates import REPLICATES
-from crushtest.stats.flips import Flips, count_flips
+from crushtest.stats.flips import count_flips
 from crushtest.stats.heterogeneity import spread_test
-from crushtest.stats.intervals import Interval
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.significance import detectable, possible_move, test, testable_change
@@ -68,7 +68,7 @@ def contrast(
 def _with_options(row: Contrast, sample: Sample, case: Case, changes: Array | None) -> Contrast:
     """The row with the means of its items' margins and KL, where its metric counts decisions; gaps make none."""
     decides = sample.metrics[case.metric].state is not None and not case.is_derived
-    return replace(row, **mean_change(changes, case.rows)._asdict()) if decides else row
+    return replace(row, options=mean_change(changes, case.rows)) if decides else row
 
 
 def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricCases], seed: int) -> Iterator[Contrast]:
@@ -94,29 +94,18 @@ def _row(task: str, arm: str, sample: Sample, case: Case) -> Contrast:
         group=case.group,
         dense=dense,
         value=value,
-        difference=None,
-        low=None,
-        high=None,
-        p=None,
         n=case.n,
         n_unscored=case.n_unscored,
-        flips=flips.total,
-        flips_up=flips.up,
-        flips_down=flips.down,
+        flips=flips,
         better=case.better,
         verdict="undefined",
         clusters=case.clusters,
-        at_risk_up=flips.at_risk_up,
-        at_risk_down=flips.at_risk_down,
     )
     if dense is None or value is None:
         return replace(row, reason=_why_undefined(case, dense, value))
-    effect, kind = _effect(sample, case, dense, value)
     return replace(
         _tested(row, case, float(difference(case.observed))),
-        ratio=_ratio(sample, case, dense, value),
-        effect=effect,
-        effect_kind=kind,
+        effect=replace(_effect(sample, case, dense, value), ratio=_ratio(sample, case, dense, value)),
         caution=_cautions(case, flips),
     )
 
@@ -131,13 +120,8 @@ def _tested(row: Contrast, case: Case, change: float) -> Contrast:
     return replace(
         row,
         difference=change,
-        low=interval.low,
-        high=interval.high,
-        low90=interval90.low,
-        high90=interval90.high,
-        method=found.method,
-        p=tested.p,
-        p_method=tested.method,
+        intervals=Intervals(at95=interval, at90=interval90, method=found.method),
+        p=None if tested.p is None else PValue(value=tested.p, method=tested.method),
         mde=None if tested.untestable else _detectable(interval, case),
         verdict=INCONCLUSIVE if tested.untestable else said,
         reason=tested.untestable,
@@ -159,7 +143,7 @@ def _detectable(interval: Interval, case: Case) -> float | None:
 
 def _flips(sample: Sample, case: Case) -> Flips:
     if case.is_derived:
-        return Flips(None, None, None, None, None)
+        return Flips()
     return count_flips(sample.arms[0][case.metric], sample.arms[1][case.metric], case.rows)
 
 
@@ -172,13 +156,13 @@ def _ratio(sample: Sample, case: Case, dense: float, value: float) -> float | No
     return value / dense if scaled and dense > 0 and value >= 0 else None
 
 
-def _effect(sample: Sample, case: Case, dense: float, value: float) -> tuple[float | None, str | None]:
+def _effect(sample: Sample, case: Case, dense: float, value: float) -> Effect:
     if case.shape == "rate":
-        return cohen_h(dense, value), "cohen_h"
+        return Effect(standardized=cohen_h(dense, value), kind="cohen_h")
     if case.shape == "mean":
         before, after = (arm[case.metric].columns[case.rows, 0] for arm in sample.arms)
-        return cohen_d(before, after), "cohen_d"
-    return None, None
+        return Effect(standardized=cohen_d(before, after), kind="cohen_d")
+    return Effect()
 
 
 def _cautions(case: Case, flips: Flips) -> str | None:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from crushtest.metrics import Array
 from crushtest.records import ChoiceScores, Item
+from crushtest.results import OptionChange
 from crushtest.stats.clusters import Index
 from crushtest.stats.item_sums import Answers
-
-
-class OptionChange(NamedTuple):
-    """Means over some items; None where no item was answered with options in both arms."""
-
-    margin_dense: float | None
-    margin: float | None
-    kl: float | None
-
-
-NONE = OptionChange(None, None, None)
 
 
 def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array | None:
@@ -41,13 +30,16 @@ def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array
     return None if np.isnan(found).all() else found
 
 
-def mean_change(changes: Array | None, rows: Index) -> OptionChange:
-    """The means over these items, those without a number left out."""
+def mean_change(changes: Array | None, rows: Index) -> OptionChange | None:
+    """Return the means over these items, those without a number left out; None if all are without."""
     if changes is None:
-        return NONE
+        return None
     known = changes[rows]
     known = known[~np.isnan(known).any(axis=1)]
-    return OptionChange(*map(float, known.mean(axis=0))) if len(known) else NONE
+    if not len(known):
+        return None
+    margin_dense, margin, kl = known.mean(axis=0).tolist()
+    return OptionChange(margin_dense=margin_dense, margin=margin, kl=kl)
 
 
 def _logprobs(items: Sequence[Item], rows: Sequence[int], answers: Answers) -> Array:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from crushtest.metrics import Metric
-from crushtest.records import Estimate, Item
+from crushtest.records import Item
+from crushtest.results import Estimate
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.slices import Case, Sample, cautions
 from crushtest.stats.uncertainty import uncertainty

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crushtest.metrics import GAP, Metric, by_reported_name
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.fluency import PERPLEXITY_RISE
 from crushtest.stats.verdicts import no_improvement
 

@@ -24,7 +24,7 @@ from math import inf, sqrt
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.intervals import Interval
+from crushtest.results import Interval
 from crushtest.stats.rates import INFLATION, normal_quantile, student_quantile
 
 MOST_VALUES = 16

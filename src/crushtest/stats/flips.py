@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from crushtest.results import Flips
 from crushtest.stats.clusters import Index
 from crushtest.stats.item_sums import Sums
-
-
-class Flips(NamedTuple):
-    """Counts over some items; None where the metric has no state, or no counted outcome."""
-
-    total: int | None
-    up: int | None
-    down: int | None
-    at_risk_up: int | None
-    at_risk_down: int | None
 
 
 def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
@@ -27,8 +16,12 @@ def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
     if dense.states is not None and arm.states is not None:
         total = sum(dense.states[row] != arm.states[row] for row in rows.tolist())
     if dense.outcome is None or arm.outcome is None:
-        return Flips(total, None, None, None, None)
+        return Flips(total=total)
     before, after = dense.outcome[rows] > 0, arm.outcome[rows] > 0
     return Flips(
-        total, int((~before & after).sum()), int((before & ~after).sum()), int((~before).sum()), int(before.sum())
+        total=total,
+        up=int((~before & after).sum()),
+        down=int((before & ~after).sum()),
+        at_risk_up=int((~before).sum()),
+        at_risk_down=int(before.sum()),
     )

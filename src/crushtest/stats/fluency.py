@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crushtest.metrics import AGAINST_REST, GAP, Metric, by_reported_name
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 from crushtest.stats.verdicts import no_improvement
 
 DEGENERATE_RISE = 0.05

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.intervals import Interval
+from crushtest.results import Interval
 
 TOO_FEW = "fewer than two groups have a value"
 

@@ -1,7 +1,13 @@
-"""Weighted totals of every group at once: weights [n, units] times columns, the cheap way for each group.
+"""Sum weights [n, units] times columns for every group, in the way that is cheapest for each.
 
-A group that holds most units joins one wide matrix product, zeros where it has no unit. A small one takes its own
-units: views where they stand side by side, else a copy of their weights.
+A group that holds most units joins one wide matrix product, with zeros where it has no unit. A small group multiplies
+its own units only: views of the weights where its units stand side by side, a copy of them elsewhere.
+
+The plan pays where nothing else is cheap: one contrast of 100,000 items with numbers, each its own cluster, in 50
+groups, with 10,000 replicates, took 18 s of CPU time (benchmarks/bootstrap.py). With a copy of the weights per group
+instead it took 25 s, with draws counted one by one instead of `weights._many` 23 s, with both 33 s, and with
+`Generator.multinomial` four times the plan's time. With the same items in five attributes of ten groups: 32 s with
+the plan, 62 s without it and `_many`. Memory stays below 0.4 GB in all of them.
 """
 
 from __future__ import annotations
@@ -14,10 +20,17 @@ import numpy as np
 from crushtest.metrics import Array
 from crushtest.stats.clusters import Index, Rows, Units
 
-MULTIPLY, COPY, SKINNY = 0.05, 3.0, 0.1
-"""Rough costs in nanoseconds: a multiplication of a wide product, copying a weight, a multiplication of a thin one."""
+# Rough costs in nanoseconds on one core. Only their ratios matter, and only to choose between two right answers: a
+# group joins the wide product if multiplying all units is cheaper than copying the weights of its own.
+MULTIPLY = 0.05
+"""One multiplication in the wide product, which BLAS runs through vector units."""
+COPY = 3.0
+"""Copying one weight out of its row: a read from memory at an unpredictable place."""
+SKINNY = 0.1
+"""One multiplication in a product with few columns, which waits for memory more than it multiplies."""
 LONG_RUN = 64
-"""Runs of neighbouring units at least this long on average are worth a product each."""
+"""Average length from which runs of neighbouring units get a product each: a shorter one takes less time than the
+call that starts it."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from crushtest.metrics import Array
+from crushtest.results import Interval
 from crushtest.stats.clusters import Index
 
 Method = Literal["bca", "jackknife"]
@@ -18,13 +19,6 @@ UNDEFINED_SHARE = 0.05
 
 NORMAL_POINTS = 10_000
 """Quantiles that stand for a normal distribution."""
-
-
-class Interval(NamedTuple):
-    """Both ends of an interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

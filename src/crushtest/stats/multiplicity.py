@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from crushtest.metrics import WORST, Array
-from crushtest.records import Contrast
+from crushtest.results import Contrast
 
 Correction = Literal["benjamini-hochberg", "holm"]
 Family = tuple[str, str]
@@ -61,15 +61,15 @@ def attribute_p(row: Contrast) -> float | None:
     clusters is 0.002 at best. The other exchanges labels among all clusters of the attribute and has no such floor, but
     it sees nothing where all groups moved alike.
     """
-    if row.p is None or row.spread_p is None:
-        return row.p
-    return min(1.0, 2 * min(row.p, row.spread_p))
+    if row.p is None or row.spread is None:
+        return _p(row)
+    return min(1.0, 2 * min(row.p.value, row.spread.p))
 
 
 def adjust(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
     """Return the contrasts with p_adjusted; the family is all rows given that have a p."""
-    adjusted = _adjusted([row.p for row in contrasts], correction)
-    return [replace(row, p_adjusted=p) for row, p in zip(contrasts, adjusted, strict=True)]
+    adjusted = _adjusted([_p(row) for row in contrasts], correction)
+    return [_with(row, p) for row, p in zip(contrasts, adjusted, strict=True)]
 
 
 def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "benjamini-hochberg") -> list[Contrast]:
@@ -80,12 +80,23 @@ def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "ben
     adjusted = list(contrasts)
     for places in families.values():
         rows = [contrasts[place] for place in places]
-        for place, p in zip(places, _adjusted([_family_p(row) for row in rows], correction), strict=True):
-            adjusted[place] = replace(
-                contrasts[place], p_adjusted=None if p is None else max(p, contrasts[place].p or 0)
-            )
-    of_attribute = {(row.metric, row.group): row.p_adjusted for row in adjusted if row.metric.endswith(WORST)}
+        for place, row, p in zip(places, rows, _adjusted([_family_p(row) for row in rows], correction), strict=True):
+            adjusted[place] = _with(row, p)
+    of_attribute = {
+        (row.metric, row.group): row.p.adjusted for row in adjusted if row.metric.endswith(WORST) and row.p is not None
+    }
     return [_not_below(row, of_attribute.get((row.metric + WORST, _attribute(row)))) for row in adjusted]
+
+
+def _p(row: Contrast) -> float | None:
+    return None if row.p is None else row.p.value
+
+
+def _with(row: Contrast, adjusted: float | None) -> Contrast:
+    """Return the row with its adjusted p, which is never below its own."""
+    if row.p is None or adjusted is None:
+        return row
+    return replace(row, p=replace(row.p, adjusted=max(adjusted, row.p.value)))
 
 
 def _adjusted(values: Sequence[float | None], correction: Correction) -> list[float | None]:
@@ -95,7 +106,7 @@ def _adjusted(values: Sequence[float | None], correction: Correction) -> list[fl
 
 
 def _family_p(row: Contrast) -> float | None:
-    return attribute_p(row) if row.metric.endswith(WORST) else row.p
+    return attribute_p(row) if row.metric.endswith(WORST) else _p(row)
 
 
 def _family(row: Contrast) -> Family:
@@ -110,6 +121,6 @@ def _attribute(row: Contrast) -> str:
 
 
 def _not_below(row: Contrast, least: float | None) -> Contrast:
-    if row.p_adjusted is None or least is None or "=" not in row.group:
+    if row.p is None or row.p.adjusted is None or least is None or "=" not in row.group:
         return row
-    return replace(row, p_adjusted=max(row.p_adjusted, least))
+    return replace(row, p=replace(row.p, adjusted=max(row.p.adjusted, least)))

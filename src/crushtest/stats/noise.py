@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from crushtest.metrics import WORST, Metric
-from crushtest.records import Contrast, Item, NoiseBand
+from crushtest.records import Item
+from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.slices import Sample
@@ -54,7 +55,14 @@ def noise_bands(
 def _band(task: str, metric: str, group: str, found: Sequence[tuple[float, int | None]]) -> NoiseBand:
     changes = [change for change, _ in found if not np.isnan(change)]
     flips = [count for _, count in found if count is not None]
-    return NoiseBand(task, metric, group, len(found), max(changes, default=None), max(flips, default=None))
+    return NoiseBand(
+        task=task,
+        metric=metric,
+        group=group,
+        repeats=len(found),
+        half_width=max(changes, default=None),
+        flips=max(flips, default=None),
+    )
 
 
 def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> list[Contrast]:

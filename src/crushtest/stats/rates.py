@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.intervals import Interval
+from crushtest.results import Interval
 
 PRIOR_CLUSTERS = 2.0
 """How many clusters the belief that items of a cluster move together is worth, against what the data show."""

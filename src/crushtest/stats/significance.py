@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crushtest.results import Interval
 from crushtest.stats.exchange import exchange_p
-from crushtest.stats.intervals import Interval, distribution
+from crushtest.stats.intervals import distribution
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
 from crushtest.stats.slices import Case, difference
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crushtest.metrics import Array
+from crushtest.results import Interval
 from crushtest.stats.clusters import Index
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
-from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Interval, Method, distribution
+from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Method, distribution
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
 from crushtest.stats.slices import Case, difference
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crushtest.records import Better, Contrast
-from crushtest.stats.intervals import Interval
+from crushtest.records import Better
+from crushtest.results import Contrast, Interval
 
 ALPHA = 0.05
 NO_IMPROVEMENT = "no improvement"

@@ -13,8 +13,10 @@ from crushtest.stats.clusters import Index
 Bytes = NDArray[np.uint8]
 
 MANY = 2000
-"""From so many clusters on, counting draws one by one loses to `_many`."""
+"""Number of clusters above which `_many` is faster than counting draws one by one: below it, the set-up of a row costs
+more than the draws."""
 STEPS = 1 << 16
+"""Values of the 16 random bits that a Poisson count is made from. Four counts take one 64-bit draw of the generator."""
 
 
 def resampled(rng: np.random.Generator, counts: Index, size: int) -> Array:

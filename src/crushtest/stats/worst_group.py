@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from crushtest.metrics import WORST, Array
-from crushtest.records import Better, Contrast
+from crushtest.records import Better
+from crushtest.results import Contrast, Interval, Intervals, PValue, Spread
 from crushtest.stats.exchange import either_p
-from crushtest.stats.intervals import Interval
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
 from crushtest.stats.slices import Case, difference
@@ -66,16 +66,13 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         dense=float(case.observed[0]),
         value=float(case.observed[1]),
         difference=change,
-        low=band.low,
-        high=band.high,
-        p=p,
+        intervals=Intervals(
+            at95=band, at90=band90, method=f"{worst.uncertainty.method}; simultaneous for {len(candidates)} groups"
+        ),
+        p=PValue(value=p, method="own, and exchange of arms within clusters over all groups"),
         n_unscored=case.n_unscored,
         verdict=said,
         clusters=case.clusters,
-        method=f"{worst.uncertainty.method}; simultaneous for {len(candidates)} groups",
-        p_method="own, and exchange of arms within clusters over all groups",
-        low90=band90.low,
-        high90=band90.high,
         worst=case.group,
         caution=_caution(case, left_out, len(searched.cases)),
     )
@@ -91,20 +88,15 @@ def _empty(
         group=searched.attribute,
         dense=None,
         value=None,
-        difference=None,
-        low=None,
-        high=None,
-        p=None,
         n=n,
         n_unscored=sum(case.n_unscored for case in searched.cases),
-        flips=None,
-        flips_up=None,
-        flips_down=None,
+        clusters=0,
         better=better,
         verdict="undefined",
         reason=reason,
-        spread=None if np.isnan(searched.spread) else float(searched.spread),
-        spread_p=None if np.isnan(searched.spread_p) else float(searched.spread_p),
+        spread=None
+        if np.isnan(searched.spread)
+        else Spread(deviation=float(searched.spread), p=float(searched.spread_p)),
     )
 
 

@@ -31,17 +31,16 @@ from crushtest.records import (
     Choices,
     ChoiceScores,
     Completion,
-    Contrast,
-    Estimate,
     Item,
     Kind,
-    NoiseBand,
     Passage,
     PassageScore,
     Prompt,
     Request,
     Score,
 )
+from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.study.contrast_table import CONTRAST_SCHEMA, contrast_from_row, contrast_row
 
 Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
 
@@ -242,17 +241,17 @@ class StudyFolder:
         else:
             self.noise.unlink(missing_ok=True)
         write_parquet(self.estimates, map(asdict, estimates), _schema_of(Estimate))
-        write_parquet(self.contrasts, map(asdict, contrasts), _schema_of(Contrast))
+        write_parquet(self.contrasts, map(contrast_row, contrasts), CONTRAST_SCHEMA)
 
     def read_estimates(self) -> list[Estimate]:
-        return self._records(self.estimates, Estimate)
+        return self._records(self.estimates, lambda row: Estimate(**row))
 
     def read_contrasts(self) -> list[Contrast]:
-        return self._records(self.contrasts, Contrast)
+        return self._records(self.contrasts, contrast_from_row)
 
     def read_bands(self) -> list[NoiseBand]:
         """Return the noise bands; none if the dense arm was not repeated."""
-        return self._records(self.noise, NoiseBand) if self.noise.exists() else []
+        return self._records(self.noise, lambda row: NoiseBand(**row)) if self.noise.exists() else []
 
     def estimated_pairs(self) -> set[tuple[str, str]]:
         """Return the (arm, task) pairs in estimates.parquet; none if it cannot be read."""
@@ -262,14 +261,14 @@ class StudyFolder:
             return set()
         return set(pairs.unique().iter_rows())
 
-    def _records(self, path: Path, record: type[Result]) -> list[Result]:
+    def _records(self, path: Path, record: Callable[[Mapping[str, Any]], Result]) -> list[Result]:
         """The rows of a table of results."""
         if not path.exists():
             raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
         remedy = f"run `crushtest compare {self.root}`, which makes it anew from the answers"
         table = read_table(path, remedy=remedy)
         try:
-            return [record(**row) for row in table.iter_rows(named=True)]
+            return [record(row) for row in table.iter_rows(named=True)]
         except TypeError:
             raise StoreError(f"{path} was written by another version of crushtest; {remedy}") from None
 

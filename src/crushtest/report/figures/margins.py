@@ -14,7 +14,7 @@ from crushtest.report.figures.figure import SIZE, Figure, Row
 from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untrusted import name
-from crushtest.stats.intervals import Interval
+from crushtest.results import Interval
 from crushtest.stats.rates import clopper_pearson
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from crushtest.records import DENSE, Contrast
+from crushtest.records import DENSE
 from crushtest.report.formats import show_p
 from crushtest.report.page.matrix import Cell, MetricRow, cell, metric_row
 from crushtest.report.shading import CLEAR, Tone, is_clear
 from crushtest.report.study_view import StudyView, TaskView, ordered_groups
 from crushtest.report.wording import Label, attribute_of, base_metric, group_text, listed, value_of
+from crushtest.results import Contrast
 from crushtest.stats.verdicts import ALPHA
 
 MOST_NAMES = 6
@@ -116,11 +117,11 @@ def _foot(study: StudyView, task: TaskView, metric: str, attribute: str) -> Iter
 
 def _evenness(row: Contrast | None) -> Cell:
     """The test of "the effect is the same for all groups" as a cell."""
-    if row is None or row.spread_p is None:
+    if row is None or row.spread is None:
         return Cell("unmeasured", 0, "not tested", "", "not tested", None, "")
-    uneven = row.spread_p <= ALPHA
+    uneven = row.spread.p <= ALPHA
     tone: Tone = "changed" if uneven else "noise"
-    return Cell(tone, 1 if uneven else 0, "no" if uneven else "not clear", f"p {show_p(row.spread_p)}", "", None, "")
+    return Cell(tone, 1 if uneven else 0, "no" if uneven else "not clear", f"p {show_p(row.spread.p)}", "", None, "")
 
 
 def _who(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> str:

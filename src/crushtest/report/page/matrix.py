@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from crushtest.records import DENSE, Contrast, Estimate
+from crushtest.records import DENSE
 from crushtest.report.answers import Changed, changed_text, most_changed
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
+from crushtest.report.claims import judged_p
 from crushtest.report.findings import anchor, none_detectable
 from crushtest.report.formats import (
     MINUS,
@@ -24,6 +25,7 @@ from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import Tone, clear_alone, said, shade
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
+from crushtest.results import Contrast, Estimate
 
 
 @dataclass(frozen=True)
@@ -217,12 +219,12 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         _with_range(contrast.value, value, unit),
         show_difference(contrast.difference, unit),
         interval_text(contrast, unit) or "none",
-        show_p(contrast.p_adjusted if contrast.p_adjusted is not None else contrast.p),
+        show_p(judged_p(contrast)),
         changed_text(contrast),
         f"{contrast.n:,}{unscored}",
         detectable_text(contrast, unit),
         _lead(contrast),
-        "" if contrast.kl is None else f"{contrast.kl:.4f}",
+        "" if contrast.options is None else f"{contrast.options.kl:.4f}",
         said(contrast, unit),
         _note(contrast, unit),
     )
@@ -243,9 +245,9 @@ def _note(contrast: Contrast, unit: str) -> str:
 
 def _lead(contrast: Contrast) -> str:
     """How far dense's choice led in dense, and leads in the arm, in nats."""
-    if contrast.margin_dense is None or contrast.margin is None:
+    if contrast.options is None:
         return ""
-    return f"{contrast.margin_dense:.3f} → {contrast.margin:.3f}".replace("-", MINUS)
+    return f"{contrast.options.margin_dense:.3f} → {contrast.options.margin:.3f}".replace("-", MINUS)
 
 
 def _with_range(value: float | None, estimate: Estimate | None, unit: str) -> str:

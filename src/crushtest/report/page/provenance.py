@@ -73,7 +73,7 @@ def _stand_ins(task: TaskView, data: sources.DataSet) -> str:
 
 def interval_methods(study: StudyView) -> list[str]:
     """How the study's intervals were made, each way once, whatever the number of groups in it."""
-    methods = {contrast.method for contrast in study.contrasts.values() if contrast.method}
+    methods = {contrast.intervals.method for contrast in study.contrasts.values() if contrast.intervals}
     return sorted({re.sub(r" over \d+ groups", " over groups", method) for method in methods})
 
 
