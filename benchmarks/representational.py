@@ -21,7 +21,7 @@ from crushtest.engines.hf.encoding import choice_pairs, encode_options
 from crushtest.engines.hf.packing import plan_packs
 from crushtest.records import Choices, Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
-from crushtest.tasks.sampling import spread
+from crushtest.tasks.sampling import stratified_sample
 from crushtest.tasks.unqover.generate import Category, read_examples
 from crushtest.tasks.unqover.unqover import unqover
 
@@ -75,7 +75,7 @@ def ratios(engine: Any, pairs: int) -> None:
         print_tokens(category, counted[-1])
     print_tokens("BBQ", Tokens(*map(sum, zip(*counted, strict=True))))
     for name in get_args(Category):
-        print_tokens(f"UnQover {name}"[:18], tokens_of(engine, unqover(categories=(name,), limit=4 * pairs).items()))
+        print_tokens(f"UnQover {name}"[:18], tokens_of(engine, unqover(categories=(name,)).sample_items(4 * pairs, 0)))
 
 
 def tokens_of(engine: Any, items: Iterable[Item]) -> Tokens:
@@ -99,8 +99,8 @@ def scoring(engine: Any, questions: int) -> None:
     """Questions a second on this machine."""
     print("\nscoring            questions   seconds   questions/s   peak memory")
     samples = {
-        "BBQ": spread(bbq().items(), questions, 0),
-        "UnQover religion": unqover(limit=questions).items(),
+        "BBQ": stratified_sample(bbq().items(), questions, 0),
+        "UnQover religion": unqover().sample_items(questions, 0),
     }
     for name, items in samples.items():
         requests = choices(items)

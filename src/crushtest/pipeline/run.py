@@ -56,7 +56,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             return False
         for planned in plan.tasks:
             if planned.task.cost:
-                print(planned.task.cost, file=sys.stderr)
+                print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
             if planned.name in stand_ins:
                 print(stand_in_line(planned.name, stand_ins[planned.name]), file=sys.stderr)
         if line := other_threads(folder, plan):
@@ -166,7 +166,7 @@ def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[Pl
 
 def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item], stand_ins: dict[str, str]) -> None:
     """Put a task into the manifest, and again when scorers were added to it, or what it read was not noted yet."""
-    options = json.loads(json.dumps(planned.options))
+    options = json.loads(json.dumps(planned.settings))
     kept = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
     if kept.get("options") == options and kept.get("stand_ins", {}) == stand_ins:
         return

@@ -43,7 +43,7 @@ def score_completions(
     built = _build(task, scorers, dict(options or {}))
     facts = {scorer: facts_of(scorer) for scorer in _used(built)}
     problems = Problems()
-    asked = built.items()
+    asked = built.sample_items(built.default_limit, seed=0)
     found = _read(asked, Path(path), problems)
     refuse("completions", path, problems, nothing=not found, allow_partial=allow_partial)
     items = [item for item, _ in found]
