@@ -33,6 +33,10 @@ from crushtest.registry import TASKS
 from crushtest.stats.item_sums import measure_sums
 from crushtest.tasks.sampling import stratified_sample
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from substitutes import read_substitutes
+
 TOLERANCE = 1e-3
 WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice
 
@@ -313,6 +317,7 @@ def main() -> int:
     parser.add_argument("--only", help="only comparisons whose name holds this")
     parser.add_argument("--requests-only", action="store_true")
     arguments = parser.parse_args()
+    read_substitutes()
     os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
     random.seed(0)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from crushtest import load_engine
@@ -24,6 +26,10 @@ from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
 from crushtest.tasks.sampling import stratified_sample
 from crushtest.tasks.unqover.generate import Category, read_examples
 from crushtest.tasks.unqover.unqover import unqover
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from substitutes import read_substitutes
 
 
 class Tokens(NamedTuple):
@@ -42,6 +48,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000, help="of UnQover, for the token ratio")
     parser.add_argument("--no-scoring", action="store_true", help="no model runs: tokens and generation only")
     asked = parser.parse_args()
+    read_substitutes()
     print(f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'all')}, model {asked.model}")
     generation()
     engine: Any = load_engine(asked.model)

@@ -29,6 +29,7 @@ def test_a_suite_covers_the_dimensions(name: str) -> None:
     assert {planned.dimension for planned in plan.tasks} == DIMENSIONS
 
 
+@pytest.mark.usefixtures("substitutes")
 def test_paper_runs_without_its_gated_sets_when_told_to(data: Path, tmp_path: Path) -> None:
     spec = build_spec({"model": "fake", "engine": "fake", "suite": "paper", "limit": 8}, where="test")
     assert run_study(spec, tmp_path / "s", skip_missing=True)

@@ -24,7 +24,7 @@ from crushtest.tasks.sampling import stratified_sample
 DRAWN = 120
 REQUESTS = {"choices": Choices, "passages": Passage, "prompts": Prompt}
 
-pytestmark = pytest.mark.parametrize("name", TASKS.names())
+pytestmark = [pytest.mark.parametrize("name", TASKS.names()), pytest.mark.usefixtures("substitutes")]
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.data.sources import status
+from crushtest.data.status import status
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.records import Item, Passage
 from crushtest.tasks.aave_literature import aave_literature

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Literal
 
-from crushtest.data.sources import data_set, read_text
+from crushtest.data.catalogue import data_set
+from crushtest.data.sources import read_text
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
