@@ -32,7 +32,7 @@ def made(tmp_path: Path) -> Path:
 
 
 def spec(made: Path, *recipes: str, divergence: object = "top_k", **settings: Any) -> StudySpec:
-    suite = [{"own_text": {"path": str(made / "texts.jsonl"), "window": 40, "divergence": divergence}}]
+    suite = [{"custom_text": {"path": str(made / "texts.jsonl"), "window": 40, "divergence": divergence}}]
     content = {"model": str(made / "model"), "arms": list(recipes), "suite": suite, "device": "cpu", **settings}
     return build_spec(content, where="test")
 
@@ -95,7 +95,7 @@ def test_a_study_that_was_stopped_ends_with_the_same_files(
     monkeypatch.undo()
     run_study(spec(made, ARM), made / "parts")
     assert files(made / "parts") == files(made / "whole")
-    assert len(list((made / "parts" / "arms" / DENSE / "likeliest" / "own_text").iterdir())) == len(SENTENCES)
+    assert len(list((made / "parts" / "arms" / DENSE / "likeliest" / "custom_text").iterdir())) == len(SENTENCES)
 
 
 def test_an_arm_added_later_is_compared_and_needs_the_files(made: Path) -> None:

@@ -391,9 +391,9 @@ def test_tasks_without_data_are_left_out_when_asked_and_written_down(
 
 
 def test_a_task_whose_data_came_later_is_no_longer_skipped(tmp_path: Path) -> None:
-    run_study(spec(suite=[*SUITE[:1], "own_text"]), tmp_path / "s", skip_missing=True)
+    run_study(spec(suite=[*SUITE[:1], "custom_text"]), tmp_path / "s", skip_missing=True)
     (tmp_path / "mine.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
-    suite = [*SUITE[:1], {"own_text": {"path": str(tmp_path / "mine.jsonl")}}]
+    suite = [*SUITE[:1], {"custom_text": {"path": str(tmp_path / "mine.jsonl")}}]
     assert run_study(spec(suite=suite), tmp_path / "s")
     assert manifest.read(StudyFolder(tmp_path / "s").manifest)["skipped"] == {}
 

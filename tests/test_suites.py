@@ -23,7 +23,7 @@ def test_tasks_and_options_of_a_suite_are_valid(name: str) -> None:
     assert {planned.name for planned in plan.tasks} == {task for task, _ in resolve(name)}
 
 
-@pytest.mark.parametrize("name", ["paper"])
+@pytest.mark.parametrize("name", ["paper", "quick"])
 def test_a_suite_covers_the_dimensions(name: str) -> None:
     plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": name}, where="test"))
     assert {planned.dimension for planned in plan.tasks} == DIMENSIONS

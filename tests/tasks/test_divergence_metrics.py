@@ -87,4 +87,4 @@ def test_items_are_asked_against_dense_where_the_option_says_so() -> None:
 
 def test_all_corpora_have_the_option() -> None:
     having = {entry.name for entry in TASKS if "divergence" in entry.options}
-    assert having == {"wikitext2", "c4", "own_text", "paloma", "subreddits", "twitteraae", "aave_literature"}
+    assert having == {"wikitext2", "c4", "custom_text", "paloma", "subreddits", "twitteraae", "aave_literature"}

@@ -1,4 +1,4 @@
-"""own_prompts: prompts of your own, with the groups they are about."""
+"""custom_prompts: prompts of your own, with the groups they are about."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FIELDS = ("prompt", "groups", "id", "cluster", "subject")
 _GROUP = re.compile(r"[a-z][a-z0-9_]*=\S.*")
 
 
-@task("own_prompts", dimension="degeneration harm", source="a file of your own", licence="your own")
+@task("custom_prompts", dimension="degeneration harm", source="a file of your own", licence="your own")
 @with_completion_options()
-def own_prompts(
+def custom_prompts(
     options: CompletionOptions,
     *,
     path: str | None = None,
@@ -46,11 +46,11 @@ def own_prompts(
     Items: a row each. Known problems: groups whose prompts are not matched, word for word, differ in more than the
     group; compare arms before you compare groups.
     """
-    return completion_task("own_prompts", lambda: _prompts(path, chat), options)
+    return completion_task("custom_prompts", lambda: _prompts(path, chat), options)
 
 
 def _prompts(path: str | None, chat: bool) -> Sequence[Item]:
-    file = require(path, task="own_prompts", because=HOW)
+    file = require(path, task="custom_prompts", because=HOW)
     items = [_item(row, number, chat, f"{file}, row {number + 1}") for number, row in enumerate(read_rows(file))]
     twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if twice:
