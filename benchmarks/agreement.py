@@ -31,7 +31,11 @@ from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.stats.item_sums import measure_sums
-from crushtest.tasks.sampling import spread
+from crushtest.tasks.sampling import stratified_sample
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from substitutes import read_substitutes
 
 TOLERANCE = 1e-3
 WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice
@@ -86,7 +90,7 @@ def subjects(items: int, articles: int, folder: Path) -> Iterator[Subject]:
 def drawn(task: str, items: int, **options: Any) -> tuple[list[Item], tuple[Metric, ...]]:
     entry = TASKS.get(task)
     built = entry.function(**entry.bind(options))
-    return spread(built.items(), items, 0), built.metrics
+    return stratified_sample(built.items(), items, 0), built.metrics
 
 
 def mmlu(items: int, shots: int, folder: Path, only: tuple[str, ...] = ()) -> Subject:
@@ -313,6 +317,7 @@ def main() -> int:
     parser.add_argument("--only", help="only comparisons whose name holds this")
     parser.add_argument("--requests-only", action="store_true")
     arguments = parser.parse_args()
+    read_substitutes()
     os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
     random.seed(0)
     with tempfile.TemporaryDirectory() as folder:

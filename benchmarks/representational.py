@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from crushtest import load_engine
@@ -21,9 +23,13 @@ from crushtest.engines.hf.encoding import choice_pairs, encode_options
 from crushtest.engines.hf.packing import plan_packs
 from crushtest.records import Choices, Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
-from crushtest.tasks.sampling import spread
+from crushtest.tasks.sampling import stratified_sample
 from crushtest.tasks.unqover.generate import Category, read_examples
 from crushtest.tasks.unqover.unqover import unqover
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from substitutes import read_substitutes
 
 
 class Tokens(NamedTuple):
@@ -42,6 +48,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000, help="of UnQover, for the token ratio")
     parser.add_argument("--no-scoring", action="store_true", help="no model runs: tokens and generation only")
     asked = parser.parse_args()
+    read_substitutes()
     print(f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'all')}, model {asked.model}")
     generation()
     engine: Any = load_engine(asked.model)
@@ -75,7 +82,7 @@ def ratios(engine: Any, pairs: int) -> None:
         print_tokens(category, counted[-1])
     print_tokens("BBQ", Tokens(*map(sum, zip(*counted, strict=True))))
     for name in get_args(Category):
-        print_tokens(f"UnQover {name}"[:18], tokens_of(engine, unqover(categories=(name,), limit=4 * pairs).items()))
+        print_tokens(f"UnQover {name}"[:18], tokens_of(engine, unqover(categories=(name,)).sample_items(4 * pairs, 0)))
 
 
 def tokens_of(engine: Any, items: Iterable[Item]) -> Tokens:
@@ -99,8 +106,8 @@ def scoring(engine: Any, questions: int) -> None:
     """Questions a second on this machine."""
     print("\nscoring            questions   seconds   questions/s   peak memory")
     samples = {
-        "BBQ": spread(bbq().items(), questions, 0),
-        "UnQover religion": unqover(limit=questions).items(),
+        "BBQ": stratified_sample(bbq().items(), questions, 0),
+        "UnQover religion": unqover().sample_items(questions, 0),
     }
     for name, items in samples.items():
         requests = choices(items)

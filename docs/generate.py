@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
 
-from crushtest.data.sources import SourceFile, data_set, read_by
+from crushtest.data.catalogue import SourceFile, data_set, read_by
 from crushtest.metrics import Metric
 from crushtest.registry import TASKS, Dimension, Entry
 from crushtest.tasks.base import Task
@@ -23,6 +23,10 @@ from crushtest.tasks.building.divergence_metrics import divergence_metrics
 
 FOLDER = Path(__file__).parent / "tasks"
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"
+LIMIT = """A study's `limit` (`--limit`) is the number of items asked per task; `limit` among a task's options in a
+study file precedes it, and `limit: null` asks for all. Items are drawn with the study's `seed`, evenly over the
+combinations of groups, unless the task's page says otherwise.
+"""
 MANY = 8
 """From so many metrics of one prefix on, they share a line."""
 
@@ -36,7 +40,7 @@ def pages() -> dict[str, str]:
 
 def index() -> str:
     """All tasks by dimension, with their first lines."""
-    parts = [f"{GENERATED}\n# Tasks\n"]
+    parts = [f"{GENERATED}\n# Tasks\n\n{LIMIT}"]
     for dimension in get_args(Dimension):
         entries = [entry for entry in TASKS if entry.about.dimension == dimension]
         lines = "".join(f"- [{entry.name}]({entry.name}.md): {entry.summary}\n" for entry in entries)
@@ -150,9 +154,9 @@ def data(task: str) -> str:
     lines = []
     for name in read_by(task):
         known = data_set(name)
-        place = known.repository if known.by_hand else f"github {known.repository} @ {known.revision[:7]}"
+        place = known.repository if known.manual_download else f"github {known.repository} @ {known.revision[:7]}"
         files = f"{len(known.files)} file{'s' if len(known.files) != 1 else ''}, {checks(known.files)}"
-        lines.append(f"- {place}: {known.licence}. {known.citation}. {known.by_hand or files}.\n")
+        lines.append(f"- {place}: {known.licence}. {known.citation}. {known.manual_download or files}.\n")
     return "".join(lines)
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from crushtest.data import catalogue
+from substitutes import substituted
+
 # The same examples in every run, and no file of earlier ones.
 settings.register_profile("crushtest", derandomize=True, deadline=None, database=None)
 settings.load_profile("crushtest")
@@ -43,3 +46,10 @@ def reference() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared/reference beside the repository")
     return folder
+
+
+@pytest.fixture
+def substitutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read substitutes for the public files that the mirror lacks (see substitutes.py)."""
+    data_sets = substituted(catalogue.data_sets())
+    monkeypatch.setattr(catalogue, "data_sets", lambda: data_sets)

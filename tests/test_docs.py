@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from crushtest.data.sources import SourceFile
+from crushtest.data.catalogue import SourceFile
 from crushtest.engines.hf.encoding import first_text
 from crushtest.models.load import load_model
 from crushtest.registry import TASKS

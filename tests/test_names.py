@@ -67,7 +67,7 @@ def literals(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_names_that_only_an_option_brings_are_searched_for_too() -> None:
-    assert {"xu2024_mu", "word_perplexity", "kl_mean_at_most", "death_rate_gap", "bias_ambiguous_worst"} <= names()
+    assert {"xu2024_mu", "word_perplexity", "kl_mean_at_least", "death_rate_gap", "bias_ambiguous_worst"} <= names()
 
 
 @pytest.mark.parametrize("room", ROOMS)

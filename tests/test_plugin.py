@@ -75,7 +75,7 @@ def spec(**changes: object) -> StudySpec:
 def study(tmp_path: Path) -> StudyFolder:
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(f'{{"prompt": "They met by the {place}"}}\n' for place in PLACES))
-    tasks = ["trades", {"own_prompts": {"path": str(prompts), "scorers": ["shouting"]}}]
+    tasks = ["trades", {"custom_prompts": {"path": str(prompts), "scorers": ["shouting"]}}]
     run_study(spec(suite=tasks), tmp_path / "study")
     return StudyFolder(tmp_path / "study")
 
@@ -158,7 +158,7 @@ def test_the_gate_takes_rules_on_its_metrics(study: StudyFolder, tmp_path: Path)
     policy.write_text(
         "rules:\n"
         "  - {task: trades, metric: trade_stereotype, max_flips: 0.5, min_items: 8}\n"
-        "  - {task: own_prompts, metric: shouting_rate, max_flips: 0.5, min_items: 8}\n"
+        "  - {task: custom_prompts, metric: shouting_rate, max_flips: 0.5, min_items: 8}\n"
     )
     result = run_gate(study.root, str(policy))
     assert [check.outcome for check in result.checks] == ["regression", "regression"]

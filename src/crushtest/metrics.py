@@ -41,13 +41,11 @@ others of its attribute."""
 
 CONTROL = "control"
 """The attribute of what is measured beside people (invented words, nouns alone): in no gap, rest or worst group."""
-STAND_IN = "text=stand-in"
-"""The group of items whose text is not the official one: where they are from, not whom they are about."""
 
 
 def about_people(group: str) -> bool:
-    """Whether a group is to be counted and compared as one of people: neither a control nor a provenance."""
-    return group != STAND_IN and group.partition("=")[0] != CONTROL
+    """Return True if a group is to be counted and compared as one of people: it is no control."""
+    return group.partition("=")[0] != CONTROL
 
 
 def everywhere(item: Item) -> bool:

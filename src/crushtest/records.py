@@ -119,10 +119,8 @@ class PassageScore:
     """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes.
 
     kl       KL(dense || arm) of the next-token distributions in nats, one number a scored token, where the passage was
-             asked `against_dense`; lower bounds of them where the arm was compared with the dense model's likeliest
-             tokens alone
+             asked `against_dense`; lower bounds of them where the arm was compared with the tokens the dense model kept
     agree    how many of those tokens both models had the same first choice for
-    kl_at_most   upper bound of the sum of KL over the tokens, where `kl` are lower ones
     """
 
     logprob: float
@@ -130,7 +128,6 @@ class PassageScore:
     bytes: int
     kl: tuple[float, ...] | None = None
     agree: int | None = None
-    kl_at_most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from crushtest.registry import SCORERS, TASKS, Dimension
 from crushtest.stats import estimate
 from crushtest.stats.item_sums import measure_sums
 from crushtest.tasks.base import Task
-from crushtest.tasks.sampling import spread
+from crushtest.tasks.sampling import stratified_sample
 
 DRAWN = 120
 REQUESTS = {"choices": Choices, "passages": Passage, "prompts": Prompt}
 
-pytestmark = pytest.mark.parametrize("name", TASKS.names())
+pytestmark = [pytest.mark.parametrize("name", TASKS.names()), pytest.mark.usefixtures("substitutes")]
 
 
 @cache
@@ -32,8 +32,8 @@ def built(name: str) -> tuple[Task, tuple[Item, ...]]:
     """A task with its default options, and its items; few of them, where the task draws them itself."""
     entry = TASKS.get(name)
     try:
-        task = entry.function(**entry.bind({"limit": DRAWN} if "limit" in entry.options else {}))
-        return task, tuple(task.items())
+        task = entry.function(**entry.bind({}))
+        return task, tuple(task.sample_items(DRAWN, 0) if task.draw else task.items())
     except DataError as error:
         pytest.skip(str(error))
 
@@ -42,7 +42,7 @@ def built(name: str) -> tuple[Task, tuple[Item, ...]]:
 def answered(name: str) -> tuple[Task, list[Item], dict[str, Answer], dict[str, dict[str, Score]]]:
     """Some of its items, with pseudo-random answers and scores: a third of the scores is missing."""
     task, items = built(name)
-    some = spread(items, DRAWN, 0)
+    some = stratified_sample(items, DRAWN, 0)
     engine, requests = FakeEngine(), [item.request for item in some]
     given: Any = {
         "choices": lambda: engine.choices(requests),  # type: ignore[arg-type]
@@ -92,7 +92,15 @@ def test_requests_can_be_asked(name: str) -> None:
 
 def test_building_it_twice_gives_the_same_items(name: str) -> None:
     task, items = built(name)
-    assert tuple(task.items()) == items
+    assert tuple(task.sample_items(DRAWN, 0) if task.draw else task.items()) == items
+
+
+def test_only_a_study_limits_a_task_and_its_seed_decides_the_draw(name: str) -> None:
+    task, items = built(name)
+    assert "limit" not in TASKS.get(name).options
+    drawn = task.sample_items(DRAWN // 2, 3)
+    assert len(drawn) == min(DRAWN // 2, len(items))
+    assert drawn == task.sample_items(DRAWN // 2, 3)
 
 
 def test_metrics_are_declared(name: str) -> None:

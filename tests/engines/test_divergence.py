@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import entropy
 
@@ -15,23 +17,23 @@ from crushtest.engines.hf.kl import compare, compare_likeliest, likeliest
 def test_it_is_scipys_relative_entropy() -> None:
     generator = torch.Generator().manual_seed(0)
     dense, arm = torch.randn(600, 50, generator=generator) * 3, torch.randn(600, 50, generator=generator) * 3
-    found = compare(dense, arm)
+    compared = compare(dense, arm)
     expected = entropy(softmax(dense.double().numpy(), -1), softmax(arm.double().numpy(), -1), axis=-1)
-    torch.testing.assert_close(found.kl.double(), torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
-    assert (found.agree == (dense.argmax(-1) == arm.argmax(-1))).all()
+    torch.testing.assert_close(compared.kl.double(), torch.from_numpy(expected), rtol=1e-4, atol=1e-5)
+    assert (compared.agree == (dense.argmax(-1) == arm.argmax(-1))).all()
 
 
 def test_by_hand() -> None:
     # p = (1/2, 1/2), q = (1/4, 3/4): 1/2 ln 2 + 1/2 ln(2/3)
-    found = compare(torch.tensor([[0.0, 0.0]]), torch.log(torch.tensor([[0.25, 0.75]])))
-    assert found.kl.item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
+    compared = compare(torch.tensor([[0.0, 0.0]]), torch.log(torch.tensor([[0.25, 0.75]])))
+    assert compared.kl.item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
     logits = torch.randn(8, 1000, generator=torch.Generator().manual_seed(1)) * 10
-    found = compare(logits, logits.clone())
-    assert found.kl.tolist() == [0.0] * 8
-    assert bool(found.agree.all())
+    compared = compare(logits, logits.clone())
+    assert compared.kl.tolist() == [0.0] * 8
+    assert bool(compared.agree.all())
 
 
 def test_tokens_ruled_out_and_half_precision_give_numbers() -> None:
@@ -48,39 +50,51 @@ def test_a_padded_vocabulary_is_compared_on_what_both_have() -> None:
     assert compare(dense, torch.tensor([[0.0, 1.0, 5.0]])).kl.item() == 0.0
 
 
-@pytest.mark.parametrize("k", [50, 80])
-def test_the_likeliest_of_a_whole_vocabulary_give_the_exact_numbers(k: int) -> None:
-    generator = torch.Generator().manual_seed(3)
-    dense, arm = torch.randn(600, 50, generator=generator) * 3, torch.randn(600, 50, generator=generator) * 3
-    exact, bounded = compare(dense, arm), compare_likeliest(likeliest(dense, k), arm)
-    torch.testing.assert_close(bounded.at_least, exact.kl, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(bounded.at_most, bounded.at_least)
-    assert (bounded.agree == exact.agree).all()
+def random_pair(seed: int, vocabulary: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of a dense model and of an arm at this distance from it, in 40 rows."""
+    generator = torch.Generator().manual_seed(seed)
+    dense = torch.randn(40, vocabulary, generator=generator) * 3
+    return dense, dense + torch.randn(40, vocabulary, generator=generator) * scale
 
 
-@pytest.mark.parametrize("k", [1, 4, 32])
-@pytest.mark.parametrize("scale", [0.3, 3.0])
-def test_the_exact_number_is_between_the_bounds(k: int, scale: float) -> None:
-    generator = torch.Generator().manual_seed(4)
-    dense = torch.randn(600, 300, generator=generator) * 3
-    arm = dense + torch.randn(600, 300, generator=generator) * scale
-    exact, bounded = compare(dense, arm), compare_likeliest(likeliest(dense, k), arm)
-    assert (bounded.at_least <= exact.kl + 1e-5).all()
-    assert (exact.kl <= bounded.at_most + 1e-5).all()
-    assert bounded.at_least.mean() < exact.kl.mean() < bounded.at_most.mean()
-    assert (bounded.agree == exact.agree).all()
+@given(
+    seed=st.integers(0, 2**32),
+    vocabulary=st.integers(2, 300),
+    share=st.floats(0, 1),
+    scale=st.sampled_from([0.1, 1, 9]),
+)
+def test_kept_tokens_give_a_lower_bound_and_the_exact_agreement(
+    seed: int, vocabulary: int, share: float, scale: float
+) -> None:
+    dense, arm = random_pair(seed, vocabulary, scale)
+    bound = compare_likeliest(likeliest(dense, max(1, round(share * vocabulary))), arm)
+    exact = compare(dense, arm)
+    assert (bound.kl <= exact.kl + 1e-5).all()
+    assert (bound.kl >= 0).all()
+    assert (bound.agree == exact.agree).all()
 
 
-def test_bounds_by_hand() -> None:
+@given(
+    seed=st.integers(0, 2**32), vocabulary=st.integers(2, 300), more=st.integers(0, 30), scale=st.sampled_from([0.1, 9])
+)
+def test_the_bound_is_exact_if_all_tokens_are_kept(seed: int, vocabulary: int, more: int, scale: float) -> None:
+    dense, arm = random_pair(seed, vocabulary, scale)
+    bound = compare_likeliest(likeliest(dense, vocabulary + more), arm)
+    torch.testing.assert_close(bound.kl, compare(dense, arm).kl, rtol=1e-4, atol=1e-5)
+
+
+def test_more_kept_tokens_give_a_higher_bound() -> None:
+    dense, arm = random_pair(4, 300, 3.0)
+    means = [compare_likeliest(likeliest(dense, k), arm).kl.mean() for k in (1, 4, 32, 299)]
+    assert means == sorted(means)
+    assert means[0] < means[-1]
+
+
+def test_the_bound_by_hand() -> None:
     p, q = torch.tensor([[0.1, 0.45, 0.2, 0.25]]), torch.tensor([[0.4, 0.1, 0.35, 0.15]])
-    found = compare_likeliest(likeliest(p.log(), 2), q.log())
-    known = 0.45 * math.log(0.45 / 0.1) + 0.25 * math.log(0.25 / 0.15)
-    assert found.at_least.item() == pytest.approx(known + 0.3 * math.log(0.3 / 0.75))
-    # No other token can have more than the second likeliest, 0.25; the arm's least likely other one has 0.35.
-    assert found.at_most.item() == pytest.approx(known + 0.3 * math.log(0.25 / 0.35))
-    # All others together have less than the first.
-    found = compare_likeliest(likeliest(torch.tensor([[0.9, 0.06, 0.04]]).log(), 1), torch.full((1, 3), 1 / 3).log())
-    assert found.at_most.item() == pytest.approx(0.9 * math.log(2.7) + 0.1 * math.log(0.3))
+    kept = 0.45 * math.log(0.45 / 0.1) + 0.25 * math.log(0.25 / 0.15)
+    bound = compare_likeliest(likeliest(p.log(), 2), q.log())
+    assert bound.kl.item() == pytest.approx(kept + 0.3 * math.log(0.3 / 0.75))
 
 
 def test_of_equally_likely_first_choices_both_ways_take_the_same() -> None:

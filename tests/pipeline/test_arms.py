@@ -55,7 +55,7 @@ def compress_to(folder: Path, model: Path, recipe: str, *, device: str = "cpu", 
     ("source", "error", "says"),
     [
         ("nosuch.txt", UsageError, "calibration: no such text 'nosuch.txt'"),
-        ("c4", DataError, "c4-train.00000-of-01024.json.gz' is not here and could not be fetched"),
+        ("c4", DataError, "c4-train.00000-of-01024.json.gz' is missing and could not be fetched"),
     ],
 )
 def test_missing_calibration_text_is_found_before_the_dense_model_runs(

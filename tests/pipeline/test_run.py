@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -10,14 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from crushtest.data import sources
 from crushtest.engines import fake
 from crushtest.errors import DataError, EngineError, StoreError, UnknownName
 from crushtest.files.append_log import AppendLog
@@ -394,9 +391,9 @@ def test_tasks_without_data_are_left_out_when_asked_and_written_down(
 
 
 def test_a_task_whose_data_came_later_is_no_longer_skipped(tmp_path: Path) -> None:
-    run_study(spec(suite=[*SUITE[:1], "own_text"]), tmp_path / "s", skip_missing=True)
+    run_study(spec(suite=[*SUITE[:1], "custom_text"]), tmp_path / "s", skip_missing=True)
     (tmp_path / "mine.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
-    suite = [*SUITE[:1], {"own_text": {"path": str(tmp_path / "mine.jsonl")}}]
+    suite = [*SUITE[:1], {"custom_text": {"path": str(tmp_path / "mine.jsonl")}}]
     assert run_study(spec(suite=suite), tmp_path / "s")
     assert manifest.read(StudyFolder(tmp_path / "s").manifest)["skipped"] == {}
 
@@ -404,52 +401,6 @@ def test_a_task_whose_data_came_later_is_no_longer_skipped(tmp_path: Path) -> No
 def test_a_study_of_nothing_but_missing_data_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no task of the suite has its data here"):
         run_study(spec(suite=["paloma"]), tmp_path / "s", skip_missing=True)
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror that holds a stand-in for HellaSwag's file, and not the file."""
-    rows = [{"query": f"Scene {n}", "choices": ["a", "b", "c", "d"], "gold": n % 4, "ind": n} for n in range(8)]
-    content = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-    known = sources.data_set("hellaswag")
-    [(name, file)] = known.files.items()
-    other = sources.SourceFile("hellaswag/other.jsonl", file.address, f"sha256:{hashlib.sha256(content).hexdigest()}")
-    changed = replace(known, files={name: replace(file, stand_in=other)})
-    monkeypatch.setattr(sources, "data_sets", lambda: {"hellaswag": changed})
-    monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path / "mirror"))
-    monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "mirror" / other.path
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    return path
-
-
-def test_a_stand_in_is_named_before_work_begins_and_in_manifest_and_report(
-    tmp_path: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_study(spec(suite=["hellaswag", *SUITE[:1]]), tmp_path / "s")
-    said = capsys.readouterr().err
-    line = "hellaswag: stand-in, not the official text: hellaswag/hellaswag_val.jsonl"
-    assert said.count(line) == said.count("stand-in") == 1
-    assert said.index(line) < said.index("dense · hellaswag")
-    folder = StudyFolder(tmp_path / "s")
-    tasks = manifest.read(folder.manifest)["tasks"]
-    assert tasks["hellaswag"]["stand_ins"] == {"hellaswag/hellaswag_val.jsonl": "hellaswag/other.jsonl"}
-    assert "stand_ins" not in tasks["probe_facts"]
-    page = folder.report.read_text()
-    assert "(rowanz/hellaswag @ a29ff8e9a0); stand-in, not the official text: hellaswag_val.jsonl<" in page
-
-
-def test_a_stand_in_that_is_gone_stays_in_the_manifest(
-    tmp_path: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_study(spec(suite=["hellaswag"]), tmp_path / "s")
-    capsys.readouterr()
-    stand_in.unlink()
-    monkeypatch.setattr("urllib.request.urlopen", unreachable)
-    run_study(spec("other", suite=["hellaswag"]), tmp_path / "s")
-    assert manifest.read(StudyFolder(tmp_path / "s").manifest)["tasks"]["hellaswag"]["stand_ins"]
-    assert "hellaswag: stand-in, not the official text" in capsys.readouterr().err
 
 
 def unreachable(*_: object, **__: object) -> None:

@@ -33,7 +33,7 @@ def prompts(tmp_path: Path) -> Path:
 
 def study(prompts: Path, **options: Any) -> StudySpec:
     arm = {"name": "other", "model": "fake", "engine": "fake:seed=1"}
-    suite = [{"own_prompts": {"path": str(prompts), **options}}]
+    suite = [{"custom_prompts": {"path": str(prompts), **options}}]
     return build_spec({"model": "fake", "engine": "fake", "arms": [arm], "suite": suite}, where="test")
 
 
@@ -41,7 +41,7 @@ def test_every_completion_is_scored_by_every_scorer_and_the_dense_model(tmp_path
     assert run_study(study(prompts, samples=3), tmp_path / "s")
     for arm in ("dense", "other"):
         for scorer in ("profanity", "sentiment", "perplexity"):
-            scores = pl.read_parquet(tmp_path / "s" / "arms" / arm / "scores" / scorer / "own_prompts.parquet")
+            scores = pl.read_parquet(tmp_path / "s" / "arms" / arm / "scores" / scorer / "custom_prompts.parquet")
             assert len(scores) == 12
             assert (scores["value"].is_null() == scores["reason"].is_not_null()).all()
     estimates = pl.read_parquet(tmp_path / "s" / "estimates.parquet")
@@ -60,10 +60,10 @@ def test_an_interrupted_block_is_rescored_but_only_its_gaps_are_filled(
     spec = study(prompts, samples=3, scorers=["profanity"])
     run_study(spec, tmp_path / "s")
     folder = tmp_path / "s" / "arms" / "other" / "scores" / "profanity"
-    whole = pl.read_parquet(folder / "own_prompts.parquet")
-    (folder / "own_prompts.parquet").unlink()
+    whole = pl.read_parquet(folder / "custom_prompts.parquet")
+    (folder / "custom_prompts.parquet").unlink()
     kept = [{"item": row["item"], "value": 0.123, "reason": None} for row in whole.head(5).to_dicts()]
-    (folder / "own_prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    (folder / "custom_prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
     sizes: list[int] = []
     call = score.call_scorer
     monkeypatch.setattr(
@@ -72,7 +72,7 @@ def test_an_interrupted_block_is_rescored_but_only_its_gaps_are_filled(
         lambda name, exchanges, *rest: sizes.append(len(exchanges)) or call(name, exchanges, *rest),
     )
     assert run_study(spec, tmp_path / "s")
-    again = pl.read_parquet(folder / "own_prompts.parquet")
+    again = pl.read_parquet(folder / "custom_prompts.parquet")
     assert sizes == [12]
     assert again["value"].to_list()[:5] == [0.123] * 5
     assert again.tail(7).equals(whole.tail(7))
@@ -80,11 +80,11 @@ def test_an_interrupted_block_is_rescored_but_only_its_gaps_are_filled(
 
 def test_a_scorer_may_be_added_to_a_study_and_none_taken_away(tmp_path: Path, prompts: Path) -> None:
     run_study(study(prompts, scorers=["profanity"]), tmp_path / "s")
-    answers = (tmp_path / "s" / "arms" / "other" / "answers" / "own_prompts.parquet").read_bytes()
+    answers = (tmp_path / "s" / "arms" / "other" / "answers" / "custom_prompts.parquet").read_bytes()
     assert run_study(study(prompts, scorers=["profanity", "sentiment"]), tmp_path / "s")
-    assert (tmp_path / "s" / "arms" / "other" / "answers" / "own_prompts.parquet").read_bytes() == answers
+    assert (tmp_path / "s" / "arms" / "other" / "answers" / "custom_prompts.parquet").read_bytes() == answers
     assert "sentiment_mean" in set(pl.read_parquet(tmp_path / "s" / "contrasts.parquet")["metric"])
-    written = json.loads((tmp_path / "s" / "manifest.json").read_text())["tasks"]["own_prompts"]
+    written = json.loads((tmp_path / "s" / "manifest.json").read_text())["tasks"]["custom_prompts"]
     assert written["options"]["scorers"] == ["profanity", "sentiment"]
     with pytest.raises(StoreError, match="this one has scorers="):
         run_study(study(prompts, scorers=["sentiment"]), tmp_path / "s")

@@ -39,6 +39,21 @@ def test_a_study_file_says_what_the_design_page_says(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("task", "study", "expected"),
+    [({}, None, 40_000), ({}, 8, 8), ({"limit": 12}, 8, 12), ({"limit": None}, 8, None), ({"limit": None}, None, None)],
+)
+def test_a_task_limit_precedes_the_study_and_that_the_default(
+    task: dict[str, int | None], study: int | None, expected: int | None
+) -> None:
+    spec = build_spec({"model": "m", "suite": [{"unqover": task}], "limit": study}, where="test")
+    (planned,) = make_plan(spec).tasks
+    assert planned.limit == expected
+    assert planned.settings["limit"] == expected
+    again = build_spec({"model": "m", "suite": [{"unqover": planned.settings}], "limit": study}, where="test")
+    assert make_plan(again).tasks[0].settings == planned.settings
+
+
 def test_an_arm_says_whether_it_was_trained_before_or_after_compression() -> None:
     spec = build_spec(
         {

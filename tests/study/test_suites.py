@@ -23,12 +23,13 @@ def test_tasks_and_options_of_a_suite_are_valid(name: str) -> None:
     assert {planned.name for planned in plan.tasks} == {task for task, _ in resolve(name)}
 
 
-@pytest.mark.parametrize("name", ["paper"])
+@pytest.mark.parametrize("name", ["paper", "quick"])
 def test_a_suite_covers_the_dimensions(name: str) -> None:
     plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": name}, where="test"))
     assert {planned.dimension for planned in plan.tasks} == DIMENSIONS
 
 
+@pytest.mark.usefixtures("substitutes")
 def test_paper_runs_without_its_gated_sets_when_told_to(data: Path, tmp_path: Path) -> None:
     spec = build_spec({"model": "fake", "engine": "fake", "suite": "paper", "limit": 8}, where="test")
     assert run_study(spec, tmp_path / "s", skip_missing=True)

@@ -110,13 +110,6 @@ def test_every_category_has_its_number_of_items_and_half_of_them_are_ambiguous(
 
 
 @needs_mirror
-def test_items_of_a_stand_in_are_marked(items: dict[Category, list[Item]]) -> None:
-    for category, mine in items.items():
-        place = sources.find("bbq", f"{category}.jsonl").place
-        assert {("text=stand-in" in item.groups) for item in mine} == {place == "stand-in"}
-
-
-@needs_mirror
 def test_the_prompt_is_context_question_and_answer() -> None:
     """The first item of the file, by hand."""
     request = bbq(categories=("Age",)).items()[0].request
@@ -171,7 +164,7 @@ def test_unknown_options_and_categories_are_named() -> None:
 
 
 @needs_mirror
-def test_the_sets_own_metadata_decides_where_it_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sets_own_metadata_decides_if_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     real = sources.read_text
     table = '"category","question_index","example_id","target_loc"\n"Age","1",0,1\n"Age","1",1,NA\n"Religion","1",2,0\n'
     monkeypatch.setattr(sources, "read_text", lambda name, file: table if file.endswith(".csv") else real(name, file))

@@ -122,7 +122,7 @@ def verdict(mine: int | None, theirs: int | None) -> str:
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_the_two_sources_agree_on_as_many_items_as_the_tasks_page_says(category: Category) -> None:
     rows = read_rows(category)
-    ours = biased_answers(rows, category, official=False)
+    ours = biased_answers(rows, category, metadata=False)
     verdicts = [verdict(ours[row["example_id"]], biased(row)) for row in rows]
     assert Counter(verdicts) == {"same": SAME[category], **OTHERWISE.get(category, {})}
     for row, said in zip(rows, verdicts, strict=True):

@@ -16,7 +16,7 @@ from crushtest.registry import SCORERS, AboutScorer, Entry
 from crushtest.results import Estimate
 from crushtest.stats import estimate
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import Asking, completion_task, metric_stem
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, metric_stem
 
 
 def prompts() -> Sequence[Item]:
@@ -27,8 +27,8 @@ def prompts() -> Sequence[Item]:
     ]
 
 
-def made(**asking: Any) -> Task:
-    return completion_task("t", prompts, Asking(**asking))
+def made(**options: Any) -> Task:
+    return completion_task("t", prompts, CompletionOptions(**options))
 
 
 def rows_of(task: Task, texts: Sequence[str], scores: dict[str, Sequence[Score]]) -> dict[tuple[str, str], Estimate]:
@@ -113,7 +113,7 @@ def test_one_sample_is_greedy_and_several_are_drawn() -> None:
 
 
 def test_a_limit_counts_prompts_and_leaves_their_samples_together() -> None:
-    items = made(samples=3, limit=1).items()
+    items = made(samples=3).sample_items(1, 0)
     assert len(items) == 3
     assert len({item.facts["prompt"] for item in items}) == 1
 
@@ -173,7 +173,7 @@ def test_a_text_has_one_fault_or_none(text: str, expected: str | None) -> None:
 
 def test_the_shares_of_faults_add_up_to_the_degenerate_rate() -> None:
     task = completion_task(
-        "t", lambda: [Item(f"x/{n}", (), str(n), Prompt("P")) for n in range(len(TEXTS))], Asking(scorers=())
+        "t", lambda: [Item(f"x/{n}", (), str(n), Prompt("P")) for n in range(len(TEXTS))], CompletionOptions(scorers=())
     )
     nothing = [Score(None, "empty completion")] * len(TEXTS)
     rows = rows_of(task, list(TEXTS), {"perplexity": nothing})

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.data.sources import status
+from crushtest.data.status import status
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.records import Item, Passage
 from crushtest.tasks.aave_literature import aave_literature
 from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM
 from crushtest.tasks.c4 import c4
-from crushtest.tasks.own_text import own_text
+from crushtest.tasks.custom_text import custom_text
 from crushtest.tasks.paloma import SUBREDDITS, paloma, subreddits
 from crushtest.tasks.twitteraae import twitteraae
 
@@ -137,34 +137,34 @@ def test_c4_takes_the_first_1100_pages_of_a_file(tmp_path: Path) -> None:
 # ---- one's own
 
 
-def test_own_text_has_groups_clusters_and_sides(tmp_path: Path) -> None:
+def test_custom_text_has_groups_clusters_and_sides(tmp_path: Path) -> None:
     file = write(tmp_path / "t.jsonl", "a", "b", "c", who=["aae", "sae", "other"], author=["1", "2", "1"])
-    task = own_text(path=str(file), group="who", cluster="author", dialect="aae", mainstream="sae")
+    task = custom_text(path=str(file), group="who", cluster="author", dialect="aae", mainstream="sae")
     first, second, third = task.items()
     assert (first.groups, first.cluster, first.facts) == (("who=aae",), "1", {"side": DIALECT})
     assert (second.facts, third.facts) == ({"side": MAINSTREAM}, {})
     assert "dialect_gap_perplexity" in [metric.name for metric in task.metrics]
-    assert "dialect_gap_perplexity" not in [metric.name for metric in own_text(path=str(file)).metrics]
+    assert "dialect_gap_perplexity" not in [metric.name for metric in custom_text(path=str(file)).metrics]
 
 
-def test_own_text_without_a_column_names_those_there_are(tmp_path: Path) -> None:
+def test_custom_text_without_a_column_names_those_there_are(tmp_path: Path) -> None:
     file = write(tmp_path / "t.jsonl", "a", who=["x"])
     with pytest.raises(DataError, match=r"row 1: no field 'group' \(there are: text, who\)"):
-        own_text(path=str(file), group="group").items()
+        custom_text(path=str(file), group="group").items()
     with pytest.raises(UnknownName, match="unknown value of who 'y'"):
-        own_text(path=str(file), group="who", dialect="x", mainstream="y").items()
+        custom_text(path=str(file), group="who", dialect="x", mainstream="y").items()
 
 
-def test_own_text_with_one_side_or_no_group_is_refused() -> None:
+def test_custom_text_with_one_side_or_no_group_is_refused() -> None:
     with pytest.raises(UsageError, match="two values of the column"):
-        own_text(path="x", group="g", dialect="a")
+        custom_text(path="x", group="g", dialect="a")
     with pytest.raises(UsageError, match="two values of the column"):
-        own_text(path="x", dialect="a", mainstream="b")
+        custom_text(path="x", dialect="a", mainstream="b")
 
 
-def test_own_text_with_one_group_on_both_sides_is_refused() -> None:
+def test_custom_text_with_one_group_on_both_sides_is_refused() -> None:
     with pytest.raises(UsageError, match=r"dialect and mainstream must differ \(got 'aae' twice\)"):
-        own_text(path="x", group="g", dialect="aae", mainstream="aae")
+        custom_text(path="x", group="g", dialect="aae", mainstream="aae")
 
 
 def test_gated_sets_are_found_in_the_mirror_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,11 +201,11 @@ def reads_one_file(name: str, file: Path) -> Sequence[Item]:
             write(file.parent / f"dolma_100_subreddits/test/test_{other}.jsonl", "post")
         file.replace(file.parent / "dolma_100_subreddits/test/test_22_atheism.jsonl")
         return subreddits(path=str(file.parent)).items()
-    task = {"own_text": own_text, "paloma": paloma, "c4": c4, "c4 pruning": partial(c4, protocol="pruning")}[name]
+    task = {"custom_text": custom_text, "paloma": paloma, "c4": c4, "c4 pruning": partial(c4, protocol="pruning")}[name]
     return task(path=str(file)).items()
 
 
-CORPORA = ("own_text", "paloma", "subreddits", "twitteraae", "c4", "c4 pruning")
+CORPORA = ("custom_text", "paloma", "subreddits", "twitteraae", "c4", "c4 pruning")
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
@@ -248,24 +248,24 @@ def test_a_books_byte_order_mark_is_no_part_of_its_text(tmp_path: Path) -> None:
     assert item.request == Passage("a book", 2048)
 
 
-def test_a_row_of_own_text_without_a_group_has_none(tmp_path: Path) -> None:
+def test_a_row_of_custom_text_without_a_group_has_none(tmp_path: Path) -> None:
     groups = ["x", None, "", " ", 0, False]
     file = of_rows(tmp_path / "t.jsonl", *({"text": "a", "who": group} for group in groups))
-    items = own_text(path=str(file), group="who").items()
+    items = custom_text(path=str(file), group="who").items()
     assert [item.groups for item in items] == [("who=x",), (), (), (), ("who=0",), ("who=False",)]
 
 
 def test_a_group_or_cluster_that_is_no_single_value_is_refused(tmp_path: Path) -> None:
     file = of_rows(tmp_path / "t.jsonl", {"text": "a", "who": ["x", "y"]})
     with pytest.raises(DataError, match=r"row 1: who must be a single value \(got \['x', 'y'\]\)"):
-        own_text(path=str(file), group="who").items()
+        custom_text(path=str(file), group="who").items()
     with pytest.raises(DataError, match=r"row 1: who must be a single value"):
-        own_text(path=str(file), cluster="who").items()
+        custom_text(path=str(file), cluster="who").items()
 
 
-def test_rows_of_own_text_without_a_cluster_are_each_their_own(tmp_path: Path) -> None:
+def test_rows_of_custom_text_without_a_cluster_are_each_their_own(tmp_path: Path) -> None:
     authors = ["1", None, None, "", "1", "2"]
     file = of_rows(tmp_path / "t.jsonl", *({"text": "a", "author": author} for author in authors))
-    clusters = [item.cluster for item in own_text(path=str(file), cluster="author").items()]
+    clusters = [item.cluster for item in custom_text(path=str(file), cluster="author").items()]
     assert (clusters[0], clusters[4], clusters[5]) == ("1", "1", "2")
     assert len(set(clusters)) == 5

@@ -60,12 +60,12 @@ def test_rtp_quarters_hold_their_lower_ends() -> None:
 
 
 def test_rtp_draws_25_samples_as_its_authors_do(data: Path) -> None:
-    task = realtoxicityprompts(samples=25, limit=8, seed=1)
-    items = task.items()
+    task = realtoxicityprompts(samples=25)
+    items = task.sample_items(8, 1)
     assert len(items) == 200
     assert (task.sampling.temperature, task.sampling.top_p, task.sampling.max_tokens) == (1.0, 0.9, 20)
     assert {"profanity_expected_maximum", "profanity_any_rate"} <= {metric.name for metric in task.metrics}
-    larger = realtoxicityprompts(samples=25, limit=16, seed=1).items()
+    larger = task.sample_items(16, 1)
     assert {item.id for item in items} < {item.id for item in larger}
 
 
@@ -184,7 +184,7 @@ def test_holisticbias_sentences_are_the_official_ones_in_the_official_order(data
 
 
 def test_holisticbias_controls_are_reported_and_enter_no_gap(data: Path) -> None:
-    items = holisticbias(limit=3000).items()
+    items = holisticbias().sample_items(3000, 0)
     axes = {group.partition("=")[2] for item in items for group in item.groups if group.startswith("axis=")}
     controls = {group for item in items for group in item.groups if group.startswith("control=")}
     assert len(axes) == 12
@@ -203,7 +203,7 @@ def test_holisticbias_can_be_indexed_as_a_list(data: Path) -> None:
 
 
 def test_robbies_variant_names_its_subject_with_the_definite_article(data: Path) -> None:
-    items = holisticbias(variant="R", limit=500).items()
+    items = holisticbias(variant="R").sample_items(500, 0)
     assert len(items) == 500
     for item in items:
         subject = str(item.facts["subject"])

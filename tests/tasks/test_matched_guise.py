@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import linregress
 
-from crushtest.errors import UsageError
 from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.registry import TASKS
 from crushtest.stats.item_sums import measure_sums
-from crushtest.tasks.base import Task
 from crushtest.tasks.matched_guise.guise_prompts import (
     DECISIONS,
     FAVOURABILITY,
@@ -128,7 +125,7 @@ def test_an_item_without_its_other_guise_counts_as_not_scored(pairs: str) -> Non
 
 
 def test_a_limit_keeps_guises_together_and_a_larger_one_contains_a_smaller(data: Path) -> None:
-    small, large = ([item.id for item in matched_guise(limit=n, seed=3).items()] for n in (40, 100))
+    small, large = ([item.id for item in matched_guise().sample_items(n, 3)] for n in (40, 100))
     assert (len(small), len(large)) == (40, 100)
     assert set(small) < set(large)
     stems = [name.rpartition("/")[0] for name in small]
@@ -136,16 +133,9 @@ def test_a_limit_keeps_guises_together_and_a_larger_one_contains_a_smaller(data:
 
 
 def test_a_limit_of_one_is_taken_as_two(pairs: str) -> None:
-    drawn = {n: [item.id for item in _bound(path=pairs, limit=n).items()] for n in (1, 2, 3)}
+    drawn = {n: [item.id for item in matched_guise(path=pairs).sample_items(n, 0)] for n in (1, 2, 3)}
     assert drawn[1] == drawn[2] == drawn[3]
     assert [name.rpartition("/")[2] for name in drawn[1]] == ["dialect", "mainstream"]
-    with pytest.raises(UsageError, match="limit must be at least 1"):
-        _bound(path=pairs, limit=0)
-
-
-def _bound(**given: object) -> Task:
-    """The task with its options checked, as a study has it."""
-    return matched_guise(**TASKS.get("matched_guise").bind(given))
 
 
 def test_the_published_pairs_give_every_prompt_both_guises(data: Path) -> None:

@@ -53,12 +53,12 @@ def test_there_are_eighty_conversations_and_a_limit_keeps_them_whole(data: Path)
     items = mt_bench().items()
     assert len(items) == 160
     assert items[0].request.text.startswith(FIRST)  # type: ignore[union-attr]
-    few = mt_bench(limit=17).items()
+    few = mt_bench().sample_items(17, 0)
     assert [item.groups[0] for item in few[::2]] == sorted(
         {item.groups[0] for item in items}, key=[i.groups[0] for i in items].index
     )
     assert len(few) == 16
-    assert len(mt_bench(limit=1).items()) == 2
+    assert len(mt_bench().sample_items(1, 0)) == 2
 
 
 @pytest.mark.parametrize(

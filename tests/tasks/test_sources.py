@@ -1,4 +1,4 @@
-"""Where data comes from: the order of places, checksums, and what is said when a file is not to be had."""
+"""Where data comes from: the order of places, checksums, and what is said about a missing file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from urllib.error import URLError
 
 import pytest
 
-from crushtest.data import sources
-from crushtest.data.sources import DataSet, SourceFile, fetch, find, read_text, status
+from crushtest.data import catalogue
+from crushtest.data.catalogue import DataSet, SourceFile
+from crushtest.data.sources import check_content, find, read_text
+from crushtest.data.status import NotFetched, fetch, status, summarize
 from crushtest.errors import DataError, UnknownName
 
-OFFICIAL, STAND_IN = b"official\n", b"stand-in\n"
+OFFICIAL = b"official\n"
 
 
 def _sha(content: bytes) -> str:
@@ -24,16 +26,29 @@ def _sha(content: bytes) -> str:
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty mirror and cache, one data set of one file that may have a stand-in, and no network."""
-    address = "https://example.org/r/a.txt"
-    file = SourceFile("set/a.txt", address, _sha(OFFICIAL), SourceFile("set/other/a.txt", address, _sha(STAND_IN)))
-    known = DataSet("set", "owner/name", "0" * 40, "MIT", "A paper", {"a.txt": file})
-    monkeypatch.setattr(sources, "data_sets", lambda: {"set": known})
+    """An empty mirror and cache, one data set of one file, and no network."""
+    file = SourceFile("set/a.txt", "https://example.org/r/a.txt", _sha(OFFICIAL))
+    _list_only(monkeypatch, "set", {"a.txt": file})
     monkeypatch.setenv("CRUSHTEST_DATA", str(tmp_path / "mirror"))
     monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
     (tmp_path / "mirror").mkdir()
     _serve(monkeypatch, None)
     return tmp_path / "mirror"
+
+
+def _list_only(
+    monkeypatch: pytest.MonkeyPatch, name: str, files: dict[str, SourceFile], manual: str | None = None
+) -> None:
+    listed = DataSet(
+        name=name,
+        repository="https://example.org/gated" if manual else "owner/name",
+        revision="0" * 40,
+        licence="MIT",
+        citation="A paper",
+        files=files,
+        manual_download=manual,
+    )
+    monkeypatch.setattr(catalogue, "data_sets", lambda: {name: listed})
 
 
 def _serve(monkeypatch: pytest.MonkeyPatch, content: bytes | None) -> list[str]:
@@ -55,26 +70,11 @@ def _put(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_the_mirror_comes_before_the_cache_and_the_cache_before_a_stand_in(mirror: Path, tmp_path: Path) -> None:
-    stand_in = _put(mirror / "set/other/a.txt", STAND_IN)
-    assert find("set", "a.txt") == (stand_in, "stand-in")
+def test_the_mirror_comes_before_the_cache(mirror: Path, tmp_path: Path) -> None:
     cached = _put(tmp_path / "cache/data/set/a.txt", OFFICIAL)
     assert find("set", "a.txt") == (cached, "cache")
     mirrored = _put(mirror / "set/a.txt", OFFICIAL)
     assert find("set", "a.txt") == (mirrored, "mirror")
-
-
-def test_only_the_stand_ins_that_were_read_are_noted(mirror: Path) -> None:
-    _put(mirror / "set/other/a.txt", STAND_IN)
-    with sources.noting_stand_ins() as none:
-        status(["set"])
-    with sources.noting_stand_ins() as found:
-        read_text("set", "a.txt")
-        find("set", "a.txt")
-    _put(mirror / "set/a.txt", OFFICIAL)
-    with sources.noting_stand_ins() as official:
-        read_text("set", "a.txt")
-    assert (none, found, official) == ({}, {"set/a.txt": "set/other/a.txt"}, {})
 
 
 def test_a_file_that_is_nowhere_is_fetched_once(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,32 +114,29 @@ def test_a_mirror_that_is_no_folder_is_an_error(mirror: Path, monkeypatch: pytes
         find("set", "a.txt")
 
 
-def test_fetching_replaces_a_stand_in_by_the_official_file(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _put(mirror / "set/other/a.txt", STAND_IN)
-    assert [(line.place, line.problem) for line in status(["set"])] == [("stand-in", "not the official text")]
+def test_fetching_fills_the_cache(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [(line.place, line.problem) for line in status(["set"])] == [("missing", None)]
     _serve(monkeypatch, OFFICIAL)
     assert [(line.place, line.problem) for line in fetch(["set"])] == [("cache", None)]
 
 
-def test_what_cannot_be_fetched_is_one_sentence_and_a_line_a_file(mirror: Path) -> None:
-    with pytest.raises(sources.NotFetched) as raised:
+def test_what_cannot_be_fetched_is_one_sentence_and_a_line_per_file(mirror: Path) -> None:
+    with pytest.raises(NotFetched) as raised:
         fetch(["set"])
     assert str(raised.value).startswith("1 of 1 files could not be fetched; set CRUSHTEST_DATA to a folder that holds")
     assert raised.value.files == ("set/a.txt: missing (no route to host)",)
-    _put(mirror / "set/other/a.txt", STAND_IN)
-    with pytest.raises(sources.NotFetched) as raised:
+    _put(mirror / "set/a.txt", b"changed\n")
+    with pytest.raises(NotFetched) as raised:
         fetch(["set"])
-    assert raised.value.files == ("set/a.txt: a stand-in is here, not the official file (no route to host)",)
+    assert raised.value.files == ("set/a.txt: changed (no route to host)",)
 
 
 def test_a_data_set_is_one_line_that_says_what_is_here(mirror: Path) -> None:
-    assert [(line.dataset, line.tasks, line.state) for line in sources.summarize(status())] == [
-        ("set", "", "missing 1 of 1")
-    ]
-    _put(mirror / "set/other/a.txt", STAND_IN)
-    assert [line.state for line in sources.summarize(status())] == ["stand-in 1 of 1"]
+    assert [(line.dataset, line.tasks, line.state) for line in summarize(status())] == [("set", "", "missing 1 of 1")]
+    _put(mirror / "set/a.txt", b"changed\n")
+    assert [line.state for line in summarize(status())] == ["changed 1 of 1"]
     _put(mirror / "set/a.txt", OFFICIAL)
-    assert [line.state for line in sources.summarize(status())] == ["here"]
+    assert [line.state for line in summarize(status())] == ["here"]
 
 
 def test_an_unknown_data_set_is_told_the_nearest_name() -> None:
@@ -150,14 +147,14 @@ def test_an_unknown_data_set_is_told_the_nearest_name() -> None:
 def test_a_git_blob_id_is_checked_as_git_computes_it(tmp_path: Path) -> None:
     # `printf 'hello\n' | git hash-object --stdin`
     known = SourceFile("x", "https://example.org", "git:ce013625030ba8dba906f756967f9e9ca394464a")
-    sources._check(_put(tmp_path / "x", b"hello\n"), known)
+    check_content(_put(tmp_path / "x", b"hello\n"), known)
     with pytest.raises(DataError, match="git"):
-        sources._check(_put(tmp_path / "x", b"hello!\n"), known)
+        check_content(_put(tmp_path / "x", b"hello!\n"), known)
 
 
 def test_every_listed_file_has_an_https_address_at_a_fixed_revision_and_a_checksum() -> None:
-    for known in sources.data_sets().values():
-        assert len(known.revision) == 40 or known.by_hand
+    for known in catalogue.data_sets().values():
+        assert len(known.revision) == 40 or known.manual_download
         assert known.licence
         assert known.citation
         for file in known.files.values():
@@ -170,31 +167,30 @@ def test_a_mirror_may_hold_a_file_gzipped_that_its_authors_do_not(
     mirror: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = SourceFile("some/a.txt", "https://example.org/a.txt", _sha(b"one prompt"))
-    known = DataSet("some", "x/y", "0" * 40, "MIT", "A paper", {"a.txt": file})
-    monkeypatch.setattr(sources, "data_sets", lambda: {"some": known})
+    _list_only(monkeypatch, "some", {"a.txt": file})
     zipped = _put(mirror / "some" / "a.txt.gz", gzip.compress(b"one prompt"))
-    assert sources.find("some", "a.txt") == (zipped, "mirror")
-    assert sources.read_text("some", "a.txt") == "one prompt"
+    assert find("some", "a.txt") == (zipped, "mirror")
+    assert read_text("some", "a.txt") == "one prompt"
     zipped.write_bytes(gzip.compress(b"another"))
     with pytest.raises(DataError, match="not the file we know"):
-        sources.find("some", "a.txt")
+        find("some", "a.txt")
 
 
-def test_a_set_to_be_had_by_hand_says_what_to_do(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gated = DataSet("gated", "https://example.org/gated", "", "own terms", "A paper", by_hand="needs path=FOLDER")
-    monkeypatch.setattr(sources, "data_sets", lambda: {"gated": gated})
+def test_a_manual_download_says_what_to_do(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _list_only(monkeypatch, "gated", {}, manual="needs path=FOLDER")
+    assert [line.state for line in summarize(status())] == ["manual download"]
     (line,) = status(["gated"])
     assert (line.place, line.address, line.problem) == (
         "missing",
         "https://example.org/gated",
         "the task needs path=FOLDER. In place of path, CRUSHTEST_DATA may name a folder that holds it as 'gated'",
     )
-    with pytest.raises(DataError, match="'gated' cannot be fetched for you: the task needs path=FOLDER"):
+    with pytest.raises(DataError, match="'gated' is a manual download: the task needs path=FOLDER"):
         fetch(["gated"])
 
 
 def test_the_data_sets_of_a_task_are_found_under_other_names() -> None:
-    assert sources.read_by("wikitext2") == ["wikitext-2-raw"]
-    assert sources.read_by("matched_guise") == sources.read_by("dialect_pairs") == ["dialect-prejudice"]
-    assert sources.read_by("mmlu") == ["mmlu"]
-    assert sources.read_by("probe_qa") == []
+    assert catalogue.read_by("wikitext2") == ["wikitext-2-raw"]
+    assert catalogue.read_by("matched_guise") == catalogue.read_by("dialect_pairs") == ["dialect-prejudice"]
+    assert catalogue.read_by("mmlu") == ["mmlu"]
+    assert catalogue.read_by("probe_qa") == []

@@ -24,15 +24,16 @@ def status(
     For the tasks and data sets that are named, show every file: where it comes from and whether it is intact. With
     --json every file is an entry.
     """
-    from crushtest.data import sources
+    from crushtest.data.status import SetStatus, summarize
+    from crushtest.data.status import status as status_of
 
     named = with_data(task)
-    statuses = sources.status(named) if not task or named else []
+    statuses = status_of(named) if not task or named else []
     rows = [row._asdict() for row in statuses]
     if json:
         print_json(rows)
     elif not task and not files:
-        print_table([list(sources.SetStatus._fields), *(list(line) for line in sources.summarize(statuses))])
+        print_table([list(SetStatus._fields), *(list(line) for line in summarize(statuses))])
     elif rows:
         shown = ("dataset", "file", "place", "licence", "address", "problem")
         print_table([list(shown), *([str(row[key] or "") for key in shown] for row in rows)])
@@ -41,11 +42,12 @@ def status(
 @app.command("fetch")
 def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to fetch into the cache.")]) -> None:
     """Fetch the data of these tasks from their canonical addresses and check every sha256."""
-    from crushtest.data import sources
+    from crushtest.data.status import NotFetched
+    from crushtest.data.status import fetch as fetch_data
 
     try:
-        fetched = sources.fetch(with_data(task), report=lambda address: print(address, file=sys.stderr))
-    except sources.NotFetched as error:
+        fetched = fetch_data(with_data(task), report=lambda address: print(address, file=sys.stderr))
+    except NotFetched as error:
         print("\n".join(error.files), file=sys.stderr)
         raise
     for row in fetched:
@@ -54,15 +56,15 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to 
 
 def with_data(names: list[str] | None) -> list[str]:
     """Return the data sets that these tasks read; report tasks that read none. Data sets may be named themselves."""
-    from crushtest.data import sources
+    from crushtest.data import catalogue
     from crushtest.registry import TASKS
 
-    data_sets = sources.data_sets()
+    data_sets = catalogue.data_sets()
     needed: dict[str, None] = {}
     for name in names or []:
         if name not in data_sets and name not in TASKS.names():
             raise UnknownName("task or data set", name, [*data_sets, *TASKS.names()])
-        names_read = sources.read_by(name) or ([name] if name in data_sets else [])
+        names_read = catalogue.read_by(name) or ([name] if name in data_sets else [])
         if not names_read:
             print(f"{name}: nothing to fetch, it needs no data set", file=sys.stderr)
         needed |= dict.fromkeys(names_read)

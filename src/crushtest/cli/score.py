@@ -71,9 +71,8 @@ def show_scored(result: dict[str, Any], *, json: bool) -> None:
     if result["missing"]:
         count, of, first = result["missing"].values()
         print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
-    for name in ("problems", "notes"):
-        if result.get(name):
-            print(f"{name}: {result[name]}", file=sys.stderr)
+    if result.get("problems"):
+        print(f"problems: {result['problems']}", file=sys.stderr)
     if json:
         print_json(result)
         return

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crushtest.data.corpora import CORPORA, Text, read_corpus, read_documents, stand_in_of
+from crushtest.data.corpora import CORPORA, Text, read_corpus, read_documents
 from crushtest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class CalibrationTokens:
     """A calibration text as the tokens of one tokenizer.
 
     ids    [sequences, length]
-    facts  for compression.json: the calibration's fields, `stand_in` (what was read in the source's place, or None),
-           `tokens_sha256`
+    facts  for compression.json: the calibration's fields, and `tokens_sha256`
     """
 
     ids: Tensor
@@ -56,8 +55,7 @@ class CalibrationTokens:
 def calibration_tokens(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> CalibrationTokens:
     """Return a calibration's tokens and what is recorded of them. Raises as `token_batches` does."""
     ids = token_batches(calibration, tokenizer)
-    read = {"stand_in": stand_in_of(calibration.source), "tokens_sha256": tokens_sha256(ids)}
-    return CalibrationTokens(ids, asdict(calibration) | read)
+    return CalibrationTokens(ids, asdict(calibration) | {"tokens_sha256": tokens_sha256(ids)})
 
 
 def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> Tensor:

@@ -101,8 +101,7 @@ class CompressionRecord:
     """All that is known about one compression.
 
     quantized          integers and scales of the quantized layers, by name, for saving them as they are
-    calibration        source, sequences, length, seed, `stand_in` (what was read in the source's place, or None),
-                       `tokens_sha256`
+    calibration        source, sequences, length, seed, `tokens_sha256`
     peak_memory_bytes  the process's highest memory so far (resident; on a GPU that of the GPU besides)
     """
 

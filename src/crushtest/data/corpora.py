@@ -1,4 +1,4 @@
-"""The calibration corpora of the papers: C4's first shard and WikiText-2, found as all other data are."""
+"""Read the calibration corpora of the papers: C4's first shard and WikiText-2, found as all other data are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Text(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """A file of a data set (see data/sources.toml): a stream of text, or a JSON object with a `text` a line."""
+    """A file of a data set (see data/sources.toml): a stream of text, or one JSON object with a `text` per line."""
 
     dataset: str
     file: str
@@ -33,28 +33,15 @@ CORPORA = {
 
 
 def read_corpus(name: str) -> Text:
-    """The text of `c4` or `wikitext2`, checked; fetched where it is nowhere here. Raises DataError as `find` does."""
+    """Return the text of `c4` or `wikitext2`, checked, and fetched if missing. Raises DataError as `find` does."""
     corpus = CORPORA[name]
     if corpus.is_stream:
         return Text([sources.read_text(corpus.dataset, corpus.file)], is_stream=True)
     return Text(read_documents(sources.find(corpus.dataset, corpus.file).path), is_stream=False)
 
 
-def stand_in_of(source: str) -> str | None:
-    """What is read in place of a corpus, where a mirror holds only a stand-in; None where the text is what it says.
-
-    C4's is a sample of it, WikiText-2's the validation part.
-    """
-    if source not in CORPORA:
-        return None
-    corpus = CORPORA[source]
-    known = sources.data_set(corpus.dataset).files[corpus.file]
-    is_stand_in = sources.find(corpus.dataset, corpus.file).place == "stand-in"
-    return known.stand_in.path if is_stand_in and known.stand_in else None
-
-
 def read_documents(path: Path) -> list[str]:
-    """The `text` of every line of a JSONL file (gzipped or not); DataError names the file, and what has none."""
+    """Return the `text` of every line of a JSONL file, gzipped or not. Raises DataError, which names the file."""
     documents = []
     try:
         for number, row in enumerate(read_lines(path), start=1):

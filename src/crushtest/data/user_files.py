@@ -6,7 +6,8 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from crushtest.data.sources import NotHere, folder_of, how_to_get
+from crushtest.data.catalogue import how_to_get
+from crushtest.data.sources import NotHere, folder_of
 from crushtest.errors import DataError
 from crushtest.files.json_lines import read_lines
 

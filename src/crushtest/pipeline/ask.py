@@ -62,8 +62,8 @@ def check_finite(item: Item, answer: Answer) -> None:
     match answer:
         case ChoiceScores(logprobs=logprobs):
             values = logprobs
-        case PassageScore(logprob=logprob, kl=kl, kl_at_most=kl_at_most):
-            values = (logprob, *(kl or ()), kl_at_most or 0.0)
+        case PassageScore(logprob=logprob, kl=kl):
+            values = (logprob, *(kl or ()))
         case Completion():
             return
     broken = next((value for value in values if not math.isfinite(value)), None)

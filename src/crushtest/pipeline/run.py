@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import yaml
 
-from crushtest.data.sources import NotHere, noting_stand_ins
+from crushtest.data.sources import NotHere
 from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
 from crushtest.pipeline.arm import run_arm
@@ -46,19 +46,17 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     plan = make_plan(spec)
     calibration = check_arms(folder, plan)
     check_scorers(folder, plan)
-    items, missing, stand_ins = draw_items(folder, plan)
+    items, missing = draw_items(folder, plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     with folder.locked():
-        open_study(folder, spec, plan, items, stand_ins)
+        open_study(folder, spec, plan, items)
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
         for planned in plan.tasks:
             if planned.task.cost:
-                print(planned.task.cost, file=sys.stderr)
-            if planned.name in stand_ins:
-                print(stand_in_line(planned.name, stand_ins[planned.name]), file=sys.stderr)
+                print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
         if line := other_threads(folder, plan):
             print(line, file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
@@ -79,43 +77,28 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
 
 
 class Drawn(NamedTuple):
-    """The items of every task whose data are here, and why the others have none.
-
-    stand_ins   of a task that read some: the official file's path -> the stand-in's
-    """
+    """The items of every task whose data are here, and why the others have none."""
 
     items: dict[str, list[Item]]
     missing: dict[str, str]
-    stand_ins: dict[str, dict[str, str]]
 
 
 def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
     """Return the items of every task.
 
-    Tasks that have already run do not need their source data: their items are in the study folder and their provenance
-    in the manifest.
+    Tasks that have already run do not need their source data: their items are in the study folder.
     """
-    drawn = Drawn({}, {}, {})
+    drawn = Drawn({}, {})
     for planned in plan.tasks:
         name = planned.name
         try:
-            with noting_stand_ins() as stand_ins:
-                drawn.items[name] = planned.draw()
+            drawn.items[name] = planned.draw()
         except NotHere as error:
             if not folder.items_path(name).exists():
                 drawn.missing[name] = str(error)
                 continue
             drawn.items[name] = folder.read_items(name)
-            stand_ins = manifest.read(folder.manifest).get("tasks", {}).get(name, {}).get("stand_ins", {})
-        if stand_ins:
-            drawn.stand_ins[name] = stand_ins
     return drawn
-
-
-def stand_in_line(task: str, stand_ins: Mapping[str, str]) -> str:
-    """What is said of a task whose items are not, or not all, those of the official files."""
-    files = ", ".join(stand_ins)
-    return f"{task}: stand-in, not the official text: {files} (`crushtest data fetch {task}` gets the official)"
 
 
 def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Plan:
@@ -137,7 +120,6 @@ def open_study(
     spec: StudySpec,
     plan: Plan,
     items: Mapping[str, Sequence[Item]],
-    stand_ins: Mapping[str, dict[str, str]],
 ) -> None:
     """Write the resolved study and its items, or check that those in the folder are the same.
 
@@ -149,7 +131,7 @@ def open_study(
         folder.write_items(planned.name, items[planned.name])
     write_specification(folder, spec, plan.tasks)
     for planned in plan.tasks:
-        describe_task(folder, planned, items[planned.name], stand_ins.get(planned.name, {}))
+        describe_task(folder, planned, items[planned.name])
 
 
 def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[PlannedTask]) -> None:
@@ -164,16 +146,14 @@ def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[Pl
             temporary.write_text(text, encoding="utf-8")
 
 
-def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item], stand_ins: dict[str, str]) -> None:
-    """Record a task in the manifest, and again if its options or stand-ins differ from the recorded ones."""
-    options = json.loads(json.dumps(planned.options))
+def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
+    """Record a task in the manifest, and again if its options differ from the recorded ones."""
+    options = json.loads(json.dumps(planned.settings))
     recorded = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
-    if recorded.get("options") == options and recorded.get("stand_ins", {}) == stand_ins:
+    if recorded.get("options") == options:
         return
     about = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
     facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
-    if stand_ins:
-        facts["stand_ins"] = stand_ins
     manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 

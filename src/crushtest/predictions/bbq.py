@@ -82,7 +82,7 @@ def _logged_items(lines: Iterable[dict[str, Any]]) -> dict[str, Item]:
     items: dict[str, Item] = {}
     for category, by_example in rows.items():
         listed = list(by_example.values())
-        biased = biased_answers(listed, category, official=True, seconds=_seconds(category, listed))
+        biased = biased_answers(listed, category, seconds=_seconds(category, listed))
         for row in listed:
             item = item_of(row, (f"category={category}",), biased[row["example_id"]])
             items[item.id] = item

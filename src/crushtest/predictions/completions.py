@@ -44,7 +44,7 @@ def score_completions(
     without_model = [scorer for scorer in built.scorers if needs_dense(scorer) != "model"]
     facts = {scorer: facts_of(scorer) for scorer in without_model}
     problems = Problems()
-    task_items = built.items()
+    task_items = built.sample_items(built.default_limit, seed=0)
     completed = _read(task_items, Path(path), problems)
     refuse("completions", path, problems, nothing=not completed, allow_partial=allow_partial)
     items = [item for item, _ in completed]

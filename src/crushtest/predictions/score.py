@@ -9,17 +9,16 @@ from pkgutil import resolve_name
 from typing import Any
 
 from crushtest.errors import CrushtestError, UsageError
-from crushtest.metrics import STAND_IN, Metric
+from crushtest.metrics import Metric
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
 from crushtest.predictions.reading import NotParsed, Problems, read_lines, refuse
-from crushtest.records import Item
 from crushtest.registry import TASKS
 from crushtest.tasks.base import Task
 
 
 def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> dict[str, Any]:
-    """Return `{"task", "items", "missing", "problems", "notes", "metrics"}` for a file of predictions.
+    """Return `{"task", "items", "missing", "problems", "metrics"}` for a file of predictions.
 
     metrics   `{"metric", "group", "value", "n", "n_unscored", "reason"}`: group is a group's name (`Age`, `Christian`)
               or `all`. n counts the answered items that the metric applies to; n_unscored counts those it applies to
@@ -55,7 +54,6 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
         },
         "missing": predicted.missing.to_json(),
         "problems": str(problems) or None,
-        "notes": _notes(predicted.items),
         "metrics": [row._asdict() for row in _presented(rows)],
     }
 
@@ -111,16 +109,6 @@ def _presented(rows: Sequence[PointEstimate]) -> list[PointEstimate]:
 
     A name that two attributes share keeps its attribute (Jewish is a religion and an ethnicity).
     """
-    groups = {row.group: row.group.partition("=")[2] or row.group for row in rows if not row.group.startswith("text=")}
+    groups = {row.group: row.group.partition("=")[2] or row.group for row in rows}
     shared = {name for name, count in Counter(groups.values()).items() if count > 1}
-    return [
-        row._replace(group=row.group if name in shared else name)
-        for row in rows
-        if (name := groups.get(row.group)) is not None
-    ]
-
-
-def _notes(items: Sequence[Item]) -> list[str]:
-    """What a reader must know of the items: which are not the official text."""
-    found = sorted({item.id.partition("/")[0] for item in items if STAND_IN in item.groups})
-    return [f"{category}: items of a stand-in, which answers to the official text do not fit" for category in found]
+    return [row if groups[row.group] in shared else row._replace(group=groups[row.group]) for row in rows]

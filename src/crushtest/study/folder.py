@@ -80,7 +80,6 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "bytes": pl.Int64(),
             "kl": pl.List(pl.Float32),
             "agree": pl.Int64(),
-            "kl_at_most": pl.Float64(),
         }
     ),
     "prompts": pl.Schema({"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String()}),
@@ -99,10 +98,9 @@ def passage_score(
     bytes: int,
     kl: list[float] | None = None,
     agree: int | None = None,
-    kl_at_most: float | None = None,
 ) -> PassageScore:
     """Build a PassageScore from the values in a file."""
-    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree, kl_at_most)
+    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
 
 
 ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {

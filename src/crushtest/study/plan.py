@@ -15,12 +15,11 @@ from crushtest.study.repeats import repeats_of
 from crushtest.study.spec import Correction, StudySpec
 from crushtest.study.suites import resolve
 from crushtest.tasks.base import Task
-from crushtest.tasks.sampling import spread
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task with its options bound. Its items are read or built when they are drawn."""
+    """A task with its options bound. Its items are read or built when they are drawn. `limit` None: all of them."""
 
     name: str
     dimension: Dimension
@@ -31,15 +30,15 @@ class PlannedTask:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The task's entry in a study file: its options, and the study's limit if that applies."""
-        return self.options if self.limit is None else {**self.options, "limit": self.limit}
+        """Return what a study file says of the task: its options, and the limit unless none applies by default."""
+        return self.options if self.limit is self.task.default_limit is None else {**self.options, "limit": self.limit}
 
     def draw(self) -> list[Item]:
-        """Return the items to ask: all, or `limit` of them. Raises DataError if the data are missing."""
-        items = self.task.items()
+        """Return the items to ask. Raises DataError if the data are missing."""
+        items = self.task.sample_items(self.limit, self.seed)
         if not items:
             raise UsageError(f"task {self.name!r}: its options leave no item")
-        return list(items) if self.limit is None else spread(items, self.limit, self.seed)
+        return items
 
 
 @dataclass(frozen=True)
@@ -105,18 +104,16 @@ def plan_tasks(spec: StudySpec) -> tuple[PlannedTask, ...]:
 
 def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTask:
     entry = TASKS.get(name)
-    given = {"limit": spec.limit, **options}
-    limit = None
-    if "limit" not in entry.options:  # the study samples the items of tasks that have no limit of their own
-        limit = given.pop("limit")
-    elif given["limit"] is None:
-        del given["limit"]
+    given = dict(options)
+    limit = given.pop("limit", spec.limit)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise UsageError(f"task {name!r}: limit must be a whole number of at least 1 (got {limit!r})")
     if "seed" in entry.options:
         given.setdefault("seed", spec.seed)
     bound = entry.bind(given)
     task = entry.function(**bound)
+    if limit is None and "limit" not in options:  # `limit: null` asks for all items
+        limit = task.default_limit
     for scorer in task.scorers:
         SCORERS.get(scorer.partition(":")[0], where=f"task {name!r}")
     return PlannedTask(name, entry.about.dimension, bound, task, limit, spec.seed)

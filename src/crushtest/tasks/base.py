@@ -7,17 +7,25 @@ from dataclasses import dataclass, field
 
 from crushtest.metrics import Metric
 from crushtest.records import Item, Kind, Sampling
+from crushtest.tasks.sampling import stratified_sample
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a task function returns: its items (built when called), its metrics, and what scores its completions.
+    """What a task function returns.
 
-    `scorers` are specs (`profanity`, `hf:ID#LABEL`); `sampling` holds for tasks of prompts. `cost` says, in words, what
-    an arm costs beyond its own answers (questions to a judge, ...), for the user to read before it is spent.
-    `likeliest` is for passages asked `against_dense`: of how many next tokens, for every token, the dense arm keeps the
-    probabilities in files, with which the other arms are compared. None: with the dense model itself, in memory.
-    `headline` names the metric that stands for the task where there is room for one. None: its first.
+    items          return all items, built when called
+    metrics        what is reported of the answers
+    scorers        specs of what scores completions (`profanity`, `hf:ID#LABEL`)
+    sampling       how completions are drawn
+    cost           given the number of items asked: what an arm costs beyond its own answers, in words, for
+                   the user to read before it is spent (questions to a judge, ...)
+    likeliest      for passages asked `against_dense`: how many of the most probable next tokens the dense arm keeps in
+                   files for the other arms to compare with. None: they compare with the dense model itself, in memory
+    headline       the name of the metric that stands for the task where there is room for one. None: its first
+    draw           given a limit and a seed: return about so many items, those that belong together whole. None: evenly
+                   over the combinations of groups
+    default_limit  how many items are drawn where a study sets no limit. None: all
     """
 
     kind: Kind
@@ -25,16 +33,24 @@ class Task:
     metrics: tuple[Metric, ...]
     scorers: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
-    cost: str | None = None
+    cost: Callable[[int], str] | None = None
     likeliest: int | None = None
     headline: str | None = None
+    draw: Callable[[int, int], Sequence[Item]] | None = None
+    default_limit: int | None = None
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
         if self.headline is not None and self.headline not in names:
             raise ValueError(f"headline {self.headline!r} is no metric of the task ({', '.join(names)})")
 
+    def sample_items(self, limit: int | None, seed: int) -> list[Item]:
+        """Return the items that a study asks: all, or about `limit` of them."""
+        if limit is None:
+            return list(self.items())
+        return list(self.draw(limit, seed)) if self.draw else stratified_sample(self.items(), limit, seed)
+
     @property
     def headline_metric(self) -> Metric:
-        """The metric that `headline` names."""
+        """The metric that `headline` names, or the first."""
         return next((metric for metric in self.metrics if metric.name == self.headline), self.metrics[0])

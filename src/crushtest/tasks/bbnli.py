@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Literal
 
-from crushtest.data import sources
+from crushtest.data import catalogue, sources
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
@@ -59,7 +59,7 @@ def bbnli(*, form: Form = "inference") -> Task:
 
 
 def _items(form: Form) -> Iterator[Item]:
-    for file in sources.data_set("bbnli").files:
+    for file in catalogue.data_set("bbnli").files:
         topic = json.loads(sources.read_text("bbnli", file))
         name = topic["name"].replace(" ", "_")
         asked: set[tuple[bool, str, str]] = set()

@@ -13,17 +13,7 @@ from crushtest.metrics import Metric, rate
 from crushtest.records import Completion, Item, Prompt
 from crushtest.registry import SCORERS, task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import (
-    BUILT_IN,
-    Asking,
-    Limit,
-    Samples,
-    Scorers,
-    Temperature,
-    Tokens,
-    TopP,
-    completion_task,
-)
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 
 Domain = Literal["gender", "political_ideology", "profession", "race", "religious_ideology"]
 DOMAINS: tuple[Domain, ...] = ("gender", "political_ideology", "profession", "race", "religious_ideology")
@@ -32,16 +22,11 @@ PLEASANT = 0.5
 
 
 @task("bold", dimension="degeneration harm", source="arXiv:2101.11718", licence="CC-BY-SA-4.0")
+@with_completion_options()
 def bold(
+    options: CompletionOptions,
     *,
     domains: Annotated[tuple[Domain, ...], MinLen(1)] = DOMAINS,
-    scorers: Scorers = BUILT_IN,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    top_p: TopP = 0.9,
-    max_tokens: Tokens = 32,
-    limit: Limit = None,
-    seed: int = 0,
 ) -> Task:
     """Completions of 23,679 beginnings of Wikipedia sentences: sentiment and toxicity by group.
 
@@ -60,8 +45,7 @@ def bold(
     Known problems: the prompts are about those people whom Wikipedia writes about; "gender" is American actors and
     actresses alone, and the subgroups are of very unequal size (12 to 4,839 prompts).
     """
-    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
-    return completion_task("bold", lambda: list(_prompts(domains)), asking, more=_polarity)
+    return completion_task("bold", lambda: list(_prompts(domains)), options, more=_polarity)
 
 
 def _prompts(domains: Sequence[Domain]) -> Iterator[Item]:

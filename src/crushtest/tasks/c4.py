@@ -56,8 +56,7 @@ def c4(
     turns " N " into " 1 " and takes spaces out of brackets. We score the text as it is.
 
     Known problems: methods that calibrate on C4 and are scored on C4 look better than they are. Calibration with
-    `source: c4` reads other pages, the first file of the training part. Where a mirror (CRUSHTEST_DATA) lacks that
-    file, it reads this very sample, and compression.json says so (`stand_in`); then give one of the two another text.
+    `source: c4` reads other pages, the first file of the training part.
     """
     return passages_task(lambda: _items(protocol, window, path), (perplexity(), bits_per_byte()), divergence)
 

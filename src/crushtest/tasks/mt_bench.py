@@ -28,13 +28,12 @@ def mt_bench(
     judge: str = "",
     pairwise: bool = True,
     max_tokens: Annotated[int, Ge(1)] = 512,
-    limit: Annotated[int, Ge(1)] | None = None,
 ) -> Task:
     """Eighty conversations of two turns in eight categories: how good does a judge find the answers?
 
     Items: a turn each, 160. The second turn is asked with the model's own answer to the first in front of it, in the
-    model's chat template, greedily, `max_tokens` at most. `limit` takes fewer turns, whole conversations (two
-    turns at least), spread over the categories. Groups: `category`, `turn`. Cluster: the conversation.
+    model's chat template, greedily, `max_tokens` at most. A limit takes whole conversations (two turns at
+    least), spread over the categories. Groups: `category`, `turn`. Cluster: the conversation.
 
     `judge` names the model that judges, in any engine: `MODEL`, or `MODEL,engine=openai`. It reads the authors' own
     prompts, pinned by checksum, with their reference answers for math, reasoning and coding.
@@ -50,15 +49,15 @@ def mt_bench(
     GPT-4's of June 2023. Eighty questions show only large differences: read the intervals. The questions have been in
     training data for years.
     """
-    conversations = QUESTIONS if limit is None else min(max(1, limit // 2), QUESTIONS)
     scorers = (f"mt_bench:{judge}", *([f"mt_bench_pair:{judge}"] if pairwise else [])) if judge else ()
     return Task(
         "prompts",
-        lambda: _items(conversations),
+        lambda: _items(QUESTIONS),
         (*_judged(scorers), *coherence_metrics()),
         scorers=scorers,
         sampling=Sampling(max_tokens=max_tokens),
-        cost=cost(judge, pairwise, 2 * conversations) if judge else None,
+        cost=(lambda turns: cost(judge, pairwise, turns)) if judge else None,
+        draw=lambda limit, seed: _items(min(max(1, limit // 2), QUESTIONS)),
     )
 
 

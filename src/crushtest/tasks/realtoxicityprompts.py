@@ -14,17 +14,7 @@ from crushtest.errors import DataError
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import (
-    BUILT_IN,
-    Asking,
-    Limit,
-    Samples,
-    Scorers,
-    Temperature,
-    Tokens,
-    TopP,
-    completion_task,
-)
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 
 Part = Literal["validation", "challenging", "nontoxic", "full", "full_challenging", "paper"]
 
@@ -43,17 +33,12 @@ BINS = ("0.00-0.25", "0.25-0.50", "0.50-0.75", "0.75-1.00")
 
 
 @task("realtoxicityprompts", dimension="degeneration harm", source="arXiv:2009.11462", licence="Apache-2.0")
+@with_completion_options(max_tokens=20)
 def realtoxicityprompts(
+    options: CompletionOptions,
     *,
     part: Part = "validation",
     path: str | None = None,
-    scorers: Scorers = BUILT_IN,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    top_p: TopP = 0.9,
-    max_tokens: Tokens = 20,
-    limit: Limit = None,
-    seed: int = 0,
 ) -> Task:
     """Completions of half sentences from the web: toxic text where little of it was asked for.
 
@@ -70,7 +55,7 @@ def realtoxicityprompts(
 
     One greedy completion of at most `max_tokens` tokens a prompt. The authors draw 25 (`samples=25`, `top_p=0.9`,
     temperature 1) and report the expected maximum and the probability of toxicity. A sample follows from `seed`, the
-    prompt's text and the sample's number, so two items of one text have the same samples. `limit` counts prompts.
+    prompt's text and the sample's number, so two items of one text have the same samples.
 
     Deviations: the authors score with Perspective, which no longer stands still and is not at hand; name a scorer, and
     read what it is worth (docs/scorers.md). Scores are of the completion alone.
@@ -78,8 +63,7 @@ def realtoxicityprompts(
     Known problems: Perspective's toxicity of a prompt is higher where a minority is named; some prompts are truncated
     quotations, whose completion can be toxic by quoting.
     """
-    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
-    return completion_task("realtoxicityprompts", lambda: _prompts(part, path, seed), asking, gap=False)
+    return completion_task("realtoxicityprompts", lambda: _prompts(part, path, options.seed), options, gap=False)
 
 
 def _prompts(part: str, path: str | None, seed: int) -> Sequence[Item]:

@@ -1,4 +1,4 @@
-"""Drawing a limited number of items: seeded, and spread evenly over the groups."""
+"""Draw a limited number of items: seeded, and spread evenly over the groups."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Iterable, Sequence
 from crushtest.records import Item
 
 
-def spread(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
-    """At most `limit` items in their original order, drawn in turn from every combination of groups.
+def stratified_sample(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
+    """Return at most `limit` items in their original order, drawn in turn from every combination of groups.
 
-    The draw of a larger limit contains that of a smaller one, so that a study can be enlarged.
+    A larger limit draws the same items and more, so that a study can be enlarged.
     """
     if limit >= len(items):
         return list(items)
-    return [items[index] for index in spread_indexes((item.groups for item in items), limit, seed)]
+    return [items[index] for index in stratified_indexes((item.groups for item in items), limit, seed)]
 
 
-def spread_indexes(groups: Iterable[tuple[str, ...]], limit: int, seed: int) -> list[int]:
-    """The same draw from the groups of items alone: sorted indexes."""
-    cells: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, mine in enumerate(groups):
-        cells[mine].append(index)
+def stratified_indexes(groups: Iterable[tuple[str, ...]], limit: int, seed: int) -> list[int]:
+    """Return the sorted indexes of the same draw, from the items' groups alone."""
+    strata: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, combination in enumerate(groups):
+        strata[combination].append(index)
     generator = random.Random(seed)
-    order = sorted(cells)
+    order = sorted(strata)
     generator.shuffle(order)
-    for cell in order:
-        generator.shuffle(cells[cell])
-    rounds = max(len(indexes) for indexes in cells.values())
-    turns = (cells[cell][turn] for turn in range(rounds) for cell in order if turn < len(cells[cell]))
+    for stratum in order:
+        generator.shuffle(strata[stratum])
+    rounds = max(len(indexes) for indexes in strata.values())
+    turns = (strata[stratum][turn] for turn in range(rounds) for stratum in order if turn < len(strata[stratum]))
     return sorted(index for index, _ in zip(turns, range(limit), strict=False))

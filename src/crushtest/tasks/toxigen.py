@@ -7,21 +7,12 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Literal
 
-from crushtest.data.sources import data_set, read_text
+from crushtest.data.catalogue import data_set
+from crushtest.data.sources import read_text
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import (
-    BUILT_IN,
-    Asking,
-    Limit,
-    Samples,
-    Scorers,
-    Temperature,
-    Tokens,
-    TopP,
-    completion_task,
-)
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 
 PAPER = (
     *("asian", "black", "chinese", "jewish", "latino", "lgbtq", "mental_disability", "mexican", "middle_east"),
@@ -40,17 +31,12 @@ _V2_NAMES = {"mental_dis": "mental_disability", "physical_dis": "physical_disabi
     source="arXiv:2203.09509; v2: arXiv:2301.09211",
     licence="CDLA-Permissive-2.0, MIT",
 )
+@with_completion_options()
 def toxigen(
+    options: CompletionOptions,
     *,
     version: Literal["prompts", "v2"] = "prompts",
     groups: Literal["paper", "all"] = "paper",
-    scorers: Scorers = BUILT_IN,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    top_p: TopP = 0.9,
-    max_tokens: Tokens = 32,
-    limit: Limit = None,
-    seed: int = 0,
 ) -> Task:
     """Completions after sentences about 13 minorities, hateful or harmless, that hold no swear word.
 
@@ -70,8 +56,9 @@ def toxigen(
     `toxigen-roberta` or a judge. Of the files about bisexual people and immigrants some prompts do
     not end in a line break.
     """
-    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed, stop=("\n",) * (version != "v2"))
-    return completion_task("toxigen", lambda: list(_v2() if version == "v2" else _lists(groups)), asking)
+    if version == "v2":
+        return completion_task("toxigen", lambda: list(_v2()), options)
+    return completion_task("toxigen", lambda: list(_lists(groups)), options, stop=("\n",))
 
 
 def _lists(groups: str) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""Scoring one model's predictions and looking at them whole on the way: beside another model's, in one pass."""
+"""Score one model's predictions and, in the same pass, observe its whole distributions: against another model's."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Columns = Sequence[NDArray[Any]]
 
 
 class Observer(Protocol):
-    """Looks at next-token distributions and says what a passage's score has of them."""
+    """Turns next-token distributions into fields of a passage's score."""
 
-    def look(self, plan: Sequence[Part], index: int) -> Callable[[Predictions], tuple[Tensor, ...]]:
-        """For the pieces of one part, in order: columns of as many rows as their logits have."""
+    def observe(self, plan: Sequence[Part], index: int) -> Callable[[Predictions], tuple[Tensor, ...]]:
+        """Return a function that is called on one part's pieces, in order, and gives columns with a row per logits'."""
         ...
 
-    def told(self, passage: int, columns: Columns) -> dict[str, Any]:
-        """Fields of the PassageScore, from the columns of the passage's predicted tokens, in order."""
+    def to_fields(self, passage: int, columns: Columns) -> dict[str, Any]:
+        """Return fields of the PassageScore, from the columns of the passage's predicted tokens, in order."""
         ...
 
 
 @dataclass
 class ObservedScorer:
-    """Scores as `arm` does; `observer` looks at every prediction.
+    """Scores as `arm` does, and shows every prediction to `observer`.
 
-    Distributions are not kept, only what the observer makes of them: per line, in pieces, until it is taken.
+    Distributions are dropped at once. `seen` holds the observer's columns per line, in pieces, until they are taken.
     """
 
     arm: Predictor
@@ -45,64 +45,69 @@ class ObservedScorer:
     seen: dict[int, list[list[NDArray[Any]]]] = field(default_factory=lambda: defaultdict(list))
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Part]:
-        """The arm's layout."""
+        """Return the arm's layout."""
         return self.arm.plan(lines)
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability of each edge of one part under the arm."""
+        """Return the log-probability of each edge of one part under the arm."""
         import torch
 
-        part, look = plan[index], self.observer.look(plan, index)
+        part, observe = plan[index], self.observer.observe(plan, index)
         logprobs, edges, pieces = np.empty(len(part.targets)), [], []
         with torch.inference_mode():
-            for own in self.arm.predictions(plan, index):
-                edges.append(own.edges)
-                pieces.append([column.cpu().numpy()[own.rows] for column in look(own)])
-                logprobs[own.edges] = gather_logprobs(own.logits, own.rows, part.targets[own.edges])
+            for piece in self.arm.predictions(plan, index):
+                edges.append(piece.edges)
+                pieces.append([column.cpu().numpy()[piece.rows] for column in observe(piece)])
+                logprobs[piece.edges] = gather_logprobs(piece.logits, piece.rows, part.targets[piece.edges])
         columns = in_order(edges, pieces)
         for line in np.unique(part.lines).tolist():
             self.seen[line].append([column[part.lines == line] for column in columns])
         return logprobs
 
     def take(self, passage: int, lines: range) -> dict[str, Any]:
-        """What the observer tells of a passage of these lines, which are then forgotten."""
+        """Return the fields of a passage that has these lines, and drop their columns."""
         pieces = [piece for line in lines for piece in self.seen.pop(line, ())]
         if not pieces:
             return {"kl": (), "agree": 0}
-        return self.observer.told(passage, [np.concatenate(column) for column in zip(*pieces, strict=True)])
+        return self.observer.to_fields(passage, [np.concatenate(column) for column in zip(*pieces, strict=True)])
 
 
 def in_order(edges: Sequence[Ints], pieces: Sequence[Columns]) -> list[NDArray[Any]]:
-    """Columns of all edges of a part, from pieces of them."""
+    """Return the columns of all edges of a part, put together from pieces."""
     order = np.argsort(np.concatenate(edges))
     return [np.concatenate(column)[order] for column in zip(*pieces, strict=True)]
 
 
 @dataclass(frozen=True)
-class BesideModel:
-    """Compares every distribution with that of `dense`, exactly. Both models are in memory."""
+class AgainstModel:
+    """Compare every distribution with that of `dense`, exactly. Both models are in memory."""
 
     dense: Predictor
 
-    def look(self, plan: Sequence[Part], index: int) -> Callable[[Predictions], Compared]:
-        """KL and agreement of every row."""
+    def observe(self, plan: Sequence[Part], index: int) -> Callable[[Predictions], Compared]:
+        """Return the KL and agreement of every row."""
         pieces: Iterator[Tensor] = (piece.logits for piece in self.dense.predictions(plan, index))
 
-        def at(own: Predictions) -> Compared:
+        def compare_rows(predictions: Predictions) -> Compared:
             nonlocal pieces
-            other, pieces = take_rows(pieces, len(own.logits))
-            return compare(other, own.logits)
+            rows, pieces = take_rows(pieces, len(predictions.logits))
+            return compare(rows, predictions.logits)
 
-        return at
+        return compare_rows
 
-    def told(self, passage: int, columns: Columns) -> dict[str, Any]:
-        """KL of each token, and how many agree."""
-        kl, agree = columns
-        return {"kl": tuple(kl.tolist()), "agree": int(agree.sum())}
+    def to_fields(self, passage: int, columns: Columns) -> dict[str, Any]:
+        """Return the KL of each token, and how many agree."""
+        return divergence_fields(columns)
+
+
+def divergence_fields(columns: Columns) -> dict[str, Any]:
+    """Return the fields of a PassageScore from the columns of `Compared`."""
+    kl, agree = columns
+    return {"kl": tuple(kl.tolist()), "agree": int(agree.sum())}
 
 
 def take_rows(pieces: Iterator[Tensor], rows: int) -> tuple[Tensor, Iterator[Tensor]]:
-    """The first rows [rows, vocabulary] of the pieces put together, and the pieces without them.
+    """Return the first rows [rows, vocabulary] of the pieces put together, and an iterator over the rest.
 
     A model cuts its predictions by the size of its own vocabulary, and an arm's may have been padded.
     """

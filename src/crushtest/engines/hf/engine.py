@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge
 
 from crushtest.engines.base import Reference
-from crushtest.engines.hf.against_dense import BesideModel, ObservedScorer, Observer
+from crushtest.engines.hf.against_dense import AgainstModel, ObservedScorer, Observer
 from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.hf.encoding import (
     Tokens,
@@ -25,7 +25,7 @@ from crushtest.engines.hf.encoding import (
     scored_parts,
 )
 from crushtest.engines.hf.generation import Text, batches, continue_batch, continue_plainly, draws
-from crushtest.engines.hf.kept_top_k import BesideKept, KeepLikeliest, KeptTokens
+from crushtest.engines.hf.kept_top_k import AgainstKept, KeepLikeliest, KeptTokens
 from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer, bytes_per_token, score_groups, vocabulary_size
 from crushtest.engines.hf.packing import Line
 from crushtest.engines.hf.packing_check import pack_limit, why_not_packed
@@ -170,14 +170,14 @@ class HfEngine:
             asked = [(request, group) for request, group in zip(requests, groups, strict=True) if group]
             if not all(self.dense.is_of(*one, size) for one in asked):
                 return None
-            observer = BesideKept(self.dense, requests, groups)
+            observer = AgainstKept(self.dense, requests, groups)
         elif self.dense is None or self.dense is self.model:
             return None
         else:
             if passage_lines(self.dense.tokenizer, requests, self.context) != groups:
                 return None
             # Not a copy of the arm's own scorer, which may hold trunks of the arm.
-            observer = BesideModel(type(scorer)(self.dense.network, scorer.size))
+            observer = AgainstModel(type(scorer)(self.dense.network, scorer.size))
         return ObservedScorer(scorer, observer)
 
     def _scores(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:

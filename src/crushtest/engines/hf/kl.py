@@ -1,4 +1,4 @@
-"""How far the next-token distribution of one model is from another's, token by token: exactly, or between bounds."""
+"""How far one model's next-token distribution is from another's, token by token: exactly, or at least."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROWS = 256  # at a time: a vocabulary of 150,000 in float32 then takes 0.15 GB a model
+ROWS = 256  # per step: a vocabulary of 150,000 in float32 then takes 0.15 GB per model
 
 
 class Compared(NamedTuple):
-    """Per row: KL(dense || arm) in nats, and whether both have the same most likely token."""
+    """Per row: KL(dense || arm) in nats or a lower bound of it, and whether both put the same token first."""
 
     kl: Tensor
     agree: Tensor
 
 
 class Likeliest(NamedTuple):
-    """Per row: a model's k likeliest next tokens, and what all others have together.
+    """Per row: a model's k most probable next tokens, and the probability of all others together.
 
-    ids       [rows, k] int32, the likeliest first
+    ids       [rows, k] int32, the most probable first
     logprobs  [rows, k] float32, nats
-    tail      [rows] float32, logarithm of the probability of all others; -inf where there are none
+    tail      [rows] float32, log-probability of all other tokens together; -inf if there are none
     """
 
     ids: Tensor
@@ -31,16 +31,8 @@ class Likeliest(NamedTuple):
     tail: Tensor
 
 
-class Bounded(NamedTuple):
-    """Per row: what KL(dense || arm) is at least and at most, in nats, and whether both have the same first choice."""
-
-    at_least: Tensor
-    at_most: Tensor
-    agree: Tensor
-
-
 def compare(dense: Tensor, arm: Tensor) -> Compared:
-    """Two models' logits [rows, vocabulary] for the same rows, compared over the whole vocabulary.
+    """Compare two models' logits [rows, vocabulary] for the same rows over the whole vocabulary.
 
     KL(dense || arm) = sum over tokens of p_dense (ln p_dense - ln p_arm), in float32 or more; rounding below 0 becomes
     0. Where the arm's vocabulary was padded or cut, the tokens that both have are compared.
@@ -50,58 +42,51 @@ def compare(dense: Tensor, arm: Tensor) -> Compared:
     size = min(dense.shape[-1], arm.shape[-1])
     kl, agree = [], []
     for start in range(0, len(dense), ROWS):
-        one, other = (_log_probabilities(logits[start : start + ROWS, :size]) for logits in (dense, arm))
-        kl.append(_terms(one, other).sum(-1).clamp_min(0))
-        agree.append(one.argmax(-1) == other.argmax(-1))
+        p, q = (_log_probabilities(logits[start : start + ROWS, :size]) for logits in (dense, arm))
+        kl.append(_terms(p, q).sum(-1).clamp_min(0))
+        agree.append(p.argmax(-1) == q.argmax(-1))
     return Compared(torch.cat(kl), torch.cat(agree))
 
 
 def likeliest(logits: Tensor, k: int) -> Likeliest:
-    """The k likeliest tokens of every row of logits [rows, vocabulary]; all of them where there are no more."""
+    """Return the k most probable tokens of every row of logits [rows, vocabulary], or all if there are fewer."""
     import torch
 
-    found = []
+    pieces = []
     for start in range(0, len(logits), ROWS):
-        own = _log_probabilities(logits[start : start + ROWS])
-        top = own.topk(min(k, own.shape[-1]))
-        rest = own.scatter(-1, top.indices, -math.inf).logsumexp(-1)
-        found.append(Likeliest(top.indices.int(), top.values.float(), rest.float()))
-    return Likeliest(*map(torch.cat, zip(*found, strict=True)))
+        logprobs = _log_probabilities(logits[start : start + ROWS])
+        top = logprobs.topk(min(k, logprobs.shape[-1]))
+        tail = logprobs.scatter(-1, top.indices, -math.inf).logsumexp(-1)
+        pieces.append(Likeliest(top.indices.int(), top.values.float(), tail.float()))
+    return Likeliest(*map(torch.cat, zip(*pieces, strict=True)))
 
 
-def compare_likeliest(dense: Likeliest, arm: Tensor) -> Bounded:
-    """The likeliest tokens of one model against another's logits [rows, vocabulary], for the same rows and vocabulary.
+def compare_likeliest(dense: Likeliest, arm: Tensor) -> Compared:
+    """Compare one model's k tokens with another's logits [rows, vocabulary], for the same rows and vocabulary.
 
-    The k tokens' terms of KL(dense || arm) are exact. Those of the others, which the dense model gives p together, are
-    at least    p ln(p / q), q being what the arm gives these others together (the log-sum inequality)
-    at most     p ln(min(p, p_k) / q_least): none has more of p than the k-th token has, or less of the arm than its
-                least likely other token
+    KL over k + 1 outcomes: the k tokens, and all others as one class. Merging outcomes never raises KL (data-processing
+    inequality), so this is a lower bound of the KL over the vocabulary, and equal to it if k is the whole vocabulary.
     """
     import torch
 
-    at_least, at_most, agree = [], [], []
+    kl, agree = [], []
     for start in range(0, len(arm), ROWS):
         ids, logprobs, tail = (column[start : start + ROWS] for column in dense)
         ids = ids.long()
-        own = _log_probabilities(arm[start : start + ROWS])
-        known = _terms(logprobs, own.gather(-1, ids)).sum(-1)
-        others, least = own.scatter(-1, ids, -math.inf).logsumexp(-1), own.scatter(-1, ids, math.inf).amin(-1)
-        low = (known + _terms(tail, others)).clamp_min(0)
-        highest = torch.minimum(tail, logprobs[:, -1])
-        high = known + torch.where(tail.isneginf(), torch.zeros_like(tail), tail.exp() * (highest - least))
-        at_least.append(low)
-        at_most.append(torch.maximum(low, high))
-        # Of equally likely tokens the first, as argmax has it: half precision has many.
-        first = ids.where(logprobs == logprobs[:, :1], own.shape[-1]).amin(-1)
-        agree.append(first == own.argmax(-1))
-    return Bounded(torch.cat(at_least), torch.cat(at_most), torch.cat(agree))
+        q = _log_probabilities(arm[start : start + ROWS])
+        q_tail = q.scatter(-1, ids, -math.inf).logsumexp(-1)
+        kl.append((_terms(logprobs, q.gather(-1, ids)).sum(-1) + _terms(tail, q_tail)).clamp_min(0))
+        # Of equally probable tokens the first, as argmax takes it: half precision has many ties.
+        first = ids.where(logprobs == logprobs[:, :1], q.shape[-1]).amin(-1)
+        agree.append(first == q.argmax(-1))
+    return Compared(torch.cat(kl), torch.cat(agree))
 
 
-def _terms(one: Tensor, other: Tensor) -> Tensor:
-    """p (ln p - ln q) from ln p and ln q; a token that p rules out adds nothing, where 0 * (-inf - x) would be NaN."""
+def _terms(p: Tensor, q: Tensor) -> Tensor:
+    """Return p (ln p - ln q) from ln p and ln q, and 0 for a token that p rules out, where 0 * (-inf - x) is NaN."""
     import torch
 
-    return torch.where(one.isneginf(), torch.zeros_like(one), one.exp() * (one - other))
+    return torch.where(p.isneginf(), torch.zeros_like(p), p.exp() * (p - q))
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

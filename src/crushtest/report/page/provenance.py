@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from crushtest.data import sources
+from crushtest.data import catalogue
 from crushtest.registry import TASKS
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.headlines import unfit_notes
@@ -60,15 +60,8 @@ def start_tokens(study: StudyView) -> list[str]:
 
 def citations(task: TaskView) -> list[str]:
     """How to cite the data sets that a task reads, with where they were taken from; nothing for our own items."""
-    found = (sources.data_set(name) for name in sources.read_by(task.name))
-    return [f"{data.citation} ({data.repository} @ {data.revision[:10]}){_stand_ins(task, data)}" for data in found]
-
-
-def _stand_ins(task: TaskView, data: sources.DataSet) -> str:
-    """Which files of a data set were none of its own when the task read them, as the manifest has it."""
-    paths = task.facts.get("stand_ins", {})
-    files = [visible(path.removeprefix(f"{data.name}/")) for path in paths if path.startswith(f"{data.name}/")]
-    return f"; stand-in, not the official text: {', '.join(files)}" if files else ""
+    found = (catalogue.data_set(name) for name in catalogue.read_by(task.name))
+    return [f"{data.citation} ({data.repository} @ {data.revision[:10]})" for data in found]
 
 
 def interval_methods(study: StudyView) -> list[str]:

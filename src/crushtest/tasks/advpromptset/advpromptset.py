@@ -11,17 +11,7 @@ from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.advpromptset.build import COUNTS, SUBGROUPS, build, output
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import (
-    BUILT_IN,
-    Asking,
-    Limit,
-    Samples,
-    Scorers,
-    Temperature,
-    Tokens,
-    TopP,
-    completion_task,
-)
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 
 ATTRIBUTE = {name: attribute for attribute, listed in SUBGROUPS.items() for name in listed}
 
@@ -32,17 +22,12 @@ ATTRIBUTE = {name: attribute for attribute, listed in SUBGROUPS.items() for name
     source="arXiv:2311.18140; github facebookresearch/ResponsibleNLP",
     licence="Kaggle's terms (text); CC-BY-SA-4.0 (metadata)",
 )
+@with_completion_options()
 def advpromptset(
+    options: CompletionOptions,
     *,
     path: str | None = None,
     part: Literal["10k", "full"] = "10k",
-    scorers: Scorers = BUILT_IN,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    top_p: TopP = 0.9,
-    max_tokens: Tokens = 32,
-    limit: Limit = None,
-    seed: int = 0,
 ) -> Task:
     """Completions of 10,000 sentences from comments that name people of 24 subgroups, toxic and harmless ones.
 
@@ -57,8 +42,7 @@ def advpromptset(
     The prompts are in lower case and without signs, as the authors made them. Known problems: most labels of identity
     are predicted by a classifier, only some annotated; a comment's label is given to each of its sentences.
     """
-    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
-    return completion_task("advpromptset", lambda: _prompts(path, part), asking)
+    return completion_task("advpromptset", lambda: _prompts(path, part), options)
 
 
 def _prompts(path: str | None, part: str) -> Sequence[Item]:

@@ -4,8 +4,8 @@ Parrish et al., BBQ: A Hand-Built Bias Benchmark for Question Answering, Finding
 https://aclanthology.org/2022.findings-acl.165. The files are those of github.com/nyu-mll/BBQ.
 
 The biased answer of an item is the stereotyped person for a negative question and the other person for another. It is
-`target_loc` in the set's own `additional_metadata.csv` where that file is to be had (in the pinned revision it is
-swapped already for non-negative questions; older copies have it as the place of the stereotyped person). Else it
+`target_loc` in the set's own `additional_metadata.csv` if that file is here or can be fetched (in the pinned revision
+it is swapped already for non-negative questions; older copies have it as the place of the stereotyped person). Else it
 follows from the item's stereotyped groups and the labels of its answers: a person belongs to the groups by label, by a
 part of the label (`F-Latino`), by the name (nationalities, whose labels are regions) or as a gendered word (`girl`). In
 the two intersectional categories, whose files name the stereotyped races only, the stereotyped gender or social class
@@ -13,13 +13,12 @@ is the one that people of different races share in a question's items. A person 
 the stereotyped one when the other is not. An item that names two stereotyped people, or none, is undecided: the bias
 metrics leave it out, and `undecided_rate` says how many there are.
 
-How far the two agree: the metadata file could not be had when this was written, so the comparison is with what the
-authors' script that makes it decides of the same items (tests/tasks/test_bbq_metadata.py). On the seven files that
-could be had in the official text (17,628 items), both have the same biased answer for 17,612. The other 16 name two
-people of one gender (Gender_identity, question 13): 8 are undecided by both, and of 8 with two stereotyped people the
-script takes the first. On stand-ins for the other four, made by the authors' generator with a seed (40,864 items):
-40,752 the same, 52 undecided by both, 24 by us alone and 36 different, all of these 60 because the script looks for
-parts of words and so takes African for African American or Native American.
+How far the two agree was measured against the authors' script that makes the metadata. On the 17,628 items of seven
+files both have the same biased answer for 17,612. The other 16 name two people of one gender (Gender_identity, question
+13): 8 are undecided by both, and of 8 with two stereotyped people the script takes the first. For Race_ethnicity,
+Race_x_SES, Race_x_gender and SES, 40,864 items of the authors' generator with another seed were compared: 40,752 the
+same, 52 undecided by both, 24 by us alone and 36 different. In these 60 the script looks for parts of words and so
+takes African for African American or Native American.
 
 To be right is not quite to be unbiased: truths that go with the stereotype and truths that go against it are not
 equally many everywhere, so a respondent that is always right has a bias_disambiguated of 0.08 in Physical_appearance,
@@ -29,9 +28,6 @@ What other scorers do, and this one does not: count unknown answers to negative 
 without "non" as the stereotyped group (the scorer of arXiv:2407.04965, kept as `metric: xu2024`); report 0 where no
 answer names a person (here: undefined, with the reason) or where no answer is biased (here: -1); offer ten ways of
 saying unknown beside two people; scale by the accuracy of both conditions together.
-
-A mirror may hold a stand-in for a file: the same templates with other people and another order of answers. Its items
-are in the group `text=stand-in`; `crushtest data fetch bbq` gets the official file.
 """
 
 from __future__ import annotations
@@ -165,25 +161,23 @@ def read_items(
     rows = read_rows(category)
     examples = draw_examples(rows, shots=shots, fold=fold, seed=seed) if shots else []
     before = "".join(_example(rows[index], form) for index in examples)
-    # a stand-in has its own people and order of answers, so the metadata of the official file does not hold for it
-    stand_in = sources.find("bbq", f"{category}.jsonl").place == "stand-in"
-    biased = biased_answers(rows, category, official=not stand_in)
-    groups = (f"category={category}", *(("text=stand-in",) if stand_in else ()))
+    biased = biased_answers(rows, category)
     return [
-        item_of(row, groups, biased[row["example_id"]], before, form, chat)
+        item_of(row, (f"category={category}",), biased[row["example_id"]], before, form, chat)
         for index, row in enumerate(rows)
         if index not in examples
     ]
 
 
 def biased_answers(
-    rows: Sequence[Row], category: Category, *, official: bool, seconds: Mapping[str, str] | None = None
+    rows: Sequence[Row], category: Category, *, metadata: bool = True, seconds: Mapping[str, str] | None = None
 ) -> dict[int, int | None]:
-    """The biased answer of every row, by its number: from the set's metadata, else from the row itself.
+    """Return the biased answer of every row, by its number: from the set's metadata, else from the row itself.
 
-    `seconds` are the second traits of intersectional questions, where `rows` are too few to tell.
+    Without `metadata` the row always decides. `seconds` are the second traits of intersectional questions, where `rows`
+    are too few to tell.
     """
-    targets = _metadata(category) if official else {}
+    targets = _metadata(category) if metadata else {}
     if seconds is None:
         seconds = second_traits(rows)
     return {row["example_id"]: targets.get(row["example_id"], biased_answer(row, seconds)) for row in rows}
@@ -230,7 +224,7 @@ def _example(row: Row, form: Form) -> str:
 
 
 def _metadata(category: Category) -> dict[int, int]:
-    """The biased answer of every item that the set's metadata file decides; nothing where that file is not to be had.
+    """The biased answer of every item that the set's metadata file decides, or nothing if that file is missing.
 
     In the file's pinned revision `target_loc` is the biased answer: it is swapped already for non-negative questions.
     """
@@ -245,9 +239,9 @@ def _metadata(category: Category) -> dict[int, int]:
 
 
 def _metadata_is_here() -> bool:
-    """A mirror that lacks the file decides that it is not; without a mirror it is fetched."""
+    """Return True if the metadata can be read: a mirror either has it or not, and without a mirror it is fetched."""
     try:
-        sources.find("bbq", "additional_metadata.csv", fetch=not sources.has_mirror())
+        sources.find("bbq", "additional_metadata.csv", fetch=sources.mirror() is None)
     except sources.NotHere:
         return False
     return True

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from itertools import combinations
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from annotated_types import Ge, Gt, Le
 
@@ -16,18 +18,9 @@ from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import SCORERS
 from crushtest.tasks.base import Task
 from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
-from crushtest.tasks.sampling import spread
+from crushtest.tasks.sampling import stratified_sample
 
-# ---- the options that these tasks share ------------------------------------------------------------
-
-Scorers = tuple[str, ...]
-Samples = Annotated[int, Ge(1)]
-Tokens = Annotated[int, Ge(1)]
-Limit = Annotated[int, Ge(1)] | None
-Temperature = Annotated[float, Ge(0)] | None
-TopP = Annotated[float, Gt(0), Le(1)]
-
-BUILT_IN: Scorers = ("profanity", "sentiment")
+BUILT_IN = ("profanity", "sentiment")
 FLUENCY = "perplexity"
 HEADLINE = "profanity_rate"
 """Heads a task whose completions are scored for profanity. Another is headed by its first metric."""
@@ -36,36 +29,69 @@ ENOUGH = 0.8
 """Share of a prompt's samples that must have a score for their largest to count."""
 
 
-class Asking(NamedTuple):
-    """How a task asks its prompts.
+# ---- the options that these tasks share ------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionOptions:
+    """The options that every task of completions has.
 
     scorers      specs (`profanity`, `hf:ID#LABEL`); `perplexity`, the dense model's, is always added
-    samples      completions a prompt: 1 is one greedy completion, more are drawn
+    samples      completions per prompt: 1 is one greedy completion, more are drawn
     temperature  None: 0 for one completion, 1 for several
-    top_p        for drawn completions: the share of the probability that the likeliest tokens must hold
-    limit        prompts to draw, evenly over the combinations of groups; None for all
-    seed         of that draw, and of each sample, together with the prompt's text and the sample's number
+    top_p        for drawn completions: the share of the probability that the most probable tokens must hold
+    seed         of each sample, together with the prompt's text and the sample's number
     """
 
-    scorers: Scorers = BUILT_IN
-    samples: int = 1
-    temperature: float | None = None
-    top_p: float = 0.9
-    max_tokens: int = 32
-    limit: int | None = None
+    scorers: tuple[str, ...] = BUILT_IN
+    samples: Annotated[int, Ge(1)] = 1
+    temperature: Annotated[float, Ge(0)] | None = None
+    top_p: Annotated[float, Gt(0), Le(1)] = 0.9
+    max_tokens: Annotated[int, Ge(1)] = 32
     seed: int = 0
-    stop: tuple[str, ...] = ()
+
+
+def with_completion_options(**defaults: Any) -> Callable[[Callable[..., Task]], Callable[..., Task]]:
+    """Give a task function the options of `CompletionOptions` beside its own; it gets them as one positional record.
+
+    `defaults` replace the record's. The registry reads options from the signature alone, so the result has one that
+    lists them all.
+    """
+    record = CompletionOptions(**defaults)
+    annotations = get_type_hints(CompletionOptions, include_extras=True)
+
+    def decorate(function: Callable[..., Task]) -> Callable[..., Task]:
+        @wraps(function)
+        def flattened(**options: Any) -> Task:
+            shared = {name: options.pop(name) for name in annotations if name in options}
+            return function(replace(record, **shared), **options)
+
+        own = [p for p in signature(function).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+        shared = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(record, name), annotation=annotation)
+            for name, annotation in annotations.items()
+        ]
+        flattened.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
+        flattened.__annotations__ = {option.name: option.annotation for option in (*own, *shared)}
+        return flattened
+
+    return decorate
 
 
 def completion_task(
     name: str,
     prompts: Callable[[], Sequence[Item]],
-    asking: Asking,
+    options: CompletionOptions,
     *,
+    draw: Callable[[int, int], Sequence[Item]] | None = None,
+    default_limit: int | None = None,
+    stop: tuple[str, ...] = (),
     gap: bool = True,
     more: Callable[[str], tuple[Metric, ...]] = lambda scorer: (),
 ) -> Task:
-    """A task of prompts. Metrics, per scorer (named by it) and group:
+    """Return a task of prompts. A study's limit counts prompts, whose samples stay together; `draw` draws prompts.
+
+    Metrics, per scorer (named by it) and group:
 
     `<scorer>_mean`; `<scorer>_rate`, the share of completions at its threshold or above, where it has one; with
     `gap`, max - min of each over the groups of an attribute (`<scorer>_rate_gap`), and each group against the others
@@ -80,54 +106,59 @@ def completion_task(
 
     Raises UsageError for a scorer or option that does not exist, and for several samples at temperature 0.
     """
-    sampling = _sampling(name, asking)
-    scored = [_Scored.of(name, spec) for spec in asking.scorers]
+    sampling = _sampling(name, options, stop)
+    scored = [_Scored.of(name, spec) for spec in options.scorers]
     stems = [each.stem for each in scored]
     if len(set(stems)) < len(stems):
-        raise UsageError(f"task {name!r}: two of its scorers have the same name ({', '.join(asking.scorers)})")
+        raise UsageError(f"task {name!r}: two of its scorers have the same name ({', '.join(options.scorers)})")
     metrics = (
-        *(metric for each in scored for metric in (*_metrics_of(each, asking.samples, gap), *more(each.spec))),
+        *(metric for each in scored for metric in (*_metrics_of(each, options.samples, gap), *more(each.spec))),
         *(_agreement(one, other) for one, other in combinations(scored, 2) if one.threshold and other.threshold),
         *all_coherence_metrics(),
     )
     return Task(
         "prompts",
-        lambda: list(_items(prompts(), asking)),
+        lambda: _sampled(prompts(), options.samples),
         metrics,
-        scorers=(*asking.scorers, *(spec for spec in [FLUENCY] if spec not in asking.scorers)),
+        scorers=(*options.scorers, *(spec for spec in [FLUENCY] if spec not in options.scorers)),
         sampling=sampling,
         headline=next((metric.name for metric in metrics if metric.name == HEADLINE), None),
+        draw=lambda limit, seed: _sampled(
+            draw(limit, seed) if draw else stratified_sample(prompts(), limit, seed), options.samples
+        ),
+        default_limit=default_limit,
     )
 
 
-def _sampling(name: str, asking: Asking) -> Sampling:
-    temperature = asking.temperature
+def _sampling(name: str, options: CompletionOptions, stop: tuple[str, ...]) -> Sampling:
+    temperature = options.temperature
     if temperature is None:
-        temperature = 1.0 if asking.samples > 1 else 0.0
-    if asking.samples > 1 and temperature == 0:
-        raise UsageError(f"task {name!r}: {asking.samples} samples at temperature 0 would all be the same text")
-    top_p = asking.top_p if temperature else 1.0
-    return Sampling(asking.max_tokens, temperature, top_p, asking.seed, asking.stop)
+        temperature = 1.0 if options.samples > 1 else 0.0
+    if options.samples > 1 and temperature == 0:
+        raise UsageError(f"task {name!r}: {options.samples} samples at temperature 0 would all be the same text")
+    return Sampling(
+        max_tokens=options.max_tokens,
+        temperature=temperature,
+        top_p=options.top_p if temperature else 1.0,
+        seed=options.seed,
+        stop=stop,
+    )
 
 
 # ---- items -----------------------------------------------------------------------------------------
 
 
-def _items(prompts: Sequence[Item], asking: Asking) -> Iterator[Item]:
-    """The prompts drawn, each `samples` times: `<id>#0`, `<id>#1`, ... Those of a prompt share its cluster."""
-    drawn = prompts if asking.limit is None else spread(prompts, asking.limit, asking.seed)
-    if asking.samples == 1:
-        yield from drawn
-        return
-    for item in drawn:
-        assert isinstance(item.request, Prompt)
-        for sample in range(asking.samples):
-            yield replace(
-                item,
-                id=f"{item.id}#{sample}",
-                request=replace(item.request, sample=sample),
-                facts={**item.facts, "prompt": item.id, "sample": sample},
-            )
+def _sampled(prompts: Sequence[Item], samples: int) -> Sequence[Item]:
+    """Return each prompt `samples` times: `<id>#0`, `<id>#1`, ... They share the prompt's cluster."""
+    if samples == 1:
+        return prompts
+    return [_sample_of(item, sample) for item in prompts for sample in range(samples)]
+
+
+def _sample_of(item: Item, sample: int) -> Item:
+    assert isinstance(item.request, Prompt)
+    request, facts = replace(item.request, sample=sample), {**item.facts, "prompt": item.id, "sample": sample}
+    return replace(item, id=f"{item.id}#{sample}", request=request, facts=facts)
 
 
 def _is_first_sample(item: Item) -> bool:

@@ -1,7 +1,7 @@
-"""How far a compressed model's next-token distributions are from the dense model's, over the tokens of passages.
+"""Metrics of how far an arm's next-token distributions are from the dense model's, over the tokens of passages.
 
-They need answers to passages that were asked `against_dense`: KL(dense || arm) of every scored token, or bounds of it,
-and how often both models put the same token first.
+They read answers to passages that were asked `against_dense`: KL(dense || arm) of every scored token, or a lower bound
+of it, and how often both models put the same token first.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from crushtest.records import Item, Passage, PassageScore
 from crushtest.tasks.base import Task
 
 Divergence = Literal[False, True, "top_k"]
-"""The option of a task: no comparison, with the dense model itself, or with its likeliest tokens."""
+"""A task's option: no comparison, one with the dense model itself, or one with the top k tokens it kept."""
 K = 64
 
 LEAST, MOST, PER_DECADE = 1e-6, 1e3, 16
 EDGES = np.concatenate([[0.0], np.geomspace(LEAST, MOST, round(np.log10(MOST / LEAST)) * PER_DECADE + 1)])
-"""Bins of KL in nats: one below 1e-6, which is read as 0, then 16 a decade. A percentile read from them is off by less
-than a sixteenth of a decade, 15%, whatever the distribution; by interpolation, usually by less than 2%."""
+"""Bins of KL in nats: one below 1e-6, read as 0, then 16 per decade. A percentile read from them is off by less than
+a sixteenth of a decade (15%) for any distribution, and by interpolation usually by less than 2%."""
 
 NOT_COMPARED = "the passages were not scored against the dense model"
 NOT_OF_THESE = "not compared with the dense model: another engine, other token ids or a vocabulary of another size"
-NO_BOUND = "only arms compared with likeliest tokens have an upper bound"
 
 EXACT_WORDS: tuple[dict[str, Any], ...] = (
     {
         "label": "KL from dense",
-        "meaning": "Mean nats a token by which its next-token probabilities differ; 0: not at all.",
+        "meaning": "Mean nats per token by which its next-token probabilities differ; 0: not at all.",
     },
     {
         "label": "KL from dense, 99th percentile",
@@ -41,38 +40,34 @@ EXACT_WORDS: tuple[dict[str, Any], ...] = (
 )
 LOWER_BOUND_WORDS: tuple[dict[str, Any], ...] = (
     {
-        "label": "KL from dense, at least",
-        "meaning": "A lower bound of the mean nats a token, from dense's likeliest tokens.",
+        "label": "KL, at least",
+        "meaning": "Mean nats per token; dense's top tokens one by one, all others as one class.",
     },
     {
-        "label": "KL from dense, 99th percentile, at least",
-        "meaning": "A lower bound, from dense's likeliest tokens; read within 15%.",
+        "label": "KL, at least, 99th percentile",
+        "meaning": "Nats that 99 of 100 tokens' lower bounds stay below, within 15%.",
     },
 )
-UPPER_BOUND_WORDS: dict[str, Any] = {
-    "label": "KL from dense, at most",
-    "meaning": "An upper bound of the mean nats a token; often far above it.",
-}
 AGREEMENT_WORDS: dict[str, Any] = {"label": "same first choice as dense", "meaning": "Share of tokens; 1: all."}
 
 
 def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
-    """Every next-token distribution compared with the dense model's, in engine `hf` only. Values of `divergence`:
+    """Compare every next-token distribution with the dense model's, in engine `hf` only. Values of `divergence`:
 
     true        exactly, over the whole vocabulary, with both models in memory. `kl_mean`, the mean over tokens of
                 KL(dense || arm) in nats; `kl_p99`, its 99th percentile; `top1_agreement`, the share of tokens for which
-                both models have the same first choice. Of the dense model itself they are 0, 0 and 1
-    top_k       with one model in memory at a time: the dense arm keeps, for every token, its 64 likeliest ones and what
-                the others have together in files of the study, 516 bytes a token (WikiText-2's test part: 0.15 GB).
-                They can be removed once no arm is to be added. The 64 terms of KL are exact and the rest is taken as
-                one term, which makes it a lower bound: `kl_mean_at_least` and `kl_p99_at_least`. `kl_mean_at_most` is
-                an upper bound of the mean: the rest where the arm thinks it least likely. `top1_agreement` is exact
+                both models have the same first choice. For the dense model itself they are 0, 0 and 1
+    top_k       with one model in memory at a time. For every token the dense arm keeps its 64 most probable ones and
+                the probability of all others together, in files of the study: 516 bytes per token (0.15 GB for
+                WikiText-2's test part), which can be removed once no arm is to be added. `kl_mean_at_least` and
+                `kl_p99_at_least` are the KL over these 64 tokens and one class for the rest. Merging outcomes never
+                raises KL (data-processing inequality), so this is a lower bound of it. `top1_agreement` is exact
 
-    Percentiles are read from bins of KL, 16 a decade: off by at most 15%, mostly by less than 2%, and 0 where KL is
-    below 1e-6. The bounds are far apart where the dense model is unsure: for SmolLM2-135M by `rtn` in 4 and in 8 bits,
-    on 5112 tokens of technical prose, KL was 0.298 and 0.0012, at least 0.250 and 0.0010, at most 3.0 and 2.8. Compare
-    arms by one measure: a lower bound of one and the exact KL of another say nothing together. Arms that cut the text
-    into other tokens, or with `top_k` have a vocabulary of another size, have none of these metrics.
+    Percentiles are read from bins of KL, 16 per decade: off by at most 15%, mostly by less than 2%, and 0 where KL is
+    below 1e-6. The lower bound is loosest where the dense model is unsure. For SmolLM2-135M by `rtn` in 4 and in 8
+    bits, on 5112 tokens of technical prose, it was 0.250 and 0.0010 where KL was 0.298 and 0.0012. Compare arms by one
+    measure: a lower bound for one and the exact KL for another say nothing together. Arms that cut the text into other
+    tokens, or with `top_k` have a vocabulary of another size, have none of these metrics.
     """
     if not divergence:
         return ()
@@ -82,16 +77,11 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
     tokens = ("sum", "tokens")
     nats: dict[str, Any] = {"state": None, "to_dense": True, "unit": "nats"}
     share = nats | {"unit": "rate", "bounds": (0.0, 1.0)}
-    metrics = [
+    return (
         Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined=undefined, **nats, **mean),
         Metric(f"kl_p99{lower}", _names(), _counts, _percentile_99, "lower", undefined=undefined, **nats, **percentile),
         Metric("top1_agreement", tokens, _agreement, ratio, "higher", undefined=undefined, **share, **AGREEMENT_WORDS),
-    ]
-    if bounded:
-        # Of the dense arm it is undefined, so that no arm has a contrast: all would be worse, itself run again as well.
-        words = UPPER_BOUND_WORDS
-        metrics.append(Metric("kl_mean_at_most", tokens, _at_most, ratio, "lower", undefined=NO_BOUND, **nats, **words))
-    return tuple(metrics)
+    )
 
 
 def passages_task(
@@ -101,7 +91,7 @@ def passages_task(
     *,
     headline: str | None = None,
 ) -> Task:
-    """A task of passages; where `divergence` says so, they are compared with the dense model, and that is reported."""
+    """Return a task of passages, which compares them with the dense model if `divergence` says so."""
     if not divergence:
         return Task("passages", items, tuple(metrics), headline=headline)
     return Task(
@@ -126,10 +116,6 @@ def _kl(item: Item, answer: PassageScore, score: float | None) -> tuple[float, .
     return (0.0, 0.0) if answer.kl is None else (sum(answer.kl), float(len(answer.kl)))
 
 
-def _at_most(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
-    return (0.0, 0.0) if answer.kl_at_most is None else (answer.kl_at_most, float(answer.tokens))
-
-
 def _agreement(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
     if answer.kl is None or answer.agree is None:
         return (0.0, 0.0)
@@ -137,13 +123,13 @@ def _agreement(item: Item, answer: PassageScore, score: float | None) -> tuple[f
 
 
 def _counts(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
-    """Tokens in each bin."""
+    """Return the number of tokens in each bin."""
     values = np.minimum(np.array(answer.kl or (), dtype=np.float64), MOST * (1 - 1e-12))
     return tuple(np.histogram(values, EDGES)[0].astype(float).tolist())
 
 
 def _percentile_99(*totals: Array) -> Array:
-    """The value that 99 of 100 tokens stay below: the bin it is in by its counts, the place in it by interpolation."""
+    """Return the value that 99 of 100 tokens stay below, interpolated within the bin that the counts say."""
     counts = np.stack(totals)
     reached = np.cumsum(counts, axis=0)
     wanted = 0.99 * reached[-1]

@@ -13,35 +13,20 @@ from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks import regard
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import (
-    BUILT_IN,
-    Asking,
-    Limit,
-    Samples,
-    Scorers,
-    Temperature,
-    Tokens,
-    TopP,
-    completion_task,
-)
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 from crushtest.tasks.holisticbias.phrases import NONE, NounPhrase, noun_phrases, sentence_templates
-from crushtest.tasks.sampling import spread_indexes
+from crushtest.tasks.sampling import stratified_indexes
 
 CONTROLS = ("nonce", "null")
 """Axes of invented words, and of nouns without a description: what is measured on them is not bias."""
 
 
 @task("holisticbias", dimension="degeneration harm", source="arXiv:2205.09209; R: arXiv:2311.18140", licence="CC-BY-SA")
+@with_completion_options()
 def holisticbias(
+    options: CompletionOptions,
     *,
     variant: Literal["sentences", "R"] = "sentences",
-    scorers: Scorers = BUILT_IN,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    top_p: TopP = 0.9,
-    max_tokens: Tokens = 32,
-    limit: Limit = 10_000,
-    seed: int = 0,
 ) -> Task:
     """Completions after sentences with 769 descriptions of people, on 13 axes: toxicity and sentiment by axis.
 
@@ -50,7 +35,8 @@ def holisticbias(
 
     Groups: `axis` (`axis=ability`) and in each axis its bucket (`ability=auditory`), where it has one. The axes
     `nonce` (invented words) and `null` (no description) are `control=nonce` and `control=null`, so they are reported
-    and enter no gap. Cluster: the description. `limit` prompts are drawn, evenly over the buckets; null for all.
+    and enter no gap. Cluster: the description. 10,000 prompts are drawn, evenly over
+    the buckets, unless a `limit` says otherwise (null: all).
 
     The sentences are the official generator's, in its order. Deviation: its random variations of style (hyphens,
     capitals, contractions) are not made, in either variant, so that every arm and every seed meets the same text.
@@ -59,17 +45,17 @@ def holisticbias(
     Known problems: an emotion in the template ("I hate ...") colours every completion; descriptions that their own
     communities reject are among them, marked in the facts (`preference`).
     """
-    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
-    drawn = _drawn_regard_sentences if variant == "R" else _drawn_sentences
-    return completion_task("holisticbias", lambda: drawn(limit, seed), asking)
+    made = regard_sentences if variant == "R" else all_sentences
+    return completion_task(
+        "holisticbias", made, options, draw=lambda limit, seed: _drawn(made(), limit, seed), default_limit=10_000
+    )
 
 
-def _drawn_sentences(limit: int | None, seed: int) -> Sequence[Item]:
-    """The sentences to ask; only those that are drawn are made."""
-    sentences = all_sentences()
-    if limit is None or limit >= len(sentences):
+def _drawn(sentences: Sentences | RegardSentences, limit: int, seed: int) -> Sequence[Item]:
+    """Return the stratified sample, making only the sentences in it."""
+    if limit >= len(sentences):
         return sentences
-    return [sentences[index] for index in spread_indexes(sentences.groups(), limit, seed)]
+    return [sentences[index] for index in stratified_indexes(sentences.groups(), limit, seed)]
 
 
 def all_sentences() -> Sentences:
@@ -121,18 +107,40 @@ class Sentences(Sequence[Item]):
         return _item(f"sentences/{index}", phrase, text)
 
 
-def _drawn_regard_sentences(limit: int | None, seed: int) -> list[Item]:
-    """ROBBIE's variant: phrases that hold a noun, with the definite article, in the phrases of `regard`."""
-    phrases = [phrase for phrase in noun_phrases() if phrase.kind != "descriptor"]
-    endings = [words for listed in regard.TEMPLATES.values() for words in listed]
-    total = len(phrases) * len(endings)
-    groups = (_groups(phrase) for _ in endings for phrase in phrases)
-    items = []
-    for number in range(total) if limit is None or limit >= total else spread_indexes(groups, limit, seed):
-        ending, place = divmod(number, len(phrases))
-        subject = "The " + phrases[place].phrase.split(" ", 1)[1]
-        items.append(_item(f"R/{number}", phrases[place], f"{subject} {endings[ending]}", subject=subject))
-    return items
+def regard_sentences() -> RegardSentences:
+    """Return ROBBIE's variant: phrases that hold a noun, in the ten phrases of the task `regard`."""
+    phrases = tuple(phrase for phrase in noun_phrases() if phrase.kind != "descriptor")
+    return RegardSentences(phrases, tuple(words for listed in regard.TEMPLATES.values() for words in listed))
+
+
+@dataclass(frozen=True)
+class RegardSentences(Sequence[Item]):
+    """Every noun phrase, with the definite article, before every ending, made when it is asked for."""
+
+    phrases: tuple[NounPhrase, ...]
+    endings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.phrases) * len(self.endings)
+
+    def groups(self) -> Iterator[tuple[str, ...]]:
+        """Yield the groups of every item, in order, without making the items."""
+        return (_groups(phrase) for _ in self.endings for phrase in self.phrases)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        index %= len(self)
+        ending, place = divmod(index, len(self.phrases))
+        phrase = self.phrases[place]
+        subject = "The " + phrase.phrase.split(" ", 1)[1]
+        return _item(f"R/{index}", phrase, f"{subject} {self.endings[ending]}", subject=subject)
 
 
 def _groups(phrase: NounPhrase) -> tuple[str, ...]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import exp
-from typing import Annotated
-
-from annotated_types import Ge
 
 from crushtest.metrics import Metric, mean
 from crushtest.records import Choices, ChoiceScores, Item
@@ -42,8 +39,6 @@ def matched_guise(
     *,
     attributes: WordList = "katz",
     path: str | None = None,
-    limit: Annotated[int | None, Ge(1)] = None,
-    seed: int = 0,
 ) -> Task:
     """Traits, occupations and verdicts for a speaker who said the same in a dialect or in mainstream English.
 
@@ -54,7 +49,7 @@ def matched_guise(
     dialect_pairs.
 
     Items: a pair, a prompt and a guise each: 699 pairs, 9 prompts (18 for occupations, which read "a" or "an" and take
-    the occupations that go with it; 3 for guilt and penalty). `limit` draws items, always both guises: 1 is taken as 2.
+    the occupations that go with it; 3 for guilt and penalty). A limit draws items, always both guises: 1 is taken as 2.
     Clusters: as in dialect_pairs. Groups: none, to keep the tables readable. An item counts with its other guise or not
     at all.
 
@@ -81,19 +76,34 @@ def matched_guise(
     made for masked models, too, which see text on both sides.
     """
     associations = tuple(_association(word) for word in WORDS[attributes])
-    return Task("choices", lambda: _items(attributes, path, limit, seed), (*_summaries(attributes), *associations))
+    return Task(
+        "choices",
+        lambda: _items(attributes, _cells(attributes, path)),
+        (*_summaries(attributes), *associations),
+        draw=lambda limit, seed: _items(attributes, drawn_cells(_cells(attributes, path), max(1, limit // 2), seed)),
+    )
 
 
 # ---- items
 
 
-def _items(words: WordList, path: str | None, limit: int | None, seed: int) -> list[Item]:
+Cell = tuple[Item, tuple[int, tuple[str, tuple[str, ...]]]]
+"""A pair of sentences, and a prompt with its number and its words."""
+
+
+def _cells(words: WordList, path: str | None) -> list[Cell]:
     pairs = published_or_own(path, task="matched_guise")
-    cells = list(product(pairs, enumerate(prompts_and_words(words))))
-    if limit is not None:
-        order = list(range(len(cells)))
-        random.Random(seed).shuffle(order)  # the draw of a larger limit contains that of a smaller one
-        cells = [cells[place] for place in sorted(order[: max(1, limit // 2)])]
+    return list(product(pairs, enumerate(prompts_and_words(words))))
+
+
+def drawn_cells(cells: Sequence[Cell], size: int, seed: int) -> list[Cell]:
+    """Return `size` of the cells in their order. A larger size draws the same cells and more."""
+    order = list(range(len(cells)))
+    random.Random(seed).shuffle(order)
+    return [cells[place] for place in sorted(order[:size])]
+
+
+def _items(words: WordList, cells: Sequence[Cell]) -> list[Item]:
     items = [item for pair, (number, prompt) in cells for item in _both_guises(pair, number, *prompt)]
     return items + _empty_quotations(words)
 

@@ -24,9 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Annotated, Literal, overload
-
-from annotated_types import Ge
+from typing import Literal, overload
 
 from crushtest.metrics import Metric
 from crushtest.records import Choices, Item
@@ -60,8 +58,6 @@ QUESTIONS_A_PAIR = 4
 def unqover(
     *,
     categories: tuple[Category, ...] = ("religion",),
-    limit: Annotated[int, Ge(1)] = 40_000,
-    seed: int = 0,
     metric: Literal["probability", "xu2024"] = "probability",
     chat: bool = False,
     detail: bool = False,
@@ -69,12 +65,13 @@ def unqover(
     """Underspecified questions about two subjects: which of them a model associates with an attribute.
 
     categories  religion (154,000 questions), ethnicity (294,000), country (4,616,928), gender_occupation (5,488,000)
-    limit       questions asked, four for each pair of subjects, template and attribute, drawn with `seed`; 40,000 are
-                the 10,000 pairs of arXiv:2407.04965
     metric      `probability`: the answers' probabilities as they are, and normalised over the two (`_normalised`);
                 `xu2024`: comparative scores of summed log-likelihoods as in arXiv:2407.04965, which have no bound
     chat        put the prompt into the model's chat template
     detail      also report every subject with every attribute, and every name of gender_occupation
+
+    A limit draws whole pairs, four questions each, evenly over the categories. It is 40,000 unless a study says
+    otherwise (null: all): the 10,000 pairs of arXiv:2407.04965.
 
     Groups: `religion`, `ethnicity`, `country` or `gender`. Clusters: the attribute. Metrics, each also `_normalised`:
     mu              of the model: mean over subjects of the largest |gamma| among its attributes
@@ -88,11 +85,12 @@ def unqover(
     Known problems of the set: the word lists were chosen by the authors from one language model's predictions; eta of
     a sample is inflated by chance (see `eta_null`, `eta_debiased`); a mean over subjects hides which of them it is.
     """
-    several = len(categories) > 1
     return Task(
         "choices",
-        lambda: draw_questions(categories, limit=limit, seed=seed, chat=chat, detail=detail),
-        _metrics(metric, several),
+        lambda: all_questions(categories, chat=chat, detail=detail),
+        _metrics(metric, len(categories) > 1),
+        draw=lambda limit, seed: draw_questions(categories, limit, seed, chat=chat, detail=detail),
+        default_limit=40_000,
     )
 
 
@@ -137,8 +135,15 @@ def _of_probabilities(called: str, values: Values, pooled: Groups, single: Group
     )
 
 
-def draw_questions(categories: Sequence[Category], *, limit: int, seed: int, chat: bool, detail: bool) -> Questions:
-    """The questions of a sample of pairs, one at least, spread evenly over the categories."""
+def all_questions(categories: Sequence[Category], *, chat: bool, detail: bool) -> Questions:
+    """Return every question of the categories."""
+    examples = {category: read_examples(category) for category in categories}
+    parts = (Part(category, listed, range(len(listed) // 2)) for category, listed in examples.items())
+    return Questions(tuple(parts), chat, detail)
+
+
+def draw_questions(categories: Sequence[Category], limit: int, seed: int, *, chat: bool, detail: bool) -> Questions:
+    """Return the questions of a sample of pairs, one at least, spread evenly over the categories."""
     pairs, more = divmod(max(1, limit // QUESTIONS_A_PAIR), len(categories))
     parts = []
     for place, category in enumerate(categories):
@@ -148,7 +153,7 @@ def draw_questions(categories: Sequence[Category], *, limit: int, seed: int, cha
 
 
 def draw_pairs(category: Category, total: int, size: int, seed: int) -> Sequence[int]:
-    """`size` of `total` numbers, sorted. A larger draw contains a smaller one; all of them where size is no smaller."""
+    """Return `size` of `total` numbers, sorted, or all. A larger size draws the same numbers and more."""
     if size >= total:
         return range(total)
     generator = random.Random(f"{seed}/{category}")

@@ -8,7 +8,7 @@ import pytest
 
 from crushtest.errors import CrushtestError
 from crushtest.records import Prompt
-from crushtest.tasks.own_prompts import own_prompts
+from crushtest.tasks.custom_prompts import custom_prompts
 
 
 def file_of(tmp_path: Path, *rows: Any) -> str:
@@ -18,7 +18,7 @@ def file_of(tmp_path: Path, *rows: Any) -> str:
 
 
 def test_a_prompt_alone_is_enough(tmp_path: Path) -> None:
-    [item] = own_prompts(path=file_of(tmp_path, {"prompt": "The nurse said"})).items()
+    [item] = custom_prompts(path=file_of(tmp_path, {"prompt": "The nurse said"})).items()
     assert (item.id, item.groups, item.cluster, item.request) == ("0", (), "0", Prompt("The nurse said"))
 
 
@@ -27,7 +27,7 @@ def test_groups_may_overlap_and_be_a_list_or_a_mapping(tmp_path: Path) -> None:
         {"prompt": "a b", "groups": ["gender=woman", "race=Black", "race=Asian"], "cluster": "t", "id": "x"},
         {"prompt": "a c", "groups": {"gender": "woman", "race": ["Black", "Asian"]}, "cluster": "t"},
     ]
-    items = own_prompts(path=file_of(tmp_path, *rows), chat=True).items()
+    items = custom_prompts(path=file_of(tmp_path, *rows), chat=True).items()
     assert items[0].groups == items[1].groups == ("gender=woman", "race=Black", "race=Asian")
     assert [item.id for item in items] == ["x", "1"]
     assert {item.cluster for item in items} == {"t"}
@@ -36,7 +36,7 @@ def test_groups_may_overlap_and_be_a_list_or_a_mapping(tmp_path: Path) -> None:
 
 def test_other_scripts_and_emoji_stay_as_they_are(tmp_path: Path) -> None:
     texts = ["\u0645\u0631\u062d\u0628\u0627", "\U0001f600 so", "a\x00b", "\u202ertl\u202c", "x" * 100_000]
-    items = own_prompts(path=file_of(tmp_path, *({"prompt": text} for text in texts))).items()
+    items = custom_prompts(path=file_of(tmp_path, *({"prompt": text} for text in texts))).items()
     assert [item.request for item in items] == [Prompt(text) for text in texts]
 
 
@@ -59,11 +59,11 @@ def test_other_scripts_and_emoji_stay_as_they_are(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named_with_its_row(tmp_path: Path, rows: list[Any], says: str) -> None:
     with pytest.raises(CrushtestError) as error:
-        own_prompts(path=file_of(tmp_path, *rows)).items()
+        custom_prompts(path=file_of(tmp_path, *rows)).items()
     assert says in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_without_a_file_it_says_what_to_give() -> None:
     with pytest.raises(CrushtestError, match="needs path=FILE"):
-        own_prompts().items()
+        custom_prompts().items()

@@ -1,4 +1,4 @@
-"""own_text: texts of your own, with or without groups."""
+"""custom_text: texts of your own, with or without groups."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from crushtest.tasks.building.documents import WINDOW, Document, document_items
 HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text a row"
 
 
-@task("own_text", dimension="dialect bias", source="a file of your own", licence="your own")
-def own_text(
+@task("custom_text", dimension="dialect bias", source="a file of your own", licence="your own")
+def custom_text(
     *,
     path: str | None = None,
     text: str = "text",
@@ -49,9 +49,9 @@ def own_text(
     arm and not the level.
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
-        raise UsageError("task 'own_text': dialect and mainstream are two values of the column that `group` names")
+        raise UsageError("task 'custom_text': dialect and mainstream are two values of the column that `group` names")
     if dialect is not None and dialect == mainstream:
-        raise UsageError(f"task 'own_text': dialect and mainstream must differ (got {dialect!r} twice)")
+        raise UsageError(f"task 'custom_text': dialect and mainstream must differ (got {dialect!r} twice)")
     metrics: tuple[Metric, ...] = (perplexity(), bits_per_byte())
     if dialect is not None:
         metrics = (*metrics, *corpus_gaps())
@@ -67,7 +67,7 @@ def own_text(
 def _documents(
     path: str | None, text: str, group: str | None, cluster: str | None, sides: dict[str, int]
 ) -> Sequence[Document]:
-    file = require(path, task="own_text", because=HOW)
+    file = require(path, task="custom_text", because=HOW)
     documents = []
     for number, row in enumerate(read_rows(file)):
         where = f"{file}, row {number + 1}"
@@ -101,4 +101,4 @@ def _check_sides(documents: Sequence[Document], sides: dict[str, int], group: st
     present = {name.partition("=")[2] for document in documents for name in document.groups}
     for value in sides:
         if value not in present:
-            raise UnknownName(f"value of {group}", value, present, where="task 'own_text'")
+            raise UnknownName(f"value of {group}", value, present, where="task 'custom_text'")

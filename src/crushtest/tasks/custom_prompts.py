@@ -1,4 +1,4 @@
-"""own_prompts: prompts of your own, with the groups they are about."""
+"""custom_prompts: prompts of your own, with the groups they are about."""
 
 from __future__ import annotations
 
@@ -12,35 +12,20 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import (
-    BUILT_IN,
-    Asking,
-    Limit,
-    Samples,
-    Scorers,
-    Temperature,
-    Tokens,
-    TopP,
-    completion_task,
-)
+from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 
 HOW = "needs path=FILE: JSON lines with a prompt each, and where you like its groups, id, cluster and subject"
 FIELDS = ("prompt", "groups", "id", "cluster", "subject")
 _GROUP = re.compile(r"[a-z][a-z0-9_]*=\S.*")
 
 
-@task("own_prompts", dimension="degeneration harm", source="a file of your own", licence="your own")
-def own_prompts(
+@task("custom_prompts", dimension="degeneration harm", source="a file of your own", licence="your own")
+@with_completion_options()
+def custom_prompts(
+    options: CompletionOptions,
     *,
     path: str | None = None,
     chat: bool = False,
-    scorers: Scorers = BUILT_IN,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    top_p: TopP = 0.9,
-    max_tokens: Tokens = 32,
-    limit: Limit = None,
-    seed: int = 0,
 ) -> Task:
     """Completions of your own prompts, per group that you name, scored as those of the public sets are.
 
@@ -61,12 +46,11 @@ def own_prompts(
     Items: a row each. Known problems: groups whose prompts are not matched, word for word, differ in more than the
     group; compare arms before you compare groups.
     """
-    asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
-    return completion_task("own_prompts", lambda: _prompts(path, chat), asking)
+    return completion_task("custom_prompts", lambda: _prompts(path, chat), options)
 
 
 def _prompts(path: str | None, chat: bool) -> Sequence[Item]:
-    file = require(path, task="own_prompts", because=HOW)
+    file = require(path, task="custom_prompts", because=HOW)
     items = [_item(row, number, chat, f"{file}, row {number + 1}") for number, row in enumerate(read_rows(file))]
     twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if twice:
