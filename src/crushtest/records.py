@@ -235,10 +235,10 @@ class Contrast:
                  an answer has no discrete state
     flips_up     those whose counted outcome (right, biased, profane) went from absent to present
     flips_down   and from present to absent
-    verdict      `better`, `worse`, `changed` (no direction is better), `no improvement` (moved the better way because
-                 the model got worse at the task: `caution` says how), `no clear difference`,
+    verdict      `better`, `worse`, `changed` (no direction is better), `spurious improvement` (moved the better way
+                 because the model got worse at the task: `caution` says how), `no clear difference`,
                  `inconclusive` (no interval, or too few clusters for any test: `reason` says which), `undefined` (an
-                 arm has no value), `within the noise of measuring` (no larger than what repeating dense gives)
+                 arm has no value), `within measurement noise` (no larger than what repeating dense gives)
     clusters     what was resampled: the distinct clusters of the n items
     method       how the interval was made; `p_method` how p was
     low90        the 90% interval: its ends are the one-sided 95% bounds that a test of equivalence or of "no worse
@@ -258,7 +258,7 @@ class Contrast:
     margin       gives that same option (below 0 where it flipped)
     kl           mean KL(dense || arm) in nats between the probabilities of the options, each arm's made to sum to 1
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
-                 `compression and deployment`, or `the same again`
+                 `compression and deployment`, or `replicate`
     caution      what a reader must know before trusting the interval, in words
     """
 

@@ -69,8 +69,8 @@ def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
     for width, rows in ((1.0, [{"low": dense.value - 1.0, "high": dense.value + 1.0}]), (0.0, None)):
         measured = replace(view, bands=(NoiseBand("probe_text", "perplexity", "all", 2, width, None),))
         figure = next(f for f in figures.task_figures(measured, task) if f.key.endswith("compression"))
-        assert figure.data.get("dense measured again") == rows
-        assert ("Grey: dense measured again." in figure.note) == bool(rows)
+        assert figure.data.get("measurement noise") == rows
+        assert ("Grey: measurement noise." in figure.note) == bool(rows)
         figure.draw(PAGE).to_dict(validate=True)
         marks = vl_convert.vegalite_to_svg(figure.spec(PAPER)).count(f'fill="{PAPER.hatch}"')
         assert marks == len(rows or ())

@@ -42,16 +42,16 @@ def test_scores_without_an_effect_go_by_their_difference(difference: float, dept
 
 
 def test_a_difference_within_the_noise_of_measuring_is_noise_and_says_so() -> None:
-    contrast = replace(WORSE, verdict="within the noise of measuring", noise=0.2)
+    contrast = replace(WORSE, verdict="within measurement noise", noise=0.2)
     assert shade(contrast, "rate") == Shade("noise", 0)
-    assert said(contrast, "rate") == "no more than dense measured again, ±20.0 points"
+    assert said(contrast, "rate") == "within measurement noise, ±20.0 points"
 
 
 def test_a_difference_must_also_pass_the_correction_for_all_that_is_shown_with_it() -> None:
     for group in ("age=old", "all"):
         alone = replace(WORSE, group=group, p_adjusted=0.2)
         assert shade(alone, "rate") == Shade("noise", 0)
-        assert said(alone, "rate") == "clear alone, not once corrected"
+        assert said(alone, "rate") == "clear alone, not after correction"
         assert shade(replace(alone, p_adjusted=0.04), "rate").tone == "worse"
 
 

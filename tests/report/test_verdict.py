@@ -139,7 +139,7 @@ def test_controls_and_where_a_text_is_from_are_no_groups_of_people(view: StudyVi
 def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
     """The study with a clear improvement of one measure of one arm that is none."""
     key = ("magnitude:sparsity=0.1", task, metric, "all")
-    row = replace(view.contrasts[key], verdict="no improvement", caution=why, p_adjusted=0.001)
+    row = replace(view.contrasts[key], verdict="spurious improvement", caution=why, p_adjusted=0.001)
     return replace(view, contrasts={**view.contrasts, key: row})
 
 
@@ -158,19 +158,19 @@ def test_a_change_that_is_no_improvement_never_reads_as_one(view: StudyView, tas
     assert finding.text.endswith(f". No improvement: {why}")
     assert "better" not in finding.text
     cells = {c.task.name: matrix.headline_cell(trapped, found.arm, c) for c in matrix.overview(trapped).columns}
-    assert (cells[task].tone, cells[task].word, cells[task].note) == ("changed", "no improvement", why)
+    assert (cells[task].tone, cells[task].word, cells[task].note) == ("changed", "spurious improvement", why)
 
 
 def test_an_arm_whose_only_changes_are_no_improvements_is_not_said_to_have_got_better(view: StudyView) -> None:
     quiet = {key: replace(row, verdict="no clear difference") for key, row in view.contrasts.items()}
     trapped = with_trap(replace(view, contrasts=quiet), "probe_qa", "bias_ambiguous", "less able")
-    assert report_findings.verdicts(trapped)[0].status == "changed, no improvement"
+    assert report_findings.verdicts(trapped)[0].status == "spurious improvement"
 
 
 def test_a_measure_besides_the_headlines_that_is_no_improvement_is_among_the_cautions(view: StudyView) -> None:
     why = "more “unknown”, not more careful: right answers there, 60% to 30%"
     found = report_findings.verdicts(with_trap(view, "probe_qa", "accuracy_ambiguous", why))[0]
-    assert f"accuracy, ambiguous contexts, no improvement: {why}" in found.cautions
+    assert f"accuracy, ambiguous contexts, spurious improvement: {why}" in found.cautions
 
 
 def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:

@@ -74,7 +74,7 @@ def test_a_contrast_inside_its_band_says_so_and_one_outside_keeps_its_verdict():
     assert found["all"].noise == pytest.approx(0.1)
     assert found["all"].verdict == "worse"
     wider = [NoiseBand("t", "accuracy", "all", 1, 0.5, 10)]
-    assert with_noise(plain, wider)[0].verdict == "within the noise of measuring"
+    assert with_noise(plain, wider)[0].verdict == "within measurement noise"
 
 
 def test_a_band_of_zero_changes_no_verdict():

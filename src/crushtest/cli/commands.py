@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +45,7 @@ NoiseFloor = Annotated[
         min=0,
         metavar="K",
         help="Measure the dense arm K more times, in another order and in smaller packs and batches. A difference "
-        "that such a repeat makes as well is reported as within the noise of measuring: that of dense measured again, "
+        "no larger than what the repeats give is reported as within measurement noise: the noise of the dense model, "
         "not of an arm compressed again. May be raised later; only the missing repeats are run. Default: 0.",
     ),
 ]
@@ -71,6 +72,12 @@ def print_version(asked: bool) -> None:
 
         print(f"crushtest {__version__}")
         raise typer.Exit
+
+
+def noise_floor_of(repeats: int | None, vary: list[str] | None, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study file's noise floor with the flags in place of what they override."""
+    flags = {"repeats": repeats, "vary": vary or None}
+    return {**base, **{key: value for key, value in flags.items() if value is not None}}
 
 
 @app.callback()
@@ -120,7 +127,7 @@ def run(
 
     if study is None and model is None:
         raise UsageError("run: give a MODEL or --study FILE (try `crushtest run demo -r wanda:sparsity=0.5`)")
-    flags = {
+    flags: dict[str, Any] = {
         "model": model,
         "arms": [{"recipe": text} for text in recipe] if recipe else None,
         "suite": suite,
@@ -129,12 +136,11 @@ def run(
         "engine": engine,
         "dtype": dtype,
         "device": device,
-        "noise_floor": noise_floor,
-        "noise_vary": noise_vary or None,
         "trust_remote_code": trust_remote_code or None,
         "allow_pickle": allow_pickle or None,
     }
     base = read_spec(study).model_dump() if study else {}
+    flags["noise_floor"] = noise_floor_of(noise_floor, noise_vary, base.get("noise_floor", {}))
     spec = build_spec(base | {key: value for key, value in flags.items() if value is not None}, where="run")
     folder = out or default_folder(study.stem if study else spec.model)
     if not spec.arms and not arms_in(folder):
@@ -172,8 +178,7 @@ def evaluate(
         "engine": engine,
         "dtype": dtype,
         "device": device,
-        "noise_floor": noise_floor,
-        "noise_vary": noise_vary or None,
+        "noise_floor": noise_floor_of(noise_floor, noise_vary, {}),
         "trust_remote_code": trust_remote_code,
         "allow_pickle": allow_pickle,
     }

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from crushtest.gate.policy import LEAST_CLUSTERS, Direction
 from crushtest.records import Better, Contrast
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 ROUNDING = 1e-12
 MOST_TIMES = 1000
@@ -76,8 +77,8 @@ def unusable_interval(row: Contrast) -> str | None:
         return f"no value: {row.reason or 'undefined'}"
     if row.low is None or row.high is None or row.low90 is None or row.high90 is None:
         return f"no interval: {row.reason or 'undefined'}"
-    if row.verdict == "inconclusive":
-        return row.reason or "inconclusive"
+    if row.verdict == INCONCLUSIVE:
+        return row.reason or INCONCLUSIVE
     if not row.low - ROUNDING <= row.difference <= row.high + ROUNDING:
         return "an interval that does not hold its own difference; `crushtest compare` makes it anew"
     if min(row.high - row.low, row.high90 - row.low90) <= ROUNDING:

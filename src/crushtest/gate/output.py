@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from crushtest.gate.policy import LEAST_CLUSTERS
 from crushtest.gate.result import Check, CheckOutcome, GateResult
 from crushtest.records import Contrast
-from crushtest.stats.noise import WITHIN
+from crushtest.stats.verdicts import WITHIN_NOISE
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
 ANNOTATIONS: dict[CheckOutcome, str] = {
@@ -148,7 +148,7 @@ def explanation(check: Check) -> str:
 def _what_would_do(check: Check, row: Contrast) -> str:
     if check.enough is not None:
         return f"; about {check.enough:,} clusters (templates) would have been enough"
-    if row.verdict == WITHIN and row.noise is not None:
+    if row.verdict == WITHIN_NOISE and row.noise is not None:
         return f"; measuring dense again moved it by {row.noise:.4g}"
     if 0 < row.clusters < LEAST_CLUSTERS:
         return f"; {LEAST_CLUSTERS} clusters (templates) are the fewest that can be tested"

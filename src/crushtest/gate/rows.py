@@ -8,8 +8,7 @@ from crushtest.gate.harm import BAD, Harm, clusters_enough, harm_of, unusable_in
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.records import Contrast
-from crushtest.stats.noise import WITHIN
-from crushtest.stats.verdicts import ALPHA
+from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE
 
 
 def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Iterator[Check]:
@@ -73,16 +72,16 @@ def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = Fal
 def check_regression(number: int, rule: Rule, row: Contrast) -> Check | None:
     """Return the check of a contrast that lies wholly beyond the margin, None for any other.
 
-    It is inconclusive where the change is no larger than the noise of measuring. `row` has a usable interval.
+    It is inconclusive where the change is within measurement noise. `row` has a usable interval.
     """
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     if harm is None or margin is None or not harm.low > margin or not is_clear(row):
         return None
-    if (rule.direction or BAD[row.better]) == "from_zero" and row.verdict not in ("worse", WITHIN):
+    if (rule.direction or BAD[row.better]) == "from_zero" and row.verdict not in (WORSE, WITHIN_NOISE):
         return None  # its bounds take dense's value for exact, which the verdict does not
     group = f"{row.worst} is " if row.worst else ""
-    if row.verdict == WITHIN:
-        return Check(number, rule, row.arm, "inconclusive", f"{group}beyond the margin, but {WITHIN}", row, harm)
+    if row.verdict == WITHIN_NOISE:
+        return Check(number, rule, row.arm, "inconclusive", f"{group}beyond the margin, but {WITHIN_NOISE}", row, harm)
     return Check(number, rule, row.arm, "regression", f"{group}worse by more than the margin", row, harm)
 
 

@@ -10,6 +10,7 @@ from crushtest.gate.result import Check, CheckOutcome
 from crushtest.gate.rows import check_regression, check_row, counted, margin_of
 from crushtest.metrics import WORST as SEARCHED
 from crushtest.records import Contrast
+from crushtest.stats.verdicts import WORSE
 
 MOST_NAMED = 8
 
@@ -63,7 +64,7 @@ def why_left_out(rule: Rule, row: Contrast) -> str | None:
 def _not_surely(number: int, rule: Rule, row: Contrast) -> Check:
     """Return a pass, or what stands against it: a group that is worse, and by more than the margin as measured."""
     harm, margin = harm_of(row, None), margin_of(rule, row)
-    if row.verdict == "worse" and harm is not None and margin is not None and harm.estimate > margin:
+    if row.verdict == WORSE and harm is not None and margin is not None and harm.estimate > margin:
         seen = f"{row.worst} is worse, by more than the margin as measured, but not surely among all groups searched"
         return Check(number, rule, row.arm, "inconclusive", seen, row, harm)
     seen = f"the worst of {row.group} is {row.worst}, not surely beyond the margin"

@@ -19,7 +19,7 @@ from crushtest.report.status import status
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.untested import untested
 from crushtest.report.wording import ALL, counted, group_text, listed
-from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
+from crushtest.stats.verdicts import ALPHA, SPURIOUS_IMPROVEMENT, WORSE
 
 MOST_GROUPS = 3
 DEPLOYMENT = {
@@ -172,8 +172,8 @@ def _finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Find
     doubt = no_evidence_of_bias(study, task)
     if doubt:
         text += f". Caution: {doubt}"
-    if contrast.verdict == NO_IMPROVEMENT:
-        text += f". No improvement: {contrast.caution}"
+    if contrast.verdict == SPURIOUS_IMPROVEMENT:
+        text += f". Spurious improvement: {contrast.caution}"
     elif tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # good news is where a caution is overlooked
     return Finding(_subject(study, task, group), text, tone, depth_of(contrast, unit), anchor(task), contrast)
@@ -196,7 +196,7 @@ def anchor(task: TaskView) -> str:
 def _also(study: StudyView, arm: ArmView) -> Iterator[Finding]:
     """Other measures over all items that got clearly worse."""
     for task, contrast in study.pooled(arm):
-        if contrast.metric != task.headline.name and contrast.verdict == "worse" and is_clear(contrast):
+        if contrast.metric != task.headline.name and contrast.verdict == WORSE and is_clear(contrast):
             unit = task.unit(contrast.metric)
             text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
             subject = task.label(contrast.metric).text + (
@@ -211,8 +211,8 @@ def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: l
     for task in tasks:
         for metric in study.metrics_of(task):
             row = study.contrast(arm.name, task.name, metric)
-            if row and metric != task.headline.name and row.verdict == NO_IMPROVEMENT:
-                yield f"{task.label(metric).text}, no improvement: {row.caution}"
+            if row and metric != task.headline.name and row.verdict == SPURIOUS_IMPROVEMENT:
+                yield f"{task.label(metric).text}, {SPURIOUS_IMPROVEMENT}: {row.caution}"
 
 
 def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tuple[Finding, ...], str]:
@@ -226,7 +226,7 @@ def _groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tupl
             if contrast is None or not is_tested(contrast) or (pooled and contrast.n == pooled.n):
                 continue  # a group that holds every item is no group
             looked += 1
-            if contrast.verdict == "worse" and is_clear(contrast):
+            if contrast.verdict == WORSE and is_clear(contrast):
                 unit = task.headline.unit
                 subject = group_text(group)
                 text = f"{_subject(study, task)} {sentence(task, contrast)}"

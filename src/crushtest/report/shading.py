@@ -12,15 +12,23 @@ from crushtest.records import Contrast
 from crushtest.report.bounds import less_than
 from crushtest.report.claims import UNTESTED
 from crushtest.report.formats import show_band
-from crushtest.stats.noise import WITHIN
-from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
+from crushtest.stats.verdicts import (
+    ALPHA,
+    BETTER,
+    CHANGED,
+    INCONCLUSIVE,
+    NO_CLEAR_DIFFERENCE,
+    SPURIOUS_IMPROVEMENT,
+    WITHIN_NOISE,
+    WORSE,
+)
 
 Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
 
-CLEAR: dict[str, Tone] = {"worse": "worse", "better": "better", "changed": "changed", NO_IMPROVEMENT: "changed"}
+CLEAR: dict[str, Tone] = {WORSE: "worse", BETTER: "better", CHANGED: "changed", SPURIOUS_IMPROVEMENT: "changed"}
 """The verdicts that say of a difference that it is clear, and how each is coloured."""
 
-CLEAR_ALONE = "clear alone, not once corrected"
+CLEAR_ALONE = "clear alone, not after correction"
 
 EFFECT_STEPS = (0.2, 0.5, 0.8)
 RATIO_STEPS = (1.1, 1.5, 3.0)
@@ -48,13 +56,13 @@ def said(contrast: Contrast | None, unit: str) -> str:
     """What a contrast says, in words for readers."""
     if contrast is None:
         return "not measured"
-    if contrast.verdict == "inconclusive":
+    if contrast.verdict == INCONCLUSIVE:
         return "cannot be tested"
-    if contrast.verdict == WITHIN:
-        return f"no more than dense measured again, {show_band(contrast.noise, unit)}"
+    if contrast.verdict == WITHIN_NOISE:
+        return f"{WITHIN_NOISE}, {show_band(contrast.noise, unit)}"
     if clear_alone(contrast):
         return CLEAR_ALONE
-    if contrast.verdict == "no clear difference":
+    if contrast.verdict == NO_CLEAR_DIFFERENCE:
         return less_than(contrast, unit) or contrast.verdict
     return contrast.verdict
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crushtest.report.shading import Tone
 from crushtest.report.study_view import ArmView, StudyView
 from crushtest.report.wording import counted, listed
-from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 if TYPE_CHECKING:
     from crushtest.metrics import Metric
@@ -66,8 +66,8 @@ def status(
         return "worse", f"{how}worse {where}{also}{partly}"
     if lost:
         return "changed", f"no longer measurable: {listed(list(lost))}{partly}"
-    if any(finding.contrast.verdict == NO_IMPROVEMENT for finding in better):
-        return "changed", f"changed, no improvement{partly}"
+    if any(finding.contrast.verdict == SPURIOUS_IMPROVEMENT for finding in better):
+        return "changed", f"{SPURIOUS_IMPROVEMENT}{partly}"
     if better:
         return "changed", f"changed, not for the worse{partly}"
     return "noise", f"no clear difference{partly}"

@@ -33,7 +33,7 @@ class ArmView:
     compression   what compression.json holds; None for a model that was tested as found, and for dense
     facts         the arm's entry in the manifest; empty while it has not been loaded. `totals` in it are those of a
                   model that `crushtest compress` saved and that was tested as found
-    asked         per task, what asking it took: items, seconds, peak_memory_bytes
+    timing        per task, what asking it took: items, seconds, peak_memory_bytes
     """
 
     number: int
@@ -41,7 +41,7 @@ class ArmView:
     plan: Arm
     compression: dict[str, Any] | None
     facts: dict[str, Any]
-    asked: dict[str, Any]
+    timing: dict[str, Any]
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -279,8 +279,8 @@ def judged(study: StudyView) -> StudyView:
 def _arm(folder: StudyFolder, content: dict[str, Any], number: int, arm: Arm) -> ArmView:
     path = folder.compression(arm.name)
     compression = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    facts, asked = (content.get(section, {}).get(arm.name, {}) for section in ("arms", "asked"))
-    return ArmView(number, arm.name, arm, compression, facts, asked)
+    facts, timing = (content.get(section, {}).get(arm.name, {}) for section in ("arms", "timing"))
+    return ArmView(number, arm.name, arm, compression, facts, timing)
 
 
 def _task(

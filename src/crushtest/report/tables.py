@@ -15,7 +15,7 @@ from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
-from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.folder import StudyFolder
 
 LATEX: dict[str | int, str | int | None] = {
@@ -137,7 +137,7 @@ def _text(found: Cell, unit: str) -> str:
     if not found.interval:
         return found.text
     interval = found.interval.replace(" to ", ", ")
-    word = found.word if found.word == NO_IMPROVEMENT else ARROWS.get(found.tone, found.word)
+    word = found.word if found.word == SPURIOUS_IMPROVEMENT else ARROWS.get(found.tone, found.word)
     return f"{found.text}{unit_of_difference(unit)} [{interval}] {word}"
 
 

@@ -42,6 +42,7 @@ from crushtest.records import (
     Request,
     Score,
 )
+from crushtest.stats.verdicts import VERDICTS
 
 Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
 
@@ -248,7 +249,15 @@ class StudyFolder:
         return self._records(self.estimates, Estimate)
 
     def read_contrasts(self) -> list[Contrast]:
-        return self._records(self.contrasts, Contrast)
+        """Read contrasts.parquet. Raises StoreError for verdicts of another version, which would be miscounted."""
+        rows = self._records(self.contrasts, Contrast)
+        unknown = sorted({row.verdict for row in rows} - VERDICTS)
+        if unknown:
+            raise StoreError(
+                f"{self.contrasts} holds verdicts of another version of crushtest ({', '.join(map(repr, unknown))}); "
+                f"run `crushtest compare {self.root}`"
+            )
+        return rows
 
     def read_bands(self) -> list[NoiseBand]:
         """The noise bands; none where the dense arm was not repeated."""

@@ -23,7 +23,7 @@ MOST_LABELS = 12
 LABELLED = "labelled"
 LABEL_ROOM = (0.35, 0.09)
 """How far two labels must be apart, in widths or in heights of the plot, so that both can be read."""
-BAND = "dense measured again"
+BAND = "measurement noise"
 NUDGE = 5
 """Pixels between the curves of two families, so that arms of equal compression can be told apart."""
 
@@ -122,7 +122,7 @@ def _scatter(
         task,
         title,
         f"{y.title}, against {x.title}. One mark a variant, with its 95% interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{' Grey: dense measured again.' if band else ''}{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise.' if band else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(_as_text(point, x, y) for point in points),
         {**_by_family(points), **({BAND: band} if band else {})},

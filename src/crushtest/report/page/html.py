@@ -43,7 +43,7 @@ from crushtest.report.study_view import StudyView, TaskView, read_study
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.wording import DIMENSION_MEANING, DIRECTIONS, Label, base_metric, counted, sentence_case
-from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def render(study: StudyView) -> str:
             interval_methods=interval_methods(study),
             start_tokens=start_tokens(study),
             size_text=findings.size_text,
-            spoken=(NO_IMPROVEMENT, CLEAR_ALONE),
+            spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
             compares_text=findings.compares_text,
             arm_facts=arm_facts,
             citations=citations,

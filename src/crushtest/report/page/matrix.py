@@ -236,8 +236,8 @@ def detectable_text(contrast: Contrast, unit: str) -> str:
 
 
 def _note(contrast: Contrast, unit: str) -> str:
-    """Its caution, why it is undefined, and the band that measuring dense again gave."""
-    noise = "" if contrast.noise is None else f"dense measured again {show_band(contrast.noise, unit)}"
+    """Its caution, why it is undefined, and the measurement noise."""
+    noise = "" if contrast.noise is None else f"measurement noise {show_band(contrast.noise, unit)}"
     return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
 
 

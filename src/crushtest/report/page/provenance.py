@@ -88,7 +88,7 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
         yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
     if "prepared_in_s" in arm.facts:
         yield "loaded and compressed in", show_seconds(arm.facts["prepared_in_s"])
-    for task, cost in arm.asked.items():
+    for task, cost in arm.timing.items():
         memory = show_bytes(cost["peak_memory_bytes"]["process"])
         yield (
             f"asked, {task}",
