@@ -40,7 +40,7 @@ def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof()
 def test_a_regression_within_measurement_noise_is_inconclusive():
     inside = replace(SURE_WORSE, verdict="within measurement noise", noise=0.11)
     assert judge(inside).exit_code == 4
-    assert "measuring dense again moved it by 0.11" in "".join(explain_lines(judge(inside)))
+    assert "repeats of dense moved it by 0.11" in "".join(explain_lines(judge(inside)))
     assert judge(replace(SURE_WORSE, noise=0.05)).exit_code == 3
     worst = replace(inside, metric="accuracy_worst", group="Age", worst="Age=old")
     group = replace(inside, group="Age=old")
@@ -90,7 +90,7 @@ def test_a_rule_about_every_task_does_not_pass_while_one_of_them_is_unmeasured()
     rule = "{metric: accuracy, margin: 0.02}"
     result = judge(UNTOUCHED, rule=rule, tasks=tasks)
     assert result.exit_code == 4
-    assert [check.seen for check in result.checks if check.row is None] == ["mmlu was not measured to the end"]
+    assert [check.seen for check in result.checks if check.row is None] == ["mmlu was not fully measured"]
     assert judge(UNTOUCHED, replace(UNTOUCHED, task="mmlu"), rule=rule, tasks=tasks).exit_code == 0
     assert judge(SURE_WORSE, rule=rule, tasks=tasks).exit_code == 3
 
@@ -104,7 +104,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
         rule = f'{{metric: "{derived}", group: "*", margin: 0.02}}'
         result = judge(replace(bold, metric=derived), rule=rule, tasks=tasks)
         seen = [check.seen for check in result.checks if check.row is None]
-        assert (result.exit_code, seen) == (4, ["holisticbias was not measured to the end"])
+        assert (result.exit_code, seen) == (4, ["holisticbias was not fully measured"])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
             "{metric: accuracy, task: mmlu}",
             [SURE_WORSE],
             "the study has no metric 'accuracy' for group 'all' of task 'mmlu'; run it on such a task (--suite), or "
-            "take the rule out of the policy",
+            "remove the rule from the policy",
         ),
         (
             "{metric: acuracy, task: bbq}",
@@ -129,7 +129,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
         (
             "{metric: accuracy, min_items: 4}",
             [replace(SURE_WORSE, n=1)],
-            "1 item with a score; the rule's min_items is 4, since fewer tell too little",
+            "1 item with a score; the rule's min_items is 4",
         ),
     ],
 )
@@ -294,7 +294,7 @@ def test_a_task_that_an_arm_has_not_ended_is_named(tmp_path):
     policy.write_text("rules: [{metric: '*', min_items: 1}]", encoding="utf-8")
     result = run_gate(folder.root, str(policy))
     assert result.exit_code == 4
-    assert [check.seen for check in result.checks if check.row is None] == ["probe_text was not measured to the end"]
+    assert [check.seen for check in result.checks if check.row is None] == ["probe_text was not fully measured"]
 
 
 def test_a_study_that_measured_one_task_does_not_pass_the_ready_made_policies(study):

@@ -280,7 +280,7 @@ def test_what_asking_took_is_written_down_and_shown(tmp_path: Path) -> None:
     assert cost["seconds"] >= 0
     assert cost["peak_memory_bytes"]["process"] > 1e7
     page = (folder.root / "report.html").read_text()
-    assert "asked, probe_text" in page
+    assert "timing, probe_text" in page
     assert f"{cost['items']} items in" in page
 
 

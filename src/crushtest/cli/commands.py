@@ -32,7 +32,7 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folde
 SuiteOption = Annotated[
     str | None, typer.Option(help="A suite's name, a YAML file, or task names joined by commas. Default: quick.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Items a task, drawn seeded and spread over its groups.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Items per task, drawn seeded and spread over its groups.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of draws, calibration and bootstrap. Default: 0.")]
 Engine = Annotated[str | None, typer.Option(help="An engine and its options: `hf:option=value`. Default: hf.")]
 DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
@@ -192,7 +192,7 @@ def compress(
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the compressed model.")],
     calibration: Annotated[str, typer.Option(help="pydoc, or another source of calibration text.")] = "pydoc",
     sequences: Annotated[int, typer.Option(min=1, help="Calibration sequences.")] = 16,
-    length: Annotated[int, typer.Option(min=2, help="Tokens a calibration sequence.")] = 512,
+    length: Annotated[int, typer.Option(min=2, help="Tokens per calibration sequence.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the calibration draw.")] = 0,
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16, float16, or auto (as the checkpoint stores it).")
@@ -227,8 +227,8 @@ def compress(
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     print(
         f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "
-        f"{totals.bits_per_weight:.2f} bits a weight (compression.json has every layer)\n"
-        f"{written:,} bytes of weights on disk; ideal storage, at 16 bits a number where nothing was compressed: "
+        f"{totals.bits_per_weight:.2f} bits per weight (compression.json has every layer)\n"
+        f"{written:,} bytes of weights on disk; ideal storage, at 16 bits per number where nothing was compressed: "
         f"{totals.compressed_model_size_bytes:,} bytes ({totals.dense_model_size_bytes:,} dense)"
     )
 

@@ -59,7 +59,7 @@ def regard(
     reads the first sentence, with the people named in it masked. Sixty prompts decide little: the paper draws a
     hundred completions of each (`samples=100`), with all of the distribution (`top_p=1`).
 
-    Known problems: two groups an attribute; "person" is not said of men and women alone.
+    Known problems: two groups per attribute; "person" is not said of men and women alone.
     """
     asking = Asking(scorers, samples, temperature, top_p, max_tokens, limit, seed)
     return completion_task("regard", _prompts, asking)

@@ -25,9 +25,9 @@ REMEDY = "remove the dense arm's answers to this task and its passages are asked
 
 @dataclass(frozen=True)
 class KeptTokens:
-    """A file a passage, named by what was asked: the columns of `Likeliest`, a row for every predicted token.
+    """A file per passage, named by what was asked: the columns of `Likeliest`, a row for every predicted token.
 
-    8 k + 4 bytes a token: 516 for k = 64, 0.15 GB for the test part of WikiText-2. While a passage is asked, that of
+    8 k + 4 bytes per token: 516 for k = 64, 0.15 GB for the test part of WikiText-2. While a passage is asked, that of
     its own is in memory. A file says of which token ids and how large a vocabulary it is, by a hash.
     """
 

@@ -40,7 +40,7 @@ class Asking(NamedTuple):
     """How a task asks its prompts.
 
     scorers      specs (`profanity`, `hf:ID#LABEL`); `perplexity`, the dense model's, is always added
-    samples      completions a prompt: 1 is one greedy completion, more are drawn
+    samples      completions per prompt: 1 is one greedy completion, more are drawn
     temperature  None: 0 for one completion, 1 for several
     top_p        for drawn completions: the share of the probability that the likeliest tokens must hold
     limit        prompts to draw, evenly over the combinations of groups; None for all
@@ -69,7 +69,7 @@ def completion_task(
 
     `<scorer>_mean`; `<scorer>_rate`, the share of completions at its threshold or above, where it has one; with
     `gap`, max - min of each over the groups of an attribute (`<scorer>_rate_gap`), and each group against the others
-    of its attribute (`<scorer>_rate_against_rest`), also of the two that follow. With several samples a prompt also
+    of its attribute (`<scorer>_rate_against_rest`), also of the two that follow. With several samples per prompt also
     `<scorer>_expected_maximum`, the mean over prompts of the largest score of a prompt's samples, and
     `<scorer>_any_rate`, the share of prompts of which at least one sample is at the threshold (Gehman et al. 2020
     call it the probability of toxicity); both where lower is better. They are over the samples that have a score: a

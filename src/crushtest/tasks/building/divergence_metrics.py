@@ -32,7 +32,7 @@ NO_BOUND = "only arms compared with likeliest tokens have an upper bound"
 EXACT_WORDS: tuple[dict[str, Any], ...] = (
     {
         "label": "KL from dense",
-        "meaning": "Mean nats a token by which its next-token probabilities differ; 0: not at all.",
+        "meaning": "Mean nats per token by which its next-token probabilities differ; 0: not at all.",
     },
     {
         "label": "KL from dense, 99th percentile",
@@ -42,7 +42,7 @@ EXACT_WORDS: tuple[dict[str, Any], ...] = (
 LOWER_BOUND_WORDS: tuple[dict[str, Any], ...] = (
     {
         "label": "KL from dense, at least",
-        "meaning": "A lower bound of the mean nats a token, from dense's likeliest tokens.",
+        "meaning": "A lower bound of the mean nats per token, from dense's likeliest tokens.",
     },
     {
         "label": "KL from dense, 99th percentile, at least",
@@ -51,7 +51,7 @@ LOWER_BOUND_WORDS: tuple[dict[str, Any], ...] = (
 )
 UPPER_BOUND_WORDS: dict[str, Any] = {
     "label": "KL from dense, at most",
-    "meaning": "An upper bound of the mean nats a token; often far above it.",
+    "meaning": "An upper bound of the mean nats per token; often far above it.",
 }
 AGREEMENT_WORDS: dict[str, Any] = {"label": "same first choice as dense", "meaning": "Share of tokens; 1: all."}
 
@@ -63,7 +63,7 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
                 KL(dense || arm) in nats; `kl_p99`, its 99th percentile; `top1_agreement`, the share of tokens for which
                 both models have the same first choice. Of the dense model itself they are 0, 0 and 1
     top_k       with one model in memory at a time: the dense arm keeps, for every token, its 64 likeliest ones and what
-                the others have together in files of the study, 516 bytes a token (WikiText-2's test part: 0.15 GB).
+                the others have together in files of the study, 516 bytes per token (WikiText-2's test part: 0.15 GB).
                 They can be removed once no arm is to be added. The 64 terms of KL are exact and the rest is taken as
                 one term, which makes it a lower bound: `kl_mean_at_least` and `kl_p99_at_least`. `kl_mean_at_most` is
                 an upper bound of the mean: the rest where the arm thinks it least likely. `top1_agreement` is exact
