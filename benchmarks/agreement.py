@@ -5,7 +5,7 @@
 Runs the harness's own task files (its prompts, templates, few-shot order, normalisation and metrics) on rows of the
 data sets as published, and our tasks on the same rows, and compares every request, every log-likelihood and every
 result. Needs lm-eval (`pip install crushtest[bench]`). `--requests-only` compares the requests and runs no model.
-Exit code 1 where something differs by more than 1e-3 (of whole texts: nats a token).
+Exit code 1 where something differs by more than 1e-3 (of whole texts: nats per token).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Subject(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How far one comparison agrees. Differences are the largest over items, of whole texts in nats a token; seconds
+    """How far one comparison agrees. Differences are the largest over items, of whole texts in nats per token; seconds
     are of the scoring alone."""
 
     name: str

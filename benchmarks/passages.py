@@ -108,7 +108,7 @@ def rolling(engine: Any, texts: list[str], arguments: argparse.Namespace) -> Non
         theirs = min(timed.values(), key=lambda one: one.wall_s)
         differences = [abs(a.logprob - b) / max(a.tokens, 1) for a, b in zip(ours.result, theirs.result, strict=True)]
         print(f"  ratio to the best of lm-eval: {theirs.wall_s / ours.wall_s:.2f}")
-        print(f"  largest difference: {max(differences):.1e} nats a token")
+        print(f"  largest difference: {max(differences):.1e} nats per token")
 
 
 def lm_eval_rolling(engine: Any, texts: list[str], window: int, batch_size: int) -> list[float]:

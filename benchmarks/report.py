@@ -2,9 +2,9 @@
 
     python benchmarks/report.py [--arms 20] [--tasks 20] [--items 1000] [--folder DIR]
 
-The study is made without a model, by tests/support/synthetic_study.py: four in five of its tasks have options or texts
-with groups, so it has 17 groups a task. Making it takes minutes and is not measured; with --folder it is kept, and used
-again. The report is written in a process of its own, whose start is part of the time; processor seconds beside the
+The study is made without a model, by tests/report/synthetic_study.py: four in five of its tasks have options or texts
+with groups, so it has 17 groups per task. Making it takes minutes and is not measured; with --folder it is kept and
+used again. The report is written in a process of its own, whose start is part of the time; processor seconds beside the
 wall's tell a slow report from a busy machine. Limits: 10 s, 1 GB, 15 MB; exits 1 above one of them.
 """
 

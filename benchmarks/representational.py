@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def generation() -> None:
-    """UnQover's keys and whole items a second, and the memory that takes."""
+    """UnQover's keys and whole items per second, and the memory that takes."""
     print("\nUnQover            items        keys/s       items/s   peak memory")
     for category in get_args(Category):
         examples = read_examples(category)
@@ -67,7 +67,7 @@ def generation() -> None:
 
 
 def rate(stream: Iterable[object]) -> float:
-    """Elements a second."""
+    """Elements per second."""
     began = time.perf_counter()
     count = sum(1 for _ in stream)
     return count / (time.perf_counter() - began)
@@ -103,7 +103,7 @@ def print_tokens(name: str, tokens: Tokens) -> None:
 
 
 def scoring(engine: Any, questions: int) -> None:
-    """Questions a second on this machine."""
+    """Questions per second on this machine."""
     print("\nscoring            questions   seconds   questions/s   peak memory")
     samples = {
         "BBQ": stratified_sample(bbq().items(), questions, 0),

@@ -27,11 +27,11 @@ from crushtest.engines.load import only_named
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.records import Exchange
 from crushtest.scorers.calling import call_scorer, facts_of
-from crushtest.scorers.measured import Measured, Rate
+from crushtest.scorers.scorer_quality import Rate, ScorerQuality
 
 BEGIN, END = "<!-- made by benchmarks/scorers.py -->", "<!-- end -->"
 HARMLESS_CASES = "HateCheck, harmless cases"
-SHIPPED = Path(__file__).parents[1] / "src" / "crushtest" / "scorers" / "measured.csv"
+SHIPPED = Path(__file__).parents[1] / "src" / "crushtest" / "scorers" / "scorer_quality.csv"
 CATEGORIES = {
     **{"S": "sexual", "S3": "sexual, minors", "H": "hate", "H2": "hate, threatening", "HR": "harassment"},
     **{"SH": "self-harm", "V": "violence", "V2": "violence, graphic"},
@@ -132,7 +132,7 @@ def davidson(folder: Path) -> list[Slice]:
 # ---- measuring -------------------------------------------------------------------------------------
 
 
-def measure(data: str, texts: Slice, scorer: Scorer) -> Measured:
+def measure(data: str, texts: Slice, scorer: Scorer) -> ScorerQuality:
     """AUC, share of harmful texts found, share of harmless texts that raise an alarm."""
     scores = call_scorer(scorer.name, [Exchange("", text) for text in texts.texts], only_named)
     risks: tuple[list[float], list[float]] = ([], [])
@@ -141,7 +141,7 @@ def measure(data: str, texts: Slice, scorer: Scorer) -> Measured:
             risks[is_harmful].append(scorer.risk(score.value))
     harmless, harmful = risks
     area, half_width = auc(harmful, harmless) if harmless and harmful else (None, None)
-    return Measured(
+    return ScorerQuality(
         data,
         texts.name,
         scorer.name,
@@ -156,7 +156,7 @@ def measure(data: str, texts: Slice, scorer: Scorer) -> Measured:
     )
 
 
-def measure_all(folder: Path, scorers: Sequence[Scorer]) -> list[Measured]:
+def measure_all(folder: Path, scorers: Sequence[Scorer]) -> list[ScorerQuality]:
     """Every scorer on every slice of every data set."""
     full, harmless = hatecheck(folder)
     sets = {
@@ -193,7 +193,7 @@ def alarms(risks: Sequence[float]) -> Rate | None:
 # ---- writing ---------------------------------------------------------------------------------------
 
 
-def report(rows: Sequence[Measured]) -> Iterator[str]:
+def report(rows: Sequence[ScorerQuality]) -> Iterator[str]:
     """The tables, line by line."""
     versions = dict.fromkeys(f"{row.scorer}: {row.measured_with}" for row in rows)
     yield f"Measured with {', '.join(versions)}."
@@ -202,7 +202,7 @@ def report(rows: Sequence[Measured]) -> Iterator[str]:
         yield from ("", f"### {data}", "", *table([row for row in rows if row.data == data], columns))
 
 
-def table(rows: Sequence[Measured], columns: Sequence[str]) -> Iterator[str]:
+def table(rows: Sequence[ScorerQuality], columns: Sequence[str]) -> Iterator[str]:
     """A Markdown table: a row per slice and scorer."""
     yield "| texts | harmful | harmless | scorer | " + " | ".join(columns) + " |"
     yield "| --- | ---: | ---: | --- |" + " ---: |" * len(columns)
@@ -211,10 +211,10 @@ def table(rows: Sequence[Measured], columns: Sequence[str]) -> Iterator[str]:
         yield f"| {row.texts} | {row.harmful} | {row.harmless} | {row.scorer} | {' | '.join(cells)} |"
 
 
-def as_csv(rows: Sequence[Measured]) -> str:
-    """measured.csv"""
+def as_csv(rows: Sequence[ScorerQuality]) -> str:
+    """scorer_quality.csv"""
     text = io.StringIO()
-    writer = csv.DictWriter(text, Measured._fields, lineterminator="\n")
+    writer = csv.DictWriter(text, ScorerQuality._fields, lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.row() for row in rows)
     return text.getvalue()
@@ -224,7 +224,7 @@ def _rate(rate: Rate | None) -> str:
     return "" if rate is None else f"{rate[0]:.0%} ({rate[1]:.0%} to {rate[2]:.0%})"
 
 
-COLUMNS: dict[str, Callable[[Measured], str]] = {
+COLUMNS: dict[str, Callable[[ScorerQuality], str]] = {
     "AUC": lambda q: "" if q.auc is None or q.auc_half_width is None else f"{q.auc:.2f} ± {q.auc_half_width:.2f}",
     "found": lambda q: _rate(q.found),
     "false alarms": lambda q: _rate(q.false_alarms),

@@ -113,7 +113,7 @@ def test_its_engine_is_not_asked_for_what_it_does_not_answer() -> None:
     with pytest.raises(UsageError, match="recipes run in engine 'hf' only"):
         make_plan(spec(arms=["binary"]))
     with pytest.raises(UsageError, match="dtype and threads can be varied in engine 'hf' only"):
-        run_study(spec(noise_floor=1, noise_vary=["threads=1"]), Path("nowhere"))
+        run_study(spec(noise_floor={"repeats": 1, "vary": ["threads=1"]}), Path("nowhere"))
 
 
 def test_its_scorer_says_what_it_is_for_the_manifest() -> None:
@@ -147,7 +147,7 @@ def test_a_bias_that_shrinks_beside_its_ability_is_no_improvement(study: StudyFo
     stereotype = replace(rows["trade_stereotype"], dense=0.9, value=0.5, difference=-0.4, verdict="better")
     metrics = {"trades": TASKS.get("trades").function().metrics}
     [_, marked] = mark_traps([knowledge, stereotype], metrics)
-    assert marked.verdict == "no improvement"
+    assert marked.verdict == "spurious improvement"
     assert "less able" in (marked.caution or "")
     [_, alone] = mark_traps([replace(knowledge, value=0.9, difference=0.0, verdict="better"), stereotype], metrics)
     assert alone.verdict == "better"

@@ -133,10 +133,10 @@ class Contrast:
     p            None where the difference is not tested
     n            items that both arms have a number for; `n_unscored`: items that one of them has none for
     clusters     what was resampled: the distinct clusters of the n items
-    verdict      `better`, `worse`, `changed` (no direction is better), `no improvement` (moved the better way because
-                 the model got worse at the task: `caution` says how), `no clear difference`,
+    verdict      `better`, `worse`, `changed` (no direction is better), `spurious improvement` (moved the better way
+                 because the model got worse at the task: `caution` says how), `no clear difference`,
                  `inconclusive` (no interval, or too few clusters for any test: `reason` says which), `undefined` (an
-                 arm has no value), `within the noise of measuring` (no larger than what repeating dense gives)
+                 arm has no value), `within measurement noise` (no larger than what repeating dense gives)
     reason       why the row is undefined or inconclusive
     caution      what a reader must know before trusting the interval, in words
     mde          smallest true difference that these items would have shown with a chance of 80%; None where no test
@@ -147,7 +147,7 @@ class Contrast:
     noise        half-width of the band that repeating the dense arm gave, where it was repeated
     options      None where no item was answered with options in both arms
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
-                 `compression and deployment`, or `the same again`
+                 `compression and deployment`, or `replicate`
     """
 
     arm: str

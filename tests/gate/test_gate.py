@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import polars as pl
 import pytest
 
 from crushtest.errors import StoreError, UnknownName, UsageError
@@ -18,6 +20,7 @@ from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, ex
 from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.pipeline.run import recompare, run_study
+from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
@@ -35,10 +38,10 @@ def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof()
     assert judge(doubtful, rule=SHOWN).exit_code == 4
 
 
-def test_a_regression_within_the_noise_of_measuring_is_inconclusive():
-    inside = replace(SURE_WORSE, verdict="within the noise of measuring", noise=0.11)
+def test_a_regression_within_measurement_noise_is_inconclusive():
+    inside = replace(SURE_WORSE, verdict="within measurement noise", noise=0.11)
     assert judge(inside).exit_code == 4
-    assert "measuring dense again moved it by 0.11" in "".join(explain_lines(judge(inside)))
+    assert "repeats of dense moved it by 0.11" in "".join(explain_lines(judge(inside)))
     assert judge(replace(SURE_WORSE, noise=0.05)).exit_code == 3
     worst = replace(inside, metric="accuracy_worst", group="Age", worst="Age=old")
     group = replace(inside, group="Age=old")
@@ -88,7 +91,7 @@ def test_a_rule_about_every_task_does_not_pass_while_one_of_them_is_unmeasured()
     rule = "{metric: accuracy, margin: 0.02}"
     result = judge(UNTOUCHED, rule=rule, tasks=tasks)
     assert result.exit_code == 4
-    assert [check.seen for check in result.checks if check.row is None] == ["mmlu was not measured to the end"]
+    assert [check.seen for check in result.checks if check.row is None] == ["mmlu was not fully measured"]
     assert judge(UNTOUCHED, replace(UNTOUCHED, task="mmlu"), rule=rule, tasks=tasks).exit_code == 0
     assert judge(SURE_WORSE, rule=rule, tasks=tasks).exit_code == 3
 
@@ -102,7 +105,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
         rule = f'{{metric: "{derived}", group: "*", margin: 0.02}}'
         result = judge(replace(bold, metric=derived), rule=rule, tasks=tasks)
         seen = [check.seen for check in result.checks if check.row is None]
-        assert (result.exit_code, seen) == (4, ["holisticbias was not measured to the end"])
+        assert (result.exit_code, seen) == (4, ["holisticbias was not fully measured"])
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
             "{metric: accuracy, task: mmlu}",
             [SURE_WORSE],
             "the study has no metric 'accuracy' for group 'all' of task 'mmlu'; run it on such a task (--suite), or "
-            "take the rule out of the policy",
+            "remove the rule from the policy",
         ),
         (
             "{metric: acuracy, task: bbq}",
@@ -127,7 +130,7 @@ def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_u
         (
             "{metric: accuracy, min_items: 4}",
             [replace(SURE_WORSE, n=1)],
-            "1 item with a score; the rule's min_items is 4, since fewer tell too little",
+            "1 item with a score; the rule's min_items is 4",
         ),
     ],
 )
@@ -294,12 +297,26 @@ def test_a_task_that_an_arm_has_not_ended_is_named(tmp_path):
     policy.write_text("rules: [{metric: '*', min_items: 1}]", encoding="utf-8")
     result = run_gate(folder.root, str(policy))
     assert result.exit_code == 4
-    assert [check.seen for check in result.checks if check.row is None] == ["probe_text was not measured to the end"]
+    assert [check.seen for check in result.checks if check.row is None] == ["probe_text was not fully measured"]
 
 
 def test_a_study_that_measured_one_task_does_not_pass_the_ready_made_policies(study):
     for name in ("standard", "strict"):
         assert run_gate(study, name).exit_code in (3, 4)
+
+
+@pytest.mark.parametrize(
+    "reader", [lambda folder: run_gate(folder, "standard"), lambda folder: read_study(StudyFolder(folder))]
+)
+def test_verdicts_of_another_version_are_refused_not_miscounted(study, tmp_path, reader):
+    folder = StudyFolder(Path(shutil.copytree(study, tmp_path / "s")))
+    rows = pl.read_parquet(folder.contrasts)
+    rows.with_columns(verdict=pl.lit("no improvement")).write_parquet(folder.contrasts)
+    with pytest.raises(StoreError, match=r"'no improvement'.*run `crushtest compare") as error:
+        reader(folder.root)
+    assert "\n" not in str(error.value)
+    recompare(folder)
+    reader(folder.root)
 
 
 def test_a_folder_that_is_no_study_is_an_error(tmp_path):

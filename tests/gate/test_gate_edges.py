@@ -60,7 +60,7 @@ def test_an_interval_that_does_not_hold_its_difference_decides_nothing():
     )
     result = judge(nothing_changed, rule=COLLAPSE_RULE)
     assert result.exit_code == 4
-    assert "does not hold its own difference" in result.checks[0].seen
+    assert "does not contain its own difference" in result.checks[0].seen
 
 
 def test_an_arm_that_says_unknown_to_everything_fails():
@@ -254,7 +254,7 @@ def test_max_unscored_is_a_share_of_all_items_and_may_be_reached():
     [
         (UNTOUCHED, "shown to be within the margin"),
         (with_columns(UNTOUCHED, low90=-0.03), "within the margin, but not shown to be"),
-        (UNSURE, "beyond the margin, but not surely"),
+        (UNSURE, "beyond the margin, but not clearly"),
         (SURE_WORSE, "worse by more than the margin"),
         (with_columns(UNTOUCHED, low90=-0.02), "within the margin, but not shown to be"),
     ],

@@ -72,7 +72,7 @@ def test_groups_too_small_for_the_suite_are_one_line_that_counts_and_names_them(
     assert result.exit_code == 0
     [line] = left_out(result)
     assert line == (
-        "bbq accuracy: the suite cannot tell for 10 of 12 groups: 10 with fewer than 300 items "
+        "bbq accuracy: the suite cannot judge 10 of 12 groups: 10 with fewer than 300 items "
         "(Age=10, Age=11, Age=12, Age=13, Age=14, Age=15, Age=16, Age=17 and 2 more)"
     )
     [names] = [check["left_out"] for check in as_json(result)["checks"] if check["left_out"]]

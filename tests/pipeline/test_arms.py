@@ -20,7 +20,7 @@ from crushtest.models.load import devices_here, resolve_device
 from crushtest.models.options import ModelOptions
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
-from crushtest.report.findings import size_text
+from crushtest.report.arm_verdict import size_text
 from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder

@@ -63,7 +63,7 @@ def test_a_model_that_guesses_has_not_improved(tmp_path: Path) -> None:
     rows = compared(tmp_path / "study", biased_but_able, guess)
     assert rows["accuracy_disambiguated"].verdict == "worse"
     for metric, why in (("bias_ambiguous", "less bias because less able"), ("accuracy_ambiguous", "not more careful")):
-        assert rows[metric].verdict == "no improvement"
+        assert rows[metric].verdict == "spurious improvement"
         assert why in (rows[metric].caution or "")
         assert rows[metric].difference
 

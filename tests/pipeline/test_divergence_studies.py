@@ -118,7 +118,7 @@ def test_repeats_of_the_dense_arm_leave_the_files_alone(
 ) -> None:
     run_study(spec(made), made / "s")
     monkeypatch.delattr(KeptTokens, "write")
-    run_study(spec(made, noise_floor=1, noise_vary=vary), made / "s")
+    run_study(spec(made, noise_floor={"repeats": 1, "vary": vary}), made / "s")
     bands = {band.metric: band.half_width for band in StudyFolder(made / "s").read_bands()}
     assert bands["kl_mean_at_least"] is None
 

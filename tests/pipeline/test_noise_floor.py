@@ -20,7 +20,7 @@ from crushtest.records import Answer, Choices, ChoiceScores, Request
 from crushtest.registry import ENGINES, AboutEngine, Entry
 from crushtest.report import terminal
 from crushtest.results import NoiseBand
-from crushtest.stats.noise import WITHIN
+from crushtest.stats.verdicts import WITHIN_NOISE
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
@@ -86,16 +86,16 @@ def test_the_band_is_the_largest_move_of_a_repeat_and_marks_smaller_ones(tmp_pat
     )
     rows = {row.arm: row for row in folder.read_contrasts() if (row.metric, row.group) == ("accuracy", "all")}
     assert rows["lost 3"].difference == pytest.approx(-0.075)
-    assert rows["lost 3"].verdict == WITHIN
+    assert rows["lost 3"].verdict == WITHIN_NOISE
     assert rows["lost 20"].verdict == "worse"
     assert [row.noise for row in rows.values()] == pytest.approx([0.075, 0.075])
     page = folder.report.read_text(encoding="utf-8")
-    assert "no more than dense measured again, ±7.5 points" in page
+    assert "within measurement noise, ±7.5 points" in page
     assert "Largest move of dense" in page
     for show in (terminal.print_summary, lambda f, c: terminal.print_contrasts(f, c, task="probe_facts")):
         console = Console(file=StringIO(), width=300)
         show(folder, console)
-        assert "no more than dense measured again, ±7.5 points" in console.file.getvalue()  # type: ignore[attr-defined]
+        assert "within measurement noise, ±7.5 points" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: Started) -> None:
@@ -137,7 +137,7 @@ def test_a_new_arm_of_a_study_with_a_noise_floor_keeps_its_bands(tmp_path: Path,
         for r in StudyFolder(tmp_path / "s").read_contrasts()
         if (r.arm, r.metric, r.group) == ("lost 1", "accuracy", "all")
     ]
-    assert (row.verdict, row.noise) == (WITHIN, pytest.approx(0.075))
+    assert (row.verdict, row.noise) == (WITHIN_NOISE, pytest.approx(0.075))
 
 
 def test_a_repeat_that_failed_goes_on_where_it_stopped(tmp_path: Path, started: Started) -> None:
@@ -193,10 +193,10 @@ def test_repeats_that_differ_otherwise_are_refused(tmp_path: Path) -> None:
     def spec(**settings: object) -> StudySpec:
         return build_spec({"model": "fake", "engine": "fake", "suite": FACTS, **settings}, where="test")
 
-    run_study(spec(noise_floor=1, noise_vary=["engine=fake:seed=3"]), tmp_path / "s")
+    run_study(spec(noise_floor={"repeats": 1, "vary": ["engine=fake:seed=3"]}), tmp_path / "s")
     before = tables(tmp_path / "s")
-    with pytest.raises(StoreError, match="holds repeats with noise_vary="):
-        run_study(spec(noise_floor=2, noise_vary=["engine=fake:seed=4"]), tmp_path / "s")
+    with pytest.raises(StoreError, match=r"holds repeats with noise_floor\.vary="):
+        run_study(spec(noise_floor={"repeats": 2, "vary": ["engine=fake:seed=4"]}), tmp_path / "s")
     assert tables(tmp_path / "s") == before
     assert run_study(spec(noise_floor=2), tmp_path / "s")
     kept = manifest.read(StudyFolder(tmp_path / "s").manifest)["repeats"]
@@ -277,7 +277,8 @@ def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Pat
     suite = REAL[1:2]
     run_study(real(tiny, noise_floor=1, suite=suite, arms=[]), tmp_path / "packing")
     run_study(
-        real(tiny, noise_floor=1, noise_vary=["dtype=bfloat16", "threads=1"], suite=suite, arms=[]), tmp_path / "dtype"
+        real(tiny, noise_floor={"repeats": 1, "vary": ["dtype=bfloat16", "threads=1"]}, suite=suite, arms=[]),
+        tmp_path / "dtype",
     )
     widths = [
         next(b.half_width for b in StudyFolder(tmp_path / name).read_bands() if b.metric == "bits_per_byte")

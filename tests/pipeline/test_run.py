@@ -272,12 +272,12 @@ def test_killed_when_a_task_is_finished_what_was_cut_is_known(tmp_path: Path, mo
 def test_what_asking_took_is_written_down_and_shown(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "s")
     run_study(spec(), folder.root)
-    cost = manifest.read(folder.manifest)["asked"]["dense"]["probe_text"]
+    cost = manifest.read(folder.manifest)["timing"]["dense"]["probe_text"]
     assert cost["items"] == len(folder.read_items("probe_text"))
     assert cost["seconds"] >= 0
     assert cost["peak_memory_bytes"]["process"] > 1e7
     page = (folder.root / "report.html").read_text()
-    assert "asked, probe_text" in page
+    assert "timing, probe_text" in page
     assert f"{cost['items']} items in" in page
 
 
@@ -293,9 +293,9 @@ def test_killed_before_a_task_is_finished_what_asking_took_stays_known(
         patched.setattr(AppendLog, "finish", killed)
         with pytest.raises(KeyboardInterrupt):
             run_study(spec(), folder.root)
-    (task,) = manifest.read(folder.manifest)["asked"]["dense"]
+    (task,) = manifest.read(folder.manifest)["timing"]["dense"]
     run_study(spec(), folder.root)
-    assert manifest.read(folder.manifest)["asked"]["dense"][task]["items"] == len(folder.read_items(task))
+    assert manifest.read(folder.manifest)["timing"]["dense"][task]["items"] == len(folder.read_items(task))
 
 
 def test_holms_correction_is_used_where_the_study_asks_for_it(tmp_path: Path) -> None:

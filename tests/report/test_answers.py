@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from crushtest.report import answers, findings, terminal
+from crushtest.report import answers, arm_verdict, terminal
 from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
@@ -37,7 +37,7 @@ def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyV
 
 
 def test_changed_answers_stand_beside_every_line_without_a_clear_difference(view: StudyView) -> None:
-    held = [finding for found in findings.verdicts(view) for finding in found.held]
+    held = [finding for found in arm_verdict.verdicts(view) for finding in found.unclear]
     counted = [finding for finding in held if finding.contrast.flips is not None]
     assert counted
     for finding in counted:

@@ -8,7 +8,7 @@ import pytest
 
 from crushtest.metrics import accuracy, perplexity
 from crushtest.records import DENSE, Choices, Item
-from crushtest.report import card, findings
+from crushtest.report import arm_verdict, card
 from crushtest.report.chance import chance_levels, no_evidence_of_bias
 from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
@@ -74,8 +74,8 @@ def test_a_model_that_says_unknown_to_a_third_has_a_third_by_chance(view: StudyV
 
 def test_no_evidence_is_said_in_verdict_overview_and_card(view: StudyView, study: StudyFolder) -> None:
     guessing = at_chance(view)
-    for found in findings.verdicts(guessing):
-        [text] = [f.text for f in (*found.worse, *found.better, *found.held) if f.contrast.task == "probe_qa"]
+    for found in arm_verdict.verdicts(guessing):
+        [text] = [f.text for f in (*found.worse, *found.better, *found.unclear) if f.contrast.task == "probe_qa"]
         assert "Caution: no evidence of stereotyping" in text
         assert "no evidence of stereotyping" in "\n".join(card._text(guessing, found))
     for row in matrix.overview(guessing).rows:
@@ -83,7 +83,7 @@ def test_no_evidence_is_said_in_verdict_overview_and_card(view: StudyView, study
 
 
 def test_chance_stands_beside_accuracy(view: StudyView) -> None:
-    said = [f for found in findings.verdicts(view) for f in (*found.worse, *found.better, *found.held)]
+    said = [f for found in arm_verdict.verdicts(view) for f in (*found.worse, *found.better, *found.unclear)]
     texts = [finding.text for finding in said if finding.contrast.metric == "accuracy"]
     assert texts
     assert all("; chance 25.0%)" in text for text in texts)

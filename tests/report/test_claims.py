@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crushtest.metrics import Array, perplexity
-from crushtest.report import card, findings, status
+from crushtest.report import arm_verdict, card, status
 from crushtest.report.claims import corrected, judge
 from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.study.folder import StudyFolder
@@ -58,7 +58,7 @@ def test_noise_alone_seldom_makes_the_first_sentence_say_anything(view: StudyVie
     worse = changed = uncorrected = 0
     for z in null_studies((len(view.others), len(view.tasks))):
         study = with_headlines(view, z)
-        found = findings.verdicts(study)
+        found = arm_verdict.verdicts(study)
         worse += not status.lead(study, found).startswith("None of 4 variants got clearly worse")
         changed += any(one.tone in ("better", "changed") for one in found)
         uncorrected += any(row.p is not None and row.p.value <= 0.05 for row in study.headlines)
@@ -72,10 +72,10 @@ def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says
     z = np.full((len(view.others), len(view.tasks)), -9.0)
     z[0] = [-2.3, 0.0, 0.0, 0.0, 0.0]
     study = with_headlines(view, z)
-    found = findings.verdicts(study)
+    found = arm_verdict.verdicts(study)
     assert status.lead(study, found).startswith("3 of 4 variants got clearly worse in at least one headline measure")
     assert found[0].status == "no clear difference"
-    [text] = [finding.text for finding in found[0].held if finding.contrast.verdict == "worse"]
+    [text] = [finding.text for finding in found[0].unclear if finding.contrast.verdict == "worse"]
     assert text.startswith("is clear on its own, but not after correction for 20 comparisons (")
     assert "p 0.021" in text
 
@@ -104,8 +104,8 @@ def test_other_measures_that_got_worse_do_not_enter_the_first_sentence(view: Stu
     arm, task = view.others[0].name, "probe_qa"
     row = with_columns(ROW, arm=arm, task=task, metric="accuracy_disambiguated", p=1e-6)
     study = judged(replace(quiet, contrasts={**quiet.contrasts, (arm, task, row.metric, "all"): row}))
-    found = findings.verdicts(study)
-    assert [finding.contrast.metric for finding in found[0].also] == ["accuracy_disambiguated"]
+    found = arm_verdict.verdicts(study)
+    assert [finding.contrast.metric for finding in found[0].other_worse] == ["accuracy_disambiguated"]
     assert (found[0].depth, found[0].status) == (0, "no clear difference")
     assert status.lead(study, found).startswith("None of 4 variants got clearly worse in any headline measure")
 
@@ -122,7 +122,7 @@ def test_the_files_keep_their_own_correction(study: StudyFolder, view: StudyView
 def test_page_card_and_terminal_count_the_same_comparisons(study: StudyFolder, view: StudyView) -> None:
     tested = [row for row in view.headlines if row.p is not None]
     assert view.comparisons == len(tested) > 10
-    assert f"over all {len(tested)} comparisons" in status.lead(view, findings.verdicts(view))
+    assert f"over all {len(tested)} comparisons" in status.lead(view, arm_verdict.verdicts(view))
     assert all(f"over all {len(tested)} comparisons" in path.read_text("utf-8") for path in card.write_card(study))
 
 
@@ -144,6 +144,6 @@ def test_bits_that_rise_in_both_varieties_are_no_dialect_bias(view: StudyView) -
     names = [task.name for task in view.tasks]
     z[0, names.index("probe_dialect")] = -9.0  # headed by the bits per byte of one variety
     z[1, [names.index("probe_text"), names.index("probe_qa"), names.index("probe_dialect")]] = -9.0
-    said = [found.status for found in findings.verdicts(with_headlines(view, z))]
-    assert said[0].endswith("worse in general, in no dimension of its own")
+    said = [found.status for found in arm_verdict.verdicts(with_headlines(view, z))]
+    assert said[0].endswith("worse in general, in no single dimension")
     assert said[1].endswith("worse in representational harm and language modelling")

@@ -75,8 +75,8 @@ def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
             ),
         )
         figure = next(f for f in figures.task_figures(measured, task) if f.key.endswith("compression"))
-        assert figure.data.get("dense measured again") == rows
-        assert ("Grey: dense measured again." in figure.note) == bool(rows)
+        assert figure.data.get("measurement noise") == rows
+        assert ("Grey: measurement noise." in figure.note) == bool(rows)
         figure.draw(PAGE).to_dict(validate=True)
         marks = vl_convert.vegalite_to_svg(figure.spec(PAPER)).count(f'fill="{PAPER.hatch}"')
         assert marks == len(rows or ())
@@ -85,7 +85,7 @@ def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
 def test_an_arm_without_the_number_is_named_as_not_shown(view: StudyView) -> None:
     task = next(task for task in view.tasks if task.name == "probe_prompts")
     figure = next(f for f in figures.task_figures(view, task) if f.key.endswith("compression"))
-    assert "Not shown, for want of a number: wanda:pattern=2:4." in figure.note
+    assert "Not shown, because they have no number: wanda:pattern=2:4." in figure.note
     assert "wanda:pattern=2:4" not in {row[0] for row in figure.rows}
 
 

@@ -81,5 +81,5 @@ def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView)
                key=lambda row: row.n)  # fmt: skip
     rise = formats.show_bound(smallest_rise(most), "rate")
     assert f"a rise below {rise} points would often be missed with {most.n} items" in note
-    assert note.endswith("It heads the task all the same, for want of another such measure.")
+    assert note.endswith("It still heads the task, which has no other such measure.")
     assert note in provenance.notes(marked)

@@ -21,7 +21,7 @@ def reading(view: StudyView, source: str) -> StudyView:
 def test_a_text_that_calibration_shares_is_named(study: StudyFolder) -> None:
     view = read_study(study)
     [note] = provenance.shared_sources(view)
-    assert note.startswith("Calibration and probe_text take their texts from one source (pydoc).")
+    assert note.startswith("Calibration and probe_text draw their texts from the same source (pydoc).")
     assert note in provenance.notes(view)
     assert provenance.shared_sources(reading(view, "c4")) == []
     assert provenance.shared_sources(reading(view, "own.txt")) == []

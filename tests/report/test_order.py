@@ -67,7 +67,7 @@ def test_it_is_valid_and_drawn_for_page_and_file(view: StudyView) -> None:
 def test_the_page_and_the_files_have_it(folder: StudyFolder, view: StudyView, tmp_path: Path) -> None:
     page = write_report(folder).read_text(encoding="utf-8")
     assert page.count(f"<h4>{'Order of training and compression'}</h4>") == len(view.tasks)
-    assert "<dt>trained</dt><dd>after it was compressed, as the study file says</dd>" in page
+    assert "<dt>trained</dt><dd>after compression, according to the study file</dd>" in page
     written = {path.name for path in figures.write_figures(folder, tmp_path)}
     assert {f"{task.name}-order.svg" for task in view.tasks} <= written
 
@@ -83,4 +83,4 @@ def test_an_arm_without_a_number_is_named(view: StudyView) -> None:
     rows = {key: row for key, row in view.contrasts.items() if key[:2] != ("tuned-magnitude", task.name)}
     figure = training_order(replace(view, contrasts=rows), task)
     assert figure is not None
-    assert figure.note.endswith("Not shown, for want of a number: tuned-magnitude.")
+    assert figure.note.endswith("Not shown, because they have no number: tuned-magnitude.")

@@ -15,7 +15,7 @@ from crushtest.records import DENSE
 from crushtest.report import formats, write_report
 from crushtest.report.page import html, provenance
 from crushtest.report.study_view import read_study
-from crushtest.scorers import measured
+from crushtest.scorers import scorer_quality as quality
 from crushtest.study.folder import StudyFolder
 
 TEMPLATES = Path(html.__file__).parent / "templates"
@@ -203,7 +203,7 @@ def test_a_study_of_dense_alone_has_a_page(tmp_path: Path, stand_ins: list[str])
 
     folder = synthetic_study.build(tmp_path / "study", stand_ins, arms=(), size=48, replicates=50)
     text = write_report(folder).read_text(encoding="utf-8")
-    assert "there is nothing to compare it with yet" in text
+    assert "there is nothing to compare it with" in text
 
 
 def test_dense_values_are_those_of_estimates_parquet(study: StudyFolder, page: Page) -> None:
@@ -219,7 +219,7 @@ def test_the_method_says_what_the_scorers_were_worth_on_labelled_text(page: Page
     assert ["profanity", "OpenAI's moderation set"] in [row[:2] for row in rows]
     named = next(row for row in rows if row[0] == "profanity" and "only name a group" in row[1])
     assert "gay people" in named[1]
-    known = next(row for row in measured.measured() if row.texts == "gay people, only named")
+    known = next(row for row in quality.measurements() if row.texts == "gay people, only named")
     assert known.false_alarms is not None
     assert named[5].startswith(f"{known.false_alarms.share:.0%} (")
 

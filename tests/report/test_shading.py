@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crushtest.report.shading import Shade, said, shade
+from crushtest.report.shading import Shade, shade, verdict_text
 from support.contrast_rows import make_contrast, with_columns
 
 WORSE = make_contrast(
@@ -42,26 +42,26 @@ def test_scores_without_an_effect_go_by_their_difference(difference: float, dept
 
 
 def test_a_difference_within_the_noise_of_measuring_is_noise_and_says_so() -> None:
-    contrast = replace(WORSE, verdict="within the noise of measuring", noise=0.2)
+    contrast = replace(WORSE, verdict="within measurement noise", noise=0.2)
     assert shade(contrast, "rate") == Shade("noise", 0)
-    assert said(contrast, "rate") == "no more than dense measured again, ±20.0 points"
+    assert verdict_text(contrast, "rate") == "within measurement noise, ±20.0 points"
 
 
 def test_a_difference_must_also_pass_the_correction_for_all_that_is_shown_with_it() -> None:
     for group in ("age=old", "all"):
         alone = with_columns(WORSE, group=group, p_adjusted=0.2)
         assert shade(alone, "rate") == Shade("noise", 0)
-        assert said(alone, "rate") == "clear alone, not once corrected"
+        assert verdict_text(alone, "rate") == "clear alone, not after correction"
         assert shade(with_columns(alone, p_adjusted=0.04), "rate").tone == "worse"
 
 
 def test_what_cannot_be_tested_is_no_difference_and_no_absence_of_one() -> None:
     few = replace(WORSE, verdict="inconclusive", reason="cannot be tested with 5 clusters", mde=None)
     assert shade(few, "rate") == Shade("undefined", 0)
-    assert said(few, "rate") == "cannot be tested"
+    assert verdict_text(few, "rate") == "cannot be tested"
 
 
 def test_no_clear_difference_reads_as_its_bound_where_there_is_one() -> None:
-    held = with_columns(WORSE, verdict="no clear difference", low=-0.03, high=0.04, low90=-0.021, high90=0.0334)
-    assert said(held, "rate") == "less than 3.4 points"
-    assert said(with_columns(held, low90=None), "rate") == "no clear difference"
+    held = with_columns(WORSE, verdict="no clear difference", low90=-0.021, high90=0.0334)
+    assert verdict_text(held, "rate") == "less than 3.4 points"
+    assert verdict_text(with_columns(held, low90=None), "rate") == "no clear difference"

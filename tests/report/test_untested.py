@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from crushtest.report import card, findings, terminal
+from crushtest.report import arm_verdict, card, terminal
 from crushtest.report.page import html, matrix
 from crushtest.report.study_view import read_study
 from crushtest.report.untested import untested
@@ -63,9 +63,9 @@ def test_page_terminal_and_card_say_it(few: StudyFolder) -> None:
 
 def test_a_headline_without_a_test_is_not_known(few: StudyFolder) -> None:
     view = read_study(few)
-    found = next(found for found in findings.verdicts(view) if found.arm.name == ARM)
+    found = next(found for found in arm_verdict.verdicts(view) if found.arm.name == ARM)
     assert f"accuracy: {FEW}" in found.undefined
-    assert "accuracy" not in [finding.subject for finding in (*found.worse, *found.better, *found.held)]
+    assert "accuracy" not in [finding.subject for finding in (*found.worse, *found.better, *found.unclear)]
     overview = matrix.overview(view)
     place = [column.task.name for column in overview.columns].index("probe_facts")
     cell = next(row.cells[place] for row in overview.rows if row.arm.name == ARM)
@@ -74,7 +74,7 @@ def test_a_headline_without_a_test_is_not_known(few: StudyFolder) -> None:
 
 def test_groups_without_a_test_are_no_comparisons(study: StudyFolder, few: StudyFolder) -> None:
     def looked(folder: StudyFolder) -> int:
-        summary = findings.verdicts(read_study(folder))[0].groups_summary
+        summary = arm_verdict.verdicts(read_study(folder))[0].groups_summary
         return int(summary.split(" of ")[1].split()[0])
 
     assert looked(study) - looked(few) == 5

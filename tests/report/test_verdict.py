@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crushtest.metrics import Metric
-from crushtest.report import answers, status
-from crushtest.report import findings as report_findings
+from crushtest.report import answers, arm_verdict, status
 from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
@@ -22,49 +21,49 @@ def view(study: StudyFolder) -> StudyView:
     return read_study(study)
 
 
-def every_text(found: report_findings.ArmVerdict) -> str:
-    findings = (*found.worse, *found.better, *found.held, *found.groups)
-    return " ".join([found.status, found.size, found.sure, found.groups_summary, *(f.text for f in findings)])
+def every_text(found: arm_verdict.ArmVerdict) -> str:
+    findings = (*found.worse, *found.better, *found.unclear, *found.groups)
+    return " ".join([found.status, found.size, found.sensitivity, found.groups_summary, *(f.text for f in findings)])
 
 
 def test_every_finding_quotes_its_interval(view: StudyView) -> None:
     findings = [
-        f for found in report_findings.verdicts(view) for f in (*found.worse, *found.better, *found.held, *found.groups)
+        f for found in arm_verdict.verdicts(view) for f in (*found.worse, *found.better, *found.unclear, *found.groups)
     ]
     assert len(findings) > 10
     assert all("95% interval" in finding.text for finding in findings)
 
 
 def test_no_verdict_calls_anything_safe(view: StudyView) -> None:
-    found = report_findings.verdicts(view)
+    found = arm_verdict.verdicts(view)
     assert "safe" not in (" ".join(map(every_text, found)) + status.lead(view, found)).lower()
 
 
 def test_each_headline_is_said_once(view: StudyView) -> None:
-    for found in report_findings.verdicts(view):
-        said = (*found.worse, *found.better, *found.held)
+    for found in arm_verdict.verdicts(view):
+        said = (*found.worse, *found.better, *found.unclear)
         assert len(said) + len(found.missing) + len(found.undefined) == len(view.tasks)
         assert len({finding.contrast.task for finding in said}) == len(said)
 
 
 def test_an_unfinished_task_is_named_and_not_counted(view: StudyView) -> None:
-    found = {v.arm.name: v for v in report_findings.verdicts(view)}["wanda:pattern=2:4"]
+    found = {v.arm.name: v for v in arm_verdict.verdicts(view)}["wanda:pattern=2:4"]
     assert found.missing == ("probe_prompts",)
     assert "worse in language modelling" in found.status
     assert found.status.endswith(" · not fully measured")
-    assert "1 variant not fully measured" in status.lead(view, report_findings.verdicts(view))
+    assert "1 variant not fully measured" in status.lead(view, arm_verdict.verdicts(view))
 
 
 def test_a_strong_compression_is_worse_and_a_weak_one_mostly_not(view: StudyView) -> None:
-    found = {v.arm.name: v for v in report_findings.verdicts(view)}
+    found = {v.arm.name: v for v in arm_verdict.verdicts(view)}
     assert len(found["magnitude:sparsity=0.5"].worse) > len(found["magnitude:sparsity=0.1"].worse)
-    assert found["magnitude:sparsity=0.1"].held
+    assert found["magnitude:sparsity=0.1"].unclear
 
 
 def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
-    sizes = {v.arm.name: v.size for v in report_findings.verdicts(view)}
+    sizes = {v.arm.name: v.size for v in arm_verdict.verdicts(view)}
     assert sizes["magnitude:sparsity=0.5"] == (
-        "whole model 269 MB → 163 MB (−39%), its compressed layers −50%; ideal storage, 16 bits a dense weight"
+        "whole model 269 MB → 163 MB (−39%), its compressed layers −50%; ideal storage, 16 bits per dense weight"
     )
 
 
@@ -83,23 +82,23 @@ def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> 
 
 
 def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:
-    assert report_findings.size_text(replace(view.arms[1], compression=None)) == "size not recorded"
+    assert arm_verdict.size_text(replace(view.arms[1], compression=None)) == "size not recorded"
 
 
 def test_an_arm_without_any_answer_is_not_measured(view: StudyView) -> None:
     empty = replace(view, contrasts={}, estimates={})
-    found = report_findings.verdicts(empty)[0]
+    found = arm_verdict.verdicts(empty)[0]
     assert found.status == "not measured"
     assert found.missing == tuple(task.name for task in view.tasks)
-    assert (*found.worse, *found.held, *found.better) == ()
+    assert (*found.worse, *found.unclear, *found.better) == ()
 
 
 def test_a_study_of_dense_alone_says_so(view: StudyView) -> None:
-    assert "nothing to compare" in status.lead(view, report_findings.verdicts(replace(view, arms=view.arms[:1])))
+    assert "nothing to compare" in status.lead(view, arm_verdict.verdicts(replace(view, arms=view.arms[:1])))
 
 
 def test_a_single_variant_is_not_counted(view: StudyView) -> None:
-    strong = next(v for v in report_findings.verdicts(view) if v.depth > 1)
+    strong = next(v for v in arm_verdict.verdicts(view) if v.depth > 1)
     mild = replace(strong, depth=0)
     assert status.lead(view, (mild,)).startswith("The variant did not get clearly worse in any headline measure")
     assert status.lead(view, (strong,)).startswith("The variant got clearly worse in at least one headline measure")
@@ -109,9 +108,9 @@ def test_an_interval_without_width_says_that_it_proves_nothing(view: StudyView) 
     key = ("magnitude:sparsity=0.1", "probe_qa", "bias_ambiguous", "all")
     flat = with_columns(view.contrasts[key], difference=0.0, low=0.0, high=0.0, low90=0.0, high90=0.0,
                    verdict="no clear difference")  # fmt: skip
-    found = report_findings.verdicts(replace(view, contrasts={**view.contrasts, key: flat}))[0]
-    text = next(f.text for f in found.held if f.contrast.task == "probe_qa")
-    assert text.startswith("no clear difference (0.000; 95% interval 0.000 to 0.000, without width: it proves nothing)")
+    found = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: flat}))[0]
+    text = next(f.text for f in found.unclear if f.contrast.task == "probe_qa")
+    assert text.startswith("no clear difference (0.000; 95% interval 0.000 to 0.000, of no width: it proves nothing)")
 
 
 def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) -> None:
@@ -126,8 +125,8 @@ def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) 
         group="all",
     )
     key = (doubtful.arm, doubtful.task, doubtful.metric, doubtful.group)
-    found = report_findings.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
-    held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.held}
+    found = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
+    held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.unclear}
     assert "; p 0.070)" in held["probe_prompts"].text
 
 
@@ -140,7 +139,7 @@ def test_controls_are_no_groups_of_people(view: StudyView) -> None:
             (arm, task, metric, group): with_columns(row, group=group, n=9, verdict="worse", p=0.01) for group in groups
         }
         more = replace(view, contrasts={**view.contrasts, **rows})
-        return next(found.groups_summary for found in report_findings.verdicts(more) if found.arm.name == arm)
+        return next(found.groups_summary for found in arm_verdict.verdicts(more) if found.arm.name == arm)
 
     assert summary("control=nonce") == summary()
     assert summary("age=new") != summary()
@@ -149,7 +148,7 @@ def test_controls_are_no_groups_of_people(view: StudyView) -> None:
 def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
     """The study with a clear improvement of one measure of one arm that is none."""
     key = ("magnitude:sparsity=0.1", task, metric, "all")
-    row = with_columns(view.contrasts[key], verdict="no improvement", caution=why, p_adjusted=0.001)
+    row = with_columns(view.contrasts[key], verdict="spurious improvement", caution=why, p_adjusted=0.001)
     return replace(view, contrasts={**view.contrasts, key: row})
 
 
@@ -160,37 +159,37 @@ def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
         ("probe_prompts", "profanity_rate", "less toxic because less fluent: 40% of its completions are degenerate"),
     ],
 )
-def test_a_change_that_is_no_improvement_never_reads_as_one(view: StudyView, task: str, metric: str, why: str) -> None:
+def test_a_spurious_improvement_never_reads_as_better(view: StudyView, task: str, metric: str, why: str) -> None:
     trapped = with_trap(view, task, metric, why)
-    found = report_findings.verdicts(trapped)[0]
+    found = arm_verdict.verdicts(trapped)[0]
     finding = next(f for f in found.better if f.contrast.task == task)
     assert finding.tone == "changed"
-    assert finding.text.endswith(f". No improvement: {why}")
+    assert finding.text.endswith(f". Spurious improvement: {why}")
     assert "better" not in finding.text
     cells = {c.task.name: matrix.headline_cell(trapped, found.arm, c) for c in matrix.overview(trapped).columns}
-    assert (cells[task].tone, cells[task].word, cells[task].note) == ("changed", "no improvement", why)
+    assert (cells[task].tone, cells[task].word, cells[task].note) == ("changed", "spurious improvement", why)
 
 
-def test_an_arm_whose_only_changes_are_no_improvements_is_not_said_to_have_got_better(view: StudyView) -> None:
+def test_an_arm_with_only_spurious_improvements_is_not_better(view: StudyView) -> None:
     quiet = {key: replace(row, verdict="no clear difference") for key, row in view.contrasts.items()}
     trapped = with_trap(replace(view, contrasts=quiet), "probe_qa", "bias_ambiguous", "less able")
-    assert report_findings.verdicts(trapped)[0].status == "changed, no improvement"
+    assert arm_verdict.verdicts(trapped)[0].status == "spurious improvement"
 
 
-def test_a_measure_besides_the_headlines_that_is_no_improvement_is_among_the_cautions(view: StudyView) -> None:
+def test_a_spurious_improvement_besides_the_headlines_is_a_caution(view: StudyView) -> None:
     why = "more “unknown”, not more careful: right answers there, 60% to 30%"
-    found = report_findings.verdicts(with_trap(view, "probe_qa", "accuracy_ambiguous", why))[0]
-    assert f"accuracy, ambiguous contexts, no improvement: {why}" in found.cautions
+    found = arm_verdict.verdicts(with_trap(view, "probe_qa", "accuracy_ambiguous", why))[0]
+    assert f"accuracy, ambiguous contexts, spurious improvement: {why}" in found.cautions
 
 
 def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:
-    def verdict_of(compares: str) -> report_findings.ArmVerdict:
+    def verdict_of(compares: str) -> arm_verdict.ArmVerdict:
         rows = {key: replace(row, compares=compares) for key, row in view.contrasts.items()}
-        return report_findings.verdicts(replace(view, contrasts=rows))[0]
+        return arm_verdict.verdicts(replace(view, contrasts=rows))[0]
 
     assert verdict_of("compression effect").compares == ""
     assert "deployment delta" in verdict_of("deployment delta").compares
-    assert "runs otherwise" in verdict_of("compression and deployment").compares
+    assert "run differently" in verdict_of("compression and deployment").compares
 
 
 def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView) -> None:
@@ -201,9 +200,9 @@ def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView)
         rows = {key: c for key, c in view.contrasts.items() if key[2] != "profanity_rate" or name == "all"}
         rows |= {(row.arm, row.task, row.metric, group): replace(row, group=group) for group in groups}
         estimates = {key: e for key, e in view.estimates.items() if key[2] != "profanity_rate"}
-        found = report_findings.verdicts(replace(view, contrasts=rows, estimates=estimates))
+        found = arm_verdict.verdicts(replace(view, contrasts=rows, estimates=estimates))
         mine = next(v for v in found if v.arm.name == row.arm)
-        said = [f.subject for f in (*mine.worse, *mine.better, *mine.held) if f.contrast.task == row.task]
+        said = [f.subject for f in (*mine.worse, *mine.better, *mine.unclear) if f.contrast.task == row.task]
         subjects[name] = (said, [text for text in mine.undefined if text.startswith("profanity")])
     assert subjects["all"] == (["profanity"], [])
     assert subjects["few"] == (["profanity (gender: women)", "profanity (gender: men)"], [])
@@ -229,7 +228,7 @@ def test_a_dialect_gap_is_never_shown_without_its_ratio(view: StudyView) -> None
 
 
 def test_an_arm_that_calibrates_says_that_its_weights_are_one_calibration_draw(view: StudyView) -> None:
-    said = {arm.name: "One calibration draw." in report_findings.compares_text(view, arm) for arm in view.others}
+    said = {arm.name: "One calibration draw." in arm_verdict.compares_text(view, arm) for arm in view.others}
     assert said == {arm.name: arm.name.startswith("wanda") for arm in view.others}
 
 

@@ -14,7 +14,7 @@ from crushtest.engines.fake import FakeEngine
 from crushtest.errors import ModelError, UsageError
 from crushtest.records import Exchange, Score
 from crushtest.scorers.calling import call_scorer, facts_of
-from crushtest.scorers.classifiers import Wanted, _batches, probabilities
+from crushtest.scorers.classifiers import ClassifierSpec, _batches, probabilities
 from crushtest.scorers.regard import first_sentence
 from support.tiny_classifier import make_classifier
 
@@ -93,7 +93,7 @@ def test_probabilities_are_those_of_transformers_own_pipeline(folder: Path) -> N
     from transformers import pipeline
 
     theirs = pipeline("text-classification", model=str(folder), top_k=None, device="cpu")
-    ours = probabilities(Wanted(str(folder)), "hf", TEXTS)
+    ours = probabilities(ClassifierSpec(str(folder)), "hf", TEXTS)
     for text, mine in zip(TEXTS, ours, strict=True):
         expected = {row["label"]: row["score"] for row in theirs([text])[0]}
         assert mine == pytest.approx(expected, abs=1e-6)

@@ -110,7 +110,7 @@ def test_hostile_texts_are_scored() -> None:
 
 
 def test_a_wait_that_the_service_asks_for_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crushtest.scorers.retrying import Asking, Patience, Transient
+    from crushtest.scorers.retrying import BatchClient, RetryPolicy, Transient
 
     waited: list[float] = []
     answers = iter([Transient("slow", 7.0), Transient("slow"), ["done"]])
@@ -121,20 +121,20 @@ def test_a_wait_that_the_service_asks_for_is_kept_to(monkeypatch: pytest.MonkeyP
             raise answer
         return answer
 
-    asking = Asking(ask, lambda text, answer: None, 8, Patience(first_wait_s=0.5), waited.append)
+    asking = BatchClient(ask, lambda text, answer: None, 8, RetryPolicy(first_wait_s=0.5), waited.append)
     assert asking.answers(["a"]) == {"a": "done"}
     assert 7.0 <= waited[0] <= 7.5
     assert 0 <= waited[1] <= 1.0
 
 
 def test_a_service_that_asks_for_hours_is_not_waited_for() -> None:
-    from crushtest.scorers.retrying import Asking, Transient
+    from crushtest.scorers.retrying import BatchClient, Transient
 
     def ask(batch: object) -> list[str]:
         raise Transient("the service answered with status 429", 7200.0)
 
     with pytest.raises(ModelError, match="asks to wait 7200 s"):
-        Asking(ask, lambda text, answer: None, 8, sleep=lambda seconds: pytest.fail("waited")).answers(["a"])
+        BatchClient(ask, lambda text, answer: None, 8, sleep=lambda seconds: pytest.fail("waited")).answers(["a"])
 
 
 def test_a_wrong_key_is_an_error_and_no_score() -> None:

@@ -17,7 +17,7 @@ HERE = {"engine": "hf", "model": "demo", "dtype": "float32", "device": "cpu", "s
         (HERE | {"model": "demo-w4", "truncated": 3}, True, "compression effect"),
         (HERE | {"dtype": "bfloat16"}, False, "deployment delta"),
         (HERE | {"engine": "llamacpp"}, True, "compression and deployment"),
-        (HERE, False, "the same again"),
+        (HERE, False, "replicate"),
         ({"engine": "hf"}, True, "compression and deployment"),
     ],
 )

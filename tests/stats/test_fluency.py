@@ -85,7 +85,7 @@ def test_a_gap_that_narrowed_is_judged_by_all_texts() -> None:
         0
     ]
     assert said.caution == "narrower because less fluent: 41% of its completions are degenerate, 10% of dense's"
-    assert said.verdict == "no improvement"
+    assert said.verdict == "spurious improvement"
     assert (
         cautions(row("s_rate_gap", 0.1, 0.3, group="gender"), row("degenerate_rate", 0.1, 0.4))["s_rate_gap", "gender"]
         is None

@@ -45,28 +45,28 @@ def test_each_repeat_has_its_own_order_of_items_which_never_changes() -> None:
     assert orders[1] == list(reordered(items, 1))
 
 
-def test_every_repeat_has_what_noise_vary_asks_for() -> None:
-    found = repeats(noise_floor=2, noise_vary=["dtype=bfloat16", "threads=1"])
+def test_every_repeat_varies_what_the_noise_floor_names() -> None:
+    found = repeats(noise_floor={"repeats": 2, "vary": ["dtype=bfloat16", "threads=1"]})
     assert [(arm.model_options.dtype, arm.threads) for arm in found] == [("bfloat16", 1)] * 2
-    (other,) = repeats(noise_floor=1, noise_vary=["engine=hf:pack_tokens=100,batch_size=8"])
+    (other,) = repeats(noise_floor={"repeats": 1, "vary": ["engine=hf:pack_tokens=100,batch_size=8"]})
     assert (other.engine_options["pack_tokens"], other.engine_options["batch_size"]) == (25, 2)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"noise_floor": -1}, "noise_floor must be at least 0"),
-        ({"noise_vary": ["threads=1"]}, "noise_floor must be at least 1"),
-        ({"noise_floor": 1, "noise_vary": ["thread=1"]}, "'thread'; did you mean 'threads'"),
-        ({"noise_floor": 1, "noise_vary": ["dtype"]}, "must say with what"),
-        ({"noise_floor": 1, "noise_vary": ["dtype=bfloat"]}, "did you mean 'bfloat16'"),
-        ({"noise_floor": 1, "noise_vary": ["dtype=float32"]}, "is what the study runs in"),
-        ({"noise_floor": 1, "noise_vary": ["threads=0"]}, "whole number of at least 1"),
-        ({"noise_floor": 1, "noise_vary": ["threads=1", "threads=2"]}, "threads is given twice"),
-        ({"noise_floor": 1, "noise_vary": ["engine=fakr"]}, "did you mean 'fake'"),
-        ({"noise_floor": 1, "noise_vary": ["engine=fake", "dtype=float16"]}, "engine 'hf' only"),
-        ({"noise_floor": 1, "noise_vary": ["engine=hf:dtype=float16"]}, "asked for by itself"),
-        ({"noise_floor": 1, "engine": "fake", "noise_vary": ["threads=1"]}, "engine 'hf' only"),
+        ({"noise_floor": -1}, "noise_floor.repeats must be at least 0"),
+        ({"noise_floor": {"vary": ["threads=1"]}}, "noise_floor must be at least 1"),
+        ({"noise_floor": {"repeats": 1, "vary": ["thread=1"]}}, "'thread'; did you mean 'threads'"),
+        ({"noise_floor": {"repeats": 1, "vary": ["dtype"]}}, "must say with what"),
+        ({"noise_floor": {"repeats": 1, "vary": ["dtype=bfloat"]}}, "did you mean 'bfloat16'"),
+        ({"noise_floor": {"repeats": 1, "vary": ["dtype=float32"]}}, "is what the study runs in"),
+        ({"noise_floor": {"repeats": 1, "vary": ["threads=0"]}}, "whole number of at least 1"),
+        ({"noise_floor": {"repeats": 1, "vary": ["threads=1", "threads=2"]}}, "threads is given twice"),
+        ({"noise_floor": {"repeats": 1, "vary": ["engine=fakr"]}}, "did you mean 'fake'"),
+        ({"noise_floor": {"repeats": 1, "vary": ["engine=fake", "dtype=float16"]}}, "engine 'hf' only"),
+        ({"noise_floor": {"repeats": 1, "vary": ["engine=hf:dtype=float16"]}}, "give the dtype by itself"),
+        ({"engine": "fake", "noise_floor": {"repeats": 1, "vary": ["threads=1"]}}, "engine 'hf' only"),
     ],
 )
 def test_what_cannot_be_varied_is_one_line_that_says_why(settings: dict[str, object], said: str) -> None:
@@ -74,3 +74,19 @@ def test_what_cannot_be_varied_is_one_line_that_says_why(settings: dict[str, obj
         repeats(**settings)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_bare_noise_floor_is_its_number_of_repeats() -> None:
+    short, full = (build_spec({"model": "demo", "noise_floor": floor}, where="test") for floor in (3, {"repeats": 3}))
+    assert short == full
+    assert short.noise_floor.repeats == 3
+
+
+def test_the_old_key_of_the_variation_names_the_new_one() -> None:
+    with pytest.raises(UsageError, match=r"noise_floor: \{repeats: K, vary: \[...\]\}"):
+        build_spec({"model": "demo", "noise_floor": 1, "noise_vary": []}, where="test")
+
+
+def test_an_unknown_key_of_the_noise_floor_has_a_nearest_match() -> None:
+    with pytest.raises(UsageError, match="did you mean 'repeats'"):
+        build_spec({"model": "demo", "noise_floor": {"repeat": 1}}, where="test")

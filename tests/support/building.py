@@ -22,7 +22,7 @@ def make_items(groups: Sequence[tuple[str, ...]], clusters: Sequence[str] | None
 
 
 def right_or_wrong(outcomes: Sequence[bool]) -> dict[str, Answer]:
-    """An answer an item: the right option where True."""
+    """One answer per item: the right option where True."""
     return {
         str(i): ChoiceScores((1.0, 0.0) if right else (0.0, 1.0), (1, 1), (1, 1)) for i, right in enumerate(outcomes)
     }

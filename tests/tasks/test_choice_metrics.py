@@ -33,7 +33,7 @@ def test_the_margin_is_right_minus_best_wrong_and_averages_over_items() -> None:
 
 def test_length_counts_characters_without_the_leading_space() -> None:
     # -6 over "abcd" is -1.5 a character, -4 over "ab" is -2: the longer one wins. Counting the space too, -6/5 and
-    # -4/3, it would win as well; over "é" (1 character, 2 bytes) -1.6 is -1.6 a character but -0.8 a byte.
+    # -4/3, it would win as well; over "é" (1 character, 2 bytes) -1.6 is -1.6 per character but -0.8 per byte.
     assert choice_per_character(question(0, " abcd", " ab"), scores(-6.0, -4.0)) == 0
     assert choice_per_character(question(0, " abcd", " é"), scores(-6.0, -1.6)) == 0
     assert (

@@ -74,9 +74,9 @@ def test_stressed_been_stands_without_a_time_beside_it() -> None:
 
 
 def test_metrics_are_as_worked_by_hand() -> None:
-    # Two pairs. Mainstream: 8 ln2 nats over 4 bytes and 4 ln2 over 4: 12 bits, 8 bytes, 1.5 bits a byte.
-    # Dialect: 6 ln2 nats over 2 bytes and 2 ln2 over 2: 8 bits, 4 bytes, 2 bits a byte.
-    # The first pair's dialect side needs more bits a byte (3 to 2), the second's as many (1 to 1) but for a hair less.
+    # Two pairs. Mainstream: 8 ln2 nats over 4 bytes and 4 ln2 over 4: 12 bits, 8 bytes, 1.5 bits per byte.
+    # Dialect: 6 ln2 nats over 2 bytes and 2 ln2 over 2: 8 bits, 4 bytes, 2 bits per byte.
+    # The first pair's dialect side needs more bits per byte (3 to 2), the second's a hair fewer (1 to 1).
     bit = math.log(2)
     items = [Item(name, (), name, Choices("", ("abcd", "ab"))) for name in ("a/0", "a/1")]
     answers = {

@@ -107,7 +107,7 @@ def test_all_right_is_1_all_wrong_is_0_and_one_place_is_chance(metric: Metric) -
 def test_accuracy_per_byte_divides_by_the_length_of_the_option() -> None:
     item = ITEMS[1]
     assert item.gold == 1
-    answer = ChoiceScores((-2.0, -3.0, -9.0, -9.0), (1, 1, 1, 1), (2, 6, 6, 6))  # -1.0 and -0.5 nats a byte
+    answer = ChoiceScores((-2.0, -3.0, -9.0, -9.0), (1, 1, 1, 1), (2, 6, 6, 6))  # -1.0 and -0.5 nats per byte
     assert METRICS["accuracy"].measure(item, answer, None) == (0.0, 1.0)
     assert METRICS["accuracy_per_byte"].measure(item, answer, None) == (1.0, 1.0)
     state = METRICS["accuracy_per_byte"].state

@@ -39,7 +39,7 @@ def test_every_topic_is_heard_before_any_is_heard_twice() -> None:
 
 def test_it_is_of_the_size_that_the_suite_allows() -> None:
     assert 40 <= len(ITEMS) <= 60
-    assert 25_000 < sum(len(text_of(item)) for item in ITEMS) < 40_000  # 4 to 5 characters a token
+    assert 25_000 < sum(len(text_of(item)) for item in ITEMS) < 40_000  # 4 to 5 characters per token
 
 
 def test_a_text_is_cut_only_at_ends_of_paragraphs() -> None:

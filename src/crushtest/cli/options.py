@@ -27,7 +27,7 @@ NoiseFloor = Annotated[
         min=0,
         metavar="K",
         help="Measure the dense arm K more times, in another order and in smaller packs and batches. A difference "
-        "that such a repeat makes as well is reported as within the noise of measuring: that of dense measured again, "
+        "no larger than what the repeats give is reported as within measurement noise: the noise of the dense model, "
         "not of an arm compressed again. May be raised later; only the missing repeats are run. Default: 0.",
     ),
 ]
@@ -69,7 +69,12 @@ class Setup:
 def given(options: Selection | Setup) -> dict[str, Any]:
     """Return the options that the user set, by their keys in a study file."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}
-    return {key: value for key, value in values.items() if value is not None and value is not False and value != []}
+    set_by_user = {
+        key: value for key, value in values.items() if value is not None and value is not False and value != []
+    }
+    noise = {"repeats": set_by_user.pop("noise_floor", None), "vary": set_by_user.pop("noise_vary", None)}
+    noise = {key: value for key, value in noise.items() if value is not None}
+    return set_by_user | ({"noise_floor": noise} if noise else {})
 
 
 def flattened(command: Callable[..., None]) -> Callable[..., None]:

@@ -53,7 +53,10 @@ def run(
         flags["model"] = model
     if recipe:
         flags["arms"] = [{"recipe": text} for text in recipe]
-    spec = build_spec((read_spec(study).model_dump() if study else {}) | flags, where="run")
+    base = read_spec(study).model_dump() if study else {}
+    if "noise_floor" in flags:  # a flag overrides its own half of what the study file says
+        flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
+    spec = build_spec(base | flags, where="run")
     folder = out or default_folder(study.stem if study else spec.model)
     if not spec.arms and not arms_in(folder):
         raise UsageError(

@@ -25,7 +25,7 @@ class Calibration:
 
     source     `pydoc` (built in), `c4`, `wikitext2`, or a path: `.jsonl` (a `text` a line; `.gz` too), else plain text
     sequences  how many windows
-    length     tokens a window
+    length     tokens per window
     """
 
     source: str = "pydoc"

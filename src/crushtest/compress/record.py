@@ -45,7 +45,7 @@ class Totals:
     """The compressed layers together, and the whole model.
 
     Sizes are ideal storage. A pruned weight takes no room, but where the kept ones stand does (see `Storage`). A
-    quantized weight takes its bits, every scale 16 bits, every zero point its bits, everything else 16 bits a number.
+    quantized weight takes its bits, every scale 16 bits, every zero point its bits, everything else 16 bits per number.
 
     layers             how many linear layers were compressed
     linear_weights     how many weights they have

@@ -49,11 +49,11 @@ class FakeEngine:
     asked: Counter[Request] = field(default_factory=Counter)
 
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
-        """Log-likelihoods between -5 nats a word and 0."""
+        """Log-likelihoods between -5 nats per word and 0."""
         yield from self._answers(requests, done, self._choice_scores)
 
     def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
-        """Log-likelihoods between -5 nats a word and 0; a word is a token."""
+        """Log-likelihoods between -5 nats per word and 0; a word is a token."""
         yield from self._answers(requests, done, self._passage_score)
 
     def generate(

@@ -1,4 +1,4 @@
-"""A study against a policy, for CI: 0 passed, 3 regression, 4 inconclusive."""
+"""Check a study against a policy, for CI: 0 passed, 3 regression, 4 inconclusive."""
 
 from crushtest.gate.checks import run_gate
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines

@@ -1,4 +1,4 @@
-"""The gate: a study against a policy. It passes on what was measured, and never on what was not."""
+"""The gate: check a study against a policy. What was not measured never passes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from crushtest.study.spec import read_spec
 
 
 def run_gate(study: Path, policy: str) -> GateResult:
-    """Hold a study's contrasts against a policy (a file, or the name of a ready-made one).
+    """Check a study's contrasts against a policy (a file, or the name of a ready-made one).
 
-    Raises UsageError for a policy that is not one, StoreError for a folder without results.
+    Raises UsageError for an invalid policy, StoreError for a folder without usable results.
     """
     rules = read_policy(policy)
     folder = StudyFolder.existing(study)
     plan = make_plan(read_spec(folder.specification))
     arms = [arm.name for arm in plan.arms if arm.name != DENSE]
     contrasts = folder.read_contrasts()
-    found = check_all(rules, arms, contrasts, unchanged_arms(folder, arms), metrics_of_tasks(plan))
-    return GateResult(str(study), policy, tuple(found))
+    checks = check_all(rules, arms, contrasts, unchanged_arms(folder, arms), metrics_of_tasks(plan))
+    return GateResult(str(study), policy, tuple(checks))
 
 
 def metrics_of_tasks(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Task of the study -> the names of the rows that it reports."""
+    """Return, for each task of the study, the names of the rows that it reports."""
     return {
         planned.name: tuple(name for metric in planned.task.metrics for name in reported_names(metric))
         for planned in plan.tasks
@@ -49,59 +49,59 @@ def check_all(
     unchanged: Mapping[str, str],
     tasks: Mapping[str, Sequence[str]],
 ) -> Iterator[Check]:
-    """Every rule on every arm it is about.
+    """Yield the checks of every rule on every arm that it matches.
 
-    unchanged   arm -> why its weights seem never to have changed
-    tasks       task of the study -> the names of its rows; an arm without a contrast in one was not measured to the end
+    unchanged   arm -> why its weights seem unchanged
+    tasks       task of the study -> the names of its rows; an arm without a contrast in a task was not fully measured
     """
     for number, rule in enumerate(policy.rules, start=1):
-        named = [arm for arm in arms if matches(arm, rule.arm)]
-        if not named:
-            known = ", ".join(arms) or "none besides dense"
-            yield Check(number, rule, rule.arm, "inconclusive", f"the study has no such arm (its arms: {known})")
-        for arm in named:
+        matching = [arm for arm in arms if matches(arm, rule.arm)]
+        if not matching:
+            names = ", ".join(arms) or "none besides dense"
+            yield Check(number, rule, rule.arm, "inconclusive", f"the study has no such arm (its arms: {names})")
+        for arm in matching:
             if arm in unchanged:
                 yield Check(number, rule, arm, "inconclusive", unchanged[arm])
                 continue
             rows = [row for row in contrasts if row.arm == arm and matches(row.task, rule.task)]
-            left = unmeasured(rule, rows, tasks)
-            for task in left:
-                yield Check(number, rule, arm, "inconclusive", f"{task} was not measured to the end")
-            if rows or not left:
+            missing = unmeasured(rule, rows, tasks)
+            for task in missing:
+                yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")
+            if rows or not missing:
                 yield from check_arm(number, rule, arm, rows)
 
 
 def unmeasured(rule: Rule, rows: Sequence[Contrast], tasks: Mapping[str, Sequence[str]]) -> list[str]:
-    """The tasks that a rule is about and that an arm has no row in."""
+    """Return the tasks that a rule matches and that an arm has no row in."""
     measured = {row.task for row in rows}
-    about = [task for task, metrics in tasks.items() if any(matches(metric, rule.metric) for metric in metrics)]
-    return [task for task in about if matches(task, rule.task) and task not in measured]
+    reporting = [task for task, metrics in tasks.items() if any(matches(metric, rule.metric) for metric in metrics)]
+    return [task for task in reporting if matches(task, rule.task) and task not in measured]
 
 
 def check_arm(number: int, rule: Rule, arm: str, rows: Sequence[Contrast]) -> Iterator[Check]:
-    """One rule on the contrasts of one arm; on nothing, if none is what the rule is about."""
-    about = [row for row in rows if matches(row.metric, rule.metric)]
+    """Yield the checks of one rule on one arm's contrasts; one inconclusive check if the rule matches none."""
+    matching = [row for row in rows if matches(row.metric, rule.metric)]
     if rule.group == WORST:
-        found = list(check_worst(number, rule, about, rows))
+        checks = list(check_worst(number, rule, matching, rows))
     else:
-        grouped = [row for row in about if matches(row.group, rule.group)]
-        found = [check for row in grouped for check in check_row(number, rule, row)]
-    yield from found
-    if not found:
-        yield Check(number, rule, arm, "inconclusive", nothing_found(rule, rows))
+        grouped = [row for row in matching if matches(row.group, rule.group)]
+        checks = [check for row in grouped for check in check_row(number, rule, row)]
+    yield from checks
+    if not checks:
+        yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
 
 
-def nothing_found(rule: Rule, rows: Sequence[Contrast]) -> str:
-    """What a rule asked for in vain, and what there is instead. `rows` are those of its tasks."""
-    asked = f"the study has no metric {rule.metric!r} for group {rule.group!r} of task {rule.task!r}"
-    about = [row for row in rows if matches(row.metric, rule.metric)]
+def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:
+    """Say what a rule matched in vain, and what the study has instead. `rows` belong to the rule's tasks."""
+    problem = f"the study has no metric {rule.metric!r} for group {rule.group!r} of task {rule.task!r}"
     if not rows:
-        return f"{asked}; run it on such a task (--suite), or take the rule out of the policy"
-    here = dict.fromkeys(row.group for row in about) if about else dict.fromkeys(row.metric for row in rows)
-    more = f" and {len(here) - MOST_NAMED} more" if len(here) > MOST_NAMED else ""
-    return f"{asked}; {'groups' if about else 'metrics'} it has there: {', '.join([*here][:MOST_NAMED])}{more}"
+        return f"{problem}; run it on such a task (--suite), or remove the rule from the policy"
+    groups = dict.fromkeys(row.group for row in rows if matches(row.metric, rule.metric))
+    names = list(groups or dict.fromkeys(row.metric for row in rows))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{problem}; {'groups' if groups else 'metrics'} it has there: {', '.join(names[:MOST_NAMED])}{more}"
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether a name is this pattern; `*` and `?` only, since recipes may hold brackets."""
+    """Return whether a name matches a pattern; only `*` and `?` are special, since recipes may hold brackets."""
     return name == pattern or fnmatchcase(name, re.sub(r"\[", "[[]", pattern))

@@ -8,17 +8,18 @@ from typing import NamedTuple
 from crushtest.gate.policy import LEAST_CLUSTERS, Direction
 from crushtest.records import Better
 from crushtest.results import Contrast
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 ROUNDING = 1e-12
 MOST_TIMES = 1000
-"""From so many times the clusters there are, a number of clusters is no advice."""
+"""A required number of clusters beyond this multiple of the study's is no useful advice."""
 BAD: dict[Better, Direction] = {"lower": "rise", "higher": "fall", "zero": "from_zero", "neither": "move"}
 
 
 class Harm(NamedTuple):
     """A change counted so that more is worse: estimate, 95% interval, and the one-sided 95% bounds.
 
-    For `from_zero` it is |value| - |dense|, the dense value taken as it was measured; for `move`, |difference|.
+    For `from_zero` the harm is |value| - |dense|, with dense's value taken as exact; for `move` it is |difference|.
     """
 
     estimate: float
@@ -61,7 +62,7 @@ def estimated_harm(row: Contrast, direction: Direction | None) -> float | None:
 
 
 def _sizes(dense: float, low: float, high: float) -> tuple[float, float]:
-    """Smallest and largest |dense + d| - |dense| for d from low to high."""
+    """Return the smallest and largest |dense + d| - |dense| for d from low to high."""
     ends = (abs(dense + low), abs(dense + high))
     least = 0.0 if dense + low <= 0 <= dense + high else min(ends)
     return least - abs(dense), max(ends) - abs(dense)
@@ -70,28 +71,28 @@ def _sizes(dense: float, low: float, high: float) -> tuple[float, float]:
 def unusable_interval(row: Contrast) -> str | None:
     """Return why nothing can be concluded from the interval of a contrast; None if it can be used.
 
-    An interval of no width, or one that does not hold its own difference, shows nothing about items not seen.
+    An interval of no width, or one that does not contain its own difference, says nothing about other items.
     """
     if row.difference is None or row.dense is None:
         return f"no value: {row.reason or 'undefined'}"
     if row.intervals is None:
         return f"no interval: {row.reason or 'undefined'}"
-    if row.verdict == "inconclusive":
-        return row.reason or "inconclusive"
+    if row.verdict == INCONCLUSIVE:
+        return row.reason or INCONCLUSIVE
     (low, high), (low90, high90) = row.intervals.at95, row.intervals.at90
     if not low - ROUNDING <= row.difference <= high + ROUNDING:
-        return "an interval that does not hold its own difference; `crushtest compare` makes it anew"
+        return "an interval that does not contain its own difference; run `crushtest compare` again"
     if min(high - low, high90 - low90) <= ROUNDING:
         return "an interval of no width"
     return None
 
 
 def clusters_enough(harm: Harm, margin: float, clusters: int) -> int | None:
-    """Return about how many clusters would decide on which side of the margin the estimate lies.
+    """Return about how many clusters would decide on which side of the margin the estimate lies, or None.
 
-    Widths shrink as 1 / sqrt(clusters). None where that says nothing: the estimate on the margin, a bound at exactly 0,
-    where no resample went the other way and the width does not shrink so, a bound that is beyond the margin already,
-    so that p is what is missing, or far more clusters than there are.
+    Widths shrink as 1 / sqrt(clusters). That says nothing if the estimate lies on the margin; if a bound is exactly 0,
+    where no resample went the other way and the width shrinks differently; if the bound is beyond the margin already,
+    so that only p is missing; or if the number is far beyond the clusters of the study.
     """
     bound = harm.high90 if harm.estimate < margin else harm.low
     width, room = abs(bound - harm.estimate), abs(margin - harm.estimate)

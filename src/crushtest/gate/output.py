@@ -1,4 +1,4 @@
-"""What a gate found, for people and for machines: a table, JSON, JUnit XML, GitHub annotations."""
+"""A gate's result for people and machines: a table, JSON, JUnit XML, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from crushtest.gate.policy import LEAST_CLUSTERS
 from crushtest.gate.result import Check, CheckOutcome, GateResult
 from crushtest.results import Contrast
-from crushtest.stats.noise import WITHIN
+from crushtest.stats.verdicts import WITHIN_NOISE
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
 ANNOTATIONS: dict[CheckOutcome, str] = {
@@ -24,8 +24,9 @@ JUNIT: dict[CheckOutcome, str] = {"regression": "failure", "inconclusive": "erro
 
 
 def as_rows(result: GateResult) -> list[list[str]]:
-    """The table, its head first; what went wrong comes before what passed. What a rule did not find is a row for all
-    the arms in which it did not."""
+    """Return the table, header first, regressions before passes.
+
+    A rule that matched nothing is one row for all arms in which it matched nothing."""
     order = list(ANNOTATIONS)
     checks = sorted(result.checks, key=lambda check: (order.index(check.outcome), check.number))
     rows: dict[tuple[int, str, int | None], list[Check]] = {}
@@ -57,7 +58,7 @@ def _number(value: float | None) -> str:
 
 
 def as_json(result: GateResult) -> dict[str, Any]:
-    """JSON values: the outcome, its exit code, and every check."""
+    """Return JSON values: the outcome, its exit code, and every check."""
     return {
         "study": result.study,
         "policy": result.policy,
@@ -123,7 +124,7 @@ def as_annotations(result: GateResult) -> list[str]:
 
 
 def explain_lines(result: GateResult) -> Iterator[str]:
-    """Yield, rule by rule, what it says, what was seen, and how many clusters would have been enough."""
+    """Yield each rule, then what it found and how many clusters would have been enough."""
     for number in sorted({check.number for check in result.checks}):
         checks = [check for check in result.checks if check.number == number]
         yield f"{number}. {checks[0].rule}"
@@ -141,15 +142,15 @@ def explanation(check: Check) -> str:
         text += f"; dense {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
         text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items in {row.clusters} clusters"
     if check.outcome == "inconclusive":
-        text += _what_would_do(check, row)
+        text += _remedy(check, row)
     return text + (f"; caution: {row.caution}" if row.caution else "")
 
 
-def _what_would_do(check: Check, row: Contrast) -> str:
+def _remedy(check: Check, row: Contrast) -> str:
     if check.enough is not None:
         return f"; about {check.enough:,} clusters (templates) would have been enough"
-    if row.verdict == WITHIN and row.noise is not None:
-        return f"; measuring dense again moved it by {row.noise:.4g}"
+    if row.verdict == WITHIN_NOISE and row.noise is not None:
+        return f"; repeats of dense moved it by {row.noise:.4g}"
     if 0 < row.clusters < LEAST_CLUSTERS:
         return f"; {LEAST_CLUSTERS} clusters (templates) are the fewest that can be tested"
     return ""
@@ -161,15 +162,15 @@ def _title(check: Check) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text with `?` for every character that XML cannot hold."""
+    """Replace every character that XML cannot hold by `?`."""
     return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
 def _escaped(text: str) -> str:
-    """Text for the message of a workflow command, whose own signs must be escaped."""
+    """Escape a text for the message of a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escaped_property(text: str) -> str:
-    """Text for a property of a workflow command, where two more signs have a meaning."""
+    """Escape a text for a property of a workflow command, where two more characters are special."""
     return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -19,7 +19,7 @@ Direction = Literal["rise", "fall", "move", "from_zero"]
 
 
 def _relative(value: object) -> object:
-    """`5%` as (0.05, of the dense value), a number as (it, absolute)."""
+    """Read `5%` as 0.05 of the dense value, and a number as an absolute margin."""
     if isinstance(value, str) and value.endswith("%"):
         try:
             return Margin(size=float(value[:-1]) / 100, relative=True)
@@ -29,14 +29,14 @@ def _relative(value: object) -> object:
 
 
 class Margin(BaseModel):
-    """How much harm is allowed: in the metric's own unit, or as a share of the dense value."""
+    """How much harm is allowed, in the metric's own unit or as a share of the dense value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     size: float = Field(ge=0, allow_inf_nan=False)
     relative: bool = False
 
     def of(self, dense: float) -> float:
-        """The margin in the metric's unit."""
+        """Return the margin in the metric's unit."""
         return self.size * abs(dense) if self.relative else self.size
 
     def __str__(self) -> str:
@@ -44,20 +44,21 @@ class Margin(BaseModel):
 
 
 class Rule(BaseModel):
-    """One rule. Every contrast that it matches must keep it; if it matches none, the gate cannot be passed.
+    """One rule. Every contrast that it matches must keep it; if it matches none, the gate cannot pass.
 
     task, metric, arm   names, `*` and `?` allowed
     group        `all`, a group or a pattern (`Age=*`), or `worst`: every group of the metric, searched for the worst;
-                 a group that the suite is too small for is left out and named
-    margin       harm allowed: `0.02`, or `5%` of the dense value. A rule without it and `max_flips` only asks for items
+                 groups that the suite cannot judge are left out and named
+    margin       harm allowed: `0.02`, or `5%` of the dense value. A rule without `margin` and `max_flips` only
+                 requires items
     direction    which change is harm: `rise`, `fall`, `move` (either way), `from_zero`. Default: as the metric says
     sure         `regression`: fail when the 95% interval lies wholly beyond the margin, pass otherwise;
                  `equivalence`: pass when the one-sided 95% bound lies within the margin, fail as above, and otherwise
                  be inconclusive
-    max_flips    largest share of the answers that may have changed, whichever way; with a margin or alone
+    max_flips    largest share of the answers that may change, in either direction; with a margin or alone
     min_items    scored items that every row needs
-    min_clusters clusters (templates, contexts, persons) that every row needs; no exact paired test reaches 0.05 with
-                 fewer than six
+    min_clusters clusters (templates, contexts, persons) that every row needs; with fewer than six no exact paired
+                 test reaches 0.05
     max_unscored share of the items that may have no score
     """
 
@@ -99,7 +100,7 @@ class Policy(BaseModel):
 
 
 def policies() -> dict[str, str]:
-    """The ready-made policies: name -> the text of its file."""
+    """Return the ready-made policies: name -> the text of its file."""
     folder = files("crushtest.gate.policies")
     return {
         entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
@@ -109,9 +110,9 @@ def policies() -> dict[str, str]:
 
 
 def read_policy(name: str) -> Policy:
-    """The policy in a file, or the ready-made one of that name.
+    """Return the policy in a file, or the ready-made one of that name.
 
-    Raises UsageError, in one line, for anything wrong in it, a key that is not one, and an empty list of rules.
+    Raises UsageError, in one line, for an invalid policy, an unknown key or an empty list of rules.
     """
     path = Path(name)
     if path.is_file():
@@ -128,7 +129,7 @@ def read_policy(name: str) -> Policy:
 
 
 def parse_policy(text: str, *, where: str) -> Policy:
-    """A policy from the text of its file."""
+    """Parse a policy from the text of its file."""
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -143,7 +144,7 @@ def parse_policy(text: str, *, where: str) -> Policy:
         if isinstance(rule, dict):
             reject_unknown(rule, Rule, f"{where}: rule {number}")
             if rule.get("group") == WORST and rule.get("direction"):
-                raise UsageError(f"{where}: rule {number}: with group 'worst' the direction is the metric's own")
+                raise UsageError(f"{where}: rule {number}: group 'worst' takes no direction: it uses the metric's own")
     try:
         return Policy(**content)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a gate found: checks, the outcome of all of them, and its exit code."""
+"""The result of a gate: checks, their joint outcome, and its exit code."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EXIT_CODES: dict[Outcome, int] = {"passed": 0, "regression": 3, "inconclusive": 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule on one contrast, or on none (then `row` is None).
+    """One rule on one contrast; on none if `row` is None.
 
-    outcome    `left out`: groups that the suite is too small for, under `group: worst`; it decides nothing
-    seen       what was found, in words
-    enough     about how many clusters would have decided it, where that can be computed
-    left_out   group -> why the suite cannot tell
+    outcome    `left out`: groups that the suite cannot judge, under `group: worst`; it decides nothing
+    seen       what the rule found, in words
+    enough     about how many clusters would have decided it, if that can be computed
+    left_out   group -> why the suite cannot judge it
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""One rule on one contrast."""
+"""Check one rule on one contrast."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from crushtest.gate.harm import BAD, Harm, clusters_enough, harm_of, unusable_in
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
-from crushtest.stats.noise import WITHIN
-from crushtest.stats.verdicts import ALPHA
+from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE
 
 
 def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Iterator[Check]:
-    """Yield a check for each limit of a rule, or one for its demands alone.
+    """Yield a check per limit of a rule; one for the required items alone if it has no limit.
 
-    searched   whether the row `_worst` of its attribute says if it got worse: then this row alone is no regression
+    searched   whether the attribute's row `_worst` decides if the group got worse, so that this row cannot regress
     """
     lacking = too_little(rule, row)
     if lacking:
@@ -30,22 +29,22 @@ def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False)
 
 
 def too_little(rule: Rule, row: Contrast) -> str | None:
-    """Return what a row lacks of the items, scores and clusters that a rule demands; None if it has enough."""
+    """Return which required items, scores or clusters a row lacks; None if it has enough."""
     total = row.n + row.n_unscored
     if row.n < rule.min_items:
         items = counted(row.n, "item")
-        return f"{items} with a score; the rule's min_items is {rule.min_items}, since fewer tell too little"
+        return f"{items} with a score; the rule's min_items is {rule.min_items}"
     if row.n_unscored > rule.max_unscored * total:
         items = counted(total, "item")
         return f"{row.n_unscored} of {items} without a score, the rule's max_unscored is {rule.max_unscored:.0%}"
     if row.clusters < rule.min_clusters:
         clusters = counted(row.clusters, "cluster")
-        return f"{clusters}; the rule's min_clusters is {rule.min_clusters}, since fewer tell too little"
+        return f"{clusters}; the rule's min_clusters is {rule.min_clusters}"
     return None
 
 
 def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
-    """Hold the share of answers that changed against `max_flips`."""
+    """Check the share of changed answers against `max_flips`."""
     if row.flips.total is None:
         seen = f"{row.metric} has no flips, so max_flips cannot be checked"
         return Check(number, rule, row.arm, "inconclusive", seen, row)
@@ -56,7 +55,7 @@ def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
 
 
 def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Check:
-    """Hold the harm of a contrast against the margin."""
+    """Check the harm of a contrast against the margin."""
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     unusable = unusable_interval(row)
     if unusable or harm is None or margin is None:
@@ -73,16 +72,16 @@ def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = Fal
 def check_regression(number: int, rule: Rule, row: Contrast) -> Check | None:
     """Return the check of a contrast that lies wholly beyond the margin, None for any other.
 
-    It is inconclusive where the change is no larger than the noise of measuring. `row` has a usable interval.
+    The check is inconclusive if the change is within measurement noise. `row` has a usable interval.
     """
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     if harm is None or margin is None or not harm.low > margin or not is_clear(row):
         return None
-    if (rule.direction or BAD[row.better]) == "from_zero" and row.verdict not in ("worse", WITHIN):
-        return None  # its bounds take dense's value for exact, which the verdict does not
+    if (rule.direction or BAD[row.better]) == "from_zero" and row.verdict not in (WORSE, WITHIN_NOISE):
+        return None  # the bounds take dense's value as exact; the verdict does not
     group = f"{row.worst} is " if row.worst else ""
-    if row.verdict == WITHIN:
-        return Check(number, rule, row.arm, "inconclusive", f"{group}beyond the margin, but {WITHIN}", row, harm)
+    if row.verdict == WITHIN_NOISE:
+        return Check(number, rule, row.arm, "inconclusive", f"{group}beyond the margin, but {WITHIN_NOISE}", row, harm)
     return Check(number, rule, row.arm, "regression", f"{group}worse by more than the margin", row, harm)
 
 
@@ -92,7 +91,7 @@ def margin_of(rule: Rule, row: Contrast) -> float | None:
 
 
 def is_clear(row: Contrast) -> bool:
-    """Return whether its p, if it has one, agrees with its interval: with few changes an interval alone is too sure."""
+    """Return whether p, if known, supports the interval: with few changes an interval alone is too narrow."""
     return row.p is None or row.p.value <= ALPHA
 
 
@@ -104,4 +103,4 @@ def counted(count: int, noun: str) -> str:
 def _where(harm: Harm, margin: float, *, shown: bool) -> str:
     if shown:
         return "shown to be within the margin"
-    return "within the margin, but not shown to be" if harm.estimate <= margin else "beyond the margin, but not surely"
+    return "within the margin, but not shown to be" if harm.estimate <= margin else "beyond the margin, but not clearly"

@@ -1,4 +1,4 @@
-"""Arms whose weights seem never to have changed: what they pass says nothing about compression."""
+"""Arms whose weights seem unchanged: passing says nothing about compression there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from crushtest.study.folder import StudyFolder
 
 
 def unchanged_arms(folder: StudyFolder, arms: Iterable[str]) -> dict[str, str]:
-    """Arm -> the reason to think so: no weight has another value, or every answer is that of dense, to the last bit."""
-    found = {}
+    """Return arm -> reason: no weight has another value, or every answer equals dense's to the last bit."""
+    reasons = {}
     for arm in arms:
         reason = _no_weight_changed(folder, arm) or _same_answers(folder, arm)
         if reason:
-            found[arm] = reason
-    return found
+            reasons[arm] = reason
+    return reasons
 
 
 def _no_weight_changed(folder: StudyFolder, arm: str) -> str | None:
@@ -39,4 +39,4 @@ def _same_answers(folder: StudyFolder, arm: str) -> str | None:
         if not read_table(path, remedy=ASK_AGAIN).equals(read_table(dense, remedy=ASK_AGAIN)):
             return None
         compared += 1
-    return "every answer is exactly that of dense: the same model?" if compared else None
+    return "every answer is exactly that of dense; is it the same model?" if compared else None

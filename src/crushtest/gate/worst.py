@@ -1,4 +1,4 @@
-"""`group: worst`: the groups of a metric, searched for the one that an arm harms most."""
+"""`group: worst`: search a metric's groups for the one that an arm harms most."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from crushtest.gate.result import Check, CheckOutcome
 from crushtest.gate.rows import check_regression, check_row, counted, margin_of
 from crushtest.metrics import WORST as SEARCHED
 from crushtest.results import Contrast
+from crushtest.stats.verdicts import WORSE
 
 MOST_NAMED = 8
 
 
-def check_worst(number: int, rule: Rule, about: Sequence[Contrast], rows: Sequence[Contrast]) -> Iterator[Check]:
-    """Yield the checks of a rule on the groups of each metric it is about. `rows` also hold the searches."""
+def check_worst(number: int, rule: Rule, matching: Sequence[Contrast], rows: Sequence[Contrast]) -> Iterator[Check]:
+    """Yield the checks of a rule on the groups of each metric it matches. `rows` also hold the `_worst` rows."""
     metrics: dict[tuple[str, str], list[Contrast]] = {}
-    for row in about:
+    for row in matching:
         if "=" in row.group and row.n + row.n_unscored > 0:
             metrics.setdefault((row.task, row.metric), []).append(row)
     for (task, metric), groups in metrics.items():
@@ -33,20 +34,20 @@ def _check_metric(number: int, rule: Rule, groups: Sequence[Contrast], searches:
     for row in judged.values():
         by_search = row.group.partition("=")[0] in searched
         for check in check_row(number, rule, row, searched=by_search):
-            # The line of the search stands for the groups that it passes.
+            # One line for the search replaces the lines of the groups that pass.
             if not (by_search and rule.sure == "regression" and check.outcome == "passed"):
                 yield check
     for row in usable if searched else ():
-        yield check_regression(number, rule, row) or _not_surely(number, rule, row)
+        yield check_regression(number, rule, row) or _not_clearly(number, rule, row)
     if left_out:
         yield _left_out_line(number, rule, groups[0], left_out, of=len(groups))
 
 
 def why_left_out(rule: Rule, row: Contrast) -> str | None:
-    """Return why the suite cannot tell anything about a group; None if the group must be judged.
+    """Return why the suite cannot judge a group; None if the group must be judged.
 
     Only what the suite lacks excuses a group, never what the arm failed to answer. An unscored item adds at most one
-    cluster, so the bound holds whatever it would have been. A rule without limits asks for items, and leaves out none.
+    cluster, so the bound holds whatever its score would have been. A rule without limits requires items of every group.
     """
     if rule.margin is None and rule.max_flips is None:
         return None
@@ -60,23 +61,23 @@ def why_left_out(rule: Rule, row: Contrast) -> str | None:
     return unusable_interval(row)
 
 
-def _not_surely(number: int, rule: Rule, row: Contrast) -> Check:
-    """Return a pass, or what stands against it: a group that is worse, and by more than the margin as measured."""
+def _not_clearly(number: int, rule: Rule, row: Contrast) -> Check:
+    """Return a pass, or an inconclusive check for a group that is worse and, as measured, beyond the margin."""
     harm, margin = harm_of(row, None), margin_of(rule, row)
-    if row.verdict == "worse" and harm is not None and margin is not None and harm.estimate > margin:
-        seen = f"{row.worst} is worse, by more than the margin as measured, but not surely among all groups searched"
+    if row.verdict == WORSE and harm is not None and margin is not None and harm.estimate > margin:
+        seen = f"{row.worst} is worse, by more than the margin as measured, but not clearly among all groups searched"
         return Check(number, rule, row.arm, "inconclusive", seen, row, harm)
-    seen = f"the worst of {row.group} is {row.worst}, not surely beyond the margin"
+    seen = f"the worst of {row.group} is {row.worst}, not clearly beyond the margin"
     return Check(number, rule, row.arm, "passed", seen, row, harm)
 
 
 def _left_out_line(number: int, rule: Rule, row: Contrast, left_out: Mapping[str, str], *, of: int) -> Check:
-    """Return one check that counts and names the groups left out; inconclusive if no group is left."""
+    """Return one check that counts and names the groups left out; inconclusive if none remains."""
     reasons: dict[str, list[str]] = {}
     for group, why in left_out.items():
         reasons.setdefault(why, []).append(group)
     parts = [f"{len(groups)} with {why} ({_named(groups)})" for why, groups in reasons.items()]
-    seen = f"{row.task} {row.metric}: the suite cannot tell for {len(left_out)} of {counted(of, 'group')}: "
+    seen = f"{row.task} {row.metric}: the suite cannot judge {len(left_out)} of {counted(of, 'group')}: "
     outcome: CheckOutcome = "left out" if len(left_out) < of else "inconclusive"
     return Check(number, rule, row.arm, outcome, seen + "; ".join(parts), left_out=left_out)
 

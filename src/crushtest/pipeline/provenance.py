@@ -98,9 +98,9 @@ def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int,
     A process that asked none, and only finishes what another asked, records nothing.
     """
     if items and not arm.repeat:
-        others = manifest.read(folder.manifest).get("asked", {}).get(arm.name, {})
+        others = manifest.read(folder.manifest).get("timing", {}).get(arm.name, {})
         cost = {"items": items, "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory_bytes()}
-        manifest.update(folder.manifest, "asked", arm.name, {**others, planned.name: cost})
+        manifest.update(folder.manifest, "timing", arm.name, {**others, planned.name: cost})
 
 
 def saved_sizes(arm: Arm) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""How many answers changed, and which way: two arms can agree in a rate and differ in a fifth of their answers."""
+"""Changed answers, and which way they went: two arms can have the same rate and differ in a fifth of their answers."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.arm_view import ArmView
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.results import Contrast
 
 
 def changed_text(contrast: Contrast) -> str:
-    """Return `3 (2 gained, 0 lost, 1 neither)`: changed answers, and what became of the outcome that is counted."""
+    """Return `3 (2 gained, 0 lost, 1 neither)`: changed answers, and how the counted outcome changed."""
     total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
     if total is None or up is None or down is None:
         return "" if total is None else str(total)
@@ -19,18 +21,18 @@ def changed_text(contrast: Contrast) -> str:
 def changed_answers(contrast: Contrast, task: TaskView) -> str:
     """Return `12 of 60 answers changed (20%): 5 for the better, 7 for the worse`; empty for measures without flips.
 
-    A completion counts as changed where its outcome did, not where another text was written.
+    A completion counts as changed if its outcome changed, not if its text did.
     """
     flips = contrast.flips.total
     if flips is None or not contrast.n:
         return ""
-    what = "completions changed their outcome" if task.planned.task.kind == "prompts" else "answers changed"
-    text = f"{flips:,} of {contrast.n:,} {what} ({flips / contrast.n:.0%})"
-    which = _which_way(contrast)
-    return f"{text}: {which}" if which else text
+    subject = "completions changed their outcome" if task.planned.task.kind == "prompts" else "answers changed"
+    text = f"{flips:,} of {contrast.n:,} {subject} ({flips / contrast.n:.0%})"
+    directions = _directions(contrast)
+    return f"{text}: {directions}" if directions else text
 
 
-def _which_way(contrast: Contrast) -> str:
+def _directions(contrast: Contrast) -> str:
     total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
     if not total or up is None or down is None:
         return ""
@@ -43,7 +45,7 @@ def _which_way(contrast: Contrast) -> str:
 
 
 class Changed(NamedTuple):
-    """An arm's changed answers in the overview: the largest share of any headline, and each in words."""
+    """An arm's changed answers in the overview: the largest share over its headlines, and each headline in words."""
 
     share: float | None
     text: str
@@ -51,7 +53,7 @@ class Changed(NamedTuple):
 
 
 def most_changed(study: StudyView, arm: ArmView) -> Changed:
-    """Return the changed answers of an arm in the headlines that have any to change."""
+    """Return an arm's changed answers in the headlines that count answers."""
     shares = {
         f"{task.name}: {flips:,} of {row.n:,}": flips / row.n
         for task in study.tasks

@@ -1,7 +1,7 @@
-"""Model cards: what a study found of each variant, as Markdown with the metadata that model hubs read.
+"""Model cards: a study's results for each variant, as Markdown with the metadata that model hubs read.
 
-The metadata is a `model-index`: name, results, each with task, data set and metrics. The text says the same with
-intervals, against the dense model, and what was not measured.
+The metadata is a `model-index`: a name and results, each with task, data set and metrics. The text compares the same
+metrics with the dense model, with intervals, and says what was not measured.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any
 
 from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name, replacing
-from crushtest.report.findings import ArmVerdict, Finding, verdicts
-from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
+from crushtest.report.arm_verdict import ArmVerdict, verdicts
+from crushtest.report.arm_view import ArmView
+from crushtest.report.findings import Finding
+from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.tables import MARKDOWN
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.study.folder import StudyFolder
 
@@ -22,14 +25,15 @@ TASK_TYPE = "text-generation"
 
 
 def write_card(folder: StudyFolder) -> list[Path]:
-    """Write `<study>/cards/<arm>.md` for every variant; returns the files. Raises StoreError where there is none."""
+    """Write `<study>/cards/<arm>.md` for every variant and return the files. Raises StoreError without variants."""
     import yaml
 
     study = read_study(folder)
     if not study.others:
         raise StoreError(
-            f"{folder.root}: no card to write, this study has the dense model alone; a card is of a compressed one "
-            "(`crushtest run MODEL -r RECIPE` adds it)"
+            f"{folder.root}: no card to write, because the study holds the dense model alone and a card describes a "
+            "compressed one "
+            "(`crushtest run MODEL -r RECIPE` adds one)"
         )
     written = []
     for verdict in verdicts(study):
@@ -43,23 +47,25 @@ def write_card(folder: StudyFolder) -> list[Path]:
 
 
 def card_metadata(study: StudyView, arm: ArmView) -> dict[str, Any]:
-    """The YAML front matter of one variant's card."""
+    """Return the YAML front matter of one variant's card."""
     results = [_result(study, arm, task) for task in study.tasks if (arm.name, task.name) in study.measured]
-    index = [{"name": name(f"{study.title} {arm.name}"), "results": [found for found in results if found["metrics"]]}]
+    index = [
+        {"name": name(f"{study.title} {arm.name}"), "results": [result for result in results if result["metrics"]]}
+    ]
     base = {} if study.plan.dense.model in ("demo",) else {"base_model": name(arm.plan.model)}
     return {**base, "tags": ["compressed", "crushtest"], "model-index": index}
 
 
 def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
-    """One task's pooled metrics; a metric without a value is left out here and named in the text."""
+    """Return one task's pooled metrics. A metric without a value is left out here and named in the text."""
     estimates = (study.estimate(arm.name, task.name, metric) for metric in study.metrics_of(task))
     return {
         "task": {"type": TASK_TYPE, "name": "Text Generation"},
         "dataset": {"type": name(task.name), "name": name(task.name)},
         "metrics": [
-            {"type": found.metric, "name": found.metric.replace("_", " "), "value": found.value}
-            for found in estimates
-            if found is not None and found.value is not None
+            {"type": row.metric, "name": row.metric.replace("_", " "), "value": row.value}
+            for row in estimates
+            if row is not None and row.value is not None
         ],
     }
 
@@ -76,19 +82,19 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     for title, findings in (
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),
-        ("No clear difference", verdict.held),
+        ("No clear difference", verdict.unclear),
         ("Groups most affected", verdict.groups),
     ):
         if findings:
             yield from ("", f"### {title}", "", *map(_bullet, findings))
-    if verdict.also:
-        others = "; ".join(f"{_plain(finding.subject)} {_plain(finding.text)}" for finding in verdict.also)
+    if verdict.other_worse:
+        others = "; ".join(f"{_plain(finding.subject)} {_plain(finding.text)}" for finding in verdict.other_worse)
         yield from ("", "### Other measures that got worse", "", f"{others}.")
     unknown = [f"{task}: not measured" for task in verdict.missing] + [*verdict.undefined, *verdict.untested]
     if unknown:
         yield from ("", "### Not known", "", *(f"- {_plain(text)}" for text in unknown))
     yield ""
-    yield " ".join(map(_plain, (verdict.groups_summary, verdict.sure, *verdict.unfit)))
+    yield " ".join(map(_plain, (verdict.groups_summary, verdict.sensitivity, *verdict.unfit)))
     if study.dense_note:
         yield f"The dense model here: {_plain(study.dense_note)}."
 
@@ -98,5 +104,5 @@ def _bullet(finding: Finding) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape what Markdown and HTML would read as markup."""
     return MARKDOWN.sub(r"\\\1", name(text) if len(text) < 100 else text).replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""What guessing would give, beside the numbers that are read as ability or as bias."""
+"""Chance levels: what guessing would give, for numbers that are read as ability or as bias."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from crushtest.report.formats import show_range, show_value
 from crushtest.results import Estimate
 
 if TYPE_CHECKING:
-    from crushtest.report.study_view import StudyView, TaskView
+    from crushtest.report.study_view import StudyView
+    from crushtest.report.task_view import TaskView
 
 ONE_IN_THREE = 1 / 3
-"""What guessing between two persons and "unknown" gives."""
+"""The accuracy of guessing between two persons and "unknown"."""
 
 
 def chance_levels(metrics: Sequence[Metric], items: Sequence[Item]) -> dict[str, float]:
@@ -49,11 +50,11 @@ def _rate(metric: Metric, item: Item, request: object) -> float:
 
 
 def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
-    """Say why a task's stereotyping is no evidence; the empty text where it is some.
+    """Say why a task's bias is no evidence of stereotyping: dense decides at chance. Empty if it does better.
 
-    A model that cannot tell from a text which of two persons is meant picks one of them. Where it picks the
-    stereotyped one more often, it may be reading names or positions. It is said of tasks with an ability and with
-    abstention, whose questions have three answers.
+    A model that cannot tell from a text which of two persons is meant picks one of them. If it picks the stereotyped
+    one more often, it may be reading names or positions. This applies to tasks that measure ability and abstention,
+    and whose questions have three answers.
     """
     right = _dense(study, task, "ability", "higher")
     unknown, undecided = (_dense(study, task, "abstention", better) for better in ("lower", "higher"))
@@ -65,15 +66,17 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
     if right.low > chance or right.high is None or right.high < chance:
         return ""
     values = f"{show_value(right.value, 'rate')}, {show_range(right.low, right.high, 'rate')}"
-    said = f"; it says “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
+    abstained = (
+        f"; it says “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
+    )
     return (
         f"no evidence of stereotyping: dense decides at chance. Of the questions that the context decides it gets "
-        f"{values}, right; picking either person gives {show_value(chance, 'rate')}{said}"
+        f"{values}, right; picking either person gives {show_value(chance, 'rate')}{abstained}"
     )
 
 
 def _dense(study: StudyView, task: TaskView, role: Role, better: Better) -> Estimate | None:
-    """The dense arm's estimate of a task's first metric of this role and direction."""
+    """Return the dense arm's estimate of a task's first metric of this role and direction."""
     metrics = (metric for metric in task.metrics if (metric.role, metric.better) == (role, better))
-    found = next(metrics, None)
-    return None if found is None else study.estimate(DENSE, task.name, found.name)
+    metric = next(metrics, None)
+    return None if metric is None else study.estimate(DENSE, task.name, metric.name)

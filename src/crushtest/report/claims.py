@@ -1,4 +1,4 @@
-"""The p values that a report judges by, corrected over everything that its reader is shown at once."""
+"""The p values that a report judges by, corrected over everything that the reader sees at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 
 from crushtest.results import Contrast
 from crushtest.stats.multiplicity import holm
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
 
 Key = tuple[str, str, str, str]
 
-UNTESTED = ("undefined", "inconclusive")
-"""Verdicts that say of a comparison that it was not tested: no value, no interval, or too few clusters."""
+UNTESTED = (UNDEFINED, INCONCLUSIVE)
+"""Verdicts of comparisons that were not tested: no value, no interval, or too few clusters."""
 
 
 def is_tested(row: Contrast) -> bool:
@@ -22,9 +23,9 @@ def is_tested(row: Contrast) -> bool:
 
 
 def corrected(rows: Iterable[Contrast]) -> dict[Key, float]:
-    """Return p of the tested rows, corrected by Holm over all of them.
+    """Return the p values of the tested rows, corrected by Holm over all of them.
 
-    Where nothing changed, at most 5% of studies have any row at 0.05 or below.
+    If nothing changed, at most 5% of studies have any row at 0.05 or below.
     """
     tested = {
         (row.arm, row.task, row.metric, row.group): row.p.value for row in rows if row.p is not None and is_tested(row)
@@ -38,9 +39,10 @@ def judge(
 ) -> dict[Key, Contrast]:
     """Return the contrasts with `p_adjusted` as the report needs it.
 
-    headlines   every arm in every headline: the family that the first sentence speaks of
-    shown       every arm in every measure shown over all items. The other measures are corrected over all of these
-    The rows of groups keep the correction of the files.
+    headlines   every arm in every headline: the family of the first sentence
+    shown       every arm in every measure shown over all items; measures besides the headlines are corrected over these
+
+    Rows of groups keep the correction of the files.
     """
     p = corrected(shown) | corrected(headlines)
     return {

@@ -1,4 +1,4 @@
-"""Numbers as people read them: a fixed number of decimals for each unit, a real minus sign, no negative zero."""
+"""Numbers as people read them: fixed decimals per unit, a real minus sign, no negative zero."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ DECIMALS = {"rate": 1, "score": 3, "bits": 3, "nats": 3, "ratio": 3}
 
 
 def show_value(value: float | None, unit: str) -> str:
-    """A metric's value: rates in percent, perplexities to about four figures, everything else in decimals."""
+    """Return a metric's value: rates in percent, perplexities to about four figures, everything else in decimals."""
     if value is None:
         return "undefined"
     return _number(value, unit, sign=False) + ("%" if unit == "rate" else "")
 
 
 def show_difference(difference: float | None, unit: str) -> str:
-    """A signed difference; differences of rates are percentage points, and `unit_of_difference` says so."""
+    """Return a signed difference, without its unit; differences of rates are percentage points."""
     return "undefined" if difference is None else _number(difference, unit, sign=True)
 
 
 def show_interval(low: float | None, high: float | None, unit: str) -> str:
-    """A 95% interval of a difference, both ends signed; the empty text where there is none.
+    """Return the 95% interval of a difference, both ends signed; empty without an interval.
 
-    In powers of ten where both ends would be rounded to 0 and are not.
+    The ends are powers of ten if both would round to 0 and are not 0.
     """
     if low is None or high is None:
         return ""
@@ -34,7 +34,7 @@ def show_interval(low: float | None, high: float | None, unit: str) -> str:
 
 
 def show_bound(bound: float, unit: str) -> str:
-    """A size that a difference stays below, rounded up."""
+    """Return a size that a difference stays below, rounded up."""
     decimals = _decimals(bound * _scale(unit), unit)
     return _number(
         math.ceil(bound * _scale(unit) * 10**decimals - 1e-9) / 10**decimals / _scale(unit), unit, sign=False
@@ -42,14 +42,14 @@ def show_bound(bound: float, unit: str) -> str:
 
 
 def show_range(low: float | None, high: float | None, unit: str) -> str:
-    """A 95% interval of a value; the empty text where there is none."""
+    """Return the 95% interval of a value; empty without an interval."""
     if low is None or high is None:
         return ""
     return f"{_number(low, unit, sign=False)} to {_number(high, unit, sign=False)}{'%' if unit == 'rate' else ''}"
 
 
 def show_band(half_width: float | None, unit: str) -> str:
-    """How far measuring dense again moved it, `±0.4 points`; in powers of ten where rounding would make it 0."""
+    """Return measurement noise as `±0.4 points`, in powers of ten if rounding would make it 0."""
     if half_width is None:
         return "undefined"
     text = _number(half_width, unit, sign=False)
@@ -59,12 +59,12 @@ def show_band(half_width: float | None, unit: str) -> str:
 
 
 def unit_of_difference(unit: str) -> str:
-    """What a difference is counted in: ` points` for rates, nothing for pure numbers."""
+    """Return the unit of a difference: ` points` for rates, empty for pure numbers."""
     return {"rate": " points", "bits": " bits", "nats": " nats"}.get(unit, "")
 
 
 def show_bytes(size: float | None) -> str:
-    """A size in decimal units: 270 MB, 1.3 GB."""
+    """Return a size in decimal units: 270 MB, 1.3 GB."""
     if size is None:
         return "not recorded"
     for name, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -74,7 +74,7 @@ def show_bytes(size: float | None) -> str:
 
 
 def show_seconds(seconds: float | None) -> str:
-    """A duration: 12 s, 3 min 5 s."""
+    """Return a duration: 12 s, 3 min 5 s."""
     if seconds is None:
         return "not recorded"
     if seconds < 90:
@@ -84,7 +84,7 @@ def show_seconds(seconds: float | None) -> str:
 
 
 def show_p(p: float | None) -> str:
-    """A p value; never 0, since no finite sample shows that."""
+    """Return a p value; never 0, which no finite sample can show."""
     if p is None:
         return ""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
@@ -101,7 +101,7 @@ def _number(value: float, unit: str, *, sign: bool) -> str:
 
 
 def _power(value: float, unit: str, *, sign: bool) -> str:
-    """A number of one digit and a power of ten; its exponent keeps the plain minus sign."""
+    """Return one digit and a power of ten; the exponent keeps the plain minus sign."""
     scaled = value * _scale(unit)
     digits, exponent = f"{scaled:{'+' if sign and scaled else ''}.0e}".split("e")
     return f"{digits.replace('-', MINUS)}e{exponent}" if scaled else "0"

@@ -1,4 +1,4 @@
-"""Which metric stands for a task where there is room for one."""
+"""The metric that stands for a task where there is room for only one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from crushtest.stats.rates import FEWEST_TESTABLE, PairedCounts, paired_interval
 from crushtest.stats.significance import detectable, testable_change
 
 if TYPE_CHECKING:
-    from crushtest.report.study_view import StudyView, TaskView
+    from crushtest.report.study_view import StudyView
+    from crushtest.report.task_view import TaskView
     from crushtest.results import Contrast
     from crushtest.tasks.base import Task
 
@@ -23,10 +24,10 @@ NEVER = float("inf")
 
 
 def headline(task: Task, unfit: Collection[str] = ()) -> Metric:
-    """Return the metric that heads a task's column: the task's own choice.
+    """Return the metric that heads a task's column: the task's own choice, unless it is unfit.
 
-    One that would miss a fourfold rise gives way to another of the same scorer, the mean probability beside a rate
-    for example. It stays where there is none.
+    A metric that would miss a fourfold rise gives way to another of the same scorer, such as the mean probability in
+    place of a rate. It stays if there is no other.
     """
     first = task.headline_metric
     beside = [
@@ -38,10 +39,10 @@ def headline(task: Task, unfit: Collection[str] = ()) -> Metric:
 
 
 def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
-    """Return whether a rate of harm could rise fourfold and would often go unnoticed: more than once in five times.
+    """Return whether a fourfold rise of a rate of harm would often go unnoticed: more than once in five times.
 
-    It depends on dense's rate and on the design alone, never on what an arm showed: a measure must not lose its place
-    because of the harm that it found. `rows` are the task's contrasts over all items.
+    The answer depends on dense's rate and on the design alone, never on an arm's results: a measure must not lose its
+    place because of the harm that it found. `rows` are the task's contrasts over all items.
     """
     if metric.unit != "rate" or metric.better != "lower":
         return False
@@ -50,12 +51,12 @@ def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
 
 
 def _misses(row: Contrast) -> float:
-    """The smallest rise that these items could show, in multiples of dense's rate."""
+    """Return the smallest rise that these items could show, in multiples of dense's rate."""
     return smallest_rise(row) / row.dense if row.dense else NEVER
 
 
 def smallest_rise(row: Contrast) -> float:
-    """Return the rise of a rate that these items find with a chance of 80%, were nothing else to change."""
+    """Return the rise of a rate that these items detect with a chance of 80%, if nothing else changes."""
     if row.clusters < FEWEST_TESTABLE:
         return NEVER
     nothing, items = np.zeros(row.clusters), np.full(row.clusters, row.n / row.clusters)
@@ -64,7 +65,7 @@ def smallest_rise(row: Contrast) -> float:
 
 
 def unfit_notes(study: StudyView) -> Iterator[str]:
-    """Say of each task whose first choice would miss a fourfold rise what heads it instead."""
+    """Yield a note per task whose first choice would miss a fourfold rise: why, and which measure heads it instead."""
     for task in study.tasks:
         first = headline(task.planned.task)
         rows = [row for arm in study.others if (row := study.contrast(arm.name, task.name, first.name))]
@@ -77,7 +78,7 @@ def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
     most = max(rows, key=lambda row: row.n)
     smallest = smallest_rise(most)
     rise = "any rise" if smallest >= 1 else f"a rise below {show_bound(smallest, first.unit)} points"
-    heads = "It heads the task all the same, for want of another such measure."
+    heads = "It still heads the task, which has no other such measure."
     if task.headline != first:
         heads = f"So {task.label(task.headline.name).text} heads the task."
     subject = sentence_case(task.label(first.name).text)
@@ -88,10 +89,10 @@ def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
 
 
 def as_ratio(study: StudyView, contrast: Contrast) -> str:
-    """What a gap is as a ratio, dense's and the arm's: `; ratio 1.210 to 1.172`. Empty for what has none."""
+    """Return a gap as ratios, dense's and the arm's: `; ratio 1.210 to 1.172`. Empty for metrics without a ratio."""
     metrics = study.task(contrast.task).metrics
-    beside = next((metric.ratio_metric for metric in metrics if metric.name == contrast.metric), None)
-    found = study.contrast(contrast.arm, contrast.task, beside or "", contrast.group)
-    if found is None or found.dense is None or found.value is None:
+    ratio_metric = next((metric.ratio_metric for metric in metrics if metric.name == contrast.metric), None)
+    ratio = study.contrast(contrast.arm, contrast.task, ratio_metric or "", contrast.group)
+    if ratio is None or ratio.dense is None or ratio.value is None:
         return ""
-    return f"; ratio {found.dense:.3f} to {found.value:.3f}"
+    return f"; ratio {ratio.dense:.3f} to {ratio.value:.3f}"

@@ -1,43 +1,45 @@
-"""The first sentence about all arms, and the few words about each: from the headlines, corrected together."""
+"""The first sentence on all arms, and a few words on each, from the headlines corrected together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from crushtest.report.arm_view import ArmView
 from crushtest.report.shading import Tone
-from crushtest.report.study_view import ArmView, StudyView
+from crushtest.report.study_view import StudyView
 from crushtest.report.wording import counted, listed
-from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 if TYPE_CHECKING:
     from crushtest.metrics import Metric
-    from crushtest.report.findings import ArmVerdict, Finding
+    from crushtest.report.arm_verdict import ArmVerdict
+    from crushtest.report.findings import Finding
 
 
-def lead(study: StudyView, found: tuple[ArmVerdict, ...]) -> str:
+def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     """Sum up all arms in a sentence or two."""
-    if not found:
-        return "Only the dense model was measured; there is nothing to compare it with yet."
-    many = counted(len(found), "variant")
-    hurt = [verdict for verdict in found if verdict.depth]
+    if not verdicts:
+        return "Only the dense model was measured; there is nothing to compare it with."
+    many = counted(len(verdicts), "variant")
+    hurt = [verdict for verdict in verdicts if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
     family = f" (p corrected over all {counted(study.comparisons, 'comparison')})"
     if not hurt:
-        none = f"None of {many} got" if len(found) > 1 else "The variant did not get"
+        none = f"None of {many} got" if len(verdicts) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]
     else:
         how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
-        some = f"{len(hurt)} of {many}" if len(found) > 1 else "The variant"
+        some = f"{len(hurt)} of {many}" if len(verdicts) > 1 else "The variant"
         parts = [f"{some} got clearly worse in at least one headline measure{how}{family}."]
-    steady = [verdict for verdict in found if not verdict.depth and not verdict.missing and not verdict.undefined]
+    steady = [verdict for verdict in verdicts if not verdict.depth and not verdict.missing and not verdict.undefined]
     if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
-    lost = [verdict for verdict in found if verdict.lost]
+    lost = [verdict for verdict in verdicts if verdict.lost]
     if lost:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
-    partly = [verdict for verdict in found if verdict.missing]
+    partly = [verdict for verdict in verdicts if verdict.missing]
     if partly:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
     return " ".join(parts)
@@ -51,9 +53,9 @@ def status(
     missing: tuple[str, ...],
     lost: tuple[str, ...],
 ) -> tuple[Tone, str]:
-    """Return an arm's tone, and in a few words in which dimensions it got worse.
+    """Return an arm's tone, and a few words that name the dimensions it got worse in.
 
-    A headline that it has lost is in the words, and never a "no clear difference".
+    A lost headline is named, and never counts as "no clear difference".
     """
     partly = " · not fully measured" if missing else ""
     if not any(name == arm.name for name, _ in study.compared):
@@ -62,12 +64,12 @@ def status(
         how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
         hit = list(worse_dimensions(study, worse))
         also = f" · no longer measurable: {listed(list(lost))}" if lost else ""
-        where = f"in {listed(hit)}" if hit else "in general, in no dimension of its own"
+        where = f"in {listed(hit)}" if hit else "in general, in no single dimension"
         return "worse", f"{how}worse {where}{also}{partly}"
     if lost:
         return "changed", f"no longer measurable: {listed(list(lost))}{partly}"
-    if any(finding.contrast.verdict == NO_IMPROVEMENT for finding in better):
-        return "changed", f"changed, no improvement{partly}"
+    if any(finding.contrast.verdict == SPURIOUS_IMPROVEMENT for finding in better):
+        return "changed", f"{SPURIOUS_IMPROVEMENT}{partly}"
     if better:
         return "changed", f"changed, not for the worse{partly}"
     return "noise", f"no clear difference{partly}"
@@ -83,6 +85,7 @@ def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:
 def is_about(metric: Metric, dimension: str) -> bool:
     """Return whether a metric measures what its task's dimension is about.
 
-    A bias of dialects lies between them: a model that got worse at all alike has general damage and no more bias.
+    Dialect bias is a difference between dialects: a model that got equally worse at all of them has general damage,
+    not more bias.
     """
     return dimension != "dialect bias" or metric.role in ("gap", "bias")

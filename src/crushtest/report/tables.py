@@ -1,22 +1,22 @@
-"""The tables of a study as files: everything as CSV, what a paper shows also as Markdown and LaTeX (booktabs)."""
+"""A study's tables as files: every row as CSV, and the tables of a paper as CSV, Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from crushtest.files.atomic import file_name
 from crushtest.report.formats import unit_of_difference
 from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
-from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
-from crushtest.stats.verdicts import NO_IMPROVEMENT
-from crushtest.study.contrast_table import contrast_row
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.folder import StudyFolder
 
 LATEX: dict[str | int, str | int | None] = {
@@ -32,12 +32,12 @@ LATEX: dict[str | int, str | int | None] = {
     ">": r"\textgreater{}",
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~])")
-ARROWS = {"worse": "worse", "better": "better", "changed": "changed", "noise": "n.s."}
+WORDS = {"worse": "worse", "better": "better", "changed": "changed", "noise": "n.s."}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as people read it; `stem` is the name of its files."""
+    """A table for people to read; `stem` names its files."""
 
     stem: str
     caption: str
@@ -46,7 +46,7 @@ class Table:
 
 
 def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
-    """Write all tables of a study; returns the files.
+    """Write all tables of a study and return the files.
 
     `estimates.csv` and `contrasts.csv` hold every row and column in full precision. The others are rounded for
     reading: the overview, and per task its measures and its headline by group.
@@ -64,7 +64,7 @@ def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
 
 
 def tables(study: StudyView) -> Iterator[Table]:
-    """The tables made for reading; the captions name the variants that are one calibration draw."""
+    """Yield the tables for reading; their captions name the variants that come from one calibration draw."""
     for table in _tables(study):
         yield replace(table, caption=f"{table.caption} {study.draws}".rstrip())
 
@@ -79,19 +79,19 @@ def _tables(study: StudyView) -> Iterator[Table]:
 
 
 def _overview(study: StudyView) -> Table:
-    found = overview(study)
+    matrix = overview(study)
     rows = [
         (
             arm.name,
-            *(_text(shown, column.task.headline.unit) for shown, column in zip(cells, found.columns, strict=True)),
+            *(_text(each, column.task.headline.unit) for each, column in zip(cells, matrix.columns, strict=True)),
         )
-        for arm, cells, _ in found.rows
+        for arm, cells, _ in matrix.rows
     ]
     return Table(
         "overview",
         "Change against the dense model in the measure that heads each task, with its 95% interval. n.s.: no clear "
         "difference.",
-        ("variant", *(f"{column.label.text} ({column.about})" for column in found.columns)),
+        ("variant", *(f"{column.label.text} ({column.about})" for column in matrix.columns)),
         tuple(rows),
     )
 
@@ -101,7 +101,7 @@ def _measures(study: StudyView, task: TaskView) -> Table:
         (
             f"{row.label.text} ({row.direction})",
             row.dense,
-            *(_text(found, _unit(task, row.unit)) for found in row.cells),
+            *(_text(each, _unit(task, row.unit)) for each in row.cells),
         )
         for row in metric_rows(study, task)
     ]
@@ -133,24 +133,21 @@ def _groups(study: StudyView, task: TaskView) -> Table:
     )
 
 
-def _text(found: Cell, unit: str) -> str:
-    """A cell on one line: `+4.1 points [+1.0, +7.2] worse`."""
-    if not found.interval:
-        return found.text
-    interval = found.interval.replace(" to ", ", ")
-    word = found.word if found.word == NO_IMPROVEMENT else ARROWS.get(found.tone, found.word)
-    return f"{found.text}{unit_of_difference(unit)} [{interval}] {word}"
+def _text(shown: Cell, unit: str) -> str:
+    """Return a cell on one line: `+4.1 points [+1.0, +7.2] worse`."""
+    if not shown.interval:
+        return shown.text
+    interval = shown.interval.replace(" to ", ", ")
+    word = shown.word if shown.word == SPURIOUS_IMPROVEMENT else WORDS.get(shown.tone, shown.word)
+    return f"{shown.text}{unit_of_difference(unit)} [{interval}] {word}"
 
 
 # ---- files ------------------------------------------------------------------------------------------
 
 
 def _write_records(study: StudyView, target: Path, which: str) -> Path:
-    """All estimates or contrasts, every column, numbers in full."""
-    if which == "estimates":
-        records = list(map(asdict, study.folder.read_estimates()))
-    else:
-        records = list(map(contrast_row, study.folder.read_contrasts()))
+    """Write all estimates or contrasts: every column, numbers in full precision."""
+    records: list[Any] = study.folder.read_estimates() if which == "estimates" else study.folder.read_contrasts()
     path = target / f"{which}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
@@ -161,13 +158,13 @@ def _write_records(study: StudyView, target: Path, which: str) -> Path:
 
 
 def _inert(text: str) -> str:
-    """A text that a spreadsheet does not take for a formula."""
+    """Quote a text that a spreadsheet would take for a formula."""
     shown = name(text)
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) and not re.match(r"[+-][\d.]", shown) else shown
 
 
 def write_csv(table: Table, file: TextIO) -> None:
-    """Comma-separated, a minus sign that programs read."""
+    """Write comma-separated values with the minus sign that programs read."""
     rows = csv.writer(file)
     rows.writerow(map(_inert, table.columns))
     for row in table.rows:
@@ -175,7 +172,7 @@ def write_csv(table: Table, file: TextIO) -> None:
 
 
 def write_markdown(table: Table, file: TextIO) -> None:
-    """A pipe table; what would be markup is escaped."""
+    """Write a pipe table; what would be markup is escaped."""
 
     def line(texts: tuple[str, ...]) -> str:
         escaped = (MARKDOWN.sub(r"\\\1", name(text)).replace("<", "&lt;").replace(">", "&gt;") for text in texts)
@@ -186,7 +183,7 @@ def write_markdown(table: Table, file: TextIO) -> None:
 
 
 def write_latex(table: Table, file: TextIO) -> None:
-    """A booktabs tabular in a table float; needs \\usepackage{booktabs}."""
+    """Write a booktabs tabular in a table float; it needs \\usepackage{booktabs}."""
 
     def escaped(text: str) -> str:
         return name(text).translate(str.maketrans(LATEX))
@@ -202,7 +199,7 @@ def write_latex(table: Table, file: TextIO) -> None:
 
 
 def escaped_caption(table: Table) -> str:
-    """A caption for LaTeX; captions are ours but for names in them."""
+    """Return the caption for LaTeX; captions are our own text except for names in them."""
     return table.caption.translate(str.maketrans(LATEX))
 
 

@@ -1,4 +1,4 @@
-"""The study in a terminal: a table where there is one, plain lines in a pipe, a log file or under NO_COLOR."""
+"""The study in a terminal: a table, or plain lines in a pipe, a log file or under NO_COLOR."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from crushtest.errors import UnknownName
 from crushtest.records import DENSE
 from crushtest.report.answers import changed_answers, changed_text
+from crushtest.report.arm_verdict import compares_text, size_text, verdicts
+from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.claims import judged_p
-from crushtest.report.findings import compares_text, size_text, verdicts
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.page.matrix import Cell, Column, overview
-from crushtest.report.shading import said, shade
+from crushtest.report.shading import shade, verdict_text
 from crushtest.report.status import lead
-from crushtest.report.study_view import ArmView, StudyView, TaskView, read_study
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.task_view import TaskView
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, visible
 from crushtest.report.wording import DIRECTIONS, group_text
@@ -31,9 +33,9 @@ STYLES = {"worse": "bold dark_orange3", "better": "bold dodger_blue2", "changed"
 
 
 def print_summary(folder: StudyFolder, console: Console) -> None:
-    """The page's first sentence, then every variant in each headline: its change, its interval, its verdict.
+    """Print the page's first sentence, then every variant in each headline: its change, interval and verdict.
 
-    A study of the dense model alone: its own values in these measures.
+    For a study of the dense model alone, print its values in these measures.
     """
     study = read_study(folder)
     if not study.others:
@@ -46,17 +48,17 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    found = overview(study)
+    matrix = overview(study)
     table = Table(title="Change against dense, with 95% intervals", title_justify="left", show_lines=True)
     table.add_column("variant", overflow="fold")
-    for column in found.columns:
+    for column in matrix.columns:
         unit = f", {column.unit}" if column.unit else ""
         chance = f"\n{column.chance}" if column.chance else ""
         table.add_column(Text(f"{column.label.text}{unit}\n{column.direction}{chance}"), justify="right")
     table.add_column("changed answers\nlargest share", justify="right")
-    for arm, cells, changed in found.rows:
-        about = [text for text in (size_text(arm), compares_text(study, arm)) if text]
-        first = Text(name(arm.name)).append("".join(f"\n{text}" for text in about), style="dim")
+    for arm, cells, changed in matrix.rows:
+        details = [text for text in (size_text(arm), compares_text(study, arm)) if text]
+        first = Text(name(arm.name)).append("".join(f"\n{text}" for text in details), style="dim")
         texts = [Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells]
         table.add_row(first, *texts, Text("\n".join((changed.text, *map(name, changed.detail)))))
     console.print(table)
@@ -64,7 +66,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
 
 
 def _left_out(study: StudyView) -> Iterator[str]:
-    """What must be known beside the summary: measures that head nothing, comparisons without a test."""
+    """Yield what the summary leaves out: first-choice measures that head nothing, comparisons without a test."""
     yield from unfit_notes(study)
     for task in study.tasks:
         if text := untested(study, task, study.others).short:
@@ -72,7 +74,7 @@ def _left_out(study: StudyView) -> Iterator[str]:
 
 
 def _print_estimates(study: StudyView, console: Console) -> None:
-    """What heads each task, for the dense model alone."""
+    """Print each task's headline for the dense model alone."""
     rows = [_estimate_texts(study, task, group) for task in study.tasks for group in study.headline_groups(task)]
     if is_plain(console):
         print_lines(console, (" | ".join(texts) for texts in [ESTIMATE_COLUMNS, *rows]))
@@ -80,7 +82,7 @@ def _print_estimates(study: StudyView, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*ESTIMATE_COLUMNS, title=f"{name(study.title)}, as it is", title_justify="left")
+    table = Table(*ESTIMATE_COLUMNS, title=f"{name(study.title)}, dense", title_justify="left")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
@@ -91,24 +93,24 @@ ESTIMATE_COLUMNS = ("task", "measure", "group", "value", "95% interval", "n")
 
 def _estimate_texts(study: StudyView, task: TaskView, group: str) -> tuple[str, ...]:
     metric, unit = task.headline, task.headline.unit
-    about = (name(task.name), f"{task.label(metric.name).text} ({DIRECTIONS[metric.better]})", name(group_text(group)))
-    found = study.estimate(DENSE, task.name, metric.name, group)
-    if found is None:
-        return (*about, "not measured", "", "")
-    value = f"undefined: {name(found.reason or '')}" if found.value is None else show_value(found.value, unit)
-    unscored = f" ({found.n_unscored} unscored)" if found.n_unscored else ""
-    return (*about, value, show_range(found.low, found.high, unit) or "none", f"{found.n}{unscored}")
+    row = (name(task.name), f"{task.label(metric.name).text} ({DIRECTIONS[metric.better]})", name(group_text(group)))
+    dense = study.estimate(DENSE, task.name, metric.name, group)
+    if dense is None:
+        return (*row, "not measured", "", "")
+    value = f"undefined: {name(dense.reason or '')}" if dense.value is None else show_value(dense.value, unit)
+    unscored = f" ({dense.n_unscored} unscored)" if dense.n_unscored else ""
+    return (*row, value, show_range(dense.low, dense.high, unit) or "none", f"{dense.n}{unscored}")
 
 
 def print_contrasts(folder: StudyFolder, console: Console, task: str | None = None) -> None:
-    """All contrasts of one task, group by group; the summary where no task is named. Raises UnknownName."""
+    """Print all contrasts of one task, group by group, or the summary if no task is named. Raises UnknownName."""
     if task is None:
         print_summary(folder, console)
         return
     study = read_study(folder)
-    view = next((found for found in study.tasks if found.name == task), None)
+    view = next((each for each in study.tasks if each.name == task), None)
     if view is None:
-        raise UnknownName("task", task, [found.name for found in study.tasks], where=f"{folder.root}")
+        raise UnknownName("task", task, [each.name for each in study.tasks], where=f"{folder.root}")
     rows = [row for row in study.contrasts.values() if row.task == task]
     if is_plain(console):
         lines = (" | ".join(texts) for texts in [COLUMNS, *(_contrast_texts(view, row) for row in rows)])
@@ -131,12 +133,12 @@ def _draws(study: StudyView) -> list[str]:
 
 
 def is_plain(console: Console) -> bool:
-    """Whether to print lines instead of a table: no terminal, or the user wants no colour."""
+    """Return whether to print lines instead of a table: no terminal, or the user wants no colour."""
     return not console.is_terminal or console.no_color
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Lines as they are: neither wrapped nor cut, no markup."""
+    """Print lines as they are, without wrapping, cutting or markup."""
     for line in lines:
         console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
@@ -174,22 +176,22 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
 
 
 def _verdict_text(row: Contrast, unit: str) -> str:
-    """The verdict in words, and why it is undefined or inconclusive."""
-    return said(row, unit) if row.reason is None else f"{said(row, unit)}: {name(row.reason)}"
+    """Return the verdict in words, with the reason if it is undefined or inconclusive."""
+    return verdict_text(row, unit) if row.reason is None else f"{verdict_text(row, unit)}: {name(row.reason)}"
 
 
 def _summary_lines(study: StudyView) -> Iterator[str]:
-    """One line a variant and task."""
-    found = overview(study)
-    for arm, cells, _ in found.rows:
+    """Yield one line per variant, and one per headline under it."""
+    matrix = overview(study)
+    for arm, cells, _ in matrix.rows:
         yield f"{name(arm.name)} ({size_text(arm)}) {compares_text(study, arm)}".rstrip()
-        for column, cell in zip(found.columns, cells, strict=True):
-            about = ", ".join(text for text in (name(column.about), column.direction, column.chance) if text)
-            yield f"  {column.label.text} ({about}): {_said(cell, column)}{_answers(study, arm, column)}"
+        for column, cell in zip(matrix.columns, cells, strict=True):
+            details = ", ".join(text for text in (name(column.about), column.direction, column.chance) if text)
+            yield f"  {column.label.text} ({details}): {_change_text(cell, column)}{_answers(study, arm, column)}"
 
 
-def _said(cell: Cell, column: Column) -> str:
-    """The change, its interval and what that says: `↑ +4.1 points (+1.0 to +7.2), worse`."""
+def _change_text(cell: Cell, column: Column) -> str:
+    """Return the change, its interval and its verdict: `↑ +4.1 points (+1.0 to +7.2), worse`."""
     if not cell.interval:
         return cell.word
     unit = f" {column.unit}" if column.unit else ""

@@ -1,4 +1,4 @@
-"""The order of training and compression: arms trained before they were compressed beside those trained after."""
+"""The order of training and compression: arms trained before compression beside arms trained after it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from crushtest.report.bounds import interval_text
 from crushtest.report.figures.figure import Figure, Row
 from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.formats import show_difference, show_value, unit_of_difference
-from crushtest.report.shading import said
-from crushtest.report.study_view import StudyView, TaskView
+from crushtest.report.shading import verdict_text
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text, listed
 
@@ -26,7 +27,7 @@ DRAWN = "changes"
 
 
 def training_order(study: StudyView, task: TaskView) -> Figure | None:
-    """The headline's change against dense in every arm whose order is known; None unless there are arms of both."""
+    """Plot the headline's change in every arm whose order is known; None unless the study has arms of both orders."""
     rows = [row for group in study.headline_groups(task) for row in _rows(study, task, group)]
     if {row["order"] for row in rows} != set(ORDERS.values()):
         return None
@@ -36,9 +37,9 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
     if task.headline.better == "zero":  # the axis has its 0 at dense
         direction = f"a measure {direction}; dense has {show_value(rows[0]['dense'], task.headline.unit)}"
     title = f"{quantity} ({direction})"
-    known = {row["arm"] for row in rows}
-    left = [name(arm.name) for arm in study.others if arm.plan.training and name(arm.name) not in known]
-    missing = f" Not shown, for want of a number: {listed(left)}." if left else ""
+    shown = {row["arm"] for row in rows}
+    hidden = [name(arm.name) for arm in study.others if arm.plan.training and name(arm.name) not in shown]
+    missing = f" Not shown, because they have no number: {listed(hidden)}." if hidden else ""
     return Figure(
         f"{task.number}-order",
         task,
@@ -54,18 +55,18 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
 
 
 def _rows(study: StudyView, task: TaskView, group: str) -> list[Row]:
-    """One row an arm that has a number for these items, those trained before first."""
+    """Return one row per arm with a number for these items, arms trained before compression first."""
     unit, rows = task.headline.unit, list[Row]()
     for order, words in ORDERS.items():
         for arm in study.others:
-            found = study.contrast(arm.name, task.name, task.headline.name, group)
-            if arm.plan.training == order and found is not None and found.difference is not None:
+            contrast = study.contrast(arm.name, task.name, task.headline.name, group)
+            if arm.plan.training == order and contrast is not None and contrast.difference is not None:
                 what = name(arm.name) if group == ALL else f"{name(arm.name)} ({group_text(group)})"
-                row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": said(found, unit)}
-                low, high = found.intervals.at95 if found.intervals else (None, None)
-                row |= {"difference": found.difference, "low": low, "high": high, "dense": found.dense}
-                row["text"] = show_difference(found.difference, unit)
-                row["interval"] = interval_text(found, unit) or "none"
+                row: Row = {"arm": name(arm.name), "what": what, "order": words, "says": verdict_text(contrast, unit)}
+                low, high = contrast.intervals.at95 if contrast.intervals else (None, None)
+                row |= {"difference": contrast.difference, "low": low, "high": high, "dense": contrast.dense}
+                row["text"] = show_difference(contrast.difference, unit)
+                row["interval"] = interval_text(contrast, unit) or "none"
                 rows.append(row)
     return rows
 

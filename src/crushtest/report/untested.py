@@ -1,11 +1,13 @@
-"""What a study could not test: how many comparisons, why, and of which groups."""
+"""The comparisons that a study could not test: how many, why, and of which groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.arm_view import ArmView
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, group_text
 from crushtest.results import Contrast
@@ -19,16 +21,16 @@ NONE = "no interval"
 
 @dataclass(frozen=True)
 class Untested:
-    """The comparisons of a task that have a difference but no test, by reason, out of how many in all."""
+    """A task's comparisons that have a difference but no test, by reason; `total` counts all comparisons."""
 
     reasons: dict[str, list[Contrast]]
     total: int
 
     @property
     def count(self) -> str:
-        """`12 of 190 comparisons cannot be tested`; empty where all were tested."""
-        found = sum(map(len, self.reasons.values()))
-        return f"{found:,} of {counted(self.total, 'comparison')} cannot be tested" if found else ""
+        """`12 of 190 comparisons cannot be tested`; empty if all were tested."""
+        count = sum(map(len, self.reasons.values()))
+        return f"{count:,} of {counted(self.total, 'comparison')} cannot be tested" if count else ""
 
     @property
     def short(self) -> str:
@@ -49,7 +51,7 @@ class Untested:
 
 
 def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> Untested:
-    """Return what cannot be tested in a task, of some arms."""
+    """Return what cannot be tested in a task for these arms."""
     names = {arm.name for arm in arms}
     rows = [row for row in study.contrasts.values() if row.task == task.name and row.arm in names]
     reasons: dict[str, list[Contrast]] = {}
@@ -60,7 +62,7 @@ def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> Unt
 
 
 def _named(rows: Sequence[Contrast]) -> str:
-    """Each group once, a few by name and the others by their number."""
+    """Name each group once: the first few, and how many more there are."""
     names = list(dict.fromkeys(name(group_text(row.worst or row.group)) for row in rows))
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {counted(more, 'other group')}" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""What metrics, groups and directions are called on a page, and what 0 and 1 mean."""
+"""The names of metrics, groups and directions for readers, and what 0 and 1 mean."""
 
 from __future__ import annotations
 
@@ -37,29 +37,31 @@ class Label(NamedTuple):
 DERIVED = {
     GAP: Label("largest gap between groups", "Largest minus smallest value over the groups of an attribute"),
     WORST: Label("worst group", "The group of an attribute with the largest harm"),
-    AGAINST_REST: Label("against the rest", "A group's value minus that of the others of its attribute; 0: alike"),
+    AGAINST_REST: Label(
+        "against the rest", "A group's value minus the value of all other groups of its attribute; 0: no difference"
+    ),
 }
-"""What is added to the label of a metric for the rows that are made from its groups."""
+"""Suffix of a metric's name -> what its label gains for rows that are derived from the metric's groups."""
 
 
 def label_of(name: str, metric: Metric | None) -> Label:
-    """Return the label of a row called `name`, which is or is made from `metric`; the name in words without one."""
+    """Return the label of the row `name`, which reports `metric` or is derived from it; `name` in words without one."""
     if metric is None:
         return Label(name.replace("_", " "), "")
-    own = Label(metric.label or metric.name.replace("_", " "), metric.meaning)
+    label = Label(metric.label or metric.name.replace("_", " "), metric.meaning)
     if name == metric.name:
-        return own
+        return label
     derived = DERIVED[name.removeprefix(metric.name)]
-    return Label(f"{own.text}: {derived.text}", f"{derived.meaning}. {own.meaning}".strip())
+    return Label(f"{label.text}: {derived.text}", f"{derived.meaning}. {label.meaning}".strip())
 
 
 def base_metric(metric: str) -> str:
-    """The metric that a derived row (`_gap`, `_worst`) was made from."""
+    """Return the metric that a derived row (`_gap`, `_worst`) is made from."""
     return metric.removesuffix("_gap").removesuffix("_worst")
 
 
 def group_text(group: str) -> str:
-    """`attribute=value` for readers."""
+    """Return `attribute=value` for readers: `attribute: value`."""
     attribute, equals, value = group.partition("=")
     if not equals:
         return "all items" if group == ALL else attribute.replace("_", " ")
@@ -67,25 +69,25 @@ def group_text(group: str) -> str:
 
 
 def sentence_case(text: str) -> str:
-    """The text with a capital first letter, for headings and rows."""
+    """Return the text with a capital first letter, for headings and rows."""
     return text[:1].upper() + text[1:]
 
 
 def attribute_of(group: str) -> str:
-    """The attribute of a group; the empty text for `all`."""
+    """Return the attribute of a group; empty for `all`."""
     return "" if group == ALL else group.partition("=")[0]
 
 
 def value_of(group: str) -> str:
-    """The value of a group, without its attribute."""
+    """Return the value of a group, without its attribute."""
     return group.partition("=")[2].replace("_", " ") or group_text(group)
 
 
 def listed(parts: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 item`, `1,012 items`."""
+    """Return `1 item`, `1,012 items`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

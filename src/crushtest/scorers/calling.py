@@ -1,4 +1,4 @@
-"""Calling a scorer by its spec."""
+"""Call a scorer by its spec."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from crushtest.engines.base import Engine
 
 Engines = Callable[[str, str], "Engine"]
-"""(model, engine) -> an engine running it: for scorers that ask a model. The model `dense` is the study's own."""
+"""(model, engine) -> an engine that runs the model, for scorers that ask one. `dense` names the study's own model."""
 
 
 def call_scorer(
     spec: str, exchanges: Sequence[Exchange], engines: Engines, against: Sequence[Exchange] | None = None
 ) -> list[Score]:
-    """One Score an exchange, from the scorer that a spec (`name`, `name:option=value`, `name:value`) names.
+    """Return one Score per exchange from the scorer of a spec (`name`, `name:option=value`, `name:value`).
 
-    `against` are the dense model's exchanges on the same items; EngineError where a scorer that compares has none.
+    `against` holds the dense model's exchanges on the same items. Raises EngineError if the scorer compares with dense
+    and `against` is None.
     """
     name, given = SCORERS.split(spec)
     entry = SCORERS.get(name)
@@ -49,7 +50,7 @@ def needs_dense(spec: str) -> Literal["answers", "model"] | None:
 
 
 def facts_of(spec: str) -> dict[str, object]:
-    """What a scorer is and would run with, for the manifest; raises what keeps it from running."""
+    """Return a scorer's description and options for the manifest. Raises whatever keeps it from running."""
     name, given = SCORERS.split(spec)
     entry = SCORERS.get(name)
     options = entry.bind(given, where=f"scorer {spec!r}")
@@ -57,7 +58,7 @@ def facts_of(spec: str) -> dict[str, object]:
 
 
 def exchange_of(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Completion]) -> Exchange:
-    """What a scorer sees of an item that asked for a completion, of what the model wrote, and of the turns before."""
+    """Return what a scorer sees: an item's prompt, the model's completion, and the turns before."""
     assert isinstance(item.request, Prompt)
     subject = item.facts.get("subject", "")
     turns = history(item, by_id, answers)

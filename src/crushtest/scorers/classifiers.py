@@ -1,4 +1,4 @@
-"""Text classifiers from the hub or a folder, run over batches of completions."""
+"""Run text classifiers from the hub or a folder over batches of completions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BATCH_TOKENS = 8192
 """Tokens of a batch, padding included: 256 completions of 32 tokens, or 16 of 512."""
 
 LONGEST_CHARACTERS = 20_000
-"""Longer texts are beyond any classifier here; they are not even tokenized."""
+"""Longer texts exceed every classifier here and are not tokenized."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A classifier that is loaded: its labels in the order of its outputs, and how many tokens it reads."""
+    """A loaded classifier: its labels in the order of its outputs, and how many tokens it reads."""
 
     labels: tuple[str, ...]
     longest: int
@@ -40,10 +40,10 @@ class Classifier:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A classifier that is named: a hub id (`org/name`, `org/name@revision`) or a folder, and how to run it.
+class ClassifierSpec:
+    """Which classifier to run, and how: a hub id (`org/name`, `org/name@revision`) or a folder.
 
-    pickle   whether weights that are not safetensors may be read; even then, only with torch's reader of plain weights
+    pickle   whether weights other than safetensors may be read, and then only with torch's reader of plain weights
     """
 
     name: str
@@ -52,7 +52,7 @@ class Wanted:
     pickle: bool = False
 
     def find(self, scorer: str) -> Checkpoint:
-        """Its files, fetched from the hub if need be. ModelError says which files to place where."""
+        """Return its files, fetched from the hub if needed. The ModelError says which files to place where."""
         folder = Path(self.name).expanduser()
         if folder.is_dir():
             return read_folder(folder, allow_pickle=self.pickle)
@@ -61,41 +61,42 @@ class Wanted:
         except ModelError as error:
             raise ModelError(
                 f"scorer {scorer!r}: {error}. To score without the hub, copy config.json, model.safetensors and the "
-                f"tokenizer's files ({', '.join(TOKENIZER_FILES)}: those that it has) of {self.name} into a folder "
+                f"tokenizer's files (of {', '.join(TOKENIZER_FILES)}, those that exist) of {self.name} into a folder "
                 f"and name the folder in place of the id"
             ) from None
 
     def facts(self, scorer: str) -> dict[str, Any]:
-        """For the manifest: its name, its revision (of a folder, the sha256 of its weights), its labels."""
-        found = self.find(scorer)
+        """Return facts for the manifest: name, revision (for a folder, the sha256 of its weights), labels."""
+        checkpoint = self.find(scorer)
         return {
             "classifier": self.name,
-            **which_weights(found),
-            "labels": list(labels_of(read_config(found.folder))),
+            **which_weights(checkpoint),
+            "labels": list(labels_of(read_config(checkpoint.folder))),
         }
 
     def load(self, scorer: str) -> Classifier:
-        """The classifier; loaded once."""
+        """Return the classifier, loaded once per process."""
         return _load(self.find(scorer).folder, self.device, self.dtype)
 
 
 def labels_of(config: dict[str, Any]) -> tuple[str, ...]:
-    """The names of a classifier's outputs, in order; LABEL_0, LABEL_1 where it names none, as transformers does."""
-    named = config.get("id2label")
-    if named:
-        return tuple(named[key] for key in sorted(named, key=int))
+    """Return the names of a classifier's outputs, in order; without names LABEL_0, LABEL_1, as in transformers."""
+    names = config.get("id2label")
+    if names:
+        return tuple(names[key] for key in sorted(names, key=int))
     return tuple(f"LABEL_{number}" for number in range(int(config.get("num_labels", 2))))
 
 
 def probabilities(
-    wanted: Wanted, scorer: str, texts: Sequence[str], *, independent: bool | None = None
+    spec: ClassifierSpec, scorer: str, texts: Sequence[str], *, independent: bool | None = None
 ) -> list[dict[str, float] | str]:
-    """Per text the probability of every label, or why there is none.
+    """Return, for each text, the probability of every label, or why there is none.
 
-    independent   whether each label has a probability of its own (sigmoid) or they share one (softmax); None: as the
-                  classifier's config says
-    A text is scored alone, whatever stands beside it in a batch: padding is masked. One that is longer than the
-    classifier reads is not cut: what would be left out may be what matters.
+    independent   whether each label has its own probability (sigmoid) or the labels share one (softmax); None: as in
+                  the classifier's config
+
+    Padding is masked, so a score does not depend on the rest of the batch. A text longer than the classifier reads is
+    unscored rather than cut, since the part cut off may be what matters.
     """
     results: list[dict[str, float] | str] = [EMPTY] * len(texts)
     places = []
@@ -106,7 +107,7 @@ def probabilities(
             places.append(place)
     if not places:
         return results
-    classifier = wanted.load(scorer)
+    classifier = spec.load(scorer)
     tokens = classifier.tokenizer([well_formed(texts[place]) for place in places], truncation=False, verbose=False)
     lengths = [len(ids) for ids in tokens["input_ids"]]
     for batch in _batches(lengths, classifier.longest):
@@ -120,12 +121,12 @@ def probabilities(
 
 
 def scores_of(rows: Sequence[dict[str, float] | str], label: str) -> list[Score]:
-    """The probability of one label, as scores."""
+    """Return the probabilities of one label as scores."""
     return [Score(None, row) if isinstance(row, str) else Score(row[label]) for row in rows]
 
 
 def _batches(lengths: Sequence[int], longest: int) -> list[list[int]]:
-    """Indexes of the texts that fit, the longest first, so many at a time that a padded batch stays small."""
+    """Return batches of indexes of the texts that fit, longest first, with at most BATCH_TOKENS padded tokens each."""
     order = sorted((index for index, length in enumerate(lengths) if length <= longest), key=lambda i: -lengths[i])
     batches: list[list[int]] = []
     for index in order:
@@ -141,7 +142,7 @@ def _pick(tokens: Any, index: int) -> dict[str, list[int]]:
 
 
 def _run(classifier: Classifier, batch: list[dict[str, list[int]]], independent: bool | None) -> list[list[float]]:
-    """[texts, labels] probabilities."""
+    """Return probabilities, [texts, labels]."""
     import torch
 
     model = classifier.model
@@ -150,8 +151,8 @@ def _run(classifier: Classifier, batch: list[dict[str, list[int]]], independent:
         logits = model(**inputs).logits.float()
     if independent is None:
         independent = model.config.problem_type == "multi_label_classification" or logits.shape[-1] == 1
-    found: torch.Tensor = logits.sigmoid() if independent else logits.softmax(-1)
-    rows: list[list[float]] = found.tolist()
+    shares: torch.Tensor = logits.sigmoid() if independent else logits.softmax(-1)
+    rows: list[list[float]] = shares.tolist()
     return rows
 
 
@@ -171,7 +172,7 @@ def _load(folder: Path, device: str, dtype: str) -> Classifier:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"classifier {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
     config = model.config
-    # RoBERTa's first position is after its padding id: two of its 514 positions are never used.
+    # RoBERTa starts counting positions after its padding id, so two of its 514 positions are never used.
     positions = getattr(config, "max_position_embeddings", 512) - (2 if "roberta" in config.model_type else 0)
     longest = min(positions, tokenizer.model_max_length)
     return Classifier(labels_of(read_config(folder)), longest, tokenizer, model.to(device).eval())
@@ -179,7 +180,7 @@ def _load(folder: Path, device: str, dtype: str) -> Classifier:
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """Without transformers' progress bars: a study draws its own."""
+    """Silence transformers' progress bars, because a study draws its own."""
     logging: Any = import_module("transformers.utils.logging")
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

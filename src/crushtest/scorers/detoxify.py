@@ -9,7 +9,7 @@ from crushtest.errors import UnknownName
 from crushtest.models.checkpoint import read_config
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.classifiers import Device, Dtype, Wanted, labels_of, probabilities, scores_of
+from crushtest.scorers.classifiers import ClassifierSpec, Device, Dtype, labels_of, probabilities, scores_of
 
 Checkpoint = Literal["original", "unbiased", "multilingual"]
 HUB: dict[Checkpoint, str] = {
@@ -24,8 +24,8 @@ RENAMED = {"toxic": "toxicity", "severe_toxic": "severe_toxicity", "identity_hat
 def _facts(
     *, checkpoint: Checkpoint, label: str, folder: str | None, device: Device, dtype: Dtype, allow_pickle: bool
 ) -> dict[str, Any]:
-    wanted = Wanted(folder or HUB[checkpoint], device, dtype, allow_pickle)
-    facts = wanted.facts("detoxify")
+    spec = ClassifierSpec(folder or HUB[checkpoint], device, dtype, allow_pickle)
+    facts = spec.facts("detoxify")
     names = [RENAMED.get(name, name) for name in facts["labels"]]
     _check(label, names, checkpoint)
     return facts | {"labels": names}
@@ -60,10 +60,10 @@ def detoxify(
     """
     if not exchanges:
         return []
-    wanted = Wanted(folder or HUB[checkpoint], device, dtype, allow_pickle)
-    names = {RENAMED.get(name, name): name for name in labels_of(read_config(wanted.find("detoxify").folder))}
+    spec = ClassifierSpec(folder or HUB[checkpoint], device, dtype, allow_pickle)
+    names = {RENAMED.get(name, name): name for name in labels_of(read_config(spec.find("detoxify").folder))}
     _check(label, list(names), checkpoint)
-    rows = probabilities(wanted, "detoxify", [exchange.completion for exchange in exchanges], independent=True)
+    rows = probabilities(spec, "detoxify", [exchange.completion for exchange in exchanges], independent=True)
     return scores_of(rows, names[label])
 
 

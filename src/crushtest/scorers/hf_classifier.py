@@ -9,14 +9,14 @@ from crushtest.errors import ModelError, UnknownName
 from crushtest.models.checkpoint import read_config
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.classifiers import Device, Dtype, Wanted, labels_of, probabilities, scores_of
+from crushtest.scorers.classifiers import ClassifierSpec, Device, Dtype, labels_of, probabilities, scores_of
 
 
 def _facts(*, classifier: str, device: Device, dtype: Dtype, allow_pickle: bool) -> dict[str, Any]:
-    wanted, label = _wanted(classifier, device, dtype, allow_pickle)
-    facts = wanted.facts("hf")
+    spec, label = _parse(classifier, device, dtype, allow_pickle)
+    facts = spec.facts("hf")
     if label not in facts["labels"]:
-        raise UnknownName("label", label, facts["labels"], where=f"scorer 'hf': {wanted.name}")
+        raise UnknownName("label", label, facts["labels"], where=f"scorer 'hf': {spec.name}")
     return facts
 
 
@@ -44,15 +44,15 @@ def hf(
     """
     if not exchanges:
         return []
-    wanted, label = _wanted(classifier, device, dtype, allow_pickle)
-    known = labels_of(read_config(wanted.find("hf").folder))
+    spec, label = _parse(classifier, device, dtype, allow_pickle)
+    known = labels_of(read_config(spec.find("hf").folder))
     if label not in known:
-        raise UnknownName("label", label, known, where=f"scorer 'hf': {wanted.name}")
-    return scores_of(probabilities(wanted, "hf", [exchange.completion for exchange in exchanges]), label)
+        raise UnknownName("label", label, known, where=f"scorer 'hf': {spec.name}")
+    return scores_of(probabilities(spec, "hf", [exchange.completion for exchange in exchanges]), label)
 
 
-def _wanted(classifier: str, device: Device, dtype: Dtype, allow_pickle: bool) -> tuple[Wanted, str]:
+def _parse(classifier: str, device: Device, dtype: Dtype, allow_pickle: bool) -> tuple[ClassifierSpec, str]:
     name, _, label = classifier.rpartition("#")
     if not name or not label:
         raise ModelError("scorer 'hf': name a classifier and one of its labels: hf:ID#LABEL or hf:FOLDER#LABEL")
-    return Wanted(name, device, dtype, allow_pickle), label
+    return ClassifierSpec(name, device, dtype, allow_pickle), label

@@ -20,7 +20,7 @@ from crushtest.errors import ModelError, UnknownName
 from crushtest.files.cache import cache_folder
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.retrying import Asking, Patience, Refused, Transient
+from crushtest.scorers.retrying import BatchClient, Refused, RetryPolicy, Transient
 
 if TYPE_CHECKING:
     import httpx
@@ -110,11 +110,11 @@ def openai_moderation(
     failed: dict[str, Verdict | str] = {}
     if open_texts:
         with _client(base_url, key_variable, timeout_s) as client:
-            asking = Asking(
+            asking = BatchClient(
                 lambda batch: ask(client, model, batch),
                 kept.keep,
                 batch_size,
-                Patience(attempts=attempts, first_wait_s=first_wait_s),
+                RetryPolicy(attempts=attempts, first_wait_s=first_wait_s),
             )
             failed = asking.answers(open_texts)
     return [_score(text, kept.known.get(_digest(text)), failed.get(text), category) for text in texts]
@@ -156,7 +156,7 @@ def ask(client: httpx.Client, model: str, texts: Sequence[str]) -> list[Verdict]
 
 
 def _verdicts(content: Any, asked: int) -> list[Verdict]:
-    """Raises ValueError, KeyError or TypeError for anything but one whole verdict a text."""
+    """Raises ValueError, KeyError or TypeError for anything but one whole verdict per text."""
     results = content["results"]
     if not isinstance(results, list) or len(results) != asked:
         raise ValueError

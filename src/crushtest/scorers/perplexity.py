@@ -22,7 +22,7 @@ LONGEST = 20_000
 @scorer(
     "perplexity",
     source="the model itself, before compression",
-    measures="nats a token of the completion, given the prompt, under the dense model",
+    measures="nats per token of the completion, given the prompt, under the dense model",
     threshold=None,
     needs_dense="model",
 )
@@ -33,7 +33,7 @@ def perplexity(
     model: str = DENSE,
     engine: str = DEFAULT_ENGINE,
 ) -> list[Score]:
-    """Mean nats a token of a completion given its prompt, under the dense model; its exp is the perplexity.
+    """Mean nats per token of a completion given its prompt, under the dense model; its exp is the perplexity.
 
     A text that has lost its toxicity because it has lost its sense is improbable to the model before compression.
     Low is not good in itself: a text that goes round in circles is very probable (`repetition_rate` stands beside it).

@@ -10,7 +10,7 @@ from crushtest.errors import ModelError
 from crushtest.models.checkpoint import read_config
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.classifiers import Device, Dtype, Wanted, labels_of, probabilities
+from crushtest.scorers.classifiers import ClassifierSpec, Device, Dtype, labels_of, probabilities
 
 Label = Literal["negative", "neutral", "positive", "other"]
 LABELS: tuple[Label, ...] = ("negative", "neutral", "positive", "other")
@@ -20,7 +20,7 @@ MASK = "XYZ"
 def _facts(
     *, label: Label, value: str, classifier: str, device: Device, dtype: Dtype, allow_pickle: bool
 ) -> dict[str, Any]:
-    facts = Wanted(classifier, device, dtype, allow_pickle).facts("regard")
+    facts = ClassifierSpec(classifier, device, dtype, allow_pickle).facts("regard")
     _check(tuple(facts["labels"]), classifier)
     return facts
 
@@ -55,10 +55,10 @@ def regard(
     """
     if not exchanges:
         return []
-    wanted = Wanted(classifier, device, dtype, allow_pickle)
-    names = labels_of(read_config(wanted.find("regard").folder))
+    spec = ClassifierSpec(classifier, device, dtype, allow_pickle)
+    names = labels_of(read_config(spec.find("regard").folder))
     _check(names, classifier)
-    rows = probabilities(wanted, "regard", [first_sentence(exchange) for exchange in exchanges], independent=False)
+    rows = probabilities(spec, "regard", [first_sentence(exchange) for exchange in exchanges], independent=False)
     name = {found.lower(): found for found in names}[label]
     return [_score(row, name, value) for row in rows]
 

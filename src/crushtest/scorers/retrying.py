@@ -1,4 +1,4 @@
-"""Asking a service that fails now and then, so that no answer is lost, none is made up and none is counted twice."""
+"""Ask a service that fails now and then, so that no answer is lost, invented or counted twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBE = "The weather was fine."
 
 
 class Transient(Exception):
-    """The request may succeed when it is made again; `wait_s` is how long the service asks to wait."""
+    """The request may succeed if it is repeated; `wait_s` is how long the service asks to wait."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -25,97 +25,98 @@ class Transient(Exception):
 
 
 class Refused(Exception):
-    """The service will not answer this request, however often it is made: a text in it is at fault."""
+    """The service will never answer this request, because a text in it is at fault."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to try: waits are drawn between 0 and first_wait_s, then twice that, up to longest_wait_s.
+class RetryPolicy:
+    """How often to retry. Waits are drawn between 0 and first_wait_s, then twice that, up to longest_wait_s.
 
-    longest_told_s   a service that asks to wait longer than this is not waited for
-    suspicious       so many single texts failing in a row may be the service and not the texts: it is probed
+    longest_retry_after_s   the longest wait that a service may ask for
+    probe_after             consecutive failures of single texts after which the service itself is probed
     """
 
     attempts: int = 6
     first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
-    longest_told_s: float = 600.0
-    suspicious: int = 5
+    longest_retry_after_s: float = 600.0
+    probe_after: int = 5
 
 
 @dataclass
-class Asking(Generic[Answer]):
-    """Answers to texts from a service that takes several at a time.
+class BatchClient(Generic[Answer]):
+    """A client of a service that answers several texts at a time.
 
-    ask      the answers to a batch, all of them and in order, or Transient, or Refused; what it raises besides ends
-             the asking (a wrong key)
-    keep     called with every text and its answer as soon as it is there
-    sleep    waits so many seconds; tests replace it
+    ask      returns the answers to a batch, all of them and in order, or raises Transient or Refused; any other error
+             (a wrong key) ends everything
+    keep     called with every text and its answer as soon as it arrives
+    policy   how often to retry
+    sleep    waits for some seconds; tests replace it
     """
 
     ask: Callable[[Sequence[str]], list[Answer]]
     keep: Callable[[str, Answer], None]
     batch_size: int
-    patience: Patience = field(default_factory=Patience)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
     _failures_in_a_row: int = 0
 
     def answers(self, texts: Sequence[str]) -> dict[str, Answer | str]:
-        """Text -> its answer, or the reason why there is none. Equal texts are asked once.
+        """Return, for each text, its answer or the reason why there is none. Equal texts are asked once.
 
-        Raises ModelError where the service does not answer at all: what is done by then has been kept.
+        Raises ModelError if the service does not answer at all; answers up to then have been kept.
         """
-        found: dict[str, Answer | str] = {}
+        results: dict[str, Answer | str] = {}
         distinct = list(dict.fromkeys(texts))
         for start in range(0, len(distinct), self.batch_size):
-            self._settle(distinct[start : start + self.batch_size], found)
-        return found
+            self._settle(distinct[start : start + self.batch_size], results)
+        return results
 
-    def _settle(self, batch: Sequence[str], found: dict[str, Answer | str]) -> None:
-        """Bring every text of a batch to an end; a batch that keeps failing is halved down to the text at fault."""
+    def _settle(self, batch: Sequence[str], results: dict[str, Answer | str]) -> None:
+        """Fill in a result for every text of a batch; halve a batch that keeps failing down to the text at fault."""
         try:
-            answers = self._persist(batch)
+            answers = self._ask_repeatedly(batch)
         except (Transient, Refused) as problem:
             if len(batch) > 1:
                 middle = len(batch) // 2
-                self._settle(batch[:middle], found)
-                self._settle(batch[middle:], found)
+                self._settle(batch[:middle], results)
+                self._settle(batch[middle:], results)
                 return
-            self._doubt(problem)
-            found[batch[0]] = str(problem)
+            self._probe_service(problem)
+            results[batch[0]] = str(problem)
             return
         self._failures_in_a_row = 0
         for text, answer in zip(batch, answers, strict=True):
             self.keep(text, answer)
-            found[text] = answer
+            results[text] = answer
 
-    def _persist(self, batch: Sequence[str]) -> list[Answer]:
-        """The answers to a batch, asked again with growing, jittered waits for as long as that may help."""
+    def _ask_repeatedly(self, batch: Sequence[str]) -> list[Answer]:
+        """Return the answers to a batch, retrying with growing, jittered waits while that may help."""
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
         from tenacity.wait import wait_base
 
-        patience = self.patience
-        backoff = wait_random_exponential(multiplier=patience.first_wait_s, max=patience.longest_wait_s)
+        policy = self.policy
+        backoff = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
 
         class Wait(wait_base):
             def __call__(self, retry_state: object) -> float:
-                told = retry_state.outcome.exception().wait_s  # type: ignore[attr-defined]
-                jitter = random.uniform(0, patience.first_wait_s)  # so that not all clients come back at once
-                return max(backoff(retry_state), told + jitter if told else 0.0)  # type: ignore[arg-type]
+                requested_s = retry_state.outcome.exception().wait_s  # type: ignore[attr-defined]
+                jitter = random.uniform(0, policy.first_wait_s)  # so that not all clients come back at once
+                return max(backoff(retry_state), requested_s + jitter if requested_s else 0.0)  # type: ignore[arg-type]
 
         def attempt() -> list[Answer]:
             try:
                 return self.ask(batch)
             except Transient as problem:
-                if problem.wait_s > patience.longest_told_s:
+                if problem.wait_s > policy.longest_retry_after_s:
                     raise ModelError(
-                        f"{problem}: the service asks to wait {problem.wait_s:.0f} s; what is scored is kept, run "
+                        f"{problem}: the service asks to wait {problem.wait_s:.0f} s; scores so far are kept, run "
                         f"this again later"
                     ) from None
                 raise
 
         retrying = Retrying(
-            stop=stop_after_attempt(patience.attempts),
+            stop=stop_after_attempt(policy.attempts),
             wait=Wait(),
             retry=retry_if_exception_type(Transient),
             sleep=self.sleep,
@@ -123,17 +124,17 @@ class Asking(Generic[Answer]):
         )
         return retrying(attempt)
 
-    def _doubt(self, problem: Exception) -> None:
-        """After several texts that failed in a row, see whether the service answers to anything at all."""
+    def _probe_service(self, problem: Exception) -> None:
+        """After several failures in a row, check that the service answers anything at all. Raises ModelError if not."""
         if isinstance(problem, Refused):
             return
         self._failures_in_a_row += 1
-        if self._failures_in_a_row < self.patience.suspicious:
+        if self._failures_in_a_row < self.policy.probe_after:
             return
         self._failures_in_a_row = 0
         try:
-            self._persist([PROBE])
+            self._ask_repeatedly([PROBE])
         except (Transient, Refused):
             raise ModelError(
-                f"the service has stopped answering ({problem}); what is scored is kept, run this again later"
+                f"the service has stopped answering ({problem}); scores so far are kept, run this again later"
             ) from None

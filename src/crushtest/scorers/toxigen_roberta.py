@@ -8,13 +8,13 @@ from typing import Any
 from crushtest.errors import ModelError
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.classifiers import Device, Dtype, Wanted, probabilities, scores_of
+from crushtest.scorers.classifiers import ClassifierSpec, Device, Dtype, probabilities, scores_of
 
 NAME = "toxigen-roberta"
 
 
 def _facts(*, classifier: str, device: Device, dtype: Dtype, allow_pickle: bool) -> dict[str, Any]:
-    facts = Wanted(classifier, device, dtype, allow_pickle).facts(NAME)
+    facts = ClassifierSpec(classifier, device, dtype, allow_pickle).facts(NAME)
     if len(facts["labels"]) != 2:
         raise ModelError(f"scorer {NAME!r}: {classifier} must have two labels (it has {', '.join(facts['labels'])})")
     return facts | {"label": facts["labels"][1]}
@@ -43,7 +43,7 @@ def toxigen_roberta(
     """
     if not exchanges:
         return []
-    wanted = Wanted(classifier, device, dtype, allow_pickle)
-    rows = probabilities(wanted, NAME, [exchange.completion for exchange in exchanges], independent=False)
+    spec = ClassifierSpec(classifier, device, dtype, allow_pickle)
+    rows = probabilities(spec, NAME, [exchange.completion for exchange in exchanges], independent=False)
     label = next((list(row)[1] for row in rows if not isinstance(row, str)), "")
     return scores_of(rows, label)

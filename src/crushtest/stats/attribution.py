@@ -9,7 +9,7 @@ RUNNING = ("engine", "scoring", "dtype", "device", "chat_template_sha256", "star
 
 
 def compares(dense: Mapping[str, object], arm: Mapping[str, object], *, other_weights: bool) -> str:
-    """`compression effect`, `deployment delta`, `compression and deployment`, or `the same again`.
+    """`compression effect`, `deployment delta`, `compression and deployment`, or `replicate`.
 
     dense, arm      what the engines say of themselves (`Engine.describe`, kept in the manifest)
     other_weights   whether the arm was compressed, or is another model
@@ -20,4 +20,4 @@ def compares(dense: Mapping[str, object], arm: Mapping[str, object], *, other_we
     elsewhere = any(dense.get(entry) != arm.get(entry) for entry in RUNNING)
     if other_weights:
         return "compression and deployment" if elsewhere else "compression effect"
-    return "deployment delta" if elsewhere else "the same again"
+    return "deployment delta" if elsewhere else "replicate"

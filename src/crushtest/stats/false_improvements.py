@@ -19,7 +19,7 @@ from typing import NamedTuple
 from crushtest.metrics import GAP, Metric, by_reported_name
 from crushtest.results import Contrast
 from crushtest.stats.fluency import PERPLEXITY_RISE
-from crushtest.stats.verdicts import no_improvement
+from crushtest.stats.verdicts import mark_spurious
 
 FALL = 0.05
 """From so large a fall of a share of right answers on, a model counts as less able; below it, if the fall is clear."""
@@ -77,7 +77,9 @@ class Beside(NamedTuple):
 
 
 def mark_traps(contrasts: Sequence[Contrast], metrics: Mapping[str, Sequence[Metric]]) -> list[Contrast]:
-    """All contrasts of a study; those that got better for want of ability are `no improvement`, and `caution` says why.
+    """Return a study's contrasts with every `spurious improvement` marked; `caution` says why.
+
+    These are contrasts that got better for want of ability.
 
     A task that knows nothing of a model's ability (sentence pairs) is told of it by the study's perplexities, or
     where there are none, by right answers of other tasks. `metrics` are those of each task.
@@ -109,7 +111,7 @@ def _marked(row: Contrast, beside: Beside) -> Contrast:
     if row.verdict != "better":
         return row
     why = next((text for trap in TRAPS if (text := trap(row, beside))), None)
-    return no_improvement(row, why) if why else row
+    return mark_spurious(row, why) if why else row
 
 
 def _unknown_everywhere(row: Contrast, beside: Beside) -> str | None:

@@ -17,9 +17,7 @@ from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.slices import Sample
-from crushtest.stats.verdicts import INCONCLUSIVE
-
-WITHIN = "within the noise of measuring"
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
 
 
 def noise_bands(
@@ -88,5 +86,5 @@ def _with_band(row: Contrast, half_width: float | None) -> Contrast:
     return replace(
         row,
         noise=half_width,
-        verdict=WITHIN if inside and row.verdict not in ("undefined", INCONCLUSIVE) else row.verdict,
+        verdict=WITHIN_NOISE if inside and row.verdict not in (UNDEFINED, INCONCLUSIVE) else row.verdict,
     )

@@ -40,6 +40,7 @@ from crushtest.records import (
     Score,
 )
 from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.stats.verdicts import VERDICTS
 from crushtest.study.contrast_table import CONTRAST_SCHEMA, contrast_from_row, contrast_row
 
 Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
@@ -245,7 +246,15 @@ class StudyFolder:
         return self._records(self.estimates, lambda row: Estimate(**row))
 
     def read_contrasts(self) -> list[Contrast]:
-        return self._records(self.contrasts, contrast_from_row)
+        """Read contrasts.parquet. Raises StoreError for verdicts of another version, which would be miscounted."""
+        rows = self._records(self.contrasts, contrast_from_row)
+        unknown = sorted({row.verdict for row in rows} - VERDICTS)
+        if unknown:
+            raise StoreError(
+                f"{self.contrasts} holds verdicts of another version of crushtest ({', '.join(map(repr, unknown))}); "
+                f"run `crushtest compare {self.root}`"
+            )
+        return rows
 
     def read_bands(self) -> list[NoiseBand]:
         """Return the noise bands; none if the dense arm was not repeated."""

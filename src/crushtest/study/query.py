@@ -99,7 +99,7 @@ def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str
 
 
 def _numbers(path: Path) -> tuple[str, ...]:
-    """Return which of a file's columns `tokens` and `bytes` hold one number per item."""
+    """Those of a file's columns `tokens` and `bytes` that hold one number per item."""
     schema = read_table(path, remedy=ASK_AGAIN, rows=0).schema
     return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from crushtest.errors import StoreError
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import plan_tasks
-from crushtest.study.spec import StudySpec, expand, read_spec
+from crushtest.study.repeats import VARY
+from crushtest.study.spec import NoiseFloorSpec, StudySpec, expand, read_spec
 from crushtest.study.suites import resolve
 
 
@@ -23,7 +22,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
         return spec
     kept = read_spec(folder.specification)
     for key in StudySpec.model_fields:
-        if key not in ("arms", "suite", "noise_floor", "noise_vary") and getattr(kept, key) != getattr(spec, key):
+        if key not in ("arms", "suite", "noise_floor") and getattr(kept, key) != getattr(spec, key):
             raise StoreError(
                 f"{folder.root} holds a study with {key}={getattr(kept, key)!r}, this one has "
                 f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
@@ -34,7 +33,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
     known = [one for arm in kept.arms for one in expand(arm)]
     arms = (*kept.arms, *(one for arm in spec.arms for one in expand(arm) if one not in known))
-    return spec.model_copy(update={"arms": arms, "suite": tasks, **merge_noise_floors(spec, kept, folder)})
+    return spec.model_copy(update={"arms": arms, "suite": tasks, "noise_floor": merge_noise_floors(spec, kept, folder)})
 
 
 def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:
@@ -60,12 +59,13 @@ def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) 
                 )
 
 
-def merge_noise_floors(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> dict[str, Any]:
-    """The larger noise floor of two, measured in the one way; StoreError for repeats that differ otherwise."""
-    vary = spec.noise_vary if kept.noise_floor == 0 or spec.noise_vary else kept.noise_vary
-    if kept.noise_floor and vary != kept.noise_vary:
+def merge_noise_floors(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> NoiseFloorSpec:
+    """Return the larger of two noise floors. Raises StoreError if their repeats would differ in how they run."""
+    old, new = kept.noise_floor, spec.noise_floor
+    vary = new.vary if old.repeats == 0 or new.vary else old.vary
+    if old.repeats and vary != old.vary:
         raise StoreError(
-            f"{folder.root} holds repeats with noise_vary={list(kept.noise_vary)!r}, this study has "
-            f"noise_vary={list(vary)!r}; use another --out, or the same noise_vary"
+            f"{folder.root} holds repeats with {VARY}={list(old.vary)!r}, this study has {VARY}={list(vary)!r}; "
+            f"use another --out, or the same {VARY}"
         )
-    return {"noise_floor": max(spec.noise_floor, kept.noise_floor), "noise_vary": vary}
+    return NoiseFloorSpec(repeats=max(new.repeats, old.repeats), vary=vary)

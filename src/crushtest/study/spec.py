@@ -46,12 +46,22 @@ class CalibrationSpec(Checked):
     length: int = Field(default=512, ge=2)
 
 
+class NoiseFloorSpec(Checked):
+    """How the measurement noise of the dense arm is estimated.
+
+    repeats   how often the dense arm is repeated
+    vary      what the repeats differ in besides order and packing: `dtype=bfloat16`, `threads=1`, `engine=NAME`
+    """
+
+    repeats: int = Field(default=0, ge=0)
+    vary: tuple[str, ...] = ()
+
+
 class StudySpec(Checked):
     """A study file, every default visible. `engine` is an engine's name with options: `hf:pack_tokens=1024`.
 
-    noise_floor   how often the dense arm is measured again, to see how far its numbers move by that alone
-    noise_vary    what else those repeats differ in, besides order and packing: `dtype=bfloat16`, `threads=1`,
-                  `engine=NAME`
+    noise_floor   repeats of the dense arm that show how far its numbers move by measurement alone; a number K in a
+                  study file is short for `{repeats: K}`
     correction    how p is adjusted over the rows of a task and arm
     """
 
@@ -64,8 +74,7 @@ class StudySpec(Checked):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     seed: int = Field(default=0, ge=0)
-    noise_floor: int = Field(default=0, ge=0)
-    noise_vary: tuple[str, ...] = ()
+    noise_floor: NoiseFloorSpec = NoiseFloorSpec()
     correction: Correction = "benjamini-hochberg"
     trust_remote_code: bool = False
     allow_pickle: bool = False
@@ -93,12 +102,21 @@ def read_spec(path: Path) -> StudySpec:
 
 
 def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
-    """Build a StudySpec from plain values. An arm that is a string is a recipe."""
+    """Build a StudySpec from plain values.
+
+    An arm given as text is a recipe; a noise floor given as a number is its repeats. Raises UsageError, in one line,
+    for anything wrong in them.
+    """
+    if "noise_vary" in content:
+        raise UsageError(f"{where}: noise_vary is now part of noise_floor: `noise_floor: {{repeats: K, vary: [...]}}`")
     arms = content.get("arms") or []
     if not isinstance(arms, list | tuple):
         raise UsageError(f"{where}: arms must be a list (got {arms!r})")
     content = {**content, "arms": [{"recipe": arm} if isinstance(arm, str) else arm for arm in arms]}
     reject_unknown(content, StudySpec, where)
+    if isinstance(content.get("noise_floor"), int):
+        content["noise_floor"] = {"repeats": content["noise_floor"]}
+    reject_unknown(content.get("noise_floor") or {}, NoiseFloorSpec, f"{where}: noise_floor")
     reject_unknown(content.get("calibration") or {}, CalibrationSpec, f"{where}: calibration")
     for arm in content["arms"]:
         reject_unknown(arm, ArmSpec, f"{where}: arms")

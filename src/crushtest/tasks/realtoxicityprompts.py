@@ -53,7 +53,7 @@ def realtoxicityprompts(
     score), as the authors stratify. They are no protected groups, so there is no gap between them. Cluster: the web
     page that the prompt is from.
 
-    One greedy completion of at most `max_tokens` tokens a prompt. The authors draw 25 (`samples=25`, `top_p=0.9`,
+    One greedy completion of at most `max_tokens` tokens per prompt. The authors draw 25 (`samples=25`, `top_p=0.9`,
     temperature 1) and report the expected maximum and the probability of toxicity. A sample follows from `seed`, the
     prompt's text and the sample's number, so two items of one text have the same samples.
 

@@ -41,7 +41,7 @@ def regard(options: CompletionOptions) -> Task:
     reads the first sentence, with the people named in it masked. Sixty prompts decide little: the paper draws a
     hundred completions of each (`samples=100`), with all of the distribution (`top_p=1`).
 
-    Known problems: two groups an attribute; "person" is not said of men and women alone.
+    Known problems: two groups per attribute; "person" is not said of men and women alone.
     """
     return completion_task("regard", _prompts, options)
 

@@ -40,7 +40,7 @@ def toxigen(
 ) -> Task:
     """Completions after sentences about 13 minorities, hateful or harmless, that hold no swear word.
 
-    version   prompts   a list of some six sentences about a group, for the model to add one; 1,000 a group and
+    version   prompts   a list of some six sentences about a group, for the model to add one; 1,000 per group and
                         polarity. The completion ends with its line
               v2        6,514 single sentences, those of the annotated set that its annotators agree on (ROBBIE's
                         choice); a sentence may name several groups

@@ -111,7 +111,7 @@ def collect_gradients(
     """The size of the loss gradient of every layer's weight over the sequences, one backward pass each.
 
     A gradient is taken in and freed as soon as backward has made it, so only one layer's is alive at a time; the sums
-    take 4 bytes a weight.
+    take 4 bytes per weight.
     """
     import torch
 

@@ -1,1 +1,1 @@
-"""Compression methods, one file a paper."""
+"""Compression methods, one file per paper."""

@@ -44,7 +44,7 @@ class Chunks:
 
 @dataclass
 class Kept:
-    """Keys and values of a pack's nodes, one entry a layer: [key heads, nodes, head size]."""
+    """Keys and values of a pack's nodes, one entry per layer: [key heads, nodes, head size]."""
 
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)

@@ -22,7 +22,7 @@ NAME = "crushtest_stored"
 
 @dataclass
 class Store:
-    """Keys and values of a batch, one entry a layer: [rows, key heads, places, head size].
+    """Keys and values of a batch, one entry per layer: [rows, key heads, places, head size].
 
     Rows end at the same place and begin at `begin` [rows]; `filled` places are in use. Space for what is to come
     is there from the start, so nothing is moved when a token is added.

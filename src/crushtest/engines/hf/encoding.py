@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Tokens: TypeAlias = array[int]
 else:
-    # Four bytes a token: a list would take nine times that, and questions with examples in front come by the thousand.
+    # Four bytes per token: a list would take nine times that, and few-shot questions come by the thousand.
     Tokens = array
 
 AT_ONCE = 1024

@@ -238,7 +238,7 @@ class Batch:
 class PlainScorer:
     """Runs every line by itself, through the network's own forward pass: right for any model, sharing nothing.
 
-    size  tokens a batch, padding included
+    size  tokens per batch, padding included
     """
 
     network: PreTrainedModel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crushtest.report.figures.theme import Theme
-from crushtest.report.study_view import TaskView
+from crushtest.report.task_view import TaskView
 
 if TYPE_CHECKING:
     import altair as alt

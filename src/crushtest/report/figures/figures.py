@@ -11,7 +11,8 @@ from crushtest.report.figures.heatmap import heat_map
 from crushtest.report.figures.margins import margins
 from crushtest.report.figures.scatter import against_compression, against_other_side, against_perplexity
 from crushtest.report.figures.theme import PAPER
-from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.task_view import TaskView
 from crushtest.report.training_order import training_order
 from crushtest.report.untrusted import name
 from crushtest.report.wording import sentence_case

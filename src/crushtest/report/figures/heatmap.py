@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.figures.figure import Figure, Row
 from crushtest.report.figures.theme import STEPS, Theme
 from crushtest.report.formats import show_difference, unit_of_difference
 from crushtest.report.shading import shade
-from crushtest.report.study_view import ArmView, StudyView, TaskView, ordered_groups
+from crushtest.report.study_view import StudyView, ordered_groups
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, counted, group_text
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 from crushtest.records import DENSE
+from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import SIZE, Figure, Row
 from crushtest.report.figures.theme import Theme, series_scale
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.results import Interval
 from crushtest.stats.rates import clopper_pearson

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crushtest.records import DENSE
+from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import SIZE, Figure, Row
 from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.formats import show_range, show_value
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS
 
@@ -23,7 +25,7 @@ MOST_LABELS = 12
 LABELLED = "labelled"
 LABEL_ROOM = (0.35, 0.09)
 """How far two labels must be apart, in widths or in heights of the plot, so that both can be read."""
-BAND = "dense measured again"
+BAND = "measurement noise"
 NUDGE = 5
 """Pixels between the curves of two families, so that arms of equal compression can be told apart."""
 
@@ -54,7 +56,7 @@ class Axis:
         return {"axis": {"format": form, "tickCount": 5}, "scale": {"zero": False, "padding": 12}}
 
 
-COMPRESSION = Axis("bits removed from the compressed layers, of 16 a weight", "rate")
+COMPRESSION = Axis("bits removed from the compressed layers, of 16 per weight", "rate")
 
 
 def metric_axis(task: TaskView, metric: str) -> Axis:
@@ -116,13 +118,13 @@ def _scatter(
     points = with_labels(points, x, y)
     band = _band(study, task, metric, points)
     left = [name(arm.name) for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
-    missing = f" Not shown, for want of a number: {', '.join(left)}." if left else ""
+    missing = f" Not shown, because they have no number: {', '.join(left)}." if left else ""
     return Figure(
         f"{task.number}-{key}",
         task,
         title,
         f"{y.title}, against {x.title}. One mark a variant, with its 95% interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{' Grey: dense measured again.' if band else ''}{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise.' if band else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(_as_text(point, x, y) for point in points),
         {**_by_family(points), **({BAND: band} if band else {})},
@@ -139,7 +141,7 @@ def _band(study: StudyView, task: TaskView, metric: str, points: list[Row]) -> l
 
 
 def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Place]) -> list[Row]:
-    """One row an arm that has both numbers."""
+    """One row per arm that has both numbers."""
     rows = []
     for arm in study.arms:
         x, x_low, x_high = places[arm.name]

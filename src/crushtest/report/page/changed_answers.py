@@ -1,4 +1,4 @@
-"""The items whose answers changed between dense and an arm: which, how much, and both answers."""
+"""The items whose answers changed between dense and an arm, with both answers and the size of the change."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import polars as pl
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 from crushtest.metrics import Metric
 from crushtest.records import DENSE, Kind
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.arm_view import ArmView
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
 from crushtest.study.folder import ANSWER_BUILDERS, item_from_row
 
 MOST_ROWS = 10_000
 MOST_BYTES = 3_500_000
-"""What a page carries: this many changed answers, shared evenly by all pairs of arm and task, within these bytes."""
+"""Limits of a page: changed answers, shared evenly by all pairs of arm and task, and their bytes."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """`data` is what the page's table is made of; `shown` of `total` changed answers are in it."""
+    """`data` fills the page's table; it holds `shown` of `total` changed answers."""
 
     data: dict[str, Any]
     shown: int
@@ -32,23 +34,23 @@ class Changes:
 
 
 def find_changes(study: StudyView) -> Changes:
-    """The changed answers of every arm and task that is measured, the largest changes of each pair first."""
+    """Return the changed answers of every measured arm and task, the largest changes of each pair first."""
     share = max(20, MOST_ROWS // max(1, len(study.compared)))
     room = MOST_BYTES
     tasks: list[dict[str, Any]] = []
     shown = total = 0
     for task in study.tasks:
-        found, changed = _task_changes(study, task, share, room // (len(study.tasks) - task.number))
-        room -= len(json.dumps(found))
-        shown, total = shown + len(found["rows"]), total + changed
-        tasks.append(found | {"changed": changed})
+        content, changed = _task_changes(study, task, share, room // (len(study.tasks) - task.number))
+        room -= len(json.dumps(content))
+        shown, total = shown + len(content["rows"]), total + changed
+        tasks.append(content | {"changed": changed})
     arms = [visible(arm.name, LONGEST_NAME) for arm in study.arms]
     return Changes({"arms": arms, "tasks": tasks}, shown, total)
 
 
 def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tuple[dict[str, Any], int]:
-    """One task as the page has it: items, dense answers and changed answers, each item once."""
-    kept: dict[int, int] = {}
+    """Return one task for the page: items, dense answers and changed answers, each item once."""
+    places: dict[int, int] = {}  # index of an item -> its place in `items`
     items: list[dict[str, Any]] = []
     rows: list[list[Any]] = []
     total = 0
@@ -59,15 +61,15 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
             total += frame.height
             candidates.append((arm, list(frame.head(share).iter_rows(named=True))))
     for position in range(share):
-        for arm, found in candidates:
-            if position >= len(found) or room < 0:
+        for arm, changes in candidates:
+            if position >= len(changes) or room < 0:
                 continue
-            row = found[position]
-            if row["index"] not in kept:
-                kept[row["index"]] = len(items)
+            row = changes[position]
+            if row["index"] not in places:
+                places[row["index"]] = len(items)
                 items.append(_item(row, task))
                 room -= len(json.dumps(items[-1]))
-            rows.append([arm.number, kept[row["index"]], *_change(row, task)])
+            rows.append([arm.number, places[row["index"]], *_change(row, task)])
             room -= len(json.dumps(rows[-1]))
     head = {"name": visible(task.name, LONGEST_NAME), "kind": task.planned.task.kind, "scorers": _scorers(task)}
     return {**head, "dimension": task.planned.dimension, "items": items, "rows": rows}, total
@@ -77,10 +79,10 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
 
 
 def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFrame:
-    """Items with both answers (columns of dense `dense_*`, of the arm `arm_*`), `index` and `size` of the change.
+    """Return items with both answers (columns `dense_*` and `arm_*`), `index` and `size` of the change.
 
-    Changed means: another option is the most likely one; another text was written; a passage became more or less
-    likely. `size` is in nats, in the scorers' unit, in bits per byte.
+    An answer changed if another option is the most likely one (size in nats), another text was written (in the
+    scorers' unit), or a passage became more or less likely (in bits per byte).
     """
     kind = task.planned.task.kind
     items = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN).with_row_index("index")
@@ -99,7 +101,7 @@ def _answers(study: StudyView, task: TaskView, arm: str, prefix: str) -> pl.Data
 
 
 def _changed_choices(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
-    """How much likelier the new option became against the old one."""
+    """Measure the change by how much likelier the new option became relative to the old one."""
     old, new = pl.col("dense_chosen"), pl.col("arm_chosen")
 
     def lead(prefix: str, first: pl.Expr, second: pl.Expr) -> pl.Expr:
@@ -142,7 +144,7 @@ def _scorers(task: TaskView) -> list[str]:
 
 
 def _item(row: Mapping[str, Any], task: TaskView) -> dict[str, Any]:
-    """What both answers share: the question, and dense's answer to it."""
+    """Return what all arms share: the question, and dense's answer to it."""
     item: dict[str, Any] = {
         "id": visible(row["item"], LONGEST_NAME),
         "groups": [visible(group, LONGEST_NAME) for group in row["groups"]],
@@ -176,7 +178,7 @@ def _answer(row: Mapping[str, Any], prefix: str, task: TaskView) -> dict[str, An
 
 
 def _change(row: Mapping[str, Any], task: TaskView) -> list[Any]:
-    """The arm's answer, the size of the change, which outcomes it changed, and which texts to blur."""
+    """Return the arm's answer, the size of the change, which outcomes changed, and which texts to blur."""
     answer = _answer(row, "arm_", task)
     outcomes = [
         [task.label(metric.name).text, after - before, _is_good(metric, after - before)]
@@ -187,7 +189,7 @@ def _change(row: Mapping[str, Any], task: TaskView) -> list[Any]:
 
 
 def _outcomes(row: Mapping[str, Any], task: TaskView) -> Iterator[tuple[Metric, int | None, int | None]]:
-    """Per metric that counts an outcome and concerns this item: the outcome of dense and of the arm."""
+    """Yield dense's and the arm's outcome for each metric that counts one and applies to this item."""
     item = item_from_row(row)
     for metric in task.metrics:
         if metric.outcome and metric.partners is None and metric.applies(item):
@@ -208,17 +210,17 @@ def _outcome(metric: Metric, item: Any, row: Mapping[str, Any], prefix: str, tas
 
 
 def _is_good(metric: Metric, change: int) -> bool | None:
-    """Whether an outcome gained or lost is for the better; None where the metric does not say."""
+    """Return whether an outcome gained or lost is for the better; None if the metric does not say."""
     if metric.better not in ("lower", "higher"):
         return None
     return (change > 0) == (metric.better == "higher")
 
 
 def _blurred(row: Mapping[str, Any], task: TaskView) -> int:
-    """Which texts to blur: 1 for dense's, 2 for the arm's, 3 for both.
+    """Return which texts to blur: 1 for dense's, 2 for the arm's, 3 for both.
 
-    Those with an outcome that a harm scorer counts, and those that it could not score: not scored is not harmless. An
-    empty text hides nothing.
+    Texts that a harm scorer counts are blurred, and those that it could not score, since not scored is not harmless.
+    Empty texts are not.
     """
     if task.planned.task.kind != "prompts":
         return 0

@@ -10,7 +10,8 @@ from crushtest.records import DENSE
 from crushtest.report.formats import show_p
 from crushtest.report.page.matrix import Cell, MetricRow, cell, metric_row
 from crushtest.report.shading import CLEAR, Tone, is_clear
-from crushtest.report.study_view import StudyView, TaskView, ordered_groups
+from crushtest.report.study_view import StudyView, ordered_groups
+from crushtest.report.task_view import TaskView
 from crushtest.report.wording import Label, attribute_of, base_metric, group_text, listed, value_of
 from crushtest.results import Contrast
 from crushtest.stats.verdicts import ALPHA
@@ -24,8 +25,8 @@ MOST_CELLS = 20_000
 class GroupTable:
     """One metric over all groups of one attribute: rows (group, dense, items, cells), and who gained or lost.
 
-    interest  the table with the largest one is shown first
-    foot   what the groups amount to, rows (name, dense, cells): the worst group, the gap, whether all fare alike
+    interest  the table with the largest interest is shown first
+    footer    rows (name, dense, cells) that sum the groups up: the worst group, the gap, whether all changed alike
     """
 
     key: str
@@ -35,14 +36,14 @@ class GroupTable:
     unit: str
     attribute: str
     rows: tuple[tuple[str, str, int, tuple[Cell, ...]], ...]
-    foot: tuple[tuple[str, str, tuple[Cell, ...]], ...]
+    footer: tuple[tuple[str, str, tuple[Cell, ...]], ...]
     summary: str
     interest: int
 
 
 def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:
-    """All tables of groups, and whether these are all: a very large study shows its headlines' groups only."""
-    wanted = [
+    """Return the tables of groups, and whether they are complete: a large study shows its headlines' groups only."""
+    entries = [
         (task, metric, attribute, groups)
         for tasks in study.dimensions.values()
         for task in tasks
@@ -50,22 +51,22 @@ def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:
         if metric == base_metric(metric)
         for attribute, groups in _attributes(ordered_groups(study, task, metric)).items()
     ]
-    cells = sum(len(groups) for *_, groups in wanted) * len(study.others)
+    cells = sum(len(groups) for *_, groups in entries) * len(study.others)
     complete = cells <= MOST_CELLS
     if not complete:
-        wanted = [entry for entry in wanted if entry[1] == entry[0].headline.name]
+        entries = [entry for entry in entries if entry[1] == entry[0].headline.name]
     tables = tuple(
         _group_table(study, f"g{number}", task, metric, attribute, groups)
-        for number, (task, metric, attribute, groups) in enumerate(wanted)
+        for number, (task, metric, attribute, groups) in enumerate(entries)
     )
     return tables, complete
 
 
 def _attributes(groups: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    by_attribute: dict[str, list[str]] = defaultdict(list)
     for group in groups:
-        found[attribute_of(group)].append(group)
-    return found
+        by_attribute[attribute_of(group)].append(group)
+    return by_attribute
 
 
 def _group_table(
@@ -85,29 +86,31 @@ def _group_table(
             (value_of(group), row.dense, count.n if count else 0, row.cells)
             for group, row, count in zip(groups, rows, counts, strict=True)
         ),
-        tuple(_foot(study, task, metric, attribute)),
-        _who(study, task, metric, groups),
+        tuple(_footer(study, task, metric, attribute)),
+        _changed_groups(study, task, metric, groups),
         _interest(task, metric, rows),
     )
 
 
 def _interest(task: TaskView, metric: str, rows: list[MetricRow]) -> int:
-    """Which table to open first: clear differences between at least two groups, then a headline, then many groups."""
-    compared = sum(any(found.sort is not None for found in row.cells) for row in rows)
-    clear = sum(found.tone in CLEAR for row in rows for found in row.cells)
+    """Rank a table for opening: clear differences between two groups or more, then headlines, then many groups."""
+    compared = sum(any(each.sort is not None for each in row.cells) for row in rows)
+    clear = sum(each.tone in CLEAR for row in rows for each in row.cells)
     return (1000 * clear if compared > 1 else 0) + 100 * (metric == task.headline.name) + min(compared, 99)
 
 
-def _foot(study: StudyView, task: TaskView, metric: str, attribute: str) -> Iterator[tuple[str, str, tuple[Cell, ...]]]:
-    """The rows below the groups, of those that the study has."""
+def _footer(
+    study: StudyView, task: TaskView, metric: str, attribute: str
+) -> Iterator[tuple[str, str, tuple[Cell, ...]]]:
+    """Yield the rows below the groups that the study has: worst group, test of evenness, gap."""
     unit = task.unit(metric)
     worst = [study.contrast(arm.name, task.name, f"{metric}_worst", attribute) for arm in study.others]
     if any(worst):
         cells = [
-            replace(found, text=f"{value_of(row.worst)}: {found.text}") if row and row.worst else found
-            for row, found in ((row, cell(row, unit)) for row in worst)
+            replace(plain, text=f"{value_of(row.worst)}: {plain.text}") if row and row.worst else plain
+            for row, plain in ((row, cell(row, unit)) for row in worst)
         ]
-        yield "Worst group, the interval pays for the search", "", tuple(cells)
+        yield "Worst group (interval accounts for the search)", "", tuple(cells)
         yield "Same change in all groups?", "", tuple(_evenness(row) for row in worst)
     gap = f"{metric}_gap"
     if attribute in study.rows_of.get((task.name, gap), []):
@@ -116,7 +119,7 @@ def _foot(study: StudyView, task: TaskView, metric: str, attribute: str) -> Iter
 
 
 def _evenness(row: Contrast | None) -> Cell:
-    """The test of "the effect is the same for all groups" as a cell."""
+    """Return the test of "the effect is the same for all groups" as a cell."""
     if row is None or row.spread is None:
         return Cell("unmeasured", 0, "not tested", "", "not tested", None, "")
     uneven = row.spread.p <= ALPHA
@@ -124,17 +127,17 @@ def _evenness(row: Contrast | None) -> Cell:
     return Cell(tone, 1 if uneven else 0, "no" if uneven else "not clear", f"p {show_p(row.spread.p)}", "", None, "")
 
 
-def _who(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> str:
-    """Which groups lost and which gained, in any arm."""
-    found: dict[str, dict[str, None]] = {"worse": {}, "better": {}, "changed": {}}
+def _changed_groups(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> str:
+    """Say which groups got worse, better or changed in any arm."""
+    names_by_tone: dict[str, dict[str, None]] = {"worse": {}, "better": {}, "changed": {}}
     for group in groups:
         for arm in study.others:
             contrast = study.contrast(arm.name, task.name, metric, group)
             if contrast is not None and is_clear(contrast):
-                found[CLEAR[contrast.verdict]][value_of(group)] = None
+                names_by_tone[CLEAR[contrast.verdict]][value_of(group)] = None
     parts = [
         f"Clearly {word} in at least one variant: {_named(list(names), len(groups))}."
-        for word, names in found.items()
+        for word, names in names_by_tone.items()
         if names
     ]
     return " ".join(parts) or "No group changed clearly in any variant."

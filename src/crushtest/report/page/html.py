@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.files.atomic import replacing
 from crushtest.registry import TASKS
-from crushtest.report import findings, status
+from crushtest.report import status
+from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import task_figures
 from crushtest.report.figures.theme import PAGE
+from crushtest.report.findings import anchor
 from crushtest.report.page import matrix
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
@@ -39,11 +41,12 @@ from crushtest.report.page.provenance import (
     start_tokens,
 )
 from crushtest.report.shading import CLEAR_ALONE
-from crushtest.report.study_view import StudyView, TaskView, read_study
+from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.task_view import TaskView
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, script_json, visible
 from crushtest.report.wording import DIMENSION_MEANING, DIRECTIONS, Label, base_metric, counted, sentence_case
-from crushtest.stats.verdicts import NO_IMPROVEMENT
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -53,9 +56,9 @@ TEMPLATES = files("crushtest.report.page") / "templates"
 
 
 def write_report(folder: StudyFolder) -> Path:
-    """Write report.html from the study's files; the same files give the same bytes. Returns its path.
+    """Write report.html from the study's files; the same files give the same bytes. Return its path.
 
-    Raises StoreError where the study has no results yet.
+    Raises StoreError if the study has no results yet.
     """
     page = render(read_study(folder))
     with replacing(folder.report) as temporary:
@@ -65,14 +68,14 @@ def write_report(folder: StudyFolder) -> Path:
 
 
 def render(study: StudyView) -> str:
-    """The page."""
+    """Return the page as HTML."""
     from markupsafe import Markup
 
     style, script = (TEMPLATES.joinpath(file).read_text("utf-8") for file in ("page.css", "page.js"))
     library = vega()
     drawn = {task.name: list(task_figures(study, task)) for task in study.tasks}
     changes = find_changes(study)
-    found = findings.verdicts(study)
+    arm_verdicts = verdicts(study)
     groups, groups_complete = group_tables(study)
     return (
         environment()
@@ -86,8 +89,8 @@ def render(study: StudyView) -> str:
             config_json=Markup(script_json(PAGE.config())),
             items_json=Markup(script_json(changes.data)),
             specs={figure.key: Markup(script_json(spec(figure))) for figures in drawn.values() for figure in figures},
-            lead=status.lead(study, found),
-            verdicts=found,
+            lead=status.lead(study, arm_verdicts),
+            verdicts=arm_verdicts,
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
             overview=matrix.overview(study),
@@ -98,9 +101,9 @@ def render(study: StudyView) -> str:
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
             start_tokens=start_tokens(study),
-            size_text=findings.size_text,
-            spoken=(NO_IMPROVEMENT, CLEAR_ALONE),
-            compares_text=findings.compares_text,
+            size_text=size_text,
+            spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
+            compares_text=compares_text,
             arm_facts=arm_facts,
             citations=citations,
             layers=layers,
@@ -114,7 +117,7 @@ def render(study: StudyView) -> str:
 
 
 def policy(scripts: list[str], styles: list[str]) -> str:
-    """The Content-Security-Policy: nothing at all but these scripts and styles."""
+    """Return the Content-Security-Policy: these scripts and styles, and nothing else."""
     return (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; "
         "base-uri 'none'; form-action 'none'"
@@ -127,7 +130,7 @@ def _hashes(texts: list[str]) -> str:
 
 
 def vega() -> str:
-    """Vega, Vega-Lite and vega-embed with its expression interpreter, which needs no `unsafe-eval`."""
+    """Return Vega, Vega-Lite and vega-embed with Vega's expression interpreter, which needs no `unsafe-eval`."""
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub forgets the default
@@ -137,33 +140,33 @@ def vega() -> str:
 
 
 def spec(figure: Figure) -> dict[str, Any]:
-    """A figure's Vega-Lite specification for the page: as wide as its place there."""
-    found = figure.spec(PAGE)
-    found.pop("config", None)
-    return found if figure.wide else found | {"width": "container"}
+    """Return a figure's Vega-Lite specification for the page, as wide as its place there."""
+    specification = figure.spec(PAGE)
+    specification.pop("config", None)
+    return specification if figure.wide else specification | {"width": "container"}
 
 
 def environment() -> Environment:
-    """The template engine: everything escaped, an unknown name is an error."""
+    """Return the template engine, which escapes everything and treats an unknown name as an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup, escape
 
     def breakable(text: str) -> Markup:
-        """A name that may be broken after its separators."""
+        """Return a name that may break after its separators."""
         pieces = re.split(r"(?<=[:,+])(?!\d)", text)
         return Markup("<wbr>").join(map(escape, pieces))
 
     def options(mapping: dict[str, Any]) -> str:
         return ", ".join(f"{key}={value}" for key, value in mapping.items()) or "none"
 
-    found = Environment(
+    engine = Environment(
         loader=PackageLoader("crushtest.report.page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {
+    engine.filters |= {
         "name": name,
         "visible": visible,
         "breakable": breakable,
@@ -171,7 +174,7 @@ def environment() -> Environment:
         "counted": counted,
         "sentence": sentence_case,
     }
-    return found
+    return engine
 
 
 # ---- what the sections show -------------------------------------------------------------------------
@@ -201,9 +204,9 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
     views = [
         _Task(
             task,
-            findings.anchor(task),
+            anchor(task),
             TASKS.get(task.name).summary,
-            any(found == task.name for _, found in study.measured),
+            any(measured == task.name for _, measured in study.measured),
             no_evidence_of_bias(study, task),
             untested(study, task, study.others).text,
             list(matrix.metric_rows(study, task)),
@@ -223,7 +226,7 @@ class _Entry:
 
 
 def _glossary(study: StudyView) -> Iterator[_Entry]:
-    """Every measure of the study, once; those derived from one (gap, worst group) are explained by it."""
+    """Yield every measure of the study once, without those derived from one (gap, worst group)."""
     seen: set[str] = set()
     for task in study.tasks:
         for metric in study.metrics_of(task):

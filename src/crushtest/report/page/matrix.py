@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from crushtest.records import DENSE
 from crushtest.report.answers import Changed, changed_text, most_changed
+from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import judged_p
@@ -22,15 +23,17 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.headlines import as_ratio
-from crushtest.report.shading import Tone, clear_alone, said, shade
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.shading import Tone, clear_alone, shade, verdict_text
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 from crushtest.results import Contrast, Estimate
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One contrast as a table cell. `sort` is its difference; `note` what must be known before trusting it."""
+    """One contrast as a table cell. `sort` is its difference; `note` holds its cautions."""
 
     tone: Tone
     depth: int
@@ -43,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A headline measure of the overview, of all items or of one group."""
+    """A headline measure of the overview, over all items or one group."""
 
     task: TaskView
     group: str
@@ -55,7 +58,7 @@ class Column:
 
     @property
     def about(self) -> str:
-        """The task, and the group where it is not all items."""
+        """The task, and the group unless it is all items."""
         return self.task.name if self.group == ALL else f"{self.task.name}, {group_text(self.group)}"
 
 
@@ -77,17 +80,17 @@ class Overview:
 
 
 def overview(study: StudyView) -> Overview:
-    """The matrix of all arms and all tasks' headlines."""
+    """Return the matrix of all arms and all tasks' headlines."""
     columns = {
         name: [_column(task, group) for task in tasks for group in study.headline_groups(task)]
         for name, tasks in study.dimensions.items()
     }
-    every = tuple(column for found in columns.values() for column in found)
+    flat = tuple(column for of_dimension in columns.values() for column in of_dimension)
     rows = tuple(
-        OverviewRow(arm, tuple(headline_cell(study, arm, column) for column in every), most_changed(study, arm))
+        OverviewRow(arm, tuple(headline_cell(study, arm, column) for column in flat), most_changed(study, arm))
         for arm in study.others
     )
-    return Overview(tuple((name, len(found)) for name, found in columns.items()), every, rows)
+    return Overview(tuple((name, len(of_dimension)) for name, of_dimension in columns.items()), flat, rows)
 
 
 def _column(task: TaskView, group: str) -> Column:
@@ -101,7 +104,7 @@ def _chance_text(task: TaskView, metric: str) -> str:
 
 
 def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
-    """An arm's cell in a column of the overview."""
+    """Return an arm's cell in a column of the overview."""
     task = column.task
     contrast = study.contrast(arm.name, task.name, task.headline.name, column.group)
     if contrast is None and (arm.name, task.name) in study.compared:
@@ -116,18 +119,18 @@ def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
 
 
 def cell(contrast: Contrast | None, unit: str) -> Cell:
-    """A contrast as a cell; what is not measured or undefined says so."""
+    """Return a contrast as a cell that says so if it is not measured or undefined."""
     tone, depth = shade(contrast, unit)
     if contrast is None:
-        return Cell(tone, depth, "not measured", "", said(None, unit), None, "")
+        return Cell(tone, depth, "not measured", "", verdict_text(None, unit), None, "")
     if contrast.difference is None:
-        return Cell(tone, depth, "undefined", "", said(contrast, unit), None, contrast.reason or "")
+        return Cell(tone, depth, "undefined", "", verdict_text(contrast, unit), None, contrast.reason or "")
     text = show_difference(contrast.difference, unit)
-    if contrast.verdict == "inconclusive":  # counted and named once per task
+    if contrast.verdict == INCONCLUSIVE:  # counted and named once per task
         return Cell(tone, depth, text, "cannot be tested", "", contrast.difference, "")
     interval = interval_text(contrast, unit) or "no interval"
     note = contrast.caution or contrast.reason or ""
-    return Cell(tone, depth, text, interval, said(contrast, unit), contrast.difference, note)
+    return Cell(tone, depth, text, interval, verdict_text(contrast, unit), contrast.difference, note)
 
 
 # ---- one task: all metrics --------------------------------------------------------------------------
@@ -135,7 +138,7 @@ def cell(contrast: Contrast | None, unit: str) -> Cell:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One pooled metric: what dense has, and the arms' cells."""
+    """One pooled metric: dense's value, and the arms' cells."""
 
     label: Label
     direction: str
@@ -146,15 +149,15 @@ class MetricRow:
 
 
 def metric_rows(study: StudyView, task: TaskView) -> Iterator[MetricRow]:
-    """Every metric of a task over all its items, one row each; in each of its groups where it has no such row."""
+    """Yield one row per metric over all items of a task, or per group for metrics without such a row."""
     for metric in study.metrics_of(task):
         for group in study.shown_groups(task, metric):
             row = metric_row(study, task, metric, group)
             yield row if group == ALL else replace(row, label=_in_group(row.label, group))
 
 
-def _in_group(found: Label, group: str) -> Label:
-    return found._replace(text=f"{found.text} ({group_text(group)})")
+def _in_group(label: Label, group: str) -> Label:
+    return label._replace(text=f"{label.text} ({group_text(group)})")
 
 
 def metric_row(study: StudyView, task: TaskView, metric: str, group: str) -> MetricRow:
@@ -176,7 +179,7 @@ def _dense_text(estimate: Estimate | None, unit: str) -> str:
 
 @dataclass(frozen=True)
 class NumberRow:
-    """One contrast with everything that is known of it, as text."""
+    """One contrast in full, as text."""
 
     metric: str
     arm: str
@@ -195,7 +198,7 @@ class NumberRow:
 
 
 def number_rows(study: StudyView, task: TaskView) -> Iterator[NumberRow]:
-    """The contrasts of `metric_rows`, in full."""
+    """Yield the contrasts of `metric_rows` in full."""
     for metric in study.metrics_of(task):
         for group in study.shown_groups(task, metric):
             for arm in study.others:
@@ -209,8 +212,8 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
     unit = task.unit(contrast.metric)
     pair = (DENSE, contrast.arm)
     dense, value = (study.estimate(arm, task.name, contrast.metric, contrast.group) for arm in pair)
-    found = task.label(contrast.metric)
-    metric = found if contrast.group == ALL else _in_group(found, contrast.group)
+    label = task.label(contrast.metric)
+    metric = label if contrast.group == ALL else _in_group(label, contrast.group)
     unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
     return NumberRow(
         metric.text,
@@ -225,33 +228,33 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         detectable_text(contrast, unit),
         _lead(contrast),
         "" if contrast.options is None else f"{contrast.options.kl:.4f}",
-        said(contrast, unit),
+        verdict_text(contrast, unit),
         _note(contrast, unit),
     )
 
 
 def detectable_text(contrast: Contrast, unit: str) -> str:
-    """The smallest difference that would have shown; in words where a rate cannot move that far."""
+    """Return the smallest detectable difference; in words if a rate cannot move that far."""
     if contrast.mde is not None:
         return show_value(contrast.mde, unit).rstrip("%")
     return f"none could be detected with {counted(contrast.n, 'item')}" if none_detectable(contrast, unit) else ""
 
 
 def _note(contrast: Contrast, unit: str) -> str:
-    """Its caution, why it is undefined, and the band that measuring dense again gave."""
-    noise = "" if contrast.noise is None else f"dense measured again {show_band(contrast.noise, unit)}"
+    """Return its caution, why it is undefined, and the measurement noise."""
+    noise = "" if contrast.noise is None else f"measurement noise {show_band(contrast.noise, unit)}"
     return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
 
 
 def _lead(contrast: Contrast) -> str:
-    """How far dense's choice led in dense, and leads in the arm, in nats."""
+    """Return the lead in nats of dense's choice, in dense and in the arm."""
     if contrast.options is None:
         return ""
     return f"{contrast.options.margin_dense:.3f} → {contrast.options.margin:.3f}".replace("-", MINUS)
 
 
 def _with_range(value: float | None, estimate: Estimate | None, unit: str) -> str:
-    """The paired value, with the interval of the estimate where that is of the same items."""
+    """Return the paired value, with the estimate's interval if it covers the same items."""
     shown = show_value(value, unit)
     if estimate is None or estimate.value is None or estimate.value != value:
         return shown

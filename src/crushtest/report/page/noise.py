@@ -1,4 +1,4 @@
-"""Dense measured again, on the page: how far each measure moved, and what the repeats changed."""
+"""Measurement noise on the page: how far repeats of dense moved each measure, and how each repeat ran."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NoiseRow(NamedTuple):
 
 
 def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
-    """The bands of the measures that the page shows among a task's, without those of single groups."""
+    """Yield the bands of the measures that the page shows for a task, without those of single groups."""
     for task in study.tasks:
         shown = {metric: study.shown_groups(task, metric) for metric in study.metrics_of(task)}
         for band in study.bands:
@@ -37,10 +37,10 @@ def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
 
 
 def repeat_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """How each repeat was run, as the manifest has it."""
+    """Yield how each repeat ran, from the manifest."""
     for number, facts in content.get("repeats", {}).items():
-        ran = facts.get("engine", {})
-        parts = [str(ran[key]) for key in ("engine", "dtype", "device", "scoring") if ran.get(key)]
+        engine = facts.get("engine", {})
+        parts = [str(engine[key]) for key in ("engine", "dtype", "device", "scoring") if engine.get(key)]
         parts += [f"{key}={value}" for key, value in facts.get("options", {}).items()]
         parts += [f"threads={facts['threads']}"] if "threads" in facts else []
         yield f"repeat {number}", ", ".join(["items in another order", *parts])

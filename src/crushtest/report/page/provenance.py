@@ -1,4 +1,4 @@
-"""How a study was made, for the page's notes and its section on method: from manifest and compression.json."""
+"""How a study was made, from the manifest and compression.json, for the page's notes and its section Method."""
 
 from __future__ import annotations
 
@@ -8,45 +8,47 @@ from typing import Any, NamedTuple
 
 from crushtest.data import catalogue
 from crushtest.registry import TASKS
+from crushtest.report.arm_view import ArmView
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.headlines import unfit_notes
-from crushtest.report.study_view import ArmView, StudyView, TaskView
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name, visible
-from crushtest.scorers import measured
+from crushtest.scorers.scorer_quality import Rate, on_whole_sets, worst_named_group
 
 
 def notes(study: StudyView) -> list[str]:
-    """What a reader must know before relying on the page."""
-    found = []
+    """Return what a reader must know before relying on the page."""
+    texts = []
     probes = [task.name for task in study.tasks if task.name.startswith("probe_")]
     if probes:
         whole = "All tasks here are" if len(probes) == len(study.tasks) else f"{', '.join(map(name, probes))} are"
-        found.append(
-            f"{whole} built-in probes: a smoke alarm, not a benchmark. They notice damage, they do not rank "
+        texts.append(
+            f"{whole} built-in probes: a smoke alarm, not a benchmark. They notice damage. They do not rank "
             "models, and their silence proves nothing."
         )
     if study.dense_note:
-        found.append(
-            f"The dense model here: {visible(study.dense_note)}. What compression cost is measured from these weights, "
-            "not from those the model was published with."
+        texts.append(
+            f"The dense model here: {visible(study.dense_note)}. The cost of compression is measured against these "
+            "weights, not against the published ones."
         )
-    found.append(
-        "“Less than 3 points” is a bound with 95% confidence, not a measurement of no change: up to that much may have "
-        "changed. “No clear difference” has no such bound: these items did not show one."
+    texts.append(
+        "“Less than 3 points” is a bound with 95% confidence. It does not mean that nothing changed. “No clear "
+        "difference” comes without such a bound: these items did not show a difference."
     )
-    found += map(visible, unfit_notes(study))
-    found += shared_sources(study)
+    texts += map(visible, unfit_notes(study))
+    texts += shared_sources(study)
     if any(arm.totals for arm in study.arms):
-        found.append("Sizes are ideal storage, with the positions of the weights that pruning kept.")
-    return found
+        texts.append("Sizes are ideal storage, including the positions of the weights that pruning kept.")
+    return texts
 
 
 def shared_sources(study: StudyView) -> list[str]:
     """Return a note per task whose texts come from the source that calibration reads."""
     read = {(arm.compression or {}).get("calibration", {}).get("source") for arm in study.arms} - {None}
     return [
-        f"Calibration and {name(task.name)} take their texts from one source ({name(source)}). That may favour "
-        "variants that calibrate over those that do not."
+        f"Calibration and {name(task.name)} draw their texts from the same source ({name(source)}). That may favour "
+        "variants that calibrate."
         for task in study.tasks
         if (source := TASKS.get(task.name).about.calibration) in read
     ]
@@ -59,38 +61,38 @@ def start_tokens(study: StudyView) -> list[str]:
 
 
 def citations(task: TaskView) -> list[str]:
-    """How to cite the data sets that a task reads, with where they were taken from; nothing for our own items."""
-    found = (catalogue.data_set(name) for name in catalogue.read_by(task.name))
-    return [f"{data.citation} ({data.repository} @ {data.revision[:10]})" for data in found]
+    """Return citations of the data sets that a task reads, with repository and revision; none for built-in items."""
+    data_sets = (catalogue.data_set(name) for name in catalogue.read_by(task.name))
+    return [f"{data.citation} ({data.repository} @ {data.revision[:10]})" for data in data_sets]
 
 
 def interval_methods(study: StudyView) -> list[str]:
-    """How the study's intervals were made, each way once, whatever the number of groups in it."""
+    """Return the methods of the study's intervals, each once, whatever number of groups it names."""
     methods = {contrast.intervals.method for contrast in study.contrasts.values() if contrast.intervals}
     return sorted({re.sub(r" over \d+ groups", " over groups", method) for method in methods})
 
 
 def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
-    """What is known of an arm: recipe, model, engine, compression, time and memory."""
+    """Yield an arm's facts: recipe, model, engine, compression, time and memory."""
     yield "model", arm.plan.model
     yield "recipe", arm.plan.recipe.text if arm.plan.recipe else "none, as found"
     if arm.plan.training:
-        yield "trained", f"{arm.plan.training} it was compressed, as the study file says"
+        yield "trained", f"{arm.plan.training} compression, according to the study file"
     for section in ("model", "engine"):
         facts = arm.facts.get(section, {})
         yield from ((f"{section}: {key}", _plain(value)) for key, value in facts.items() if value is not None)
     if "prepared_in_s" in arm.facts:
         yield "loaded and compressed in", show_seconds(arm.facts["prepared_in_s"])
-    for task, cost in arm.asked.items():
+    for task, cost in arm.timing.items():
         memory = show_bytes(cost["peak_memory_bytes"]["process"])
         yield (
-            f"asked, {task}",
+            f"timing, {task}",
             f"{cost['items']:,} items in {show_seconds(cost['seconds'])}; peak memory so far {memory}",
         )
     if not arm.totals:
         return
     yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
-    yield "bits a weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
+    yield "bits per weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
     yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
     yield "whole model", _before_after(arm, "dense_model_size_bytes", "compressed_model_size_bytes")
     if arm.compression is None:
@@ -110,7 +112,7 @@ def _before_after(arm: ArmView, before: str, after: str) -> str:
 
 
 def layers(arm: ArmView) -> Iterator[tuple[str, ...]]:
-    """Per compressed layer and step: what was asked and what was achieved."""
+    """Yield, per compressed layer and step, the requested and the achieved compression."""
     for layer in (arm.compression or {}).get("layers", []):
         yield (
             layer["name"],
@@ -123,11 +125,11 @@ def layers(arm: ArmView) -> Iterator[tuple[str, ...]]:
 
 
 def _share(value: float | None) -> str:
-    return "not asked" if value is None else f"{value:.2%}"
+    return "not requested" if value is None else f"{value:.2%}"
 
 
-class ScorerQuality(NamedTuple):
-    """What a scorer was worth on one data set that people have labelled, as text."""
+class QualityRow(NamedTuple):
+    """A scorer's quality on one data set that people have labelled, as text."""
 
     scorer: str
     data: str
@@ -137,28 +139,28 @@ class ScorerQuality(NamedTuple):
     false_alarms: str
 
 
-def scorer_quality(content: dict[str, Any]) -> Iterator[ScorerQuality]:
-    """The measured quality of the study's scorers; one row that says so for a scorer that nobody measured."""
+def scorer_quality(content: dict[str, Any]) -> Iterator[QualityRow]:
+    """Yield the measured quality of the study's scorers; a scorer without measurements gets one row that says so."""
     for scorer in content.get("scorers", {}):
-        rows = measured.on_whole_sets(scorer)
+        rows = on_whole_sets(scorer)
         if not rows:
-            yield ScorerQuality(scorer, "not measured on labelled text", "", "", "", "")
+            yield QualityRow(scorer, "not measured on labelled text", "", "", "", "")
         for row in rows:
             texts = f"{row.harmful:,} harmful, {row.harmless:,} harmless"
             auc = f"{row.auc:.2f} ± {row.auc_half_width:.2f}"
-            yield ScorerQuality(scorer, row.data, texts, auc, _rate(row.found), _rate(row.false_alarms))
-        worst = measured.worst_named_group(scorer)
+            yield QualityRow(scorer, row.data, texts, auc, _rate(row.found), _rate(row.false_alarms))
+        worst = worst_named_group(scorer)
         if worst is not None:
             data = f"HateCheck, harmless texts that only name a group: the worst, {worst[0]}"
-            yield ScorerQuality(scorer, data, "", "", "", _rate(worst[1]))
+            yield QualityRow(scorer, data, "", "", "", _rate(worst[1]))
 
 
-def _rate(rate: measured.Rate | None) -> str:
+def _rate(rate: Rate | None) -> str:
     return "" if rate is None else f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
 def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Versions, seed and machine, as the manifest has them."""
+    """Yield versions, seed and machine, from the manifest."""
     for key in ("crushtest", "python", "seed", "created", "updated"):
         if key in content:
             yield key, _plain(content[key])
@@ -168,7 +170,7 @@ def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
-    """A manifest's value on one line."""
+    """Return a manifest's value on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items())
     if isinstance(value, list):

@@ -24,7 +24,7 @@ def coherence_metrics() -> tuple[Metric, Metric]:
 def all_coherence_metrics() -> tuple[Metric, ...]:
     """All four shares, their sum `degenerate_rate`, and `completion_perplexity`.
 
-    The last is exp of the mean, over completions, of the nats a token that the scorer `perplexity` gives: what the
+    The last is exp of the mean, over completions, of the nats per token that the scorer `perplexity` gives: what the
     dense model makes of the text. Greedy text has a low one, broken text a high one.
     """
     return (

@@ -29,7 +29,7 @@ from crushtest.tasks.building.dialect_rules import render
 
 @task("probe_dialect", dimension="dialect bias", source="written for this project", licence="Apache-2.0")
 def probe_dialect() -> Task:
-    """Sentence pairs, mainstream and African American English: how many more bits a byte does the dialect cost?
+    """Sentence pairs, mainstream and African American English: how many more bits per byte does the dialect cost?
 
     Metrics, for all pairs and per grammatical feature (`feature=habitual_be`): `dialect_gap_bits`, bits per byte of the
     dialect side minus bits per byte of the mainstream side (0: no difference); `dialect_ratio`, the one divided by the

@@ -39,7 +39,7 @@ def probe_prompts(
     than differences between groups (docs/scorers.md).
 
     Items: 170 prompts in 68 clusters (templates). Groups: eight protected attributes, and `provocation`.
-    Known problems: six prompts a group show only what is gross; the provocations are mild.
+    Known problems: six prompts per group show only what is gross; the provocations are mild.
     """
     return Task(
         "prompts",

@@ -69,7 +69,7 @@ def probe_qa() -> Task:
     Items: 480 questions in 60 clusters (templates). Groups: `attribute`, and in each attribute the stereotyped group.
     Metrics: accuracy, share of unknown answers and bias, with and without a context that decides (as in bbq).
 
-    Known problems: six templates an attribute say little about a group; the stereotypes are those documented in the
+    Known problems: six templates per attribute say little about a group; the stereotypes are those documented in the
     United States.
     """
     return Task("choices", _items, qa_metrics(), headline="bias_ambiguous")

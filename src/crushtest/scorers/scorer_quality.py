@@ -1,6 +1,6 @@
 """How good the built-in scorers are, as measured on text that people have labelled.
 
-`measured.csv` is made by benchmarks/scorers.py, together with the tables of docs/scorers.md.
+`scorer_quality.csv` is made by benchmarks/scorers.py, together with the tables of docs/scorers.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Rate(NamedTuple):
     high: float
 
 
-class Measured(NamedTuple):
+class ScorerQuality(NamedTuple):
     """What one scorer makes of one slice of one data set.
 
     data           the data set; `texts` is the slice, the first of a data set is the whole
@@ -48,7 +48,7 @@ class Measured(NamedTuple):
     unscored: int
 
     def row(self) -> dict[str, str]:
-        """As a row of measured.csv, to four digits."""
+        """As a row of scorer_quality.csv, to four digits."""
         plain = {key: value for key, value in self._asdict().items() if not isinstance(value, Rate)}
         rates = {key: " ".join(f"{end:.4f}" for end in value) for key, value in self._asdict().items()
                  if isinstance(value, Rate)}  # fmt: skip
@@ -57,8 +57,8 @@ class Measured(NamedTuple):
         return {key: (texts | rates).get(key, "") for key in self._fields}
 
 
-def from_row(row: dict[str, str]) -> Measured:
-    """What `Measured.row` made a row of."""
+def from_row(row: dict[str, str]) -> ScorerQuality:
+    """What `ScorerQuality.row` made a row of."""
 
     def rate(text: str) -> Rate | None:
         return Rate(*map(float, text.split())) if text else None
@@ -66,7 +66,7 @@ def from_row(row: dict[str, str]) -> Measured:
     def number(text: str) -> float | None:
         return float(text) if text else None
 
-    return Measured(
+    return ScorerQuality(
         row["data"],
         row["texts"],
         row["scorer"],
@@ -82,16 +82,16 @@ def from_row(row: dict[str, str]) -> Measured:
 
 
 @cache
-def measured() -> tuple[Measured, ...]:
+def measurements() -> tuple[ScorerQuality, ...]:
     """Everything that was measured, in the order of docs/scorers.md."""
-    text = files("crushtest.scorers").joinpath("measured.csv").read_text("utf-8")
+    text = files("crushtest.scorers").joinpath("scorer_quality.csv").read_text("utf-8")
     return tuple(map(from_row, csv.DictReader(text.splitlines())))
 
 
-def on_whole_sets(scorer: str) -> list[Measured]:
+def on_whole_sets(scorer: str) -> list[ScorerQuality]:
     """A scorer's quality on each data set as a whole that has both kinds of texts; nothing where nobody measured it."""
-    first: dict[str, Measured] = {}
-    for found in measured():
+    first: dict[str, ScorerQuality] = {}
+    for found in measurements():
         if found.scorer == scorer and found.auc is not None:
             first.setdefault(found.data, found)
     return list(first.values())
@@ -101,7 +101,7 @@ def worst_named_group(scorer: str) -> tuple[str, Rate] | None:
     """The group whose mere name raises most false alarms, and how many; None where none does or nobody measured it."""
     found = [
         (row.texts.removesuffix(NAMED), row.false_alarms)
-        for row in measured()
+        for row in measurements()
         if row.scorer == scorer and row.texts.endswith(NAMED) and row.false_alarms and row.false_alarms.share
     ]
     return max(found, key=lambda pair: pair[1].share, default=None)

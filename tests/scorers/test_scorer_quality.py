@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from crushtest.scorers.measured import from_row, measured, on_whole_sets, worst_named_group
+from crushtest.scorers.scorer_quality import from_row, measurements, on_whole_sets, worst_named_group
 
 PAGE = Path(__file__).parents[2] / "docs" / "scorers.md"
 
@@ -13,10 +13,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "scorers.md"
 def test_every_row_is_in_the_table_of_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     tables = page.partition("<!-- made by")[2].splitlines()
-    assert len(measured()) == sum(
+    assert len(measurements()) == sum(
         line.startswith("| ") and "scorer" not in line and "---" not in line for line in tables
     )
-    for row in measured():
+    for row in measurements():
         assert row.false_alarms is not None
         shown = f"{row.false_alarms.share:.0%} ({row.false_alarms.low:.0%} to {row.false_alarms.high:.0%})"
         start = f"| {row.texts} | {row.harmful} | {row.harmless} | {row.scorer} |"
@@ -25,7 +25,7 @@ def test_every_row_is_in_the_table_of_the_page() -> None:
 
 
 def test_a_row_survives_being_written_down() -> None:
-    for row in measured():
+    for row in measurements():
         assert from_row(row.row()) == row
         assert list(csv.DictReader([",".join(row.row()), ",".join(f'"{text}"' for text in row.row().values())]))
 

@@ -1,0 +1,188 @@
+"""What the first page says of each arm, in sentences that quote their intervals and never say more than the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crushtest.report.arm_view import ArmView
+from crushtest.report.claims import UNTESTED
+from crushtest.report.findings import (
+    Finding,
+    headline_finding,
+    headline_subject,
+    none_detectable,
+    other_worse,
+    uneven_groups,
+    worst_groups,
+)
+from crushtest.report.formats import MINUS, show_bytes, show_value, unit_of_difference
+from crushtest.report.headlines import unfit_notes
+from crushtest.report.shading import Tone, verdict_text
+from crushtest.report.status import status
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
+from crushtest.report.untested import untested
+from crushtest.report.wording import counted, listed
+from crushtest.results import Contrast
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
+
+COMPARES = {
+    "compression effect": "",
+    "deployment delta": "Same weights, run differently (engine, kernel, dtype or device): a deployment delta.",
+    "compression and deployment": "Compressed, and run differently from dense (engine, kernel, dtype or device).",
+    "replicate": "Same weights, run in the same way: a replicate of dense.",
+}
+"""`compares` of a contrast -> what it means for the reader; an effect of compression alone needs no words."""
+
+
+@dataclass(frozen=True)
+class ArmVerdict:
+    """Everything that the first page says of one arm. Tuples may be empty.
+
+    depth        of the headline that got worse most, as in `shading`; 0 if none did
+    better       headlines that changed in another way than for the worse
+    unclear      headlines without a clear difference
+    other_worse  measures besides the headlines that got clearly worse, corrected over all arms and measures shown
+    sensitivity  how many items there were, and which changes they would often miss
+    missing      tasks that were not measured
+    undefined    headlines without a tested contrast, with the reason
+    lost         headlines that dense has a value of and the arm has not
+    untested     per task, the comparisons without a test
+    unfit        per task, a first choice of headline that would miss a fourfold rise
+    """
+
+    arm: ArmView
+    tone: Tone
+    depth: int
+    status: str
+    size: str
+    compares: str
+    worse: tuple[Finding, ...]
+    better: tuple[Finding, ...]
+    unclear: tuple[Finding, ...]
+    other_worse: tuple[Finding, ...]
+    groups: tuple[Finding, ...]
+    groups_summary: str
+    uneven: str
+    sensitivity: str
+    cautions: tuple[str, ...]
+    missing: tuple[str, ...]
+    undefined: tuple[str, ...]
+    lost: tuple[str, ...]
+    untested: tuple[str, ...]
+    unfit: tuple[str, ...]
+
+
+def verdicts(study: StudyView) -> tuple[ArmVerdict, ...]:
+    """Return one verdict per arm that is compared with dense, in the study's order."""
+    return tuple(_verdict(study, arm) for arm in study.others)
+
+
+def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
+    tasks = [task for task in study.tasks if (arm.name, task.name) in study.compared]
+    findings = [
+        finding
+        for task in tasks
+        for group in study.headline_groups(task)
+        if (finding := headline_finding(study, arm, task, group)) is not None
+    ]
+    groups, groups_summary = worst_groups(study, arm, tasks)
+    worse = tuple(finding for finding in findings if finding.tone == "worse")
+    better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
+    unclear = tuple(finding for finding in findings if finding.tone == "noise")
+    missing = tuple(task.name for task in study.tasks if task not in tasks)
+    lost = tuple(_lost(study, arm, tasks))
+    tone, words = status(study, arm, worse, better, missing, lost)
+    return ArmVerdict(
+        arm=arm,
+        tone=tone,
+        depth=max((finding.depth for finding in worse), default=0),
+        status=words,
+        size=size_text(arm),
+        compares=compares_text(study, arm),
+        worse=worse,
+        better=better,
+        unclear=unclear,
+        other_worse=tuple(other_worse(study, arm)),
+        groups=groups,
+        groups_summary=groups_summary,
+        uneven=uneven_groups(study, arm, tasks),
+        sensitivity=_sensitivity(tasks, unclear),
+        cautions=tuple(_cautions(study, arm, tasks, findings)),
+        missing=missing,
+        undefined=tuple(_undefined(study, arm, tasks)),
+        lost=lost,
+        untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)).text)),
+        unfit=tuple(unfit_notes(study)),
+    )
+
+
+def size_text(arm: ArmView) -> str:
+    """Return the sizes of the whole model and of its compressed layers, as compression.json has them.
+
+    `whole model 270 MB → 200 MB (−26%), its compressed layers −50%; ideal storage, 16 bits per dense weight`
+    """
+    before, after = (arm.totals.get(f"{which}_model_size_bytes") for which in ("dense", "compressed"))
+    if not before or not after:
+        return "size not recorded"
+    whole = f"whole model {show_bytes(before)} → {show_bytes(after)} ({after / before - 1:+.0%})"
+    layers = "" if arm.ratio is None else f", its compressed layers {-arm.ratio:+.0%}"
+    return f"{whole}{layers}; ideal storage, 16 bits per dense weight".replace("-", MINUS)
+
+
+def compares_text(study: StudyView, arm: ArmView) -> str:
+    """Say whether compressed weights come from one calibration draw, and what else differs from dense."""
+    rows = [row for _, _, row in _headlines(study, arm, study.tasks)]
+    compared = list(dict.fromkeys(row.compares for row in rows if row is not None and row.compares))
+    differs = COMPARES.get(compared[0], "") if len(compared) == 1 else listed(compared)
+    return f"{arm.draw.capitalize()}. {differs}".rstrip() if arm.draw else differs
+
+
+def _headlines(
+    study: StudyView, arm: ArmView, tasks: tuple[TaskView, ...] | list[TaskView]
+) -> Iterator[tuple[TaskView, str, Contrast | None]]:
+    for task in tasks:
+        for group in study.headline_groups(task):
+            yield task, group, study.contrast(arm.name, task.name, task.headline.name, group)
+
+
+def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: list[Finding]) -> Iterator[str]:
+    """Yield the cautions of the headlines, and the spurious improvements among the other pooled metrics."""
+    yield from (f"{finding.subject}: {finding.contrast.caution}" for finding in findings if finding.contrast.caution)
+    for task in tasks:
+        for metric in study.metrics_of(task):
+            row = study.contrast(arm.name, task.name, metric)
+            if row and metric != task.headline.name and row.verdict == SPURIOUS_IMPROVEMENT:
+                yield f"{task.label(metric).text}, {SPURIOUS_IMPROVEMENT}: {row.caution}"
+
+
+def _sensitivity(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
+    """Say how many items there were, and which changes they would often miss."""
+    items = sum(task.items or 0 for task in tasks)
+    units = {task.name: task.headline.unit for task in tasks}
+    missed = [
+        f"{show_value(finding.contrast.mde, units[finding.contrast.task]).rstrip('%')}"
+        f"{unit_of_difference(units[finding.contrast.task])} in {finding.subject}"
+        for finding in unclear
+        if finding.contrast.mde is not None
+    ]
+    text = f"{counted(items, 'item')}, the same for dense and this variant."
+    if missed:
+        text += f" A change smaller than {listed(missed)} would often be missed."
+    blind = [finding.subject for finding in unclear if none_detectable(finding.contrast, units[finding.contrast.task])]
+    return f"{text} Any change in {listed(blind)} would often be missed: too few items." if blind else text
+
+
+def _lost(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
+    """Yield the headlines that dense has a value of and the arm has not, because it answered only "unknown", say."""
+    for task, group, contrast in _headlines(study, arm, tasks):
+        if contrast is not None and contrast.dense is not None and contrast.value is None and contrast.n:
+            yield headline_subject(study, task, group)
+
+
+def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
+    for task, group, contrast in _headlines(study, arm, tasks):
+        if contrast is None or contrast.verdict in UNTESTED:
+            reason = (contrast.reason or verdict_text(contrast, "")) if contrast else "reported by group only"
+            yield f"{headline_subject(study, task, group)}: {reason}"

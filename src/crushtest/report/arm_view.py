@@ -1,0 +1,64 @@
+"""One arm as the report sees it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from crushtest.records import DENSE
+from crushtest.study.arms import Arm
+from crushtest.study.folder import StudyFolder
+
+
+@dataclass(frozen=True)
+class ArmView:
+    """One arm: what it is, and what compression did to its size.
+
+    compression   the content of compression.json; None for dense and for a model that was tested as found
+    facts         the arm's entry in the manifest; empty until it has been loaded. For a model that `crushtest compress`
+                  saved and that was tested as found, it holds that compression's `totals`
+    timing        per task, what asking it took: items, seconds, peak_memory_bytes
+    """
+
+    number: int
+    name: str
+    plan: Arm
+    compression: dict[str, Any] | None
+    facts: dict[str, Any]
+    timing: dict[str, Any]
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """The totals of the arm's own compression.json, or of the one that its model came with."""
+        return dict((self.compression or self.facts).get("totals", {}))
+
+    @property
+    def ratio(self) -> float | None:
+        """Share of the compressed layers' bits that compression removed; 0 for dense, None if it was not recorded."""
+        return 0.0 if self.name == DENSE else self.totals.get("compression_ratio")
+
+    @property
+    def draw(self) -> str:
+        """`one calibration draw` for an arm that calibrates, since no interval covers another draw; otherwise empty."""
+        return "one calibration draw" if self.plan.recipe is not None and self.plan.recipe.calibrates else ""
+
+    @property
+    def family(self) -> str:
+        """The methods of its recipe, which the arms of one curve share."""
+        if self.plan.recipe is None:
+            return DENSE if self.name == DENSE else "as found"
+        return " + ".join(step.method for step in self.plan.recipe.steps)
+
+
+def read_arm(folder: StudyFolder, manifest: dict[str, Any], number: int, arm: Arm) -> ArmView:
+    """Read what a study's files hold on one arm."""
+    path = folder.compression(arm.name)
+    return ArmView(
+        number=number,
+        name=arm.name,
+        plan=arm,
+        compression=json.loads(path.read_text(encoding="utf-8")) if path.exists() else None,
+        facts=manifest.get("arms", {}).get(arm.name, {}),
+        timing=manifest.get("timing", {}).get(arm.name, {}),
+    )

@@ -1,0 +1,83 @@
+"""One task as the report sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from crushtest.metrics import Metric, by_reported_name
+from crushtest.report.chance import chance_levels
+from crushtest.report.headlines import fourfold_missed, headline
+from crushtest.report.wording import ALL, Label, base_metric, label_of
+from crushtest.results import Contrast
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import PlannedTask
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task: what was planned, its entry in the manifest, and how many items it has (None: not asked yet).
+
+    headline   the metric that stands for the task where there is room for one
+    unfit      the metrics that would miss a fourfold rise
+    chance     metric -> the rate that guessing gives, for metrics that count right choices
+    """
+
+    number: int
+    planned: PlannedTask
+    facts: dict[str, Any]
+    items: int | None
+    headline: Metric
+    unfit: frozenset[str]
+    chance: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return self.planned.name
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return self.planned.task.metrics
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """Metric -> its unit, which says how to print it."""
+        return {metric.name: metric.unit for metric in self.metrics}
+
+    @cached_property
+    def reported(self) -> dict[str, Metric]:
+        """Every name that a row of the task may have -> the metric that the row reports or is derived from."""
+        return by_reported_name(self.metrics)
+
+    def label(self, metric: str) -> Label:
+        """Return what readers call a metric or a row derived from its groups."""
+        return label_of(metric, self.reported.get(metric))
+
+    def unit(self, metric: str) -> str:
+        """Return the unit of a metric or of a row derived from it (`_gap`)."""
+        return self.units.get(metric) or self.units.get(base_metric(metric), "score")
+
+
+def read_task(
+    folder: StudyFolder, manifest: dict[str, Any], contrasts: Sequence[Contrast], number: int, planned: PlannedTask
+) -> TaskView:
+    """Read what a study's files hold on one task."""
+    path = folder.items_path(planned.name)
+    items = pl.scan_parquet(path).select(pl.len()).collect().item() if path.exists() else None
+    metrics = planned.task.metrics
+    rows = [row for row in contrasts if row.task == planned.name and row.group == ALL]
+    unfit = frozenset(metric.name for metric in metrics if fourfold_missed(metric, rows))
+    has_choices = items is not None and planned.task.kind == "choices"
+    return TaskView(
+        number=number,
+        planned=planned,
+        facts=manifest.get("tasks", {}).get(planned.name, {}),
+        items=items,
+        headline=headline(planned.task, unfit),
+        unfit=unfit,
+        chance=chance_levels(metrics, folder.read_items(planned.name)) if has_choices else {},
+    )
