@@ -108,7 +108,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = build_spec({"model": "fake", "engine": "fake", "arms": arms, "suite": "quick"}, where="test")
     plan, folder = make_plan(spec), StudyFolder(root)
     items = {planned.name: planned.draw() for planned in plan.tasks}
-    open_study(folder, spec, plan, items, {})
+    open_study(folder, spec, plan, items)
     rng = random.Random(0)
     dense = {task: {item.id: answer_well(item, rng) for item in drawn} for task, drawn in items.items()}
     write_arm(folder, plan, DENSE, dense)

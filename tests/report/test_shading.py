@@ -62,6 +62,6 @@ def test_what_cannot_be_tested_is_no_difference_and_no_absence_of_one() -> None:
 
 
 def test_no_clear_difference_reads_as_its_bound_where_there_is_one() -> None:
-    held = with_columns(WORSE, verdict="no clear difference", low90=-0.021, high90=0.0334)
+    held = with_columns(WORSE, verdict="no clear difference", low=-0.03, high=0.04, low90=-0.021, high90=0.0334)
     assert verdict_text(held, "rate") == "less than 3.4 points"
     assert verdict_text(with_columns(held, low90=None), "rate") == "no clear difference"

@@ -75,7 +75,7 @@ def test_a_contrast_inside_its_band_says_so_and_one_outside_keeps_its_verdict():
     found = {row.group: row for row in with_noise(plain, bands(flipped(10, 11)).values())}
     assert found["all"].noise == pytest.approx(0.1)
     assert found["all"].verdict == "worse"
-    wider = [NoiseBand("t", "accuracy", "all", 1, 0.5, 10)]
+    wider = [NoiseBand(task="t", metric="accuracy", group="all", repeats=1, half_width=0.5, flips=10)]
     assert with_noise(plain, wider)[0].verdict == "within measurement noise"
 
 
