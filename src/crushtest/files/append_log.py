@@ -49,7 +49,8 @@ class AppendLog(Generic[Record]):
     def read(self) -> dict[str, Record]:
         """Return the records so far, by item."""
         if self.complete:
-            return dict(self._record(row, f"{self.final}: row {row.get('item')!r}") for row in self._rows())
+            rows = read_table(self.final, remedy=ASK_AGAIN).iter_rows(named=True)
+            return dict(self._record(row, f"{self.final}: row {row.get('item')!r}") for row in rows)
         return dict(self._lines())
 
     def append(self, item: str, record: Record) -> None:
@@ -90,9 +91,6 @@ class AppendLog(Generic[Record]):
         file = os.open(self.running, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.ftruncate(file, self.running.read_bytes().rfind(b"\n") + 1)
         return file
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        return read_table(self.final, remedy=ASK_AGAIN).iter_rows(named=True)
 
     def _lines(self) -> Iterator[tuple[str, Record]]:
         content = self.running.read_bytes() if self.running.exists() else b""

@@ -52,10 +52,12 @@ def score_completions(
     scores = {scorer: _scores(scorer, items, answers) for scorer in facts}
     metrics = [metric for metric in built.metrics if metric.scorer is None or metric.scorer in facts]
     rows = point_estimates(metrics, items, answers, scores)
+    ids = {item.id for item in items}
+    missing = Missing(tuple(item.id for item in task_items if item.id not in ids), len(task_items))
     return {
         "task": task,
         "items": {"answered": len(answers), "no_answer": len(items) - len(answers), **problems.counts()},
-        "missing": _missing(task_items, items).to_json(),
+        "missing": missing.to_json(),
         "problems": str(problems) or None,
         "scorers": facts,
         "metrics": [row._asdict() for row in rows],
@@ -80,11 +82,6 @@ def _scores(scorer: str, items: Sequence[Item], answers: Mapping[str, Completion
     scored = zip(complete, call_scorer(scorer, exchanges, only_named), strict=True)
     scores = {item.id: Score(None, "a turn before it was not answered") for item in answered}
     return scores | {item.id: score for item, score in scored}
-
-
-def _missing(task_items: Sequence[Item], completed: Sequence[Item]) -> Missing:
-    ids = {item.id for item in completed}
-    return Missing(tuple(item.id for item in task_items if item.id not in ids), len(task_items))
 
 
 def _read(items: Sequence[Item], path: Path, problems: Problems) -> list[tuple[Item, str | None]]:
