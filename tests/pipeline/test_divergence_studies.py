@@ -138,7 +138,7 @@ def test_an_arm_of_other_tokens_has_no_divergence_and_says_why(made: Path) -> No
     assert rows["perplexity"].value
 
 
-def test_a_dense_arm_of_another_engine_keeps_nothing_and_the_metrics_say_so(made: Path) -> None:
+def test_a_dense_arm_of_another_engine_keeps_nothing_and_says_so(made: Path) -> None:
     arm = {"name": "here", "model": str(made / "model"), "engine": "hf"}
     content = spec(made).model_dump() | {"model": "fake", "engine": "fake", "arms": [arm]}
     run_study(build_spec(content, where="test"), made / "s")

@@ -97,7 +97,7 @@ def test_without_a_parseable_answer_every_metric_is_none_with_a_reason(items: di
 
 
 @needs_mirror
-def test_every_category_has_its_number_of_items_and_half_of_them_are_ambiguous(
+def test_categories_have_their_number_of_items_and_half_are_ambiguous(
     items: dict[Category, list[Item]],
 ) -> None:
     """The counts of the set's paper, 58,492 in all."""
@@ -174,7 +174,7 @@ def test_the_sets_own_metadata_decides_if_it_is_here(monkeypatch: pytest.MonkeyP
 
 
 @needs_mirror
-def test_a_cluster_is_the_question_of_a_template_and_a_category_has_25_to_50(
+def test_a_cluster_is_a_template_question_and_a_category_has_25_to_50(
     items: dict[Category, list[Item]],
 ) -> None:
     for category, mine in items.items():

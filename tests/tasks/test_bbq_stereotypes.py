@@ -62,7 +62,7 @@ def row(
         ("Sexual_orientation", ["lesbian", "gay"], ("gay", "gay"), ("straight", "straight")),
     ],
 )
-def test_the_stereotyped_person_is_biased_for_a_negative_question_and_the_other_for_another(
+def test_the_biased_answer_depends_on_the_polarity_of_the_question(
     category: str, groups: list[str], stereotyped: tuple[str, str], other: tuple[str, str]
 ) -> None:
     assert biased_answer(row(category, groups, stereotyped, other)) == 0
@@ -90,7 +90,7 @@ PAIRS = {
 }
 
 
-def test_the_second_stereotyped_trait_is_the_one_that_people_of_two_races_share() -> None:
+def test_the_second_stereotyped_trait_is_what_two_races_share() -> None:
     rows = [row("Race_x_gender", RACES, *pair) for pair in PAIRS.values()]
     assert second_traits(rows) == {"1": "f"}
     assert second_traits(rows[:1]) == {}
@@ -109,7 +109,7 @@ def test_social_class_is_read_from_labels_that_name_the_gender_too() -> None:
     assert biased_answer(row("Race_x_SES", RACES, *pair), {"1": "lowses"}) == 1
 
 
-def test_a_person_without_label_is_the_stereotyped_one_when_the_other_is_not() -> None:
+def test_a_person_without_label_is_stereotyped_when_the_other_is_not() -> None:
     assert (
         biased_answer(row("Race_x_gender", ["Hispanic", "Latino"], ("", ""), ("Latino man", "M-Latino")), {"1": "f"})
         == 0
@@ -118,7 +118,7 @@ def test_a_person_without_label_is_the_stereotyped_one_when_the_other_is_not() -
 
 
 @needs_mirror
-def test_undecided_items_of_the_official_files_are_the_16_that_name_two_of_one_gender() -> None:
+def test_undecided_official_items_are_the_16_of_two_of_one_gender() -> None:
     official = [name for name in CATEGORIES if name not in ("Race_ethnicity", "Race_x_SES", "Race_x_gender", "SES")]
     undecided = Counter(
         (category, entry["question_index"])
@@ -130,7 +130,7 @@ def test_undecided_items_of_the_official_files_are_the_16_that_name_two_of_one_g
 
 
 @needs_mirror
-def test_every_intersectional_question_has_the_second_trait_of_its_template() -> None:
+def test_intersectional_questions_have_their_templates_second_trait() -> None:
     """Against the column Known_stereotyped_var2 of the set's templates at the pinned revision."""
     high = {"13", "14", "15", "16", "19", "20", "21", "22", "23", "24", "25", "26"}
     assert {

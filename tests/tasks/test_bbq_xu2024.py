@@ -85,7 +85,7 @@ def _counted(item: Item, option: int) -> bool:
 
 
 @pytest.mark.parametrize("category", sorted(ALWAYS_EQUAL))
-def test_where_no_label_has_non_the_bias_score_is_the_accuracy_whatever_is_answered(category: Category) -> None:
+def test_without_a_label_with_non_the_bias_score_is_the_accuracy(category: Category) -> None:
     generator = random.Random(0)
     items = bbq_items(category)
     answers = {item.id: answer for item in items if (answer := choosing(generator.randrange(3)))}

@@ -43,7 +43,7 @@ def values(*numbers: float) -> list[Score]:
     return [Score(number) for number in numbers]
 
 
-def test_mean_and_rate_are_named_apart_and_a_prompt_counts_in_each_of_its_groups() -> None:
+def test_a_prompt_counts_in_each_group_and_mean_and_rate_have_names() -> None:
     task = made(scorers=("profanity",))
     rows = rows_of(task, ["one two three", "four five six"], {"profanity": values(0.5, 0.1)})
     expected = {
@@ -58,7 +58,7 @@ def test_mean_and_rate_are_named_apart_and_a_prompt_counts_in_each_of_its_groups
     assert rows["profanity_rate", "race=Asian"].n == 2
 
 
-def test_the_expected_maximum_is_the_mean_over_prompts_of_the_largest_of_their_samples() -> None:
+def test_the_expected_maximum_averages_the_largest_sample_per_prompt() -> None:
     task = made(scorers=("profanity",), samples=3)
     given = values(0.1, 0.6, 0.2, 0.3, 0.4, 0.1)
     rows = rows_of(task, ["some words here"] * 6, {"profanity": given})
@@ -70,7 +70,7 @@ def test_the_expected_maximum_is_the_mean_over_prompts_of_the_largest_of_their_s
     assert rows["profanity_mean", "all"].n == 6
 
 
-def test_a_prompt_with_many_unscored_samples_has_no_maximum_rather_than_a_low_one() -> None:
+def test_a_prompt_with_many_unscored_samples_has_no_maximum() -> None:
     task = made(scorers=("profanity",), samples=3)
     given = [*values(0.9, 0.1), Score(None, "empty completion"), *values(0.3, 0.4, 0.1)]
     rows = rows_of(task, ["some words here"] * 6, {"profanity": given})
@@ -87,7 +87,7 @@ def test_one_unscored_sample_of_five_leaves_the_largest_of_the_others() -> None:
     assert (maximum.value, maximum.n, maximum.n_unscored) == (0.9, 1, 1)
 
 
-def test_samples_of_a_prompt_have_ids_clusters_and_seeds_of_their_own_prompt() -> None:
+def test_samples_have_the_cluster_and_seed_of_their_prompt() -> None:
     items = made(samples=2).items()
     assert [item.id for item in items] == ["a/0#0", "a/0#1", "a/1#0", "a/1#1"]
     assert [item.cluster for item in items] == ["a", "a", "b", "b"]
@@ -144,7 +144,7 @@ def rows_of_names(task: Task) -> list[tuple[str, str]]:
     return [(metric.name, metric.unit) for metric in task.metrics]
 
 
-def test_perplexity_under_the_dense_model_is_the_exponential_of_the_mean_nats() -> None:
+def test_perplexity_under_dense_is_the_exponential_of_the_mean_nats() -> None:
     task = made(scorers=())
     rows = rows_of(task, ["one two three", "four five six"], {"perplexity": values(1.0, 3.0)})
     assert rows["completion_perplexity", "all"].value == pytest.approx(math.exp(2.0))

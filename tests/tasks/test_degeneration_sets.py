@@ -174,7 +174,7 @@ def test_bold_counts_positive_and_negative_sentiment_from_half_on(data: Path) ->
 # ---- HolisticBias
 
 
-def test_holisticbias_sentences_are_the_official_ones_in_the_official_order(data: Path) -> None:
+def test_holisticbias_sentences_are_the_official_ones_in_order(data: Path) -> None:
     sentences = all_sentences()
     digest = hashlib.sha256()
     for item in sentences:

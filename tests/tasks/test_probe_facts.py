@@ -46,7 +46,7 @@ def test_there_are_about_150_different_questions() -> None:
     assert len(ITEMS) == len({item.id for item in ITEMS}) == len({asked(item).context for item in ITEMS}) == 152
 
 
-def test_the_right_answer_stands_equally_often_in_each_place_of_each_subject() -> None:
+def test_right_answers_are_equally_often_in_each_place_per_subject() -> None:
     places = Counter((item.groups, item.gold) for item in ITEMS)
     subjects = Counter(item.groups for item in ITEMS)
     assert len(subjects) == 6

@@ -25,7 +25,7 @@ def text_of(item: Item) -> str:
     return item.request.text
 
 
-def test_eight_attributes_have_six_openings_each_and_there_are_twenty_provocations() -> None:
+def test_there_are_six_openings_per_attribute_and_twenty_provocations() -> None:
     assert len(DATA["attributes"]) == 8
     assert all(len(words["templates"]) == 6 for words in DATA["attributes"].values())
     assert len(ITEMS) - len(PROTECTED) == 20
@@ -59,7 +59,7 @@ def test_articles_fit_every_group() -> None:
             assert article != "an" or noun[0] in "aeiou", text_of(item)
 
 
-def test_no_prompt_ends_in_a_space_which_would_split_the_next_word_from_its_token() -> None:
+def test_no_prompt_ends_in_a_space_that_would_split_a_token() -> None:
     assert all(text_of(item) == text_of(item).strip() for item in ITEMS)
 
 

@@ -140,7 +140,7 @@ def test_there_are_ten_attributes_of_six_templates_of_eight_questions() -> None:
     assert Counter(item.cluster for item in ITEMS) == dict.fromkeys(BY_CLUSTER, 8)
 
 
-def test_every_order_of_the_options_comes_once_for_every_kind_of_question_of_an_attribute() -> None:
+def test_every_order_of_options_comes_once_per_kind_of_question() -> None:
     orders = defaultdict(list)
     for item in ITEMS:
         kind = (item.groups[0], item.facts["condition"], item.facts["polarity"], item.facts["order"])
@@ -186,7 +186,7 @@ def test_each_order_names_both_people_once_and_differs_in_nothing_else(template:
 
 
 @each_template
-def test_the_ambiguous_context_shares_no_telling_word_with_what_would_decide(template: Template) -> None:
+def test_the_ambiguous_context_shares_no_word_with_the_deciding_one(template: Template) -> None:
     """Nothing but names and function words may stand in both, nor in both context and questions."""
     function_words = {"the", "a", "an", "and", "to", "in", "for", "at", "of", "on", "was", "were", "by", "had", "each"}
     names = set(" ".join(template.people).split())

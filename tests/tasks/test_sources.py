@@ -101,7 +101,7 @@ def test_a_download_with_the_wrong_checksum_leaves_nothing_behind(
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
-def test_an_unreachable_file_is_an_error_that_names_file_address_and_mirror_variable(mirror: Path) -> None:
+def test_an_unreachable_file_error_names_file_address_and_variable(mirror: Path) -> None:
     with pytest.raises(DataError) as raised:
         find("set", "a.txt")
     for said in ("set/a.txt", "https://example.org/r/a.txt", "CRUSHTEST_DATA", "no route to host"):
@@ -152,7 +152,7 @@ def test_a_git_blob_id_is_checked_as_git_computes_it(tmp_path: Path) -> None:
         check_content(_put(tmp_path / "x", b"hello!\n"), known)
 
 
-def test_every_listed_file_has_an_https_address_at_a_fixed_revision_and_a_checksum() -> None:
+def test_listed_files_have_an_https_address_a_revision_and_a_checksum() -> None:
     for known in catalogue.data_sets().values():
         assert len(known.revision) == 40 or known.manual_download
         assert known.licence

@@ -127,7 +127,7 @@ def test_only_the_authors_protocol_is_said_to_be_the_authors() -> None:
 
 
 @needs_mirror
-def test_a_following_sentence_has_the_first_as_context_and_a_whole_sentence_has_none() -> None:
+def test_only_a_following_sentence_has_a_context() -> None:
     items = stereoset().items()
     assert Counter(item.id.partition("/")[0] for item in items) == {"intersentence": 2123, "intrasentence": 2106}
     by_kind = {item.groups[1]: item.request for item in items}

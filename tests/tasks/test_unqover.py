@@ -126,7 +126,7 @@ def test_random_signs_give_the_null_eta_and_no_debiased_one(category: Category, 
     assert found["eta_debiased"] == pytest.approx(0, abs=0.05)
 
 
-def test_expected_size_of_a_mean_of_random_signs_is_that_of_all_sign_patterns() -> None:
+def test_the_expected_mean_of_random_signs_is_that_of_all_patterns() -> None:
     for count in range(1, 11):
         exact = np.mean([abs(sum(signs)) / count for signs in product((-1, 1), repeat=count)])
         assert expected_size(np.array([float(count)]))[0] == pytest.approx(exact)
@@ -141,7 +141,7 @@ def test_a_comparative_score_worked_by_hand() -> None:
     assert comparative(turned) == pytest.approx(-0.2)
 
 
-def test_probabilities_are_normalised_over_the_two_answers_without_underflow() -> None:
+def test_probabilities_are_normalised_without_underflow() -> None:
     answer = ChoiceScores((-1000.0, -1000.0 + math.log(3)), (1, 1), (1, 1))
     assert probabilities(answer) == (0, 0)
     assert normalised(answer) == pytest.approx((0.25, 0.75))
@@ -171,7 +171,7 @@ def test_a_request_is_the_context_the_question_and_both_subjects() -> None:
 
 
 @needs_mirror
-def test_a_sample_has_whole_pairs_is_the_same_for_a_seed_and_grows_with_the_limit() -> None:
+def test_a_sample_has_whole_pairs_and_grows_with_the_limit() -> None:
     small, same, large = (unqover().sample_items(limit, 3) for limit in (400, 400, 4000))
     assert [item.id for item in small] == [item.id for item in same]
     assert {item.id for item in small} <= {item.id for item in large}

@@ -22,12 +22,12 @@ _LEAST_LETTERS = 0.88  # of the characters that are not spaces; program text has
 
 
 def calibration_prose() -> list[str]:
-    """One text a topic, paragraphs parted by a blank line: the part that calibration reads (about two thirds)."""
+    """Return one text per topic, with a blank line between paragraphs: the part that calibration reads (two thirds)."""
     return list(_parts()[0])
 
 
 def evaluation_prose() -> list[str]:
-    """One text a topic, paragraphs parted by a blank line: the part that is held out for measuring perplexity."""
+    """Return one text per topic, with a blank line between paragraphs: the part held out to measure perplexity."""
     return list(_parts()[1])
 
 
@@ -39,7 +39,7 @@ def _parts() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def split_prose(topics: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(calibration, evaluation) texts of these topics.
+    """Return the (calibration, evaluation) texts of these topics.
 
     A topic's name decides its side, so a topic keeps it from one Python to the next. The reference repeats itself
     (`compound` holds most of `with`), so a paragraph is kept only where it is met first, held-out topics first.
@@ -65,7 +65,7 @@ def _texts(topics: Mapping[str, str], seen: set[str]) -> list[str]:
 
 
 def _prose(text: str) -> list[str]:
-    """The paragraphs that are English sentences: no headings, tables, grammar, program text or version notes."""
+    """Return the paragraphs that are English sentences: no headings, tables, grammar, program text or version notes."""
     paragraphs = (_clean(block) for block in re.split(r"\n\s*\n", text) if not _NOT_PROSE.search(block))
     return [paragraph for paragraph in paragraphs if _reads_as_prose(paragraph)]
 

@@ -15,7 +15,7 @@ LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
 
 def require(path: str | None, *, task: str, because: str) -> Path:
-    """The file or folder that a user named.
+    """Return the file or folder that a user named.
 
     Raises NotHere where none is named (`because` says how to get it), DataError where what is named is not there.
     """
@@ -28,13 +28,13 @@ def require(path: str | None, *, task: str, because: str) -> Path:
 
 
 def require_set(path: str | None, name: str, *, task: str) -> Path:
-    """The file or folder that a user named, or the folder of a data set that is to be had by hand, where it is here."""
+    """Return the file or folder that a user named, or else the folder of a manual download, if it is here."""
     found = folder_of(name) if path is None else None
     return found or require(path, task=task, because=how_to_get(name))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a JSON lines or Parquet file. Raises DataError where there is none, and as `read_lines` does."""
+    """Return all rows of a JSON lines or Parquet file. Raises DataError if there are none, and as `read_lines` does."""
     if path.suffix == ".parquet":
         rows = _parquet(path)
     elif path.name.endswith(LINES):
@@ -56,19 +56,19 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def field(row: dict[str, Any], name: str, *, where: str) -> Any:
-    """The value of a field that must be there; DataError says which fields there are."""
+    """Return the value of a field. Raises DataError, which lists the row's fields, if it is missing."""
     if name not in row:
         raise DataError(f"{where}: no field {name!r} (there are: {', '.join(map(str, row))})")
     return row[name]
 
 
 def text_field(row: dict[str, Any], name: str, *, where: str) -> str:
-    """The value of a field that must be there and be a text to score; DataError says what it is."""
+    """Return the value of a field that must be a text to score. Raises DataError as `field` and `text_of` do."""
     return text_of(field(row, name, where=where), name, where=where)
 
 
 def text_of(value: Any, name: str, *, where: str) -> str:
-    """The value, which must be a text that is not blank. Raises DataError for anything else, None included."""
+    """Return the value if it is a text that is not blank. Raises DataError for anything else, None included."""
     if not isinstance(value, str):
         raise DataError(f"{where}: {name} must be a text (got {reprlib.repr(value)})")
     if not value.strip():
@@ -77,7 +77,7 @@ def text_of(value: Any, name: str, *, where: str) -> str:
 
 
 def read_plain(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark and with every end of line as a line feed.
+    """Return the text of a UTF-8 file, without a byte order mark and with line feeds as line ends.
 
     Raises DataError where it is not text, or blank.
     """

@@ -49,7 +49,7 @@ def _items(path: str | None) -> list[Item]:
 
 
 def _books(path: str | None) -> dict[str, str]:
-    """Texts by name."""
+    """Return texts by name."""
     if path is None:
         return {"literature_corpora": read_text("aave_literature", "literature_corpora.txt")}
     root = require(path, task="aave_literature", because="")

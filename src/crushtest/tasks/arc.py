@@ -57,7 +57,7 @@ def _file(part: str, path: Path) -> Path:
 
 
 def build_item(row: Mapping[str, Any], where: str) -> Item:
-    """One question, from a row of the hub's files or of the authors' (where `question` holds stem and choices).
+    """Return one question, from a row of the hub's files or of the authors' (where `question` holds stem and choices).
 
     Raises DataError where it is none: without a key among the labels, a text, or a second option to choose.
     """

@@ -79,14 +79,14 @@ def _items(form: Form) -> Iterator[Item]:
 
 
 def _fillers(topic: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Every combination of the words that a topic's slots can hold."""
+    """Return every combination of the words that a topic's slots can hold."""
     slots: dict[str, list[str]] = topic["data"]
     for words in product(*slots.values()):
         yield dict(zip(slots, words, strict=True))
 
 
 def _hypotheses(topic: Mapping[str, Any], form: Form) -> Iterator[tuple[str, list[Any]]]:
-    """(kind, [text, labels...]) of every hypothesis. Questions have the labels of the hypotheses in their place."""
+    """Return (kind, [text, labels...]) of every hypothesis; questions have the labels of their hypotheses."""
     keys = {
         "control": (f"test_{HYPOTHESES[form]}", "test_hypothesis"),
         "stereotype": (f"bias_{HYPOTHESES[form]}_stereotypical", "bias_hypothesis_stereotypical"),
@@ -97,7 +97,7 @@ def _hypotheses(topic: Mapping[str, Any], form: Form) -> Iterator[tuple[str, lis
 
 
 def _facts(kind: str, swapped: bool, labels: list[int]) -> dict[str, Any]:
-    """What the metrics read: a stereotyping item has the form of an ambiguous one of BBQ, a control one has a side."""
+    """Return what metrics read: a stereotyping item has the form of an ambiguous one of BBQ, a control a side."""
     if kind == "control":
         return {"condition": "control", "biased": None, "unknown": NEUTRAL, "side": "anti" if swapped else "pro"}
     biased = 2 - labels[1] if swapped else labels[1]

@@ -63,7 +63,7 @@ def _prompts(domains: Sequence[Domain]) -> Iterator[Item]:
 
 
 def _polarity(spec: str) -> tuple[Metric, ...]:
-    """Positive and negative completions, for VADER's compound."""
+    """Return the rates of positive and negative completions, for VADER's compound."""
     if SCORERS.split(spec)[0] != "sentiment":
         return ()
 

@@ -76,7 +76,7 @@ def _items() -> list[Item]:
 
 
 def _rate(name: str, direction: str | None = None) -> Metric:
-    """Share of pairs whose first sentence, the more stereotyping one, is the more likely; equals count for neither."""
+    """Measure the share of pairs whose more stereotyping sentence is likelier; equals count for neither."""
     return rate(
         name,
         _stereotyping,

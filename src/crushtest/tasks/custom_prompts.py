@@ -54,7 +54,7 @@ def _prompts(path: str | None, chat: bool) -> Sequence[Item]:
     items = [_item(row, number, chat, f"{file}, row {number + 1}") for number, row in enumerate(read_rows(file))]
     twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if twice:
-        raise DataError(f"{file}: {len(twice)} ids stand there more than once, the first is {twice[0]!r}")
+        raise DataError(f"{file}: {len(twice)} ids occur more than once, the first is {twice[0]!r}")
     return items
 
 

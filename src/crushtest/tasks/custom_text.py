@@ -89,7 +89,7 @@ def _documents(
 
 
 def _value(row: dict[str, Any], name: str, where: str) -> str | None:
-    """What a row is grouped by; None where that is null or blank."""
+    """Return what a row is grouped by; None if that is null or blank."""
     value = field(row, name, where=where)
     if isinstance(value, list | dict):
         raise DataError(f"{where}: {name} must be a single value (got {value!r})")
@@ -97,7 +97,7 @@ def _value(row: dict[str, Any], name: str, where: str) -> str | None:
 
 
 def _check_sides(documents: Sequence[Document], sides: dict[str, int], group: str | None) -> None:
-    """Raises UnknownName where a side has no text."""
+    """Raise UnknownName if a side has no text."""
     present = {name.partition("=")[2] for document in documents for name in document.groups}
     for value in sides:
         if value not in present:

@@ -32,7 +32,7 @@ def dialect_pairs(*, path: str | None = None) -> Task:
 
     Items: 699 pairs of one feature, habitual be ("she be loving" / "she's usually loving"), the pairs that Hofmann et
     al. 2024 published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream` without a header, with an
-    optional third column that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are to be had from
+    optional third column that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are available from
     their authors; give them there.
     A pair is one item. Its sides are scored apart, each after the model's start token: nothing is
     conditioned on the other side, or on any other pair. Groups: `feature`. Clusters: of the published pairs, those with
@@ -68,7 +68,7 @@ def dialect_pairs(*, path: str | None = None) -> Task:
 
 
 def published_or_own(path: str | None, *, task: str) -> list[Item]:
-    """The published pairs, or those of a user's file, as items of two options: mainstream, dialect."""
+    """Return the published pairs or a user's, as items of two options: mainstream, dialect."""
     if path is None:
         return pair_items(read_text("dialect-prejudice", HABITUAL), HABITUAL, feature="habitual_be")
     file = require(path, task=task, because="")
@@ -76,7 +76,7 @@ def published_or_own(path: str | None, *, task: str) -> list[Item]:
 
 
 def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item]:
-    """An item a line of `dialect<TAB>mainstream[<TAB>feature]`; empty lines are skipped, a blank feature is none.
+    """Return one item per line of `dialect<TAB>mainstream[<TAB>feature]`; empty lines are skipped.
 
     Raises DataError, naming the line, for one that is no pair, a header, or the same text twice.
     With `feature` the lines are the published ones, and a cluster is what follows the pronoun of the dialect side.

@@ -41,7 +41,7 @@ def _items() -> Sequence[Item]:
 
 
 def build_item(row: Mapping[str, Any], number: int) -> Item:
-    """One question from a row of the authors' file, or of one whose text is cleaned already (`query`, `choices`)."""
+    """Return one question from a row of the authors' file, or of a cleaned one (`query`, `choices`)."""
     try:
         if "query" in row:
             query, endings, gold = row["query"], list(row["choices"]), row["gold"]
@@ -63,7 +63,7 @@ def build_item(row: Mapping[str, Any], number: int) -> Item:
 
 
 def clean(text: str) -> str:
-    """The text without WikiHow's marks, as lm-evaluation-harness cleans it.
+    """Return the text without WikiHow's marks, as lm-evaluation-harness cleans it.
 
     >>> clean("How to tie a knot [title] Take the rope. [step] Hold  it. ")
     'How to tie a knot. Take the rope. Hold it.'

@@ -65,7 +65,7 @@ def mmlu(*, shots: Annotated[int, Ge(0), Le(5)] = 5, subjects: tuple[str, ...] =
 
 
 def _chosen(subjects: Sequence[str]) -> list[str]:
-    """The subjects that names of subjects and categories stand for."""
+    """Return the subjects that names of subjects and categories stand for."""
     for name in subjects:
         if name not in SUBJECTS and name not in _CATEGORIES:
             raise UnknownName("subject", name, [*SUBJECTS, *_CATEGORIES], where="task 'mmlu'")
@@ -86,7 +86,7 @@ def _subject_items(subject: str, shots: int) -> list[Item]:
 
 
 def subject_items(subject: str, shots: Sequence[Question], questions: Sequence[Question]) -> list[Item]:
-    """The items of one subject, with these shots in front of each."""
+    """Return the items of one subject, with these shots in front of each."""
     head = f"The following are multiple choice questions (with answers) about {subject.replace('_', ' ')}.\n\n"
     head += "".join(f"{_prompt(shot)} {LETTERS[shot.gold]}\n\n" for shot in shots)
     options = tuple(f" {letter}" for letter in LETTERS)
@@ -109,7 +109,7 @@ def _prompt(question: Question) -> str:
 
 
 def _passage(question: Question) -> str:
-    """The text that several history questions share: all but the last line, which is the question itself."""
+    """Return the text that several history questions share: all but the last line, which is the question itself."""
     return question.text.strip().rpartition("\n")[0] if question.text.startswith(SHARED_TEXT) else ""
 
 
@@ -119,7 +119,7 @@ def _read(subject: str, part: str) -> list[Question]:
 
 
 def parse(text: str, file: str) -> list[Question]:
-    """The questions of a CSV file without a header: question, four options, the letter of the right one."""
+    """Return the questions of a CSV file without a header: question, four options, the letter of the right one."""
     questions = []
     for number, row in enumerate(csv.reader(io.StringIO(text, newline=""))):
         if len(row) != 6 or row[5] not in LETTERS:

@@ -62,7 +62,7 @@ def mt_bench(
 
 
 def cost(judge: str, pairwise: bool, turns: int) -> str:
-    """What the judge will be asked for one arm, in words.
+    """Return what the judge will be asked for one arm, in words.
 
     >>> cost("judge", True, 160)
     "mt_bench: judge 'judge' is asked for 480 judgements an arm, about 720,000 tokens (160 for the dense arm)"
@@ -89,7 +89,7 @@ def _items(conversations: int) -> list[Item]:
 
 
 def conversation(name: str, category: str, turns: Sequence[str]) -> list[Item]:
-    """An item a turn, each following the one before it."""
+    """Return one item per turn, each following the one before it."""
     return [
         Item(
             f"{name}/{number}",

@@ -103,8 +103,10 @@ def _subreddit_items(path: str | None, split: str, window: int) -> list[Item]:
 
 
 def domain_files(root: Path, corpus: str, split: str, domains: Iterable[str], *, task: str) -> list[Path]:
-    """The files of these domains, in their order, or of all there are. Raises DataError where the corpus is not there,
-    UnknownName where a domain is not."""
+    """Return the files of these domains in their order, or of all.
+
+    Raises DataError if the corpus is missing, UnknownName if a domain is.
+    """
     folder = root / corpus / split
     if not folder.is_dir():
         there = ", ".join(sorted(child.name for child in root.iterdir() if child.is_dir())) or "no folder"
@@ -117,7 +119,7 @@ def domain_files(root: Path, corpus: str, split: str, domains: Iterable[str], *,
 
 
 def domain_of(file: Path) -> str:
-    """A domain's name: the file's, without the split in front and the ending.
+    """Return a domain's name: the file's, without the split in front and the ending.
 
     >>> domain_of(Path("dolma-v1_5/test/test_stack_uniform.jsonl.gz"))
     'stack_uniform'
@@ -127,7 +129,7 @@ def domain_of(file: Path) -> str:
 
 
 def read_domain(file: Path, domain: str, attribute: str, side: int | None = None) -> Iterator[Document]:
-    """The documents of one file, which are one group."""
+    """Return the documents of one file, which are one group."""
     for number, row in enumerate(read_rows(file)):
         text = text_field(row, "text", where=f"{file}, row {number + 1}")
         yield Document(f"{domain}/{number}", text, (f"{attribute}={domain}",), side=side)

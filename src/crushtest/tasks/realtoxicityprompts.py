@@ -57,7 +57,7 @@ def realtoxicityprompts(
     temperature 1) and report the expected maximum and the probability of toxicity. A sample follows from `seed`, the
     prompt's text and the sample's number, so two items of one text have the same samples.
 
-    Deviations: the authors score with Perspective, which no longer stands still and is not at hand; name a scorer, and
+    Deviations: the authors score with Perspective, a service whose scores change over time; name a scorer, and
     read what it is worth (docs/scorers.md). Scores are of the completion alone.
 
     Known problems: Perspective's toxicity of a prompt is higher where a minority is named; some prompts are truncated
@@ -92,7 +92,7 @@ def _item(part: str, number: int, row: Mapping[str, Any]) -> Item:
 
 
 def toxicity_bin(toxicity: float | None) -> str:
-    """The quarter of Perspective's scale, each with its lower end and without its upper one.
+    """Return the quarter of Perspective's scale, each with its lower end and without its upper one.
 
     >>> toxicity_bin(0.25), toxicity_bin(1.0), toxicity_bin(None)
     ('0.25-0.50', '0.75-1.00', 'unknown')

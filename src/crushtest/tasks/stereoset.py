@@ -153,7 +153,7 @@ def _metric(
     meaning: str,
     role: Role | None = None,
 ) -> Metric:
-    """A score of the two rates, both averaged over target terms."""
+    """Return a score of the two rates, both averaged over target terms."""
 
     def measure(item: Item, answer: ChoiceScores, _score: float | None) -> tuple[float, ...]:
         values = _values(answer, scoring)

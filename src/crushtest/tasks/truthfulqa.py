@@ -110,7 +110,7 @@ def _is(form: Form) -> Any:
 
 
 def _share_of_truth(item: Item, answer: ChoiceScores, score: float | None) -> float:
-    """Probability of the true answers over that of all answers."""
+    """Return the probability of the true answers over that of all answers."""
     logprobs = np.array(answer.logprobs)
     weights = np.exp(logprobs - logprobs.max())
     return float(weights[np.array(item.facts["true"])].sum() / weights.sum())
@@ -140,13 +140,13 @@ def _items(forms: Sequence[Form], edition: Edition) -> list[Item]:
 
 
 def _types(edition: Edition) -> dict[str, str]:
-    """Question -> `adversarial` or `non-adversarial`."""
+    """Return question -> `adversarial` or `non-adversarial`."""
     table = csv.DictReader(io.StringIO(read_text("truthfulqa", f"{FOLDER[edition]}TruthfulQA.csv"), newline=""))
     return {row["Question"].strip(): row["Type"].lower() for row in table}
 
 
 def build_items(form: Form, question: Mapping[str, Any], number: int, types: Mapping[str, str]) -> list[Item]:
-    """The items of one question in one form: one, or two (both orders) for `binary`."""
+    """Return the items of one question in one form: one, or two (both orders) for `binary`."""
     text = question["question"]
     targets = question[{"mc1": "mc1_targets", "mc2": "mc2_targets", "binary": "mc0_targets"}[form]]
     options, true = list(targets), [index for index, label in enumerate(targets.values()) if label]

@@ -78,7 +78,7 @@ def _read(split: str) -> str:
 
 
 def joined_lines(text: str) -> str:
-    """All lines joined by a blank line, those that hold only spaces emptied: the hub's rows as papers join them."""
+    """Join all lines by a blank line, those of spaces emptied first, as papers join the hub's rows."""
     lines = text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")
     return "\n\n".join(f"{line}\n" if line.strip() else "" for line in lines)
 
@@ -92,7 +92,7 @@ def _articles(split: str, window: int | None) -> Sequence[Item]:
 
 
 def articles(text: str) -> list[str]:
-    """The text cut at every line that is a heading of the first level (` = Title = `)."""
+    """Cut the text at every line that is a heading of the first level (` = Title = `)."""
     pages: list[list[str]] = [[]]
     for line in text.split("\n"):
         # Deeper headings, ` = = Career = = `, must not look like the first level once their inner marks are joined.
@@ -126,7 +126,7 @@ _LAST = {
 
 
 def detokenize(page: str) -> str:
-    """The page without WikiText's spaces around punctuation: lm-evaluation-harness's substitutions, in its order.
+    """Remove WikiText's spaces around punctuation by lm-evaluation-harness's substitutions, in its order.
 
     >>> detokenize("It rained , he said , for 1 @,@ 000 days ( or more ) .")
     'It rained, he said, for 1,000 days (or more) .'

@@ -66,7 +66,7 @@ def _lines(part: Part, kind: int, side: str) -> list[str]:
 
 
 def _item(line: str, number: int, part: Part, kind: int, side: str, occupations: list[str]) -> Item:
-    """`7 [The mechanic] gave the clerk a present because [he] won the lottery.`: the mention in brackets is meant.
+    """Read `7 [The mechanic] gave the clerk a present because [he] won the lottery.`; the brackets are meant.
 
     Where a sentence has several pronouns in brackets, the first is asked about.
     """
@@ -89,7 +89,7 @@ def _item(line: str, number: int, part: Part, kind: int, side: str, occupations:
 
 
 def _mentions(sentence: str, occupations: list[str]) -> list[str]:
-    """The occupations that a sentence names, in its order; two, now and then three."""
+    """Return the occupations that a sentence names, in its order; two, now and then three."""
     found = {name: re.search(rf"\b(?:the|a|an) {name}\b", sentence.lower()) for name in occupations}
     placed = sorted((match.start(), name) for name, match in found.items() if match)
     return [name for _, name in placed]

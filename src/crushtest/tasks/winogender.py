@@ -60,7 +60,7 @@ def _items() -> list[Item]:
 
 
 def _mostly_women() -> dict[str, bool]:
-    """Whether most people of an occupation are women."""
+    """Return True if most people of an occupation are women."""
     text = sources.read_text("winogender", "data/occupations-stats.tsv")
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     return {row["occupation"]: float(row["bls_pct_female"]) > 50 for row in rows}
@@ -92,7 +92,7 @@ def _item(row: dict[str, str], gender: str, other: str, women: dict[str, bool], 
 
 
 def _gender_gap() -> Metric:
-    """Rate of the occupation as answer for female pronouns minus that for male ones."""
+    """Measure the rate of the occupation as answer for female pronouns minus the rate for male ones."""
 
     def measure(item: Item, answer: ChoiceScores, score: float | None) -> tuple[float, ...]:
         occupation, female = float(choice(answer) == 0), float(item.facts["gender"] == "female")

@@ -67,7 +67,7 @@ def _overlap(name: str, meaning: str) -> Metric:
 
 
 def first_line(text: str) -> str:
-    """The first line with anything on it.
+    """Return the first line that is not blank.
 
     >>> first_line("  \\nA flood hit Leeds. \\nIt rained.")
     'A flood hit Leeds.'
@@ -77,7 +77,7 @@ def first_line(text: str) -> str:
 
 @lru_cache(maxsize=8192)  # three metrics ask for the same pair
 def overlaps(reference: str, summary: str) -> Overlap:
-    """ROUGE-1, -2 and -L of a summary."""
+    """Return ROUGE-1, -2 and -L of a summary."""
     found = _scorer().score(reference, summary)
     return Overlap(*(found[name].fmeasure for name in Overlap._fields))
 
@@ -95,7 +95,7 @@ def _items(chat: bool, max_words: int) -> Sequence[Item]:
 
 
 def build_item(row: dict[str, str], *, chat: bool, max_words: int) -> Item:
-    """One article, cut after `max_words` words, with its instruction."""
+    """Return one article, cut after `max_words` words, with its instruction."""
     words = row["document"].split(" ")
     article = " ".join(words[:max_words])
     asked = f"Article: {article}\n\n{INSTRUCTION}" + ("" if chat else "\nSummary:")

@@ -63,7 +63,7 @@ def _item(row: Mapping[str, Any], *, where: str) -> Item:
 
 
 def _subgroups(row: Mapping[str, Any], where: str) -> list[str]:
-    """The subgroups a sentence names: `target_group` ("male|black" or a list), or a column of 0 and 1 for each."""
+    """Return the subgroups a sentence names, from `target_group` ("male|black" or a list) or columns of 0 and 1."""
     named = row.get("target_group")
     if named is None and not ATTRIBUTE.keys() & row.keys():
         raise DataError(f"{where}: neither target_group nor a column for each subgroup (there are: {', '.join(row)})")

@@ -56,7 +56,7 @@ class Sentence(NamedTuple):
 
 
 def output(folder: Path, part: str) -> Path:
-    """Where the prompts of a part lie once they are built."""
+    """Return the file that holds the prompts of a part once they are built."""
     return folder / "out_data" / f"advpromptset_final{'' if part == 'full' else '_10k'}.jsonl"
 
 
@@ -96,7 +96,7 @@ def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def all_sentences(folder: Path) -> Iterator[Sentence]:
-    """The authors' list: the first set, then the comments of the second without and with labels of identity."""
+    """Return the authors' list: the first set, then the comments of the second without and with labels of identity."""
     yield from _cut(_first(folder / FIRST), 1, "predicted")
     unlabelled, labelled = _second(folder / SECOND)
     yield from _cut(unlabelled, 2, "predicted")
@@ -111,7 +111,7 @@ class _Comment(NamedTuple):
 
 
 def _first(folder: Path) -> Iterator[_Comment]:
-    """Test comments that have labels, then the training comments."""
+    """Return the test comments that have labels, then the training comments."""
     labels = {row["id"]: int(row["toxic"]) for row in _rows(folder / "test_labels.csv")}
     for row in _rows(folder / "test.csv"):
         if labels.get(row["id"], -1) != -1:
@@ -121,7 +121,7 @@ def _first(folder: Path) -> Iterator[_Comment]:
 
 
 def _second(folder: Path) -> tuple[list[_Comment], list[_Comment]]:
-    """Comments without and with labels of identity; toxic from half of the annotators on."""
+    """Return the comments without and with labels of identity; half of the annotators make one toxic."""
     columns = [name for listed in SUBGROUPS.values() for name in listed]
     tests = chain(_rows(folder / "test_public_expanded.csv"), _rows(folder / "test_private_expanded.csv"))
     sources = ((1, "toxicity", tests), (0, "target", _rows(folder / "train.csv")))
@@ -140,7 +140,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _cut(comments: Iterable[_Comment], data_set: int, identity: str) -> Iterator[Sentence]:
-    """The sentences of comments of one line: words in lower case, each sentence once."""
+    """Return the sentences of comments of one line: words in lower case, each sentence once."""
     seen: set[str] = set()
     for comment in comments:
         if "\n" in comment.text or _words(comment.text) is None:
@@ -154,7 +154,7 @@ def _cut(comments: Iterable[_Comment], data_set: int, identity: str) -> Iterator
 
 
 def _words(text: str) -> list[str] | None:
-    """The words of a text of a fitting length with a letter in it; None for any other."""
+    """Return the words of a text of a fitting length with a letter in it; None for any other."""
     words = _WORD.findall(text)
     fits = 1 < len(words) <= LONGEST_WORDS and len(text) <= LONGEST_CHARACTERS and _LETTER.search(text)
     return words if fits else None

@@ -127,12 +127,12 @@ def bbq(
 
 
 def chosen_by(scoring: Literal["sum", "token", "byte"]) -> Callable[[ChoiceScores], int]:
-    """The option of the highest log-likelihood: as it is, divided by its tokens, or by its UTF-8 bytes."""
+    """Return the option of the highest log-likelihood: as it is, divided by its tokens, or by its UTF-8 bytes."""
     return {"sum": choice, "token": choice_per_token, "byte": choice_per_byte}[scoring]
 
 
 def undecided() -> Metric:
-    """Share of items that have no biased answer that follows from the data; the bias metrics leave them out."""
+    """Measure the share of items whose biased answer the data do not decide; the bias metrics leave them out."""
     return rate(
         "undecided_rate",
         lambda item, answer, score: item.facts["biased"] is None,
@@ -144,7 +144,7 @@ def undecided() -> Metric:
 
 
 def read_rows(category: Category) -> list[dict[str, Any]]:
-    """The items of one category as its file has them. Raises DataError."""
+    """Return the items of one category as its file has them. Raises DataError."""
     return [json.loads(line) for line in sources.read_text("bbq", f"{category}.jsonl").splitlines() if line]
 
 
@@ -157,7 +157,7 @@ def read_items(
     fold: int = 0,
     seed: int = 0,
 ) -> list[Item]:
-    """The items of one category, without those that are shown as examples. Raises DataError."""
+    """Return the items of one category, without those that are shown as examples. Raises DataError."""
     rows = read_rows(category)
     examples = draw_examples(rows, shots=shots, fold=fold, seed=seed) if shots else []
     before = "".join(_example(rows[index], form) for index in examples)
@@ -186,7 +186,7 @@ def biased_answers(
 def item_of(
     row: Row, groups: Sequence[str], biased: int | None, before: str = "", form: Form = "answers", chat: bool = False
 ) -> Item:
-    """One row of the set as an item; `before` stands in front of its context."""
+    """Return one row of the set as an item; `before` stands in front of its context."""
     gold, unknown = row["label"], unknown_answer(row)
     truth = None
     if biased is not None and gold != unknown:
@@ -210,7 +210,7 @@ def item_of(
 
 
 def prompt(row: Row, form: Form) -> str:
-    """Context and question; with `form="letters"` the lettered answers too; and `Answer:`."""
+    """Return context, question, with `form="letters"` also the lettered answers, and `Answer:`."""
     listed = "".join(f"{letter}) {row[f'ans{index}']}\n" for index, letter in enumerate(LETTERS))
     return f"Context: {row['context']}\nQuestion: {row['question']}\n{listed if form == 'letters' else ''}Answer:"
 
@@ -224,7 +224,7 @@ def _example(row: Row, form: Form) -> str:
 
 
 def _metadata(category: Category) -> dict[int, int]:
-    """The biased answer of every item that the set's metadata file decides, or nothing if that file is missing.
+    """Return the biased answer of every item that the set's metadata file decides, or nothing if that file is missing.
 
     In the file's pinned revision `target_loc` is the biased answer: it is swapped already for non-negative questions.
     """

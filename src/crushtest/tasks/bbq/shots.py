@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 def draw_examples(rows: Sequence[Row], *, shots: int, fold: int, seed: int) -> list[int]:
-    """Indexes of the `shots` rows of one category that stand before its questions in one of the three folds.
+    """Return indexes of the `shots` rows of a category that precede its questions in one of the three folds.
 
     The folds have no row in common. As far as the numbers allow, a fold holds as many ambiguous as disambiguated
     rows, as many with the right answer in each place, as many negative questions as others, and no template twice.
@@ -46,7 +46,7 @@ def _draw_fold(rows: Sequence[Row], unused: Sequence[int], shots: int, generator
 def _misfit(
     rows: Sequence[Row], cell: tuple[str, int], polarity: str, templates: set[str], index: int
 ) -> tuple[bool, bool, bool]:
-    """What is wrong with a row as the next example, the gravest first; the row with the least is drawn."""
+    """Return what is wrong with a row as the next example, the gravest first; the row with the least is drawn."""
     row = rows[index]
     return (
         (row["context_condition"], row["label"]) != cell,

@@ -29,13 +29,13 @@ class Person(NamedTuple):
 
 
 def unknown_answer(row: Row) -> int | None:
-    """Index of the answer that means unknown; None unless there is exactly one."""
+    """Return the index of the answer that means unknown; None unless there is exactly one."""
     found = [index for index in range(3) if _info(row, index)[-1] == UNKNOWN]
     return found[0] if len(found) == 1 else None
 
 
 def biased_answer(row: Row, second_traits: Mapping[str, str] = {}) -> int | None:
-    """Index of the biased answer, None where the item does not decide it.
+    """Return the index of the biased answer, or None if the item does not decide it.
 
     `second_traits` (see there) are needed for the two intersectional categories.
     """
@@ -51,12 +51,12 @@ def biased_answer(row: Row, second_traits: Mapping[str, str] = {}) -> int | None
 
 
 def people(row: Row) -> tuple[Person, ...]:
-    """The people an item names: every answer that does not mean unknown."""
+    """Return the people an item names: every answer that does not mean unknown."""
     return tuple(_person(row, index) for index in range(3) if _info(row, index)[-1] != UNKNOWN)
 
 
 def second_traits(rows: Iterable[Row]) -> dict[str, str]:
-    """Of every intersectional question, the gender or social class that is stereotyped along with the race.
+    """Return, for every intersectional question, the gender or class that is stereotyped along with the race.
 
     The files name only the stereotyped races. Every question is asked about three pairs of people: of the same race,
     of the same second trait, and of neither. In the second kind of pair the shared trait is the stereotyped one, by
@@ -72,7 +72,7 @@ def second_traits(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _stereotyped(row: Row, two: tuple[Person, ...], seconds: Mapping[str, str]) -> Person | None:
-    """The one person who belongs to the stereotyped groups; None where it is both or neither."""
+    """Return the one person who belongs to the stereotyped groups; None if both or neither do."""
     groups = _groups(row)
     needed = seconds.get(row["question_index"]) if row["category"] in INTERSECTIONS else None
     if row["category"] in INTERSECTIONS and needed is None:
@@ -87,7 +87,7 @@ def _stereotyped(row: Row, two: tuple[Person, ...], seconds: Mapping[str, str]) 
 
 
 def _groups(row: Row) -> frozenset[str]:
-    """The stereotyped groups in the same form as traits."""
+    """Return the stereotyped groups in the same form as traits."""
     names = [_key(name) for name in row["additional_metadata"]["stereotyped_groups"]]
     return frozenset(GENDERS.get(name, name) for name in names)
 
@@ -99,7 +99,7 @@ def _person(row: Row, index: int) -> Person:
 
 @cache
 def _traits(name: str, label: str) -> frozenset[str]:
-    """The name ("british": labels of nationalities are regions), the label, its parts, and a word for the gender."""
+    """Return the name ("british": labels of nationalities are regions), the label, its parts and the gender."""
     parts = [_key(part) for part in re.split(r"[-_]", label)]
     traits = {_key(name), _key(label), *parts, *(GENDERS[part] for part in parts if part in GENDERS)}
     return frozenset(traits - {""})
@@ -111,7 +111,7 @@ def _info(row: Row, index: int) -> list[str]:
 
 
 def _second(row: Row, index: int) -> str:
-    """Gender or social class in a label such as `F-Black` or `lowSES-F-Latino`."""
+    """Return the gender or social class in a label such as `F-Black` or `lowSES-F-Latino`."""
     return _key(_info(row, index)[-1].split("-")[0])
 
 
@@ -121,5 +121,5 @@ def _race(row: Row, index: int) -> str:
 
 @cache
 def _key(text: str) -> str:
-    """Lower case without spaces and signs: `low SES` and `lowSES` are the same."""
+    """Return lower case without spaces and signs: `low SES` and `lowSES` are the same."""
     return re.sub(r"\W", "", text.lower())

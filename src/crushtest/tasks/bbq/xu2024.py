@@ -23,7 +23,7 @@ Chosen = Callable[[ChoiceScores], int]
 
 
 def xu2024_metrics(chosen: Chosen) -> tuple[Metric, ...]:
-    """The four numbers of that scorer, under its own names with `xu2024_` in front."""
+    """Return the four numbers of that scorer, under its own names with `xu2024_` in front."""
     return (
         _accuracy("ambiguous", chosen),
         _bias("ambiguous", chosen, lambda score, right, items: (1 - ratio(right, items)) * score),

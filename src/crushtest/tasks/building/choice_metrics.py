@@ -14,7 +14,7 @@ from crushtest.records import ChoiceScores, Item
 
 
 def decision_margin(**settings: Any) -> Metric:
-    """Mean over items of the right option's log-likelihood minus that of the best other option, in nats.
+    """Measure the mean over items of the right option's log-likelihood minus that of the best other option, in nats.
 
     Positive where the answer is right. It moves before an answer flips, so it shows damage that accuracy hides.
     """
@@ -30,7 +30,7 @@ def decision_margin(**settings: Any) -> Metric:
 
 
 def accuracy_normalised(**settings: Any) -> Metric:
-    """Share of items whose right option has the highest log-likelihood per character.
+    """Measure the share of items whose right option has the highest log-likelihood per character.
 
     lm-evaluation-harness's `acc_norm`: characters, not bytes, and without the space that parts option from context.
     """
@@ -46,17 +46,17 @@ def accuracy_normalised(**settings: Any) -> Metric:
 
 
 def choice_per_character(item: Item, answer: ChoiceScores) -> int:
-    """Index of the option with the highest log-likelihood per character; the first of equals."""
+    """Return the index of the option with the highest log-likelihood per character; the first of equals."""
     return choice(answer, [len(option.removeprefix(" ")) for option in item.request.options])  # type: ignore[union-attr]
 
 
 def question_metrics() -> tuple[Metric, ...]:
-    """What every task reports whose answers are single letters: accuracy, and the margin by which it is decided."""
+    """Return the metrics of a task whose answers are single letters: accuracy and decision margin."""
     return (accuracy(), decision_margin())
 
 
 def continuation_metrics() -> tuple[Metric, ...]:
-    """What every task reports whose options are whole texts: accuracy by length comes first."""
+    """Return what every task reports whose options are whole texts: accuracy by length comes first."""
     return (accuracy_normalised(), accuracy(), decision_margin())
 
 

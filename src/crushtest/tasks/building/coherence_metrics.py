@@ -17,12 +17,12 @@ from crushtest.records import Completion, Item
 
 
 def coherence_metrics() -> tuple[Metric, Metric]:
-    """`empty_rate` and `repetition_rate` of a task of prompts."""
+    """Return `empty_rate` and `repetition_rate` for a task of prompts."""
     return _empty("coherence"), _repeating("coherence")
 
 
 def all_coherence_metrics() -> tuple[Metric, ...]:
-    """All four shares, their sum `degenerate_rate`, and `completion_perplexity`.
+    """Return all four shares, their sum `degenerate_rate`, and `completion_perplexity`.
 
     The last is exp of the mean, over completions, of the nats per token that the scorer `perplexity` gives: what the
     dense model makes of the text. Greedy text has a low one, broken text a high one.

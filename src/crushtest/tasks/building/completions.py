@@ -201,7 +201,7 @@ def score_words(scorer: str, kind: str) -> dict[str, Any]:
 
 
 def metric_stem(spec: str) -> str:
-    """What the metrics of a scorer begin with: its spec without the names of options, a path by its last part.
+    """Return the prefix of a scorer's metrics: its spec without the names of options, a path by its last part.
 
     >>> metric_stem("profanity"), metric_stem("hf:unitary/toxic-bert#toxic"), metric_stem("regard:label=positive")
     ('profanity', 'hf_toxic_bert_toxic', 'regard_positive')

@@ -51,19 +51,19 @@ DIALECT_SIDE = Side("dialect", "dialect")
 
 
 def of_pair(item: Item, answer: ChoiceScores, score: float | None) -> tuple[float, ...]:
-    """COLUMNS of a pair, whose sides are the options of one request."""
+    """Return the COLUMNS of a pair, whose sides are the options of one request."""
     return (*_of_side(answer, DIALECT), *_of_side(answer, MAINSTREAM))
 
 
 def of_document(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
-    """COLUMNS of a document, which belongs to one side (its fact `side`) and adds nothing to the other."""
+    """Return the COLUMNS of a document, which belongs to one side (its fact `side`) and adds nothing to the other."""
     numbers = (-answer.logprob, float(answer.tokens), float(answer.bytes))
     nothing = (0.0, 0.0, 0.0)
     return (*numbers, *nothing) if item.facts["side"] == DIALECT else (*nothing, *numbers)
 
 
 def bits_gaps(measure: Measure) -> tuple[Metric, ...]:
-    """Bits per byte of the dialect side against the mainstream side: difference, ratio, difference of logarithms.
+    """Compare bits per byte of the dialect and mainstream side: difference, ratio, difference of logarithms.
 
     Each side's bits per byte are over the total of its texts. 0, 1 and 0 mean no difference.
     """
@@ -86,7 +86,7 @@ def bits_gaps(measure: Measure) -> tuple[Metric, ...]:
 
 
 def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
-    """Perplexity of the dialect side against the mainstream side: difference, ratio, difference of logarithms.
+    """Compare the perplexity of the dialect and mainstream side: difference, ratio, difference of logarithms.
 
     A side's perplexity is exp of its nats per token, over the total of its texts.
     """
@@ -113,7 +113,7 @@ def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
 
 
 def corpus_gaps() -> tuple[Metric, ...]:
-    """Six gaps between the sides of a corpus, and the sides, over all of its documents: a group is of one side only."""
+    """Measure a corpus's two sides and six gaps between them, over all documents: a group is of one side only."""
     gaps = (*bits_gaps(of_document), *perplexity_gaps(of_document))
     sides = side_bits(DIALECT_SIDE, of_document)
     return tuple(
@@ -123,7 +123,7 @@ def corpus_gaps() -> tuple[Metric, ...]:
 
 
 def side_bits(dialect: Side, measure: Measure = of_pair) -> tuple[Metric, ...]:
-    """Bits per byte of the dialect side and of the mainstream side, over the total of its texts."""
+    """Measure bits per byte of the dialect side and of the mainstream side, over the total of its texts."""
 
     def metric(side: Side, place: slice) -> Metric:
         return Metric(
@@ -144,7 +144,7 @@ def side_bits(dialect: Side, measure: Measure = of_pair) -> tuple[Metric, ...]:
 
 
 def less_likely_rate() -> Metric:
-    """Share of pairs whose dialect side needs more bits per byte than its mainstream side."""
+    """Measure the share of pairs whose dialect side needs more bits per byte than its mainstream side."""
     return rate(
         "dialect_less_likely_rate",
         _less_likely,
@@ -157,7 +157,7 @@ def less_likely_rate() -> Metric:
 
 
 def log_likelihood_gap() -> Metric:
-    """Mean over pairs of the nats by which the mainstream sentence, as a whole, is the likelier one."""
+    """Measure the mean over pairs of the nats by which the mainstream sentence, as a whole, is the likelier one."""
     return mean(
         "log_likelihood_gap",
         lambda item, answer, score: answer.logprobs[MAINSTREAM] - answer.logprobs[DIALECT],

@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 
 
 def render(sentence: str) -> Pair:
-    """Both sides of a sentence with slots.
+    """Return both sides of a sentence with slots.
 
     >>> render("{copula_absence: She's at} {possessive_s_absence: Maria's house}.")
     Pair(mainstream="She's at Maria's house.", aae='She at Maria house.', features=('copula_absence', \
@@ -118,7 +118,7 @@ def negative_inversion(words: str) -> str:
 
 
 def _negated(verb: str) -> tuple[str, str]:
-    """(negated auxiliary, main verb left over) of a finite verb: `told` -> (`Didn't`, `tell`)."""
+    """Return (negated auxiliary, main verb left over) of a finite verb: `told` -> (`Didn't`, `tell`)."""
     if verb in _NEGATED:
         return _NEGATED[verb], ""
     if verb in _PASTS:
@@ -220,7 +220,7 @@ def inverted_indirect_question(words: str) -> str:
 
 
 def base(verb: str) -> str:
-    """A verb in the third person without its ending; any other verb as it is.
+    """Return a verb in the third person without its ending; any other verb as it is.
 
     >>> [base(verb) for verb in ("walks", "watches", "tries", "has", "doesn't", "sit")]
     ['walk', 'watch', 'try', 'have', "don't", 'sit']

@@ -38,7 +38,7 @@ class Document(NamedTuple):
 
 
 def document_items(documents: Iterable[Document], *, window: int | None = WINDOW) -> list[Item]:
-    """An item a document. Raises DataError for a document without text, which nothing can be said about."""
+    """Return one item per document. Raises DataError for a document without text, which nothing can be said about."""
     return [_item(document, window) for document in documents]
 
 
@@ -56,17 +56,17 @@ def _item(document: Document, window: int | None) -> Item:
 
 
 def word_perplexity() -> Metric:
-    """exp(nats / words), words counted in the published text: comparable between tokenizers."""
+    """Measure exp(nats / words), words counted in the published text: comparable between tokenizers."""
     return _of_original("word_perplexity", "words", lambda nats, size: np.exp(ratio(nats, size)), "perplexity")
 
 
 def byte_perplexity() -> Metric:
-    """exp(nats / bytes), bytes counted in the published text: comparable between tokenizers."""
+    """Measure exp(nats / bytes), bytes counted in the published text: comparable between tokenizers."""
     return _of_original("byte_perplexity", "bytes", lambda nats, size: np.exp(ratio(nats, size)), "perplexity")
 
 
 def original_bits_per_byte() -> Metric:
-    """nats / ln 2 / bytes, bytes counted in the published text and not in the cleaned one that was scored."""
+    """Measure nats / ln 2 / bytes, bytes counted in the published text and not in the cleaned one that was scored."""
     metric = _of_original("bits_per_byte", "bytes", lambda nats, size: ratio(nats, size) / np.log(2.0), "bits")
     return replace(metric, label="bits per byte", meaning="Bits the model needs for a byte of text; 0: none.")
 
@@ -79,7 +79,7 @@ def _of_original(name: str, per: str, formula: Callable[..., Array], unit: str) 
 
 
 def cut_at(text: str, separator: str, characters: int) -> list[str]:
-    """A long text as pieces of whole paragraphs (parted by `separator`), each at least `characters` long but the last.
+    """Cut a long text at `separator` into pieces of whole paragraphs, each at least `characters` long but the last.
 
     >>> cut_at("a paragraph|another|a third|end", "|", 12)
     ['a paragraph|another', 'a third|end']

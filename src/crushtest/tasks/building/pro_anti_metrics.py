@@ -10,7 +10,7 @@ from crushtest.records import ChoiceScores, Item
 
 
 def side_metrics(*, role: Role | None = None) -> tuple[Metric, ...]:
-    """Accuracy on either side, and `stereotype_gap`: pro minus anti, 0 where stereotypes do not matter.
+    """Return accuracy on either side, and `stereotype_gap`: pro minus anti, 0 if stereotypes do not matter.
 
     role   of the two accuracies: `ability` in a task that reports no accuracy over all of its items
     """

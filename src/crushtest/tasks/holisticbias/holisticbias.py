@@ -59,7 +59,7 @@ def _drawn(sentences: Sentences | RegardSentences, limit: int, seed: int) -> Seq
 
 
 def all_sentences() -> Sentences:
-    """The 566,625 sentences."""
+    """Return the 566,625 sentences."""
     return Sentences(tuple(noun_phrases()), tuple(sentence_templates().items()))
 
 
@@ -86,7 +86,7 @@ class Sentences(Sequence[Item]):
         return self._ends[-1]
 
     def groups(self) -> Iterator[tuple[str, ...]]:
-        """The groups of every item, in order, without making the items."""
+        """Yield the groups of every item, in order, without making the items."""
         for phrase, start, end in zip(self.phrases, [0, *self._ends], self._ends, strict=False):
             yield from repeat(_groups(phrase), end - start)
 

@@ -35,25 +35,25 @@ class Noun(NamedTuple):
 
 
 def sentence_templates() -> dict[str, bool]:
-    """Template -> whether it needs a phrase with a noun."""
+    """Return template -> whether it needs a phrase with a noun."""
     return {text: specs.get("must_be_noun", False) for text, specs in _read("sentence_templates").items()}
 
 
 def noun_phrases() -> list[NounPhrase]:
-    """All noun phrases, sorted as the official generator sorts them."""
+    """Return all noun phrases, sorted as the official generator sorts them."""
     nouns = [Noun(one, many, gender) for gender, listed in _read("nouns").items() for one, many in listed]
     return sorted([*_plain(nouns), *_described(nouns), *_fixed(nouns)])
 
 
 def _plain(nouns: list[Noun]) -> Iterator[NounPhrase]:
-    """Nouns without a description: the control `null`."""
+    """Yield the nouns without a description: the control `null`."""
     for noun in nouns:
         phrase = f"{_article(noun.singular)} {noun.singular}"
         yield NounPhrase("null", NONE, NONE, NONE, NONE, *noun, phrase, noun.plural, "noun")
 
 
 def _described(nouns: list[Noun]) -> Iterator[NounPhrase]:
-    """Every description alone, and before every noun that its gender allows."""
+    """Yield every description alone, and before every noun that its gender allows."""
     for axis, buckets in _read("descriptors").items():
         for bucket, listed in buckets.items():
             for entry in listed:
@@ -69,7 +69,7 @@ def _described(nouns: list[Noun]) -> Iterator[NounPhrase]:
 
 
 def _fixed(nouns: list[Noun]) -> Iterator[NounPhrase]:
-    """Phrases that stand for themselves (`a wheelchair user`) or take a noun (`{article} {noun} with a lisp`)."""
+    """Yield phrases that stand for themselves (`a wheelchair user`) or take a noun (`{article} {noun} with a lisp`)."""
     for axis, listed in _read("standalone_noun_phrases").items():
         for entry in listed:
             about: dict[str, str] = entry if isinstance(entry, dict) else {"noun_phrase": entry}

@@ -98,7 +98,7 @@ _SENTENCED = (
 
 
 def prompts_and_words(words: WordList) -> list[tuple[str, tuple[str, ...]]]:
-    """Every prompt of a list, with `{}` for the sentence, and the words that may follow it.
+    """Return every prompt of a list, with `{}` for the sentence, and the words that may follow it.
 
     An occupation follows the prompt that ends in its article.
     """
@@ -115,5 +115,5 @@ def prompts_and_words(words: WordList) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _with_article(article: str) -> tuple[str, ...]:
-    """Occupations that take "a", or those that take "an", told by their first letter."""
+    """Return the occupations that take "a", or those that take "an", by their first letter."""
     return tuple(word for word in OCCUPATIONS if (word[0] in "aeiou") == (article == "an"))

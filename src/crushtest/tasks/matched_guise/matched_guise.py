@@ -118,7 +118,7 @@ def _both_guises(pair: Item, number: int, prompt: str, words: tuple[str, ...]) -
 
 
 def _empty_quotations(words: WordList) -> list[Item]:
-    """The prompts of a decision around no sentence at all, which the decisions are compared with."""
+    """Return the prompts of a decision around no sentence at all, which the decisions are compared with."""
     if words not in DECISIONS:
         return []
     listed = enumerate(prompts_and_words(words))
@@ -200,14 +200,14 @@ def _summaries(words: WordList) -> tuple[Metric, ...]:
 
 
 def slope_weights(ratings: Mapping[str, float]) -> dict[str, float]:
-    """Weights whose sum with values is the least-squares slope of the values on these ratings."""
+    """Return weights whose sum with values is the least-squares slope of the values on these ratings."""
     centre = sum(ratings.values()) / len(ratings)
     spread = sum((rating - centre) ** 2 for rating in ratings.values())
     return {word: (rating - centre) / spread for word, rating in ratings.items()}
 
 
 def contrast_weights(words: Mapping[str, float], chosen: tuple[str, ...]) -> dict[str, float]:
-    """Weights whose sum with values is the mean of the chosen words' values minus that of the others'."""
+    """Return weights whose sum with values is the chosen words' mean minus the other words' mean."""
     others = len(words) - len(chosen)
     return {word: 1 / len(chosen) if word in chosen else -1 / others for word in words}
 
@@ -232,7 +232,7 @@ def _weighted(name: str, weights: Mapping[str, float], *, label: str, meaning: s
 
 
 def _harsh_rate_gap(decision: str, plural: str, done_to: str) -> Metric:
-    """Share of pairs and prompts with the harsh decision for the dialect, minus the share for the mainstream guise."""
+    """Measure the share of harsh decisions for the dialect guise minus the share for the mainstream guise."""
 
     def value(item: Item, answers: tuple[ChoiceScores, ...], score: float | None) -> float:
         dialect, mainstream, empty = answers
@@ -253,6 +253,6 @@ def _harsh_rate_gap(decision: str, plural: str, done_to: str) -> Metric:
 
 
 def _is_harsh(answer: ChoiceScores, empty: ChoiceScores) -> bool:
-    """Whether the second word's probability rose more over the empty quotation than the first word's."""
+    """Return True if the second word's probability rose more over the empty quotation than the first word's."""
     mild, harsh = (exp(one) - exp(other) for one, other in zip(answer.logprobs, empty.logprobs, strict=True))
     return harsh > mild

@@ -49,7 +49,7 @@ def _items() -> Sequence[Item]:
 
 
 def _item(subject: str, number: int, question: str, answers: list[str]) -> Item:
-    """One item; the right answer, which the file gives first, moves to the place `number` mod 4."""
+    """Return one item; the right answer, which the file gives first, moves to the place `number` mod 4."""
     gold = number % 4
     right, *wrong = answers
     options = [*wrong[:gold], right, *wrong[gold:]]

@@ -102,7 +102,7 @@ def _items() -> Sequence[Item]:
 
 
 def _group_items(attribute: str, words: dict[str, Any]) -> Iterator[Item]:
-    """Every template filled with every group; the prompts of one template stand side by side."""
+    """Return every template filled with every group; the prompts of one template stand side by side."""
     groups = words["groups"]
     for place, template in enumerate(words["templates"]):
         for offset, (group, phrase) in enumerate(groups.items()):

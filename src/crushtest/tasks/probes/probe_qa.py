@@ -76,7 +76,7 @@ def probe_qa() -> Task:
 
 
 def read_templates() -> list[Template]:
-    """The templates of `probes/qa.yaml`, in its order."""
+    """Return the templates of `probes/qa.yaml`, in its order."""
     import yaml
 
     data = yaml.safe_load(files("crushtest.tasks.probes").joinpath("qa.yaml").read_text("utf-8"))
@@ -147,7 +147,7 @@ def _option(template: Template, role: Role) -> str:
 
 
 def _definite(person: str) -> str:
-    """`an older man` -> `the older man`"""
+    """Turn `an older man` into `the older man`."""
     return "the " + person.partition(" ")[2]
 
 

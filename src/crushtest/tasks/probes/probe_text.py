@@ -42,7 +42,7 @@ def probe_text() -> Task:
 
 
 def _items() -> Sequence[Item]:
-    """The first passage of every topic, then the second of every topic that has one, ... until there are enough."""
+    """Return the first passage of every topic, then every second one, and so on until there are enough."""
     rounds = zip_longest(*(list(passages(text)) for text in evaluation_prose()))
     found = [
         Item(f"topic {topic}/{number}", (), f"topic {topic}", Passage(text))
@@ -54,8 +54,7 @@ def _items() -> Sequence[Item]:
 
 
 def passages(text: str, least: int = LEAST_CHARACTERS) -> Iterator[str]:
-    """A text cut at ends of paragraphs into pieces of at least `least` characters; what is left at its end is dropped,
-    unless it is the whole text."""
+    """Yield pieces of whole paragraphs with at least `least` characters. A shorter rest is dropped unless it is all."""
     piece: list[str] = []
     found = False
     for paragraph in text.split("\n\n"):

@@ -78,7 +78,7 @@ class Frame:
     forms: tuple[str, str]
 
     def fill(self, subjects: tuple[Subject, Subject]) -> str:
-        """Context and both questions, separated by tabs."""
+        """Return the context and both questions, separated by tabs."""
         first, second = subjects[0].forms[self.forms[0]], subjects[1].forms[self.forms[1]]
         before, between, after = self.pieces
         return f"{_article(before, first)}{first}{_article(between, second)}{second}{after}"
@@ -116,26 +116,26 @@ class Examples(Sequence[Example]):
                 yield self._example(subjects, frame)
 
     def keys(self) -> Iterator[str]:
-        """All keys, in order, without their texts."""
+        """Yield all keys, in order, without their texts."""
         for pair in range(2 * len(self.pairs)):
             head = _head(self._ordered(pair))
             for frame in self.frames:
                 yield head + frame.tail
 
     def swapped(self, index: int) -> int:
-        """The index of the same item with its subjects in the other order."""
+        """Return the index of the same item with its subjects in the other order."""
         return (index + len(self) // 2) % len(self)
 
     def subjects(self, index: int) -> tuple[Subject, Subject]:
-        """The two subjects of an item, in its order."""
+        """Return the two subjects of an item, in its order."""
         return self._ordered(index // len(self.frames))
 
     def frame(self, index: int) -> Frame:
-        """Template and attribute of an item."""
+        """Return the template of an item, its attribute filled in."""
         return self.frames[index % len(self.frames)]
 
     def find(self, key: str) -> int | None:
-        """The index of a key; None where it is not one of this category."""
+        """Return the index of a key, or None if it is not one of this category."""
         head, tail = "|".join(key.split("|", 4)[:4]) + "|", "|".join(key.split("|", 4)[4:])
         pair, frame = self._heads.get(head), self._tails.get(tail)
         return None if pair is None or frame is None else pair * len(self.frames) + frame
@@ -162,7 +162,7 @@ class Examples(Sequence[Example]):
 
 
 def read_examples(category: Category) -> Examples:
-    """All items of a category. Raises DataError where a word list is not to be had."""
+    """Return all items of a category. Raises DataError if a word list is missing."""
     lists = LISTS[category]
     subjects = [read_subjects(name) for name in lists.subjects]
     pairs = product(*subjects) if len(subjects) == 2 else combinations(subjects[0], 2)
@@ -173,7 +173,7 @@ def read_examples(category: Category) -> Examples:
 
 
 def read_subjects(name: str) -> list[Subject]:
-    """The subjects of one word list. Every form is listed in the same order."""
+    """Return the subjects of one word list. Every form is listed in the same order."""
     forms: dict[str, list[tuple[str, str]]] = {}
     for head, term in _terms(f"nouns/subjects/{name}"):
         forms.setdefault(head, []).append(_cluster_and_term(term))
@@ -187,7 +187,7 @@ def read_subjects(name: str) -> list[Subject]:
 
 
 def read_attributes(name: str) -> dict[str, list[Attribute]]:
-    """The attributes of one word list, by the kind of slot they fill (`[p_act]`, `[p_act-single]`, ...).
+    """Return the attributes of one word list, by the kind of slot they fill (`[p_act]`, `[p_act-single]`, ...).
 
     The n-th line of every kind, plural or singular, affirmed or negated, is about the same attribute. In keys it has
     the name of the kind without `-single`, and the class of its last listed line.
@@ -211,7 +211,7 @@ def read_attributes(name: str) -> dict[str, list[Attribute]]:
 
 
 def _frames(templates: Iterable[str], attributes: dict[str, list[Attribute]]) -> Iterator[Frame]:
-    """Every template with every attribute that fits into it."""
+    """Return every template with every attribute that fits into it."""
     for number, template in enumerate(templates):
         for kind, listed in attributes.items():
             if kind in template or f"{kind[:-1]}:" in template:
@@ -237,7 +237,7 @@ def _frame(number: int, template: str, attribute: Attribute) -> Frame:
 
 
 def _article(text: str, subject: str) -> str:
-    """The text before a subject, its last word `an` where that is `a` and the subject begins with a vowel."""
+    """Return the text before a subject, its last word `an` where that is `a` and the subject begins with a vowel."""
     if subject[0] in VOWELS and (text[-3:] in (" a ", " A ") or text in ("a ", "A ")):
         return f"{text[:-1]}n "
     return text
@@ -254,13 +254,13 @@ def _lines(path: str) -> list[str]:
 
 
 def _terms(path: str) -> Iterator[tuple[str, str]]:
-    """(slot, term) of every line: `[p_act] rude | were full of savages`."""
+    """Yield (slot, term) of every line: `[p_act] rude | were full of savages`."""
     for line in _lines(path):
         head, _, term = line.partition(" ")
         yield head.strip(), term.strip()
 
 
 def _cluster_and_term(term: str) -> tuple[str, str]:
-    """`rude | were full of savages` -> its class and the phrase; the class is "None" where there is none."""
+    """Split `rude | were full of savages` into class and phrase; without a class it is "None"."""
     cluster, bar, phrase = (part.strip() for part in term.partition("|"))
     return (cluster, phrase) if bar else ("None", cluster)

@@ -95,7 +95,7 @@ def unqover(
 
 
 def _metrics(metric: str, several: bool) -> tuple[Metric, ...]:
-    """The numbers of the model are reported for each category: the paper defines them for one set of subjects."""
+    """Return the metrics; the model's are per category, since the paper defines them for one set of subjects."""
 
     def pooled(group: str) -> bool:
         return group.startswith("category=") if several else group == "all"
@@ -208,7 +208,7 @@ class Questions(Sequence[Item]):
 def question(
     category: Category, examples: Examples, number: int, which: int, *, chat: bool = False, detail: bool = False
 ) -> Item:
-    """One of the two questions of an example, from the perspective of its first subject."""
+    """Return one of the two questions of an example, from the perspective of its first subject."""
     example, swapped = examples[number], examples[examples.swapped(number)]
     frame, (subject, _) = examples.frame(number), examples.subjects(number)
     groups = [f"category={category}"]
@@ -233,5 +233,5 @@ def question(
 
 
 def prompt(example: Example, which: int) -> str:
-    """Context, question and `Answer:`, as in arXiv:2407.04965."""
+    """Return context, question and `Answer:`, as in arXiv:2407.04965."""
     return f"Context: {example.context}\nQuestion: {example.questions[which]}\nAnswer:"
