@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from crushtest.gate.policy import LEAST_CLUSTERS, Direction
+from crushtest.gate.policy import Direction
 from crushtest.records import Better
 from crushtest.results import Contrast
+from crushtest.stats.rates import FEWEST_TESTABLE
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 ROUNDING = 1e-12
 MOST_TIMES = 1000
@@ -76,8 +78,8 @@ def unusable_interval(row: Contrast) -> str | None:
         return f"no value: {row.reason or 'undefined'}"
     if row.intervals is None:
         return f"no interval: {row.reason or 'undefined'}"
-    if row.verdict == "inconclusive":
-        return row.reason or "inconclusive"
+    if row.verdict == INCONCLUSIVE:
+        return row.reason or INCONCLUSIVE
     (low, high), (low90, high90) = row.intervals.at95, row.intervals.at90
     if not low - ROUNDING <= row.difference <= high + ROUNDING:
         return "an interval that does not hold its own difference; `crushtest compare` makes it anew"
@@ -97,4 +99,4 @@ def clusters_enough(harm: Harm, margin: float, clusters: int) -> int | None:
     width, room = abs(bound - harm.estimate), abs(margin - harm.estimate)
     if abs(bound) <= ROUNDING or room <= ROUNDING or width <= room or (width / room) ** 2 > MOST_TIMES:
         return None
-    return max(LEAST_CLUSTERS, ceil(clusters * (width / room) ** 2))
+    return max(FEWEST_TESTABLE, ceil(clusters * (width / room) ** 2))

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-from crushtest.gate.policy import LEAST_CLUSTERS
 from crushtest.gate.result import Check, CheckOutcome, GateResult
 from crushtest.results import Contrast
 from crushtest.stats.noise import WITHIN
+from crushtest.stats.rates import FEWEST_TESTABLE
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
 ANNOTATIONS: dict[CheckOutcome, str] = {
@@ -150,8 +150,8 @@ def _what_would_do(check: Check, row: Contrast) -> str:
         return f"; about {check.enough:,} clusters (templates) would have been enough"
     if row.verdict == WITHIN and row.noise is not None:
         return f"; measuring dense again moved it by {row.noise:.4g}"
-    if 0 < row.clusters < LEAST_CLUSTERS:
-        return f"; {LEAST_CLUSTERS} clusters (templates) are the fewest that can be tested"
+    if 0 < row.clusters < FEWEST_TESTABLE:
+        return f"; {FEWEST_TESTABLE} clusters (templates) are the fewest that can be tested"
     return ""
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from crushtest.results import Contrast
 from crushtest.stats.multiplicity import holm
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
 
 Key = tuple[str, str, str, str]
 
-UNTESTED = ("undefined", "inconclusive")
+UNTESTED = (UNDEFINED, INCONCLUSIVE)
 """Verdicts that say of a comparison that it was not tested: no value, no interval, or too few clusters."""
 
 

@@ -13,11 +13,11 @@ from crushtest.report.claims import UNTESTED
 from crushtest.report.formats import show_band
 from crushtest.results import Contrast
 from crushtest.stats.noise import WITHIN
-from crushtest.stats.verdicts import ALPHA, NO_IMPROVEMENT
+from crushtest.stats.verdicts import ALPHA, BETTER, CHANGED, INCONCLUSIVE, NO_CLEAR_DIFFERENCE, NO_IMPROVEMENT, WORSE
 
 Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
 
-CLEAR: dict[str, Tone] = {"worse": "worse", "better": "better", "changed": "changed", NO_IMPROVEMENT: "changed"}
+CLEAR: dict[str, Tone] = {WORSE: "worse", BETTER: "better", CHANGED: "changed", NO_IMPROVEMENT: "changed"}
 """The verdicts that say of a difference that it is clear, and how each is coloured."""
 
 CLEAR_ALONE = "clear alone, not once corrected"
@@ -48,13 +48,13 @@ def said(contrast: Contrast | None, unit: str) -> str:
     """What a contrast says, in words for readers."""
     if contrast is None:
         return "not measured"
-    if contrast.verdict == "inconclusive":
+    if contrast.verdict == INCONCLUSIVE:
         return "cannot be tested"
     if contrast.verdict == WITHIN:
         return f"no more than dense measured again, {show_band(contrast.noise, unit)}"
     if clear_alone(contrast):
         return CLEAR_ALONE
-    if contrast.verdict == "no clear difference":
+    if contrast.verdict == NO_CLEAR_DIFFERENCE:
         return less_than(contrast, unit) or contrast.verdict
     return contrast.verdict
 

@@ -21,7 +21,7 @@ from crushtest.stats.sample import MetricSlices, Sample
 from crushtest.stats.significance import detectable, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
 from crushtest.stats.uncertainty import distance_interval, uncertainty
-from crushtest.stats.verdicts import INCONCLUSIVE, verdict
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, verdict
 from crushtest.stats.worst_group import Searched, worst_row
 
 FEW_FLIPS = 10
@@ -99,7 +99,7 @@ def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
         n_unscored=slice_.n_unscored,
         flips=flips,
         better=slice_.better,
-        verdict="undefined",
+        verdict=UNDEFINED,
         clusters=slice_.clusters,
     )
     if dense is None or value is None:

@@ -17,7 +17,7 @@ from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.sample import Sample
-from crushtest.stats.verdicts import INCONCLUSIVE
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
 
 WITHIN = "within the noise of measuring"
 
@@ -88,5 +88,5 @@ def _with_band(row: Contrast, half_width: float | None) -> Contrast:
     return replace(
         row,
         noise=half_width,
-        verdict=WITHIN if inside and row.verdict not in ("undefined", INCONCLUSIVE) else row.verdict,
+        verdict=WITHIN if inside and row.verdict not in (UNDEFINED, INCONCLUSIVE) else row.verdict,
     )

@@ -8,8 +8,13 @@ from crushtest.records import Better
 from crushtest.results import Contrast, Interval
 
 ALPHA = 0.05
+BETTER = "better"
+WORSE = "worse"
+CHANGED = "changed"
+NO_CLEAR_DIFFERENCE = "no clear difference"
 NO_IMPROVEMENT = "no improvement"
 INCONCLUSIVE = "inconclusive"
+UNDEFINED = "undefined"
 
 
 def excludes_zero(interval: Interval | None) -> bool:
@@ -30,17 +35,17 @@ def verdict(
     if interval is None:
         return INCONCLUSIVE
     if not excludes_zero(interval) or (p is not None and p > ALPHA):
-        return "no clear difference"
+        return NO_CLEAR_DIFFERENCE
     if better == "zero":
         if distance is None or not excludes_zero(distance):
-            return "changed"
-        return "worse" if distance.low > 0 else "better"
+            return CHANGED
+        return WORSE if distance.low > 0 else BETTER
     if better == "neither":
-        return "changed"
-    return "better" if (difference > 0) == (better == "higher") else "worse"
+        return CHANGED
+    return BETTER if (difference > 0) == (better == "higher") else WORSE
 
 
 def no_improvement(row: Contrast, why: str) -> Contrast:
     """The row with `why` in front of its cautions, and `no improvement` in place of the verdict `better`."""
-    said = "; ".join(text for text in (why, row.caution) if text)
-    return replace(row, caution=said, verdict=NO_IMPROVEMENT if row.verdict == "better" else row.verdict)
+    caution = "; ".join(text for text in (why, row.caution) if text)
+    return replace(row, caution=caution, verdict=NO_IMPROVEMENT if row.verdict == BETTER else row.verdict)

@@ -16,7 +16,7 @@ from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
 from crushtest.stats.slices import Slice, difference
 from crushtest.stats.uncertainty import Uncertainty, distance_interval, uncertainty
-from crushtest.stats.verdicts import verdict
+from crushtest.stats.verdicts import BETTER, CHANGED, UNDEFINED, WORSE, verdict
 
 
 class Searched(NamedTuple):
@@ -57,8 +57,8 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
     band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
     p = _p([candidate.slice_ for candidate in candidates], change, slice_)
     own = worst.uncertainty.interval(0.95)
-    said = verdict(better, change, own, p, distance_interval(slice_, own) if better == "zero" else None)
-    if said in ("better", "worse", "changed"):
+    word = verdict(better, change, own, p, distance_interval(slice_, own) if better == "zero" else None)
+    if word in (BETTER, WORSE, CHANGED):
         band, band90 = _on_its_side(band, change), _on_its_side(band90, change)
     row = _empty(task, arm, metric, searched, better, n=slice_.n, reason=None)
     return replace(
@@ -71,7 +71,7 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         ),
         p=PValue(value=p, method="own, and exchange of arms within clusters over all groups"),
         n_unscored=slice_.n_unscored,
-        verdict=said,
+        verdict=word,
         clusters=slice_.clusters,
         worst=slice_.group,
         caution=_caution(slice_, left_out, len(searched.slices)),
@@ -92,7 +92,7 @@ def _empty(
         n_unscored=sum(slice_.n_unscored for slice_ in searched.slices),
         clusters=0,
         better=better,
-        verdict="undefined",
+        verdict=UNDEFINED,
         reason=reason,
         spread=None
         if np.isnan(searched.spread)

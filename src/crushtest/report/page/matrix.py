@@ -26,6 +26,7 @@ from crushtest.report.shading import Tone, clear_alone, said, shade
 from crushtest.report.study_view import ArmView, StudyView, TaskView
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 from crushtest.results import Contrast, Estimate
+from crushtest.stats.verdicts import INCONCLUSIVE
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def cell(contrast: Contrast | None, unit: str) -> Cell:
     if contrast.difference is None:
         return Cell(tone, depth, "undefined", "", said(contrast, unit), None, contrast.reason or "")
     text = show_difference(contrast.difference, unit)
-    if contrast.verdict == "inconclusive":  # counted and named once per task
+    if contrast.verdict == INCONCLUSIVE:  # counted and named once per task
         return Cell(tone, depth, text, "cannot be tested", "", contrast.difference, "")
     interval = interval_text(contrast, unit) or "no interval"
     note = contrast.caution or contrast.reason or ""
