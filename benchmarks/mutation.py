@@ -27,7 +27,7 @@ PARTS = {
     "src/crushtest/metrics.py": "tests/stats/test_*.py",
     "src/crushtest/gate/*.py": "tests/gate/test_*.py",
 }
-SLOW = ("test_by_hand", "test_compares", "test_coverage", "test_properties", "test_gate", "test_gate_quick")
+SLOW = ("test_by_hand", "test_attribution", "test_coverage", "test_properties", "test_gate", "test_gate_quick")
 """Tests that take too long for every change; what is noticed without them is the less."""
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,

@@ -25,4 +25,6 @@ def test_options_that_were_not_given_leave_the_study_files_values_alone() -> Non
 
 def test_zero_is_given() -> None:
     assert given(Selection(seed=0)) == {"seed": 0}
-    assert given(Setup(noise_floor=0, noise_vary=["threads=1"])) == {"noise_floor": {"repeats": 0, "vary": ["threads=1"]}}
+    assert given(Setup(noise_floor=0, noise_vary=["threads=1"])) == {
+        "noise_floor": {"repeats": 0, "vary": ["threads=1"]}
+    }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from crushtest.gate.policy import LEAST_CLUSTERS, Direction
+from crushtest.gate.policy import Direction
 from crushtest.records import Better
 from crushtest.results import Contrast
+from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.verdicts import INCONCLUSIVE
 
 ROUNDING = 1e-12
@@ -98,4 +99,4 @@ def clusters_enough(harm: Harm, margin: float, clusters: int) -> int | None:
     width, room = abs(bound - harm.estimate), abs(margin - harm.estimate)
     if abs(bound) <= ROUNDING or room <= ROUNDING or width <= room or (width / room) ** 2 > MOST_TIMES:
         return None
-    return max(LEAST_CLUSTERS, ceil(clusters * (width / room) ** 2))
+    return max(FEWEST_TESTABLE, ceil(clusters * (width / room) ** 2))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
-from crushtest.gate.policy import LEAST_CLUSTERS
 from crushtest.gate.result import Check, CheckOutcome, GateResult
 from crushtest.results import Contrast
+from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.verdicts import WITHIN_NOISE
 
 COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
@@ -151,8 +151,8 @@ def _remedy(check: Check, row: Contrast) -> str:
         return f"; about {check.enough:,} clusters (templates) would have been enough"
     if row.verdict == WITHIN_NOISE and row.noise is not None:
         return f"; repeats of dense moved it by {row.noise:.4g}"
-    if 0 < row.clusters < LEAST_CLUSTERS:
-        return f"; {LEAST_CLUSTERS} clusters (templates) are the fewest that can be tested"
+    if 0 < row.clusters < FEWEST_TESTABLE:
+        return f"; {FEWEST_TESTABLE} clusters (templates) are the fewest that can be tested"
     return ""
 
 

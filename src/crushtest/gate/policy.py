@@ -11,10 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.registry import explain, reject_unknown
+from crushtest.stats.rates import FEWEST_TESTABLE
 
 WORST = "worst"
-LEAST_CLUSTERS = 6
-"""The fewest clusters with which an exact two-sided paired test can reach 0.05: 2 / 2^6 = 0.03."""
 Direction = Literal["rise", "fall", "move", "from_zero"]
 
 
@@ -72,7 +71,7 @@ class Rule(BaseModel):
     sure: Literal["regression", "equivalence"] = "regression"
     max_flips: float | None = Field(default=None, ge=0, le=1)
     min_items: int = Field(default=100, ge=1)
-    min_clusters: int = Field(default=LEAST_CLUSTERS, ge=1)
+    min_clusters: int = Field(default=FEWEST_TESTABLE, ge=1)
     max_unscored: float = Field(default=0.05, ge=0, le=1)
 
     def __str__(self) -> str:

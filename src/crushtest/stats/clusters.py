@@ -69,7 +69,7 @@ def lay_out(items: Sequence[Item]) -> Layout:
 
 
 @dataclass(frozen=True)
-class Part:
+class MetricColumns:
     """One metric in one group: where its columns stand in the group's rows, and how many clusters have its items.
 
     The columns of the first arm are `start:stop`, those of a second arm follow `width` columns later.
@@ -83,17 +83,17 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rows:
+class GroupTotals:
     """The totals of one group's units: columns [units of the group, arms * width], of the units `units`."""
 
     units: Index
     columns: Array
     width: int
-    parts: tuple[Part, ...]
+    parts: tuple[MetricColumns, ...]
 
 
 class Rest(NamedTuple):
-    """A group to be compared with the others of its attribute, in one metric: positions in `Units.groups`."""
+    """A group to be compared with the others of its attribute, in one metric: positions in `ClusterTotals.groups`."""
 
     metric: int
     group: int
@@ -101,7 +101,7 @@ class Rest(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Units:
+class ClusterTotals:
     """Everything that is resampled together.
 
     counts   [units] how many clusters are of each kind
@@ -110,17 +110,17 @@ class Units:
     """
 
     counts: Index
-    groups: tuple[Rows, ...]
+    groups: tuple[GroupTotals, ...]
     rests: tuple[Rest, ...] = ()
 
 
-def build_units(
+def total_by_cluster(
     metrics: Sequence[Metric],
     items: Sequence[Item],
     layout: Layout,
     arms: Sequence[Sequence[Sums]],
     used: Sequence[Mask],
-) -> Units:
+) -> ClusterTotals:
     """Cluster totals of one or two arms. `arms[a][m]` are the sums, `used[m]` the items that count for metric m."""
     cells = [_cells(metric, items) for metric in metrics]
     groups = [
@@ -131,7 +131,7 @@ def build_units(
         with_rest = [mask if metric.rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
         groups += [_rows(layout, rows, arms, with_rest, cells) for rows in layout.unions.values()]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
-    return _collapse(Units(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
+    return _collapse(ClusterTotals(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
 
 
 def _rests(metrics: Sequence[Metric], layout: Layout) -> Iterator[Rest]:
@@ -163,11 +163,11 @@ def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
 
 def _rows(
     layout: Layout, rows: Index, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
-) -> Rows:
+) -> GroupTotals:
     """One group's totals per cluster, all arms and metrics side by side."""
     clusters, place = np.unique(layout.cluster[rows], return_inverse=True)
     blocks: list[list[Array]] = [[] for _ in arms]
-    parts: list[Part] = []
+    parts: list[MetricColumns] = []
     width = 0
     for metric, mask in enumerate(used):
         kept = mask[rows]
@@ -183,10 +183,10 @@ def _rows(
         for arm, block in zip(arms, blocks, strict=True):
             block.append(_totals(arm[metric].columns[rows[kept]], target, bins, len(clusters)))
         size = int(np.prod(shape))
-        parts.append(Part(width, width + size, shape, len(np.unique(place[kept]))))
+        parts.append(MetricColumns(width, width + size, shape, len(np.unique(place[kept]))))
         width += size
     columns = np.concatenate([array for block in blocks for array in block], axis=1)
-    return Rows(clusters, columns, width, tuple(parts))
+    return GroupTotals(clusters, columns, width, tuple(parts))
 
 
 def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:
@@ -195,7 +195,7 @@ def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:
     return np.concatenate(sums, axis=1)
 
 
-def _collapse(units: Units) -> Units:
+def _collapse(units: ClusterTotals) -> ClusterTotals:
     """The same units with equal ones counted once, where that saves work."""
     clusters = len(units.counts)
     if clusters < WORTH_COLLAPSING:
@@ -220,14 +220,14 @@ def hashed(numbers: Kinds) -> Kinds:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _kept(rows: Rows, first: Index) -> Rows:
+def _kept(rows: GroupTotals, first: Index) -> GroupTotals:
     """A group's rows of one cluster of each kind."""
     kinds = np.flatnonzero(np.isin(first, rows.units))
     at = np.searchsorted(rows.units, first[kinds])
-    return Rows(kinds, rows.columns[at], rows.width, rows.parts)
+    return GroupTotals(kinds, rows.columns[at], rows.width, rows.parts)
 
 
-def _arrange(units: Units) -> Units:
+def _arrange(units: ClusterTotals) -> ClusterTotals:
     """The same units in an order that puts those of the same groups side by side: runs are cheaper to sum."""
     first = np.full(len(units.counts), len(units.groups))
     pattern = np.zeros(len(units.counts), np.uint64)
@@ -240,28 +240,28 @@ def _arrange(units: Units) -> Units:
     return replace(units, counts=units.counts[order], groups=tuple(_moved(rows, position) for rows in units.groups))
 
 
-def _moved(rows: Rows, position: Index) -> Rows:
+def _moved(rows: GroupTotals, position: Index) -> GroupTotals:
     at = position[rows.units]
     order = np.argsort(at)
-    return Rows(at[order], rows.columns[order], rows.width, rows.parts)
+    return GroupTotals(at[order], rows.columns[order], rows.width, rows.parts)
 
 
-def to_resample(metrics: Sequence[Metric], units: Units) -> Units:
+def to_resample(metrics: Sequence[Metric], units: ClusterTotals) -> ClusterTotals:
     """The same units without the columns of metrics that are not resampled: grids of cells have many."""
     if all(metric.interval == "bootstrap" for metric in metrics):
         return units
     return replace(units, groups=tuple(_narrowed(metrics, rows) for rows in units.groups))
 
 
-def _narrowed(metrics: Sequence[Metric], rows: Rows) -> Rows:
+def _narrowed(metrics: Sequence[Metric], rows: GroupTotals) -> GroupTotals:
     kept: list[int] = []
-    parts: list[Part] = []
+    parts: list[MetricColumns] = []
     for metric, part in zip(metrics, rows.parts, strict=True):
         own = range(part.start, part.stop) if metric.interval == "bootstrap" else range(0)
         clusters = part.clusters if own else 0
-        parts.append(Part(len(kept), len(kept) + len(own), part.shape, clusters))
+        parts.append(MetricColumns(len(kept), len(kept) + len(own), part.shape, clusters))
         kept += own
     kept = kept or list(range(rows.width))[:1]  # the number of arms is read from the width
     arms = rows.columns.shape[1] // rows.width if rows.width else 1
     at = [arm * rows.width + column for arm in range(arms) for column in kept]
-    return Rows(rows.units, rows.columns[:, at], len(kept), tuple(parts))
+    return GroupTotals(rows.units, rows.columns[:, at], len(kept), tuple(parts))

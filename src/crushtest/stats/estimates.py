@@ -11,7 +11,8 @@ from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.results import Estimate
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
-from crushtest.stats.slices import Case, Sample, cautions
+from crushtest.stats.sample import Sample
+from crushtest.stats.slices import Slice, cautions
 from crushtest.stats.uncertainty import uncertainty
 
 REPLICATES = 10_000
@@ -36,38 +37,38 @@ def estimate(
     items = list(items)
     sums = [measure_sums(metric, items, answers, scores) for metric in metrics]
     sample = Sample.draw(metrics, items, [sums], seed=seed, replicates=replicates)
-    return [_row(task, arm, case) for found in sample.cases() for case in (*found.groups, *found.gaps, *found.rests)]
+    return [_row(task, arm, slice_) for found in sample.slices() for slice_ in found.all]
 
 
-def _row(task: str, arm: str, case: Case) -> Estimate:
-    value = float(case.observed[0])
-    is_defined = bool(case.n) and not np.isnan(value)
+def _row(task: str, arm: str, slice_: Slice) -> Estimate:
+    value = float(slice_.observed[0])
+    is_defined = bool(slice_.n) and not np.isnan(value)
     row = Estimate(
         arm=arm,
         task=task,
-        metric=case.name,
-        group=case.group,
+        metric=slice_.name,
+        group=slice_.group,
         value=value if is_defined else None,
         low=None,
         high=None,
-        n=case.n,
-        n_unscored=case.n_unscored,
-        better=case.better,
-        clusters=case.clusters,
+        n=slice_.n,
+        n_unscored=slice_.n_unscored,
+        better=slice_.better,
+        clusters=slice_.clusters,
     )
     if not is_defined:
-        return replace(row, reason=case.why_undefined())
-    found = uncertainty(case)
+        return replace(row, reason=slice_.why_undefined())
+    found = uncertainty(slice_)
     if isinstance(found, str):
         return replace(row, reason=found)
     interval = found.interval(0.95)
-    caution = cautions(case, rare=_rare(case, value))
+    caution = cautions(slice_, rare=_rare(slice_, value))
     return replace(row, low=interval.low, high=interval.high, method=found.method, caution=caution)
 
 
-def _rare(case: Case, value: float) -> int | None:
+def _rare(slice_: Slice, value: float) -> int | None:
     """How many items have the rarer outcome, where that is few."""
-    if case.shape != "rate":
+    if slice_.kind != "rate":
         return None
-    rarer = round(min(value, 1 - value) * case.n)
+    rarer = round(min(value, 1 - value) * slice_.n)
     return rarer if rarer < 10 else None

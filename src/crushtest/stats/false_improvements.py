@@ -51,7 +51,7 @@ class Roles(NamedTuple):
         )
 
 
-class Beside(NamedTuple):
+class RelatedRows(NamedTuple):
     """What stands beside a contrast: those of the same arm and task by metric and group, and the arm's perplexity.
 
     perplexity   the largest ratio to dense's on any text of the study; None where none was measured
@@ -96,7 +96,15 @@ def mark_traps(contrasts: Sequence[Contrast], metrics: Mapping[str, Sequence[Met
         if unit == "rate" and roles[row.task].abilities == (row.metric,) and _less_able(row):
             fallen[row.arm] = min(fallen.get(row.arm, row), row, key=_moved)
     return [
-        _marked(row, Beside(rows[row.arm, row.task], roles[row.task], perplexity.get(row.arm), fallen.get(row.arm)))
+        _marked(
+            row,
+            RelatedRows(
+                rows=rows[row.arm, row.task],
+                roles=roles[row.task],
+                perplexity=perplexity.get(row.arm),
+                fallen=fallen.get(row.arm),
+            ),
+        )
         for row in contrasts
     ]
 
@@ -107,14 +115,14 @@ def _unit_of_ability(row: Contrast, roles: Roles) -> str | None:
     return metric.unit if (metric.role, metric.name, row.group) == ("ability", row.metric, "all") else None
 
 
-def _marked(row: Contrast, beside: Beside) -> Contrast:
+def _marked(row: Contrast, beside: RelatedRows) -> Contrast:
     if row.verdict != "better":
         return row
     why = next((text for trap in TRAPS if (text := trap(row, beside))), None)
     return mark_spurious(row, why) if why else row
 
 
-def _unknown_everywhere(row: Contrast, beside: Beside) -> str | None:
+def _unknown_everywhere(row: Contrast, beside: RelatedRows) -> str | None:
     """A rise of "unknown" where it is right, beside one where it is wrong."""
     roles = beside.roles
     own = roles.reported[row.metric]
@@ -131,7 +139,7 @@ def _unknown_everywhere(row: Contrast, beside: Beside) -> str | None:
     return f"more “unknown”, not more careful: {'; '.join(parts)}" if parts else None
 
 
-def _guessing(row: Contrast, beside: Beside) -> str | None:
+def _guessing(row: Contrast, beside: RelatedRows) -> str | None:
     """A bias that shrank beside an ability that did."""
     role = beside.roles.reported[row.metric].role
     if role == "gap" or (role != "bias" and row.better != "zero"):
@@ -148,7 +156,7 @@ def _guessing(row: Contrast, beside: Beside) -> str | None:
     return f"less bias because less able: {_words(able.metric)} of {able.task} {_rates(able)}" if able else None
 
 
-def _levelled_down(row: Contrast, beside: Beside) -> str | None:
+def _levelled_down(row: Contrast, beside: RelatedRows) -> str | None:
     """A gap between varieties that narrowed while one of them, or both, got harder and none easier."""
     roles = beside.roles
     if roles.reported[row.metric].role != "gap":
@@ -164,7 +172,7 @@ def _levelled_down(row: Contrast, beside: Beside) -> str | None:
     return f"narrower because {which} got worse: {measure} of {how}"
 
 
-def _even_but_worse(row: Contrast, beside: Beside) -> str | None:
+def _even_but_worse(row: Contrast, beside: RelatedRows) -> str | None:
     """A gap between groups that narrowed while the measure itself got worse for all of them together."""
     if not row.metric.endswith(GAP) or row.better != "lower":
         return None
@@ -174,7 +182,7 @@ def _even_but_worse(row: Contrast, beside: Beside) -> str | None:
     return f"narrower while all groups together got worse: {pooled.dense:.3g} to {pooled.value:.3g}"
 
 
-TRAPS: tuple[Callable[[Contrast, Beside], str | None], ...] = (
+TRAPS: tuple[Callable[[Contrast, RelatedRows], str | None], ...] = (
     _unknown_everywhere,
     _guessing,
     _levelled_down,

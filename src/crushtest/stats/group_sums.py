@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.clusters import Index, Rows, Units
+from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index
 
 # Rough costs in nanoseconds on one core. Only their ratios matter, and only to choose between two right answers: a
 # group joins the wide product if multiplying all units is cheaper than copying the weights of its own.
@@ -67,7 +67,7 @@ class Products:
         return total.T
 
 
-def plan(units: Units, columns: Sequence[Array]) -> Products:
+def plan(units: ClusterTotals, columns: Sequence[Array]) -> Products:
     """The plan for these columns, one array [units of the group, width] a group."""
     joined: list[tuple[int, slice]] = []
     apart: list[tuple[int, tuple[slice, ...] | None]] = []
@@ -87,7 +87,7 @@ def plan(units: Units, columns: Sequence[Array]) -> Products:
     return Products(wide, tuple(joined), tuple(apart), tuple(rows.units for rows in units.groups), tuple(columns))
 
 
-def _runs(rows: Rows) -> tuple[slice, ...] | None:
+def _runs(rows: GroupTotals) -> tuple[slice, ...] | None:
     """The group's units as runs of neighbours, or None where they are too short to be worth it."""
     if not len(rows.units):
         return None

@@ -19,10 +19,10 @@ import numpy as np
 
 from crushtest.metrics import WORST, Array
 from crushtest.results import Contrast
+from crushtest.stats.clusters import ALL
 
 Correction = Literal["benjamini-hochberg", "holm"]
 Family = tuple[str, str]
-ALL = "all"
 
 
 def benjamini_hochberg(p: Array) -> Array:

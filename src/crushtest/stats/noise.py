@@ -16,7 +16,7 @@ from crushtest.records import Item
 from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
-from crushtest.stats.slices import Sample
+from crushtest.stats.sample import Sample
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
 
 
@@ -41,12 +41,12 @@ def noise_bands(
     for repeat in repeats:
         again = [measure_sums(metric, items, *repeat) for metric in metrics]
         sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
-        for cases in sample.cases():
-            for case in (*cases.groups, *cases.gaps, *cases.rests):
-                known = metrics[case.metric].to_dense
-                change = float("nan") if known else abs(float(case.observed[1] - case.observed[0]))
-                flips = count_flips(first[case.metric], again[case.metric], case.rows).total
-                moved.setdefault((case.name, case.group), []).append((change, None if case.is_derived else flips))
+        for slices in sample.slices():
+            for slice_ in slices.all:
+                known = metrics[slice_.metric].to_dense
+                change = float("nan") if known else abs(float(slice_.observed[1] - slice_.observed[0]))
+                flips = count_flips(first[slice_.metric], again[slice_.metric], slice_.rows).total
+                moved.setdefault((slice_.name, slice_.group), []).append((change, None if slice_.is_derived else flips))
     return [_band(task, metric, group, found) for (metric, group), found in moved.items()]
 
 

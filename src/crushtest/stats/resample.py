@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.stats.clusters import Index, Rows, Units, to_resample
+from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, to_resample
 from crushtest.stats.group_sums import plan
 from crushtest.stats.weights import resampled, swapped
 
@@ -42,7 +42,7 @@ class Values(NamedTuple):
     rests: Array
 
 
-def evaluate(metrics: Sequence[Metric], groups: Sequence[Rows], totals: Sequence[Array]) -> Array:
+def evaluate(metrics: Sequence[Metric], groups: Sequence[GroupTotals], totals: Sequence[Array]) -> Array:
     """Values [metrics, arms, groups, n] of the groups' totals, each [arms * width, n]; NaN where undefined."""
     arms = _arms(groups)
     values = np.full((len(metrics), arms, len(groups), totals[0].shape[1]), np.nan)
@@ -60,7 +60,7 @@ def evaluate(metrics: Sequence[Metric], groups: Sequence[Rows], totals: Sequence
     return values
 
 
-def evaluate_rests(units: Units, totals: Sequence[Array]) -> Array:
+def evaluate_rests(units: ClusterTotals, totals: Sequence[Array]) -> Array:
     """Values [rests, arms, n]: the ratio of a group's totals minus that of the others of its attribute."""
     arms = _arms(units.groups)
     values = np.full((len(units.rests), arms, totals[0].shape[1]), np.nan)
@@ -78,37 +78,37 @@ def against_rest(mine: Array, of_mine: Array, others: Array, of_others: Array) -
     return ratio(mine, of_mine) - ratio(others, of_others)
 
 
-def _columns(rows: Rows, totals: Array, metric: int, arm: int) -> Array:
+def _columns(rows: GroupTotals, totals: Array, metric: int, arm: int) -> Array:
     """The columns [k, n] of one metric and arm, or [k, cells, n]."""
     part = rows.parts[metric]
     block = totals[arm * rows.width + part.start : arm * rows.width + part.stop]
     return block.reshape(*part.shape, -1)
 
 
-def _arms(groups: Sequence[Rows]) -> int:
+def _arms(groups: Sequence[GroupTotals]) -> int:
     return max((rows.columns.shape[1] // rows.width for rows in groups if rows.width), default=1)
 
 
-def observed(metrics: Sequence[Metric], units: Units) -> Values:
+def observed(metrics: Sequence[Metric], units: ClusterTotals) -> Values:
     """Values of the data as it is, without the last axis."""
     totals = [_sum(units, rows)[:, None] for rows in units.groups]
     return Values(evaluate(metrics, units.groups, totals)[..., 0], evaluate_rests(units, totals)[..., 0])
 
 
-def leave_one_out(metrics: Sequence[Metric], units: Units, group: int) -> Array:
+def leave_one_out(metrics: Sequence[Metric], units: ClusterTotals, group: int) -> Array:
     """Values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
     return evaluate(metrics, [rows], [_sum(units, rows)[:, None] - rows.columns.T])[:, :, 0]
 
 
-def bootstrap(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Values:
+def bootstrap(metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int) -> Values:
     """Values over resampled clusters, n replicates; NaN for metrics with a jackknife."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns for rows in units.groups])
     return _replicate(metrics, units, resampled, products.totals, stream=(seed, 0), replicates=replicates)
 
 
-def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: int) -> Values:
+def exchange(metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int) -> Values:
     """Values with the two arms exchanged in randomly drawn clusters, NaN as above."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
@@ -124,14 +124,14 @@ def exchange(metrics: Sequence[Metric], units: Units, *, seed: int, replicates: 
     return _replicate(metrics, units, swapped, totals, stream=(seed, 1), replicates=replicates)
 
 
-def _sum(units: Units, rows: Rows) -> Array:
+def _sum(units: ClusterTotals, rows: GroupTotals) -> Array:
     total: Array = units.counts[rows.units].astype(np.float64) @ rows.columns
     return total
 
 
 def _replicate(
     metrics: Sequence[Metric],
-    units: Units,
+    units: ClusterTotals,
     draw: Draw,
     totals: Callable[[Array], list[Array]],
     *,

@@ -10,7 +10,7 @@ from crushtest.results import Interval
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.intervals import distribution
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
-from crushtest.stats.slices import Case, difference
+from crushtest.stats.slices import Slice, difference
 
 POWER = 0.8
 
@@ -23,23 +23,23 @@ class Tested(NamedTuple):
     untestable: str | None = None
 
 
-def test(case: Case) -> Tested:
+def test(slice_: Slice) -> Tested:
     """Return the p of a difference.
 
     A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
     jackknife have the p of their interval. All others are exchanged at random (see `exchange`).
     """
-    few = f"cannot be tested with {counted(case.clusters)}" if case.clusters < FEWEST_TESTABLE else None
-    if case.jackknife and not case.is_derived:
-        return Tested(_jackknife_p(case), "jackknife over clusters", few)
-    if case.shape == "rate":
-        change = case.columns[1][:, 0] - case.columns[0][:, 0]
-        p = sign_test(np.bincount(case.cluster, weights=change).astype(np.float64))
+    few = f"cannot be tested with {counted(slice_.clusters)}" if slice_.clusters < FEWEST_TESTABLE else None
+    if slice_.jackknife and not slice_.is_derived:
+        return Tested(_jackknife_p(slice_), "jackknife over clusters", few)
+    if slice_.kind == "rate":
+        change = slice_.columns[1][:, 0] - slice_.columns[0][:, 0]
+        p = sign_test(np.bincount(slice_.cluster, weights=change).astype(np.float64))
         if p is not None:
-            alone = case.clusters == case.n
+            alone = slice_.clusters == slice_.n
             return Tested(p, "exact McNemar" if alone else "exact exchange of arms within clusters", few)
-    size = abs(float(difference(case.observed)))
-    p = exchange_p(size, difference(case.exchanged), case.changed_clusters)
+    size = abs(float(difference(slice_.observed)))
+    p = exchange_p(size, difference(slice_.exchanged), slice_.changed_clusters)
     return Tested(p, "exchange of arms within clusters", few)
 
 
@@ -48,13 +48,13 @@ def counted(clusters: int) -> str:
     return f"{clusters} cluster{'s' if clusters != 1 else ''}"
 
 
-def _jackknife_p(case: Case) -> float | None:
+def _jackknife_p(slice_: Slice) -> float | None:
     found = distribution(
-        float(difference(case.observed)),
-        difference(case.values),
-        difference(case.without),
-        case.counts,
-        case.clusters,
+        float(difference(slice_.observed)),
+        difference(slice_.values),
+        difference(slice_.without),
+        slice_.counts,
+        slice_.clusters,
         method="jackknife",
     )
     return None if isinstance(found, str) else 1.0 if found.flat else found.p()
@@ -83,10 +83,10 @@ def testable_change(clusters: int, items: int) -> float:
     return share * clusters / items
 
 
-def possible_move(case: Case) -> float | None:
-    """Return the largest |difference| that a case could show from dense's value; None where nothing bounds it."""
-    if case.bounds is None:
+def possible_move(slice_: Slice) -> float | None:
+    """Return the largest |difference| that a slice could show from dense's value; None where nothing bounds it."""
+    if slice_.bounds is None:
         return None
-    low, high = case.bounds
-    dense = float(case.observed[0])
+    low, high = slice_.bounds
+    dense = float(slice_.observed[0])
     return max(dense - low, high - dense)

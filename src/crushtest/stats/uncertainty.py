@@ -23,7 +23,7 @@ from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
 from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Method, distribution
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
-from crushtest.stats.slices import Case, difference
+from crushtest.stats.slices import Slice, difference
 
 FEW_CHANGED = 8
 ALL_ALIKE = "every resample gave the same value, which says nothing of clusters not seen here"
@@ -40,26 +40,26 @@ class Uncertainty:
     interval: Callable[[float], Interval]
 
 
-def uncertainty(case: Case, *, combine: tuple[float, float] = DIFFERENCE) -> Uncertainty | str:
-    """Return the uncertainty of a case, of one arm or of two combined, or why there is none."""
-    found = _of_gap(case) if case.parts else _of_group(case, combine)
-    if isinstance(found, str) or case.bounds is None:
+def uncertainty(slice_: Slice, *, combine: tuple[float, float] = DIFFERENCE) -> Uncertainty | str:
+    """Return the uncertainty of a slice, of one arm or of two combined, or why there is none."""
+    found = _of_gap(slice_) if slice_.kind == "gap" else _of_group(slice_, combine)
+    if isinstance(found, str) or slice_.bounds is None:
         return found
-    low, high = case.bounds
-    if not case.is_paired:
+    low, high = slice_.bounds
+    if not slice_.is_paired:
         return _within(found, low, high)
     return _within(found, 2 * low, 2 * high) if combine == SUM else _within(found, low - high, high - low)
 
 
-def distance_interval(case: Case, difference_interval: Interval) -> Interval | None:
+def distance_interval(slice_: Slice, difference_interval: Interval) -> Interval | None:
     """Return an interval that is above 0 where a clear difference leads away from 0, and below 0 where it leads nearer.
 
     |arm| exceeds |dense| exactly where arm - dense and arm + dense have the same sign. So this is the interval of the
     sum, with the sign of the difference: |arm| - |dense| itself has a kink, at which no resampling keeps its level.
     """
-    if case.shape == "rate":
+    if slice_.kind == "rate":
         return difference_interval
-    found = uncertainty(case, combine=SUM)
+    found = uncertainty(slice_, combine=SUM)
     if isinstance(found, str):
         return None
     low, high = found.interval(0.95)
@@ -76,75 +76,77 @@ def _within(inner: Uncertainty, lowest: float, highest: float) -> Uncertainty:
     return replace(inner, interval=interval)
 
 
-def _of_group(case: Case, combine: tuple[float, float]) -> Uncertainty | str:
-    if case.clusters < 2:
+def _of_group(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
+    if slice_.clusters < 2:
         return "one cluster only: nothing to resample"
-    if case.shape == "rate":
-        return _of_rate(case)
+    if slice_.kind == "rate":
+        return _of_rate(slice_)
     few_changed = (
         combine == DIFFERENCE
-        and case.is_paired
-        and not case.jackknife
-        and case.changed_clusters < min(FEW_CHANGED, case.clusters)
+        and slice_.is_paired
+        and not slice_.jackknife
+        and slice_.changed_clusters < min(FEW_CHANGED, slice_.clusters)
     )
-    if case.possible is not None and (case.few_valued or few_changed):
-        return _of_few_values(case, combine)
+    values = slice_.extremes if slice_.possible is None and few_changed else slice_.possible
+    if values is not None:
+        return _of_few_values(slice_, values, combine)
     if few_changed:
-        changed = case.changed_clusters
+        changed = slice_.changed_clusters
         return f"only {changed} clusters changed, which says nothing of the others" if changed else ALL_ALIKE
-    return _of_resamples(case, combine)
+    return _of_resamples(slice_, combine)
 
 
-def _of_rate(case: Case) -> Uncertainty:
-    place = np.unique(case.cluster, return_inverse=True)[1].reshape(-1)
+def _of_rate(slice_: Slice) -> Uncertainty:
+    place = np.unique(slice_.cluster, return_inverse=True)[1].reshape(-1)
     items = np.bincount(place).astype(np.float64)
-    if not case.is_paired:
-        counts = RateCounts(_totals(place, case.columns[0][:, 0]), items)
+    if not slice_.is_paired:
+        counts = RateCounts(_totals(place, slice_.columns[0][:, 0]), items)
         return Uncertainty(
-            f"exact, at the effective number of {case.sampled}", lambda level: rate_interval(counts, level=level)
+            f"exact, at the effective number of {slice_.sampled}", lambda level: rate_interval(counts, level=level)
         )
-    change = case.columns[1][:, 0] - case.columns[0][:, 0]
+    change = slice_.columns[1][:, 0] - slice_.columns[0][:, 0]
     up, down = (_totals(place, (sign * change > 0).astype(np.float64)) for sign in (1, -1))
     paired = PairedCounts(up, down, items)
     return Uncertainty(
-        f"score, at the effective number of {case.sampled}", lambda level: paired_interval(paired, level=level)
+        f"score, at the effective number of {slice_.sampled}", lambda level: paired_interval(paired, level=level)
     )
 
 
-def _of_few_values(case: Case, combine: tuple[float, float]) -> Uncertainty | str:
-    assert case.possible is not None
-    lost = float(np.isnan(_combined(case.values, combine)).mean()) if case.values.size else 0.0
+def _of_few_values(slice_: Slice, values: Array, combine: tuple[float, float]) -> Uncertainty | str:
+    """From the jackknife, with clusters added whose items have one of these sums [values, k]."""
+    lost = float(np.isnan(_combined(slice_.values, combine)).mean()) if slice_.values.size else 0.0
     if lost > UNDEFINED_SHARE:
         return f"undefined in {lost:.0%} of the resamples: too few items to divide by"
-    estimate, without = (_combined(array, combine) for array in (case.observed, case.without))
+    estimate, without = (_combined(array, combine) for array in (slice_.observed, slice_.without))
     if np.isnan(without).any():
         return DIVIDES_BY_LITTLE
-    influences = np.repeat((case.clusters - 1) * (estimate - without), case.counts)
-    sizes = np.bincount(np.unique(case.cluster, return_inverse=True)[1].reshape(-1)).astype(np.float64)
+    influences = np.repeat((slice_.clusters - 1) * (estimate - without), slice_.counts)
+    sizes = np.bincount(np.unique(slice_.cluster, return_inverse=True)[1].reshape(-1)).astype(np.float64)
     per_cluster = float(sizes @ sizes / sizes.sum())  # as an item meets them: what a large cluster does is not unseen
     unseen = [
-        sign * unseen_influences(case.formula, columns.sum(axis=0), case.possible, per_cluster, case.clusters)
-        for sign, columns in zip(combine if case.is_paired else (1.0,), case.columns, strict=True)
+        sign * unseen_influences(slice_.formula, columns.sum(axis=0), values, per_cluster, slice_.clusters)
+        for sign, columns in zip(combine if slice_.is_paired else (1.0,), slice_.columns, strict=True)
     ]
-    few = FewValued(float(estimate), influences, np.stack(unseen), case.clusters)
+    few = FewValued(float(estimate), influences, np.stack(unseen), slice_.clusters)
     return Uncertainty("jackknife over clusters, unseen ones added", few.interval) if few.varies else ALL_ALIKE
 
 
-def _of_resamples(case: Case, combine: tuple[float, float]) -> Uncertainty | str:
-    observed, values, without = (_combined(array, combine) for array in (case.observed, case.values, case.without))
+def _of_resamples(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
+    arrays = (slice_.observed, slice_.values, slice_.without)
+    observed, values, without = (_combined(array, combine) for array in arrays)
     estimate = float(observed)
-    method: Method = "jackknife" if case.jackknife else "bca"
-    found = distribution(estimate, values, without, case.counts, case.clusters, method=method)
+    method: Method = "jackknife" if slice_.jackknife else "bca"
+    found = distribution(estimate, values, without, slice_.counts, slice_.clusters, method=method)
     if isinstance(found, str):
         return found
     if found.flat:
         return ALL_ALIKE
-    if case.jackknife:
-        return Uncertainty(f"jackknife over {case.sampled}", found.interval)
-    students = distribution(estimate, values, without, case.counts, case.clusters, method="jackknife")
-    if case.shape != "mean" or isinstance(students, str):
-        return Uncertainty(f"BCa bootstrap over {case.sampled}", _hull(estimate, found))
-    return Uncertainty(f"BCa bootstrap and Student's t over {case.sampled}", _hull(estimate, found, students))
+    if slice_.jackknife:
+        return Uncertainty(f"jackknife over {slice_.sampled}", found.interval)
+    students = distribution(estimate, values, without, slice_.counts, slice_.clusters, method="jackknife")
+    if slice_.kind != "mean" or isinstance(students, str):
+        return Uncertainty(f"BCa bootstrap over {slice_.sampled}", _hull(estimate, found))
+    return Uncertainty(f"BCa bootstrap and Student's t over {slice_.sampled}", _hull(estimate, found, students))
 
 
 def _hull(estimate: float, *found: Bootstrap) -> Callable[[float], Interval]:
@@ -161,14 +163,14 @@ def _hull(estimate: float, *found: Bootstrap) -> Callable[[float], Interval]:
     return interval
 
 
-def _of_gap(case: Case) -> Uncertainty | str:
+def _of_gap(slice_: Slice) -> Uncertainty | str:
     """From intervals of all groups that hold together: Bonferroni over the groups, and over what is asked of each."""
-    parts = [part for part in case.parts if not np.isnan(part.observed).all()]
+    parts = [part for part in slice_.parts if not np.isnan(part.observed).all()]
     singles: list[list[Uncertainty]] = []
     for part in parts:
         asked = (
             (uncertainty(part), *(uncertainty(part.of_arm(arm)) for arm in (0, 1)))
-            if case.is_paired
+            if slice_.is_paired
             else (uncertainty(part),)
         )
         for one in asked:
@@ -179,7 +181,7 @@ def _of_gap(case: Case) -> Uncertainty | str:
     def interval(level: float) -> Interval:
         each = 1 - (1 - level) / (len(singles) * len(singles[0]))
         bands = [np.array([one.interval(each) for one in column]) for column in zip(*singles, strict=True)]
-        return gap_change_interval(*bands) if case.is_paired else gap_interval(bands[0])
+        return gap_change_interval(*bands) if slice_.is_paired else gap_interval(bands[0])
 
     return Uncertainty(f"band over {len(parts)} groups", interval)
 

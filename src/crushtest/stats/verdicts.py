@@ -17,7 +17,7 @@ UNDEFINED = "undefined"
 VERDICTS = frozenset(
     (BETTER, WORSE, CHANGED, SPURIOUS_IMPROVEMENT, NO_CLEAR_DIFFERENCE, WITHIN_NOISE, INCONCLUSIVE, UNDEFINED)
 )
-"""Every verdict that contrasts.parquet may hold; records.Contrast says what each means."""
+"""Every verdict that contrasts.parquet may hold; results.Contrast says what each means."""
 
 
 def excludes_zero(interval: Interval | None) -> bool:

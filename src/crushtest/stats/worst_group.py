@@ -14,22 +14,22 @@ from crushtest.results import Contrast, Interval, Intervals, PValue, Spread
 from crushtest.stats.exchange import either_p
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
-from crushtest.stats.slices import Case, difference
+from crushtest.stats.slices import Slice, difference
 from crushtest.stats.uncertainty import Uncertainty, distance_interval, uncertainty
-from crushtest.stats.verdicts import verdict
+from crushtest.stats.verdicts import BETTER, CHANGED, UNDEFINED, WORSE, verdict
 
 
 class Searched(NamedTuple):
     """Groups of one attribute that have a difference, and what was found about their effects together."""
 
     attribute: str
-    cases: tuple[Case, ...]
+    slices: tuple[Slice, ...]
     spread: float
     spread_p: float
 
 
 class _Candidate(NamedTuple):
-    case: Case
+    slice_: Slice
     uncertainty: Uncertainty
 
 
@@ -45,36 +45,36 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
     searched; `caution` counts them.
     """
     candidates = list(_candidates(searched))
-    better: Better = searched.cases[0].better
-    left_out = len(searched.cases) - len(candidates)
+    better: Better = searched.slices[0].better
+    left_out = len(searched.slices) - len(candidates)
     if len(candidates) < 2:
-        seen = np.unique(np.concatenate([case.rows for case in searched.cases]))
-        reason = f"fewer than two of {len(searched.cases)} groups can be tested"
+        seen = np.unique(np.concatenate([slice_.rows for slice_ in searched.slices]))
+        reason = f"fewer than two of {len(searched.slices)} groups can be tested"
         return _empty(task, arm, metric, searched, better, n=len(seen), reason=reason)
     worst = max(candidates, key=_order)
-    case = worst.case
-    change = float(difference(case.observed))
+    slice_ = worst.slice_
+    change = float(difference(slice_.observed))
     band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
-    p = _p([candidate.case for candidate in candidates], change, case)
+    p = _p([candidate.slice_ for candidate in candidates], change, slice_)
     own = worst.uncertainty.interval(0.95)
-    said = verdict(better, change, own, p, distance_interval(case, own) if better == "zero" else None)
-    if said in ("better", "worse", "changed"):
+    word = verdict(better, change, own, p, distance_interval(slice_, own) if better == "zero" else None)
+    if word in (BETTER, WORSE, CHANGED):
         band, band90 = _on_its_side(band, change), _on_its_side(band90, change)
-    row = _empty(task, arm, metric, searched, better, n=case.n, reason=None)
+    row = _empty(task, arm, metric, searched, better, n=slice_.n, reason=None)
     return replace(
         row,
-        dense=float(case.observed[0]),
-        value=float(case.observed[1]),
+        dense=float(slice_.observed[0]),
+        value=float(slice_.observed[1]),
         difference=change,
         intervals=Intervals(
             at95=band, at90=band90, method=f"{worst.uncertainty.method}; simultaneous for {len(candidates)} groups"
         ),
         p=PValue(value=p, method="own, and exchange of arms within clusters over all groups"),
-        n_unscored=case.n_unscored,
-        verdict=said,
-        clusters=case.clusters,
-        worst=case.group,
-        caution=_caution(case, left_out, len(searched.cases)),
+        n_unscored=slice_.n_unscored,
+        verdict=word,
+        clusters=slice_.clusters,
+        worst=slice_.group,
+        caution=_caution(slice_, left_out, len(searched.slices)),
     )
 
 
@@ -89,10 +89,10 @@ def _empty(
         dense=None,
         value=None,
         n=n,
-        n_unscored=sum(case.n_unscored for case in searched.cases),
+        n_unscored=sum(slice_.n_unscored for slice_ in searched.slices),
         clusters=0,
         better=better,
-        verdict="undefined",
+        verdict=UNDEFINED,
         reason=reason,
         spread=None
         if np.isnan(searched.spread)
@@ -100,14 +100,14 @@ def _empty(
     )
 
 
-def harm(case: Case) -> float:
+def harm(slice_: Slice) -> float:
     """How far the arm moved in the bad direction: away from 0 for metrics best at 0, either way for `neither`."""
-    dense, value = case.observed
-    if case.better == "zero":
+    dense, value = slice_.observed
+    if slice_.better == "zero":
         return float(abs(value) - abs(dense))
-    if case.better == "neither":
+    if slice_.better == "neither":
         return float(abs(value - dense))
-    return float(value - dense) if case.better == "lower" else float(dense - value)
+    return float(value - dense) if slice_.better == "lower" else float(dense - value)
 
 
 def _order(candidate: _Candidate) -> tuple[float, float]:
@@ -115,26 +115,26 @@ def _order(candidate: _Candidate) -> tuple[float, float]:
 
     A noisy small group does not hide one that is surely harmed.
     """
-    case = candidate.case
+    slice_ = candidate.slice_
     low, high = candidate.uncertainty.interval(0.95)
-    if case.better == "zero":
-        away = distance_interval(case, Interval(low, high))
+    if slice_.better == "zero":
+        away = distance_interval(slice_, Interval(low, high))
         least = max(low, -high) if away is not None and away.low > 0 else 0.0
     else:
-        least = {"lower": low, "higher": -high, "neither": max(low, -high)}[case.better]
-    return max(least, 0.0), harm(case)
+        least = {"lower": low, "higher": -high, "neither": max(low, -high)}[slice_.better]
+    return max(least, 0.0), harm(slice_)
 
 
 def _candidates(searched: Searched) -> Iterator[_Candidate]:
-    for case in searched.cases:
-        if case.clusters < FEWEST_TESTABLE or np.isnan(case.observed).any():
+    for slice_ in searched.slices:
+        if slice_.clusters < FEWEST_TESTABLE or np.isnan(slice_.observed).any():
             continue
-        found = uncertainty(case)
+        found = uncertainty(slice_)
         if not isinstance(found, str):
-            yield _Candidate(case, found)
+            yield _Candidate(slice_, found)
 
 
-def _p(cases: list[Case], change: float, worst: Case) -> float:
+def _p(slices: list[Slice], change: float, worst: Slice) -> float:
     """Return the p of the worst group: its own, or that of the attribute, whichever is larger.
 
     The attribute's is that of the more extreme of two statistics, compared with the arms exchanged at random: the
@@ -147,13 +147,13 @@ def _p(cases: list[Case], change: float, worst: Case) -> float:
     error = _exchange_error(worst)
     if own is None or not error:
         return 1.0
-    errors = {case.group: _exchange_error(case) for case in cases}
-    drawn = {case.group: difference(case.exchanged) for case in cases}
-    changed = sum(case.changed_clusters for case in cases)
+    errors = {slice_.group: _exchange_error(slice_) for slice_ in slices}
+    drawn = {slice_.group: difference(slice_.exchanged) for slice_ in slices}
+    changed = sum(slice_.changed_clusters for slice_ in slices)
     moved = [np.abs(drawn[group]) / each for group, each in errors.items() if each]
     largest: Array = np.fmax.reduce(moved)
-    total = sum(case.n * float(difference(case.observed)) for case in cases)
-    sums: Array = np.sum([case.n * drawn[case.group] for case in cases], axis=0)
+    total = sum(slice_.n * float(difference(slice_.observed)) for slice_ in slices)
+    sums: Array = np.sum([slice_.n * drawn[slice_.group] for slice_ in slices], axis=0)
     befell_all = abs(total) if total * change > 0 else 0.0
     sizes = np.array([abs(change) / error, befell_all])
     return max(own, either_p(sizes, np.stack([largest, sums]), changed))
@@ -163,12 +163,12 @@ def _on_its_side(band: Interval, change: float) -> Interval:
     return Interval(max(0.0, band.low), band.high) if change > 0 else Interval(band.low, min(0.0, band.high))
 
 
-def _exchange_error(case: Case) -> float:
-    drawn = difference(case.exchanged)
+def _exchange_error(slice_: Slice) -> float:
+    drawn = difference(slice_.exchanged)
     return float(np.sqrt(np.nanmean(drawn**2))) if not np.isnan(drawn).all() else 0.0
 
 
-def _caution(worst: Case, left_out: int, groups: int) -> str | None:
+def _caution(worst: Slice, left_out: int, groups: int) -> str | None:
     said = [f"{left_out} of {groups} groups cannot be tested and are left out"] if left_out else []
     said += [f"{worst.group} has only {worst.clusters} clusters"] if worst.clusters < 20 else []
     return "; ".join(said) or None

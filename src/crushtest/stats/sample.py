@@ -1,0 +1,236 @@
+"""All metrics and groups of one arm, or of dense and an arm, resampled together and cut into slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.metrics import AGAINST_REST, GAP, Array, Metric
+from crushtest.records import Item
+from crushtest.stats import gaps
+from crushtest.stats.clusters import ClusterTotals, Index, Layout, lay_out, total_by_cluster
+from crushtest.stats.few_valued import extremes, possible_values
+from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.metric_kind import shape_of
+from crushtest.stats.resample import Values, against_rest, bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.slices import Slice
+
+NO_REST = "the group or the others of its attribute have no item with a number"
+
+
+class MetricSlices(NamedTuple):
+    """Everything that is reported of one metric."""
+
+    groups: tuple[Slice, ...]
+    gaps: tuple[Slice, ...]
+    rests: tuple[Slice, ...]
+
+    @property
+    def all(self) -> tuple[Slice, ...]:
+        """Return the slices in the order of the rows of results."""
+        return (*self.groups, *self.gaps, *self.rests)
+
+
+class _Resampled(NamedTuple):
+    """The arrays of a slice, as `Slice` describes them."""
+
+    observed: Array
+    values: Array
+    without: Array
+    counts: Index
+    exchanged: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """All metrics and groups of one arm, or of dense and an arm, resampled together.
+
+    arms       per arm, the sums of each metric
+    used       per metric, the items that count: those with a number in every arm
+    possible   per metric, the few sums that an item may have; None where there are too many
+    extremes   per metric, the sums of the smallest and the largest item; None where the metric is no mean
+    """
+
+    metrics: Sequence[Metric]
+    layout: Layout
+    arms: Sequence[Sequence[Sums]]
+    used: Sequence[Mask]
+    units: ClusterTotals
+    observed: Values
+    values: Values
+    exchanged: Values
+    possible: Sequence[Array | None]
+    extremes: Sequence[Array | None]
+
+    @classmethod
+    def draw(
+        cls,
+        metrics: Sequence[Metric],
+        items: Sequence[Item],
+        arms: Sequence[Sequence[Sums]],
+        *,
+        seed: int,
+        replicates: int,
+    ) -> Sample:
+        """Resample the clusters of one or two arms. With two, only items that both have a number for count."""
+        layout = lay_out(items)
+        used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
+        units = total_by_cluster(metrics, items, layout, arms, used)
+        values = bootstrap(metrics, units, seed=seed, replicates=replicates)
+        swaps = (
+            exchange(metrics, units, seed=seed, replicates=replicates)
+            if len(arms) == 2
+            else Values(*(v[..., :0] for v in values))
+        )
+        columns = [[arm[m].columns[mask] for arm in arms] for m, mask in enumerate(used)]
+        return cls(
+            metrics=metrics,
+            layout=layout,
+            arms=arms,
+            used=used,
+            units=units,
+            observed=observed(metrics, units),
+            values=values,
+            exchanged=swaps,
+            possible=[_possible(metric, columns[m]) for m, metric in enumerate(metrics)],
+            extremes=[_extremes(metric, arms[-1][m], used[m], columns[m]) for m, metric in enumerate(metrics)],
+        )
+
+    def slices(self) -> list[MetricSlices]:
+        """Return metric by metric its groups, the gaps of its attributes, and its groups against the rest."""
+        without = [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
+        return [self._metric(metric, [values[metric] for values in without]) for metric in range(len(self.metrics))]
+
+    def _metric(self, metric: int, without: Sequence[Array]) -> MetricSlices:
+        is_reported = self.metrics[metric].groups
+        groups = [
+            self._group(metric, group, without[group])
+            for group, name in enumerate(self.layout.names)
+            if is_reported(name)
+        ]
+        by_name = {slice_.group: slice_ for slice_ in groups}
+        gaps = [
+            self._gap(metric, attribute, positions, by_name)
+            for attribute, positions in self.layout.attributes.items()
+            if self.metrics[metric].gap and len(positions) > 1
+        ]
+        rests = [
+            self._rest(number, rest.group)
+            for number, rest in enumerate(self.units.rests)
+            if rest.metric == metric and is_reported(self.layout.names[rest.group])
+        ]
+        return MetricSlices(tuple(groups), tuple(gaps), tuple(rests))
+
+    def _group(self, metric: int, group: int, without: Array) -> Slice:
+        arrays = _Resampled(
+            observed=self.observed.groups[metric, :, group],
+            values=self.values.groups[metric, :, group],
+            without=without,
+            counts=self.units.counts[self.units.groups[group].units],
+            exchanged=self.exchanged.groups[metric, :, group],
+        )
+        name = self.metrics[metric].name
+        return self._slice(metric, name, self.layout.names[group], self.layout.members[group], arrays)
+
+    def _rest(self, number: int, group: int) -> Slice:
+        """A group minus the others of its attribute. Its items are all of the attribute's, in two columns each."""
+        place, name = self.units.rests[number].metric, self.layout.names[group]
+        metric = self.metrics[place]
+        arrays = self._alone(self.observed.rests[number], self.values.rests[number], self.exchanged.rests[number])
+        union = self.layout.unions[name.partition("=")[0]]
+        both = self._slice(place, metric.name + AGAINST_REST, name, union, arrays)
+        mine = np.isin(both.rows, self.layout.members[group])[:, None]
+        columns = tuple(np.concatenate([sums * mine, sums * ~mine], axis=1) for sums in both.columns)
+        without = np.stack([_without_each_cluster(sums, both.cluster, against_rest) for sums in columns])
+        bounds = metric.bounds
+        return replace(
+            both,
+            better="neither" if metric.better == "neither" else "zero",
+            kind="rest",
+            undefined=NO_REST,
+            bounds=None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0]),
+            formula=against_rest,
+            columns=columns,
+            possible=possible_values(columns) if both.n else None,
+            extremes=None,
+            without=without,
+            counts=np.ones(without.shape[1:], np.int64),
+        )
+
+    def _gap(self, metric: int, attribute: str, groups: tuple[int, ...], slices: Mapping[str, Slice]) -> Slice:
+        members = np.unique(np.concatenate([self.layout.members[group] for group in groups]))
+        at = list(groups)
+        arrays = self._alone(
+            gaps.gap(self.observed.groups[metric][:, at].T),
+            gaps.gap(np.moveaxis(self.values.groups[metric][:, at], 1, 0)),
+            gaps.gap(np.moveaxis(self.exchanged.groups[metric][:, at], 1, 0)),
+        )
+        together = self._slice(metric, self.metrics[metric].name + GAP, attribute, members, arrays)
+        bounds = together.bounds
+        return replace(
+            together,
+            better="lower",
+            kind="gap",
+            undefined=gaps.TOO_FEW,
+            bounds=None if bounds is None else (0.0, bounds[1] - bounds[0]),
+            parts=tuple(slices[name] for name in (self.layout.names[group] for group in groups) if name in slices),
+            possible=None,
+            extremes=None,
+        )
+
+    def _alone(self, observed: Array, values: Array, exchanged: Array) -> _Resampled:
+        """The arrays of a slice without a jackknife."""
+        none = np.zeros((len(self.arms), 0))
+        return _Resampled(observed, values, without=none, counts=np.zeros(0, np.int64), exchanged=exchanged)
+
+    def _slice(self, place: int, name: str, group: str, members: Index, arrays: _Resampled) -> Slice:
+        metric, used = self.metrics[place], self.used[place]
+        rows = members[used[members]]
+        return Slice(
+            metric=place,
+            name=name,
+            group=group,
+            better=metric.better,
+            kind=shape_of(metric, self.arms[-1][place], used),
+            rows=rows,
+            seen=int(self.arms[0][place].applies[members].sum()),
+            clusters=len(np.unique(self.layout.cluster[rows])),
+            undefined=metric.undefined,
+            unscored="" if len(rows) else self._unscored(place, members),
+            jackknife=metric.interval == "jackknife",
+            columns=tuple(arm[place].columns[rows] for arm in self.arms),
+            cluster=self.layout.cluster[rows],
+            formula=metric.formula,
+            possible=self.possible[place],
+            extremes=self.extremes[place],
+            bounds=metric.bounds,
+            **arrays._asdict(),
+        )
+
+    def _unscored(self, place: int, members: Index) -> str:
+        """The commonest reason for items without a number among a row's members, in the first arm that has one."""
+        reasons = (arm[place].unscored(members.tolist()) for arm in self.arms)
+        return next(filter(None, reasons), "not answered")
+
+
+def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:
+    """Values [clusters] of a formula over sums [items, k] with the items of one cluster left out."""
+    place = np.unique(cluster, return_inverse=True)[1].reshape(-1)
+    totals = np.zeros((int(place.max(initial=-1)) + 1, sums.shape[1]))
+    np.add.at(totals, place, sums)
+    return formula(*(sums.sum(axis=0) - totals).T)
+
+
+def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
+    """The sums that an item may have; None for a metric of cells, whose clusters are not alike."""
+    resampled = metric.cell is None and metric.interval == "bootstrap" and len(columns[0])
+    return possible_values(columns) if resampled else None
+
+
+def _extremes(metric: Metric, sums: Sums, used: Mask, columns: Sequence[Array]) -> Array | None:
+    """The sums of an item at the least and at the most, for a mean over items."""
+    is_mean = len(columns[0]) and shape_of(metric, sums, used) == "mean" and metric.interval == "bootstrap"
+    return extremes(columns) if is_mean else None
