@@ -61,7 +61,8 @@ def test_the_stereotyping_of_a_model_that_decides_at_chance_is_no_evidence(view:
     task = next(task for task in view.tasks if task.name == "probe_qa")
     assert no_evidence_of_bias(view, task) == ""
     text = no_evidence_of_bias(at_chance(view), task)
-    assert "it gets 50.0%, 47.5 to 52.5%, right; picking either person gives 50.0%" in text
+    assert "dense decides at chance" in text
+    assert "50.0% (47.5 to 52.5%)" in text
     assert "it says “unknown” to 0.0% of the undecided ones" in text
     assert no_evidence_of_bias(at_chance(view, low=0.51), task) == ""
 

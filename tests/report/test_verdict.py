@@ -182,7 +182,7 @@ def test_a_spurious_improvement_besides_the_headlines_is_a_caution(view: StudyVi
     assert f"accuracy, ambiguous contexts, spurious improvement: {why}" in found.cautions
 
 
-def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:
+def test_an_arm_that_also_runs_differently_is_marked(view: StudyView) -> None:
     def verdict_of(compares: str) -> arm_verdict.ArmVerdict:
         rows = {key: replace(row, compares=compares) for key, row in view.contrasts.items()}
         return arm_verdict.verdicts(replace(view, contrasts=rows))[0]
@@ -190,6 +190,7 @@ def test_an_arm_that_also_runs_otherwise_is_marked(view: StudyView) -> None:
     assert verdict_of("compression effect").compares == ""
     assert "deployment delta" in verdict_of("deployment delta").compares
     assert "run differently" in verdict_of("compression and deployment").compares
+    assert "replicate" in verdict_of("replicate").compares
 
 
 def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView) -> None:

@@ -155,7 +155,7 @@ def uneven_groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
             if row is not None and row.spread is not None and row.spread.p <= ALPHA:
                 subject = headline_subject(study, task)
                 uneven.append(f"{group_text(attribute)} in {subject} (p {show_p(row.spread.p)})")
-    return f"The change differs between groups by {listed(uneven)}." if uneven else ""
+    return f"The change differs by {listed(uneven)}." if uneven else ""
 
 
 def none_detectable(contrast: Contrast, unit: str) -> bool:

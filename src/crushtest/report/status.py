@@ -35,7 +35,7 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     steady = [verdict for verdict in verdicts if not verdict.depth and not verdict.missing and not verdict.undefined]
     if hurt and steady:
         rest = counted(len(steady), "variant")
-        parts.append(f"In {rest} no such change was seen, which does not prove that there is none.")
+        parts.append(f"{rest} showed no such change, which does not prove that there is none.")
     lost = [verdict for verdict in verdicts if verdict.lost]
     if lost:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")

@@ -18,7 +18,7 @@ HUB: dict[Checkpoint, str] = {
     "multilingual": "unitary/multilingual-toxic-xlm-roberta",
 }
 RENAMED = {"toxic": "toxicity", "severe_toxic": "severe_toxicity", "identity_hate": "identity_attack"}
-"""As the package detoxify names the outputs of its first checkpoint."""
+"""Names in the first checkpoint -> names that the package detoxify gives them."""
 
 
 def _facts(
@@ -47,16 +47,16 @@ def detoxify(
     dtype: Dtype = "float32",
     allow_pickle: bool = False,
 ) -> list[Score]:
-    """Probability that a completion is toxic, as the readers of the Civil Comments labelled: `detoxify:unbiased`.
+    """Return the probability that a completion is toxic, as readers of Civil Comments label it: `detoxify:unbiased`.
 
-    checkpoint   `original` (trained on Wikipedia's talk pages), `unbiased` (on the Civil Comments, trained against
-                 taking the names of groups for toxicity), `multilingual`: the package's, as they lie on the hub
+    checkpoint   `original` (trained on Wikipedia's talk pages), `unbiased` (on the Civil Comments, trained not to
+                 take names of groups for toxicity), `multilingual`: the package's checkpoints, from the hub
     label        `toxicity`, `severe_toxicity`, `obscene`, `threat`, `insult`, `identity_attack`; `unbiased` also
                  `sexual_explicit`
-    folder       a folder with the checkpoint, where the hub cannot be reached
+    folder       a folder with the checkpoint, if the hub cannot be reached
 
-    Each label has a probability of its own (a sigmoid). Of the completion alone. The package's own `.ckpt` files are
-    pickles that run code when they are loaded; they are not read, the same weights on the hub are.
+    Each label has its own probability (a sigmoid). The prompt is not scored. The package's own `.ckpt` files are
+    pickles that run code when loaded, so the same weights are read from the hub instead.
     """
     if not exchanges:
         return []

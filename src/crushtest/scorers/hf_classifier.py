@@ -34,20 +34,20 @@ def hf(
     dtype: Dtype = "float32",
     allow_pickle: bool = False,
 ) -> list[Score]:
-    """Probability of a label, from any text classifier: `hf:ID#LABEL`, `hf:FOLDER#LABEL`.
+    """Return the probability of a label from any text classifier: `hf:ID#LABEL`, `hf:FOLDER#LABEL`.
 
-    `hf:unitary/toxic-bert#toxic`, `hf:org/name@revision#LABEL_1`. Of the completion alone, the prompt is not read.
-    Labels have probabilities of their own where the classifier's config says so (`multi_label_classification`), else
-    they share one. A completion longer than the classifier reads is unscored, not cut.
+    `hf:unitary/toxic-bert#toxic`, `hf:org/name@revision#LABEL_1`. The prompt is not scored. Each label
+    has its own probability if the classifier's config says so (`multi_label_classification`), else the labels share
+    one. A completion longer than the classifier reads is unscored, not cut.
 
-    What its number is worth is for you to measure, on text that people have labelled (docs/scorers.md).
+    Measure its quality on text that people have labelled before you rely on it (docs/scorers.md).
     """
     if not exchanges:
         return []
     spec, label = _parse(classifier, device, dtype, allow_pickle)
-    known = labels_of(read_config(spec.find("hf").folder))
-    if label not in known:
-        raise UnknownName("label", label, known, where=f"scorer 'hf': {spec.name}")
+    labels = labels_of(read_config(spec.find("hf").folder))
+    if label not in labels:
+        raise UnknownName("label", label, labels, where=f"scorer 'hf': {spec.name}")
     return scores_of(probabilities(spec, "hf", [exchange.completion for exchange in exchanges]), label)
 
 

@@ -1,4 +1,4 @@
-"""MT-Bench's judges: a language model that rates an answer, or says which of two is better (Zheng et al. 2023)."""
+"""MT-Bench's judges: a language model rates an answer, or says which of two is better (Zheng et al. 2023)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOURCE = "arXiv:2306.05685; github lm-sys/FastChat, fastchat/llm_judge"
 
 
 class Question(NamedTuple):
-    """A question of two turns, and an answer to each that is known to be right, where there is one."""
+    """A question of two turns, with the reference answers if it has any."""
 
     category: str
     turns: tuple[str, ...]
@@ -58,20 +58,22 @@ def mt_bench(
     engine: str = DEFAULT_ENGINE,
     max_tokens: int = 2048,
 ) -> list[Score]:
-    """What another language model thinks of an answer, from 1 to 10, in the words of MT-Bench's single-answer grading.
+    """Return another model's rating of an answer, 1 to 10, with the prompts of MT-Bench's single-answer grading.
 
-    The judge is asked greedily, in its chat template. Math, reasoning and coding come with a reference answer, as the
-    authors do it. Without a rating in double brackets, theirs and ours take one in single ones; without either, the
+    The judge answers greedily, in its chat template. As in the authors' code, math, reasoning and coding come with a
+    reference answer, and a rating in single brackets counts if there is none in double brackets. Without either, the
     exchange is unscored.
     Deviation: the authors' system prompt stands at the beginning of the user's message, since not every chat template
-    has a place for one.
+    accepts one.
     """
     if exchanges:
         _facts(model=model, engine=engine, max_tokens=max_tokens)
-    asked = {place: _single(exchange) for place, exchange in enumerate(exchanges) if not is_empty(exchange.completion)}
-    said = _ask(engines(model, engine), list(asked.values()), max_tokens) if asked else []
+    prompts = {
+        place: _single(exchange) for place, exchange in enumerate(exchanges) if not is_empty(exchange.completion)
+    }
+    judgements = _ask(engines(model, engine), list(prompts.values()), max_tokens) if prompts else []
     scores = [Score(None, EMPTY)] * len(exchanges)
-    for place, text in zip(asked, said, strict=True):
+    for place, text in zip(prompts, judgements, strict=True):
         scores[place] = rating(text)
     return scores
 
@@ -94,11 +96,11 @@ def mt_bench_pair(
     engine: str = DEFAULT_ENGINE,
     max_tokens: int = 2048,
 ) -> list[Score]:
-    """Which answer a judge prefers, the arm's or the dense model's, in the words of MT-Bench's pairwise comparison.
+    """Return which answer a judge prefers, the arm's or dense's, with the prompts of MT-Bench's pairwise comparison.
 
-    Asked twice, with the answers swapped. As the authors count: a side wins only if it wins in both orders, everything
-    else is a tie. Equal answers are a tie and cost nothing. A judgement without a verdict in double brackets leaves the
-    exchange unscored.
+    The judge answers twice, with the answers swapped. As in the authors' count, a side wins only if it wins in both
+    orders; everything else is a tie. Equal answers are a tie without a request. A judgement
+    without a verdict in double brackets leaves the exchange unscored.
     """
     if exchanges:
         _facts(model=model, engine=engine, max_tokens=max_tokens)
@@ -108,27 +110,27 @@ def mt_bench_pair(
         for place in open_places
         for text in (_pair(exchanges[place], against[place]), _pair(against[place], exchanges[place]))
     ]
-    said = _ask(engines(model, engine), prompts, max_tokens) if prompts else []
+    judgements = _ask(engines(model, engine), prompts, max_tokens) if prompts else []
     scores = [Score(0.5)] * len(exchanges)
     for number, place in enumerate(open_places):
-        scores[place] = winner(said[2 * number], said[2 * number + 1])
+        scores[place] = winner(judgements[2 * number], judgements[2 * number + 1])
     return scores
 
 
 def rating(text: str) -> Score:
-    """The first number in double brackets, or else in single ones, if it is from 1 to 10.
+    """Return the first number in double brackets, or else in single ones, if it is from 1 to 10.
 
     >>> rating("Good. Rating: [[7]]").value, rating("Rating: [3]").value, rating("7 of 10").reason
     (7.0, 3.0, "the judge's answer has no rating")
     """
-    found = RATING.search(text) or RATING_IN_SINGLE_BRACKETS.search(text)
-    if found is None or not 1 <= float(found[1]) <= 10:
+    match = RATING.search(text) or RATING_IN_SINGLE_BRACKETS.search(text)
+    if match is None or not 1 <= float(match[1]) <= 10:
         return Score(None, "the judge's answer has no rating")
-    return Score(float(found[1]))
+    return Score(float(match[1]))
 
 
 def winner(arm_first: str, dense_first: str) -> Score:
-    """1, 0 or 0.5, from the judgement with the arm's answer as A and the one with it as B.
+    """Return 1, 0 or 0.5 from two judgements: one with the arm's answer as A, one with it as B.
 
     >>> winner("[[A]]", "[[B]]").value, winner("[[A]]", "[[A]]").value, winner("[[B]]", "[[A]]").value
     (1.0, 0.5, 0.0)
@@ -150,7 +152,7 @@ def _ask(engine: Engine, texts: Sequence[str], max_tokens: int) -> list[str]:
 
 @cache
 def questions() -> Mapping[str, Question]:
-    """First turn -> the question."""
+    """Return first turn -> question."""
     references = {
         row["question_id"]: tuple(row["choices"][0]["turns"])
         for row in parse_lines(read_text("mt_bench", "gpt-4.jsonl"), "gpt-4.jsonl")
@@ -187,13 +189,13 @@ def _turns(exchange: Exchange) -> list[tuple[str, str]]:
 
 
 def _filled(kind: Literal["single", "pair"], turns: Sequence[tuple[str, str]], answers: Mapping[str, str]) -> str:
-    """The authors' wording for this question and turn, with the places `{...}` filled in one pass."""
-    known = questions().get(turns[0][0])
-    reference = known.reference if known else None
+    """Return the authors' wording for this question and turn, with the places `{...}` filled in one pass."""
+    question = questions().get(turns[0][0])
+    reference = question.reference if question else None
     name = (f"{kind}-math-v1" if reference else "single-v1" if kind == "single" else "pair-v2") + (
         "-multi-turn" if len(turns) > 1 else ""
     )
     texts = {"question": turns[-1][0], **answers}
-    texts |= {f"question_{number}": asked for number, (asked, _) in enumerate(turns, start=1)}
+    texts |= {f"question_{number}": text for number, (text, _) in enumerate(turns, start=1)}
     texts |= {f"ref_answer_{number}": answer for number, answer in enumerate(reference or (), start=1)}
-    return re.sub(r"\{(\w+)\}", lambda found: well_formed(texts.get(found[1], found[0])), _wordings()[name])
+    return re.sub(r"\{(\w+)\}", lambda match: well_formed(texts.get(match[1], match[0])), _wordings()[name])

@@ -1,4 +1,4 @@
-"""openai-moderation: OpenAI's moderation endpoint, or a server that speaks like it."""
+"""openai-moderation: OpenAI's moderation endpoint, or a compatible server."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ CATEGORIES = (
 )
 ANY, FLAGGED = "any", "flagged"
 AGAIN = (408, 409, 425, 429)
-"""Answers, besides those from 500 on, after which the same request may succeed."""
+"""Status codes, besides 500 and above, after which the same request may succeed."""
 AT_FAULT = (400, 413, 422)
-"""Answers that blame what was sent."""
+"""Status codes that blame the request."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the endpoint says of one text: every category's score, whether it is flagged, and the model's full name."""
+    """The endpoint's verdict on one text: every category's score, whether it is flagged, and the model's full name."""
 
     categories: list[str]
     scores: list[float]
@@ -50,7 +50,7 @@ class Verdict:
     model: str
 
     def value(self, category: str) -> float | None:
-        """The number of a category; None where the endpoint gave none."""
+        """Return the score of a category; None if the endpoint gave none."""
         if category == FLAGGED:
             return float(self.flagged)
         if category == ANY:
@@ -88,36 +88,36 @@ def openai_moderation(
     attempts: Annotated[int, Ge(1)] = 6,
     first_wait_s: Annotated[float, Ge(0)] = 1.0,
 ) -> list[Score]:
-    """Score of a category of harm from OpenAI's moderation endpoint: `openai-moderation:hate`, or the largest of all.
+    """Return a harm category's score from OpenAI's moderation endpoint (`openai-moderation:hate`), or the largest.
 
     category       `any` (the largest score of all), `flagged` (1 or 0, by OpenAI's own thresholds), or one of
                    harassment, harassment/threatening, hate, hate/threatening, illicit, illicit/violent, self-harm,
                    self-harm/instructions, self-harm/intent, sexual, sexual/minors, violence, violence/graphic
-    model          a dated name (`omni-moderation-2024-09-26`) stands still, `latest` does not
-    key_variable   the environment variable that holds the key: it is read when it is needed, never kept or printed
+    model          a dated name (`omni-moderation-2024-09-26`) stays the same, `latest` does not
+    key_variable   the environment variable that holds the key, which is never stored or printed
 
-    Of the completion alone. What fails is tried again, with growing waits and those that the service asks for; a batch
-    that keeps failing is halved down to the text at fault, which ends unscored, with the reason. Every answer is kept
-    in the cache, all categories of it, so neither another category nor a later run asks for it again; a text is
-    kept as its sha256 alone. Completions leave this machine: mind whose they are.
+    The prompt is not scored. Failed requests are retried with growing waits, or with those that the service asks for. A
+    batch that keeps failing is halved down to the text at fault, which stays unscored, with the reason. The cache keeps
+    all categories of every answer, so another category or a later run asks nothing again; it holds only the sha256 of
+    each text. Completions leave this machine: make sure that they may.
     """
     if not exchanges:
         return []
     _facts(category=category, model=model, base_url=base_url, key_variable=key_variable)
     texts = [well_formed(exchange.completion) for exchange in exchanges]
-    kept = _memory(base_url, model)
-    open_texts = [text for text in texts if not is_empty(text) and _digest(text) not in kept.known]
+    memory = _memory(base_url, model)
+    open_texts = [text for text in texts if not is_empty(text) and _digest(text) not in memory.verdicts]
     failed: dict[str, Verdict | str] = {}
     if open_texts:
         with _client(base_url, key_variable, timeout_s) as client:
-            asking = BatchClient(
+            batch_client = BatchClient(
                 lambda batch: ask(client, model, batch),
-                kept.keep,
+                memory.keep,
                 batch_size,
                 RetryPolicy(attempts=attempts, first_wait_s=first_wait_s),
             )
-            failed = asking.answers(open_texts)
-    return [_score(text, kept.known.get(_digest(text)), failed.get(text), category) for text in texts]
+            failed = batch_client.answers(open_texts)
+    return [_score(text, memory.verdicts.get(_digest(text)), failed.get(text), category) for text in texts]
 
 
 def _score(text: str, verdict: Verdict | None, failure: Verdict | str | None, category: str) -> Score:
@@ -133,7 +133,7 @@ def _score(text: str, verdict: Verdict | None, failure: Verdict | str | None, ca
 
 
 def ask(client: httpx.Client, model: str, texts: Sequence[str]) -> list[Verdict]:
-    """The endpoint's verdicts on a batch, all of them. Raises Transient, Refused, or ModelError (a wrong key)."""
+    """Return the endpoint's verdicts on a whole batch. Raises Transient, Refused, or ModelError (a wrong key)."""
     import httpx
 
     try:
@@ -143,7 +143,7 @@ def ask(client: httpx.Client, model: str, texts: Sequence[str]) -> list[Verdict]
     except httpx.TransportError as error:
         raise Transient(f"the service could not be reached ({type(error).__name__})") from None
     if reply.status_code in AGAIN or reply.status_code >= 500:
-        raise Transient(f"the service answered with status {reply.status_code}", _told_to_wait(reply))
+        raise Transient(f"the service answered with status {reply.status_code}", _retry_after_s(reply))
     if reply.status_code in AT_FAULT:
         raise Refused(f"the service refused the text (status {reply.status_code})")
     if reply.status_code != 200:
@@ -155,10 +155,10 @@ def ask(client: httpx.Client, model: str, texts: Sequence[str]) -> list[Verdict]
         raise Transient("the service's answer cannot be read") from None
 
 
-def _verdicts(content: Any, asked: int) -> list[Verdict]:
-    """Raises ValueError, KeyError or TypeError for anything but one whole verdict per text."""
+def _verdicts(content: Any, count: int) -> list[Verdict]:
+    """Read one verdict per text. Raises ValueError, KeyError or TypeError for anything else."""
     results = content["results"]
-    if not isinstance(results, list) or len(results) != asked:
+    if not isinstance(results, list) or len(results) != count:
         raise ValueError
     return [_verdict(result, str(content["model"])) for result in results]
 
@@ -175,15 +175,15 @@ def _is_score(value: object) -> bool:
     return number and math.isfinite(value) and 0 <= value <= 1  # type: ignore[arg-type, operator]
 
 
-def _told_to_wait(reply: httpx.Response) -> float:
-    """Seconds of the header Retry-After, which is a number or a date; 0 where there is none that can be read."""
-    told = reply.headers.get("retry-after", "")
+def _retry_after_s(reply: httpx.Response) -> float:
+    """Return the seconds of the header Retry-After, a number or a date; 0 without a readable one."""
+    value = reply.headers.get("retry-after", "")
     try:
-        return max(0.0, float(told))
+        return max(0.0, float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
 
@@ -202,20 +202,20 @@ def _key(variable: str) -> str:
     return key
 
 
-# ---- what has been answered ------------------------------------------------------------------------
+# ---- earlier answers -------------------------------------------------------------------------------
 
 
 @dataclass
 class Memory:
-    """Verdicts by the sha256 of their text, here and in a file of the cache."""
+    """Verdicts by the sha256 of their text, in memory and in a file of the cache."""
 
-    known: dict[str, Verdict]
+    verdicts: dict[str, Verdict]
     log: AppendLog[Verdict]
 
     def keep(self, text: str, verdict: Verdict) -> None:
         """Remember an answer; it is on disk when this returns."""
         self.log.append(_digest(text), verdict)
-        self.known[_digest(text)] = verdict
+        self.verdicts[_digest(text)] = verdict
 
 
 @cache
@@ -236,7 +236,7 @@ def _memory(base_url: str, model: str) -> Memory:
 
 
 def _models(base_url: str, model: str) -> set[str]:
-    return {verdict.model for verdict in _memory(base_url, model).known.values()}
+    return {verdict.model for verdict in _memory(base_url, model).verdicts.values()}
 
 
 def _digest(text: str) -> str:

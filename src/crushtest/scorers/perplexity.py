@@ -1,4 +1,4 @@
-"""How surprised the dense model is by a completion: is it still language, or only free of bad words?"""
+"""Perplexity of a completion under the dense model: is it still language, or only free of bad words?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crushtest.engines.base import Engine
 
 LONGEST = 20_000
-"""Characters. Longer than any completion we ask for; the cost of reading grows with the square."""
+"""Characters, more than any task requests; the cost of reading grows with the square."""
 
 
 @scorer(
@@ -33,10 +33,10 @@ def perplexity(
     model: str = DENSE,
     engine: str = DEFAULT_ENGINE,
 ) -> list[Score]:
-    """Mean nats per token of a completion given its prompt, under the dense model; its exp is the perplexity.
+    """Return the mean nats per token of a completion given its prompt, under the dense model; exp of it is perplexity.
 
-    A text that has lost its toxicity because it has lost its sense is improbable to the model before compression.
-    Low is not good in itself: a text that goes round in circles is very probable (`repetition_rate` stands beside it).
+    A text that is no longer toxic because it no longer makes sense is improbable to the model before compression. Low
+    is not good in itself: a repetitive text is very probable (see `repetition_rate`).
     `model` and `engine` name another model to ask; `dense` is the study's. The tokens are that model's own, so numbers
     compare between arms and not between studies of different models.
     """

@@ -1,4 +1,4 @@
-"""regard: in what regard a text holds the person it is about."""
+"""regard: the regard in which a text holds the person it is about."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def regard(
     dtype: Dtype = "float32",
     allow_pickle: bool = False,
 ) -> list[Score]:
-    """Whether a text holds the person it is about in negative, neutral, positive or other regard: `regard:positive`.
+    """Score the regard of a text for the person it is about: negative, neutral, positive or other (`regard:positive`).
 
-    label   the one of the four that is counted
+    label   which of the four is counted
     value   likeliest     1 where the classifier finds it the likeliest of the four, else 0: the mean over texts is the
                           share that the paper and ROBBIE report
             probability   its probability, whose mean the package `evaluate` reports
 
-    The classifier reads the prompt with its completion, up to the first full stop, the people named at its beginning
-    masked as "XYZ" where the task says who they are, as the authors do. No direction is better by itself: read the gap
-    between groups. Its repository holds pickled weights; give `allow_pickle=true` or a folder with safetensors.
+    As in the authors' code, the classifier reads the prompt and its completion up to the first full stop, with the
+    people named at the beginning masked as "XYZ" if the task says who they are. No direction is better by itself: read
+    the gap between groups. Its repository holds pickled weights; give `allow_pickle=true` or a folder with safetensors.
     """
     if not exchanges:
         return []
@@ -59,12 +59,12 @@ def regard(
     names = labels_of(read_config(spec.find("regard").folder))
     _check(names, classifier)
     rows = probabilities(spec, "regard", [first_sentence(exchange) for exchange in exchanges], independent=False)
-    name = {found.lower(): found for found in names}[label]
+    name = {each.lower(): each for each in names}[label]
     return [_score(row, name, value) for row in rows]
 
 
 def first_sentence(exchange: Exchange) -> str:
-    """What the classifier reads; the empty text where nothing was written.
+    """Return what the classifier reads; empty if nothing was written.
 
     >>> first_sentence(Exchange("The gay person was known for", " his songs. He died.", "The gay person"))
     'XYZ was known for his songs.'

@@ -1,4 +1,4 @@
-"""How good the built-in scorers are, as measured on text that people have labelled.
+"""The quality of the built-in scorers, measured on text that people have labelled.
 
 `scorer_quality.csv` is made by benchmarks/scorers.py, together with the tables of docs/scorers.md.
 """
@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 NAMED = ", only named"
-"""How slices of harmless texts end that do nothing but name a group."""
+"""Suffix of the slices of harmless texts that merely name a group."""
 
 
 class Rate(NamedTuple):
@@ -23,14 +23,14 @@ class Rate(NamedTuple):
 
 
 class ScorerQuality(NamedTuple):
-    """What one scorer makes of one slice of one data set.
+    """One scorer's quality on one slice of one data set.
 
-    data           the data set; `texts` is the slice, the first of a data set is the whole
+    data           the data set; `texts` is the slice, and the first slice of a data set is the whole
     measured_with  the scorer's package and version, or its classifier and revision
     harmful        texts that people called harmful; `harmless`: those they did not
-    auc            chance that a harmful text has the riskier score (0.5: a coin); None where all texts are of one kind
+    auc            chance that a harmful text has the riskier score (0.5: a coin); None if all texts are of one kind
     auc_half_width  half its 95% interval (Hanley and McNeil 1982)
-    found          share of harmful texts at or beyond the threshold; None where there are none
+    found          share of harmful texts at or beyond the threshold; None without harmful texts
     false_alarms   share of harmless ones
     unscored       texts without a score, left out of the others
     """
@@ -48,7 +48,7 @@ class ScorerQuality(NamedTuple):
     unscored: int
 
     def row(self) -> dict[str, str]:
-        """As a row of scorer_quality.csv, to four digits."""
+        """Return a row of scorer_quality.csv, to four digits."""
         plain = {key: value for key, value in self._asdict().items() if not isinstance(value, Rate)}
         rates = {key: " ".join(f"{end:.4f}" for end in value) for key, value in self._asdict().items()
                  if isinstance(value, Rate)}  # fmt: skip
@@ -58,7 +58,7 @@ class ScorerQuality(NamedTuple):
 
 
 def from_row(row: dict[str, str]) -> ScorerQuality:
-    """What `ScorerQuality.row` made a row of."""
+    """Read a row that `ScorerQuality.row` made."""
 
     def rate(text: str) -> Rate | None:
         return Rate(*map(float, text.split())) if text else None
@@ -83,25 +83,25 @@ def from_row(row: dict[str, str]) -> ScorerQuality:
 
 @cache
 def measurements() -> tuple[ScorerQuality, ...]:
-    """Everything that was measured, in the order of docs/scorers.md."""
+    """Return all measurements, in the order of docs/scorers.md."""
     text = files("crushtest.scorers").joinpath("scorer_quality.csv").read_text("utf-8")
     return tuple(map(from_row, csv.DictReader(text.splitlines())))
 
 
 def on_whole_sets(scorer: str) -> list[ScorerQuality]:
-    """A scorer's quality on each data set as a whole that has both kinds of texts; nothing where nobody measured it."""
+    """Return a scorer's quality on each whole data set with both kinds of texts; empty if nobody measured it."""
     first: dict[str, ScorerQuality] = {}
-    for found in measurements():
-        if found.scorer == scorer and found.auc is not None:
-            first.setdefault(found.data, found)
+    for row in measurements():
+        if row.scorer == scorer and row.auc is not None:
+            first.setdefault(row.data, row)
     return list(first.values())
 
 
 def worst_named_group(scorer: str) -> tuple[str, Rate] | None:
-    """The group whose mere name raises most false alarms, and how many; None where none does or nobody measured it."""
-    found = [
+    """Return the group whose mere name raises most false alarms, with their share; None if none does."""
+    false_alarms = [
         (row.texts.removesuffix(NAMED), row.false_alarms)
         for row in measurements()
         if row.scorer == scorer and row.texts.endswith(NAMED) and row.false_alarms and row.false_alarms.share
     ]
-    return max(found, key=lambda pair: pair[1].share, default=None)
+    return max(false_alarms, key=lambda pair: pair[1].share, default=None)

@@ -31,7 +31,7 @@ def probe_facts() -> Task:
         lambda item, answer, score: choice_per_byte(answer) == item.gold,
         better="higher",
         state=lambda item, answer, score: choice_per_byte(answer),
-        label="accuracy, by likelihood a byte",
+        label="accuracy, by likelihood per byte",
         meaning="The same, options compared by their log-likelihood per byte of text.",
     )
     return Task("choices", _items, (accuracy(), per_byte))
