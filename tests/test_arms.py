@@ -16,7 +16,7 @@ from crushtest.compress.layers.offload import OFFLOADS
 from crushtest.compress.record import saved_totals
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
-from crushtest.models.load import devices_here, resolve_device
+from crushtest.models.devices import devices_here, resolve_device
 from crushtest.models.options import ModelOptions
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study

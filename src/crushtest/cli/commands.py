@@ -204,8 +204,8 @@ def compress(
     from crushtest.compress.calibration import Calibration
     from crushtest.compress.save import unfinished
     from crushtest.compress.to_folder import compress_and_save
-    from crushtest.models.load import DTYPES
     from crushtest.models.options import ModelOptions
+    from crushtest.models.reader import DTYPES
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was begun is removed
     if dtype not in DTYPES:

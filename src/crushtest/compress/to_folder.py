@@ -40,7 +40,7 @@ def compress_and_save(
     device, the calibration text, the packages, the folder. Nothing is left there where a later step fails.
     """
     from crushtest.compress.layers.offload import check_offload
-    from crushtest.models.load import resolve_device
+    from crushtest.models.devices import resolve_device
 
     recipe = parse_recipe(recipe_text)
     check_new(folder)
@@ -85,7 +85,7 @@ class _Compression:
         """Compress with the weights in files, one block at a time in memory."""
         from crushtest.compress.layers.offload import OnDisk
         from crushtest.compress.layers.structure import find_structure
-        from crushtest.models.load import load_skeleton
+        from crushtest.models.skeleton import load_skeleton
 
         with whole(self.folder) as partial:
             trust = self.options.trust_remote_code
@@ -112,6 +112,6 @@ class _Compression:
     def _device(self) -> torch.device:
         import torch
 
-        from crushtest.models.load import resolve_device
+        from crushtest.models.devices import resolve_device
 
         return torch.device(resolve_device(self.options.device))
