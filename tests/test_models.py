@@ -277,4 +277,4 @@ def assert_same_model(model: LoadedModel, direct: LoadedModel) -> None:
     assert model.tokenizer.decode([1, 28120, 905]) == direct.tokenizer.decode([1, 28120, 905])
     assert model.tokenizer.chat_template == direct.tokenizer.chat_template
     assert model.tokenizer.special_tokens_map == direct.tokenizer.special_tokens_map
-    assert model.facts["note"] == direct.facts["note"] == "GGUF Q4_1 weights, dequantized"
+    assert model.facts["note"] == direct.facts["note"] == demo.NOTE

@@ -12,6 +12,7 @@ from crushtest.models import demo
 from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, weights_id
 from crushtest.models.devices import resolve_device
 from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
+from crushtest.models.notes import weights_note
 from crushtest.models.reader import ReadModel, quiet, read_model, read_tokenizer
 
 if TYPE_CHECKING:
@@ -133,11 +134,5 @@ def _facts(kind: str, checkpoint: Checkpoint, read: ReadModel) -> dict[str, Any]
     if kind == "demo":
         return facts | {"format": "gguf", "sha256": {demo.FILE: demo.SHA256}, "note": demo.NOTE}
     facts |= weights_id(checkpoint)
-    quantization = getattr(network.config, "quantization_config", None)
-    notes = [read.unused]
-    if checkpoint.header:
-        notes.append(f"GGUF {checkpoint.header.weight_kind} weights, dequantized")
-    elif quantization is not None:
-        notes.append(f"quantized weights ({getattr(quantization, 'quant_method', 'unknown method')})")
-    note = "; ".join(part for part in notes if part)
+    note = "; ".join(part for part in (weights_note(checkpoint, network), read.unused) if part)
     return facts | ({"note": note} if note else {})

@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import ModuleType
 from typing import Any, Literal
 
 from crushtest.errors import ModelError
+from crushtest.models.quantized import awq, fp8, gptq, mlx
 
 Reading = Literal["exact", "emulated", "refused"]
 
@@ -89,6 +91,9 @@ FORMATS: tuple[Format, ...] = (
         }.items()
     ),
 )
+READERS: Mapping[str, ModuleType] = {"awq": awq, "fp8": fp8, "gptq": gptq, "mlx": mlx}
+"""Our own readers. That of `fp8` reads where transformers cannot compute in FP8."""
+
 READ = {entry.method: entry for entry in FORMATS if entry.reading != "refused"}
 _BY_METHOD = {entry.method: entry for entry in FORMATS}
 
@@ -128,7 +133,22 @@ def quantization_of(
     method = _method(settings)
     if method not in READ:
         raise ModelError(_refusal(where, method, "config.json"))
+    _refuse_variant(where, method, settings, str(config.get("model_type")))
     return Quantization(READ[method], settings)
+
+
+def _refuse_variant(where: str, method: str, settings: Mapping[str, Any], architecture: str) -> None:
+    """Raise ModelError for a variant of a format that its reader does not read."""
+    if method in READERS:
+        try:
+            READERS[method].check_settings(settings)
+        except ValueError as error:
+            raise ModelError(f"model {where!r}: {error}") from None
+    if method == "mlx" and architecture not in mlx.ARCHITECTURES:
+        raise ModelError(
+            f"model {where!r}: MLX may store the weights of {architecture!r} under other names, or changed, so they "
+            f"are not read (allowed: {', '.join(mlx.ARCHITECTURES)})"
+        )
 
 
 def _settings(config: Mapping[str, Any]) -> Mapping[str, Any] | None:

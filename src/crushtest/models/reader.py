@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from crushtest.errors import ModelError, UnknownName, first_line
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.gguf_tokenizer import mend_tokenizer
-from crushtest.models.quantization import refuse_unused_parts, unused_note
+from crushtest.models.quantization import READERS, refuse_unused_parts, unused_note
+from crushtest.models.quantized.weights import plain_weights
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +33,14 @@ def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, tr
     """Return the model and its tokenizer. The many ways in which transformers fails become ModelError."""
     from safetensors import SafetensorError
 
-    placement = {"dtype": dtype_named(dtype), "device_map": None if device == "cpu" else device}
+    placement: dict[str, Any] = {"dtype": dtype_named(dtype), "device_map": None if device == "cpu" else device}
     try:
         with quiet():
             tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-            network, report = _read_network(checkpoint, placement, trust_remote_code)
+            if _is_dequantized_here(checkpoint, device):
+                network, report = _read_dequantized(spec, checkpoint, placement, trust_remote_code)
+            else:
+                network, report = _read_network(checkpoint, placement, trust_remote_code)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {spec!r}: transformers cannot load it: {first_line(error)}") from error
     unused = refuse_unused_parts(spec, report["unexpected_keys"], checkpoint.quantization)
@@ -61,6 +65,44 @@ def _read_network(checkpoint: Checkpoint, placement: dict[str, Any], trust_remot
         safe = checkpoint.format == "safetensors"
         result = models.from_pretrained(checkpoint.folder, use_safetensors=safe, **source)
     return cast("tuple[Any, Any]", result)
+
+
+def _is_dequantized_here(checkpoint: Checkpoint, device: str) -> bool:
+    """Say whether our own reader makes the weights plain ones; of FP8 only for want of a GPU that computes in it."""
+    method = checkpoint.quantization.format.method if checkpoint.quantization else ""
+    return method in READERS and not (method == "fp8" and _computes_in_fp8(device))
+
+
+def _computes_in_fp8(device: str) -> bool:
+    import torch
+
+    return device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def _read_dequantized(
+    spec: str, checkpoint: Checkpoint, placement: dict[str, Any], trust_remote_code: bool
+) -> tuple[Any, Any]:
+    """Return what `_read_network` does, of weights that our own reader dequantized."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    config: Any = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
+    for name in ("quantization_config", "quantization"):
+        if hasattr(config, name):
+            delattr(config, name)
+    dtype = config.dtype if placement["dtype"] == "auto" else placement["dtype"]
+    weights = plain_weights(spec, checkpoint, dtype)
+    with torch.device("meta"):  # only to learn its class: the automatic one takes no weights without a folder
+        models: Any = type(AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code))
+    network, report = models.from_pretrained(
+        None, config=config, state_dict=weights, output_loading_info=True, **(placement | {"dtype": dtype})
+    )
+    transposed = [name for name, module in network.named_modules() if type(module).__name__ == "Conv1D"]
+    if transposed:
+        raise ValueError(f"layer {transposed[0]} keeps its weight transposed, which quantized checkpoints do not say")
+    if (checkpoint.folder / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
+    return network, report
 
 
 def _dequantizing() -> dict[str, Any]:
