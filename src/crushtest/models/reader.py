@@ -92,9 +92,10 @@ def _read_dequantized(
             delattr(config, name)
     dtype = config.dtype if placement["dtype"] == "auto" else placement["dtype"]
     weights = plain_weights(spec, checkpoint, dtype)
+    models: Any = AutoModelForCausalLM
     with torch.device("meta"):  # only to learn its class: the automatic one takes no weights without a folder
-        models: Any = type(AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code))
-    network, report = models.from_pretrained(
+        kind: Any = type(models.from_config(config, trust_remote_code=trust_remote_code))
+    network, report = kind.from_pretrained(
         None, config=config, state_dict=weights, output_loading_info=True, **(placement | {"dtype": dtype})
     )
     transposed = [name for name, module in network.named_modules() if type(module).__name__ == "Conv1D"]

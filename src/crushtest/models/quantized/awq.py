@@ -47,4 +47,4 @@ def dequantize(parts: Mapping[str, Tensor], settings: Mapping[str, Any], layer: 
 
 def _in_order(codes: Tensor) -> Tensor:
     place = [ORDER.index(column) for column in range(8)]
-    return codes.unflatten(-1, (-1, 8))[..., place].flatten(-2)
+    return codes.reshape(len(codes), -1, 8)[..., place].reshape(codes.shape)

@@ -72,7 +72,7 @@ def _groups(g_idx: Tensor | None, inputs: int, groups: int) -> Tensor:
             raise ValueError(f"scales have {groups} groups, which do not divide {inputs} inputs")
         return torch.arange(inputs) // (inputs // groups)
     need_shape("g_idx", g_idx, (inputs,))
-    named = len(g_idx.unique())
+    named = len(set(g_idx.tolist()))
     if named != groups or int(g_idx.min()) < 0 or int(g_idx.max()) >= groups:
         raise ValueError(f"g_idx names {named} groups, scales have {groups}")
     return g_idx.long()

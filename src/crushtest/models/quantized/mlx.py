@@ -65,5 +65,5 @@ def dequantize(parts: Mapping[str, Tensor], settings: Mapping[str, Any], layer: 
         raise ValueError(f"weight is {list(words.shape)} of {words.dtype}, not groups of {width} codes of {bits} bits")
     for name, part in (("scales", scales), ("biases", biases)):
         need_shape(name, part, (outputs, inputs // width))
-    codes = unpack(words, bits).float().unflatten(-1, (-1, width))
-    return codes.mul_(scales.float()[..., None]).add_(biases.float()[..., None]).flatten(-2)
+    codes = unpack(words, bits).float().reshape(outputs, -1, width)
+    return codes.mul_(scales.float()[..., None]).add_(biases.float()[..., None]).reshape(outputs, inputs)
