@@ -31,6 +31,24 @@ def weights_note(checkpoint: Checkpoint, network: Any) -> str:
     return f"{title} weights of {settings.get('bits', settings.get('w_bit', 4))} bits, dequantized"
 
 
+def method_text(checkpoint: Checkpoint) -> str:
+    """Return how a checkpoint was compressed, as far as its files say, such as `AWQ, 4 bits`."""
+    if checkpoint.header:
+        return f"GGUF {checkpoint.header.weight_kind}"
+    if checkpoint.quantization is None:
+        return "not quantized"
+    entry, settings = checkpoint.quantization.format, checkpoint.quantization.settings
+    if entry.method == "bitsandbytes":
+        return f"bitsandbytes {'LLM.int8()' if settings.get('load_in_8bit') else _four_bits(settings)}"
+    if entry.method == "compressed-tensors":
+        weights = [group["weights"] for group in _config_groups(settings) if group.get("weights")]
+        return ", ".join(
+            [f"{entry.title} {settings.get('format', '')}".strip(), *sorted(set(map(_precision, weights)))]
+        )
+    bits = settings.get("bits", settings.get("w_bit"))
+    return f"{entry.title}, {bits} bits" if bits else entry.title
+
+
 def gguf_note(header: GgufHeader) -> str:
     """Return the note of a GGUF file."""
     if header.weight_kind in PLAIN_GGUF:
@@ -44,14 +62,18 @@ def _four_bits(settings: Mapping[str, Any]) -> str:
 
 
 def _compressed_tensors_note(settings: Mapping[str, Any]) -> str:
-    groups = [group for group in (settings.get("config_groups") or {}).values() if isinstance(group, Mapping)]
-    rounded = sorted({_precision(group["input_activations"]) for group in groups if group.get("input_activations")})
+    activations = [group["input_activations"] for group in _config_groups(settings) if group.get("input_activations")]
+    rounded = sorted(set(map(_precision, activations)))
     parts = [f"quantized weights (compressed-tensors {settings.get('format', '')}".rstrip() + ")"]
     if rounded:
         parts.append(f"activations rounded to {' and '.join(rounded)} in floating point (emulated)")
     if settings.get("kv_cache_scheme"):
         parts.append(f"KV cache rounded to {_precision(settings['kv_cache_scheme'])} in floating point (emulated)")
     return "; ".join(parts)
+
+
+def _config_groups(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [group for group in (settings.get("config_groups") or {}).values() if isinstance(group, Mapping)]
 
 
 def _precision(scheme: Mapping[str, Any]) -> str:
