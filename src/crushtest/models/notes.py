@@ -68,7 +68,7 @@ def _compressed_tensors_note(settings: Mapping[str, Any]) -> str:
     if rounded:
         parts.append(f"activations rounded to {' and '.join(rounded)} in floating point (emulated)")
     if settings.get("kv_cache_scheme"):
-        parts.append(f"KV cache rounded to {_precision(settings['kv_cache_scheme'])} in floating point (emulated)")
+        parts.append(f"the KV cache is not rounded to {_precision(settings['kv_cache_scheme'])} as a deployment does")
     return "; ".join(parts)
 
 

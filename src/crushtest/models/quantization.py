@@ -43,29 +43,36 @@ _THEIRS = "transformers"
 _UNTRIED = "no reader here, and none of another package was tried"
 
 FORMATS: tuple[Format, ...] = (
-    Format("awq", "AWQ", "exact", _OWN, "version `gemm`, 4 bits; weights only"),
-    Format("gptq", "GPTQ", "exact", _OWN, "formats `gptq` (v1) and `gptq_v2`, 2, 3, 4 and 8 bits, any `g_idx`"),
-    Format("mlx", "MLX", "exact", _OWN, "mode `affine`, 2 to 8 bits, architectures whose names MLX keeps"),
+    Format("awq", "AWQ", "exact", _OWN, "version `gemm`, 4 bits"),
+    Format("gptq", "GPTQ", "exact", _OWN, "formats `gptq` (v1) and `gptq_v2`; 2, 3, 4 and 8 bits; any `g_idx`"),
+    Format(
+        "mlx",
+        "MLX",
+        "exact",
+        _OWN,
+        "mode `affine`; 2, 3, 4, 5, 6 and 8 bits; architectures that MLX leaves as they are",
+    ),
     Format(
         "compressed-tensors",
         "compressed-tensors",
         "emulated",
         _THEIRS,
-        "needs the package compressed-tensors; activations are rounded in floating point where the scheme rounds them",
+        "needs the package compressed-tensors; activations are rounded in floating point where the scheme rounds them, "
+        "the KV cache is not rounded",
     ),
     Format(
         "bitsandbytes",
         "bitsandbytes",
         "exact",
         _THEIRS,
-        "needs the package bitsandbytes, whose own kernels run; LLM.int8() rounds activations as deployed",
+        "needs the package bitsandbytes, whose kernels run as deployed; LLM.int8() rounds activations",
     ),
     Format(
         "fp8",
         "FP8 in blocks",
         "emulated",
         _THEIRS,
-        "without a GPU that computes in FP8 the weights are dequantized and activations are not rounded",
+        "dequantized by crushtest, activations not rounded, unless the GPU computes in FP8",
     ),
     Format("modelopt", "NVIDIA ModelOpt", "refused", "", "its scales would be ignored"),
     Format("exl2", "ExLlamaV2", "refused", "", "only ExLlamaV2 reads it"),
@@ -219,6 +226,6 @@ def unused_note(unused: tuple[str, ...]) -> str:
     """Return what to know about tensors that a loaded model has no use for; the empty text if there are none."""
     cache = [name for name in unused if _CACHE_SCALE.search(name)]
     others = [name for name in unused if name not in cache]
-    notes = ["the KV cache is not quantized, its scales are not used"] if cache else []
+    notes = ["the scales of the KV cache are not used"] if cache else []
     notes += [f"{len(others)} tensors of the files are not used, first {others[0]}"] if others else []
     return "; ".join(notes)

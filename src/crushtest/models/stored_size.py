@@ -33,7 +33,7 @@ class StoredWeight:
 
 
 def stored_facts(spec: str) -> dict[str, Any]:
-    """Return for the manifest how a model is stored: `method` and `totals`; nothing for one whose files are not here."""
+    """Return how a model is stored, for the manifest: `method` and `totals`; nothing if its files are not here."""
     try:
         kind = model_kind(spec)
         checkpoint = hub.cached(spec) if kind == "hub" else local_checkpoint(spec, kind, allow_pickle=False)
@@ -118,11 +118,13 @@ def _is_quantized(parts: Mapping[str, Any]) -> bool:
 def _numbers(layer: str, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
     """Return how many weights a quantized layer has."""
     if "qweight" in parts:
-        bits = parts["qzeros"]["shape"][-1] * 32 // parts["scales"]["shape"][-1]
+        bits = int(parts["qzeros"]["shape"][-1]) * 32 // int(parts["scales"]["shape"][-1])
         return _elements(parts["qweight"]) * 32 // bits
     if "weight_packed" in parts:
         shape = parts.get("weight_shape", {}).get("values")
-        return int(math.prod(shape)) if shape else _elements(parts["weight_packed"]) * 2  # NVFP4: two codes in a byte
+        return (
+            math.prod(map(int, shape)) if shape else _elements(parts["weight_packed"]) * 2
+        )  # NVFP4: two codes in a byte
     weight = parts["weight"]
     if weight["dtype"] == "U32":  # MLX
         own = settings.get(layer)
