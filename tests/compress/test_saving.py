@@ -14,8 +14,9 @@ from torch import Tensor
 
 from crushtest.compress import compress
 from crushtest.compress.calibration import Calibration, calibration_tokens
+from crushtest.compress.new_folder import check_new
 from crushtest.compress.recipes import parse_recipe
-from crushtest.compress.save import check_new, save
+from crushtest.compress.save import save
 from crushtest.errors import CompressionError
 
 CALIBRATION = calibration_tokens(Calibration(sequences=4, length=24), TOKENIZER)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crushtest.compress.calibration import Calibration, CalibrationTokens
+from crushtest.compress.new_folder import atomic_folder, check_new
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
 from crushtest.compress.recipes import Recipe, parse_recipe
-from crushtest.compress.save import check_new, save, whole, write_from_disk
+from crushtest.compress.save import save, write_from_disk
 from crushtest.models.options import ModelOptions
 from crushtest.progress import Bars, Lines, show_progress
 
@@ -87,7 +88,7 @@ class _Compression:
         from crushtest.compress.layers.structure import find_structure
         from crushtest.models.skeleton import load_skeleton
 
-        with whole(self.folder) as partial:
+        with atomic_folder(self.folder) as partial:
             trust = self.options.trust_remote_code
             model = load_skeleton(self.model, dtype=self.options.dtype, trust_remote_code=trust)
             residence = OnDisk(model, find_structure(model.network), partial, self._device())
