@@ -35,7 +35,7 @@ from crushtest.tasks.sampling import stratified_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from substitutes import read_substitutes
+from support.substitutes import read_substitutes
 
 TOLERANCE = 1e-3
 WINDOW = 2048  # of rolling perplexity, on both sides: the harness holds the logits of a whole window, twice

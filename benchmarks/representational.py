@@ -29,7 +29,7 @@ from crushtest.tasks.unqover.unqover import unqover
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from substitutes import read_substitutes
+from support.substitutes import read_substitutes
 
 
 class Tokens(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from crushtest.data import catalogue
-from substitutes import substituted
+from support.substitutes import substituted
 
 # The same examples in every run, and no file of earlier ones.
 settings.register_profile("crushtest", derandomize=True, deadline=None, database=None)

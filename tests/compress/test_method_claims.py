@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crushtest.compress import InputGram, InputNorm, gptq, magnitude, rtn, sparsegpt, wanda
 from crushtest.compress.kernels.grids import QuantizedWeight
-from crushtest.compress.layers.global_sparsity import spread_sparsity
+from crushtest.compress.layers.global_sparsity import allocate_sparsity
 from crushtest.compress.layers.loop import output_error
 from crushtest.compress.layers.structure import Linear
 
@@ -71,7 +71,7 @@ def test_a_layer_below_the_threshold_of_the_whole_model_is_pruned_whole() -> Non
         module = torch.nn.Linear(weight.shape[1], weight.shape[0])
         module.weight.data = weight
         linears.append(Linear(name, module, 0))
-    shares = spread_sparsity(linears, 0.5)
+    shares = allocate_sparsity(linears, 0.5)
     assert shares["small"] == 1.0
     assert (magnitude(small, sparsity=shares["small"]) == 0).all()
     assert abs(float((magnitude(large, sparsity=shares["large"]) == 0).float().sum()) - 16) <= 1

@@ -18,8 +18,8 @@ from crushtest.compress.layers.structure import find_structure
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CompressionError, CrushtestError, ModelError, UsageError
-from crushtest.models.load import load_skeleton
 from crushtest.models.options import ModelOptions
+from crushtest.models.skeleton import load_skeleton
 from support.tiny_models import network, tokenizer
 
 

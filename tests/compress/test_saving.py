@@ -13,8 +13,9 @@ from torch import Tensor
 
 from crushtest.compress import compress
 from crushtest.compress.calibration import Calibration, calibration_tokens
+from crushtest.compress.new_folder import check_new
 from crushtest.compress.recipes import parse_recipe
-from crushtest.compress.save import check_new, save
+from crushtest.compress.save import save
 from crushtest.errors import CompressionError
 from support.small_models import TOKENIZER, loaded, small_network
 

@@ -16,7 +16,9 @@ import torch
 from crushtest.errors import ModelError, UnknownName
 from crushtest.models import demo, hub, load
 from crushtest.models.checkpoint import Checkpoint
-from crushtest.models.load import LoadedModel, check_model, load_model
+from crushtest.models.find import check_model
+from crushtest.models.load import LoadedModel, load_model
+from crushtest.models.reader import ReadModel
 from support.tiny_models import loaded, tokenizer
 
 
@@ -81,7 +83,7 @@ def test_loading_is_silent(folder: Path) -> None:
 def test_checking_needs_no_torch(folder: Path) -> None:
     code = f"""
 import sys
-from crushtest.models.load import check_model
+from crushtest.models.find import check_model
 check_model({str(folder)!r})
 print("torch" in sys.modules)
 """
@@ -252,10 +254,11 @@ def test_the_demos_converted_copy_is_the_gguf_file(
     def read(spec: str, checkpoint: Checkpoint, **options: Any) -> Any:
         """The real thing, but the GGUF file, which takes 20 s, is not read again."""
         reads.append(checkpoint.format)
-        return (direct.network, direct.tokenizer) if checkpoint.gguf else real(spec, checkpoint, **options)
+        converted = ReadModel(direct.network, direct.tokenizer, "")
+        return converted if checkpoint.gguf else real(spec, checkpoint, **options)
 
-    real = load._read
-    monkeypatch.setattr(load, "_read", read)
+    real = load.read_model
+    monkeypatch.setattr(load, "read_model", read)
     for _ in range(2):
         model = load_model("demo")
         assert_same_model(model, direct)
@@ -274,4 +277,4 @@ def assert_same_model(model: LoadedModel, direct: LoadedModel) -> None:
     assert model.tokenizer.decode([1, 28120, 905]) == direct.tokenizer.decode([1, 28120, 905])
     assert model.tokenizer.chat_template == direct.tokenizer.chat_template
     assert model.tokenizer.special_tokens_map == direct.tokenizer.special_tokens_map
-    assert model.facts["note"] == direct.facts["note"] == "GGUF Q4_1 weights, dequantized"
+    assert model.facts["note"] == direct.facts["note"] == demo.NOTE

@@ -34,10 +34,10 @@ def compress(
 ) -> None:
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
     from crushtest.compress.calibration import Calibration
-    from crushtest.compress.save import unfinished
+    from crushtest.compress.new_folder import unfinished
     from crushtest.compress.to_folder import compress_and_save
-    from crushtest.models.load import DTYPES
     from crushtest.models.options import ModelOptions
+    from crushtest.models.reader import DTYPES
 
     # Exiting unwinds the stack, so that the unfinished folder is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

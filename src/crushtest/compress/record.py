@@ -69,15 +69,25 @@ class Totals:
 
 
 def saved_totals(folder: Path) -> Totals | None:
-    """The totals in the compression.json of a folder, or None: it has none, or that of another tool."""
-    path = folder / "compression.json"
-    if not path.is_file():
-        return None
+    """Return the totals in the compression.json of a folder; None without that file, or for another tool's."""
     try:
-        totals = json.loads(path.read_text(encoding="utf-8"))["totals"]
-        return TypeAdapter(Totals).validate_python(totals)
-    except (ValueError, KeyError, TypeError):  # neither JSON nor UTF-8; no object, or not the one that we write
+        return TypeAdapter(Totals).validate_python(_saved(folder)["totals"])
+    except (ValueError, KeyError):
         return None
+
+
+def saved_recipe(folder: Path) -> str:
+    """Return the recipe in the compression.json of a folder; the empty text without one."""
+    return str(_saved(folder).get("recipe") or "")
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """Return what the compression.json of a folder holds; nothing if it is not JSON, or no object."""
+    try:
+        content = json.loads((folder / "compression.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 @dataclass(frozen=True)

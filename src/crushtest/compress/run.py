@@ -11,7 +11,7 @@ from crushtest.compress.calibration import CalibrationTokens
 from crushtest.compress.checks import check
 from crushtest.compress.kernels.grids import QuantizedWeight
 from crushtest.compress.kernels.parameters import parse_pattern
-from crushtest.compress.layers.global_sparsity import spread_sparsity
+from crushtest.compress.layers.global_sparsity import allocate_sparsity
 from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
 from crushtest.compress.layers.offload import InPlace, Residence
 from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
@@ -48,7 +48,7 @@ def compress(
     check(recipe, model)
     structure = find_structure(model.network)
     residence = residence or InPlace(model.network)
-    ledger = _Ledger(residence.shelf())
+    ledger = _Ledger(residence.quantized_store())
     steps = []
     for number, step in enumerate(recipe.steps):
         chosen = structure.select(step)
@@ -136,7 +136,7 @@ def _carry_out(job: Job) -> Iterator[Compressed]:
     if not job.needs:
         job = replace(job, tokens=job.tokens[: -(-_MEASURED_TOKENS // job.tokens.shape[1])])
     if job.options.get("scope") == "global":
-        job = replace(job, sparsities=spread_sparsity(job.linears, job.options["sparsity"]))
+        job = replace(job, sparsities=allocate_sparsity(job.linears, job.options["sparsity"]))
     return compress_layers(job)
 
 

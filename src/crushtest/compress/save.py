@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crushtest.compress.new_folder import atomic_folder, check_new
 from crushtest.errors import CompressionError
-from crushtest.files.atomic import flush, flush_folder, write_json
+from crushtest.files.atomic import write_json
 from crushtest.models.checkpoint import SAFETENSORS
 from crushtest.models.tensor_files import TensorFiles
 
@@ -40,7 +37,7 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
     """
     check_new(folder)
     packed = _packed(model, record)
-    with whole(folder) as partial, _without_bars():
+    with atomic_folder(folder) as partial, _without_bars():
         _write_weights(model, packed, partial)
         _write_about(model, record, partial)
     return folder
@@ -49,7 +46,7 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
 def write_from_disk(model: LoadedModel, record: CompressionRecord, blocks: OnDisk, partial: Path) -> None:
     """What `save` writes, for a model whose blocks are on disk: a file for each block, one in memory at a time.
 
-    partial  an open folder of `whole`
+    partial  an open folder of `atomic_folder`
     """
     packed = _packed(model, record)
     with _without_bars():
@@ -72,75 +69,6 @@ def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -
         "weights_size_bytes": sum(file.stat().st_size for file in partial.glob("*.safetensors")),
     }
     write_json(partial / "compression.json", record.to_json() | {"saved": saved})
-
-
-def check_new(folder: Path) -> None:
-    """CompressionError unless a model can be saved under this name: nothing there, or an empty folder; in one that
-    can be written. A link stands for what it leads to."""
-    said, folder = repr(str(folder)), _resolved(folder)
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise CompressionError(f"{said} is a file; name a new folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise CompressionError(f"{said} is not empty; name a new folder, or remove it first")
-    # The finished folder takes the place of the empty one: a mount cannot be replaced, and a shell would be left in the
-    # one that is gone.
-    if folder == Path.cwd():
-        raise CompressionError(f"{said} is the folder that this runs in; name a new folder")
-    if os.path.ismount(folder):
-        raise CompressionError(f"{said} is a mount point; name a new folder in it")
-    above = next(place for place in folder.parents if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=above):
-            pass
-    except OSError as error:
-        raise CompressionError(
-            f"no model can be saved to {said}: {above} cannot be written ({error.strerror}); name another folder"
-        ) from None
-
-
-def unfinished(folder: Path) -> list[Path]:
-    """The temporary folders of `whole` beside a folder: of a process that was killed, or of one that still writes."""
-    folder = _resolved(folder)
-    made_by_whole = re.compile(rf"\.{re.escape(folder.name)}\.\w+\.partial")
-    beside = folder.parent.glob("*.partial") if folder.parent.is_dir() else ()
-    return sorted(path for path in beside if made_by_whole.fullmatch(path.name))
-
-
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place at the end; removed where that is not reached, with the
-    folders that were made for it."""
-    from safetensors import SafetensorError
-
-    folder = _resolved(folder)
-    made = [place for place in folder.parents if not place.exists()]
-    partial: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-        yield partial
-        for file in partial.iterdir():
-            file.chmod(0o644)  # safetensors leaves some to their owner alone
-            flush(file)  # a rename may reach the disk before what was written into the files
-        partial.chmod(0o755)
-        flush_folder(partial)
-        partial.rename(folder)
-        flush_folder(folder.parent)
-    except (OSError, SafetensorError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CompressionError(
-            f"the model could not be saved to {str(folder)!r}: {reason}; nothing was left there"
-        ) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-        with suppress(OSError):  # they hold something: the model, in the end
-            for place in made:
-                place.rmdir()
-
-
-def _resolved(folder: Path) -> Path:
-    return Path(os.path.realpath(folder))
 
 
 @contextmanager

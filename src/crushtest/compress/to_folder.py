@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crushtest.compress.calibration import Calibration, CalibrationTokens
+from crushtest.compress.new_folder import atomic_folder, check_new
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
 from crushtest.compress.recipes import Recipe, parse_recipe
-from crushtest.compress.save import check_new, save, whole, write_from_disk
+from crushtest.compress.save import save, write_from_disk
 from crushtest.models.options import ModelOptions
 from crushtest.progress import Progress, show_progress
 
@@ -40,7 +41,7 @@ def compress_and_save(
     device, the calibration text, the packages, the folder. Nothing is left there where a later step fails.
     """
     from crushtest.compress.layers.offload import check_offload
-    from crushtest.models.load import resolve_device
+    from crushtest.models.devices import resolve_device
 
     recipe = parse_recipe(recipe_text)
     check_new(folder)
@@ -85,9 +86,9 @@ class _Compression:
         """Compress with the weights in files, one block at a time in memory."""
         from crushtest.compress.layers.offload import OnDisk
         from crushtest.compress.layers.structure import find_structure
-        from crushtest.models.load import load_skeleton
+        from crushtest.models.skeleton import load_skeleton
 
-        with whole(self.folder) as partial:
+        with atomic_folder(self.folder) as partial:
             trust = self.options.trust_remote_code
             model = load_skeleton(self.model, dtype=self.options.dtype, trust_remote_code=trust)
             residence = OnDisk(model, find_structure(model.network), partial, self._device())
@@ -112,6 +113,6 @@ class _Compression:
     def _device(self) -> torch.device:
         import torch
 
-        from crushtest.models.load import resolve_device
+        from crushtest.models.devices import resolve_device
 
         return torch.device(resolve_device(self.options.device))

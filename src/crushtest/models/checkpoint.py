@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from crushtest.errors import ModelError, first_error_line
+from crushtest.errors import ModelError
+from crushtest.models.gguf_header import GgufHeader, read_header
+from crushtest.models.gguf_tokenizer import pre_tokenizer_of
+from crushtest.models.quantization import Quantization, quantization_of, refuse_integer_weights
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 SAFETENSORS = "model.safetensors"
@@ -20,9 +23,11 @@ PICKLE = "pytorch_model.bin"
 class Checkpoint:
     """Files of one model, checked as far as that goes without reading its weights.
 
-    format    `safetensors`, `pickle` or `gguf`
-    gguf      name of the GGUF file in `folder`, or None
-    revision  the hub's commit, for a model that came from there
+    format        `safetensors`, `pickle` or `gguf`
+    gguf          name of the GGUF file in `folder`, or None
+    header        of the GGUF file, or None
+    revision      the hub's commit, for a model that came from there
+    quantization  how config.json says that the weights are quantized, or None; of a GGUF file its tensors say it
     """
 
     folder: Path
@@ -30,20 +35,25 @@ class Checkpoint:
     format: str
     gguf: str | None = None
     revision: str | None = None
+    quantization: Quantization | None = None
+    header: GgufHeader | None = None
 
 
 def read_folder(folder: Path, *, allow_pickle: bool = False, revision: str | None = None) -> Checkpoint:
-    """The checkpoint in a folder. ModelError says what is missing or broken there."""
+    """Return the checkpoint in a folder. ModelError says what is missing or broken, or which format is not read."""
     config = read_config(folder)
     if "model_type" not in config:
         raise ModelError(f"model {str(folder)!r}: config.json names no model_type; is it a transformers model?")
+    modelopt = folder / "hf_quant_config.json"
+    quantization = quantization_of(str(folder), config, _read_json_object(modelopt) if modelopt.is_file() else None)
     weights, kind = _weight_files(folder, allow_pickle)
-    for file in weights:
-        if kind == "safetensors":
-            check_safetensors(file)
+    headers = [safetensors_header(file) for file in weights] if kind == "safetensors" else []
+    if quantization is None:
+        for header in headers:
+            refuse_integer_weights(str(folder), header)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(f"model {str(folder)!r}: no tokenizer (one of {', '.join(TOKENIZER_FILES)} is needed)")
-    return Checkpoint(folder, weights, kind, revision=revision)
+    return Checkpoint(folder, weights, kind, revision=revision, quantization=quantization)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -98,8 +108,8 @@ def _single_or_sharded(folder: Path, name: str) -> tuple[Path, ...]:
     return files
 
 
-def check_safetensors(path: Path) -> None:
-    """ModelError unless the file's header is readable and its tensors fill the file exactly.
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """Return dtype, shape and offsets by tensor name. ModelError unless its tensors fill the file exactly.
 
     Format: an 8-byte little-endian header length, that many bytes of JSON, then the tensors' bytes.
     """
@@ -116,38 +126,18 @@ def check_safetensors(path: Path) -> None:
     if size != expected:
         state = "truncated" if size < expected else "damaged"
         raise ModelError(f"model file {str(path)!r} is {state}: {size:,} bytes, its header says {expected:,}")
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
 
 def read_gguf(path: Path) -> Checkpoint:
-    """The checkpoint in a GGUF file; ModelError where it is no GGUF file, or not all of one."""
-    from gguf import GGUFReader
-
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(f"model file {str(path)!r} is not a GGUF file (it does not begin with 'GGUF')")
-    try:
-        reader = GGUFReader(path)
-    except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
-        raise ModelError(f"model file {str(path)!r} is truncated or damaged ({first_error_line(error)})") from None
-    if not reader.tensors:
-        raise ModelError(f"model file {str(path)!r} holds no tensors; vocabulary-only files cannot be run")
-    return Checkpoint(path.parent, (path,), "gguf", gguf=path.name)
+    """Return the checkpoint in a GGUF file. ModelError for another file, part of one, or an unknown pre-tokenizer."""
+    header = read_header(path)
+    pre_tokenizer_of(path, header)
+    return Checkpoint(path.parent, (path,), "gguf", gguf=path.name, header=header)
 
 
-def gguf_weight_type(path: Path) -> str:
-    """The quantization of most of a GGUF file's weights, such as `Q4_1`."""
-    from collections import Counter
-
-    from gguf import GGUFReader
-
-    sizes: Counter[str] = Counter()
-    for tensor in GGUFReader(path).tensors:
-        sizes[tensor.tensor_type.name] += int(tensor.n_elements)
-    return sizes.most_common(1)[0][0]
-
-
-def which_weights(checkpoint: Checkpoint) -> dict[str, Any]:
-    """For the manifest: the hub's `revision`, or `sha256` of every weight file where the model is not from there."""
+def weights_id(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return for the manifest the hub's `revision`, or `sha256` of every weight file of a model from elsewhere."""
     if checkpoint.revision:
         return {"revision": checkpoint.revision}
     return {"sha256": {path.name: sha256(path) for path in checkpoint.weights}}

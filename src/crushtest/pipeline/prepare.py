@@ -35,7 +35,8 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
     device that is not here, DataError for calibration text that is too short or cannot be read. Arms that are answered
     already need none of it.
     """
-    from crushtest.models.load import check_model, resolve_device
+    from crushtest.models.devices import resolve_device
+    from crushtest.models.find import check_model
 
     pending = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
     for arm in pending:

@@ -104,13 +104,18 @@ def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int,
 
 
 def saved_sizes(arm: Arm) -> dict[str, Any]:
-    """Return the totals that `crushtest compress` left beside the weights of an arm that is tested as found."""
+    """Return `method` and `totals` of an arm that is tested as found; nothing if its files are not here.
+
+    They are those that `crushtest compress` left beside the weights, or else what the files' headers say.
+    """
     if arm.name == DENSE or arm.recipe is not None:
         return {}
-    from crushtest.compress.record import saved_totals
+    from crushtest.compress.record import saved_recipe, saved_totals
+    from crushtest.models.stored_size import stored_facts
 
-    totals = saved_totals(Path(arm.model).expanduser())
-    return {"totals": asdict(totals)} if totals else {}
+    folder = Path(arm.model).expanduser()
+    totals = saved_totals(folder)
+    return {"method": saved_recipe(folder), "totals": asdict(totals)} if totals else stored_facts(arm.model)
 
 
 def other_threads(folder: StudyFolder, plan: Plan) -> str:

@@ -16,8 +16,8 @@ class ArmView:
     """One arm: what it is, and what compression did to its size.
 
     compression   the content of compression.json; None for dense and for a model that was tested as found
-    facts         the arm's entry in the manifest; empty until it has been loaded. For a model that `crushtest compress`
-                  saved and that was tested as found, it holds that compression's `totals`
+    facts         the arm's entry in the manifest; empty until it has been loaded. For a model that was tested as found,
+                  it holds the `method` and `totals` of its compression, as far as its files say
     timing        per task, what asking it took: items, seconds, peak_memory_bytes
     """
 
@@ -44,10 +44,15 @@ class ArmView:
         return "one calibration draw" if self.plan.recipe is not None and self.plan.recipe.calibrates else ""
 
     @property
+    def method(self) -> str:
+        """How a model that is tested as found was compressed, as far as its files say; empty for other arms."""
+        return str(self.facts.get("method", ""))
+
+    @property
     def family(self) -> str:
-        """The methods of its recipe, which the arms of one curve share."""
+        """The methods of its recipe, which the arms of one curve share; those of a model as found, as its files say."""
         if self.plan.recipe is None:
-            return DENSE if self.name == DENSE else "as found"
+            return DENSE if self.name == DENSE else self.method or "as found"
         return " + ".join(step.method for step in self.plan.recipe.steps)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.models import hub
-from crushtest.models.checkpoint import TOKENIZER_FILES, Checkpoint, read_config, read_folder, which_weights
+from crushtest.models.checkpoint import TOKENIZER_FILES, Checkpoint, read_config, read_folder, weights_id
 from crushtest.records import Score
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ClassifierSpec:
         checkpoint = self.find(scorer)
         return {
             "classifier": self.name,
-            **which_weights(checkpoint),
+            **weights_id(checkpoint),
             "labels": list(labels_of(read_config(checkpoint.folder))),
         }
 

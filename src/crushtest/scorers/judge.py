@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import ModelError
-from crushtest.models.load import weights_named
+from crushtest.models.find import spec_weights_id
 from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score
 from crushtest.registry import ENGINES, scorer
 
@@ -39,7 +39,7 @@ def _facts(*, model: str, engine: str, template: str | None) -> dict[str, Any]:
 def judge_weights(model: str, engine: str) -> dict[str, Any]:
     """Return the judge's weights for the manifest; empty for served models and for the study's own."""
     in_process = ENGINES.get(engine.partition(":")[0]).about.in_process
-    return weights_named(model) if in_process and model != DENSE else {}
+    return spec_weights_id(model) if in_process and model != DENSE else {}
 
 
 @scorer(

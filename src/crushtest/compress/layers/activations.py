@@ -35,7 +35,7 @@ class Stream:
 
     The hidden states are the inputs of the next block; `advance` makes them its outputs. Where the weights do not all
     stay on the device, neither do they: a batch is there while a block runs on it. To run a block, its weights must be
-    there (`Residence.visit`).
+    there (`Residence.load`).
     """
 
     def __init__(self, network: Module, blocks: tuple[Module, ...], tokens: Tensor, residence: Residence) -> None:
@@ -101,7 +101,7 @@ def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residenc
 
     def enter(number: int) -> Any:
         def see(_: Module, args: tuple[Any, ...]) -> None:
-            present.enter_context(residence.visit(number))
+            present.enter_context(residence.load(number))
             inputs.append(args[0] if args else None)
 
         return see

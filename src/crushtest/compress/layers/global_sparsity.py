@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from crushtest.compress.layers.structure import Linear
 
 
-def spread_sparsity(linears: Sequence[Linear], sparsity: float) -> dict[str, float]:
+def allocate_sparsity(linears: Sequence[Linear], sparsity: float) -> dict[str, float]:
     """The sparsity of each layer under one magnitude threshold for all of them, which leaves `sparsity` overall.
 
     The threshold is found by bisection, counting in every layer, so that the weights need not be gathered in one place.

@@ -119,7 +119,7 @@ def compress_blocks(
         stream = Stream(job.network, job.structure.blocks, job.tokens, job.residence)
         for number in range(last + 1):
             linears = tuple(linear for linear in job.linears if linear.block == number)
-            with job.residence.work_on(number) if linears else job.residence.visit(number):
+            with job.residence.update(number) if linears else job.residence.load(number):
                 if linears:
                     _need_finite_weights(linears)
                     inputs = BlockInputs(linears, kinds, job.tokens.numel())

@@ -36,15 +36,15 @@ class Residence(Protocol):
     device: torch.device
     keeps_all: bool
 
-    def visit(self, number: int) -> AbstractContextManager[None]:
+    def load(self, number: int) -> AbstractContextManager[None]:
         """Block `number` on the device for the length of a `with`, to be run but not changed."""
         ...
 
-    def work_on(self, number: int) -> AbstractContextManager[None]:
+    def update(self, number: int) -> AbstractContextManager[None]:
         """The same for a block whose weights are changed: what they are at the end is kept."""
         ...
 
-    def shelf(self) -> MutableMapping[str, QuantizedWeight]:
+    def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
         """A place for the integers and scales of quantized layers."""
         ...
 
@@ -57,15 +57,15 @@ class InPlace:
     def __init__(self, network: PreTrainedModel) -> None:
         self.device = next(network.parameters()).device
 
-    def visit(self, number: int) -> AbstractContextManager[None]:
+    def load(self, number: int) -> AbstractContextManager[None]:
         """Nothing to do."""
         return nullcontext()
 
-    def work_on(self, number: int) -> AbstractContextManager[None]:
+    def update(self, number: int) -> AbstractContextManager[None]:
         """Nothing to do."""
         return nullcontext()
 
-    def shelf(self) -> MutableMapping[str, QuantizedWeight]:
+    def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
         """A dictionary."""
         return {}
 
@@ -86,7 +86,7 @@ class OnHost:
                         tensor.data = tensor.data.to(device)
 
     @contextmanager
-    def visit(self, number: int) -> Iterator[None]:
+    def load(self, number: int) -> Iterator[None]:
         """Move the block to the device and back."""
         self._blocks[number].to(self.device)
         try:
@@ -94,11 +94,11 @@ class OnHost:
         finally:
             self._blocks[number].to("cpu")
 
-    def work_on(self, number: int) -> AbstractContextManager[None]:
+    def update(self, number: int) -> AbstractContextManager[None]:
         """The same: the block is moved back as it is then."""
-        return self.visit(number)
+        return self.load(number)
 
-    def shelf(self) -> MutableMapping[str, QuantizedWeight]:
+    def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
         """A dictionary."""
         return {}
 
@@ -123,7 +123,7 @@ class OnDisk:
         self._read_rest(model.tensors)
 
     @contextmanager
-    def visit(self, number: int) -> Iterator[None]:
+    def load(self, number: int) -> Iterator[None]:
         """Read the block, and forget it."""
         block, prefix, source = self._blocks[number], self._prefixes[number], self._sources[number]
         names = [name for name in block.state_dict() if prefix + name in source]
@@ -137,18 +137,18 @@ class OnDisk:
                 _set(block, name, parameter, "meta")
 
     @contextmanager
-    def work_on(self, number: int) -> Iterator[None]:
+    def update(self, number: int) -> Iterator[None]:
         """Read the block, write what has become of it."""
         from safetensors.torch import save_file
 
-        with self.visit(number):
+        with self.load(number):
             yield
             prefix, path = self._prefixes[number], self._folder / f"block-{number:05d}.safetensors"
             state = {prefix + name: tensor.cpu() for name, tensor in self._blocks[number].state_dict().items()}
             save_file(state, path)
         self._sources[number] = TensorFiles([path])
 
-    def shelf(self) -> MutableMapping[str, QuantizedWeight]:
+    def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
         """Files in the folder."""
         return QuantizedFiles(self._folder)
 

@@ -76,6 +76,8 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
     """Yield an arm's facts: recipe, model, engine, compression, time and memory."""
     yield "model", arm.plan.model
     yield "recipe", arm.plan.recipe.text if arm.plan.recipe else "none, as found"
+    if arm.method:
+        yield "compressed by", arm.method
     if arm.plan.training:
         yield "trained", f"{arm.plan.training} compression, according to the study file"
     for section in ("model", "engine"):
@@ -91,10 +93,14 @@ def arm_facts(arm: ArmView) -> Iterator[tuple[str, str]]:
         )
     if not arm.totals:
         return
-    yield "sparsity reached", f"{arm.totals.get('sparsity', 0):.2%} of {arm.totals.get('linear_weights', 0):,} weights"
-    yield "bits per weight", f"{arm.totals.get('bits_per_weight', 0):.3f}"
-    yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
+    if "sparsity" in arm.totals:  # headers of a model as found do not say
+        yield "sparsity reached", f"{arm.totals['sparsity']:.2%} of {arm.totals.get('linear_weights', 0):,} weights"
+    if "bits_per_weight" in arm.totals:
+        yield "bits per weight", f"{arm.totals['bits_per_weight']:.3f}"
+        yield "compressed layers", _before_after(arm, "dense_size_bytes", "compressed_size_bytes")
     yield "whole model", _before_after(arm, "dense_model_size_bytes", "compressed_model_size_bytes")
+    if "weights_size_bytes" in arm.totals:
+        yield "weight files", show_bytes(arm.totals["weights_size_bytes"])
     if arm.compression is None:
         return
     for left in arm.compression.get("untouched", []):

@@ -1,0 +1,95 @@
+"""From a spec to the files of a model: which kind of thing it names, where that is, and what lies near a wrong name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from crushtest.errors import ModelError
+from crushtest.models import demo, hub
+from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, weights_id
+
+Result = TypeVar("Result")
+
+ALLOWED = "a hub id, a folder, a .gguf file, or demo"
+
+
+def check_model(spec: str, *, allow_pickle: bool = False) -> None:
+    """Raise ModelError unless the model is there, whole and readable, as far as its files' headers tell.
+
+    A hub model that is not in the hub's cache is asked for by name; nothing is downloaded. Needs no torch.
+    """
+    kind = model_kind(spec)
+    if kind == "demo":
+        demo.find_gguf()
+    elif kind == "hub":
+        if hub.cached(spec, allow_pickle=allow_pickle) is None:
+            _with_nearest(spec, hub.check_remote)
+    else:
+        local_checkpoint(spec, kind, allow_pickle=allow_pickle)
+
+
+def spec_weights_id(spec: str) -> dict[str, Any]:
+    """Return which weights a spec names, for the manifest: `revision` or `sha256`. Loads and fetches nothing.
+
+    Empty for a hub model that is not in the hub's cache. ModelError for a path that is not there or not whole.
+    """
+    kind = model_kind(spec)
+    if kind == "demo":
+        return {"sha256": {demo.FILE: demo.SHA256}}
+    checkpoint = hub.cached(spec) if kind == "hub" else local_checkpoint(spec, kind, allow_pickle=False)
+    return weights_id(checkpoint) if checkpoint else {}
+
+
+def model_kind(spec: str) -> str:
+    """Return which of `demo`, `gguf`, `folder` and `hub` a spec names."""
+    if spec.startswith(("http://", "https://")):
+        raise ModelError(f"model {spec!r}: served models are not supported yet (allowed: {ALLOWED})")
+    if not spec.strip():
+        raise ModelError(f"model {spec!r}: no model named (allowed: {ALLOWED})")
+    if spec == "demo":
+        return "demo"
+    if spec.lower().endswith(".gguf"):
+        return "gguf"
+    looks_like_path = spec.startswith(("/", ".", "~")) or spec.count("/") > 1 or "\\" in spec
+    return "folder" if looks_like_path or Path(spec).exists() else "hub"
+
+
+def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool) -> Checkpoint:
+    """Return the checkpoint at a path. ModelError for one that is not there, not whole, or of another kind."""
+    path = Path(spec).expanduser()
+    if not path.exists():
+        what = "file" if kind == "gguf" else "folder"
+        raise ModelError(f"model {spec!r}: no such {what}{_nearest(spec)} (allowed: {ALLOWED})")
+    if kind == "gguf" and path.is_file():
+        return read_gguf(path)
+    if not path.is_dir():
+        raise ModelError(f"model {spec!r}: a file that is no .gguf file (allowed: {ALLOWED})")
+    return read_folder(path, allow_pickle=allow_pickle)
+
+
+def hub_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
+    """Return the checkpoint of a hub model, fetched if it is not in the cache. Raises ModelError."""
+    return _with_nearest(spec, lambda name: hub.fetch(name, allow_pickle=allow_pickle, allow_code=trust_remote_code))
+
+
+def _with_nearest(spec: str, find: Callable[[str], Result]) -> Result:
+    """Return `find(spec)`; add the nearest known name to the error that it raises."""
+    try:
+        return find(spec)
+    except ModelError as error:
+        raise ModelError(f"{error}{_nearest(spec)} (allowed: {ALLOWED})") from None
+
+
+def _nearest(spec: str) -> str:
+    """Return `; did you mean ...?` with the nearest file beside the path, cached hub model, or `demo`; else nothing."""
+    path = Path(spec).expanduser()
+    try:
+        beside = {str(path.parent / entry.name): entry.name for entry in path.parent.iterdir()}
+    except OSError:
+        beside = {}
+    names = {name: full for full, name in beside.items()} | {name: name for name in ("demo", *hub.known_names())}
+    near = get_close_matches(spec, names, n=1) or get_close_matches(path.name, names, n=1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""

@@ -1,0 +1,165 @@
+"""Read a checkpoint's weights and tokenizer through transformers, and refuse whatever it would make up or leave out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from crushtest.errors import ModelError, UnknownName, first_error_line
+from crushtest.models.checkpoint import Checkpoint
+from crushtest.models.gguf_tokenizer import mend_tokenizer
+from crushtest.models.quantization import READERS, refuse_unused_parts, unused_note
+from crushtest.models.quantized.weights import plain_weights
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("float32", "bfloat16", "float16", "auto")
+
+
+class ReadModel(NamedTuple):
+    """What was read; `unused` says which tensors of the files it has no use for, and is mostly empty."""
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    unused: str
+
+
+def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, trust_remote_code: bool) -> ReadModel:
+    """Return the model and its tokenizer. The many ways in which transformers fails become ModelError."""
+    from safetensors import SafetensorError
+
+    placement: dict[str, Any] = {"dtype": dtype_named(dtype), "device_map": None if device == "cpu" else device}
+    try:
+        with quiet():
+            tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+            if _is_dequantized_here(checkpoint, device):
+                network, report = _read_dequantized(spec, checkpoint, placement, trust_remote_code)
+            else:
+                network, report = _read_network(checkpoint, placement, trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"model {spec!r}: transformers cannot load it: {first_error_line(error)}") from error
+    unused = refuse_unused_parts(spec, report["unexpected_keys"], checkpoint.quantization)
+    # transformers would fill the tensors that a checkpoint lacks with random numbers.
+    lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
+    if lacking:
+        raise ModelError(f"model {spec!r}: {len(lacking)} tensors missing or misshapen, first {lacking[0]}")
+    if checkpoint.gguf:
+        _forget_quantization(network)
+    return ReadModel(network.eval().requires_grad_(False), tokenizer, unused_note(unused))
+
+
+def _read_network(checkpoint: Checkpoint, placement: dict[str, Any], trust_remote_code: bool) -> tuple[Any, Any]:
+    """Return the network, and transformers' report of tensors that are missing, misshapen or unexpected."""
+    from transformers import AutoModelForCausalLM
+
+    models: Any = AutoModelForCausalLM  # its annotations do not know that it can return two things
+    source = {"trust_remote_code": trust_remote_code, "output_loading_info": True, **placement}
+    if checkpoint.gguf:
+        result = models.from_pretrained(checkpoint.folder, gguf_file=checkpoint.gguf, **_dequantizing(), **source)
+    else:
+        safe = checkpoint.format == "safetensors"
+        result = models.from_pretrained(checkpoint.folder, use_safetensors=safe, **source)
+    return cast("tuple[Any, Any]", result)
+
+
+def _is_dequantized_here(checkpoint: Checkpoint, device: str) -> bool:
+    """Say whether our own reader makes the weights plain ones; of FP8 only for want of a GPU that computes in it."""
+    method = checkpoint.quantization.format.method if checkpoint.quantization else ""
+    return method in READERS and not (method == "fp8" and _computes_in_fp8(device))
+
+
+def _computes_in_fp8(device: str) -> bool:
+    import torch
+
+    return device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def _read_dequantized(
+    spec: str, checkpoint: Checkpoint, placement: dict[str, Any], trust_remote_code: bool
+) -> tuple[Any, Any]:
+    """Return what `_read_network` does, of weights that our own reader dequantized."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    config: Any = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
+    for name in ("quantization_config", "quantization"):
+        if hasattr(config, name):
+            delattr(config, name)
+    dtype = config.dtype if placement["dtype"] == "auto" else placement["dtype"]
+    weights = plain_weights(spec, checkpoint, dtype)
+    models: Any = AutoModelForCausalLM
+    with torch.device("meta"):  # only to learn its class: the automatic one takes no weights without a folder
+        kind: Any = type(models.from_config(config, trust_remote_code=trust_remote_code))
+    network, report = kind.from_pretrained(
+        None, config=config, state_dict=weights, output_loading_info=True, **(placement | {"dtype": dtype})
+    )
+    transposed = [name for name, module in network.named_modules() if type(module).__name__ == "Conv1D"]
+    if transposed:
+        raise ValueError(f"layer {transposed[0]} keeps its weight transposed, which quantized checkpoints do not say")
+    if (checkpoint.folder / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
+    return network, report
+
+
+def _dequantizing() -> dict[str, Any]:
+    """Return the option that keeps transformers from computing with a GGUF file's blocks; older releases never do."""
+    import transformers
+
+    config = getattr(transformers, "GgufConfig", None)
+    return {} if config is None else {"quantization_config": config(dequantize=True)}
+
+
+def read_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    """Return the tokenizer; that of a GGUF file cuts text as llama.cpp does. Raises whatever transformers raises."""
+    from transformers import AutoTokenizer
+
+    source: dict[str, Any] = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        checkpoint.folder, trust_remote_code=trust_remote_code, **source
+    )
+    if checkpoint.header:
+        mend_tokenizer(tokenizer, checkpoint.weights[0], checkpoint.header)
+    return tokenizer
+
+
+def dtype_named(name: str) -> torch.dtype | str:
+    """Return torch's dtype of that name; `auto` stays. Raises UnknownName."""
+    import torch
+
+    if name not in DTYPES:
+        raise UnknownName("dtype", name, DTYPES)
+    return name if name == "auto" else cast("torch.dtype", getattr(torch, name))
+
+
+def _forget_quantization(network: PreTrainedModel) -> None:
+    """Remove the marks that keep a model from being saved: its weights are plain numbers once loaded."""
+    if hasattr(network.config, "quantization_config"):
+        del network.config.quantization_config
+    network.__dict__.pop("hf_quantizer", None)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' progress bars, log lines and warnings; what matters of them is checked and raised."""
+    gguf_loading: Any = import_module("transformers.modeling_gguf_pytorch_utils")
+    logging: Any = import_module("transformers.utils.logging")
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    gguf_bar = gguf_loading.tqdm
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    # The GGUF reader draws a bar of its own, which does not ask whether bars are wanted.
+    gguf_loading.tqdm = logging.tqdm
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        gguf_loading.tqdm = gguf_bar
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,96 @@
+"""The size and the method of a model that is tested as found come from its files' headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from crushtest.models.stored_size import stored_facts
+from support.quantized_folders import awq, fp8, gptq, mlx, write_folder
+from support.tiny_models import network, tokenizer
+
+GPTQ = {"quant_method": "gptq", "group_size": 16}
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 16}
+FP8 = {"quant_method": "fp8", "weight_block_size": [40, 40]}
+INPUTS = 4 * 64 + 2 * 64 + 96
+"""Inputs of a block's seven layers together: q, k, v, o, gate and up read 64, down reads 96."""
+
+
+def files_bytes(folder: Path, parts: tuple[str, ...]) -> int:
+    tensors = load_file(folder / "model.safetensors")
+    return sum(t.numel() * t.itemsize for name, t in tensors.items() if name.endswith(parts) and "_proj." in name)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "config", "parts", "method"),
+    [
+        (
+            gptq(3),
+            {"quantization_config": GPTQ | {"bits": 3}},
+            ("qweight", "qzeros", "scales", "g_idx"),
+            "GPTQ, 3 bits",
+        ),
+        (
+            gptq(8),
+            {"quantization_config": GPTQ | {"bits": 8}},
+            ("qweight", "qzeros", "scales", "g_idx"),
+            "GPTQ, 8 bits",
+        ),
+        (awq, {"quantization_config": AWQ}, ("qweight", "qzeros", "scales"), "AWQ, 4 bits"),
+        (mlx(5), {"quantization": {"bits": 5, "group_size": 32}}, ("weight", "scales", "biases"), "MLX, 5 bits"),
+        (fp8, {"quantization_config": FP8}, ("weight", "weight_scale_inv"), "FP8 in blocks"),
+    ],
+)
+def test_sizes_count_codes_and_scales_as_stored(
+    tmp_path: Path, quantize: Any, config: dict[str, Any], parts: tuple[str, ...], method: str
+) -> None:
+    meant = write_folder(tmp_path, quantize, config)
+    facts = stored_facts(str(tmp_path))
+    sizes, stored = facts["totals"], files_bytes(tmp_path, parts)
+    inside = sum(weight.numel() for name, weight in meant.items() if "_proj." in name)
+    parameters = sum(weight.numel() for weight in meant.values())
+    assert facts["method"] == method
+    assert (sizes["layers"], sizes["linear_weights"]) == (21, inside)
+    assert sizes["compressed_size_bytes"] == stored
+    assert sizes["bits_per_weight"] == pytest.approx(stored * 8 / inside)
+    assert sizes["compression_ratio"] == pytest.approx(1 - stored / (2 * inside))
+    assert sizes["dense_model_size_bytes"] == 2 * parameters
+    assert sizes["compressed_model_size_bytes"] == 2 * (parameters - inside) + stored
+    assert sizes["weights_size_bytes"] == (tmp_path / "model.safetensors").stat().st_size
+
+
+def test_a_model_that_is_not_quantized_has_16_bits_a_number(tmp_path: Path) -> None:
+    meant = write_folder(tmp_path, None, {})
+    facts = stored_facts(str(tmp_path))
+    assert facts["method"] == "not quantized"
+    dense = 2 * sum(weight.numel() for weight in meant.values())
+    assert facts["totals"] == {
+        "dense_model_size_bytes": dense,
+        "compressed_model_size_bytes": dense,
+        "weights_size_bytes": (tmp_path / "model.safetensors").stat().st_size,
+    }
+
+
+@pytest.mark.parametrize("recipe", ["rtn:bits=3,group_size=32", "rtn:bits=4,group_size=32,symmetric=false", "int8"])
+def test_what_compress_saves_is_sized_by_its_headers_too(tmp_path: Path, recipe: str) -> None:
+    from crushtest.compress.calibration import Calibration
+    from crushtest.compress.to_folder import compress_and_save
+    from crushtest.models.options import ModelOptions
+
+    network().save_pretrained(tmp_path / "dense")
+    tokenizer().save_pretrained(tmp_path / "dense")
+    text = Calibration(sequences=1, length=16)
+    options = ModelOptions(dtype="bfloat16", device="cpu")
+    record = compress_and_save(str(tmp_path / "dense"), recipe, tmp_path / "small", options=options, calibration=text)
+    sizes = stored_facts(str(tmp_path / "small"))["totals"]
+    assert sizes["linear_weights"] == record.totals.linear_weights
+    assert sizes["dense_model_size_bytes"] == record.totals.dense_model_size_bytes
+    assert sizes["bits_per_weight"] == pytest.approx(record.totals.bits_per_weight, rel=0.1)
+
+
+def test_what_is_not_here_has_no_size(tmp_path: Path) -> None:
+    for spec in ("demo", "http://localhost:8000/v1", str(tmp_path / "none"), str(tmp_path / "none.gguf"), ""):
+        assert stored_facts(spec) == {}
