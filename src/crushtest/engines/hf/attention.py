@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.engines.hf.packing import Ints, Pack
+from crushtest.engines.packing import Ints, Pack
 from crushtest.errors import EngineError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from crushtest.engines.hf.attention import Kept
 from crushtest.engines.hf.likelihood import attending, run_pack
-from crushtest.engines.hf.packing import Line, Pack, plan_packs, trunk_chain
+from crushtest.engines.packing import Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     import torch

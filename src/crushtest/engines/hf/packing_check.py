@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crushtest.engines.hf.encoding import encode, prefix_token
-from crushtest.engines.hf.packing import Line
+from crushtest.engines.encoding import encode
+from crushtest.engines.hf.tokenizer import HfTokenizer
+from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer, Scorer
+    from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood
+    from crushtest.engines.likelihood import LogLikelihood
     from crushtest.models.load import LoadedModel
 
 # Layers whose outputs depend on nothing but the ancestors' keys and values, within a window where there is one.
@@ -36,7 +38,7 @@ def pack_limit(config: PreTrainedConfig) -> int | None:
     return min((int(limit) for limit in limits if limit), default=None)
 
 
-def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer) -> str | None:
+def why_not_packed(model: LoadedModel, packed: PackedLogLikelihood, padded: PaddedLogLikelihood) -> str | None:
     """None where packs give what plain batches give on a few lines of text; else the reason why they are not used.
 
     What keeps the model from running at all is raised: it fails in plain batches, or there is no memory left.
@@ -47,7 +49,7 @@ def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer)
     if layers:
         return f"it has layers of type {', '.join(sorted(layers))}"
     lines = _trial_lines(model)
-    expected = _scores(plain, lines)  # not tried: a model that does not run in plain batches does not run at all
+    expected = _scores(padded, lines)  # not tried: a model that does not run in plain batches does not run at all
     try:
         difference = np.abs(_scores(packed, lines) - expected).max()
     except torch.OutOfMemoryError:
@@ -61,14 +63,15 @@ def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer)
 
 def _trial_lines(model: LoadedModel) -> list[Line]:
     """A few lines that share prefixes of several lengths, long enough for more than one chunk."""
-    tokens = [prefix_token(model.tokenizer), *encode(model.tokenizer, [TEXT])[0]]
+    tokenizer = HfTokenizer(model.tokenizer)
+    tokens = [tokenizer.start, *encode(tokenizer, [TEXT])[0]]
     ends = sorted({len(tokens) // 3, len(tokens) // 2, len(tokens) - 1})
     return [Line(tokens, 1), *(Line([*tokens[:end], *reversed(tokens[: len(tokens) // 2])], end) for end in ends)]
 
 
-def _scores(scorer: Scorer, lines: list[Line]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _scores(likelihood: LogLikelihood, lines: list[Line]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     total = np.zeros(len(lines))
-    plan = scorer.plan(lines)
+    plan = likelihood.plan(lines)
     for index, part in enumerate(plan):
-        np.add.at(total, part.lines, scorer.run(plan, index))
+        np.add.at(total, part.lines, likelihood.run(plan, index))
     return total
