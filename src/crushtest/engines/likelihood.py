@@ -83,3 +83,28 @@ def score_groups(
             waiting[group] -= 1
             if waiting[group] == 0 and group not in done:
                 yield group, total[first[group] : first[group + 1]].tolist()
+
+
+def log_probabilities(predictions: Iterator[Predictions], targets: Ints) -> Floats:
+    """Return the log-probability in nats of each of `targets`, one per edge; softmax in float32."""
+    import torch
+
+    result = np.empty(len(targets))
+    with torch.inference_mode():
+        for some in predictions:
+            result[some.edges] = gather_logprobs(some.logits, some.rows, targets[some.edges])
+    return result
+
+
+def gather_logprobs(logits: Tensor, rows: Ints, targets: Ints) -> Floats:
+    """Return log_softmax(logits)[rows, targets], in float32; the logits [rows, vocabulary] are overwritten."""
+    import torch
+
+    logits = logits.float()
+    top = logits.amax(dim=-1, keepdim=True)
+    logits.sub_(top)
+    index = torch.from_numpy(rows).to(logits.device), torch.from_numpy(targets).to(logits.device)
+    chosen = logits[index]
+    # In place: a second tensor of this size costs more time than the exponentials.
+    normalizer = logits.exp_().sum(dim=-1).log_()
+    return (chosen - normalizer[index[0]]).double().cpu().numpy()

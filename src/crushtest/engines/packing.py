@@ -58,16 +58,21 @@ class Pack:
         return self.depth[self.rows]
 
 
-def plan_packs(lines: Sequence[Line], size: int, *, shortest_trunk: int | None = None) -> list[Pack]:
-    """All lines as packs of at most `size` nodes; a trunk stands before the packs that continue it.
+def plan_packs(
+    lines: Sequence[Line], size: int, *, shortest_trunk: int | None = None, most_lines: int | None = None
+) -> list[Pack]:
+    """Return all lines as packs of at most `size` nodes; a trunk stands before the packs that continue it.
 
-    A shared prefix becomes a trunk where it has at least `shortest_trunk` tokens (default: size / 16) and what
+    A shared prefix becomes a trunk if it has at least `shortest_trunk` tokens (default: size / 16) and what
     continues it does not fit into one pack.
+
+    most_lines  lines per pack; an engine may tell no more sequences apart
     """
     if not lines:
         return []
     trie = _Trie.of(lines)
-    trunks, trunk_of = _find_trunks(trie, size, min(shortest_trunk or max(size // 16, 1), size))
+    most = len(lines) if most_lines is None else most_lines
+    trunks, trunk_of = _find_trunks(trie, size, min(shortest_trunk or max(size // 16, 1), size), most)
     packs: list[Pack] = []
     place: dict[int, int] = {}
 
@@ -82,7 +87,7 @@ def plan_packs(lines: Sequence[Line], size: int, *, shortest_trunk: int | None =
         run = list(members)
         base = 0 if trunk is None else trunks[trunk].stop
         at = placed(trunk)
-        cuts = _cut(trie, run[0], run[-1] + 1, base, size)
+        cuts = _cut(trie, run[0], run[-1] + 1, base, size, most)
         packs += [pack for low, high in cuts if len((pack := _pack(trie, low, high, base, at)).tokens)]
     return packs
 
@@ -155,7 +160,7 @@ class _Trunk(NamedTuple):
     parent: int | None
 
 
-def _find_trunks(trie: _Trie, size: int, shortest: int) -> tuple[list[_Trunk], list[int | None]]:
+def _find_trunks(trie: _Trie, size: int, shortest: int, most: int) -> tuple[list[_Trunk], list[int | None]]:
     """The trunks, parents before children, and for each line the deepest trunk it continues."""
     trunks: list[_Trunk] = []
     trunk_of: list[int | None] = [None] * len(trie.order)
@@ -164,7 +169,7 @@ def _find_trunks(trie: _Trie, size: int, shortest: int) -> tuple[list[_Trunk], l
         low, high, trunk = waiting.pop()
         base = 0 if trunk is None else trunks[trunk].stop
         trunk_of[low:high] = [trunk] * (high - low)
-        if trie.count(low, high, base) <= size:
+        if high - low <= most and trie.count(low, high, base) <= size:
             continue
         forks = trie.shared[low + 1 : high]
         fork = int(forks.min()) if len(forks) else int(trie.nodes[low])
@@ -177,8 +182,11 @@ def _find_trunks(trie: _Trie, size: int, shortest: int) -> tuple[list[_Trunk], l
     return trunks, trunk_of
 
 
-def _cut(trie: _Trie, low: int, high: int, base: int, size: int) -> Iterator[tuple[int, int]]:
-    """Lines low..high-1 cut into packs, each full to three quarters at least, where neighbours share least."""
+def _cut(trie: _Trie, low: int, high: int, base: int, size: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut lines low..high-1 into packs, each full to three quarters at least, where neighbours share least.
+
+    A pack of `most` lines ends there.
+    """
     total = np.concatenate([[0], np.cumsum(trie.nodes[low:high] - np.maximum(trie.shared[low:high], base))])
     first = low
     while first < high:
@@ -190,6 +198,7 @@ def _cut(trie: _Trie, low: int, high: int, base: int, size: int) -> Iterator[tup
             earliest = min(max(earliest, first + 1), last)
             candidates = trie.shared[earliest : last + 1]
             last = earliest + len(candidates) - 1 - int(np.argmin(candidates[::-1]))
+        last = min(last, first + most)
         yield first, last
         first = last
 

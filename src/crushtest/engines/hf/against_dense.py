@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crushtest.engines.hf.kl import Compared, compare
-from crushtest.engines.hf.likelihood import gather_logprobs
-from crushtest.engines.likelihood import Floats, Part, Predictions, Predictor
+from crushtest.engines.likelihood import Floats, Part, Predictions, Predictor, gather_logprobs
 from crushtest.engines.packing import Ints, Line
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from crushtest.engines.hf.attention import NAME, Kept, lay_out, packed_attention
-from crushtest.engines.likelihood import Floats, Part, Predictions
+from crushtest.engines.likelihood import Floats, Part, Predictions, log_probabilities
 from crushtest.engines.packing import Ints, Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
@@ -109,17 +109,6 @@ def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterato
         yield Predictions(edges, edge_row[edges] - first, logits)
 
 
-def log_probabilities(predictions: Iterator[Predictions], targets: Ints) -> Floats:
-    """Log-probability in nats of each of `targets`, one an edge; softmax in float32."""
-    import torch
-
-    result = np.empty(len(targets))
-    with torch.inference_mode():
-        for some in predictions:
-            result[some.edges] = gather_logprobs(some.logits, some.rows, targets[some.edges])
-    return result
-
-
 def vocabulary_size(network: PreTrainedModel) -> int:
     """Tokens the network knows."""
     return int(network.config.get_text_config().vocab_size)
@@ -132,20 +121,6 @@ def bytes_per_token(network: PreTrainedModel) -> int:
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     key_heads = getattr(config, "num_key_value_heads", None) or heads
     return int(2 * config.num_hidden_layers * key_heads * size * network.dtype.itemsize)
-
-
-def gather_logprobs(logits: Tensor, rows: Ints, targets: Ints) -> Floats:
-    """log_softmax(logits)[rows, targets], in float32; the logits [rows, vocabulary] are overwritten."""
-    import torch
-
-    logits = logits.float()
-    top = logits.amax(dim=-1, keepdim=True)
-    logits.sub_(top)
-    index = torch.from_numpy(rows).to(logits.device), torch.from_numpy(targets).to(logits.device)
-    chosen = logits[index]
-    # In place: a second tensor of this size costs more time than the exponentials.
-    normalizer = logits.exp_().sum(dim=-1).log_()
-    return (chosen - normalizer[index[0]]).double().cpu().numpy()
 
 
 @dataclass(frozen=True)
