@@ -16,7 +16,6 @@ from crushtest.engines.hf.tokenizer import HfTokenizer
 from crushtest.engines.packing import Line, plan_packs
 from crushtest.errors import EngineError, UsageError
 from crushtest.records import Choices, Passage, Prompt, Sampling
-from crushtest.registry import ENGINES
 from tiny_gguf import tiny_file, write_gguf
 from tiny_models import SENTENCES, loaded, tokenizer
 
@@ -101,21 +100,27 @@ def test_packs_hold_no_more_lines_than_they_may() -> None:
     assert edges == sorted((index, token) for index, line in enumerate(lines) for token in line.tokens[1:])
 
 
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with heads of a whole block, which quantized keys and values need."""
+    return write_gguf(tmp_path_factory.mktemp("wide") / "wide.gguf", loaded(head_dim=32))
+
+
 @pytest.mark.parametrize("kv", ["f16", "q8_0"])
-def test_interrupted_scores_are_the_same_bit_for_bit(kv: str) -> None:
+def test_interrupted_scores_are_the_same_bit_for_bit(kv: str, wide: Path) -> None:
     asked = with_examples() + QUESTIONS
-    options = {"kv": kv, "flash": "on", "pack_tokens": 32}
+    options = {"path": wide, "kv": kv, "flash": "on", "pack_tokens": 32}
     whole = dict(engine(**options).choices(asked))
     for done in (frozenset(range(0, len(asked), 2)), frozenset(range(9)), frozenset(range(3, len(asked)))):
         rest = dict(engine(**options).choices(asked, done=done))
         assert rest == {index: scores for index, scores in whole.items() if index not in done}
 
 
-def test_coarser_keys_and_values_move_scores_further() -> None:
-    exact = dict(engine().choices(with_examples()))
+def test_coarser_keys_and_values_move_scores_further(wide: Path) -> None:
+    exact = dict(engine(wide).choices(with_examples()))
     moved = []
     for kv in ("f16", "q8_0", "q4_0"):
-        coarse = dict(engine(kv=kv, flash="on").choices(with_examples()))
+        coarse = dict(engine(wide, kv=kv, flash="on").choices(with_examples()))
         moved.append(np.mean([np.abs(np.subtract(exact[i].logprobs, coarse[i].logprobs)).mean() for i in exact]))
     assert 0 < moved[0] < moved[1] < moved[2]
 
@@ -181,7 +186,7 @@ def test_a_model_that_is_no_gguf_file_is_refused(model: str) -> None:
 
 def test_a_quantized_store_without_flash_attention_is_refused() -> None:
     with pytest.raises(UsageError, match="flash"):
-        ENGINES.get("llamacpp").check({"kv": "q8_0", "flash": "off"})
+        load_engine(str(tiny_file()), engine="llamacpp", kv="q8_0", flash="off")
 
 
 def test_distributions_are_not_compared() -> None:

@@ -29,7 +29,8 @@ About = TypeVar("About", bound="DataclassInstance")
 class Entry(Generic[About]):
     """A registered function: its name, what it declares, its options.
 
-    facts   given the options: what it would run with (a classifier's revision, a package's version), where it can say
+    facts   given the options: what it would run with (a classifier's revision, a package's version), where it can say;
+            of an engine given its model, too
     check   given a recipe's step: raises what its options' types cannot say, before a weight is loaded
     """
 

@@ -13,12 +13,13 @@ from annotated_types import Ge, Le
 
 from crushtest.engines.generation import Text, continue_batch
 from crushtest.engines.likelihood import score_groups
+from crushtest.engines.llamacpp.library import load_library, require_package
 from crushtest.engines.packing import Line
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
-from crushtest.errors import EngineError
+from crushtest.errors import EngineError, UsageError
 from crushtest.records import Completion, Sampling
-from crushtest.registry import engine
+from crushtest.registry import Answers, engine
 
 if TYPE_CHECKING:
     from crushtest.engines.llamacpp.library import Supplier
@@ -95,10 +96,27 @@ class LlamaModel:
         return self._context
 
 
+ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts")
+
+
+def check_model(model: str, **options: Any) -> dict[str, Any]:
+    """Return what any GGUF file answers.
+
+    Raises EngineError if there is no such file or llama.cpp is not installed, UsageError for options that exclude
+    each other.
+    """
+    if options["kv"] in ("q8_0", "q4_0") and options["flash"] == "off":
+        raise UsageError(f"engine 'llamacpp': kv={options['kv']} needs flash attention; leave out flash=off")
+    gguf_path(model)
+    require_package()
+    return {"answers": ANSWERS}
+
+
 @engine(
     "llamacpp",
     runs="a GGUF file in llama.cpp, as it is deployed (package `crushtest[llamacpp]`)",
-    answers=("choices", "passages", "prompts"),
+    answers=ANSWERS,
+    facts=check_model,
 )
 def llamacpp(
     model: str | LoadedModel,
@@ -125,12 +143,12 @@ def llamacpp(
     """
     import torch
 
-    from crushtest.engines.llamacpp.library import load_library
     from crushtest.engines.llamacpp.model_file import ModelFile, Settings
     from crushtest.engines.llamacpp.tokenizer import GgufTokenizer
 
     if not isinstance(model, str):
         raise EngineError("engine 'llamacpp' runs GGUF files, not models that are loaded already; give the file's path")
+    check_model(model, kv=kv, flash=flash)
     path, library = gguf_path(model), load_library()
     call = library.call
     file = ModelFile.load(library, path, gpu_layers=gpu_layers)

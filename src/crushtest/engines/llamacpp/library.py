@@ -1,7 +1,7 @@
 """The functions of llama.cpp's C interface that the engine calls, over either of two packages that carry it.
 
-`llama-cpp-python` (ctypes) and `llama-cpp-py-sync` (cffi) name functions, structures and fields as the C header does. They
-differ in how memory is handed over, which is what `Library` hides. Everything else in this folder is free of pointers.
+`llama-cpp-python` (ctypes) and `llama-cpp-py-sync` (cffi) name functions, structures and fields as the C header does.
+They differ in how memory is handed over, which is what `Library` hides.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Library:
 
     call        its functions, by their C names
     address_of  a numpy array's memory as the C type `int32_t *`, `int8_t *`, `char *` or `llama_seq_id **`
+    pointer_to  a pointer to a structure
     batch       an empty `llama_batch`, to be filled and passed by value
     floats      the memory of `count` floats that a pointer points to
     text        the text at a `const char *`; None for NULL
@@ -51,6 +52,7 @@ class Library:
     supplier: Supplier
     call: Any
     address_of: Callable[[NDArray[Any], str], Any]
+    pointer_to: Callable[[Any], Any]
     batch: Callable[[], Any]
     floats: Callable[[Any, int], Floats32]
     text: Callable[[Any], str | None]
@@ -73,15 +75,17 @@ def is_installed() -> bool:
     return any(importlib.util.find_spec(name) for name in ("llama_cpp", "llama_cpp_py_sync"))
 
 
+def require_package() -> None:
+    """Raise EngineError if no package that carries llama.cpp is installed."""
+    if not is_installed():
+        raise EngineError(f"engine 'llamacpp' needs llama.cpp; run: {INSTALL}")
+
+
 @cache
 def load_library() -> Library:
     """Return llama.cpp, silenced; EngineError if no package carries it."""
-    if importlib.util.find_spec("llama_cpp"):
-        library = _through_ctypes()
-    elif importlib.util.find_spec("llama_cpp_py_sync"):
-        library = _through_cffi()
-    else:
-        raise EngineError(f"engine 'llamacpp' needs llama.cpp; run: {INSTALL}")
+    require_package()
+    library = _through_ctypes() if importlib.util.find_spec("llama_cpp") else _through_cffi()
     library.call.llama_backend_init()
     return library
 
@@ -101,6 +105,7 @@ def _through_cffi() -> Library:
         ),
         call=functions,
         address_of=lambda array, kind: ffi.cast(types[kind], array.ctypes.data),
+        pointer_to=ffi.addressof,
         batch=lambda: ffi.new("struct llama_batch *")[0],
         floats=lambda pointer, count: np.frombuffer(ffi.buffer(pointer, 4 * count), dtype=np.float32),
         text=text,
@@ -128,6 +133,7 @@ def _through_ctypes() -> Library:
         supplier=Supplier(f"llama-cpp-python {llama_cpp.__version__}", None, Path(llama_cpp.llama_cpp._lib._name)),
         call=llama_cpp,
         address_of=lambda array, kind: array.ctypes.data_as(types[kind]),
+        pointer_to=ctypes.byref,
         batch=llama_cpp.llama_batch,
         floats=lambda pointer, count: np.ctypeslib.as_array(pointer, (count,)),
         text=lambda value: None if value is None else value.decode("utf-8", "replace"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
@@ -58,8 +58,14 @@ class SequencesLogLikelihood:
         return logits
 
 
-class Leaves(NamedTuple):
-    """[nodes] the first of the sequences that a node belongs to, and how many follow each other; how many there are."""
+@dataclass(frozen=True)
+class Leaves:
+    """The leaves of a pack as sequences.
+
+    first  [nodes] the first of the sequences that a node belongs to
+    count  [nodes] how many follow each other from there
+    total  how many there are
+    """
 
     first: Ints
     count: Ints

@@ -157,7 +157,7 @@ class Context:
         self._call.llama_memory_clear(self._memory, False)
 
     def _end(self, begin: int, stop: int, wanted: Ints) -> int:
-        """Return where a call that begins here ends: within the batch, and with no more logits than are held at once."""
+        """Return where a call that begins here ends: a batch at most, with no more logits than are held at once."""
         most = max(LOGITS // self.model.vocabulary_size, 1)
         past = int(np.searchsorted(wanted, begin)) + most
         return min(begin + self.settings.batch, stop, int(wanted[past]) if past < len(wanted) else stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from crushtest.errors import EngineError
 
 @dataclass(frozen=True, eq=False)
 class GgufTokenizer:
-    """llama.cpp's own tokenizer. Special tokens that are written out in a text are read as such, as transformers does."""
+    """llama.cpp's own tokenizer. Special tokens written out in a text are read as such, as transformers does."""
 
     file: ModelFile
 
@@ -75,15 +76,16 @@ class GgufTokenizer:
             "bos_token": self.file.library.call.llama_vocab_bos(self.file.vocabulary),
             "eos_token": self.file.library.call.llama_vocab_eos(self.file.vocabulary),
         }
-        special = {
+        special: dict[str, Any] = {
             name: self._piece(token, special=True).decode("utf-8", "replace")
             for name, token in names.items()
             if token >= 0
         }
-        ([text], _) = render_jinja_template(
-            [list(messages)], chat_template=self.template, add_generation_prompt=True, **special
+        turns = [dict(message) for message in messages]
+        rendered: Any = render_jinja_template(
+            [turns], chat_template=self.template, add_generation_prompt=True, **special
         )
-        return str(text)
+        return str(rendered[0][0])
 
     def text_ends(self, text: str, *, add_special: bool) -> list[int] | None:
         """Return where the text of each token ends; None if the pieces do not make up the text."""
@@ -97,7 +99,7 @@ class GgufTokenizer:
         ends = np.cumsum([0] * front + [len(piece) for piece in pieces] + [0] * behind)
         starts = np.cumsum([0, *(len(sign.encode()) for sign in text)])[:-1]
         # Characters that have begun before the token ends: a piece of a character stands for the whole of it.
-        return np.searchsorted(starts, ends, side="left").tolist()
+        return [int(end) for end in np.searchsorted(starts, ends, side="left")]
 
     def _encode(self, text: bytes, add_special: bool) -> Tokens:
         size = len(text) + 8

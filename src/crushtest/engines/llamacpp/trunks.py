@@ -1,7 +1,7 @@
 """The trunks that a context holds: those of the pack that is run next, and nothing else.
 
-What a context holds before a pack depends on that pack alone, so the places of its keys do, and with them every rounding:
-a pack gives the same numbers whatever was run before it.
+What a context holds before a pack depends on that pack alone. So do the places of its keys, and with them every
+rounding: a pack gives the same numbers whatever was run before it.
 """
 
 from __future__ import annotations
