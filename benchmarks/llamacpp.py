@@ -2,9 +2,9 @@
 
     CRUSHTEST_DATA=... python benchmarks/llamacpp.py --items 24 --files FOLDER [--types F32,Q8_0,Q4_1] [--timed F32]
 
-Files of other types are made from the demo's Q4_1 file in FOLDER, where they stay. Each type is scored in packs, in packs
-of a quarter of the size, and one line at a time; then packs and single lines are timed in turn, without and with five
-examples in front. The scores of `hf` are those of the Q4_1 file, dequantized to float32, which F32 holds exactly.
+Files of other types are made from the demo's Q4_1 file in FOLDER, where they stay. Each type is scored in packs, in
+packs of a quarter of the size, and one line at a time; then packs and single lines are timed in turn, without and with
+five examples in front. The scores of `hf` are those of the Q4_1 file, dequantized to float32, which F32 holds exactly.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ def main() -> None:
     """Print agreement for each type and store, then what sharing gains."""
     arguments = parse()
     torch.set_num_threads(1)
+    if arguments.only_files:
+        print("\n".join(str(file_of(arguments.files, file_type)) for file_type in arguments.types))
+        return
     questions = bbq(arguments.items, 0)
     print(f"{len(questions)} questions, {len(questions) * 3} options; 1 thread, {processor()}")
     reference = scores(load_engine("demo", device="cpu"), questions)
@@ -54,6 +57,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--files", type=Path, required=True)
+    parser.add_argument("--only-files", action="store_true", help="make the files, and stop")
     parser.add_argument("--types", type=lambda text: text.split(","), default=["F32", "Q8_0", "Q4_1"])
     parser.add_argument("--timed", type=lambda text: text.split(","), default=["F32"])
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Other types made of a GGUF file by llama.cpp itself, for tests and benchmarks: a publisher starts from the original."""
+"""GGUF files of other types, made by llama.cpp from a file. A publisher starts from the original weights instead."""
 
 from __future__ import annotations
 
