@@ -81,7 +81,7 @@ def test_an_empty_prompt_begins_with_the_prefix_token() -> None:
     assert encode_prompts(HfTokenizer(tokenizer()), [Prompt("")]) == [Tokens("i", [HfTokenizer(tokenizer()).start])]
 
 
-def test_a_chat_goes_through_the_template_and_ends_where_the_assistant_begins() -> None:
+def test_a_chat_is_templated_up_to_where_the_assistant_begins() -> None:
     asked = Prompt("And then?", chat=True, history=(("Who was late?", "Nobody."),))
     assert prompt_text(HfTokenizer(tokenizer(template=True)), asked) == (
         "<|user|>Who was late?\n<|assistant|>Nobody.\n<|user|>And then?\n<|assistant|>"
@@ -90,7 +90,7 @@ def test_a_chat_goes_through_the_template_and_ends_where_the_assistant_begins() 
     assert prompt_text(HfTokenizer(tokenizer(template=True)), Prompt("And then?")) == "And then?"
 
 
-def test_rolling_passages_begin_with_the_prefix_token_and_the_others_do_not() -> None:
+def test_only_rolling_passages_begin_with_the_start_token() -> None:
     text = "The river had risen in the night."
     rolling, pruning = passage_lines(HfTokenizer(tokenizer()), [Passage(text), Passage(text, protocol="pruning")], 512)
     assert rolling == [Line(PREFIX + tokens(text), 1)]
@@ -175,7 +175,7 @@ def test_a_character_of_several_tokens_is_counted_once() -> None:
     assert scored_bytes(HfTokenizer(adding(first=True)), asked, 512) == len(GERMAN.encode())
 
 
-def test_a_tokenizer_without_places_counts_its_share_of_the_texts_own_tokens() -> None:
+def test_a_tokenizer_without_offsets_counts_its_share_of_tokens() -> None:
     class Placeless:
         """A tokenizer that adds `<s>` and cannot tell where its tokens stand."""
 

@@ -176,9 +176,7 @@ def test_half_precision_is_run_in_packs_too() -> None:
 
 
 @pytest.mark.parametrize("way", [PackedLogLikelihood, PaddedLogLikelihood])
-def test_what_keeps_a_model_from_running_at_all_is_no_reason_for_plain_batches(
-    way: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_does_not_run_at_all_is_an_error(way: type, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise (
             torch.OutOfMemoryError("no memory left") if way is PackedLogLikelihood else RuntimeError("broken weights")
@@ -189,7 +187,7 @@ def test_what_keeps_a_model_from_running_at_all_is_no_reason_for_plain_batches(
         load_engine(loaded())
 
 
-def test_a_network_whose_attention_does_not_fit_a_pack_is_run_in_plain_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_that_does_not_fit_a_pack_means_plain_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("shape '[1, 2]' is invalid for input of size 3")
 

@@ -22,11 +22,11 @@ class Decoder(Protocol):
     """Continues a batch of prompts; it remembers their keys and values."""
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
-        """Read the prompts, with `room` for more tokens each: logits [prompts, vocabulary] of what comes first."""
+        """Read the prompts, with `room` for more tokens each: logits [prompts, vocabulary] of what comes next."""
         ...
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Append one token [rows] to each row: logits [rows, vocabulary] of what comes next."""
+        """Append one token [rows] to each row and return logits [rows, vocabulary] of what comes next."""
         ...
 
     def keep(self, rows: Tensor) -> None:
@@ -47,7 +47,7 @@ def batches(prompts: Sequence[Sequence[int]], size: int, room: int, tokens: int)
 
 @dataclass
 class Text:
-    """A completion as it grows; `draws` are the numbers in [0, 1) that decide its tokens where they are sampled."""
+    """A completion as it grows; `draws` are the numbers in [0, 1) that decide its tokens if they are sampled."""
 
     index: int
     draws: NDArray[np.float64]
@@ -106,7 +106,7 @@ def extend(text: Text, token: int, ends: Container[int], tokenizer: Tokenizer, s
 
 
 def draws(prompt: Prompt, sampling: Sampling) -> NDArray[np.float64]:
-    """The numbers that decide a sampled completion: from the seed, the prompt and its sample number, nothing else."""
+    """Return the numbers that decide a sampled completion, from the seed, the prompt and its sample number alone."""
     if sampling.temperature == 0:
         return np.zeros(sampling.max_tokens)
     key = f"{sampling.seed}\n{prompt.sample}\n{prompt.history!r}\n{prompt.text}"
@@ -115,11 +115,11 @@ def draws(prompt: Prompt, sampling: Sampling) -> NDArray[np.float64]:
 
 
 def choose(logits: Tensor, sampling: Sampling, numbers: Sequence[float]) -> Tensor:
-    """Next token of each row of logits [rows, vocabulary]: the likeliest, or drawn by inverting the distribution.
+    """Return the next token of each row of logits [rows, vocabulary]: the likeliest, or drawn from the distribution.
 
     Tokens are ranked by probability; the smallest set whose probability reaches `top_p` is drawn from. `numbers`
-    in [0, 1), one a row, pick the token at that share of the set's probability. EngineError where a row has no number
-    to choose by: whatever a broken model then writes is no completion.
+    in [0, 1), one per row, pick the token at that share of the set's probability. EngineError if a row of logits is
+    not finite: what a broken model writes is no completion.
     """
     import torch
 

@@ -31,11 +31,11 @@ class LogLikelihood(Protocol):
     """Lays lines out in parts and runs these, each alone if need be."""
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Part]:
-        """All lines as parts; depends on nothing but the lines."""
+        """Return all lines as parts. The layout depends on nothing but the lines."""
         ...
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability in nats of each edge of one part."""
+        """Return the log-probability in nats of each edge of one part."""
         ...
 
 
@@ -56,14 +56,14 @@ class Predictor(LogLikelihood, Protocol):
     """Log-likelihoods whose whole distributions can be looked at."""
 
     def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
-        """Logits of all edges of one part, piece by piece."""
+        """Yield the logits of all edges of one part, piece by piece."""
         ...
 
 
 def score_groups(
     likelihood: LogLikelihood, groups: Sequence[Sequence[Line]], done: Container[int]
 ) -> Iterator[tuple[int, list[float]]]:
-    """(index of the group, log-likelihood of each of its lines in nats) as groups are completed.
+    """Yield (index of the group, log-likelihood of each of its lines in nats) as groups are completed.
 
     The layout comes from all groups; parts that only done groups need are left out.
     """

@@ -63,7 +63,7 @@ class HfModel:
         return score_groups(self.log_likelihood(groups), groups, done)
 
     def log_likelihood(self, groups: Sequence[Sequence[Line]]) -> PackedLogLikelihood | PaddedLogLikelihood:
-        """Return the way in which lines of these lengths are run."""
+        """Return what runs lines of these lengths: packs, or padded batches if packs are not exact."""
         longest = max((len(line.tokens) for group in groups for line in group), default=0)
         return self.packed if self._packs(longest) else self.padded
 

@@ -59,7 +59,7 @@ def continue_plainly(
 
 
 def end_tokens(model: LoadedModel) -> set[int]:
-    """Tokens that end a text: those of the model's generation settings, and the tokenizer's."""
+    """Return the tokens that end a text: those of the model's generation settings, and the tokenizer's."""
     settings = getattr(model.network, "generation_config", None)
     named = [getattr(settings, "eos_token_id", None), model.tokenizer.eos_token_id]
     flat = [token for entry in named for token in (entry if isinstance(entry, list) else [entry])]

@@ -1,4 +1,4 @@
-"""Log-likelihoods of lines: in prefix-shared packs where the model can take them, else in plain padded batches."""
+"""Log-likelihoods of lines: in prefix-shared packs if the model can take them, else in padded batches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOGITS = 2**24
 class PackedLogLikelihood:
     """Runs packs of trie nodes through the network's own modules, with attention that knows the trie.
 
-    size  nodes a pack
+    size  nodes per pack
     """
 
     network: PreTrainedModel
@@ -34,15 +34,15 @@ class PackedLogLikelihood:
     _plan: Sequence[Pack] = ()
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Pack]:
-        """Packs, trunks before what continues them."""
+        """Return packs, trunks before what continues them."""
         return plan_packs(lines, self.size)
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability of each edge of one pack; its trunks are run first where they are not kept."""
+        """Return the log-probability of each edge of one pack; trunks that are not kept are run first."""
         return log_probabilities(self.predictions(plan, index), plan[index].targets)
 
     def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
-        """Logits of the edges of one pack."""
+        """Yield the logits of the edges of one pack."""
         packs = cast("Sequence[Pack]", plan)
         return edge_logits(self.network, self._hidden(packs, index), packs[index].rows)
 
@@ -64,7 +64,7 @@ class PackedLogLikelihood:
 
 
 def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: Kept | None) -> Tensor:
-    """The network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
+    """Return the network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
     import torch
 
     device = network.device
@@ -81,7 +81,7 @@ def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: 
 
 @contextmanager
 def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]) -> Iterator[None]:
-    """With the network's attention replaced: its own again when the block ends."""
+    """Replace the network's attention until the block ends."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(name, attention)
@@ -95,7 +95,7 @@ def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]
 
 
 def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterator[Predictions]:
-    """Logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
+    """Yield logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
     import torch
 
     head: Any = cast(Any, network).get_output_embeddings()
@@ -110,12 +110,12 @@ def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterato
 
 
 def vocabulary_size(network: PreTrainedModel) -> int:
-    """Tokens the network knows."""
+    """Return how many tokens the network has."""
     return int(network.config.get_text_config().vocab_size)
 
 
 def bytes_per_token(network: PreTrainedModel) -> int:
-    """Memory of a token's keys and values, over all layers; an upper bound where a model keeps something else."""
+    """Return the memory of a token's keys and values over all layers; an upper bound for models that keep less."""
     config: Any = network.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None) or 1
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -143,14 +143,14 @@ class Batch:
 class PaddedLogLikelihood:
     """Runs every line by itself, through the network's own forward pass: right for any model, sharing nothing.
 
-    size  tokens a batch, padding included
+    size  tokens per batch, padding included
     """
 
     network: PreTrainedModel
     size: int
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Batch]:
-        """Batches of lines sorted by length."""
+        """Return batches of lines of similar length."""
         size = min(self.size, 8 * LOGITS // vocabulary_size(self.network))
         order = sorted(range(len(lines)), key=lambda index: (-len(lines[index].tokens), index))
         batches = []
@@ -161,11 +161,11 @@ class PaddedLogLikelihood:
         return batches
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability of each edge of one batch."""
+        """Return the log-probability of each edge of one batch."""
         return log_probabilities(self.predictions(plan, index), plan[index].targets)
 
     def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
-        """Logits of all edges of one batch, in one piece."""
+        """Yield the logits of all edges of one batch, in one piece."""
         import torch
 
         batch = cast("Sequence[Batch]", plan)[index]

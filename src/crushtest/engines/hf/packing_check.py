@@ -1,4 +1,4 @@
-"""Whether a model can be run in packs: told from its configuration, then tried."""
+"""Decide if a model can be run in packs, from its configuration and by a trial."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crushtest.engines.likelihood import LogLikelihood
     from crushtest.models.load import LoadedModel
 
-# Layers whose outputs depend on nothing but the ancestors' keys and values, within a window where there is one.
+# Layers whose outputs depend on nothing but the ancestors' keys and values, at most within a window.
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 # Rotary embeddings that change with the length of the text.
 LENGTH_DEPENDENT = {"dynamic", "longrope"}
@@ -28,7 +28,7 @@ TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1}
 
 
 def pack_limit(config: PreTrainedConfig) -> int | None:
-    """Tokens up to which packed attention is exact: sliding windows and length-dependent rotary embeddings end it."""
+    """Return how many tokens packed attention is exact for: sliding windows and some rotary embeddings limit it."""
     text = config.get_text_config()
     limits = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
     rope = getattr(text, "rope_parameters", None) or {}
@@ -39,9 +39,9 @@ def pack_limit(config: PreTrainedConfig) -> int | None:
 
 
 def why_not_packed(model: LoadedModel, packed: PackedLogLikelihood, padded: PaddedLogLikelihood) -> str | None:
-    """None where packs give what plain batches give on a few lines of text; else the reason why they are not used.
+    """Return None if packs give what padded batches give on a few lines of text; else why they are not used.
 
-    What keeps the model from running at all is raised: it fails in plain batches, or there is no memory left.
+    What keeps the model from running at all is raised: it fails in padded batches, or there is no memory left.
     """
     import torch
 
@@ -49,7 +49,7 @@ def why_not_packed(model: LoadedModel, packed: PackedLogLikelihood, padded: Padd
     if layers:
         return f"it has layers of type {', '.join(sorted(layers))}"
     lines = _trial_lines(model)
-    expected = _scores(padded, lines)  # not tried: a model that does not run in plain batches does not run at all
+    expected = _scores(padded, lines)  # outside the trial: a model that fails in padded batches does not run at all
     try:
         difference = np.abs(_scores(packed, lines) - expected).max()
     except torch.OutOfMemoryError:
@@ -62,7 +62,7 @@ def why_not_packed(model: LoadedModel, packed: PackedLogLikelihood, padded: Padd
 
 
 def _trial_lines(model: LoadedModel) -> list[Line]:
-    """A few lines that share prefixes of several lengths, long enough for more than one chunk."""
+    """Return a few lines that share prefixes of several lengths, long enough for more than one chunk."""
     tokenizer = HfTokenizer(model.tokenizer)
     tokens = [tokenizer.start, *encode(tokenizer, [TEXT])[0]]
     ends = sorted({len(tokens) // 3, len(tokens) // 2, len(tokens) - 1})
