@@ -157,7 +157,12 @@ def test_it_says_which_file_ran_in_which_library() -> None:
     facts = engine().describe()
     assert facts["supplier"].startswith("llama-cpp")
     assert len(facts["model_sha256"]) == len(facts["library_sha256"]) == 64
-    assert (facts["kv"], facts["flash"], facts["context_tokens"]) == ("f32", "off", 512)
+    assert facts["context_tokens"] == 512
+
+
+def test_other_stores_and_layouts_count_as_running_otherwise() -> None:
+    variants: list[dict[str, Any]] = [{}, {"kv": "f16"}, {"flash": "on"}, {"batch": 64}, {"pack_tokens": 64}]
+    assert len({engine(**options).describe()["scoring"] for options in variants}) == len(variants)
 
 
 def test_texts_beyond_the_context_are_cut_and_counted(twin: Any) -> None:

@@ -77,13 +77,12 @@ class LlamaModel:
     def describe(self) -> dict[str, Any]:
         """Return the file's and the library's facts, the path that scoring takes, and how contexts run."""
         shared = f"prefix-shared packs of {self.pack_tokens} tokens" if self.file.shares_prefixes else UNSHARED
+        settings = self.settings
         return {
             "engine": "llamacpp",
             **self.facts,
-            "scoring": f"{shared}, {self.settings.batch} at once",
-            "kv": self.settings.kv,
-            "flash": self.settings.flash,
-            "threads": self.settings.threads,
+            "scoring": f"{shared}, {settings.batch} at once; kv {settings.kv}, flash attention {settings.flash}",
+            "threads": settings.threads,
         }
 
     def _of(self, cells: int) -> Context:
@@ -167,7 +166,7 @@ def llamacpp(
         context=longest,
         batch=BatchLimits(batch_size, longest + SPARE),
         pack_tokens=pack_tokens,
-        facts={"model": model, **_facts(file, path, library.supplier), "gpu_layers": gpu_layers},
+        facts={"model": model, **_facts(file, path, library.supplier, gpu_layers)},
     )
     return TokenEngine(runs)
 
@@ -184,7 +183,7 @@ def gguf_path(model: str) -> Path:
     return path
 
 
-def _facts(file: ModelFile, path: Path, supplier: Supplier) -> dict[str, Any]:
+def _facts(file: ModelFile, path: Path, supplier: Supplier, gpu_layers: int) -> dict[str, Any]:
     from crushtest.models.checkpoint import sha256
 
     template = file.metadata("tokenizer.chat_template")
@@ -196,5 +195,5 @@ def _facts(file: ModelFile, path: Path, supplier: Supplier) -> dict[str, Any]:
         "supplier": supplier.package,
         "llama_cpp": supplier.tag,
         "library_sha256": sha256(supplier.path),
-        "device": "cpu",
+        "device": f"gpu ({gpu_layers} layers)" if gpu_layers else "cpu",
     }
