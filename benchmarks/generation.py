@@ -25,9 +25,9 @@ from typing import Any
 import torch
 
 from crushtest import Prompt, Sampling, load_engine, load_model
-from crushtest.engines.hf.encoding import encode_prompts
+from crushtest.engines.encoding import encode_prompts
 from crushtest.engines.hf.generation import end_tokens
-from crushtest.engines.hf.packing import Line
+from crushtest.engines.packing import Line
 from scoring import count_work, floor_seconds, processor, rate, take_turns
 
 Tokens = Sequence[int]
@@ -45,7 +45,7 @@ def main() -> None:
     engines: dict[int, Any] = {size: load_engine(model, batch_size=size) for size in arguments.batch_sizes}
     engine = next(iter(engines.values()))
     tokens = encode_prompts(engine.model.tokenizer, prompts)
-    ends = end_tokens(engine.model)
+    ends = end_tokens(engine.model.loaded)
     sides: dict[str, Callable[[], Any]] = {}
     for size, one in engines.items():
         sides[f"crushtest, batch {size}"] = partial(ours, one, prompts, sampling)
@@ -107,7 +107,7 @@ def theirs(engine: Any, tokens: list[Tokens], size: int, room: int, ends: set[in
         width = max(map(len, batch))
         ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in batch])
         present = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in batch])
-        rows = engine.model.network.generate(
+        rows = engine.model.loaded.network.generate(
             input_ids=ids,
             attention_mask=present,
             max_new_tokens=room,
@@ -117,14 +117,14 @@ def theirs(engine: Any, tokens: list[Tokens], size: int, room: int, ends: set[in
         )
         for row in rows[:, width:].tolist():
             stop = next((place for place, token in enumerate(row) if token in ends), len(row))
-            found.append((engine.model.tokenizer.decode(row[:stop], skip_special_tokens=True), stop))
+            found.append((engine.model.tokenizer.decode(row[:stop]), stop))
     return found
 
 
 def floor_of(engine: Any, prompts: list[Tokens], written: int, size: int) -> float:
     """Seconds of the work that is left however it is done, at the rates of this machine."""
     reading = floor_seconds(engine, count_work([Line([*prompt, 0], len(prompt)) for prompt in prompts]))
-    network = engine.model.network
+    network = engine.model.loaded.network
     weights = [m.weight for m in network.base_model.modules() if isinstance(m, torch.nn.Linear)]
     weights.append(network.get_output_embeddings().weight)
     products = 2 * sum(weight.numel() for weight in weights)

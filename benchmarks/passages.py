@@ -22,7 +22,7 @@ import torch
 
 from crushtest import Passage, load_engine
 from crushtest.data.sources import read_text
-from crushtest.engines.hf.encoding import passage_lines
+from crushtest.engines.encoding import passage_lines
 from crushtest.tasks.dialect_pairs import HABITUAL
 from scoring import count_work, floor_seconds, peak_bytes, processor, take_turns, weight_bytes
 
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
     engine: Any = load_engine(arguments.model, pack_tokens=arguments.pack_tokens, device="cpu")
-    texts = {"articles": articles, "pairs": pairs}[arguments.set](engine.model.tokenizer, arguments.tokens)
+    texts = {"articles": articles, "pairs": pairs}[arguments.set](engine.model.loaded.tokenizer, arguments.tokens)
     print(f"{arguments.set}, {len(texts)} texts, window {arguments.window}; {engine.describe()['scoring']}")
     print(f"{torch.get_num_threads()} threads, {processor()}, torch {torch.__version__}")
     rolling(engine, texts, arguments)
@@ -101,7 +101,7 @@ def rolling(engine: Any, texts: list[str], arguments: argparse.Namespace) -> Non
         print(f"  {name:18} {tokens / one.wall_s:7.0f} tokens/s")
     print(f"  peak memory of crushtest above the weights: {above_weights:.2f} GB")
     ours = timed.pop("crushtest")
-    groups = passage_lines(engine.model.tokenizer, requests, engine.context)
+    groups = passage_lines(engine.model.tokenizer, requests, engine.model.context)
     work = count_work([line for group in groups for line in group])
     print(f"  useful tokens reach {floor_seconds(engine, work) / ours.wall_s:.0%} of the matmul rate")
     if timed:
@@ -118,8 +118,8 @@ def lm_eval_rolling(engine: Any, texts: list[str], window: int, batch_size: int)
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     model = HFLM(
-        engine.model.network,
-        tokenizer=engine.model.tokenizer,
+        engine.model.loaded.network,
+        tokenizer=engine.model.loaded.tokenizer,
         batch_size=batch_size,
         max_length=window,
         device="cpu",
@@ -149,8 +149,8 @@ def sliding(engine: Any, text: str, arguments: argparse.Namespace) -> None:
 
 def documented_loop(engine: Any, text: str, window: int, stride: int) -> float:
     """Mean negative log-likelihood by the strided loop: one window at a time, the loss of its new tokens."""
-    network = engine.model.network
-    ids = engine.model.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"]
+    network = engine.model.loaded.network
+    ids = engine.model.loaded.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"]
     total, count, before = 0.0, 0, 0
     for begin in range(0, ids.shape[1], stride):
         end = min(begin + window, ids.shape[1])

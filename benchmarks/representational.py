@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from crushtest import load_engine
-from crushtest.engines.hf.encoding import choice_pairs, encode_options
-from crushtest.engines.hf.packing import plan_packs
+from crushtest.engines.encoding import choice_pairs, encode_options
+from crushtest.engines.packing import plan_packs
 from crushtest.records import Choices, Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
 from crushtest.tasks.sampling import stratified_sample
@@ -90,7 +90,7 @@ def tokens_of(engine: Any, items: Iterable[Item]) -> Tokens:
     requests = choices(items)
     pairs = [pair for request in requests for pair in choice_pairs(engine.model.tokenizer, request)]
     lines = encode_options(engine.model.tokenizer, pairs)
-    shared = sum(len(pack.tokens) for pack in plan_packs(lines, engine.packed.size))
+    shared = sum(len(pack.tokens) for pack in plan_packs(lines, engine.model.packed.size))
     return Tokens(len(requests), sum(len(line.tokens) for line in lines), shared)
 
 

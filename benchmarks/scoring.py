@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import torch
 
 from crushtest import Choices, load_engine
-from crushtest.engines.hf.encoding import encode_options
-from crushtest.engines.hf.packing import Line
+from crushtest.engines.encoding import encode_options
+from crushtest.engines.packing import Line
 
 LETTERS = "ABCD"
 
@@ -148,7 +148,9 @@ def lm_eval_scores(engine: Any, questions: list[Choices], batch_size: int) -> li
     from lm_eval.models.huggingface import HFLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    model = HFLM(engine.model.network, tokenizer=engine.model.tokenizer, batch_size=batch_size, device="cpu")
+    model = HFLM(
+        engine.model.loaded.network, tokenizer=engine.model.loaded.tokenizer, batch_size=batch_size, device="cpu"
+    )
     asked = [
         Instance(request_type="loglikelihood", doc={}, arguments=(question.context, option), idx=0)
         for question in questions
@@ -166,17 +168,17 @@ def report_rate(engine: Any, questions: list[Choices], wall_s: float) -> None:
     pairs = [(question.context, option) for question in questions for option in question.options]
     lines = encode_options(engine.model.tokenizer, pairs)
     work = count_work(lines)
-    computed = sum(len(pack.tokens) for pack in engine.packed.plan(lines))
+    computed = sum(len(pack.tokens) for pack in engine.model.packed.plan(lines))
     print(f"  {work.tokens:,} tokens, {work.distinct:,} distinct prefixes, {computed:,} computed")
     print(f"  useful tokens reach {floor_seconds(engine, work) / wall_s:.0%} of the matmul rate")
 
 
 def floor_seconds(engine: Any, work: Work) -> float:
     """Time that the products of this work take at the measured rate."""
-    network = engine.model.network
+    network = engine.model.loaded.network
     body = [m.weight for m in network.base_model.modules() if isinstance(m, torch.nn.Linear)]
     head = [network.get_output_embeddings().weight]
-    body_rate, head_rate = rate(body, min(engine.packed.size, work.distinct)), rate(head, 256)
+    body_rate, head_rate = rate(body, min(engine.model.packed.size, work.distinct)), rate(head, 256)
     config = network.config.get_text_config()
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     attention = 4 * config.num_hidden_layers * config.num_attention_heads * size * work.attended
@@ -227,7 +229,7 @@ def peak_bytes() -> int:
 
 def weight_bytes(engine: Any) -> int:
     """Bytes of the network's weights."""
-    return sum(parameter.nbytes for parameter in engine.model.network.parameters())
+    return sum(parameter.nbytes for parameter in engine.model.loaded.network.parameters())
 
 
 def processor() -> str:

@@ -11,12 +11,18 @@ import pytest
 
 from crushtest import load_engine
 from crushtest.engines.base import Engine
+from crushtest.engines.llamacpp.library import is_installed
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
+from support.tiny_gguf import tiny_file
 from support.tiny_models import SENTENCES, loaded
 
 # Engines that talk to something else are tested with it in tests/engines.
-HERE = {"fake": lambda: load_engine("fake", engine="fake"), "hf": lambda: small_hf()}
+HERE = {
+    "fake": lambda: load_engine("fake", engine="fake"),
+    "hf": lambda: small_hf(),
+    "llamacpp": lambda: small_llamacpp(),
+}
 CHOICES = [Choices(sentence[:end], (" the dog", " nobody")) for sentence in SENTENCES for end in (10, 30, 50)]
 PASSAGES = [Passage(sentence[start:] * 2) for sentence in SENTENCES for start in (0, 9)] + [Passage("")]
 PROMPTS = [Prompt(sentence[:end]) for sentence in SENTENCES for end in (8, 25)] + [
@@ -37,6 +43,12 @@ def small_hf() -> Engine:
     return ENGINES.get("hf").function(
         loaded(template=True), **ENGINES.get("hf").bind({"pack_tokens": 48, "batch_size": 3})
     )
+
+
+def small_llamacpp() -> Engine:
+    if not is_installed():
+        pytest.skip("needs llama.cpp: llama-cpp-py-sync or llama-cpp-python")
+    return load_engine(str(tiny_file()), engine="llamacpp", pack_tokens=48, batch=32, batch_size=3)
 
 
 @pytest.fixture(params=sorted(HERE))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from crushtest.engines.hf.attention import Kept, chunk_length, lay_out, packed_attention
-from crushtest.engines.hf.packing import Line, Pack, plan_packs
+from crushtest.engines.packing import Line, Pack, plan_packs
 from crushtest.errors import EngineError
 
 SETTINGS: dict[str, Any] = {"dtype": torch.float32, "device": torch.device("cpu")}

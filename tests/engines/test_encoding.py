@@ -7,19 +7,18 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from crushtest.engines.hf.encoding import (
-    Tokens,
-    context_length,
+from crushtest.engines.encoding import (
     cut_left,
     encode,
     encode_options,
     encode_prompts,
     passage_lines,
-    prefix_token,
     prompt_text,
     scored_bytes,
 )
-from crushtest.engines.hf.packing import Line
+from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
+from crushtest.engines.packing import Line
+from crushtest.engines.token_model import Tokens
 from crushtest.errors import EngineError
 from crushtest.records import Passage, Prompt
 from support.tiny_models import loaded, tokenizer
@@ -43,57 +42,57 @@ PREFIX = Tokens("i", [0])
 
 
 def test_an_options_tokens_are_what_the_whole_has_beyond_the_context() -> None:
-    (line,) = encode_options(tokenizer(), PAIRS[:1])
+    (line,) = encode_options(HfTokenizer(tokenizer()), PAIRS[:1])
     assert line.tokens == tokens("Question: Who was late? Answer: nobody")
     assert line.start == len(tokens("Question: Who was late? Answer:"))
 
 
 def test_a_token_across_the_boundary_is_split_by_count() -> None:
-    (line,) = encode_options(tokenizer(), [("The do", "g does")])
+    (line,) = encode_options(HfTokenizer(tokenizer()), [("The do", "g does")])
     context, whole = tokens("The do"), tokens("The dog does")
     assert whole[: len(context)] != context, "otherwise this tests nothing"
     assert line == Line(context + whole[len(context) :], len(context))
 
 
 def test_trailing_spaces_of_the_context_belong_to_the_option() -> None:
-    moved, given = encode_options(tokenizer(), [("Answer: \n ", "nobody"), ("Answer:", " \n nobody")])
+    moved, given = encode_options(HfTokenizer(tokenizer()), [("Answer: \n ", "nobody"), ("Answer:", " \n nobody")])
     assert moved == given
 
 
 def test_an_empty_context_is_the_prefix_token() -> None:
-    plain, begun = encode_options(tokenizer(), [("", "nobody"), ("", "<s>nobody")])
+    plain, begun = encode_options(HfTokenizer(tokenizer()), [("", "nobody"), ("", "<s>nobody")])
     assert plain == begun == Line(PREFIX + tokens("nobody"), 1)
 
 
 def test_an_option_without_tokens_is_an_error_and_not_a_sure_win() -> None:
     with pytest.raises(EngineError, match="option '' after 'Answer:' has no tokens"):
-        encode_options(tokenizer(), [("Answer:", " yes"), ("Answer:", "")])
+        encode_options(HfTokenizer(tokenizer()), [("Answer:", " yes"), ("Answer:", "")])
 
 
 def test_a_text_that_brings_its_first_token_does_not_get_another() -> None:
     made = tokenizer().__class__(tokenizer_object=tokenizer()._tokenizer, bos_token="<s>", eos_token="</s>")
     made.add_bos_token = True
     made.update_post_processor()
-    with_own, without = encode(made, ["<s>Nine people", "Nine people"])
+    with_own, without = encode(HfTokenizer(made), ["<s>Nine people", "Nine people"])
     assert with_own == without == PREFIX + tokens("Nine people")
 
 
 def test_an_empty_prompt_begins_with_the_prefix_token() -> None:
-    assert encode_prompts(tokenizer(), [Prompt("")]) == [Tokens("i", [prefix_token(tokenizer())])]
+    assert encode_prompts(HfTokenizer(tokenizer()), [Prompt("")]) == [Tokens("i", [HfTokenizer(tokenizer()).start])]
 
 
-def test_a_chat_goes_through_the_template_and_ends_where_the_assistant_begins() -> None:
+def test_a_chat_is_templated_up_to_where_the_assistant_begins() -> None:
     asked = Prompt("And then?", chat=True, history=(("Who was late?", "Nobody."),))
-    assert prompt_text(tokenizer(template=True), asked) == (
+    assert prompt_text(HfTokenizer(tokenizer(template=True)), asked) == (
         "<|user|>Who was late?\n<|assistant|>Nobody.\n<|user|>And then?\n<|assistant|>"
     )
-    assert prompt_text(tokenizer(), asked) == "Who was late?\n\nNobody.\n\nAnd then?"
-    assert prompt_text(tokenizer(template=True), Prompt("And then?")) == "And then?"
+    assert prompt_text(HfTokenizer(tokenizer()), asked) == "Who was late?\n\nNobody.\n\nAnd then?"
+    assert prompt_text(HfTokenizer(tokenizer(template=True)), Prompt("And then?")) == "And then?"
 
 
-def test_rolling_passages_begin_with_the_prefix_token_and_the_others_do_not() -> None:
+def test_only_rolling_passages_begin_with_the_start_token() -> None:
     text = "The river had risen in the night."
-    rolling, pruning = passage_lines(tokenizer(), [Passage(text), Passage(text, protocol="pruning")], 512)
+    rolling, pruning = passage_lines(HfTokenizer(tokenizer()), [Passage(text), Passage(text, protocol="pruning")], 512)
     assert rolling == [Line(PREFIX + tokens(text), 1)]
     assert pruning == [Line(tokens(text), 1)]
 
@@ -123,7 +122,7 @@ def hflm() -> Any:
 
 
 def test_options_are_split_as_lm_eval_splits_them(hflm: Any) -> None:
-    for (context, option), line in zip(PAIRS, encode_options(tokenizer(), PAIRS), strict=True):
+    for (context, option), line in zip(PAIRS, encode_options(HfTokenizer(tokenizer()), PAIRS), strict=True):
         if context:
             assert split(line) == hflm._encode_pair(context, option)
 
@@ -133,7 +132,7 @@ def test_windows_are_lm_evals(hflm: Any) -> None:
 
     text = "The river had risen in the night and the bridge was closed until noon. " * 3
     for window in (1, 7, 50, 512):
-        (lines,) = passage_lines(tokenizer(), [Passage(text, window)], 512)
+        (lines,) = passage_lines(HfTokenizer(tokenizer()), [Passage(text, window)], 512)
         theirs = map(make_disjoint_window, get_rolling_token_windows(hflm.tok_encode(text), 0, window, 1))
         # Theirs is (what is read before the first prediction, what is predicted).
         assert [split(line) for line in lines] == list(theirs)
@@ -155,8 +154,8 @@ def adding(*, first: bool) -> Any:
 
 
 def test_a_first_token_that_the_tokenizer_puts_there_is_not_predicted() -> None:
-    (added,) = passage_lines(adding(first=True), [Passage(ENGLISH)], 512)
-    (ours,) = passage_lines(adding(first=False), [Passage(ENGLISH)], 512)
+    (added,) = passage_lines(HfTokenizer(adding(first=True)), [Passage(ENGLISH)], 512)
+    (ours,) = passage_lines(HfTokenizer(adding(first=False)), [Passage(ENGLISH)], 512)
     assert added == ours == [Line(PREFIX + tokens(ENGLISH), 1)]
 
 
@@ -164,24 +163,25 @@ def test_a_first_token_that_the_tokenizer_puts_there_is_not_predicted() -> None:
 @pytest.mark.parametrize("first", [FIRST_IS_ADDED, NONE_IS_ADDED])
 def test_bytes_are_those_of_the_tokens_that_are_predicted(text: str, first: bool) -> None:
     made, asked = adding(first=first), Passage(text, 5, "pruning")
-    (lines,) = passage_lines(made, [asked], 512)
+    (lines,) = passage_lines(HfTokenizer(made), [asked], 512)
     predicted = [made.decode(line.tokens[line.start :]) for line in lines]
     assert len(predicted) > 1
-    assert scored_bytes(made, asked, 512) == len("".join(predicted).encode())
+    assert scored_bytes(HfTokenizer(made), asked, 512) == len("".join(predicted).encode())
 
 
 def test_a_character_of_several_tokens_is_counted_once() -> None:
     # Every token but the first is predicted, in windows that cut characters in two.
     asked = Passage(GERMAN, 7, "sliding", 1)
-    assert scored_bytes(adding(first=True), asked, 512) == len(GERMAN.encode())
+    assert scored_bytes(HfTokenizer(adding(first=True)), asked, 512) == len(GERMAN.encode())
 
 
-def test_a_tokenizer_without_places_counts_its_share_of_the_texts_own_tokens() -> None:
+def test_a_tokenizer_without_offsets_counts_its_share_of_tokens() -> None:
     class Placeless:
         """A tokenizer that adds `<s>` and cannot tell where its tokens stand."""
 
         is_fast = False
         bos_token_id = 0
+        eos_token_id = None
         all_special_ids = (0,)
 
         def decode(self, token: int) -> str:
@@ -191,5 +191,5 @@ def test_a_tokenizer_without_places_counts_its_share_of_the_texts_own_tokens() -
             return {"input_ids": [[0] * add_special_tokens + [ord(sign) for sign in text] for text in texts]}
 
     made: Any = Placeless()
-    assert scored_bytes(made, Passage("waiting", protocol="pruning"), 512) == len("waiting")
-    assert scored_bytes(made, Passage("waiting", 4, "pruning"), 512) == 6  # windows of 4: <s>wai, ting
+    assert scored_bytes(HfTokenizer(made), Passage("waiting", protocol="pruning"), 512) == len("waiting")
+    assert scored_bytes(HfTokenizer(made), Passage("waiting", 4, "pruning"), 512) == 6  # windows of 4: <s>wai, ting

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crushtest import load_engine
-from crushtest.engines.hf.generation import batches, choose, draws
+from crushtest.engines.generation import batches, choose, draws
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling
 from support.tiny_models import SENTENCES, loaded
@@ -19,8 +19,8 @@ DRAWN = Sampling(max_tokens=12, temperature=0.9, top_p=0.95, seed=5)
 
 
 def transformers_greedy(engine: Any, prompt: Prompt, count: int) -> list[int]:
-    ids = torch.tensor([engine.model.tokenizer(prompt.text)["input_ids"]])
-    made = engine.model.network.generate(
+    ids = torch.tensor([engine.model.loaded.tokenizer(prompt.text)["input_ids"]])
+    made = engine.model.loaded.network.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False, pad_token_id=1
     )
     return made[0, ids.shape[1] :].tolist()
@@ -35,7 +35,7 @@ def test_greedy_completions_are_transformers_own(kind: str, batch_size: int) -> 
         tokens = transformers_greedy(engine, prompt, 15)
         ended = 1 in tokens
         tokens = tokens[: tokens.index(1)] if ended else tokens
-        text = engine.model.tokenizer.decode(tokens, skip_special_tokens=True)
+        text = engine.model.loaded.tokenizer.decode(tokens, skip_special_tokens=True)
         assert made[index] == Completion(text, len(tokens), "eos" if ended else "length")
 
 
@@ -43,9 +43,9 @@ def test_rows_that_end_early_are_dropped_and_the_others_go_on_alike() -> None:
     engine: Any = load_engine(loaded())
     alone = {i: dict(engine.generate([p], Sampling(max_tokens=40)))[0] for i, p in enumerate(PROMPTS)}
     # Every token that some completions reach early ends a text from now on, so rows drop out one after another.
-    written = [engine.model.tokenizer(completion.text)["input_ids"] for completion in alone.values()]
+    written = [engine.model.loaded.tokenizer(completion.text)["input_ids"] for completion in alone.values()]
     early = sorted({tokens[step] for step, tokens in enumerate(written) if len(tokens) > step})
-    engine.model.network.generation_config.eos_token_id = [1, *early]
+    engine.model.loaded.network.generation_config.eos_token_id = [1, *early]
     alone = {i: dict(engine.generate([p], Sampling(max_tokens=40)))[0] for i, p in enumerate(PROMPTS)}
     assert len({completion.tokens for completion in alone.values()}) > 4, "otherwise this tests nothing"
     assert dict(engine.generate(PROMPTS, Sampling(max_tokens=40))) == alone
@@ -60,7 +60,7 @@ def test_a_drawn_completion_is_the_same_in_any_company() -> None:
 
 def test_models_without_packs_draw_the_same() -> None:
     packed, plain = load_engine(loaded()), load_engine(loaded())
-    plain.unpacked = "for this test"
+    plain.model.unpacked = "for this test"
     assert dict(packed.generate(PROMPTS, DRAWN)) == dict(plain.generate(PROMPTS, DRAWN))
 
 
@@ -95,10 +95,10 @@ def test_a_conversation_goes_through_the_template() -> None:
 def test_prompts_beyond_the_context_lose_their_beginning() -> None:
     engine = load_engine(loaded())
     words = " ".join(SENTENCES * 20)
-    tokens = engine.model.tokenizer(words)["input_ids"]
+    tokens = engine.model.loaded.tokenizer(words)["input_ids"]
     assert len(tokens) > 512
     ((_, made),) = engine.generate([Prompt(words)], Sampling(max_tokens=8))
-    kept = engine.model.tokenizer.decode(tokens[-504:])
+    kept = engine.model.loaded.tokenizer.decode(tokens[-504:])
     ((_, short),) = engine.generate([Prompt(kept)], Sampling(max_tokens=8))
     assert made == short
     assert engine.describe()["truncated"] == 1

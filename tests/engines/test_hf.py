@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from crushtest import load_engine
-from crushtest.engines.hf.encoding import encode_options
-from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer
+from crushtest.engines.encoding import encode_options
+from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood
+from crushtest.engines.hf.tokenizer import HfTokenizer
 from crushtest.errors import EngineError, ModelError, UnknownName
 from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
@@ -31,7 +32,7 @@ def logprob(model: LoadedModel, tokens: list[int], start: int) -> float:
 
 
 def expected(model: LoadedModel, question: Choices) -> list[float]:
-    lines = encode_options(model.tokenizer, [(question.context, option) for option in question.options])
+    lines = encode_options(HfTokenizer(model.tokenizer), [(question.context, option) for option in question.options])
     return [logprob(model, list(line.tokens), line.start) for line in lines]
 
 
@@ -39,7 +40,7 @@ def expected(model: LoadedModel, question: Choices) -> list[float]:
 def test_options_score_what_the_network_gives_them_one_by_one(kind: str) -> None:
     engine = load_engine(loaded(kind), pack_tokens=64)
     for index, scores in engine.choices(QUESTIONS):
-        assert scores.logprobs == pytest.approx(expected(engine.model, QUESTIONS[index]), abs=1e-3)
+        assert scores.logprobs == pytest.approx(expected(engine.model.loaded, QUESTIONS[index]), abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "mamba"])
@@ -48,9 +49,9 @@ def test_a_first_token_apart_is_given_the_start_token_and_the_rest_are_not(kind:
     asked = Choices("", (*SENTENCES, "."), protocol="first_apart")
     ((_, scores),) = engine.choices([asked])
     for option, found, counted in zip(asked.options, scores.logprobs, scores.tokens, strict=True):
-        own = engine.model.tokenizer(option, add_special_tokens=False)["input_ids"]
-        rest = logprob(engine.model, own, 1) if len(own) > 1 else 0.0
-        assert found == pytest.approx(logprob(engine.model, [0, own[0]], 1) + rest, abs=1e-3)
+        own = engine.model.loaded.tokenizer(option, add_special_tokens=False)["input_ids"]
+        rest = logprob(engine.model.loaded, own, 1) if len(own) > 1 else 0.0
+        assert found == pytest.approx(logprob(engine.model.loaded, [0, own[0]], 1) + rest, abs=1e-3)
         assert counted == len(own)
     ((_, joint),) = engine.choices([Choices("", asked.options)])
     assert joint.tokens == scores.tokens
@@ -76,7 +77,7 @@ def test_lines_longer_than_a_sliding_window_are_run_plainly_and_right() -> None:
     assert "beyond 64 tokens in plain batches" in engine.describe()["scoring"]
     long = Choices(" ".join(SENTENCES), OPTIONS)
     ((_, scores),) = engine.choices([long])
-    assert scores.logprobs == pytest.approx(expected(engine.model, long), abs=1e-3)
+    assert scores.logprobs == pytest.approx(expected(engine.model.loaded, long), abs=1e-3)
 
 
 def test_scores_do_not_depend_on_what_else_is_asked() -> None:
@@ -91,12 +92,12 @@ def test_examples_in_front_give_the_scores_of_whole_sequences() -> None:
     engine = load_engine(loaded(), pack_tokens=64)
     examples = "\n\n".join(SENTENCES)
     asked = [replace(question, context=f"{examples}\n\n{question.context}") for question in QUESTIONS]
-    packs = engine.packed.plan(
+    packs = engine.model.packed.plan(
         encode_options(engine.model.tokenizer, [(q.context, option) for q in asked for option in q.options])
     )
     assert sum(pack.is_trunk for pack in packs) > 1
     for index, scores in engine.choices(asked):
-        assert scores.logprobs == pytest.approx(expected(engine.model, asked[index]), abs=1e-3)
+        assert scores.logprobs == pytest.approx(expected(engine.model.loaded, asked[index]), abs=1e-3)
 
 
 def test_it_says_which_token_stands_at_the_start_of_a_text() -> None:
@@ -112,13 +113,13 @@ def test_passages_sum_over_windows(window: int | None) -> None:
     engine = load_engine(loaded(), pack_tokens=64)
     texts = [Passage(sentence * 3, window) for sentence in SENTENCES]
     for index, score in engine.passages(texts):
-        tokens = [0, *engine.model.tokenizer(texts[index].text)["input_ids"]]
+        tokens = [0, *engine.model.loaded.tokenizer(texts[index].text)["input_ids"]]
         size = window or len(tokens)
         total = 0.0
         for first in range(1, len(tokens), size):
             end = min(first + size, len(tokens))
             begin = max(end - size - 1, 0)
-            total += logprob(engine.model, tokens[begin:end], first - begin)
+            total += logprob(engine.model.loaded, tokens[begin:end], first - begin)
         assert score.logprob == pytest.approx(total, abs=1e-3)
         assert score.tokens == len(tokens) - 1
         assert score.bytes == len(texts[index].text.encode())
@@ -136,7 +137,9 @@ def test_contexts_beyond_the_model_are_cut_and_counted() -> None:
     ((_, scores),) = engine.choices([Choices(words, (" dog",))])
     line = encode_options(engine.model.tokenizer, [(words, " dog")])[0]
     kept = list(line.tokens[-513:])
-    assert scores.logprobs[0] == pytest.approx(logprob(engine.model, kept, len(kept) - scores.tokens[0]), abs=1e-3)
+    assert scores.logprobs[0] == pytest.approx(
+        logprob(engine.model.loaded, kept, len(kept) - scores.tokens[0]), abs=1e-3
+    )
     assert engine.describe()["truncated"] == 1
 
 
@@ -148,7 +151,7 @@ def test_answers_come_pack_by_pack() -> None:
         nonlocal runs
         runs += 1
 
-    engine.model.network.base_model.register_forward_hook(count)
+    engine.model.loaded.network.base_model.register_forward_hook(count)
     answers = engine.choices(QUESTIONS)
     next(answers)
     before = runs
@@ -168,38 +171,38 @@ def test_half_precision_is_run_in_packs_too() -> None:
     made = loaded()
     made.network.to(torch.bfloat16)
     engine = load_engine(replace(made, facts=made.facts | {"dtype": "bfloat16"}))
-    assert engine.unpacked is None
+    assert engine.model.unpacked is None
     assert all(len(scores.logprobs) == 3 for _, scores in engine.choices(QUESTIONS))
 
 
-@pytest.mark.parametrize("scorer", [PackedScorer, PlainScorer])
-def test_what_keeps_a_model_from_running_at_all_is_no_reason_for_plain_batches(
-    scorer: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("way", [PackedLogLikelihood, PaddedLogLikelihood])
+def test_a_model_that_does_not_run_at_all_is_an_error(way: type, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
-        raise torch.OutOfMemoryError("no memory left") if scorer is PackedScorer else RuntimeError("broken weights")
+        raise (
+            torch.OutOfMemoryError("no memory left") if way is PackedLogLikelihood else RuntimeError("broken weights")
+        )
 
-    monkeypatch.setattr(scorer, "run", fail)
+    monkeypatch.setattr(way, "run", fail)
     with pytest.raises(RuntimeError, match=r"no memory left|broken weights"):
         load_engine(loaded())
 
 
-def test_a_network_whose_attention_does_not_fit_a_pack_is_run_in_plain_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_that_does_not_fit_a_pack_means_plain_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("shape '[1, 2]' is invalid for input of size 3")
 
-    monkeypatch.setattr(PackedScorer, "run", fail)
-    assert load_engine(loaded()).unpacked == (
+    monkeypatch.setattr(PackedLogLikelihood, "run", fail)
+    assert load_engine(loaded()).model.unpacked == (
         "packed attention does not run (shape '[1, 2]' is invalid for input of size 3)"
     )
 
 
 def test_the_networks_own_attention_is_left_as_it_was() -> None:
     engine = load_engine(loaded())
-    before = engine.model.network.config._attn_implementation
+    before = engine.model.loaded.network.config._attn_implementation
     iterator = engine.choices(QUESTIONS)
     next(iterator)
-    assert engine.model.network.config._attn_implementation == before
+    assert engine.model.loaded.network.config._attn_implementation == before
 
 
 def test_options_are_checked_against_the_engines_signature() -> None:
@@ -223,6 +226,6 @@ def test_an_impossible_length_is_said_so() -> None:
 def test_the_demo_model_scores_as_its_own_forward_pass() -> None:
     engine: Any = load_engine("demo")
     asked = [Choices(f"{sentence[:30]}", OPTIONS) for sentence in SENTENCES]
-    assert engine.unpacked is None
+    assert engine.model.unpacked is None
     for index, scores in engine.choices(asked):
-        assert scores.logprobs == pytest.approx(expected(engine.model, asked[index]), abs=1e-3)
+        assert scores.logprobs == pytest.approx(expected(engine.model.loaded, asked[index]), abs=1e-3)

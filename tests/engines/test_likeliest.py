@@ -49,7 +49,7 @@ def reference(dense: KeptTokens | LoadedModel) -> Reference:
     return Reference(load=load, top_k=dense.k, folder=dense.folder, keep=False)
 
 
-def test_a_dense_model_is_loaded_once_and_used_until_detached() -> None:
+def test_a_dense_model_is_loaded_once_until_it_is_detached() -> None:
     loads: list[LoadedModel] = []
     engine = load_engine(loaded(seed=1))
     whole = Reference(load=lambda: loads.append(loaded()) or loads[-1], top_k=None, folder=Path(), keep=False)  # type: ignore[func-returns-value]

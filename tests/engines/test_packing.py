@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from crushtest.engines.hf.packing import Line, Pack, plan_packs, trunk_chain
+from crushtest.engines.packing import Line, Pack, plan_packs, trunk_chain
 
 
 def paths(plan: list[Pack], index: int) -> list[list[int]]:

@@ -13,7 +13,8 @@ from scipy.special import log_softmax
 
 from crushtest import load_engine
 from crushtest.engines.hf import likelihood
-from crushtest.engines.hf.engine import HfEngine
+from crushtest.engines.hf.engine import HfModel
+from crushtest.engines.token_engine import TokenEngine
 from crushtest.models.load import LoadedModel
 from crushtest.records import Passage, PassageScore
 from support.tiny_models import SENTENCES, loaded, tokenizer
@@ -31,7 +32,7 @@ def logits(model: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
         return model.network(ids).logits[0].double()
 
 
-def scored(engine: HfEngine, passage: Passage) -> PassageScore:
+def scored(engine: TokenEngine[HfModel], passage: Passage) -> PassageScore:
     ((_, score),) = engine.passages([passage])
     return score
 
@@ -41,12 +42,12 @@ def test_pruning_is_the_evaluation_loop_of_the_pruning_papers(kind: str) -> None
     # nsamples = numel // seqlen; per sample the mean loss of logits[:-1] against labels[1:], times seqlen;
     # perplexity = exp(sum / (nsamples * seqlen)).
     engine, length = load_engine(loaded(kind), pack_tokens=64), 50
-    ids = encoded(engine.model)
+    ids = encoded(engine.model.loaded)
     samples = ids.shape[1] // length
     losses = []
     for sample in range(samples):
         part = ids[:, sample * length : (sample + 1) * length]
-        loss = torch.nn.functional.cross_entropy(logits(engine.model, part)[:-1], part[0, 1:])
+        loss = torch.nn.functional.cross_entropy(logits(engine.model.loaded, part)[:-1], part[0, 1:])
         losses.append(loss * length)
     expected = torch.exp(torch.stack(losses).sum() / (samples * length)).item()
     score = scored(engine, Passage(TEXT, length, "pruning"))
@@ -58,14 +59,14 @@ def test_pruning_is_the_evaluation_loop_of_the_pruning_papers(kind: str) -> None
 @BACKEND
 def test_sliding_is_the_loop_of_the_transformers_documentation(kind: str) -> None:
     engine, length, stride = load_engine(loaded(kind), pack_tokens=64), 60, 20
-    ids = encoded(engine.model)
+    ids = encoded(engine.model.loaded)
     total, count, previous = 0.0, 0, 0
     for begin in range(0, ids.shape[1], stride):
         end = min(begin + length, ids.shape[1])
         part, target = ids[:, begin:end], ids[:, begin:end].clone()
         target[:, : -(end - previous)] = -100
         labels = target[0, 1:]
-        loss = torch.nn.functional.cross_entropy(logits(engine.model, part)[:-1], labels, reduction="sum")
+        loss = torch.nn.functional.cross_entropy(logits(engine.model.loaded, part)[:-1], labels, reduction="sum")
         total, count, previous = total + loss.item(), count + int((labels != -100).sum()), end
         if end == ids.shape[1]:
             break
@@ -75,7 +76,7 @@ def test_sliding_is_the_loop_of_the_transformers_documentation(kind: str) -> Non
 
 def test_bytes_are_those_of_the_predicted_tokens() -> None:
     engine = load_engine(loaded())
-    model = engine.model
+    model = engine.model.loaded
     text = "The river had risen in the night. Ein Käse."
     ids = encoded(model, text)[0].tolist()
     whole, length = len(text.encode()), 4
@@ -105,10 +106,10 @@ def blurred(model: LoadedModel) -> LoadedModel:
 def test_divergence_is_that_of_both_networks_own_predictions(kind: str) -> None:
     dense = loaded(kind)
     engine = load_engine(blurred(dense), pack_tokens=64)
-    engine.dense = dense
+    engine.comparison.dense = dense
     passages = [Passage(sentence * 2, 30, against_dense=True) for sentence in SENTENCES]
     plain = dict(
-        load_engine(engine.model, pack_tokens=64).passages([replace(p, against_dense=False) for p in passages])
+        load_engine(engine.model.loaded, pack_tokens=64).passages([replace(p, against_dense=False) for p in passages])
     )
     for index, score in engine.passages(passages):
         ids = torch.cat([torch.tensor([[0]]), encoded(dense, passages[index].text)], dim=1)
@@ -118,7 +119,8 @@ def test_divergence_is_that_of_both_networks_own_predictions(kind: str) -> None:
             begin = max(end - 31, 0)
             part = ids[:, begin : end - 1]
             p, q = (
-                log_softmax(logits(model, part).numpy(), -1)[first - 1 - begin :] for model in (dense, engine.model)
+                log_softmax(logits(model, part).numpy(), -1)[first - 1 - begin :]
+                for model in (dense, engine.model.loaded)
             )
             kl += (np.exp(p) * (p - q)).sum(-1).tolist()
             agree += int((p.argmax(-1) == q.argmax(-1)).sum())
@@ -137,7 +139,7 @@ def test_models_of_differently_padded_vocabularies_are_compared_row_by_row(
     size = len(tokenizer())
     dense = loaded(seed=1, vocab_size=size + 80 + padding)
     engine = load_engine(loaded(vocab_size=size + 80), pack_tokens=64)
-    engine.dense = dense
+    engine.comparison.dense = dense
     passages = [Passage(sentence, against_dense=True) for sentence in SENTENCES]
     at_once = dict(engine.passages(passages))
     # Few rows at once, and not equally many of both.
@@ -149,7 +151,7 @@ def test_models_of_differently_padded_vocabularies_are_compared_row_by_row(
 
 def test_the_dense_model_does_not_differ_from_itself() -> None:
     engine = load_engine(loaded())
-    engine.dense = engine.model
+    engine.comparison.dense = engine.model.loaded
     score = scored(engine, Passage(SENTENCES[0], against_dense=True))
     assert (score.kl, score.agree) == ((0.0,) * score.tokens, score.tokens)
 
@@ -157,14 +159,14 @@ def test_the_dense_model_does_not_differ_from_itself() -> None:
 def test_without_a_dense_model_or_the_question_nothing_is_compared() -> None:
     engine = load_engine(loaded())
     assert scored(engine, Passage(SENTENCES[0], against_dense=True)).kl is None
-    engine.dense = loaded("gpt2")
+    engine.comparison.dense = loaded("gpt2")
     assert scored(engine, Passage(SENTENCES[0])).kl is None
 
 
 def test_interrupted_comparisons_give_the_same_numbers() -> None:
     dense = loaded()
     engine = load_engine(blurred(dense), pack_tokens=64)
-    engine.dense = dense
+    engine.comparison.dense = dense
     passages = [Passage(sentence, against_dense=True) for sentence in SENTENCES]
     whole = dict(engine.passages(passages))
     rest = dict(engine.passages(passages, done={0, 2}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crushtest.engines.hf.windows import Window, cut
+from crushtest.engines.windows import Window, cut
 from crushtest.errors import EngineError
 from crushtest.records import Passage
 

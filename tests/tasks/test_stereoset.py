@@ -91,7 +91,7 @@ def test_the_authors_protocol_asks_for_the_first_token_apart() -> None:
 def test_the_authors_score_is_the_mean_over_tokens_of_two_forward_passes() -> None:
     """By hand: log p(first | start), then log p(token | the sentence's tokens before it), over the number of tokens."""
     engine = load_engine(loaded("gpt2"))
-    network, tokenizer = engine.model.network, engine.model.tokenizer
+    network, tokenizer = engine.model.loaded.network, engine.model.loaded.tokenizer
     texts = (SENTENCES[0], SENTENCES[1], SENTENCES[2])
     by_hand = []
     for text in texts:

@@ -24,6 +24,10 @@ def run(
         list[str] | None,
         typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
     ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="A compressed model to test as it is found, say a .gguf file. Repeatable."),
+    ] = None,
     study: Annotated[Path | None, typer.Option(help="A study file (YAML); flags override it.")] = None,
     *,
     selection: Selection,
@@ -43,6 +47,8 @@ def run(
         crushtest run --study study.yaml --limit 200
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
+
+        crushtest run model-F16.gguf --engine llamacpp --arm model-Q4_K_M.gguf
     """
     from crushtest.study.spec import build_spec, read_spec
 
@@ -51,8 +57,8 @@ def run(
     flags = given(selection) | given(setup)
     if model is not None:
         flags["model"] = model
-    if recipe:
-        flags["arms"] = [{"recipe": text} for text in recipe]
+    if recipe or arm:
+        flags["arms"] = [{"recipe": text} for text in recipe or ()] + [{"model": text} for text in arm or ()]
     base = read_spec(study).model_dump() if study else {}
     if "noise_floor" in flags:  # a flag overrides its own half of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
@@ -60,8 +66,8 @@ def run(
     folder = out or default_folder(study.stem if study else spec.model)
     if not spec.arms and not arms_in(folder):
         raise UsageError(
-            "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`) or `arms:` in a "
-            f"study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
+            "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
+            f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
     run_and_show(spec, folder, skip_missing=skip_missing)
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def load_engine(model: str | LoadedModel, *, engine: str = DEFAULT_ENGINE, **options: Any) -> Engine:
-    """An engine running a model, given by its spec (see `load_model`) or already loaded.
+    """Return an engine that runs a model, given by its spec (see `load_model`) or already loaded.
 
-    Options are the engine's own, checked against its signature; UsageError says which there are.
+    Options are the engine's own. UsageError for one that it does not have, with those that it has.
     """
     entry = ENGINES.get(engine)
     loaded: Engine = entry.function(model, **entry.bind(options))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Reference:
     """The dense model, for an engine that compares next-token distributions with it.
 
-    load    return the dense model in memory; None where the engine's own model is the dense model
-    top_k   how many likeliest tokens per predicted token are kept of the dense model, to compare with those alone;
+    load    returns the dense model in memory; None if the engine's own model is the dense model
+    top_k   how many likeliest tokens of the dense model are kept per predicted token, to compare with these alone;
             None to compare with the model itself
     folder  where they are kept
     keep    whether this engine writes them
@@ -41,27 +41,27 @@ class Engine(Protocol):
     """
 
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
-        """Log-likelihood of every option after its context (nats, tokens, bytes per option)."""
+        """Yield the log-likelihood of each option after its context (nats, tokens, bytes per option)."""
         ...
 
     def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
-        """Rolling log-likelihood of whole texts."""
+        """Yield the log-likelihood of whole texts."""
         ...
 
     def generate(
         self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
     ) -> Iterator[tuple[int, Completion]]:
-        """One completion a prompt."""
+        """Yield a completion per prompt."""
         ...
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare passages asked `against_dense` with this reference from now on.
 
-        Without one (None) they are scored without a divergence. An engine that gives no next-token distributions
-        ignores the reference and never loads it.
+        If it is None they are scored without a divergence. An engine that gives no next-token distributions ignores
+        the reference and never loads it.
         """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What ran, for the manifest (JSON values): engine, model, dtype, device, scoring path, chat template."""
+        """Return what ran, for the manifest (JSON values): engine, model, dtype, device, scoring path, template."""
         ...

@@ -1,4 +1,4 @@
-"""An engine without a model: answers made from a hash of the question. For tests, and to try a study's plumbing."""
+"""An engine without a model, for tests and for trying a study: answers are made from a hash of the question."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Asked = TypeVar("Asked", Choices, Passage, Prompt)
 
 @dataclass
 class FakeEngine:
-    """Pseudo-random answers, the same for the same request and seed, in any process and any order.
+    """Gives pseudo-random answers, the same for the same request and seed in any process and any order.
 
-    respond   answers instead where it returns something; given the request
-    delay_s   slept before every answer: a slow model
-    fail_at   raises EngineError instead of that answer (counted over the engine's life, from 0): a crash
+    respond   given a request, returns the answer to give instead, or None
+    delay_s   time slept before every answer, as by a slow model
+    fail_at   number of the answer (over the engine's life, from 0) that is an EngineError, as by a crash
     asked     how often each request was answered
     """
 
@@ -49,24 +49,24 @@ class FakeEngine:
     asked: Counter[Request] = field(default_factory=Counter)
 
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
-        """Log-likelihoods between -5 nats per word and 0."""
+        """Yield log-likelihoods between -5 nats per word and 0."""
         yield from self._answers(requests, done, self._choice_scores)
 
     def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
-        """Log-likelihoods between -5 nats per word and 0; a word is a token."""
+        """Yield log-likelihoods between -5 nats per word and 0; a word is a token."""
         yield from self._answers(requests, done, self._passage_score)
 
     def generate(
         self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
     ) -> Iterator[tuple[int, Completion]]:
-        """A few common words, at most `sampling.max_tokens`."""
+        """Yield a few common words, at most `sampling.max_tokens`."""
         yield from self._answers(requests, done, lambda prompt: self._completion(prompt, sampling))
 
     def attach_reference(self, reference: Reference | None) -> None:
-        """Ignore it: divergences are hashes of the request, too."""
+        """Ignore it: divergences are hashes of the request as well."""
 
     def describe(self) -> dict[str, Any]:
-        """That it is no model."""
+        """Return that no model ran."""
         return {"engine": "fake", "model": None, "seed": self.seed, "scoring": "hash of the request"}
 
     def _answers(
@@ -78,10 +78,10 @@ class FakeEngine:
             if self.delay_s:
                 time.sleep(self.delay_s)
             if self.fail_at is not None and self.asked.total() >= self.fail_at:
-                raise EngineError(f"engine 'fake': told to fail at answer {self.fail_at}")
+                raise EngineError(f"engine 'fake': fails at answer {self.fail_at}")
             self.asked[request] += 1
-            given = self.respond(request) if self.respond else None
-            yield index, answer(request) if given is None else given
+            response = self.respond(request) if self.respond else None
+            yield index, answer(request) if response is None else response
 
     def _random(self, request: Request | str) -> random.Random:
         # A string seeds through SHA-512, so it does not vary between processes as hash() does.
@@ -114,5 +114,5 @@ class FakeEngine:
     answers=("choices", "passages", "prompts"),
 )
 def fake(model: str | LoadedModel, *, seed: int = 0, delay_s: float = 0.0, fail_at: int | None = None) -> FakeEngine:
-    """Deterministic pseudo-random answers; whatever model is named is not looked at."""
+    """Deterministic pseudo-random answers, whatever model is named."""
     return FakeEngine(seed, None, delay_s, fail_at)

@@ -9,7 +9,7 @@ from crushtest.records import DENSE
 
 
 def only_named(model: str, engine: str) -> Engine:
-    """The engine of a model; EngineError for `dense`, which only a study has."""
+    """Return the engine of a model; EngineError for `dense`, which only a study has."""
     if model == DENSE:
         raise EngineError("no dense model here: completions made elsewhere are scored without one")
     return load_engine(model, engine=engine)

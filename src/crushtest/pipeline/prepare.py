@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
@@ -18,9 +19,10 @@ from crushtest.pipeline.provenance import (
     saved_sizes,
 )
 from crushtest.records import DENSE
+from crushtest.registry import ENGINES
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, PlannedTask
+from crushtest.study.plan import Plan, PlannedTask, refuse_unanswered
 
 if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
@@ -38,7 +40,10 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
     from crushtest.models.devices import resolve_device
     from crushtest.models.find import check_model
 
-    pending = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
+    unanswered = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
+    for arm in unanswered:
+        check_engine(arm, plan.tasks)
+    pending = [arm for arm in unanswered if arm.in_process]
     for arm in pending:
         resolve_device(arm.model_options.device)
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
@@ -48,6 +53,13 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
             check_recipe(arm.model_options, arm.model, arm.recipe)
     calibrated = {arm.model: arm.model_options for arm in pending if arm.recipe is not None}
     return {model: read_calibration(options, model, plan.calibration) for model, options in calibrated.items()}
+
+
+def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:
+    """Raise what would keep an engine from running an arm's model, and UsageError if it leaves a task unanswered."""
+    facts = ENGINES.get(arm.engine).facts
+    if facts is not None:
+        refuse_unanswered(arm, facts(arm.model, **arm.engine_options)["answers"], tasks)
 
 
 def prepare(run: Run, arm: Arm) -> Engine:

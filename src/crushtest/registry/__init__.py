@@ -231,8 +231,18 @@ def scorer(
 
 
 def engine(
-    name: str, *, runs: str, answers: tuple[Answers, ...], in_process: bool = False, takes_recipes: bool = False
+    name: str,
+    *,
+    runs: str,
+    answers: tuple[Answers, ...],
+    in_process: bool = False,
+    takes_recipes: bool = False,
+    facts: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register an engine: a function of a model that returns an `Engine`. `AboutEngine` says what it declares."""
+    """Register an engine: a function of a model that returns an `Engine`. `AboutEngine` says what it declares.
+
+    facts  given the model's name and the engine's options: `answers`, those kinds of request that this very model
+           answers. It raises what would keep the model from being run, and a study asks it before it runs anything
+    """
     about = AboutEngine(runs=runs, answers=answers, in_process=in_process, takes_recipes=takes_recipes)
-    return ENGINES.add(name, about)
+    return ENGINES.add(name, about, facts=facts)

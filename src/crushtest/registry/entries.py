@@ -30,7 +30,8 @@ About = TypeVar("About", bound="DataclassInstance")
 class Entry(Generic[About]):
     """A registered function: its name, what it declares, its options.
 
-    facts   takes the options; returns what the function would run with (a classifier's revision, a package's version)
+    facts   takes the options, and for an engine its model; returns what the function would run with (a classifier's
+            revision, a package's version)
     check   takes a recipe's step; raises what the types of its options cannot express, before a weight is loaded
     """
 

@@ -88,13 +88,17 @@ def make_plan(spec: StudySpec) -> Plan:
 def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:
     """Raise UsageError if an arm's engine does not answer the requests of a task."""
     for arm in arms:
-        answers = ENGINES.get(arm.engine).about.answers
-        for planned in tasks:
-            if planned.task.kind not in answers:
-                raise UsageError(
-                    f"arm {arm.title!r}: engine {arm.engine!r} answers {', '.join(answers)} only "
-                    f"(task {planned.name!r} asks for {planned.task.kind})"
-                )
+        refuse_unanswered(arm, ENGINES.get(arm.engine).about.answers, tasks)
+
+
+def refuse_unanswered(arm: Arm, answers: Sequence[str], tasks: Sequence[PlannedTask]) -> None:
+    """Raise UsageError if a task asks for what an arm's engine, or its model in that engine, does not answer."""
+    for planned in tasks:
+        if planned.task.kind not in answers:
+            raise UsageError(
+                f"arm {arm.title!r}: engine {arm.engine!r} answers {', '.join(answers)} only "
+                f"(task {planned.name!r} asks for {planned.task.kind})"
+            )
 
 
 def plan_tasks(spec: StudySpec) -> tuple[PlannedTask, ...]:

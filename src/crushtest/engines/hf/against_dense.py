@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crushtest.engines.hf.kl import Compared, compare
-from crushtest.engines.hf.likelihood import Floats, Part, Predictions, Predictor, gather_logprobs
-from crushtest.engines.hf.packing import Ints, Line
+from crushtest.engines.likelihood import Floats, Part, Predictions, Predictor, gather_logprobs
+from crushtest.engines.packing import Ints, Line
 
 if TYPE_CHECKING:
     from torch import Tensor

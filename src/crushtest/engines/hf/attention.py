@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.engines.hf.packing import Ints, Pack
+from crushtest.engines.packing import Ints, Pack
 from crushtest.errors import EngineError
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ class Layout:
 
     order     [nodes] the pack's nodes in the order in which they are run: group of chunks by group of chunks
     place     [nodes] where each of the pack's nodes is in that order
-    chunks    what is attended together; empty where the pack is but paths
-    paths     the nodes of each path from the root, where the pack is but long paths; else empty
+    chunks    what is attended together; empty if the pack is nothing but long paths
+    paths     the nodes of each path from the root, if the pack is nothing but long paths; else empty
     length    tokens of the longest path, trunk included: more than a sliding window would hide something
     trunk     the pieces of the trunk that the pack continues, from the root on
-    keep      where to leave the nodes' keys and values, in the pack's order; None where nobody needs them
+    keep      where to leave the nodes' keys and values, in the pack's order; None if nobody needs them
     """
 
     order: Tensor
@@ -75,7 +75,7 @@ class Layout:
 def lay_out(
     pack: Pack, *, dtype: torch.dtype, device: torch.device, trunk: Sequence[Kept] = (), keep: Kept | None = None
 ) -> Layout:
-    """A pack as its long paths, or as chunks of one length (the last may be shorter) grouped by how far they reach."""
+    """Return a pack as its long paths, or as chunks of one length (the last may be shorter) grouped by their reach."""
     nodes, length = len(pack.tokens), chunk_length(pack)
     longest = int(pack.depth.max()) + 1
     paths = root_paths(pack)
@@ -101,7 +101,7 @@ def lay_out(
 
 
 def root_paths(pack: Pack) -> list[slice]:
-    """Where each path of a pack is, if it is nothing but unbranched paths from the root; else an empty list."""
+    """Return where each path is, if a pack is nothing but unbranched paths from the root; else an empty list."""
     starts = np.flatnonzero(pack.depth == 0)
     stops = np.append(starts[1:], len(pack.tokens))
     lengths = stops - starts
@@ -111,7 +111,7 @@ def root_paths(pack: Pack) -> list[slice]:
 
 
 def chunk_length(pack: Pack) -> int:
-    """Nodes a chunk, a power of two between 32 and 512.
+    """Return the nodes per chunk, a power of two between 32 and 512.
 
     A longer chunk computes more that is then masked, a shorter one copies its ancestors' keys for fewer nodes; a copied
     key costs some 30 times what a computed score does, so the least of `length + 30 * reach / length` is near
@@ -122,13 +122,13 @@ def chunk_length(pack: Pack) -> int:
 
 
 def _rounded(count: int, length: int) -> int:
-    """A count of ancestors rounded up, so that chunks of similar reach share a call without much padding."""
+    """Round a count of ancestors up, so that chunks of similar reach share a call without much padding."""
     step = max(length, count // 4)
     return -(-count // step) * step
 
 
 def _sight(pack: Pack, members: list[tuple[Ints, Ints]], reach: int) -> tuple[Ints, NDArray[np.bool_]]:
-    """Of chunks with their ancestors: the nodes each looks at [chunks, keys], and what each node sees of them."""
+    """Return the nodes that each chunk looks at [chunks, keys], and which of these each of its nodes sees."""
     queries = np.stack([asking for asking, _ in members])
     reached = np.full((len(members), reach), -1)
     for row, (_, ancestors) in enumerate(members):
@@ -140,7 +140,7 @@ def _sight(pack: Pack, members: list[tuple[Ints, Ints]], reach: int) -> tuple[In
 
 
 def torch_mask(visible: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:
-    """[chunks, queries, keys] of what is seen -> [chunks, 1, queries, keys] to be added to the scores."""
+    """Turn what is seen [chunks, queries, keys] into what is added to the scores [chunks, 1, queries, keys]."""
     import torch
 
     hidden = torch.from_numpy(~visible)[:, None]
@@ -164,9 +164,9 @@ def packed_attention(
     scaling: float | None = None,
     **variant: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [1, heads, nodes, size], key and value [1, key heads, nodes, size].
+    """Be transformers' attention: query [1, heads, nodes, size], key and value [1, key heads, nodes, size].
 
-    Returns [1, nodes, heads, size]. EngineError where the model asks for a kind of attention that a pack cannot have.
+    Returns [1, nodes, heads, size]. EngineError if the model asks for a kind of attention that a pack cannot have.
     """
     import torch
 
@@ -194,7 +194,7 @@ def _check_variant(variant: dict[str, Any], length: int) -> None:
 
 
 def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
-    """Keys or values [key heads, nodes, size] that each chunk looks at: [chunks, key heads, trunk + keys, size]."""
+    """Gather keys or values [key heads, nodes, size] per chunk: [chunks, key heads, trunk + keys, size]."""
     import torch
 
     heads, nodes, size = values.shape
@@ -207,7 +207,7 @@ def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
 
 
 def _attend_path(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
-    """Query [heads, nodes, size], key and value [key heads, nodes, size] -> [nodes, heads, size], all causal."""
+    """Attend causally: query [heads, nodes, size], key and value [key heads, nodes, size] -> [nodes, heads, size]."""
     import torch
 
     answer = torch.nn.functional.scaled_dot_product_attention(
@@ -217,7 +217,7 @@ def _attend_path(query: Tensor, key: Tensor, value: Tensor, scaling: float | Non
 
 
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
-    """Query [heads, chunks * length, size], keys [chunks, key heads, keys, size] -> [chunks * length, heads, size]."""
+    """Attend per chunk: query [heads, nodes, size], keys [chunks, key heads, keys, size] -> [nodes, heads, size]."""
     import torch
 
     heads, nodes, size = query.shape

@@ -10,7 +10,7 @@ import numpy as np
 
 from crushtest.engines.hf.attention import Kept
 from crushtest.engines.hf.likelihood import attending, run_pack
-from crushtest.engines.hf.packing import Line, Pack, plan_packs, trunk_chain
+from crushtest.engines.packing import Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def stored_attention(
     scaling: float | None = None,
     **variant: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface for one token a row: query [rows, heads, 1, size] -> [rows, 1, heads, size].
+    """Be transformers' attention for one token per row: query [rows, heads, 1, size] -> [rows, 1, heads, size].
 
     The new keys and values go to place `filled`, which whoever runs the network counts up.
     """
@@ -69,14 +69,14 @@ def stored_attention(
 
 @dataclass
 class PackedDecoder:
-    """Prompts are read in prefix-shared packs of `size` tokens; then each step is one token a row."""
+    """Reads prompts in prefix-shared packs of `size` tokens; then each step is one token per row."""
 
     network: PreTrainedModel
     size: int
     _store: Store | None = None
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
-        """Logits of each prompt's next token."""
+        """Return the logits of each prompt's next token."""
         import torch
 
         network, rows, read = self.network, len(prompts), max(map(len, prompts))
@@ -98,7 +98,7 @@ class PackedDecoder:
         return _logits(network, last)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits of what follows these tokens."""
+        """Return the logits of what follows these tokens."""
         import torch
 
         store = self._store
@@ -117,7 +117,7 @@ class PackedDecoder:
         return _logits(self.network, hidden[:, -1])
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows; places that only the others needed are given up too."""
+        """Go on with these rows and give up places that only the others needed."""
         store = self._store
         assert store is not None
         begin = store.begin[rows]

@@ -14,8 +14,8 @@ import numpy as np
 
 from crushtest.engines.hf.against_dense import Columns, divergence_fields, in_order
 from crushtest.engines.hf.kl import Compared, Likeliest, compare_likeliest, likeliest
-from crushtest.engines.hf.likelihood import Part, Predictions
-from crushtest.engines.hf.packing import Line
+from crushtest.engines.likelihood import Part, Predictions
+from crushtest.engines.packing import Line
 from crushtest.errors import StoreError, first_error_line
 from crushtest.files.atomic import replacing
 from crushtest.records import Passage

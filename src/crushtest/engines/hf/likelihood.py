@@ -1,101 +1,31 @@
-"""Log-likelihoods of lines: in prefix-shared packs where the model can take them, else in plain padded batches."""
+"""Log-likelihoods of lines: in prefix-shared packs if the model can take them, else in padded batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crushtest.engines.hf.attention import NAME, Kept, lay_out, packed_attention
-from crushtest.engines.hf.packing import Ints, Line, Pack, plan_packs, trunk_chain
+from crushtest.engines.likelihood import Floats, Part, Predictions, log_probabilities
+from crushtest.engines.packing import Ints, Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-Floats = NDArray[np.float64]
 # Logits held at once, as numbers: 64 MB in float32, so that memory stays flat whatever is asked.
 LOGITS = 2**24
 
 
-class Part(Protocol):
-    """Work that is run at once: its edges ask for `targets`, on behalf of `lines`, at `positions` in them."""
-
-    @property
-    def targets(self) -> Ints: ...
-    @property
-    def lines(self) -> Ints: ...
-    @property
-    def positions(self) -> Ints: ...
-
-
-class Scorer(Protocol):
-    """Lays lines out in parts and runs these, each alone if need be."""
-
-    def plan(self, lines: Sequence[Line]) -> Sequence[Part]:
-        """All lines as parts; depends on nothing but the lines."""
-        ...
-
-    def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability in nats of each edge of one part."""
-        ...
-
-
-class Predictions(NamedTuple):
-    """What follows, as the network has it, for some edges of a part.
-
-    edges    [edges] their places in the part
-    rows     [edges] which row of the logits is each one's
-    logits   [rows, vocabulary]; the receiver may overwrite them
-    """
-
-    edges: Ints
-    rows: Ints
-    logits: Tensor
-
-
-class Predictor(Scorer, Protocol):
-    """A scorer whose predictions can be looked at whole."""
-
-    def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
-        """Logits of all edges of one part, piece by piece."""
-        ...
-
-
-def score_groups(
-    scorer: Scorer, groups: Sequence[Sequence[Line]], done: Container[int]
-) -> Iterator[tuple[int, list[float]]]:
-    """(index of the group, log-likelihood of each of its lines in nats) as groups are completed.
-
-    The layout comes from all groups; parts that only done groups need are left out.
-    """
-    lines = [line for group in groups for line in group]
-    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    plan = scorer.plan(lines)
-    asked_by = [set(owner[part.lines].tolist()) for part in plan]
-    waiting = np.bincount([group for owners in asked_by for group in owners], minlength=len(groups))
-    first = np.concatenate([[0], np.cumsum([len(group) for group in groups])])
-    total = np.zeros(len(lines))
-    yield from ((int(index), []) for index in np.flatnonzero(waiting == 0) if int(index) not in done)
-    for index, owners in enumerate(asked_by):
-        if all(group in done for group in owners):
-            continue
-        np.add.at(total, plan[index].lines, scorer.run(plan, index))
-        for group in sorted(owners):
-            waiting[group] -= 1
-            if waiting[group] == 0 and group not in done:
-                yield group, total[first[group] : first[group + 1]].tolist()
-
-
 @dataclass
-class PackedScorer:
+class PackedLogLikelihood:
     """Runs packs of trie nodes through the network's own modules, with attention that knows the trie.
 
-    size  nodes a pack
+    size  nodes per pack
     """
 
     network: PreTrainedModel
@@ -104,15 +34,15 @@ class PackedScorer:
     _plan: Sequence[Pack] = ()
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Pack]:
-        """Packs, trunks before what continues them."""
+        """Return packs, trunks before what continues them."""
         return plan_packs(lines, self.size)
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability of each edge of one pack; its trunks are run first where they are not kept."""
+        """Return the log-probability of each edge of one pack; trunks that are not kept are run first."""
         return log_probabilities(self.predictions(plan, index), plan[index].targets)
 
     def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
-        """Logits of the edges of one pack."""
+        """Yield the logits of the edges of one pack."""
         packs = cast("Sequence[Pack]", plan)
         return edge_logits(self.network, self._hidden(packs, index), packs[index].rows)
 
@@ -134,7 +64,7 @@ class PackedScorer:
 
 
 def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: Kept | None) -> Tensor:
-    """The network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
+    """Return the network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
     import torch
 
     device = network.device
@@ -151,7 +81,7 @@ def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: 
 
 @contextmanager
 def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]) -> Iterator[None]:
-    """With the network's attention replaced: its own again when the block ends."""
+    """Replace the network's attention until the block ends."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(name, attention)
@@ -165,7 +95,7 @@ def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]
 
 
 def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterator[Predictions]:
-    """Logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
+    """Yield logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
     import torch
 
     head: Any = cast(Any, network).get_output_embeddings()
@@ -179,43 +109,18 @@ def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterato
         yield Predictions(edges, edge_row[edges] - first, logits)
 
 
-def log_probabilities(predictions: Iterator[Predictions], targets: Ints) -> Floats:
-    """Log-probability in nats of each of `targets`, one an edge; softmax in float32."""
-    import torch
-
-    result = np.empty(len(targets))
-    with torch.inference_mode():
-        for some in predictions:
-            result[some.edges] = gather_logprobs(some.logits, some.rows, targets[some.edges])
-    return result
-
-
 def vocabulary_size(network: PreTrainedModel) -> int:
-    """Tokens the network knows."""
+    """Return how many tokens the network has."""
     return int(network.config.get_text_config().vocab_size)
 
 
 def bytes_per_token(network: PreTrainedModel) -> int:
-    """Memory of a token's keys and values, over all layers; an upper bound where a model keeps something else."""
+    """Return the memory of a token's keys and values over all layers; an upper bound for models that keep less."""
     config: Any = network.config.get_text_config()
     heads = getattr(config, "num_attention_heads", None) or 1
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     key_heads = getattr(config, "num_key_value_heads", None) or heads
     return int(2 * config.num_hidden_layers * key_heads * size * network.dtype.itemsize)
-
-
-def gather_logprobs(logits: Tensor, rows: Ints, targets: Ints) -> Floats:
-    """log_softmax(logits)[rows, targets], in float32; the logits [rows, vocabulary] are overwritten."""
-    import torch
-
-    logits = logits.float()
-    top = logits.amax(dim=-1, keepdim=True)
-    logits.sub_(top)
-    index = torch.from_numpy(rows).to(logits.device), torch.from_numpy(targets).to(logits.device)
-    chosen = logits[index]
-    # In place: a second tensor of this size costs more time than the exponentials.
-    normalizer = logits.exp_().sum(dim=-1).log_()
-    return (chosen - normalizer[index[0]]).double().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -235,7 +140,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class PlainScorer:
+class PaddedLogLikelihood:
     """Runs every line by itself, through the network's own forward pass: right for any model, sharing nothing.
 
     size  tokens per batch, padding included
@@ -245,7 +150,7 @@ class PlainScorer:
     size: int
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Batch]:
-        """Batches of lines sorted by length."""
+        """Return batches of lines of similar length."""
         size = min(self.size, 8 * LOGITS // vocabulary_size(self.network))
         order = sorted(range(len(lines)), key=lambda index: (-len(lines[index].tokens), index))
         batches = []
@@ -256,11 +161,11 @@ class PlainScorer:
         return batches
 
     def run(self, plan: Sequence[Part], index: int) -> Floats:
-        """Log-probability of each edge of one batch."""
+        """Return the log-probability of each edge of one batch."""
         return log_probabilities(self.predictions(plan, index), plan[index].targets)
 
     def predictions(self, plan: Sequence[Part], index: int) -> Iterator[Predictions]:
-        """Logits of all edges of one batch, in one piece."""
+        """Yield the logits of all edges of one batch, in one piece."""
         import torch
 
         batch = cast("Sequence[Batch]", plan)[index]

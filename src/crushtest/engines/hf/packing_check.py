@@ -1,4 +1,4 @@
-"""Whether a model can be run in packs: told from its configuration, then tried."""
+"""Decide if a model can be run in packs, from its configuration and by a trial."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crushtest.engines.hf.encoding import encode, prefix_token
-from crushtest.engines.hf.packing import Line
+from crushtest.engines.encoding import encode
+from crushtest.engines.hf.tokenizer import HfTokenizer
+from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from crushtest.engines.hf.likelihood import PackedScorer, PlainScorer, Scorer
+    from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood
+    from crushtest.engines.likelihood import LogLikelihood
     from crushtest.models.load import LoadedModel
 
-# Layers whose outputs depend on nothing but the ancestors' keys and values, within a window where there is one.
+# Layers whose outputs depend on nothing but the ancestors' keys and values, at most within a window.
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 # Rotary embeddings that change with the length of the text.
 LENGTH_DEPENDENT = {"dynamic", "longrope"}
@@ -26,7 +28,7 @@ TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1}
 
 
 def pack_limit(config: PreTrainedConfig) -> int | None:
-    """Tokens up to which packed attention is exact: sliding windows and length-dependent rotary embeddings end it."""
+    """Return how many tokens packed attention is exact for: sliding windows and some rotary embeddings limit it."""
     text = config.get_text_config()
     limits = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
     rope = getattr(text, "rope_parameters", None) or {}
@@ -36,10 +38,10 @@ def pack_limit(config: PreTrainedConfig) -> int | None:
     return min((int(limit) for limit in limits if limit), default=None)
 
 
-def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer) -> str | None:
-    """None where packs give what plain batches give on a few lines of text; else the reason why they are not used.
+def why_not_packed(model: LoadedModel, packed: PackedLogLikelihood, padded: PaddedLogLikelihood) -> str | None:
+    """Return None if packs give what padded batches give on a few lines of text; else why they are not used.
 
-    What keeps the model from running at all is raised: it fails in plain batches, or there is no memory left.
+    What keeps the model from running at all is raised: it fails in padded batches, or there is no memory left.
     """
     import torch
 
@@ -47,7 +49,7 @@ def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer)
     if layers:
         return f"it has layers of type {', '.join(sorted(layers))}"
     lines = _trial_lines(model)
-    expected = _scores(plain, lines)  # not tried: a model that does not run in plain batches does not run at all
+    expected = _scores(padded, lines)  # outside the trial: a model that fails in padded batches does not run at all
     try:
         difference = np.abs(_scores(packed, lines) - expected).max()
     except torch.OutOfMemoryError:
@@ -60,15 +62,16 @@ def why_not_packed(model: LoadedModel, packed: PackedScorer, plain: PlainScorer)
 
 
 def _trial_lines(model: LoadedModel) -> list[Line]:
-    """A few lines that share prefixes of several lengths, long enough for more than one chunk."""
-    tokens = [prefix_token(model.tokenizer), *encode(model.tokenizer, [TEXT])[0]]
+    """Return a few lines that share prefixes of several lengths, long enough for more than one chunk."""
+    tokenizer = HfTokenizer(model.tokenizer)
+    tokens = [tokenizer.start, *encode(tokenizer, [TEXT])[0]]
     ends = sorted({len(tokens) // 3, len(tokens) // 2, len(tokens) - 1})
     return [Line(tokens, 1), *(Line([*tokens[:end], *reversed(tokens[: len(tokens) // 2])], end) for end in ends)]
 
 
-def _scores(scorer: Scorer, lines: list[Line]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _scores(likelihood: LogLikelihood, lines: list[Line]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     total = np.zeros(len(lines))
-    plan = scorer.plan(lines)
+    plan = likelihood.plan(lines)
     for index, part in enumerate(plan):
-        np.add.at(total, part.lines, scorer.run(plan, index))
+        np.add.at(total, part.lines, likelihood.run(plan, index))
     return total

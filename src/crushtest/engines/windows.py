@@ -20,11 +20,11 @@ class Window(NamedTuple):
 
 
 def cut(count: int, passage: Passage, longest: int) -> list[Window]:
-    """The windows of a passage of `count` tokens; `longest` is what the model takes at once.
+    """Return the windows of a passage of `count` tokens; `longest` is what the model takes at once.
 
     For `rolling`, token 0 is the start token that the engine puts in front and does not score, and a window
-    longer than the model takes is the longest. The other protocols stand for published numbers, made with that very
-    window: EngineError where the model does not take it, and for a stride that is no step or leaves gaps.
+    longer than the model takes becomes the longest. The other protocols stand for published numbers, made with that
+    very window: EngineError if the model does not take it, and for a stride that is no step or leaves gaps.
     """
     window = passage.window or longest
     if passage.protocol == "rolling":
@@ -44,28 +44,28 @@ def cut(count: int, passage: Passage, longest: int) -> list[Window]:
 
 
 def _rolling(count: int, window: int) -> list[Window]:
-    """Windows of `window` predictions; the last one reads back over what is predicted already, to be full too."""
+    """Return windows of `window` predictions; the last one reads back over what is predicted already, to be as long."""
     firsts = range(1, count, window)
     stops = (min(first + window, count) for first in firsts)
     return [Window(max(0, stop - 1 - window), stop, first) for first, stop in zip(firsts, stops, strict=True)]
 
 
 def _pruning(count: int, window: int) -> list[Window]:
-    """Whole windows only; a text shorter than one window is one."""
+    """Return whole windows only; a text shorter than a window is one."""
     if count < window:
         return [Window(0, count, 1)] if count > 1 else []
     return [Window(start, start + window, start + 1) for start in range(0, count - window + 1, window)]
 
 
 def _sliding(count: int, window: int, stride: int) -> list[Window]:
-    """The first window predicts all it can, every later one what is new in it."""
-    found = []
+    """Return windows of which the first predicts all it can, and every later one what is new in it."""
+    windows = []
     first = 1
     for start in range(0, count, stride):
         stop = min(start + window, count)
         if max(first, start + 1) < stop:
-            found.append(Window(start, stop, max(first, start + 1)))
+            windows.append(Window(start, stop, max(first, start + 1)))
         first = stop
         if stop == count:
             break
-    return found
+    return windows

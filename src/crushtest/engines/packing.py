@@ -36,8 +36,8 @@ class Pack:
     tokens    [nodes] token ids
     depth     [nodes] distance from the root of the trie: the position id
     end       [nodes] one past the last descendant within this pack
-    trunk     index, in the plan, of the trunk this pack continues; None where it begins at the root
-    is_trunk  other packs continue this one
+    trunk     index, in the plan, of the trunk this pack continues; None if it begins at the root
+    is_trunk  True if other packs continue this one
     rows      [edges] the node that predicts
     targets   [edges] the token it is asked to predict
     lines     [edges] the line that asks
@@ -54,20 +54,25 @@ class Pack:
 
     @property
     def positions(self) -> Ints:
-        """[edges] place, in its line, of the token that predicts."""
+        """[edges] the place in its line of the token that predicts."""
         return self.depth[self.rows]
 
 
-def plan_packs(lines: Sequence[Line], size: int, *, shortest_trunk: int | None = None) -> list[Pack]:
-    """All lines as packs of at most `size` nodes; a trunk stands before the packs that continue it.
+def plan_packs(
+    lines: Sequence[Line], size: int, *, shortest_trunk: int | None = None, most_lines: int | None = None
+) -> list[Pack]:
+    """Return all lines as packs of at most `size` nodes; a trunk stands before the packs that continue it.
 
-    A shared prefix becomes a trunk where it has at least `shortest_trunk` tokens (default: size / 16) and what
+    A shared prefix becomes a trunk if it has at least `shortest_trunk` tokens (default: size / 16) and what
     continues it does not fit into one pack.
+
+    most_lines  lines per pack; an engine may tell no more sequences apart
     """
     if not lines:
         return []
     trie = _Trie.of(lines)
-    trunks, trunk_of = _find_trunks(trie, size, min(shortest_trunk or max(size // 16, 1), size))
+    most = len(lines) if most_lines is None else most_lines
+    trunks, trunk_of = _find_trunks(trie, size, min(shortest_trunk or max(size // 16, 1), size), most)
     packs: list[Pack] = []
     place: dict[int, int] = {}
 
@@ -82,13 +87,13 @@ def plan_packs(lines: Sequence[Line], size: int, *, shortest_trunk: int | None =
         run = list(members)
         base = 0 if trunk is None else trunks[trunk].stop
         at = placed(trunk)
-        cuts = _cut(trie, run[0], run[-1] + 1, base, size)
+        cuts = _cut(trie, run[0], run[-1] + 1, base, size, most)
         packs += [pack for low, high in cuts if len((pack := _pack(trie, low, high, base, at)).tokens)]
     return packs
 
 
 def trunk_chain(plan: Sequence[Pack], trunk: int | None) -> list[int]:
-    """A trunk and those it continues, root first."""
+    """Return a trunk and those it continues, root first."""
     chain: list[int] = []
     while trunk is not None:
         chain.insert(0, trunk)
@@ -129,17 +134,17 @@ class _Trie:
         )
 
     def targets(self, line: int, first: int, last: int) -> Ints:
-        """What nodes first..last-1 of a line predict."""
+        """Return what nodes first..last-1 of a line predict."""
         return self.tokens[line][first + 1 : last + 1].astype(np.int64)
 
     def count(self, low: int, high: int, base: int) -> int:
-        """Distinct nodes of lines low..high-1 beyond their first `base`."""
+        """Return how many distinct nodes lines low..high-1 have beyond their first `base`."""
         new = self.nodes[low + 1 : high] - self.shared[low + 1 : high]
         return int(self.nodes[low] - base + new.sum())
 
 
 def _common(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """Nodes that two lines share at their beginning (the last token of a line is no node)."""
+    """Return how many nodes two lines share at their beginning (the last token of a line is no node)."""
     length = min(len(a), len(b)) - 1
     differs = np.flatnonzero(a[:length] != b[:length])
     return int(differs[0]) if len(differs) else length
@@ -155,8 +160,8 @@ class _Trunk(NamedTuple):
     parent: int | None
 
 
-def _find_trunks(trie: _Trie, size: int, shortest: int) -> tuple[list[_Trunk], list[int | None]]:
-    """The trunks, parents before children, and for each line the deepest trunk it continues."""
+def _find_trunks(trie: _Trie, size: int, shortest: int, most: int) -> tuple[list[_Trunk], list[int | None]]:
+    """Return the trunks, parents before children, and for each line the deepest trunk it continues."""
     trunks: list[_Trunk] = []
     trunk_of: list[int | None] = [None] * len(trie.order)
     waiting: list[tuple[int, int, int | None]] = [(0, len(trie.order), None)]
@@ -164,7 +169,7 @@ def _find_trunks(trie: _Trie, size: int, shortest: int) -> tuple[list[_Trunk], l
         low, high, trunk = waiting.pop()
         base = 0 if trunk is None else trunks[trunk].stop
         trunk_of[low:high] = [trunk] * (high - low)
-        if trie.count(low, high, base) <= size:
+        if high - low <= most and trie.count(low, high, base) <= size:
             continue
         forks = trie.shared[low + 1 : high]
         fork = int(forks.min()) if len(forks) else int(trie.nodes[low])
@@ -177,8 +182,11 @@ def _find_trunks(trie: _Trie, size: int, shortest: int) -> tuple[list[_Trunk], l
     return trunks, trunk_of
 
 
-def _cut(trie: _Trie, low: int, high: int, base: int, size: int) -> Iterator[tuple[int, int]]:
-    """Lines low..high-1 cut into packs, each full to three quarters at least, where neighbours share least."""
+def _cut(trie: _Trie, low: int, high: int, base: int, size: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut lines low..high-1 into packs, each full to three quarters at least, where neighbours share least.
+
+    A pack of `most` lines ends there.
+    """
     total = np.concatenate([[0], np.cumsum(trie.nodes[low:high] - np.maximum(trie.shared[low:high], base))])
     first = low
     while first < high:
@@ -190,12 +198,13 @@ def _cut(trie: _Trie, low: int, high: int, base: int, size: int) -> Iterator[tup
             earliest = min(max(earliest, first + 1), last)
             candidates = trie.shared[earliest : last + 1]
             last = earliest + len(candidates) - 1 - int(np.argmin(candidates[::-1]))
+        last = min(last, first + most)
         yield first, last
         first = last
 
 
 def _pack(trie: _Trie, low: int, high: int, base: int, trunk: int | None) -> Pack:
-    """Lines low..high-1 beyond their first `base` nodes."""
+    """Return lines low..high-1 beyond their first `base` nodes as a pack."""
     count = trie.count(low, high, base)
     tokens, depth, end = (np.empty(count, dtype=np.int64) for _ in range(3))
     path = np.empty(max(trie.nodes[low:high].max(), 1), dtype=np.int64)
@@ -217,7 +226,7 @@ def _pack(trie: _Trie, low: int, high: int, base: int, trunk: int | None) -> Pac
 
 
 def _trunk_pack(trie: _Trie, trunk: _Trunk, parent: int | None) -> Pack:
-    """A trunk's nodes, one path; some of them may have to predict, for lines that begin to be scored early."""
+    """Return a trunk's nodes as a pack. Some of them predict, for lines whose scored part begins early."""
     low, high, base, stop, _ = trunk
     edges = []
     for line in (low + np.flatnonzero(trie.start[low:high] - 1 < stop)).tolist():
@@ -232,7 +241,7 @@ def _trunk_pack(trie: _Trie, trunk: _Trunk, parent: int | None) -> Pack:
 
 
 def _columns(edges: list[tuple[Ints, Ints, int]]) -> tuple[Ints, Ints, Ints]:
-    """Rows, targets and lines of the edges, each as one array."""
+    """Return rows, targets and lines of the edges, each as one array."""
     if not edges:
         return (np.empty(0, dtype=np.int64),) * 3
     rows, targets, lines = zip(*edges, strict=True)

@@ -1,0 +1,128 @@
+"""The engine over any `TokenModel`: requests become lines of tokens, their scores become answers."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain, islice
+from typing import Any, Generic, TypeVar
+
+from crushtest.engines.base import Reference
+from crushtest.engines.encoding import (
+    choice_pairs,
+    cut_left,
+    encode_options,
+    encode_prompts,
+    passage_lines,
+    scored_bytes,
+    scored_parts,
+)
+from crushtest.engines.generation import Text, batches, draws
+from crushtest.engines.likelihood import score_groups
+from crushtest.engines.packing import Line
+from crushtest.engines.token_model import Ability, Comparison, TokenModel, Tokens
+from crushtest.errors import EngineError
+from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
+
+Model = TypeVar("Model", bound=TokenModel)
+
+
+@dataclass
+class TokenEngine(Generic[Model]):
+    """Answers requests with a model of tokens.
+
+    comparison  compares next-token distributions with the dense model's; None if the model gives none
+    truncated   lines and prompts that were cut on the left to fit, so far
+    """
+
+    model: Model
+    comparison: Comparison | None = None
+    truncated: int = 0
+
+    def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
+        """Yield each option's log-likelihood given its context, split and cut as lm-evaluation-harness does."""
+        self._require("scores")
+        tokenizer = self.model.tokenizer
+        pairs = [pair for request in requests for pair in choice_pairs(tokenizer, request)]
+        lines = iter(encode_options(tokenizer, pairs))
+        parts = [
+            [[self._fitted(part) for part in scored_parts(next(lines), request)] for _ in request.options]
+            for request in requests
+        ]
+        for index, logprobs in self.model.score([list(chain(*options)) for options in parts], done):
+            scored = iter(logprobs)
+            sums = tuple(sum(islice(scored, len(option))) for option in parts[index])
+            tokens = tuple(sum(len(part.tokens) - part.start for part in option) for option in parts[index])
+            yield index, ChoiceScores(sums, tokens, tuple(len(o.encode()) for o in requests[index].options))
+
+    def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
+        """Yield the log-likelihood of each text by its protocol and, if asked for, its distance from the dense model's.
+
+        In the rolling protocol each token of a text is predicted once. A window predicts `Passage.window` tokens
+        (default, and at most: the model's context), given one token before it: the text's last token so far, or for
+        the first window the start token. The last window is shorter and reads back far enough to be as long as the
+        others. Sums are over tokens, so it weighs by its own. `Passage` describes the other protocols.
+        """
+        self._require("scores")
+        groups = passage_lines(self.model.tokenizer, requests, self.model.context)
+        counts = [sum(len(line.tokens) - line.start for line in group) for group in groups]
+        first = [0, *accumulate(map(len, groups))]
+        asked = self.comparison is not None and any(request.against_dense for request in requests)
+        observed = self.comparison.observe(requests, groups) if self.comparison and asked else None
+        scored = score_groups(observed, groups, done) if observed else self.model.score(groups, done)
+        for index, logprobs in scored:
+            size = scored_bytes(self.model.tokenizer, requests[index], self.model.context)
+            score = PassageScore(float(sum(logprobs)), counts[index], size)
+            if observed:
+                score = replace(score, **observed.take(index, range(first[index], first[index + 1])))
+            yield index, score
+
+    def generate(
+        self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yield completions, in batches of prompts of similar length."""
+        self._require("generates")
+        if sampling.max_tokens < 1:
+            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
+        prompts = [self._fitted_prompt(tokens, sampling) for tokens in encode_prompts(self.model.tokenizer, requests)]
+        size, tokens = self.model.batch
+        for batch in batches(prompts, size, sampling.max_tokens, tokens):
+            if all(index in done for index in batch):
+                continue
+            texts = [Text(index, draws(requests[index], sampling)) for index in batch]
+            for index, completion in self.model.continue_batch([prompts[index] for index in batch], texts, sampling):
+                if index not in done:
+                    yield index, completion
+
+    def attach_reference(self, reference: Reference | None) -> None:
+        """Compare with the reference, if the model gives distributions."""
+        if self.comparison is not None:
+            self.comparison.attach_reference(reference)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ran: the model's own facts, and what is the same for every model of tokens."""
+        return {
+            **self.model.describe(),
+            "context_tokens": self.model.context,
+            "start_token": self.model.tokenizer.start_text,
+            "truncated": self.truncated,
+        }
+
+    def _require(self, ability: Ability) -> None:
+        if ability not in self.model.can:
+            able = ", ".join(sorted(self.model.can))
+            raise EngineError(f"{self.model.describe()['model']!r} cannot give {ability!r}; it can: {able}")
+
+    def _fitted_prompt(self, tokens: Tokens, sampling: Sampling) -> Tokens:
+        room = self.model.context - sampling.max_tokens
+        if room < 1:
+            raise EngineError(
+                f"max_tokens must be below the model's context, {self.model.context} (got {sampling.max_tokens})"
+            )
+        self.truncated += len(tokens) > room
+        return tokens[-room:]
+
+    def _fitted(self, line: Line) -> Line:
+        fitted = cut_left(line, self.model.context)
+        self.truncated += fitted is not line
+        return fitted
