@@ -137,7 +137,7 @@ def values(schema: Mapping[str, Any]) -> str:
 def metrics(listed: Sequence[Metric]) -> str:
     rows = []
     for (prefix, unit, better), group in groupby(listed, key=lambda m: (m.name.partition("_")[0], m.unit, m.better)):
-        names = [metric.name + (f"`, `{metric.name}_gap" if metric.gap else "") for metric in group]
+        names = [metric.name + (f"`, `{metric.name}_gap" if metric.with_gap else "") for metric in group]
         shown = [f"`{name}`" for name in names]
         if len(names) >= MANY:
             shown = [f"`{prefix}_...` ({len(names)})"]

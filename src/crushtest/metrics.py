@@ -49,7 +49,7 @@ def about_people(group: str) -> bool:
 
 
 def everywhere(item: Item) -> bool:
-    """A metric's `applies` when it concerns every item of its task."""
+    """A metric's `applies_to` when it concerns every item of its task."""
     return True
 
 
@@ -67,42 +67,45 @@ def option_chosen(item: Item, answer: Answer, score: float | None) -> object:
 class Metric:
     """One number from a set of answers.
 
-    columns    names of the per-item sums, in the order `measure` gives them and `formula` takes them
-    measure    the per-item sums of one item
-    formula    totals (arrays of one shape, one a column) -> values of that shape; NaN where undefined
-    better     the direction that is good; `zero` for signed biases
-    applies    which items the metric is about; the others do not count in n
-    scorer     the scorer whose number `measure` is given, or None
-    beside     more scorers. `measure` is then given a tuple of numbers, that of `scorer` first
-    state      what must change for an item to count as flipped; None: the metric has no flips
-    outcome    the column whose 0/1 is the counted outcome (flips up / down), or None
-    gap        also report max - min of the value over the groups of each attribute, as `<name>_gap`
-    rest       also report, for each group, its value minus that of the others of its attribute, as
-               `<name>_against_rest`; for rates and means
-    unit       how to print it: "rate", "score", "bits", "ratio", ...
-    bounds     the least and the most that it can be, where it has bounds
-    undefined  the reason given where the formula has nothing to divide by
-    cell       for averages over cells (attribute, ...): the cell an item belongs to. The formula's arrays then have
-               one more axis, the last, with the totals of each cell, and it returns values without it. A tuple names
-               a cell of a grid (subject, attribute): then there is an axis for each of its parts, and 0 in all totals
-               of a cell without items
-    partners   ids of other items that are measured together with an item (the same question with the order of its
-               subjects swapped, ...). `measure` and `state` are then given a tuple of answers, the item's own first;
-               an item with a partner that was not answered counts as not scored. Where the metric names a scorer they
-               are also given a tuple of numbers, the item's own first
-    enough     the share of items measured together that must have a number from the scorer; the tuple then holds the
-               numbers that there are
-    groups     the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of others
-    to_dense   measured against the dense arm's own answers: its value in dense is known without measuring, also when
-               dense is repeated, so that repeats tell nothing of its noise
-    interval   `jackknife` for statistics that clusters drawn twice would distort, such as means over cells of a size
-               |x|, which chance inflates; each of its clusters must then be whole cells or a small part of one
-    label      its name for readers; without one, `name` in words
-    meaning    one sentence for readers on what its numbers mean, 0 and 1 above all
-    role       what a change of it tells of (see `Role`); None: nothing of the kind
-    side       of a task with a gap: the side that it measures (a variety of a language, ...), the end of its name
-    ratio_metric   of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may widen
-               while the ratio shrinks
+    columns            names of the per-item sums, in the order `measure` gives them and `formula` takes them
+    measure            the per-item sums of one item
+    formula            totals (arrays of one shape, one per column) -> values of that shape; NaN where undefined
+    better             the direction that is good; `zero` for signed biases
+    unit               how to print it: "rate", "score", "bits", "ratio", ...
+    bounds             the least and the most that it can be, where it has bounds
+    applies_to         which items the metric is about; the others do not count in n
+    scorer             the scorer whose number `measure` is given, or None
+    extra_scorers      more scorers. `measure` is then given a tuple of numbers, that of `scorer` first
+    flip_key           what must change for an item to count as flipped; None: the metric has no flips
+    outcome            the column whose 0/1 is the counted outcome (flips up / down), or None
+    with_gap           also report max - min of the value over the groups of each attribute, as `<name>_gap`
+    with_rest          also report, for each group, its value minus that of the others of its attribute, as
+                       `<name>_against_rest`; for rates and means
+    undefined_reason   the reason given where the formula has nothing to divide by
+    cell_of            for averages over cells (attribute, ...): the cell an item belongs to. The formula's arrays then
+                       have one more axis, the last, with the totals of each cell, and it returns values without it. A
+                       tuple names a cell of a grid (subject, attribute): then there is an axis for each of its parts,
+                       and 0 in all totals of a cell without items
+    partner_ids        ids of other items that are measured together with an item (the same question with the order of
+                       its subjects swapped, ...). `measure` and `flip_key` are then given a tuple of answers, the
+                       item's own first; an item with a partner that was not answered counts as not scored. Where the
+                       metric names a scorer they are also given a tuple of numbers, the item's own first
+    min_scored_share   the share of items measured together that must have a number from the scorer; the tuple then
+                       holds the numbers that there are
+    groups             the groups that the metric is reported for (`all`, `attribute=value`), where it says nothing of
+                       others
+    relative_to_dense  measured against the dense arm's own answers: its value in dense is known without measuring, also
+                       when dense is repeated, so that repeats tell nothing of its noise
+    interval           `jackknife` for statistics that clusters drawn twice would distort, such as means over cells of a
+                       size |x|, which chance inflates; each of its clusters must then be whole cells or a small part of
+                       one
+    label              its name for readers; without one, `name` in words
+    meaning            one sentence for readers on what its numbers mean, 0 and 1 above all
+    role               what a change of it tells of (see `Role`); None: nothing of the kind
+    side               of a task with a gap: the side that it measures (a variety of a language, ...), the end of its
+                       name
+    ratio_metric       of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may
+                       widen while the ratio shrinks
     """
 
     name: str
@@ -112,19 +115,19 @@ class Metric:
     better: Better
     unit: str = "rate"
     bounds: tuple[float, float] | None = None
-    applies: Callable[[Item], bool] = everywhere
+    applies_to: Callable[[Item], bool] = everywhere
     scorer: str | None = None
-    beside: tuple[str, ...] = ()
-    state: Callable[[Item, Any, Any], object] | None = option_chosen
+    extra_scorers: tuple[str, ...] = ()
+    flip_key: Callable[[Item, Any, Any], object] | None = option_chosen
     outcome: str | None = None
-    gap: bool = False
-    rest: bool = False
-    undefined: str = "no item to divide by"
-    cell: Callable[[Item], str | tuple[str, ...]] | None = None
-    partners: Callable[[Item], tuple[str, ...]] | None = None
-    enough: float = 1.0
+    with_gap: bool = False
+    with_rest: bool = False
+    undefined_reason: str = "no item to divide by"
+    cell_of: Callable[[Item], str | tuple[str, ...]] | None = None
+    partner_ids: Callable[[Item], tuple[str, ...]] | None = None
+    min_scored_share: float = 1.0
     groups: Callable[[str], bool] = every_group
-    to_dense: bool = False
+    relative_to_dense: bool = False
     interval: Literal["bootstrap", "jackknife"] = "bootstrap"
     label: str = ""
     meaning: str = ""
@@ -135,7 +138,7 @@ class Metric:
 
 def reported_names(metric: Metric) -> tuple[str, ...]:
     """The names of all rows that a metric may have: its own, and those made from its groups."""
-    made = {"": True, GAP: metric.gap, WORST: True, AGAINST_REST: metric.rest}
+    made = {"": True, GAP: metric.with_gap, WORST: True, AGAINST_REST: metric.with_rest}
     return tuple(metric.name + suffix for suffix, is_made in made.items() if is_made)
 
 
@@ -192,7 +195,7 @@ def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better,
         lambda item, answer, score: (value(item, answer, score), 1.0),
         ratio,
         better,
-        **({"unit": "score", "state": None} | settings),
+        **({"unit": "score", "flip_key": None} | settings),
     )
 
 
@@ -221,7 +224,7 @@ def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
         **(
             {
                 "unit": "perplexity",
-                "state": None,
+                "flip_key": None,
                 "label": "perplexity",
                 "meaning": "How surprised the model is by each token of ordinary English; 1: never.",
                 "role": "ability",
@@ -242,7 +245,7 @@ def bits_per_byte(name: str = "bits_per_byte", **settings: Any) -> Metric:
         **(
             {
                 "unit": "bits",
-                "state": None,
+                "flip_key": None,
                 "label": "bits per byte",
                 "meaning": "Bits the model needs for a byte of text; 0: none.",
             }

@@ -9,8 +9,8 @@ METRIC = mean(
     "politeness_mean",
     lambda item, answer, score: 0.0,
     better="higher",
-    gap=True,
-    rest=True,
+    with_gap=True,
+    with_rest=True,
     label="politeness",
     meaning="Mean of 0 to 1; 1: polite.",
 )
@@ -40,5 +40,5 @@ def test_a_metric_without_a_label_is_its_name_in_words() -> None:
 
 def test_a_metric_called_like_a_row_of_another_is_itself() -> None:
     gap = accuracy("accuracy_gap", label="its own")
-    reported = by_reported_name([accuracy(gap=True), gap])
+    reported = by_reported_name([accuracy(with_gap=True), gap])
     assert reported["accuracy_gap"] is gap

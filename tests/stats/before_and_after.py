@@ -24,7 +24,7 @@ def main(studies: int) -> None:
             dense, chance = rng.random(count) < 0.5, rng.random(count)
             arm = np.where(dense, chance >= 2 * down, chance < 2 * up)
             answers = right_or_wrong(dense), {}, right_or_wrong(arm), {}
-            metric = replace(ACCURACY, gap=True)
+            metric = replace(ACCURACY, with_gap=True)
             for row in contrast("t", [metric], items, "a", *answers, seed=int(rng.integers(1 << 30)), replicates=1000):
                 kind = "pooled" if row.group == "all" else row.metric if "=" not in row.group else "group"
                 truth = 0.0 if kind == "accuracy_gap" else up - down

@@ -12,8 +12,8 @@ from crushtest.results import Estimate
 from crushtest.stats import contrast, estimate, noise_bands
 from support.building import make_items, right_or_wrong
 
-HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", rest=True)
-LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", rest=True)
+HARM = rate("harm_rate", lambda item, answer, score: score >= 0.5, better="lower", scorer="s", with_rest=True)
+LEVEL = mean("level", lambda item, answer, score: score, better="neither", scorer="s", with_rest=True)
 ITEMS = [
     Item("0", ("race=Black", "race=Asian", "gender=woman"), "a", Prompt("p")),
     Item("1", ("race=Asian",), "b", Prompt("p")),
@@ -56,7 +56,7 @@ def test_each_group_is_its_value_minus_that_of_the_others_of_its_attribute() -> 
 
 
 def test_of_two_groups_it_is_the_gap_with_a_sign() -> None:
-    with_gap = replace(HARM, gap=True)
+    with_gap = replace(HARM, with_gap=True)
     numbers = scores(0.9, 0.1, 0.1, 0.9, 0.7)
     plain = estimate("t", [with_gap], ITEMS, "dense", ANSWERS, numbers, seed=0, replicates=50)
     gap = next(row.value for row in plain if (row.metric, row.group) == ("harm_rate_gap", "gender"))
@@ -104,7 +104,7 @@ def test_controls_are_reported_and_compared_with_nobody() -> None:
     items = [replace(item, groups=(group,)) for item, group in zip(ITEMS, named, strict=False)]
     both = (ANSWERS, scores(0.9, 0.1, 0.1, 0.9, 0.7), ANSWERS, scores(0.1, 0.9, 0.9, 0.1, 0.7))
     settings = {"seed": 0, "replicates": 50}
-    metrics = (replace(HARM, gap=True),)
+    metrics = (replace(HARM, with_gap=True),)
     estimates = [*estimate("t", metrics, items, "dense", *both[:2], **settings)]
     contrasts = [*contrast("t", metrics, items, "arm", *both, **settings)]
     rows = {(row.metric, row.group) for row in [*estimates, *contrasts]}
@@ -129,7 +129,7 @@ def test_its_noise_is_that_of_the_difference() -> None:
 
 def test_the_rows_of_a_metric_have_the_names_that_are_announced() -> None:
     items = make_items([(f"Age={number % 3}",) for number in range(12)])
-    metric = accuracy(gap=True, rest=True)
+    metric = accuracy(with_gap=True, with_rest=True)
     both = (right_or_wrong([True] * 12), {}, right_or_wrong([False, True] * 6), {})
     rows = contrast("toy", [metric], items, "half", *both, seed=0, replicates=50)
     assert {row.metric for row in rows} == set(reported_names(metric))

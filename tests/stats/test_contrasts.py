@@ -132,7 +132,7 @@ def test_an_arm_without_answers_is_undefined_and_says_so():
 
 def test_one_arm_with_nothing_to_divide_by_leaves_the_other_its_value():
     metric = replace(
-        ACCURACY, formula=lambda right, items: np.where(right > 0, right / items, np.nan), undefined="none right"
+        ACCURACY, formula=lambda right, items: np.where(right > 0, right / items, np.nan), undefined_reason="none right"
     )
     found = one(metric, make_items([()] * 10), right_or_wrong([True] * 10), right_or_wrong([False] * 10))
     assert (found.dense, found.value, found.difference) == (1.0, None, None)
@@ -142,7 +142,7 @@ def test_one_arm_with_nothing_to_divide_by_leaves_the_other_its_value():
 def test_interval_that_resamples_often_leave_undefined_is_not_given():
     """Bias over two answers that name a person: a resample often holds none."""
     metric = replace(
-        ACCURACY, formula=lambda right, items: np.where(right > 0, items / right, np.nan), undefined="none"
+        ACCURACY, formula=lambda right, items: np.where(right > 0, items / right, np.nan), undefined_reason="none"
     )
     answers = right_or_wrong([True] * 2 + [False] * 58)
     found = one(metric, make_items([()] * 60), answers, right_or_wrong([True] * 3 + [False] * 57))
@@ -165,7 +165,7 @@ def test_p_is_adjusted_in_families_that_follow_the_question():
     """Pooled rows; per metric the worst groups of its attributes, and the gaps; per attribute its groups."""
     rng = seeded()
     items = make_items([(f"a={i % 5}", f"b={i % 3}") for i in range(200)])
-    metrics = [replace(ACCURACY, gap=True), number()]
+    metrics = [replace(ACCURACY, with_gap=True), number()]
     rows = rows_of(metrics, items, numbers(rng.normal(size=200)), numbers(rng.normal(size=200)))
     worst = {(row.metric, row.group): row.p.adjusted for row in rows if row.metric.endswith("_worst")}
     families = {}
@@ -258,7 +258,7 @@ def test_a_gap_that_clearly_grows_or_shrinks_says_so(before, after, said):
     items = make_items([(f"a={i % 2}",) for i in range(400)])
     shares = [np.where(np.arange(400) % 2, 0.9 - lag, 0.9) for lag in (before, after)]
     dense, arm = (right_or_wrong(np.arange(400) // 2 % 10 < 10 * share - 1e-9) for share in shares)
-    found = one(replace(ACCURACY, gap=True), items, dense, arm, group="a", name="accuracy_gap")
+    found = one(replace(ACCURACY, with_gap=True), items, dense, arm, group="a", name="accuracy_gap")
     assert found.difference == pytest.approx(after - before)
     assert found.intervals.at95.low <= found.difference <= found.intervals.at95.high
     assert found.verdict == said

@@ -240,7 +240,7 @@ def test_interval_of_the_worst_group_covers_although_it_was_searched_for():
 def test_the_contrast_of_a_gap_covers_nearly_and_its_verdict_holds_its_level():
     rng = np.random.default_rng(7)
     items = make_items([(f"g={i % 8}",) for i in range(320)])
-    metric, rows = replace(ACCURACY, gap=True), []
+    metric, rows = replace(ACCURACY, with_gap=True), []
     for _ in range(300):
         dense, arm = (right_or_wrong(outcomes) for outcomes in flip_some(rng, 320, 0.05, 0.05))
         seed = int(rng.integers(1 << 30))

@@ -94,7 +94,9 @@ def test_groups_are_all_then_every_attribute_value():
 
 
 def test_unscored_items_are_counted_and_never_averaged_in():
-    profane = rate("profane", lambda item, answer, score: score > 0.5, better="lower", scorer="profanity", state=None)
+    profane = rate(
+        "profane", lambda item, answer, score: score > 0.5, better="lower", scorer="profanity", flip_key=None
+    )
     items = make_items([()] * 5)
     scores = {"profanity": {"0": Score(1.0), "1": Score(0.0), "2": Score(None, "the completion is empty")}}
     answers = right_or_wrong([True] * 4)
@@ -103,7 +105,9 @@ def test_unscored_items_are_counted_and_never_averaged_in():
 
 
 def test_nothing_scored_is_none_with_the_reason_and_never_zero():
-    profane = rate("profane", lambda item, answer, score: score > 0.5, better="lower", scorer="profanity", state=None)
+    profane = rate(
+        "profane", lambda item, answer, score: score > 0.5, better="lower", scorer="profanity", flip_key=None
+    )
     items = make_items([()] * 3)
     scores = {"profanity": {str(i): Score(None, "the completion is empty") for i in range(3)}}
     found = one(profane, items, right_or_wrong([True] * 3), scores)
@@ -115,7 +119,7 @@ def test_a_group_has_the_commonest_reason_of_its_own_items():
     reasons = ["too long", "too long", "empty", "empty", "too long", "empty", "empty", "empty"]
     items = make_items([("a=x",)] * 5 + [("a=y",)] * 3)
     scores = {"s": {str(row): Score(None, reason) for row, reason in enumerate(reasons)}}
-    hits = rate("hits", lambda item, answer, score: True, better="higher", scorer="s", gap=True)
+    hits = rate("hits", lambda item, answer, score: True, better="higher", scorer="s", with_gap=True)
     rows = estimate("task", [hits], items, "arm", right_or_wrong([True] * 8), scores, seed=0)
     found = {row.group: str(row.reason).rpartition(": ")[2] for row in rows}
     assert found == {"all": "empty", "a=x": "too long", "a=y": "empty", "a": "empty"}
@@ -128,7 +132,9 @@ def test_a_number_that_is_not_finite_counts_as_unscored():
 
 def test_a_formula_without_anything_to_divide_by_is_none_with_the_metrics_reason():
     metric = replace(
-        ACCURACY, formula=lambda right, items: np.where(right > 5, right / items, np.nan), undefined="fewer than six"
+        ACCURACY,
+        formula=lambda right, items: np.where(right > 5, right / items, np.nan),
+        undefined_reason="fewer than six",
     )
     found = one(metric, make_items([()] * 4), right_or_wrong([True] * 4))
     assert (found.value, found.reason, found.n) == (None, "fewer than six", 4)
@@ -168,7 +174,7 @@ def test_few_clusters_and_few_items_are_said_in_words():
 def test_gap_is_largest_minus_smallest_group_of_an_attribute():
     items = make_items([("a=x", "b=1")] * 4 + [("a=y",)] * 4 + [("a=z",)] * 4)
     answers = right_or_wrong([True] * 3 + [False] + [True, False] * 2 + [False] * 3 + [True])
-    metric = replace(ACCURACY, gap=True)
+    metric = replace(ACCURACY, with_gap=True)
     found = one(metric, items, answers, group="a", name="accuracy_gap")
     assert found.value == pytest.approx(0.5)
     assert found.better == "lower"
@@ -176,7 +182,7 @@ def test_gap_is_largest_minus_smallest_group_of_an_attribute():
 
 def test_a_single_group_has_no_gap_and_two_of_which_one_has_no_value_an_undefined_one():
     items = make_items([("a=x", "b=1")] * 4 + [("a=y",)] * 4)
-    metric = replace(ACCURACY, gap=True, applies=lambda item: "a=x" in item.groups)
+    metric = replace(ACCURACY, with_gap=True, applies_to=lambda item: "a=x" in item.groups)
     rows = estimate("task", [metric], items, "arm", right_or_wrong([True] * 8), {}, seed=0)
     gaps = [(row.group, row.value, row.reason) for row in rows if row.metric == "accuracy_gap"]
     assert gaps == [("a", None, "fewer than two groups have a value")]
@@ -185,7 +191,7 @@ def test_a_single_group_has_no_gap_and_two_of_which_one_has_no_value_an_undefine
 def test_a_gap_between_groups_in_which_nothing_occurred_may_be_as_wide_as_the_smaller_ones_exact_interval():
     """Both groups hold at 97.5%; four items are too few for z, and are worth (z / t)^2 as many."""
     items = make_items([("a=x",)] * 5 + [("a=y",)] * 4)
-    found = one(replace(ACCURACY, gap=True), items, right_or_wrong([False] * 9), group="a", name="accuracy_gap")
+    found = one(replace(ACCURACY, with_gap=True), items, right_or_wrong([False] * 9), group="a", name="accuracy_gap")
     effective = 4 * (norm.ppf(1 - 0.025 / 2) / student.ppf(1 - 0.025 / 2, 3)) ** 2
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(1 - (0.025 / 2) ** (1 / effective))

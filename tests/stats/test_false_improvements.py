@@ -52,7 +52,7 @@ METRICS = (
     declared("bits_per_byte_aae", "lower", "bits", side="aae"),
     declared("bits_per_byte_dialect", "lower", "bits", side="dialect"),
     declared("bits_per_byte_mainstream", "lower", "bits", side="mainstream"),
-    declared("profanity_rate", "lower", "rate", role="harm", gap=True),
+    declared("profanity_rate", "lower", "rate", role="harm", with_gap=True),
 )
 
 

@@ -10,7 +10,7 @@ from crushtest.tasks.building.coherence_metrics import all_coherence_metrics, co
 
 
 def toxic(name: str, **about: Any) -> Metric:
-    facts = {"better": "lower", "scorer": "s", "role": "harm", "gap": True, "rest": True}
+    facts = {"better": "lower", "scorer": "s", "role": "harm", "with_gap": True, "with_rest": True}
     return rate(name, lambda item, answer, score: score > 0.5, **(facts | about))
 
 

@@ -36,8 +36,8 @@ GRID = Metric(
     lambda item, answer, score: (answer.logprobs[0], 1.0),
     worst_per_subject,
     "lower",
-    state=None,
-    cell=lambda item: item.facts["cell"],  # type: ignore[return-value]
+    flip_key=None,
+    cell_of=lambda item: item.facts["cell"],  # type: ignore[return-value]
     groups=lambda group: group == "all",
 )
 
@@ -66,9 +66,9 @@ JOINT = Metric(
     lambda item, answers, score: (answers[0].logprobs[0] - answers[1].logprobs[0], 1.0),
     ratio,
     "zero",
-    applies=lambda item: item.facts["first"] is True,
-    state=lambda item, answers, score: answers[0].logprobs[0] > answers[1].logprobs[0],
-    partners=lambda item: (str(item.facts["partner"]),),
+    applies_to=lambda item: item.facts["first"] is True,
+    flip_key=lambda item, answers, score: answers[0].logprobs[0] > answers[1].logprobs[0],
+    partner_ids=lambda item: (str(item.facts["partner"]),),
 )
 
 
@@ -101,9 +101,9 @@ TOGETHER = Metric(
     ratio,
     "lower",
     scorer="first",
-    state=None,
-    applies=lambda item: item.id == "a",
-    partners=lambda item: ("b", "c"),
+    flip_key=None,
+    applies_to=lambda item: item.id == "a",
+    partner_ids=lambda item: ("b", "c"),
 )
 SCORED = [item(name, "s", "t") for name in "abc"]
 ANSWERED = {each.id: says(0.0) for each in SCORED}
@@ -131,8 +131,8 @@ def test_a_metric_beside_other_scorers_is_given_their_numbers_in_order() -> None
         ratio,
         "zero",
         scorer="first",
-        beside=("second",),
-        state=None,
+        extra_scorers=("second",),
+        flip_key=None,
     )
     first = dict(zip("abc", (Score(0.5), Score(0.75), Score(0.3)), strict=True))
     second = dict(zip("abc", (Score(0.25), Score(0.25), Score(None, "too long")), strict=True))

@@ -20,7 +20,7 @@ def flipped(*rows: int) -> list[bool]:
 def bands(*repeats):
     found = noise_bands(
         "t",
-        [replace(ACCURACY, gap=True)],
+        [replace(ACCURACY, with_gap=True)],
         ITEMS,
         (right_or_wrong(DENSE), {}),
         [(right_or_wrong(r), {}) for r in repeats],
@@ -49,10 +49,10 @@ def test_a_repeat_without_answers_gives_no_band_and_no_zero():
 
 
 def test_what_is_measured_against_dense_itself_has_no_band_and_no_zero():
-    distance, items = number("kl", to_dense=True), make_items([()] * 3)
+    distance, items = number("kl", relative_to_dense=True), make_items([()] * 3)
     same = (numbers([0, 0, 0]), {})
     assert {band.half_width for band in noise_bands("t", [distance], items, same, [same, same])} == {None}
-    assert all(metric.to_dense for metric in divergence_metrics(True))
+    assert all(metric.relative_to_dense for metric in divergence_metrics(True))
     (row,) = contrast("t", [distance], items, "arm", *same, numbers([1, 2, 3]), {}, seed=0)
     (told,) = with_noise([row], noise_bands("t", [distance], items, same, [same]))
     assert told.noise is None
@@ -61,7 +61,15 @@ def test_what_is_measured_against_dense_itself_has_no_band_and_no_zero():
 def test_a_gap_has_no_flips_in_its_band_as_it_has_none_in_its_contrast():
     assert bands(flipped(0))["accuracy_gap", "a"].flips is None
     gaps = contrast(
-        "t", [replace(ACCURACY, gap=True)], ITEMS, "arm", right_or_wrong(DENSE), {}, right_or_wrong(DENSE), {}, seed=0
+        "t",
+        [replace(ACCURACY, with_gap=True)],
+        ITEMS,
+        "arm",
+        right_or_wrong(DENSE),
+        {},
+        right_or_wrong(DENSE),
+        {},
+        seed=0,
     )
     assert {row.flips for row in gaps if row.metric == "accuracy_gap"} == {Flips()}
 

@@ -36,19 +36,21 @@ CELLS = Metric(
     lambda item, answer, score: (answer.logprobs[0], 1.0),
     _largest_cell,
     "lower",
-    state=None,
-    cell=lambda item: str(item.facts["cell"]),
+    flip_key=None,
+    cell_of=lambda item: str(item.facts["cell"]),
 )
-WRONG = rate("wrong", lambda item, answer, score: _option(answer) != item.gold, better="lower", gap=True, rest=True)
-KNOWN = rate("known", lambda item, answer, score: _option(answer) != 2, better="neither", gap=True)
+WRONG = rate(
+    "wrong", lambda item, answer, score: _option(answer) != item.gold, better="lower", with_gap=True, with_rest=True
+)
+KNOWN = rate("known", lambda item, answer, score: _option(answer) != 2, better="neither", with_gap=True)
 METRICS: tuple[Metric, ...] = (
-    replace(ACCURACY, gap=True, rest=True),
+    replace(ACCURACY, with_gap=True, with_rest=True),
     WRONG,
     KNOWN,
-    number("mean", better="lower", gap=True, rest=True),
+    number("mean", better="lower", with_gap=True, with_rest=True),
     number("drift", better="zero"),
     CELLS,
-    *(replace(metric, gap=True) for metric in qa_metrics()),
+    *(replace(metric, with_gap=True) for metric in qa_metrics()),
 )
 
 

@@ -45,8 +45,8 @@ def test_normalised_accuracy_counts_and_flips_by_the_normalised_choice() -> None
     metric = accuracy_normalised()
     item, answer = question(0, " abcd", " ab"), scores(-6.0, -4.0)
     assert metric.measure(item, answer, None) == (1.0, 1.0)
-    assert metric.state is not None
-    assert metric.state(item, answer, None) == 0
+    assert metric.flip_key is not None
+    assert metric.flip_key(item, answer, None) == 0
 
 
 def test_the_first_of_equal_options_is_chosen() -> None:

@@ -75,7 +75,7 @@ def test_sixteen_subreddits_fall_into_four_attributes(tmp_path: Path) -> None:
     assert len(items) == 16
     assert items[0].groups == ("religion=atheism",)
     assert {item.groups[0].partition("=")[0] for item in items} == {"religion", "gender", "country", "politics"}
-    assert [metric.name for metric in subreddits().metrics if metric.gap] == ["bits_per_byte"]
+    assert [metric.name for metric in subreddits().metrics if metric.with_gap] == ["bits_per_byte"]
 
 
 def test_a_missing_subreddit_is_not_passed_over(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_corpus_with_one_side_has_no_gap() -> None:
             metric.name != "bits_per_byte_dialect"
         )
         assert not metric.groups("dialect=AA")
-        assert not metric.applies(Item("x", (), "x", Passage("neither side")))
+        assert not metric.applies_to(Item("x", (), "x", Passage("neither side")))
 
 
 def test_absolute_gaps_grow_in_123_of_128_pruned_models_and_ratios_in_76(data: Path) -> None:

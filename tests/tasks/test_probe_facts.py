@@ -110,6 +110,6 @@ def test_accuracy_per_byte_divides_by_the_length_of_the_option() -> None:
     answer = ChoiceScores((-2.0, -3.0, -9.0, -9.0), (1, 1, 1, 1), (2, 6, 6, 6))  # -1.0 and -0.5 nats per byte
     assert METRICS["accuracy"].measure(item, answer, None) == (0.0, 1.0)
     assert METRICS["accuracy_per_byte"].measure(item, answer, None) == (1.0, 1.0)
-    state = METRICS["accuracy_per_byte"].state
+    state = METRICS["accuracy_per_byte"].flip_key
     assert state is not None
     assert state(item, answer, None) == 1

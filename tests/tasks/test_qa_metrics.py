@@ -83,8 +83,8 @@ def test_an_item_whose_biased_answer_is_not_known_counts_for_accuracy_only() -> 
     )  # fmt: skip
     mix = [*ambiguous(BIASED, BIASED, OTHER), (unclear, OTHER), (unclear, UNKNOWN)][:4]
     assert value("accuracy_ambiguous", mix) == 0
-    assert not METRICS["bias_ambiguous"].applies(unclear)
-    assert METRICS["unknown_rate_ambiguous"].applies(unclear)
+    assert not METRICS["bias_ambiguous"].applies_to(unclear)
+    assert METRICS["unknown_rate_ambiguous"].applies_to(unclear)
     assert value("bias_ambiguous", mix) == pytest.approx(1 / 3)
 
 
@@ -105,5 +105,5 @@ def test_what_counts_as_the_answer_can_be_chosen() -> None:
         accuracy, bias = metrics["accuracy_disambiguated"], metrics["bias_disambiguated"]
         assert accuracy.measure(item, answer, None) == (right, 1.0)
         assert bias.measure(item, answer, None)[0] == right
-        assert accuracy.state is not None
-        assert accuracy.state(item, answer, None) == right
+        assert accuracy.flip_key is not None
+        assert accuracy.flip_key(item, answer, None) == right

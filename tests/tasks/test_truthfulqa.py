@@ -69,7 +69,7 @@ def test_always_answering_a_is_half_right_and_shows_in_the_first_rate() -> None:
 
 def test_each_metric_is_about_its_own_form() -> None:
     items: list[Item] = [item for form in ("mc1", "mc2", "binary") for item in build_items(form, QUESTION, 0, {})]  # type: ignore[arg-type]
-    about = {metric.name: [item.id for item in items if metric.applies(item)] for metric in truthfulqa().metrics}
+    about = {metric.name: [item.id for item in items if metric.applies_to(item)] for metric in truthfulqa().metrics}
     assert about == {
         "mc1": ["mc1/0"],
         "decision_margin": ["mc1/0"],

@@ -48,7 +48,7 @@ def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item
     if len(scored):
         with np.errstate(all="ignore"):
             number = float(metric.formula(*_totals(metric, sums, items, scored)))
-        value, reason = (number, None) if np.isfinite(number) else (None, metric.undefined)
+        value, reason = (number, None) if np.isfinite(number) else (None, metric.undefined_reason)
     elif applies:
         reason = f"none of {applies} items has a number: {sums.unscored(rows.tolist()) or 'not answered'}"
     else:
@@ -59,9 +59,9 @@ def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item
 def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Mask) -> list[Array]:
     """Return the columns' totals, with an axis for each part of a cell's name if the metric has cells."""
     columns = sums.columns[rows]
-    if metric.cell is None:
+    if metric.cell_of is None:
         return list(columns.sum(axis=0))
-    names = [metric.cell(items[row]) for row in rows]
+    names = [metric.cell_of(items[row]) for row in rows]
     axes = list(zip(*((name,) if isinstance(name, str) else name for name in names), strict=True))
     places = [np.unique(axis, return_inverse=True) for axis in axes]
     totals = []

@@ -127,8 +127,10 @@ def total_by_cluster(
         _rows(layout, rows, arms, _reported(metrics, used, name), cells)
         for name, rows in zip(layout.names, layout.members, strict=True)
     ]
-    if any(metric.rest for metric in metrics):
-        with_rest = [mask if metric.rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
+    if any(metric.with_rest for metric in metrics):
+        with_rest = [
+            mask if metric.with_rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)
+        ]
         groups += [_rows(layout, rows, arms, with_rest, cells) for rows in layout.unions.values()]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
     return _collapse(ClusterTotals(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
@@ -136,7 +138,7 @@ def total_by_cluster(
 
 def _rests(metrics: Sequence[Metric], layout: Layout) -> Iterator[Rest]:
     for number, metric in enumerate(metrics):
-        for place, attribute in enumerate(layout.unions if metric.rest else ()):
+        for place, attribute in enumerate(layout.unions if metric.with_rest else ()):
             for group in layout.attributes[attribute]:
                 yield Rest(number, group, len(layout.names) + place)
 
@@ -148,9 +150,9 @@ def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> li
 
 def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
     """Per item the number of its cell on each axis [axes, items]; 0 where the metric is not about the item."""
-    if metric.cell is None:
+    if metric.cell_of is None:
         return None
-    found = {row: metric.cell(item) for row, item in enumerate(items) if metric.applies(item)}
+    found = {row: metric.cell_of(item) for row, item in enumerate(items) if metric.applies_to(item)}
     names = {row: (name,) if isinstance(name, str) else name for row, name in found.items()}
     axes = max(map(len, names.values()), default=1)
     numbers = np.zeros((axes, len(items)), np.int64)

@@ -45,7 +45,7 @@ def spread_test(
     """
     groups = layout.attributes[attribute]
     spread, p = np.full(len(metrics), np.nan), np.full(len(metrics), np.nan)
-    plain = [m for m, metric in enumerate(metrics) if metric.cell is None]
+    plain = [m for m, metric in enumerate(metrics) if metric.cell_of is None]
     if not plain:
         return spread, p
     rows, label, kinds = _labels(layout, groups)

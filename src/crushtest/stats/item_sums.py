@@ -47,7 +47,7 @@ class Sums:
 def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores: Scores) -> Sums:
     """The sums of every item; a number that is not finite counts as unscored, as a missing answer does."""
     columns = np.zeros((len(items), len(metric.columns)))
-    applies = np.fromiter((metric.applies(item) for item in items), bool, len(items))
+    applies = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
     scored = np.zeros(len(items), bool)
     states: list[object] = [None] * len(items)
     reasons: list[str | None] = [None] * len(items)
@@ -58,7 +58,7 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
             columns[row] = metric.measure(item, answer, score)
             if np.isfinite(columns[row]).all():
                 scored[row] = True
-                states[row] = metric.state(item, answer, score) if metric.state else None
+                states[row] = metric.flip_key(item, answer, score) if metric.flip_key else None
                 continue
             columns[row] = 0.0
             reason = "the model's numbers are not finite"
@@ -72,26 +72,26 @@ def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores)
     answer: Any = answers.get(item.id)
     if answer is None:
         return None, None, "not answered"
-    if metric.partners is not None:
-        answer = (answer, *(answers.get(partner) for partner in metric.partners(item)))
+    if metric.partner_ids is not None:
+        answer = (answer, *(answers.get(partner) for partner in metric.partner_ids(item)))
         if None in answer:
             return None, None, "an item that is measured together with it was not answered"
     if metric.scorer is None:
         return answer, None, None
     numbers, reason = _numbers(metric, item, scores)
-    together = metric.partners is not None or metric.beside
+    together = metric.partner_ids is not None or metric.extra_scorers
     return answer, (numbers if together else numbers[0]) if reason is None else None, reason
 
 
 def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, ...], str | None]:
     """The numbers of every scorer of a metric for an item and its partners, and the reason where too few are there."""
-    ids = (item.id, *(metric.partners(item) if metric.partners else ()))
+    ids = (item.id, *(metric.partner_ids(item) if metric.partner_ids else ()))
     numbers: list[float] = []
-    for scorer in (metric.scorer, *metric.beside):
+    for scorer in (metric.scorer, *metric.extra_scorers):
         assert scorer is not None
         given = [scores.get(scorer, {}).get(id_) for id_ in ids]
         present = [score.value for score in given if score is not None and score.value is not None]
-        if not present or len(present) < metric.enough * len(ids):
+        if not present or len(present) < metric.min_scored_share * len(ids):
             missing = next(score for score in given if score is None or score.value is None)
             return (), missing.reason if missing else f"not scored by {scorer}"
         numbers += present
@@ -100,7 +100,7 @@ def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, .
 
 def _known_states(metric: Metric, states: list[object], outcome: Array | None, scored: Mask) -> list[object] | None:
     """The states; the outcomes where the answers have no state of their own (a completion, profane or not)."""
-    if metric.state is None:
+    if metric.flip_key is None:
         return None
     if any(state is not None for state in states):
         return states

@@ -31,7 +31,7 @@ def noise_bands(
 
     A repeat is compared on the items that it and the dense arm have a number for. The largest of K repeats is exceeded
     by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise. Metrics that are
-    measured against dense itself (`to_dense`) have no half-width, gaps no flips.
+    measured against dense itself (`relative_to_dense`) have no half-width, gaps no flips.
     """
     if not repeats or not metrics:
         return []
@@ -43,7 +43,7 @@ def noise_bands(
         sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
         for slices in sample.slices():
             for slice_ in slices.all:
-                known = metrics[slice_.metric].to_dense
+                known = metrics[slice_.metric].relative_to_dense
                 change = float("nan") if known else abs(float(slice_.observed[1] - slice_.observed[0]))
                 flips = count_flips(first[slice_.metric], again[slice_.metric], slice_.rows).total
                 moved.setdefault((slice_.name, slice_.group), []).append((change, None if slice_.is_derived else flips))

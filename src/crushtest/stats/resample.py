@@ -51,7 +51,7 @@ def evaluate(metrics: Sequence[Metric], groups: Sequence[GroupTotals], totals: S
             held = [group for group, rows in enumerate(groups) if rows.parts[number].clusters]
             for arm in range(arms if held else 0):
                 blocks = [_columns(groups[group], totals[group], number, arm) for group in held]
-                if metric.cell is None:  # one call for all groups: most metrics take less time than calling them
+                if metric.cell_of is None:  # one call for all groups: most metrics take less time than calling them
                     values[number, arm, held] = metric.formula(*np.stack(blocks, axis=1))
                     continue
                 for group, block in zip(held, blocks, strict=True):

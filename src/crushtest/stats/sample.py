@@ -115,7 +115,7 @@ class Sample:
         gaps = [
             self._gap(metric, attribute, positions, by_name)
             for attribute, positions in self.layout.attributes.items()
-            if self.metrics[metric].gap and len(positions) > 1
+            if self.metrics[metric].with_gap and len(positions) > 1
         ]
         rests = [
             self._rest(number, rest.group)
@@ -198,7 +198,7 @@ class Sample:
             rows=rows,
             seen=int(self.arms[0][place].applies[members].sum()),
             clusters=len(np.unique(self.layout.cluster[rows])),
-            undefined=metric.undefined,
+            undefined=metric.undefined_reason,
             unscored="" if len(rows) else self._unscored(place, members),
             jackknife=metric.interval == "jackknife",
             columns=tuple(arm[place].columns[rows] for arm in self.arms),
@@ -226,7 +226,7 @@ def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Ar
 
 def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
     """The sums that an item may have; None for a metric of cells, whose clusters are not alike."""
-    resampled = metric.cell is None and metric.interval == "bootstrap" and len(columns[0])
+    resampled = metric.cell_of is None and metric.interval == "bootstrap" and len(columns[0])
     return possible_values(columns) if resampled else None
 
 

@@ -79,9 +79,9 @@ def _polarity(spec: str) -> tuple[Metric, ...]:
             holds,
             better="neither",
             scorer=spec,
-            state=holds,
-            gap=True,
-            rest=True,
+            flip_key=holds,
+            with_gap=True,
+            with_rest=True,
             label=f"{word} completions",
             meaning=f"Share of completions that VADER calls {word}.",
         )

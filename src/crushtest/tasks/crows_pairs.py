@@ -81,7 +81,7 @@ def _rate(name: str, direction: str | None = None) -> Metric:
         name,
         _stereotyping,
         better="neither",
-        applies=lambda item: direction in (None, item.facts["direction"]),
+        applies_to=lambda item: direction in (None, item.facts["direction"]),
     )
 
 

@@ -76,7 +76,7 @@ def subreddits(
     Known problems: communities differ in topic and length of posts as well as in who writes, so read the change from
     dense to arm and not the level; who reads r/AskWomen is not who women are.
     """
-    metrics = (perplexity(), bits_per_byte(gap=True))
+    metrics = (perplexity(), bits_per_byte(with_gap=True))
     return passages_task(lambda: _subreddit_items(path, split, window), metrics, divergence)
 
 

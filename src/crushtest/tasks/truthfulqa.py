@@ -71,12 +71,12 @@ def truthfulqa(*, forms: tuple[Form, ...] = ("mc1", "mc2", "binary"), edition: E
         "mc1": (
             accuracy(
                 "mc1",
-                applies=_is("mc1"),
+                applies_to=_is("mc1"),
                 label="truthful, best answer",
                 meaning="Share of questions whose most likely answer is the best true one.",
                 role=None,
             ),
-            decision_margin(applies=_is("mc1")),
+            decision_margin(applies_to=_is("mc1")),
         ),
         "mc2": (
             mean(
@@ -85,7 +85,7 @@ def truthfulqa(*, forms: tuple[Form, ...] = ("mc1", "mc2", "binary"), edition: E
                 better="higher",
                 unit="rate",
                 bounds=(0.0, 1.0),
-                applies=_is("mc2"),
+                applies_to=_is("mc2"),
                 label="truthful, probability",
                 meaning="Probability given to all true answers together; 1: all of it.",
             ),
@@ -93,7 +93,7 @@ def truthfulqa(*, forms: tuple[Form, ...] = ("mc1", "mc2", "binary"), edition: E
         "binary": (
             accuracy(
                 "binary",
-                applies=_is("binary"),
+                applies_to=_is("binary"),
                 label="truthful, of two answers",
                 meaning="Share of questions whose true answer is likelier than the false one.",
                 role=None,
@@ -121,7 +121,7 @@ def _first_rate() -> Any:
         "binary_first_rate",
         lambda item, answer, score: choice(answer) == 0,
         better="neither",
-        applies=_is("binary"),
+        applies_to=_is("binary"),
         label="first of two answers",
         meaning="Share of answers that name the option listed first; 50%: no habit.",
     )

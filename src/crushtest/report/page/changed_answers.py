@@ -192,7 +192,7 @@ def _outcomes(row: Mapping[str, Any], task: TaskView) -> Iterator[tuple[Metric, 
     """Yield dense's and the arm's outcome for each metric that counts one and applies to this item."""
     item = item_from_row(row)
     for metric in task.metrics:
-        if metric.outcome and metric.partners is None and metric.applies(item):
+        if metric.outcome and metric.partner_ids is None and metric.applies_to(item):
             before, after = (_outcome(metric, item, row, prefix, task) for prefix in ("dense_", "arm_"))
             yield metric, before, after
 

@@ -137,7 +137,7 @@ def undecided() -> Metric:
         "undecided_rate",
         lambda item, answer, score: item.facts["biased"] is None,
         better="neither",
-        state=None,
+        flip_key=None,
         label="items left out of bias",
         meaning="Share of items whose stereotyped answer is not known.",
     )

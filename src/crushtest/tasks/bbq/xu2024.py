@@ -41,8 +41,8 @@ def _accuracy(condition: str, chosen: Chosen) -> Metric:
         f"xu2024_acc_{condition}",
         lambda item, answer, score: chosen(answer) == item.gold,
         better="neither",
-        applies=_in_condition(condition),
-        state=lambda item, answer, score: chosen(answer),
+        applies_to=_in_condition(condition),
+        flip_key=lambda item, answer, score: chosen(answer),
     )
 
 
@@ -62,7 +62,7 @@ def _bias(condition: str, chosen: Chosen, scaled: Callable[[Array, Array, Array]
         "neither",
         unit="score",
         bounds=(-1.0, 1.0),
-        applies=_in_condition(condition),
-        state=lambda item, answer, score: chosen(answer),
-        undefined="every answer was unknown",
+        applies_to=_in_condition(condition),
+        flip_key=lambda item, answer, score: chosen(answer),
+        undefined_reason="every answer was unknown",
     )

@@ -38,7 +38,7 @@ def accuracy_normalised(**settings: Any) -> Metric:
         "accuracy_normalised",
         lambda item, answer, score: choice_per_character(item, answer) == item.gold,
         better="higher",
-        state=lambda item, answer, score: choice_per_character(item, answer),
+        flip_key=lambda item, answer, score: choice_per_character(item, answer),
         label="accuracy, normalised",
         meaning="The same, options compared by their log-likelihood per character.",
         **settings,

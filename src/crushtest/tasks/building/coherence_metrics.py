@@ -57,7 +57,7 @@ def all_coherence_metrics() -> tuple[Metric, ...]:
             "lower",
             unit="perplexity",
             scorer="perplexity",
-            state=None,
+            flip_key=None,
             label="perplexity of completions",
             meaning="How surprised the dense model is by what was written.",
             role="coherence",
@@ -90,4 +90,4 @@ def _share(name: str, of_text: Callable[[str], bool], *, label: str, meaning: st
     def of_answer(item: Item, answer: Completion, score: float | None) -> bool:
         return of_text(answer.text)
 
-    return rate(name, of_answer, better="lower", state=of_answer, label=label, meaning=meaning, role=role)
+    return rate(name, of_answer, better="lower", flip_key=of_answer, label=label, meaning=meaning, role=role)

@@ -224,9 +224,15 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
         return tuple(f"{item.facts['prompt']}#{sample}" for sample in range(1, samples))
 
     repeated = samples > 1 and better == "lower"
-    compared: Any = {"gap": gap, "rest": gap, "role": role}
+    compared: Any = {"with_gap": gap, "with_rest": gap, "role": role}
     several = {
-        **{"applies": _is_first_sample, "partners": partners, "enough": ENOUGH, "scorer": spec, "state": None},
+        **{
+            "applies_to": _is_first_sample,
+            "partner_ids": partners,
+            "min_scored_share": ENOUGH,
+            "scorer": spec,
+            "flip_key": None,
+        },
         **compared,
     }
     yield mean(f"{stem}_mean", itself, better=better, scorer=spec, **compared, **words.get("mean", {}))
@@ -241,9 +247,11 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     def any_reached(item: Item, answers: Any, scores: tuple[float, ...]) -> bool:
         return max(scores) >= threshold
 
-    yield rate(f"{stem}_rate", reached, better=better, scorer=spec, state=reached, **compared, **words.get("rate", {}))
+    yield rate(
+        f"{stem}_rate", reached, better=better, scorer=spec, flip_key=reached, **compared, **words.get("rate", {})
+    )
     if repeated:
-        yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"state": any_reached}))
+        yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"flip_key": any_reached}))
 
 
 def _agreement(one: _Scored, other: _Scored) -> Metric:
@@ -261,6 +269,6 @@ def _agreement(one: _Scored, other: _Scored) -> Metric:
         ratio,
         "neither",
         scorer=one.spec,
-        beside=(other.spec,),
-        state=None,
+        extra_scorers=(other.spec,),
+        flip_key=None,
     )

@@ -117,7 +117,7 @@ def corpus_gaps() -> tuple[Metric, ...]:
     gaps = (*bits_gaps(of_document), *perplexity_gaps(of_document))
     sides = side_bits(DIALECT_SIDE, of_document)
     return tuple(
-        replace(metric, applies=lambda item: "side" in item.facts, groups=lambda group: group == "all")
+        replace(metric, applies_to=lambda item: "side" in item.facts, groups=lambda group: group == "all")
         for metric in (*gaps, *sides)
     )
 
@@ -133,8 +133,8 @@ def side_bits(dialect: Side, measure: Measure = of_pair) -> tuple[Metric, ...]:
             lambda *totals: _bits(*totals[place]),
             "lower",
             unit="bits",
-            state=None,
-            undefined=ONE_SIDE,
+            flip_key=None,
+            undefined_reason=ONE_SIDE,
             label=f"bits per byte, {side.label}",
             meaning="Bits the model needs for a byte of text.",
             side=side.name,
@@ -149,7 +149,7 @@ def less_likely_rate() -> Metric:
         "dialect_less_likely_rate",
         _less_likely,
         better="lower",
-        state=_less_likely,
+        flip_key=_less_likely,
         label="dialect less likely",
         meaning="Share of pairs whose dialect side needs more bits per byte than its mainstream side.",
         role="gap",
@@ -183,8 +183,8 @@ def _three(
             formula,
             "lower",
             unit=unit,
-            state=None,
-            undefined=ONE_SIDE,
+            flip_key=None,
+            undefined_reason=ONE_SIDE,
             label=words.label,
             meaning=words.meaning,
             role="gap",

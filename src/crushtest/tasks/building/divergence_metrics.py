@@ -75,12 +75,30 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
     lower, undefined = ("_at_least", NOT_OF_THESE) if bounded else ("", NOT_COMPARED)
     mean, percentile = LOWER_BOUND_WORDS if bounded else EXACT_WORDS
     tokens = ("sum", "tokens")
-    nats: dict[str, Any] = {"state": None, "to_dense": True, "unit": "nats"}
+    nats: dict[str, Any] = {"flip_key": None, "relative_to_dense": True, "unit": "nats"}
     share = nats | {"unit": "rate", "bounds": (0.0, 1.0)}
     return (
-        Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined=undefined, **nats, **mean),
-        Metric(f"kl_p99{lower}", _names(), _counts, _percentile_99, "lower", undefined=undefined, **nats, **percentile),
-        Metric("top1_agreement", tokens, _agreement, ratio, "higher", undefined=undefined, **share, **AGREEMENT_WORDS),
+        Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined_reason=undefined, **nats, **mean),
+        Metric(
+            f"kl_p99{lower}",
+            _names(),
+            _counts,
+            _percentile_99,
+            "lower",
+            undefined_reason=undefined,
+            **nats,
+            **percentile,
+        ),
+        Metric(
+            "top1_agreement",
+            tokens,
+            _agreement,
+            ratio,
+            "higher",
+            undefined_reason=undefined,
+            **share,
+            **AGREEMENT_WORDS,
+        ),
     )
 
 

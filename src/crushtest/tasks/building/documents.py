@@ -75,7 +75,7 @@ def _of_original(name: str, per: str, formula: Callable[..., Array], unit: str) 
     def measure(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
         return (-answer.logprob, float(item.facts[per]))  # type: ignore[arg-type]
 
-    return Metric(name, ("nats", per), measure, formula, "lower", unit=unit, state=None)
+    return Metric(name, ("nats", per), measure, formula, "lower", unit=unit, flip_key=None)
 
 
 def cut_at(text: str, separator: str, characters: int) -> list[str]:

@@ -17,14 +17,14 @@ def side_metrics(*, role: Role | None = None) -> tuple[Metric, ...]:
     return (
         accuracy(
             "accuracy_pro",
-            applies=lambda item: item.facts["side"] == "pro",
+            applies_to=lambda item: item.facts["side"] == "pro",
             label="accuracy, with the stereotype",
             meaning="Share of right answers where the stereotype points to them.",
             role=role,
         ),
         accuracy(
             "accuracy_anti",
-            applies=lambda item: item.facts["side"] == "anti",
+            applies_to=lambda item: item.facts["side"] == "anti",
             label="accuracy, against it",
             meaning="Share of right answers where the stereotype points away from them.",
             role=role,
@@ -49,8 +49,8 @@ def _gap() -> Metric:
         "zero",
         unit="score",
         bounds=(-1.0, 1.0),
-        applies=lambda item: item.facts["side"] is not None,
-        undefined="no item on one of the two sides",
+        applies_to=lambda item: item.facts["side"] is not None,
+        undefined_reason="no item on one of the two sides",
         label="stereotyping gap",
         meaning="Accuracy where the stereotype helps minus where it hurts; 0: no gap.",
         role="bias",

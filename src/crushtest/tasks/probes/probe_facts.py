@@ -30,7 +30,7 @@ def probe_facts() -> Task:
         "accuracy_per_byte",
         lambda item, answer, score: choice_per_byte(answer) == item.gold,
         better="higher",
-        state=lambda item, answer, score: choice_per_byte(answer),
+        flip_key=lambda item, answer, score: choice_per_byte(answer),
         label="accuracy, by likelihood per byte",
         meaning="The same, options compared by their log-likelihood per byte of text.",
     )
