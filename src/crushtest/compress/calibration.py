@@ -23,7 +23,7 @@ BUILT_IN = ("pydoc", *CORPORA)
 class Calibration:
     """Which text, how much of it, and the seed that draws it.
 
-    source     `pydoc` (built in), `c4`, `wikitext2`, or a path: `.jsonl` (`text` per line, or `.gz`), else plain text
+    source     `pydoc` (built in), `c4`, `wikitext2`, or a path: `.jsonl`, `.jsonl.gz` (`text` per line) or text
     sequences  how many windows
     length     tokens per window
     """
