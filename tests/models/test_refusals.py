@@ -101,3 +101,27 @@ def test_scales_of_the_cache_and_other_unused_tensors_are_noted(tmp_path: Path) 
     note = load_model(str(tmp_path)).facts["note"]
     assert "the scales of the KV cache are not used" in note
     assert "1 tensors of the files are not used, first vision.up.weight" in note
+
+
+def test_a_refused_model_in_the_hubs_cache_is_refused_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--org--tiny"
+    write_folder(repository / "snapshots" / commit, None, {"quantization_config": {"quant_method": "exl3"}})
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for attempt in (check_model, load_model):
+        with pytest.raises(ModelError, match="quantized by 'exl3', which is not read"):
+            attempt("org/tiny")
+
+
+def test_a_note_also_stands_beside_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--org--tiny"
+    settings = {"quant_method": "awq", "bits": 4, "group_size": 16}
+    write_folder(repository / "snapshots" / commit, awq, {"quantization_config": settings})
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    facts = load_model("org/tiny").facts
+    assert (facts["revision"], facts["note"]) == (commit, "AWQ weights of 4 bits, dequantized")

@@ -23,7 +23,7 @@ BUILT_IN = ("pydoc", *CORPORA)
 class Calibration:
     """Which text, how much of it, and the seed that draws it.
 
-    source     `pydoc` (built in), `c4`, `wikitext2`, or a path: `.jsonl` (a `text` a line; `.gz` too), else plain text
+    source     `pydoc` (built in), `c4`, `wikitext2`, or a path: `.jsonl`, `.jsonl.gz` (`text` per line) or text
     sequences  how many windows
     length     tokens per window
     """
@@ -59,12 +59,12 @@ def calibration_tokens(calibration: Calibration, tokenizer: PreTrainedTokenizerB
 
 
 def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Token ids [sequences, length], the same for the same calibration and tokenizer.
+    """Return token ids [sequences, length], the same for the same calibration and tokenizer.
 
     From documents, a window begins at a random place of a document that is longer than the window, each such document
     once before any is used again. A stream is cut into windows that do not overlap, and the windows are drawn from
-    those. Special tokens are the tokenizer's own, at the beginning of a document or stream. Raises DataError where the
-    text is too short or cannot be read, UsageError where there is no such text.
+    those. Special tokens are the tokenizer's own, at the beginning of a document or stream. Raises DataError if the
+    text is too short or cannot be read, UsageError if there is no such text.
     """
     import torch
 
@@ -75,7 +75,7 @@ def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) 
 
 
 def tokens_sha256(tokens: Tensor) -> str:
-    """What the manifest keeps of calibration tokens: a hash of their shape and ids (little-endian 64-bit integers)."""
+    """Return a hash of the tokens' shape and ids (little-endian 64-bit integers), for the manifest."""
     digest = hashlib.sha256(repr(tuple(tokens.shape)).encode())
     digest.update(tokens.cpu().numpy().astype("<i8").tobytes())
     return digest.hexdigest()

@@ -54,14 +54,14 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
 
 
 def check_options(step: Step) -> None:
-    """UsageError where a step asks for nothing, or its sparsity and pattern disagree. Needs no model."""
+    """Raise UsageError if a step asks for nothing, or its sparsity and pattern disagree. Needs no model."""
     where = f"method {step.method!r}"
     structure = parse_pattern(step.options.get("pattern", "unstructured"))
     sparsity = step.options.get("sparsity")
     if structure is None and sparsity == 0:
         raise UsageError(f"{where}: sparsity=0 asks for nothing (the arm `dense` is the model as it is)")
-    said = "sparsity" in step.given or sparsity != 0.5  # the default, where nobody need have said it
-    if structure and sparsity is not None and said and not math.isclose(sparsity, structure.sparsity, rel_tol=1e-5):
+    is_given = "sparsity" in step.given or sparsity != 0.5  # 0.5 is the default
+    if structure and sparsity is not None and is_given and not math.isclose(sparsity, structure.sparsity, rel_tol=1e-5):
         raise UsageError(
             f"{where}: sparsity={sparsity:g} contradicts pattern={step.options['pattern']}, "
             f"which is a sparsity of {structure.sparsity:g}; leave one of them out"
@@ -85,9 +85,9 @@ def _need_package(what: str, package: str, install: str | None) -> None:
 
 
 def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
-    """Whether `save` packs integers: the layers are plain ones, some last quantized to integers, none replaced.
+    """Say whether `save` packs integers: plain layers, some of them last quantized to integers, none replaced.
 
-    It packs none either where grids differ and one is asymmetric, which is not looked at here.
+    It also packs none if grids differ and one is asymmetric, which is not looked at here.
     """
     last = {linear.name: METHODS.get(step.method).about for step in recipe.steps for linear in structure.select(step)}
     plain = all(linear.is_plain for linear in structure.linears)
@@ -96,7 +96,7 @@ def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
 
 
 def _check_order(recipe: Recipe) -> None:
-    """Pruning must come first: what is quantized lies on a grid, and a method that moves weights would leave it."""
+    """Raise UsageError for pruning after quantization: a method that moves weights would take them off their grid."""
     kinds = [METHODS.get(step.method).about.kind for step in recipe.steps]
     for before, (kind, step) in zip(kinds, list(zip(kinds, recipe.steps, strict=True))[1:], strict=False):
         if before == "quantization" and kind == "pruning":
@@ -117,7 +117,7 @@ def _check_last(recipe: Recipe) -> None:
 
 
 def _check_replaced(recipe: Recipe, structure: Structure) -> None:
-    """Layers that another package has put in the place of linear ones are no longer ours to work on."""
+    """Raise UsageError for a step on layers that an earlier one exchanged for those of another package."""
     replaced: dict[str, str] = {}
     for step in recipe.steps:
         chosen = [linear.name for linear in structure.select(step)]
@@ -160,7 +160,7 @@ def _network(model: Any, trust_remote_code: bool) -> Module:
 
 
 def _without_weights(config: Any, trust_remote_code: bool) -> Module:
-    """The network of a config, its weights without memory."""
+    """Return the network of a config, its weights without memory."""
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -42,12 +42,12 @@ class Recipe:
 
     @property
     def calibrates(self) -> bool:
-        """Whether another draw of calibration text would give other weights."""
+        """Say whether another draw of calibration text would give other weights."""
         return any(calibrates(step.method) for step in self.steps)
 
 
 def parse_recipes(text: str) -> tuple[Recipe, ...]:
-    """The recipes a text expands into: one for every combination of its lists' values.
+    """Return the recipes that a text expands into: one for every combination of its lists' values.
 
     Raises UsageError where the text is malformed, and for unknown methods, options and values out of range.
 
@@ -63,7 +63,7 @@ def parse_recipes(text: str) -> tuple[Recipe, ...]:
 
 
 def parse_recipe(text: str) -> Recipe:
-    """The one recipe a text stands for; UsageError where it expands into several."""
+    """Return the one recipe that a text stands for; UsageError if it expands into several."""
     recipes = parse_recipes(text)
     if len(recipes) > 1:
         raise UsageError(f"recipe {text!r}: one is needed here, this list expands into {len(recipes)}")
@@ -71,7 +71,7 @@ def parse_recipe(text: str) -> Recipe:
 
 
 def _step_texts(step: str, recipe: str) -> list[tuple[str, dict[str, str]]]:
-    """Every (method, options as text) that one step's lists expand into."""
+    """Yield every (method, options as text) that one step's lists expand into."""
     name, _, rest = step.strip().partition(":")
     if not name:
         raise UsageError(f"recipe {recipe!r}: a step has no method (write method:option=value+method:...)")
@@ -96,7 +96,7 @@ def _step_texts(step: str, recipe: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _with_ellipsis(option: str, values: list[str], recipe: str) -> list[str]:
-    """Values with `a,b,...,z` filled in at the step b - a."""
+    """Return the values with `a,b,...,z` filled in at the step b - a."""
     if "..." not in values:
         return values
     at = values.index("...")

@@ -108,7 +108,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class CompressionRecord:
-    """All that is known about one compression.
+    """The record of one compression.
 
     quantized          integers and scales of the quantized layers, by name, for saving them as they are
     calibration        source, sequences, length, seed, `tokens_sha256`
@@ -127,7 +127,7 @@ class CompressionRecord:
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values: what compression.json holds (all but the quantized weights themselves)."""
+        """Return as JSON values what compression.json holds: all but the quantized weights themselves."""
         return asdict(replace(self, quantized={})) | {"quantized": sorted(self.quantized)}
 
 
@@ -158,7 +158,7 @@ class Storage:
 
     @property
     def position_bits(self) -> int:
-        """Bits that say which weights are kept: one per weight of the layer.
+        """Return the bits that say which weights are kept: one per weight of the layer.
 
         Under a pattern n:m it is `ceil(log2(m))` per kept weight, its index within its group, where that is less. For
         2:4 both are 1 bit per weight; 2-bit indices are NVIDIA's format.
@@ -169,7 +169,7 @@ class Storage:
 
     @property
     def stored_bits(self) -> int:
-        """Bits of the kept weights with their positions, or of all weights where that is less, and of the grid.
+        """Return the bits of the kept weights with their positions, or of all weights if that is less, and of the grid.
 
         >>> Storage(weights=16, kept=8, pattern=NM(2, 4)).stored_bits / 16
         9.0
@@ -178,7 +178,7 @@ class Storage:
 
 
 def add_up(storages: Sequence[Storage], zeros: int, untouched: Sequence[Untouched]) -> Totals:
-    """The totals of layers stored like this, beside parameters that are left alone."""
+    """Return the totals of layers stored like this, beside parameters that are left alone."""
     weights = sum(storage.weights for storage in storages)
     bits = sum(storage.stored_bits for storage in storages)
     others = sum(group.parameters for group in untouched) * DENSE_BITS // 8

@@ -100,7 +100,7 @@ class _Ledger:
         """Note what a step does to each layer, while it does it."""
         self.rescaled = []
         pattern = parse_pattern(step.options.get("pattern", "unstructured"))
-        asked = pattern.sparsity if pattern else step.options.get("sparsity")
+        asked_sparsity = pattern.sparsity if pattern else step.options.get("sparsity")
         for result in results:
             linear, weights = result.linear, result.linear.weight.numel()
             storage = self.storages.setdefault(linear.name, Storage(weights, kept=weights))
@@ -117,7 +117,7 @@ class _Ledger:
                     step=number,
                     name=linear.name,
                     shape=linear.shape,
-                    asked_sparsity=asked,
+                    asked_sparsity=asked_sparsity,
                     sparsity=result.zeros / weights,
                     bits_per_weight=storage.stored_bits / weights,
                     output_error=result.output_error,
@@ -126,7 +126,7 @@ class _Ledger:
             )
 
     def changed(self, number: int) -> int:
-        """How many weights a step changed."""
+        """Return how many weights a step changed."""
         return sum(layer.changed for layer in self.layers if layer.step == number)
 
 

@@ -44,7 +44,7 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
 
 
 def write_from_disk(model: LoadedModel, record: CompressionRecord, blocks: OnDisk, partial: Path) -> None:
-    """What `save` writes, for a model whose blocks are on disk: a file for each block, one in memory at a time.
+    """Write what `save` writes of a model whose blocks are on disk: a file per block, one in memory at a time.
 
     partial  an open folder of `atomic_folder`
     """
@@ -60,12 +60,12 @@ def _packed(model: LoadedModel, record: CompressionRecord) -> Mapping[str, Quant
 
 
 def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -> None:
-    """The tokenizer, and compression.json."""
+    """Write the tokenizer, and compression.json."""
     model.tokenizer.save_pretrained(partial)
     config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
-    about = config.get("quantization_config") or {}
+    quantization = config.get("quantization_config") or {}
     saved = {
-        "format": about.get("format") or about.get("quant_method", "dense"),
+        "format": quantization.get("format") or quantization.get("quant_method", "dense"),
         "weights_size_bytes": sum(file.stat().st_size for file in partial.glob("*.safetensors")),
     }
     write_json(partial / "compression.json", record.to_json() | {"saved": saved})
@@ -73,7 +73,7 @@ def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """Without the progress bar that transformers draws while it writes."""
+    """Hide the progress bar that transformers draws while it writes."""
     from transformers.utils import logging as untyped
 
     logging: Any = untyped
@@ -91,16 +91,16 @@ def _write_weights(model: LoadedModel, packed: Mapping[str, QuantizedWeight], pa
     network = model.network
     if not packed:
         network.save_pretrained(partial)
-        about = _bitsandbytes_config(network)
-        if about:
-            _add_to_config(partial, about)
+        eight_bits = _bitsandbytes_config(network)
+        if eight_bits:
+            _add_to_config(partial, eight_bits)
         return
     network.save_pretrained(partial, state_dict=_with_packed(network.state_dict(), packed))
     _add_to_config(partial, quantization_config(network, packed))
 
 
 def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, QuantizedWeight], partial: Path) -> None:
-    """The first file holds what is outside of blocks; transformers writes it, and the configuration with it."""
+    """Write a file per block; transformers writes the first, what is outside of blocks, and the configuration."""
     from safetensors.torch import save_file
     from transformers.core_model_loading import revert_weight_conversion
 
@@ -119,7 +119,7 @@ def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, Quant
 
 
 def _with_packed(tensors: Mapping[str, Tensor], packed: Mapping[str, QuantizedWeight]) -> dict[str, Tensor]:
-    """Tensors by name, those of quantized layers packed."""
+    """Return tensors by name, those of quantized layers packed."""
     made: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         layer = name.removesuffix(".weight")
@@ -136,7 +136,7 @@ def _add_to_config(partial: Path, quantization: dict[str, Any]) -> None:
 
 
 def _bitsandbytes_config(network: Any) -> dict[str, Any] | None:
-    """What config.json says where layers were exchanged for LLM.int8() ones; None where none was."""
+    """Return what config.json says of layers that were exchanged for LLM.int8() ones; None if none was."""
     kinds = {name: type(module).__name__ for name, module in network.named_modules()}
     exchanged = [name for name, kind in kinds.items() if kind == "Linear8bitLt"]
     if not exchanged:
@@ -150,7 +150,7 @@ def _bitsandbytes_config(network: Any) -> dict[str, Any] | None:
 
 
 def _packed_tensors(weight: QuantizedWeight) -> dict[str, Tensor]:
-    """The tensors that stand for one quantized weight. That format's integers are signed: ours less 2^(bits - 1)."""
+    """Return the tensors that stand for one quantized weight. Their integers are signed: ours less 2^(bits - 1)."""
     import torch
 
     compressors = _compressed_tensors()
@@ -168,7 +168,7 @@ def _packed_tensors(weight: QuantizedWeight) -> dict[str, Tensor]:
 
 
 def quantization_config(network: Any, packed: Mapping[str, QuantizedWeight]) -> dict[str, Any]:
-    """What config.json says about the quantized layers: one group for every grid that is used, naming its layers."""
+    """Return what config.json says of the quantized layers: one group per grid in use, which names its layers."""
     from torch.nn import Linear
 
     groups = _names_by_grid(packed)
@@ -218,8 +218,8 @@ def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
     if _bitsandbytes_config(model.network):
         return False
     grids = _names_by_grid(record.quantized)
-    known = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
-    return known and (len(grids) == 1 or all(grid.symmetric for grid in grids))
+    plain = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
+    return plain and (len(grids) == 1 or all(grid.symmetric for grid in grids))
 
 
 def _compressed_tensors() -> Any:

@@ -44,8 +44,7 @@ def read_folder(folder: Path, *, allow_pickle: bool = False, revision: str | Non
     config = read_config(folder)
     if "model_type" not in config:
         raise ModelError(f"model {str(folder)!r}: config.json names no model_type; is it a transformers model?")
-    modelopt = folder / "hf_quant_config.json"
-    quantization = quantization_of(str(folder), config, _read_json_object(modelopt) if modelopt.is_file() else None)
+    quantization = read_quantization(folder)
     weights, kind = _weight_files(folder, allow_pickle)
     headers = [safetensors_header(file) for file in weights] if kind == "safetensors" else []
     if quantization is None:
@@ -56,13 +55,20 @@ def read_folder(folder: Path, *, allow_pickle: bool = False, revision: str | Non
     return Checkpoint(folder, weights, kind, revision=revision, quantization=quantization)
 
 
+def read_quantization(folder: Path) -> Quantization | None:
+    """Return how a folder's weights are quantized, None if they are not. ModelError for a format that is not read."""
+    modelopt = folder / "hf_quant_config.json"
+    stated = _read_json_object(modelopt) if modelopt.is_file() else None
+    return quantization_of(str(folder), read_config(folder), stated)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json."""
+    """Return a model folder's config.json. ModelError if it is not there or not an object."""
     path = folder / "config.json"
     if not path.is_file():
         adapter = (folder / "adapter_config.json").is_file()
-        found = "this is an adapter, merge it into its base model first" if adapter else "not a model folder"
-        raise ModelError(f"model {str(folder)!r}: no config.json; {found}")
+        hint = "this is an adapter, merge it into its base model first" if adapter else "not a model folder"
+        raise ModelError(f"model {str(folder)!r}: no config.json; {hint}")
     return _read_json_object(path)
 
 
@@ -77,7 +83,7 @@ def _read_json_object(path: Path) -> dict[str, Any]:
 
 
 def _weight_files(folder: Path, allow_pickle: bool) -> tuple[tuple[Path, ...], str]:
-    """The weight files and their format; sharded or single, safetensors before pickle."""
+    """Return the weight files and their format; sharded or single, safetensors before pickle."""
     files = _single_or_sharded(folder, SAFETENSORS)
     if files:
         return files, "safetensors"
@@ -144,9 +150,9 @@ def weights_id(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """A file's SHA-256, in hexadecimal. Of a file that did not change since, it is remembered."""
-    about = path.stat()
-    return _sha256(path, about.st_size, about.st_mtime_ns)
+    """Return a file's SHA-256 in hexadecimal, remembered while the file does not change."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
 
 
 @cache

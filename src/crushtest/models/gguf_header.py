@@ -36,7 +36,7 @@ class GgufHeader:
 
     @property
     def weight_kind(self) -> str:
-        """The kind of tensor that most weights are stored as."""
+        """Return the kind of tensor that most weights are stored as."""
         sizes: Counter[str] = Counter()
         for tensor in self.tensors:
             sizes[tensor.kind] += tensor.elements

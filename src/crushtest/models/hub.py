@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crushtest.errors import ModelError
-from crushtest.models.checkpoint import Checkpoint, read_folder
+from crushtest.models.checkpoint import Checkpoint, read_folder, read_quantization
 
 # What a model needs beside its weights; not the other formats that hub repositories carry (ONNX, TensorFlow, GGUF).
 PATTERNS = ["*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.safetensors"]
@@ -16,7 +16,7 @@ PROBE_TIMEOUT_S = 10
 
 
 def split_revision(spec: str) -> tuple[str, str | None]:
-    """`name@revision` taken apart.
+    """Take `name@revision` apart.
 
     >>> split_revision("org/name@main"), split_revision("org/name")
     (('org/name', 'main'), ('org/name', None))
@@ -26,20 +26,28 @@ def split_revision(spec: str) -> tuple[str, str | None]:
 
 
 def cached(spec: str, *, allow_pickle: bool = False) -> Checkpoint | None:
-    """The whole model from the hub's cache, or None where it is not (wholly) there. Asks nobody."""
+    """Return the model from the hub's cache, None if not all of it is there. Asks nobody.
+
+    ModelError for a format that is not read.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     name, revision = split_revision(spec)
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    if (folder / "config.json").is_file():
+        read_quantization(folder)  # fetching the rest would not help
+    try:
         return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name)
-    except (LocalEntryNotFoundError, ModelError, ValueError):
+    except ModelError:
         return None
 
 
 def known_names() -> list[str]:
-    """Models in the hub's cache."""
+    """Return the names of the models in the hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folders = Path(HF_HUB_CACHE).glob("models--*")
@@ -59,10 +67,10 @@ def check_remote(spec: str) -> None:
 
 
 def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False) -> Checkpoint:
-    """The model, downloaded into the hub's cache. A whole cached copy is used as it is, without asking the hub."""
-    found = cached(spec, allow_pickle=allow_pickle)
-    if found:
-        return found
+    """Return the model, downloaded into the hub's cache unless a whole copy is there; then the hub is not asked."""
+    checkpoint = cached(spec, allow_pickle=allow_pickle)
+    if checkpoint:
+        return checkpoint
     check_remote(spec)
     from huggingface_hub import snapshot_download
 
@@ -75,7 +83,7 @@ def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False) ->
 
 @contextmanager
 def _hub_errors(spec: str) -> Iterator[None]:
-    """What the hub's client raises, as one line; its retry messages are not shown."""
+    """Turn what the hub's client raises into one line, and hide its retry messages."""
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,
         HfHubHTTPError,

@@ -12,9 +12,9 @@ LIMIT = 2**28
 
 
 def peak_memory_bytes() -> dict[str, int]:
-    """`process`: resident memory, mapped files included; `accelerator`: what torch allocated there, if there is one."""
+    """Return the most bytes held: `process` (resident, mapped files included) and `accelerator` (torch's), if any."""
     peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    torch = sys.modules.get("torch")  # who has not loaded it has nothing on an accelerator
+    torch = sys.modules.get("torch")  # without it nothing is on an accelerator
     if torch is not None and torch.cuda.is_available():
         peak["accelerator"] = torch.cuda.max_memory_allocated()
     return peak

@@ -127,8 +127,8 @@ def _numbers(layer: str, parts: Mapping[str, Any], settings: Mapping[str, Any]) 
         )  # NVFP4: two codes in a byte
     weight = parts["weight"]
     if weight["dtype"] == "U32":  # MLX
-        own = settings.get(layer)
-        return _elements(weight) * 32 // int((own if isinstance(own, Mapping) else settings)["bits"])
+        override = settings.get(layer)
+        return _elements(weight) * 32 // int((override if isinstance(override, Mapping) else settings)["bits"])
     return _elements(weight) * (2 if weight["dtype"] == "U8" else 1)  # bitsandbytes keeps two codes in a byte
 
 

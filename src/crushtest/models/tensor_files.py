@@ -14,7 +14,7 @@ class TensorFiles:
     """Which file holds which tensor. Nothing is kept in memory but the names."""
 
     def __init__(self, files: Sequence[Path], renamed: Mapping[str, str] | None = None) -> None:
-        """`renamed`: the names in the files of tensors that are asked for by other ones."""
+        """Read the files' headers. `renamed` maps names that are asked for to those in the files."""
         from safetensors import safe_open
 
         stored: dict[str, Path] = {}
@@ -26,14 +26,14 @@ class TensorFiles:
 
     @property
     def names(self) -> list[str]:
-        """The tensors' names."""
+        """Return the tensors' names."""
         return list(self._file)
 
     def __contains__(self, name: str) -> bool:
         return name in self._file
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Copies of these tensors in memory of their own. KeyError for a name that no file holds.
+        """Return copies of these tensors in memory of their own. KeyError for a name that no file holds.
 
         Each file is mapped for as long as this takes, so that its pages do not stay with the process.
         """

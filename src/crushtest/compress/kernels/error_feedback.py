@@ -14,18 +14,18 @@ class ColumnStep(Protocol):
     """Chooses the new values of a column."""
 
     def start_block(self, start: int, block: Tensor) -> None:
-        """See a block [columns, rows], beginning at column `start`, before any of it is changed."""
+        """Look at a block [columns, rows] that begins at column `start`, before any of it is changed."""
         ...
 
     def __call__(self, index: int, ahead: Tensor) -> Tensor:
-        """The new value [rows] of column `index`; `ahead` [columns, rows] starts with its value now."""
+        """Return the new value [rows] of column `index`; `ahead` [columns, rows] starts with its value now."""
         ...
 
 
 def feed_errors_forward(
     columns: Tensor, upper: Tensor, step: ColumnStep, *, block_size: int, strip: int = STRIP
 ) -> None:
-    """Replace every column by what `step` makes of it, in place, correcting the columns after it.
+    """Replace every column by what `step` makes of it, in place, and correct the columns after it.
 
     columns  [in_features, out_features] float32: the transposed weight, so that a column lies together in memory
     upper    [in_features, in_features]: U of `InputGram.inverse_factor`
@@ -45,7 +45,7 @@ def feed_errors_forward(
 
 
 def _block(block: Tensor, upper: Tensor, step: ColumnStep, start: int, strip: int) -> Tensor:
-    """Change a block in place; the errors [columns, rows], each divided by its U_jj.
+    """Change a block in place; return the errors [columns, rows], each divided by its U_jj.
 
     The order of the corrections differs from the plain loop, their sum does not: a column gets those from its own
     strip one by one, and those from earlier strips in one product each.

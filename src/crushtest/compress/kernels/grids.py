@@ -24,11 +24,11 @@ class Grid(NamedTuple):
     highest: int
 
     def codes(self, weight: Tensor) -> Tensor:
-        """The integers 0..highest (as floats) nearest to these weights."""
+        """Return the integers 0..highest (as floats) nearest to these weights."""
         return weight.div(self.scale).round_().add_(self.zero).clamp_(0, self.highest)
 
     def values(self, codes: Tensor) -> Tensor:
-        """The weights that integers stand for."""
+        """Return the weights that integers stand for."""
         return (codes - self.zero).mul_(self.scale)
 
 
@@ -49,7 +49,7 @@ class QuantizedWeight:
     symmetric: bool
 
     def dequantize(self) -> Tensor:
-        """The weight [out_features, in_features] that the integers stand for, in the dtype of the scale."""
+        """Return the weight [out_features, in_features] that the integers stand for, in the dtype of the scale."""
         rows, columns = self.codes.shape
         codes = self.codes.reshape(rows, -1, self.group_size).float()
         values = (codes - self.zero.unsqueeze(2)) * self.scale.unsqueeze(2).float()
@@ -57,7 +57,7 @@ class QuantizedWeight:
 
     @property
     def overhead_bits(self) -> int:
-        """Bits of all scales (16 each) and, where they are not the middle of the grid, zero points."""
+        """Return the bits of all scales (16 each) and of zero points that are not the middle of the grid."""
         return self.scale.numel() * (16 + (0 if self.symmetric else self.bits))
 
 
@@ -75,12 +75,12 @@ class ForeignWeight:
     overhead_bits: int
 
     def dequantize(self) -> Tensor:
-        """The values."""
+        """Return the values."""
         return self.values
 
 
 def dequantized(quantize: Callable[P, QuantizedWeight | ForeignWeight]) -> Callable[P, Tensor]:
-    """Decorator: a method that gives plain weights; `inspect.unwrap` has the one that says how they are stored."""
+    """Make a method return plain weights; `inspect.unwrap` gives back the one that says how they are stored."""
 
     @functools.wraps(quantize)
     def method(*args: P.args, **kwargs: P.kwargs) -> Tensor:
@@ -90,7 +90,7 @@ def dequantized(quantize: Callable[P, QuantizedWeight | ForeignWeight]) -> Calla
 
 
 def fit_grid(weight: Tensor, bits: int, symmetric: bool, dtype: torch.dtype) -> Grid:
-    """The grid of each row of `weight` [rows, columns] that spans its least and greatest value, and 0.
+    """Return the grid of each row of `weight` [rows, columns] that spans its least and greatest value, and 0.
 
     asymmetric  scale = (max - min) / (2^bits - 1), zero = round(-min / scale)
     symmetric   the span is [-max|w|, max|w|], zero = 2^(bits - 1)

@@ -15,7 +15,7 @@ RANKED = 8
 
 
 def row_mask(scores: Tensor, sparsity: float, pattern: str) -> Tensor:
-    """The lowest scores [rows, columns] of each row (`floor(sparsity * columns)` of them), or of each group of n:m.
+    """Mark the lowest scores [rows, columns] of each row (`floor(sparsity * columns)`), or of each group of n:m.
 
     With a pattern n:m the pattern alone decides, and `sparsity` is not looked at. Of equal scores the first goes.
     """
@@ -26,7 +26,7 @@ def row_mask(scores: Tensor, sparsity: float, pattern: str) -> Tensor:
 
 
 def layer_mask(scores: Tensor, sparsity: float) -> Tensor:
-    """All scores up to the one of rank `floor(sparsity * size)`, over the whole matrix; equal scores go together.
+    """Mark all scores up to rank `floor(sparsity * size)` of the whole matrix; equal scores go together.
 
     This is the rule of the authors' code: at sparsity s it prunes floor(s * size) + 1 weights, none at 0 and all at 1
     (one threshold for the whole model may lie above a whole layer).
@@ -43,7 +43,7 @@ def layer_mask(scores: Tensor, sparsity: float) -> Tensor:
 
 
 def group_mask(scores: Tensor, structure: NM) -> Tensor:
-    """All but the n highest scores of every m consecutive ones of a row; of equal scores the first goes."""
+    """Mark all but the n highest of every m consecutive scores of a row; of equal scores the first goes."""
     import torch
 
     n, m = structure
@@ -63,14 +63,14 @@ def group_mask(scores: Tensor, structure: NM) -> Tensor:
 
 
 def need_whole_groups(columns: int, structure: NM) -> None:
-    """CompressionError unless rows of so many columns divide into groups of m."""
+    """Raise CompressionError unless rows of so many columns divide into groups of m."""
     n, m = structure
     if columns % m:
         raise CompressionError(f"pattern {n}:{m} needs a number of input features divisible by {m} (got {columns})")
 
 
 def _lowest(scores: Tensor, count: int) -> Tensor:
-    """The `count` lowest scores of each row; of equal scores the first."""
+    """Mark the `count` lowest scores of each row; of equal scores the first."""
     import torch
 
     if count == 0:
@@ -85,7 +85,7 @@ def _lowest(scores: Tensor, count: int) -> Tensor:
 
 
 def _kth_smallest(scores: Tensor, index: int) -> Tensor:
-    """[rows, 1]: the value at place `index` (from 0) of each row in ascending order."""
+    """Return [rows, 1], the value at place `index` (from 0) of each row in ascending order."""
     import numpy as np
     import torch
 

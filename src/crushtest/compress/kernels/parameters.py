@@ -15,12 +15,12 @@ class NM(NamedTuple):
 
     @property
     def sparsity(self) -> float:
-        """The share of weights that the pattern sets to zero."""
+        """Return the share of weights that the pattern sets to zero."""
         return 1 - self.n / self.m
 
 
 def parse_pattern(pattern: str) -> NM | None:
-    """The pattern `n:m`, or None for `unstructured`; ValueError for anything else.
+    """Return the pattern `n:m`, or None for `unstructured`; ValueError for anything else.
 
     >>> parse_pattern("2:4")
     NM(n=2, m=4)

@@ -35,19 +35,19 @@ class InputNorm:
 
     @classmethod
     def from_activations(cls, activations: Tensor, sequences: int = 1) -> Self:
-        """The statistic of activations that are all at hand."""
+        """Return the statistic of activations that are all at hand."""
         statistic = cls()
         statistic.add(activations, sequences=_sequences(activations, sequences))
         return statistic
 
     @property
     def mean_square(self) -> Tensor:
-        """[in_features]: sum over tokens of x^2, divided by the number of sequences."""
+        """Return [in_features], the sum over tokens of x^2, divided by the number of sequences."""
         return _seen(self._square_sum) / self.sequences
 
     @property
     def norm(self) -> Tensor:
-        """[in_features]: square root of `mean_square`."""
+        """Return [in_features], the square root of `mean_square`."""
         return self.mean_square.sqrt()
 
 
@@ -68,7 +68,7 @@ class InputSize:
 
     @property
     def mean(self) -> Tensor:
-        """[in_features]: sum over tokens of |x|, divided by the number of tokens."""
+        """Return [in_features], the sum over tokens of |x|, divided by the number of tokens."""
         return _seen(self._sum) / self._tokens
 
 
@@ -97,24 +97,24 @@ class InputGram:
 
     @classmethod
     def from_activations(cls, activations: Tensor, sequences: int = 1) -> Self:
-        """The statistic of activations that are all at hand."""
+        """Return the statistic of activations that are all at hand."""
         statistic = cls()
         statistic.add(activations, sequences=_sequences(activations, sequences))
         return statistic
 
     @property
     def matrix(self) -> Tensor:
-        """[in_features, in_features]: H, whole and before damping."""
+        """Return [in_features, in_features], H, whole and before damping."""
         upper = _seen(self._upper)
         return (upper.triu() + upper.triu(1).T) * (2.0 / self.sequences)
 
     @property
     def dead(self) -> Tensor:
-        """[in_features], bool: the features that were 0 on every token."""
+        """Return [in_features], bool, the features that were 0 on every token."""
         return _seen(self._upper).diagonal() == 0
 
     def inverse_factor(self, damping: float, *, descending: bool = False) -> InverseFactor:
-        """The upper triangular U with U^T U = (H + damping * mean(diag H) * I)^-1; computed once for all who ask.
+        """Return the upper triangular U with U^T U = (H + damping * mean(diag H) * I)^-1; it is computed once.
 
         A dead feature's diagonal is set to 1 first. `descending` takes the columns in the order of falling diag H.
         Raises CompressionError where the damped matrix is not positive definite.
@@ -154,7 +154,7 @@ class WeightGradient:
 
     @property
     def size(self) -> Tensor:
-        """[out_features, in_features]"""
+        """Return [out_features, in_features]."""
         total = _seen(self._sum)
         return total.sqrt() if self.norm == "l2" else total
 
@@ -192,14 +192,14 @@ def _factorise(matrix: Tensor, dead: Tensor, damping: float, descending: bool) -
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether there is no NaN or infinity in a tensor: in one pass over it, since either shows in the sum."""
+    """Say whether a tensor holds no NaN or infinity, in one pass over it: either shows in the sum."""
     import torch
 
     return bool(values.sum(dtype=torch.float32).isfinite())
 
 
 def need_finite(values: Tensor) -> None:
-    """CompressionError for activations or gradients that hold NaN or infinity."""
+    """Raise CompressionError for activations or gradients that hold NaN or infinity."""
     if not is_finite(values):
         raise CompressionError("NaN or infinity on the calibration text")
 

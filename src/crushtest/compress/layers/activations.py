@@ -58,7 +58,7 @@ class Stream:
 
     def _recorder(self, number: int, gives_tuple: bool) -> Any:
         def record(hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-            """Stands in for a block: notes how it is called, hands its input on."""
+            """Stand in for a block: note how it is called, hand its input on."""
             self._calls[number].append(Call(args, kwargs))
             if number == 0:
                 self._hidden.append(hidden.to(self._home))
@@ -69,7 +69,7 @@ class Stream:
         return record
 
     def run(self, number: int) -> Iterator[Tensor | None]:
-        """The outputs of block `number` on every batch; None for a pass that a hook ended with `Stop`."""
+        """Yield the outputs of block `number` on every batch; None for a pass that a hook ended with `Stop`."""
         for hidden, call in zip(self._hidden, self._calls[number], strict=True):
             output: Any = None
             with suppress(Stop):
@@ -77,11 +77,11 @@ class Stream:
             yield output[0] if isinstance(output, tuple) else output
 
     def first_input(self) -> Tensor:
-        """The input of the next block in the first batch."""
+        """Return the input of the next block in the first batch."""
         return self._hidden[0].to(self._device)
 
     def first_output(self, number: int) -> Tensor:
-        """The output of block `number` on the first batch."""
+        """Return the output of block `number` on the first batch."""
         output = next(self.run(number))
         assert output is not None
         return output
@@ -94,7 +94,7 @@ class Stream:
 
 
 def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residence: Residence) -> bool:
-    """Whether blocks return tuples. ModelError unless each block's output is, unchanged, the next one's input."""
+    """Say whether blocks return tuples. ModelError unless each output is, unchanged, the next block's input."""
     inputs: list[Any] = []
     outputs: list[Any] = []
     present = ExitStack()
@@ -129,7 +129,7 @@ def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residenc
 
 @contextmanager
 def _replaced(forwards: list[Any], blocks: tuple[Module, ...]) -> Iterator[None]:
-    """The blocks with other forward functions."""
+    """Give the blocks other forward functions for the length of a `with`."""
     before = [block.__dict__.get("forward") for block in blocks]
     for block, forward in zip(blocks, forwards, strict=True):
         block.forward = forward

@@ -38,14 +38,14 @@ class BlockInputs:
         self._waiting: set[str] = set()
 
     def statistic(self, linear: Linear, kind: type[Kind]) -> Kind:
-        """A statistic of a layer's input. CompressionError where no calibration token reached it."""
+        """Return a statistic of a layer's input. CompressionError if no calibration token reached it."""
         self._need_seen(linear)
         found = self._statistics[self._owner[linear.name]][kind]
         assert isinstance(found, kind)
         return found
 
     def sample(self, linear: Linear) -> Tensor:
-        """[tokens, in_features]: some of a layer's inputs, spread evenly over the calibration set."""
+        """Return [tokens, in_features], some of a layer's inputs, spread evenly over the calibration set."""
         import torch
 
         self._need_seen(linear)
@@ -108,7 +108,7 @@ def collect_gradients(
     norm: Literal["l2", "l1"],
     on_sequence: Callable[[int], None],
 ) -> dict[str, WeightGradient]:
-    """The size of the loss gradient of every layer's weight over the sequences, one backward pass each.
+    """Return the size of the loss gradient of every layer's weight over the sequences, one backward pass each.
 
     A gradient is taken in and freed as soon as backward has made it, so only one layer's is alive at a time; the sums
     take 4 bytes per weight.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def allocate_sparsity(linears: Sequence[Linear], sparsity: float) -> dict[str, float]:
-    """The sparsity of each layer under one magnitude threshold for all of them, which leaves `sparsity` overall.
+    """Return the sparsity of each layer under one magnitude threshold for all, which leaves `sparsity` overall.
 
     The threshold is found by bisection, counting in every layer, so that the weights need not be gathered in one place.
     """

@@ -44,18 +44,18 @@ class Job:
     tokenizer: Any = None
 
     def options_for(self, linear: Linear) -> dict[str, Any]:
-        """The options for one layer: a sparsity of its own, where it has one."""
+        """Return the options for one layer, its own sparsity among them if it has one."""
         own = {"sparsity": self.sparsities[linear.name]} if linear.name in self.sparsities else {}
         return dict(self.options) | own
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The statistics that the method's signature asks for, after the weight."""
+        """Return the statistics that the method's signature asks for, after the weight."""
         return tuple(self.entry.needs.values())[1:]
 
 
 def as_job(network: PreTrainedModel | Job, tokens: Tensor, method: str, options: Mapping[str, Any]) -> Job:
-    """A job on all linear layers of a network; a job as it is."""
+    """Return a job on all linear layers of a network; a job as it is."""
     if isinstance(network, Job):
         return network
     structure = find_structure(network)
@@ -142,7 +142,7 @@ def _gradients(job: Job) -> dict[str, WeightGradient]:
 
 
 def _need_finite_weights(linears: Iterable[Linear]) -> None:
-    """CompressionError that names the layer: later, its outputs would break others' inputs, and those be blamed."""
+    """Raise CompressionError that names the layer; otherwise its outputs break later layers, and those are blamed."""
     for linear in linears:
         if not is_finite(linear.weight):
             raise CompressionError(f"{linear.name}: the weight holds NaN or infinity")
@@ -167,7 +167,7 @@ def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str
 def measure(
     linear: Linear, before: Tensor, made: Tensor | QuantizedWeight | ForeignWeight, sample: Tensor
 ) -> Compressed:
-    """What a method made of a layer's weight, compared with the weight before on a sample of inputs."""
+    """Compare what a method made of a layer's weight with the weight before, on a sample of inputs."""
     after = made.dequantize() if isinstance(made, QuantizedWeight | ForeignWeight) else made
     return Compressed(
         linear,
@@ -179,7 +179,7 @@ def measure(
 
 
 def output_error(before: Tensor, after: Tensor, inputs: Tensor) -> float | None:
-    """|X (W - W')^T| / |X W^T|, Frobenius norms, for inputs X [tokens, in_features]; None where X W^T is 0."""
+    """Return |X (W - W')^T| / |X W^T| (Frobenius) for inputs X [tokens, in_features]; None if X W^T is 0."""
     rows = inputs.float()
     reference = rows @ before.float().T
     error = float((reference - rows @ after.float().T).norm())

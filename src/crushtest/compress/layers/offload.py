@@ -37,15 +37,15 @@ class Residence(Protocol):
     keeps_all: bool
 
     def load(self, number: int) -> AbstractContextManager[None]:
-        """Block `number` on the device for the length of a `with`, to be run but not changed."""
+        """Hold block `number` on the device for the length of a `with`, to be run but not changed."""
         ...
 
     def update(self, number: int) -> AbstractContextManager[None]:
-        """The same for a block whose weights are changed: what they are at the end is kept."""
+        """Hold a block on the device whose weights are changed; keep what they are at the end."""
         ...
 
     def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
-        """A place for the integers and scales of quantized layers."""
+        """Return a place for the integers and scales of quantized layers."""
         ...
 
 
@@ -58,15 +58,15 @@ class InPlace:
         self.device = next(network.parameters()).device
 
     def load(self, number: int) -> AbstractContextManager[None]:
-        """Nothing to do."""
+        """Do nothing."""
         return nullcontext()
 
     def update(self, number: int) -> AbstractContextManager[None]:
-        """Nothing to do."""
+        """Do nothing."""
         return nullcontext()
 
     def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
-        """A dictionary."""
+        """Return a dictionary."""
         return {}
 
 
@@ -95,11 +95,11 @@ class OnHost:
             self._blocks[number].to("cpu")
 
     def update(self, number: int) -> AbstractContextManager[None]:
-        """The same: the block is moved back as it is then."""
+        """Move the block to the device and, changed, back."""
         return self.load(number)
 
     def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
-        """A dictionary."""
+        """Return a dictionary."""
         return {}
 
 
@@ -112,7 +112,7 @@ class OnDisk:
     keeps_all = False
 
     def __init__(self, model: LoadedModel, structure: Structure, folder: Path, device: torch.device) -> None:
-        """`folder` takes the changed blocks and the quantized weights. ModelError for tensors that are missing."""
+        """Prepare to read blocks; ModelError if tensors are missing. `folder` takes changed blocks and codes."""
         assert model.tensors is not None
         self.device = device
         self._network, self._blocks, self._folder = model.network, structure.blocks, folder
@@ -138,7 +138,7 @@ class OnDisk:
 
     @contextmanager
     def update(self, number: int) -> Iterator[None]:
-        """Read the block, write what has become of it."""
+        """Read the block, and write what has become of it."""
         from safetensors.torch import save_file
 
         with self.load(number):
@@ -149,21 +149,21 @@ class OnDisk:
         self._sources[number] = TensorFiles([path])
 
     def quantized_store(self) -> MutableMapping[str, QuantizedWeight]:
-        """Files in the folder."""
+        """Return a mapping onto files in the folder."""
         return QuantizedFiles(self._folder)
 
     @property
     def count(self) -> int:
-        """How many blocks there are."""
+        """Return how many blocks there are."""
         return len(self._blocks)
 
     def block_tensors(self) -> Iterator[dict[str, Tensor]]:
-        """The tensors of one block after the other, by their full names."""
+        """Yield the tensors of one block after the other, by their full names."""
         for block, prefix, source in zip(self._blocks, self._prefixes, self._sources, strict=True):
             yield source.read(prefix + name for name in block.state_dict() if prefix + name in source)
 
     def rest(self) -> dict[str, Tensor]:
-        """The tensors outside of blocks, by name."""
+        """Return the tensors outside of blocks, by name."""
         return {name: tensor for name, tensor in self._network.state_dict().items() if not self._is_in_block(name)}
 
     def remove_files(self) -> None:
@@ -200,20 +200,20 @@ def _set(root: Module, name: str, tensor: Tensor, device: Any) -> None:
     """Put a tensor in the place of a parameter or buffer of the same shape, in that one's dtype. ModelError else."""
     from torch.nn import Parameter
 
-    owner, _, own = name.rpartition(".")
+    owner, _, last = name.rpartition(".")
     module = root.get_submodule(owner)
-    old: Any = getattr(module, own)
+    old: Any = getattr(module, last)
     if old.shape != tensor.shape:
         raise ModelError(f"tensor {name}: shape {list(tensor.shape)} in the file, {list(old.shape)} in the model")
     new = tensor.detach().to(device=device, dtype=old.dtype)
-    if own in module._parameters:
-        module._parameters[own] = Parameter(new, requires_grad=False)
+    if last in module._parameters:
+        module._parameters[last] = Parameter(new, requires_grad=False)
     else:
-        module._buffers[own] = new
+        module._buffers[last] = new
 
 
 def check_offload(recipe: Recipe, offload: str) -> None:
-    """UsageError for a way to keep weights that there is not, or that a step of the recipe cannot work with."""
+    """Raise UsageError for an unknown way to keep weights, or one that a step of the recipe cannot work with."""
     if offload not in OFFLOADS:
         raise UnknownName("offload", offload, OFFLOADS)
     if offload == "none":

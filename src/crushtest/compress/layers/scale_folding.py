@@ -54,7 +54,7 @@ class Pair:
 
 
 def find_pairs(block: Block) -> list[Pair]:
-    """The pairs of a block's layers, in the order in which the block runs them. A layer without a source is in none."""
+    """Return the pairs of a block's layers, in the order in which it runs them. Layers without a source are in none."""
     trace = _Trace(block)
     pairs = []
     for linears in trace.sharing:
@@ -95,7 +95,7 @@ class _Trace:
 
     @property
     def sharing(self) -> list[tuple[Linear, ...]]:
-        """The layers, those of one input together."""
+        """Return the layers, those of one input together."""
         groups: list[tuple[Any, list[Linear]]] = []
         for given, linear in self._ran:
             group = next((linears for tensor, linears in groups if tensor is given), None)
@@ -122,7 +122,7 @@ class _Trace:
         return [Source(linear.module) for linear in reversed(earlier) if linear.is_plain]
 
     def output_is_kept_by(self, source: Source, linears: tuple[Linear, ...]) -> bool:
-        """Whether the block gives what it gave when the pair is rescaled; everything is put back."""
+        """Say whether the block gives what it gave when the pair is rescaled; put everything back."""
         import torch
 
         features = linears[0].shape[1]

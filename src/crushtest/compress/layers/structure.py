@@ -27,7 +27,7 @@ class Linear:
 
     @property
     def weight(self) -> Tensor:
-        """[out_features, in_features], whichever way round the module keeps it."""
+        """Return the weight as [out_features, in_features], whichever way round the module keeps it."""
         weight: Any = self.module.weight
         return self.oriented(weight.data)
 
@@ -38,27 +38,27 @@ class Linear:
 
     @property
     def prefix(self) -> str:
-        """The name of its block."""
+        """Return the name of its block."""
         parts = self.name.split(".")
         return ".".join(parts[: parts.index(str(self.block)) + 1])
 
     @property
     def is_plain(self) -> bool:
-        """Whether the module keeps its weight as [out, in]."""
+        """Say whether the module keeps its weight as [out, in]."""
         return not _keeps_transposed(self.module)
 
     @property
     def makes_scores(self) -> bool:
-        """Whether it makes the queries or keys of attention, as far as its name tells."""
+        """Say whether it makes the queries or keys of attention, as far as its name tells."""
         return any(sign in self.name.rpartition(".")[2] for sign in ("q_", "k_", "qkv", "query", "key", "c_attn"))
 
     def oriented(self, tensor: Tensor) -> Tensor:
-        """A tensor of the weight's size turned from the module's way round to [out, in], or back."""
+        """Turn a tensor of the weight's size from the module's way round to [out, in], or back."""
         return tensor.T if _keeps_transposed(self.module) else tensor
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(out_features, in_features)"""
+        """Return (out_features, in_features)."""
         rows, columns = self.weight.shape
         return rows, columns
 
@@ -71,7 +71,7 @@ class Structure:
     linears: tuple[Linear, ...]
 
     def select(self, step: Step) -> tuple[Linear, ...]:
-        """The linear layers that a step's `layers` and `skip` patterns leave; UnknownName where a pattern fits none.
+        """Return the layers that a step's `layers` and `skip` patterns leave; UnknownName if a pattern fits none.
 
         A pattern is a glob that must fit the whole name or its last parts: `q_proj`, `layers.0.*`, `*mlp*`.
         """
@@ -99,7 +99,7 @@ class Untouched:
 
 
 def find_structure(network: Module) -> Structure:
-    """The blocks of a decoder and their linear layers. ModelError says what kind of model is not supported."""
+    """Return the blocks of a decoder and their linear layers. ModelError says what kind of model is not supported."""
     from torch.nn import ModuleList
 
     config = getattr(network, "config", None)
@@ -123,27 +123,27 @@ def find_structure(network: Module) -> Structure:
 
 
 def refuse_quantized(network_or_config: Any) -> None:
-    """ModelError for a model whose weights are quantized already."""
+    """Raise ModelError for a model whose weights are quantized already."""
     config = getattr(network_or_config, "config", network_or_config)
-    quantization = getattr(config, "quantization_config", None)
+    quantization = getattr(config, "quantization_config", None) or getattr(config, "quantization", None)  # MLX
     if quantization is None:
         return
-    about = quantization if isinstance(quantization, dict) else vars(quantization)
+    settings = quantization if isinstance(quantization, dict) else vars(quantization)
     raise ModelError(
-        f"this model is quantized already ({about.get('quant_method', 'method not named')}): "
+        f"this model is quantized already ({settings.get('quant_method', 'method not named')}): "
         "evaluate it as it is, or compress the dense model that it was made from"
     )
 
 
 def is_linear(module: Module) -> bool:
-    """Whether this is a plain linear layer (transformers' Conv1D, which keeps its weight transposed, is one)."""
+    """Say whether this is a plain linear layer; so is transformers' Conv1D, which keeps its weight transposed."""
     from torch.nn import Linear as TorchLinear
 
     return type(module) is TorchLinear or _keeps_transposed(module)
 
 
 def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Structure) -> list[Untouched]:
-    """Every parameter that is not a touched weight, gathered by module and reason."""
+    """Return every parameter that is not a touched weight, gathered by module and reason."""
     ours = {linear.name for linear in touched}
     skipped = {linear.name for linear in structure.linears} - ours
     seen: dict[int, str] = {}
@@ -191,7 +191,7 @@ def _refuse_fused_experts(prefix: str, blocks: Module) -> None:
 
 
 def _owners(blocks: Module) -> Iterator[tuple[str, Module]]:
-    """Modules of the blocks other than convolutions, whose kernels have three dimensions by nature."""
+    """Yield the modules of the blocks but for convolutions, whose kernels have three dimensions by nature."""
     return ((name, part) for name, part in blocks.named_modules() if "Conv" not in type(part).__name__)
 
 

@@ -114,13 +114,13 @@ def _best_scale(block: Block, pair: Pair, grid: _Grid) -> Tensor:
 
 
 def _normalised(scale: Tensor) -> Tensor:
-    """The scale with its extremes equally far from 1."""
+    """Return the scale with its extremes equally far from 1."""
     scale = scale.clamp(min=1e-4)
     return scale / (scale.max() * scale.min()).sqrt()
 
 
 def _loss(weights: list[Tensor], scale: Tensor, grid: _Grid, folded: Tensor, *, limit: float) -> float:
-    """|X (W - Q)^T|^2 of all weights, up to the Gram matrix's own factor; where it is above the limit, some of it."""
+    """Return |X (W - Q)^T|^2 of all weights, up to the Gram matrix's own factor; part of it if above the limit."""
     import torch
 
     loss = 0.0
@@ -132,7 +132,7 @@ def _loss(weights: list[Tensor], scale: Tensor, grid: _Grid, folded: Tensor, *, 
 
 
 def _size(rows: Tensor, folded: Tensor) -> float:
-    """Sum of d G d^T over rows d, with G's lower triangle folded onto the upper one: half the multiplications."""
+    """Return the sum of d G d^T over rows d; G's lower triangle is folded onto the upper one, which halves the work."""
     strips = range(0, len(folded), _STRIP)
     return sum(
         float(((rows[:, : at + _STRIP] @ folded[: at + _STRIP, at : at + _STRIP]) * rows[:, at : at + _STRIP]).sum())
@@ -156,7 +156,7 @@ def _quantize(block: Block, linear: Linear, grid: _Grid, scaled: _Scaled | None,
 
 
 def _clip(weight: Tensor, gram: Tensor, grid: _Grid) -> Tensor:
-    """The weight with each group limited to the share of its largest value that loses least."""
+    """Return the weight with each group limited to the share of its largest value that loses least."""
     import torch
 
     rows, columns = weight.shape

@@ -49,7 +49,7 @@ def gptq(
     if act_order:
         rounder.fit_all_groups()
         rounder.columns = columns = columns[factor.order]
-    rounder.take_in_order(factor.order.tolist())
+    rounder.set_order(factor.order.tolist())
     feed_errors_forward(columns, factor.upper, rounder, block_size=block_size)
     return rounder.result()
 
@@ -74,17 +74,17 @@ class _Rounder:
             if group not in self._grids:
                 self._fit(group)
 
-    def take_in_order(self, order: list[int]) -> None:
-        """The input features that the columns stand for; remembers which of their weights are 0."""
+    def set_order(self, order: list[int]) -> None:
+        """Set the input features that the columns stand for, and remember which of their weights are 0."""
         self._order = order
         self._pruned = self.columns == 0
         self._any_pruned = self._pruned.any(dim=1).tolist()
 
     def start_block(self, start: int, block: Tensor) -> None:
-        """Nothing is decided for a whole block."""
+        """Decide nothing for a whole block."""
 
     def __call__(self, index: int, ahead: Tensor) -> Tensor:
-        """Column `index` rounded; fits its group's grid where that is still to do."""
+        """Return column `index` rounded; fit its group's grid first if that is still to do."""
         feature = self._order[index]
         group = feature // self._width
         if group not in self._grids:
@@ -97,7 +97,7 @@ class _Rounder:
         return grid.values(codes)
 
     def result(self) -> QuantizedWeight:
-        """The rounded weight, features in their own order."""
+        """Return the rounded weight, features in their own order."""
         import torch
 
         grids = [self._grids[group] for group in sorted(self._grids)]

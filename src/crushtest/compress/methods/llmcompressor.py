@@ -46,7 +46,7 @@ RecipeFile = Annotated[
 
 
 def check_recipe_file(step: Step) -> None:
-    """CompressionError where llm-compressor cannot read a recipe file, finds nothing in it, or is not installed."""
+    """Raise CompressionError if llm-compressor cannot read a recipe file, finds nothing in it, or is not installed."""
     file = step.options["file"]
     with _in_its_words(file):
         from llmcompressor.recipe import Recipe
@@ -122,7 +122,7 @@ def _in_its_words(file: str) -> Iterator[None]:
 
 
 def _stored(module: Any) -> ForeignWeight | None:
-    """The weight that a layer computes with, and the room it takes; None for one without a quantization scheme."""
+    """Return the weight that a layer computes with and the room it takes; None without a quantization scheme."""
     scheme = getattr(getattr(module, "quantization_scheme", None), "weights", None)
     if scheme is None:
         return None

@@ -70,7 +70,7 @@ class _Pruner:
             self._mask[start:stop] = layer_mask((block / self._diagonal[start:stop]).square_(), self._sparsity)
 
     def __call__(self, index: int, ahead: Tensor) -> Tensor:
-        """The new value of column `index`, the first of `ahead` (the columns of its block that are still to do)."""
+        """Return the new value of column `index`, the first of `ahead` (columns of its block that are still to do)."""
         structure = self._structure
         if structure and index % structure.m == 0:
             stop = index + structure.m

@@ -57,10 +57,10 @@ def _bits(words: int, outputs: int, settings: Mapping[str, Any]) -> int:
     bits = int(settings["bits"])
     if not settings.get("dynamic"):
         return bits
-    found = words * 32 // outputs
-    if found not in BITS:
-        raise ValueError(f"{words} words of zero points for {outputs} outputs are {found} bits (allowed: {BITS})")
-    return found
+    of_layer = words * 32 // outputs
+    if of_layer not in BITS:
+        raise ValueError(f"{words} words of zero points for {outputs} outputs are {of_layer} bits (allowed: {BITS})")
+    return of_layer
 
 
 def _groups(g_idx: Tensor | None, inputs: int, groups: int) -> Tensor:

@@ -56,8 +56,8 @@ def dequantize(parts: Mapping[str, Tensor], settings: Mapping[str, Any], layer: 
 
     Exact but for one rounding of the sum in float32; MLX itself rounds to the dtype of the scales.
     """
-    own = settings.get(layer)
-    settings = {**settings, **own} if isinstance(own, Mapping) else settings
+    override = settings.get(layer)
+    settings = {**settings, **override} if isinstance(override, Mapping) else settings
     words, scales, biases = parts["weight"], parts["scales"], parts["biases"]
     bits, width = int(settings["bits"]), int(settings["group_size"])
     outputs, inputs = words.shape[0], need_whole("weight", words.shape[-1], bits)
