@@ -38,7 +38,7 @@ def main() -> None:
         path = file_of(arguments.files, file_type)
         for store in (EXACT, {"kv": "f16", "flash": "auto"}):
             engine = llama(path, **store)
-            packs, quarter = scores(engine, questions), scores(llama(path, pack_tokens=512, **store), questions)
+            packs, quarter = scores(engine, questions), scores(llama(path, pack_tokens=128, **store), questions)
             plain = np.concatenate([scores(engine, [alone]) for alone in singly(questions)])
             name = f"{file_type} kv={store['kv']} flash={store['flash']}"
             print(f"{name:26} against hf {far(packs, reference)}; picks that differ {flips(packs, reference)}")

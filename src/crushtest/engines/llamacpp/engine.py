@@ -126,7 +126,7 @@ def llamacpp(
     batch: Annotated[int, Ge(1)] = 512,
     gpu_layers: Annotated[int, Ge(0)] = 0,
     threads: Annotated[int, Ge(1)] | None = None,
-    pack_tokens: Annotated[int, Ge(1)] = 2048,
+    pack_tokens: Annotated[int, Ge(1)] = 512,
     batch_size: Annotated[int, Ge(1), Le(255)] = 64,
 ) -> TokenEngine[LlamaModel]:
     """Scoring with shared prefixes, rolling perplexity and batched generation, in llama.cpp.
@@ -137,7 +137,7 @@ def llamacpp(
     batch        tokens computed together (llama.cpp's n_ubatch)
     gpu_layers   layers on the GPU, if llama.cpp was built for one
     threads      default: as many as torch uses
-    pack_tokens  tokens of a pack when scoring; memory grows with it
+    pack_tokens  tokens of a pack when scoring: llama.cpp attends to the whole of it and masks, so larger is slower
     batch_size   prompts continued at once
     """
     import torch
