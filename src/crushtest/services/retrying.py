@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from crushtest.errors import ModelError
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 PROBE = "The weather was fine."
 """A text that no service has a reason to refuse."""
@@ -41,6 +42,43 @@ class Patience:
     longest_wait_s: float = 60.0
     longest_told_s: float = 600.0
     suspicious: int = 5
+
+
+def persist(ask: Callable[[], Result], patience: Patience, sleep: Callable[[float], None] = time.sleep) -> Result:
+    """Return what `ask` returns, called again with growing, jittered waits as long as it raises Transient.
+
+    Raises the last Transient when the attempts are spent, ModelError if the service asks to wait too long.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+    from tenacity.wait import wait_base
+
+    backoff = wait_random_exponential(multiplier=patience.first_wait_s, max=patience.longest_wait_s)
+
+    class Wait(wait_base):
+        def __call__(self, retry_state: object) -> float:
+            told = retry_state.outcome.exception().wait_s  # type: ignore[attr-defined]
+            jitter = random.uniform(0, patience.first_wait_s)  # so that not all clients come back at once
+            return max(backoff(retry_state), told + jitter if told else 0.0)  # type: ignore[arg-type]
+
+    def attempt() -> Result:
+        try:
+            return ask()
+        except Transient as problem:
+            if problem.wait_s > patience.longest_told_s:
+                raise ModelError(
+                    f"{problem}: the service asks to wait {problem.wait_s:.0f} s; what is answered is kept, run "
+                    f"this again later"
+                ) from None
+            raise
+
+    retrying = Retrying(
+        stop=stop_after_attempt(patience.attempts),
+        wait=Wait(),
+        retry=retry_if_exception_type(Transient),
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(attempt)
 
 
 @dataclass
@@ -91,37 +129,7 @@ class Asking(Generic[Answer]):
 
     def _persist(self, batch: Sequence[str]) -> list[Answer]:
         """The answers to a batch, asked again with growing, jittered waits for as long as that may help."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-        from tenacity.wait import wait_base
-
-        patience = self.patience
-        backoff = wait_random_exponential(multiplier=patience.first_wait_s, max=patience.longest_wait_s)
-
-        class Wait(wait_base):
-            def __call__(self, retry_state: object) -> float:
-                told = retry_state.outcome.exception().wait_s  # type: ignore[attr-defined]
-                jitter = random.uniform(0, patience.first_wait_s)  # so that not all clients come back at once
-                return max(backoff(retry_state), told + jitter if told else 0.0)  # type: ignore[arg-type]
-
-        def attempt() -> list[Answer]:
-            try:
-                return self.ask(batch)
-            except Transient as problem:
-                if problem.wait_s > patience.longest_told_s:
-                    raise ModelError(
-                        f"{problem}: the service asks to wait {problem.wait_s:.0f} s; what is scored is kept, run "
-                        f"this again later"
-                    ) from None
-                raise
-
-        retrying = Retrying(
-            stop=stop_after_attempt(patience.attempts),
-            wait=Wait(),
-            retry=retry_if_exception_type(Transient),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        return retrying(attempt)
+        return persist(lambda: self.ask(batch), self.patience, self.sleep)
 
     def _doubt(self, problem: Exception) -> None:
         """After several texts that failed in a row, see whether the service answers to anything at all."""
