@@ -21,7 +21,7 @@ ORDER = """
     study predictions
     scorers
     tasks engines compress
-    stats data models
+    stats data models services
     files
     errors records results metrics registry conversations progress degeneration
 """

@@ -7,6 +7,7 @@ CrushtestError                something we expected can go wrong; the CLI prints
 ├── DataError                 a data set that is missing, changed (checksum) or malformed
 ├── CompressionError          a compression step that could not be carried out, or changed nothing
 ├── EngineError               a model that could not be run on the items
+│   └── ModelChanged          a served model that became another one while it was measured
 └── StoreError                a folder that is not a study, or holds another study
 
 The message says what was wrong, where, what is allowed and, for names, the nearest match.
@@ -66,6 +67,10 @@ class CompressionError(CrushtestError):
 
 class EngineError(CrushtestError):
     """An engine that cannot answer these requests."""
+
+
+class ModelChanged(EngineError):
+    """A served model that became another one while it was measured, so that its answers are of no one model."""
 
 
 class StoreError(CrushtestError):

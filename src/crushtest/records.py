@@ -139,7 +139,14 @@ class Completion:
     stop: str
 
 
-Answer = ChoiceScores | PassageScore | Completion
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """In place of an answer, the reason why there is none: a served model that refused the request, ..."""
+
+    reason: str
+
+
+Answer = ChoiceScores | PassageScore | Completion | Unanswered
 
 
 # ---- items -----------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_hostile_texts_are_scored() -> None:
 
 
 def test_a_wait_that_the_service_asks_for_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crushtest.scorers.retrying import BatchClient, RetryPolicy, Transient
+    from crushtest.services.retrying import BatchClient, RetryPolicy, Transient
 
     waited: list[float] = []
     answers = iter([Transient("slow", 7.0), Transient("slow"), ["done"]])
@@ -128,7 +128,7 @@ def test_a_wait_that_the_service_asks_for_is_kept_to(monkeypatch: pytest.MonkeyP
 
 
 def test_a_service_that_asks_for_hours_is_not_waited_for() -> None:
-    from crushtest.scorers.retrying import BatchClient, Transient
+    from crushtest.services.retrying import BatchClient, Transient
 
     def ask(batch: object) -> list[str]:
         raise Transient("the service answered with status 429", 7200.0)

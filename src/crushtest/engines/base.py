@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
+from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
 
 if TYPE_CHECKING:
     from crushtest.models.load import LoadedModel
@@ -33,24 +33,29 @@ class Reference:
 class Engine(Protocol):
     """Runs one model.
 
-    Each method yields `(index of the request, its answer)` as answers come, in an order of its own choosing.
+    Each method yields `(index of the request, its answer)` as answers come, in an order of its own choosing. An engine
+    that cannot answer one request, and could not if it asked again, yields the reason (`Unanswered`).
 
     `done` are the indexes that are answered already. An engine lays out its work (packs, batches) from all requests
     and then leaves out what is wholly done, so that an answer never depends on where a study was interrupted: the
     numbers of a resumed run are those of an uninterrupted one, bit for bit. A done index is never yielded.
     """
 
-    def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
+    def choices(
+        self, requests: Sequence[Choices], *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
         """Yield the log-likelihood of each option after its context (nats, tokens, bytes per option)."""
         ...
 
-    def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
+    def passages(
+        self, requests: Sequence[Passage], *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, PassageScore | Unanswered]]:
         """Yield the log-likelihood of whole texts."""
         ...
 
     def generate(
         self, requests: Sequence[Prompt], sampling: Sampling, *, done: Container[int] = ()
-    ) -> Iterator[tuple[int, Completion]]:
+    ) -> Iterator[tuple[int, Completion | Unanswered]]:
         """Yield a completion per prompt."""
         ...
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crushtest.conversations import waves, with_history
+from crushtest.conversations import turns_before, waves, with_history
 from crushtest.errors import EngineError
 from crushtest.files.append_log import AppendLog
-from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore
+from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore, Unanswered
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
+
+NO_TURN_BEFORE = "a turn before it was not answered"
 
 
 def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
@@ -34,13 +36,24 @@ def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: Append
     answered = log.read()
     by_id = {item.id: item for item in items}
     for wave in waves(items):
-        turns = [with_history(items[place], by_id, answered) for place in wave]
+        for item in (items[place] for place in wave):
+            if item.id not in answered and after_unanswered(item, by_id, answered):
+                answered[item.id] = Unanswered(NO_TURN_BEFORE)
+                log.append(item.id, answered[item.id])
+                yield 1
+        open_turns = [items[place] for place in wave if not after_unanswered(items[place], by_id, answered)]
+        turns = [with_history(item, by_id, answered) for item in open_turns]
         done = frozenset(index for index, turn in enumerate(turns) if turn.id in answered)
         for index, answer in request(engine, planned, turns, done):
             check_finite(turns[index], answer)
             log.append(turns[index].id, answer)
             answered[turns[index].id] = answer
             yield 1
+
+
+def after_unanswered(item: Item, by_id: Mapping[str, Item], answered: Mapping[str, Any]) -> bool:
+    """Return True if a turn before an item was not answered, so that it cannot be asked."""
+    return any(isinstance(answered.get(before.id), Unanswered) for before in turns_before(item, by_id))
 
 
 def request(
@@ -64,7 +77,7 @@ def check_finite(item: Item, answer: Answer) -> None:
             values = logprobs
         case PassageScore(logprob=logprob, kl=kl):
             values = (logprob, *(kl or ()))
-        case Completion():
+        case Completion() | Unanswered():
             return
     broken = next((value for value in values if not math.isfinite(value)), None)
     if broken is not None:

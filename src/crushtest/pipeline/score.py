@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.engines.load import only_named
 from crushtest.progress import Progress
-from crushtest.records import DENSE, Item
+from crushtest.records import DENSE, Answer, Item, Score, Unanswered
 from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -56,14 +56,27 @@ def score(
                 lacking = {item.id for item in block} - scored.keys()
                 if not lacking:
                     continue
-                exchanges = [exchange_of(item, by_id, answers) for item in block]
-                against = None if dense is None else [exchange_of(item, by_id, dense) for item in block]
-                for item, result in zip(block, call_scorer(scorer, exchanges, engines, against), strict=True):
+                reasons = {item.id: reason for item in block if (reason := no_text(item, answers, dense))}
+                texts = [item for item in block if item.id not in reasons]
+                exchanges = [exchange_of(item, by_id, answers) for item in texts]
+                against = None if dense is None else [exchange_of(item, by_id, dense) for item in texts]
+                results = call_scorer(scorer, exchanges, engines, against)
+                scores = dict(zip((item.id for item in texts), results, strict=True))
+                for item in block:
                     if item.id in lacking:
-                        log.append(item.id, result)
+                        log.append(item.id, scores.get(item.id) or Score(None, reasons[item.id]))
                 advance(len(lacking))
         manifest.update(folder.manifest, "scorers", scorer, facts_of(scorer))
         log.finish([item.id for item in items])
+
+
+def no_text(item: Item, answers: Mapping[str, Answer], dense: Mapping[str, Answer] | None) -> str | None:
+    """Return why an item has no completion to score, or dense none to compare it with; None if both are there."""
+    for given in (answers, dense or {}):
+        answer = given.get(item.id)
+        if isinstance(answer, Unanswered):
+            return answer.reason
+    return None
 
 
 # ---- the models that scorers ask -------------------------------------------------------------------

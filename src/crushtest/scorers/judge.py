@@ -11,7 +11,7 @@ from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import ModelError
 from crushtest.models.find import spec_weights_id
-from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score
+from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import ENGINES, scorer
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ def judge(
     if places:
         requests = [Prompt(_filled(wording, exchanges[place]), chat=True) for place in places]
         for index, answer in engines(model, engine).generate(requests, Sampling(max_tokens=VERDICT_TOKENS)):
-            scores[places[index]] = verdict(answer.text)
+            if isinstance(answer, Unanswered):
+                scores[places[index]] = Score(None, answer.reason)
+            else:
+                scores[places[index]] = verdict(answer.text)
     return scores
 
 

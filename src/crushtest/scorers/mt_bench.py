@@ -12,7 +12,7 @@ from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import ModelError
 from crushtest.files.json_lines import parse_lines
-from crushtest.records import Exchange, Prompt, Sampling, Score
+from crushtest.records import Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import scorer
 from crushtest.scorers.judge import judge_weights
 
@@ -144,7 +144,8 @@ def winner(arm_first: str, dense_first: str) -> Score:
 def _ask(engine: Engine, texts: Sequence[str], max_tokens: int) -> list[str]:
     requests = [Prompt(text, chat=True) for text in texts]
     answers = dict(engine.generate(requests, Sampling(max_tokens=max_tokens)))
-    return [answers[place].text for place in range(len(texts))]
+    # A judge that gives no answer gives no verdict either.
+    return ["" if isinstance(answer := answers[place], Unanswered) else answer.text for place in range(len(texts))]
 
 
 # ---- the authors' prompts --------------------------------------------------------------------------

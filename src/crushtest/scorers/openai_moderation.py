@@ -7,8 +7,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -20,7 +18,8 @@ from crushtest.errors import ModelError, UnknownName
 from crushtest.files.cache import cache_folder
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.retrying import BatchClient, Refused, RetryPolicy, Transient
+from crushtest.services.replies import AGAIN, AT_FAULT, retry_after_s
+from crushtest.services.retrying import BatchClient, Refused, RetryPolicy, Transient
 
 if TYPE_CHECKING:
     import httpx
@@ -34,10 +33,6 @@ CATEGORIES = (
     *("violence", "violence/graphic"),
 )
 ANY, FLAGGED = "any", "flagged"
-AGAIN = (408, 409, 425, 429)
-"""Status codes, besides 500 and above, after which the same request may succeed."""
-AT_FAULT = (400, 413, 422)
-"""Status codes that blame the request."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,8 @@ def ask(client: httpx.Client, model: str, texts: Sequence[str]) -> list[Verdict]
     except httpx.TransportError as error:
         raise Transient(f"the service could not be reached ({type(error).__name__})") from None
     if reply.status_code in AGAIN or reply.status_code >= 500:
-        raise Transient(f"the service answered with status {reply.status_code}", _retry_after_s(reply))
+        wait_s = retry_after_s(reply.headers.get("retry-after"))
+        raise Transient(f"the service answered with status {reply.status_code}", wait_s)
     if reply.status_code in AT_FAULT:
         raise Refused(f"the service refused the text (status {reply.status_code})")
     if reply.status_code != 200:
@@ -173,19 +169,6 @@ def _verdict(result: Any, model: str) -> Verdict:
 def _is_score(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and math.isfinite(value) and 0 <= value <= 1  # type: ignore[arg-type, operator]
-
-
-def _retry_after_s(reply: httpx.Response) -> float:
-    """Return the seconds of the header Retry-After, a number or a date; 0 without a readable one."""
-    value = reply.headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _client(base_url: str, key_variable: str, timeout_s: float) -> httpx.Client:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import EngineError
-from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, Score
+from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, Score, Unanswered
 from crushtest.registry import scorer
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def _request(exchange: Exchange) -> Choices:
     return Choices(well_formed(exchange.prompt), (well_formed(exchange.completion),), exchange.chat)
 
 
-def _score(answer: ChoiceScores) -> Score:
+def _score(answer: ChoiceScores | Unanswered) -> Score:
+    if isinstance(answer, Unanswered):
+        return Score(None, answer.reason)
     [nats], [tokens] = answer.logprobs, answer.tokens
     if not tokens or not math.isfinite(nats):
         return Score(None, "the dense model gave no finite log-likelihood")

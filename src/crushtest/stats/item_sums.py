@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crushtest.metrics import Array, Metric
-from crushtest.records import Answer, Item, Score
+from crushtest.records import Answer, Item, Score, Unanswered
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
@@ -70,11 +70,11 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
 def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores) -> tuple[Any, Any, str | None]:
     """Answer and score of an item (a tuple of them where it has partners), and the reason where one is missing."""
     answer: Any = answers.get(item.id)
-    if answer is None:
-        return None, None, "not answered"
+    if answer is None or isinstance(answer, Unanswered):
+        return None, None, "not answered" if answer is None else answer.reason
     if metric.partner_ids is not None:
         answer = (answer, *(answers.get(partner) for partner in metric.partner_ids(item)))
-        if None in answer:
+        if any(each is None or isinstance(each, Unanswered) for each in answer):
             return None, None, "an item that is measured together with it was not answered"
     if metric.scorer is None:
         return answer, None, None

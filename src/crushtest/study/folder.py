@@ -38,6 +38,7 @@ from crushtest.records import (
     Prompt,
     Request,
     Score,
+    Unanswered,
 )
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.stats.verdicts import VERDICTS
@@ -71,6 +72,7 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "logprobs": pl.List(pl.Float64),
             "tokens": pl.List(pl.Int64),
             "bytes": pl.List(pl.Int64),
+            "reason": pl.String(),
         }
     ),
     "passages": pl.Schema(
@@ -81,9 +83,12 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "bytes": pl.Int64(),
             "kl": pl.List(pl.Float32),
             "agree": pl.Int64(),
+            "reason": pl.String(),
         }
     ),
-    "prompts": pl.Schema({"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String()}),
+    "prompts": pl.Schema(
+        {"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String(), "reason": pl.String()}
+    ),
 }
 SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
 
@@ -104,10 +109,19 @@ def passage_score(
     return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
 
 
+def or_unanswered(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a builder of answers that makes an `Unanswered` of the fields that have a reason."""
+
+    def made(reason: str | None = None, **fields: Any) -> Any:
+        return build(**fields) if reason is None else Unanswered(reason)
+
+    return made
+
+
 ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {
-    "choices": choice_scores,
-    "passages": passage_score,
-    "prompts": Completion,
+    "choices": or_unanswered(choice_scores),
+    "passages": or_unanswered(passage_score),
+    "prompts": or_unanswered(Completion),
 }
 
 

@@ -26,10 +26,10 @@ BINS = 5
 
 
 class Dense(NamedTuple):
-    """[items] how far dense's most likely option leads its second (nats), and its index."""
+    """[items] how far dense's most likely option leads its second (nats), and its index; NaN where not answered."""
 
     margin: NDArray[np.float64]
-    chosen: NDArray[np.uint32]
+    chosen: NDArray[np.float64]
 
 
 class Bin(NamedTuple):
@@ -42,8 +42,13 @@ class Bin(NamedTuple):
     interval: Interval
 
 
-def flips_by_margin(dense: Dense, chosen: NDArray[np.uint32]) -> list[Bin]:
-    """Five bins of about equally many items, from the closest calls of dense to its surest answers."""
+def flips_by_margin(dense: Dense, chosen: NDArray[np.float64]) -> list[Bin]:
+    """Five bins of about equally many items, from the closest calls of dense to its surest answers.
+
+    Items that one of the two did not answer are left out.
+    """
+    answered = ~(np.isnan(dense.chosen) | np.isnan(chosen))
+    dense, chosen = Dense(dense.margin[answered], dense.chosen[answered]), chosen[answered]
     flipped = dense.chosen != chosen
     found = []
     for rows in np.array_split(np.argsort(dense.margin, kind="stable"), BINS):
@@ -59,12 +64,12 @@ def read_dense(study: StudyView, task: TaskView) -> Dense:
     logprobs = _logprobs(study, task, DENSE)
     ordered = pl.DataFrame({"logprobs": logprobs.list.sort(descending=True)})
     lead = ordered.select(pl.col("logprobs").list.get(0) - pl.col("logprobs").list.get(1, null_on_oob=True))
-    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), logprobs.list.arg_max().to_numpy())
+    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), logprobs.list.arg_max().cast(pl.Float64).to_numpy())
 
 
-def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.uint32]:
-    """[items] the index of an arm's most likely option."""
-    return _logprobs(study, task, arm).list.arg_max().to_numpy()
+def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.float64]:
+    """[items] the index of an arm's most likely option; NaN where it did not answer."""
+    return _logprobs(study, task, arm).list.arg_max().cast(pl.Float64).to_numpy()
 
 
 def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:

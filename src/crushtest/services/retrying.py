@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from crushtest.errors import ModelError
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 PROBE = "The weather was fine."
 """A text that no service has a reason to refuse."""
@@ -41,6 +42,43 @@ class RetryPolicy:
     longest_wait_s: float = 60.0
     longest_retry_after_s: float = 600.0
     probe_after: int = 5
+
+
+def persist(ask: Callable[[], Result], policy: RetryPolicy, sleep: Callable[[float], None] = time.sleep) -> Result:
+    """Return what `ask` returns, called again with growing, jittered waits as long as it raises Transient.
+
+    Raises the last Transient when the attempts are spent, ModelError if the service asks to wait too long.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+    from tenacity.wait import wait_base
+
+    backoff = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
+
+    class Wait(wait_base):
+        def __call__(self, retry_state: object) -> float:
+            told = retry_state.outcome.exception().wait_s  # type: ignore[attr-defined]
+            jitter = random.uniform(0, policy.first_wait_s)  # so that not all clients come back at once
+            return max(backoff(retry_state), told + jitter if told else 0.0)  # type: ignore[arg-type]
+
+    def attempt() -> Result:
+        try:
+            return ask()
+        except Transient as problem:
+            if problem.wait_s > policy.longest_retry_after_s:
+                raise ModelError(
+                    f"{problem}: the service asks to wait {problem.wait_s:.0f} s; what is answered is kept, run "
+                    f"this again later"
+                ) from None
+            raise
+
+    retrying = Retrying(
+        stop=stop_after_attempt(policy.attempts),
+        wait=Wait(),
+        retry=retry_if_exception_type(Transient),
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(attempt)
 
 
 @dataclass
@@ -75,7 +113,7 @@ class BatchClient(Generic[Answer]):
     def _settle(self, batch: Sequence[str], results: dict[str, Answer | str]) -> None:
         """Fill in a result for every text of a batch; halve a batch that keeps failing down to the text at fault."""
         try:
-            answers = self._ask_repeatedly(batch)
+            answers = self._persist(batch)
         except (Transient, Refused) as problem:
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -90,39 +128,9 @@ class BatchClient(Generic[Answer]):
             self.keep(text, answer)
             results[text] = answer
 
-    def _ask_repeatedly(self, batch: Sequence[str]) -> list[Answer]:
-        """Return the answers to a batch, retrying with growing, jittered waits while that may help."""
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-        from tenacity.wait import wait_base
-
-        policy = self.policy
-        backoff = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
-
-        class Wait(wait_base):
-            def __call__(self, retry_state: object) -> float:
-                requested_s = retry_state.outcome.exception().wait_s  # type: ignore[attr-defined]
-                jitter = random.uniform(0, policy.first_wait_s)  # so that not all clients come back at once
-                return max(backoff(retry_state), requested_s + jitter if requested_s else 0.0)  # type: ignore[arg-type]
-
-        def attempt() -> list[Answer]:
-            try:
-                return self.ask(batch)
-            except Transient as problem:
-                if problem.wait_s > policy.longest_retry_after_s:
-                    raise ModelError(
-                        f"{problem}: the service asks to wait {problem.wait_s:.0f} s; scores so far are kept, run "
-                        f"this again later"
-                    ) from None
-                raise
-
-        retrying = Retrying(
-            stop=stop_after_attempt(policy.attempts),
-            wait=Wait(),
-            retry=retry_if_exception_type(Transient),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        return retrying(attempt)
+    def _persist(self, batch: Sequence[str]) -> list[Answer]:
+        """Return the answers to a batch, asked again with growing, jittered waits while that may help."""
+        return persist(lambda: self.ask(batch), self.policy, self.sleep)
 
     def _probe_service(self, problem: Exception) -> None:
         """After several failures in a row, check that the service answers anything at all. Raises ModelError if not."""
@@ -133,7 +141,7 @@ class BatchClient(Generic[Answer]):
             return
         self._failures_in_a_row = 0
         try:
-            self._ask_repeatedly([PROBE])
+            self._persist([PROBE])
         except (Transient, Refused):
             raise ModelError(
                 f"the service has stopped answering ({problem}); scores so far are kept, run this again later"

@@ -1,0 +1,251 @@
+"""Requests to a server: bounded in number, time and size, made again where that may help, counted against a budget."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from crushtest.errors import CrushtestError, ModelChanged, ModelError
+from crushtest.services.addresses import Address, is_local
+from crushtest.services.replies import AGAIN, AT_FAULT, retry_after_s
+from crushtest.services.retrying import Refused, RetryPolicy, Transient, persist
+
+if TYPE_CHECKING:
+    import httpx
+
+Result = TypeVar("Result")
+SHOWN = 160
+"""Characters of a server's complaint that are passed on."""
+
+
+class BudgetSpent(ModelError):
+    """The requests or tokens that a user allowed are used up."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may cost.
+
+    timeout_s     longest silence of the server
+    deadline_s    longest time for one request, however lively
+    reply_bytes   largest reply
+    max_requests  requests in all; None for any number
+    max_tokens    tokens read and written in all, as the server counts them
+    """
+
+    timeout_s: float = 120.0
+    deadline_s: float = 600.0
+    reply_bytes: int = 2**25
+    max_requests: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass
+class Client:
+    """Asks one server. May be used by several threads.
+
+    requests, tokens  how many have been used
+    """
+
+    address: Address
+    key: str | None
+    limits: Limits = field(default_factory=Limits)
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    sleep: Callable[[float], None] = time.sleep
+    requests: int = 0
+    tokens: int = 0
+    _answering: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _http: httpx.Client | None = None
+
+    def post(self, path: str, body: Mapping[str, Any], read: Callable[[Any], Result]) -> Result:
+        """Return what `read` makes of the reply. `path` is below the address if it has no slash in front, else below
+        its root.
+
+        A reply that `read` cannot read (KeyError, IndexError, TypeError, ValueError) is asked for again. Raises
+        Transient once the attempts are spent, Refused for a request at fault, ModelError for what no repetition mends.
+        """
+
+        def once() -> Result:
+            content = self._exchange("POST", path, body)
+            try:
+                result = read(content)
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                raise Transient("the server's reply cannot be read") from None
+            self._count_tokens(content)
+            self._same_model(path, content)
+            return result
+
+        return persist(once, self.patience, self.sleep)
+
+    def get(self, path: str) -> Any:
+        """Return a reply as JSON; None if the server has no such path, or refuses or cannot read it."""
+        try:
+            return persist(lambda: self._exchange("GET", path, None), self.patience, self.sleep)
+        except (Refused, NoSuchPath):
+            return None
+
+    def post_or_none(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return a reply; None if the server has no such path, or refuses the request."""
+        try:
+            return self.post(path, body, lambda content: content)
+        except (Refused, NoSuchPath):
+            return None
+
+    def check_alive(self, problem: Exception) -> None:
+        """Raise ModelError if the server answers nothing any more, so that a failure is not the request's own."""
+        try:
+            self.get("models")
+        except Transient:
+            raise ModelError(
+                f"{self.address.base}: the server has stopped answering ({problem}); what is answered is kept, run "
+                "this again later"
+            ) from None
+
+    def in_parallel(
+        self, jobs: Iterable[tuple[int, Callable[[], Result]]], concurrency: int
+    ) -> Iterator[tuple[int, Result | str]]:
+        """Yield (index, result) of jobs as they end, at most `concurrency` at once; a reason in place of what failed.
+
+        What ends the asking (a spent budget, a server that is gone, another model) is raised once the jobs that run
+        have ended and their results have been yielded.
+        """
+        waiting, running = iter(jobs), dict[Future[Result], int]()
+        last: Exception | None = None
+        with ThreadPoolExecutor(concurrency) as pool:
+            while True:
+                while last is None and len(running) < concurrency and (job := next(waiting, None)) is not None:
+                    running[pool.submit(job[1])] = job[0]
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index, result = running.pop(future), self._outcome(future)
+                    if isinstance(result, CrushtestError):
+                        last = last or result
+                    else:
+                        yield index, result
+        if last is not None:
+            raise last
+
+    def _outcome(self, future: Future[Result]) -> Result | str | CrushtestError:
+        try:
+            return future.result()
+        except Refused as problem:
+            return str(problem)
+        except Transient as problem:
+            try:
+                self.check_alive(problem)
+            except CrushtestError as gone:
+                return gone
+            return str(problem)
+        except CrushtestError as problem:
+            return problem
+
+    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        import httpx
+
+        self._count_request()
+        base = self.address.root if path.startswith("/") else f"{self.address.base}/"
+        began = time.monotonic()
+        content = bytearray()
+        try:
+            with self._client().stream(method, base + path, json=body) as reply:
+                self._check_status(reply, path)
+                for chunk in reply.iter_bytes():
+                    content += chunk
+                    if len(content) > self.limits.reply_bytes:
+                        raise Refused(f"the server's reply is larger than {self.limits.reply_bytes} bytes")
+                    if time.monotonic() - began > self.limits.deadline_s:
+                        raise Transient(f"the server's reply was not whole after {self.limits.deadline_s:g} s")
+            return json.loads(content)
+        except httpx.TimeoutException:
+            raise Transient("the server did not answer in time") from None
+        except httpx.TransportError as error:
+            raise Transient(f"the server could not be reached ({type(error).__name__})") from None
+        except ValueError:
+            raise Transient("the server's reply is not JSON") from None
+
+    def _check_status(self, reply: httpx.Response, path: str) -> None:
+        status = reply.status_code
+        if status in AGAIN or status >= 500:
+            wait_s = retry_after_s(reply.headers.get("retry-after"))
+            raise Transient(f"the server answered with status {status}", wait_s)
+        if status in AT_FAULT:
+            raise Refused(f"the server refused the request (status {status}): {self._complaint(reply)}")
+        if status in (404, 405, 501):
+            raise NoSuchPath(f"{self.address.base}: the server has no {path!r} (status {status})")
+        if status in (401, 403):
+            raise Denied(f"{self.address.base}: the server answered {path!r} with status {status}; is the key right?")
+        if status != 200:
+            raise ModelError(f"{self.address.base}: the server answered {path!r} with status {status}")
+
+    def _complaint(self, reply: httpx.Response) -> str:
+        """Return the beginning of an error's text, without the key if the server repeats it."""
+        text = next((chunk for chunk in reply.iter_bytes(4096)), b"").decode("utf-8", "replace")
+        try:
+            error = json.loads(text)["error"]
+            text = error["message"] if isinstance(error, dict) else str(error)
+        except (ValueError, KeyError, TypeError):
+            pass
+        if self.key:
+            text = text.replace(self.key, "***")
+        return " ".join(str(text).split())[:SHOWN]
+
+    def _count_request(self) -> None:
+        limits = self.limits
+        with self._lock:
+            if limits.max_requests is not None and self.requests >= limits.max_requests:
+                raise BudgetSpent(self._spent("max_requests", self.requests, "requests"))
+            if limits.max_tokens is not None and self.tokens >= limits.max_tokens:
+                raise BudgetSpent(self._spent("max_tokens", self.tokens, "tokens"))
+            self.requests += 1
+
+    def _spent(self, option: str, used: int, what: str) -> str:
+        return (
+            f"{self.address.base}: the budget is spent ({used} {what}); what is answered is kept, raise {option} and "
+            "run this again"
+        )
+
+    def _count_tokens(self, content: Any) -> None:
+        if not isinstance(content, dict):
+            return
+        usage = content.get("usage") or {}
+        used = usage.get("total_tokens") or sum(
+            int(content.get(name) or 0)
+            for name in ("tokens_evaluated", "tokens_predicted", "prompt_eval_count", "eval_count")
+        )
+        with self._lock:
+            self.tokens += int(used)
+
+    def _same_model(self, path: str, content: Any) -> None:
+        model = content.get("model") if isinstance(content, dict) else None
+        if not isinstance(model, str):
+            return
+        with self._lock:
+            before = self._answering.setdefault(path, model)
+        if before != model:
+            raise ModelChanged(f"{self.address.base}: the model changed from {before!r} to {model!r} while it answered")
+
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        with self._lock:
+            if self._http is None:
+                headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+                self._http = httpx.Client(
+                    headers=headers, timeout=self.limits.timeout_s, trust_env=not is_local(self.address.base)
+                )
+            return self._http
+
+
+class NoSuchPath(ModelError):
+    """The server does not know a path."""
+
+
+class Denied(ModelError):
+    """The server wants a key, or another one."""

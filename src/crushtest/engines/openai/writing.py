@@ -1,0 +1,169 @@
+"""Completions: the server draws them, with the sampling and the seed that it is given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crushtest.engines.encoding import encode_prompts
+from crushtest.engines.openai.ways.way import Setting
+from crushtest.errors import EngineError
+from crushtest.records import Completion, Prompt, Sampling, Unanswered
+
+NEUTRAL = {
+    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+}
+"""Settings that undo what a model's own generation settings would add to the sampling."""
+LLAMA_NEUTRAL = {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Continues prompts, as token ids where the server tells its tokens, else as texts and messages."""
+
+    setting: Setting
+
+    def generate(self, requests: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Completion | Unanswered]]:
+        """Yield the completions as they come."""
+        if sampling.max_tokens < 1:
+            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
+        jobs = ((index, self._job(request, sampling)) for index, request in enumerate(requests))
+        for index, written in self.setting.client.in_parallel(jobs, self.setting.concurrency):
+            yield index, Unanswered(written) if isinstance(written, str) else written
+
+    def _job(self, request: Prompt, sampling: Sampling) -> Callable[[], Completion]:
+        return lambda: self._write(request, sampling)
+
+    def _write(self, request: Prompt, sampling: Sampling) -> Completion:
+        if self.setting.tokenizer is not None:
+            return self._continue_tokens(request, sampling)
+        if request.chat:
+            return self._reply(request, sampling)
+        return self._continue_text(request, sampling)
+
+    def _continue_tokens(self, request: Prompt, sampling: Sampling) -> Completion:
+        assert self.setting.tokenizer is not None
+        prompt = list(encode_prompts(self.setting.tokenizer, [request])[0])
+        context = self.setting.server.context
+        if context is not None and len(prompt) + sampling.max_tokens > context:
+            raise EngineError(
+                f"{self.setting.base}: a prompt of {len(prompt)} tokens and {sampling.max_tokens} to write do not fit "
+                f"into the server's context of {context}; give it a longer one"
+            )
+        if self.setting.server.kind == "llama.cpp":
+            return self._llama(prompt, request, sampling)
+        body = {"prompt": prompt, **self._common(request, sampling)}
+        written, read = self.setting.client.post("completions", body, lambda reply: _read(reply, sampling))
+        self.setting.check_read(len(prompt), read)
+        return written
+
+    def _llama(self, prompt: list[int], request: Prompt, sampling: Sampling) -> Completion:
+        body = {
+            "prompt": prompt,
+            "n_predict": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed_of(request, sampling),
+            "stop": list(sampling.stop),
+            # The temperature first, as everywhere here.
+            "samplers": ["temperature", "top_p"],
+            **LLAMA_NEUTRAL,
+        }
+
+        def read(reply: Any) -> tuple[Completion, object]:
+            stop = {"eos": "eos", "limit": "length", "word": "stop"}[reply["stop_type"]]
+            count = int(reply["tokens_predicted"])
+            return completion(str(reply["content"]), count, stop, sampling), reply.get("tokens_evaluated")
+
+        written, evaluated = self.setting.client.post("/completion", body, read)
+        self.setting.check_read(len(prompt), evaluated)
+        return written
+
+    def _continue_text(self, request: Prompt, sampling: Sampling) -> Completion:
+        text = "\n\n".join([*(part for turn in request.history for part in turn), request.text])
+        if self.setting.server.kind == "ollama":
+            return self._ollama(text, request, sampling)
+        body = {"prompt": text, **self._common(request, sampling)}
+        written, read = self.setting.client.post("completions", body, lambda reply: _read(reply, sampling))
+        self._check_words(text, read)
+        return written
+
+    def _ollama(self, text: str, request: Prompt, sampling: Sampling) -> Completion:
+        options = {
+            "num_predict": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed_of(request, sampling),
+            "stop": list(sampling.stop),
+            "top_k": 0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+        }
+        if self.setting.server.context is not None:
+            options["num_ctx"] = self.setting.server.context
+        body = {"model": self.setting.server.model, "prompt": text, "raw": True, "stream": False, "options": options}
+
+        def read(reply: Any) -> tuple[Completion, object]:
+            stop = "length" if reply["done_reason"] == "length" else "stop" if sampling.stop else "eos"
+            written = completion(str(reply["response"]), int(reply["eval_count"]), stop, sampling)
+            return written, reply.get("prompt_eval_count")
+
+        written, evaluated = self.setting.client.post("/api/generate", body, read)
+        self._check_words(text, evaluated)
+        return written
+
+    def _reply(self, request: Prompt, sampling: Sampling) -> Completion:
+        turns = [
+            message
+            for user, assistant in request.history
+            for message in ({"role": "user", "content": user}, {"role": "assistant", "content": assistant})
+        ]
+        messages = [*turns, {"role": "user", "content": request.text}]
+        body = {"messages": messages, **self._common(request, sampling)}
+        written, read = self.setting.client.post("chat/completions", body, lambda reply: _read(reply, sampling))
+        self._check_words(" ".join(message["content"] for message in messages), read)
+        return written
+
+    def _common(self, request: Prompt, sampling: Sampling) -> dict[str, Any]:
+        body = {
+            "model": self.setting.server.model,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed_of(request, sampling),
+            **NEUTRAL.get(self.setting.server.kind, {}),
+        }
+        return body | {"stop": list(sampling.stop)} if sampling.stop else body
+
+    def _check_words(self, text: str, read: object) -> None:
+        """Raise EngineError if a server read fewer tokens than a text has words: it cut it."""
+        words = len(text.split())
+        if isinstance(read, int) and read < words:
+            raise EngineError(f"{self.setting.base}: the server cut a prompt of {words} words to {read} tokens")
+
+
+def seed_of(request: Prompt, sampling: Sampling) -> int:
+    """Return the seed of one completion: from the study's, the prompt and its sample number, nothing else."""
+    key = f"{sampling.seed}\n{request.sample}\n{request.history!r}\n{request.text}"
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:4], "little") >> 1
+
+
+def completion(text: str, tokens: int, stop: str, sampling: Sampling) -> Completion:
+    """Return a completion; some servers count the token that ends a text, which is none of its own."""
+    limit = sampling.max_tokens if stop == "length" else sampling.max_tokens - 1
+    return Completion(text, sampling.max_tokens if stop == "length" else min(tokens, limit), stop)
+
+
+def _read(reply: Any, sampling: Sampling) -> tuple[Completion, object]:
+    """Return the completion of a reply to /v1/completions or /v1/chat/completions, and how many tokens were read."""
+    choice, usage = reply["choices"][0], reply.get("usage") or {}
+    text = choice["message"]["content"] or "" if "message" in choice else choice["text"]
+    if choice["finish_reason"] == "length":
+        stop = "length"
+    else:
+        # vLLM names the string; others do not say whether a string or the model ended the text.
+        stop = "stop" if choice.get("stop_reason") or (sampling.stop and "stop_reason" not in choice) else "eos"
+    return completion(str(text), int(usage["completion_tokens"]), stop, sampling), usage.get("prompt_tokens")

@@ -1,0 +1,1 @@
+"""Services: what scorers and engines share that ask another machine over HTTP."""
