@@ -17,7 +17,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
-from crushtest.study.folder import ANSWER_BUILDERS, item_from_row
+from crushtest.study.rows import ANSWER_BUILDERS, item_from_row
 
 MOST_ROWS = 10_000
 MOST_BYTES = 3_500_000
