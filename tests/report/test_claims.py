@@ -68,7 +68,7 @@ def test_noise_alone_seldom_makes_the_first_sentence_say_anything(view: StudyVie
     assert worse > 0  # and it can still speak
 
 
-def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says_so(view: StudyView) -> None:
+def test_a_headline_clear_only_on_its_own_is_named_and_not_counted(view: StudyView) -> None:
     z = np.full((len(view.others), len(view.tasks)), -9.0)
     z[0] = [-2.3, 0.0, 0.0, 0.0, 0.0]
     study = with_headlines(view, z)
@@ -76,7 +76,7 @@ def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says
     assert status.lead(study, found).startswith("3 of 4 variants got clearly worse in at least one headline measure")
     assert found[0].status == "no clear difference"
     [text] = [finding.text for finding in found[0].unclear if finding.contrast.verdict == "worse"]
-    assert text.startswith("is clear on its own, but not after correction for 20 comparisons (")
+    assert text.startswith("changed clearly on its own, but not after correction for 20 comparisons (")
     assert "p 0.021" in text
 
 
@@ -93,7 +93,7 @@ def test_what_could_not_be_tested_is_in_no_family() -> None:
     assert corrected(rows) == {("a", "t", "m", "all"): 0.01}
 
 
-def test_headlines_are_corrected_among_themselves_and_other_measures_over_all_that_is_shown() -> None:
+def test_headlines_are_one_family_and_all_measures_shown_another() -> None:
     rows = {("a", "t", metric, "all"): with_columns(ROW, metric=metric, p=0.01) for metric in "mnop"}
     found = judge(rows, headlines=[rows["a", "t", "m", "all"]], shown=rows.values())
     assert [found["a", "t", metric, "all"].p.adjusted for metric in "mn"] == [0.01, 0.04]

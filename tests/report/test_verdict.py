@@ -228,12 +228,12 @@ def test_a_dialect_gap_is_never_shown_without_its_ratio(view: StudyView) -> None
     assert as_ratio(view, row) == ""
 
 
-def test_an_arm_that_calibrates_says_that_its_weights_are_one_calibration_draw(view: StudyView) -> None:
+def test_an_arm_that_calibrates_says_that_it_is_one_calibration_draw(view: StudyView) -> None:
     said = {arm.name: "One calibration draw." in arm_verdict.compares_text(view, arm) for arm in view.others}
     assert said == {arm.name: arm.name.startswith("wanda") for arm in view.others}
 
 
-def test_one_calibration_draw_stands_in_the_numbers_of_an_arm_that_calibrates_and_of_no_other(view: StudyView) -> None:
+def test_only_numbers_of_arms_that_calibrate_name_the_calibration_draw(view: StudyView) -> None:
     rows = [row for task in view.tasks for row in matrix.number_rows(view, task)]
     assert rows
     assert all(("one calibration draw" in row.note) == row.arm.startswith("wanda") for row in rows)

@@ -107,7 +107,7 @@ class StudyFolder:
         return self.arm(arm) / "compression.json"
 
     def likeliest(self, task: str) -> Path:
-        """Where the dense arm keeps its likeliest next tokens for the other arms."""
+        """Return where the dense arm keeps its likeliest next tokens for the other arms."""
         return self.arm(DENSE) / "likeliest" / file_name(task)
 
     # ---- items
@@ -192,7 +192,7 @@ class StudyFolder:
         return set(pairs.unique().iter_rows())
 
     def _records(self, path: Path, record: Callable[[Mapping[str, Any]], Result]) -> list[Result]:
-        """The rows of a table of results."""
+        """Return the records of a table of results."""
         if not path.exists():
             raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
         remedy = f"run `crushtest compare {self.root}`, which makes it anew from the answers"

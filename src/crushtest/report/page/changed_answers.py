@@ -71,8 +71,15 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
                 room -= len(json.dumps(items[-1]))
             rows.append([arm.number, places[row["index"]], *_change(row, task)])
             room -= len(json.dumps(rows[-1]))
-    head = {"name": visible(task.name, LONGEST_NAME), "kind": task.planned.task.kind, "scorers": _scorers(task)}
-    return {**head, "dimension": task.planned.dimension, "items": items, "rows": rows}, total
+    content = {
+        "name": visible(task.name, LONGEST_NAME),
+        "kind": task.planned.task.kind,
+        "scorers": [visible(scorer, LONGEST_NAME) for scorer in task.planned.task.scorers],
+        "dimension": task.planned.dimension,
+        "items": items,
+        "rows": rows,
+    }
+    return content, total
 
 
 # ---- which answers changed ------------------------------------------------------------------------
@@ -137,10 +144,6 @@ CHANGED: Mapping[Kind, Callable[[pl.DataFrame, TaskView], pl.DataFrame]] = {
 
 
 # ---- one of them, as the page has it --------------------------------------------------------------
-
-
-def _scorers(task: TaskView) -> list[str]:
-    return [visible(scorer, LONGEST_NAME) for scorer in task.planned.task.scorers]
 
 
 def _item(row: Mapping[str, Any], task: TaskView) -> dict[str, Any]:
