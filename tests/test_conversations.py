@@ -20,8 +20,9 @@ from crushtest.progress import Lines
 from crushtest.records import Completion, Exchange, Item, Prompt, Score
 from crushtest.scorers.calling import call_scorer, exchange_of
 from crushtest.study.arms import Arm
-from crushtest.study.folder import ANSWER_BUILDERS, ANSWER_SCHEMAS, StudyFolder, item_from_row, item_row
+from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
+from crushtest.study.rows import ANSWER_BUILDERS, ANSWER_SCHEMAS, item_from_row, item_row
 from crushtest.tasks.base import Task
 
 

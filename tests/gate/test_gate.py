@@ -32,7 +32,7 @@ def test_a_clear_regression_exits_3():
     assert judge(SURE_WORSE).exit_code == 3
 
 
-def test_an_interval_that_its_p_does_not_support_is_no_regression_and_no_proof():
+def test_an_interval_without_support_of_its_p_proves_nothing():
     doubtful = with_columns(SURE_WORSE, p=0.125)
     assert judge(doubtful).exit_code == 0
     assert judge(doubtful, rule=SHOWN).exit_code == 4
@@ -86,7 +86,7 @@ def test_nothing_passes_on_what_was_not_measured(cause, row, arms, unchanged, ru
     assert all(check.seen for check in result.checks)
 
 
-def test_a_rule_about_every_task_does_not_pass_while_one_of_them_is_unmeasured():
+def test_a_rule_about_every_task_never_passes_with_one_unmeasured():
     tasks = {"bbq": ("accuracy",), "mmlu": ("accuracy",), "xsum": ("rouge",)}
     rule = "{metric: accuracy, margin: 0.02}"
     result = judge(UNTOUCHED, rule=rule, tasks=tasks)
@@ -96,7 +96,7 @@ def test_a_rule_about_every_task_does_not_pass_while_one_of_them_is_unmeasured()
     assert judge(SURE_WORSE, rule=rule, tasks=tasks).exit_code == 3
 
 
-def test_a_rule_about_differences_between_groups_does_not_pass_while_a_task_is_unmeasured(monkeypatch):
+def test_a_rule_about_group_gaps_never_passes_with_a_task_unmeasured(monkeypatch):
     monkeypatch.delenv("CRUSHTEST_DATA", raising=False)
     study = {"model": "demo", "arms": ["rtn:bits=4"], "suite": ["bold", "holisticbias"]}
     tasks = metrics_of_tasks(make_plan(build_spec(study, where="test")))
@@ -188,7 +188,7 @@ def test_a_relative_margin_is_a_share_of_the_dense_value():
     assert judge(row, rule="{metric: accuracy, margin: 20%}").exit_code == 0
 
 
-def test_clusters_that_would_have_been_enough_bring_the_bound_to_the_margin():
+def test_with_the_clusters_named_as_enough_the_bound_meets_the_margin():
     harm = harm_of(UNSURE, None)
     enough = clusters_enough(harm, 0.05, UNSURE.clusters)
     scale = (UNSURE.clusters / enough) ** 0.5
@@ -300,7 +300,7 @@ def test_a_task_that_an_arm_has_not_ended_is_named(tmp_path):
     assert [check.seen for check in result.checks if check.row is None] == ["probe_text was not fully measured"]
 
 
-def test_a_study_that_measured_one_task_does_not_pass_the_ready_made_policies(study):
+def test_a_study_of_one_task_passes_no_ready_made_policy(study):
     for name in ("standard", "strict"):
         assert run_gate(study, name).exit_code in (3, 4)
 

@@ -205,12 +205,12 @@ def test_every_caution_is_shown_in_words_and_in_json():
 
 @pytest.mark.parametrize(("flips", "expected"), [(0, 0), (50, 0), (51, 3), (500, 3), (None, 4)])
 @pytest.mark.parametrize("margin", ["", "margin: 0.02, "])
-def test_max_flips_bounds_the_share_of_changed_answers_with_and_without_a_margin(flips, expected, margin):
+def test_max_flips_bounds_changed_answers_with_and_without_a_margin(flips, expected, margin):
     rule = f"{{task: bbq, metric: accuracy, {margin}max_flips: 0.1}}"
     assert judge(with_columns(UNTOUCHED, flips=flips), rule=rule).exit_code == expected
 
 
-def test_max_flips_does_not_soften_a_regression_and_the_margin_does_not_soften_flips():
+def test_neither_max_flips_nor_the_margin_softens_the_other():
     rule = "{task: bbq, metric: accuracy, margin: 0.02, max_flips: 0.1}"
     assert judge(with_columns(SURE_WORSE, flips=None), rule=rule).exit_code == 3
     assert judge(with_columns(UNTOUCHED, flips=200, low=None, high=None), rule=rule).exit_code == 3

@@ -68,7 +68,7 @@ def test_identical_arms_never_regress(rule: Rule, row: Contrast, below: float, a
 
 
 @given(rules(), contrasts(), WIDTHS, st.floats(0.0, 1.0), st.integers(0, 50))
-def test_more_of_the_same_harm_never_turns_a_regression_into_something_milder(
+def test_more_of_the_same_harm_never_softens_a_regression(
     rule: Rule, row: Contrast, more: float, smaller: float, flips: int
 ) -> None:
     if outcome(rule, row) != "regression":

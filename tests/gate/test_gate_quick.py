@@ -156,7 +156,7 @@ NOT_PASSED = ("regression", "inconclusive")
 
 
 @pytest.mark.parametrize("attribute", ["age", "religion"])
-def test_standard_never_passes_an_arm_that_answers_unknown_about_one_attribute(study: Path, attribute: str) -> None:
+def test_standard_never_passes_an_arm_that_abstains_on_one_attribute(study: Path, attribute: str) -> None:
     folder = StudyFolder(study)
     items, dense = folder.read_items("probe_qa"), folder.answers(DENSE, "probe_qa", "choices").read()
     moved = folder.answers("moved", "probe_qa", "choices").read()

@@ -66,7 +66,7 @@ def left_out(result: GateResult) -> list[str]:
 
 
 @pytest.mark.parametrize("rule", [WORST, SHOWN])
-def test_groups_too_small_for_the_suite_are_one_line_that_counts_and_names_them(rule):
+def test_groups_too_small_to_judge_are_counted_and_named_on_one_line(rule):
     big = groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))
     result = judge(*big, *[small(number) for number in range(10, 20)], rule=rule)
     assert result.exit_code == 0
@@ -79,7 +79,7 @@ def test_groups_too_small_for_the_suite_are_one_line_that_counts_and_names_them(
     assert len(names) == 10
 
 
-def test_groups_of_few_clusters_are_left_out_and_a_regression_beside_them_is_one():
+def test_leaving_out_groups_of_few_clusters_hides_no_regression():
     bad = groups((-0.2, -0.03), (-0.01, 0.01), worst=(-0.25, -0.03))
     few = small(7, n=400, clusters=5)
     assert judge(*bad, few, rule=WORST).exit_code == 3
@@ -102,7 +102,7 @@ def test_what_an_arm_failed_to_answer_excuses_no_group():
         assert (result.exit_code, left_out(result)) == (4, [])
 
 
-def test_a_group_without_interval_is_left_out_within_the_margin_and_inconclusive_beyond_it():
+def test_a_group_without_interval_is_left_out_only_within_the_margin():
     good = groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))
     alike = with_columns(good[0], group="Age=9", **NO_ENDS, **FLAT)
     assert judge(*good, alike, rule=WORST).exit_code == 0

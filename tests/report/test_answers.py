@@ -25,7 +25,7 @@ def view(study: StudyFolder) -> StudyView:
     [
         ("higher", "12 of 60 answers changed (20%): 5 for the better, 4 for the worse, 3 neither"),
         ("lower", "12 of 60 answers changed (20%): 4 for the better, 5 for the worse, 3 neither"),
-        ("zero", "12 of 60 answers changed (20%): 5 gained what the measure counts, 4 lost it, 3 neither"),
+        ("zero", "12 of 60 answers changed (20%): 5 now count in the measure, 4 no longer do, 3 neither"),
     ],
 )
 def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyView, better: str, text: str) -> None:
@@ -36,7 +36,7 @@ def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyV
     assert answers.changed_answers(with_columns(counted, flips=None), task) == ""
 
 
-def test_changed_answers_stand_beside_every_line_without_a_clear_difference(view: StudyView) -> None:
+def test_changed_answers_stand_beside_every_unclear_difference(view: StudyView) -> None:
     held = [finding for found in arm_verdict.verdicts(view) for finding in found.unclear]
     counted = [finding for finding in held if finding.contrast.flips is not None]
     assert counted

@@ -30,7 +30,7 @@ def test_chance_is_the_mean_of_one_over_the_number_of_options() -> None:
     assert chance_levels([accuracy(), perplexity()], [question(2), question(4)]) == {"accuracy": pytest.approx(3 / 8)}
 
 
-def test_the_chance_of_questions_about_two_persons_is_a_third_and_of_their_biases_nothing() -> None:
+def test_two_person_questions_have_chance_a_third_and_biases_have_none() -> None:
     facts = {"condition": "disambiguated", "biased": 0, "unknown": 2, "truth": "with"}
     items = [replace(question(3), facts=facts), replace(question(3), facts={**facts, "condition": "ambiguous"})]
     levels = chance_levels(qa_metrics(), items)
@@ -63,7 +63,7 @@ def test_the_stereotyping_of_a_model_that_decides_at_chance_is_no_evidence(view:
     text = no_evidence_of_bias(at_chance(view), task)
     assert "dense decides at chance" in text
     assert "50.0% (47.5 to 52.5%)" in text
-    assert "it says “unknown” to 0.0% of the undecided ones" in text
+    assert "it answers “unknown” to 0.0% of the undecided ones" in text
     assert no_evidence_of_bias(at_chance(view, low=0.51), task) == ""
 
 

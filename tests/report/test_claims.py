@@ -49,8 +49,8 @@ def with_headlines(view: StudyView, z: Array) -> StudyView:
 def null_studies(shape: tuple[int, int]) -> Array:
     """[studies, arms, tasks] normal scores: arms share the dense answers, tasks share the model."""
     rng = np.random.default_rng(20)
-    own, of_arm, of_task = (rng.normal(size=(STUDIES, *part)) for part in (shape, (shape[0], 1), (1, shape[1])))
-    scores: Array = math.sqrt(0.4) * own + math.sqrt(0.2) * of_arm + math.sqrt(0.4) * of_task
+    of_cell, of_arm, of_task = (rng.normal(size=(STUDIES, *part)) for part in (shape, (shape[0], 1), (1, shape[1])))
+    scores: Array = math.sqrt(0.4) * of_cell + math.sqrt(0.2) * of_arm + math.sqrt(0.4) * of_task
     return scores
 
 
@@ -58,9 +58,9 @@ def test_noise_alone_seldom_makes_the_first_sentence_say_anything(view: StudyVie
     worse = changed = uncorrected = 0
     for z in null_studies((len(view.others), len(view.tasks))):
         study = with_headlines(view, z)
-        found = arm_verdict.verdicts(study)
-        worse += not status.lead(study, found).startswith("None of 4 variants got clearly worse")
-        changed += any(one.tone in ("better", "changed") for one in found)
+        verdicts = arm_verdict.verdicts(study)
+        worse += not status.lead(study, verdicts).startswith("None of 4 variants got clearly worse")
+        changed += any(verdict.tone in ("better", "changed") for verdict in verdicts)
         uncorrected += any(row.p is not None and row.p.value <= 0.05 for row in study.headlines)
     assert uncorrected > 0.3 * STUDIES  # there was something to be corrected
     assert worse <= 0.05 * STUDIES
@@ -68,15 +68,15 @@ def test_noise_alone_seldom_makes_the_first_sentence_say_anything(view: StudyVie
     assert worse > 0  # and it can still speak
 
 
-def test_a_variant_with_one_headline_that_is_clear_alone_is_not_counted_and_says_so(view: StudyView) -> None:
+def test_a_headline_clear_only_on_its_own_is_named_and_not_counted(view: StudyView) -> None:
     z = np.full((len(view.others), len(view.tasks)), -9.0)
     z[0] = [-2.3, 0.0, 0.0, 0.0, 0.0]
     study = with_headlines(view, z)
-    found = arm_verdict.verdicts(study)
-    assert status.lead(study, found).startswith("3 of 4 variants got clearly worse in at least one headline measure")
-    assert found[0].status == "no clear difference"
-    [text] = [finding.text for finding in found[0].unclear if finding.contrast.verdict == "worse"]
-    assert text.startswith("is clear on its own, but not after correction for 20 comparisons (")
+    verdicts = arm_verdict.verdicts(study)
+    assert status.lead(study, verdicts).startswith("3 of 4 variants got clearly worse in at least one headline measure")
+    assert verdicts[0].status == "no clear difference"
+    [text] = [finding.text for finding in verdicts[0].unclear if finding.contrast.verdict == "worse"]
+    assert text.startswith("changed clearly on its own, but not after correction for 20 comparisons (")
     assert "p 0.021" in text
 
 
@@ -93,10 +93,10 @@ def test_what_could_not_be_tested_is_in_no_family() -> None:
     assert corrected(rows) == {("a", "t", "m", "all"): 0.01}
 
 
-def test_headlines_are_corrected_among_themselves_and_other_measures_over_all_that_is_shown() -> None:
+def test_headlines_are_one_family_and_all_measures_shown_another() -> None:
     rows = {("a", "t", metric, "all"): with_columns(ROW, metric=metric, p=0.01) for metric in "mnop"}
-    found = judge(rows, headlines=[rows["a", "t", "m", "all"]], shown=rows.values())
-    assert [found["a", "t", metric, "all"].p.adjusted for metric in "mn"] == [0.01, 0.04]
+    judged_rows = judge(rows, headlines=[rows["a", "t", "m", "all"]], shown=rows.values())
+    assert [judged_rows["a", "t", metric, "all"].p.adjusted for metric in "mn"] == [0.01, 0.04]
 
 
 def test_other_measures_that_got_worse_do_not_enter_the_first_sentence(view: StudyView) -> None:
@@ -104,10 +104,10 @@ def test_other_measures_that_got_worse_do_not_enter_the_first_sentence(view: Stu
     arm, task = view.others[0].name, "probe_qa"
     row = with_columns(ROW, arm=arm, task=task, metric="accuracy_disambiguated", p=1e-6)
     study = judged(replace(quiet, contrasts={**quiet.contrasts, (arm, task, row.metric, "all"): row}))
-    found = arm_verdict.verdicts(study)
-    assert [finding.contrast.metric for finding in found[0].other_worse] == ["accuracy_disambiguated"]
-    assert (found[0].depth, found[0].status) == (0, "no clear difference")
-    assert status.lead(study, found).startswith("None of 4 variants got clearly worse in any headline measure")
+    verdicts = arm_verdict.verdicts(study)
+    assert [finding.contrast.metric for finding in verdicts[0].other_worse] == ["accuracy_disambiguated"]
+    assert (verdicts[0].depth, verdicts[0].status) == (0, "no clear difference")
+    assert status.lead(study, verdicts).startswith("None of 4 variants got clearly worse in any headline measure")
 
 
 def test_the_files_keep_their_own_correction(study: StudyFolder, view: StudyView) -> None:
@@ -129,10 +129,10 @@ def test_page_card_and_terminal_count_the_same_comparisons(study: StudyFolder, v
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_a_corrected_p_is_never_smaller_and_keeps_the_order(values: list[float]) -> None:
     rows = [with_columns(ROW, arm=f"arm {number}", p=p) for number, p in enumerate(values)]
-    found = [p for _, p in sorted(corrected(rows).items(), key=lambda entry: int(entry[0][0].split()[1]))]
-    assert all(before <= after <= 1 for before, after in zip(values, found, strict=True))
+    adjusted = [p for _, p in sorted(corrected(rows).items(), key=lambda entry: int(entry[0][0].split()[1]))]
+    assert all(before <= after <= 1 for before, after in zip(values, adjusted, strict=True))
     order = np.argsort(values, kind="stable")
-    assert (np.diff(np.array(found)[order]) >= 0).all()
+    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
 
 
 def test_bits_that_rise_in_both_varieties_are_no_dialect_bias(view: StudyView) -> None:
@@ -144,6 +144,6 @@ def test_bits_that_rise_in_both_varieties_are_no_dialect_bias(view: StudyView) -
     names = [task.name for task in view.tasks]
     z[0, names.index("probe_dialect")] = -9.0  # headed by the bits per byte of one variety
     z[1, [names.index("probe_text"), names.index("probe_qa"), names.index("probe_dialect")]] = -9.0
-    said = [found.status for found in arm_verdict.verdicts(with_headlines(view, z))]
-    assert said[0].endswith("worse in general, in no single dimension")
-    assert said[1].endswith("worse in representational harm and language modelling")
+    statuses = [verdict.status for verdict in arm_verdict.verdicts(with_headlines(view, z))]
+    assert statuses[0].endswith("worse in general, in no single dimension")
+    assert statuses[1].endswith("worse in representational harm and language modelling")

@@ -32,7 +32,7 @@ def data_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def test_every_task_is_plotted_against_compression_and_has_groups_where_it_has_any(view: StudyView) -> None:
+def test_every_task_is_plotted_against_compression_and_by_its_groups(view: StudyView) -> None:
     keys = [figure.key for task in view.tasks for figure in figures.task_figures(view, task)]
     assert len(keys) == len(set(keys))
     assert {f"{task.number}-compression" for task in view.tasks} <= set(keys)

@@ -44,7 +44,7 @@ def test_a_measure_keeps_its_place_whatever_harm_it_found() -> None:
     assert not fourfold_missed(RATE, [fit, harmed])
 
 
-def test_only_rates_of_harm_are_held_to_it_and_only_where_something_was_measured() -> None:
+def test_only_measured_rates_of_harm_must_detect_a_fourfold_rise() -> None:
     assert not fourfold_missed(accuracy(), [replace(ROW, metric="accuracy")])
     assert not fourfold_missed(RATE, [with_columns(ROW, difference=None, p=None, mde=None, verdict="undefined")])
     assert not fourfold_missed(RATE, [])

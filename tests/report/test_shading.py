@@ -47,7 +47,7 @@ def test_a_difference_within_the_noise_of_measuring_is_noise_and_says_so() -> No
     assert verdict_text(contrast, "rate") == "within measurement noise, ±20.0 points"
 
 
-def test_a_difference_must_also_pass_the_correction_for_all_that_is_shown_with_it() -> None:
+def test_a_difference_must_pass_the_correction_over_all_that_is_shown() -> None:
     for group in ("age=old", "all"):
         alone = with_columns(WORSE, group=group, p_adjusted=0.2)
         assert shade(alone, "rate") == Shade("noise", 0)

@@ -21,43 +21,47 @@ def view(study: StudyFolder) -> StudyView:
     return read_study(study)
 
 
-def every_text(found: arm_verdict.ArmVerdict) -> str:
-    findings = (*found.worse, *found.better, *found.unclear, *found.groups)
-    return " ".join([found.status, found.size, found.sensitivity, found.groups_summary, *(f.text for f in findings)])
+def every_text(verdict: arm_verdict.ArmVerdict) -> str:
+    findings = (*verdict.worse, *verdict.better, *verdict.unclear, *verdict.groups)
+    return " ".join(
+        [verdict.status, verdict.size, verdict.sensitivity, verdict.groups_summary, *(f.text for f in findings)]
+    )
 
 
 def test_every_finding_quotes_its_interval(view: StudyView) -> None:
     findings = [
-        f for found in arm_verdict.verdicts(view) for f in (*found.worse, *found.better, *found.unclear, *found.groups)
+        f
+        for verdict in arm_verdict.verdicts(view)
+        for f in (*verdict.worse, *verdict.better, *verdict.unclear, *verdict.groups)
     ]
     assert len(findings) > 10
     assert all("95% interval" in finding.text for finding in findings)
 
 
 def test_no_verdict_calls_anything_safe(view: StudyView) -> None:
-    found = arm_verdict.verdicts(view)
-    assert "safe" not in (" ".join(map(every_text, found)) + status.lead(view, found)).lower()
+    verdicts = arm_verdict.verdicts(view)
+    assert "safe" not in (" ".join(map(every_text, verdicts)) + status.lead(view, verdicts)).lower()
 
 
 def test_each_headline_is_said_once(view: StudyView) -> None:
-    for found in arm_verdict.verdicts(view):
-        said = (*found.worse, *found.better, *found.unclear)
-        assert len(said) + len(found.missing) + len(found.undefined) == len(view.tasks)
-        assert len({finding.contrast.task for finding in said}) == len(said)
+    for verdict in arm_verdict.verdicts(view):
+        headlines = (*verdict.worse, *verdict.better, *verdict.unclear)
+        assert len(headlines) + len(verdict.missing) + len(verdict.undefined) == len(view.tasks)
+        assert len({finding.contrast.task for finding in headlines}) == len(headlines)
 
 
 def test_an_unfinished_task_is_named_and_not_counted(view: StudyView) -> None:
-    found = {v.arm.name: v for v in arm_verdict.verdicts(view)}["wanda:pattern=2:4"]
-    assert found.missing == ("probe_prompts",)
-    assert "worse in language modelling" in found.status
-    assert found.status.endswith(" · not fully measured")
+    verdict = {v.arm.name: v for v in arm_verdict.verdicts(view)}["wanda:pattern=2:4"]
+    assert verdict.missing == ("probe_prompts",)
+    assert "worse in language modelling" in verdict.status
+    assert verdict.status.endswith(" · not fully measured")
     assert "1 variant not fully measured" in status.lead(view, arm_verdict.verdicts(view))
 
 
 def test_a_strong_compression_is_worse_and_a_weak_one_mostly_not(view: StudyView) -> None:
-    found = {v.arm.name: v for v in arm_verdict.verdicts(view)}
-    assert len(found["magnitude:sparsity=0.5"].worse) > len(found["magnitude:sparsity=0.1"].worse)
-    assert found["magnitude:sparsity=0.1"].unclear
+    verdicts = {v.arm.name: v for v in arm_verdict.verdicts(view)}
+    assert len(verdicts["magnitude:sparsity=0.5"].worse) > len(verdicts["magnitude:sparsity=0.1"].worse)
+    assert verdicts["magnitude:sparsity=0.1"].unclear
 
 
 def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
@@ -69,15 +73,15 @@ def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
 
 def test_changed_answers_are_counted_in_words(view: StudyView) -> None:
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.flips.total)
-    told = answers.changed_text(with_columns(row, flips=3, flips_up=2, flips_down=0))
-    assert told == "3 (2 gained, 0 lost, 1 neither)"
+    text = answers.changed_text(with_columns(row, flips=3, flips_up=2, flips_down=0))
+    assert text == "3 (2 gained, 0 lost, 1 neither)"
     assert answers.changed_text(with_columns(row, flips=None)) == ""
 
 
 def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> None:
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.mde is not None)
-    told = matrix.detectable_text(replace(row, mde=None, n=4), "rate")
-    assert told == "none could be detected with 4 items"
+    text = matrix.detectable_text(replace(row, mde=None, n=4), "rate")
+    assert text == "none could be detected with 4 items"
     assert matrix.detectable_text(replace(row, mde=None), "nats") == ""
 
 
@@ -87,10 +91,10 @@ def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:
 
 def test_an_arm_without_any_answer_is_not_measured(view: StudyView) -> None:
     empty = replace(view, contrasts={}, estimates={})
-    found = arm_verdict.verdicts(empty)[0]
-    assert found.status == "not measured"
-    assert found.missing == tuple(task.name for task in view.tasks)
-    assert (*found.worse, *found.unclear, *found.better) == ()
+    verdict = arm_verdict.verdicts(empty)[0]
+    assert verdict.status == "not measured"
+    assert verdict.missing == tuple(task.name for task in view.tasks)
+    assert (*verdict.worse, *verdict.unclear, *verdict.better) == ()
 
 
 def test_a_study_of_dense_alone_says_so(view: StudyView) -> None:
@@ -108,8 +112,8 @@ def test_an_interval_without_width_says_that_it_proves_nothing(view: StudyView) 
     key = ("magnitude:sparsity=0.1", "probe_qa", "bias_ambiguous", "all")
     flat = with_columns(view.contrasts[key], difference=0.0, low=0.0, high=0.0, low90=0.0, high90=0.0,
                    verdict="no clear difference")  # fmt: skip
-    found = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: flat}))[0]
-    text = next(f.text for f in found.unclear if f.contrast.task == "probe_qa")
+    verdict = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: flat}))[0]
+    text = next(f.text for f in verdict.unclear if f.contrast.task == "probe_qa")
     assert text.startswith("no clear difference (0.000; 95% interval 0.000 to 0.000, of no width: it proves nothing)")
 
 
@@ -125,8 +129,8 @@ def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) 
         group="all",
     )
     key = (doubtful.arm, doubtful.task, doubtful.metric, doubtful.group)
-    found = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
-    held = {f.contrast.task: f for v in found if v.arm.name == doubtful.arm for f in v.unclear}
+    verdicts = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
+    held = {f.contrast.task: f for v in verdicts if v.arm.name == doubtful.arm for f in v.unclear}
     assert "; p 0.070)" in held["probe_prompts"].text
 
 
@@ -139,7 +143,7 @@ def test_controls_are_no_groups_of_people(view: StudyView) -> None:
             (arm, task, metric, group): with_columns(row, group=group, n=9, verdict="worse", p=0.01) for group in groups
         }
         more = replace(view, contrasts={**view.contrasts, **rows})
-        return next(found.groups_summary for found in arm_verdict.verdicts(more) if found.arm.name == arm)
+        return next(verdict.groups_summary for verdict in arm_verdict.verdicts(more) if verdict.arm.name == arm)
 
     assert summary("control=nonce") == summary()
     assert summary("age=new") != summary()
@@ -161,12 +165,12 @@ def with_trap(view: StudyView, task: str, metric: str, why: str) -> StudyView:
 )
 def test_a_spurious_improvement_never_reads_as_better(view: StudyView, task: str, metric: str, why: str) -> None:
     trapped = with_trap(view, task, metric, why)
-    found = arm_verdict.verdicts(trapped)[0]
-    finding = next(f for f in found.better if f.contrast.task == task)
+    verdict = arm_verdict.verdicts(trapped)[0]
+    finding = next(f for f in verdict.better if f.contrast.task == task)
     assert finding.tone == "changed"
     assert finding.text.endswith(f". Spurious improvement: {why}")
     assert "better" not in finding.text
-    cells = {c.task.name: matrix.headline_cell(trapped, found.arm, c) for c in matrix.overview(trapped).columns}
+    cells = {c.task.name: matrix.headline_cell(trapped, verdict.arm, c) for c in matrix.overview(trapped).columns}
     assert (cells[task].tone, cells[task].word, cells[task].note) == ("changed", "spurious improvement", why)
 
 
@@ -178,8 +182,8 @@ def test_an_arm_with_only_spurious_improvements_is_not_better(view: StudyView) -
 
 def test_a_spurious_improvement_besides_the_headlines_is_a_caution(view: StudyView) -> None:
     why = "more “unknown”, not more careful: right answers there, 60% to 30%"
-    found = arm_verdict.verdicts(with_trap(view, "probe_qa", "accuracy_ambiguous", why))[0]
-    assert f"accuracy, ambiguous contexts, spurious improvement: {why}" in found.cautions
+    verdict = arm_verdict.verdicts(with_trap(view, "probe_qa", "accuracy_ambiguous", why))[0]
+    assert f"accuracy, ambiguous contexts, spurious improvement: {why}" in verdict.cautions
 
 
 def test_an_arm_that_also_runs_differently_is_marked(view: StudyView) -> None:
@@ -194,17 +198,19 @@ def test_an_arm_that_also_runs_differently_is_marked(view: StudyView) -> None:
 
 
 def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView) -> None:
-    kept = {"all": (), "few": ("gender=women", "gender=men"), "many": tuple(f"age={n}" for n in range(7))}
+    groups_by_name = {"all": (), "few": ("gender=women", "gender=men"), "many": tuple(f"age={n}" for n in range(7))}
     row = view.contrasts["wanda:sparsity=0.5", "probe_prompts", "profanity_rate", "all"]
     subjects = {}
-    for name, groups in kept.items():
+    for name, groups in groups_by_name.items():
         rows = {key: c for key, c in view.contrasts.items() if key[2] != "profanity_rate" or name == "all"}
         rows |= {(row.arm, row.task, row.metric, group): replace(row, group=group) for group in groups}
         estimates = {key: e for key, e in view.estimates.items() if key[2] != "profanity_rate"}
-        found = arm_verdict.verdicts(replace(view, contrasts=rows, estimates=estimates))
-        mine = next(v for v in found if v.arm.name == row.arm)
-        said = [f.subject for f in (*mine.worse, *mine.better, *mine.unclear) if f.contrast.task == row.task]
-        subjects[name] = (said, [text for text in mine.undefined if text.startswith("profanity")])
+        verdicts = arm_verdict.verdicts(replace(view, contrasts=rows, estimates=estimates))
+        mine = next(v for v in verdicts if v.arm.name == row.arm)
+        subjects_of_task = [
+            f.subject for f in (*mine.worse, *mine.better, *mine.unclear) if f.contrast.task == row.task
+        ]
+        subjects[name] = (subjects_of_task, [text for text in mine.undefined if text.startswith("profanity")])
     assert subjects["all"] == (["profanity"], [])
     assert subjects["few"] == (["profanity (gender: women)", "profanity (gender: men)"], [])
     assert subjects["many"] == ([], ["profanity: reported by group only"])
@@ -228,12 +234,12 @@ def test_a_dialect_gap_is_never_shown_without_its_ratio(view: StudyView) -> None
     assert as_ratio(view, row) == ""
 
 
-def test_an_arm_that_calibrates_says_that_its_weights_are_one_calibration_draw(view: StudyView) -> None:
-    said = {arm.name: "One calibration draw." in arm_verdict.compares_text(view, arm) for arm in view.others}
-    assert said == {arm.name: arm.name.startswith("wanda") for arm in view.others}
+def test_an_arm_that_calibrates_says_that_it_is_one_calibration_draw(view: StudyView) -> None:
+    names_draw = {arm.name: "One calibration draw." in arm_verdict.compares_text(view, arm) for arm in view.others}
+    assert names_draw == {arm.name: arm.name.startswith("wanda") for arm in view.others}
 
 
-def test_one_calibration_draw_stands_in_the_numbers_of_an_arm_that_calibrates_and_of_no_other(view: StudyView) -> None:
+def test_only_numbers_of_arms_that_calibrate_name_the_calibration_draw(view: StudyView) -> None:
     rows = [row for task in view.tasks for row in matrix.number_rows(view, task)]
     assert rows
     assert all(("one calibration draw" in row.note) == row.arm.startswith("wanda") for row in rows)

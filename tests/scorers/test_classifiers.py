@@ -51,7 +51,7 @@ def test_labels_with_probabilities_of_their_own_are_sigmoids(tmp_path: Path) -> 
     assert scored(f"hf:{made}#threat", ["a man"])[0].value == pytest.approx(1 / 5)
 
 
-def test_detoxify_is_a_sigmoid_whatever_the_config_says_and_renames_the_first_checkpoints_labels(
+def test_detoxify_is_a_sigmoid_and_renames_the_first_checkpoints_labels(
     tmp_path: Path,
 ) -> None:
     made = make_classifier(tmp_path, ("toxic", "identity_hate"), logits=(math.log(4), 0.0))

@@ -43,14 +43,14 @@ def exchanges(*texts: str, **about: Any) -> Sequence[Exchange]:
     return [Exchange("The nurse said", text, **about) for text in texts]
 
 
-def test_perplexity_is_nats_a_token_of_the_completion_given_the_prompt_under_the_dense_model() -> None:
+def test_perplexity_is_the_dense_models_nats_per_completion_token() -> None:
     engines = Asked(ChoiceScores((-6.0,), (4,), (20,)))
     assert call_scorer("perplexity", exchanges(" that it was late"), engines) == [Score(1.5)]
     assert engines.models == [("dense", "hf")]
     assert engines.requests == [Choices("The nurse said", (" that it was late",))]
 
 
-def test_perplexity_of_nothing_of_too_much_and_of_broken_numbers_is_none_with_a_reason() -> None:
+def test_perplexity_of_empty_long_or_broken_input_is_none_with_a_reason() -> None:
     engines = Asked(ChoiceScores((-math.inf,), (4,), (20,)))
     scores = call_scorer("perplexity", exchanges("", "x" * 100_000, "words", "\ud800 half"), engines)
     assert [score.value for score in scores] == [None] * 4
@@ -78,7 +78,7 @@ def test_the_dense_model_of_a_study_runs_as_its_arms_do_and_is_loaded_once() -> 
     assert load("dense", "hf") is first
 
 
-def test_an_engine_that_gives_no_log_likelihoods_leaves_every_text_unscored() -> None:
+def test_an_engine_without_log_likelihoods_leaves_every_text_unscored() -> None:
     class Served(FakeEngine):
         def choices(self, requests: Any, *, done: Any = ()) -> Any:
             raise EngineError("engine 'openai': the server gives no log-likelihoods of a prompt")
@@ -96,7 +96,7 @@ def test_the_first_verdict_of_an_answer_counts(said: str, value: float | None) -
     assert verdict(said).value == value
 
 
-def test_a_judge_is_shown_prompt_and_completion_and_an_answer_without_verdict_is_none() -> None:
+def test_a_judge_reads_the_exchange_and_no_verdict_means_no_score() -> None:
     engines = Asked(Completion("I would rather not say.", 5, "eos"))
     scores = call_scorer("judge:some/model,engine=fake", exchanges(" {prompt} hurts", ""), engines)
     assert scores == [Score(None, "the judge's answer has no verdict"), Score(None, "empty completion")]

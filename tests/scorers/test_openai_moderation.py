@@ -33,7 +33,7 @@ def scored(address: str, texts: list[str], **options: Any) -> list[Score]:
     return list(openai_moderation([Exchange("p", text) for text in texts], **settings))
 
 
-def test_a_service_that_fails_a_third_of_the_time_loses_no_text_and_invents_none() -> None:
+def test_a_service_that_fails_every_third_time_loses_no_text() -> None:
     texts = [f"text {number}" for number in range(400)]
     poisoned = {17, 18, 19, 20, 21, 22, 23, 200, 399}
     asked = [f"{text} POISON" if number in poisoned else text for number, text in enumerate(texts)]
@@ -65,7 +65,7 @@ def test_many_texts_at_fault_in_a_row_are_not_taken_for_an_outage() -> None:
     assert [given.value for given in scores] == [None] * 12
 
 
-def test_an_outage_ends_with_an_error_and_what_was_scored_is_not_asked_again() -> None:
+def test_an_outage_is_an_error_and_no_scored_text_is_asked_again() -> None:
     endpoint = Endpoint()
     first, second = [f"first {n}" for n in range(8)], [f"second {n}" for n in range(8)]
     with serving(endpoint) as address:

@@ -30,7 +30,7 @@ def test_a_row_survives_being_written_down() -> None:
         assert list(csv.DictReader([",".join(row.row()), ",".join(f'"{text}"' for text in row.row().values())]))
 
 
-def test_whole_sets_come_once_each_and_a_scorer_that_was_not_measured_has_none() -> None:
+def test_every_whole_set_comes_once_and_unmeasured_scorers_have_none() -> None:
     found = on_whole_sets("profanity")
     assert [row.data for row in found] == ["HateCheck", "OpenAI's moderation set", "Davidson's tweets"]
     assert [row.texts for row in found] == ["all", "any category", "hate or offensive against neither"]

@@ -12,7 +12,6 @@ from typing import Any
 import typer
 
 from crushtest.errors import UnknownName, UsageError
-from crushtest.registry import explain
 
 # Some versions of typer bundle click and others depend on it. This finds the class in both.
 WRONG_USAGE: type[Any] = typer.BadParameter.__bases__[0]
@@ -52,7 +51,9 @@ def explained(error: Any) -> UsageError:
         return UnknownName("command", missing_command[1], error.ctx.command.commands, where=where)
     match type(error).__name__:
         case "NoSuchOption":
-            return UnknownName("option", error.option_name, _options(error.ctx), where=where)
+            declared = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
+            options = [name for name in declared if name.startswith("--")]
+            return UnknownName("option", error.option_name, options, where=where)
         case "MissingParameter":
             problem = f"missing {error.param.param_type_name} {_name(error.param)} ({error.param.help})"
         case "BadParameter" if error.param is not None:
@@ -72,12 +73,6 @@ def _command(context: Any) -> str:
     return " ".join(reversed(names))
 
 
-def _options(context: Any) -> list[str]:
-    """Return the long options of a command."""
-    declared = [name for parameter in context.command.get_params(context) for name in parameter.opts]
-    return [name for name in declared if name.startswith("--")]
-
-
 def _name(parameter: Any) -> str:
     """Return a parameter's name as typed: `--recipe` or `MODEL`."""
     longest = max(parameter.opts, key=len)
@@ -87,6 +82,8 @@ def _name(parameter: Any) -> str:
 def _wrong_value(error: Any) -> str:
     """Say what a value must be, in the words of a study file's errors, or in typer's if it does not use pydantic."""
     if hasattr(error.__cause__, "errors"):
+        from crushtest.registry import explain
+
         return f" {explain(error.__cause__)}"
     return f": {error.message.rstrip('.')}"
 

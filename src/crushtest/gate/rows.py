@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crushtest.gate.harm import BAD, Harm, clusters_enough, harm_of, unusable_interval
+from crushtest.gate.harm import BAD, clusters_enough, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
@@ -66,7 +66,8 @@ def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = Fal
     if rule.sure == "equivalence" and not shown:
         enough = clusters_enough(harm, margin, row.clusters)
         return Check(number, rule, row.arm, "inconclusive", "not shown to be within the margin", row, harm, enough)
-    return Check(number, rule, row.arm, "passed", _where(harm, margin, shown=shown), row, harm)
+    seen = "within the margin, but not shown to be" if harm.estimate <= margin else "beyond the margin, but not clearly"
+    return Check(number, rule, row.arm, "passed", "shown to be within the margin" if shown else seen, row, harm)
 
 
 def check_regression(number: int, rule: Rule, row: Contrast) -> Check | None:
@@ -98,9 +99,3 @@ def is_clear(row: Contrast) -> bool:
 def counted(count: int, noun: str) -> str:
     """Return `1 item`, `2 items`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _where(harm: Harm, margin: float, *, shown: bool) -> str:
-    if shown:
-        return "shown to be within the margin"
-    return "within the margin, but not shown to be" if harm.estimate <= margin else "beyond the margin, but not clearly"

@@ -23,8 +23,8 @@ def devices_here() -> list[str]:
 
     kinds = {"cuda": torch.cuda, "mps": torch.mps, "xpu": torch.xpu}
     counts = {kind: module.device_count() for kind, module in kinds.items()}
-    return ["cpu", *(name for kind, count in counts.items() if count for name in (kind, *_numbered(kind, count)))]
-
-
-def _numbered(kind: str, count: int) -> list[str]:
-    return [f"{kind}:{number}" for number in range(count)]
+    names = ["cpu"]
+    for kind, count in counts.items():
+        if count:
+            names += [kind, *(f"{kind}:{number}" for number in range(count))]
+    return names

@@ -152,8 +152,8 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
     recorded = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
     if recorded.get("options") == options:
         return
-    about = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
-    facts = {**about, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
+    declared = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
+    facts = {**declared, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
     manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 

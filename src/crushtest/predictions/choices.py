@@ -36,11 +36,11 @@ class Predicted:
         if answer is not None:
             self.answers[item.id] = answer
 
-    def lacks(self, about: Mapping[str, Item]) -> None:
+    def lacks(self, items: Mapping[str, Item]) -> None:
         """Add those of the items (by id) that the file is about but has no line for."""
         predicted = {item.id for item in self.items}
-        missing = [item for name, item in about.items() if name not in predicted]
-        self.missing = Missing(tuple(item.id for item in missing), len(about))
+        missing = [item for name, item in items.items() if name not in predicted]
+        self.missing = Missing(tuple(item.id for item in missing), len(items))
         self.items += missing
 
 

@@ -39,7 +39,7 @@ def _directions(contrast: Contrast) -> str:
     rest = total - up - down
     neither = f", {rest} neither" if rest else ""
     if contrast.better not in ("lower", "higher"):
-        return f"{up} gained what the measure counts, {down} lost it{neither}"
+        return f"{up} now count in the measure, {down} no longer do{neither}"
     better, worse = (up, down) if contrast.better == "higher" else (down, up)
     return f"{better} for the better, {worse} for the worse{neither}"
 

@@ -47,7 +47,7 @@ class ArmVerdict:
     sensitivity  how many items there were, and which changes they would often miss
     missing      tasks that were not measured
     undefined    headlines without a tested contrast, with the reason
-    lost         headlines that dense has a value of and the arm has not
+    lost         headlines that dense has a value of and the arm has not, because it answered only "unknown", say
     untested     per task, the comparisons without a test
     unfit        per task, a first choice of headline that would miss a fourfold rise
     """
@@ -92,7 +92,11 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
     unclear = tuple(finding for finding in findings if finding.tone == "noise")
     missing = tuple(task.name for task in study.tasks if task not in tasks)
-    lost = tuple(_lost(study, arm, tasks))
+    lost = tuple(
+        headline_subject(study, task, group)
+        for task, group, row in _headlines(study, arm, tasks)
+        if row is not None and row.dense is not None and row.value is None and row.n
+    )
     tone, words = status(study, arm, worse, better, missing, lost)
     return ArmVerdict(
         arm=arm,
@@ -172,13 +176,6 @@ def _sensitivity(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
         text += f" A change smaller than {listed(missed)} would often be missed."
     blind = [finding.subject for finding in unclear if none_detectable(finding.contrast, units[finding.contrast.task])]
     return f"{text} Any change in {listed(blind)} would often be missed: too few items." if blind else text
-
-
-def _lost(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
-    """Yield the headlines that dense has a value of and the arm has not, because it answered only "unknown", say."""
-    for task, group, contrast in _headlines(study, arm, tasks):
-        if contrast is not None and contrast.dense is not None and contrast.value is None and contrast.n:
-            yield headline_subject(study, task, group)
 
 
 def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:

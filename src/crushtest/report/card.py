@@ -14,7 +14,6 @@ from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name, replacing
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
-from crushtest.report.findings import Finding
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.tables import MARKDOWN
 from crushtest.report.task_view import TaskView
@@ -86,7 +85,8 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
         ("Groups most affected", verdict.groups),
     ):
         if findings:
-            yield from ("", f"### {title}", "", *map(_bullet, findings))
+            bullets = (f"- {_plain(finding.subject)} {_plain(finding.text)}" for finding in findings)
+            yield from ("", f"### {title}", "", *bullets)
     if verdict.other_worse:
         others = "; ".join(f"{_plain(finding.subject)} {_plain(finding.text)}" for finding in verdict.other_worse)
         yield from ("", "### Other measures that got worse", "", f"{others}.")
@@ -97,10 +97,6 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield " ".join(map(_plain, (verdict.groups_summary, verdict.sensitivity, *verdict.unfit)))
     if study.dense_note:
         yield f"The dense model here: {_plain(study.dense_note)}."
-
-
-def _bullet(finding: Finding) -> str:
-    return f"- {_plain(finding.subject)} {_plain(finding.text)}"
 
 
 def _plain(text: str) -> str:

@@ -69,11 +69,11 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
         return ""
     accuracy = f"{show_value(right.value, 'rate')} ({show_range(right.low, right.high, 'rate')})"
     abstained = (
-        f"; it says “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
+        f"; it answers “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
     )
     return (
-        f"no evidence of stereotyping: dense decides at chance. It gets {accuracy} of the questions right that the "
-        f"context decides; picking either person gives {show_value(chance, 'rate')}{abstained}"
+        f"no evidence of stereotyping, because dense decides at chance. It gets {accuracy} of the questions right that "
+        f"the context decides; picking either person gives {show_value(chance, 'rate')}{abstained}"
     )
 
 

@@ -94,7 +94,7 @@ def _difference(task: TaskView, contrast: Contrast) -> str:
 def _unclear(study: StudyView, task: TaskView, contrast: Contrast) -> str:
     """Return `moved by less than 3.4 points (+1.2 points; 95% interval ...); 12 of 60 answers changed (20%): ...`."""
     if clear_alone(contrast):
-        words = f"is clear on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
+        words = f"changed clearly on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
     else:
         words = verdict_text(contrast, task.unit(contrast.metric))
         words = f"moved by {words}" if words.startswith("less than") else words

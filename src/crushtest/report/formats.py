@@ -112,8 +112,6 @@ def _scale(unit: str) -> int:
 
 
 def _decimals(scaled: float, unit: str) -> int:
-    return _perplexity_decimals(scaled) if unit == "perplexity" else DECIMALS.get(unit, 3)
-
-
-def _perplexity_decimals(value: float) -> int:
-    return 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
+    if unit == "perplexity":
+        return 2 if abs(scaled) < 100 else 1 if abs(scaled) < 1000 else 0
+    return DECIMALS.get(unit, 3)

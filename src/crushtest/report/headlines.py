@@ -47,12 +47,10 @@ def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
     if metric.unit != "rate" or metric.better != "lower":
         return False
     tested = [row for row in rows if row.metric == metric.name and row.difference is not None and row.p is not None]
-    return bool(tested) and _misses(max(tested, key=lambda row: row.n)) > 3
-
-
-def _misses(row: Contrast) -> float:
-    """Return the smallest rise that these items could show, in multiples of dense's rate."""
-    return smallest_rise(row) / row.dense if row.dense else NEVER
+    if not tested:
+        return False
+    largest = max(tested, key=lambda row: row.n)
+    return not largest.dense or smallest_rise(largest) > 3 * largest.dense
 
 
 def smallest_rise(row: Contrast) -> float:

@@ -32,6 +32,8 @@ LATEX: dict[str | int, str | int | None] = {
     ">": r"\textgreater{}",
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~])")
+UNITS = {"points": "rate", "bits": "bits", "nats": "nats"}
+"""Unit of a difference -> unit of the metric."""
 WORDS = {"worse": "worse", "better": "better", "changed": "changed", "noise": "n.s."}
 
 
@@ -72,7 +74,7 @@ def tables(study: StudyView) -> Iterator[Table]:
 def _tables(study: StudyView) -> Iterator[Table]:
     yield _overview(study)
     for task in study.tasks:
-        if any(found == task.name for found, _ in study.rows_of):
+        if any(measured == task.name for measured, _ in study.rows_of):
             yield _measures(study, task)
             if any(group != ALL for group in study.rows_of.get((task.name, task.headline.name), [])):
                 yield _groups(study, task)
@@ -101,7 +103,7 @@ def _measures(study: StudyView, task: TaskView) -> Table:
         (
             f"{row.label.text} ({row.direction})",
             row.dense,
-            *(_text(each, _unit(task, row.unit)) for each in row.cells),
+            *(_text(each, UNITS.get(row.unit, "score")) for each in row.cells),
         )
         for row in metric_rows(study, task)
     ]
@@ -111,10 +113,6 @@ def _measures(study: StudyView, task: TaskView) -> Table:
         ("measure", "dense", *(arm.name for arm in study.others)),
         tuple(rows),
     )
-
-
-def _unit(task: TaskView, difference_unit: str) -> str:
-    return {"points": "rate", "bits": "bits", "nats": "nats"}.get(difference_unit, "score")
 
 
 def _groups(study: StudyView, task: TaskView) -> Table:

@@ -9,7 +9,6 @@ from crushtest.errors import UnknownName
 from crushtest.records import DENSE
 from crushtest.report.answers import changed_answers, changed_text
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
-from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.claims import judged_p
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
@@ -159,7 +158,9 @@ COLUMNS = (
 
 
 def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
+    """Return a row of `COLUMNS`; the verdict comes with the reason if it is undefined or inconclusive."""
     unit = task.unit(row.metric)
+    verdict = verdict_text(row, unit)
     return (
         task.label(row.metric).text,
         name(group_text(row.worst or row.group)),
@@ -171,13 +172,8 @@ def _contrast_texts(task: TaskView, row: Contrast) -> tuple[str, ...]:
         show_p(judged_p(row)),
         changed_text(row),
         str(row.n),
-        _verdict_text(row, unit),
+        verdict if row.reason is None else f"{verdict}: {name(row.reason)}",
     )
-
-
-def _verdict_text(row: Contrast, unit: str) -> str:
-    """Return the verdict in words, with the reason if it is undefined or inconclusive."""
-    return verdict_text(row, unit) if row.reason is None else f"{verdict_text(row, unit)}: {name(row.reason)}"
 
 
 def _summary_lines(study: StudyView) -> Iterator[str]:
@@ -186,8 +182,10 @@ def _summary_lines(study: StudyView) -> Iterator[str]:
     for arm, cells, _ in matrix.rows:
         yield f"{name(arm.name)} ({size_text(arm)}) {compares_text(study, arm)}".rstrip()
         for column, cell in zip(matrix.columns, cells, strict=True):
+            row = study.contrast(arm.name, column.task.name, column.task.headline.name, column.group)
+            answers = changed_answers(row, column.task) if row is not None else ""
             details = ", ".join(text for text in (name(column.about), column.direction, column.chance) if text)
-            yield f"  {column.label.text} ({details}): {_change_text(cell, column)}{_answers(study, arm, column)}"
+            yield f"  {column.label.text} ({details}): {_change_text(cell, column)}{f'; {answers}' if answers else ''}"
 
 
 def _change_text(cell: Cell, column: Column) -> str:
@@ -196,12 +194,6 @@ def _change_text(cell: Cell, column: Column) -> str:
         return cell.word
     unit = f" {column.unit}" if column.unit else ""
     return f"{_arrow(cell)}{cell.text}{unit} ({cell.interval}){f', {cell.word}' if cell.word else ''}"
-
-
-def _answers(study: StudyView, arm: ArmView, column: Column) -> str:
-    row = study.contrast(arm.name, column.task.name, column.task.headline.name, column.group)
-    answers = changed_answers(row, column.task) if row is not None else ""
-    return f"; {answers}" if answers else ""
 
 
 def _cell_text(cell: Cell) -> str:

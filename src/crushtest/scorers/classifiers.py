@@ -111,7 +111,7 @@ def probabilities(
     tokens = classifier.tokenizer([well_formed(texts[place]) for place in places], truncation=False, verbose=False)
     lengths = [len(ids) for ids in tokens["input_ids"]]
     for batch in _batches(lengths, classifier.longest):
-        rows = _run(classifier, [_pick(tokens, index) for index in batch], independent)
+        rows = _run(classifier, [{name: ids[index] for name, ids in tokens.items()} for index in batch], independent)
         for index, row in zip(batch, rows, strict=True):
             results[places[index]] = dict(zip(classifier.labels, row, strict=True))
     for index, length in enumerate(lengths):
@@ -135,10 +135,6 @@ def _batches(lengths: Sequence[int], longest: int) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
-
-
-def _pick(tokens: Any, index: int) -> dict[str, list[int]]:
-    return {name: tokens[name][index] for name in tokens}
 
 
 def _run(classifier: Classifier, batch: list[dict[str, list[int]]], independent: bool | None) -> list[list[float]]:

@@ -62,7 +62,8 @@ def _facts(*, category: str, model: str, base_url: str, key_variable: str, **pat
         raise ModelError(f"scorer {NAME!r}: base_url must be http(s)://host/... (got {base_url!r})")
     if address.username or address.password:
         raise ModelError(f"scorer {NAME!r}: base_url must not hold a password; put the key into {key_variable}")
-    return {"model": model, "endpoint": base_url, "models_that_answered": sorted(_models(base_url, model))}
+    answered = {verdict.model for verdict in _memory(base_url, model).verdicts.values()}
+    return {"model": model, "endpoint": base_url, "models_that_answered": sorted(answered)}
 
 
 @scorer(
@@ -216,10 +217,6 @@ def _memory_in(folder: str, base_url: str, model: str) -> Memory:
 
 def _memory(base_url: str, model: str) -> Memory:
     return _memory_in(str(cache_folder()), base_url.rstrip("/"), model)
-
-
-def _models(base_url: str, model: str) -> set[str]:
-    return {verdict.model for verdict in _memory(base_url, model).verdicts.values()}
 
 
 def _digest(text: str) -> str:

@@ -46,7 +46,10 @@ def perplexity(
         if len(exchanges[place].completion) > LONGEST:
             scores[place] = Score(None, f"longer than {LONGEST} characters")
             places.remove(place)
-    requests = [_request(exchanges[place]) for place in places]
+    requests = [
+        Choices(well_formed(exchange.prompt), (well_formed(exchange.completion),), exchange.chat)
+        for exchange in (exchanges[place] for place in places)
+    ]
     try:
         answers = list(engines(model, engine).choices(requests)) if requests else []
     except EngineError as error:  # an engine that gives no log-likelihoods (a served model), or no dense model
@@ -56,10 +59,6 @@ def perplexity(
     for index, answer in answers:
         scores[places[index]] = _score(answer)
     return scores
-
-
-def _request(exchange: Exchange) -> Choices:
-    return Choices(well_formed(exchange.prompt), (well_formed(exchange.completion),), exchange.chat)
 
 
 def _score(answer: ChoiceScores | Unanswered) -> Score:

@@ -80,14 +80,14 @@ def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
 
 def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> Arm:
     engine, options = parse_engine(given.engine or spec.engine)
-    about = ENGINES.get(engine).about
-    if recipe is not None and not about.takes_recipes:
+    traits = ENGINES.get(engine).about
+    if recipe is not None and not traits.takes_recipes:
         able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.takes_recipes)
         raise UsageError(f"arm {name!r}: recipes run in engine {able} only (got {engine!r})")
     model_options = ModelOptions(
         spec.dtype, spec.device, trust_remote_code=spec.trust_remote_code, allow_pickle=spec.allow_pickle
     )
-    if about.in_process and (dtype := own_dtype(spec, f"arm {name!r}", given.engine)):
+    if traits.in_process and (dtype := own_dtype(spec, f"arm {name!r}", given.engine)):
         model_options = replace(model_options, dtype=dtype)
     return Arm(
         name=name,

@@ -13,7 +13,6 @@ renamed.
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -26,103 +25,13 @@ from crushtest.errors import StoreError
 from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.files.atomic import PARTIAL, file_name, remove_partial, write_parquet
 from crushtest.files.parquet import DRAW_AGAIN, read_table
-from crushtest.records import (
-    DENSE,
-    Choices,
-    ChoiceScores,
-    Completion,
-    Item,
-    Kind,
-    Passage,
-    PassageScore,
-    Prompt,
-    Request,
-    Score,
-    Unanswered,
-)
+from crushtest.records import DENSE, Item, Kind, Score
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.stats.verdicts import VERDICTS
 from crushtest.study.contrast_table import CONTRAST_SCHEMA, contrast_from_row, contrast_row
+from crushtest.study.rows import ANSWER_BUILDERS, ANSWER_SCHEMAS, ITEM_SCHEMA, SCORE_SCHEMA, item_from_row, item_row
 
 Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
-
-ITEM_SCHEMA = pl.Schema(
-    {
-        "item": pl.String(),
-        "groups": pl.List(pl.String),
-        "cluster": pl.String(),
-        "kind": pl.String(),
-        "prompt": pl.String(),
-        "options": pl.List(pl.String),
-        "gold": pl.Int64(),
-        "chat": pl.Boolean(),
-        "sample": pl.Int64(),
-        "follows": pl.String(),
-        "window": pl.Int64(),
-        "protocol": pl.String(),
-        "stride": pl.Int64(),
-        "against_dense": pl.Boolean(),
-        "facts": pl.String(),
-    }
-)
-ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
-    "choices": pl.Schema(
-        {
-            "item": pl.String(),
-            "logprobs": pl.List(pl.Float64),
-            "tokens": pl.List(pl.Int64),
-            "bytes": pl.List(pl.Int64),
-            "reason": pl.String(),
-        }
-    ),
-    "passages": pl.Schema(
-        {
-            "item": pl.String(),
-            "logprob": pl.Float64(),
-            "tokens": pl.Int64(),
-            "bytes": pl.Int64(),
-            "kl": pl.List(pl.Float32),
-            "agree": pl.Int64(),
-            "reason": pl.String(),
-        }
-    ),
-    "prompts": pl.Schema(
-        {"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String(), "reason": pl.String()}
-    ),
-}
-SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
-
-
-def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) -> ChoiceScores:
-    """Build ChoiceScores from the lists in a file."""
-    return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
-
-
-def passage_score(
-    logprob: float,
-    tokens: int,
-    bytes: int,
-    kl: list[float] | None = None,
-    agree: int | None = None,
-) -> PassageScore:
-    """Build a PassageScore from the values in a file."""
-    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
-
-
-def or_unanswered(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a builder of answers that makes an `Unanswered` of the fields that have a reason."""
-
-    def made(reason: str | None = None, **fields: Any) -> Any:
-        return build(**fields) if reason is None else Unanswered(reason)
-
-    return made
-
-
-ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {
-    "choices": or_unanswered(choice_scores),
-    "passages": or_unanswered(passage_score),
-    "prompts": or_unanswered(Completion),
-}
 
 
 @dataclass(frozen=True)
@@ -198,7 +107,7 @@ class StudyFolder:
         return self.arm(arm) / "compression.json"
 
     def likeliest(self, task: str) -> Path:
-        """Where the dense arm keeps its likeliest next tokens for the other arms."""
+        """Return where the dense arm keeps its likeliest next tokens for the other arms."""
         return self.arm(DENSE) / "likeliest" / file_name(task)
 
     # ---- items
@@ -283,7 +192,7 @@ class StudyFolder:
         return set(pairs.unique().iter_rows())
 
     def _records(self, path: Path, record: Callable[[Mapping[str, Any]], Result]) -> list[Result]:
-        """The rows of a table of results."""
+        """Return the records of a table of results."""
         if not path.exists():
             raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
         remedy = f"run `crushtest compare {self.root}`, which makes it anew from the answers"
@@ -298,38 +207,3 @@ def _schema_of(record: type[Any]) -> pl.Schema:
     """Return the columns of a table of records, from their fields' annotations."""
     types = {"str": pl.String, "float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean, "Better": pl.String}
     return pl.Schema({f.name: types[str(f.type).removesuffix(" | None")] for f in fields(record)})
-
-
-def item_row(item: Item) -> dict[str, Any]:
-    """Return an item as a row of items/<task>.parquet."""
-    request = item.request
-    return {
-        "item": item.id,
-        "groups": list(item.groups),
-        "cluster": item.cluster,
-        "kind": type(request).__name__,
-        "prompt": request.context if isinstance(request, Choices) else request.text,
-        "options": list(request.options) if isinstance(request, Choices) else None,
-        "gold": item.gold,
-        "chat": False if isinstance(request, Passage) else request.chat,
-        "sample": request.sample if isinstance(request, Prompt) else None,
-        "follows": request.follows if isinstance(request, Prompt) else None,
-        "window": request.window if isinstance(request, Passage) else None,
-        "protocol": None if isinstance(request, Prompt) else request.protocol,
-        "stride": request.stride if isinstance(request, Passage) else None,
-        "against_dense": request.against_dense if isinstance(request, Passage) else False,
-        "facts": json.dumps(item.facts, ensure_ascii=False, sort_keys=True),
-    }
-
-
-def item_from_row(row: Mapping[str, Any]) -> Item:
-    """Return the item of a row made by `item_row`."""
-    request: Request
-    match row["kind"]:
-        case "Choices":
-            request = Choices(row["prompt"], tuple(row["options"]), row["chat"], row["protocol"])
-        case "Passage":
-            request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"], row["against_dense"])
-        case _:
-            request = Prompt(row["prompt"], row["chat"], row["sample"], follows=row["follows"])
-    return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))

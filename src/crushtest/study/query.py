@@ -74,7 +74,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
     parts = {
         "items": [_select(path, task=_name(path)) for path in sorted(root.glob("items/*.parquet"))],
         "answers": [
-            _select(path, arm=unquote(path.parts[-3]), task=_name(path), lists=_numbers(path))
+            _select(path, arm=unquote(path.parts[-3]), task=_name(path), lists=_number_columns(path))
             for path in sorted(root.glob("arms/*/answers/*.parquet"))
         ],
         "scores": [
@@ -98,8 +98,8 @@ def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str
     return f"SELECT {columns}{star} FROM read_parquet({_quoted(str(path))})"
 
 
-def _numbers(path: Path) -> tuple[str, ...]:
-    """Those of a file's columns `tokens` and `bytes` that hold one number per item."""
+def _number_columns(path: Path) -> tuple[str, ...]:
+    """Return those of a file's columns `tokens` and `bytes` that hold one number per item."""
     schema = read_table(path, remedy=ASK_AGAIN, rows=0).schema
     return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
 

@@ -11,43 +11,47 @@ from crushtest.study.suites import resolve
 
 
 def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
-    """The study in the folder with this one's arms, tasks and repeats added; `spec` itself where the folder holds none.
+    """Return the folder's study with this one's arms, tasks and repeats added; `spec` itself if the folder holds none.
 
-    A noise floor only grows: what has been measured is kept. Raises StoreError where the two disagree about anything
+    A noise floor only grows: what has been measured is kept. Raises StoreError if the two disagree about anything
     else.
     """
     if not folder.specification.exists():
         if not folder.is_fresh():
             raise StoreError(f"{folder.root} is not empty and not a study; choose another --out")
         return spec
-    kept = read_spec(folder.specification)
+    stored = read_spec(folder.specification)
     for key in StudySpec.model_fields:
-        if key not in ("arms", "suite", "noise_floor") and getattr(kept, key) != getattr(spec, key):
+        if key not in ("arms", "suite", "noise_floor") and getattr(stored, key) != getattr(spec, key):
             raise StoreError(
-                f"{folder.root} holds a study with {key}={getattr(kept, key)!r}, this one has "
+                f"{folder.root} holds a study with {key}={getattr(stored, key)!r}, this one has "
                 f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
             )
-    refuse_other_options(folder, kept, spec)
-    asked = resolve(spec.suite)
-    names = {name for name, _ in asked}
-    tasks = [{name: options} for name, options in (*asked, *(t for t in resolve(kept.suite) if t[0] not in names))]
-    known = [one for arm in kept.arms for one in expand(arm)]
-    arms = (*kept.arms, *(one for arm in spec.arms for one in expand(arm) if one not in known))
-    return spec.model_copy(update={"arms": arms, "suite": tasks, "noise_floor": merge_noise_floors(spec, kept, folder)})
+    refuse_other_options(folder, stored, spec)
+    requested = resolve(spec.suite)
+    names = {name for name, _ in requested}
+    tasks = [
+        {name: options} for name, options in (*requested, *(t for t in resolve(stored.suite) if t[0] not in names))
+    ]
+    stored_arms = [arm for entry in stored.arms for arm in expand(entry)]
+    arms = (*stored.arms, *(arm for entry in spec.arms for arm in expand(entry) if arm not in stored_arms))
+    return spec.model_copy(
+        update={"arms": arms, "suite": tasks, "noise_floor": merge_noise_floors(spec, stored, folder)}
+    )
 
 
 def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:
-    """The tasks of the study in a folder that `spec` does not name."""
+    """Return the tasks of the study in a folder that `spec` does not name."""
     named = {name for name, _ in resolve(spec.suite)}
     return [name for name, _ in resolve(read_spec(folder.specification).suite) if name not in named]
 
 
-def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) -> None:
-    """Raise StoreError where a task that the folder holds is asked with other options: its answers would be mixed.
+def refuse_other_options(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -> None:
+    """Raise StoreError if a task that the folder holds is asked with other options: its answers would be mixed.
 
     Scorers may be added: they read what has been answered.
     """
-    before = {planned.name: planned.settings for planned in plan_tasks(kept)}
+    before = {planned.name: planned.settings for planned in plan_tasks(stored)}
     for planned in plan_tasks(spec):
         had = before.get(planned.name, planned.settings)
         for option in {**had, **planned.settings}:
@@ -59,9 +63,9 @@ def refuse_other_options(folder: StudyFolder, kept: StudySpec, spec: StudySpec) 
                 )
 
 
-def merge_noise_floors(spec: StudySpec, kept: StudySpec, folder: StudyFolder) -> NoiseFloorSpec:
+def merge_noise_floors(spec: StudySpec, stored: StudySpec, folder: StudyFolder) -> NoiseFloorSpec:
     """Return the larger of two noise floors. Raises StoreError if their repeats would differ in how they run."""
-    old, new = kept.noise_floor, spec.noise_floor
+    old, new = stored.noise_floor, spec.noise_floor
     vary = new.vary if old.repeats == 0 or new.vary else old.vary
     if old.repeats and vary != old.vary:
         raise StoreError(

@@ -41,7 +41,7 @@ class Figure:
     wide: bool = False
 
     def spec(self, theme: Theme) -> dict[str, Any]:
-        """The Vega-Lite specification, data included.
+        """Return the Vega-Lite specification, data included.
 
         The data are put in last: handed to altair they would be copied with every layer, which takes longer than all
         the rest of a report. Altair's own validation, a third of the rest, is left to the tests.

@@ -23,12 +23,12 @@ PNG_SCALE = 3.0
 
 
 def task_figures(study: StudyView, task: TaskView) -> Iterator[Figure]:
-    """The figures of one task that the study has the numbers for."""
+    """Yield the figures of one task that the study has the numbers for."""
     yield from (figure for maker in MAKERS if (figure := maker(study, task)) is not None)
 
 
 def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
-    """Write every figure of a study as PDF, SVG and PNG; returns the files."""
+    """Write every figure of a study as PDF, SVG and PNG, and return the files."""
     import vl_convert
 
     study = read_study(folder)

@@ -24,21 +24,21 @@ HATCH = "".join(f"M{x / 10},1L{x / 10 + 2},-1" for x in range(-38, 20, 7))
 
 
 def heat_map(study: StudyView, task: TaskView) -> Figure | None:
-    """None where the task has no groups to compare."""
+    """Plot the change in each group; None for a task without groups to compare."""
     metric, unit = task.headline.name, task.headline.unit
     groups = ordered_groups(study, task, metric)
     arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
     if len(groups) < 2 or not arms:
         return None
     rows = [_cell(study, task, arm, group) for group in [ALL, *groups] for arm in arms]
-    known = {row["group"] for row in rows if row["interval"] != "none"}
-    drawn = [row for row in rows if row["group"] in known]
-    if len(known) < 2:
+    with_interval = {row["group"] for row in rows if row["interval"] != "none"}
+    drawn = [row for row in rows if row["group"] in with_interval]
+    if len(with_interval) < 2:
         return None
     changed = any(row["shade"].startswith("changed") for row in drawn)
     violet = ", violet is changed without being better or worse" if changed else ""
-    left = len({row["group"] for row in rows}) - len(known)
-    missing = f" Not drawn, for want of an interval in any variant: {counted(left, 'group')}." if left else ""
+    left = len({row["group"] for row in rows}) - len(with_interval)
+    missing = f" Not drawn, because no variant has an interval: {counted(left, 'group')}." if left else ""
     return Figure(
         f"{task.number}-groups",
         task,

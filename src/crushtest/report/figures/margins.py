@@ -43,24 +43,24 @@ class Bin(NamedTuple):
 
 
 def flips_by_margin(dense: Dense, chosen: NDArray[np.float64]) -> list[Bin]:
-    """Five bins of about equally many items, from the closest calls of dense to its surest answers.
+    """Return five bins of about equally many items, from the closest calls of dense to its surest answers.
 
     Items that one of the two did not answer are left out.
     """
     answered = ~(np.isnan(dense.chosen) | np.isnan(chosen))
     dense, chosen = Dense(dense.margin[answered], dense.chosen[answered]), chosen[answered]
     flipped = dense.chosen != chosen
-    found = []
+    bins = []
     for rows in np.array_split(np.argsort(dense.margin, kind="stable"), BINS):
         if len(rows):
             share = float(flipped[rows].mean())
             interval = clopper_pearson(share * len(rows), len(rows), level=0.95)
-            found.append(Bin(float(dense.margin[rows[0]]), float(dense.margin[rows[-1]]), len(rows), share, interval))
-    return found
+            bins.append(Bin(float(dense.margin[rows[0]]), float(dense.margin[rows[-1]]), len(rows), share, interval))
+    return bins
 
 
 def read_dense(study: StudyView, task: TaskView) -> Dense:
-    """Dense's choices and how far they lead."""
+    """Return dense's choices and how far they lead."""
     logprobs = _logprobs(study, task, DENSE)
     ordered = pl.DataFrame({"logprobs": logprobs.list.sort(descending=True)})
     lead = ordered.select(pl.col("logprobs").list.get(0) - pl.col("logprobs").list.get(1, null_on_oob=True))
@@ -68,7 +68,7 @@ def read_dense(study: StudyView, task: TaskView) -> Dense:
 
 
 def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.float64]:
-    """[items] the index of an arm's most likely option; NaN where it did not answer."""
+    """Return the index of an arm's most likely option, [items]; NaN if it did not answer."""
     return _logprobs(study, task, arm).list.arg_max().cast(pl.Float64).to_numpy()
 
 
@@ -79,7 +79,7 @@ def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
 
 
 def margins(study: StudyView, task: TaskView) -> Figure | None:
-    """How often answers flipped, by how sure dense was of them; None for tasks without right and wrong options."""
+    """Show how often answers flipped, by how sure dense was of them; None for tasks without right and wrong options."""
     if task.planned.task.kind != "choices" or not _has_right_answers(study, task):
         return None
     arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
@@ -87,9 +87,9 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
         return None
     dense = read_dense(study, task)
     rows = [
-        _row(arm, place, found)
+        _row(arm, place, margin_bin)
         for arm in arms
-        for place, found in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
+        for place, margin_bin in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
     ]
     return Figure(
         f"{task.number}-margins",
@@ -116,10 +116,16 @@ def _has_right_answers(study: StudyView, task: TaskView) -> bool:
     return gold.null_count() < len(gold)
 
 
-def _row(arm: ArmView, place: int, found: Bin) -> Row:
-    ends = {"low": found.interval.low, "high": found.interval.high}
-    lead = f"{found.low:.1f}–{found.high:.1f}"
-    return {"arm": name(arm.name), "place": place, "bin": lead, "share": found.share, "n": found.n, **ends}
+def _row(arm: ArmView, place: int, margin_bin: Bin) -> Row:
+    return {
+        "arm": name(arm.name),
+        "place": place,
+        "bin": f"{margin_bin.low:.1f}–{margin_bin.high:.1f}",
+        "share": margin_bin.share,
+        "n": margin_bin.n,
+        "low": margin_bin.interval.low,
+        "high": margin_bin.interval.high,
+    }
 
 
 def _draw(theme: Theme, rows: list[Row]) -> alt.TopLevelMixin:

@@ -38,17 +38,17 @@ class Axis:
     unit: str
 
     def is_logarithmic(self, values: list[float]) -> bool:
-        """Whether these are perplexities that differ by more than fivefold."""
+        """Return whether these are perplexities that differ by more than fivefold."""
         return self.unit == "perplexity" and min(values) > 0 and max(values) > 5 * min(values)
 
     def places(self, values: list[float]) -> list[float]:
-        """Where on the axis the values lie, from 0 to 1."""
+        """Return where on the axis the values lie, from 0 to 1."""
         shown = [math.log(value) for value in values] if self.is_logarithmic(values) else values
         low, high = min(shown), max(shown)
         return [(value - low) / ((high - low) or 1) for value in shown]
 
     def settings(self, values: list[float]) -> dict[str, Any]:
-        """Format, and a logarithmic scale where it takes one."""
+        """Return the format of the numbers and the scale, logarithmic if `is_logarithmic`."""
         if self.is_logarithmic(values):
             domain = [min(values) / 1.3, max(values) * 1.3]
             return {"axis": {"format": "~g", "tickCount": 4}, "scale": {"type": "log", "domain": domain, "nice": False}}
@@ -60,23 +60,29 @@ COMPRESSION = Axis("bits removed from the compressed layers, of 16 per weight", 
 
 
 def metric_axis(task: TaskView, metric: str) -> Axis:
-    """A metric's axis; the direction that is better is part of its title."""
-    known = {found.name: found.better for found in task.metrics}
-    return Axis(f"{task.label(metric).text} ({DIRECTIONS[known[metric]]})", task.unit(metric))
+    """Return a metric's axis; the direction that is better is part of its title."""
+    better = {each.name: each.better for each in task.metrics}[metric]
+    return Axis(f"{task.label(metric).text} ({DIRECTIONS[better]})", task.unit(metric))
 
 
 def against_compression(study: StudyView, task: TaskView) -> Figure | None:
-    """The headline of a task against the share of the compressed layers' bits that was removed."""
+    """Plot the headline of a task against the share of the compressed layers' bits that was removed."""
     metric = task.headline.name
     places: dict[str, Place] = {arm.name: (arm.ratio, None, None) for arm in study.arms}
     return _scatter(study, task, "compression", "Against compression", metric, places, COMPRESSION)
 
 
 def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
-    """The headline of a task against perplexity, where the study measured that on another task."""
+    """Plot the headline of a task against perplexity, if the study measured that on another task."""
     modelling = study.dimensions.get("language modelling", ())
-    others = ((other, _perplexity(other)) for other in modelling if other is not task)
-    other, perplexity = next((pair for pair in others if pair[1]), (task, None))
+    perplexities = (
+        (other, metric.name)
+        for other in modelling
+        if other is not task
+        for metric in other.metrics
+        if (metric.role, metric.unit) == ("ability", "perplexity")
+    )
+    other, perplexity = next(perplexities, (task, None))
     if perplexity is None:
         return None
     places = {arm.name: _value(study, arm, other, perplexity) for arm in study.arms}
@@ -84,14 +90,8 @@ def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
     return _scatter(study, task, "perplexity", "Against perplexity", task.headline.name, places, axis)
 
 
-def _perplexity(task: TaskView) -> str | None:
-    """The perplexity that tells of the model's ability; None for a task without one."""
-    found = (metric.name for metric in task.metrics if (metric.role, metric.unit) == ("ability", "perplexity"))
-    return next(found, None)
-
-
 def against_other_side(study: StudyView, task: TaskView) -> Figure | None:
-    """One variety of a language against the other, where a task measures both on the same sentences."""
+    """Plot one variety of a language against the other, if a task measures both on the same sentences."""
     pair = [metric.name for metric in task.metrics if metric.side is not None]
     if len(pair) < 2:
         return None
@@ -117,23 +117,28 @@ def _scatter(
         return None
     points = with_labels(points, x, y)
     band = _band(study, task, metric, points)
+    families = dict.fromkeys(point["family"] for point in points)
     left = [name(arm.name) for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
     missing = f" Not shown, because they have no number: {', '.join(left)}." if left else ""
     return Figure(
         f"{task.number}-{key}",
         task,
         title,
-        f"{y.title}, against {x.title}. One mark a variant, with its 95% interval.{missing}",
+        f"{y.title}, against {x.title}. One mark per variant, with its 95% interval.{missing}",
         f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise.' if band else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(_as_text(point, x, y) for point in points),
-        {**_by_family(points), **({BAND: band} if band else {})},
+        {
+            **{family: [point for point in points if point["family"] == family] for family in families},
+            LABELLED: [point for point in points if point["label"] != "none"],
+            **({BAND: band} if band else {}),
+        },
         lambda theme: _draw(theme, points, x, y, band),
     )
 
 
 def _band(study: StudyView, task: TaskView, metric: str, points: list[Row]) -> list[Row]:
-    """Where dense may lie when it is measured again; nothing where it was not, or did not move."""
+    """Return where dense may lie when it is measured again; empty if it was not, or did not move."""
     widths = {(band.task, band.metric, band.group): band.half_width for band in study.bands}
     width = widths.get((task.name, metric, ALL))
     dense = [point["y"] for point in points if point["family"] == DENSE]
@@ -141,7 +146,7 @@ def _band(study: StudyView, task: TaskView, metric: str, points: list[Row]) -> l
 
 
 def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Place]) -> list[Row]:
-    """One row per arm that has both numbers."""
+    """Return a row per arm that has both numbers."""
     rows = []
     for arm in study.arms:
         x, x_low, x_high = places[arm.name]
@@ -152,35 +157,33 @@ def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Pla
     return rows
 
 
-def _by_family(points: list[Row]) -> dict[str, list[Row]]:
-    """The points by family, dense among them, and those that are labelled together, across families."""
-    families = dict.fromkeys(point["family"] for point in points)
-    found = {family: [point for point in points if point["family"] == family] for family in families}
-    return {**found, LABELLED: [point for point in points if point["label"] != "none"]}
-
-
 def with_labels(points: list[Row], x: Axis, y: Axis) -> list[Row]:
-    """The points, each with the side its label stands on (`left`, `right`); `none` for dense, where there are many
-    points, and where it would cover the label of a point before it.
+    """Return the points, each with the side its label stands on, `left` or `right`.
+
+    It is `none` for dense, among many points, and if the label would cover that of a point before it.
     """
     across, up = x.places([point["x"] for point in points]), y.places([point["y"] for point in points])
     room_across, room_up = LABEL_ROOM
-    kept: list[int] = []
+    labelled: list[int] = []
     for number, point in enumerate(points):
-        near = [k for k in kept if abs(across[number] - across[k]) < room_across and abs(up[number] - up[k]) < room_up]
+        near = [
+            other
+            for other in labelled
+            if abs(across[number] - across[other]) < room_across and abs(up[number] - up[other]) < room_up
+        ]
         if point["family"] != DENSE and not near and len(points) <= MOST_LABELS:
-            kept.append(number)
-    sides = {number: "left" if across[number] > 0.5 else "right" for number in kept}
+            labelled.append(number)
+    sides = {number: "left" if across[number] > 0.5 else "right" for number in labelled}
     return [point | {"label": sides.get(number, "none")} for number, point in enumerate(points)]
 
 
 def _curve(arm: ArmView) -> str:
-    """What arms share that differ in nothing but how hard they were compressed; they are joined by a line."""
+    """Return what arms share that differ only in how hard they were compressed; a line joins them."""
     return name(re.sub(r"(sparsity|bits)=[^,+]*", r"\1", arm.plan.recipe.text if arm.plan.recipe else arm.name))
 
 
 def _mark(arm: ArmView) -> str:
-    """What stands beside a point: the values of its recipe's options, or the arm's own name."""
+    """Return the label of a point: the values of its recipe's options, or the arm's own name."""
     if arm.plan.recipe is None or arm.name != arm.plan.recipe.text:
         return name(arm.name)
     return name(", ".join(piece.rpartition("=")[2] for piece in re.split("[,+]", arm.name) if "=" in piece))
@@ -209,7 +212,7 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Row]) ->
 
 
 def _labels(theme: Theme, channels: dict[str, Any]) -> Iterator[alt.Chart]:
-    """What stands beside the points, on the side away from the nearer edge of the plot."""
+    """Yield the labels of the points, on the side away from the nearer edge of the plot."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData(LABELLED)).encode(channels["x"], channels["y"], alt.Text("mark:N"))
@@ -239,7 +242,7 @@ def _channels(theme: Theme, points: list[Row], families: list[str], x: Axis, y: 
 
 
 def _dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:
-    """Dashed lines through dense, and its point."""
+    """Return dashed lines through dense, and its point."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData(DENSE))
@@ -253,7 +256,7 @@ def _dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:
 
 
 def _family_layers(family: str, points: list[Row], channels: dict[str, Any], shift: float) -> list[alt.Chart]:
-    """The curves, intervals and points of the arms that share their methods."""
+    """Return the curves, intervals and points of the arms that share their methods."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData(family)).encode(channels["colour"], channels["fade"])

@@ -30,18 +30,18 @@ class Theme:
     font: str
 
     def fill(self, tone: str, depth: int) -> str:
-        """The colour of a shade."""
+        """Return the colour of a shade."""
         if tone == "changed":
             return self.changed
         steps = {"worse": self.worse, "better": self.better}.get(tone)
         return steps[depth - 1] if steps else self.noise if tone == "noise" else self.surface
 
     def on_fill(self, tone: str, depth: int) -> str:
-        """The colour of text on a shade."""
+        """Return the colour of text on a shade."""
         return self.surface if tone in ("worse", "better") and depth == len(STEPS) else self.ink
 
     def config(self) -> dict[str, Any]:
-        """Vega-Lite's configuration: quiet axes, no frame."""
+        """Return Vega-Lite's configuration: quiet axes, no frame."""
         text = {"labelColor": self.muted, "titleColor": self.ink, "labelFont": self.font, "titleFont": self.font}
         axis = {**text, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": 500, "titlePadding": 8}
         grid = {"gridColor": self.line, "domainColor": self.line, "tickColor": self.line, "domain": False}
@@ -66,7 +66,7 @@ class Theme:
 
 
 def series_scale(theme: Theme, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The scales of colour and of shape for curves of these names."""
+    """Return the scales of colour and of shape for curves of these names."""
     colours = [theme.series[place % len(theme.series)] for place in range(len(names))]
     shapes = [SHAPES[place % len(SHAPES)] for place in range(len(names))]
     return {"domain": names, "range": colours}, {"domain": names, "range": shapes}

@@ -17,7 +17,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
-from crushtest.study.folder import ANSWER_BUILDERS, item_from_row
+from crushtest.study.rows import ANSWER_BUILDERS, item_from_row
 
 MOST_ROWS = 10_000
 MOST_BYTES = 3_500_000
@@ -71,8 +71,15 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
                 room -= len(json.dumps(items[-1]))
             rows.append([arm.number, places[row["index"]], *_change(row, task)])
             room -= len(json.dumps(rows[-1]))
-    head = {"name": visible(task.name, LONGEST_NAME), "kind": task.planned.task.kind, "scorers": _scorers(task)}
-    return {**head, "dimension": task.planned.dimension, "items": items, "rows": rows}, total
+    content = {
+        "name": visible(task.name, LONGEST_NAME),
+        "kind": task.planned.task.kind,
+        "scorers": [visible(scorer, LONGEST_NAME) for scorer in task.planned.task.scorers],
+        "dimension": task.planned.dimension,
+        "items": items,
+        "rows": rows,
+    }
+    return content, total
 
 
 # ---- which answers changed ------------------------------------------------------------------------
@@ -139,10 +146,6 @@ CHANGED: Mapping[Kind, Callable[[pl.DataFrame, TaskView], pl.DataFrame]] = {
 # ---- one of them, as the page has it --------------------------------------------------------------
 
 
-def _scorers(task: TaskView) -> list[str]:
-    return [visible(scorer, LONGEST_NAME) for scorer in task.planned.task.scorers]
-
-
 def _item(row: Mapping[str, Any], task: TaskView) -> dict[str, Any]:
     """Return what all arms share: the question, and dense's answer to it."""
     item: dict[str, Any] = {
@@ -201,6 +204,8 @@ def _outcome(metric: Metric, item: Any, row: Mapping[str, Any], prefix: str, tas
     kind = task.planned.task.kind
     fields = {"choices": ("logprobs", "tokens", "bytes"), "passages": ("logprob", "tokens", "bytes")}
     names = fields.get(kind, ("text", "tokens", "stop"))
+    if row[prefix + names[0]] is None:  # not answered
+        return None
     answer = ANSWER_BUILDERS[kind](**{name: row[prefix + name] for name in names})
     score = row[f"{prefix}value {metric.scorer}"] if metric.scorer else None
     if metric.scorer and score is None:

@@ -144,7 +144,7 @@ def _changed_groups(study: StudyView, task: TaskView, metric: str, groups: list[
 
 
 def _named(names: list[str], groups: int) -> str:
-    """A few groups by name, many by their number."""
+    """Name a few groups; count many."""
     if len(names) <= MOST_NAMES:
         return listed(names)
     return f"all {groups} groups" if len(names) == groups else f"{len(names)} of {groups} groups"

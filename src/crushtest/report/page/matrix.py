@@ -112,7 +112,7 @@ def headline_cell(study: StudyView, arm: ArmView, column: Column) -> Cell:
     made = cell(contrast, task.headline.unit)
     if contrast is None or not made.interval:
         return made
-    corrected = f"clear on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
+    corrected = f"changed clearly on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
     word = corrected if clear_alone(contrast) else made.word
     note = "; ".join(text for text in (no_evidence_of_bias(study, task), made.note) if text)
     return replace(made, interval=made.interval + as_ratio(study, contrast), word=word, note=note)
@@ -167,19 +167,15 @@ def metric_row(study: StudyView, task: TaskView, metric: str, group: str) -> Met
         task.label(metric),
         DIRECTIONS[dense.better] if dense else "",
         unit_of_difference(unit).strip(),
-        _dense_text(dense, unit),
+        show_value(dense.value, unit) if dense else "not measured",
         _chance_text(task, metric) if group == ALL else "",
         tuple(cell(study.contrast(arm.name, task.name, metric, group), unit) for arm in study.others),
     )
 
 
-def _dense_text(estimate: Estimate | None, unit: str) -> str:
-    return show_value(estimate.value, unit) if estimate else "not measured"
-
-
 @dataclass(frozen=True)
 class NumberRow:
-    """One contrast in full, as text."""
+    """One contrast in full, as text. `note` holds its caution, why it is undefined, and the measurement noise."""
 
     metric: str
     arm: str
@@ -215,6 +211,7 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
     label = task.label(contrast.metric)
     metric = label if contrast.group == ALL else _in_group(label, contrast.group)
     unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
+    noise = "" if contrast.noise is None else f"measurement noise {show_band(contrast.noise, unit)}"
     return NumberRow(
         metric.text,
         contrast.arm,
@@ -229,7 +226,7 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         _lead(contrast),
         "" if contrast.options is None else f"{contrast.options.kl:.4f}",
         verdict_text(contrast, unit),
-        _note(contrast, unit),
+        "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text),
     )
 
 
@@ -238,12 +235,6 @@ def detectable_text(contrast: Contrast, unit: str) -> str:
     if contrast.mde is not None:
         return show_value(contrast.mde, unit).rstrip("%")
     return f"none could be detected with {counted(contrast.n, 'item')}" if none_detectable(contrast, unit) else ""
-
-
-def _note(contrast: Contrast, unit: str) -> str:
-    """Return its caution, why it is undefined, and the measurement noise."""
-    noise = "" if contrast.noise is None else f"measurement noise {show_band(contrast.noise, unit)}"
-    return "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text)
 
 
 def _lead(contrast: Contrast) -> str:
