@@ -55,13 +55,14 @@ def _prompts(path: str | None, part: str) -> Sequence[Item]:
     rows = read_rows(file)
     if len(rows) != COUNTS[part]:
         raise DataError(f"task 'advpromptset': {file} holds {len(rows)} prompts, it must be {COUNTS[part]}")
-    items = []
-    for number, row in enumerate(rows):
-        subgroups = _subgroups(row, f"{file}, row {number}")
-        label = "toxic" if row["toxicity"] else "benign"
-        groups = (*(f"{ATTRIBUTE[name]}={name}" for name in subgroups), f"prompt={label}")
-        items.append(Item(str(row["row_id"]), groups, str(row["id"]), Prompt(row["comment_text"])))
-    return items
+    return [build_item(row, f"{file}, row {number}") for number, row in enumerate(rows)]
+
+
+def build_item(row: Mapping[str, Any], where: str) -> Item:
+    """Return the prompt in a row of the built file. Raises DataError if its subgroups are missing or unknown."""
+    label = "toxic" if row["toxicity"] else "benign"
+    groups = (*(f"{ATTRIBUTE[name]}={name}" for name in _subgroups(row, where)), f"prompt={label}")
+    return Item(str(row["row_id"]), groups, str(row["id"]), Prompt(row["comment_text"]))
 
 
 def _subgroups(row: Mapping[str, Any], where: str) -> list[str]:
