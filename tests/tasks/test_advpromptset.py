@@ -11,7 +11,7 @@ import pytest
 
 from crushtest.errors import DataError
 from crushtest.tasks.advpromptset import build
-from crushtest.tasks.advpromptset.advpromptset import _item, advpromptset
+from crushtest.tasks.advpromptset.advpromptset import advpromptset, build_item
 from crushtest.tasks.advpromptset.build import SUBGROUPS, all_sentences, output
 
 CASE: dict[str, Any] = json.loads((Path(__file__).parent / "advpromptset_case.json").read_text("utf-8"))
@@ -82,13 +82,13 @@ ROW = {"row_id": 7, "id": 12, "comment_text": "some words", "toxicity": 1}
 
 @pytest.mark.parametrize("named", [{"target_group": "black|female"}, {"female": 1, "black": 1, "male": 0}])
 def test_a_prompt_is_in_every_subgroup_that_it_names(named: dict[str, Any]) -> None:
-    item = _item(ROW | named, where="test")
+    item = build_item(ROW | named, where="test")
     assert sorted(item.groups) == ["gender=female", "prompt=toxic", "race=black"]
     assert (item.id, item.cluster) == ("7", "12")
 
 
 def test_a_subgroup_that_is_not_known_is_refused() -> None:
     with pytest.raises(DataError, match="unknown subgroup 'martian'"):
-        _item(ROW | {"target_group": "martian"}, where="test")
+        build_item(ROW | {"target_group": "martian"}, where="test")
     with pytest.raises(DataError, match="neither target_group"):
-        _item(ROW, where="test")
+        build_item(ROW, where="test")

@@ -14,8 +14,9 @@ import pytest
 
 from crushtest.predictions.point_estimates import point_estimates
 from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.tasks.unqover.four_answers import Four, comparative, normalised, probabilities, sign
 from crushtest.tasks.unqover.generate import Category
-from crushtest.tasks.unqover.metrics import Four, comparative, expected_size, normalised, probabilities, sign
+from crushtest.tasks.unqover.metrics import expected_size
 from crushtest.tasks.unqover.unqover import draw_pairs, unqover
 from support.respondents import needs_mirror
 

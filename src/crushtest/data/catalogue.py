@@ -1,4 +1,4 @@
-"""Every data set we know: its files, addresses, checksums, licence and citation, as `sources.toml` lists them."""
+"""Every data set that `sources.toml` lists, with its files, addresses, checksums, licence and citation."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """A data set: its files by their names, its licence, and the paper to cite.
+    """A data set: its files by name, its licence, and the paper to cite.
 
-    tasks            those that read it; the one of its own name if none are listed
-    manual_download  for a set that we may not or cannot fetch: what a user must do to get it and give it to the task
+    tasks            the tasks that read it; if none are listed, the task of the same name
+    manual_download  what a user must do to get the set and give it to the task, if we may not or cannot fetch it
     """
 
     name: str
@@ -48,13 +48,13 @@ class DataSet:
 
 @cache
 def data_sets() -> dict[str, DataSet]:
-    """Return every data set by its name."""
+    """Return every data set by name."""
     listed = tomllib.loads((files(__package__) / "sources.toml").read_text(encoding="utf-8"))
     return {name: _data_set(name, facts) for name, facts in listed.items()}
 
 
 def data_set(name: str) -> DataSet:
-    """Return the data set of that name. Raises UnknownName, with the nearest match, if there is none."""
+    """Return a data set by name. Raises UnknownName, with the nearest match, for a name that is not listed."""
     if name not in data_sets():
         raise UnknownName("data set", name, data_sets())
     return data_sets()[name]
@@ -73,13 +73,14 @@ def how_to_get(name: str) -> str:
 
 
 def _data_set(name: str, facts: dict[str, Any]) -> DataSet:
+    listed = facts.get("files", {})
     return DataSet(
         name=name,
         repository=facts["repository"],
         revision=facts["revision"],
         licence=facts["licence"],
         citation=facts["citation"],
-        files={file: _source_file(name, file, facts | own) for file, own in facts.get("files", {}).items()},
+        files={file: _source_file(name, file, facts | file_facts) for file, file_facts in listed.items()},
         tasks=tuple(facts.get("tasks", ())),
         manual_download=facts.get("manual_download"),
     )

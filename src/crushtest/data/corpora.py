@@ -1,4 +1,4 @@
-"""Read the calibration corpora of the papers: C4's first shard and WikiText-2, found as all other data are."""
+"""Read the papers' calibration corpora, the first shard of C4 and WikiText-2, as all other data are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Text(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """A file of a data set (see data/sources.toml): a stream of text, or one JSON object with a `text` per line."""
+    """A file of a data set (see data/sources.toml): a stream of text, or one JSON object per line with a `text`."""
 
     dataset: str
     file: str
@@ -33,7 +33,7 @@ CORPORA = {
 
 
 def read_corpus(name: str) -> Text:
-    """Return the text of `c4` or `wikitext2`, checked, and fetched if missing. Raises DataError as `find` does."""
+    """Return the checked text of `c4` or `wikitext2`, fetched if it is missing. Raises DataError as `find` does."""
     corpus = CORPORA[name]
     if corpus.is_stream:
         return Text([sources.read_text(corpus.dataset, corpus.file)], is_stream=True)
@@ -41,7 +41,7 @@ def read_corpus(name: str) -> Text:
 
 
 def read_documents(path: Path) -> list[str]:
-    """Return the `text` of every line of a JSONL file, gzipped or not. Raises DataError, which names the file."""
+    """Return the `text` of every line of a JSONL file, gzipped or not. Raises DataError that names the file."""
     documents = []
     try:
         for number, row in enumerate(read_lines(path), start=1):

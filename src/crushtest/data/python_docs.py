@@ -1,14 +1,14 @@
 """English prose that every Python carries: the topics of the language reference, as `help("for")` shows them.
 
 It needs no network and no licence but Python's own. The topics fall into two parts that share neither a topic nor a
-paragraph: calibration reads one, the task `probe_text` is scored on the other.
+paragraph. Calibration reads one part, and the task `probe_text` is scored on the other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 _MARKUP = re.compile(r"\*{1,2}(?=\w)([^*\"]+?)(?<=\w)\*{1,2}|`+([^`]+)`+|\s\[\d+\](?=\W|$)")
@@ -18,16 +18,16 @@ _NOT_PROSE = re.compile(
 )
 _PLAIN_QUOTES = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 _LEAST_WORDS = 12
-_LEAST_LETTERS = 0.88  # of the characters that are not spaces; program text has more signs than that
+_LEAST_LETTERS = 0.88  # share of the characters that are not spaces; program text has fewer letters
 
 
 def calibration_prose() -> list[str]:
-    """Return one text per topic, with a blank line between paragraphs: the part that calibration reads (two thirds)."""
+    """Return the part that calibration reads (two thirds): one text per topic, a blank line between paragraphs."""
     return list(_parts()[0])
 
 
 def evaluation_prose() -> list[str]:
-    """Return one text per topic, with a blank line between paragraphs: the part held out to measure perplexity."""
+    """Return the part held out to measure perplexity: one text per topic, a blank line between paragraphs."""
     return list(_parts()[1])
 
 
@@ -41,8 +41,9 @@ def _parts() -> tuple[tuple[str, ...], tuple[str, ...]]:
 def split_prose(topics: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the (calibration, evaluation) texts of these topics.
 
-    A topic's name decides its side, so a topic keeps it from one Python to the next. The reference repeats itself
-    (`compound` holds most of `with`), so a paragraph is kept only where it is met first, held-out topics first.
+    A topic's name decides its side, so a topic stays on its side from one Python to the next. The reference repeats
+    itself (`compound` holds most of `with`), so only the first occurrence of a paragraph is kept. Held-out topics come
+    first.
     """
     seen: set[str] = set()
     held_out = tuple(_texts({name: text for name, text in topics.items() if _is_held_out(name)}, seen))
@@ -64,15 +65,14 @@ def _texts(topics: Mapping[str, str], seen: set[str]) -> list[str]:
     return texts
 
 
-def _prose(text: str) -> list[str]:
-    """Return the paragraphs that are English sentences: no headings, tables, grammar, program text or version notes."""
-    paragraphs = (_clean(block) for block in re.split(r"\n\s*\n", text) if not _NOT_PROSE.search(block))
-    return [paragraph for paragraph in paragraphs if _reads_as_prose(paragraph)]
-
-
-def _clean(block: str) -> str:
-    unmarked = _MARKUP.sub(lambda match: match[1] or match[2] or "", " ".join(block.split()))
-    return _LIST_MARK.sub("", unmarked).translate(_PLAIN_QUOTES)
+def _prose(text: str) -> Iterator[str]:
+    """Yield the paragraphs that are English sentences: no headings, tables, grammar, program text or version notes."""
+    for block in re.split(r"\n\s*\n", text):
+        if not _NOT_PROSE.search(block):
+            unmarked = _MARKUP.sub(lambda match: match[1] or match[2] or "", " ".join(block.split()))
+            paragraph = _LIST_MARK.sub("", unmarked).translate(_PLAIN_QUOTES)
+            if _reads_as_prose(paragraph):
+                yield paragraph
 
 
 def _reads_as_prose(paragraph: str) -> bool:

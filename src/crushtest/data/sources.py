@@ -1,7 +1,7 @@
-"""Find a file of a data set, checked: in a mirror, in the cache, or at the address where its authors keep it.
+"""Find a file of a data set in a mirror or in the cache, or fetch it from its authors, and check it.
 
-The package carries no data. A file is looked for in the folder named by CRUSHTEST_DATA (a mirror), then in the cache,
-and last fetched from its address. Its checksum is taken wherever it is found.
+The package carries no data. `find` looks in the folder that CRUSHTEST_DATA names (a mirror), then in the cache, and at
+last fetches the file from its address. It compares the checksum wherever it finds the file.
 """
 
 from __future__ import annotations
@@ -24,60 +24,61 @@ class NotHere(DataError):
     """A file that is missing and cannot be fetched."""
 
 
-class Found(NamedTuple):
-    """A file that is here, and the place it is in."""
+class LocalFile(NamedTuple):
+    """A file on this machine, and whether the mirror or the cache holds it."""
 
     path: Path
     place: Literal["mirror", "cache"]
 
 
-def find(name: str, file: str, *, fetch: bool = True) -> Found:
-    """Return a file of a data set, checked; fetch it into the cache if it is nowhere else.
+def find(name: str, file: str, *, fetch: bool = True) -> LocalFile:
+    """Return a file of a data set and check it. Fetch it into the cache if neither a mirror nor the cache has it.
 
-    Raises DataError, which names the file, if it has changed; NotHere, which also names the address and the variable
-    for a mirror, if it cannot be fetched. With `fetch=False` the network is left alone.
+    `fetch=False` leaves the network alone.
+
+    Raises DataError that names the file if its content has changed. Raises NotHere, which also names the address and
+    the variable for a mirror, if the file cannot be fetched.
     """
     source = data_set(name).files[file]
-    here = first_place(source)
-    if here is not None:
-        check_content(here.path, source)
-        return here
+    local = first_place(source)
+    if local is not None:
+        check_content(local.path, source)
+        return local
     if not fetch:
         raise NotHere(f"data file {source.path!r} is missing; fetch it (crushtest data fetch {name}) or {advice()}")
-    return Found(download(source), "cache")
+    return LocalFile(download(source), "cache")
 
 
 def read_text(name: str, file: str) -> str:
-    """Return the whole text of a file of a data set (UTF-8; a byte order mark is dropped, gzip is undone)."""
+    """Return the whole text of a file of a data set as UTF-8, decompressed and without a byte order mark."""
     path = find(name, file).path
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return content.decode("utf-8-sig")
 
 
-def first_place(source: SourceFile) -> Found | None:
-    """Return the first of a file's places that holds it; its content is not checked."""
+def first_place(source: SourceFile) -> LocalFile | None:
+    """Return the first place that holds a file. The content is not checked."""
     folder = mirror()
     mirrored = [] if folder is None else [folder / source.path, folder / f"{source.path}.gz"]
-    places = [*(Found(path, "mirror") for path in mirrored), Found(_cached(source), "cache")]
+    places = [*(LocalFile(path, "mirror") for path in mirrored), LocalFile(_cached(source), "cache")]
     return next((place for place in places if place.path.is_file()), None)
 
 
 def folder_of(name: str) -> Path | None:
-    """Return the folder of a manual download in the mirror or the cache; its content is not checked.
+    """Return the folder of a manual download in the mirror or the cache. Its content is not checked.
 
     A folder that holds only a README or a licence does not count.
     """
     folder = mirror()
     places = [*([folder / name] if folder else []), cache_folder() / "data" / name]
-    return next((place for place in places if place.is_dir() and _holds_data(place)), None)
-
-
-def _holds_data(folder: Path) -> bool:
-    return any(not entry.name.startswith(("README", "LICENSE")) for entry in folder.iterdir())
+    for place in places:
+        if place.is_dir() and any(not entry.name.startswith(("README", "LICENSE")) for entry in place.iterdir()):
+            return place
+    return None
 
 
 def mirror() -> Path | None:
-    """Return the folder that CRUSHTEST_DATA names. Raises DataError if it names something else."""
+    """Return the folder that CRUSHTEST_DATA names. Raises DataError if that is not a folder."""
     named = os.environ.get(MIRROR)
     if not named:
         return None
@@ -88,13 +89,13 @@ def mirror() -> Path | None:
 
 
 def advice(what: str = "it") -> str:
-    """Return what to do about missing files."""
+    """Say what a user can do about missing files."""
     named = os.environ.get(MIRROR)
     return f"set {MIRROR} to a folder that holds {what}" + (f" ({named!r} does not)" if named else "")
 
 
 def download(source: SourceFile) -> Path:
-    """Fetch a file into the cache, whole or not at all, and check it. Raises NotHere, and DataError as `find` does."""
+    """Fetch a whole file into the cache and check it. Raises NotHere, and DataError as `find` does."""
     from http.client import HTTPException
     from urllib.request import urlopen
 
@@ -114,9 +115,9 @@ def download(source: SourceFile) -> Path:
 
 
 def check_content(path: Path, source: SourceFile, *, origin: str | None = None) -> None:
-    """Raise DataError if a file's content does not have its checksum; `origin` names it in place of the path.
+    """Raise DataError if a file's content does not match its checksum. `origin` names the file in place of its path.
 
-    A mirror may gzip a file that its authors do not: the checksum is that of the text.
+    A mirror may gzip a file that its authors publish as text. The checksum is the text's.
     """
     content = path.read_bytes()
     if path.name.endswith(f"{Path(source.path).name}.gz"):

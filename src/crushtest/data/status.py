@@ -15,7 +15,7 @@ Place = Literal["mirror", "cache", "changed", "missing"]
 
 
 class NotFetched(DataError):
-    """Files that could not be fetched; `files` has a line for each: its path, what is here, and the reason."""
+    """Files that could not be fetched. `files` has a line for each with its path, its state and the reason."""
 
     def __init__(self, message: str, files: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class NotFetched(DataError):
 
 
 class FileStatus(NamedTuple):
-    """One line of `crushtest data status`; `problem` says what is wrong with the file, or is None."""
+    """One line of `crushtest data status`. `problem` says what is wrong with the file, if anything is."""
 
     dataset: str
     file: str
@@ -37,7 +37,7 @@ class FileStatus(NamedTuple):
 
 
 class SetStatus(NamedTuple):
-    """A data set in one line: the tasks that read it, and how many of its files are here, missing or changed."""
+    """A data set in one line: the tasks that read it, and whether its files are here, missing or changed."""
 
     dataset: str
     tasks: str
@@ -46,9 +46,9 @@ class SetStatus(NamedTuple):
 
 
 def status(names: Iterable[str] = ()) -> list[FileStatus]:
-    """Return what is here, for every file of these data sets (default: all of them). The network is left alone.
+    """Return the status of every file of these data sets (default: all of them). The network is left alone.
 
-    A manual download is one line, whose problem says how to get it.
+    A manual download has one line. Its `problem` says how to get the data.
     """
     lines = []
     for dataset in [data_set(name) for name in names or catalogue.data_sets()]:
@@ -65,14 +65,15 @@ def summarize(files: Iterable[FileStatus]) -> list[SetStatus]:
     for file in files:
         by_set.setdefault(file.dataset, []).append(file)
     return [
-        SetStatus(name, ", ".join(_readers(data_set(name))), _state(listed), listed[0].licence)
+        SetStatus(
+            name,
+            # no task reads a set that serves calibration only
+            ", ".join(task for task in data_set(name).tasks or (name,) if task in TASKS.names()),
+            _state(listed),
+            listed[0].licence,
+        )
         for name, listed in by_set.items()
     ]
-
-
-def _readers(dataset: DataSet) -> list[str]:
-    """Return the tasks that read a set; none for one that only calibration reads."""
-    return [task for task in dataset.tasks or (dataset.name,) if task in TASKS.names()]
 
 
 def _state(files: Sequence[FileStatus]) -> str:
@@ -85,9 +86,9 @@ def _state(files: Sequence[FileStatus]) -> str:
 
 
 def fetch(names: Iterable[str], *, report: Callable[[str], None] = lambda line: None) -> list[FileStatus]:
-    """Fetch the files of these data sets that neither a mirror nor the cache has, and return the status of all.
+    """Fetch the missing and changed files of these data sets, and return the status of all their files.
 
-    One file's failure does not stop the others: all failures are named in the NotFetched raised at the end.
+    A failure does not stop the other downloads. Raises NotFetched at the end, which names every failure.
     """
     names = list(names)
     problems = [
@@ -117,34 +118,34 @@ def _reason(problem: DataError) -> object:
 
 
 def _manual_status(dataset: DataSet) -> FileStatus:
-    here = folder_of(dataset.name)
+    folder = folder_of(dataset.name)
     return FileStatus(
         dataset=dataset.name,
         file="",
-        place="mirror" if here else "missing",
-        path=str(here) if here else None,
+        place="mirror" if folder else "missing",
+        path=str(folder) if folder else None,
         address=dataset.repository,
         revision=dataset.revision,
         licence=dataset.licence,
         citation=dataset.citation,
-        problem=None if here else f"the task {how_to_get(dataset.name)}",
+        problem=None if folder else f"the task {how_to_get(dataset.name)}",
     )
 
 
 def _file_status(dataset: DataSet, file: str, source: SourceFile) -> FileStatus:
-    here = first_place(source)
-    place: Place = here.place if here else "missing"
+    local = first_place(source)
+    place: Place = local.place if local else "missing"
     problem = None
-    if here:
+    if local:
         try:
-            check_content(here.path, source)
+            check_content(local.path, source)
         except DataError as error:
             place, problem = "changed", str(error)
     return FileStatus(
         dataset=dataset.name,
         file=file,
         place=place,
-        path=str(here.path) if here else None,
+        path=str(local.path) if local else None,
         address=source.address,
         revision=dataset.revision,
         licence=dataset.licence,

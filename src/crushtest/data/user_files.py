@@ -1,8 +1,9 @@
-"""Files of a user's: rows of JSON lines, plain or gzipped, or of Parquet; or plain text."""
+"""Read a user's files: rows of JSON lines (plain or gzipped) or of Parquet, and plain text."""
 
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,31 @@ LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 def require(path: str | None, *, task: str, because: str) -> Path:
     """Return the file or folder that a user named.
 
-    Raises NotHere where none is named (`because` says how to get it), DataError where what is named is not there.
+    Raises NotHere if the user named none (`because` says how to get it). Raises DataError if it does not exist.
     """
     if path is None:
         raise NotHere(f"task {task!r} {because}")
-    found = Path(path).expanduser()
-    if not found.exists():
+    named = Path(path).expanduser()
+    if not named.exists():
         raise DataError(f"task {task!r}: no such file or folder {path!r}")
-    return found
+    return named
 
 
 def require_set(path: str | None, name: str, *, task: str) -> Path:
-    """Return the file or folder that a user named, or else the folder of a manual download, if it is here."""
-    found = folder_of(name) if path is None else None
-    return found or require(path, task=task, because=how_to_get(name))
+    """Return the file or folder that a user named, or else the folder of a manual download in the mirror or cache.
+
+    Raises NotHere and DataError as `require` does.
+    """
+    folder = folder_of(name) if path is None else None
+    return folder or require(path, task=task, because=how_to_get(name))
+
+
+def first_present(folder: Path, names: Sequence[str], *, task: str) -> Path:
+    """Return the first of these files that a folder holds. Raises DataError, which lists them, if it holds none."""
+    present = next((folder / name for name in names if (folder / name).is_file()), None)
+    if present is None:
+        raise DataError(f"task {task!r}: {folder} holds none of {', '.join(names)}")
+    return present
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -63,12 +75,12 @@ def field(row: dict[str, Any], name: str, *, where: str) -> Any:
 
 
 def text_field(row: dict[str, Any], name: str, *, where: str) -> str:
-    """Return the value of a field that must be a text to score. Raises DataError as `field` and `text_of` do."""
+    """Return the value of a field that must hold a text to score. Raises DataError as `field` and `text_of` do."""
     return text_of(field(row, name, where=where), name, where=where)
 
 
 def text_of(value: Any, name: str, *, where: str) -> str:
-    """Return the value if it is a text that is not blank. Raises DataError for anything else, None included."""
+    """Return the value. Raises DataError unless it is a string that is not blank."""
     if not isinstance(value, str):
         raise DataError(f"{where}: {name} must be a text (got {reprlib.repr(value)})")
     if not value.strip():
@@ -79,7 +91,7 @@ def text_of(value: Any, name: str, *, where: str) -> str:
 def read_plain(path: Path) -> str:
     """Return the text of a UTF-8 file, without a byte order mark and with line feeds as line ends.
 
-    Raises DataError where it is not text, or blank.
+    Raises DataError if the file is blank or is not UTF-8 text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -24,17 +24,18 @@ PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of 
 def aave_literature(*, path: str | None = None, divergence: Divergence = False) -> Task:
     """Perplexity and bits per byte of books by African American authors.
 
-    Items: the text of `corpora/literature_corpora.txt`, or of a text file or a folder of text files that `path` names,
-    in pieces of whole paragraphs of at least 6000 characters; pieces are scored apart and resampled one by one. Groups:
-    `book`, where `path` is a folder. Metrics: `perplexity` (per token: one tokenizer only), `bits_per_byte`.
+    Items: the text of `corpora/literature_corpora.txt`, or of the text file or folder of text files that `path` names,
+    in pieces of whole paragraphs. A piece has at least 6000 characters, except the last of a text. Pieces are scored
+    separately and resampled one by one. Groups: `book`, if `path` is a folder of several. Metrics: `perplexity` (per
+    token, so it compares only between models with one tokenizer) and `bits_per_byte`.
 
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
     Known problems, serious: the published file, the likely source of what Xu et al. 2024 call AAVE literature, is one
     novel ("crimson alters or a ministers sin", by James Thomas Franklin), lower-cased and without punctuation, in the
     formal English of its time. It has almost no feature of African American English: dat, dis, dey, gwine, massa and
-    wuz, which spell the dialect in books of that time, occur nowhere in it. What it measures is unpunctuated old prose.
-    For dialect, use dialect_pairs or twitteraae; for more books of the collection, give `path` a folder of them.
+    wuz, which spell the dialect in books of that time, occur nowhere in it. The task then measures unpunctuated old
+    prose. For dialect, use dialect_pairs or twitteraae. For more books of the collection, give `path` a folder of them.
     """
     return passages_task(lambda: _items(path), (perplexity(), bits_per_byte()), divergence)
 
@@ -49,7 +50,7 @@ def _items(path: str | None) -> list[Item]:
 
 
 def _books(path: str | None) -> dict[str, str]:
-    """Return texts by name."""
+    """Return the text of every book by name."""
     if path is None:
         return {"literature_corpora": read_text("aave_literature", "literature_corpora.txt")}
     root = require(path, task="aave_literature", because="")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from crushtest.data.user_files import read_rows, require_set, text_of
+from crushtest.data.user_files import first_present, read_rows, require_set, text_of
 from crushtest.errors import DataError
 from crushtest.records import Choices, Item
 from crushtest.registry import task
@@ -21,45 +20,36 @@ def arc(*, part: Literal["Challenge", "Easy"] = "Challenge", path: str | None = 
     """School science questions with three to five options: how often is the right one the most likely?
 
     Items: the test part, 1172 (Challenge) or 2376 (Easy) questions, read from `path`: a file of the hub (Parquet) or
-    of the authors (JSON lines), or a folder that holds it. We do not fetch it: its checksum is not known to us.
-    Groups: none. Metrics: `accuracy_normalised`, by log-likelihood per character, is the one to report; `accuracy`
-    and `decision_margin` in nats beside it. No examples in front.
+    of the authors (JSON lines), or a folder that holds it. We do not fetch it, because we do not know its checksum.
+    No examples precede the question. Groups: none. Metrics: `accuracy_normalised`, by log-likelihood per character, is
+    the one to report. `accuracy` and `decision_margin` (in nats) are given beside it.
 
     Prompt and scoring are those of lm-evaluation-harness (tasks `arc_challenge`, `arc_easy`, version 1): the options'
     texts after "Answer:", not their letters. Chance is about 0.25.
 
-    Known problems: the options are not shown before one is scored, so a question such as "Which of these ..." is
-    answered without its alternatives; that, more than difficulty, separates Challenge from Easy
-    (Borchmann 2024, "In Case You Missed It: ARC 'Challenge' Is Not That Challenging", arXiv:2412.17758).
+    Known problems: the prompt does not show the options, so a question such as "Which of these ..." is answered without
+    its alternatives. That separates Challenge from Easy more than difficulty does (Borchmann 2024,
+    "In Case You Missed It: ARC 'Challenge' Is Not That Challenging", arXiv:2412.17758).
     """
     return Task("choices", lambda: _items(part, path), continuation_metrics())
 
 
 def _items(part: str, path: str | None) -> Sequence[Item]:
-    file = _file(part, require_set(path, "arc", task="arc"))
+    root = require_set(path, "arc", task="arc")
+    file = root if root.is_file() else first_present(root, [name.format(set=part) for name in NAMES], task="arc")
     items: dict[str, Item] = {}
     for number, row in enumerate(read_rows(file), start=1):
         item = build_item(row, f"{file}, row {number}")
         if item.id in items:
-            raise DataError(f"{file}, row {number}: the id {item.id!r} stands there more than once")
+            raise DataError(f"{file}, row {number}: the id {item.id!r} occurs more than once")
         items[item.id] = item
     return list(items.values())
 
 
-def _file(part: str, path: Path) -> Path:
-    if path.is_file():
-        return path
-    wanted = [path / name.format(set=part) for name in NAMES]
-    found = next((file for file in wanted if file.is_file()), None)
-    if found is None:
-        raise DataError(f"task 'arc': {path} holds none of {', '.join(str(file.relative_to(path)) for file in wanted)}")
-    return found
-
-
 def build_item(row: Mapping[str, Any], where: str) -> Item:
-    """Return one question, from a row of the hub's files or of the authors' (where `question` holds stem and choices).
+    """Return the question in a row of the hub's files, or of the authors', in which `question` holds stem and choices.
 
-    Raises DataError where it is none: without a key among the labels, a text, or a second option to choose.
+    Raises DataError if the row lacks a text, a second option, or a key that is one of its labels.
     """
     try:
         question, key = row["question"], row["answerKey"]

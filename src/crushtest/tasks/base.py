@@ -1,4 +1,4 @@
-"""The contract of a task: what its function returns, from which everything else about it follows."""
+"""The contract of a task: the record that its function returns, from which everything else follows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from crushtest.tasks.sampling import stratified_sample
 class Task:
     """What a task function returns.
 
-    items          return all items, built when called
-    metrics        what is reported of the answers
-    scorers        specs of what scores completions (`profanity`, `hf:ID#LABEL`)
+    items          build and return all items
+    metrics        the metrics that are computed from the answers
+    scorers        specs of the scorers that read completions (`profanity`, `hf:ID#LABEL`)
     sampling       how completions are drawn
-    cost           given the number of items asked: what an arm costs beyond its own answers, in words, for
-                   the user to read before it is spent (questions to a judge, ...)
+    cost           given the number of items asked, say in words what an arm costs beyond its own answers (questions to
+                   a judge, ...), for the user to read before it is spent
     likeliest      for passages asked `against_dense`: how many of the most probable next tokens the dense arm keeps in
                    files for the other arms to compare with. None: they compare with the dense model itself, in memory
-    headline       the name of the metric that stands for the task where there is room for one. None: its first
-    draw           given a limit and a seed: return about so many items, those that belong together whole. None: evenly
-                   over the combinations of groups
-    default_limit  how many items are drawn where a study sets no limit. None: all
+    headline       the name of the metric that stands for the task when only one can be shown. None: the first
+    draw           given a limit and a seed, return about that many items, and never part of a unit whose items belong
+                   together. None: draw evenly over the combinations of groups
+    default_limit  how many items are drawn if a study sets no limit. None: all
     """
 
     kind: Kind
@@ -45,12 +45,12 @@ class Task:
             raise ValueError(f"headline {self.headline!r} is no metric of the task ({', '.join(names)})")
 
     def sample_items(self, limit: int | None, seed: int) -> list[Item]:
-        """Return the items that a study asks: all, or about `limit` of them."""
+        """Return the items that a study asks: all of them, or about `limit`."""
         if limit is None:
             return list(self.items())
         return list(self.draw(limit, seed)) if self.draw else stratified_sample(self.items(), limit, seed)
 
     @property
     def headline_metric(self) -> Metric:
-        """The metric that `headline` names, or the first."""
+        """The metric that `headline` names, or the first metric."""
         return next((metric for metric in self.metrics if metric.name == self.headline), self.metrics[0])

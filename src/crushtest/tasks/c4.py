@@ -39,20 +39,22 @@ def c4(
     """Perplexity and bits per byte of English web pages.
 
     Protocols:
-    documents   every page by itself: intervals over pages
-    pruning     the first 1100 pages joined by spaces into one text, cut into windows of `window` tokens, the first
-                token of each not predicted, the incomplete last window left out. One item, so no interval
+    documents   every page on its own, with intervals over pages
+    pruning     the first 1100 pages joined by spaces into one text and cut into windows of `window` tokens. The first
+                token of each window is not predicted, and the incomplete last window is left out. One item, so there
+                is no interval
 
-    Items: a sample of 1000 pages, or those of `path`, any file of C4 (JSON lines, gzipped or not, a `text` a line). For
-    the papers' pages give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
-    Metrics: `perplexity` (per token; one tokenizer only) and `bits_per_byte` (any).
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    Items: a sample of 1000 pages, or the pages of `path`, any file of C4 (JSON lines, gzipped or not, with a `text` per
+    line). For the papers' pages give `en/c4-validation.00000-of-00008.json.gz` of the hub's allenai/c4. Groups: none.
+    Metrics: `perplexity` (per token, so it compares only between models with one tokenizer) and `bits_per_byte` (which
+    compares between any). `divergence` adds how far the next-token distributions are from the dense model's (see
+    `divergence_metrics`).
 
-    With those pages `pruning` comes close to the papers' numbers and need not equal them: they stop after 256 windows
-    of 2048 tokens, we read on to the end of the 1100 pages, about window 263 with a vocabulary of 49,000 (estimated
-    from the sample).
+    With those pages `pruning` comes close to the papers' numbers but need not equal them. The papers stop after 256
+    windows of 2048 tokens. We read to the end of the 1100 pages, about window 263 with a vocabulary of 49,000
+    (estimated from the sample).
 
-    We differ from lm-evaluation-harness's `c4` on purpose: it sends web pages through WikiText's detokenizer, which
+    We differ from lm-evaluation-harness's `c4` on purpose. It sends web pages through WikiText's detokenizer, which
     turns " N " into " 1 " and takes spaces out of brackets. We score the text as it is.
 
     Known problems: methods that calibrate on C4 and are scored on C4 look better than they are. Calibration with

@@ -14,7 +14,7 @@ from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
 
-HOW = "needs path=FILE: JSON lines with a prompt each, and where you like its groups, id, cluster and subject"
+HOW = "needs path=FILE: JSON lines with a prompt each and, if you like, its groups, id, cluster and subject"
 FIELDS = ("prompt", "groups", "id", "cluster", "subject")
 _GROUP = re.compile(r"[a-z][a-z0-9_]*=\S.*")
 
@@ -27,24 +27,24 @@ def custom_prompts(
     path: str | None = None,
     chat: bool = False,
 ) -> Task:
-    """Completions of your own prompts, per group that you name, scored as those of the public sets are.
+    """Completions of your own prompts, per group that you name, scored like completions of the public sets.
 
-    `path` names JSON lines (plain or gzipped) or a Parquet file with one prompt a row:
+    `path` names JSON lines (plain or gzipped) or a Parquet file with one prompt per row:
 
         {"prompt": "The nurse said that", "groups": ["gender=woman", "job=nurse"], "cluster": "said that"}
 
-    prompt    the text to go on from; with `chat`, a user's message in the model's chat template
-    groups    optional: `attribute=value` texts in a list, or a mapping of attribute to value or values. An attribute
-              is in small letters, digits and `_`. A prompt may be in several groups
-    cluster   optional: prompts that belong together (the same template); the prompt itself without it
-    id        optional: the row's number without it. All ids must differ
-    subject   optional: the first words of the prompt, those that name whom it is about; the scorer `regard` masks them
+    prompt    the text to continue; with `chat`, a user's message in the model's chat template
+    groups    optional: a list of `attribute=value`, or a mapping of attribute to value or values. An attribute consists
+              of small letters, digits and `_`. A prompt may be in several groups
+    cluster   optional: a name that prompts share if they belong together (the same template). Default: the prompt alone
+    id        optional: a name that no other row has. Default: the row's number
+    subject   optional: the first words of the prompt, which name whom it is about. The scorer `regard` masks them
 
-    The file is checked whole before a model is loaded. A field of any other name is refused: a mistyped one would
-    otherwise be left out in silence.
+    The whole file is checked before a model is loaded. A field of any other name is refused, because a mistyped field
+    would otherwise be ignored without notice.
 
-    Items: a row each. Known problems: groups whose prompts are not matched, word for word, differ in more than the
-    group; compare arms before you compare groups.
+    Items: one per row. Known problems: unless their prompts match word for word, groups differ in more than the group,
+    so compare arms before you compare groups.
     """
     return completion_task("custom_prompts", lambda: _prompts(path, chat), options)
 
@@ -81,10 +81,10 @@ def _text(value: Any, name: str, where: str) -> str:
 def _groups(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, dict):
         named = [
-            f"{attribute}={one}"
-            for attribute, given in value.items()
-            for one in (given if isinstance(given, list) else [given])
-            if one is not None
+            f"{attribute}={group}"
+            for attribute, groups in value.items()
+            for group in (groups if isinstance(groups, list) else [groups])
+            if group is not None
         ]
     elif isinstance(value, list | None):
         named = list(value or [])

@@ -17,7 +17,7 @@ from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus
 from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
 from crushtest.tasks.building.documents import WINDOW, Document, document_items
 
-HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text a row"
+HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text per row"
 
 
 @task("custom_text", dimension="dialect bias", source="a file of your own", licence="your own")
@@ -34,19 +34,19 @@ def custom_text(
 ) -> Task:
     """Perplexity and bits per byte of your own texts, per group, and the gap between two of the groups.
 
-    Items: the rows of the file that `path` names; `text`, `group` and `cluster` name its columns. Texts are scored
-    apart, each after the model's start token. Groups: the values of the column `group`; a row where it
-    is null or blank is of no group and counts over all rows only. `cluster` says what belongs together (an author, a
-    thread) and is resampled together; a text is its own cluster without it, or where it is null or blank.
-    Metrics: `perplexity` (per token: one tokenizer only) and `bits_per_byte` (any tokenizer), per group.
+    Items: the rows of the file that `path` names; `text`, `group` and `cluster` name its columns. Each text is scored
+    separately after the model's start token. Groups: the values of the column `group`. A row without a value there
+    (null or blank) has no group and counts only over all rows. Texts with the same value of `cluster` (an author, a
+    thread) are resampled together. A text without one is its own cluster. Metrics per group: `perplexity` (per token,
+    so it compares only between models with one tokenizer) and `bits_per_byte` (which compares between any).
 
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
-    With `dialect` and `mainstream`, two values of the group: also what the one costs more than the other, as gap,
-    ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs).
+    With `dialect` and `mainstream`, two values of the group, the task also measures how much more the dialect costs: as
+    gap, ratio and difference of logarithms, in bits per byte and in perplexity (see dialect_pairs).
 
-    Known problems: the texts of two groups differ in more than dialect, unlike pairs, so read the change from dense to
-    arm and not the level.
+    Known problems: unlike the sides of pairs, the texts of two groups differ in more than dialect, so read the change
+    from dense to arm and not the level.
     """
     if (dialect is None) != (mainstream is None) or (dialect and group is None):
         raise UsageError("task 'custom_text': dialect and mainstream are two values of the column that `group` names")
@@ -89,7 +89,7 @@ def _documents(
 
 
 def _value(row: dict[str, Any], name: str, where: str) -> str | None:
-    """Return what a row is grouped by; None if that is null or blank."""
+    """Return the value of a row's grouping column, or None if it is null or blank."""
     value = field(row, name, where=where)
     if isinstance(value, list | dict):
         raise DataError(f"{where}: {name} must be a single value (got {value!r})")

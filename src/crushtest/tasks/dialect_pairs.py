@@ -30,32 +30,33 @@ HABITUAL = "data/pairs/habitual.txt"
 def dialect_pairs(*, path: str | None = None) -> Task:
     """Meaning-matched sentences in African American and mainstream English: what does the dialect cost a model?
 
-    Items: 699 pairs of one feature, habitual be ("she be loving" / "she's usually loving"), the pairs that Hofmann et
-    al. 2024 published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream` without a header, with an
-    optional third column that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are available from
-    their authors; give them there.
-    A pair is one item. Its sides are scored apart, each after the model's start token: nothing is
-    conditioned on the other side, or on any other pair. Groups: `feature`. Clusters: of the published pairs, those with
-    one verb (he / she / they be loving); of yours, each pair is its own.
+    Items: 699 pairs of one feature, habitual be ("she be loving" / "she's usually loving"), which Hofmann et al. 2024
+    published; or the pairs of `path`, a file of lines `dialect<TAB>mainstream` without a header, with an optional third
+    column that names the feature. The AAVE / SAE tweets of Groenwold et al. 2020 are available from their authors and
+    can be given there.
+    A pair is one item. Each side is scored separately after the model's start token and does not depend on the other
+    side or on any other pair. Groups: `feature`. Clusters: published pairs with the same verb (he / she / they be
+    loving); each pair of your own.
 
     Metrics, over all pairs and per feature:
     dialect_gap_bits, dialect_ratio, dialect_log_ratio
         bits per byte of the dialect sides against the mainstream sides: difference, ratio, difference of logarithms
     dialect_gap_perplexity, dialect_perplexity_ratio, dialect_perplexity_log_ratio
-        the same of perplexity per token, to be compared with published numbers
+        the same for perplexity per token, to compare with published numbers
     dialect_less_likely_rate
         share of pairs whose dialect side needs more bits per byte
     log_likelihood_gap
-        mean nats by which the mainstream sentence as a whole is the likelier one
+        mean nats by which the whole mainstream sentence is the likelier
     bits_per_byte_dialect, bits_per_byte_mainstream
-        each side's level
-    0 (of differences) and 1 (of ratios) mean that the dialect costs nothing. What compression did is the `difference`
-    of the contrasts: the difference in differences. Read all three forms of it. When both sides get harder, a gap in
-    perplexity grows even where the ratio shrinks: in the published tables of Xu et al. 2024 the gap is larger than the
+        bits per byte of each side
+    A difference of 0 or a ratio of 1 means that the dialect costs nothing extra. The `difference` of the contrasts, a
+    difference in differences, says what compression did. Read all three forms of it. When both sides get harder, a gap
+    in perplexity can grow while the ratio shrinks: in the published tables of Xu et al. 2024 the gap is larger than the
     dense model's in 123 of 128 pruned models, the ratio in 76.
 
-    Known problems: three words without a context are no natural text. The mainstream sides spell "usually" out, which
-    the dialect has in its grammar: whole-sentence likelihoods favour the shorter dialect side, bits per byte do not.
+    Known problems: three words without a context are not natural text. The mainstream sides spell out "usually", which
+    the dialect expresses in its grammar, so whole-sentence likelihoods favour the shorter dialect side. Bits per byte
+    do not.
     """
     metrics = (
         *bits_gaps(of_pair),
@@ -68,7 +69,7 @@ def dialect_pairs(*, path: str | None = None) -> Task:
 
 
 def published_or_own(path: str | None, *, task: str) -> list[Item]:
-    """Return the published pairs or a user's, as items of two options: mainstream, dialect."""
+    """Return the published pairs or the user's own as items with two options: mainstream, dialect."""
     if path is None:
         return pair_items(read_text("dialect-prejudice", HABITUAL), HABITUAL, feature="habitual_be")
     file = require(path, task=task, because="")
@@ -76,10 +77,11 @@ def published_or_own(path: str | None, *, task: str) -> list[Item]:
 
 
 def pair_items(text: str, file: str, *, feature: str | None = None) -> list[Item]:
-    """Return one item per line of `dialect<TAB>mainstream[<TAB>feature]`; empty lines are skipped.
+    """Return one item per line of `dialect<TAB>mainstream[<TAB>feature]`, skipping empty lines.
 
-    Raises DataError, naming the line, for one that is no pair, a header, or the same text twice.
-    With `feature` the lines are the published ones, and a cluster is what follows the pronoun of the dialect side.
+    `feature` marks the published lines, which cluster by what follows the pronoun of the dialect side.
+
+    Raises DataError that names the line for a header, for a line that is not a pair, and for two equal sides.
     """
     items: list[Item] = []
     # Not splitlines: it also cuts at characters that a sentence may hold.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from crushtest.data.sources import read_text
@@ -22,26 +22,25 @@ def hellaswag() -> Task:
     """Everyday scenes with four endings, three of them machine-made: how often is the true one the most likely?
 
     Items: the 10,042 validation questions (a mirror may hold 1000 of them instead). No examples in front.
-    Groups: `source` (activitynet, wikihow) and `split` (indomain, zeroshot), where the file tells them.
-    Metrics: `accuracy_normalised`, by log-likelihood per character of the ending, is the one to report;
-    `accuracy`, by the summed log-likelihood, prefers short endings. `decision_margin` in nats.
+    Groups: `source` (activitynet, wikihow) and `split` (indomain, zeroshot), if the file gives them.
+    Metrics: `accuracy_normalised`, by log-likelihood per character of the ending, is the one to report. `accuracy`, by
+    the summed log-likelihood, prefers short endings. `decision_margin` is in nats.
 
-    Text and scoring are those of lm-evaluation-harness (task `hellaswag`, version 1), `[title]` and other bracketed
-    marks of WikiHow removed. Chance is 0.25.
+    Text and scoring follow lm-evaluation-harness (task `hellaswag`, version 1), which removes `[title]` and the other
+    bracketed marks of WikiHow. Chance is 0.25.
 
-    Known problems: the machine-made endings were filtered against models of 2019 and read oddly; many questions have
-    errors of grammar or no right ending (Chizhov et al. 2025, "What the HellaSwag?", arXiv:2504.07825).
+    Known problems: the machine-made endings were filtered against models of 2019 and read oddly; many questions are
+    ungrammatical or have no right ending (Chizhov et al. 2025, "What the HellaSwag?", arXiv:2504.07825).
     """
-    return Task("choices", _items, continuation_metrics())
-
-
-def _items() -> Sequence[Item]:
-    rows = parse_lines(read_text("hellaswag", FILE), FILE)
-    return [build_item(row, number) for number, row in enumerate(rows)]
+    return Task(
+        "choices",
+        lambda: [build_item(row, number) for number, row in enumerate(parse_lines(read_text("hellaswag", FILE), FILE))],
+        continuation_metrics(),
+    )
 
 
 def build_item(row: Mapping[str, Any], number: int) -> Item:
-    """Return one question from a row of the authors' file, or of a cleaned one (`query`, `choices`)."""
+    """Return the question in a row of the authors' file, or of a cleaned one (`query`, `choices`). Raises DataError."""
     try:
         if "query" in row:
             query, endings, gold = row["query"], list(row["choices"]), row["gold"]
@@ -53,9 +52,10 @@ def build_item(row: Mapping[str, Any], number: int) -> Item:
         raise DataError(f"{FILE}, row {number}: not a HellaSwag question ({error!r})") from None
     if len(endings) != 4 or gold not in range(4):
         raise DataError(f"{FILE}, row {number}: needs four endings and a label 0-3 (got {len(endings)}, {gold!r})")
+    source, split = str(row.get("source_id", "")).partition("~")[0], row.get("split_type", "")
     return Item(
         id=f"validation/{row.get('ind', number)}",
-        groups=_groups(row),
+        groups=tuple(f"{name}={value}" for name, value in (("source", source), ("split", split)) if value),
         cluster=str(row.get("source_id") or f"validation/{row.get('ind', number)}"),
         request=Choices(query, tuple(f" {ending}" for ending in endings)),
         gold=gold,
@@ -70,9 +70,3 @@ def clean(text: str) -> str:
     """
     text = re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". "))
     return text.replace("  ", " ")
-
-
-def _groups(row: Mapping[str, Any]) -> tuple[str, ...]:
-    source = str(row.get("source_id", "")).partition("~")[0]
-    split = row.get("split_type", "")
-    return tuple(f"{name}={value}" for name, value in (("source", source), ("split", split)) if value)

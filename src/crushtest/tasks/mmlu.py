@@ -54,26 +54,26 @@ def mmlu(*, shots: Annotated[int, Ge(0), Le(5)] = 5, subjects: tuple[str, ...] =
     Groups: `category`, `subject`. Clusters: questions on the same passage (history) are resampled together.
     Metrics: `accuracy`, over questions (not averaged over subjects), and `decision_margin` in nats.
 
-    Prompt, order of the shots and scoring are those of lm-evaluation-harness (task `mmlu`, version 1): options are the
-    letters " A" to " D" after "Answer:". Chance is 0.25.
+    Prompt, order of the shots and scoring are those of lm-evaluation-harness (task `mmlu`, version 1). The options are
+    the letters " A" to " D" after "Answer:". Chance is 0.25.
 
-    Known problems: several per cent of the questions have a wrong or ambiguous key (Gema et al. 2024, "Are We Done
-    with MMLU?", arXiv:2406.04127: worst in virology); the questions are on the web and in training data, so a
+    Known problems: several per cent of the questions have a wrong or ambiguous key, most of all in virology (Gema et
+    al. 2024, "Are We Done with MMLU?", arXiv:2406.04127); the questions are on the web and in training data, so a
     difference between arms says more than a level; small models prefer one letter, which shows as accuracy of 0.25.
     """
-    return Task("choices", lambda: _items(shots, _chosen(subjects)), question_metrics())
+    return Task(
+        "choices",
+        lambda: [item for subject in _chosen(subjects) for item in _subject_items(subject, shots)],
+        question_metrics(),
+    )
 
 
 def _chosen(subjects: Sequence[str]) -> list[str]:
-    """Return the subjects that names of subjects and categories stand for."""
+    """Return the subjects that are named, alone or by category. Raises UnknownName."""
     for name in subjects:
         if name not in SUBJECTS and name not in _CATEGORIES:
             raise UnknownName("subject", name, [*SUBJECTS, *_CATEGORIES], where="task 'mmlu'")
     return [name for name, category in SUBJECTS.items() if not subjects or {name, category} & set(subjects)]
-
-
-def _items(shots: int, subjects: Sequence[str]) -> list[Item]:
-    return [item for subject in subjects for item in _subject_items(subject, shots)]
 
 
 def _subject_items(subject: str, shots: int) -> list[Item]:
@@ -109,7 +109,7 @@ def _prompt(question: Question) -> str:
 
 
 def _passage(question: Question) -> str:
-    """Return the text that several history questions share: all but the last line, which is the question itself."""
+    """Return the passage that several history questions share, all but the last line; empty for other questions."""
     return question.text.strip().rpartition("\n")[0] if question.text.startswith(SHARED_TEXT) else ""
 
 

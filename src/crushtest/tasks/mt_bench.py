@@ -17,7 +17,7 @@ from crushtest.tasks.building.coherence_metrics import coherence_metrics
 
 QUESTIONS = 80
 JUDGE_READS = 1500
-"""Tokens of a judgement, roughly: the authors' prompt, both turns, one or two answers and a reference."""
+"""Roughly the tokens per judgement: the authors' prompt, both turns, one or two answers and a reference."""
 
 
 @task(
@@ -31,23 +31,23 @@ def mt_bench(
 ) -> Task:
     """Eighty conversations of two turns in eight categories: how good does a judge find the answers?
 
-    Items: a turn each, 160. The second turn is asked with the model's own answer to the first in front of it, in the
-    model's chat template, greedily, `max_tokens` at most. A limit takes whole conversations (two turns at
-    least), spread over the categories. Groups: `category`, `turn`. Cluster: the conversation.
+    Items: 160, one per turn. The model's own answer to the first turn precedes the second, in the model's chat
+    template. Answers are greedy, with at most `max_tokens` tokens. A limit takes whole conversations (at least one, two
+    turns), spread over the categories. Groups: `category`, `turn`. Cluster: the conversation.
 
     `judge` names the model that judges, in any engine: `MODEL`, or `MODEL,engine=openai`. It reads the authors' own
     prompts, pinned by checksum, with their reference answers for math, reasoning and coding.
-    Metrics with a judge: `rating`, its rating from 1 to 10; with `pairwise`, `preferred`, how often it prefers the
-    answer to the dense model's: 1 if in both orders, 0 if the dense model's in both, 0.5 otherwise; 0.5 is no
-    difference. Without a judge, and always: `empty_rate` and `repetition_rate`.
-    What a judge costs is said before a study begins.
+    Metrics with a judge: `rating`, from 1 to 10; with `pairwise` also `preferred`, which is 1 if the judge prefers the
+    answer to the dense model's in both orders, 0 if it prefers the dense model's in both, and 0.5 otherwise. A mean of
+    0.5 is no difference. `empty_rate` and `repetition_rate` are always reported. A study says what a judge costs before
+    it begins.
 
-    Deviations: the authors sample with a temperature that depends on the category, up to 1024 tokens; we are greedy,
-    so that a difference is the arm's. Their system prompt begins the user's message.
+    Deviations: the authors sample up to 1024 tokens at a temperature that depends on the category. We decode greedily,
+    so that a difference is due to the arm. Their system prompt begins the user's message.
 
     Known problems: ratings depend on the judge, and judges prefer long answers and their own; published scores are
-    GPT-4's of June 2023. Eighty questions show only large differences: read the intervals. The questions have been in
-    training data for years.
+    those of GPT-4 of June 2023; eighty questions show only large differences, so read the intervals; the questions have
+    been in training data for years.
     """
     scorers = (f"mt_bench:{judge}", *([f"mt_bench_pair:{judge}"] if pairwise else [])) if judge else ()
     return Task(
@@ -62,7 +62,7 @@ def mt_bench(
 
 
 def cost(judge: str, pairwise: bool, turns: int) -> str:
-    """Return what the judge will be asked for one arm, in words.
+    """Say what the judge will be asked for one arm.
 
     >>> cost("judge", True, 160)
     "mt_bench: judge 'judge' is asked for 480 judgements an arm, about 720,000 tokens (160 for the dense arm)"
@@ -83,7 +83,7 @@ def _judged(scorers: Sequence[str]) -> tuple[Metric, ...]:
 
 def _items(conversations: int) -> list[Item]:
     rows = list(parse_lines(read_text("mt_bench", "question.jsonl"), "question.jsonl"))
-    # The file has ten questions of a category after another, so equal steps take as many of each.
+    # The file lists ten questions per category, one category after another, so equal steps take as many of each.
     chosen = [rows[number * len(rows) // conversations] for number in range(conversations)]
     return [item for row in chosen for item in conversation(str(row["question_id"]), row["category"], row["turns"])]
 

@@ -1,4 +1,4 @@
-"""paloma, subreddits: domains of the language model benchmark Paloma (Magnusson et al. 2023), one file a domain."""
+"""paloma, subreddits: domains of the language model benchmark Paloma (Magnusson et al. 2023), one file per domain."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def paloma(
     """Perplexity and bits per byte of a corpus of Paloma, per domain.
 
     By default the six domains of Dolma (books, common-crawl, pes2o, reddit_uniform, stack_uniform, wiki) that Xu et
-    al. 2024 report. `path` is a copy of Paloma, or one file of it; `corpus` one of its folders, `domains` some of its
-    domains, all by default. Items: a document each, scored apart. Groups: `domain`. Metrics: `perplexity` (per token:
-    one tokenizer only), `bits_per_byte`.
+    al. 2024 report. `path` is a copy of Paloma or one of its files, `corpus` one of its folders, and `domains` some of
+    its domains (default: all). Items: one per document, each scored separately. Groups: `domain`. Metrics: `perplexity`
+    (per token, so it compares only between models with one tokenizer) and `bits_per_byte`.
 
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
-    We differ from Xu et al. on purpose: they join the documents of a domain by blank lines into one text, which makes
+    We differ from Xu et al. on purpose. They join the documents of a domain by blank lines into one text, which makes
     the end of one document the context of the next.
 
     Known problems: Paloma asks that models be trained without its texts; published models were not.
@@ -67,14 +67,14 @@ def subreddits(
     """Perplexity and bits per byte of sixteen communities of Reddit, and the spread among those of an attribute.
 
     The communities that Xu et al. 2024 compare: three on religion, three on gender, five countries, five of politics.
-    `path` is a copy of Paloma. Items: a document each, scored apart. Groups: `religion`, `gender`, `country`,
-    `politics`. Metrics: `perplexity`, `bits_per_byte`, and the largest difference among an attribute's communities,
-    `bits_per_byte_gap`.
+    `path` is a copy of Paloma. Items: one per document, each scored separately. Groups: `religion`, `gender`,
+    `country`, `politics`. Metrics: `perplexity`, `bits_per_byte`, and `bits_per_byte_gap`, the largest difference among
+    the communities of an attribute.
 
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
     Known problems: communities differ in topic and length of posts as well as in who writes, so read the change from
-    dense to arm and not the level; who reads r/AskWomen is not who women are.
+    dense to arm and not the level; the readers of r/AskWomen do not stand for women.
     """
     metrics = (perplexity(), bits_per_byte(with_gap=True))
     return passages_task(lambda: _subreddit_items(path, split, window), metrics, divergence)
@@ -103,7 +103,7 @@ def _subreddit_items(path: str | None, split: str, window: int) -> list[Item]:
 
 
 def domain_files(root: Path, corpus: str, split: str, domains: Iterable[str], *, task: str) -> list[Path]:
-    """Return the files of these domains in their order, or of all.
+    """Return the files of these domains in their order, or of all domains if none are given.
 
     Raises DataError if the corpus is missing, UnknownName if a domain is.
     """
@@ -119,7 +119,7 @@ def domain_files(root: Path, corpus: str, split: str, domains: Iterable[str], *,
 
 
 def domain_of(file: Path) -> str:
-    """Return a domain's name: the file's, without the split in front and the ending.
+    """Return a domain's name, which is the file's without its prefix for the split and its ending.
 
     >>> domain_of(Path("dolma-v1_5/test/test_stack_uniform.jsonl.gz"))
     'stack_uniform'
@@ -129,7 +129,7 @@ def domain_of(file: Path) -> str:
 
 
 def read_domain(file: Path, domain: str, attribute: str, side: int | None = None) -> Iterator[Document]:
-    """Return the documents of one file, which are one group."""
+    """Yield the documents of one file, which form one group."""
     for number, row in enumerate(read_rows(file)):
         text = text_field(row, "text", where=f"{file}, row {number + 1}")
         yield Document(f"{domain}/{number}", text, (f"{attribute}={domain}",), side=side)

@@ -40,7 +40,7 @@ def realtoxicityprompts(
     part: Part = "validation",
     path: str | None = None,
 ) -> Task:
-    """Completions of half sentences from the web: toxic text where little of it was asked for.
+    """Completions of half sentences from the web: how often is the model's text toxic without having been asked for it?
 
     part   validation        5,000 prompts, those with which Quark (Lu et al. 2022) was validated
            challenging       1,196 of the prompts marked challenging (DecodingTrust's choice)
@@ -49,18 +49,18 @@ def realtoxicityprompts(
            full_challenging  the challenging ones of these; needs `path`
            paper             10,000 of these, drawn with `seed`: as many as Xu et al. 2024 ask; needs `path`
 
-    Groups: `prompt_toxicity`, the quarter of Perspective's scale that the prompt is in (`unknown` where it has no
-    score), as the authors stratify. They are no protected groups, so there is no gap between them. Cluster: the web
-    page that the prompt is from.
+    Groups: `prompt_toxicity`, the quarter of Perspective's scale that the prompt is in (`unknown` if it has no score),
+    as the authors stratify. They are not protected groups, so no gap between them is reported. Cluster: the web page
+    that the prompt is from.
 
     One greedy completion of at most `max_tokens` tokens per prompt. The authors draw 25 (`samples=25`, `top_p=0.9`,
-    temperature 1) and report the expected maximum and the probability of toxicity. A sample follows from `seed`, the
-    prompt's text and the sample's number, so two items of one text have the same samples.
+    temperature 1) and report the expected maximum and the probability of toxicity. `seed`, the prompt's text and the
+    sample's number determine a sample, so two items with the same text have the same samples.
 
-    Deviations: the authors score with Perspective, a service whose scores change over time; name a scorer, and
-    read what it is worth (docs/scorers.md). Scores are of the completion alone.
+    Deviations: the authors score with Perspective, a service whose scores change over time. Name a scorer instead, and
+    read what it is worth (docs/scorers.md). Only the completion is scored.
 
-    Known problems: Perspective's toxicity of a prompt is higher where a minority is named; some prompts are truncated
+    Known problems: Perspective rates a prompt as more toxic if it names a minority; some prompts are truncated
     quotations, whose completion can be toxic by quoting.
     """
     return completion_task("realtoxicityprompts", lambda: _prompts(part, path, options.seed), options, gap=False)
@@ -92,7 +92,7 @@ def _item(part: str, number: int, row: Mapping[str, Any]) -> Item:
 
 
 def toxicity_bin(toxicity: float | None) -> str:
-    """Return the quarter of Perspective's scale, each with its lower end and without its upper one.
+    """Return the quarter of Perspective's scale that holds a score. A quarter includes its lower end only.
 
     >>> toxicity_bin(0.25), toxicity_bin(1.0), toxicity_bin(None)
     ('0.25-0.50', '0.75-1.00', 'unknown')

@@ -1,4 +1,4 @@
-"""Draw a limited number of items: seeded, and spread evenly over the groups."""
+"""Draw a limited number of items with a seed, evenly over the groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stratified_sample(items: Sequence[Item], limit: int, seed: int) -> list[Item
 
 
 def stratified_indexes(groups: Iterable[tuple[str, ...]], limit: int, seed: int) -> list[int]:
-    """Return the sorted indexes of the same draw, from the items' groups alone."""
+    """Return the sorted indexes of the items that `stratified_sample` draws, given only their groups."""
     strata: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, combination in enumerate(groups):
         strata[combination].append(index)

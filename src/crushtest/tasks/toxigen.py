@@ -19,7 +19,7 @@ PAPER = (
     *("muslim", "native_american", "physical_disability", "women"),
 )
 LINE_BREAK = "\\n"
-"""In the files the sentences of a prompt are parted by a backslash and an n, not by a line break."""
+"""The files separate the sentences of a prompt by a backslash and an n, not by a line break."""
 
 # v2 shortens two names and hyphens others.
 _V2_NAMES = {"mental_dis": "mental_disability", "physical_dis": "physical_disability", "middle_eastern": "middle_east"}
@@ -47,14 +47,15 @@ def toxigen(
     groups    paper     the 13 of the paper;  all: also bisexual, immigrant and (hateful only) trans people
 
     Groups: `group`, and `polarity` (`hate`, `neutral`) of the prompt. Cluster: prompts that list the same sentences in
-    another order. Most groups have hundreds of those; the 1,000 about Latino people are one list in 120 to 556 orders,
-    those about Native Americans hardly more: such groups have no interval, or a wide one. For v2 the sentence.
+    different orders; for v2 the sentence. Most groups have hundreds of clusters. The 1,000 prompts about Latino people
+    are one list in 120 to 556 orders, and those about Native Americans hardly more, so such groups have no interval or
+    a wide one.
 
-    Deviation: `_x000D_`, left in 34 sentences of v2 by a spreadsheet, is taken out.
+    Deviation: we remove `_x000D_`, which a spreadsheet left in 34 sentences of v2.
 
-    Known problems: implicit hate holds no bad words, so `profanity` and `sentiment` see little of it; use
-    `toxigen-roberta` or a judge. Of the files about bisexual people and immigrants some prompts do
-    not end in a line break.
+    Known problems: implicit hate has no bad words, so `profanity` and `sentiment` see little of it; use
+    `toxigen-roberta` or a judge. Some prompts in the files about bisexual people and immigrants do not end in a line
+    break.
     """
     if version == "v2":
         return completion_task("toxigen", lambda: list(_v2()), options)
@@ -81,7 +82,8 @@ def _v2() -> Iterator[Item]:
     for row in rows:
         named = row["target_groups"]
         assert isinstance(named, list)
-        names = [_group(str(name)) for name in named]
+        plain = [str(name).replace(" ", "_").replace("-", "_") for name in named]
+        names = [_V2_NAMES.get(name, name) for name in plain]
         yield Item(
             f"v2/{row['id']}",
             (*(f"group={name}" for name in names), f"polarity={row['label']}"),
@@ -89,8 +91,3 @@ def _v2() -> Iterator[Item]:
             Prompt(str(row["text"]).replace("_x000D_", "").strip()),
             facts={"toxicity": row["toxicity_score"]},
         )
-
-
-def _group(name: str) -> str:
-    plain = name.replace(" ", "_").replace("-", "_")
-    return _V2_NAMES.get(plain, plain)

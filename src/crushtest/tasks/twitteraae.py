@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from crushtest.data.sources import folder_of
-from crushtest.data.user_files import require_set
-from crushtest.errors import DataError
+from crushtest.data.user_files import first_present, require_set
 from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item
 from crushtest.registry import task
@@ -30,20 +29,21 @@ SIDES = {"AA": DIALECT, "white": MAINSTREAM}
 def twitteraae(
     *, path: str | None = None, split: Literal["test", "val"] = "test", divergence: Divergence = False
 ) -> Task:
-    """Tweets aligned with African American and with white English: what the first cost a model more than the second.
+    """Tweets aligned with African American and with white English: how much more do the former cost a model?
 
     `path` is a copy of Paloma, or a folder that holds `test_AA` and `test_white` as JSON lines (gzipped or not).
-    Items: a tweet each, scored apart, after the model's start token. Groups: `dialect=AA`,
-    `dialect=white`. Metrics: `perplexity` and `bits_per_byte` of each, and the gap between them as difference, ratio
-    and difference of logarithms, in both (see dialect_pairs).
+    Items: one per tweet, each scored separately after the model's start token. Groups: `dialect=AA`, `dialect=white`.
+    Metrics: `perplexity` and `bits_per_byte` of each group, and for both measures the gap as difference, ratio and
+    difference of logarithms (see dialect_pairs).
 
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
-    We differ from Xu et al. 2024 on purpose: they join all tweets by blank lines into one text, so that one author's
-    tweet is the context of another's. Our perplexities are therefore higher; their gap is the same question.
+    We differ from Xu et al. 2024 on purpose. They join all tweets by blank lines into one text, so that one author's
+    tweet is the context of another's. Our perplexities are therefore higher; the gap answers the same question.
 
-    Known problems: the label is not the author's. It comes from a model of the words of a tweet and of the census of
-    the place it was sent from; tweets were kept where that model was sure. The two sets differ in topic, too.
+    Known problems: the authors of the tweets did not label them. The labels come from a model of a tweet's words and of
+    the census at the place it was sent from, and the set keeps the tweets of which that model was sure. The two groups
+    also differ in topic.
     """
     metrics = (perplexity(), bits_per_byte(), *corpus_gaps())
     return passages_task(lambda: _items(path, split), metrics, divergence, headline="dialect_gap_bits")
@@ -59,14 +59,6 @@ def _items(path: str | None, split: str) -> list[Item]:
 
 
 def _file(root: Path, split: str, name: str) -> Path:
-    wanted = [
-        folder / f"{split}_{name}{end}"
-        for folder in (root, root / CORPUS / split, root / split)
-        for end in (".jsonl.gz", ".jsonl")
-    ]
-    found = next((file for file in wanted if file.is_file()), None)
-    if found is None:
-        raise DataError(
-            f"task 'twitteraae': {root} holds none of {', '.join(str(w.relative_to(root)) for w in wanted)}"
-        )
-    return found
+    folders, ends = ("", f"{CORPUS}/{split}/", f"{split}/"), (".jsonl.gz", ".jsonl")
+    names = [f"{folder}{split}_{name}{end}" for folder in folders for end in ends]
+    return first_present(root, names, task="twitteraae")

@@ -1,4 +1,4 @@
-"""wikitext2: Wikipedia articles, by which compressed models are usually compared (Merity et al., ICLR 2017)."""
+"""wikitext2: Wikipedia articles, the usual text for comparing compressed models (Merity et al., ICLR 2017)."""
 
 from __future__ import annotations
 
@@ -43,21 +43,22 @@ def wikitext2(
 ) -> Task:
     """Perplexity of Wikipedia articles, by one of three protocols whose numbers must not be mixed.
 
-    pruning     what papers on pruning and quantization report: all lines joined by blank lines into one text, cut
-                into windows of 2048 tokens that do not overlap, the first token of each not predicted, the incomplete
-                last window left out. One item, so there is no interval: nothing to resample. `perplexity`
-    sliding     what the transformers documentation reports: the same text, a window every `stride` tokens. One item
+    pruning     what papers on pruning and quantization report: all lines joined by blank lines into one text, which is
+                cut into windows of 2048 tokens that do not overlap. The first token of each window is not predicted,
+                and the incomplete last window is left out. `perplexity`. There is one item, so nothing to resample
+                and no interval
+    sliding     what the transformers documentation reports: the same text with a window every `stride` tokens. One item
     documents   what lm-evaluation-harness reports (task `wikitext`, version 2): the 62 articles of the test part one by
-                one, WikiText's spacing undone before scoring, words and bytes counted before it, a window as long as
-                the model takes. `word_perplexity`, `byte_perplexity`, `bits_per_byte`, with intervals over articles.
-                Take it for inference
-    `window` is another number of tokens to read at a time; `stride` matters to sliding only. Items: 1, 1, or an article
-    each. Groups: none.
+                one, without WikiText's spacing, in windows as long as the model takes. Words and bytes are counted in
+                the published text. `word_perplexity`, `byte_perplexity`, `bits_per_byte`, with intervals over articles.
+                Use it for inference
+    `window` sets another number of tokens to read at a time; `stride` matters to sliding only. Items: one for pruning
+    and for sliding, one per article for documents. Groups: none.
 
-    `divergence` also tells how far the next-token distributions are from the dense model's (see `divergence_metrics`).
+    `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 
-    Perplexity is per token, so pruning and sliding compare only models with one tokenizer; the measures of
-    `documents` compare any. Bits per byte of pruning and sliding are over the bytes of the tokens that were predicted.
+    Perplexity is per token, so pruning and sliding compare only models with the same tokenizer. The measures of
+    `documents` compare any models. Pruning and sliding take bits per byte over the bytes of the predicted tokens.
 
     Known problems: WikiText has been on the web since 2016 and is in most training sets; it is edited encyclopedic
     English and says nothing about any other kind of text.
@@ -78,15 +79,15 @@ def _read(split: str) -> str:
 
 
 def joined_lines(text: str) -> str:
-    """Join all lines by a blank line, those of spaces emptied first, as papers join the hub's rows."""
+    """Join all lines by a blank line after emptying those of spaces alone, as papers join the hub's rows."""
     lines = text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")
     return "\n\n".join(f"{line}\n" if line.strip() else "" for line in lines)
 
 
 def _articles(split: str, window: int | None) -> Sequence[Item]:
-    found = articles(_read(split))
+    pages = articles(_read(split))
     return document_items(
-        (Document(f"{split}/{number}", detokenize(page), original=page) for number, page in enumerate(found)),
+        (Document(f"{split}/{number}", detokenize(page), original=page) for number, page in enumerate(pages)),
         window=window,
     )
 

@@ -9,11 +9,12 @@ import csv
 import io
 
 from crushtest.data import sources
-from crushtest.metrics import Array, Metric, accuracy, choice, ratio
-from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.metrics import Metric, accuracy, choice
+from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.building.pro_anti_metrics import side_metrics
+from crushtest.tasks.building.rate_difference import rate_difference
 
 PRONOUNS = {
     "male": {"$NOM_PRONOUN": "he", "$POSS_PRONOUN": "his", "$ACC_PRONOUN": "him"},
@@ -26,22 +27,22 @@ PRONOUNS = {
 def winogender() -> Task:
     """Sentences about an occupation, another person and a pronoun: does its gender change whom it refers to?
 
-    Items: 720 sentences, 120 templates with three genders of the pronoun and with the other person named or "someone".
-    Prompt: that of lm-evaluation-harness. The context ends with `‘She’ refers to the`, and the options are the two
+    Items: 720 sentences, from 120 templates with three genders of the pronoun and the other person named or "someone".
+    The prompt is lm-evaluation-harness's. The context ends with `‘She’ refers to the`, and the options are the two
     people without an article, so the 360 items with "someone" ask for "the someone". Groups: `gender` of the pronoun,
     `referent` (occupation or participant), `other` person (named or someone). Clusters: the occupation.
     Metrics:
     accuracy                  share of right answers; chance is 0.5
     accuracy_pro, accuracy_anti, stereotype_gap
-        where the gender that most people of the occupation have (US Bureau of Labor Statistics) agrees with the right
-        answer, and where it misleads (the "gotcha" sentences); gendered pronouns only
+        accuracy where the gender of most people in the occupation (US Bureau of Labor Statistics) agrees with the right
+        answer, accuracy where it misleads (the "gotcha" sentences), and their difference; gendered pronouns only
     occupation_gender_gap     how often a female pronoun is taken for the occupation, minus how often a male one is: +1
-                              always female, -1 always male, 0 no difference
+                              if only female ones, -1 if only male ones, 0 if no difference
 
     Known problems: "the someone" is not English, so the model `demo` answers with the occupation in 358 of those 360
-    items (in 104 with "someone" alone), which dilutes every gap; read the group `other=named` beside them. 120
-    templates only. The authors call it a diagnostic that may show bias but cannot show its absence. "They" is also
-    plural, so neutral pronouns measure more than gender. Labour statistics are those of 2015 and 2016.
+    items (in 104 with "someone" alone), which dilutes every gap; read the group `other=named` beside them. There are
+    only 120 templates. The authors call the set a diagnostic that may show bias but cannot show its absence. "They" is
+    also plural, so neutral pronouns measure more than gender. The labour statistics are those of 2015 and 2016.
     """
     return Task("choices", _items, (*side_metrics(), accuracy(), _gender_gap()), headline="stereotype_gap")
 
@@ -60,7 +61,7 @@ def _items() -> list[Item]:
 
 
 def _mostly_women() -> dict[str, bool]:
-    """Return True if most people of an occupation are women."""
+    """Return the occupations, with True for those in which most people are women."""
     text = sources.read_text("winogender", "data/occupations-stats.tsv")
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     return {row["occupation"]: float(row["bls_pct_female"]) > 50 for row in rows}
@@ -92,27 +93,15 @@ def _item(row: dict[str, str], gender: str, other: str, women: dict[str, bool], 
 
 
 def _gender_gap() -> Metric:
-    """Measure the rate of the occupation as answer for female pronouns minus the rate for male ones."""
-
-    def measure(item: Item, answer: ChoiceScores, score: float | None) -> tuple[float, ...]:
-        occupation, female = float(choice(answer) == 0), float(item.facts["gender"] == "female")
-        return (occupation * female, female, occupation * (1 - female), 1 - female)
-
-    def formula(occupation_female: Array, female: Array, occupation_male: Array, male: Array) -> Array:
-        return ratio(occupation_female, female) - ratio(occupation_male, male)
-
-    return Metric(
+    """Measure how often the occupation is the answer for female pronouns, minus how often for male ones."""
+    return rate_difference(
         "occupation_gender_gap",
         ("occupation_female", "female", "occupation_male", "male"),
-        measure,
-        formula,
-        "zero",
-        unit="score",
-        bounds=(-1.0, 1.0),
+        lambda item, answer: choice(answer) == 0,
+        lambda item: item.facts["gender"] == "female",
         applies_to=lambda item: item.facts["gender"] != "neutral",
         undefined_reason="no item with a female pronoun, or none with a male one",
         groups=lambda group: not group.startswith("gender="),
         label="occupation and gender",
         meaning="How often a female pronoun is taken for the occupation, minus how often a male one; 0: alike.",
-        role="bias",
     )

@@ -37,20 +37,19 @@ class Overlap(NamedTuple):
 def xsum(
     *, chat: bool = False, max_words: Annotated[int, Ge(50)] = 1000, max_tokens: Annotated[int, Ge(1)] = 64
 ) -> Task:
-    """News articles with a summary of one sentence by their journalist: how much of it is in the model's?
+    """News articles with their journalist's one-sentence summary: how much of it is in the model's summary?
 
-    Items: 999 BBC articles, 1000 of the test part without the one that has no text. An article longer
-    than `max_words` words is cut there. The article is followed by an instruction; `chat` puts both into the model's
-    chat template. The model writes at most `max_tokens` tokens, greedily, and its first line is the summary. Groups:
-    none.
-    Metrics: `rouge1`, `rouge2`, `rougeL`, the F-measures of the package rouge-score with stemming, means over articles,
-    0 (no word, pair of words, or sequence in common) to 1. An empty summary has 0 of them, since it recalls nothing;
+    Items: 999 BBC articles, 1000 of the test part without the one that has no text. An article is cut after `max_words`
+    words. An instruction follows the article; `chat` puts both into the model's chat template. The model writes at most
+    `max_tokens` tokens, greedily, and its first line is the summary. Groups: none.
+    Metrics: `rouge1`, `rouge2`, `rougeL`, the F-measures of the package rouge-score with stemming, from 0 (no word,
+    word pair or sequence in common) to 1, as means over articles. An empty summary scores 0 because it recalls nothing.
     `empty_rate` and `repetition_rate` say how many summaries were empty or went round in circles.
 
-    No two papers prompt for this alike, so compare arms of one study, not levels with other studies.
+    Papers prompt for summaries in different ways, so compare arms of one study, not levels of different studies.
 
-    Known problems: the references hold facts that are not in the article, in most cases (Maynez et al. 2020,
-    arXiv:2005.00661), so a faithful summary is marked down; overlap of words is not quality.
+    Known problems: most references hold facts that are not in the article (Maynez et al. 2020, arXiv:2005.00661), so a
+    faithful summary is marked down; overlap of words is not quality.
     """
     metrics = (*(_overlap(*entry) for entry in MEANINGS.items()), *coherence_metrics())
     sampling = Sampling(max_tokens=max_tokens)
@@ -78,8 +77,8 @@ def first_line(text: str) -> str:
 @lru_cache(maxsize=8192)  # three metrics ask for the same pair
 def overlaps(reference: str, summary: str) -> Overlap:
     """Return ROUGE-1, -2 and -L of a summary."""
-    found = _scorer().score(reference, summary)
-    return Overlap(*(found[name].fmeasure for name in Overlap._fields))
+    scores = _scorer().score(reference, summary)
+    return Overlap(*(scores[name].fmeasure for name in Overlap._fields))
 
 
 @lru_cache(maxsize=1)
@@ -98,5 +97,5 @@ def build_item(row: dict[str, str], *, chat: bool, max_words: int) -> Item:
     """Return one article, cut after `max_words` words, with its instruction."""
     words = row["document"].split(" ")
     article = " ".join(words[:max_words])
-    asked = f"Article: {article}\n\n{INSTRUCTION}" + ("" if chat else "\nSummary:")
-    return Item(row["id"], (), row["id"], Prompt(asked, chat), facts={"summary": row["summary"]})
+    text = f"Article: {article}\n\n{INSTRUCTION}" + ("" if chat else "\nSummary:")
+    return Item(row["id"], (), row["id"], Prompt(text, chat), facts={"summary": row["summary"]})

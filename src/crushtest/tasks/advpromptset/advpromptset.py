@@ -1,4 +1,4 @@
-"""advpromptset: sentences from comments, toxic or not, that name people of 24 subgroups, often several at once."""
+"""advpromptset: sentences from toxic and harmless comments that name people of 24 subgroups, often of several."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ def advpromptset(
     path: str | None = None,
     part: Literal["10k", "full"] = "10k",
 ) -> Task:
-    """Completions of 10,000 sentences from comments that name people of 24 subgroups, toxic and harmless ones.
+    """Completions of 10,000 sentences from toxic and harmless comments that name people of 24 subgroups.
 
     `path` is a folder with the downloads that `crushtest data status advpromptset` lists, or with the `out_data` that
     the authors' script made of them. The first use builds the prompts there (some minutes, 2 GB of memory) and checks
-    their number. `part`: the authors' balanced 10,000, or all 197,628.
+    their number. `part` chooses the authors' balanced 10,000 or all 197,628.
 
-    Groups: five attributes (`gender`, `sexual_orientation`, `religion`, `race`, `disability`) with 24 subgroups; a
-    sentence is in every subgroup that it names, so they overlap. `prompt` is `toxic` or `benign`: the label of the
-    comment that it is cut from. Cluster: that comment.
+    Groups: five attributes (`gender`, `sexual_orientation`, `religion`, `race`, `disability`) with 24 subgroups. A
+    sentence is in every subgroup that it names, so the subgroups overlap. `prompt` is `toxic` or `benign`, the label of
+    the comment that the sentence is cut from. Cluster: that comment.
 
-    The prompts are in lower case and without signs, as the authors made them. Known problems: most labels of identity
-    are predicted by a classifier, only some annotated; a comment's label is given to each of its sentences.
+    The prompts are in lower case and without punctuation, as the authors made them.
+
+    Known problems: a classifier predicted most of the identity labels, and annotators gave only some; every sentence
+    has the label of its whole comment.
     """
     return completion_task("advpromptset", lambda: _prompts(path, part), options)
 
@@ -53,17 +55,18 @@ def _prompts(path: str | None, part: str) -> Sequence[Item]:
     rows = read_rows(file)
     if len(rows) != COUNTS[part]:
         raise DataError(f"task 'advpromptset': {file} holds {len(rows)} prompts, it must be {COUNTS[part]}")
-    return [_item(row, where=f"{file}, row {number}") for number, row in enumerate(rows)]
+    return [build_item(row, f"{file}, row {number}") for number, row in enumerate(rows)]
 
 
-def _item(row: Mapping[str, Any], *, where: str) -> Item:
+def build_item(row: Mapping[str, Any], where: str) -> Item:
+    """Return the prompt in a row of the built file. Raises DataError if its subgroups are missing or unknown."""
     label = "toxic" if row["toxicity"] else "benign"
-    groups = tuple(f"{ATTRIBUTE[name]}={name}" for name in _subgroups(row, where))
-    return Item(str(row["row_id"]), (*groups, f"prompt={label}"), str(row["id"]), Prompt(row["comment_text"]))
+    groups = (*(f"{ATTRIBUTE[name]}={name}" for name in _subgroups(row, where)), f"prompt={label}")
+    return Item(str(row["row_id"]), groups, str(row["id"]), Prompt(row["comment_text"]))
 
 
 def _subgroups(row: Mapping[str, Any], where: str) -> list[str]:
-    """Return the subgroups a sentence names, from `target_group` ("male|black" or a list) or columns of 0 and 1."""
+    """Return the subgroups that a sentence names, read from `target_group` ("male|black" or a list) or 0/1 columns."""
     named = row.get("target_group")
     if named is None and not ATTRIBUTE.keys() & row.keys():
         raise DataError(f"{where}: neither target_group nor a column for each subgroup (there are: {', '.join(row)})")

@@ -1,7 +1,7 @@
-"""Builds AdvPromptSet's text from the two Jigsaw data sets of Kaggle and the authors' metadata.
+"""Build the text of AdvPromptSet from the two Jigsaw data sets of Kaggle and the authors' metadata.
 
-The metadata number the sentences by their place in a list that the authors' script makes, so every step here follows
-theirs exactly, in the same order: what is read, which comments are left out, how they are cut into sentences.
+The metadata number the sentences by their place in a list that the authors' script makes. So this module reads the same
+files, leaves out the same comments and cuts them into the same sentences, in the same order.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LONGEST_WORDS, LONGEST_CHARACTERS = 100, 600
 
 
 class Sentence(NamedTuple):
-    """A sentence of a comment, with the comment's own labels."""
+    """A sentence of a comment, with the labels of the comment."""
 
     id: str
     comment_text: str
@@ -61,7 +61,7 @@ def output(folder: Path, part: str) -> Path:
 
 
 def build(folder: Path) -> None:
-    """Write both parts. Raises DataError for a file that is missing, and where the counts are not the authors'."""
+    """Write both parts. Raises DataError if a file is missing or the number of sentences is not the authors'."""
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
         raise DataError(
@@ -96,7 +96,7 @@ def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def all_sentences(folder: Path) -> Iterator[Sentence]:
-    """Return the authors' list: the first set, then the comments of the second without and with labels of identity."""
+    """Yield the authors' list: the first set, then the second set's comments without and with identity labels."""
     yield from _cut(_first(folder / FIRST), 1, "predicted")
     unlabelled, labelled = _second(folder / SECOND)
     yield from _cut(unlabelled, 2, "predicted")
@@ -111,7 +111,7 @@ class _Comment(NamedTuple):
 
 
 def _first(folder: Path) -> Iterator[_Comment]:
-    """Return the test comments that have labels, then the training comments."""
+    """Yield the test comments that have labels, then the training comments."""
     labels = {row["id"]: int(row["toxic"]) for row in _rows(folder / "test_labels.csv")}
     for row in _rows(folder / "test.csv"):
         if labels.get(row["id"], -1) != -1:
@@ -121,7 +121,7 @@ def _first(folder: Path) -> Iterator[_Comment]:
 
 
 def _second(folder: Path) -> tuple[list[_Comment], list[_Comment]]:
-    """Return the comments without and with labels of identity; half of the annotators make one toxic."""
+    """Return the comments without and with identity labels. A comment is toxic if half of its annotators say so."""
     columns = [name for listed in SUBGROUPS.values() for name in listed]
     tests = chain(_rows(folder / "test_public_expanded.csv"), _rows(folder / "test_private_expanded.csv"))
     sources = ((1, "toxicity", tests), (0, "target", _rows(folder / "train.csv")))
@@ -140,7 +140,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _cut(comments: Iterable[_Comment], data_set: int, identity: str) -> Iterator[Sentence]:
-    """Return the sentences of comments of one line: words in lower case, each sentence once."""
+    """Yield the sentences of the comments that have a single line, as words in lower case, each sentence once."""
     seen: set[str] = set()
     for comment in comments:
         if "\n" in comment.text or _words(comment.text) is None:
@@ -154,7 +154,7 @@ def _cut(comments: Iterable[_Comment], data_set: int, identity: str) -> Iterator
 
 
 def _words(text: str) -> list[str] | None:
-    """Return the words of a text of a fitting length with a letter in it; None for any other."""
+    """Return a text's words, or None if it has no letter or is too short or too long."""
     words = _WORD.findall(text)
     fits = 1 < len(words) <= LONGEST_WORDS and len(text) <= LONGEST_CHARACTERS and _LETTER.search(text)
     return words if fits else None

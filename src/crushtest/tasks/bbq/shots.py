@@ -1,4 +1,4 @@
-"""Few-shot examples for BBQ: of the item's own category, balanced over conditions and answers, never tested."""
+"""Few-shot examples for BBQ, of the item's category, balanced over conditions and answers, and never tested."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Row = Mapping[str, Any]
 
 
 def draw_examples(rows: Sequence[Row], *, shots: int, fold: int, seed: int) -> list[int]:
-    """Return indexes of the `shots` rows of a category that precede its questions in one of the three folds.
+    """Return the indexes of the `shots` rows that precede a category's questions in one of the three folds.
 
     The folds have no row in common. As far as the numbers allow, a fold holds as many ambiguous as disambiguated
     rows, as many with the right answer in each place, as many negative questions as others, and no template twice.
     """
-    # a generator of its own for every category: the examples of one do not depend on which others are asked
+    # one generator per category, so that its examples do not depend on which other categories are asked
     generator = random.Random(f"{seed}/{rows[0]['category']}" if rows else seed)
     unused = list(range(len(rows)))
     generator.shuffle(unused)
@@ -46,7 +46,7 @@ def _draw_fold(rows: Sequence[Row], unused: Sequence[int], shots: int, generator
 def _misfit(
     rows: Sequence[Row], cell: tuple[str, int], polarity: str, templates: set[str], index: int
 ) -> tuple[bool, bool, bool]:
-    """Return what is wrong with a row as the next example, the gravest first; the row with the least is drawn."""
+    """Return a row's faults as the next example, the gravest first; the row with the fewest is drawn."""
     row = rows[index]
     return (
         (row["context_condition"], row["label"]) != cell,

@@ -1,8 +1,8 @@
-"""Metrics of multiple-choice questions beside plain accuracy: the decision margin, and accuracy by length.
+"""Metrics of multiple-choice questions beside plain accuracy: the decision margin and length-normalised accuracy.
 
-What compression did to single answers is in the contrasts of `accuracy`: `flips` are all answers that changed,
-`flips_down` those that went from right to wrong, `flips_up` from wrong to right, and the rest went from one wrong
-option to another.
+The contrasts of `accuracy` say what compression did to single answers. `flips` counts all answers that changed,
+`flips_down` those that went from right to wrong, and `flips_up` those that went from wrong to right. The rest went from
+one wrong option to another.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from crushtest.records import ChoiceScores, Item
 
 
 def decision_margin(**settings: Any) -> Metric:
-    """Measure the mean over items of the right option's log-likelihood minus that of the best other option, in nats.
+    """Measure the mean lead of the right option's log-likelihood over the best wrong option's, in nats.
 
-    Positive where the answer is right. It moves before an answer flips, so it shows damage that accuracy hides.
+    An item's margin is positive if the answer is right. It moves before an answer flips, so it shows damage that
+    accuracy hides.
     """
+
+    def margin(item: Item, answer: ChoiceScores, score: float | None) -> float:
+        wrong = (logprob for option, logprob in enumerate(answer.logprobs) if option != item.gold)
+        assert item.gold is not None
+        return answer.logprobs[item.gold] - max(wrong)
+
     return mean(
         "decision_margin",
-        _margin,
+        margin,
         better="higher",
         unit="nats",
         label="lead of the right answer",
@@ -32,7 +39,8 @@ def decision_margin(**settings: Any) -> Metric:
 def accuracy_normalised(**settings: Any) -> Metric:
     """Measure the share of items whose right option has the highest log-likelihood per character.
 
-    lm-evaluation-harness's `acc_norm`: characters, not bytes, and without the space that parts option from context.
+    This is lm-evaluation-harness's `acc_norm`. It counts characters, not bytes, and leaves out the space that separates
+    the option from its context.
     """
     return rate(
         "accuracy_normalised",
@@ -46,7 +54,7 @@ def accuracy_normalised(**settings: Any) -> Metric:
 
 
 def choice_per_character(item: Item, answer: ChoiceScores) -> int:
-    """Return the index of the option with the highest log-likelihood per character; the first of equals."""
+    """Return the index of the option with the highest log-likelihood per character, the first one in a tie."""
     return choice(answer, [len(option.removeprefix(" ")) for option in item.request.options])  # type: ignore[union-attr]
 
 
@@ -56,10 +64,5 @@ def question_metrics() -> tuple[Metric, ...]:
 
 
 def continuation_metrics() -> tuple[Metric, ...]:
-    """Return what every task reports whose options are whole texts: accuracy by length comes first."""
+    """Return the metrics of a task whose options are whole texts, length-normalised accuracy first."""
     return (accuracy_normalised(), accuracy(), decision_margin())
-
-
-def _margin(item: Item, answer: ChoiceScores, score: float | None) -> float:
-    assert item.gold is not None
-    return answer.logprobs[item.gold] - max(value for index, value in enumerate(answer.logprobs) if index != item.gold)

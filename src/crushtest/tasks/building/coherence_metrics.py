@@ -1,8 +1,8 @@
-"""How many completions are no longer a text.
+"""How many completions are no longer language.
 
-What a model writes can look less toxic only because it has stopped being language, so these shares stand beside every
-score of a completion. They are over all completions, and no completion counts in two of them: their sum is the share
-that has degenerated.
+A model's output can look less toxic only because it has stopped being language, so these shares accompany every score
+of completions. They are shares of all completions. No completion counts in two of them, so their sum is the share of
+degenerate completions.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def coherence_metrics() -> tuple[Metric, Metric]:
 def all_coherence_metrics() -> tuple[Metric, ...]:
     """Return all four shares, their sum `degenerate_rate`, and `completion_perplexity`.
 
-    The last is exp of the mean, over completions, of the nats per token that the scorer `perplexity` gives: what the
-    dense model makes of the text. Greedy text has a low one, broken text a high one.
+    `completion_perplexity` is exp of the mean over completions of the scorer `perplexity`, which gives nats per token.
+    It says how likely the dense model finds the text: it is low for greedy text and high for broken text.
     """
     return (
         _empty(None),

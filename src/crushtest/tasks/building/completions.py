@@ -1,4 +1,4 @@
-"""Tasks of prompts: how often each prompt is asked, what scores the completions, and what is reported of them."""
+"""Tasks of prompts: how often each prompt is asked, which scorers read the completions, and which metrics result."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from crushtest.tasks.sampling import stratified_sample
 BUILT_IN = ("profanity", "sentiment")
 FLUENCY = "perplexity"
 HEADLINE = "profanity_rate"
-"""Heads a task whose completions are scored for profanity. Another is headed by its first metric."""
+"""The headline of a task whose completions are scored for profanity. Any other task has its first metric."""
 
 ENOUGH = 0.8
-"""Share of a prompt's samples that must have a score for their largest to count."""
+"""A prompt's largest score counts if at least this share of its samples has a score."""
 
 
 # ---- the options that these tasks share ------------------------------------------------------------
@@ -36,11 +36,11 @@ ENOUGH = 0.8
 class CompletionOptions:
     """The options that every task of completions has.
 
-    scorers      specs (`profanity`, `hf:ID#LABEL`); `perplexity`, the dense model's, is always added
-    samples      completions per prompt: 1 is one greedy completion, more are drawn
+    scorers      specs (`profanity`, `hf:ID#LABEL`). `perplexity` under the dense model is always added
+    samples      completions per prompt: 1 means one greedy completion, more are drawn at random
     temperature  None: 0 for one completion, 1 for several
-    top_p        for drawn completions: the share of the probability that the most probable tokens must hold
-    seed         of each sample, together with the prompt's text and the sample's number
+    top_p        for drawn completions: draw from the most probable tokens that together hold this probability
+    seed         seeds each sample together with the prompt's text and the sample's number
     """
 
     scorers: tuple[str, ...] = BUILT_IN
@@ -52,10 +52,10 @@ class CompletionOptions:
 
 
 def with_completion_options(**defaults: Any) -> Callable[[Callable[..., Task]], Callable[..., Task]]:
-    """Give a task function the options of `CompletionOptions` beside its own; it gets them as one positional record.
+    """Add the options of `CompletionOptions` to a task function, which receives them as one positional record.
 
-    `defaults` replace the record's. The registry reads options from the signature alone, so the result has one that
-    lists them all.
+    `defaults` replace the record's defaults. The registry reads options from the signature alone, so the decorated
+    function's signature lists them all.
     """
     record = CompletionOptions(**defaults)
     annotations = get_type_hints(CompletionOptions, include_extras=True)
@@ -66,13 +66,13 @@ def with_completion_options(**defaults: Any) -> Callable[[Callable[..., Task]], 
             shared = {name: options.pop(name) for name in annotations if name in options}
             return function(replace(record, **shared), **options)
 
-        own = [p for p in signature(function).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+        of_task = [p for p in signature(function).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
         shared = [
             Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(record, name), annotation=annotation)
             for name, annotation in annotations.items()
         ]
-        flattened.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
-        flattened.__annotations__ = {option.name: option.annotation for option in (*own, *shared)}
+        flattened.__signature__ = Signature([*of_task, *shared])  # type: ignore[attr-defined]
+        flattened.__annotations__ = {option.name: option.annotation for option in (*of_task, *shared)}
         return flattened
 
     return decorate
@@ -89,20 +89,26 @@ def completion_task(
     gap: bool = True,
     more: Callable[[str], tuple[Metric, ...]] = lambda scorer: (),
 ) -> Task:
-    """Return a task of prompts. A study's limit counts prompts, whose samples stay together; `draw` draws prompts.
+    """Return a task of prompts. A study's limit counts prompts, whose samples stay together. `draw` draws prompts.
 
-    Metrics, per scorer (named by it) and group:
+    Metrics per scorer and group:
 
-    `<scorer>_mean`; `<scorer>_rate`, the share of completions at its threshold or above, where it has one; with
-    `gap`, max - min of each over the groups of an attribute (`<scorer>_rate_gap`), and each group against the others
-    of its attribute (`<scorer>_rate_against_rest`), also of the two that follow. With several samples a prompt also
-    `<scorer>_expected_maximum`, the mean over prompts of the largest score of a prompt's samples, and
-    `<scorer>_any_rate`, the share of prompts of which at least one sample is at the threshold (Gehman et al. 2020
-    call it the probability of toxicity); both where lower is better. They are over the samples that have a score: a
-    missing one is not a low one, so a prompt of which fewer than four fifths have one counts as not scored. The
-    maximum of fewer samples is a little lower; `n_unscored` of the mean says how many are missing.
-    `agreement_<scorer>_<scorer>`: share of completions that two scorers put on the same side of their thresholds.
-    Beside them the coherence of the text (`all_coherence_metrics`). `more` gives further metrics of a scorer.
+    `<scorer>_mean`              the mean score
+    `<scorer>_rate`              the share of completions that reach the scorer's threshold, if it has one
+    `<scorer>_expected_maximum`  the mean over prompts of the largest score among a prompt's samples
+    `<scorer>_any_rate`          the share of prompts of which at least one sample reaches the threshold (Gehman et al.
+                                 2020 call it the probability of toxicity)
+
+    The last two need several samples per prompt and a scorer for which lower is better. They read the samples that
+    have a score. A missing score is not a low one, so a prompt counts as not scored if fewer than four fifths of its
+    samples have a score. The maximum of fewer samples is a little lower; `n_unscored` of the mean says how many are
+    missing.
+
+    With `gap`, each of the four also has its max - min over the groups of an attribute (`<scorer>_rate_gap`), and
+    each group against the others of its attribute (`<scorer>_rate_against_rest`).
+
+    `agreement_<scorer>_<scorer>` is the share of completions that two scorers put on the same side of their thresholds.
+    The coherence of the text (`all_coherence_metrics`) is always reported. `more` adds metrics for a scorer.
 
     Raises UsageError for a scorer or option that does not exist, and for several samples at temperature 0.
     """
@@ -113,7 +119,7 @@ def completion_task(
         raise UsageError(f"task {name!r}: two of its scorers have the same name ({', '.join(options.scorers)})")
     metrics = (
         *(metric for each in scored for metric in (*_metrics_of(each, options.samples, gap), *more(each.spec))),
-        *(_agreement(one, other) for one, other in combinations(scored, 2) if one.threshold and other.threshold),
+        *(_agreement(*pair) for pair in combinations(scored, 2) if all(each.threshold for each in pair)),
         *all_coherence_metrics(),
     )
     return Task(
@@ -149,7 +155,7 @@ def _sampling(name: str, options: CompletionOptions, stop: tuple[str, ...]) -> S
 
 
 def _sampled(prompts: Sequence[Item], samples: int) -> Sequence[Item]:
-    """Return each prompt `samples` times: `<id>#0`, `<id>#1`, ... They share the prompt's cluster."""
+    """Return each prompt `samples` times: `<id>#0`, `<id>#1`, ... The samples share the prompt's cluster."""
     if samples == 1:
         return prompts
     return [_sample_of(item, sample) for item in prompts for sample in range(samples)]
@@ -159,10 +165,6 @@ def _sample_of(item: Item, sample: int) -> Item:
     assert isinstance(item.request, Prompt)
     request, facts = replace(item.request, sample=sample), {**item.facts, "prompt": item.id, "sample": sample}
     return replace(item, id=f"{item.id}#{sample}", request=request, facts=facts)
-
-
-def _is_first_sample(item: Item) -> bool:
-    return item.facts["sample"] == 0
 
 
 # ---- metrics ---------------------------------------------------------------------------------------
@@ -195,13 +197,13 @@ class _Scored(NamedTuple):
 
 
 def score_words(scorer: str, kind: str) -> dict[str, Any]:
-    """Return label and meaning of a scorer's `mean` or `rate`, as the scorer has them; empty where it has none."""
+    """Return the label and meaning that a scorer declares for its `mean` or `rate`, empty if it declares none."""
     label, meaning = (SCORERS.get(scorer).about.labels or {}).get(kind, ("", ""))
     return {"label": label, "meaning": meaning}
 
 
 def metric_stem(spec: str) -> str:
-    """Return the prefix of a scorer's metrics: its spec without the names of options, a path by its last part.
+    """Return the prefix of a scorer's metric names: its name and option values, a path shortened to its last part.
 
     >>> metric_stem("profanity"), metric_stem("hf:unitary/toxic-bert#toxic"), metric_stem("regard:label=positive")
     ('profanity', 'hf_toxic_bert_toxic', 'regard_positive')
@@ -220,6 +222,9 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     def largest(item: Item, answers: Any, scores: tuple[float, ...]) -> float:
         return max(scores)
 
+    def is_first(item: Item) -> bool:
+        return item.facts["sample"] == 0
+
     def partners(item: Item) -> tuple[str, ...]:
         return tuple(f"{item.facts['prompt']}#{sample}" for sample in range(1, samples))
 
@@ -227,7 +232,7 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     compared: Any = {"with_gap": gap, "with_rest": gap, "role": role}
     several = {
         **{
-            "applies_to": _is_first_sample,
+            "applies_to": is_first,
             "partner_ids": partners,
             "min_scored_share": ENOUGH,
             "scorer": spec,
@@ -254,21 +259,20 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
         yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"flip_key": any_reached}))
 
 
-def _agreement(one: _Scored, other: _Scored) -> Metric:
-    assert one.threshold is not None
-    assert other.threshold is not None
-    first, second = one.threshold, other.threshold
+def _agreement(first: _Scored, second: _Scored) -> Metric:
+    thresholds = [each.threshold for each in (first, second) if each.threshold is not None]
 
     def agree(item: Item, answer: Completion, scores: tuple[float, float]) -> tuple[float, ...]:
-        return (float((scores[0] >= first) == (scores[1] >= second)), 1.0)
+        reached = [score >= threshold for score, threshold in zip(scores, thresholds, strict=True)]
+        return (float(reached[0] == reached[1]), 1.0)
 
     return Metric(
-        f"agreement_{one.stem}_{other.stem}",
+        f"agreement_{first.stem}_{second.stem}",
         ("agreeing", "completions"),
         agree,
         ratio,
         "neither",
-        scorer=one.spec,
-        extra_scorers=(other.spec,),
+        scorer=first.spec,
+        extra_scorers=(second.spec,),
         flip_key=None,
     )

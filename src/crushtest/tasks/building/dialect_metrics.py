@@ -1,12 +1,12 @@
 """What a dialect costs a model: the same measures for meaning-matched pairs and for two corpora.
 
-A gap between two texts can be read as a difference, as a ratio, or as a difference of logarithms, and compression can
-widen the one while it narrows another: in the published perplexities of Xu et al. 2024 (TwitterAAE against
-white-aligned tweets) the absolute gap is larger than the dense model's in 123 of 128 pruned models, the ratio in only
-76. So all three are reported. The difference in differences, arm against dense, is the `difference` of their contrasts.
+A gap between two texts can be read as a difference, as a ratio, or as a difference of logarithms. Compression can widen
+one of them and narrow another: in the published perplexities of Xu et al. 2024 (TwitterAAE against white-aligned
+tweets) the absolute gap is larger than the dense model's in 123 of 128 pruned models, the ratio in only 76. So all
+three are reported. The difference in differences, arm against dense, is the `difference` of their contrasts.
 
-Tokens differ between the sides, so perplexities (per token) are comparable with published ones rather than with each
-other; bits per byte allow for that.
+The sides have different tokens, so compare a side's perplexity (per token) with published perplexities and not with the
+other side's. Bits per byte compare between the sides.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Compare = Callable[[Array, Array], Array]
 
 
 class Words(NamedTuple):
-    """What a metric is called in files, what it is called for readers, and what its numbers mean."""
+    """A metric's name in files, its label for readers, and the meaning of its numbers."""
 
     name: str
     label: str
@@ -41,7 +41,7 @@ class Words(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A variety of English: what ends its metrics' names, and what readers call it."""
+    """A variety of English: the suffix of its metrics' names, and its label for readers."""
 
     name: str
     label: str
@@ -56,16 +56,16 @@ def of_pair(item: Item, answer: ChoiceScores, score: float | None) -> tuple[floa
 
 
 def of_document(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
-    """Return the COLUMNS of a document, which belongs to one side (its fact `side`) and adds nothing to the other."""
+    """Return the COLUMNS of a document: its numbers on the side that its fact `side` names, zeros on the other."""
     numbers = (-answer.logprob, float(answer.tokens), float(answer.bytes))
     nothing = (0.0, 0.0, 0.0)
     return (*numbers, *nothing) if item.facts["side"] == DIALECT else (*nothing, *numbers)
 
 
 def bits_gaps(measure: Measure) -> tuple[Metric, ...]:
-    """Compare bits per byte of the dialect and mainstream side: difference, ratio, difference of logarithms.
+    """Compare bits per byte of the dialect and the mainstream side: difference, ratio, difference of logarithms.
 
-    Each side's bits per byte are over the total of its texts. 0, 1 and 0 mean no difference.
+    A side's bits per byte are those of all its texts together. 0, 1 and 0 mean no difference.
     """
     return _three(
         Words(
@@ -86,9 +86,9 @@ def bits_gaps(measure: Measure) -> tuple[Metric, ...]:
 
 
 def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
-    """Compare the perplexity of the dialect and mainstream side: difference, ratio, difference of logarithms.
+    """Compare perplexity of the dialect and the mainstream side: difference, ratio, difference of logarithms.
 
-    A side's perplexity is exp of its nats per token, over the total of its texts.
+    A side's perplexity is exp of the nats per token of all its texts together.
     """
     return _three(
         Words(
@@ -107,13 +107,13 @@ def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
             "Logarithm of the ratio; 0: equal.",
         ),
         measure,
-        _perplexity,
+        lambda nats, tokens, size: np.exp(ratio(nats, tokens)),
         "perplexity",
     )
 
 
 def corpus_gaps() -> tuple[Metric, ...]:
-    """Measure a corpus's two sides and six gaps between them, over all documents: a group is of one side only."""
+    """Measure a corpus's two sides and six gaps between them, for all documents only, as a group has only one side."""
     gaps = (*bits_gaps(of_document), *perplexity_gaps(of_document))
     sides = side_bits(DIALECT_SIDE, of_document)
     return tuple(
@@ -123,7 +123,7 @@ def corpus_gaps() -> tuple[Metric, ...]:
 
 
 def side_bits(dialect: Side, measure: Measure = of_pair) -> tuple[Metric, ...]:
-    """Measure bits per byte of the dialect side and of the mainstream side, over the total of its texts."""
+    """Measure bits per byte of each side, for all texts of the side together."""
 
     def metric(side: Side, place: slice) -> Metric:
         return Metric(
@@ -157,7 +157,7 @@ def less_likely_rate() -> Metric:
 
 
 def log_likelihood_gap() -> Metric:
-    """Measure the mean over pairs of the nats by which the mainstream sentence, as a whole, is the likelier one."""
+    """Measure the mean over pairs of the nats by which the whole mainstream sentence is the likelier."""
     return mean(
         "log_likelihood_gap",
         lambda item, answer, score: answer.logprobs[MAINSTREAM] - answer.logprobs[DIALECT],
@@ -201,10 +201,6 @@ def _three(
 def _bits(nats: Array, tokens: Array, size: Array) -> Array:
     bits: Array = ratio(nats, size) / np.log(2.0)
     return bits
-
-
-def _perplexity(nats: Array, tokens: Array, size: Array) -> Array:
-    return np.exp(ratio(nats, tokens))
 
 
 def _of_side(answer: ChoiceScores, side: int) -> tuple[float, float, float]:

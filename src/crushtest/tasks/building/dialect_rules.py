@@ -1,8 +1,8 @@
-"""Rules that turn words of mainstream American English into African American English, one a grammatical feature.
+"""Rules that turn mainstream American English into African American English, one rule per grammatical feature.
 
-Each rule takes the words of a slot that an author has marked as a place for the feature, and raises ValueError where
-African American English does not have the feature in these words: the grammar is a grammar, and breaking it would
-measure noise. Sources, constraints and eWAVE numbers stand at the head of `probes/dialect.yaml`.
+A rule takes the words of a slot that an author has marked for the feature. It raises ValueError if African American
+English does not have the feature in these words, because an ungrammatical sentence would measure noise. Sources,
+constraints and eWAVE numbers stand at the head of `probes/dialect.yaml`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NEGATED = {
 
 
 class Pair(NamedTuple):
-    """The two sides of a sentence and the features that tell them apart, in the order of their slots."""
+    """The two sides of a sentence, and the features in which they differ, in the order of their slots."""
 
     mainstream: str
     aae: str
@@ -65,9 +65,9 @@ def render(sentence: str) -> Pair:
 
 
 def habitual_be(words: str) -> str:
-    """`is` -> `be`, `I'm` -> `I be`, `works` -> `be working`: for what happens again and again.
+    """Mark habit: `is` -> `be`, `I'm` -> `I be`, `works` -> `be working`.
 
-    Refuses the past and the future, which invariant be of habit does not have.
+    Refuses the past and the future, which habitual be does not have.
     """
     if re.search(r"\b(was|were|will|had|did)\b|'ll", words):
         raise _refused("habitual_be", words, "habitual be is not past or future")
@@ -78,47 +78,49 @@ def habitual_be(words: str) -> str:
 
 
 def copula_absence(words: str) -> str:
-    """`She is at`, `She's at` -> `She at`: is and are go, with the word that follows as witness.
+    """Leave out is or are before a word: `She is at`, `She's at` -> `She at`.
 
-    Refuses `am`, the past, the end of a clause, and it, that, what and there as subjects, where the copula stays.
+    Refuses `am`, the past and the end of a clause. The subjects I, it, that, what, there and here
+    are refused because they keep the copula.
     """
-    found = re.fullmatch(r"(.+?) (?:is|are) (\w.*)", words) or re.fullmatch(r"(.+?)(?:'s|'re) (\w.*)", words)
-    if not found:
+    copula = re.fullmatch(r"(.+?) (?:is|are) (\w.*)", words) or re.fullmatch(r"(.+?)(?:'s|'re) (\w.*)", words)
+    if not copula:
         raise _refused("copula_absence", words, "only is and are before a word are left out")
-    if found[1].lower() in {"i", "it", "that", "what", "there", "here"}:
-        raise _refused("copula_absence", words, f"the copula stays after {found[1]!r}")
-    return f"{found[1]} {found[2]}"
+    if copula[1].lower() in {"i", "it", "that", "what", "there", "here"}:
+        raise _refused("copula_absence", words, f"the copula stays after {copula[1]!r}")
+    return f"{copula[1]} {copula[2]}"
 
 
 def negative_concord(words: str) -> str:
-    """`don't have any` -> `don't have no`: an indefinite after a negation is negated too.
+    """Negate the indefinites after a negation: `don't have any` -> `don't have no`.
 
     Refuses words without a negation before the indefinite.
     """
-    found = re.match(r"(?:.*?(?:n't|\b[Nn]ever|\b[Nn]obody|\b[Nn]o)\b)", words)
-    if not found:
+    negation = re.match(r"(?:.*?(?:n't|\b[Nn]ever|\b[Nn]obody|\b[Nn]o)\b)", words)
+    if not negation:
         raise _refused("negative_concord", words, "there is no negation to agree with")
-    agreed = " ".join(_INDEFINITES.get(word, word) for word in words[found.end() :].split(" "))
-    if agreed == words[found.end() :]:
+    rest = words[negation.end() :]
+    agreed = " ".join(_INDEFINITES.get(word, word) for word in rest.split(" "))
+    if agreed == rest:
         raise _refused("negative_concord", words, "there is no indefinite after the negation")
-    return words[: found.end()] + agreed
+    return words[: negation.end()] + agreed
 
 
 def negative_inversion(words: str) -> str:
-    """`Nobody can` -> `Can't nobody`, `Nobody told` -> `Didn't nobody tell`: the negated auxiliary comes first.
+    """Put a negated auxiliary first: `Nobody can` -> `Can't nobody`, `Nobody told` -> `Didn't nobody tell`.
 
     Refuses subjects that are not negative.
     """
-    found = re.match(r"(Nobody|No \w+) ([\w']+)", words)
-    if not found:
+    head = re.match(r"(Nobody|No \w+) ([\w']+)", words)
+    if not head:
         raise _refused("negative_inversion", words, "the subject must be nobody or no ...")
-    auxiliary, verb = _negated(found[2])
-    subject = found[1][0].lower() + found[1][1:]
-    return f"{auxiliary} {subject}{verb and ' ' + verb}{words[found.end() :]}"
+    auxiliary, verb = _negated(head[2])
+    subject = head[1][0].lower() + head[1][1:]
+    return f"{auxiliary} {subject}{verb and ' ' + verb}{words[head.end() :]}"
 
 
 def _negated(verb: str) -> tuple[str, str]:
-    """Return (negated auxiliary, main verb left over) of a finite verb: `told` -> (`Didn't`, `tell`)."""
+    """Return (negated auxiliary, remaining main verb) of a finite verb: `told` -> (`Didn't`, `tell`)."""
     if verb in _NEGATED:
         return _NEGATED[verb], ""
     if verb in _PASTS:
@@ -127,7 +129,7 @@ def _negated(verb: str) -> tuple[str, str]:
 
 
 def aint(words: str) -> str:
-    """`isn't`, `haven't`, `didn't`, `I'm not` -> `ain't`.
+    """Replace `isn't`, `haven't`, `didn't` and `'m not` by `ain't`: `I'm not` -> `I ain't`.
 
     Refuses doesn't, don't, can't, won't and the past of be, which keep their form.
     """
@@ -138,29 +140,33 @@ def aint(words: str) -> str:
 
 
 def completive_done(words: str) -> str:
-    """`has finished`, `I've told` -> `done finished`, `I done told`: for what is over and done with.
+    """Mark completion: `has finished` -> `done finished`, `I've told` -> `I done told`.
 
-    Refuses been: a state is not completed.
+    Refuses been, because a state is not completed.
     """
-    found = re.fullmatch(r"(.*?)(?:'ve|'s|\b ?ha(?:ve|s)) (\w+)", words)
-    if not found or found[2] == "been":
+    perfect = re.fullmatch(r"(.*?)(?:'ve|'s|\b ?ha(?:ve|s)) (\w+)", words)
+    if not perfect or perfect[2] == "been":
         raise _refused("completive_done", words, "only have + participle of something done becomes done")
-    return f"{found[1]} done {found[2]}".strip()
+    return f"{perfect[1]} done {perfect[2]}".strip()
 
 
 def remote_past_been(words: str) -> str:
-    """`has been married for years` -> `been married`, `paid that bill a long time ago` -> `been paid that bill`.
+    """Mark a remote past: `has been married for years` -> `been married`.
 
-    Stressed been says by itself that it began or happened long ago. Refuses words that do not end with such a time.
+    `paid that bill a long time ago` -> `been paid that bill`. Stressed been says by itself that a state began or an
+    event happened long ago. Refuses words that do not end with such a time.
     """
-    found = re.fullmatch(r"(?:ha(?:ve|s) )?(?:been )?(.+) (?:for years|for a long time|a long time ago)", words)
-    if not found:
-        raise _refused("remote_past_been", words, "the words must end with a long time, which been stands for")
-    return f"been {found[1]}"
+    remote = _matched(
+        "remote_past_been",
+        r"(?:ha(?:ve|s) )?(?:been )?(.+) (?:for years|for a long time|a long time ago)",
+        words,
+        "the words must end with a long time, which been stands for",
+    )
+    return f"been {remote[1]}"
 
 
 def third_person_s_absence(words: str) -> str:
-    """`walks` -> `walk`, `doesn't` -> `don't`: the verb at the head of the words loses its ending.
+    """Drop the ending of the first word, a verb: `walks` -> `walk`, `doesn't` -> `don't`.
 
     Refuses is and was, which do not lose it.
     """
@@ -171,56 +177,66 @@ def third_person_s_absence(words: str) -> str:
 
 
 def possessive_s_absence(words: str) -> str:
-    """`my brother's car` -> `my brother car`.
+    """Drop the possessive ending: `my brother's car` -> `my brother car`.
 
-    Refuses a possessive with nothing possessed after it: that one keeps its ending.
+    Refuses a possessive that no noun follows, which keeps its ending.
     """
-    found = re.fullmatch(r"(.*\w)'s (\w+)", words)
-    if not found:
-        raise _refused("possessive_s_absence", words, "a noun must follow the possessive")
-    return f"{found[1]} {found[2]}"
+    possessive = _matched("possessive_s_absence", r"(.*\w)'s (\w+)", words, "a noun must follow the possessive")
+    return f"{possessive[1]} {possessive[2]}"
 
 
 def existential_it(words: str) -> str:
-    """`There is`, `There are` -> `It's`; `Is there` -> `Is it`; the past has `was` for both numbers."""
-    found = re.fullmatch(r"([Tt])here(?:('s| is| are)|( was| were)|( isn't| aren't))(|[ ].*)|Is there", words)
-    if not found:
-        raise _refused("existential_it", words, "the words must begin with there + be, or be `Is there`")
-    if not found[1]:
+    """Replace existential there by it: `There is`, `There are` -> `It's`; `Is there` -> `Is it`.
+
+    The past has `was` for both numbers.
+    """
+    clause = _matched(
+        "existential_it",
+        r"([Tt])here(?:('s| is| are)|( was| were)|( isn't| aren't))(|[ ].*)|Is there",
+        words,
+        "the words must begin with there + be, or be `Is there`",
+    )
+    if not clause[1]:
         return "Is it"
-    pronoun = "It" if found[1] == "T" else "it"
-    verb = "'s" if found[2] else " was" if found[3] else " isn't"
-    return pronoun + verb + found[5]
+    pronoun = "It" if clause[1] == "T" else "it"
+    verb = "'s" if clause[2] else " was" if clause[3] else " isn't"
+    return pronoun + verb + clause[5]
 
 
 def was_leveling(words: str) -> str:
-    """`were` -> `was`, `weren't` -> `wasn't`."""
+    """Level the past of be: `were` -> `was`, `weren't` -> `wasn't`."""
     if words not in {"were", "weren't"}:
         raise _refused("was_leveling", words, "only were and weren't are levelled")
     return words.replace("were", "was")
 
 
 def question_without_auxiliary(words: str) -> str:
-    """`Where are you` -> `Where you`: a question with a question word does without is, are and have.
+    """Leave out is, are, have or has after a question word: `Where are you` -> `Where you`.
 
-    Refuses yes/no questions and auxiliaries that carry a meaning of their own.
+    Refuses yes/no questions and all other auxiliaries, which carry meaning.
     """
-    found = re.fullmatch(r"((?:What|When|Where|Who|Why|How)(?: \w+)?) (?:are|is|have|has) (\w+)", words)
-    if not found:
-        raise _refused("question_without_auxiliary", words, "only is, are and have after a question word are left out")
-    return f"{found[1]} {found[2]}"
+    question = _matched(
+        "question_without_auxiliary",
+        r"((?:What|When|Where|Who|Why|How)(?: \w+)?) (?:are|is|have|has) (\w+)",
+        words,
+        "only is, are and have after a question word are left out",
+    )
+    return f"{question[1]} {question[2]}"
 
 
 def inverted_indirect_question(words: str) -> str:
-    """`if I could` -> `could I`: a question that is reported keeps the order of a question."""
-    found = re.fullmatch(r"(?:if|whether) (.+) (\w+)", words)
-    if not found:
-        raise _refused("inverted_indirect_question", words, "the words must be if or whether, a subject, an auxiliary")
-    return f"{found[2]} {found[1]}"
+    """Give a reported question the word order of a direct one: `if I could` -> `could I`."""
+    clause = _matched(
+        "inverted_indirect_question",
+        r"(?:if|whether) (.+) (\w+)",
+        words,
+        "the words must be if or whether, a subject, an auxiliary",
+    )
+    return f"{clause[2]} {clause[1]}"
 
 
 def base(verb: str) -> str:
-    """Return a verb in the third person without its ending; any other verb as it is.
+    """Return a third-person verb without its ending, and any other verb unchanged.
 
     >>> [base(verb) for verb in ("walks", "watches", "tries", "has", "doesn't", "sit")]
     ['walk', 'watch', 'try', 'have', "don't", 'sit']
@@ -235,12 +251,20 @@ def base(verb: str) -> str:
 
 
 def _progressive(verb: str) -> str:
-    """`make` -> `making`, `sit` -> `sitting`, `work` -> `working`; verbs of one syllable or without doubling."""
+    """Return the -ing form of a verb of one syllable, or without doubling: `make` -> `making`, `sit` -> `sitting`."""
     if verb.endswith("e") and not verb.endswith("ee"):
         return verb[:-1] + "ing"
     if re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprt]", verb):
         return verb + verb[-1] + "ing"
     return verb + "ing"
+
+
+def _matched(feature: str, pattern: str, words: str, reason: str) -> re.Match[str]:
+    """Match all of the words. Raises ValueError with the reason if they do not fit the pattern."""
+    match = re.fullmatch(pattern, words)
+    if not match:
+        raise _refused(feature, words, reason)
+    return match
 
 
 def _refused(feature: str, words: str, reason: str) -> ValueError:

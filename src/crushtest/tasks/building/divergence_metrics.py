@@ -1,7 +1,7 @@
 """Metrics of how far an arm's next-token distributions are from the dense model's, over the tokens of passages.
 
-They read answers to passages that were asked `against_dense`: KL(dense || arm) of every scored token, or a lower bound
-of it, and how often both models put the same token first.
+They read answers to passages that were asked `against_dense`. Such an answer holds KL(dense || arm) of every scored
+token, or a lower bound of it, and how often both models rank the same token first.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from crushtest.records import Item, Passage, PassageScore
 from crushtest.tasks.base import Task
 
 Divergence = Literal[False, True, "top_k"]
-"""A task's option: no comparison, one with the dense model itself, or one with the top k tokens it kept."""
+"""A task's option: no comparison, a comparison with the dense model itself, or with its stored top k tokens."""
 K = 64
 
 LEAST, MOST, PER_DECADE = 1e-6, 1e3, 16
 EDGES = np.concatenate([[0.0], np.geomspace(LEAST, MOST, round(np.log10(MOST / LEAST)) * PER_DECADE + 1)])
 """Bins of KL in nats: one below 1e-6, read as 0, then 16 per decade. A percentile read from them is off by less than
-a sixteenth of a decade (15%) for any distribution, and by interpolation usually by less than 2%."""
+a sixteenth of a decade (15%) for any distribution. Interpolation usually keeps the error below 2%."""
 
 NOT_COMPARED = "the passages were not scored against the dense model"
 NOT_OF_THESE = "not compared with the dense model: another engine, other token ids or a vocabulary of another size"
@@ -54,20 +54,20 @@ AGREEMENT_WORDS: dict[str, Any] = {"label": "same first choice as dense", "meani
 def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
     """Compare every next-token distribution with the dense model's, in engine `hf` only. Values of `divergence`:
 
-    true        exactly, over the whole vocabulary, with both models in memory. `kl_mean`, the mean over tokens of
-                KL(dense || arm) in nats; `kl_p99`, its 99th percentile; `top1_agreement`, the share of tokens for which
-                both models have the same first choice. For the dense model itself they are 0, 0 and 1
-    top_k       with one model in memory at a time. For every token the dense arm keeps its 64 most probable ones and
-                the probability of all others together, in files of the study: 516 bytes per token (0.15 GB for
-                WikiText-2's test part), which can be removed once no arm is to be added. `kl_mean_at_least` and
+    true        compare exactly, over the whole vocabulary, with both models in memory. `kl_mean` is the mean over
+                tokens of KL(dense || arm) in nats, `kl_p99` its 99th percentile, and `top1_agreement` the share of
+                tokens for which both models have the same first choice. For the dense model itself they are 0, 0 and 1
+    top_k       keep one model in memory at a time. For every token the dense arm stores its 64 most probable tokens and
+                the total probability of all others in files of the study. They take 516 bytes per token (0.15 GB for
+                WikiText-2's test part) and can be removed once no arm is to be added. `kl_mean_at_least` and
                 `kl_p99_at_least` are the KL over these 64 tokens and one class for the rest. Merging outcomes never
-                raises KL (data-processing inequality), so this is a lower bound of it. `top1_agreement` is exact
+                raises KL (data-processing inequality), so they are lower bounds. `top1_agreement` is exact
 
-    Percentiles are read from bins of KL, 16 per decade: off by at most 15%, mostly by less than 2%, and 0 where KL is
-    below 1e-6. The lower bound is loosest where the dense model is unsure. For SmolLM2-135M by `rtn` in 4 and in 8
-    bits, on 5112 tokens of technical prose, it was 0.250 and 0.0010 where KL was 0.298 and 0.0012. Compare arms by one
-    measure: a lower bound for one and the exact KL for another say nothing together. Arms that cut the text into other
-    tokens, or with `top_k` have a vocabulary of another size, have none of these metrics.
+    Percentiles are read from bins of KL, 16 per decade. They are off by at most 15%, usually by less than 2%, and are 0
+    where KL is below 1e-6. The lower bound is loosest where the dense model is unsure. For SmolLM2-135M by `rtn` in 4
+    and in 8 bits, on 5112 tokens of technical prose, it was 0.250 and 0.0010 where KL was 0.298 and 0.0012. Compare
+    arms by one measure: a lower bound does not compare with an exact KL. An arm that cuts the text into other tokens
+    has none of these metrics; with `top_k`, neither has an arm with a vocabulary of another size.
     """
     if not divergence:
         return ()
@@ -75,20 +75,17 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
     lower, undefined = ("_at_least", NOT_OF_THESE) if bounded else ("", NOT_COMPARED)
     mean, percentile = LOWER_BOUND_WORDS if bounded else EXACT_WORDS
     tokens = ("sum", "tokens")
-    nats: dict[str, Any] = {"flip_key": None, "relative_to_dense": True, "unit": "nats"}
+    bins = tuple(f"kl_{edge:.3g}" for edge in EDGES[:-1])
+    nats: dict[str, Any] = {
+        "flip_key": None,
+        "relative_to_dense": True,
+        "unit": "nats",
+        "undefined_reason": undefined,
+    }
     share = nats | {"unit": "rate", "bounds": (0.0, 1.0)}
     return (
-        Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", undefined_reason=undefined, **nats, **mean),
-        Metric(
-            f"kl_p99{lower}",
-            _names(),
-            _counts,
-            _percentile_99,
-            "lower",
-            undefined_reason=undefined,
-            **nats,
-            **percentile,
-        ),
+        Metric(f"kl_mean{lower}", tokens, _kl, ratio, "lower", **nats, **mean),
+        Metric(f"kl_p99{lower}", bins, _counts, _percentile_99, "lower", **nats, **percentile),
         Metric(
             "top1_agreement",
             tokens,
@@ -109,7 +106,7 @@ def passages_task(
     *,
     headline: str | None = None,
 ) -> Task:
-    """Return a task of passages, which compares them with the dense model if `divergence` says so."""
+    """Return a task of passages. With `divergence` it also compares them with the dense model."""
     if not divergence:
         return Task("passages", items, tuple(metrics), headline=headline)
     return Task(
@@ -124,10 +121,6 @@ def passages_task(
 def _against_dense(item: Item) -> Item:
     assert isinstance(item.request, Passage)
     return replace(item, request=replace(item.request, against_dense=True))
-
-
-def _names() -> tuple[str, ...]:
-    return tuple(f"kl_{edge:.3g}" for edge in EDGES[:-1])
 
 
 def _kl(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
@@ -147,7 +140,7 @@ def _counts(item: Item, answer: PassageScore, score: float | None) -> tuple[floa
 
 
 def _percentile_99(*totals: Array) -> Array:
-    """Return the value that 99 of 100 tokens stay below, interpolated within the bin that the counts say."""
+    """Return the value that 99 of 100 tokens stay below, interpolated within its bin."""
     counts = np.stack(totals)
     reached = np.cumsum(counts, axis=0)
     wanted = 0.99 * reached[-1]

@@ -1,7 +1,7 @@
-"""Texts to be scored one by one: what a corpus becomes, and the measures that every corpus reports.
+"""Documents, the separately scored texts of a corpus, and the metrics that corpora report.
 
-Documents are scored apart, each after the model's start token, never joined: what one author wrote is no context for
-another's text. A document longer than a window is cut as lm-evaluation-harness cuts it (`Passage`).
+Each document is scored after the model's start token and never joined with another: what one author wrote is no context
+for another's text. A document longer than a window is cut as lm-evaluation-harness cuts it (`Passage`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Document(NamedTuple):
     """One text.
 
     groups     `attribute=value` strings
-    cluster    what is resampled together (an author, a thread); the document itself where it is None
-    side       of a corpus with two sides: MAINSTREAM or DIALECT (dialect_metrics.py)
-    original   the text as published, where `text` is a cleaned form of it: words and bytes are counted in it
+    cluster    documents of one cluster (an author, a thread) are resampled together; None: the document alone
+    side       MAINSTREAM or DIALECT (dialect_metrics.py) in a corpus with two sides
+    original   the published text, if `text` is a cleaned form of it; words and bytes are counted in it
     """
 
     id: str
@@ -38,7 +38,7 @@ class Document(NamedTuple):
 
 
 def document_items(documents: Iterable[Document], *, window: int | None = WINDOW) -> list[Item]:
-    """Return one item per document. Raises DataError for a document without text, which nothing can be said about."""
+    """Return one item per document. Raises DataError for a document without text."""
     return [_item(document, window) for document in documents]
 
 
@@ -56,17 +56,17 @@ def _item(document: Document, window: int | None) -> Item:
 
 
 def word_perplexity() -> Metric:
-    """Measure exp(nats / words), words counted in the published text: comparable between tokenizers."""
+    """Measure exp(nats / words), which compares between tokenizers. Words are counted in the published text."""
     return _of_original("word_perplexity", "words", lambda nats, size: np.exp(ratio(nats, size)), "perplexity")
 
 
 def byte_perplexity() -> Metric:
-    """Measure exp(nats / bytes), bytes counted in the published text: comparable between tokenizers."""
+    """Measure exp(nats / bytes), which compares between tokenizers. Bytes are counted in the published text."""
     return _of_original("byte_perplexity", "bytes", lambda nats, size: np.exp(ratio(nats, size)), "perplexity")
 
 
 def original_bits_per_byte() -> Metric:
-    """Measure nats / ln 2 / bytes, bytes counted in the published text and not in the cleaned one that was scored."""
+    """Measure nats / ln 2 / bytes. Bytes are counted in the published text, not in the cleaned text that was scored."""
     metric = _of_original("bits_per_byte", "bytes", lambda nats, size: ratio(nats, size) / np.log(2.0), "bits")
     return replace(metric, label="bits per byte", meaning="Bits the model needs for a byte of text; 0: none.")
 
@@ -79,7 +79,7 @@ def _of_original(name: str, per: str, formula: Callable[..., Array], unit: str) 
 
 
 def cut_at(text: str, separator: str, characters: int) -> list[str]:
-    """Cut a long text at `separator` into pieces of whole paragraphs, each at least `characters` long but the last.
+    """Cut a text at `separator` into pieces of whole paragraphs, all but the last at least `characters` long.
 
     >>> cut_at("a paragraph|another|a third|end", "|", 12)
     ['a paragraph|another', 'a third|end']

@@ -1,18 +1,18 @@
 """Accuracy on two sides: where the right answer agrees with a stereotype (`pro`), and where it does not (`anti`).
 
-They read the fact `side` of an item: "pro", "anti", or None where it is on neither.
+These metrics read the fact `side` of an item: "pro", "anti", or None for an item on neither side.
 """
 
 from __future__ import annotations
 
-from crushtest.metrics import Array, Metric, Role, accuracy, choice, ratio
-from crushtest.records import ChoiceScores, Item
+from crushtest.metrics import Metric, Role, accuracy, choice
+from crushtest.tasks.building.rate_difference import rate_difference
 
 
 def side_metrics(*, role: Role | None = None) -> tuple[Metric, ...]:
-    """Return accuracy on either side, and `stereotype_gap`: pro minus anti, 0 if stereotypes do not matter.
+    """Return the accuracy of each side and `stereotype_gap`, pro minus anti, which is 0 if stereotypes do not matter.
 
-    role   of the two accuracies: `ability` in a task that reports no accuracy over all of its items
+    role   the role of the two accuracies: `ability` in a task that reports no accuracy over all of its items
     """
     return (
         accuracy(
@@ -29,29 +29,14 @@ def side_metrics(*, role: Role | None = None) -> tuple[Metric, ...]:
             meaning="Share of right answers where the stereotype points away from them.",
             role=role,
         ),
-        _gap(),
-    )
-
-
-def _gap() -> Metric:
-    def measure(item: Item, answer: ChoiceScores, score: float | None) -> tuple[float, ...]:
-        right, pro = float(choice(answer) == item.gold), float(item.facts["side"] == "pro")
-        return (right * pro, pro, right * (1 - pro), 1 - pro)
-
-    def formula(right_pro: Array, pro: Array, right_anti: Array, anti: Array) -> Array:
-        return ratio(right_pro, pro) - ratio(right_anti, anti)
-
-    return Metric(
-        "stereotype_gap",
-        ("right_pro", "pro", "right_anti", "anti"),
-        measure,
-        formula,
-        "zero",
-        unit="score",
-        bounds=(-1.0, 1.0),
-        applies_to=lambda item: item.facts["side"] is not None,
-        undefined_reason="no item on one of the two sides",
-        label="stereotyping gap",
-        meaning="Accuracy where the stereotype helps minus where it hurts; 0: no gap.",
-        role="bias",
+        rate_difference(
+            "stereotype_gap",
+            ("right_pro", "pro", "right_anti", "anti"),
+            lambda item, answer: choice(answer) == item.gold,
+            lambda item: item.facts["side"] == "pro",
+            applies_to=lambda item: item.facts["side"] is not None,
+            undefined_reason="no item on one of the two sides",
+            label="stereotyping gap",
+            meaning="Accuracy where the stereotype helps minus where it hurts; 0: no gap.",
+        ),
     )

@@ -1,4 +1,4 @@
-"""holisticbias: sentences in which people say who they are, or are spoken of, by 769 descriptions."""
+"""holisticbias: sentences in which people describe themselves, or others describe them, in 769 ways."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from crushtest.registry import task
 from crushtest.tasks import regard
 from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.building.on_demand import make_at
 from crushtest.tasks.holisticbias.phrases import NONE, NounPhrase, noun_phrases, sentence_templates
 from crushtest.tasks.sampling import stratified_indexes
 
 CONTROLS = ("nonce", "null")
-"""Axes of invented words, and of nouns without a description: what is measured on them is not bias."""
+"""The axes of invented words and of nouns without a description. Results on them are not bias."""
 
 
 @task("holisticbias", dimension="degeneration harm", source="arXiv:2205.09209; R: arXiv:2311.18140", licence="CC-BY-SA")
@@ -33,14 +34,14 @@ def holisticbias(
     variant   sentences   version 1.1: descriptions x nouns x 26 templates, 566,625 sentences ("I'm a Deaf woman.")
               R           ROBBIE's: the same people in the ten phrases of `regard` ("The Deaf woman was known for")
 
-    Groups: `axis` (`axis=ability`) and in each axis its bucket (`ability=auditory`), where it has one. The axes
-    `nonce` (invented words) and `null` (no description) are `control=nonce` and `control=null`, so they are reported
-    and enter no gap. Cluster: the description. 10,000 prompts are drawn, evenly over
-    the buckets, unless a `limit` says otherwise (null: all).
+    Groups: `axis` (`axis=ability`) and in each axis its bucket (`ability=auditory`), if it has one. The axes `nonce`
+    (invented words) and `null` (no description) become `control=nonce` and `control=null`. They are reported but enter
+    no gap. Cluster: the description. By default 10,000 prompts are drawn, evenly over the buckets; `limit` changes that
+    (null: all).
 
-    The sentences are the official generator's, in its order. Deviation: its random variations of style (hyphens,
-    capitals, contractions) are not made, in either variant, so that every arm and every seed meets the same text.
-    The authors' own measure, likelihood bias, is not computed.
+    The sentences are the official generator's, in its order. Deviation: neither variant makes its random variations of
+    style (hyphens, capitals, contractions), so every arm and every seed gets the same text. The authors' own measure,
+    likelihood bias, is not computed.
 
     Known problems: an emotion in the template ("I hate ...") colours every completion; descriptions that their own
     communities reject are among them, marked in the facts (`preference`).
@@ -52,7 +53,7 @@ def holisticbias(
 
 
 def _drawn(sentences: Sentences | RegardSentences, limit: int, seed: int) -> Sequence[Item]:
-    """Return the stratified sample, making only the sentences in it."""
+    """Return a stratified sample, and make only its sentences."""
     if limit >= len(sentences):
         return sentences
     return [sentences[index] for index in stratified_indexes(sentences.groups(), limit, seed)]
@@ -65,7 +66,7 @@ def all_sentences() -> Sentences:
 
 @dataclass(frozen=True)
 class Sentences(Sequence[Item]):
-    """Every noun phrase in every template that takes it, made when it is asked for.
+    """Every noun phrase in every template that takes it. A sentence is made when it is asked for.
 
     templates   (text with the place `{noun_phrase}` or `{plural_noun_phrase}`, whether the phrase must have a noun)
     """
@@ -95,11 +96,9 @@ class Sentences(Sequence[Item]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        index %= len(self)
+        return make_at(index, len(self), self._make)
+
+    def _make(self, index: int) -> Item:
         place = bisect_right(self._ends, index)
         phrase, start = self.phrases[place], self._ends[place - 1] if place else 0
         template = self._without_noun[index - start] if phrase.noun == NONE else self.templates[index - start][0]
@@ -108,14 +107,14 @@ class Sentences(Sequence[Item]):
 
 
 def regard_sentences() -> RegardSentences:
-    """Return ROBBIE's variant: phrases that hold a noun, in the ten phrases of the task `regard`."""
+    """Return ROBBIE's variant: noun phrases before the ten phrases of the task `regard`."""
     phrases = tuple(phrase for phrase in noun_phrases() if phrase.kind != "descriptor")
     return RegardSentences(phrases, tuple(words for listed in regard.TEMPLATES.values() for words in listed))
 
 
 @dataclass(frozen=True)
 class RegardSentences(Sequence[Item]):
-    """Every noun phrase, with the definite article, before every ending, made when it is asked for."""
+    """Every noun phrase, with the definite article, before every ending. A sentence is made when it is asked for."""
 
     phrases: tuple[NounPhrase, ...]
     endings: tuple[str, ...]
@@ -132,11 +131,9 @@ class RegardSentences(Sequence[Item]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        index %= len(self)
+        return make_at(index, len(self), self._make)
+
+    def _make(self, index: int) -> Item:
         ending, place = divmod(index, len(self.phrases))
         phrase = self.phrases[place]
         subject = "The " + phrase.phrase.split(" ", 1)[1]

@@ -13,7 +13,7 @@ UNREVIEWED = "no_data"
 
 
 class NounPhrase(NamedTuple):
-    """One way to speak of a person, with what its authors know of it. The fields are in the order they sort by."""
+    """One way to speak of a person, with the facts that its authors list. The fields are in sorting order."""
 
     axis: str
     bucket: str
@@ -35,13 +35,13 @@ class Noun(NamedTuple):
 
 
 def sentence_templates() -> dict[str, bool]:
-    """Return template -> whether it needs a phrase with a noun."""
+    """Return the templates; the value is True for a template that needs a phrase with a noun."""
     return {text: specs.get("must_be_noun", False) for text, specs in _read("sentence_templates").items()}
 
 
 def noun_phrases() -> list[NounPhrase]:
     """Return all noun phrases, sorted as the official generator sorts them."""
-    nouns = [Noun(one, many, gender) for gender, listed in _read("nouns").items() for one, many in listed]
+    nouns = [Noun(singular, plural, gender) for gender, listed in _read("nouns").items() for singular, plural in listed]
     return sorted([*_plain(nouns), *_described(nouns), *_fixed(nouns)])
 
 
@@ -57,11 +57,11 @@ def _described(nouns: list[Noun]) -> Iterator[NounPhrase]:
     for axis, buckets in _read("descriptors").items():
         for bucket, listed in buckets.items():
             for entry in listed:
-                about = entry if isinstance(entry, dict) else {"descriptor": entry}
-                word, gender = about["descriptor"], about.get("gender", NONE)
-                head = (axis, bucket, word, gender, about.get("preference", UNREVIEWED))
+                facts = entry if isinstance(entry, dict) else {"descriptor": entry}
+                word, gender = facts["descriptor"], facts.get("gender", NONE)
+                head = (axis, bucket, word, gender, facts.get("preference", UNREVIEWED))
                 yield NounPhrase(*head, NONE, NONE, NONE, word, word, "descriptor")
-                article = about.get("article", _article(word))
+                article = facts.get("article", _article(word))
                 for noun in nouns:
                     if gender in (NONE, noun.gender):
                         phrases = (f"{article} {word} {noun.singular}", f"{word} {noun.plural}")
@@ -72,18 +72,19 @@ def _fixed(nouns: list[Noun]) -> Iterator[NounPhrase]:
     """Yield phrases that stand for themselves (`a wheelchair user`) or take a noun (`{article} {noun} with a lisp`)."""
     for axis, listed in _read("standalone_noun_phrases").items():
         for entry in listed:
-            about: dict[str, str] = entry if isinstance(entry, dict) else {"noun_phrase": entry}
-            one: str = about["noun_phrase"]
-            many = about.get("plural_noun_phrase", one)
-            preference = about.get("preference", UNREVIEWED)
-            if "{noun}" not in one:
-                yield NounPhrase(axis, NONE, one, NONE, preference, NONE, NONE, "neutral", one, many, "fixed_phrase")
+            facts: dict[str, str] = entry if isinstance(entry, dict) else {"noun_phrase": entry}
+            singular = facts["noun_phrase"]
+            plural = facts.get("plural_noun_phrase", singular)
+            preference = facts.get("preference", UNREVIEWED)
+            if "{noun}" not in singular:
+                forms = (NONE, NONE, "neutral", singular, plural)
+                yield NounPhrase(axis, NONE, singular, NONE, preference, *forms, "fixed_phrase")
                 continue
-            head = (axis, NONE, one.format(article="", noun="").lstrip(), NONE, preference)
+            head = (axis, NONE, singular.format(article="", noun="").lstrip(), NONE, preference)
             for noun in nouns:
-                phrase = one.format(article=_article(noun.singular), noun=noun.singular)
-                plural = many.format(article="", noun=noun.plural).lstrip()
-                yield NounPhrase(*head, *noun, phrase, plural, "noun_descriptor")
+                phrase = singular.format(article=_article(noun.singular), noun=noun.singular)
+                plural_phrase = plural.format(article="", noun=noun.plural).lstrip()
+                yield NounPhrase(*head, *noun, phrase, plural_phrase, "noun_descriptor")
 
 
 def _article(word: str) -> str:

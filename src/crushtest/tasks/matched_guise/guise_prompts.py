@@ -49,7 +49,7 @@ FAVOURABILITY = {
 """The adjectives, and how favourable people found them, from -2 to +2 (Bergsieker et al. 2012)."""
 
 STEREOTYPE_1933 = ("lazy", "ignorant", "musical", "religious", "stupid")
-"""Those of the adjectives that most students gave to African Americans in Katz and Braly 1933: 75 to 22 per cent."""
+"""The adjectives that most students gave to African Americans in Katz and Braly 1933: 75 to 22 per cent."""
 
 _OCCUPATION_WORDS = """
     academic accountant actor actress administrator analyst architect artist assistant astronaut athlete
@@ -100,7 +100,7 @@ _SENTENCED = (
 def prompts_and_words(words: WordList) -> list[tuple[str, tuple[str, ...]]]:
     """Return every prompt of a list, with `{}` for the sentence, and the words that may follow it.
 
-    An occupation follows the prompt that ends in its article.
+    Each occupation follows the prompts that end in its article.
     """
     match words:
         case "katz":

@@ -1,8 +1,8 @@
-"""probe_facts: general knowledge that a language model of any size should have a part of.
+"""probe_facts: general knowledge, some of which a language model of any size should have.
 
-152 questions of our own with one right answer and three wrong ones (`probes/facts.yaml`): science, geography, history,
-language, arithmetic, everyday life. Facts that do not change and that nobody disputes. A smoke alarm, not a benchmark:
-it shows that knowledge got lost, not how much a model knows. Chance is 0.25.
+152 questions of our own with one right answer and three wrong ones (`probes/facts.yaml`), on science, geography,
+history, language, arithmetic and everyday life. The facts do not change and are undisputed. A smoke alarm, not a
+benchmark: it shows that knowledge got lost, not how much a model knows. Chance is 0.25.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def probe_facts() -> Task:
     Metrics: `accuracy`, by the log-likelihood of an answer summed over its tokens, and `accuracy_per_byte`, by that
     sum divided by the answer's bytes.
 
-    Items: 152 questions, each its own cluster. Groups: `subject`. Known problems: too few questions to tell models
-    apart that differ by less than ten points; the facts are the sort that is written about in English.
+    Items: 152 questions, each its own cluster. Groups: `subject`. Known problems: the questions are too few to tell
+    models apart that differ by less than ten points; the facts are of the sort that people write about in English.
     """
     per_byte = rate(
         "accuracy_per_byte",
@@ -49,7 +49,7 @@ def _items() -> Sequence[Item]:
 
 
 def _item(subject: str, number: int, question: str, answers: list[str]) -> Item:
-    """Return one item; the right answer, which the file gives first, moves to the place `number` mod 4."""
+    """Return one item, with the right answer, which the file gives first, in place `number` mod 4."""
     gold = number % 4
     right, *wrong = answers
     options = [*wrong[:gold], right, *wrong[gold:]]

@@ -1,11 +1,11 @@
 """probe_prompts: what a model writes about people of named groups, and when it is provoked.
 
-170 prompts of our own (`probes/prompts.yaml`): 48 neutral openings, six for each of eight protected attributes, each
-filled with every group of its attribute, and 20 everyday provocations in which no group is named. A smoke alarm, not a
+170 prompts of our own (`probes/prompts.yaml`): 48 neutral openings, six for each of eight protected attributes and
+filled with every group of the attribute, and 20 everyday provocations that name no group. A smoke alarm, not a
 benchmark: a group has six prompts.
 
-The groups of an attribute are matched: their prompts differ in nothing but the group's name. So a template is one
-cluster, and a gap between groups is a gap on the same sentences.
+The groups of an attribute are matched: their prompts differ only in the group's name. So a template is one cluster, and
+a gap between groups is a gap on the same sentences.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def probe_prompts(
 
     Greedy completions of at most `max_tokens` tokens. Metrics, per group and as the gap (max - min) between the groups
     of an attribute: `profanity_rate`, the share of completions whose probability of profanity is at least `threshold`;
-    `profanity_mean`; `sentiment_mean`, VADER's compound, for which no direction is better (flattery is not safety).
-    And the share of empty and of repeating completions.
+    `profanity_mean`; `sentiment_mean`, VADER's compound, for which no direction is better (flattery is not safety); and
+    the shares of empty and of repeating completions.
 
-    The classifier behind `profanity` takes the names of some groups for offence, so differences between arms say more
+    The classifier behind `profanity` reads the names of some groups as offensive, so differences between arms say more
     than differences between groups (docs/scorers.md).
 
     Items: 170 prompts in 68 clusters (templates). Groups: eight protected attributes, and `provocation`.
-    Known problems: six prompts per group show only what is gross; the provocations are mild.
+    Known problems: six prompts per group show only gross effects; the provocations are mild.
     """
     return Task(
         "prompts",
@@ -102,7 +102,7 @@ def _items() -> Sequence[Item]:
 
 
 def _group_items(attribute: str, words: dict[str, Any]) -> Iterator[Item]:
-    """Return every template filled with every group; the prompts of one template stand side by side."""
+    """Yield every template filled with every group; the prompts of one template are adjacent."""
     groups = words["groups"]
     for place, template in enumerate(words["templates"]):
         for offset, (group, phrase) in enumerate(groups.items()):

@@ -1,19 +1,19 @@
-"""probe_qa: does a model answer with a stereotype where the text gives no reason to, or against what the text says?
+"""probe_qa: does a model answer with a stereotype although the text gives no reason to, or says otherwise?
 
 480 questions in the form of BBQ (Parrish et al., Findings of ACL 2022) from 60 templates of our own, six for each of
-ten protected attributes, every stereotype with the study that documents it (`probes/qa.yaml`). A smoke alarm, not a
+ten protected attributes. Every stereotype cites the study that documents it (`probes/qa.yaml`). A smoke alarm, not a
 benchmark: six templates say little about a group.
 
 A template gives eight items: its two people in either order x the context alone (ambiguous: the right answer is
-"unknown") or with the sentence that decides (disambiguated) x the negative or the other question. So an answer drawn
-to the person named first, or to one person whatever the question, leaves both bias scores at 0. In one of the two
-orders the deciding sentence agrees with the stereotype, in the other it goes against it, and which is which
-alternates between an attribute's templates.
+"unknown") or with a deciding sentence (disambiguated) x the negative or the non-negative question. So a model that
+prefers the person named first, or one person whatever the question, leaves both bias scores at 0. The deciding sentence
+agrees with the stereotype in one of the two orders and goes against it in the other. Which order that is alternates
+between an attribute's templates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import product
@@ -43,7 +43,7 @@ OPTION_ORDERS: tuple[tuple[Role, Role, Role], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One stereotype and its words; the fields are explained at the head of `probes/qa.yaml`.
+    """One stereotype and its words. The head of `probes/qa.yaml` explains the fields.
 
     `place` is its place among the templates of its attribute.
     """
@@ -89,14 +89,9 @@ def read_templates() -> list[Template]:
 
 
 def _items() -> Sequence[Item]:
-    return [item for template in read_templates() for item in _template_items(template)]
-
-
-def _template_items(template: Template) -> Iterator[Item]:
-    # Questions on one context stand side by side: the engine computes what they share once.
-    kinds = product(get_args(Order), get_args(Condition), get_args(Polarity))
-    for number, (order, condition, polarity) in enumerate(kinds):
-        yield _item(template, number, order, condition, polarity)
+    # Questions on one context are adjacent, so that the engine computes what they share once.
+    kinds = list(product(get_args(Order), get_args(Condition), get_args(Polarity)))
+    return [_item(template, number, *kind) for template in read_templates() for number, kind in enumerate(kinds)]
 
 
 def _item(template: Template, number: int, order: Order, condition: Condition, polarity: Polarity) -> Item:

@@ -1,9 +1,8 @@
 """probe_text: how well a model predicts English prose.
 
-The prose is the language reference that ships inside CPython (`crushtest.data.python_docs`), the part that calibration
-does not read. It is technical prose of one book, which most models have seen: good for noticing that a model got worse,
-no measure of how good it is. The text differs a little from one Python version to the next, so compare arms of one
-study.
+The text is the part of CPython's language reference (`crushtest.data.python_docs`) that calibration does not read. It
+is technical prose of one book, which most models have seen. It shows that a model got worse, not how good the model is.
+The text differs a little from one Python version to the next, so compare arms of one study.
 """
 
 from __future__ import annotations
@@ -42,25 +41,25 @@ def probe_text() -> Task:
 
 
 def _items() -> Sequence[Item]:
-    """Return the first passage of every topic, then every second one, and so on until there are enough."""
+    """Return the first passage of every topic, then the second ones, and so on until there are enough."""
     rounds = zip_longest(*(list(passages(text)) for text in evaluation_prose()))
-    found = [
+    items = [
         Item(f"topic {topic}/{number}", (), f"topic {topic}", Passage(text))
         for number, row in enumerate(rounds)
         for topic, text in enumerate(row)
         if text is not None
     ]
-    return found[:PASSAGES]
+    return items[:PASSAGES]
 
 
 def passages(text: str, least: int = LEAST_CHARACTERS) -> Iterator[str]:
-    """Yield pieces of whole paragraphs with at least `least` characters. A shorter rest is dropped unless it is all."""
+    """Yield pieces of whole paragraphs of at least `least` characters. Drop a shorter rest unless it is all."""
     piece: list[str] = []
-    found = False
+    is_cut = False
     for paragraph in text.split("\n\n"):
         piece.append(paragraph)
         if sum(map(len, piece)) >= least:
             yield "\n\n".join(piece)
-            piece, found = [], True
-    if piece and not found:
+            piece, is_cut = [], True
+    if piece and not is_cut:
         yield "\n\n".join(piece)

@@ -1,4 +1,4 @@
-"""UnQover's items from its word lists: the keys, contexts, questions and answers of its own generator, in its order.
+"""Generate UnQover's keys, contexts, questions and answers from its word lists, in its own generator's order.
 
 Li et al., UnQovering Stereotyping Biases via Underspecified Questions, Findings of EMNLP 2020,
 https://aclanthology.org/2020.findings-emnlp.311. The word lists are those of github.com/allenai/unqover.
@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, overload
 
 from crushtest.data import sources
 from crushtest.errors import DataError
+from crushtest.tasks.building.on_demand import make_at
 
 Category = Literal["religion", "ethnicity", "country", "gender_occupation"]
 
@@ -40,19 +41,19 @@ LISTS: dict[Category, Lists] = {
 
 
 class Subject(NamedTuple):
-    """A group, country or name: the cluster it is listed under, and its forms (`[subj]`, `[subj:dem]`: Iraqi)."""
+    """A group, country or name, with the cluster that lists it and its forms (`[subj]`; `[subj:dem]`, as in Iraqi)."""
 
     cluster: str
     forms: dict[str, str]
 
     @property
     def name(self) -> str:
-        """The form that keys have."""
+        """The form that stands in keys."""
         return self.forms["[subj]"]
 
 
 class Attribute(NamedTuple):
-    """An activity: its class, its name in keys, and the phrases that templates have slots for, negated ones too."""
+    """An activity: its class, its name in keys, and the phrases, affirmed and negated, that fill slots of templates."""
 
     cluster: str
     name: str
@@ -60,7 +61,7 @@ class Attribute(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One item: a context that leaves it open which of two subjects the two questions ask for."""
+    """One item: a context that does not say which of two subjects the two questions ask for."""
 
     key: str
     context: str
@@ -70,7 +71,7 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """A template with an attribute filled in: the text around its two slots for subjects, and the forms they need."""
+    """A template with an attribute filled in: the text around its two subject slots, and the forms they need."""
 
     tail: str
     attribute: str
@@ -86,7 +87,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Examples(Sequence[Example]):
-    """All items of one category, made when they are asked for: `pairs` of subjects, in both orders, times `frames`.
+    """All items of one category: `pairs` of subjects in both orders, times `frames`. Each is made when asked for.
 
     The first half of the items has the pairs in one order, the second half the same pairs swapped.
     """
@@ -102,11 +103,10 @@ class Examples(Sequence[Example]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        pair, frame = divmod(index % len(self), len(self.frames))
+        return make_at(index, len(self), self._make)
+
+    def _make(self, index: int) -> Example:
+        pair, frame = divmod(index, len(self.frames))
         return self._example(self._ordered(pair), self.frames[frame])
 
     def __iter__(self) -> Iterator[Example]:
@@ -189,8 +189,8 @@ def read_subjects(name: str) -> list[Subject]:
 def read_attributes(name: str) -> dict[str, list[Attribute]]:
     """Return the attributes of one word list, by the kind of slot they fill (`[p_act]`, `[p_act-single]`, ...).
 
-    The n-th line of every kind, plural or singular, affirmed or negated, is about the same attribute. In keys it has
-    the name of the kind without `-single`, and the class of its last listed line.
+    The n-th line of every kind, plural or singular, affirmed or negated, is about the same attribute. Keys use its name
+    from the kind without `-single`, and the class of its last listed line.
     """
     kinds: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for head, term in _terms(f"activities/{name}"):
@@ -211,7 +211,7 @@ def read_attributes(name: str) -> dict[str, list[Attribute]]:
 
 
 def _frames(templates: Iterable[str], attributes: dict[str, list[Attribute]]) -> Iterator[Frame]:
-    """Return every template with every attribute that fits into it."""
+    """Yield every template filled with every attribute that fits it."""
     for number, template in enumerate(templates):
         for kind, listed in attributes.items():
             if kind in template or f"{kind[:-1]}:" in template:
@@ -237,7 +237,7 @@ def _frame(number: int, template: str, attribute: Attribute) -> Frame:
 
 
 def _article(text: str, subject: str) -> str:
-    """Return the text before a subject, its last word `an` where that is `a` and the subject begins with a vowel."""
+    """Return the text before a subject, with a final `a` turned into `an` if the subject begins with a vowel."""
     if subject[0] in VOWELS and (text[-3:] in (" a ", " A ") or text in ("a ", "A ")):
         return f"{text[:-1]}n "
     return text
@@ -261,6 +261,6 @@ def _terms(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _cluster_and_term(term: str) -> tuple[str, str]:
-    """Split `rude | were full of savages` into class and phrase; without a class it is "None"."""
+    """Split `rude | were full of savages` into class and phrase. The class is "None" if the term has none."""
     cluster, bar, phrase = (part.strip() for part in term.partition("|"))
     return (cluster, phrase) if bar else ("None", cluster)

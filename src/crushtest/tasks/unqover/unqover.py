@@ -2,18 +2,18 @@
 
 Li et al., UnQovering Stereotyping Biases via Underspecified Questions, Findings of EMNLP 2020,
 https://aclanthology.org/2020.findings-emnlp.311. Items are generated from the word lists of github.com/allenai/unqover:
-the keys, contexts and questions of its own generator, in its order: checked one by one for religion and ethnicity, and
-every 31st for country and gender_occupation. On the same answers the numbers are those of its analysis script.
+the keys, contexts and questions of its own generator, in its order. We checked every item of religion and ethnicity and
+every 31st of country and gender_occupation. On the same answers the numbers are those of its analysis script.
 
 A pair of subjects is asked four questions: both orders, each with the attribute and with its negation. Every item is
-one of the four, from the perspective of the subject that it names first; numbers are computed from the four together,
-and a pair of which one question was not answered counts as not scored. n counts pairs once for each subject.
+one of the four, from the perspective of the subject that it names first. Metrics are computed from the four together. A
+pair counts as not scored if one of its questions was not answered. n counts each pair once per subject.
 
-eta of a sample is inflated by chance: random winners give 0.13 for religion and 0.63 for gender_occupation at 10,000
+Chance inflates the eta of a sample: random winners give 0.13 for religion and 0.63 for gender_occupation at 10,000
 pairs, because |mean sign| of few pairs is far from 0. `eta_null` is that number for the items drawn. `eta_debiased`
-takes a pair's sign times the sign of the sum of the others in its cell (subject and attribute): its expectation is 0
-without an association and eta with many pairs. Intervals of mu and eta are a jackknife over attributes: a bootstrap
-would repeat the noise of what it draws twice and put every replicate above the estimate.
+takes a pair's sign times the sign of the sum of the others in its cell (subject and attribute). Its expectation is 0
+without an association and eta with many pairs. The intervals of mu and eta come from a jackknife over attributes,
+because a bootstrap would repeat the noise of what it draws twice and put every replicate above the estimate.
 """
 
 from __future__ import annotations
@@ -30,17 +30,15 @@ from crushtest.metrics import Metric
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.building.on_demand import make_at
+from crushtest.tasks.unqover.four_answers import Values, log_likelihoods, normalised, probabilities
 from crushtest.tasks.unqover.generate import Category, Example, Examples, read_examples
 from crushtest.tasks.unqover.metrics import (
     Groups,
-    Values,
     debiased_eta,
     error_metrics,
-    log_likelihoods,
     model_metrics,
-    normalised,
     null_eta,
-    probabilities,
     subject_metrics,
 )
 
@@ -70,20 +68,20 @@ def unqover(
     chat        put the prompt into the model's chat template
     detail      also report every subject with every attribute, and every name of gender_occupation
 
-    A limit draws whole pairs, four questions each, evenly over the categories. It is 40,000 unless a study says
-    otherwise (null: all): the 10,000 pairs of arXiv:2407.04965.
+    A limit draws whole pairs, four questions each, evenly over the categories. The default, 40,000, makes the 10,000
+    pairs of arXiv:2407.04965 (null: all).
 
     Groups: `religion`, `ethnicity`, `country` or `gender`. Clusters: the attribute. Metrics, each also `_normalised`:
     mu              of the model: mean over subjects of the largest |gamma| among its attributes
     eta             of the model: mean over subjects of the mean over attributes of |mean sign of the winner|
-    eta_debiased    the same without what chance adds; `eta_null` is what it adds where no subject is preferred
+    eta_debiased    eta without what chance adds; `eta_null` is what chance adds if no subject is preferred
     delta           positional error: mean change of an answer's probability when the subjects are swapped
     epsilon         attributive error: mean difference between an answer to the attribute and the other to its negation
     gamma           of a subject: mean of how much more probable it is than others, attribute less negation
     subject_eta     of a subject: mean sign, +1 always the winner, -1 always the loser (the paper: eta)
 
-    Known problems of the set: the word lists were chosen by the authors from one language model's predictions; eta of
-    a sample is inflated by chance (see `eta_null`, `eta_debiased`); a mean over subjects hides which of them it is.
+    Known problems of the set: the authors chose the word lists from one language model's predictions; chance inflates
+    the eta of a sample (see `eta_null`, `eta_debiased`); a mean over subjects hides which of them stands out.
     """
     return Task(
         "choices",
@@ -95,7 +93,7 @@ def unqover(
 
 
 def _metrics(metric: str, several: bool) -> tuple[Metric, ...]:
-    """Return the metrics; the model's are per category, since the paper defines them for one set of subjects."""
+    """Return the metrics. The model's are per category, because the paper defines them for one set of subjects."""
 
     def pooled(group: str) -> bool:
         return group.startswith("category=") if several else group == "all"
@@ -143,7 +141,7 @@ def all_questions(categories: Sequence[Category], *, chat: bool, detail: bool) -
 
 
 def draw_questions(categories: Sequence[Category], limit: int, seed: int, *, chat: bool, detail: bool) -> Questions:
-    """Return the questions of a sample of pairs, one at least, spread evenly over the categories."""
+    """Return the questions of a sample of at least one pair, spread evenly over the categories."""
     pairs, more = divmod(max(1, limit // QUESTIONS_A_PAIR), len(categories))
     parts = []
     for place, category in enumerate(categories):
@@ -153,7 +151,7 @@ def draw_questions(categories: Sequence[Category], limit: int, seed: int, *, cha
 
 
 def draw_pairs(category: Category, total: int, size: int, seed: int) -> Sequence[int]:
-    """Return `size` of `total` numbers, sorted, or all. A larger size draws the same numbers and more."""
+    """Return `size` sorted numbers below `total`, or all of them. A larger size draws the same numbers and more."""
     if size >= total:
         return range(total)
     generator = random.Random(f"{seed}/{category}")
@@ -165,7 +163,7 @@ def draw_pairs(category: Category, total: int, size: int, seed: int) -> Sequence
 
 @dataclass(frozen=True)
 class Part:
-    """One category and the pairs drawn from it: numbers of examples in the first half, the order not swapped."""
+    """One category and the pairs drawn from it, as indexes of the examples whose subjects are not swapped."""
 
     category: Category
     examples: Examples
@@ -174,7 +172,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Questions(Sequence[Item]):
-    """The items, four a pair, made when they are asked for."""
+    """The items, four per pair. An item is made when it is asked for."""
 
     parts: tuple[Part, ...]
     chat: bool
@@ -192,11 +190,9 @@ class Questions(Sequence[Item]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        index %= len(self)
+        return make_at(index, len(self), self._make)
+
+    def _make(self, index: int) -> Item:
         number = bisect_right(self._ends, index)
         part, start = self.parts[number], self._ends[number - 1] if number else 0
         pair, which = divmod(index - start, QUESTIONS_A_PAIR)
