@@ -13,6 +13,7 @@ import yaml
 from crushtest import stats
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.gate.checks import run_gate
+from crushtest.pipeline.compare import what_differs
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import DENSE, Item, Passage, PassageScore
 from crushtest.report.against import comparisons
@@ -193,6 +194,27 @@ def test_a_pair_is_called_by_what_differs_between_its_arms(chain: Path) -> None:
     assert compared["q4", "f16"] == "compression effect"
 
 
+def test_the_effects_of_a_chain_across_engines_are_named_apart(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    arms = [
+        {"name": "f16", "model": "m-F16.gguf", "engine": "llamacpp"},
+        {"name": "q4", "model": "m-Q4.gguf", "engine": "llamacpp", "against": "f16"},
+    ]
+    plan = make_plan(build_spec({"model": "demo", "arms": arms, "suite": SUITE}, where="test"))
+    for arm, engine, totals in (
+        ("dense", "hf", None),
+        ("f16", "llamacpp", {"weights_size_bytes": 9}),
+        ("q4", "llamacpp", {"weights_size_bytes": 3, "compression_ratio": 0.7}),
+    ):
+        facts = {"engine": {"engine": engine}} | ({"totals": totals} if totals else {})
+        manifest.update(folder.manifest, "arms", arm, facts)
+    assert what_differs(folder, plan) == {
+        ("f16", "dense"): "conversion and deployment",
+        ("q4", "dense"): "compression and deployment",
+        ("q4", "f16"): "compression effect",
+    }
+
+
 def test_nothing_per_token_is_compared_across_tokenizers() -> None:
     task = probe_text()
     items = task.items()
@@ -250,8 +272,8 @@ def test_views_of_dense_see_no_other_contrast(chain: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "arms"),
     [
-        ("{metric: accuracy, min_items: 1, arm: q4}", {"q4": "dense"}),
-        ("{metric: accuracy, min_items: 1, arm: q4, against: f16}", {"q4": "f16"}),
+        ("{metric: accuracy_ambiguous, min_items: 1, arm: q4}", {"q4": "dense"}),
+        ("{metric: accuracy_ambiguous, min_items: 1, arm: q4, against: f16}", {"q4": "f16"}),
     ],
 )
 def test_a_rule_reads_the_rows_that_it_names(chain: Path, tmp_path: Path, rule: str, arms: dict[str, str]) -> None:
