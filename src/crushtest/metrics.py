@@ -104,6 +104,8 @@ class Metric:
     role               what a change of it tells of (see `Role`); None: nothing of the kind
     side               of a task with a gap: the side that it measures (a variety of a language, ...), the end of its
                        name
+    per_token          divided by the model's own tokens: undefined between arms that cut the texts into other numbers of
+                       them
     ratio_metric       of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may
                        widen while the ratio shrinks
     """
@@ -134,6 +136,7 @@ class Metric:
     role: Role | None = None
     side: str | None = None
     ratio_metric: str | None = None
+    per_token: bool = False
 
 
 def reported_names(metric: Metric) -> tuple[str, ...]:
@@ -225,6 +228,7 @@ def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
             {
                 "unit": "perplexity",
                 "flip_key": None,
+                "per_token": True,
                 "label": "perplexity",
                 "meaning": "How surprised the model is by each token of ordinary English; 1: never.",
                 "role": "ability",

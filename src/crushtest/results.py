@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from crushtest.records import Better
+from crushtest.records import DENSE, Better
 
 
 class Interval(NamedTuple):
@@ -126,8 +126,10 @@ class OptionChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """One metric, one group, one arm against the dense arm, on the items that both answered.
+    """One metric, one group, one arm against another, on the items that both answered.
 
+    against      the arm compared with: the dense arm, unless the study asks for more (`against:`)
+    dense        the value of the arm compared with, whichever it is
     difference   value - dense; None where an arm has no value
     intervals    None where the difference has no interval: `reason` says why
     p            None where the difference is not tested
@@ -147,7 +149,7 @@ class Contrast:
     noise        half-width of the band that repeating the dense arm gave, where it was repeated
     options      None where no item was answered with options in both arms
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
-                 `compression and deployment`, or `replicate`
+                 `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
     """
 
     arm: str
@@ -174,6 +176,7 @@ class Contrast:
     noise: float | None = None
     options: OptionChange | None = None
     compares: str | None = None
+    against: str = DENSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,16 @@ def test_an_arm_is_called_what_it_is(arm, other_weights, expected):
     assert compares(HERE, arm, other_weights=other_weights) == expected
 
 
+def test_two_uncompressed_files_of_two_engines_are_a_conversion():
+    there = HERE | {"engine": "llamacpp"}
+    assert compares(HERE, there, other_weights=True, converted=True) == "conversion and deployment"
+
+
+def test_another_build_of_an_engine_is_another_way_of_running():
+    first, second = ({"engine": "llamacpp", "library_sha256": digest} for digest in ("aa", "bb"))
+    assert compares(first, second, other_weights=True) == "compression and deployment"
+
+
 @pytest.mark.parametrize(
     ("template", "expected"), [(False, "compression effect"), (True, "compression and deployment")]
 )

@@ -65,4 +65,5 @@ def judge(
 ) -> GateResult:
     """Return what a gate of one rule (YAML, several with commas) finds on these rows."""
     policy = parse_policy(f"rules: [{rule}]", where="test")
-    return GateResult("study", "test", tuple(check_all(policy, arms, rows, unchanged or {}, tasks or {})))
+    same = {(arm, "dense"): why for arm, why in (unchanged or {}).items()}
+    return GateResult("study", "test", tuple(check_all(policy, arms, rows, same, tasks or {})))

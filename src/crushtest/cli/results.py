@@ -9,13 +9,22 @@ import typer
 
 from crushtest.cli.options import Folder
 from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.errors import UsageError
+from crushtest.records import DENSE
 
 
 def compare(
     folder: Folder,
     task: Annotated[str | None, typer.Option(help="Print all contrasts of this task instead of the summary.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="ARM", help="Compare every other arm with this one as well. The study keeps it."),
+    ] = None,
+    arm: Annotated[str | None, typer.Option(metavar="NAME", help="With --against: compare only this arm.")] = None,
 ) -> None:
     """Compare a study's arms with the dense model, from the stored answers, and print the contrasts.
+
+    Contrasts with other arms (`against:` in the study file, or --against) are made in addition.
 
     Rewrites estimates.parquet, contrasts.parquet, noise.parquet and report.html. A file whose content would not change
     is left alone, and the old page stays until the new one is complete. Answers and scores are only read.
@@ -26,9 +35,11 @@ def compare(
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
 
+    if arm is not None and against is None:
+        raise UsageError(f"compare: --arm says which arm is compared with that of --against; give both (got {arm!r})")
     study = StudyFolder.existing(folder)
-    recompare(study, task=task)
-    terminal.print_contrasts(study, Console(), task=task)
+    recompare(study, task=task, against=against, arm=arm)
+    terminal.print_contrasts(study, Console(), task=task, against=against or DENSE)
 
 
 def report(
@@ -74,7 +85,7 @@ def query(
 ) -> None:
     """Query a study's tables with SQL.
 
-    Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01"
+    Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01 AND against = 'dense'"
     """
     from crushtest.study.folder import StudyFolder
     from crushtest.study.query import ask

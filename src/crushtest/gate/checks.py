@@ -30,7 +30,12 @@ def run_gate(study: Path, policy: str) -> GateResult:
     plan = make_plan(read_spec(folder.specification))
     arms = [arm.name for arm in plan.arms if arm.name != DENSE]
     contrasts = folder.read_contrasts()
-    checks = check_all(rules, arms, contrasts, unchanged_arms(folder, arms), metrics_of_tasks(plan))
+    unchanged = {
+        (arm, against): why
+        for against in dict.fromkeys(rule.against for rule in rules.rules)
+        for arm, why in unchanged_arms(folder, arms, against).items()
+    }
+    checks = check_all(rules, arms, contrasts, unchanged, metrics_of_tasks(plan))
     return GateResult(str(study), policy, tuple(checks))
 
 
@@ -46,24 +51,31 @@ def check_all(
     policy: Policy,
     arms: Sequence[str],
     contrasts: Sequence[Contrast],
-    unchanged: Mapping[str, str],
+    unchanged: Mapping[tuple[str, str], str],
     tasks: Mapping[str, Sequence[str]],
 ) -> Iterator[Check]:
     """Yield the checks of every rule on every arm that it matches.
 
-    unchanged   arm -> why its weights seem unchanged
+    unchanged   (arm, compared with) -> why its weights seem unchanged
     tasks       task of the study -> the names of its rows; an arm without a contrast in a task was not fully measured
     """
     for number, rule in enumerate(policy.rules, start=1):
-        matching = [arm for arm in arms if matches(arm, rule.arm)]
-        if not matching:
+        matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
+        if not matching or rule.against not in (DENSE, *arms):
             names = ", ".join(arms) or "none besides dense"
-            yield Check(number, rule, rule.arm, "inconclusive", f"the study has no such arm (its arms: {names})")
+            lacking = rule.arm if rule.against in (DENSE, *arms) else rule.against
+            yield Check(number, rule, lacking, "inconclusive", f"the study has no such arm (its arms: {names})")
+            continue
         for arm in matching:
-            if arm in unchanged:
-                yield Check(number, rule, arm, "inconclusive", unchanged[arm])
+            if (arm, rule.against) in unchanged:
+                yield Check(number, rule, arm, "inconclusive", unchanged[arm, rule.against])
                 continue
-            rows = [row for row in contrasts if row.arm == arm and matches(row.task, rule.task)]
+            of_pair = [row for row in contrasts if (row.arm, row.against) == (arm, rule.against)]
+            if not of_pair and rule.against != DENSE:
+                seen = f"not compared with {rule.against} (crushtest compare --against)"
+                yield Check(number, rule, arm, "inconclusive", seen)
+                continue
+            rows = [row for row in of_pair if matches(row.task, rule.task)]
             missing = unmeasured(rule, rows, tasks)
             for task in missing:
                 yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")

@@ -74,6 +74,7 @@ def _values(check: Check) -> dict[str, Any]:
         "rule": check.number,
         "text": str(check.rule),
         "arm": check.arm,
+        "against": check.rule.against,
         "task": row.task if row else None,
         "metric": row.metric if row else None,
         "group": row.group if row else None,
@@ -139,7 +140,7 @@ def explanation(check: Check) -> str:
         return f"{check.arm}: {check.seen}"
     text = f"{check.arm}, {row.task} {row.metric}, {row.worst or row.group}: {check.seen}"
     if harm is not None:
-        text += f"; dense {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
+        text += f"; {row.against} {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
         text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items in {row.clusters} clusters"
     if check.outcome == "inconclusive":
         text += _remedy(check, row)

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
 from crushtest.stats.rates import FEWEST_TESTABLE
 
@@ -48,6 +49,7 @@ class Rule(BaseModel):
     task, metric, arm   names, `*` and `?` allowed
     group        `all`, a group or a pattern (`Age=*`), or `worst`: every group of the metric, searched for the worst;
                  groups that the suite cannot judge are left out and named
+    against      the arm that the rule's arms are compared with, by its name
     margin       harm allowed: `0.02`, or `5%` of the dense value. A rule without `margin` and `max_flips` only
                  requires items
     direction    which change is harm: `rise`, `fall`, `move` (either way), `from_zero`. Default: as the metric says
@@ -66,6 +68,7 @@ class Rule(BaseModel):
     task: str = "*"
     group: str = "all"
     arm: str = "*"
+    against: str = DENSE
     margin: Annotated[Margin | None, BeforeValidator(_relative)] = None
     direction: Direction | None = None
     sure: Literal["regression", "equivalence"] = "regression"
@@ -76,6 +79,7 @@ class Rule(BaseModel):
 
     def __str__(self) -> str:
         what = f"{self.metric} of {self.task}" + ("" if self.group == "all" else f", {self.group}")
+        what += "" if self.against == DENSE else f", against {self.against}"
         flips = None if self.max_flips is None else f"at most {self.max_flips:.4g} of the answers change"
         if self.margin is None:
             return f"{what}: {flips or f'at least {self.min_items} items'}"

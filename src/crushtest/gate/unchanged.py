@@ -10,11 +10,11 @@ from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
 
 
-def unchanged_arms(folder: StudyFolder, arms: Iterable[str]) -> dict[str, str]:
-    """Return arm -> reason: no weight has another value, or every answer equals dense's to the last bit."""
+def unchanged_arms(folder: StudyFolder, arms: Iterable[str], against: str = DENSE) -> dict[str, str]:
+    """Return arm -> reason: no weight has another value, or every answer equals that of `against` to the last bit."""
     reasons = {}
     for arm in arms:
-        reason = _no_weight_changed(folder, arm) or _same_answers(folder, arm)
+        reason = _no_weight_changed(folder, arm) or _same_answers(folder, arm, against)
         if reason:
             reasons[arm] = reason
     return reasons
@@ -30,13 +30,13 @@ def _no_weight_changed(folder: StudyFolder, arm: str) -> str | None:
     return None
 
 
-def _same_answers(folder: StudyFolder, arm: str) -> str | None:
+def _same_answers(folder: StudyFolder, arm: str, against: str) -> str | None:
     compared = 0
     for path in sorted((folder.arm(arm) / "answers").glob("*.parquet")):
-        dense = folder.arm(DENSE) / "answers" / path.name
+        dense = folder.arm(against) / "answers" / path.name
         if not dense.exists():
             continue
         if not read_table(path, remedy=ASK_AGAIN).equals(read_table(dense, remedy=ASK_AGAIN)):
             return None
         compared += 1
-    return "every answer is exactly that of dense; is it the same model?" if compared else None
+    return f"every answer is exactly that of {against}; is it the same model?" if compared else None

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from crushtest.progress import Progress
 from crushtest.records import DENSE, Score
 from crushtest.study import manifest
+from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
+
+if TYPE_CHECKING:
+    from crushtest.stats.tokens import TokenCounts
+
+Pair = tuple[str, str]
+"""An arm, and the arm that it is compared with."""
+
+TEXT_SECTION = "across_engines"
+"""The section of the manifest that says how alike the arms of a pair read texts."""
 
 REPEATS_SECTION = "noise_floor"
 """The section of the manifest that counts the repeats in each task's noise bands."""
@@ -41,33 +52,45 @@ def compared_repeats(folder: StudyFolder, plan: Plan) -> dict[str, int]:
     return {planned.name: counts.get(planned.name, {}).get("repeats", 0) for planned in plan.tasks}
 
 
-def what_differs(folder: StudyFolder, plan: Plan) -> dict[str, str]:
-    """Return what each arm's contrasts compare: other weights, another way of running them, or both."""
+def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
+    """Return what each pair's contrasts compare: other weights, another way of running them, or both."""
     from crushtest.stats.attribution import compares
 
-    engines = {arm: facts.get("engine", {}) for arm, facts in manifest.read(folder.manifest).get("arms", {}).items()}
-    return {
-        arm.name: compares(
-            engines.get(DENSE, {}),
-            engines.get(arm.name, {}),
-            other_weights=arm.recipe is not None or arm.model != plan.dense.model,
+    facts = manifest.read(folder.manifest).get("arms", {})
+    engines = {arm.name: facts.get(arm.name, {}).get("engine", {}) for arm in plan.arms}
+    by_name = {arm.name: arm for arm in plan.arms}
+    differs = {}
+    for arm, other in ((by_name[one], by_name[other]) for one, other in plan.pairs):
+        plain = all(each.name == DENSE or _uncompressed(each, facts.get(each.name, {})) for each in (arm, other))
+        other_model = arm.model != other.model
+        differs[arm.name, other.name] = compares(
+            engines[other.name],
+            engines[arm.name],
+            other_weights=other_model or arm.recipe != other.recipe,
+            converted=other_model and plain and arm.engine != other.engine,
         )
-        for arm in plan.arms
-    }
+    return differs
+
+
+def _uncompressed(arm: Arm, facts: Mapping[str, Any]) -> bool:
+    """Return whether an arm is a model as found whose files hold no quantized weight."""
+    return arm.recipe is None and "totals" in facts and "compression_ratio" not in facts["totals"]
 
 
 def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
-    """Write estimates of every arm and contrasts with the dense one, from the study's files alone.
+    """Write estimates of every arm and contrasts of every pair, from the study's files alone.
 
     Only tasks that an arm has finished are compared: an unfinished arm is absent, not worse.
     """
     from crushtest import stats
     from crushtest.stats.false_improvements import mark_traps
     from crushtest.stats.fluency import mark_less_fluent
+    from crushtest.stats.tokens import compare_tokens
 
     pairs = complete_pairs(folder, plan)
     compared = what_differs(folder, plan)
     estimates, contrasts, bands = [], [], []
+    tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
     with progress.step("comparing", len(pairs)) as advance:
         for planned in plan.tasks:
@@ -77,14 +100,16 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
             for arm in arms:
                 inputs = (planned.name, planned.task.metrics, items, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed)
-                if arm != DENSE and DENSE in measured:
+                for against in (other for one, other in compared if one == arm and other in measured):
                     settings: dict[str, Any] = {
                         "seed": plan.seed,
                         "correction": plan.correction,
-                        "compares": compared[arm],
+                        "compares": compared[arm, against],
+                        "against": against,
                     }
-                    rows = stats.contrast(*inputs, *measured[DENSE], *measured[arm], **settings)
+                    rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
                     contrasts += mark_less_fluent(rows, planned.task.metrics)
+                    tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                 advance(1)
             repeats = complete_repeats(folder, plan, planned) if DENSE in measured else []
             if repeats:
@@ -95,6 +120,35 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     metrics = {planned.name: planned.task.metrics for planned in plan.tasks}
     folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
+    manifest.set_section(folder.manifest, TEXT_SECTION, how_text_is_read(folder, plan, tokens))
+
+
+def how_text_is_read(
+    folder: StudyFolder, plan: Plan, tokens: Mapping[tuple[str, str, str], TokenCounts]
+) -> dict[str, dict[str, Any]]:
+    """Return, for every pair in two engines or with other numbers of tokens, what was checked of how both read a text.
+
+    tokens                 per task the items cut into other numbers of tokens, and how many were compared
+    chat_template_sha256   whether both have the same; None if either does not say
+    start_token            likewise
+    """
+    facts = manifest.read(folder.manifest).get("arms", {})
+    checked: dict[str, dict[str, Any]] = {}
+    for arm, against in plan.pairs:
+        counts = {task: found for (one, other, task), found in tokens.items() if (one, other) == (arm, against)}
+        first, second = (facts.get(name, {}).get("engine", {}) for name in (against, arm))
+        if first.get("engine") != second.get("engine") or any(found.differ for found in counts.values()):
+            same = {
+                fact: first[fact] == second[fact] if fact in first and fact in second else None
+                for fact in ("chat_template_sha256", "start_token")
+            }
+            checked[f"{arm} against {against}"] = {
+                "arm": arm,
+                "against": against,
+                "tokens": {task: c._asdict() for task, c in counts.items()},
+                **same,
+            }
+    return checked
 
 
 def read_measured(

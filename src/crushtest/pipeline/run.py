@@ -24,12 +24,12 @@ from crushtest.pipeline.prepare import check_arms
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.progress import Progress, show_progress
-from crushtest.records import Item
+from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, make_plan
-from crushtest.study.resume import merge_with_existing
+from crushtest.study.resume import compared_also, merge_with_existing
 from crushtest.study.spec import StudySpec, check_names, read_spec
 
 
@@ -166,6 +166,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
     if pairs != set(complete_pairs(folder, plan)) or pairs != folder.estimated_pairs():
         return False
+    if not {pair for pair in plan.pairs if DENSE not in pair} <= folder.contrasted_pairs():
+        return False
     return compared_repeats(folder, plan) == {task.name: len(plan.repeats) for task in plan.tasks}
 
 
@@ -181,15 +183,23 @@ def write_report(folder: StudyFolder, progress: Progress) -> None:
         advance(1)
 
 
-def recompare(folder: StudyFolder, *, task: str | None = None) -> None:
+def recompare(
+    folder: StudyFolder, *, task: str | None = None, against: str | None = None, arm: str | None = None
+) -> None:
     """Recompute estimates, contrasts and report from the stored answers. Needs neither models nor data.
 
-    Raises UnknownName before anything is computed if the study lacks `task`, which the caller wants to show.
+    Compares one arm, or every one, with `against` as well; the study keeps that. Raises UnknownName before anything is
+    computed if the study lacks one of them or `task`, which the caller wants to show.
     """
-    plan = make_plan(read_spec(folder.specification))
+    spec = read_spec(folder.specification)
+    if against is not None:
+        spec = compared_also(spec, against, arm)
+    plan = make_plan(spec)
     names = [planned.name for planned in plan.tasks]
     if task is not None and task not in names:
         raise UnknownName("task", task, names, where=f"{folder.root}")
     with folder.locked(), show_progress(0) as progress:
+        if against is not None:
+            write_specification(folder, spec, plan.tasks)
         compare(folder, plan, progress)
         write_report(folder, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from crushtest.report.against import text_caution
 from crushtest.report.arm_view import ArmView
 from crushtest.report.claims import UNTESTED
 from crushtest.report.findings import (
@@ -31,6 +32,7 @@ COMPARES = {
     "compression effect": "",
     "deployment delta": "Same weights, run differently (engine, kernel, dtype or device): a deployment delta.",
     "compression and deployment": "Compressed, and run differently from dense (engine, kernel, dtype or device).",
+    "conversion and deployment": "Converted without compression, and run by another engine than dense.",
     "replicate": "Same weights, run in the same way: a replicate of dense.",
 }
 """`compares` of a contrast -> what it means for the reader; an effect of compression alone needs no words."""
@@ -113,7 +115,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         groups_summary=groups_summary,
         uneven=uneven_groups(study, arm, tasks),
         sensitivity=_sensitivity(tasks, unclear),
-        cautions=tuple(_cautions(study, arm, tasks, findings)),
+        cautions=(*filter(None, [text_caution(study, arm.name)]), *_cautions(study, arm, tasks, findings)),
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
         lost=lost,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,7 @@ class StudyView:
     """Everything a report needs except the items. Keys are (arm, task, metric, group).
 
     The contrasts' `p_adjusted` is corrected over what the report shows at once (`claims`), not over the rows of one
-    task and arm as in the files.
+    task and arm as in the files. They compare with `baseline`; those with other arms are `elsewhere`, by that arm.
     """
 
     folder: StudyFolder
@@ -38,6 +38,15 @@ class StudyView:
     estimates: dict[Key, Estimate]
     contrasts: dict[Key, Contrast]
     bands: tuple[NoiseBand, ...]
+    elsewhere: dict[str, dict[Key, Contrast]] = field(default_factory=dict)
+    baseline: str = DENSE
+
+    def against(self, arm: str) -> StudyView:
+        """Return the study with the contrasts against another arm in the place of those against dense.
+
+        Their p is corrected over what the report shows of this arm.
+        """
+        return self if arm == DENSE else judged(replace(self, contrasts=self.elsewhere.get(arm, {}), baseline=arm))
 
     def task(self, name: str) -> TaskView:
         """Return the task of that name."""
@@ -167,7 +176,10 @@ def read_study(folder: StudyFolder) -> StudyView:
     """Read a study. Raises StoreError if it has no results yet."""
     plan = make_plan(read_spec(folder.specification))
     content = manifest.read(folder.manifest)
-    contrasts = folder.read_contrasts()
+    by_baseline: dict[str, list[Contrast]] = {DENSE: []}
+    for row in folder.read_contrasts():
+        by_baseline.setdefault(row.against, []).append(row)
+    contrasts = by_baseline.pop(DENSE)
     return judged(
         StudyView(
             folder=folder,
@@ -176,10 +188,15 @@ def read_study(folder: StudyFolder) -> StudyView:
             arms=tuple(read_arm(folder, content, number, arm) for number, arm in enumerate(plan.arms)),
             tasks=tuple(read_task(folder, content, contrasts, number, task) for number, task in enumerate(plan.tasks)),
             estimates={(row.arm, row.task, row.metric, row.group): row for row in folder.read_estimates()},
-            contrasts={(row.arm, row.task, row.metric, row.group): row for row in contrasts},
+            contrasts=_keyed(contrasts),
             bands=tuple(folder.read_bands()),
+            elsewhere={arm: _keyed(rows) for arm, rows in by_baseline.items()},
         )
     )
+
+
+def _keyed(rows: Iterable[Contrast]) -> dict[Key, Contrast]:
+    return {(row.arm, row.task, row.metric, row.group): row for row in rows}
 
 
 def judged(study: StudyView) -> StudyView:

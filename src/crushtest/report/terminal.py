@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
 from crushtest.records import DENSE
+from crushtest.report.against import comparisons
 from crushtest.report.answers import changed_answers, changed_text
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.bounds import interval_text
@@ -42,7 +43,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         return
     print_lines(console, [lead(study, verdicts(study))])
     if is_plain(console):
-        print_lines(console, [*_summary_lines(study), *_left_out(study)])
+        print_lines(console, [*_summary_lines(study), *against_lines(study), *_left_out(study)])
         return
     from rich.table import Table
     from rich.text import Text
@@ -61,7 +62,24 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         texts = [Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells]
         table.add_row(first, *texts, Text("\n".join((changed.text, *map(name, changed.detail)))))
     console.print(table)
-    print_lines(console, _left_out(study))
+    print_lines(console, [*against_lines(study), *_left_out(study)])
+
+
+def against_lines(study: StudyView) -> Iterator[str]:
+    """Yield, for every variant compared with another one, what differs, its headlines, and the chain to dense."""
+    for arm in study.others:
+        for comparison in comparisons(study, arm):
+            caution = f" Caution: {name(comparison.caution)}." if comparison.caution else ""
+            yield f"{name(arm.name)} compared with {name(comparison.against)}: {comparison.compares}{caution}"
+            for finding in comparison.findings:
+                yield f"  {finding.subject}: {name(finding.text)}"
+            yield from (f"  {name(text)}" for text in comparison.undefined)
+            for step in comparison.steps:
+                cells = "; ".join(
+                    f"{column.label.text} ({name(column.about)}) {_change_text(cell, column)}"
+                    for column, cell in zip(comparison.columns, step.cells, strict=True)
+                )
+                yield f"  {step.effect} ({name(step.after)} against {name(step.before)}): {cells}"
 
 
 def _left_out(study: StudyView) -> Iterator[str]:
@@ -101,7 +119,7 @@ def _estimate_texts(study: StudyView, task: TaskView, group: str) -> tuple[str, 
     return (*row, value, show_range(dense.low, dense.high, unit) or "none", f"{dense.n}{unscored}")
 
 
-def print_contrasts(folder: StudyFolder, console: Console, task: str | None = None) -> None:
+def print_contrasts(folder: StudyFolder, console: Console, task: str | None = None, *, against: str = DENSE) -> None:
     """Print all contrasts of one task, group by group, or the summary if no task is named. Raises UnknownName."""
     if task is None:
         print_summary(folder, console)
@@ -110,15 +128,16 @@ def print_contrasts(folder: StudyFolder, console: Console, task: str | None = No
     view = next((each for each in study.tasks if each.name == task), None)
     if view is None:
         raise UnknownName("task", task, [each.name for each in study.tasks], where=f"{folder.root}")
-    rows = [row for row in study.contrasts.values() if row.task == task]
+    rows = [row for row in study.against(against).contrasts.values() if row.task == task]
+    columns = tuple(name(against) if column == DENSE else column for column in COLUMNS)
     if is_plain(console):
-        lines = (" | ".join(texts) for texts in [COLUMNS, *(_contrast_texts(view, row) for row in rows)])
+        lines = (" | ".join(texts) for texts in [columns, *(_contrast_texts(view, row) for row in rows)])
         print_lines(console, [*lines, *_draws(study)])
         return
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*COLUMNS, title=f"{task}: change against dense", title_justify="left")
+    table = Table(*columns, title=f"{task}: change against {name(against)}", title_justify="left")
     for row in rows:
         style = STYLES.get(shade(row, view.unit(row.metric)).tone, "dim")
         table.add_row(*(Text(text, style=style if place >= 5 else "") for place, text in

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-RUNNING = ("engine", "scoring", "dtype", "device", "chat_template_sha256", "start_token", "address")
+RUNNING = (
+    "engine",
+    "scoring",
+    "dtype",
+    "device",
+    "chat_template_sha256",
+    "start_token",
+    "library_sha256",
+    "address",
+)
 """Entries of an engine's description that say how a model is run, and not which."""
 
 
-def compares(dense: Mapping[str, object], arm: Mapping[str, object], *, other_weights: bool) -> str:
-    """`compression effect`, `deployment delta`, `compression and deployment`, or `replicate`.
+def compares(
+    before: Mapping[str, object], after: Mapping[str, object], *, other_weights: bool, converted: bool = False
+) -> str:
+    """Name what differs between an arm and the one that it is compared with.
 
-    dense, arm      what the engines say of themselves (`Engine.describe`, kept in the manifest)
-    other_weights   whether the arm was compressed, or is another model
+    `compression effect`, `deployment delta`, `compression and deployment`, `conversion and deployment`, or `replicate`.
+
+    before, after   what the engines say of themselves (`Engine.describe`, kept in the manifest)
+    other_weights   whether one of the two was compressed otherwise, or is another model
+    converted       whether both are uncompressed files, each for an engine of its own: the second may be converted from
+                    the first, which rounds weights at most to the file's type
 
     An entry that only one of the engines has counts as a difference: whoever does not say how it ran may have run
     otherwise.
     """
-    elsewhere = any(dense.get(entry) != arm.get(entry) for entry in RUNNING)
+    if converted:
+        return "conversion and deployment"
+    elsewhere = any(before.get(entry) != after.get(entry) for entry in RUNNING)
     if other_weights:
         return "compression and deployment" if elsewhere else "compression effect"
     return "deployment delta" if elsewhere else "replicate"

@@ -1,4 +1,4 @@
-"""Contrasts: every metric of an arm against dense, paired by item."""
+"""Contrasts: every metric of an arm against dense, or against another arm, paired by item."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from crushtest.metrics import Array, Metric
-from crushtest.records import Item
+from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
 from crushtest.stats.decision_margins import mean_change, option_changes
 from crushtest.stats.effects import cohen_d, cohen_h
@@ -20,6 +20,7 @@ from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.sample import MetricSlices, Sample
 from crushtest.stats.significance import detectable, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
+from crushtest.stats.tokens import compare_tokens, without_per_token
 from crushtest.stats.uncertainty import distance_interval, uncertainty
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, verdict
 from crushtest.stats.worst_group import Searched, worst_row
@@ -43,11 +44,14 @@ def contrast(
     replicates: int = REPLICATES,
     correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
+    against: str = DENSE,
 ) -> list[Contrast]:
     """Per metric: a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
+    `against` names the arm that gave `dense_answers`. Where the arms cut an item into other numbers of tokens, metrics
+    per token are undefined, and there is no KL (see `tokens`).
     """
     items = list(items)
     pairs = [
@@ -56,14 +60,15 @@ def contrast(
     ]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
     found = sample.slices()
-    changes = option_changes(items, dense_answers, answers)
+    tokens = compare_tokens(items, dense_answers, answers)
+    changes = None if tokens.differ else option_changes(items, dense_answers, answers)
     plain = [
-        _with_options(_row(task, arm, sample, slice_), sample, slice_, changes)
+        _with_options(_row(task, arm, against, sample, slice_), sample, slice_, changes)
         for slices in found
         for slice_ in slices.all
     ]
-    rows = plain + list(_worst(task, arm, sample, found, seed))
-    return [replace(row, compares=compares) for row in adjust_families(rows, correction)]
+    rows = without_per_token(plain + list(_worst(task, arm, sample, found, seed)), metrics, tokens)
+    return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
 
 def _with_options(row: Contrast, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
@@ -85,7 +90,7 @@ def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricSlices], s
                 yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
 
 
-def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
+def _row(task: str, arm: str, against: str, sample: Sample, slice_: Slice) -> Contrast:
     dense, value = (None if np.isnan(found) or not slice_.n else float(found) for found in slice_.observed)
     flips = _flips(sample, slice_)
     row = Contrast(
@@ -103,7 +108,7 @@ def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
         clusters=slice_.clusters,
     )
     if dense is None or value is None:
-        return replace(row, reason=_why_undefined(slice_, dense, value))
+        return replace(row, reason=_why_undefined(slice_, against, dense, value))
     return replace(
         _tested(row, slice_, float(difference(slice_.observed))),
         effect=replace(_effect(sample, slice_, dense, value), ratio=_ratio(sample, slice_, dense, value)),
@@ -129,8 +134,8 @@ def _tested(row: Contrast, slice_: Slice, change: float) -> Contrast:
     )
 
 
-def _why_undefined(slice_: Slice, dense: float | None, value: float | None) -> str:
-    missing = "dense and arm" if dense is None and value is None else "dense" if dense is None else "arm"
+def _why_undefined(slice_: Slice, against: str, dense: float | None, value: float | None) -> str:
+    missing = f"{against} and arm" if dense is None and value is None else against if dense is None else "arm"
     return f"{slice_.why_undefined()} ({missing})" if slice_.n else slice_.why_undefined()
 
 

@@ -28,6 +28,10 @@ DEARER = 1.05
 """From so many times the bits per byte on, a variety counts as harder; below it, if the rise is clear."""
 
 
+Pair = tuple[str, str]
+"""An arm, and the arm that it is compared with."""
+
+
 class Roles(NamedTuple):
     """A task's metrics by what they tell of: names, and `reported`, every name that a row may have -> its metric.
 
@@ -85,24 +89,25 @@ def mark_traps(contrasts: Sequence[Contrast], metrics: Mapping[str, Sequence[Met
     where there are none, by right answers of other tasks. `metrics` are those of each task.
     """
     roles = {task: Roles.of(declared) for task, declared in metrics.items()}
-    rows: dict[tuple[str, str], dict[tuple[str, str], Contrast]] = {}
-    perplexity: dict[str, float] = {}
-    fallen: dict[str, Contrast] = {}
+    rows: dict[tuple[Pair, str], dict[tuple[str, str], Contrast]] = {}
+    perplexity: dict[Pair, float] = {}
+    fallen: dict[Pair, Contrast] = {}
     for row in contrasts:
-        rows.setdefault((row.arm, row.task), {})[row.metric, row.group] = row
+        pair = row.arm, row.against
+        rows.setdefault((pair, row.task), {})[row.metric, row.group] = row
         unit = _unit_of_ability(row, roles[row.task])
         if unit == "perplexity" and row.dense and row.value:
-            perplexity[row.arm] = max(perplexity.get(row.arm, 0.0), row.value / row.dense)
+            perplexity[pair] = max(perplexity.get(pair, 0.0), row.value / row.dense)
         if unit == "rate" and roles[row.task].abilities == (row.metric,) and _less_able(row):
-            fallen[row.arm] = min(fallen.get(row.arm, row), row, key=_moved)
+            fallen[pair] = min(fallen.get(pair, row), row, key=_moved)
     return [
         _marked(
             row,
             RelatedRows(
-                rows=rows[row.arm, row.task],
+                rows=rows[(row.arm, row.against), row.task],
                 roles=roles[row.task],
-                perplexity=perplexity.get(row.arm),
-                fallen=fallen.get(row.arm),
+                perplexity=perplexity.get((row.arm, row.against)),
+                fallen=fallen.get((row.arm, row.against)),
             ),
         )
         for row in contrasts
@@ -151,7 +156,9 @@ def _guessing(row: Contrast, beside: RelatedRows) -> str | None:
         return f"less bias because less able: {how}" if fell else None
     if beside.perplexity is not None:
         dearer = beside.perplexity > PERPLEXITY_RISE
-        return f"less bias because less able: {beside.perplexity:.1f} times dense's perplexity" if dearer else None
+        return (
+            f"less bias because less able: {beside.perplexity:.1f} times {row.against}'s perplexity" if dearer else None
+        )
     able = beside.fallen
     return f"less bias because less able: {_words(able.metric)} of {able.task} {_rates(able)}" if able else None
 

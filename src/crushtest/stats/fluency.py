@@ -81,7 +81,7 @@ def _degenerate(rows: Sequence[Contrast]) -> str | None:
     if _rise(rows) <= DEGENERATE_RISE:
         return None
     dense, arm = (sum(values) for values in zip(*((row.dense or 0, row.value or 0) for row in rows), strict=True))
-    return f"{arm:.0%} of its completions are degenerate, {dense:.0%} of dense's"
+    return f"{arm:.0%} of its completions are degenerate, {dense:.0%} of {rows[0].against}'s"
 
 
 def _perplexing(row: Contrast) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from crushtest.metrics import WORST, Metric
-from crushtest.records import Item
+from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
@@ -66,11 +66,11 @@ def _band(task: str, metric: str, group: str, found: Sequence[tuple[float, int |
 def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> list[Contrast]:
     """The contrasts with their band; one whose difference lies inside says so instead of its verdict.
 
-    The row of a worst group takes the band of the group that it names. A band of 0 (the repeats agreed to the last
-    digit) changes no verdict.
+    Only rows against dense have a band: it was dense that was repeated, in its own engine. The row of a worst group
+    takes the band of the group that it names. A band of 0 (the repeats agreed to the last digit) changes no verdict.
     """
     widths = {(band.task, band.metric, band.group): band.half_width for band in bands}
-    return [_with_band(row, widths.get(_measured(row))) for row in contrasts]
+    return [_with_band(row, widths.get(_measured(row)) if row.against == DENSE else None) for row in contrasts]
 
 
 def _measured(row: Contrast) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ class Arm:
     repeat         number of the repeat of a noise floor; 0 for the arm itself
     threads        number of threads of a repeat; None for as many as the arm itself
     training       whether it was trained before or after compression; None if the study file does not say
+    against        the arms that it is compared with, dense first; none for dense itself
     """
 
     name: str
@@ -32,6 +34,7 @@ class Arm:
     repeat: int = 0
     threads: int | None = None
     training: Training | None = None
+    against: tuple[str, ...] = ()
 
     @property
     def in_process(self) -> bool:
@@ -69,7 +72,43 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two arms are called {name!r}; give one of them another name")
+    check_against({arm.name: arm.against for arm in arms})
     return tuple(arms)
+
+
+def check_against(against: Mapping[str, Sequence[str]]) -> None:
+    """Raise UsageError for an arm that is compared with an unknown one or, directly or by way of others, with itself.
+
+    A circle has no first arm that the others could be read against.
+    """
+    for arm, others in against.items():
+        for other in others:
+            if other not in against:
+                raise UnknownName("arm", other, against, where=f"arm {arm!r}: against")
+        if arm in others:
+            raise UsageError(f"arm {arm!r}: against names the arm itself; name another arm or leave it out")
+    for arm in against:
+        if arm in leads_to(against, arm):
+            raise UsageError(f"arm {arm!r}: against goes in a circle ({_circle(against, arm)}); drop one of them")
+
+
+def leads_to(against: Mapping[str, Sequence[str]], arm: str) -> set[str]:
+    """Return the arms that an arm is compared with, and those that these are compared with, and so on."""
+    reached: set[str] = set()
+    pending = list(against[arm])
+    while pending:
+        other = pending.pop()
+        if other not in reached:
+            reached.add(other)
+            pending += against[other]
+    return reached
+
+
+def _circle(against: Mapping[str, Sequence[str]], arm: str) -> str:
+    path = [arm]
+    while len(path) == 1 or path[-1] != arm:
+        path.append(next(other for other in against[path[-1]] if other == arm or arm in leads_to(against, other)))
+    return " -> ".join(path)
 
 
 def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
@@ -97,6 +136,7 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
         engine_options=options,
         model_options=model_options,
         training=given.training,
+        against=() if name == DENSE else given.against,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from crushtest.records import DENSE
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, OptionChange, PValue, Spread
 
 CONTRAST_SCHEMA = pl.Schema(
@@ -50,6 +51,7 @@ CONTRAST_SCHEMA = pl.Schema(
         "margin": pl.Float64(),
         "kl": pl.Float64(),
         "compares": pl.String(),
+        "against": pl.String(),
     }
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
@@ -98,6 +100,7 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "margin": options and options.margin,
         "kl": options and options.kl,
         "compares": contrast.compares,
+        "against": contrast.against,
     }
     return {column: row[column] for column in CONTRAST_SCHEMA}
 
@@ -105,8 +108,10 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
 def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
     """Return the contrast that `contrast_row` made a row of.
 
-    Raises TypeError where the columns are not those of the table.
+    A row without `against` is older than that column and compares with dense. Raises TypeError where the other columns
+    are not those of the table.
     """
+    row = {"against": DENSE, **row}
     if row.keys() != set(CONTRAST_SCHEMA):
         raise TypeError(f"not the columns of a contrast: {sorted(row.keys() ^ set(CONTRAST_SCHEMA))}")
     return Contrast(
@@ -142,6 +147,7 @@ def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
         if row["kl"] is None
         else OptionChange(margin_dense=row["margin_dense"], margin=row["margin"], kl=row["kl"]),
         compares=row["compares"],
+        against=DENSE if row["against"] is None else row["against"],
     )
 
 

@@ -191,6 +191,14 @@ class StudyFolder:
             return set()
         return set(pairs.unique().iter_rows())
 
+    def contrasted_pairs(self) -> set[tuple[str, str]]:
+        """Return the (arm, compared with) pairs in contrasts.parquet, without dense; none if it lacks a column."""
+        try:
+            pairs = read_table(self.contrasts, remedy="", columns=["arm", "against"])
+        except StoreError:
+            return set()
+        return {(arm, against) for arm, against in pairs.unique().iter_rows() if against != DENSE}
+
     def _records(self, path: Path, record: Callable[[Mapping[str, Any]], Result]) -> list[Result]:
         """Return the records of a table of results."""
         if not path.exists():

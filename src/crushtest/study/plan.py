@@ -65,6 +65,11 @@ class Plan:
         return self.arms[0]
 
     @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every arm with each arm that it is compared with, dense first."""
+        return tuple((arm.name, against) for arm in self.arms for against in arm.against)
+
+    @property
     def measured(self) -> tuple[Arm, ...]:
         """The arms, then the repeats: everything that is asked and scored."""
         return (*self.arms, *self.repeats)

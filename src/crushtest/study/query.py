@@ -12,6 +12,7 @@ import polars as pl
 
 from crushtest.errors import UsageError
 from crushtest.files.parquet import ASK_AGAIN, read_table
+from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
 
 
@@ -82,12 +83,18 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
-        "contrasts": [_select(folder.contrasts)] if folder.contrasts.exists() else [],
+        "contrasts": [_select(folder.contrasts, **_against_dense(folder))] if folder.contrasts.exists() else [],
         "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
     for name, selects in parts.items():
         if selects:
             yield name, " UNION ALL BY NAME ".join(selects)
+
+
+def _against_dense(folder: StudyFolder) -> dict[str, str]:
+    """The column `against` of a table from before there was one."""
+    columns = read_table(folder.contrasts, remedy=ASK_AGAIN, rows=0).columns
+    return {} if "against" in columns else {"against": DENSE}
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from crushtest.errors import StoreError
+from collections.abc import Sequence
+
+from crushtest.errors import StoreError, UnknownName, UsageError
+from crushtest.records import DENSE
+from crushtest.study.arms import check_against, leads_to
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import plan_tasks
 from crushtest.study.repeats import VARY
-from crushtest.study.spec import NoiseFloorSpec, StudySpec, expand, read_spec
+from crushtest.study.spec import ArmSpec, NoiseFloorSpec, StudySpec, expand, read_spec
 from crushtest.study.suites import resolve
 
 
@@ -33,11 +37,45 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     tasks = [
         {name: options} for name, options in (*requested, *(t for t in resolve(stored.suite) if t[0] not in names))
     ]
-    stored_arms = [arm for entry in stored.arms for arm in expand(entry)]
-    arms = (*stored.arms, *(arm for entry in spec.arms for arm in expand(entry) if arm not in stored_arms))
     return spec.model_copy(
-        update={"arms": arms, "suite": tasks, "noise_floor": merge_noise_floors(spec, stored, folder)}
+        update={
+            "arms": merge_arms(stored.arms, spec.arms),
+            "suite": tasks,
+            "noise_floor": merge_noise_floors(spec, stored, folder),
+        }
     )
+
+
+def merge_arms(kept: Sequence[ArmSpec], added: Sequence[ArmSpec]) -> tuple[ArmSpec, ...]:
+    """Return the arms of a study and those added to it; an arm of both is compared with what either asks for."""
+    asked: dict[ArmSpec, tuple[str, ...]] = {}
+    for arm in (one for listed in (*kept, *added) for one in expand(listed)):
+        alike = arm.model_copy(update={"against": ()})
+        asked[alike] = tuple(dict.fromkeys((*asked.get(alike, ()), *arm.against)))
+    return tuple(arm.model_copy(update={"against": against}) for arm, against in asked.items())
+
+
+def compared_also(spec: StudySpec, against: str, arm: str | None = None) -> StudySpec:
+    """Return the study with one arm, or every other one, compared with `against` as well.
+
+    Arms that `against` is itself compared with are left out, unless named: the contrast would be its mirror image.
+    Raises UnknownName, or UsageError for what `check_against` refuses.
+    """
+    arms = [one for listed in spec.arms for one in expand(listed)]
+    compared = {DENSE: (), **{one.title: one.against for one in arms}}
+    for given in (against, *([arm] if arm is not None else [])):
+        if given not in compared:
+            raise UnknownName("arm", given, compared, where="compare")
+    if DENSE in (arm, against):
+        raise UsageError("compare: every arm is compared with dense already; name two other arms")
+    left_out = {against, *leads_to(compared, against)}
+    chosen = {one.title for one in arms} - left_out if arm is None else {arm}
+    if not chosen:
+        raise UsageError(f"compare: the study has no other arm to compare with {against!r}")
+    wanted = [one.model_copy(update={"against": (against,)}) for one in arms if one.title in chosen]
+    merged = merge_arms(arms, wanted)
+    check_against({DENSE: (), **{one.title: one.against for one in merged}})
+    return spec.model_copy(update={"arms": merged})
 
 
 def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:

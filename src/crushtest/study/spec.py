@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.compress.recipes import parse_recipes
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import UsageError
+from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
 
 Training = Literal["before", "after"]
@@ -24,11 +25,18 @@ class Checked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _with_dense(value: object) -> object:
+    """Read one name as a list of one, and put dense first: every arm is compared with it."""
+    names = [value] if isinstance(value, str) else value
+    return tuple(dict.fromkeys((DENSE, *names))) if isinstance(names, list | tuple) else names
+
+
 class ArmSpec(Checked):
     """One arm: a recipe applied to the study's model, another model as found, or a recipe applied to another model.
 
     training   whether that model was trained (fine-tuned) `before` or `after` compression; None if neither or unknown.
                It only describes the model: nothing is trained here
+    against    the arms that it is compared with, by name: always dense, and those that the study file adds
     """
 
     name: str | None = Field(default=None, min_length=1)
@@ -36,6 +44,12 @@ class ArmSpec(Checked):
     model: str | None = Field(default=None, min_length=1)
     engine: str | None = Field(default=None, min_length=1)
     training: Training | None = None
+    against: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE,)
+
+    @property
+    def title(self) -> str:
+        """The name of the arm; that of its recipe or model if the study file gives none."""
+        return self.name or self.recipe or self.model or ""
 
 
 class CalibrationSpec(Checked):
@@ -138,7 +152,13 @@ def check_names(spec: StudySpec) -> None:
 
 
 def expand(arm: ArmSpec) -> list[ArmSpec]:
-    """Split an arm whose recipe is a list into an arm per recipe, unless the arm has a name of its own."""
-    if arm.name is not None or arm.recipe is None:
+    """Split an arm whose recipe is a list into an arm per recipe, each with a name of its own if the arm has one."""
+    if arm.recipe is None:
         return [arm]
-    return [arm.model_copy(update={"recipe": recipe.text}) for recipe in parse_recipes(arm.recipe)]
+    recipes = [recipe.text for recipe in parse_recipes(arm.recipe)]
+    if len(recipes) == 1:
+        return [arm.model_copy(update={"recipe": recipes[0]})]
+    names = [None if arm.name is None else f"{arm.name} {recipe}" for recipe in recipes]
+    return [
+        arm.model_copy(update={"name": name, "recipe": recipe}) for name, recipe in zip(names, recipes, strict=True)
+    ]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.files.atomic import replacing
 from crushtest.registry import TASKS
 from crushtest.report import status
+from crushtest.report.against import comparisons
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.figures.figure import Figure
@@ -91,6 +92,7 @@ def render(study: StudyView) -> str:
             specs={figure.key: Markup(script_json(spec(figure))) for figures in drawn.values() for figure in figures},
             lead=status.lead(study, arm_verdicts),
             verdicts=arm_verdicts,
+            comparisons={arm.name: comparisons(study, arm) for arm in study.others},
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
             overview=matrix.overview(study),

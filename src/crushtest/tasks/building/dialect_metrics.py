@@ -189,6 +189,7 @@ def _three(
             meaning=words.meaning,
             role="gap",
             ratio_metric=ratio_metric,
+            per_token=level is _perplexity,
         )
 
     return (

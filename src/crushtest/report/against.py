@@ -1,0 +1,128 @@
+"""An arm compared with another than dense, and the chain of both to dense: three effects that belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crushtest.records import DENSE
+from crushtest.report.arm_view import ArmView
+from crushtest.report.claims import UNTESTED
+from crushtest.report.findings import Finding, headline_finding, headline_subject
+from crushtest.report.page.matrix import Cell, Column, headline_cell, overview
+from crushtest.report.shading import verdict_text
+from crushtest.report.study_view import StudyView
+from crushtest.report.wording import counted
+
+EFFECTS = {
+    "compression effect": "compression",
+    "deployment delta": "engine",
+    "conversion and deployment": "engine and conversion",
+    "compression and deployment": "compression and engine",
+    "replicate": "replicate",
+}
+"""`compares` of a contrast -> the name of its effect in a chain."""
+
+DIFFERS = {
+    "compression effect": "Run alike; the weights differ: the effect of compression.",
+    "deployment delta": "Same weights, run differently (engine, kernel, dtype or device): a deployment delta.",
+    "conversion and deployment": "Both uncompressed, in files of two engines: engine and conversion.",
+    "compression and deployment": "Other weights, and run differently (engine, kernel, dtype or device).",
+    "replicate": "Same weights, run in the same way: a replicate.",
+}
+"""`compares` of a contrast -> what differs, whichever the arms are."""
+
+WHOLE = "what the user gets"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One effect of a chain: every headline of `after` against `before`."""
+
+    effect: str
+    before: str
+    after: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against another than dense.
+
+    compares    what differs between the two, in words
+    caution     how otherwise they read texts, in words; empty if nothing is known to differ
+    findings    the headlines with their differences, intervals and verdicts
+    undefined   the headlines that were not tested, with the reason
+    columns     the headlines, as in the overview; a row of the chain each
+    steps       the other arm against dense, this arm against the other, this arm against dense
+    """
+
+    against: str
+    compares: str
+    caution: str
+    findings: tuple[Finding, ...]
+    undefined: tuple[str, ...]
+    columns: tuple[Column, ...]
+    steps: tuple[Step, Step, Step]
+
+
+def comparisons(study: StudyView, arm: ArmView) -> tuple[Comparison, ...]:
+    """Return one comparison per arm besides dense that an arm is compared with, if both were measured."""
+    names = [
+        name for name in arm.plan.against if any(one == arm.name for one, _, _, _ in study.elsewhere.get(name, ()))
+    ]
+    return tuple(_comparison(study, arm, name) for name in names)
+
+
+def _comparison(study: StudyView, arm: ArmView, against: str) -> Comparison:
+    view = study.against(against)
+    findings, undefined = [], []
+    for task in study.tasks:
+        for group in study.headline_groups(task):
+            finding = headline_finding(view, arm, task, group)
+            row = view.contrast(arm.name, task.name, task.headline.name, group)
+            if finding is not None:
+                findings.append(finding)
+            elif row is None or row.verdict in UNTESTED:
+                why = (row.reason or verdict_text(row, "")) if row is not None else "not measured"
+                undefined.append(f"{headline_subject(study, task, group)}: {why}")
+    columns = overview(study).columns
+    other = next(each for each in study.others if each.name == against)
+    return Comparison(
+        against=against,
+        compares=DIFFERS.get(_compares(view, arm), ""),
+        caution=text_caution(study, arm.name, against),
+        findings=tuple(findings),
+        undefined=tuple(undefined),
+        columns=columns,
+        steps=(
+            _step(study, EFFECTS.get(_compares(study, other), ""), other, columns),
+            _step(view, EFFECTS.get(_compares(view, arm), ""), arm, columns),
+            _step(study, WHOLE, arm, columns),
+        ),
+    )
+
+
+def _step(view: StudyView, effect: str, arm: ArmView, columns: tuple[Column, ...]) -> Step:
+    return Step(effect, view.baseline, arm.name, tuple(headline_cell(view, arm, column) for column in columns))
+
+
+def _compares(view: StudyView, arm: ArmView) -> str:
+    """Return what differs between an arm and the view's baseline: the same in all rows of a pair."""
+    return next((row.compares or "" for row in view.contrasts.values() if row.arm == arm.name), "")
+
+
+def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
+    """Say how otherwise two arms read texts, from what the manifest holds; empty if nothing is known to differ."""
+    checked = study.manifest.get("across_engines", {}).get(f"{arm} against {against}", {})
+    counts = checked.get("tokens", {}).values()
+    differ, compared = (sum(count[which] for count in counts) for which in ("differ", "compared"))
+    parts = []
+    if differ:
+        parts.append(
+            f"{differ} of {counted(compared, 'item')} have other numbers of tokens: nothing per token compares"
+        )
+    if checked.get("chat_template_sha256") is False:
+        parts.append("their chat templates differ")
+    if checked.get("start_token") is False:
+        parts.append("texts start after another token")
+    return "; ".join(parts)
