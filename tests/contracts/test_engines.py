@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, get_args
 
 import pytest
+from served_stub import Stub, serving
 
 from crushtest import load_engine
 from crushtest.engines.base import Engine
@@ -15,8 +17,12 @@ from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
 from tiny_models import SENTENCES, loaded
 
-# Engines that talk to something else are tested with it in tests/engines.
-HERE = {"fake": lambda: load_engine("fake", engine="fake"), "hf": lambda: small_hf()}
+HERE = {
+    "fake": lambda: load_engine("fake", engine="fake"),
+    "hf": lambda: small_hf(),
+    "openai: echo": lambda: served("vllm"),
+    "openai: forced": lambda: served("llama.cpp"),
+}
 CHOICES = [Choices(sentence[:end], (" the dog", " nobody")) for sentence in SENTENCES for end in (10, 30, 50)]
 PASSAGES = [Passage(sentence[start:] * 2) for sentence in SENTENCES for start in (0, 9)] + [Passage("")]
 PROMPTS = [Prompt(sentence[:end]) for sentence in SENTENCES for end in (8, 25)] + [
@@ -39,9 +45,20 @@ def small_hf() -> Engine:
     )
 
 
+@contextmanager
+def served(kind: str) -> Iterator[Engine]:
+    with serving(Stub(kind, echoes=kind == "vllm")) as address:
+        yield load_engine(address, engine="openai", forced_passages=True)
+
+
 @pytest.fixture(params=sorted(HERE))
 def engine(request: pytest.FixtureRequest) -> Any:
-    return HERE[request.param]()
+    made = HERE[request.param]()
+    if isinstance(made, AbstractContextManager):
+        with made as within:
+            yield within
+    else:
+        yield made
 
 
 @pytest.fixture(params=sorted(ASKED))
@@ -115,7 +132,7 @@ def test_the_seed_decides_what_is_drawn(engine: Engine) -> None:
 
 def test_it_describes_itself_in_json(engine: Engine) -> None:
     described = json.loads(json.dumps(engine.describe()))
-    assert described["engine"] in HERE
+    assert described["engine"] in ENGINES.names()
     assert "scoring" in described
 
 

@@ -41,11 +41,15 @@ class Engine(Protocol):
     numbers of a resumed run are those of an uninterrupted one, bit for bit. A done index is never yielded.
     """
 
-    def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
+    def choices(
+        self, requests: Sequence[Choices], *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
         """Log-likelihood of every option after its context (nats, tokens, bytes per option)."""
         ...
 
-    def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore | Unanswered]]:
+    def passages(
+        self, requests: Sequence[Passage], *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, PassageScore | Unanswered]]:
         """Rolling log-likelihood of whole texts."""
         ...
 
