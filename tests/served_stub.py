@@ -63,7 +63,9 @@ class Stub:
     cuts_to       reads so many tokens of a prompt and drops the others
     doubles_bos   puts a beginning-of-text token before token ids as well
     wraps         puts prompts into its chat template
-    failing       every so many-th request fails, in each way in turn
+    failing       so many of ten requests fail, in each way in turn
+    failing_after after so many scored requests three of ten fail
+    version       of the program
     drip_s        waits so long after every byte
     becomes       after so many scored requests, another build answers
     key           wants this key
@@ -79,6 +81,8 @@ class Stub:
     doubles_bos: bool = False
     wraps: bool = False
     failing: int = 0
+    failing_after: int | None = None
+    version: str = "b1"
     drip_s: float = 0.0
     becomes: int | None = None
     key: str | None = None
@@ -100,7 +104,9 @@ class Stub:
         with self._lock:
             self.requests[path] += 1
             number = sum(self.requests.values())
-        if self.failing and method == "POST" and number % 10 < self.failing:
+        if self.failing_after is not None and self._scored() > self.failing_after:
+            self.failing = 3
+        if self.failing and method == "POST" and path.startswith("/v1") and number % 10 < self.failing:
             return self._fail()
         handler = self._routes().get(path)
         if handler is None:
@@ -146,8 +152,10 @@ class Stub:
         return {"id": self.model, "owned_by": self._build(), "max_model_len": self.context}
 
     def _build(self) -> str:
-        scored = sum(self.requests[path] for path in ("/completion", "/v1/completions", "/v1/chat/completions"))
-        return "b2" if self.becomes is not None and scored > self.becomes else "b1"
+        return "b2" if self.becomes is not None and self._scored() > self.becomes else self.version
+
+    def _scored(self) -> int:
+        return sum(self.requests[path] for path in ("/completion", "/v1/completions", "/v1/chat/completions"))
 
     def _props(self) -> dict[str, Any]:
         return {

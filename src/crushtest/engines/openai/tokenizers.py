@@ -27,9 +27,8 @@ def tokenizer_of(client: Client, server: Server, local: str | None) -> Tokenizer
         return HfTokenizer(load_tokenizer(local))
     if server.kind == "llama.cpp":
         return LlamaServerTokenizer(client, server.own)
-    if server.kind == "vllm" and client.post_or_none(
-        "/tokenize", {"model": server.model, "prompt": "a"}, lambda reply: reply["tokens"]
-    ):
+    tells = {"model": server.model, "prompt": "a"}
+    if server.kind == "vllm" and client.post_or_none("/tokenize", tells, lambda reply: reply["tokens"]):
         return VllmTokenizer(client, server.model)
     return None
 
