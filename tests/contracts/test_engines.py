@@ -20,8 +20,7 @@ from tiny_models import SENTENCES, loaded
 HERE = {
     "fake": lambda: load_engine("fake", engine="fake"),
     "hf": lambda: small_hf(),
-    "openai: echo": lambda: served("vllm"),
-    "openai: forced": lambda: served("llama.cpp"),
+    "openai": lambda: served(),
 }
 CHOICES = [Choices(sentence[:end], (" the dog", " nobody")) for sentence in SENTENCES for end in (10, 30, 50)]
 PASSAGES = [Passage(sentence[start:] * 2) for sentence in SENTENCES for start in (0, 9)] + [Passage("")]
@@ -46,9 +45,9 @@ def small_hf() -> Engine:
 
 
 @contextmanager
-def served(kind: str) -> Iterator[Engine]:
-    with serving(Stub(kind, echoes=kind == "vllm")) as address:
-        yield load_engine(address, engine="openai", forced_passages=True)
+def served() -> Iterator[Engine]:
+    with serving(Stub("vllm")) as address:
+        yield load_engine(address, engine="openai")
 
 
 @pytest.fixture(params=sorted(HERE))
@@ -132,7 +131,7 @@ def test_the_seed_decides_what_is_drawn(engine: Engine) -> None:
 
 def test_it_describes_itself_in_json(engine: Engine) -> None:
     described = json.loads(json.dumps(engine.describe()))
-    assert described["engine"] in ENGINES.names()
+    assert described["engine"] in HERE
     assert "scoring" in described
 
 
