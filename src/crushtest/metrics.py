@@ -104,8 +104,8 @@ class Metric:
     role               what a change of it tells of (see `Role`); None: nothing of the kind
     side               of a task with a gap: the side that it measures (a variety of a language, ...), the end of its
                        name
-    per_token          divided by the model's own tokens: undefined between arms that cut the texts into other numbers of
-                       them
+    per_token          divided by the model's own tokens: undefined between arms that cut the texts into other numbers
+                       of them
     ratio_metric       of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may
                        widen while the ratio shrinks
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, get_args
 
 import pytest
@@ -14,14 +15,15 @@ from crushtest.engines.base import Engine
 from crushtest.engines.llamacpp.library import is_installed
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
+from support.served_stub import Stub, serving
 from support.tiny_gguf import tiny_file
 from support.tiny_models import SENTENCES, loaded
 
-# Engines that talk to something else are tested with it in tests/engines.
 HERE = {
     "fake": lambda: load_engine("fake", engine="fake"),
     "hf": lambda: small_hf(),
     "llamacpp": lambda: small_llamacpp(),
+    "openai": lambda: served(),
 }
 CHOICES = [Choices(sentence[:end], (" the dog", " nobody")) for sentence in SENTENCES for end in (10, 30, 50)]
 PASSAGES = [Passage(sentence[start:] * 2) for sentence in SENTENCES for start in (0, 9)] + [Passage("")]
@@ -51,9 +53,20 @@ def small_llamacpp() -> Engine:
     return load_engine(str(tiny_file()), engine="llamacpp", pack_tokens=48, batch=32, batch_size=3)
 
 
+@contextmanager
+def served() -> Iterator[Engine]:
+    with serving(Stub("vllm")) as address:
+        yield load_engine(address, engine="openai")
+
+
 @pytest.fixture(params=sorted(HERE))
 def engine(request: pytest.FixtureRequest) -> Any:
-    return HERE[request.param]()
+    made = HERE[request.param]()
+    if isinstance(made, AbstractContextManager):
+        with made as within:
+            yield within
+    else:
+        yield made
 
 
 @pytest.fixture(params=sorted(ASKED))

@@ -122,7 +122,7 @@ def test_a_cached_hub_model_is_loaded_without_asking_the_hub(folder: Path, monke
 
 
 def test_a_served_model_is_not_supported_yet() -> None:
-    assert "served models are not supported yet" in complaint("http://localhost:8000/v1")
+    assert "served models run in engine 'openai'" in complaint("http://localhost:8000/v1")
 
 
 def test_a_folder_without_a_model_says_what_is_missing(folder: Path) -> None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crushtest.registry import ENGINES
+from crushtest.services.addresses import is_address
 
 DEFAULT_ENGINE = "hf"
+SERVED_ENGINE = "openai"
+"""The engine of models behind an address."""
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
     from crushtest.models.load import LoadedModel
+
+
+def engine_for(model: str, engine: str) -> str:
+    """Return the engine (with its options) that runs a model: the one named, unless it cannot take an address."""
+    in_process = ENGINES.get(engine.partition(":")[0]).about.in_process
+    return SERVED_ENGINE if in_process and is_address(model) else engine
 
 
 def load_engine(model: str | LoadedModel, *, engine: str = DEFAULT_ENGINE, **options: Any) -> Engine:
@@ -18,6 +27,6 @@ def load_engine(model: str | LoadedModel, *, engine: str = DEFAULT_ENGINE, **opt
 
     Options are the engine's own. UsageError for one that it does not have, with those that it has.
     """
-    entry = ENGINES.get(engine)
+    entry = ENGINES.get(engine_for(model, engine) if isinstance(model, str) else engine)
     loaded: Engine = entry.function(model, **entry.bind(options))
     return loaded

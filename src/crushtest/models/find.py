@@ -46,7 +46,9 @@ def spec_weights_id(spec: str) -> dict[str, Any]:
 def model_kind(spec: str) -> str:
     """Return which of `demo`, `gguf`, `folder` and `hub` a spec names."""
     if spec.startswith(("http://", "https://")):
-        raise ModelError(f"model {spec!r}: served models are not supported yet (allowed: {ALLOWED})")
+        raise ModelError(
+            f"model {spec!r}: served models run in engine 'openai', not in this process (allowed here: {ALLOWED})"
+        )
     if not spec.strip():
         raise ModelError(f"model {spec!r}: no model named (allowed: {ALLOWED})")
     if spec == "demo":

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crushtest.errors import CompressionError, EngineError, ModelError
+from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.ask import answers_of, ask, reordered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.prepare import attach_reference, prepare
 from crushtest.pipeline.provenance import record_cost, record_truncation, truncated_so_far
 from crushtest.records import Passage
+from crushtest.study import manifest
 from crushtest.study.arms import Arm
 
 
@@ -26,6 +27,7 @@ def run_arm(run: Run, arm: Arm) -> None:
         title = f"{arm.title} · {planned.name}"
         with (
             prefix_errors(arm),
+            noting_invalid(run, arm),
             on_threads(arm.threads),
             run.progress.step(title, len(items), done=done, weight=1) as advance,
         ):
@@ -43,6 +45,16 @@ def run_arm(run: Run, arm: Arm) -> None:
             log.finish([item.id for item in items])
     del engine
     gc.collect()
+
+
+@contextmanager
+def noting_invalid(run: Run, arm: Arm) -> Iterator[None]:
+    """Note in the manifest that an arm is invalid if its model became another one while it was measured."""
+    try:
+        yield
+    except ModelChanged as error:
+        manifest.update(run.folder.manifest, manifest.INVALID, arm.title, {"reason": str(error)})
+        raise
 
 
 @contextmanager

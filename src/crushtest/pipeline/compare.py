@@ -26,12 +26,14 @@ REPEATS_SECTION = "noise_floor"
 
 
 def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
-    """Return the (arm, task) pairs that are answered and scored to the last item."""
+    """Return the (arm, task) pairs that are answered and scored to the last item; none of an arm that is invalid."""
+    invalid = manifest.read(folder.manifest).get(manifest.INVALID, {})
     return [
         (arm.name, planned.name)
         for planned in plan.tasks
         for arm in plan.arms
-        if folder.answers(arm.name, planned.name, planned.task.kind).complete
+        if arm.name not in invalid
+        and folder.answers(arm.name, planned.name, planned.task.kind).complete
         and all(folder.scores(arm.name, scorer, planned.name).complete for scorer in planned.task.scorers)
     ]
 

@@ -16,6 +16,7 @@ from crushtest.pipeline.provenance import (
     record_arm,
     refuse_another_calibration,
     refuse_another_model,
+    refuse_another_server,
     saved_sizes,
 )
 from crushtest.records import DENSE
@@ -69,6 +70,7 @@ def prepare(run: Run, arm: Arm) -> Engine:
     began = time.monotonic()
     if not arm.in_process:
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
+        refuse_another_server(run.folder, arm, engine_facts(engine))
         record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
         return engine
     model = load_arm(run, arm)

@@ -46,6 +46,25 @@ def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | Non
                 )
 
 
+def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any]) -> None:
+    """Raise StoreError where an arm is invalid, or was measured on another server, or in another way, than now."""
+    noted = manifest.read(folder.manifest)
+    if reason := noted.get(manifest.INVALID, {}).get(arm.title, {}).get("reason"):
+        raise StoreError(
+            f"{folder.root}: arm {arm.title!r} is invalid ({reason}); use another --out, or another name for the arm"
+        )
+    if arm.repeat:
+        return
+    kept = noted.get("arms", {}).get(arm.name, {}).get("engine", {})
+    for fact in ("address", "server", "way"):
+        before, now = kept.get(fact), engine.get(fact)
+        if fact in kept and before != now:
+            raise StoreError(
+                f"{folder.root}: arm {arm.name!r} was measured with another server than there is now: "
+                f"{differing(fact, before, now)}; use another --out, or the server as it was"
+            )
+
+
 def differing(fact: str, before: Any, now: Any) -> str:
     """Say what a fact was and is. A fact about several files is named by the first file that differs."""
     if isinstance(before, dict) and isinstance(now, dict):

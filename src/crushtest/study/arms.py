@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crushtest.compress.recipes import Recipe, parse_recipes
+from crushtest.engines import engine_for
 from crushtest.errors import UnknownName, UsageError
 from crushtest.models.options import ModelOptions
 from crushtest.records import DENSE
@@ -118,7 +119,8 @@ def parse_engine(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> Arm:
-    engine, options = parse_engine(given.engine or spec.engine)
+    model = given.model or spec.model
+    engine, options = parse_engine(given.engine or engine_for(model, spec.engine))
     traits = ENGINES.get(engine).about
     if recipe is not None and not traits.takes_recipes:
         able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.takes_recipes)
@@ -130,7 +132,7 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
         model_options = replace(model_options, dtype=dtype)
     return Arm(
         name=name,
-        model=given.model or spec.model,
+        model=model,
         recipe=recipe,
         engine=engine,
         engine_options=options,

@@ -34,6 +34,9 @@ PACKAGES = (
     "rouge-score",
 )
 
+INVALID = "invalid"
+"""Section of the manifest: arms whose answers are of no one model."""
+
 
 def read(path: Path) -> dict[str, Any]:
     """Return the manifest at `path`, or an empty one if there is none yet. Raises StoreError if it is damaged."""

@@ -83,7 +83,9 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
-        "contrasts": [_select(folder.contrasts, **_against_dense(folder))] if folder.contrasts.exists() else [],
+        "contrasts": [_select(folder.contrasts, **_against_dense(folder), lists=())]
+        if folder.contrasts.exists()
+        else [],
         "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
     for name, selects in parts.items():
@@ -91,10 +93,12 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             yield name, " UNION ALL BY NAME ".join(selects)
 
 
-def _against_dense(folder: StudyFolder) -> dict[str, str]:
-    """The column `against` of a table from before there was one."""
+def _contrasts(folder: StudyFolder) -> list[str]:
+    """Return the SELECT of the contrasts, with `against` for a table that was written before it had that column."""
+    if not folder.contrasts.exists():
+        return []
     columns = read_table(folder.contrasts, remedy=ASK_AGAIN, rows=0).columns
-    return {} if "against" in columns else {"against": DENSE}
+    return [_select(folder.contrasts) if "against" in columns else _select(folder.contrasts, against=DENSE)]
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:

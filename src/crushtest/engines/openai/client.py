@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,7 +54,7 @@ class Client:
     """
 
     address: Address
-    key: str | None
+    key: str | None = field(repr=False)
     limits: Limits = field(default_factory=Limits)
     patience: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
@@ -61,7 +62,7 @@ class Client:
     tokens: int = 0
     _answering: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _http: httpx.Client | None = None
+    _http: httpx.Client | None = field(default=None, repr=False)
 
     def post(self, path: str, body: Mapping[str, Any], read: Callable[[Any], Result]) -> Result:
         """Return what `read` makes of the reply. `path` is below the address if it has no slash in front, else below
@@ -90,12 +91,22 @@ class Client:
         except (Refused, NoSuchPath):
             return None
 
-    def post_or_none(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return a reply; None if the server has no such path, or refuses the request."""
+    def post_or_none(self, path: str, body: Mapping[str, Any], read: Callable[[Any], Result]) -> Result | None:
+        """Return what `read` makes of a reply; None if the server has no such path, or refuses the request."""
         try:
-            return self.post(path, body, lambda content: content)
+            return self.post(path, body, read)
         except (Refused, NoSuchPath):
             return None
+
+    @contextmanager
+    def required(self) -> Iterator[None]:
+        """Raise ModelError if what is asked within fails for good, because nothing can go on without it."""
+        try:
+            yield
+        except (Transient, Refused) as problem:
+            raise ModelError(
+                f"{self.address.base}: {problem}; what is answered is kept, run this again later"
+            ) from None
 
     def check_alive(self, problem: Exception) -> None:
         """Raise ModelError if the server answers nothing any more, so that a failure is not the request's own."""

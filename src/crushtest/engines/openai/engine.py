@@ -72,6 +72,7 @@ class ServedEngine:
             "scoring": way.describes if way else f"none that could be proved ({self.proof.failures})",
             "probes": self.proof.probes,
             "context_tokens": self.setting.server.context,
+            "truncated": sum(self.setting.truncated),
         }
 
     def _open(
@@ -84,9 +85,10 @@ class ServedEngine:
         places = [index for index in range(len(requests)) if index not in done]
         if not places:
             return
-        for place, given in answer([requests[index] for index in places]):
-            yield places[place], given
-        self._check_unchanged()
+        with self.setting.client.required():
+            for place, given in answer([requests[index] for index in places]):
+                yield places[place], given
+            self._check_unchanged()
 
     def _way(self) -> Way:
         if self.proof.way is None:
@@ -145,10 +147,11 @@ def openai(
     key = key_for(address.base, key_variable, required=key_variable != KEY_VARIABLE)
     limits = Limits(timeout_s, deadline_s, reply_bytes, max_requests, max_tokens)
     client = Client(address, key, limits, RetryPolicy(attempts=attempts, first_wait_s=first_wait_s))
-    server: Server = recognise(client)
-    setting = Setting(client, server, tokenizer_of(client, server, tokenizer, concurrency), concurrency)
-    proof = prove(setting, way, forced_passages=forced_passages)
-    facts = {"tokenizer": tokenizer, "start_token": start_token(setting)}
+    with client.required():
+        server: Server = recognise(client)
+        setting = Setting(client, server, tokenizer_of(client, server, tokenizer), concurrency)
+        proof = prove(setting, way, forced_passages=forced_passages)
+        facts = {"tokenizer": tokenizer, "start_token": start_token(setting)}
     return ServedEngine(setting, proof, facts)
 
 

@@ -100,12 +100,13 @@ def _llama(client: Client, props: dict[str, Any]) -> Server:
 def _vllm(client: Client, version: str) -> Server:
     listed = _listed(client)
     name = str(listed["id"])
-    rendered = client.post_or_none("/tokenize", {"model": name, "messages": CONVERSATION})
+    body = {"model": name, "messages": CONVERSATION}
+    rendered = client.post_or_none("/tokenize", body, lambda reply: list(reply["tokens"]))
     identity = {
         "version": version,
         "root": listed.get("root"),
         "created": listed.get("created"),
-        "template_sha256": digest(rendered.get("tokens")) if isinstance(rendered, dict) else None,
+        "template_sha256": digest(rendered),
         "context": listed.get("max_model_len"),
     }
     return Server("vllm", name, listed.get("max_model_len"), {}, identity)
@@ -121,7 +122,7 @@ def _ollama(client: Client, version: str) -> Server:
     name = str(_listed(client)["id"])
     tags = client.get("/api/tags") or {}
     digests = {str(model.get("name")): model.get("digest") for model in tags.get("models") or ()}
-    shown = client.post_or_none("/api/show", {"model": name}) or {}
+    shown = client.post_or_none("/api/show", {"model": name}, dict) or {}
     lengths = [value for key, value in (shown.get("model_info") or {}).items() if key.endswith(".context_length")]
     identity = {"version": version, "digest": digests.get(name), "template_sha256": digest(shown.get("template"))}
     return Server("ollama", name, lengths[0] if lengths else None, {}, identity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -15,7 +15,7 @@ from crushtest.engines.token_model import Tokenizer, Tokens
 from crushtest.errors import EngineError
 
 
-def tokenizer_of(client: Client, server: Server, local: str | None, concurrency: int) -> Tokenizer | None:
+def tokenizer_of(client: Client, server: Server, local: str | None) -> Tokenizer | None:
     """Return the tokenizer named by the user, else the server's own; None if there is neither.
 
     local  a model whose tokenizer cuts the texts here: a hub id, a folder or a `.gguf` file
@@ -26,21 +26,11 @@ def tokenizer_of(client: Client, server: Server, local: str | None, concurrency:
 
         return HfTokenizer(load_tokenizer(local))
     if server.kind == "llama.cpp":
-        return LlamaServerTokenizer(client, server.own, concurrency)
-    if server.kind == "vllm" and client.post_or_none("/tokenize", {"model": server.model, "prompt": "a"}):
-        return VllmTokenizer(client, server.model, concurrency)
+        return LlamaServerTokenizer(client, server.own)
+    tells = {"model": server.model, "prompt": "a"}
+    if server.kind == "vllm" and client.post_or_none("/tokenize", tells, lambda reply: reply["tokens"]):
+        return VllmTokenizer(client, server.model)
     return None
-
-
-def ask_each(client: Client, texts: Sequence[str], ask: Callable[[str], Tokens], concurrency: int) -> list[Tokens]:
-    """Return an answer per text, several texts at once. Raises EngineError for a text that the server refuses."""
-    jobs = ((index, lambda text=text: ask(text)) for index, text in enumerate(texts))
-    answers: dict[int, Tokens] = {}
-    for index, answer in client.in_parallel(jobs, concurrency):
-        if isinstance(answer, str):
-            raise EngineError(f"{client.address.base}: the text {texts[index][:40]!r} cannot be tokenized: {answer}")
-        answers[index] = answer
-    return [answers[index] for index in range(len(texts))]
 
 
 def ids(values: Any) -> Tokens:
@@ -56,7 +46,6 @@ class LlamaServerTokenizer:
 
     client: Client
     props: Mapping[str, Any]
-    concurrency: int
 
     @cached_property
     def start(self) -> int:
@@ -82,7 +71,7 @@ class LlamaServerTokenizer:
 
     def encode(self, texts: Sequence[str], *, add_special: bool) -> list[Tokens]:
         """Return the tokens of each text."""
-        return ask_each(self.client, texts, lambda text: self._encode(text, add_special), self.concurrency)
+        return [self._encode(text, add_special) for text in texts]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
@@ -122,7 +111,6 @@ class VllmTokenizer:
 
     client: Client
     model: str
-    concurrency: int
 
     @cached_property
     def start(self) -> int:
@@ -150,11 +138,11 @@ class VllmTokenizer:
     def has_template(self) -> bool:
         """True if the server can render a conversation."""
         body = {"model": self.model, "messages": [{"role": "user", "content": "a"}]}
-        return self.client.post_or_none("/tokenize", body) is not None
+        return self.client.post_or_none("/tokenize", body, lambda reply: reply["tokens"]) is not None
 
     def encode(self, texts: Sequence[str], *, add_special: bool) -> list[Tokens]:
         """Return the tokens of each text."""
-        return ask_each(self.client, texts, lambda text: self._encode(text, add_special), self.concurrency)
+        return [self._encode(text, add_special) for text in texts]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,10 @@ class Writing:
         """Yield the completions as they come."""
         if sampling.max_tokens < 1:
             raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
-        jobs = ((index, self._job(request, sampling)) for index, request in enumerate(requests))
-        for index, written in self.setting.client.in_parallel(jobs, self.setting.concurrency):
-            yield index, Unanswered(written) if isinstance(written, str) else written
-
-    def _job(self, request: Prompt, sampling: Sampling) -> Callable[[], Completion]:
-        return lambda: self._write(request, sampling)
+        texts = any(not request.chat for request in requests)
+        if texts and self.setting.tokenizer is None and self.setting.server.kind != "ollama":
+            self.setting.refuse_wrapped()
+        yield from self.setting.each(requests, lambda request: self._write(request, sampling))
 
     def _write(self, request: Prompt, sampling: Sampling) -> Completion:
         if self.setting.tokenizer is not None:

@@ -82,6 +82,7 @@ def bits_gaps(measure: Measure) -> tuple[Metric, ...]:
         measure,
         _bits,
         "bits",
+        per_token=False,
     )
 
 
@@ -109,6 +110,7 @@ def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
         measure,
         lambda nats, tokens, size: np.exp(ratio(nats, tokens)),
         "perplexity",
+        per_token=True,
     )
 
 
@@ -170,7 +172,14 @@ def log_likelihood_gap() -> Metric:
 
 
 def _three(
-    gap: Words, quotient: Words, log_ratio: Words, measure: Measure, level: Callable[..., Array], unit: str
+    gap: Words,
+    quotient: Words,
+    log_ratio: Words,
+    measure: Measure,
+    level: Callable[..., Array],
+    unit: str,
+    *,
+    per_token: bool,
 ) -> tuple[Metric, ...]:
     def metric(words: Words, compare: Compare, unit: str, ratio_metric: str | None = None) -> Metric:
         def formula(*totals: Array) -> Array:
@@ -189,7 +198,7 @@ def _three(
             meaning=words.meaning,
             role="gap",
             ratio_metric=ratio_metric,
-            per_token=level is _perplexity,
+            per_token=per_token,
         )
 
     return (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from crushtest.engines.generation import Text
@@ -15,6 +14,7 @@ from crushtest.engines.token_model import Ability, BatchLimits, Tokenizer
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Sampling, Unanswered
 
+Request = TypeVar("Request")
 Score = TypeVar("Score")
 UNKNOWN_CONTEXT = 4096
 ROOM = 2
@@ -23,16 +23,11 @@ ROOM = 2
 
 @dataclass
 class ServedTokens:
-    """A `TokenModel` that scores each line by a function of its own; a line that cannot be scored gets NaN.
-
-    score_line  the log-likelihood of a line in nats
-    reasons     why a group has NaN, until it is asked
-    """
+    """A `TokenModel` that scores each line by a function of its own, given its tokens."""
 
     setting: Setting
     tokenizer: Tokenizer
     score_line: Callable[[Line], float]
-    reasons: dict[int, str] = field(default_factory=dict)
     can: frozenset[Ability] = frozenset({"scores"})
 
     @property
@@ -46,17 +41,10 @@ class ServedTokens:
         return BatchLimits(1, self.context)
 
     def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
-        """Yield each group's log-likelihoods as the server gives them."""
-        jobs = (
-            (index, lambda group=group: [self.score_line(line) for line in group])
-            for index, group in enumerate(groups)
-            if index not in done
-        )
-        for index, values in self.setting.client.in_parallel(jobs, self.setting.concurrency):
-            if isinstance(values, str):
-                self.reasons[index] = values
-                values = [math.nan] * max(len(groups[index]), 1)
-            yield index, values
+        """Yield each group's log-likelihoods."""
+        for index, group in enumerate(groups):
+            if index not in done:
+                yield index, [self.score_line(line) for line in group]
 
     def continue_batch(
         self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
@@ -68,19 +56,24 @@ class ServedTokens:
         """Return the model's name."""
         return {"model": self.setting.server.model}
 
+    def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
+        """Yield the scores of each request, several requests at once."""
+        return self._each(requests, lambda engine, request: next(engine.choices([request])))
 
-def or_reasons(model: ServedTokens, scored: Iterator[tuple[int, Score]]) -> Iterator[tuple[int, Score | Unanswered]]:
-    """Yield answers, and in place of those that are NaN the reason."""
-    for index, score in scored:
-        reason = model.reasons.pop(index, None)
-        yield index, score if reason is None else Unanswered(reason)
+    def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:
+        """Yield the score of each text, several texts at once."""
+        return self._each(requests, lambda engine, request: next(engine.passages([request])))
 
+    def _each(
+        self,
+        requests: Sequence[Request],
+        ask: Callable[[TokenEngine[ServedTokens], Request], tuple[int, Score]],
+    ) -> Iterator[tuple[int, Score | Unanswered]]:
+        # Each request by itself, its tokens included: what fails is one answer, and the first ones come at once.
+        def job(request: Request) -> Score:
+            engine = TokenEngine(self)
+            _, score = ask(engine, request)
+            self.setting.truncated.append(engine.truncated)
+            return score
 
-def choices(model: ServedTokens, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
-    """Yield the scores of each request."""
-    return or_reasons(model, TokenEngine(model).choices(requests))
-
-
-def passages(model: ServedTokens, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:
-    """Yield the score of each text."""
-    return or_reasons(model, TokenEngine(model).passages(requests))
+        return self.setting.each(requests, job)

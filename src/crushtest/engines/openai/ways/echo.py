@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from crushtest.engines.encoding import encode
-from crushtest.engines.openai.ways import by_tokens
+from crushtest.engines.openai.ways.by_tokens import ServedTokens
 from crushtest.engines.openai.ways.way import (
     CLOSE_NATS,
     FIXED,
@@ -63,7 +63,7 @@ class Echo:
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
         """Yield each option's log-likelihood."""
         if self.setting.tokenizer:
-            return by_tokens.choices(self._model(), requests)
+            return self._model().choices(requests)
         return self._choices_by_text(requests)
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:
@@ -73,13 +73,13 @@ class Echo:
                 f"{self.setting.base}: texts are scored token by token, and the server does not tell its tokens; name "
                 "the model's tokenizer: openai:tokenizer=ORG/MODEL"
             )
-        return by_tokens.passages(self._model(), requests)
+        return self._model().passages(requests)
 
     # ---- by tokens
 
-    def _model(self) -> by_tokens.ServedTokens:
+    def _model(self) -> ServedTokens:
         assert self.setting.tokenizer is not None
-        return by_tokens.ServedTokens(self.setting, self.setting.tokenizer, self._score)
+        return ServedTokens(self.setting, self.setting.tokenizer, self._score)
 
     def _score(self, line: Line) -> float:
         prompt = list(line.tokens)
@@ -96,9 +96,7 @@ class Echo:
                     f"{self.setting.base}: a question in the chat template, or without a context, needs the tokenizer; "
                     "name the model's: openai:tokenizer=ORG/MODEL"
                 )
-        jobs = ((index, lambda request=request: self._by_text(request)) for index, request in enumerate(requests))
-        for index, scores in self.setting.client.in_parallel(jobs, self.setting.concurrency):
-            yield index, Unanswered(scores) if isinstance(scores, str) else scores
+        yield from self.setting.each(requests, self._by_text)
 
     def _by_text(self, request: Choices) -> ChoiceScores:
         context = request.context.rstrip()

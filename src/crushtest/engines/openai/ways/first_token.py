@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from crushtest.engines.encoding import choice_pairs, encode
+from crushtest.engines.openai.client import NoSuchPath
 from crushtest.engines.openai.ways.way import (
     Likely,
     Name,
@@ -54,7 +55,7 @@ class FirstToken:
             for self.width in WIDTHS:
                 try:
                     return self._probe()
-                except (Refused, EngineError) as problem:
+                except (Refused, EngineError, NoSuchPath) as problem:
                     failures.append(str(problem))
         raise Unproved(failures[0])
 
@@ -66,9 +67,7 @@ class FirstToken:
                     f"{self.setting.base}: this server gives the likeliest first tokens only, which answers questions "
                     f"whose options are single letters (one is {other[:40]!r})"
                 )
-        jobs = ((index, lambda request=request: self._score(request)) for index, request in enumerate(requests))
-        for index, scores in self.setting.client.in_parallel(jobs, self.setting.concurrency):
-            yield index, Unanswered(scores) if isinstance(scores, str) else scores
+        yield from self.setting.each(requests, self._score)
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:
         """Refuse: a text is more than its first token."""
@@ -77,6 +76,8 @@ class FirstToken:
         )
 
     def _probe(self) -> dict[str, Any]:
+        if self.form == "text":
+            self.setting.refuse_wrapped()
         likely = self._ask(QUESTION, chat=False)
         if len(likely.top) < 2:
             raise Unproved(f"it gives {len(likely.top)} likeliest tokens")

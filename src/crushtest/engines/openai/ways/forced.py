@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from crushtest.engines.encoding import encode
-from crushtest.engines.openai.ways import by_tokens
+from crushtest.engines.openai.ways.by_tokens import ServedTokens
 from crushtest.engines.openai.ways.way import CLOSE_NATS, FIXED, Name, Setting, Unproved, log_probability
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
@@ -68,7 +68,7 @@ class Forcing:
 
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
         """Yield each option's log-likelihood."""
-        return by_tokens.choices(self._model(), requests)
+        return self._model().choices(requests)
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:
         """Yield each text's log-likelihood, if that was asked for."""
@@ -77,11 +77,11 @@ class Forcing:
                 f"{self.setting.base}: whole texts take a request per token this way; allow it with "
                 "openai:forced_passages=true"
             )
-        return by_tokens.passages(self._model(), requests)
+        return self._model().passages(requests)
 
-    def _model(self) -> by_tokens.ServedTokens:
+    def _model(self) -> ServedTokens:
         assert self.setting.tokenizer is not None
-        return by_tokens.ServedTokens(self.setting, self.setting.tokenizer, self._score)
+        return ServedTokens(self.setting, self.setting.tokenizer, self._score)
 
     def _score(self, line: Line) -> float:
         tokens = list(line.tokens)

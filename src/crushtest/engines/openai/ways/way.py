@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from crushtest.engines.openai.client import Client
 from crushtest.engines.openai.recognise import Server
@@ -13,9 +14,13 @@ from crushtest.engines.token_model import Tokenizer
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, Unanswered
 
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 Name = Literal["echo", "forced", "first_token"]
 FIXED = "The capital of France is"
 """The text on which a way is proved."""
+MOST_SPECIAL = 2
+"""Tokens that a tokenizer puts around a text at most: one in front, one at its end."""
 CLOSE_NATS = 0.3
 """How far two readings of one log-probability may lie apart: quantized kernels round otherwise in another batch."""
 
@@ -26,17 +31,46 @@ class Unproved(EngineError):
 
 @dataclass(frozen=True)
 class Setting:
-    """What every way works with. `tokenizer` is None if only the server knows its tokens."""
+    """What every way works with.
+
+    tokenizer  None if only the server knows its tokens
+    truncated  lines that were cut on the left to fit, per request
+    """
 
     client: Client
     server: Server
     tokenizer: Tokenizer | None
     concurrency: int
+    truncated: list[int] = field(default_factory=list)
 
     @property
     def base(self) -> str:
         """The address, with which complaints begin."""
         return self.client.address.base
+
+    def each(
+        self, requests: Sequence[Request], answer: Callable[[Request], Answer]
+    ) -> Iterator[tuple[int, Answer | Unanswered]]:
+        """Yield (index, answer) of each request as answers come, several at once; the reason where one failed."""
+        jobs = ((index, partial(answer, request)) for index, request in enumerate(requests))
+        for index, given in self.client.in_parallel(jobs, self.concurrency):
+            yield index, Unanswered(given) if isinstance(given, str) else given
+
+    def refuse_wrapped(self) -> None:
+        """Raise EngineError if the server puts what /v1/completions is sent into its chat template.
+
+        Then two texts in one prompt have fewer tokens than two prompts have: the template's are counted once.
+        """
+        if self.tokenizer is not None:
+            return  # Then every reply says whether more was read than was sent.
+        once, twice = (self._tokens_read(text) for text in (FIXED, f"{FIXED} {FIXED}"))
+        if once is not None and twice is not None and 2 * once - twice > MOST_SPECIAL:
+            raise EngineError(f"{self.base}: the server puts what it is sent into a chat template")
+
+    def _tokens_read(self, text: str) -> int | None:
+        body = {"model": self.server.model, "prompt": text, "max_tokens": 1, "temperature": 0}
+        read: int | None = self.client.post("completions", body, lambda reply: reply["usage"]["prompt_tokens"])
+        return read
 
     def check_read(self, sent: int, read: object) -> None:
         """Raise EngineError unless a server read as many tokens as it was sent."""

@@ -1,0 +1,317 @@
+"""The engine `openai` against a server of known numbers, which behaves as real servers do, and misbehaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crushtest import load_engine
+from crushtest.engines.base import Engine
+from crushtest.engines.openai.client import BudgetSpent
+from crushtest.engines.openai.ways.first_token import letter_logprob
+from crushtest.errors import EngineError, ModelChanged, ModelError
+from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
+from crushtest.services.addresses import key_for, parse_address
+from support.served_stub import BOS, Stub, encode, log_likelihood, serving
+
+QUESTIONS = [Choices(f"Question {number}. Answer:", (" yes", " no")) for number in range(30)]
+LETTERS = [Choices(f"Which of {number}", ("A", "B", "C", "D")) for number in range(100, 130)]
+SAMPLED = Sampling(max_tokens=6, temperature=1.0, seed=3)
+
+
+def engine_at(address: str, **options: Any) -> Engine:
+    return load_engine(address, engine="openai", **({"first_wait_s": 0.001} | options))
+
+
+def oracle(request: Choices) -> tuple[float, ...]:
+    before = [BOS, *encode(request.context)]
+    return tuple(log_likelihood(before + encode(option), len(before)) for option in request.options)
+
+
+def until_it_ends(pairs: Iterable[tuple[int, Any]], answered: dict[int, Any]) -> Iterator[tuple[int, Any]]:
+    """Note answers as they come, as a study does."""
+    for index, answer in pairs:
+        answered[index] = answer
+        yield index, answer
+
+
+def assert_exact(answers: dict[int, Any], requests: Sequence[Choices]) -> None:
+    assert sorted(answers) == list(range(len(requests)))
+    for index, scores in answers.items():
+        assert scores.logprobs == pytest.approx(oracle(requests[index]))
+
+
+# ---- the ways, each with the server that can do it
+
+
+@pytest.mark.parametrize(
+    ("stub", "way"),
+    [
+        (Stub("vllm"), "echo"),
+        (Stub("openai"), "echo"),
+        (Stub("llama.cpp"), "echo"),
+        (Stub("llama.cpp", echoes=False), "forced"),
+    ],
+    ids=["vllm", "openai by text", "llama echo", "llama forced"],
+)
+def test_the_most_exact_way_that_is_proved_scores_exactly(stub: Stub, way: str) -> None:
+    with serving(stub) as address:
+        engine = engine_at(address)
+        described = json.loads(json.dumps(engine.describe()))
+        assert described["way"] == way
+        assert "unproved" not in described["probes"][way]
+        assert_exact(dict(engine.choices(QUESTIONS)), QUESTIONS)
+
+
+@settings(max_examples=15)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="<"), max_size=20), st.text(min_size=1, max_size=4))
+def test_forced_and_echoed_tokens_have_the_same_values(context: str, option: str) -> None:
+    request = [Choices(context, (option.encode("utf-8", "replace").decode(), " x"))]
+    values = []
+    for stub in (Stub("vllm"), Stub("llama.cpp", echoes=False)):
+        with serving(stub) as address:
+            values.append(dict(engine_at(address).choices(request))[0])
+    assert values[0].tokens == values[1].tokens
+    assert values[0].logprobs == pytest.approx(values[1].logprobs)
+
+
+def test_passages_are_exact_by_echo_and_forced_only_if_asked() -> None:
+    text = Passage("Nine people waited. é")
+    expected = log_likelihood([BOS, *encode(text.text)], 1)
+    with serving(Stub("vllm")) as address:
+        assert dict(engine_at(address).passages([text]))[0].logprob == pytest.approx(expected)
+    with serving(Stub("llama.cpp", echoes=False)) as address:
+        with pytest.raises(EngineError, match="forced_passages"):
+            list(engine_at(address).passages([text]))
+        [(_, score)] = engine_at(address, forced_passages=True).passages([text])
+        assert score == PassageScore(pytest.approx(expected), len(encode(text.text)), len(text.text.encode()))
+
+
+@pytest.mark.parametrize("stub", [Stub("openai", echoes=False), Stub("ollama")], ids=["openai", "ollama"])
+def test_letters_are_scored_and_one_outside_the_top_is_never_zero(stub: Stub) -> None:
+    with serving(stub) as address:
+        engine = engine_at(address)
+        assert engine.describe()["way"] == "first_token"
+        answers = dict(engine.choices(LETTERS))
+    assert sorted(answers) == list(range(len(LETTERS)))
+    for index, answer in answers.items():
+        if isinstance(answer, ChoiceScores):
+            assert answer.logprobs == pytest.approx(oracle(LETTERS[index]))
+        else:
+            assert "is not scored: below -" in answer.reason
+    assert {type(answer) for answer in answers.values()} == {ChoiceScores, Unanswered}
+
+
+def test_a_chat_only_server_is_asked_in_chat_and_says_so() -> None:
+    for stub in (Stub(completes=False), Stub(echoes=False, wraps=True)):
+        with serving(stub) as address:
+            engine = engine_at(address)
+            assert engine.describe()["probes"]["first_token"]["form"] == "chat"
+            assert "user's message" in engine.describe()["scoring"]
+            assert len(dict(engine.choices(LETTERS))) == len(LETTERS)
+    with serving(stub) as address, pytest.raises(EngineError, match="chat template"):
+        list(engine_at(address).generate([Prompt("A text that is no message")], SAMPLED))
+    with serving(Stub(completes=False, likeliest=0)) as address:
+        engine = engine_at(address)
+        assert engine.describe()["way"] is None
+        with pytest.raises(EngineError, match="no log-likelihoods"):
+            list(engine.choices(LETTERS))
+        [(_, completion)] = engine.generate([Prompt("Why?", chat=True)], SAMPLED)
+        assert isinstance(completion, Completion)
+
+
+def test_options_that_are_no_letters_are_refused_before_asking() -> None:
+    stub = Stub(echoes=False)
+    with serving(stub) as address:
+        engine = engine_at(address)
+        asked = sum(stub.requests.values())
+        with pytest.raises(EngineError, match="single letters"):
+            list(engine.choices([*LETTERS, *QUESTIONS]))
+        assert sum(stub.requests.values()) == asked
+
+
+def test_a_letter_with_and_without_space_counts_once_in_chat() -> None:
+    assert letter_logprob(" A", {"A": -1.0, " A": -1.0}, exact=False) == pytest.approx(-1 + 0.6931, abs=1e-4)
+    assert letter_logprob(" A", {"A": -1.0}, exact=True) is None
+
+
+# ---- what is found and refused
+
+
+@pytest.mark.parametrize(
+    ("stub", "way", "message"),
+    [
+        (Stub("vllm", echoes=False), "echo", "without the prompt's log-probabilities"),
+        (Stub("vllm", shifted=True), "echo", "written"),
+        (Stub("llama.cpp", biases=False), "forced", "forced by logit_bias, and the server chose"),
+        (Stub("vllm", doubles_bos=True), "echo", "beginning-of-text"),
+        (Stub("vllm", wraps=True), "echo", "chat template"),
+        (Stub("openai", wraps=True), "echo", "not the text"),
+        (Stub("ollama"), "echo", "chat template"),
+        (Stub("vllm"), "forced", "only llama-server"),
+    ],
+)
+def test_a_way_that_the_server_does_not_do_is_refused(stub: Stub, way: str, message: str) -> None:
+    with serving(stub) as address, pytest.raises(EngineError, match=message):
+        engine_at(address, way=way)
+
+
+def test_a_context_that_the_server_cuts_is_an_error() -> None:
+    long = [Choices("word " * 60, (" yes", " no"))]
+    for stub in (Stub("vllm"), Stub("llama.cpp", echoes=False)):
+        with serving(stub) as address:
+            engine = engine_at(address)
+            stub.cuts_to = 100
+            with pytest.raises(EngineError, match="cut a prompt"):
+                list(engine.choices(long))
+            with pytest.raises(EngineError, match="cut a prompt"):
+                list(engine.generate([Prompt("word " * 60)], SAMPLED))
+
+
+def test_a_server_that_changes_makes_what_it_answered_invalid() -> None:
+    for kind in ("vllm", "llama.cpp", "openai"):
+        stub = Stub(kind)
+        with serving(stub) as address:
+            engine = engine_at(address)
+            stub.becomes = 0
+            with pytest.raises(ModelChanged, match=r"b1, is b2"):
+                list(engine.choices(QUESTIONS[:3]))
+
+
+def test_another_model_in_a_reply_ends_the_asking() -> None:
+    stub = Stub("vllm")
+    with serving(stub) as address:
+        answers = engine_at(address, concurrency=1).choices(QUESTIONS)
+        next(answers)
+        stub.model = "other"
+        with pytest.raises(ModelChanged, match="'stub' to 'other'"):
+            list(answers)
+
+
+def test_the_model_is_named_where_there_are_several() -> None:
+    with serving(Stub()) as address:
+        assert engine_at(f"{address}#stub").describe()["model"] == "stub"
+        with pytest.raises(ModelError, match="did you mean 'stub'"):
+            engine_at(f"{address}#stab")
+
+
+# ---- failures, limits, budget
+
+
+def test_when_three_of_ten_calls_fail_every_item_is_answered_exactly() -> None:
+    stub = Stub("vllm", failing=3)
+    with serving(stub) as address:
+        assert_exact(dict(engine_at(address, attempts=20).choices(QUESTIONS)), QUESTIONS)
+    assert set(stub.failures) == {"429", "500", "broken", "null", "empty"}
+
+
+def test_an_item_that_keeps_failing_gets_its_reason_and_the_others_scores() -> None:
+    stub = Stub("vllm")
+    with serving(stub) as address:
+        engine = engine_at(address, attempts=1, concurrency=1)
+        stub.failing = 3
+        answers = dict(engine.choices(QUESTIONS))
+        stub.failing = 0
+    failed = {index for index, answer in answers.items() if isinstance(answer, Unanswered)}
+    assert sorted(answers) == list(range(len(QUESTIONS)))
+    assert 0 < len(failed) < len(QUESTIONS)
+    for index in set(answers) - failed:
+        assert answers[index].logprobs == pytest.approx(oracle(QUESTIONS[index]))
+
+
+def test_a_server_that_is_gone_ends_the_asking_and_keeps_what_was_answered() -> None:
+    with serving(Stub("vllm")) as address:
+        answers = engine_at(address, attempts=1, concurrency=1).choices(QUESTIONS)
+        next(answers)
+    with pytest.raises(ModelError, match="stopped answering"):
+        list(answers)
+
+
+def test_a_reply_that_drips_ends_at_the_deadline_and_a_huge_one_at_its_size() -> None:
+    stub = Stub()
+    with serving(stub) as address:
+        slow = engine_at(address, attempts=1, deadline_s=0.2, concurrency=1)
+        small = engine_at(address, attempts=1, reply_bytes=400, concurrency=1)
+        stub.drip_s = 0.01
+        [(_, late)] = slow.generate([Prompt("Hi", chat=True)], Sampling(max_tokens=200))
+        stub.drip_s = 0
+        [(_, large)] = small.generate([Prompt("Hi", chat=True)], Sampling(max_tokens=900))
+    assert "not whole after 0.2 s" in late.reason
+    assert "larger than 400 bytes" in large.reason
+
+
+@pytest.mark.parametrize("budget", [{"max_requests": 40}, {"max_tokens": 400}])
+def test_a_spent_budget_keeps_what_is_answered_and_the_rest_is_asked_later(budget: dict[str, int]) -> None:
+    stub, answered = Stub("vllm"), {}
+    with serving(stub) as address:
+        with pytest.raises(BudgetSpent, match="max_"):
+            answered.update(until_it_ends(engine_at(address, **budget).choices(QUESTIONS), answered))
+        stub.prompts.clear()
+        rest = dict(engine_at(address).choices(QUESTIONS, done=frozenset(answered)))
+    assert_exact(answered | rest, QUESTIONS)
+    assert not set(answered) & set(rest)
+    options = 2
+    assert sum(stub.prompts.values()) <= len(rest) * options + 5, "what is done is not asked again"
+
+
+def test_no_more_requests_run_at_once_than_allowed() -> None:
+    stub = Stub("vllm")
+    with serving(stub) as address:
+        list(engine_at(address, concurrency=3).choices(QUESTIONS))
+    assert 1 < stub.busiest <= 3
+
+
+def test_each_completion_has_a_seed_of_its_own_and_the_same_one_again() -> None:
+    prompts = [Prompt("Hi"), Prompt("Hi", sample=1), Prompt("Ho")]
+    stub = Stub("vllm")
+    with serving(stub) as address:
+        engine = engine_at(address)
+        first = dict(engine.generate(prompts, SAMPLED))
+        assert len(stub.seeds - {0}) == len(prompts)
+        assert dict(engine.generate(prompts, SAMPLED)) == first
+
+
+# ---- keys
+
+
+def test_the_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-very-secret"
+    monkeypatch.setenv("SOME_KEY", key)
+    stub = Stub("openai", echoes=False, likeliest=3, key=key)
+    with serving(stub) as address:
+        engine = engine_at(address, key_variable="SOME_KEY")
+        assert stub.keys == {f"Bearer {key}"}
+        assert "at most 3" in json.dumps(engine.describe())
+        assert key not in json.dumps(engine.describe())
+        assert key not in repr(engine)
+        with pytest.raises(ModelError, match="is the key right"):
+            engine_at(address)
+
+
+@pytest.mark.parametrize("host", ["example.org", "10.0.0.2", "127.example.org", "localhost.example.org"])
+def test_a_key_never_crosses_a_network_over_plain_http(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "secret")
+    with pytest.raises(ModelError, match="https"):
+        key_for(f"http://{host}/v1", "SOME_KEY", required=True)
+    assert key_for(f"https://{host}/v1", "SOME_KEY", required=True) == "secret"
+
+
+@pytest.mark.parametrize("address", ["http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://[::1]:1/v1"])
+def test_a_key_may_go_to_this_machine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "secret")
+    assert key_for(address, "SOME_KEY", required=True) == "secret"
+    monkeypatch.delenv("SOME_KEY")
+    with pytest.raises(ModelError, match="SOME_KEY"):
+        key_for(address, "SOME_KEY", required=True)
+
+
+@pytest.mark.parametrize("model", ["http://user:word@host/v1", "https://host/v1?key=1", "http://", "demo"])
+def test_an_address_holds_no_password_and_no_query(model: str) -> None:
+    with pytest.raises(ModelError) as raised:
+        parse_address(model)
+    assert "word" not in str(raised.value).replace("password", "")

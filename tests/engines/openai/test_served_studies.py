@@ -1,0 +1,88 @@
+"""Studies with a model behind an address: implied engine, reasons in place of answers, resumption, a changed server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crushtest.errors import ModelChanged, ModelError, StoreError
+from crushtest.pipeline.run import recompare, run_study
+from crushtest.records import Unanswered
+from crushtest.study.arms import make_arms
+from crushtest.study.folder import StudyFolder
+from crushtest.study.spec import StudySpec, build_spec
+from support.served_stub import Stub, serving
+
+FAST = "openai:first_wait_s=0.001,attempts=1,concurrency=1"
+
+
+def spec_of(address: str, *arms: dict[str, Any], engine: str = FAST, **keys: Any) -> StudySpec:
+    suite = [{"probe_qa": {"limit": 12}}]
+    return build_spec({"model": address, "arms": list(arms), "suite": suite, "engine": engine} | keys, where="test")
+
+
+def test_an_address_implies_the_engine_and_a_named_one_stays() -> None:
+    model = "http://localhost:1/v1#name"
+    spec = spec_of("demo", {"model": model}, {"model": model, "name": "b", "engine": FAST}, engine="hf")
+    assert [arm.engine for arm in make_arms(spec)] == ["hf", "openai", "openai"]
+    assert make_arms(spec)[2].engine_options["attempts"] == 1
+
+
+def test_a_study_of_two_servers_ends_with_a_page_that_knows_the_way(tmp_path: Path) -> None:
+    with serving(Stub("vllm")) as dense, serving(Stub("llama.cpp", echoes=False)) as other:
+        assert run_study(spec_of(dense, {"model": other, "name": "other"}), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    arms = json.loads(folder.manifest.read_text())["arms"]
+    assert [arms[name]["engine"]["way"] for name in ("dense", "other")] == ["echo", "forced"]
+    assert "somebody" not in folder.manifest.read_text(), "no path of the server's disk"
+    assert folder.report.exists()
+
+
+def test_items_that_fail_are_accounted_for_with_their_reason(tmp_path: Path) -> None:
+    stub = Stub("vllm")
+    with serving(stub) as dense, serving(Stub("vllm")) as other:
+        stub.failing_after = 30
+        assert run_study(spec_of(dense, {"model": other, "name": "other"}), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    answers = folder.answers("dense", "probe_qa", "choices").read()
+    reasons = [answer for answer in answers.values() if isinstance(answer, Unanswered)]
+    assert len(answers) == 12
+    assert 0 < len(reasons) < 12
+    pooled = [e for e in folder.read_estimates() if (e.arm, e.group) == ("dense", "all")]
+    assert all(estimate.n + estimate.n_unscored <= 12 for estimate in pooled)
+    assert max(estimate.n_unscored for estimate in pooled) > 0
+
+
+def test_a_study_goes_on_with_what_is_missing_on_the_same_server_only(tmp_path: Path) -> None:
+    stub = Stub("vllm")
+    with serving(stub) as dense:
+        with pytest.raises(ModelError, match="max_requests"):
+            run_study(spec_of(dense, engine=f"{FAST},max_requests=60"), tmp_path / "s")
+        answered = set(StudyFolder(tmp_path / "s").answers("dense", "probe_qa", "choices").read())
+        assert 0 < len(answered) < 12
+        again = spec_of(dense, engine=f"{FAST},max_requests=60")
+        before = sum(stub.prompts.values())
+        stub.version = "b9"
+        with pytest.raises(StoreError, match="b1, is b9"):
+            run_study(again, tmp_path / "s")
+        stub.version = "b1"
+        with pytest.raises(ModelError, match="max_requests"):
+            run_study(again, tmp_path / "s")
+        assert answered < set(StudyFolder(tmp_path / "s").answers("dense", "probe_qa", "choices").read())
+        assert sum(stub.prompts.values()) > before
+
+
+def test_an_arm_whose_server_changed_is_invalid_and_not_compared(tmp_path: Path) -> None:
+    changing = Stub("vllm", becomes=5)
+    with serving(Stub("vllm")) as dense, serving(changing) as other:
+        spec = spec_of(dense, {"model": other, "name": "other"})
+        with pytest.raises(ModelChanged, match="arm 'other'"):
+            run_study(spec, tmp_path / "s")
+        changing.becomes = None
+        with pytest.raises(StoreError, match="invalid"):
+            run_study(spec, tmp_path / "s")
+    recompare(StudyFolder(tmp_path / "s"))
+    assert not StudyFolder(tmp_path / "s").read_contrasts()
