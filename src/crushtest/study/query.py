@@ -83,9 +83,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
-        "contrasts": [_select(folder.contrasts, **_against_dense(folder), lists=())]
-        if folder.contrasts.exists()
-        else [],
+        "contrasts": _contrasts(folder),
         "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
     for name, selects in parts.items():
