@@ -10,11 +10,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.metrics import ALL
 from crushtest.registry import explain, reject_unknown
+from crushtest.stats.effects import Direction
 from crushtest.stats.rates import FEWEST_TESTABLE
 
 WORST = "worst"
-Direction = Literal["rise", "fall", "move", "from_zero"]
 
 
 def _relative(value: object) -> object:
@@ -64,7 +65,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     metric: str
     task: str = "*"
-    group: str = "all"
+    group: str = ALL
     arm: str = "*"
     margin: Annotated[Margin | None, BeforeValidator(_relative)] = None
     direction: Direction | None = None
@@ -75,7 +76,7 @@ class Rule(BaseModel):
     max_unscored: float = Field(default=0.05, ge=0, le=1)
 
     def __str__(self) -> str:
-        what = f"{self.metric} of {self.task}" + ("" if self.group == "all" else f", {self.group}")
+        what = f"{self.metric} of {self.task}" + ("" if self.group == ALL else f", {self.group}")
         flips = None if self.max_flips is None else f"at most {self.max_flips:.4g} of the answers change"
         if self.margin is None:
             return f"{what}: {flips or f'at least {self.min_items} items'}"

@@ -26,7 +26,7 @@ from crushtest.stats.worst_group import Searched, worst_row
 
 FEW_FLIPS = 10
 RATIO_UNITS = ("rate", "perplexity", "bits", "ratio")
-"""ClusterTotals of metrics with a true zero, for which value / dense says something."""
+"""Units of metrics with a true zero, for which value / dense means something."""
 
 
 def contrast(
@@ -44,7 +44,7 @@ def contrast(
     correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
 ) -> list[Contrast]:
-    """Per metric: a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
+    """Return per metric a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
@@ -55,14 +55,14 @@ def contrast(
         for given, marks in ((dense_answers, dense_scores), (answers, scores))
     ]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
-    found = sample.slices()
+    slices_of = sample.slices()
     changes = option_changes(items, dense_answers, answers)
     plain = [
         _with_options(_row(task, arm, sample, slice_), sample, slice_, changes)
-        for slices in found
+        for slices in slices_of
         for slice_ in slices.all
     ]
-    rows = plain + list(_worst(task, arm, sample, found, seed))
+    rows = plain + list(_worst(task, arm, sample, slices_of, seed))
     return [replace(row, compares=compares) for row in adjust_families(rows, correction)]
 
 
@@ -72,22 +72,23 @@ def _with_options(row: Contrast, sample: Sample, slice_: Slice, changes: Array |
     return replace(row, options=mean_change(changes, slice_.rows)) if decides else row
 
 
-def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
-    """The worst group of every attribute that has several, for every metric that is reported for two or more."""
+def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
+    """Yield the worst group of every attribute that has several, for every metric that is reported for two or more."""
     for attribute, positions in sample.layout.attributes.items():
         names = {sample.layout.names[position] for position in positions}
         if len(names) < 2:
             continue
         spread, p = spread_test(sample.metrics, sample.arms, sample.used, sample.layout, attribute, seed=seed)
-        for number, (metric, slices) in enumerate(zip(sample.metrics, found, strict=True)):
+        for number, (metric, slices) in enumerate(zip(sample.metrics, slices_of, strict=True)):
             groups = tuple(slice_ for slice_ in slices.groups if slice_.group in names and slice_.seen)
             if len(groups) >= 2 and metric.interval == "bootstrap":
                 yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
 
 
 def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
-    dense, value = (None if np.isnan(found) or not slice_.n else float(found) for found in slice_.observed)
-    flips = _flips(sample, slice_)
+    dense, value = (None if np.isnan(number) or not slice_.n else float(number) for number in slice_.observed)
+    pair = [arm[slice_.metric] for arm in sample.arms]
+    flips = Flips() if slice_.is_derived else count_flips(pair[0], pair[1], slice_.rows)
     row = Contrast(
         arm=arm,
         task=task,
@@ -104,27 +105,29 @@ def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
     )
     if dense is None or value is None:
         return replace(row, reason=_why_undefined(slice_, dense, value))
+    changed = (flips.up or 0) + (flips.down or 0)
     return replace(
         _tested(row, slice_, float(difference(slice_.observed))),
         effect=replace(_effect(sample, slice_, dense, value), ratio=_ratio(sample, slice_, dense, value)),
-        caution=_cautions(slice_, flips),
+        caution=cautions(slice_, rare=changed if slice_.kind == "rate" and changed < FEW_FLIPS else None),
     )
 
 
 def _tested(row: Contrast, slice_: Slice, change: float) -> Contrast:
-    """The row with its difference and, where there is one, its interval, p, verdict and detectable difference."""
-    found, tested = uncertainty(slice_), test(slice_)
-    if isinstance(found, str):
-        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=tested.untestable or found)
-    interval, interval90 = found.interval(0.95), found.interval(0.90)
-    said = verdict(slice_.better, change, interval, tested.p, _distance(slice_, interval))
+    """Return the row with its difference, verdict and, where they exist, its interval, p and detectable difference."""
+    row_intervals, tested = uncertainty(slice_), test(slice_)
+    if isinstance(row_intervals, str):
+        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=tested.untestable or row_intervals)
+    interval, interval90 = row_intervals.interval(0.95), row_intervals.interval(0.90)
+    distance = distance_interval(slice_, interval) if slice_.better == "zero" else None
+    word = verdict(slice_.better, change, interval, tested.p, distance)
     return replace(
         row,
         difference=change,
-        intervals=Intervals(at95=interval, at90=interval90, method=found.method),
+        intervals=Intervals(at95=interval, at90=interval90, method=row_intervals.method),
         p=None if tested.p is None else PValue(value=tested.p, method=tested.method),
         mde=None if tested.untestable else _detectable(interval, slice_),
-        verdict=INCONCLUSIVE if tested.untestable else said,
+        verdict=INCONCLUSIVE if tested.untestable else word,
         reason=tested.untestable,
     )
 
@@ -135,21 +138,11 @@ def _why_undefined(slice_: Slice, dense: float | None, value: float | None) -> s
 
 
 def _detectable(interval: Interval, slice_: Slice) -> float | None:
-    """A detectable difference, or None where the metric cannot move that far: then none could be detected."""
+    """Return the smallest detectable difference, or None if the metric cannot move that far."""
     smallest, largest = detectable(interval, slice_.clusters), possible_move(slice_)
     if slice_.kind == "rate":
         smallest = max(smallest, testable_change(slice_.clusters, slice_.n))
     return smallest if largest is None or smallest <= largest else None
-
-
-def _flips(sample: Sample, slice_: Slice) -> Flips:
-    if slice_.is_derived:
-        return Flips()
-    return count_flips(sample.arms[0][slice_.metric], sample.arms[1][slice_.metric], slice_.rows)
-
-
-def _distance(slice_: Slice, interval: Interval) -> Interval | None:
-    return distance_interval(slice_, interval) if slice_.better == "zero" else None
 
 
 def _ratio(sample: Sample, slice_: Slice, dense: float, value: float) -> float | None:
@@ -164,8 +157,3 @@ def _effect(sample: Sample, slice_: Slice, dense: float, value: float) -> Effect
         before, after = (arm[slice_.metric].columns[slice_.rows, 0] for arm in sample.arms)
         return Effect(standardized=cohen_d(before, after), kind="cohen_d")
     return Effect()
-
-
-def _cautions(slice_: Slice, flips: Flips) -> str | None:
-    changed = (flips.up or 0) + (flips.down or 0)
-    return cautions(slice_, rare=changed if slice_.kind == "rate" and changed < FEW_FLIPS else None)

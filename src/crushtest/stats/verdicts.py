@@ -21,7 +21,7 @@ VERDICTS = frozenset(
 
 
 def excludes_zero(interval: Interval | None) -> bool:
-    """Whether an interval lies wholly on one side of 0."""
+    """Return True if an interval lies wholly on one side of 0."""
     return interval is not None and (interval.low > 0 or interval.high < 0)
 
 
@@ -46,6 +46,11 @@ def verdict(
     if better == "neither":
         return CHANGED
     return BETTER if (difference > 0) == (better == "higher") else WORSE
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 item`, `1,012 items`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def mark_spurious(row: Contrast, why: str) -> Contrast:
