@@ -104,7 +104,7 @@ class Metric:
                        one
     label              its name for readers; without one, `name` in words
     meaning            one sentence for readers on what its numbers mean, 0 and 1 above all
-    role               what a change of it tells of (see `Role`); None: nothing of the kind
+    role               what a change of it means (see `Role`); None: none of these
     side               of a task with a gap: the side that it measures (a variety of a language, ...), the end of its
                        name
     ratio_metric       of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may

@@ -26,7 +26,7 @@ def searched(
 
 
 def flips(sizes: Sequence[int], down: Sequence[int]) -> list[bool]:
-    """Of items that were all right, the first so many of each group wrong."""
+    """Return answers that were all right, and those in which the first few of each group are wrong."""
     return [place >= gone for size, gone in zip(sizes, down, strict=True) for place in range(size)]
 
 

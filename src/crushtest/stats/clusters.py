@@ -146,7 +146,7 @@ def _rests(metrics: Sequence[Metric], layout: Layout) -> Iterator[Rest]:
 
 
 def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> list[Mask]:
-    """The items that count in a group; none for a metric that is not reported for it."""
+    """Return per metric the items [items] that count in a group; none if the metric is not reported for it."""
     return [mask if metric.groups(group) else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
 
 

@@ -67,7 +67,7 @@ def contrast(
 
 
 def _with_options(row: Contrast, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
-    """The row with the means of its items' margins and KL, where its metric counts decisions; gaps make none."""
+    """Return the row with the means of its items' margins and KL, if its metric counts decisions; gaps make none."""
     decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
     return replace(row, options=mean_change(changes, slice_.rows)) if decides else row
 

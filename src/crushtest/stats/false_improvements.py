@@ -2,7 +2,7 @@
 
 This file looks for three ways; `fluency` looks for a fourth, text that is harmless because it is no longer language.
 
-- "Unknown" is right where the context decides nothing. A model that answers it where the context does decide, too, has
+- "Unknown" is right where the context decides nothing. A model that also answers it where the context does decide has
   not become careful.
 - A bias of answers vanishes with the answers: a model that guesses follows no stereotype.
 - A gap between two varieties of a language narrows where neither is understood.
@@ -110,7 +110,7 @@ def mark_traps(contrasts: Sequence[Contrast], metrics: Mapping[str, Sequence[Met
 
 
 def _unit_of_ability(row: Contrast, roles: Roles) -> str | None:
-    """The unit of a row that tells of the arm's ability, over all items of its task; None for any other row."""
+    """Return the unit of a row that measures the arm's ability over all items of its task; None for any other row."""
     metric = roles.reported[row.metric]
     return metric.unit if (metric.role, metric.name, row.group) == ("ability", row.metric, ALL) else None
 

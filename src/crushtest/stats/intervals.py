@@ -86,7 +86,7 @@ def wide_quantile(probability: float, clusters: int) -> float:
 
 
 def _wide_cdf(z: float, clusters: int) -> float:
-    """The probability whose `wide_quantile` is z."""
+    """Return the probability whose `wide_quantile` is z."""
     from scipy.special import stdtr
 
     return float(stdtr(clusters - 1, z / sqrt(clusters / (clusters - 1))))

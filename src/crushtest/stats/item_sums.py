@@ -25,7 +25,7 @@ class Sums:
     columns   [items, k]; 0 in the rows of items that are not scored
     applies   [items] which items the metric is about
     scored    [items] which of those have an answer and, where the metric names a scorer, a number
-    states    per item what must change for a flip; None where there is none
+    states    per item what must change for a flip; None if the item cannot flip
     outcome   [items] the counted outcome, or None
     reasons   per item why it has no number; None for those that have one or that the metric is not about
     """

@@ -27,7 +27,7 @@ SHOWN_IN_FULL = 0.25
 INFLATION = 2.0
 """An estimated design effect is multiplied by 1 + INFLATION / sqrt(clusters): it is itself uncertain."""
 MOST_STEPS = 20_000
-"""Above so large a sum of net changes the exact distribution of their signs is not computed."""
+"""The exact distribution of signs is not computed if the net changes add up to more than this."""
 
 
 class RateCounts(NamedTuple):

@@ -1,4 +1,4 @@
-"""Can a row be tested, what is its p, and which difference could it have shown?"""
+"""Decide whether a row can be tested, its p, and which difference it could have shown."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def excludes_zero(interval: Interval | None) -> bool:
 def verdict(
     better: Better, difference: float, interval: Interval | None, p: float | None, distance: Interval | None
 ) -> str:
-    """Return `better`, `worse`, `changed`, `no clear difference`, or `inconclusive` where there is no interval.
+    """Return `better`, `worse`, `changed`, `no clear difference`, or `inconclusive` without an interval.
 
     A difference is clear when its interval excludes 0 and its p, where it has one, is at most 0.05; the two disagree
     only for few or rare items, and then the cautious one decides. For metrics that are best at 0, `distance` is the
