@@ -26,7 +26,7 @@ def searched(
 
 
 def flips(sizes: Sequence[int], down: Sequence[int]) -> list[bool]:
-    """Return answers that were all right, and those in which the first few of each group are wrong."""
+    """Return which answers stay right, group by group, if the first `down` of each group turn wrong."""
     return [place >= gone for size, gone in zip(sizes, down, strict=True) for place in range(size)]
 
 

@@ -57,19 +57,9 @@ def contrast(
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
     slices_of = sample.slices()
     changes = option_changes(items, dense_answers, answers)
-    plain = [
-        _with_options(_row(task, arm, sample, slice_), sample, slice_, changes)
-        for slices in slices_of
-        for slice_ in slices.all
-    ]
+    plain = [_row(task, arm, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
     rows = plain + list(_worst(task, arm, sample, slices_of, seed))
     return [replace(row, compares=compares) for row in adjust_families(rows, correction)]
-
-
-def _with_options(row: Contrast, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
-    """Return the row with the means of its items' margins and KL, if its metric counts decisions; gaps make none."""
-    decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
-    return replace(row, options=mean_change(changes, slice_.rows)) if decides else row
 
 
 def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
@@ -85,10 +75,12 @@ def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices
                 yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
 
 
-def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
+def _row(task: str, arm: str, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
+    """Return the row of a slice; its options are the means of `changes` [items, 3] if its metric counts decisions."""
     dense, value = (None if np.isnan(number) or not slice_.n else float(number) for number in slice_.observed)
     pair = [arm[slice_.metric] for arm in sample.arms]
     flips = Flips() if slice_.is_derived else count_flips(pair[0], pair[1], slice_.rows)
+    decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
     row = Contrast(
         arm=arm,
         task=task,
@@ -102,13 +94,15 @@ def _row(task: str, arm: str, sample: Sample, slice_: Slice) -> Contrast:
         better=slice_.better,
         verdict=UNDEFINED,
         clusters=slice_.clusters,
+        options=mean_change(changes, slice_.rows) if decides else None,
     )
     if dense is None or value is None:
-        return replace(row, reason=_why_undefined(slice_, dense, value))
+        missing = "dense and arm" if dense is None and value is None else "dense" if dense is None else "arm"
+        return replace(row, reason=slice_.why_undefined() + (f" ({missing})" if slice_.n else ""))
     changed = (flips.up or 0) + (flips.down or 0)
     return replace(
         _tested(row, slice_, float(difference(slice_.observed))),
-        effect=replace(_effect(sample, slice_, dense, value), ratio=_ratio(sample, slice_, dense, value)),
+        effect=_effect(sample, slice_, dense, value),
         caution=cautions(slice_, rare=changed if slice_.kind == "rate" and changed < FEW_FLIPS else None),
     )
 
@@ -132,11 +126,6 @@ def _tested(row: Contrast, slice_: Slice, change: float) -> Contrast:
     )
 
 
-def _why_undefined(slice_: Slice, dense: float | None, value: float | None) -> str:
-    missing = "dense and arm" if dense is None and value is None else "dense" if dense is None else "arm"
-    return f"{slice_.why_undefined()} ({missing})" if slice_.n else slice_.why_undefined()
-
-
 def _detectable(interval: Interval, slice_: Slice) -> float | None:
     """Return the smallest detectable difference, or None if the metric cannot move that far."""
     smallest, largest = detectable(interval, slice_.clusters), possible_move(slice_)
@@ -145,15 +134,12 @@ def _detectable(interval: Interval, slice_: Slice) -> float | None:
     return smallest if largest is None or smallest <= largest else None
 
 
-def _ratio(sample: Sample, slice_: Slice, dense: float, value: float) -> float | None:
-    scaled = sample.metrics[slice_.metric].unit in RATIO_UNITS and slice_.better != "zero"
-    return value / dense if scaled and dense > 0 and value >= 0 else None
-
-
 def _effect(sample: Sample, slice_: Slice, dense: float, value: float) -> Effect:
+    has_zero = sample.metrics[slice_.metric].unit in RATIO_UNITS and slice_.better != "zero"
+    ratio = value / dense if has_zero and dense > 0 and value >= 0 else None
     if slice_.kind == "rate":
-        return Effect(standardized=cohen_h(dense, value), kind="cohen_h")
+        return Effect(ratio=ratio, standardized=cohen_h(dense, value), kind="cohen_h")
     if slice_.kind == "mean":
         before, after = (arm[slice_.metric].columns[slice_.rows, 0] for arm in sample.arms)
-        return Effect(standardized=cohen_d(before, after), kind="cohen_d")
-    return Effect()
+        return Effect(ratio=ratio, standardized=cohen_d(before, after), kind="cohen_d")
+    return Effect(ratio=ratio)

@@ -189,6 +189,7 @@ class Sample:
     def _slice(self, place: int, name: str, group: str, members: Index, arrays: _Resampled) -> Slice:
         metric, used = self.metrics[place], self.used[place]
         rows = members[used[members]]
+        reasons = (arm[place].unscored(members.tolist()) for arm in self.arms)
         return Slice(
             metric=place,
             name=name,
@@ -199,7 +200,7 @@ class Sample:
             seen=int(self.arms[0][place].applies[members].sum()),
             clusters=len(np.unique(self.layout.cluster[rows])),
             undefined_reason=metric.undefined_reason,
-            unscored="" if len(rows) else self._unscored(place, members),
+            unscored="" if len(rows) else next(filter(None, reasons), "not answered"),
             jackknife=metric.interval == "jackknife",
             columns=tuple(arm[place].columns[rows] for arm in self.arms),
             cluster=self.layout.cluster[rows],
@@ -209,11 +210,6 @@ class Sample:
             bounds=metric.bounds,
             **arrays._asdict(),
         )
-
-    def _unscored(self, place: int, members: Index) -> str:
-        """Return the commonest reason why members of a row have no number, in the first arm that has such a reason."""
-        reasons = (arm[place].unscored(members.tolist()) for arm in self.arms)
-        return next(filter(None, reasons), "not answered")
 
 
 def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:
