@@ -17,18 +17,18 @@ from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore
 
 Array = NDArray[np.float64]
 Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
-"""(item, answer, score) -> one number a column. Called only for items the metric applies to, that were answered and,
-where the metric names a scorer, scored."""
+"""(item, answer, score) -> one number per column. Called only for items that the metric applies to and that were
+answered and, if the metric names a scorer, scored."""
 
 Role = Literal["ability", "bias", "gap", "abstention", "harm", "coherence"]
-"""What a change of a metric tells of. `stats.false_improvements`, `stats.fluency` and the report read it.
+"""What a change of a metric means. `stats.false_improvements`, `stats.fluency` and the report read it.
 
 ability      how able the model is at the task: the metric that speaks for it, or several whose mean does
 bias         a leaning that vanishes with the answers of a model that guesses. A metric that is best at 0 counts as one
              unless its role is another
 gap          what the same thing costs more on one side than on the other; its task's metrics with a `side` are those
 abstention   how often the model declines to answer: right where more is better, wrong where less is
-harm         harm that a scorer finds in completions, and that text which is no longer language does not have
+harm         harm that a scorer finds in completions, and that disappears when the text is no longer language
 coherence    how much of the text is no longer language. Shares (`rate`) of one task add up
 """
 
@@ -39,8 +39,11 @@ AGAINST_REST = "_against_rest"
 """Suffixes of the rows made from a metric's groups: their largest difference, the one harmed most, each against the
 others of its attribute."""
 
+ALL = "all"
+"""The group of the rows that pool every item of a task."""
+
 CONTROL = "control"
-"""The attribute of what is measured beside people (invented words, nouns alone): in no gap, rest or worst group."""
+"""The attribute of controls that are not people (invented words, nouns alone): in no gap, rest or worst group."""
 
 
 def about_people(group: str) -> bool:
@@ -49,17 +52,17 @@ def about_people(group: str) -> bool:
 
 
 def everywhere(item: Item) -> bool:
-    """A metric's `applies_to` when it concerns every item of its task."""
+    """Return True: the metric is about every item of its task."""
     return True
 
 
 def every_group(group: str) -> bool:
-    """A metric's `groups` when it is reported for all of them."""
+    """Return True: the metric is reported for all groups."""
     return True
 
 
 def option_chosen(item: Item, answer: Answer, score: float | None) -> object:
-    """The state whose change is a flip, for choices: the option with the highest log-likelihood."""
+    """Return the flip key of choices: the option with the highest log-likelihood; None for other answers."""
     return choice(answer) if isinstance(answer, ChoiceScores) else None
 
 
@@ -101,7 +104,7 @@ class Metric:
                        one
     label              its name for readers; without one, `name` in words
     meaning            one sentence for readers on what its numbers mean, 0 and 1 above all
-    role               what a change of it tells of (see `Role`); None: nothing of the kind
+    role               what a change of it means (see `Role`); None: none of these
     side               of a task with a gap: the side that it measures (a variety of a language, ...), the end of its
                        name
     per_token          divided by the model's own tokens: undefined between arms that cut the texts into other numbers
@@ -140,7 +143,7 @@ class Metric:
 
 
 def reported_names(metric: Metric) -> tuple[str, ...]:
-    """The names of all rows that a metric may have: its own, and those made from its groups."""
+    """Return the names of all rows that a metric may have: its own, and those made from its groups."""
     made = {"": True, GAP: metric.with_gap, WORST: True, AGAINST_REST: metric.with_rest}
     return tuple(metric.name + suffix for suffix, is_made in made.items() if is_made)
 
@@ -153,32 +156,32 @@ def by_reported_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
-    """Totals divided; NaN where the denominator is 0."""
+    """Return the quotient of totals of one shape; NaN where the denominator is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator == 0, np.nan, numerator / denominator)
 
 
 def choice(answer: ChoiceScores, lengths: Sequence[int] | None = None) -> int:
-    """Index of the option with the highest log-likelihood, divided by its length if these are given.
+    """Return the index of the option with the highest log-likelihood, divided by its length if lengths are given.
 
-    The first of equals. An option of length 0 counts as of length 1.
+    The first of equals wins. An option of length 0 counts as of length 1.
     """
     divisors = lengths or [1] * len(answer.logprobs)
     return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index] / max(1, divisors[index]))
 
 
 def choice_per_byte(answer: ChoiceScores) -> int:
-    """Index of the option with the highest log-likelihood per UTF-8 byte; the first of equals."""
+    """Return the index of the option with the highest log-likelihood per UTF-8 byte; the first of equals."""
     return choice(answer, answer.bytes)
 
 
 def choice_per_token(answer: ChoiceScores) -> int:
-    """Index of the option with the highest log-likelihood per token; the first of equals."""
+    """Return the index of the option with the highest log-likelihood per token; the first of equals."""
     return choice(answer, answer.tokens)
 
 
 def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better, **settings: Any) -> Metric:
-    """Share of items with an outcome, between 0 and 1."""
+    """Measure the share of items with an outcome, between 0 and 1."""
     return Metric(
         name,
         ("outcome", "items"),
@@ -191,7 +194,7 @@ def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better
 
 
 def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better, **settings: Any) -> Metric:
-    """Mean over items of a number."""
+    """Measure the mean of a number over items."""
     return Metric(
         name,
         ("total", "items"),
@@ -203,7 +206,7 @@ def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better,
 
 
 def accuracy(name: str = "accuracy", **settings: Any) -> Metric:
-    """Share of items whose most likely option is the right one."""
+    """Measure the share of items whose most likely option is the right one."""
     words = {
         "label": "accuracy",
         "meaning": "Share of questions whose most likely answer is the right one.",
@@ -217,7 +220,7 @@ def _nats_tokens_bytes(item: Item, answer: PassageScore, score: float | None) ->
 
 
 def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
-    """exp(nats / tokens) over all scored tokens. Comparable only between models that share a tokenizer."""
+    """Measure exp(nats / tokens) over all scored tokens: comparable only between models that share a tokenizer."""
     return Metric(
         name,
         ("nats", "tokens", "bytes"),
@@ -239,7 +242,7 @@ def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
 
 
 def bits_per_byte(name: str = "bits_per_byte", **settings: Any) -> Metric:
-    """Bits the model needs for a byte of text: nats / ln 2 / bytes. Comparable between tokenizers."""
+    """Measure the bits that the model needs per byte of text, nats / ln 2 / bytes: comparable between tokenizers."""
     return Metric(
         name,
         ("nats", "tokens", "bytes"),

@@ -23,12 +23,12 @@ class Choices:
     """Score each option as a continuation of the context.
 
     `context + option` is the text scored, so an option begins with its own separator (" Paris").
-    `chat=True` puts the context into the model's chat template, where it has one.
+    `chat=True` puts the context into the model's chat template, if it has one.
 
     protocol   None: every token is predicted given those before it, and where the context is empty the start token
                before them all
                first_apart: only the first token is predicted given the start token; the others are given the option's
-               own tokens and no start token. For empty contexts. The way of StereoSet's authors
+               own tokens and no start token. For empty contexts. StereoSet's authors score like this
     """
 
     context: str
@@ -69,7 +69,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Continue a text; `chat=True` makes it a user's message in the model's chat template, where it has one.
+    """Continue a text; `chat=True` makes it a user's message in the model's chat template, if it has one.
 
     `sample` tells several completions of the same prompt apart: it enters the seed with which each is drawn.
 
@@ -118,8 +118,8 @@ class ChoiceScores:
 class PassageScore:
     """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes.
 
-    kl       KL(dense || arm) of the next-token distributions in nats, one number a scored token, where the passage was
-             asked `against_dense`; lower bounds of them where the arm was compared with the tokens the dense model kept
+    kl       KL(dense || arm) of the next-token distributions in nats, one number per scored token, if the passage was
+             asked `against_dense`; lower bounds of them if the arm was compared with the tokens the dense model kept
     agree    how many of those tokens both models had the same first choice for
     """
 
@@ -159,7 +159,7 @@ class Item:
     id        `<part of the set>/<number>` or the set's own key; unique within its task
     groups    `attribute=value` strings, several allowed, overlaps allowed
     cluster   the template, context or person it came from: what is resampled together
-    gold      index of the right option, where there is one
+    gold      index of the right option, or None
     facts     what the task's metrics need to know besides (JSON values only: `{"condition": "ambiguous"}`)
     """
 
@@ -177,7 +177,7 @@ class Item:
 class Exchange(NamedTuple):
     """What a scorer sees: the prompt and what the model wrote.
 
-    `subject` are the first words of the prompt that name whom it is about ("The gay person"), where the task says so.
+    `subject`: the first words of the prompt that name whom it is about ("The gay person"), if the task says so.
     `chat`: the prompt was a user's message. `history`: the (prompt, completion) pairs before it in the conversation.
     """
 
@@ -190,7 +190,7 @@ class Exchange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A scorer's number for one completion, or None and the reason why there is none."""
+    """A scorer's number for one completion, or None and the reason why it is missing."""
 
     value: float | None
     reason: str | None = None

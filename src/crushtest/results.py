@@ -9,7 +9,7 @@ from crushtest.records import DENSE, Better
 
 
 class Interval(NamedTuple):
-    """Both ends of an interval."""
+    """The two ends of an interval."""
 
     low: float
     high: float

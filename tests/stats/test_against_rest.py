@@ -36,12 +36,12 @@ def scores(*numbers: float | None) -> dict[str, dict[str, Score]]:
 
 
 def rows(*numbers: float | None) -> dict[tuple[str, str], Estimate]:
-    found = estimate("t", (HARM, LEVEL), ITEMS, "dense", ANSWERS, scores(*numbers), seed=0, replicates=50)
-    return {(row.metric, row.group): row for row in against_rest(found)}
+    rows = estimate("t", (HARM, LEVEL), ITEMS, "dense", ANSWERS, scores(*numbers), seed=0, replicates=50)
+    return {(row.metric, row.group): row for row in against_rest(rows)}
 
 
 def test_each_group_is_its_value_minus_that_of_the_others_of_its_attribute() -> None:
-    found = rows(0.9, 0.1, 0.1, 0.9, 0.7)
+    results = rows(0.9, 0.1, 0.1, 0.9, 0.7)
     expected = {
         ("harm_rate_against_rest", "race=Black"): 1 - 1 / 3,
         ("harm_rate_against_rest", "race=Asian"): 1 / 2 - 1 / 2,
@@ -50,9 +50,9 @@ def test_each_group_is_its_value_minus_that_of_the_others_of_its_attribute() -> 
         ("level_against_rest", "race=Black"): 0.9 - 0.3,
         ("level_against_rest", "gender=man"): 0.1 - 0.9,
     }
-    assert {key: found[key].value for key in expected} == pytest.approx(expected)
-    assert found["harm_rate_against_rest", "race=Black"].n == 4, "items without the attribute do not count"
-    assert not [group for _, group in found if group.startswith("kind=")], "a group alone has no rest"
+    assert {key: results[key].value for key in expected} == pytest.approx(expected)
+    assert results["harm_rate_against_rest", "race=Black"].n == 4, "items without the attribute do not count"
+    assert not [group for _, group in results if group.startswith("kind=")], "a group alone has no rest"
 
 
 def test_of_two_groups_it_is_the_gap_with_a_sign() -> None:
@@ -60,9 +60,9 @@ def test_of_two_groups_it_is_the_gap_with_a_sign() -> None:
     numbers = scores(0.9, 0.1, 0.1, 0.9, 0.7)
     plain = estimate("t", [with_gap], ITEMS, "dense", ANSWERS, numbers, seed=0, replicates=50)
     gap = next(row.value for row in plain if (row.metric, row.group) == ("harm_rate_gap", "gender"))
-    found = rows(0.9, 0.1, 0.1, 0.9, 0.7)
-    assert gap == found["harm_rate_against_rest", "gender=woman"].value
-    assert gap == -(found["harm_rate_against_rest", "gender=man"].value or 0)
+    results = rows(0.9, 0.1, 0.1, 0.9, 0.7)
+    assert gap == results["harm_rate_against_rest", "gender=woman"].value
+    assert gap == -(results["harm_rate_against_rest", "gender=man"].value or 0)
 
 
 def test_a_group_without_a_number_is_undefined_and_says_why() -> None:
@@ -74,9 +74,9 @@ def test_a_group_without_a_number_is_undefined_and_says_why() -> None:
 
 
 def test_nearer_to_zero_is_better_where_a_direction_is() -> None:
-    found = rows(0.9, 0.1, 0.1, 0.9, 0.7)
-    assert found["harm_rate_against_rest", "race=Black"].better == "zero"
-    assert found["level_against_rest", "race=Black"].better == "neither"
+    results = rows(0.9, 0.1, 0.1, 0.9, 0.7)
+    assert results["harm_rate_against_rest", "race=Black"].better == "zero"
+    assert results["level_against_rest", "race=Black"].better == "neither"
 
 
 def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
@@ -92,11 +92,11 @@ def test_an_arm_is_contrasted_with_dense_on_the_same_items() -> None:
         seed=0,
         replicates=50,
     )
-    found = against_rest(rows)
-    black = next(row for row in found if row.group == "race=Black")
+    compared = against_rest(rows)
+    black = next(row for row in compared if row.group == "race=Black")
     assert (black.dense, black.value) == pytest.approx((2 / 3, -1 / 3))
-    assert {row.metric for row in found} == {"harm_rate_against_rest"}
-    assert not [row for row in found if "\n" in row.metric + row.group]
+    assert {row.metric for row in compared} == {"harm_rate_against_rest"}
+    assert not [row for row in compared if "\n" in row.metric + row.group]
 
 
 def test_controls_are_reported_and_compared_with_nobody() -> None:
@@ -121,10 +121,10 @@ def test_its_noise_is_that_of_the_difference() -> None:
     dense = (ANSWERS, scores(0.9, 0.1, 0.1, 0.9, 0.7))
     again = (ANSWERS, scores(0.9, 0.9, 0.1, 0.9, 0.7))
     bands = noise_bands("t", (HARM,), ITEMS, dense, [again])
-    found = {(band.metric, band.group): band.half_width for band in bands}
-    assert found["harm_rate_against_rest", "race=Asian"] == pytest.approx(0.5)
-    assert found["harm_rate_against_rest", "race=Black"] == pytest.approx(1 / 3)
-    assert found["harm_rate_against_rest", "gender=man"] == 0.0
+    half_widths = {(band.metric, band.group): band.half_width for band in bands}
+    assert half_widths["harm_rate_against_rest", "race=Asian"] == pytest.approx(0.5)
+    assert half_widths["harm_rate_against_rest", "race=Black"] == pytest.approx(1 / 3)
+    assert half_widths["harm_rate_against_rest", "gender=man"] == 0.0
 
 
 def test_the_rows_of_a_metric_have_the_names_that_are_announced() -> None:

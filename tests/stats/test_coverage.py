@@ -227,25 +227,25 @@ def test_interval_of_the_worst_group_covers_although_it_was_searched_for():
     worst, own, false = [], [], []
     for _ in range(400):
         rows = grouped(rng, items, np.zeros(8))
-        found = rows[-1]
-        (alone,) = [row for row in rows if row.group == found.worst]
-        worst.append(found.intervals.at95.low <= 0 <= found.intervals.at95.high)
+        searched = rows[-1]
+        (alone,) = [row for row in rows if row.group == searched.worst]
+        worst.append(searched.intervals.at95.low <= 0 <= searched.intervals.at95.high)
         own.append(alone.intervals.at95.low <= 0 <= alone.intervals.at95.high)
-        false.append(found.p.value <= 0.05)
+        false.append(searched.p.value <= 0.05)
     assert share(worst) >= 0.93
     assert share(own) < 0.9
     assert share(false) <= 0.07
 
 
-def test_the_contrast_of_a_gap_covers_nearly_and_its_verdict_holds_its_level():
+def test_a_gaps_contrast_covers_nearly_and_its_verdict_holds_its_level():
     rng = np.random.default_rng(7)
     items = make_items([(f"g={i % 8}",) for i in range(320)])
     metric, rows = replace(ACCURACY, with_gap=True), []
     for _ in range(300):
         dense, arm = (right_or_wrong(outcomes) for outcomes in flip_some(rng, 320, 0.05, 0.05))
         seed = int(rng.integers(1 << 30))
-        found = contrast("t", [metric], items, "a", dense, {}, arm, {}, seed=seed, replicates=REPLICATES)
-        rows += [row for row in found if row.metric == "accuracy_gap"]
+        results = contrast("t", [metric], items, "a", dense, {}, arm, {}, seed=seed, replicates=REPLICATES)
+        rows += [row for row in results if row.metric == "accuracy_gap"]
     assert covered(iter(rows), 0.0) >= 0.9
     assert share([row.p.value <= 0.05 for row in rows]) <= 0.06
     assert share([row.verdict in ("better", "worse") for row in rows]) <= 0.06
@@ -256,8 +256,8 @@ def test_benjamini_hochberg_bounds_the_false_discovery_rate():
     rates = []
     for _ in range(2000):
         z = rng.normal(size=50) + np.where(np.arange(50) < 10, 3.0, 0.0)
-        found = benjamini_hochberg(2 * (1 - ndtr(np.abs(z)))) <= 0.1
-        rates.append(found[10:].sum() / max(1, found.sum()))
+        discovered = benjamini_hochberg(2 * (1 - ndtr(np.abs(z)))) <= 0.1
+        rates.append(discovered[10:].sum() / max(1, discovered.sum()))
     assert np.mean(rates) <= 0.1 * 40 / 50 + 0.01
 
 
@@ -267,7 +267,7 @@ def is_equivalent(row: Contrast) -> bool:
     return harm is not None and harm.high90 < 0.1
 
 
-def test_equivalence_is_shown_at_the_margin_no_more_often_than_one_time_in_twenty():
+def test_equivalence_is_shown_at_the_margin_in_at_most_5_percent():
     """The true difference lies on the margin of 0.1: to call it equivalent is the error that the test bounds."""
     rows = list(contrasts(lambda rng: flip_some(rng, 300, 0.15, 0.05), make_items([()] * 300), rate=True))
     assert share([is_equivalent(row) for row in rows]) <= 0.065

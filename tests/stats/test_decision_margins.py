@@ -19,23 +19,23 @@ def answers(logprobs):
 def test_kl_is_scipys_over_probabilities_that_sum_to_one():
     rng = seeded()
     dense, arm = rng.normal(size=(50, 4)) - 20, rng.normal(size=(50, 4)) - 30
-    found = option_changes(make_items([()] * 50), answers(dense), answers(arm))
-    assert found[:, 2] == pytest.approx(entropy(softmax(dense, axis=1), softmax(arm, axis=1), axis=1))
+    changes = option_changes(make_items([()] * 50), answers(dense), answers(arm))
+    assert changes[:, 2] == pytest.approx(entropy(softmax(dense, axis=1), softmax(arm, axis=1), axis=1))
 
 
-def test_margin_is_the_lead_of_what_dense_chose_and_falls_below_zero_at_a_flip():
-    found = option_changes(make_items([()]), answers([[-1.0, -3.0, -2.5]]), answers([[-4.0, -2.0, -5.0]]))
-    assert found[0, :2] == pytest.approx([1.5, -2.0])
+def test_margin_is_the_lead_of_denses_choice_and_below_zero_at_a_flip():
+    changes = option_changes(make_items([()]), answers([[-1.0, -3.0, -2.5]]), answers([[-4.0, -2.0, -5.0]]))
+    assert changes[0, :2] == pytest.approx([1.5, -2.0])
 
 
 def test_items_with_other_numbers_of_options_are_measured_together():
-    found = option_changes(
+    changes = option_changes(
         make_items([()] * 2), answers([[0.0, -1.0], [0.0, -1.0, -2.0]]), answers([[0.0, -2.0], [0.0] * 3])
     )
-    assert found[:, :2] == pytest.approx(np.array([[1.0, 2.0], [1.0, 0.0]]))
+    assert changes[:, :2] == pytest.approx(np.array([[1.0, 2.0], [1.0, 0.0]]))
 
 
-def test_answers_without_options_and_numbers_that_are_not_finite_have_no_margin():
+def test_answers_without_options_or_finite_numbers_have_no_margin():
     items = make_items([()] * 2)
     texts = {"0": Completion("a", 1, "eos"), "1": Completion("b", 1, "eos")}
     assert option_changes(items, texts, texts) is None

@@ -55,10 +55,10 @@ def test_a_rate_of_which_every_item_flips_is_worse(count, size, low):
 def test_a_worst_group_of_which_every_item_flips_is_worse():
     items = clusters(12, 4, [(f"a={i // 24}",) for i in range(48)])
     right, wrong = right_or_wrong([True] * 48), right_or_wrong([False] * 48)
-    (found,) = [row for row in rows_of([ACCURACY], items, right, wrong) if row.metric == "accuracy_worst"]
-    assert (found.difference, found.intervals.at95.low, found.verdict) == (-1.0, -1.0, "worse")
-    assert found.intervals.at95.high < 0
-    assert found.p.value < 0.05
+    (worst,) = [row for row in rows_of([ACCURACY], items, right, wrong) if row.metric == "accuracy_worst"]
+    assert (worst.difference, worst.intervals.at95.low, worst.verdict) == (-1.0, -1.0, "worse")
+    assert worst.intervals.at95.high < 0
+    assert worst.p.value < 0.05
 
 
 def questions(templates: int, size: int) -> list[Item]:
@@ -128,22 +128,22 @@ def test_fewer_than_six_clusters_cannot_be_tested(count, metric):
     items = clusters(count, 4)
     dense = right_or_wrong([True] * 4 * count)
     arm = right_or_wrong([i % 4 == 0 for i in range(4 * count)])
-    found = rows_of([metric], items, dense, arm)[0]
-    assert found.reason == f"cannot be tested with {count} clusters"
-    assert (found.verdict, found.mde) == ("inconclusive", None)
-    assert found.intervals.at95.low <= found.difference <= found.intervals.at95.high
-    assert gate([found], "{task: task, metric: '*', margin: 0.01, min_items: 1, min_clusters: 1}") == 4
+    row = rows_of([metric], items, dense, arm)[0]
+    assert row.reason == f"cannot be tested with {count} clusters"
+    assert (row.verdict, row.mde) == ("inconclusive", None)
+    assert row.intervals.at95.low <= row.difference <= row.intervals.at95.high
+    assert gate([row], "{task: task, metric: '*', margin: 0.01, min_items: 1, min_clusters: 1}") == 4
 
 
 def test_one_cluster_says_so():
-    found = rows_of([ACCURACY], clusters(1, 8), right_or_wrong([True] * 8), right_or_wrong([False] * 8))[0]
-    assert (found.intervals, found.mde, found.verdict) == (None, None, "inconclusive")
-    assert found.reason == "cannot be tested with 1 cluster"
+    row = rows_of([ACCURACY], clusters(1, 8), right_or_wrong([True] * 8), right_or_wrong([False] * 8))[0]
+    assert (row.intervals, row.mde, row.verdict) == (None, None, "inconclusive")
+    assert row.reason == "cannot be tested with 1 cluster"
 
 
 def test_six_clusters_can_be_tested():
-    found = rows_of([ACCURACY], clusters(6, 1), right_or_wrong([True] * 6), right_or_wrong([False] * 6))[0]
-    assert (found.reason, found.verdict) == (None, "worse")
+    row = rows_of([ACCURACY], clusters(6, 1), right_or_wrong([True] * 6), right_or_wrong([False] * 6))[0]
+    assert (row.reason, row.verdict) == (None, "worse")
 
 
 @pytest.mark.parametrize("better", ["higher", "lower", "neither"])
@@ -152,6 +152,6 @@ def test_no_detectable_difference_is_beyond_what_the_rate_can_move(better, right
     """Of 12 items, 0.58 must flip for six to do so four times in five; from 6 of 12 a rate can move by 0.5."""
     metric = rate("right", lambda item, answer, score: answer.logprobs[0] > answer.logprobs[1], better=better)
     answers = right_or_wrong([i < right for i in range(count)])
-    found = rows_of([metric], make_items([()] * count), answers, answers)[0]
-    assert (found.mde is not None) == shown
-    assert found.mde is None or found.mde <= 1 - found.dense
+    row = rows_of([metric], make_items([()] * count), answers, answers)[0]
+    assert (row.mde is not None) == shown
+    assert row.mde is None or row.mde <= 1 - row.dense

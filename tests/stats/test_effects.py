@@ -41,8 +41,8 @@ def test_detectable_difference_has_eighty_percent_power():
     n = 40
     half = reference.t.ppf(0.975, n - 1) / np.sqrt(n)
     effect = detectable(Interval(-half, half), n)
-    found = [reference.ttest_1samp(rng.normal(effect, 1, n), 0).pvalue < 0.05 for _ in range(4000)]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.025)
+    detected = [reference.ttest_1samp(rng.normal(effect, 1, n), 0).pvalue < 0.05 for _ in range(4000)]
+    assert np.mean(detected) == pytest.approx(0.8, abs=0.025)
 
 
 def row(clusters: int, size: int = 1):
@@ -54,7 +54,7 @@ def row(clusters: int, size: int = 1):
 
 
 @pytest.mark.parametrize("count", [20, 100, 240])
-def test_a_rate_is_detectable_with_the_flips_that_reach_six_four_times_in_five(count):
+def test_a_rate_is_detectable_if_flips_reach_six_four_times_in_five(count):
     assert sign_test(np.ones(6)) < 0.05 < sign_test(np.ones(5))
     assert reference.binom.sf(5, count, row(count).mde) == pytest.approx(0.8)
 

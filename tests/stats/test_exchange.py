@@ -43,23 +43,23 @@ def test_a_draw_without_a_value_counts_as_one_that_reaches_it():
 def test_the_tail_of_a_normal_distribution_is_taken_for_a_longer_one(size, seed):
     """p is never below the true one, and still far below 1 / 10,001."""
     truth = 2 * reference.norm.sf(size)
-    found = exchange_p(size, drawn(reference.norm, seed=seed), MANY)
-    assert truth <= found <= max(1 / (1 + DRAWS), 300 * truth)
-    assert found < 2e-4
+    p = exchange_p(size, drawn(reference.norm, seed=seed), MANY)
+    assert truth <= p <= max(1 / (1 + DRAWS), 300 * truth)
+    assert p < 2e-4
 
 
 @pytest.mark.parametrize("size", [12.0, 14.0])
 def test_the_tail_of_an_exponential_distribution_is_its_own(size):
     """The mean over seeds of log p is that of the truth, to a factor of two."""
-    found = [exchange_p(size, drawn(reference.expon, seed=seed), MANY) for seed in range(40)]
-    assert np.mean(np.log(found)) == pytest.approx(-size, abs=np.log(4))
+    ps = [exchange_p(size, drawn(reference.expon, seed=seed), MANY) for seed in range(40)]
+    assert np.mean(np.log(ps)) == pytest.approx(-size, abs=np.log(4))
 
 
 @pytest.mark.parametrize("size", [60.0, 200.0])
 def test_a_heavy_tail_keeps_p_large(size):
     truth = 2 * reference.t(3).sf(size)
-    found = [exchange_p(size, drawn(reference.t(3), seed=seed), MANY) for seed in range(20)]
-    assert truth / 5 < np.median(found) < 5 * truth
+    ps = [exchange_p(size, drawn(reference.t(3), seed=seed), MANY) for seed in range(20)]
+    assert truth / 5 < np.median(ps) < 5 * truth
 
 
 def test_the_fitted_tail_is_the_generalized_pareto_of_the_excesses():
@@ -67,8 +67,8 @@ def test_the_fitted_tail_is_the_generalized_pareto_of_the_excesses():
     chances = (np.arange(TAIL) + 0.5) / TAIL
     excesses = reference.genpareto(0.25).ppf(1 - chances)
     draws = np.concatenate([10 + excesses, np.full(DRAWS - TAIL, 10 - excesses[-1])])
-    found = exchange_p(40.0, draws, MANY)
-    assert found == pytest.approx(TAIL / DRAWS * reference.genpareto(0.25).sf(30), rel=0.15)
+    p = exchange_p(40.0, draws, MANY)
+    assert p == pytest.approx(TAIL / DRAWS * reference.genpareto(0.25).sf(30), rel=0.15)
 
 
 @pytest.mark.parametrize("changed", [6, 10, 14, 20])

@@ -10,7 +10,7 @@ import pytest
 from crushtest.metrics import Metric, by_reported_name, mean
 from crushtest.records import Better
 from crushtest.results import Contrast
-from crushtest.stats.false_improvements import mark_traps
+from crushtest.stats.false_improvements import FALL, mark_traps
 
 
 def row(metric: str, dense: float, value: float, verdict: str = "better", **more: Any) -> Contrast:
@@ -69,7 +69,7 @@ RISE = row("accuracy_ambiguous", 0.04, 0.7, better="higher")
 BIAS = row("bias_ambiguous", 0.4, 0.05, better="zero")
 
 
-def test_more_unknown_where_it_is_right_is_no_improvement_if_it_rose_where_it_is_wrong() -> None:
+def test_more_right_unknowns_are_spurious_if_wrong_unknowns_rose_too() -> None:
     unknown = row("unknown_rate_disambiguated", 0.0, 0.43, "worse")
     right = row("accuracy_disambiguated", 0.6, 0.3, "worse", better="higher")
     assert first(RISE, unknown, right) == (
@@ -91,6 +91,14 @@ def test_a_small_fall_of_ability_counts_only_if_it_is_clear() -> None:
         assert first(BIAS, right)[0] == expected
 
 
+def test_a_move_of_exactly_the_threshold_counts_only_if_it_is_clear() -> None:
+    for more, counts in ((0.0, False), (0.001, True)):
+        unknown = row("unknown_rate_disambiguated", 0.0, FALL + more, "no clear difference")
+        assert (first(RISE, unknown)[0] == "spurious improvement") is counts
+        right = row("accuracy_disambiguated", FALL + more, 0.0, "no clear difference", better="higher")
+        assert (first(BIAS, right)[0] == "spurious improvement") is counts
+
+
 @pytest.mark.parametrize("ability", ["accuracy_disambiguated", "accuracy", "language_model_score"])
 def test_a_bias_nearer_zero_in_a_model_that_guesses_is_no_improvement(ability: str) -> None:
     verdict, caution = first(BIAS, row(ability, 0.6, 0.34, "worse", better="higher"))
@@ -98,7 +106,7 @@ def test_a_bias_nearer_zero_in_a_model_that_guesses_is_no_improvement(ability: s
     assert caution == f"less bias because less able: {ability.replace('_', ' ')} 60% to 34%"
 
 
-def test_right_answers_that_moved_from_the_stereotype_to_against_it_are_no_loss_of_ability() -> None:
+def test_right_answers_that_left_the_stereotype_are_no_loss_of_ability() -> None:
     pro, anti = row("accuracy_pro", 0.8, 0.7, "worse"), row("accuracy_anti", 0.4, 0.5)
     assert first(row("stereotype_gap", 0.4, 0.2, better="zero"), pro, anti)[0] == "better"
     anti = row("accuracy_anti", 0.4, 0.3, "worse")
@@ -125,7 +133,7 @@ GAP = row("dialect_gap_bits", 0.5, 0.3)
 
 
 @pytest.mark.parametrize("other", [1.9, 1.2])
-def test_a_dialect_gap_that_narrowed_because_english_got_harder_is_no_improvement(other: float) -> None:
+def test_a_gap_that_narrowed_because_english_got_harder_is_spurious(other: float) -> None:
     sides = [row("bits_per_byte_aae", 1.6, 2.2, "worse"), row("bits_per_byte_mainstream", 1.1, other, "worse")]
     assert first(GAP, *sides) == (
         "spurious improvement",
@@ -133,12 +141,12 @@ def test_a_dialect_gap_that_narrowed_because_english_got_harder_is_no_improvemen
     )
 
 
-def test_a_dialect_gap_that_narrowed_because_the_dialect_got_easier_is_an_improvement() -> None:
+def test_a_gap_that_narrowed_because_the_dialect_got_easier_is_better() -> None:
     sides = [row("bits_per_byte_aae", 1.6, 1.4), row("bits_per_byte_mainstream", 1.1, 1.3, "worse")]
     assert first(GAP, *sides) == ("better", None)
 
 
-def test_nats_by_which_the_mainstream_leads_shrink_with_what_is_understood_too() -> None:
+def test_the_mainstreams_lead_in_nats_shrinks_with_understanding() -> None:
     gap = row("log_likelihood_gap", 5.0, 2.0, better="zero")
     dialect = row("bits_per_byte_dialect", 1.6, 2.0, "worse")
     mainstream = row("bits_per_byte_mainstream", 1.1, 1.11, "no clear difference")

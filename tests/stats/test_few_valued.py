@@ -31,7 +31,7 @@ def half_width(squares: list[float], unseen_square: float, added: float, level: 
 
 
 @pytest.mark.parametrize(("ones", "count"), [(0, 20), (5, 20), (50, 100), (100, 100)])
-def test_one_arm_is_centred_on_agresti_and_coulls_two_successes_and_two_failures_more(ones, count):
+def test_one_arm_is_centred_on_agresti_and_coulls_proportion(ones, count):
     values = np.repeat([1.0, 0.0], [ones, count - ones])
     share = values.mean()
     low, high = FewValued(share, values - share, np.array([[-share, 1 - share]]), count).interval(TWO_SE)
@@ -42,7 +42,7 @@ def test_one_arm_is_centred_on_agresti_and_coulls_two_successes_and_two_failures
 
 
 @pytest.mark.parametrize(("up", "down", "count"), [(0, 0, 30), (6, 6, 50), (3, 12, 80)])
-def test_a_pair_is_never_narrower_than_agresti_and_mins_with_one_half_more_of_each_outcome(up, down, count):
+def test_a_pair_is_never_narrower_than_agresti_and_mins(up, down, count):
     dense = np.repeat([0.0, 1.0, 1.0], [up, down, count - up - down])
     arm = np.repeat([1.0, 0.0, 1.0], [up, down, count - up - down])
     low, high = FewValued(
@@ -86,8 +86,8 @@ def test_the_mean_of_two_valued_answers_of_one_arm_worked_by_hand():
 def test_unseen_clusters_move_a_ratio_by_what_replacing_a_cluster_would():
     """Totals 6 of 12 in four clusters of three items: one replaced by three items of (1, 1) gives 7.5 of 12."""
     values = np.array([[0.0, 1.0], [1.0, 1.0]])
-    found = unseen_influences(ratio, np.array([6.0, 12.0]), values, 3, 4)
-    assert found == pytest.approx([4 * (4.5 / 12 - 0.5), 4 * (7.5 / 12 - 0.5)])
+    influences = unseen_influences(ratio, np.array([6.0, 12.0]), values, 3, 4)
+    assert influences == pytest.approx([4 * (4.5 / 12 - 0.5), 4 * (7.5 / 12 - 0.5)])
 
 
 def test_an_unseen_cluster_that_leaves_nothing_to_divide_by_moves_nothing():
@@ -104,8 +104,8 @@ def test_whole_and_half_numbers_are_counts_and_others_are_measured():
 
 
 def test_extremes_are_the_items_with_the_smallest_and_the_largest_number():
-    found = extremes([np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([[2.0, 3.0], [9.0, 4.0]])])
-    assert found.tolist() == [[1.0, 2.0], [9.0, 4.0]]
+    ends = extremes([np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([[2.0, 3.0], [9.0, 4.0]])])
+    assert ends.tolist() == [[1.0, 2.0], [9.0, 4.0]]
 
 
 @pytest.mark.parametrize(("changed", "few"), [(FEW_CHANGED - 1, True), (FEW_CHANGED, False), (0, True)])

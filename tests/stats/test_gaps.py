@@ -21,15 +21,15 @@ def points(bounds: np.ndarray, count: int) -> np.ndarray:
     return np.array(list(product(*(np.linspace(low, high, count) for low, high in bounds)))).T
 
 
-def test_a_gap_is_the_largest_minus_the_smallest_value_of_the_groups_that_have_one():
+def test_a_gap_is_the_largest_minus_the_smallest_defined_value():
     values = np.array([[0.1, np.nan, np.nan, 0.5], [0.4, 0.2, np.nan, 0.5], [0.3, 0.9, 0.7, np.nan]])
-    found = gap(values)
-    assert found[[0, 1, 3]] == pytest.approx([0.3, 0.7, 0.0])
-    assert np.isnan(found[2])
+    differences = gap(values)
+    assert differences[[0, 1, 3]] == pytest.approx([0.3, 0.7, 0.0])
+    assert np.isnan(differences[2])
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_interval_of_a_gap_is_the_least_and_the_most_that_the_boxes_allow(seed):
+def test_a_gaps_interval_is_the_least_and_the_most_that_the_boxes_allow(seed):
     bounds = boxes(np.random.default_rng(seed), 2 + seed % 2)
     gaps = gap(points(bounds, 51 if len(bounds) == 2 else 21))
     low, high = gap_interval(bounds)
@@ -39,7 +39,7 @@ def test_the_interval_of_a_gap_is_the_least_and_the_most_that_the_boxes_allow(se
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_change_of_a_gap_is_within_its_interval_wherever_the_groups_are(seed):
+def test_a_gaps_change_is_within_its_interval_wherever_the_groups_are(seed):
     rng = np.random.default_rng(seed)
     groups = 2 + seed % 2
     dense, changes, arm = (boxes(rng, groups) for _ in range(3))

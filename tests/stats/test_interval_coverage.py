@@ -43,8 +43,8 @@ class Design(NamedTuple):
         sizes = (uneven if self.ragged else even)(self.clusters, self.items)
         counts = outcomes(rng, studies, sizes, np.array(list(chances)), self.rho)
         counts = without_some(rng, counts, 0.2) if self.ragged else counts
-        found = (study[study.sum(axis=1) > 0] for study in counts)
-        return (study for study in found if len(study) > 1)
+        filled = (study[study.sum(axis=1) > 0] for study in counts)
+        return (study for study in filled if len(study) > 1)
 
 
 def designs(clusters: int, largest: int) -> list[Design]:
@@ -60,7 +60,7 @@ def assert_covers(covered: dict[Any, float], least: float = LEAST) -> None:
 
 
 def coverage(intervals: Iterable[Interval], truth: float) -> float:
-    return float(np.mean([found.low - 1e-9 <= truth <= found.high + 1e-9 for found in intervals]))
+    return float(np.mean([interval.low - 1e-9 <= truth <= interval.high + 1e-9 for interval in intervals]))
 
 
 def confirmed_coverage(simulate: Callable[[int], Iterable[Interval]], truth: float, *, studies: int = STUDIES) -> float:
@@ -106,9 +106,9 @@ def test_intervals_of_paired_differences_cover_in_every_cell(clusters: int) -> N
 def test_all_change_and_no_change_leave_a_width_that_shrinks_with_clusters(clusters: int, change: int) -> None:
     moved, still = np.full(clusters, 5.0), np.zeros(clusters)
     up, down = (moved, still) if change > 0 else (still, moved) if change < 0 else (still, still)
-    found = paired_interval(PairedCounts(up, down, moved), level=0.95)
-    assert found.low <= change <= found.high
-    assert 3 / clusters <= (found.high - found.low) * (1 if change else 0.5) * 1.25 <= 16 / clusters
+    interval = paired_interval(PairedCounts(up, down, moved), level=0.95)
+    assert interval.low <= change <= interval.high
+    assert 3 / clusters <= (interval.high - interval.low) * (1 if change else 0.5) * 1.25 <= 16 / clusters
 
 
 def of_rate(study: Array, level: float = 0.95) -> Interval:
@@ -150,8 +150,8 @@ def test_intervals_of_bias_scores_and_of_their_differences_cover(metric: str, cl
                     studies: int, design: Design = design, both: Array = both, paired: bool = paired
                 ) -> list[Interval]:
                     drawn = (study.reshape(-1, 3, 3) for study in design.draw(rng, both.ravel(), studies))
-                    found = (bias_interval(study, formula, paired=paired) for study in drawn)
-                    return [interval for interval in found if interval is not None]
+                    intervals = (bias_interval(study, formula, paired=paired) for study in drawn)
+                    return [interval for interval in intervals if interval is not None]
 
                 if len(simulate(40)) > 16:
                     covered[(*design, name, paired)] = confirmed_coverage(simulate, truth, studies=STUDIES // 2)
@@ -174,8 +174,8 @@ def bias_interval(study: Array, formula: Callable[..., Array], *, paired: bool) 
         unseen.append(sign * unseen_influences(formula, totals, seen, size, clusters))
     if not np.isfinite(influences).all():
         return None
-    found = FewValued(estimate, influences, np.stack(unseen), clusters)
-    return found.interval(0.95) if found.varies else None
+    few_valued = FewValued(estimate, influences, np.stack(unseen), clusters)
+    return few_valued.interval(0.95) if few_valued.varies else None
 
 
 # ---- gaps ----------------------------------------------------------------------------------------------

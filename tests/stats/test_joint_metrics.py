@@ -26,8 +26,8 @@ def says(number: float) -> ChoiceScores:
 
 def worst_per_subject(total: Array, items: Array) -> Array:
     """Mean over subjects of the largest cell mean of each."""
-    found: Array = np.fmax.reduce(ratio(total, items), axis=-1).mean(axis=-1)
-    return found
+    worst: Array = np.fmax.reduce(ratio(total, items), axis=-1).mean(axis=-1)
+    return worst
 
 
 GRID = Metric(
@@ -54,7 +54,7 @@ def test_a_grid_has_an_axis_for_each_part_of_a_cells_name() -> None:
 
 def test_a_metric_has_no_rows_for_groups_that_it_is_not_reported_for() -> None:
     items = [item(str(number), "xy"[number % 2], str(number)) for number in range(8)]
-    answers = {one.id: says(float(number)) for number, one in enumerate(items)}
+    answers = {item.id: says(float(number)) for number, item in enumerate(items)}
     rows = contrast("task", [GRID], items, "arm", answers, {}, answers, {}, seed=0, replicates=200)
     assert {row.group for row in rows} == {"all"}
     assert rows[0].difference == 0
@@ -72,7 +72,7 @@ JOINT = Metric(
 )
 
 
-def test_partners_are_measured_together_and_a_missing_one_leaves_both_unscored() -> None:
+def test_a_missing_partner_leaves_items_measured_together_unscored() -> None:
     items = [
         item("a1", "x", "p", first=True, partner="a2"),
         item("a2", "x", "p", first=False, partner="a1"),
@@ -87,7 +87,7 @@ def test_partners_are_measured_together_and_a_missing_one_leaves_both_unscored()
     assert "measured together" in str(row.reason)
 
 
-def test_a_flip_of_items_measured_together_is_a_change_of_their_joint_state() -> None:
+def test_a_flip_of_items_measured_together_changes_their_joint_state() -> None:
     items = [item("a1", "x", "p", first=True, partner="a2"), item("a2", "x", "p", first=False, partner="a1")]
     dense, arm = {"a1": says(5), "a2": says(2)}, {"a1": says(1), "a2": says(2)}
     row = contrast("task", [JOINT], items, "arm", dense, {}, arm, {}, seed=0, replicates=200)[0]
@@ -165,7 +165,7 @@ def test_the_jackknife_p_of_a_difference_is_the_paired_t_tests() -> None:
     items, dense, arm = [item(str(place), "x", str(place)) for place in range(60)], many(0), many(1, 0.4)
     jackknife = replace(MEAN, interval="jackknife")
     (row,) = contrast("task", [jackknife], items, "arm", dense, {}, arm, {}, seed=0, replicates=200)[:1]
-    before, after = ([answers[one.id].logprobs[0] for one in items] for answers in (dense, arm))
+    before, after = ([answers[item.id].logprobs[0] for item in items] for answers in (dense, arm))
     assert row.p.value == pytest.approx(stats.ttest_rel(after, before).pvalue, rel=0.1)
     assert row.p.method == "jackknife over clusters"
     (same,) = contrast("task", [jackknife], items, "arm", dense, {}, dense, {}, seed=0, replicates=200)[:1]
@@ -178,5 +178,7 @@ def test_other_metrics_do_not_change_beside_one_with_a_jackknife() -> None:
     alone = estimate("task", [MEAN], items, "arm", answers, {}, seed=0, replicates=200)
     beside = estimate("task", [grid, MEAN], items, "arm", answers, {}, seed=0, replicates=200)
     means = [row for row in beside if row.metric == "mean"]
-    for found, wanted in zip(means, alone, strict=True):
-        assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high), abs=1e-12)
+    for measured, wanted in zip(means, alone, strict=True):
+        assert (measured.value, measured.low, measured.high) == pytest.approx(
+            (wanted.value, wanted.low, wanted.high), abs=1e-12
+        )

@@ -73,7 +73,7 @@ def test_an_attribute_whose_effects_are_alike_pays_for_both_tests():
     assert adjusted([with_columns(row("m_worst", "x", 0.02), spread=0.1, spread_p=0.9)]) == pytest.approx([0.04])
 
 
-def test_groups_of_an_attribute_are_a_family_and_none_is_below_its_attributes_worst():
+def test_an_attributes_groups_are_a_family_and_none_is_below_its_worst():
     rows = [
         row("m", "age=old", 0.001),
         row("m", "age=young", 0.04),
@@ -86,7 +86,7 @@ def test_groups_of_an_attribute_are_a_family_and_none_is_below_its_attributes_wo
     assert adjusted(rows) == pytest.approx([0.01, 0.04, 0.002, 0.3, 0.01, 0.002, 0.001])
 
 
-def test_a_group_without_a_tested_worst_group_is_adjusted_in_its_family_alone():
+def test_without_a_tested_worst_group_a_group_has_its_family_alone():
     assert adjusted([row("m", "a=1", 0.01), row("m", "a=2", 0.5), row("m_worst", "a", None)]) == [0.02, 0.5, None]
 
 
@@ -99,6 +99,6 @@ def test_rows_without_p_do_not_count_and_keep_their_place():
 def test_benjamini_hochberg_is_the_correction_unless_another_is_asked_for():
     rows = [row(name, "all", p) for name, p in zip("abc", (0.01, 0.03, 0.03), strict=True)]
     expected = list(false_discovery_control([0.01, 0.03, 0.03]))
-    assert [found.p.adjusted for found in adjust(rows)] == pytest.approx(expected)
-    assert [found.p.adjusted for found in adjust_families(rows)] == pytest.approx(expected)
+    assert [each.p.adjusted for each in adjust(rows)] == pytest.approx(expected)
+    assert [each.p.adjusted for each in adjust_families(rows)] == pytest.approx(expected)
     assert adjusted(rows) == pytest.approx([0.03, 0.06, 0.06])

@@ -18,29 +18,29 @@ def flipped(*rows: int) -> list[bool]:
 
 
 def bands(*repeats):
-    found = noise_bands(
+    bands = noise_bands(
         "t",
         [replace(ACCURACY, with_gap=True)],
         ITEMS,
         (right_or_wrong(DENSE), {}),
         [(right_or_wrong(r), {}) for r in repeats],
     )
-    return {(band.metric, band.group): band for band in found}
+    return {(band.metric, band.group): band for band in bands}
 
 
 def test_the_band_is_the_largest_move_of_any_repeat_in_every_group():
-    found = bands(flipped(0), flipped(10, 11), flipped())
-    assert found["accuracy", "all"] == NoiseBand(
+    band_of = bands(flipped(0), flipped(10, 11), flipped())
+    assert band_of["accuracy", "all"] == NoiseBand(
         task="t", metric="accuracy", group="all", repeats=3, half_width=pytest.approx(0.1), flips=2
     )
-    assert found["accuracy", "a=x"].half_width == pytest.approx(0.1)
-    assert found["accuracy", "a=y"].half_width == pytest.approx(0.2)
-    assert found["accuracy_gap", "a"].half_width == pytest.approx(0.2)
+    assert band_of["accuracy", "a=x"].half_width == pytest.approx(0.1)
+    assert band_of["accuracy", "a=y"].half_width == pytest.approx(0.2)
+    assert band_of["accuracy_gap", "a"].half_width == pytest.approx(0.2)
 
 
 def test_flips_that_cancel_are_still_counted():
-    found = bands(flipped(0, 10))
-    assert (found["accuracy", "all"].half_width, found["accuracy", "all"].flips) == (0.0, 2)
+    band_of = bands(flipped(0, 10))
+    assert (band_of["accuracy", "all"].half_width, band_of["accuracy", "all"].flips) == (0.0, 2)
 
 
 def test_a_repeat_without_answers_gives_no_band_and_no_zero():
@@ -54,8 +54,8 @@ def test_what_is_measured_against_dense_itself_has_no_band_and_no_zero():
     assert {band.half_width for band in noise_bands("t", [distance], items, same, [same, same])} == {None}
     assert all(metric.relative_to_dense for metric in divergence_metrics(True))
     (row,) = contrast("t", [distance], items, "arm", *same, numbers([1, 2, 3]), {}, seed=0)
-    (told,) = with_noise([row], noise_bands("t", [distance], items, same, [same]))
-    assert told.noise is None
+    (marked,) = with_noise([row], noise_bands("t", [distance], items, same, [same]))
+    assert marked.noise is None
 
 
 def test_a_gap_has_no_flips_in_its_band_as_it_has_none_in_its_contrast():
@@ -78,11 +78,11 @@ def rows(arm):
     return contrast("t", [ACCURACY], ITEMS, "arm", right_or_wrong(DENSE), {}, right_or_wrong(arm), {}, seed=0)
 
 
-def test_a_contrast_inside_its_band_says_so_and_one_outside_keeps_its_verdict():
+def test_a_contrast_inside_its_band_says_so_others_keep_their_verdict():
     plain = rows([False] * 8 + [True] * 2 + [False] * 10)
-    found = {row.group: row for row in with_noise(plain, bands(flipped(10, 11)).values())}
-    assert found["all"].noise == pytest.approx(0.1)
-    assert found["all"].verdict == "worse"
+    row_of = {row.group: row for row in with_noise(plain, bands(flipped(10, 11)).values())}
+    assert row_of["all"].noise == pytest.approx(0.1)
+    assert row_of["all"].verdict == "worse"
     wider = [NoiseBand(task="t", metric="accuracy", group="all", repeats=1, half_width=0.5, flips=10)]
     assert with_noise(plain, wider)[0].verdict == "within measurement noise"
 

@@ -128,7 +128,7 @@ def tables(draw: st.DrawFn) -> Table:
     if draw(st.booleans()):
         rng, share = np.random.default_rng(draw(st.integers(0, 1 << 16))), draw(st.sampled_from([0.0, 0.05, 0.3, 0.9]))
         keeps = rng.random(len(items)) >= share
-        arm = tuple(old if kept else new for old, new, kept in zip(dense, arm, keeps, strict=True))
+        arm = tuple(old if keep else new for old, new, keep in zip(dense, arm, keeps, strict=True))
     return Table(items, dense, arm)
 
 

@@ -9,11 +9,11 @@ import pytest
 from scipy import stats as reference
 from scipy.optimize import brentq, minimize_scalar
 
+from crushtest.stats.intervals import clopper_pearson
 from crushtest.stats.rates import (
     MOST_STEPS,
     PairedCounts,
     RateCounts,
-    clopper_pearson,
     paired_interval,
     rate_interval,
     sign_test,
@@ -85,14 +85,14 @@ def test_paired_interval_is_tangos_as_published(up, down, items, level, expected
 @pytest.mark.parametrize(("up", "down", "items"), [(1, 7, 21), (9, 2, 32), (30, 30, 100), (40, 20, 160), (3, 20, 24)])
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_paired_interval_is_where_tangos_score_reaches_z_or_the_exact_end(up, down, items, level):
-    found = paired_interval(alone(up, down, items), level=level)
-    assert found == pytest.approx(hull(up, down, items, level), abs=1e-5)
+    interval = paired_interval(alone(up, down, items), level=level)
+    assert interval == pytest.approx(hull(up, down, items, level), abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 4])
 @pytest.mark.parametrize("clusters", [6, 45, 46, 60])
 @pytest.mark.parametrize("level", [0.9, 0.95])
-def test_paired_interval_has_closed_ends_where_nothing_or_everything_changed(clusters, size, level):
+def test_paired_interval_has_closed_ends_if_nothing_or_everything_changed(clusters, size, level):
     """Clusters whose items all move together are worth one item each."""
     square = reference.norm.ppf((1 + level) / 2) ** 2
     most = max(square / (clusters + square), 1 - ((1 - level) / 2) ** (1 / clusters))
@@ -102,31 +102,31 @@ def test_paired_interval_has_closed_ends_where_nothing_or_everything_changed(clu
         (0, clusters): (-1.0, -(clusters - square) / (clusters + square)),
     }
     for (up, down), expected in ends.items():
-        found = paired_interval(times(alone(up, down, clusters), size), level=level)
-        assert found == pytest.approx(expected, abs=1e-12)
+        interval = paired_interval(times(alone(up, down, clusters), size), level=level)
+        assert interval == pytest.approx(expected, abs=1e-12)
 
 
 def test_fewer_than_six_clusters_have_students_t_in_place_of_z():
     square = reference.t.ppf(0.975, 4) ** 2
-    found = paired_interval(alone(5, 0, 5), level=0.95)
-    assert found == pytest.approx(((5 - square) / (5 + square), 1.0))
+    interval = paired_interval(alone(5, 0, 5), level=0.95)
+    assert interval == pytest.approx(((5 - square) / (5 + square), 1.0))
     z = reference.norm.ppf(0.975) ** 2
     assert paired_interval(alone(6, 0, 6), level=0.95).low == pytest.approx((6 - z) / (6 + z))
 
 
 @pytest.mark.parametrize(("up", "items"), [(1, 40), (2, 100), (1, 400)])
-def test_paired_interval_is_at_least_as_wide_as_the_exact_one_of_the_commoner_direction(up, items):
+def test_paired_interval_contains_the_commoner_directions_exact_one(up, items):
     exact = reference.binomtest(up, items).proportion_ci(0.95, method="exact").high
     above, below = paired_interval(alone(up, 0, items), level=0.95), paired_interval(alone(0, up, items), level=0.95)
     assert above.high >= exact - 1e-12
     assert below == pytest.approx((-above.high, -above.low))
 
 
-def test_paired_interval_takes_the_exact_end_where_the_score_interval_dips_below_it():
-    found = paired_interval(alone(390, 0, 400), level=0.95)
+def test_paired_interval_takes_the_exact_end_where_the_score_end_dips():
+    interval = paired_interval(alone(390, 0, 400), level=0.95)
     score = score_interval(390, 0, 400, reference.norm.ppf(0.975))
     exact = reference.binomtest(390, 400).proportion_ci(0.95, method="exact")
-    assert found.high == pytest.approx(max(score[1], exact.high), abs=1e-6)
+    assert interval.high == pytest.approx(max(score[1], exact.high), abs=1e-6)
 
 
 @pytest.mark.parametrize(("outcomes", "items"), [(0, 30), (1, 30), (15, 30), (30, 30), (977, 1000)])
@@ -138,13 +138,13 @@ def test_clopper_pearson_is_scipys(outcomes, items, level):
 
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("outcomes", [0, 5, 30])
-def test_rate_interval_of_clusters_that_are_all_alike_within_is_that_of_the_clusters(outcomes, size):
+def test_rate_interval_of_uniform_clusters_is_the_clusters_own(outcomes, size):
     counts = RateCounts(size * (np.arange(30) < outcomes).astype(float), np.full(30, float(size)))
     expected = reference.binomtest(outcomes, 30).proportion_ci(0.95, method="exact")
     assert rate_interval(counts, level=0.95) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_rate_interval_of_unequal_clusters_without_any_outcome_is_at_kishs_number_of_items():
+def test_rate_interval_without_any_outcome_is_at_kishs_number_of_items():
     """Nothing shows how items of a cluster move: they are taken to move together. 100^2 / 1000 is 10 items."""
     items = np.array([20.0, *[10.0] * 6, 10.0, 5.0, 5.0])
     effective = items.sum() ** 2 / (items**2).sum()
@@ -179,14 +179,14 @@ def test_the_design_effect_of_a_difference_is_that_of_its_net_changes():
     assert paired_interval(counts, level=0.95) == pytest.approx(expected, abs=1e-5)
 
 
-def test_items_that_move_alone_are_worth_more_than_items_that_move_with_their_cluster():
+def test_items_that_move_alone_are_worth_more_than_those_in_step():
     rng = np.random.default_rng(0)
     spread = rng.permutation(np.repeat([1.0, 0.0], [60, 180])).reshape(60, 4).sum(axis=1)
     together = np.repeat([4.0, 0.0], [15, 45])
     widths = []
     for up in (spread, together):
-        found = paired_interval(PairedCounts(up, np.zeros(60), np.full(60, 4.0)), level=0.95)
-        widths.append(found.high - found.low)
+        interval = paired_interval(PairedCounts(up, np.zeros(60), np.full(60, 4.0)), level=0.95)
+        widths.append(interval.high - interval.low)
     assert widths[0] < 0.75 * widths[1]
     assert widths[1] < 1.05 * np.ptp(paired_interval(alone(15, 0, 60), level=0.95))
 

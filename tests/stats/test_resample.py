@@ -46,32 +46,32 @@ def test_an_exchange_swaps_each_cluster_half_the_time():
 
 def test_values_depend_on_the_seed_and_not_on_the_size_of_the_pieces(monkeypatch):
     items, layout, sums = made()
-    found = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
+    units = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
     runs = []
     for size in (1, 4000, 10**9):
         monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", size)
-        runs.append(resample.bootstrap([number()], found, seed=3, replicates=950).groups)
+        runs.append(resample.bootstrap([number()], units, seed=3, replicates=950).groups)
     assert np.allclose(runs[0], runs[1], rtol=0, atol=1e-12)
     assert np.allclose(runs[0], runs[2], rtol=0, atol=1e-12)
-    other = resample.bootstrap([number()], found, seed=4, replicates=950).groups
+    other = resample.bootstrap([number()], units, seed=4, replicates=950).groups
     assert not np.allclose(runs[0], other)
 
 
 def test_threads_change_nothing(monkeypatch):
     items, layout, sums = made()
-    found = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
-    alone = resample.bootstrap([number()], found, seed=3, replicates=600).groups
+    units = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
+    alone = resample.bootstrap([number()], units, seed=3, replicates=600).groups
     monkeypatch.setattr(resample, "WORTH_THREADS", 0)
     monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", 1)
-    together = resample.bootstrap([number()], found, seed=3, replicates=600).groups
+    together = resample.bootstrap([number()], units, seed=3, replicates=600).groups
     assert np.allclose(alone, together, rtol=0, atol=1e-12)
 
 
 def test_totals_are_the_same_however_they_are_multiplied():
     items, layout, sums = made(n=2000, clusters=900)
-    found = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
-    weights = seeded().integers(0, 4, (20, len(found.counts))).astype(float)
-    for rows, total in zip(found.groups, plan(found, [g.columns for g in found.groups]).totals(weights), strict=True):
+    units = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
+    weights = seeded().integers(0, 4, (20, len(units.counts))).astype(float)
+    for rows, total in zip(units.groups, plan(units, [g.columns for g in units.groups]).totals(weights), strict=True):
         assert total == pytest.approx((weights[:, rows.units] @ rows.columns).T)
 
 
@@ -99,9 +99,9 @@ def test_totals_of_a_group_in_runs_of_neighbours_are_the_plain_product(starts):
     items = make_items([("a=x",) if place in inside else ("a=y",) for place in range(1000)])
     values = seeded().normal(size=1000)
     sums = [measure_sums(number(), items, numbers(values), {})]
-    found = total_by_cluster([number()], items, lay_out(items), [sums], [sums[0].scored])
-    weights = seeded(1).integers(0, 4, (5, len(found.counts))).astype(float)
-    products = plan(found, [rows.columns for rows in found.groups])
+    units = total_by_cluster([number()], items, lay_out(items), [sums], [sums[0].scored])
+    weights = seeded(1).integers(0, 4, (5, len(units.counts))).astype(float)
+    products = plan(units, [rows.columns for rows in units.groups])
     assert any(runs is not None and len(runs) == len(starts) for _, runs in products.runs)
-    for rows, total in zip(found.groups, products.totals(weights), strict=True):
+    for rows, total in zip(units.groups, products.totals(weights), strict=True):
         assert total == pytest.approx((weights[:, rows.units] @ rows.columns).T)

@@ -26,11 +26,11 @@ def searched(
 
 
 def flips(sizes: Sequence[int], down: Sequence[int]) -> list[bool]:
-    """Of items that were all right, the first so many of each group wrong."""
+    """Return which answers stay right, group by group, if the first `down` of each group turn wrong."""
     return [place >= gone for size, gone in zip(sizes, down, strict=True) for place in range(size)]
 
 
-def test_the_group_most_surely_harmed_is_named_and_not_the_one_with_the_largest_harm():
+def test_the_group_most_surely_harmed_is_named_not_the_largest_harm():
     """4 of 6 against 40 of 60: the band of the few items reaches nearer to 0."""
     sizes = (6, 60, 60)
     worst, groups = searched(ACCURACY, sizes, [True] * 126, flips(sizes, (4, 40, 0)))
@@ -50,7 +50,7 @@ def test_where_none_is_surely_harmed_the_largest_harm_is_named():
     assert worst.p.value > groups["g=1"].p.value - 1e-12
 
 
-def test_the_band_is_the_groups_interval_at_five_percent_over_the_number_of_groups():
+def test_the_band_is_the_groups_interval_at_5_percent_over_the_groups():
     """Three groups of 20: 98.33%. Nothing changed in two of them, and 3 of 20 in the third."""
     sizes = (20, 20, 20)
     worst, _ = searched(ACCURACY, sizes, [True] * 60, flips(sizes, (3, 0, 0)))
@@ -61,7 +61,7 @@ def test_the_band_is_the_groups_interval_at_five_percent_over_the_number_of_grou
     assert worst.intervals.method.endswith("; simultaneous for 3 groups")
 
 
-def test_a_band_does_not_reach_across_zero_where_the_verdict_has_a_direction():
+def test_a_band_with_a_direction_does_not_reach_across_zero():
     sizes = (20,) * 2
     worst, groups = searched(ACCURACY, sizes, [True] * 40, flips(sizes, (9, 3)))
     assert worst.verdict == groups["g=0"].verdict == "worse"
@@ -111,7 +111,7 @@ def test_a_harm_that_befell_all_groups_is_found_by_their_sum():
 
 
 @pytest.mark.parametrize(
-    ("better", "shifts", "named", "said"),
+    ("better", "shifts", "named", "verdict"),
     [
         ("lower", (0.5, -1.0), "g=0", "worse"),
         ("higher", (0.5, -1.0), "g=1", "worse"),
@@ -119,13 +119,13 @@ def test_a_harm_that_befell_all_groups_is_found_by_their_sum():
         ("zero", (0.5, -1.0), "g=0", "worse"),
     ],
 )
-def test_harm_is_a_move_in_the_bad_direction(better, shifts, named, said):
+def test_harm_is_a_move_in_the_bad_direction(better, shifts, named, verdict):
     """All values are near 1: to fall by 1 is to come nearer to 0."""
     rng = seeded()
     dense = 1 + rng.normal(0, 0.1, 80)
     arm = dense + np.repeat(shifts, 40) + rng.normal(0, 0.1, 80)
     worst, _ = searched(number(better=better), (40, 40), dense, arm)
-    assert (worst.worst, worst.verdict) == (named, said)
+    assert (worst.worst, worst.verdict) == (named, verdict)
 
 
 def test_the_spread_of_the_groups_differences_is_weighted_by_items():

@@ -5,16 +5,14 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from crushtest.gate.policy import Direction
-from crushtest.records import Better
 from crushtest.results import Contrast
+from crushtest.stats.effects import BAD, Direction, harm
 from crushtest.stats.rates import FEWEST_TESTABLE
-from crushtest.stats.verdicts import INCONCLUSIVE
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
 
 ROUNDING = 1e-12
 MOST_TIMES = 1000
 """A required number of clusters beyond this multiple of the study's is no useful advice."""
-BAD: dict[Better, Direction] = {"lower": "rise", "higher": "fall", "zero": "from_zero", "neither": "move"}
 
 
 class Harm(NamedTuple):
@@ -51,15 +49,7 @@ def estimated_harm(row: Contrast, direction: Direction | None) -> float | None:
     """Return the harm alone, without bounds; None without a difference."""
     if row.difference is None or row.dense is None:
         return None
-    match direction or BAD[row.better]:
-        case "rise":
-            return row.difference
-        case "fall":
-            return 0.0 - row.difference
-        case "move":
-            return abs(row.difference)
-        case "from_zero":
-            return abs(row.dense + row.difference) - abs(row.dense)
+    return harm(row.dense, row.difference, direction or BAD[row.better])
 
 
 def _sizes(dense: float, low: float, high: float) -> tuple[float, float]:
@@ -75,9 +65,9 @@ def unusable_interval(row: Contrast) -> str | None:
     An interval of no width, or one that does not contain its own difference, says nothing about other items.
     """
     if row.difference is None or row.dense is None:
-        return f"no value: {row.reason or 'undefined'}"
+        return f"no value: {row.reason or UNDEFINED}"
     if row.intervals is None:
-        return f"no interval: {row.reason or 'undefined'}"
+        return f"no interval: {row.reason or UNDEFINED}"
     if row.verdict == INCONCLUSIVE:
         return row.reason or INCONCLUSIVE
     (low, high), (low90, high90) = row.intervals.at95, row.intervals.at90

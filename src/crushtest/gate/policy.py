@@ -10,12 +10,13 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.metrics import ALL
 from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
+from crushtest.stats.effects import Direction
 from crushtest.stats.rates import FEWEST_TESTABLE
 
 WORST = "worst"
-Direction = Literal["rise", "fall", "move", "from_zero"]
 
 
 def _relative(value: object) -> object:
@@ -66,7 +67,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     metric: str
     task: str = "*"
-    group: str = "all"
+    group: str = ALL
     arm: str = "*"
     against: str = DENSE
     margin: Annotated[Margin | None, BeforeValidator(_relative)] = None
@@ -78,7 +79,7 @@ class Rule(BaseModel):
     max_unscored: float = Field(default=0.05, ge=0, le=1)
 
     def __str__(self) -> str:
-        what = f"{self.metric} of {self.task}" + ("" if self.group == "all" else f", {self.group}")
+        what = f"{self.metric} of {self.task}" + ("" if self.group == ALL else f", {self.group}")
         what += "" if self.against == DENSE else f", against {self.against}"
         flips = None if self.max_flips is None else f"at most {self.max_flips:.4g} of the answers change"
         if self.margin is None:

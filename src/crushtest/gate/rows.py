@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crushtest.gate.harm import BAD, clusters_enough, harm_of, unusable_interval
+from crushtest.gate.harm import clusters_enough, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
-from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE
+from crushtest.stats.effects import BAD
+from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
 
 
 def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Iterator[Check]:
@@ -94,8 +95,3 @@ def margin_of(rule: Rule, row: Contrast) -> float | None:
 def is_clear(row: Contrast) -> bool:
     """Return whether p, if known, supports the interval: with few changes an interval alone is too narrow."""
     return row.p is None or row.p.value <= ALPHA
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 item`, `2 items`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crushtest.metrics import Array, Metric
+from crushtest.metrics import ALL, Array, Metric
 from crushtest.records import Answer, Item
-from crushtest.stats.clusters import ALL
 from crushtest.stats.item_sums import Mask, Scores, Sums, measure_sums
 
 

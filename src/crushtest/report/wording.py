@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from crushtest.metrics import AGAINST_REST, GAP, WORST, Metric
+from crushtest.metrics import ALL as ALL  # exported for readers of the report's words
 from crushtest.records import Better
-
-ALL = "all"
-
+from crushtest.stats.verdicts import counted as counted
 
 DIMENSION_MEANING = {
     "representational harm": "Does the model fall back on stereotypes when a question leaves room for them?",
@@ -86,8 +85,3 @@ def value_of(group: str) -> str:
 def listed(parts: list[str]) -> str:
     """Return `a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return `1 item`, `1,012 items`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -14,13 +14,13 @@ RUNNING = (
     "library_sha256",
     "address",
 )
-"""Entries of an engine's description that say how a model is run, and not which."""
+"""The entries of an engine's description that say how a model is run, not which model."""
 
 
 def compares(
     before: Mapping[str, object], after: Mapping[str, object], *, other_weights: bool, converted: bool = False
 ) -> str:
-    """Name what differs between an arm and the one that it is compared with.
+    """Return what differs between an arm and the one that it is compared with.
 
     `compression effect`, `deployment delta`, `compression and deployment`, `conversion and deployment`, or `replicate`.
 
@@ -29,8 +29,8 @@ def compares(
     converted       whether both are uncompressed files, each for an engine of its own: the second may be converted from
                     the first, which rounds weights at most to the file's type
 
-    An entry that only one of the engines has counts as a difference: whoever does not say how it ran may have run
-    otherwise.
+    An entry that only one of the engines has counts as a difference: an engine that does not say how it ran may have
+    run differently.
     """
     if converted:
         return "conversion and deployment"

@@ -14,16 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import Array, Metric, about_people
+from crushtest.metrics import ALL, Array, Metric, about_people
 from crushtest.records import Item
 from crushtest.stats.item_sums import Mask, Sums
 
-ALL = "all"
 Index = NDArray[np.int64]
 Kinds = NDArray[np.uint64]
 
 WORTH_COLLAPSING = 2000
-"""Below so many clusters, drawing them one by one is cheaper than looking for equal ones."""
+"""Below this many clusters, drawing them one by one is cheaper than looking for equal ones."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Layout:
 
 
 def lay_out(items: Sequence[Item]) -> Layout:
-    """The clusters and groups of a task's items; an item without a cluster is its own."""
+    """Return the clusters and groups of a task's items; an item without a cluster is its own."""
     numbers: dict[str, int] = {}
     cluster = [numbers.setdefault(item.cluster or f"item {item.id}", len(numbers)) for item in items]
     rows: dict[str, list[int]] = {}
@@ -121,17 +120,20 @@ def total_by_cluster(
     arms: Sequence[Sequence[Sums]],
     used: Sequence[Mask],
 ) -> ClusterTotals:
-    """Cluster totals of one or two arms. `arms[a][m]` are the sums, `used[m]` the items that count for metric m."""
+    """Return the cluster totals of one or two arms.
+
+    `arms[a][m]` are the sums of arm a and metric m, `used[m]` [items] the items that count for metric m.
+    """
     cells = [_cells(metric, items) for metric in metrics]
     groups = [
         _rows(layout, rows, arms, _reported(metrics, used, name), cells)
         for name, rows in zip(layout.names, layout.members, strict=True)
     ]
     if any(metric.with_rest for metric in metrics):
-        with_rest = [
+        used_with_rest = [
             mask if metric.with_rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)
         ]
-        groups += [_rows(layout, rows, arms, with_rest, cells) for rows in layout.unions.values()]
+        groups += [_rows(layout, rows, arms, used_with_rest, cells) for rows in layout.unions.values()]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
     return _collapse(ClusterTotals(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
 
@@ -144,70 +146,70 @@ def _rests(metrics: Sequence[Metric], layout: Layout) -> Iterator[Rest]:
 
 
 def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> list[Mask]:
-    """The items that count in a group; none for a metric that is not reported for it."""
+    """Return per metric the items [items] that count in a group; none if the metric is not reported for it."""
     return [mask if metric.groups(group) else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
 
 
 def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
-    """Per item the number of its cell on each axis [axes, items]; 0 where the metric is not about the item."""
+    """Return [axes, items] the number of each item's cell on each axis; 0 where the metric is not about the item."""
     if metric.cell_of is None:
         return None
-    found = {row: metric.cell_of(item) for row, item in enumerate(items) if metric.applies_to(item)}
-    names = {row: (name,) if isinstance(name, str) else name for row, name in found.items()}
+    cells = {row: metric.cell_of(item) for row, item in enumerate(items) if metric.applies_to(item)}
+    names = {row: (cell,) if isinstance(cell, str) else cell for row, cell in cells.items()}
     axes = max(map(len, names.values()), default=1)
     numbers = np.zeros((axes, len(items)), np.int64)
     for axis in range(axes):
-        known: dict[str, int] = {}
+        number_of: dict[str, int] = {}
         for row, name in names.items():
-            numbers[axis, row] = known.setdefault(name[axis], len(known))
+            numbers[axis, row] = number_of.setdefault(name[axis], len(number_of))
     return numbers
 
 
 def _rows(
     layout: Layout, rows: Index, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
 ) -> GroupTotals:
-    """One group's totals per cluster, all arms and metrics side by side."""
+    """Return one group's totals per cluster, all arms and metrics side by side."""
     clusters, place = np.unique(layout.cluster[rows], return_inverse=True)
     blocks: list[list[Array]] = [[] for _ in arms]
     parts: list[MetricColumns] = []
     width = 0
     for metric, mask in enumerate(used):
-        kept = mask[rows]
+        is_used = mask[rows]
         shape: tuple[int, ...] = (arms[0][metric].columns.shape[1],)
-        target, bins = place[kept], len(clusters)
+        target, bins = place[is_used], len(clusters)
         numbers = cells[metric]
         if numbers is not None:
-            for axis in numbers[:, rows[kept]]:
+            for axis in numbers[:, rows[is_used]]:
                 present, cell = np.unique(axis, return_inverse=True)
                 size = max(len(present), 1)  # an empty group keeps its place in the row
                 shape = (*shape, size)
                 target, bins = target * size + cell, bins * size
         for arm, block in zip(arms, blocks, strict=True):
-            block.append(_totals(arm[metric].columns[rows[kept]], target, bins, len(clusters)))
+            block.append(_totals(arm[metric].columns[rows[is_used]], target, bins, len(clusters)))
         size = int(np.prod(shape))
-        parts.append(MetricColumns(width, width + size, shape, len(np.unique(place[kept]))))
+        parts.append(MetricColumns(width, width + size, shape, len(np.unique(place[is_used]))))
         width += size
     columns = np.concatenate([array for block in blocks for array in block], axis=1)
     return GroupTotals(clusters, columns, width, tuple(parts))
 
 
 def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:
-    """[items, k] summed into [clusters, k * cells]; target is cluster * cells + cell."""
+    """Sum columns [items, k] into [clusters, k * cells]; `target` [items] is cluster * cells + cell."""
     sums = [np.bincount(target, weights=column, minlength=bins).reshape(clusters, -1) for column in columns.T]
     return np.concatenate(sums, axis=1)
 
 
 def _collapse(units: ClusterTotals) -> ClusterTotals:
-    """The same units with equal ones counted once, where that saves work."""
+    """Return the same units with equal ones counted once, if that saves work."""
     clusters = len(units.counts)
     if clusters < WORTH_COLLAPSING:
         return units
     kind = np.zeros(clusters, np.uint64)
     for group, rows in enumerate(units.groups):
-        mine = np.unique(rows.columns, axis=0, return_inverse=True)[1].reshape(-1)
-        if mine.max(initial=0) * 20 > clusters:
+        kinds = np.unique(rows.columns, axis=0, return_inverse=True)[1].reshape(-1)
+        if kinds.max(initial=0) * 20 > clusters:
             return _arrange(units)
-        kind[rows.units] += hashed(mine.astype(np.uint64) + (np.uint64(group) << np.uint64(32)))
+        kind[rows.units] += hashed(kinds.astype(np.uint64) + (np.uint64(group) << np.uint64(32)))
     first, counts = np.unique(kind, return_index=True, return_counts=True)[1:]
     if len(first) * 20 > clusters:
         return _arrange(units)
@@ -215,7 +217,7 @@ def _collapse(units: ClusterTotals) -> ClusterTotals:
 
 
 def hashed(numbers: Kinds) -> Kinds:
-    """A hash of 64 bits for each number (the finalizer of splitmix64): sums of a few tell sets apart."""
+    """Hash each number [n] to 64 bits (the finalizer of splitmix64), so that sums of a few hashes tell sets apart."""
     mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -223,14 +225,14 @@ def hashed(numbers: Kinds) -> Kinds:
 
 
 def _kept(rows: GroupTotals, first: Index) -> GroupTotals:
-    """A group's rows of one cluster of each kind."""
+    """Return a group's rows of one cluster of each kind."""
     kinds = np.flatnonzero(np.isin(first, rows.units))
     at = np.searchsorted(rows.units, first[kinds])
     return GroupTotals(kinds, rows.columns[at], rows.width, rows.parts)
 
 
 def _arrange(units: ClusterTotals) -> ClusterTotals:
-    """The same units in an order that puts those of the same groups side by side: runs are cheaper to sum."""
+    """Sort the units so that those of the same groups stand side by side: runs are cheaper to sum."""
     first = np.full(len(units.counts), len(units.groups))
     pattern = np.zeros(len(units.counts), np.uint64)
     for group, rows in reversed(list(enumerate(units.groups))[1:]):
@@ -249,21 +251,21 @@ def _moved(rows: GroupTotals, position: Index) -> GroupTotals:
 
 
 def to_resample(metrics: Sequence[Metric], units: ClusterTotals) -> ClusterTotals:
-    """The same units without the columns of metrics that are not resampled: grids of cells have many."""
+    """Return the same units without the columns of metrics that are not resampled: grids of cells have many."""
     if all(metric.interval == "bootstrap" for metric in metrics):
         return units
     return replace(units, groups=tuple(_narrowed(metrics, rows) for rows in units.groups))
 
 
 def _narrowed(metrics: Sequence[Metric], rows: GroupTotals) -> GroupTotals:
-    kept: list[int] = []
+    columns: list[int] = []
     parts: list[MetricColumns] = []
     for metric, part in zip(metrics, rows.parts, strict=True):
-        own = range(part.start, part.stop) if metric.interval == "bootstrap" else range(0)
-        clusters = part.clusters if own else 0
-        parts.append(MetricColumns(len(kept), len(kept) + len(own), part.shape, clusters))
-        kept += own
-    kept = kept or list(range(rows.width))[:1]  # the number of arms is read from the width
+        block = range(part.start, part.stop) if metric.interval == "bootstrap" else range(0)
+        clusters = part.clusters if block else 0
+        parts.append(MetricColumns(len(columns), len(columns) + len(block), part.shape, clusters))
+        columns += block
+    columns = columns or list(range(rows.width))[:1]  # the number of arms is read from the width
     arms = rows.columns.shape[1] // rows.width if rows.width else 1
-    at = [arm * rows.width + column for arm in range(arms) for column in kept]
-    return GroupTotals(rows.units, rows.columns[:, at], len(kept), tuple(parts))
+    at = [arm * rows.width + column for arm in range(arms) for column in columns]
+    return GroupTotals(rows.units, rows.columns[:, at], len(columns), tuple(parts))

@@ -27,7 +27,7 @@ from crushtest.stats.worst_group import Searched, worst_row
 
 FEW_FLIPS = 10
 RATIO_UNITS = ("rate", "perplexity", "bits", "ratio")
-"""ClusterTotals of metrics with a true zero, for which value / dense says something."""
+"""Units of metrics with a true zero, for which value / dense means something."""
 
 
 def contrast(
@@ -46,7 +46,7 @@ def contrast(
     compares: str | None = None,
     against: str = DENSE,
 ) -> list[Contrast]:
-    """Per metric: a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
+    """Return per metric a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
@@ -59,40 +59,33 @@ def contrast(
         for given, marks in ((dense_answers, dense_scores), (answers, scores))
     ]
     sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
-    found = sample.slices()
+    slices_of = sample.slices()
     tokens = compare_tokens(items, dense_answers, answers)
     changes = None if tokens.differ else option_changes(items, dense_answers, answers)
-    plain = [
-        _with_options(_row(task, arm, against, sample, slice_), sample, slice_, changes)
-        for slices in found
-        for slice_ in slices.all
-    ]
-    rows = without_per_token(plain + list(_worst(task, arm, sample, found, seed)), metrics, tokens)
+    plain = [_row(task, arm, against, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
+    rows = without_per_token(plain + list(_worst(task, arm, sample, slices_of, seed)), metrics, tokens)
     return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
 
-def _with_options(row: Contrast, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
-    """The row with the means of its items' margins and KL, where its metric counts decisions; gaps make none."""
-    decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
-    return replace(row, options=mean_change(changes, slice_.rows)) if decides else row
-
-
-def _worst(task: str, arm: str, sample: Sample, found: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
-    """The worst group of every attribute that has several, for every metric that is reported for two or more."""
+def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
+    """Yield the worst group of every attribute that has several, for every metric that is reported for two or more."""
     for attribute, positions in sample.layout.attributes.items():
         names = {sample.layout.names[position] for position in positions}
         if len(names) < 2:
             continue
         spread, p = spread_test(sample.metrics, sample.arms, sample.used, sample.layout, attribute, seed=seed)
-        for number, (metric, slices) in enumerate(zip(sample.metrics, found, strict=True)):
+        for number, (metric, slices) in enumerate(zip(sample.metrics, slices_of, strict=True)):
             groups = tuple(slice_ for slice_ in slices.groups if slice_.group in names and slice_.seen)
             if len(groups) >= 2 and metric.interval == "bootstrap":
                 yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
 
 
-def _row(task: str, arm: str, against: str, sample: Sample, slice_: Slice) -> Contrast:
-    dense, value = (None if np.isnan(found) or not slice_.n else float(found) for found in slice_.observed)
-    flips = _flips(sample, slice_)
+def _row(task: str, arm: str, against: str, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
+    """Return the row of a slice; its options are the means of `changes` [items, 3] if its metric counts decisions."""
+    dense, value = (None if np.isnan(number) or not slice_.n else float(number) for number in slice_.observed)
+    pair = [arm[slice_.metric] for arm in sample.arms]
+    flips = Flips() if slice_.is_derived else count_flips(pair[0], pair[1], slice_.rows)
+    decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
     row = Contrast(
         arm=arm,
         task=task,
@@ -106,71 +99,52 @@ def _row(task: str, arm: str, against: str, sample: Sample, slice_: Slice) -> Co
         better=slice_.better,
         verdict=UNDEFINED,
         clusters=slice_.clusters,
+        options=mean_change(changes, slice_.rows) if decides else None,
     )
     if dense is None or value is None:
-        return replace(row, reason=_why_undefined(slice_, against, dense, value))
+        missing = f"{against} and arm" if dense is None and value is None else against if dense is None else "arm"
+        return replace(row, reason=slice_.why_undefined() + (f" ({missing})" if slice_.n else ""))
+    changed = (flips.up or 0) + (flips.down or 0)
     return replace(
         _tested(row, slice_, float(difference(slice_.observed))),
-        effect=replace(_effect(sample, slice_, dense, value), ratio=_ratio(sample, slice_, dense, value)),
-        caution=_cautions(slice_, flips),
+        effect=_effect(sample, slice_, dense, value),
+        caution=cautions(slice_, rare=changed if slice_.kind == "rate" and changed < FEW_FLIPS else None),
     )
 
 
 def _tested(row: Contrast, slice_: Slice, change: float) -> Contrast:
-    """The row with its difference and, where there is one, its interval, p, verdict and detectable difference."""
-    found, tested = uncertainty(slice_), test(slice_)
-    if isinstance(found, str):
-        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=tested.untestable or found)
-    interval, interval90 = found.interval(0.95), found.interval(0.90)
-    said = verdict(slice_.better, change, interval, tested.p, _distance(slice_, interval))
+    """Return the row with its difference, verdict and, where they exist, its interval, p and detectable difference."""
+    row_intervals, tested = uncertainty(slice_), test(slice_)
+    if isinstance(row_intervals, str):
+        return replace(row, difference=change, verdict=INCONCLUSIVE, reason=tested.untestable or row_intervals)
+    interval, interval90 = row_intervals.interval(0.95), row_intervals.interval(0.90)
+    distance = distance_interval(slice_, interval) if slice_.better == "zero" else None
+    word = verdict(slice_.better, change, interval, tested.p, distance)
     return replace(
         row,
         difference=change,
-        intervals=Intervals(at95=interval, at90=interval90, method=found.method),
+        intervals=Intervals(at95=interval, at90=interval90, method=row_intervals.method),
         p=None if tested.p is None else PValue(value=tested.p, method=tested.method),
         mde=None if tested.untestable else _detectable(interval, slice_),
-        verdict=INCONCLUSIVE if tested.untestable else said,
+        verdict=INCONCLUSIVE if tested.untestable else word,
         reason=tested.untestable,
     )
 
 
-def _why_undefined(slice_: Slice, against: str, dense: float | None, value: float | None) -> str:
-    missing = f"{against} and arm" if dense is None and value is None else against if dense is None else "arm"
-    return f"{slice_.why_undefined()} ({missing})" if slice_.n else slice_.why_undefined()
-
-
 def _detectable(interval: Interval, slice_: Slice) -> float | None:
-    """A detectable difference, or None where the metric cannot move that far: then none could be detected."""
+    """Return the smallest detectable difference, or None if the metric cannot move that far."""
     smallest, largest = detectable(interval, slice_.clusters), possible_move(slice_)
     if slice_.kind == "rate":
         smallest = max(smallest, testable_change(slice_.clusters, slice_.n))
     return smallest if largest is None or smallest <= largest else None
 
 
-def _flips(sample: Sample, slice_: Slice) -> Flips:
-    if slice_.is_derived:
-        return Flips()
-    return count_flips(sample.arms[0][slice_.metric], sample.arms[1][slice_.metric], slice_.rows)
-
-
-def _distance(slice_: Slice, interval: Interval) -> Interval | None:
-    return distance_interval(slice_, interval) if slice_.better == "zero" else None
-
-
-def _ratio(sample: Sample, slice_: Slice, dense: float, value: float) -> float | None:
-    scaled = sample.metrics[slice_.metric].unit in RATIO_UNITS and slice_.better != "zero"
-    return value / dense if scaled and dense > 0 and value >= 0 else None
-
-
 def _effect(sample: Sample, slice_: Slice, dense: float, value: float) -> Effect:
+    has_zero = sample.metrics[slice_.metric].unit in RATIO_UNITS and slice_.better != "zero"
+    ratio = value / dense if has_zero and dense > 0 and value >= 0 else None
     if slice_.kind == "rate":
-        return Effect(standardized=cohen_h(dense, value), kind="cohen_h")
+        return Effect(ratio=ratio, standardized=cohen_h(dense, value), kind="cohen_h")
     if slice_.kind == "mean":
         before, after = (arm[slice_.metric].columns[slice_.rows, 0] for arm in sample.arms)
-        return Effect(standardized=cohen_d(before, after), kind="cohen_d")
-    return Effect()
-
-
-def _cautions(slice_: Slice, flips: Flips) -> str | None:
-    changed = (flips.up or 0) + (flips.down or 0)
-    return cautions(slice_, rare=changed if slice_.kind == "rate" and changed < FEW_FLIPS else None)
+        return Effect(ratio=ratio, standardized=cohen_d(before, after), kind="cohen_d")
+    return Effect(ratio=ratio)

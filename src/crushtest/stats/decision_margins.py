@@ -14,51 +14,53 @@ from crushtest.stats.item_sums import Answers
 
 
 def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array | None:
-    """[items, 3]: dense's lead of its chosen option, the arm's lead of that same option, KL(dense || arm).
+    """Return [items, 3]: dense's lead of its chosen option, the arm's lead of that same option, KL(dense || arm).
 
     NaN for items without two scored options in both arms, or with a log-probability that is not finite. None for tasks
     without options.
     """
-    found = np.full((len(items), 3), np.nan)
+    changes = np.full((len(items), 3), np.nan)
     same_length: dict[int, list[int]] = {}
     for row, item in enumerate(items):
         before, after = dense.get(item.id), arm.get(item.id)
         if isinstance(before, ChoiceScores) and isinstance(after, ChoiceScores) and len(before.logprobs) > 1:
             same_length.setdefault(len(before.logprobs), []).append(row)
     for rows in same_length.values():
-        found[rows] = _changes(_logprobs(items, rows, dense), _logprobs(items, rows, arm))
-    return None if np.isnan(found).all() else found
+        changes[rows] = _changes(_logprobs(items, rows, dense), _logprobs(items, rows, arm))
+    return None if np.isnan(changes).all() else changes
 
 
 def mean_change(changes: Array | None, rows: Index) -> OptionChange | None:
     """Return the means over these items, those without a number left out; None if all are without."""
     if changes is None:
         return None
-    known = changes[rows]
-    known = known[~np.isnan(known).any(axis=1)]
-    if not len(known):
+    defined = changes[rows]
+    defined = defined[~np.isnan(defined).any(axis=1)]
+    if not len(defined):
         return None
-    margin_dense, margin, kl = known.mean(axis=0).tolist()
+    margin_dense, margin, kl = defined.mean(axis=0).tolist()
     return OptionChange(margin_dense=margin_dense, margin=margin, kl=kl)
 
 
 def _logprobs(items: Sequence[Item], rows: Sequence[int], answers: Answers) -> Array:
+    """Return the log-probabilities [rows, options] of the answers to some items."""
     return np.array([answers[items[row].id].logprobs for row in rows])  # type: ignore[union-attr]
 
 
 def _changes(dense: Array, arm: Array) -> Array:
-    """[items, 3] from two arms' log-probabilities [items, options]."""
+    """Return [items, 3] from two arms' log-probabilities [items, options]."""
     finite = np.isfinite(dense).all(axis=1) & np.isfinite(arm).all(axis=1)
-    found = np.full((len(dense), 3), np.nan)
+    changes = np.full((len(dense), 3), np.nan)
     dense, arm = dense[finite], arm[finite]
     chosen = dense.argmax(axis=1)
     p, q = dense - _log_total(dense), arm - _log_total(arm)
     kl = np.maximum((np.exp(p) * (p - q)).sum(axis=1), 0.0)
-    found[finite] = np.stack([_lead(dense, chosen), _lead(arm, chosen), kl], axis=1)
-    return found
+    changes[finite] = np.stack([_lead(dense, chosen), _lead(arm, chosen), kl], axis=1)
+    return changes
 
 
 def _lead(logprobs: Array, chosen: Index) -> Array:
+    """Return [items] by how much the chosen option leads the best other one, of logprobs [items, options]."""
     rows = np.arange(len(logprobs))
     others = logprobs.copy()
     others[rows, chosen] = -np.inf
@@ -67,6 +69,7 @@ def _lead(logprobs: Array, chosen: Index) -> Array:
 
 
 def _log_total(logprobs: Array) -> Array:
+    """Return log(sum(exp(logprobs))) [items, 1] of [items, options]; subtract the top first, so that exp is not 0."""
     top = logprobs.max(axis=1, keepdims=True)
     total: Array = top + np.log(np.exp(logprobs - top).sum(axis=1, keepdims=True))
     return total

@@ -29,15 +29,15 @@ def estimate(
     seed: int,
     replicates: int = REPLICATES,
 ) -> list[Estimate]:
-    """One row per metric and group (`all` and every `attribute=value`), then per attribute the metric's gap.
+    """Return one row per metric and group (`all` and every `attribute=value`), then per attribute the metric's gap.
 
-    `uncertainty` says which interval a row gets (see `docs/statistics.md`). A row without items, or whose formula has
+    `uncertainty` chooses the interval of a row (see `docs/statistics.md`). A row without items, or whose formula has
     nothing to divide by, has the value None and says why.
     """
     items = list(items)
     sums = [measure_sums(metric, items, answers, scores) for metric in metrics]
     sample = Sample.draw(metrics, items, [sums], seed=seed, replicates=replicates)
-    return [_row(task, arm, slice_) for found in sample.slices() for slice_ in found.all]
+    return [_row(task, arm, slice_) for slices in sample.slices() for slice_ in slices.all]
 
 
 def _row(task: str, arm: str, slice_: Slice) -> Estimate:
@@ -58,16 +58,16 @@ def _row(task: str, arm: str, slice_: Slice) -> Estimate:
     )
     if not is_defined:
         return replace(row, reason=slice_.why_undefined())
-    found = uncertainty(slice_)
-    if isinstance(found, str):
-        return replace(row, reason=found)
-    interval = found.interval(0.95)
+    row_intervals = uncertainty(slice_)
+    if isinstance(row_intervals, str):
+        return replace(row, reason=row_intervals)
+    interval = row_intervals.interval(0.95)
     caution = cautions(slice_, rare=_rare(slice_, value))
-    return replace(row, low=interval.low, high=interval.high, method=found.method, caution=caution)
+    return replace(row, low=interval.low, high=interval.high, method=row_intervals.method, caution=caution)
 
 
 def _rare(slice_: Slice, value: float) -> int | None:
-    """How many items have the rarer outcome, where that is few."""
+    """Return how many items have the rarer outcome of a rate, if they are few."""
     if slice_.kind != "rate":
         return None
     rarer = round(min(value, 1 - value) * slice_.n)

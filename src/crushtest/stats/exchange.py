@@ -9,6 +9,7 @@ from crushtest.metrics import Array
 ENOUGH_BEYOND = 10
 """With fewer draws as large as the difference, their share is too coarse, and the tail is fitted."""
 TAIL = 250
+"""How many of the largest draws the tail is fitted to; only where they are at most a quarter of all draws."""
 
 
 def exchange_p(size: float, drawn: Array, changed: int) -> float:
@@ -50,12 +51,12 @@ def _tail(size: float, drawn: Array) -> float:
     """Return the chance of reaching `size` by a generalized Pareto tail through the largest draws.
 
     Source: Knijnenburg et al., Fewer permutations, more accurate P-values, Bioinformatics 25, 2009. Its parameters are
-    fitted by probability-weighted moments (Hosking and Wallis, Technometrics 29, 1987). Deviation: a tail that would
-    end somewhere is taken for an exponential one, which never ends and so gives the larger p.
+    fitted by probability-weighted moments (Hosking and Wallis, Technometrics 29, 1987). Deviation: a tail that
+    would have an end is replaced by an exponential one, which has none and so gives the larger p.
     """
-    known = np.sort(np.nan_to_num(drawn, nan=np.inf))[::-1]
-    threshold = (known[TAIL - 1] + known[TAIL]) / 2
-    excesses = known[:TAIL][::-1] - threshold
+    largest = np.sort(np.nan_to_num(drawn, nan=np.inf))[::-1]
+    threshold = (largest[TAIL - 1] + largest[TAIL]) / 2
+    excesses = largest[:TAIL][::-1] - threshold
     if not np.isfinite(excesses).all() or excesses[-1] <= 0 or size <= threshold:
         return 1.0
     mean = float(excesses.mean())

@@ -25,9 +25,11 @@ import numpy as np
 
 from crushtest.metrics import Array
 from crushtest.results import Interval
-from crushtest.stats.rates import INFLATION, normal_quantile, student_quantile
+from crushtest.stats.intervals import normal_quantile, student_quantile
+from crushtest.stats.rates import INFLATION
 
 MOST_VALUES = 16
+"""Items with more distinct sums count as measured numbers."""
 
 
 def possible_values(arms: Sequence[Array]) -> Array | None:
@@ -61,7 +63,7 @@ class FewValued:
 
     @property
     def varies(self) -> bool:
-        """Whether any cluster, seen or not, moves it."""
+        """Return True if any cluster, seen or not, moves it."""
         return bool(self.influences.any() or self.unseen.any())
 
     def interval(self, level: float) -> Interval:
@@ -79,7 +81,7 @@ class FewValued:
 
 
 def _known_from(total: float, fourth: float, clusters: float) -> float:
-    """Return how many clusters of a normal distribution would tell a variance as well as these do.
+    """Return how many clusters of a normal distribution would estimate a variance as well as these do.
 
     total, fourth   their sums of squares and of fourth powers. The variance of a variance is (kurtosis - 1) / clusters,
                     for a normal distribution 2 / clusters.

@@ -8,7 +8,7 @@ from crushtest.stats.item_sums import Sums
 
 
 def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
-    """Flips from dense to arm over the items in `rows`, all scored in both arms.
+    """Count the flips from dense to arm over the items `rows` [n], all scored in both arms.
 
     At risk of flipping up are the items whose outcome was absent in dense, of flipping down those where it was present.
     """

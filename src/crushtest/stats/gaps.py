@@ -17,9 +17,9 @@ TOO_FEW = "fewer than two groups have a value"
 
 def gap(values: Array) -> Array:
     """Return max - min over the first axis (groups), undefined groups left out; NaN where fewer than two have one."""
-    enough = (~np.isnan(values)).sum(axis=0) >= 2
+    has_two = (~np.isnan(values)).sum(axis=0) >= 2
     with np.errstate(invalid="ignore"):
-        return np.where(enough, np.fmax.reduce(values) - np.fmin.reduce(values), np.nan)
+        return np.where(has_two, np.fmax.reduce(values) - np.fmin.reduce(values), np.nan)
 
 
 def gap_interval(values: Array) -> Interval:

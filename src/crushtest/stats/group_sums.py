@@ -44,15 +44,15 @@ class Products:
     columns: tuple[Array, ...]
 
     def totals(self, weights: Array) -> list[Array]:
-        """Per group, [width, n]."""
-        found: list[Array] = [np.zeros((columns.shape[1], len(weights))) for columns in self.columns]
+        """Return per group the totals [width, n] of weights [n, units]."""
+        sums: list[Array] = [np.zeros((columns.shape[1], len(weights))) for columns in self.columns]
         if self.joined:
             product = (weights @ self.wide).T
             for group, place in self.joined:
-                found[group] = product[place]
+                sums[group] = product[place]
         for group, runs in self.runs:
-            found[group] = self._thin(weights, group, runs)
-        return found
+            sums[group] = self._thin(weights, group, runs)
+        return sums
 
     def _thin(self, weights: Array, group: int, runs: tuple[slice, ...] | None) -> Array:
         columns = self.columns[group]
@@ -68,7 +68,7 @@ class Products:
 
 
 def plan(units: ClusterTotals, columns: Sequence[Array]) -> Products:
-    """The plan for these columns, one array [units of the group, width] a group."""
+    """Return the plan for these columns, one array [units of the group, width] per group."""
     joined: list[tuple[int, slice]] = []
     apart: list[tuple[int, tuple[slice, ...] | None]] = []
     width = 0
@@ -88,7 +88,7 @@ def plan(units: ClusterTotals, columns: Sequence[Array]) -> Products:
 
 
 def _runs(rows: GroupTotals) -> tuple[slice, ...] | None:
-    """The group's units as runs of neighbours, or None where they are too short to be worth it."""
+    """Return the group's units as runs of neighbours, or None if the runs are too short to save time."""
     if not len(rows.units):
         return None
     breaks = np.flatnonzero(np.diff(rows.units) != 1) + 1

@@ -17,7 +17,7 @@ NUMBERS_AT_ONCE = 500_000
 
 
 def weighted_spread(differences: Array, sizes: Array) -> Array:
-    """Standard deviation of the groups' differences (last axis), weighted by its items; undefined ones left out."""
+    """Return [...] the standard deviation of differences [..., groups], weighted by items; undefined ones left out."""
     weights = np.where(np.isnan(differences), 0.0, sizes)
     values = np.nan_to_num(differences)
     total = weights.sum(axis=-1)
@@ -37,7 +37,7 @@ def spread_test(
     *,
     seed: int,
 ) -> tuple[Array, Array]:
-    """Per metric the spread of the effects over the groups of an attribute, and its permutation p (NaN: undefined).
+    """Return per metric the spread of effects over an attribute's groups, and its permutation p (NaN: undefined).
 
     What is shuffled are the labels, and an item keeps both arms' answers: within clusters that hold items of several
     groups, and between clusters where each holds one. Under the hypothesis the effect on an item does not depend on
@@ -54,18 +54,21 @@ def spread_test(
     totals = np.zeros((len(kind), columns.shape[1]))
     np.add.at(totals, unit, columns)
     measured = [metrics[m] for m in plain]
-    found = _spreads(measured, _group_totals(kind[None], kinds, totals))[0]
+    observed = _spreads(measured, _group_totals(kind[None], kinds, totals))[0]
     reached, count = np.zeros(len(plain)), 0
     for shuffled in _shuffles(kind, strata, seed):
         again = _spreads(measured, _group_totals(shuffled, kinds, totals))
-        reached += (~(again < found - 1e-12)).sum(axis=0)
+        reached += (~(again < observed - 1e-12)).sum(axis=0)
         count += len(shuffled)
-    spread[plain], p[plain] = found, np.where(np.isnan(found), np.nan, (1 + reached) / (1 + count))
+    spread[plain], p[plain] = observed, np.where(np.isnan(observed), np.nan, (1 + reached) / (1 + count))
     return spread, p
 
 
 def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Index, Array]:
-    """The items that have the attribute; the kind of each one's label; [kinds, groups] which groups a kind is of."""
+    """Return the items [n] that have the attribute, the kind [n] of each label, and which groups a kind is of.
+
+    The last is [kinds, groups], 1 where the kind is of the group. Items in the same groups share a kind.
+    """
     rows = np.unique(np.concatenate([layout.members[group] for group in groups]))
     name = np.zeros(len(rows), np.uint64)
     for group in groups:
@@ -76,7 +79,7 @@ def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Index, Array]
 
 
 def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index) -> Array:
-    """[items, (metric: dense columns, arm columns, 1) ...], 0 where an item does not count."""
+    """Return [items, (metric: dense columns, arm columns, 1) ...], 0 where an item does not count."""
     blocks = []
     for metric in plain:
         mask = used[metric][rows].astype(np.float64)[:, None]
@@ -85,8 +88,10 @@ def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequen
 
 
 def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
-    """What carries a label: an item of a mixed cluster, or a pure cluster. The unit of each item; label and stratum of
-    each unit, labels being shuffled within strata: the clusters of mixed ones, one (0) for all pure ones.
+    """Return the unit of each item [items], and the label and the stratum of each unit [units].
+
+    A unit carries a label: an item of a mixed cluster, or a whole pure cluster. Labels are shuffled within strata: each
+    mixed cluster is one, and all pure clusters together are stratum 0.
     """
     place = np.unique(clusters, return_inverse=True)[1].reshape(-1)
     count = int(place.max()) + 1
@@ -100,7 +105,7 @@ def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
 
 
 def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:
-    """Pieces [permutations, units] of the units' kinds of label, shuffled within the strata."""
+    """Yield pieces [permutations, units] of the units' kinds of label, shuffled within the strata."""
     rng = np.random.default_rng((seed, 2))
     wanted = max(200, min(PERMUTATIONS, LABELS // len(kind)))
     home = np.argsort(strata, kind="stable")
@@ -116,19 +121,19 @@ def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:
 
 
 def _group_totals(shuffled: Index, kinds: Array, totals: Array) -> Array:
-    """[permutations, groups, columns]: totals [units, columns] summed by the groups of each unit's label."""
+    """Sum totals [units, columns] by the groups of each unit's label into [permutations, groups, columns]."""
     size, count = len(shuffled), len(kinds)
     bins = (shuffled + count * np.arange(size)[:, None]).ravel()
     sums = [
         np.bincount(bins, weights=np.tile(column, size), minlength=size * count).reshape(size, count)
         for column in totals.T
     ]
-    found: Array = np.einsum("kg,cpk->pgc", kinds, np.stack(sums), optimize=True)
-    return found
+    by_group: Array = np.einsum("kg,cpk->pgc", kinds, np.stack(sums), optimize=True)
+    return by_group
 
 
 def _spreads(metrics: Sequence[Metric], totals: Array) -> Array:
-    """[..., metrics] of totals [..., groups, columns]."""
+    """Return the spreads [..., metrics] of totals [..., groups, columns]."""
     spreads = []
     start = 0
     for metric in metrics:
@@ -137,7 +142,7 @@ def _spreads(metrics: Sequence[Metric], totals: Array) -> Array:
         with np.errstate(all="ignore"):
             change = metric.formula(*block[width : 2 * width]) - metric.formula(*block[:width])
         change = np.where(np.isfinite(change), change, np.nan)
-        enough = (~np.isnan(change)).sum(axis=-1) >= 2
-        spreads.append(np.where(enough, weighted_spread(change, block[-1]), np.nan))
+        has_two = (~np.isnan(change)).sum(axis=-1) >= 2
+        spreads.append(np.where(has_two, weighted_spread(change, block[-1]), np.nan))
         start += 2 * width + 1
     return np.stack(spreads, axis=-1)

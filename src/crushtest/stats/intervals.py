@@ -1,4 +1,4 @@
-"""Intervals from bootstrap values, and in closed form where there is one."""
+"""Intervals from bootstrap values, and in closed form where possible, with the quantiles that they need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crushtest.stats.clusters import Index
 Method = Literal["bca", "jackknife"]
 
 UNDEFINED_SHARE = 0.05
-"""An interval is not given where more than this share of the resamples has no value."""
+"""No interval is given if more than this share of the resamples has no value."""
 
 NORMAL_POINTS = 10_000
 """Quantiles that stand for a normal distribution."""
@@ -37,17 +37,17 @@ class Bootstrap:
     clusters: int
 
     def interval(self, level: float) -> Interval:
-        """The two-sided interval of that level."""
+        """Return the two-sided interval of that level."""
         tail = (1 - level) / 2
         return Interval(self._value_at(self._place(tail)), self._value_at(self._place(1 - tail)))
 
     @property
     def flat(self) -> bool:
-        """Whether every resample gave the same value."""
+        """Return True if every resample gave the same value."""
         return bool(self.values[-1] - self.values[0] <= 1e-12 * max(1.0, abs(self.values[0])))
 
     def p(self, null: float = 0.0) -> float:
-        """Two-sided p of a null value: 1 - the level of the interval that just reaches it. For the jackknife alone.
+        """Return the two-sided p of a null value: 1 - the level of the interval that reaches it. Jackknife only.
 
         Never nearer to 0 than half a value of the distribution allows.
         """
@@ -58,14 +58,14 @@ class Bootstrap:
         return min(1.0, 2 * min(below, 1 - below))
 
     def _value_at(self, place: float) -> float:
-        """The quantile of the sorted values, interpolated."""
+        """Return the quantile of the sorted values, interpolated."""
         at = place * (len(self.values) - 1)
         return float(
             np.interp(at, [int(at), int(at) + 1], self.values[[int(at), min(int(at) + 1, len(self.values) - 1)]])
         )
 
     def _place(self, probability: float) -> float:
-        """Where in the sorted values an end of that one-sided probability stands."""
+        """Return the place from 0 to 1 in the sorted values where an end of that one-sided probability stands."""
         from scipy.special import ndtr
 
         z = self.shift + wide_quantile(probability, self.clusters)
@@ -75,9 +75,9 @@ class Bootstrap:
 
 
 def wide_quantile(probability: float, clusters: int) -> float:
-    """Student's quantile at clusters - 1 degrees of freedom, times sqrt(n / (n - 1)).
+    """Return Student's quantile at clusters - 1 degrees of freedom, times sqrt(n / (n - 1)).
 
-    Plain bootstrap intervals are too narrow by about that with few clusters (Hesterberg, What Teachers Should Know
+    Plain bootstrap intervals of few clusters are too narrow by about this factor (Hesterberg, What Teachers Should Know
     About the Bootstrap, The American Statistician 69, 2015, section 3.3: the expanded percentile interval).
     """
     from scipy.special import stdtrit
@@ -86,14 +86,17 @@ def wide_quantile(probability: float, clusters: int) -> float:
 
 
 def _wide_cdf(z: float, clusters: int) -> float:
-    """The probability whose `wide_quantile` is z."""
+    """Return the probability whose `wide_quantile` is z."""
     from scipy.special import stdtr
 
     return float(stdtr(clusters - 1, z / sqrt(clusters / (clusters - 1))))
 
 
 def _share_below(ordered: Array, bound: float) -> float:
-    """Share of sorted values below a bound, ties (to rounding) counted half; at least half a value from 0 and 1."""
+    """Return the share of sorted values below a bound, ties (to rounding) counted half.
+
+    It stays half a value away from 0 and 1, whose normal quantiles are infinite.
+    """
     slack = 1e-12 * max(1.0, abs(bound))
     under = int(np.searchsorted(ordered, bound - slack, side="left"))
     upto = int(np.searchsorted(ordered, bound + slack, side="right"))
@@ -104,10 +107,12 @@ def _share_below(ordered: Array, bound: float) -> float:
 def distribution(
     estimate: float, values: Array, without: Array, counts: Index, clusters: int, *, method: Method = "bca"
 ) -> Bootstrap | str:
-    """The bootstrap distribution of an estimate, or the reason why there is none.
+    """Return the bootstrap distribution of an estimate, or the reason why there is none.
 
-    values    resampled values, NaN where undefined; not used for the jackknife, whose distribution is normal
-    without   the values without each unit's cluster (jackknife); counts: how many clusters are of each unit
+    values    resampled values [replicates], NaN where undefined. The jackknife's distribution is normal and
+              does not use them
+    without   [units] the values without one cluster of each unit
+    counts    [units] how many clusters are of each unit
     """
     if clusters < 2:
         return "one cluster only: nothing to resample"
@@ -125,7 +130,10 @@ def distribution(
 
 
 def _jackknife(estimate: float, without: Array, counts: Index, clusters: int) -> Bootstrap | str:
-    """A normal distribution around the estimate with the jackknife's variance, (n - 1) / n sum (theta_i - mean)^2."""
+    """Return a normal distribution around the estimate with the jackknife's variance.
+
+    The variance is (n - 1) / n sum (theta_i - mean)^2 over the clusters.
+    """
     from scipy.special import ndtri
 
     if np.isnan(without).any():
@@ -137,9 +145,12 @@ def _jackknife(estimate: float, without: Array, counts: Index, clusters: int) ->
 
 
 def acceleration(without: Array, counts: Index) -> float:
-    """a = sum (mean - theta_i)^3 / 6 (sum (mean - theta_i)^2)^1.5 over the clusters."""
-    known = ~np.isnan(without)
-    values, weights = without[known], counts[known].astype(np.float64)
+    """Return a = sum (mean - theta_i)^3 / 6 (sum (mean - theta_i)^2)^1.5 over the clusters.
+
+    theta_i is the value without cluster i: `without` [units], which `counts` [units] clusters share.
+    """
+    is_defined = ~np.isnan(without)
+    values, weights = without[is_defined], counts[is_defined].astype(np.float64)
     if not weights.sum():
         return 0.0
     distance = np.average(values, weights=weights) - values
@@ -148,3 +159,28 @@ def acceleration(without: Array, counts: Index) -> float:
         return 0.0
     cube = float(weights @ distance**3)
     return cube / float(6 * square**1.5)
+
+
+def clopper_pearson(outcomes: float, items: float, *, level: float) -> Interval:
+    """Return the exact interval of a binomial proportion (Clopper and Pearson 1934); the counts need not be whole."""
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    rest = max(0.0, items - outcomes)
+    low = float(betaincinv(outcomes, rest + 1, tail)) if outcomes > 0 else 0.0
+    high = float(betaincinv(outcomes + 1, rest, 1 - tail)) if rest > 0 else 1.0
+    return Interval(low, high)
+
+
+def normal_quantile(level: float) -> float:
+    """Return z of a two-sided interval of that level."""
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + level) / 2))
+
+
+def student_quantile(level: float, clusters: float) -> float:
+    """Return Student's t of a two-sided interval of that level, at clusters - 1 degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(clusters - 1, (1 + level) / 2))

@@ -25,7 +25,7 @@ class Sums:
     columns   [items, k]; 0 in the rows of items that are not scored
     applies   [items] which items the metric is about
     scored    [items] which of those have an answer and, where the metric names a scorer, a number
-    states    per item what must change for a flip; None where there is none
+    states    per item what must change for a flip; None if the item cannot flip
     outcome   [items] the counted outcome, or None
     reasons   per item why it has no number; None for those that have one or that the metric is not about
     """
@@ -38,14 +38,14 @@ class Sums:
     reasons: list[str | None]
 
     def unscored(self, rows: Iterable[int]) -> str | None:
-        """The commonest reason among some items; None where there is none."""
-        found = Counter(self.reasons[row] for row in rows)
-        del found[None]
-        return next((reason for reason, _ in found.most_common(1)), None)
+        """Return the commonest reason among some items; None if all have a number."""
+        reasons = Counter(self.reasons[row] for row in rows)
+        del reasons[None]
+        return next((reason for reason, _ in reasons.most_common(1)), None)
 
 
 def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores: Scores) -> Sums:
-    """The sums of every item; a number that is not finite counts as unscored, as a missing answer does."""
+    """Return the sums of every item; a number that is not finite counts as unscored, as a missing answer does."""
     columns = np.zeros((len(items), len(metric.columns)))
     applies = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
     scored = np.zeros(len(items), bool)
@@ -68,7 +68,7 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
 
 
 def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores) -> tuple[Any, Any, str | None]:
-    """Answer and score of an item (a tuple of them where it has partners), and the reason where one is missing."""
+    """Return answer and score of an item (tuples if it has partners), and the reason if one is missing."""
     answer: Any = answers.get(item.id)
     if answer is None or isinstance(answer, Unanswered):
         return None, None, "not answered" if answer is None else answer.reason
@@ -84,7 +84,7 @@ def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores)
 
 
 def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, ...], str | None]:
-    """The numbers of every scorer of a metric for an item and its partners, and the reason where too few are there."""
+    """Return the numbers of a metric's scorers for an item and its partners, and the reason if there are too few."""
     ids = (item.id, *(metric.partner_ids(item) if metric.partner_ids else ()))
     numbers: list[float] = []
     for scorer in (metric.scorer, *metric.extra_scorers):
@@ -99,11 +99,11 @@ def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, .
 
 
 def _known_states(metric: Metric, states: list[object], outcome: Array | None, scored: Mask) -> list[object] | None:
-    """The states; the outcomes where the answers have no state of their own (a completion, profane or not)."""
+    """Return the states, or the outcomes if the answers have no state of their own (a completion, profane or not)."""
     if metric.flip_key is None:
         return None
     if any(state is not None for state in states):
         return states
     if outcome is None:
         return None
-    return [bool(value) if known else None for value, known in zip(outcome, scored, strict=True)]
+    return [bool(value) if is_scored else None for value, is_scored in zip(outcome, scored, strict=True)]

@@ -13,7 +13,7 @@ Shape = Literal["rate", "mean", "other"]
 
 
 def shape_of(metric: Metric, sums: Sums, used: Mask) -> Shape:
-    """`rate`: outcomes 0 or 1 over items; `mean`: numbers over items; `other`: anything else."""
+    """Return `rate` for outcomes 0 or 1 over items, `mean` for numbers over items, `other` for anything else."""
     if metric.formula is not ratio or metric.cell_of is not None or len(metric.columns) != 2:
         return "other"
     values, ones = sums.columns[used].T

@@ -17,16 +17,15 @@ from typing import Literal
 
 import numpy as np
 
-from crushtest.metrics import WORST, Array
+from crushtest.metrics import ALL, WORST, Array
 from crushtest.results import Contrast
-from crushtest.stats.clusters import ALL
 
 Correction = Literal["benjamini-hochberg", "holm"]
 Family = tuple[str, str]
 
 
 def benjamini_hochberg(p: Array) -> Array:
-    """Adjusted p that bound the false discovery rate (Benjamini and Hochberg 1995, step up)."""
+    """Return adjusted p [n] that bound the false discovery rate (Benjamini and Hochberg 1995, step up)."""
     count = len(p)
     order = np.argsort(p, kind="stable")[::-1]
     steps = p[order] * count / np.arange(count, 0, -1)
@@ -34,7 +33,7 @@ def benjamini_hochberg(p: Array) -> Array:
 
 
 def holm(p: Array) -> Array:
-    """Adjusted p that bound the chance of one false claim in the family (Holm 1979, step down)."""
+    """Return adjusted p [n] that bound the chance of one false claim in the family (Holm 1979, step down)."""
     count = len(p)
     order = np.argsort(p, kind="stable")
     steps = p[order] * np.arange(count, 0, -1)
@@ -42,6 +41,7 @@ def holm(p: Array) -> Array:
 
 
 def _in_order(values: Array, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
+    """Undo a sort: put values [n] back to the places `order` [n] that they were taken from."""
     restored = np.empty_like(values)
     restored[order] = values
     return restored
@@ -80,7 +80,8 @@ def adjust_families(contrasts: Sequence[Contrast], correction: Correction = "ben
     adjusted = list(contrasts)
     for places in families.values():
         rows = [contrasts[place] for place in places]
-        for place, row, p in zip(places, rows, _adjusted([_family_p(row) for row in rows], correction), strict=True):
+        tested = [attribute_p(row) if row.metric.endswith(WORST) else _p(row) for row in rows]
+        for place, row, p in zip(places, rows, _adjusted(tested, correction), strict=True):
             adjusted[place] = _with(row, p)
     of_attribute = {
         (row.metric, row.group): row.p.adjusted for row in adjusted if row.metric.endswith(WORST) and row.p is not None
@@ -103,10 +104,6 @@ def _adjusted(values: Sequence[float | None], correction: Correction) -> list[fl
     tested = np.array([p for p in values if p is not None], np.float64)
     adjusted = iter(CORRECTIONS[correction](tested).tolist() if len(tested) else ())
     return [None if p is None else next(adjusted) for p in values]
-
-
-def _family_p(row: Contrast) -> float | None:
-    return attribute_p(row) if row.metric.endswith(WORST) else _p(row)
 
 
 def _family(row: Contrast) -> Family:

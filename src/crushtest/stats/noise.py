@@ -1,7 +1,7 @@
 """The noise floor: how far every metric moves when nothing but the measuring is repeated.
 
 Another batch order or packing, another number of threads or another dtype changes sums in their last digits, and an
-answer that was a close call with them. A contrast no larger than that is nothing that compression did.
+answer that was a close call with them. A contrast no larger than that cannot be credited to compression.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def noise_bands(
     dense: tuple[Answers, Scores],
     repeats: Sequence[tuple[Answers, Scores]],
 ) -> list[NoiseBand]:
-    """One band per metric and group (and gap), from the dense arm and its repeats, each an (answers, scores) pair.
+    """Return one band per metric and group (and gap), from dense and its repeats, each an (answers, scores) pair.
 
     A repeat is compared on the items that it and the dense arm have a number for. The largest of K repeats is exceeded
     by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise. Metrics that are
@@ -43,28 +43,28 @@ def noise_bands(
         sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
         for slices in sample.slices():
             for slice_ in slices.all:
-                known = metrics[slice_.metric].relative_to_dense
-                change = float("nan") if known else abs(float(slice_.observed[1] - slice_.observed[0]))
+                is_fixed = metrics[slice_.metric].relative_to_dense  # its value in dense is known, so it cannot move
+                change = float("nan") if is_fixed else abs(float(slice_.observed[1] - slice_.observed[0]))
                 flips = count_flips(first[slice_.metric], again[slice_.metric], slice_.rows).total
                 moved.setdefault((slice_.name, slice_.group), []).append((change, None if slice_.is_derived else flips))
-    return [_band(task, metric, group, found) for (metric, group), found in moved.items()]
+    return [_band(task, metric, group, moves) for (metric, group), moves in moved.items()]
 
 
-def _band(task: str, metric: str, group: str, found: Sequence[tuple[float, int | None]]) -> NoiseBand:
-    changes = [change for change, _ in found if not np.isnan(change)]
-    flips = [count for _, count in found if count is not None]
+def _band(task: str, metric: str, group: str, moves: Sequence[tuple[float, int | None]]) -> NoiseBand:
+    changes = [change for change, _ in moves if not np.isnan(change)]
+    flips = [count for _, count in moves if count is not None]
     return NoiseBand(
         task=task,
         metric=metric,
         group=group,
-        repeats=len(found),
+        repeats=len(moves),
         half_width=max(changes, default=None),
         flips=max(flips, default=None),
     )
 
 
 def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> list[Contrast]:
-    """The contrasts with their band; one whose difference lies inside says so instead of its verdict.
+    """Return the contrasts with their band; a difference inside it replaces the verdict by `within measurement noise`.
 
     Only rows against dense have a band: it was dense that was repeated, in its own engine. The row of a worst group
     takes the band of the group that it names. A band of 0 (the repeats agreed to the last digit) changes no verdict.

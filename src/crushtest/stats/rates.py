@@ -16,6 +16,7 @@ import numpy as np
 
 from crushtest.metrics import Array
 from crushtest.results import Interval
+from crushtest.stats.intervals import clopper_pearson, normal_quantile, student_quantile
 
 PRIOR_CLUSTERS = 2.0
 """How many clusters the belief that items of a cluster move together is worth, against what the data show."""
@@ -26,7 +27,7 @@ SHOWN_IN_FULL = 0.25
 INFLATION = 2.0
 """An estimated design effect is multiplied by 1 + INFLATION / sqrt(clusters): it is itself uncertain."""
 MOST_STEPS = 20_000
-"""Above so large a sum of net changes the exact distribution of their signs is not computed."""
+"""The exact distribution of signs is not computed if the net changes add up to more than this."""
 
 
 class RateCounts(NamedTuple):
@@ -90,23 +91,20 @@ def sign_test(net: Array) -> float | None:
     This is the exchange of the arms within clusters, carried out in full. With single items it is McNemar's exact
     test (1947). None where the changes add up to more than `MOST_STEPS`.
     """
+    from scipy.special import bdtr
+
     sizes, counts = np.unique(np.abs(net[net != 0]).astype(np.int64), return_counts=True)
     if len(sizes) > 1 and int(sizes @ counts) > MOST_STEPS:
         return None
     if len(sizes) <= 1:
-        return _binomial_p(int((net > 0).sum()), int((net < 0).sum()))
+        up, down = int((net > 0).sum()), int((net < 0).sum())
+        return min(1.0, 2 * float(bdtr(min(up, down), up + down, 0.5))) if up + down else 1.0
     chance = np.ones(1)  # of a sum of -(len - 1) / 2, ..., (len - 1) / 2
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         chance = np.convolve(chance, _signed_sums(size, count))
     middle = len(chance) // 2
     reached = abs(int(net.sum()))
     return float(min(1.0, chance[: middle - reached + 1].sum() + chance[middle + reached :].sum())) if reached else 1.0
-
-
-def _binomial_p(up: int, down: int) -> float:
-    from scipy.special import bdtr
-
-    return min(1.0, 2 * float(bdtr(min(up, down), up + down, 0.5))) if up + down else 1.0
 
 
 def _signed_sums(size: int, count: int) -> Array:
@@ -174,28 +172,3 @@ def _edge(inside: Callable[[float], bool], within: float, beyond: float) -> floa
         middle = (within + beyond) / 2
         within, beyond = (middle, beyond) if inside(middle) else (within, middle)
     return within
-
-
-def clopper_pearson(outcomes: float, items: float, *, level: float) -> Interval:
-    """Return the exact interval of a binomial proportion (Clopper and Pearson 1934); the counts need not be whole."""
-    from scipy.special import betaincinv
-
-    tail = (1 - level) / 2
-    rest = max(0.0, items - outcomes)
-    low = float(betaincinv(outcomes, rest + 1, tail)) if outcomes > 0 else 0.0
-    high = float(betaincinv(outcomes + 1, rest, 1 - tail)) if rest > 0 else 1.0
-    return Interval(low, high)
-
-
-def normal_quantile(level: float) -> float:
-    """Return z of a two-sided interval of that level."""
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))
-
-
-def student_quantile(level: float, clusters: float) -> float:
-    """Return Student's t of a two-sided interval of that level, at clusters - 1 degrees of freedom."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(clusters - 1, (1 + level) / 2))

@@ -26,7 +26,7 @@ from crushtest.stats.weights import resampled, swapped
 STRIPE = 100
 SMALLEST_STRIPE = 10
 STRIPE_NUMBERS = 1_000_000
-"""Weights a stripe: with very many clusters it has fewer replicates, so that its memory is used again and again."""
+"""Weights per stripe: with very many clusters it has fewer replicates, so that its memory is used again and again."""
 NUMBERS_AT_ONCE = 100_000
 """How many weights or totals (8 bytes each) one piece of work may hold."""
 WORTH_THREADS = 50_000_000
@@ -43,7 +43,7 @@ class Values(NamedTuple):
 
 
 def evaluate(metrics: Sequence[Metric], groups: Sequence[GroupTotals], totals: Sequence[Array]) -> Array:
-    """Values [metrics, arms, groups, n] of the groups' totals, each [arms * width, n]; NaN where undefined."""
+    """Return values [metrics, arms, groups, n] of the groups' totals, each [arms * width, n]; NaN where undefined."""
     arms = _arms(groups)
     values = np.full((len(metrics), arms, len(groups), totals[0].shape[1]), np.nan)
     with np.errstate(all="ignore"):
@@ -61,25 +61,25 @@ def evaluate(metrics: Sequence[Metric], groups: Sequence[GroupTotals], totals: S
 
 
 def evaluate_rests(units: ClusterTotals, totals: Sequence[Array]) -> Array:
-    """Values [rests, arms, n]: the ratio of a group's totals minus that of the others of its attribute."""
+    """Return the values [rests, arms, n]: a group's ratio minus the ratio of the others of its attribute."""
     arms = _arms(units.groups)
     values = np.full((len(units.rests), arms, totals[0].shape[1]), np.nan)
     for number, (metric, group, union) in enumerate(units.rests):
         for arm in range(arms if units.groups[group].parts[metric].clusters else 0):
-            mine = _columns(units.groups[group], totals[group], metric, arm)
+            of_group = _columns(units.groups[group], totals[group], metric, arm)
             values[number, arm] = against_rest(
-                *mine, *(_columns(units.groups[union], totals[union], metric, arm) - mine)
+                *of_group, *(_columns(units.groups[union], totals[union], metric, arm) - of_group)
             )
     return values
 
 
 def against_rest(mine: Array, of_mine: Array, others: Array, of_others: Array) -> Array:
-    """Return a group's ratio minus that of the others."""
+    """Return a group's ratio minus the ratio of the others, from totals of one shape."""
     return ratio(mine, of_mine) - ratio(others, of_others)
 
 
 def _columns(rows: GroupTotals, totals: Array, metric: int, arm: int) -> Array:
-    """The columns [k, n] of one metric and arm, or [k, cells, n]."""
+    """Return the columns [k, n] of one metric and arm, or [k, cells, n]."""
     part = rows.parts[metric]
     block = totals[arm * rows.width + part.start : arm * rows.width + part.stop]
     return block.reshape(*part.shape, -1)
@@ -90,26 +90,26 @@ def _arms(groups: Sequence[GroupTotals]) -> int:
 
 
 def observed(metrics: Sequence[Metric], units: ClusterTotals) -> Values:
-    """Values of the data as it is, without the last axis."""
+    """Return the values of the data as it is, without the last axis."""
     totals = [_sum(units, rows)[:, None] for rows in units.groups]
     return Values(evaluate(metrics, units.groups, totals)[..., 0], evaluate_rests(units, totals)[..., 0])
 
 
 def leave_one_out(metrics: Sequence[Metric], units: ClusterTotals, group: int) -> Array:
-    """Values [metrics, arms, units of the group] with one cluster of that unit left out."""
+    """Return the values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
     return evaluate(metrics, [rows], [_sum(units, rows)[:, None] - rows.columns.T])[:, :, 0]
 
 
 def bootstrap(metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int) -> Values:
-    """Values over resampled clusters, n replicates; NaN for metrics with a jackknife."""
+    """Return the values over resampled clusters, n = replicates; NaN for metrics with a jackknife."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns for rows in units.groups])
     return _replicate(metrics, units, resampled, products.totals, stream=(seed, 0), replicates=replicates)
 
 
 def exchange(metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int) -> Values:
-    """Values with the two arms exchanged in randomly drawn clusters, NaN as above."""
+    """Return the values with both arms exchanged in randomly drawn clusters; NaN for metrics with a jackknife."""
     units = to_resample(metrics, units)
     products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
     sums = [_sum(units, rows).reshape(2, -1, 1) for rows in units.groups]
@@ -138,7 +138,7 @@ def _replicate(
     stream: tuple[int, int],
     replicates: int,
 ) -> Values:
-    """Values of every replicate. A piece of work is some stripes, as many as fit the memory it may use."""
+    """Return the values of every replicate. A piece of work is as many stripes as fit the memory it may use."""
     arms = _arms(units.groups)
     values = np.full((len(metrics), arms, len(units.groups), replicates), np.nan)
     rests = np.full((len(units.rests), arms, replicates), np.nan)

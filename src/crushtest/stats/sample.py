@@ -136,21 +136,21 @@ class Sample:
         return self._slice(metric, name, self.layout.names[group], self.layout.members[group], arrays)
 
     def _rest(self, number: int, group: int) -> Slice:
-        """A group minus the others of its attribute. Its items are all of the attribute's, in two columns each."""
+        """Return a group minus the others of its attribute: its items are all the attribute's, in two columns each."""
         place, name = self.units.rests[number].metric, self.layout.names[group]
         metric = self.metrics[place]
         arrays = self._alone(self.observed.rests[number], self.values.rests[number], self.exchanged.rests[number])
         union = self.layout.unions[name.partition("=")[0]]
         both = self._slice(place, metric.name + AGAINST_REST, name, union, arrays)
-        mine = np.isin(both.rows, self.layout.members[group])[:, None]
-        columns = tuple(np.concatenate([sums * mine, sums * ~mine], axis=1) for sums in both.columns)
+        is_member = np.isin(both.rows, self.layout.members[group])[:, None]
+        columns = tuple(np.concatenate([sums * is_member, sums * ~is_member], axis=1) for sums in both.columns)
         without = np.stack([_without_each_cluster(sums, both.cluster, against_rest) for sums in columns])
         bounds = metric.bounds
         return replace(
             both,
             better="neither" if metric.better == "neither" else "zero",
             kind="rest",
-            undefined=NO_REST,
+            undefined_reason=NO_REST,
             bounds=None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0]),
             formula=against_rest,
             columns=columns,
@@ -174,7 +174,7 @@ class Sample:
             together,
             better="lower",
             kind="gap",
-            undefined=gaps.TOO_FEW,
+            undefined_reason=gaps.TOO_FEW,
             bounds=None if bounds is None else (0.0, bounds[1] - bounds[0]),
             parts=tuple(slices[name] for name in (self.layout.names[group] for group in groups) if name in slices),
             possible=None,
@@ -182,13 +182,14 @@ class Sample:
         )
 
     def _alone(self, observed: Array, values: Array, exchanged: Array) -> _Resampled:
-        """The arrays of a slice without a jackknife."""
+        """Return the arrays of a slice without a jackknife."""
         none = np.zeros((len(self.arms), 0))
         return _Resampled(observed, values, without=none, counts=np.zeros(0, np.int64), exchanged=exchanged)
 
     def _slice(self, place: int, name: str, group: str, members: Index, arrays: _Resampled) -> Slice:
         metric, used = self.metrics[place], self.used[place]
         rows = members[used[members]]
+        reasons = (arm[place].unscored(members.tolist()) for arm in self.arms)
         return Slice(
             metric=place,
             name=name,
@@ -198,8 +199,8 @@ class Sample:
             rows=rows,
             seen=int(self.arms[0][place].applies[members].sum()),
             clusters=len(np.unique(self.layout.cluster[rows])),
-            undefined=metric.undefined_reason,
-            unscored="" if len(rows) else self._unscored(place, members),
+            undefined_reason=metric.undefined_reason,
+            unscored="" if len(rows) else next(filter(None, reasons), "not answered"),
             jackknife=metric.interval == "jackknife",
             columns=tuple(arm[place].columns[rows] for arm in self.arms),
             cluster=self.layout.cluster[rows],
@@ -210,14 +211,9 @@ class Sample:
             **arrays._asdict(),
         )
 
-    def _unscored(self, place: int, members: Index) -> str:
-        """The commonest reason for items without a number among a row's members, in the first arm that has one."""
-        reasons = (arm[place].unscored(members.tolist()) for arm in self.arms)
-        return next(filter(None, reasons), "not answered")
-
 
 def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:
-    """Values [clusters] of a formula over sums [items, k] with the items of one cluster left out."""
+    """Return the values [clusters] of a formula over sums [items, k] with the items of one cluster left out."""
     place = np.unique(cluster, return_inverse=True)[1].reshape(-1)
     totals = np.zeros((int(place.max(initial=-1)) + 1, sums.shape[1]))
     np.add.at(totals, place, sums)
@@ -225,12 +221,12 @@ def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Ar
 
 
 def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
-    """The sums that an item may have; None for a metric of cells, whose clusters are not alike."""
+    """Return the sums that an item may have; None for a metric of cells, whose clusters are not alike."""
     resampled = metric.cell_of is None and metric.interval == "bootstrap" and len(columns[0])
     return possible_values(columns) if resampled else None
 
 
 def _extremes(metric: Metric, sums: Sums, used: Mask, columns: Sequence[Array]) -> Array | None:
-    """The sums of an item at the least and at the most, for a mean over items."""
+    """Return the sums of the smallest and the largest item, for a mean over items."""
     is_mean = len(columns[0]) and shape_of(metric, sums, used) == "mean" and metric.interval == "bootstrap"
     return extremes(columns) if is_mean else None

@@ -1,4 +1,4 @@
-"""Can a row be tested, what is its p, and which difference could it have shown?"""
+"""Decide whether a row can be tested, its p, and which difference it could have shown."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from crushtest.stats.exchange import exchange_p
 from crushtest.stats.intervals import distribution
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
 from crushtest.stats.slices import Slice, difference
+from crushtest.stats.verdicts import counted
 
 POWER = 0.8
 
@@ -29,7 +30,7 @@ def test(slice_: Slice) -> Tested:
     A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
     jackknife have the p of their interval. All others are exchanged at random (see `exchange`).
     """
-    few = f"cannot be tested with {counted(slice_.clusters)}" if slice_.clusters < FEWEST_TESTABLE else None
+    few = f"cannot be tested with {counted(slice_.clusters, 'cluster')}" if slice_.clusters < FEWEST_TESTABLE else None
     if slice_.jackknife and not slice_.is_derived:
         return Tested(_jackknife_p(slice_), "jackknife over clusters", few)
     if slice_.kind == "rate":
@@ -43,13 +44,8 @@ def test(slice_: Slice) -> Tested:
     return Tested(p, "exchange of arms within clusters", few)
 
 
-def counted(clusters: int) -> str:
-    """Return `1 cluster`, `2 clusters`."""
-    return f"{clusters} cluster{'s' if clusters != 1 else ''}"
-
-
 def _jackknife_p(slice_: Slice) -> float | None:
-    found = distribution(
+    jackknifed = distribution(
         float(difference(slice_.observed)),
         difference(slice_.values),
         difference(slice_.without),
@@ -57,7 +53,7 @@ def _jackknife_p(slice_: Slice) -> float | None:
         slice_.clusters,
         method="jackknife",
     )
-    return None if isinstance(found, str) else 1.0 if found.flat else found.p()
+    return None if isinstance(jackknifed, str) else 1.0 if jackknifed.flat else jackknifed.p()
 
 
 def detectable(interval: Interval, clusters: int) -> float:

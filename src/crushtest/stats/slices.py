@@ -34,18 +34,18 @@ SKEWED = 0.05
 class Slice:
     """One metric in one group. The first axis of every array is the arm: [dense, arm], or [arm] alone.
 
-    metric     its place among the metrics of the sample
-    observed   [arms]
-    values     [arms, replicates] over resampled clusters
-    without    [arms, units] with one cluster left out; `counts` says how many clusters each unit stands for
-    exchanged  [arms, replicates] with the arms exchanged at random; empty for one arm
-    rows       the items that count; `seen` those of the group that the metric is about
-    undefined  why the value is None although items have a number; `unscored`: why items have none
-    jackknife  whether intervals and p come from `without` alone; `values` and `exchanged` are then NaN
-    columns    per arm the sums [n, k] of those items, and `cluster` [n] the number of the cluster of each
-    possible   the sums [values, k] that an item may have, where they are few (`few_valued`); else None
-    extremes   for a mean: the sums [2, k] of the items with the smallest and the largest number
-    parts      of a gap: the slices of its groups
+    metric            its place among the metrics of the sample
+    observed          [arms]
+    values            [arms, replicates] over resampled clusters
+    without           [arms, units] with one cluster left out; `counts` says how many clusters each unit stands for
+    exchanged         [arms, replicates] with the arms exchanged at random; empty for one arm
+    rows              the items that count; `seen` those of the group that the metric is about
+    undefined_reason  why the value is None although items have a number; `unscored`: why items have none
+    jackknife         whether intervals and p come from `without` alone; `values` and `exchanged` are then NaN
+    columns           per arm the sums [n, k] of those items, and `cluster` [n] the number of the cluster of each
+    possible          the sums [values, k] that an item may have, where they are few (`few_valued`); else None
+    extremes          for a mean: the sums [2, k] of the items with the smallest and the largest number
+    parts             of a gap: the slices of its groups
     """
 
     metric: int
@@ -61,7 +61,7 @@ class Slice:
     rows: Index
     seen: int
     clusters: int
-    undefined: str
+    undefined_reason: str
     unscored: str
     jackknife: bool
     columns: tuple[Array, ...]
@@ -74,33 +74,33 @@ class Slice:
 
     @property
     def is_paired(self) -> bool:
-        """Whether it holds two arms."""
+        """Return True if it holds two arms."""
         return len(self.observed) == 2
 
     @property
     def is_derived(self) -> bool:
-        """Whether it compares groups of an attribute, and is no group itself."""
+        """Return True if it compares groups of an attribute and is no group itself."""
         return self.kind in ("gap", "rest")
 
     @property
     def changed_clusters(self) -> int:
-        """Clusters with an item whose sums differ between the two arms."""
+        """Return the number of clusters with an item whose sums differ between the two arms."""
         dense, arm = self.columns
         return len(np.unique(self.cluster[(dense != arm).any(axis=1)]))
 
     @property
     def n(self) -> int:
-        """Items that count: scored in every arm compared."""
+        """Return how many items count: those scored in every arm compared."""
         return len(self.rows)
 
     @property
     def n_unscored(self) -> int:
-        """Items that the metric is about and that have no number in at least one arm."""
+        """Return how many items that the metric is about lack a number in at least one arm."""
         return self.seen - len(self.rows)
 
     @property
     def sampled(self) -> str:
-        """What is resampled, in a word."""
+        """Return what is resampled, in a word."""
         return "items" if self.clusters == self.n else "clusters"
 
     def of_arm(self, arm: int) -> Slice:
@@ -118,7 +118,7 @@ class Slice:
     def why_undefined(self) -> str:
         """Return the reason for a value that is None."""
         if self.n:
-            return self.undefined
+            return self.undefined_reason
         if not self.seen:
             return "no item of this group that the metric is about"
         return f"none of {self.seen} items has a number: {self.unscored}"
@@ -145,11 +145,8 @@ def cautions(slice_: Slice, *, rare: int | None) -> str | None:
         texts.append(f"only {slice_.n} items")
     if rare is not None:
         texts.append(f"only {rare} items decide it")
-    if slice_.kind != "rate" and slice_.possible is None and abs(_skew(slice_)) > SKEWED:
-        texts.append("a few clusters dominate it")
+    if slice_.kind != "rate" and slice_.possible is None:
+        without = difference(slice_.without) if slice_.is_paired else slice_.without[0]
+        if abs(acceleration(without, slice_.counts)) > SKEWED:
+            texts.append("a few clusters dominate it")
     return "; ".join(texts) or None
-
-
-def _skew(slice_: Slice) -> float:
-    without = difference(slice_.without) if slice_.is_paired else slice_.without[0]
-    return acceleration(without, slice_.counts)

@@ -42,13 +42,13 @@ class Uncertainty:
 
 def uncertainty(slice_: Slice, *, combine: tuple[float, float] = DIFFERENCE) -> Uncertainty | str:
     """Return the uncertainty of a slice, of one arm or of two combined, or why there is none."""
-    found = _of_gap(slice_) if slice_.kind == "gap" else _of_group(slice_, combine)
-    if isinstance(found, str) or slice_.bounds is None:
-        return found
+    unbounded = _of_gap(slice_) if slice_.kind == "gap" else _of_group(slice_, combine)
+    if isinstance(unbounded, str) or slice_.bounds is None:
+        return unbounded
     low, high = slice_.bounds
     if not slice_.is_paired:
-        return _within(found, low, high)
-    return _within(found, 2 * low, 2 * high) if combine == SUM else _within(found, low - high, high - low)
+        return _within(unbounded, low, high)
+    return _within(unbounded, 2 * low, 2 * high) if combine == SUM else _within(unbounded, low - high, high - low)
 
 
 def distance_interval(slice_: Slice, difference_interval: Interval) -> Interval | None:
@@ -59,15 +59,15 @@ def distance_interval(slice_: Slice, difference_interval: Interval) -> Interval 
     """
     if slice_.kind == "rate":
         return difference_interval
-    found = uncertainty(slice_, combine=SUM)
-    if isinstance(found, str):
+    of_sum = uncertainty(slice_, combine=SUM)
+    if isinstance(of_sum, str):
         return None
-    low, high = found.interval(0.95)
+    low, high = of_sum.interval(0.95)
     return Interval(low, high) if difference_interval.low >= 0 else Interval(-high, -low)
 
 
 def _within(inner: Uncertainty, lowest: float, highest: float) -> Uncertainty:
-    """The same, cut to the values that the statistic can take."""
+    """Cut intervals to the values that the statistic can take."""
 
     def interval(level: float) -> Interval:
         low, high = inner.interval(level)
@@ -113,7 +113,7 @@ def _of_rate(slice_: Slice) -> Uncertainty:
 
 
 def _of_few_values(slice_: Slice, values: Array, combine: tuple[float, float]) -> Uncertainty | str:
-    """From the jackknife, with clusters added whose items have one of these sums [values, k]."""
+    """Return the jackknife's intervals, with clusters added whose items have one of these sums [values, k]."""
     lost = float(np.isnan(_combined(slice_.values, combine)).mean()) if slice_.values.size else 0.0
     if lost > UNDEFINED_SHARE:
         return f"undefined in {lost:.0%} of the resamples: too few items to divide by"
@@ -136,63 +136,68 @@ def _of_resamples(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | 
     observed, values, without = (_combined(array, combine) for array in arrays)
     estimate = float(observed)
     method: Method = "jackknife" if slice_.jackknife else "bca"
-    found = distribution(estimate, values, without, slice_.counts, slice_.clusters, method=method)
-    if isinstance(found, str):
-        return found
-    if found.flat:
+    resampled = distribution(estimate, values, without, slice_.counts, slice_.clusters, method=method)
+    if isinstance(resampled, str):
+        return resampled
+    if resampled.flat:
         return ALL_ALIKE
     if slice_.jackknife:
-        return Uncertainty(f"jackknife over {slice_.sampled}", found.interval)
+        return Uncertainty(f"jackknife over {slice_.sampled}", resampled.interval)
     students = distribution(estimate, values, without, slice_.counts, slice_.clusters, method="jackknife")
     if slice_.kind != "mean" or isinstance(students, str):
-        return Uncertainty(f"BCa bootstrap over {slice_.sampled}", _hull(estimate, found))
-    return Uncertainty(f"BCa bootstrap and Student's t over {slice_.sampled}", _hull(estimate, found, students))
+        return Uncertainty(f"BCa bootstrap over {slice_.sampled}", _hull(estimate, resampled))
+    return Uncertainty(f"BCa bootstrap and Student's t over {slice_.sampled}", _hull(estimate, resampled, students))
 
 
-def _hull(estimate: float, *found: Bootstrap) -> Callable[[float], Interval]:
-    """An interval that holds the estimate and all of these.
+def _hull(estimate: float, *distributions: Bootstrap) -> Callable[[float], Interval]:
+    """Return intervals that hold the estimate and the intervals of all these distributions.
 
     A mean of which few items change, up as often as down, has resamples that are too close together. Student's t
     covers there, and the bootstrap where the numbers are skewed.
     """
 
     def interval(level: float) -> Interval:
-        lows, highs = zip(*(one.interval(level) for one in found), strict=True)
+        lows, highs = zip(*(each.interval(level) for each in distributions), strict=True)
         return Interval(min(estimate, *lows), max(estimate, *highs))
 
     return interval
 
 
 def _of_gap(slice_: Slice) -> Uncertainty | str:
-    """From intervals of all groups that hold together: Bonferroni over the groups, and over what is asked of each."""
+    """Return what intervals of all groups that hold together leave open.
+
+    Bonferroni's correction is over the groups, and over the three intervals per group of two arms.
+    """
     parts = [part for part in slice_.parts if not np.isnan(part.observed).all()]
     singles: list[list[Uncertainty]] = []
     for part in parts:
-        asked = (
+        intervals = (
             (uncertainty(part), *(uncertainty(part.of_arm(arm)) for arm in (0, 1)))
             if slice_.is_paired
             else (uncertainty(part),)
         )
-        for one in asked:
-            if isinstance(one, str):
-                return f"no interval for {part.group}: {one}"
-        singles.append([one for one in asked if not isinstance(one, str)])
+        for single in intervals:
+            if isinstance(single, str):
+                return f"no interval for {part.group}: {single}"
+        singles.append([single for single in intervals if not isinstance(single, str)])
 
     def interval(level: float) -> Interval:
-        each = 1 - (1 - level) / (len(singles) * len(singles[0]))
-        bands = [np.array([one.interval(each) for one in column]) for column in zip(*singles, strict=True)]
+        single_level = 1 - (1 - level) / (len(singles) * len(singles[0]))
+        bands = [
+            np.array([single.interval(single_level) for single in column]) for column in zip(*singles, strict=True)
+        ]
         return gap_change_interval(*bands) if slice_.is_paired else gap_interval(bands[0])
 
     return Uncertainty(f"band over {len(parts)} groups", interval)
 
 
 def _totals(place: Index, values: Array) -> Array:
-    """Sums [clusters] of values [items]."""
+    """Return sums [clusters] of values [items], whose cluster is `place` [items]."""
     return np.bincount(place, weights=values).astype(np.float64)
 
 
 def _combined(arms: Array, combine: tuple[float, float]) -> Array:
-    """One arm as it is, two combined."""
+    """Return values [...] of arms [arms, ...]: one arm as it is, two combined."""
     if combine == DIFFERENCE and len(arms) == 2:
         return difference(arms)
     total: Array = arms.sum(axis=0)

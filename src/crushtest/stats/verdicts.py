@@ -21,14 +21,14 @@ VERDICTS = frozenset(
 
 
 def excludes_zero(interval: Interval | None) -> bool:
-    """Whether an interval lies wholly on one side of 0."""
+    """Return True if an interval lies wholly on one side of 0."""
     return interval is not None and (interval.low > 0 or interval.high < 0)
 
 
 def verdict(
     better: Better, difference: float, interval: Interval | None, p: float | None, distance: Interval | None
 ) -> str:
-    """Return `better`, `worse`, `changed`, `no clear difference`, or `inconclusive` where there is no interval.
+    """Return `better`, `worse`, `changed`, `no clear difference`, or `inconclusive` without an interval.
 
     A difference is clear when its interval excludes 0 and its p, where it has one, is at most 0.05; the two disagree
     only for few or rare items, and then the cautious one decides. For metrics that are best at 0, `distance` is the
@@ -46,6 +46,11 @@ def verdict(
     if better == "neither":
         return CHANGED
     return BETTER if (difference > 0) == (better == "higher") else WORSE
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 item`, `1,012 items`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def mark_spurious(row: Contrast, why: str) -> Contrast:

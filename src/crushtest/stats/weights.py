@@ -20,7 +20,7 @@ STEPS = 1 << 16
 
 
 def resampled(rng: np.random.Generator, counts: Index, size: int) -> Array:
-    """[size, units]: how often each unit is drawn when as many clusters as there are are drawn with replacement."""
+    """Draw n of n clusters with replacement, `size` times; return [size, units] how often each unit came."""
     total = int(counts.sum())
     if len(counts) < total:
         return rng.multinomial(total, counts / total, size=size).astype(np.float64)
@@ -31,10 +31,10 @@ def resampled(rng: np.random.Generator, counts: Index, size: int) -> Array:
 
 
 def _many(rng: np.random.Generator, total: int, size: int) -> Array:
-    """The same for many clusters, several times faster than drawing one by one.
+    """Return [size, total] how often each of many clusters is drawn, several times faster than one by one.
 
     Independent Poisson counts, given their sum N, are a multinomial of N draws; adding total - N more draws makes one
-    of `total` draws. The mean of the Poisson counts lies five standard deviations below 1 a cluster, so that N hardly
+    of `total` draws. The mean of the Poisson counts lies five standard deviations below 1 per cluster, so that N hardly
     ever exceeds `total`, and a row where it does is drawn again. They come from 16 random bits each: their
     probabilities are rounded to 1/65536.
     """
@@ -60,7 +60,7 @@ def _one_row(rng: np.random.Generator, thresholds: list[np.uint16], total: int) 
 
 
 def _poisson_thresholds(mean: float) -> list[np.uint16]:
-    """Of a uniform number below 65536: at or above the j-th, the count is more than j."""
+    """Return thresholds of a uniform number below 65536: at or above the j-th, the Poisson count is more than j."""
     thresholds: list[np.uint16] = []
     term, cumulated = exp(-mean), 0.0
     for count in range(20):
@@ -74,7 +74,7 @@ def _poisson_thresholds(mean: float) -> list[np.uint16]:
 
 
 def swapped(rng: np.random.Generator, counts: Index, size: int) -> Array:
-    """[size, units]: how many of each unit's clusters have their two arms exchanged, each with probability 1/2."""
+    """Return [size, units] how many of each unit's clusters have both arms exchanged, each with probability 1/2."""
     if len(counts) < counts.sum():
         drawn: Array = rng.binomial(counts, 0.5, size=(size, len(counts))).astype(np.float64)
         return drawn

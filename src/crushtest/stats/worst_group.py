@@ -11,16 +11,17 @@ import numpy as np
 from crushtest.metrics import WORST, Array
 from crushtest.records import Better
 from crushtest.results import Contrast, Interval, Intervals, PValue, Spread
+from crushtest.stats.effects import BAD, harm
 from crushtest.stats.exchange import either_p
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
-from crushtest.stats.slices import Slice, difference
+from crushtest.stats.slices import FEW_CLUSTERS, Slice, difference
 from crushtest.stats.uncertainty import Uncertainty, distance_interval, uncertainty
 from crushtest.stats.verdicts import BETTER, CHANGED, UNDEFINED, WORSE, verdict
 
 
 class Searched(NamedTuple):
-    """Groups of one attribute that have a difference, and what was found about their effects together."""
+    """Groups of one attribute that have a difference, with the spread of their effects and its p."""
 
     attribute: str
     slices: tuple[Slice, ...]
@@ -34,7 +35,7 @@ class _Candidate(NamedTuple):
 
 
 def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
-    """The row `<metric>_worst` of an attribute.
+    """Return the row `<metric>_worst` of an attribute.
 
     low, high   the worst group's part of simultaneous 95% intervals of all groups: its own at 1 - 0.05 / groups, cut
                 at 0 where the verdict has a direction
@@ -56,10 +57,12 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
     change = float(difference(slice_.observed))
     band, band90 = (worst.uncertainty.interval(1 - (1 - level) / len(candidates)) for level in (0.95, 0.90))
     p = _p([candidate.slice_ for candidate in candidates], change, slice_)
-    own = worst.uncertainty.interval(0.95)
-    word = verdict(better, change, own, p, distance_interval(slice_, own) if better == "zero" else None)
+    own95 = worst.uncertainty.interval(0.95)
+    word = verdict(better, change, own95, p, distance_interval(slice_, own95) if better == "zero" else None)
     if word in (BETTER, WORSE, CHANGED):
         band, band90 = _on_its_side(band, change), _on_its_side(band90, change)
+    cautions = [f"{left_out} of {len(searched.slices)} groups cannot be tested and are left out"] if left_out else []
+    cautions += [f"{slice_.group} has only {slice_.clusters} clusters"] if slice_.clusters < FEW_CLUSTERS else []
     row = _empty(task, arm, metric, searched, better, n=slice_.n, reason=None)
     return replace(
         row,
@@ -74,7 +77,7 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         verdict=word,
         clusters=slice_.clusters,
         worst=slice_.group,
-        caution=_caution(slice_, left_out, len(searched.slices)),
+        caution="; ".join(cautions) or None,
     )
 
 
@@ -100,18 +103,8 @@ def _empty(
     )
 
 
-def harm(slice_: Slice) -> float:
-    """How far the arm moved in the bad direction: away from 0 for metrics best at 0, either way for `neither`."""
-    dense, value = slice_.observed
-    if slice_.better == "zero":
-        return float(abs(value) - abs(dense))
-    if slice_.better == "neither":
-        return float(abs(value - dense))
-    return float(value - dense) if slice_.better == "lower" else float(dense - value)
-
-
 def _order(candidate: _Candidate) -> tuple[float, float]:
-    """By the least harm that its own interval allows, where it allows none but harm; else by the harm as it came out.
+    """Order by the least harm in the group's own interval, if that holds harm alone; then by the harm as measured.
 
     A noisy small group does not hide one that is surely harmed.
     """
@@ -122,16 +115,17 @@ def _order(candidate: _Candidate) -> tuple[float, float]:
         least = max(low, -high) if away is not None and away.low > 0 else 0.0
     else:
         least = {"lower": low, "higher": -high, "neither": max(low, -high)}[slice_.better]
-    return max(least, 0.0), harm(slice_)
+    dense, value = slice_.observed
+    return max(least, 0.0), harm(float(dense), float(value - dense), BAD[slice_.better])
 
 
 def _candidates(searched: Searched) -> Iterator[_Candidate]:
     for slice_ in searched.slices:
         if slice_.clusters < FEWEST_TESTABLE or np.isnan(slice_.observed).any():
             continue
-        found = uncertainty(slice_)
-        if not isinstance(found, str):
-            yield _Candidate(slice_, found)
+        row_intervals = uncertainty(slice_)
+        if not isinstance(row_intervals, str):
+            yield _Candidate(slice_, row_intervals)
 
 
 def _p(slices: list[Slice], change: float, worst: Slice) -> float:
@@ -139,13 +133,13 @@ def _p(slices: list[Slice], change: float, worst: Slice) -> float:
 
     The attribute's is that of the more extreme of two statistics, compared with the arms exchanged at random: the
     largest difference over the groups in standard errors, which finds one group, and their sum weighted by items, which
-    finds what befell all. In ten groups of six clusters chance alone brings one group to its limit in every fourth
+    finds what happened to all. In ten groups of six clusters chance alone brings one group to its limit in every fourth
     study, so the first could not tell a collapse of all of them. The sum counts only where it has the group's
     direction: a gain elsewhere is no harm here.
     """
-    own = test(worst).p
+    own_p = test(worst).p
     error = _exchange_error(worst)
-    if own is None or not error:
+    if own_p is None or not error:
         return 1.0
     errors = {slice_.group: _exchange_error(slice_) for slice_ in slices}
     drawn = {slice_.group: difference(slice_.exchanged) for slice_ in slices}
@@ -154,9 +148,9 @@ def _p(slices: list[Slice], change: float, worst: Slice) -> float:
     largest: Array = np.fmax.reduce(moved)
     total = sum(slice_.n * float(difference(slice_.observed)) for slice_ in slices)
     sums: Array = np.sum([slice_.n * drawn[slice_.group] for slice_ in slices], axis=0)
-    befell_all = abs(total) if total * change > 0 else 0.0
-    sizes = np.array([abs(change) / error, befell_all])
-    return max(own, either_p(sizes, np.stack([largest, sums]), changed))
+    weighted_sum = abs(total) if total * change > 0 else 0.0
+    sizes = np.array([abs(change) / error, weighted_sum])
+    return max(own_p, either_p(sizes, np.stack([largest, sums]), changed))
 
 
 def _on_its_side(band: Interval, change: float) -> Interval:
@@ -166,9 +160,3 @@ def _on_its_side(band: Interval, change: float) -> Interval:
 def _exchange_error(slice_: Slice) -> float:
     drawn = difference(slice_.exchanged)
     return float(np.sqrt(np.nanmean(drawn**2))) if not np.isnan(drawn).all() else 0.0
-
-
-def _caution(worst: Slice, left_out: int, groups: int) -> str | None:
-    said = [f"{left_out} of {groups} groups cannot be tested and are left out"] if left_out else []
-    said += [f"{worst.group} has only {worst.clusters} clusters"] if worst.clusters < 20 else []
-    return "; ".join(said) or None

@@ -17,7 +17,7 @@ from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.results import Interval
-from crushtest.stats.rates import clopper_pearson
+from crushtest.stats.intervals import clopper_pearson
 
 if TYPE_CHECKING:
     import altair as alt
