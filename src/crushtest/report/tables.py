@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +17,7 @@ from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
+from crushtest.study.contrast_table import contrast_row
 from crushtest.study.folder import StudyFolder
 
 LATEX: dict[str | int, str | int | None] = {
@@ -145,7 +146,11 @@ def _text(shown: Cell, unit: str) -> str:
 
 def _write_records(study: StudyView, target: Path, which: str) -> Path:
     """Write all estimates or contrasts: every column, numbers in full precision."""
-    records: list[Any] = study.folder.read_estimates() if which == "estimates" else study.folder.read_contrasts()
+    records: list[dict[str, Any]]
+    if which == "estimates":
+        records = [asdict(estimate) for estimate in study.folder.read_estimates()]
+    else:
+        records = [contrast_row(contrast) for contrast in study.folder.read_contrasts()]
     path = target / f"{which}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
