@@ -85,7 +85,7 @@ def query(
 ) -> None:
     """Query a study's tables with SQL.
 
-    Example: crushtest query studies/demo "SELECT arm, metric, difference FROM contrasts WHERE p < 0.01 AND against = 'dense'"
+    Example: crushtest query studies/demo "SELECT arm, metric, p FROM contrasts WHERE p < 0.01 AND against = 'dense'"
     """
     from crushtest.study.folder import StudyFolder
     from crushtest.study.query import ask

@@ -83,7 +83,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
-        "contrasts": [_select(folder.contrasts, **_against_dense(folder))] if folder.contrasts.exists() else [],
+        "contrasts": [_contrasts(folder)] if folder.contrasts.exists() else [],
         "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
     for name, selects in parts.items():
@@ -91,10 +91,10 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             yield name, " UNION ALL BY NAME ".join(selects)
 
 
-def _against_dense(folder: StudyFolder) -> dict[str, str]:
-    """The column `against` of a table from before there was one."""
+def _contrasts(folder: StudyFolder) -> str:
+    """Return a SELECT of the contrasts; those of a table without the column `against` are against dense."""
     columns = read_table(folder.contrasts, remedy=ASK_AGAIN, rows=0).columns
-    return {} if "against" in columns else {"against": DENSE}
+    return _select(folder.contrasts) if "against" in columns else _select(folder.contrasts, against=DENSE)
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:
