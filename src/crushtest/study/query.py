@@ -93,7 +93,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
 
 def _contrasts(folder: StudyFolder) -> str:
     """Return a SELECT of the contrasts; those of a table without the column `against` are against dense."""
-    columns = read_table(folder.contrasts, remedy=ASK_AGAIN, rows=0).columns
+    columns = read_table(folder.contrasts, remedy=f"run `crushtest compare {folder.root}`", rows=0).columns
     return _select(folder.contrasts) if "against" in columns else _select(folder.contrasts, against=DENSE)
 
 
