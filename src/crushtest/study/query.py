@@ -83,7 +83,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
-        "contrasts": _contrasts(folder),
+        "contrasts": [_contrasts(folder)] if folder.contrasts.exists() else [],
         "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
     for name, selects in parts.items():
@@ -91,12 +91,10 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
             yield name, " UNION ALL BY NAME ".join(selects)
 
 
-def _contrasts(folder: StudyFolder) -> list[str]:
-    """Return the SELECT of the contrasts, with `against` for a table that was written before it had that column."""
-    if not folder.contrasts.exists():
-        return []
-    columns = read_table(folder.contrasts, remedy=ASK_AGAIN, rows=0).columns
-    return [_select(folder.contrasts) if "against" in columns else _select(folder.contrasts, against=DENSE)]
+def _contrasts(folder: StudyFolder) -> str:
+    """Return a SELECT of the contrasts; those of a table without the column `against` are against dense."""
+    columns = read_table(folder.contrasts, remedy=f"run `crushtest compare {folder.root}`", rows=0).columns
+    return _select(folder.contrasts) if "against" in columns else _select(folder.contrasts, against=DENSE)
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:
