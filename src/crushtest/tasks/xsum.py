@@ -42,8 +42,8 @@ def xsum(
     Items: 999 BBC articles, 1000 of the test part without the one that has no text. An article is cut after `max_words`
     words. An instruction follows the article; `chat` puts both into the model's chat template. The model writes at most
     `max_tokens` tokens, greedily, and its first line is the summary. Groups: none.
-    Metrics: `rouge1`, `rouge2`, `rougeL`, the F-measures of the package rouge-score with stemming, from 0 (no word, word
-    pair or sequence in common) to 1, as means over articles. An empty summary scores 0 because it recalls nothing.
+    Metrics: `rouge1`, `rouge2`, `rougeL`, the F-measures of the package rouge-score with stemming, from 0 (no word,
+    word pair or sequence in common) to 1, as means over articles. An empty summary scores 0 because it recalls nothing.
     `empty_rate` and `repetition_rate` say how many summaries were empty or went round in circles.
 
     Papers prompt for summaries in different ways, so compare arms of one study, not levels of different studies.
