@@ -161,7 +161,7 @@ def test_a_method_whose_package_is_missing_is_refused(
         check(parse_recipe(recipe.format(file=tmp_path / "recipe.yaml")), DEMO_SHAPES)
 
 
-def test_the_package_that_packs_integers_is_needed_where_a_folder_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_packed_integers_needs_the_package_that_packs_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "compressed_tensors", None)
     for recipe in ("rtn:group_size=64", "wanda+gptq:group_size=64", "awq:group_size=64,skip=q_proj"):
         with pytest.raises(CompressionError, match=r"needs the package compressed-tensors: pip install"):
