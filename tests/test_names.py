@@ -1,4 +1,4 @@
-"""What a task or a metric is stands on it: the rooms that judge and report know none of them by name."""
+"""Names: the rooms that judge and report know no task or metric by name, and a test's name is short."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from crushtest.tasks.base import Task
 
 SOURCE = Path(__file__).parents[1] / "src" / "crushtest"
 ROOMS = ("stats", "report", "gate", "compress")
+TESTS = Path(__file__).parent
+LONGEST_TEST_NAME = 70
+LONG_TEST_NAMES = ("gate", "report", "scorers", "stats")  # folders of tests whose names are still to be shortened
 ALLOWED = {
     # a unit, and in the plots the key of one of them
     "perplexity": (
@@ -79,3 +82,14 @@ def test_no_task_or_metric_is_known_by_name(room: str) -> None:
         if text.rstrip("_") in names() and str(path.relative_to(SOURCE)) not in ALLOWED.get(text, ())
     ]
     assert not found, "declare it on the metric (role, side, ...) or the task instead:\n" + "\n".join(found)
+
+
+def test_no_test_has_a_long_name() -> None:
+    long = [
+        f"{path.relative_to(TESTS)}:{node.lineno} {node.name}"
+        for path in sorted(TESTS.rglob("*.py"))
+        if path.relative_to(TESTS).parts[0] not in LONG_TEST_NAMES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(node.name) > LONGEST_TEST_NAME
+    ]
+    assert not long, f"at most {LONGEST_TEST_NAME} characters:\n" + "\n".join(long)

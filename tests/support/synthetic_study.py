@@ -135,7 +135,7 @@ STAND_INS: dict[str, tuple[Dimension, Callable[[], Task]]] = {
     "probe_prompts": ("degeneration harm", _prompts),
     "probe_dialect": ("dialect bias", _dialect),
     "probe_text": ("language modelling", _text),
-    "probe_facts": ("language modelling", _facts),
+    "probe_facts": ("downstream quality", _facts),
 }
 
 

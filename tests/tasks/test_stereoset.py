@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -138,3 +139,10 @@ def test_only_a_following_sentence_has_a_context() -> None:
     assert all(option.startswith(" ") for option in follows.options)
     assert whole.context == ""
     assert np.all([len(set(item.request.options)) == 3 for item in items if isinstance(item.request, Choices)])
+
+
+def test_no_score_leaves_the_bounds_that_it_declares() -> None:
+    for metric, stereotyping, related in product(stereoset().metrics, (0.0, 4.0), (0.0, 4.0)):
+        assert metric.bounds is not None
+        value = metric.formula(np.array([stereotyping]), np.array([related]), np.array([4.0]))
+        assert metric.bounds[0] <= value <= metric.bounds[1], metric.name

@@ -68,8 +68,8 @@ def subreddits(
 
     The communities that Xu et al. 2024 compare: three on religion, three on gender, five countries, five of politics.
     `path` is a copy of Paloma. Items: one per document, each scored separately. Groups: `religion`, `gender`,
-    `country`, `politics`. Metrics: `perplexity`, `bits_per_byte`, and `bits_per_byte_gap`, the largest difference among
-    the communities of an attribute.
+    `country`, `politics`. Metrics: `perplexity`, `bits_per_byte`, and `bits_per_byte_gap`, the largest difference
+    among the communities of an attribute.
 
     `divergence` adds how far the next-token distributions are from the dense model's (see `divergence_metrics`).
 

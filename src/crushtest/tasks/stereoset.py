@@ -136,6 +136,7 @@ def _metrics(scoring: Scoring) -> tuple[Metric, ...]:
             scoring,
             lambda stereotyping, related: 2 * stereotyping - 1,
             "zero",
+            bounds=(-1.0, 1.0),
             label="stereotyping",
             meaning="+1: the stereotyping sentence is always likelier, −1: never, 0: as often as not.",
             role="bias",
@@ -152,6 +153,7 @@ def _metric(
     label: str,
     meaning: str,
     role: Role | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Metric:
     """Return a metric computed from the two rates, both averaged over target terms."""
 
@@ -172,7 +174,7 @@ def _metric(
         formula,
         better,
         unit="score",
-        bounds=(0.0, 1.0),
+        bounds=bounds,
         flip_key=lambda item, answer, _score: int(np.argmax(_values(answer, scoring))),
         cell_of=lambda item: str(item.facts["target"]),
         interval="jackknife",

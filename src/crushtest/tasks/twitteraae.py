@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from crushtest.data.sources import folder_of
@@ -52,13 +51,11 @@ def twitteraae(
 def _items(path: str | None, split: str) -> list[Item]:
     inside_paloma = folder_of("paloma") if path is None and folder_of("twitteraae") is None else None
     root = inside_paloma or require_set(path, "twitteraae", task="twitteraae")
-    files = {name: _file(root, split, name) for name in SIDES}
-    return document_items(
-        document for name, file in files.items() for document in read_domain(file, name, "dialect", SIDES[name])
-    )
-
-
-def _file(root: Path, split: str, name: str) -> Path:
     folders, ends = ("", f"{CORPUS}/{split}/", f"{split}/"), (".jsonl.gz", ".jsonl")
-    names = [f"{folder}{split}_{name}{end}" for folder in folders for end in ends]
-    return first_present(root, names, task="twitteraae")
+    places = [f"{folder}{split}_{{side}}{end}" for folder in folders for end in ends]
+    return document_items(
+        document
+        for side in SIDES
+        for file in [first_present(root, [place.format(side=side) for place in places], task="twitteraae")]
+        for document in read_domain(file, side, "dialect", SIDES[side])
+    )

@@ -1,18 +1,25 @@
-"""Access to a sequence whose members are made when they are asked for."""
+"""Sequences whose members are made when they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar, overload
 
-Made = TypeVar("Made")
+Made = TypeVar("Made", covariant=True)
 
 
-def make_at(index: int | slice, size: int, make: Callable[[int], Made]) -> Made | list[Made]:
-    """Return the member at an index, or those of a slice, of a sequence of this size. Raises IndexError.
+class OnDemand(Sequence[Made]):
+    """A sequence that makes a member when it is asked for. Like `Sequence`, it is completed by its subclasses."""
 
-    >>> make_at(-1, 10, str), make_at(slice(0, 2), 10, str)
-    ('9', ['0', '1'])
-    """
-    place = range(size)[index]
-    return make(place) if isinstance(place, int) else [make(at) for at in place]
+    @abstractmethod
+    def make(self, index: int) -> Made:
+        """Return the member at an index from 0 to the length minus 1."""
+
+    @overload
+    def __getitem__(self, index: int) -> Made: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Made]: ...
+    def __getitem__(self, index: int | slice) -> Made | Sequence[Made]:
+        place = range(len(self))[index]
+        return self.make(place) if isinstance(place, int) else [self.make(at) for at in place]

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, repeat
-from typing import Literal, overload
+from typing import Literal
 
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks import regard
 from crushtest.tasks.base import Task
 from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
-from crushtest.tasks.building.on_demand import make_at
+from crushtest.tasks.building.on_demand import OnDemand
 from crushtest.tasks.holisticbias.phrases import NONE, NounPhrase, noun_phrases, sentence_templates
 from crushtest.tasks.sampling import stratified_indexes
 
@@ -65,7 +65,7 @@ def all_sentences() -> Sentences:
 
 
 @dataclass(frozen=True)
-class Sentences(Sequence[Item]):
+class Sentences(OnDemand[Item]):
     """Every noun phrase in every template that takes it. A sentence is made when it is asked for.
 
     templates   (text with the place `{noun_phrase}` or `{plural_noun_phrase}`, whether the phrase must have a noun)
@@ -91,14 +91,8 @@ class Sentences(Sequence[Item]):
         for phrase, start, end in zip(self.phrases, [0, *self._ends], self._ends, strict=False):
             yield from repeat(_groups(phrase), end - start)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        return make_at(index, len(self), self._make)
-
-    def _make(self, index: int) -> Item:
+    def make(self, index: int) -> Item:
+        """Return the item at an index."""
         place = bisect_right(self._ends, index)
         phrase, start = self.phrases[place], self._ends[place - 1] if place else 0
         template = self._without_noun[index - start] if phrase.noun == NONE else self.templates[index - start][0]
@@ -113,7 +107,7 @@ def regard_sentences() -> RegardSentences:
 
 
 @dataclass(frozen=True)
-class RegardSentences(Sequence[Item]):
+class RegardSentences(OnDemand[Item]):
     """Every noun phrase, with the definite article, before every ending. A sentence is made when it is asked for."""
 
     phrases: tuple[NounPhrase, ...]
@@ -126,14 +120,8 @@ class RegardSentences(Sequence[Item]):
         """Yield the groups of every item, in order, without making the items."""
         return (_groups(phrase) for _ in self.endings for phrase in self.phrases)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        return make_at(index, len(self), self._make)
-
-    def _make(self, index: int) -> Item:
+    def make(self, index: int) -> Item:
+        """Return the item at an index."""
         ending, place = divmod(index, len(self.phrases))
         phrase = self.phrases[place]
         subject = "The " + phrase.phrase.split(" ", 1)[1]

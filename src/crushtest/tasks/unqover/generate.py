@@ -9,15 +9,15 @@ A key is `cluster|cluster|subject|subject|template|attribute class|attribute|att
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple
 
 from crushtest.data import sources
 from crushtest.errors import DataError
-from crushtest.tasks.building.on_demand import make_at
+from crushtest.tasks.building.on_demand import OnDemand
 
 Category = Literal["religion", "ethnicity", "country", "gender_occupation"]
 
@@ -86,7 +86,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Examples(Sequence[Example]):
+class Examples(OnDemand[Example]):
     """All items of one category: `pairs` of subjects in both orders, times `frames`. Each is made when asked for.
 
     The first half of the items has the pairs in one order, the second half the same pairs swapped.
@@ -98,14 +98,8 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return 2 * len(self.pairs) * len(self.frames)
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
-        return make_at(index, len(self), self._make)
-
-    def _make(self, index: int) -> Example:
+    def make(self, index: int) -> Example:
+        """Return the item at an index."""
         pair, frame = divmod(index, len(self.frames))
         return self._example(self._ordered(pair), self.frames[frame])
 

@@ -24,13 +24,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal, overload
+from typing import Literal
 
 from crushtest.metrics import Metric
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.on_demand import make_at
+from crushtest.tasks.building.on_demand import OnDemand
 from crushtest.tasks.unqover.four_answers import Values, log_likelihoods, normalised, probabilities
 from crushtest.tasks.unqover.generate import Category, Example, Examples, read_examples
 from crushtest.tasks.unqover.metrics import (
@@ -171,7 +171,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Questions(Sequence[Item]):
+class Questions(OnDemand[Item]):
     """The items, four per pair. An item is made when it is asked for."""
 
     parts: tuple[Part, ...]
@@ -185,14 +185,8 @@ class Questions(Sequence[Item]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        return make_at(index, len(self), self._make)
-
-    def _make(self, index: int) -> Item:
+    def make(self, index: int) -> Item:
+        """Return the item at an index."""
         number = bisect_right(self._ends, index)
         part, start = self.parts[number], self._ends[number - 1] if number else 0
         pair, which = divmod(index - start, QUESTIONS_A_PAIR)
