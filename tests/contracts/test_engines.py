@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, get_args
 
 import pytest
-from served_stub import Stub, serving
 
 from crushtest import load_engine
 from crushtest.engines.base import Engine
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
+from served_stub import Stub, serving
 from tiny_models import SENTENCES, loaded
 
 HERE = {
