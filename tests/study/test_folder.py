@@ -242,9 +242,8 @@ def test_a_line_of_another_kind_is_an_error_that_names_it(tmp_path: Path, line: 
     log.running.write_text(log.running.read_text() + line + "\n")
     with pytest.raises(StoreError) as caught:
         completions(tmp_path).read()
-    assert f"line 2 is not a record of this log (it has {found}, it needs item, text, tokens, stop)" in str(
-        caught.value
-    )
+    needs = "it needs item, text, tokens, stop, reason"
+    assert f"line 2 is not a record of this log (it has {found}, {needs})" in str(caught.value)
 
 
 def test_a_final_file_of_another_kind_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.errors import ModelChanged, ModelError, StoreError
+from crushtest.errors import ModelChanged, ModelError, StoreError, UsageError
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Unanswered
 from crushtest.study.arms import make_arms
@@ -86,3 +86,12 @@ def test_an_arm_whose_server_changed_is_invalid_and_not_compared(tmp_path: Path)
             run_study(spec, tmp_path / "s")
     recompare(StudyFolder(tmp_path / "s"))
     assert not StudyFolder(tmp_path / "s").read_contrasts()
+
+
+def test_a_task_that_the_proved_way_cannot_answer_is_refused_before_any(tmp_path: Path) -> None:
+    """A server that tells first tokens alone gives no likelihood of whole texts; the plan falls before an item."""
+    suite = [{"probe_qa": {"limit": 12}}, {"probe_text": {"limit": 2}}]
+    stub = Stub("openai", echoes=False, biases=False)
+    with serving(stub) as dense, pytest.raises(UsageError, match="'probe_text' asks for passages"):
+        run_study(spec_of(dense, suite=suite), tmp_path / "s")
+    assert not StudyFolder(tmp_path / "s").answers("dense", "probe_qa", "choices").read()

@@ -17,7 +17,7 @@ from crushtest.engines.openai.ways.way import Setting, Way
 from crushtest.engines.openai.writing import Writing
 from crushtest.errors import EngineError, ModelChanged, ModelError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
-from crushtest.registry import engine
+from crushtest.registry import Answers, engine
 from crushtest.services.addresses import key_for, parse_address
 from crushtest.services.retrying import RetryPolicy
 
@@ -109,10 +109,22 @@ class ServedEngine:
         )
 
 
+def answered_by(model: str, **options: Any) -> dict[str, Any]:
+    """Return what the server at an address answers, by the way that it is proved to do. Raises as the engine does."""
+    way = openai(model, **options).proof.way
+    answers: list[Answers] = ["prompts"]
+    if way is not None:
+        answers.insert(0, "choices")
+    if way is not None and (way.name == "echo" or (way.name == "forced" and options["forced_passages"])):
+        answers.insert(1, "passages")
+    return {"answers": tuple(answers)}
+
+
 @engine(
     "openai",
     runs="a model behind an address: vLLM, llama-server, SGLang, Ollama, or another server that speaks OpenAI's API",
     answers=("choices", "passages", "prompts"),
+    facts=answered_by,
 )
 def openai(
     model: str | LoadedModel,
