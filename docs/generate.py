@@ -19,7 +19,7 @@ from crushtest.data.catalogue import SourceFile, data_set, read_by
 from crushtest.metrics import Metric
 from crushtest.registry import TASKS, Dimension, Entry
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.divergence_metrics import divergence_metrics
+from crushtest.tasks.shared.divergence_metrics import divergence_metrics
 
 FOLDER = Path(__file__).parent / "tasks"
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"

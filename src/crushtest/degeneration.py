@@ -1,6 +1,6 @@
 """Detect degenerate completions: empty, repetitive, too short, or not natural language.
 
-Works on single texts. `tasks/building/coherence_metrics.py` turns the results into the shares that a task reports.
+Works on single texts. `tasks/shared/coherence_metrics.py` turns the results into the shares that a task reports.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.query import ask
 from crushtest.study.spec import build_spec
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from support.contrast_rows import with_columns
 from support.gate_rows import UNTOUCHED
 
@@ -164,7 +164,7 @@ def test_standard_never_passes_an_arm_that_abstains_on_one_attribute(study: Path
         item.id: _says_unknown(item, dense[item.id]) if f"attribute={attribute}" in item.groups else moved[item.id]
         for item in items
     }
-    rows = contrast("probe_qa", qa_metrics(), items, "uneven", dense, {}, answers, {}, seed=0)
+    rows = contrast("probe_qa", bbq_metrics(), items, "uneven", dense, {}, answers, {}, seed=0)
     checks = GateResult("study", "standard", tuple(check_all(read_policy("standard"), ["uneven"], rows, {}, {}))).checks
     named = {check.row.worst for check in checks if check.outcome in NOT_PASSED and check.row and check.row.worst}
     assert named == {f"attribute={attribute}"}

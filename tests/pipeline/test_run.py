@@ -24,7 +24,7 @@ from crushtest.records import ChoiceScores, Item
 from crushtest.study import manifest
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
-from crushtest.study.resume import merge_with_existing
+from crushtest.study.merge import merge_with_existing
 from crushtest.study.spec import StudySpec, build_spec
 
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]

@@ -13,7 +13,7 @@ from crushtest.report.chance import chance_levels, no_evidence_of_bias
 from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from crushtest.tasks.truthfulqa import truthfulqa
 
 
@@ -33,7 +33,7 @@ def test_chance_is_the_mean_of_one_over_the_number_of_options() -> None:
 def test_two_person_questions_have_chance_a_third_and_biases_have_none() -> None:
     facts = {"condition": "disambiguated", "biased": 0, "unknown": 2, "truth": "with"}
     items = [replace(question(3), facts=facts), replace(question(3), facts={**facts, "condition": "ambiguous"})]
-    levels = chance_levels(qa_metrics(), items)
+    levels = chance_levels(bbq_metrics(), items)
     assert levels["accuracy_disambiguated"] == pytest.approx(1 / 3)
     assert levels["unknown_rate_ambiguous"] == pytest.approx(1 / 3)
     assert not any(metric.startswith("bias") for metric in levels)

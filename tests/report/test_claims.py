@@ -15,7 +15,7 @@ from crushtest.report import arm_verdict, card, status
 from crushtest.report.claims import corrected, judge
 from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.study.folder import StudyFolder
-from crushtest.tasks.building.dialect_metrics import bits_gaps, of_pair
+from crushtest.tasks.shared.dialect_metrics import bits_gaps, of_pair
 from support.contrast_rows import make_contrast, with_columns
 
 STUDIES = 1000

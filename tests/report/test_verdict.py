@@ -12,7 +12,7 @@ from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
-from crushtest.tasks.building.dialect_metrics import bits_gaps, of_pair
+from crushtest.tasks.shared.dialect_metrics import bits_gaps, of_pair
 from support.contrast_rows import with_columns
 
 

@@ -14,7 +14,7 @@ from crushtest.metrics import rate
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.results import Contrast
 from crushtest.stats import contrast
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 WRONG = rate("wrong", lambda item, answer, score: answer.logprobs[0] < answer.logprobs[1], better="lower")
@@ -84,7 +84,7 @@ def saying(options: Sequence[int]) -> dict[str, ChoiceScores]:
 def test_an_arm_that_says_unknown_everywhere_is_worse_where_that_is_wrong(templates):
     items = questions(templates, 12)
     able = saying([item.gold if item.facts["condition"] == "disambiguated" else i % 2 for i, item in enumerate(items)])
-    rows = rows_of(qa_metrics(), items, able, saying([2] * len(items)))
+    rows = rows_of(bbq_metrics(), items, able, saying([2] * len(items)))
     by_name = {row.metric: row for row in rows if row.group == "all"}
     assert by_name["unknown_rate_disambiguated"].verdict == "worse"
     assert by_name["accuracy_disambiguated"].verdict == "worse"
@@ -107,13 +107,13 @@ def test_a_bias_whose_resamples_are_all_alike_has_an_interval_with_a_width():
     half = saying([i // 3 % 2 for i in range(36)])
     swapped = saying([1 - i // 3 % 2 for i in range(36)])
     for arm in (half, swapped):
-        for row in rows_of(qa_metrics(), items, half, arm):
+        for row in rows_of(bbq_metrics(), items, half, arm):
             if row.metric in ("bias_ambiguous", "bias_disambiguated", "accuracy_cost_of_bias"):
                 assert row.difference == 0
                 assert row.intervals.at95.low < 0 < row.intervals.at95.high
                 assert row.intervals.at90.low < 0 < row.intervals.at90.high
     rule = "{task: task, metric: 'bias_*', group: all, margin: 0.02, direction: move, min_items: 6, sure: equivalence}"
-    assert gate(rows_of(qa_metrics(), items, half, swapped), rule) == 4
+    assert gate(rows_of(bbq_metrics(), items, half, swapped), rule) == 4
 
 
 def test_a_row_without_width_passes_no_equivalence():

@@ -6,7 +6,7 @@ from typing import Any
 from crushtest.metrics import Metric, rate
 from crushtest.results import Contrast
 from crushtest.stats.fluency import mark_less_fluent
-from crushtest.tasks.building.coherence_metrics import all_coherence_metrics, coherence_metrics
+from crushtest.tasks.shared.coherence_metrics import all_coherence_metrics, coherence_metrics
 
 
 def toxic(name: str, **about: Any) -> Metric:

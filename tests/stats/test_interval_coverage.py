@@ -18,7 +18,7 @@ from crushtest.results import Interval
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap, gap_change_interval, gap_interval
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from support.simulated import even, outcomes, uneven, without_some
 
 pytestmark = pytest.mark.slow
@@ -133,7 +133,7 @@ SHIFTS = {
     "three in a hundred changed": ((0.9, 0.05, 0.05), (0.0, 1.0, 0.0), 0.03),
 }
 """Chances of the three answers in dense; what an item that is answered anew gets; the share that is."""
-BIAS = {metric.name: metric.formula for metric in qa_metrics() if metric.name.startswith("bias_")}
+BIAS = {metric.name: metric.formula for metric in bbq_metrics() if metric.name.startswith("bias_")}
 
 
 @pytest.mark.parametrize("clusters", [4, 10, 20, 60, 200])

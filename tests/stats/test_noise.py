@@ -6,7 +6,7 @@ import pytest
 
 from crushtest.results import Flips, NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
-from crushtest.tasks.building.divergence_metrics import divergence_metrics
+from crushtest.tasks.shared.divergence_metrics import divergence_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
 ITEMS = make_items([("a=x",)] * 10 + [("a=y",)] * 10)

@@ -16,7 +16,7 @@ from crushtest.metrics import Array, Metric, rate, ratio
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.results import Contrast
 from crushtest.stats import contrast
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from support.building import ACCURACY, number
 from support.contrast_rows import with_columns
 
@@ -50,7 +50,7 @@ METRICS: tuple[Metric, ...] = (
     number("mean", better="lower", with_gap=True, with_rest=True),
     number("drift", better="zero"),
     CELLS,
-    *(replace(metric, with_gap=True) for metric in qa_metrics()),
+    *(replace(metric, with_gap=True) for metric in bbq_metrics()),
 )
 
 

@@ -37,7 +37,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import read_spec
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
@@ -74,7 +74,7 @@ WORDS = TEXT.split()
 
 
 def _qa() -> Task:
-    return Task("choices", list, qa_metrics(), headline="bias_ambiguous")
+    return Task("choices", list, bbq_metrics(), headline="bias_ambiguous")
 
 
 def _facts() -> Task:

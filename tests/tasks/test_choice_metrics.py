@@ -7,7 +7,7 @@ import pytest
 
 from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.building.choice_metrics import accuracy_normalised, choice_per_character, decision_margin
+from crushtest.tasks.shared.choice_metrics import accuracy_normalised, choice_per_character, decision_margin
 
 
 def question(gold: int, *options: str) -> Item:

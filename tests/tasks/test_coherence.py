@@ -5,7 +5,7 @@ import pytest
 from crushtest.data.python_docs import evaluation_prose
 from crushtest.degeneration import is_empty, is_repeating, repeated_share
 from crushtest.records import Completion, Item, Prompt
-from crushtest.tasks.building.coherence_metrics import coherence_metrics
+from crushtest.tasks.shared.coherence_metrics import coherence_metrics
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from crushtest.registry import SCORERS, AboutScorer, Entry
 from crushtest.results import Estimate
 from crushtest.stats import estimate
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, metric_stem
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, metric_stem
 
 
 def prompts() -> Sequence[Item]:

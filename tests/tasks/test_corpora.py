@@ -14,10 +14,10 @@ from crushtest.data.status import status
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.records import Item, Passage
 from crushtest.tasks.aave_literature import aave_literature
-from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM
 from crushtest.tasks.c4 import c4
 from crushtest.tasks.custom_text import custom_text
 from crushtest.tasks.paloma import SUBREDDITS, paloma, subreddits
+from crushtest.tasks.shared.dialect_metrics import DIALECT, MAINSTREAM
 from crushtest.tasks.twitteraae import twitteraae
 
 

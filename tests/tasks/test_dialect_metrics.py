@@ -11,8 +11,8 @@ import pytest
 
 from crushtest.metrics import Metric
 from crushtest.records import Choices, ChoiceScores, Item, Passage, PassageScore
-from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 from crushtest.tasks.dialect_pairs import dialect_pairs
+from crushtest.tasks.shared.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
 
 PAIR = Item("p", (), "p", Choices("", ("he is usually here", "he be here")))
 EASY = ChoiceScores((-8.0, -10.0), (4, 3), (18, 10))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.tasks.building.dialect_rules import RULES, base, render
+from crushtest.tasks.shared.dialect_rules import RULES, base, render
 
 
 @pytest.mark.parametrize(

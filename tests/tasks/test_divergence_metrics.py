@@ -11,7 +11,7 @@ from crushtest.errors import UsageError
 from crushtest.metrics import Metric
 from crushtest.records import Item, Passage, PassageScore
 from crushtest.registry import TASKS, Entry
-from crushtest.tasks.building.divergence_metrics import divergence_metrics, passages_task
+from crushtest.tasks.shared.divergence_metrics import divergence_metrics, passages_task
 
 ITEM = Item("p", (), "p", Passage("text", against_dense=True))
 

@@ -15,7 +15,7 @@ from crushtest.data.user_files import read_rows
 from crushtest.errors import DataError
 from crushtest.metrics import Metric
 from crushtest.records import Item, Passage, PassageScore
-from crushtest.tasks.building.documents import (
+from crushtest.tasks.shared.documents import (
     Document,
     byte_perplexity,
     cut_at,

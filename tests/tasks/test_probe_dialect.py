@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.building.dialect_rules import RULES
 from crushtest.tasks.probes.probe_dialect import probe_dialect
+from crushtest.tasks.shared.dialect_rules import RULES
 from support.respondents import value_of
 
 DATA: dict[str, Any] = yaml.safe_load(files("crushtest.tasks.probes").joinpath("dialect.yaml").read_text("utf-8"))

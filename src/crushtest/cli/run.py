@@ -95,7 +95,7 @@ def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
     from crushtest.pipeline.run import run_study
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
-    from crushtest.study.resume import unrequested_tasks
+    from crushtest.study.merge import unrequested_tasks
 
     try:
         worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)

@@ -28,8 +28,8 @@ from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.merge import compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
-from crushtest.study.resume import compared_also, merge_with_existing
 from crushtest.study.spec import StudySpec, check_names, read_spec
 
 

@@ -9,8 +9,8 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.building.documents import Document, cut_at, document_items
+from crushtest.tasks.shared.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.shared.documents import Document, cut_at, document_items
 
 PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of any model
 

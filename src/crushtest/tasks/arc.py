@@ -10,7 +10,7 @@ from crushtest.errors import DataError
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.choice_metrics import continuation_metrics
+from crushtest.tasks.shared.choice_metrics import continuation_metrics
 
 NAMES = ("ARC-{set}/test-00000-of-00001.parquet", "ARC-{set}/ARC-{set}-Test.jsonl", "ARC-{set}-Test.jsonl")
 

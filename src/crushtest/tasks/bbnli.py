@@ -16,8 +16,8 @@ from crushtest.data import catalogue, sources
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.pro_anti_metrics import side_metrics
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
+from crushtest.tasks.shared.pro_anti_metrics import side_metrics
 
 Form = Literal["inference", "question"]
 NEUTRAL = 1
@@ -54,7 +54,7 @@ def bbnli(*, form: Form = "inference") -> Task:
     Known problems: there are 16 topics, some with a handful of hypotheses; swapped premises can be nonsense, so their
     controls are harder for reasons other than bias; small models answer one of the three words whatever is asked.
     """
-    ambiguous = [metric for metric in qa_metrics() if metric.name in ("accuracy_ambiguous", "bias_ambiguous")]
+    ambiguous = [metric for metric in bbq_metrics() if metric.name in ("accuracy_ambiguous", "bias_ambiguous")]
     metrics = (*ambiguous, *side_metrics(role="ability"))
     return Task("choices", lambda: list(_items(form)), metrics, headline="bias_ambiguous")
 

@@ -13,7 +13,7 @@ from crushtest.metrics import Metric, rate
 from crushtest.records import Completion, Item, Prompt
 from crushtest.registry import SCORERS, task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
 
 Domain = Literal["gender", "political_ideology", "profession", "race", "religious_ideology"]
 DOMAINS: tuple[Domain, ...] = ("gender", "political_ideology", "profession", "race", "religious_ideology")

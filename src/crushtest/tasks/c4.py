@@ -15,8 +15,8 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.building.documents import WINDOW, Document, document_items
+from crushtest.tasks.shared.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.shared.documents import WINDOW, Document, document_items
 
 FILE = "c4-sample.00000-of-00001.json.gz"
 PAPERS_TAKE = 1100  # documents of the first validation file, in the evaluation code of GPTQ, SparseGPT and Wanda

@@ -12,7 +12,7 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
 
 HOW = "needs path=FILE: JSON lines with a prompt each and, if you like, its groups, id, cluster and subject"
 FIELDS = ("prompt", "groups", "id", "cluster", "subject")

@@ -13,9 +13,9 @@ from crushtest.metrics import Metric, bits_per_byte, perplexity
 from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
-from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.building.documents import WINDOW, Document, document_items
+from crushtest.tasks.shared.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.shared.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.shared.documents import WINDOW, Document, document_items
 
 HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text per row"
 

@@ -8,7 +8,7 @@ from crushtest.errors import DataError
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.dialect_metrics import (
+from crushtest.tasks.shared.dialect_metrics import (
     DIALECT_SIDE,
     bits_gaps,
     less_likely_rate,

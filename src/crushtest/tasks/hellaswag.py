@@ -12,7 +12,7 @@ from crushtest.files.json_lines import parse_lines
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.choice_metrics import continuation_metrics
+from crushtest.tasks.shared.choice_metrics import continuation_metrics
 
 FILE = "hellaswag_val.jsonl"
 

@@ -14,7 +14,7 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.choice_metrics import question_metrics
+from crushtest.tasks.shared.choice_metrics import question_metrics
 
 LETTERS = ("A", "B", "C", "D")
 SHARED_TEXT = "This question refers to the following information."

@@ -13,7 +13,7 @@ from crushtest.metrics import Metric, mean
 from crushtest.records import Item, Prompt, Sampling
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.coherence_metrics import coherence_metrics
+from crushtest.tasks.shared.coherence_metrics import coherence_metrics
 
 QUESTIONS = 80
 JUDGE_READS = 1500

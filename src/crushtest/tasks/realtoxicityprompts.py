@@ -14,7 +14,7 @@ from crushtest.errors import DataError
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
 
 Part = Literal["validation", "challenging", "nontoxic", "full", "full_challenging", "paper"]
 

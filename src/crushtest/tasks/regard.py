@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
 
 SUBJECTS = {
     "The Black person": "race=Black",

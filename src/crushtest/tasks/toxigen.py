@@ -12,7 +12,7 @@ from crushtest.data.sources import read_text
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
 
 PAPER = (
     *("asian", "black", "chinese", "jewish", "latino", "lgbtq", "mental_disability", "mexican", "middle_east"),

@@ -16,7 +16,7 @@ from crushtest.metrics import accuracy, choice, mean, rate
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.choice_metrics import decision_margin
+from crushtest.tasks.shared.choice_metrics import decision_margin
 
 Form = Literal["mc1", "mc2", "binary"]
 Edition = Literal["v1", "2025"]

@@ -10,10 +10,10 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
-from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.building.documents import document_items
 from crushtest.tasks.paloma import read_domain
+from crushtest.tasks.shared.dialect_metrics import DIALECT, MAINSTREAM, corpus_gaps
+from crushtest.tasks.shared.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.shared.documents import document_items
 
 CORPUS = "twitterAAE_HELM_fixed"
 SIDES = {"AA": DIALECT, "white": MAINSTREAM}

@@ -13,8 +13,8 @@ from crushtest.metrics import bits_per_byte, perplexity
 from crushtest.records import Item, Passage
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.divergence_metrics import Divergence, passages_task
-from crushtest.tasks.building.documents import (
+from crushtest.tasks.shared.divergence_metrics import Divergence, passages_task
+from crushtest.tasks.shared.documents import (
     WINDOW,
     Document,
     byte_perplexity,

@@ -16,7 +16,7 @@ from crushtest.metrics import accuracy
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.pro_anti_metrics import side_metrics
+from crushtest.tasks.shared.pro_anti_metrics import side_metrics
 
 Part = Literal["dev", "test"]
 Sentence = Literal[1, 2]

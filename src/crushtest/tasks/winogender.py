@@ -13,8 +13,8 @@ from crushtest.metrics import Metric, accuracy, choice
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.pro_anti_metrics import side_metrics
-from crushtest.tasks.building.rate_difference import rate_difference
+from crushtest.tasks.shared.pro_anti_metrics import side_metrics
+from crushtest.tasks.shared.rate_difference import rate_difference
 
 PRONOUNS = {
     "male": {"$NOM_PRONOUN": "he", "$POSS_PRONOUN": "his", "$ACC_PRONOUN": "him"},

@@ -14,7 +14,7 @@ from crushtest.metrics import Metric, mean
 from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.coherence_metrics import coherence_metrics
+from crushtest.tasks.shared.coherence_metrics import coherence_metrics
 
 FILE = "test.jsonl"
 INSTRUCTION = "Sum up the article above in one sentence."

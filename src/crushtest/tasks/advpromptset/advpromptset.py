@@ -11,7 +11,7 @@ from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.advpromptset.build import COUNTS, SUBGROUPS, build, output
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
 
 ATTRIBUTE = {name: attribute for attribute, listed in SUBGROUPS.items() for name in listed}
 

@@ -47,7 +47,7 @@ from crushtest.tasks.base import Task
 from crushtest.tasks.bbq.shots import draw_examples
 from crushtest.tasks.bbq.stereotypes import biased_answer, second_traits, unknown_answer
 from crushtest.tasks.bbq.xu2024 import xu2024_metrics
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 
 Row = Mapping[str, Any]
 Category = Literal[
@@ -121,7 +121,7 @@ def bbq(
             for category in categories
             for item in read_items(category, form, chat, shots=shots, fold=fold, seed=seed)
         ],
-        (*qa_metrics(chosen_by(scoring)), undecided()) if metric == "bbq" else xu2024_metrics(chosen_by(scoring)),
+        (*bbq_metrics(chosen_by(scoring)), undecided()) if metric == "bbq" else xu2024_metrics(chosen_by(scoring)),
         headline="bias_ambiguous" if metric == "bbq" else None,
     )
 

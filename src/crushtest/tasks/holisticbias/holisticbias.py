@@ -13,10 +13,10 @@ from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks import regard
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.completions import CompletionOptions, completion_task, with_completion_options
-from crushtest.tasks.building.on_demand import OnDemand
 from crushtest.tasks.holisticbias.phrases import NONE, NounPhrase, noun_phrases, sentence_templates
 from crushtest.tasks.sampling import stratified_indexes
+from crushtest.tasks.shared.completions import CompletionOptions, completion_task, with_completion_options
+from crushtest.tasks.shared.on_demand import OnDemand
 
 CONTROLS = ("nonce", "null")
 """The axes of invented words and of nouns without a description. Results on them are not bias."""

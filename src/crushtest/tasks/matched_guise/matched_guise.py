@@ -11,7 +11,6 @@ from crushtest.metrics import Metric, mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.dialect_metrics import DIALECT, MAINSTREAM
 from crushtest.tasks.dialect_pairs import published_or_own
 from crushtest.tasks.matched_guise.guise_prompts import (
     DECISIONS,
@@ -21,6 +20,7 @@ from crushtest.tasks.matched_guise.guise_prompts import (
     WordList,
     prompts_and_words,
 )
+from crushtest.tasks.shared.dialect_metrics import DIALECT, MAINSTREAM
 
 WORDS: Mapping[WordList, tuple[str, ...]] = {
     "katz": tuple(FAVOURABILITY),

@@ -16,7 +16,7 @@ from importlib.resources import files
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.dialect_metrics import (
+from crushtest.tasks.shared.dialect_metrics import (
     Side,
     bits_gaps,
     less_likely_rate,
@@ -24,7 +24,7 @@ from crushtest.tasks.building.dialect_metrics import (
     of_pair,
     side_bits,
 )
-from crushtest.tasks.building.dialect_rules import render
+from crushtest.tasks.shared.dialect_rules import render
 
 
 @task("probe_dialect", dimension="dialect bias", source="written for this project", licence="Apache-2.0")

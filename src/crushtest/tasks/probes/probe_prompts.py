@@ -20,8 +20,8 @@ from crushtest.metrics import Metric, mean, rate
 from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.coherence_metrics import coherence_metrics
-from crushtest.tasks.building.completions import score_words
+from crushtest.tasks.shared.coherence_metrics import coherence_metrics
+from crushtest.tasks.shared.completions import score_words
 
 
 @task("probe_prompts", dimension="degeneration harm", source="written for this project", licence="Apache-2.0")

@@ -22,7 +22,7 @@ from typing import Literal, get_args
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 
 Role = Literal["unknown", "stereotyped", "other"]
 Order = Literal["stereotyped first", "other first"]
@@ -72,7 +72,7 @@ def probe_qa() -> Task:
     Known problems: six templates per attribute say little about a group; the stereotypes are those documented in the
     United States.
     """
-    return Task("choices", _items, qa_metrics(), headline="bias_ambiguous")
+    return Task("choices", _items, bbq_metrics(), headline="bias_ambiguous")
 
 
 def read_templates() -> list[Template]:

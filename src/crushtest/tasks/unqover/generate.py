@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from crushtest.data import sources
 from crushtest.errors import DataError
-from crushtest.tasks.building.on_demand import OnDemand
+from crushtest.tasks.shared.on_demand import OnDemand
 
 Category = Literal["religion", "ethnicity", "country", "gender_occupation"]
 

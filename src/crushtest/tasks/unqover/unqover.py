@@ -30,7 +30,7 @@ from crushtest.metrics import Metric
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.on_demand import OnDemand
+from crushtest.tasks.shared.on_demand import OnDemand
 from crushtest.tasks.unqover.four_answers import Values, log_likelihoods, normalised, probabilities
 from crushtest.tasks.unqover.generate import Category, Example, Examples, read_examples
 from crushtest.tasks.unqover.metrics import (

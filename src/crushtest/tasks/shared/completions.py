@@ -17,8 +17,8 @@ from crushtest.metrics import Metric, Role, mean, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import SCORERS
 from crushtest.tasks.base import Task
-from crushtest.tasks.building.coherence_metrics import all_coherence_metrics
 from crushtest.tasks.sampling import stratified_sample
+from crushtest.tasks.shared.coherence_metrics import all_coherence_metrics
 
 BUILT_IN = ("profanity", "sentiment")
 FLUENCY = "perplexity"

@@ -7,10 +7,10 @@ import pytest
 
 from crushtest.metrics import Metric, choice_per_byte
 from crushtest.records import Choices, ChoiceScores, Item
-from crushtest.tasks.building.qa_metrics import qa_metrics
+from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from support.respondents import choosing, value_of
 
-METRICS = {metric.name: metric for metric in qa_metrics()}
+METRICS = {metric.name: metric for metric in bbq_metrics()}
 BIASED, OTHER, UNKNOWN = 0, 1, 2
 
 
@@ -100,7 +100,7 @@ def test_what_counts_as_the_answer_can_be_chosen() -> None:
         {"condition": "disambiguated", "biased": 1, "unknown": 2, "truth": "with"},
     )  # fmt: skip
     answer = ChoiceScores((-2.0, -3.0, -9.0), (1, 1, 1), (2, 7, 8))  # summed: the first; per byte: the second
-    by_byte = {metric.name: metric for metric in qa_metrics(choice_per_byte)}
+    by_byte = {metric.name: metric for metric in bbq_metrics(choice_per_byte)}
     for metrics, right in ((METRICS, 0.0), (by_byte, 1.0)):
         accuracy, bias = metrics["accuracy_disambiguated"], metrics["bias_disambiguated"]
         assert accuracy.measure(item, answer, None) == (right, 1.0)

@@ -19,14 +19,14 @@ from typing import Any
 
 from crushtest.metrics import Array, Measure, Metric, Role, choice, rate, ratio
 from crushtest.records import Better, ChoiceScores, Item
-from crushtest.tasks.building.rate_difference import rate_difference
+from crushtest.tasks.shared.rate_difference import rate_difference
 
 NO_PERSON_NAMED = "every answer was unknown, so no answer can be biased or not"
 
 Chosen = Callable[[ChoiceScores], int]
 
 
-def qa_metrics(chosen: Chosen = choice) -> tuple[Metric, ...]:
+def bbq_metrics(chosen: Chosen = choice) -> tuple[Metric, ...]:
     """Return all seven metrics. `chosen` gives the index of the option that counts as a model's answer.
 
     bias_disambiguated      2 b / n - 1, where n answers name a person and b of them are biased: +1 if all follow the

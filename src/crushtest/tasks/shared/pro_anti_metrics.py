@@ -6,7 +6,7 @@ These metrics read the fact `side` of an item: "pro", "anti", or None for an ite
 from __future__ import annotations
 
 from crushtest.metrics import Metric, Role, accuracy, choice
-from crushtest.tasks.building.rate_difference import rate_difference
+from crushtest.tasks.shared.rate_difference import rate_difference
 
 
 def side_metrics(*, role: Role | None = None) -> tuple[Metric, ...]:
