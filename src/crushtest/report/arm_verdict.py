@@ -32,7 +32,7 @@ COMPARES = {
     "compression effect": "",
     "deployment delta": "Same weights, run differently (engine, kernel, dtype or device): a deployment delta.",
     "compression and deployment": "Compressed, and run differently from dense (engine, kernel, dtype or device).",
-    "conversion and deployment": "Converted without compression, and run by another engine than dense.",
+    "conversion and deployment": "Uncompressed in another file, and run by another engine than dense.",
     "replicate": "Same weights, run in the same way: a replicate of dense.",
 }
 """`compares` of a contrast -> what it means for the reader; an effect of compression alone needs no words."""

@@ -69,11 +69,11 @@ def against_lines(study: StudyView) -> Iterator[str]:
     """Yield, for every variant compared with another one, what differs, its headlines, and the chain to dense."""
     for arm in study.others:
         for comparison in comparisons(study, arm):
-            caution = f" Caution: {name(comparison.caution)}." if comparison.caution else ""
+            caution = f" Caution: {visible(comparison.caution)}." if comparison.caution else ""
             yield f"{name(arm.name)} compared with {name(comparison.against)}: {comparison.compares}{caution}"
             for finding in comparison.findings:
-                yield f"  {finding.subject}: {name(finding.text)}"
-            yield from (f"  {name(text)}" for text in comparison.undefined)
+                yield f"  {finding.subject}: {visible(finding.text)}"
+            yield from (f"  {visible(text)}" for text in comparison.undefined)
             for step in comparison.steps:
                 cells = "; ".join(
                     f"{column.label.text} ({name(column.about)}) {_change_text(cell, column)}"
