@@ -63,8 +63,9 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
     by_name = {arm.name: arm for arm in plan.arms}
     differs = {}
     for arm, other in ((by_name[one], by_name[other]) for one, other in plan.pairs):
-        plain = all(each.name == DENSE or _uncompressed(each, facts.get(each.name, {})) for each in (arm, other))
-        other_model = arm.model != other.model
+        plain = all(_uncompressed(each, facts.get(each.name, {})) for each in (arm, other))
+        weights = [{fact: engines[each.name].get(fact) for fact in WEIGHTS} for each in (arm, other)]
+        other_model = arm.model != other.model or weights[0] != weights[1]
         differs[arm.name, other.name] = compares(
             engines[other.name],
             engines[arm.name],
@@ -74,9 +75,16 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
     return differs
 
 
+WEIGHTS = ("server", "model_sha256")
+"""Entries of an engine's description that tell one model's weights from another's behind the same address or path."""
+
+
 def _uncompressed(arm: Arm, facts: Mapping[str, Any]) -> bool:
-    """Return whether an arm is a model as found whose files hold no quantized weight."""
-    return arm.recipe is None and "totals" in facts and "compression_ratio" not in facts["totals"]
+    """Return whether an arm's files hold no quantized weight; dense counts as such unless its files say otherwise."""
+    from crushtest.models.stored_size import stored_facts
+
+    totals = stored_facts(arm.model).get("totals", {}) if arm.name == DENSE else facts.get("totals")
+    return arm.recipe is None and totals is not None and "compression_ratio" not in totals
 
 
 def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:

@@ -46,22 +46,36 @@ def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | Non
                 )
 
 
+RAN_ON = (
+    "address",
+    "server",
+    "way",
+    "model_sha256",
+    "library_sha256",
+    "chat_template_sha256",
+    "device",
+    "context_tokens",
+)
+"""What an engine that loads its own model must say again when an arm goes on, or dense is repeated."""
+
+
 def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any]) -> None:
-    """Raise StoreError where an arm is invalid, or was measured on another server, or in another way, than now."""
+    """Raise StoreError if an arm is invalid, or was measured on another file or server, or in another way, than now.
+
+    A repeat may run on another engine on purpose; on the same engine it must have dense's file and server.
+    """
     noted = manifest.read(folder.manifest)
     if reason := noted.get(manifest.INVALID, {}).get(arm.title, {}).get("reason"):
-        raise StoreError(
-            f"{folder.root}: arm {arm.title!r} is invalid ({reason}); use another --out, or another name for the arm"
-        )
-    if arm.repeat:
+        raise StoreError(f"{folder.root}: arm {arm.title!r} is invalid ({reason}); use another --out")
+    recorded = noted.get("arms", {}).get(arm.name, {}).get("engine", {})
+    if recorded.get("engine") != engine.get("engine"):
         return
-    kept = noted.get("arms", {}).get(arm.name, {}).get("engine", {})
-    for fact in ("address", "server", "way"):
-        before, now = kept.get(fact), engine.get(fact)
-        if fact in kept and before != now:
+    for fact in ("address", "server", "model_sha256") if arm.repeat else RAN_ON:
+        before, now = recorded.get(fact), engine.get(fact)
+        if fact in recorded and before != now:
             raise StoreError(
-                f"{folder.root}: arm {arm.name!r} was measured with another server than there is now: "
-                f"{differing(fact, before, now)}; use another --out, or the server as it was"
+                f"{folder.root}: arm {arm.name!r} was measured on another model, program or server than there is now: "
+                f"{differing(fact, before, now)}; use another --out, or what it ran on before"
             )
 
 

@@ -12,6 +12,7 @@ RUNNING = (
     "chat_template_sha256",
     "start_token",
     "library_sha256",
+    "context_tokens",
     "address",
 )
 """The entries of an engine's description that say how a model is run, not which model."""

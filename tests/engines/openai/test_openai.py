@@ -232,7 +232,7 @@ def test_a_server_that_is_gone_ends_the_asking_and_keeps_what_was_answered() -> 
         list(answers)
 
 
-def test_a_reply_that_drips_ends_at_the_deadline_and_a_huge_one_at_its_size() -> None:
+def test_a_dripping_reply_ends_at_the_deadline_a_huge_one_at_its_size() -> None:
     stub = Stub()
     with serving(stub) as address:
         slow = engine_at(address, attempts=1, deadline_s=0.2, concurrency=1)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -157,6 +158,7 @@ def llamacpp(
         threads=threads or torch.get_num_threads(),
         batch=batch,
         sequences=int(call.llama_max_parallel_sequences()) if file.shares_prefixes else batch_size + 1,
+        on_gpu=gpu_layers > 0,
     )
     longest = context or file.trained_context
     runs = LlamaModel(
@@ -187,8 +189,10 @@ def _facts(file: ModelFile, path: Path, supplier: Supplier, gpu_layers: int) -> 
     from crushtest.models.checkpoint import sha256
 
     template = file.metadata("tokenizer.chat_template")
+    first, split, _ = path.name.partition("-00001-of-")
+    parts = sorted(path.parent.glob(f"{escape(first)}-?????-of-?????.gguf")) if split else [path]
     return {
-        "model_sha256": sha256(path),
+        "model_sha256": {part.name: sha256(part) for part in parts} if len(parts) > 1 else sha256(path),
         "architecture": file.metadata("general.architecture"),
         "file_type": file.metadata("general.file_type"),
         "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,

@@ -93,6 +93,7 @@ class Settings:
     threads: int
     batch: int
     sequences: int
+    on_gpu: bool
 
 
 class Context:
@@ -112,6 +113,8 @@ class Context:
         # because a trunk is continued more than once.
         options.kv_unified = options.swa_full = True
         options.no_perf = True
+        # Without these a CUDA build moves large products and the store to the GPU with no layer on it.
+        options.op_offload = options.offload_kqv = settings.on_gpu
         model.library.warnings.clear()
         self._handle = self._call.llama_init_from_model(model.handle, options)
         if not self._handle:

@@ -92,7 +92,6 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
             _agreement,
             ratio,
             "higher",
-            undefined_reason=undefined,
             **share,
             **AGREEMENT_WORDS,
         ),
