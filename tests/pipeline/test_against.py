@@ -122,7 +122,7 @@ def test_swapping_the_arms_mirrors_the_row(chain: Path) -> None:
     for planned in plan.tasks:
         items = folder.read_items(planned.name)
         first, second = (folder.answers(arm, planned.name, planned.task.kind).read() for arm in ("f16", "q4"))
-        metrics = [metric for metric in planned.task.metrics if not metric.to_dense]
+        metrics = [metric for metric in planned.task.metrics if not metric.relative_to_dense]
         there = stats.contrast(planned.name, metrics, items, "q4", first, {}, second, {}, seed=0, against="f16")
         back = stats.contrast(planned.name, metrics, items, "f16", second, {}, first, {}, seed=0, against="q4")
         mirror = {(row.metric, row.group): row for row in back}
