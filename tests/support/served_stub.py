@@ -149,7 +149,9 @@ class Stub:
         return routes
 
     def _listed(self) -> dict[str, Any]:
-        return {"id": self.model, "owned_by": self._build(), "max_model_len": self.context}
+        # As vLLM does, which makes its list anew for each request; two may fall into one second here.
+        created = int(time.time()) + self.requests["/v1/models"]
+        return {"id": self.model, "created": created, "owned_by": self._build(), "max_model_len": self.context}
 
     def _build(self) -> str:
         return "b2" if self.becomes is not None and self._scored() > self.becomes else self.version

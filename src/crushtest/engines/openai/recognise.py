@@ -48,7 +48,7 @@ def recognise(client: Client) -> Server:
     if isinstance(version, dict) and "version" in version:
         return _vllm(client, str(version["version"]))
     listed = _listed(client)
-    facts = {name: listed.get(name) for name in ("id", "created", "owned_by")}
+    facts = {name: listed.get(name) for name in ("id", "owned_by")}
     return Server("openai", str(listed["id"]), listed.get("max_model_len"), {}, facts)
 
 
@@ -105,7 +105,6 @@ def _vllm(client: Client, version: str) -> Server:
     identity = {
         "version": version,
         "root": listed.get("root"),
-        "created": listed.get("created"),
         "template_sha256": digest(rendered),
         "context": listed.get("max_model_len"),
     }
