@@ -104,27 +104,27 @@ class Client:
         try:
             yield
         except (Transient, Refused) as problem:
-            raise ModelError(
-                f"{self.address.base}: {problem}; what is answered is kept, run this again later"
-            ) from None
+            raise self._for_later(problem) from None
+
+    def _for_later(self, problem: Exception) -> ModelError:
+        return ModelError(f"{self.address.base}: {problem}; what is answered is kept, run this again later")
 
     def check_alive(self, problem: Exception) -> None:
         """Raise ModelError if the server answers nothing any more, so that a failure is not the request's own."""
-        try:
-            self.get("models")
-        except Transient:
-            raise ModelError(
-                f"{self.address.base}: the server has stopped answering ({problem}); what is answered is kept, run "
-                "this again later"
-            ) from None
+        with self.required():
+            try:
+                self.get("models")
+            except Transient:
+                raise Transient(f"the server has stopped answering ({problem})") from None
 
     def in_parallel(
         self, jobs: Iterable[tuple[int, Callable[[], Result]]], concurrency: int
     ) -> Iterator[tuple[int, Result | str]]:
-        """Yield (index, result) of jobs as they end, at most `concurrency` at once; a reason in place of what failed.
+        """Yield (index, result) of jobs as they end, at most `concurrency` at once; a reason in place of what the server
+        refused.
 
-        What ends the asking (a spent budget, a server that is gone, another model) is raised once the jobs that run
-        have ended and their results have been yielded.
+        What ends the asking (a spent budget, a request whose attempts are spent, another model) is raised once the
+        jobs that run have ended and their results have been yielded.
         """
         waiting, running = iter(jobs), dict[Future[Result], int]()
         last: Exception | None = None
@@ -149,11 +149,8 @@ class Client:
         except Refused as problem:
             return str(problem)
         except Transient as problem:
-            try:
-                self.check_alive(problem)
-            except CrushtestError as gone:
-                return gone
-            return str(problem)
+            # The server's trouble, not the request's: as an answer it would never be asked for again.
+            return self._for_later(problem)
         except CrushtestError as problem:
             return problem
 
