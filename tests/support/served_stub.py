@@ -69,6 +69,7 @@ class Stub:
     drip_s        waits so long after every byte
     becomes       after so many scored requests, another build answers
     key           wants this key
+    odd           replies in place of those of some paths
     """
 
     kind: str = "openai"
@@ -86,6 +87,7 @@ class Stub:
     drip_s: float = 0.0
     becomes: int | None = None
     key: str | None = None
+    odd: dict[str, Any] = field(default_factory=dict)
     context: int = 2048
     model: str = "stub"
     requests: Counter[str] = field(default_factory=Counter)
@@ -108,6 +110,8 @@ class Stub:
             self.failing = 3
         if self.failing and method == "POST" and path.startswith("/v1") and number % 10 < self.failing:
             return self._fail()
+        if path in self.odd:
+            return 200, {}, json.dumps(self.odd[path]).encode()
         handler = self._routes().get(path)
         if handler is None:
             return 404, {}, b"{}"
@@ -123,6 +127,9 @@ class Stub:
             "broken": (200, {}, b'{"choices": ['),
             "null": (200, {}, b"null"),
             "empty": (200, {}, b'{"choices": []}'),
+            "usage": (200, {}, b'{"choices": [{"message": {"content": "a"}, "text": "a"}], "usage": "x"}'),
+            "gzip": (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+            "nested": (200, {}, b"[" * 100_000),
         }
         with self._lock:
             kind = sorted(kinds)[sum(self.failures.values()) % len(kinds)]

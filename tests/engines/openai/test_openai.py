@@ -4,23 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crushtest import load_engine
 from crushtest.engines.base import Engine
 from crushtest.engines.openai.client import BudgetSpent
 from crushtest.engines.openai.ways.first_token import letter_logprob
-from crushtest.errors import EngineError, ModelChanged, ModelError
+from crushtest.errors import CrushtestError, EngineError, ModelChanged, ModelError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
 from crushtest.services.addresses import key_for, parse_address
 from support.served_stub import BOS, Stub, encode, log_likelihood, serving
 
 QUESTIONS = [Choices(f"Question {number}. Answer:", (" yes", " no")) for number in range(30)]
 LETTERS = [Choices(f"Which of {number}", ("A", "B", "C", "D")) for number in range(100, 130)]
+PATHS = {
+    "/v1/models": "openai",
+    "/props": "llama.cpp",
+    "/version": "vllm",
+    "/get_model_info": "sglang",
+    "/api/version": "ollama",
+    "/api/show": "ollama",
+    "/api/tags": "ollama",
+    "/v1/completions": "vllm",
+    "/v1/chat/completions": "openai",
+}
+KEYS = st.sampled_from(
+    [
+        "data",
+        "id",
+        "aliases",
+        "default_generation_settings",
+        "n_ctx",
+        "model_path",
+        "version",
+        "models",
+        "name",
+        "usage",
+        "model_info",
+        "a.context_length",
+        "choices",
+        "model",
+        "logprobs",
+        "message",
+        "content",
+        "completion_tokens",
+        "meta",
+    ]
+)
 SAMPLED = Sampling(max_tokens=6, temperature=1.0, seed=3)
 
 
@@ -207,7 +242,38 @@ def test_when_three_of_ten_calls_fail_every_item_is_answered_exactly() -> None:
     stub = Stub("vllm", failing=3)
     with serving(stub) as address:
         assert_exact(dict(engine_at(address, attempts=20).choices(QUESTIONS)), QUESTIONS)
-    assert set(stub.failures) == {"429", "500", "broken", "null", "empty"}
+    assert set(stub.failures) == {"429", "500", "broken", "null", "empty", "usage", "gzip", "nested"}
+
+
+JSON = st.recursive(
+    st.none() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(PATHS)), JSON)
+@example("/props", {"default_generation_settings": {"n_ctx": "x"}})
+@example("/props", {"default_generation_settings": "x"})
+@example("/api/tags", {"models": [1]})
+@example("/api/show", {"model_info": [1]})
+@example("/v1/completions", {"choices": [{"text": "a", "logprobs": None}], "usage": "x"})
+def test_a_server_that_says_odd_things_of_itself_is_no_crash(path: str, reply: Any) -> None:
+    with serving(Stub(PATHS[path], odd={path: reply})) as address, suppress(CrushtestError):
+        engine_at(address, attempts=1).describe()
+
+
+@settings(max_examples=40, deadline=None)
+@given(JSON)
+@example({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}], "usage": "x"})
+def test_a_reply_of_any_shape_is_no_crash(reply: Any) -> None:
+    prompts, stub = [Prompt("Hi", chat=True)], Stub(completes=False, likeliest=0)
+    with serving(stub) as address:
+        engine = engine_at(address, attempts=1, concurrency=1)
+        stub.odd = {"/v1/chat/completions": reply}
+        with pytest.raises(CrushtestError):
+            list(engine.generate(prompts, SAMPLED))
 
 
 def test_spent_attempts_end_the_asking_and_nothing_is_lost_or_made_up() -> None:
@@ -227,7 +293,7 @@ def test_a_server_that_is_gone_ends_the_asking_and_keeps_what_was_answered() -> 
     with serving(Stub("vllm")) as address:
         answers = engine_at(address, attempts=1, concurrency=1).choices(QUESTIONS)
         next(answers)
-    with pytest.raises(ModelError, match="could not be reached.*run this again later"):
+    with pytest.raises(ModelError, match=r"could not be reached.*run this again later"):
         list(answers)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 SHOWN = 160
 """Characters of a server's complaint that are passed on."""
+ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading a reply of another shape than expected raises."""
 
 
 class BudgetSpent(ModelError):
@@ -68,17 +70,17 @@ class Client:
         """Return what `read` makes of the reply. `path` is below the address if it has no slash in front, else below
         its root.
 
-        A reply that `read` cannot read (KeyError, IndexError, TypeError, ValueError) is asked for again. Raises
-        Transient once the attempts are spent, Refused for a request at fault, ModelError for what no repetition mends.
+        A reply that cannot be read (`ODD`, from `read` too) is asked for again. Raises Transient once the attempts are
+        spent, Refused for a request at fault, ModelError for what no repetition mends.
         """
 
         def once() -> Result:
             content = self._exchange("POST", path, body)
             try:
                 result = read(content)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                self._count_tokens(content)
+            except ODD:
                 raise Transient("the server's reply cannot be read") from None
-            self._count_tokens(content)
             self._same_model(path, content)
             return result
 
@@ -120,8 +122,8 @@ class Client:
     def in_parallel(
         self, jobs: Iterable[tuple[int, Callable[[], Result]]], concurrency: int
     ) -> Iterator[tuple[int, Result | str]]:
-        """Yield (index, result) of jobs as they end, at most `concurrency` at once; a reason in place of what the server
-        refused.
+        """Yield (index, result) of jobs as they end, at most `concurrency` at once; for what the server refused, the
+        reason.
 
         What ends the asking (a spent budget, a request whose attempts are spent, another model) is raised once the
         jobs that run have ended and their results have been yielded.
@@ -173,9 +175,11 @@ class Client:
             return json.loads(content)
         except httpx.TimeoutException:
             raise Transient("the server did not answer in time") from None
-        except httpx.TransportError as error:
+        except httpx.DecodingError:
+            raise Transient("the server's reply is not compressed as it says") from None
+        except httpx.RequestError as error:
             raise Transient(f"the server could not be reached ({type(error).__name__})") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Transient("the server's reply is not JSON") from None
 
     def _check_status(self, reply: httpx.Response, path: str) -> None:
