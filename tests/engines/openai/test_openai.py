@@ -33,29 +33,20 @@ PATHS = {
     "/v1/completions": "vllm",
     "/v1/chat/completions": "openai",
 }
-KEYS = st.sampled_from(
-    [
-        "data",
-        "id",
-        "aliases",
-        "default_generation_settings",
-        "n_ctx",
-        "model_path",
-        "version",
-        "models",
-        "name",
-        "usage",
-        "model_info",
-        "a.context_length",
-        "choices",
-        "model",
-        "logprobs",
-        "message",
-        "content",
-        "completion_tokens",
-        "meta",
-    ]
+OWN = (
+    "id",
+    "data",
+    "aliases",
+    "meta",
+    "default_generation_settings",
+    "n_ctx",
+    "model_path",
+    "version",
+    "models",
+    "name",
 )
+REPLIED = ("model", "choices", "message", "content", "logprobs", "usage", "model_info", "a.context_length")
+KEYS = st.sampled_from(OWN + REPLIED)
 SAMPLED = Sampling(max_tokens=6, temperature=1.0, seed=3)
 
 
@@ -375,7 +366,11 @@ def test_a_key_may_go_to_this_machine(address: str, monkeypatch: pytest.MonkeyPa
         key_for(address, "SOME_KEY", required=True)
 
 
-@pytest.mark.parametrize("model", ["http://user:word@host/v1", "https://host/v1?key=1", "http://", "demo"])
+ADDRESSES = ["http://user:word@host/v1", "https://host/v1?key=1", "http://", "demo", "http://user:wo/rd@host/v1"]
+UNREADABLE = ["http://[bad/v1", "http://h:abc/v1", "http://h:99999/v1", "http://user:word@[bad/v1"]
+
+
+@pytest.mark.parametrize("model", ADDRESSES + UNREADABLE)
 def test_an_address_holds_no_password_and_no_query(model: str) -> None:
     with pytest.raises(ModelError) as raised:
         parse_address(model)
