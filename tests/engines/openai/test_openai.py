@@ -151,6 +151,14 @@ def test_a_chat_only_server_is_asked_in_chat_and_says_so() -> None:
         assert isinstance(completion, Completion)
 
 
+@pytest.mark.parametrize("choices", [[{"text": "a", "logprobs": None}], [{"text": "a"}], []])
+def test_a_server_without_logprobs_of_texts_is_asked_in_chat(choices: list[dict[str, Any]]) -> None:
+    reply = {"choices": choices, "usage": {"prompt_tokens": None}}
+    with serving(Stub(odd={"/v1/completions": reply})) as address:
+        engine = engine_at(address, attempts=2)
+        assert engine.describe()["probes"]["first_token"]["form"] == "chat"
+
+
 def test_options_that_are_no_letters_are_refused_before_asking() -> None:
     stub = Stub(echoes=False)
     with serving(stub) as address:

@@ -19,7 +19,7 @@ from crushtest.engines.openai.ways.way import (
 )
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, Unanswered
-from crushtest.services.retrying import Refused
+from crushtest.services.retrying import Refused, Transient
 
 WIDTHS = (20, 11, 5)
 """How many likeliest tokens servers give: OpenAI and vLLM 20, mlx-lm 11, others 5."""
@@ -57,6 +57,10 @@ class FirstToken:
                     return self._probe()
                 except (Refused, EngineError, NoSuchPath) as problem:
                     failures.append(str(problem))
+                except Transient as problem:
+                    self.setting.client.check_alive(problem)
+                    failures.append(str(problem))
+                    break  # As many attempts again for every width would take minutes.
         raise Unproved(failures[0])
 
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
@@ -94,7 +98,10 @@ class FirstToken:
         context = request.context
         if in_template and self.setting.tokenizer is not None:
             context = choice_pairs(self.setting.tokenizer, request)[0][0]
-        likely = self._ask(context, chat=request.chat and not in_template)
+        try:
+            likely = self._ask(context, chat=request.chat and not in_template)
+        except Unproved as problem:  # The way is proved; some servers have none where the model ends its text at once.
+            raise Refused(f"the server was asked for the likeliest first tokens, and {problem}") from None
         values = [letter_logprob(option, likely.top, exact=self.form != "chat") for option in request.options]
         lost = [option.strip() for option, value in zip(request.options, values, strict=True) if value is None]
         if lost:

@@ -126,10 +126,13 @@ def log_probability(value: Any) -> float:
 def read_likely(reply: Any) -> Likely:
     """Return the first written token of a reply to /v1/completions or /v1/chat/completions, in either of their forms.
 
-    Raises KeyError, IndexError, TypeError or ValueError if the reply has no log-probabilities.
+    Raises Unproved if the reply has no log-probabilities; KeyError, IndexError, TypeError or ValueError if it cannot be
+    read.
     """
     choice = reply["choices"][0]
-    given, read = choice["logprobs"], (reply.get("usage") or {}).get("prompt_tokens")
+    given, read = choice.get("logprobs"), (reply.get("usage") or {}).get("prompt_tokens")
+    if given is None:
+        raise Unproved("it gives no log-probabilities")
     if given.get("content"):
         first = given["content"][0]
         top = {str(each["token"]): log_probability(each["logprob"]) for each in first["top_logprobs"]}
