@@ -94,6 +94,7 @@ class Stub:
     prompts: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     seeds: set[int] = field(default_factory=set)
+    contexts: set[int | None] = field(default_factory=set)
     failures: Counter[str] = field(default_factory=Counter)
     busiest: int = 0
     _busy: int = 0
@@ -292,6 +293,7 @@ class Stub:
     def _generate(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = self._read(encode(body["prompt"]))
         self.prompts[body["prompt"]] += 1
+        self.contexts.add(body["options"].get("num_ctx"))
         written, stop = self._write(tokens, body["options"], body["options"]["num_predict"])
         reply = {
             "model": self.model,

@@ -207,6 +207,26 @@ def test_a_context_that_the_server_cuts_is_an_error() -> None:
                 list(engine.generate([Prompt("word " * 60)], SAMPLED))
 
 
+@pytest.mark.parametrize(
+    "stub", [Stub(echoes=False), Stub("ollama"), Stub(completes=False)], ids=["text", "ollama", "chat"]
+)
+def test_a_question_by_first_tokens_that_the_server_cuts_is_an_error(stub: Stub) -> None:
+    with serving(stub) as address:
+        engine = engine_at(address)
+        stub.cuts_to = 20
+        with pytest.raises(EngineError, match="cut a prompt of 60 words to 20 tokens"):
+            list(engine.choices([Choices("word " * 60, ("A", "B"))]))
+
+
+def test_ollama_is_given_the_whole_context_of_the_model() -> None:
+    stub = Stub("ollama", odd={"/api/show": {"model_info": {"llama.context_length": 77}}})
+    with serving(stub) as address:
+        engine = engine_at(address)
+        list(engine.choices(LETTERS[:2]))
+        list(engine.generate([Prompt("Hi")], SAMPLED))
+    assert stub.contexts == {77}
+
+
 def test_a_server_that_changes_makes_what_it_answered_invalid() -> None:
     for kind in ("vllm", "llama.cpp", "openai"):
         stub = Stub(kind)

@@ -123,22 +123,35 @@ class FirstToken:
                 f"{self.setting.base}: this question belongs into the chat template, and the server renders none; "
                 "name the model's tokenizer: openai:tokenizer=ORG/MODEL"
             )
+        tokenizer = self.setting.tokenizer
+        if self.form == "text" and tokenizer is not None:
+            prompt = list(encode(tokenizer, [text])[0])
+            likely = self._continue(prompt)
+            self.setting.check_read(len(prompt), likely.read)
+            return likely
         if self.form == "ollama":
-            options = {"temperature": 0, "num_predict": 1}
-            body = {"model": model, "prompt": text, "raw": True, "stream": False, "options": options}
-            body |= {"logprobs": True, "top_logprobs": self.width}
-            return client.post("/api/generate", body, _read_ollama)
-        if self.form == "chat":
+            likely = self._ollama(text)
+        elif self.form == "chat":
             messages = [{"role": "user", "content": text}]
             body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
-            return client.post("chat/completions", body | {"logprobs": True, "top_logprobs": self.width}, read_likely)
-        tokenizer = self.setting.tokenizer
-        prompt: str | list[int] = list(encode(tokenizer, [text])[0]) if tokenizer else text
-        body = {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.width}
-        likely = client.post("completions", body, read_likely)
-        if isinstance(prompt, list):
-            self.setting.check_read(len(prompt), likely.read)
+            body |= {"logprobs": True, "top_logprobs": self.width}
+            likely = client.post("chat/completions", body, read_likely)
+        else:
+            likely = self._continue(text)
+        self.setting.check_words(text, likely.read)
         return likely
+
+    def _continue(self, prompt: str | list[int]) -> Likely:
+        body = {"model": self.setting.server.model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
+        return self.setting.client.post("completions", body | {"logprobs": self.width}, read_likely)
+
+    def _ollama(self, text: str) -> Likely:
+        options = {"temperature": 0, "num_predict": 1}
+        if self.setting.server.context is not None:
+            options["num_ctx"] = self.setting.server.context  # Else Ollama takes a short one and cuts what is longer.
+        body = {"model": self.setting.server.model, "prompt": text, "raw": True, "stream": False, "options": options}
+        body |= {"logprobs": True, "top_logprobs": self.width}
+        return self.setting.client.post("/api/generate", body, _read_ollama)
 
 
 def is_letter(option: str) -> bool:

@@ -83,6 +83,12 @@ class Setting:
         what = "puts a beginning-of-text token before it" if read == sent + 1 else "puts it into a chat template"
         raise EngineError(f"{self.base}: the server read {read} tokens where {sent} were sent: it {what}")
 
+    def check_words(self, text: str, read: object) -> None:
+        """Raise EngineError if a server read fewer tokens than a text has words: it cut it."""
+        words = len(text.split())
+        if isinstance(read, int) and read < words:
+            raise EngineError(f"{self.base}: the server cut a prompt of {words} words to {read} tokens")
+
 
 class Way(Protocol):
     """One way of scoring options, and of texts where `passages` does not refuse."""
