@@ -69,6 +69,7 @@ class Stub:
     drip_s        waits so long after every byte
     becomes       after so many scored requests, another build answers
     key           wants this key
+    odd           replies in place of those of some paths
     """
 
     kind: str = "openai"
@@ -86,12 +87,14 @@ class Stub:
     drip_s: float = 0.0
     becomes: int | None = None
     key: str | None = None
+    odd: dict[str, Any] = field(default_factory=dict)
     context: int = 2048
     model: str = "stub"
     requests: Counter[str] = field(default_factory=Counter)
     prompts: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
     seeds: set[int] = field(default_factory=set)
+    contexts: set[int | None] = field(default_factory=set)
     failures: Counter[str] = field(default_factory=Counter)
     busiest: int = 0
     _busy: int = 0
@@ -108,6 +111,8 @@ class Stub:
             self.failing = 3
         if self.failing and method == "POST" and path.startswith("/v1") and number % 10 < self.failing:
             return self._fail()
+        if path in self.odd:
+            return 200, {}, json.dumps(self.odd[path]).encode()
         handler = self._routes().get(path)
         if handler is None:
             return 404, {}, b"{}"
@@ -123,6 +128,9 @@ class Stub:
             "broken": (200, {}, b'{"choices": ['),
             "null": (200, {}, b"null"),
             "empty": (200, {}, b'{"choices": []}'),
+            "usage": (200, {}, b'{"choices": [{"message": {"content": "a"}, "text": "a"}], "usage": "x"}'),
+            "gzip": (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+            "nested": (200, {}, b"[" * 100_000),
         }
         with self._lock:
             kind = sorted(kinds)[sum(self.failures.values()) % len(kinds)]
@@ -149,7 +157,9 @@ class Stub:
         return routes
 
     def _listed(self) -> dict[str, Any]:
-        return {"id": self.model, "owned_by": self._build(), "max_model_len": self.context}
+        # As vLLM does, which makes its list anew for each request; two may fall into one second here.
+        created = int(time.time()) + self.requests["/v1/models"]
+        return {"id": self.model, "created": created, "owned_by": self._build(), "max_model_len": self.context}
 
     def _build(self) -> str:
         return "b2" if self.becomes is not None and self._scored() > self.becomes else self.version
@@ -283,6 +293,7 @@ class Stub:
     def _generate(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = self._read(encode(body["prompt"]))
         self.prompts[body["prompt"]] += 1
+        self.contexts.add(body["options"].get("num_ctx"))
         written, stop = self._write(tokens, body["options"], body["options"]["num_predict"])
         reply = {
             "model": self.model,

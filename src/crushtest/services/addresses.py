@@ -32,7 +32,15 @@ def is_address(model: str) -> bool:
 
 def parse_address(model: str) -> Address:
     """Return the parts of `http://host:8000/v1#name`. Raises ModelError for anything else, and for a password in it."""
-    parts = urlsplit(model)
+    try:
+        parts = urlsplit(model)
+        _ = parts.port  # read here for the ValueError of one that is no number
+    except ValueError:
+        # Without the address: what cannot be split may hold a password.
+        raise ModelError(
+            "model: the address has a host or a port that cannot be read; one such as http://localhost:8000/v1#name is "
+            "needed"
+        ) from None
     if not is_address(model) or not parts.hostname:
         raise ModelError(f"model {model!r}: an address is needed, such as http://localhost:8000/v1#name")
     if parts.username or parts.password or parts.query:

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crushtest import load_engine
 from crushtest.engines.base import Engine
 from crushtest.engines.openai.client import BudgetSpent
 from crushtest.engines.openai.ways.first_token import letter_logprob
-from crushtest.errors import EngineError, ModelChanged, ModelError
+from crushtest.errors import CrushtestError, EngineError, ModelChanged, ModelError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
 from crushtest.services.addresses import key_for, parse_address
 from support.served_stub import BOS, Stub, encode, log_likelihood, serving
 
 QUESTIONS = [Choices(f"Question {number}. Answer:", (" yes", " no")) for number in range(30)]
 LETTERS = [Choices(f"Which of {number}", ("A", "B", "C", "D")) for number in range(100, 130)]
+PATHS = {
+    "/v1/models": "openai",
+    "/props": "llama.cpp",
+    "/version": "vllm",
+    "/get_model_info": "sglang",
+    "/api/version": "ollama",
+    "/api/show": "ollama",
+    "/api/tags": "ollama",
+    "/v1/completions": "vllm",
+    "/v1/chat/completions": "openai",
+}
+OWN = (
+    "id",
+    "data",
+    "aliases",
+    "meta",
+    "default_generation_settings",
+    "n_ctx",
+    "model_path",
+    "version",
+    "models",
+    "name",
+)
+REPLIED = ("model", "choices", "message", "content", "logprobs", "usage", "model_info", "a.context_length")
+KEYS = st.sampled_from(OWN + REPLIED)
 SAMPLED = Sampling(max_tokens=6, temperature=1.0, seed=3)
 
 
@@ -125,6 +151,14 @@ def test_a_chat_only_server_is_asked_in_chat_and_says_so() -> None:
         assert isinstance(completion, Completion)
 
 
+@pytest.mark.parametrize("choices", [[{"text": "a", "logprobs": None}], [{"text": "a"}], []])
+def test_a_server_without_logprobs_of_texts_is_asked_in_chat(choices: list[dict[str, Any]]) -> None:
+    reply = {"choices": choices, "usage": {"prompt_tokens": None}}
+    with serving(Stub(odd={"/v1/completions": reply})) as address:
+        engine = engine_at(address, attempts=2)
+        assert engine.describe()["probes"]["first_token"]["form"] == "chat"
+
+
 def test_options_that_are_no_letters_are_refused_before_asking() -> None:
     stub = Stub(echoes=False)
     with serving(stub) as address:
@@ -173,6 +207,26 @@ def test_a_context_that_the_server_cuts_is_an_error() -> None:
                 list(engine.generate([Prompt("word " * 60)], SAMPLED))
 
 
+@pytest.mark.parametrize(
+    "stub", [Stub(echoes=False), Stub("ollama"), Stub(completes=False)], ids=["text", "ollama", "chat"]
+)
+def test_a_question_by_first_tokens_that_the_server_cuts_is_an_error(stub: Stub) -> None:
+    with serving(stub) as address:
+        engine = engine_at(address)
+        stub.cuts_to = 20
+        with pytest.raises(EngineError, match="cut a prompt of 60 words to 20 tokens"):
+            list(engine.choices([Choices("word " * 60, ("A", "B"))]))
+
+
+def test_ollama_is_given_the_whole_context_of_the_model() -> None:
+    stub = Stub("ollama", odd={"/api/show": {"model_info": {"llama.context_length": 77}}})
+    with serving(stub) as address:
+        engine = engine_at(address)
+        list(engine.choices(LETTERS[:2]))
+        list(engine.generate([Prompt("Hi")], SAMPLED))
+    assert stub.contexts == {77}
+
+
 def test_a_server_that_changes_makes_what_it_answered_invalid() -> None:
     for kind in ("vllm", "llama.cpp", "openai"):
         stub = Stub(kind)
@@ -207,28 +261,58 @@ def test_when_three_of_ten_calls_fail_every_item_is_answered_exactly() -> None:
     stub = Stub("vllm", failing=3)
     with serving(stub) as address:
         assert_exact(dict(engine_at(address, attempts=20).choices(QUESTIONS)), QUESTIONS)
-    assert set(stub.failures) == {"429", "500", "broken", "null", "empty"}
+    assert set(stub.failures) == {"429", "500", "broken", "null", "empty", "usage", "gzip", "nested"}
 
 
-def test_an_item_that_keeps_failing_gets_its_reason_and_the_others_scores() -> None:
-    stub = Stub("vllm")
+JSON = st.recursive(
+    st.none() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(PATHS)), JSON)
+@example("/props", {"default_generation_settings": {"n_ctx": "x"}})
+@example("/props", {"default_generation_settings": "x"})
+@example("/api/tags", {"models": [1]})
+@example("/api/show", {"model_info": [1]})
+@example("/v1/completions", {"choices": [{"text": "a", "logprobs": None}], "usage": "x"})
+def test_a_server_that_says_odd_things_of_itself_is_no_crash(path: str, reply: Any) -> None:
+    with serving(Stub(PATHS[path], odd={path: reply})) as address, suppress(CrushtestError):
+        engine_at(address, attempts=1).describe()
+
+
+@settings(max_examples=40, deadline=None)
+@given(JSON)
+@example({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}], "usage": "x"})
+def test_a_reply_of_any_shape_is_no_crash(reply: Any) -> None:
+    prompts, stub = [Prompt("Hi", chat=True)], Stub(completes=False, likeliest=0)
     with serving(stub) as address:
         engine = engine_at(address, attempts=1, concurrency=1)
-        stub.failing = 3
-        answers = dict(engine.choices(QUESTIONS))
-        stub.failing = 0
-    failed = {index for index, answer in answers.items() if isinstance(answer, Unanswered)}
-    assert sorted(answers) == list(range(len(QUESTIONS)))
-    assert 0 < len(failed) < len(QUESTIONS)
-    for index in set(answers) - failed:
-        assert answers[index].logprobs == pytest.approx(oracle(QUESTIONS[index]))
+        stub.odd = {"/v1/chat/completions": reply}
+        with pytest.raises(CrushtestError):
+            list(engine.generate(prompts, SAMPLED))
+
+
+def test_spent_attempts_end_the_asking_and_nothing_is_lost_or_made_up() -> None:
+    stub, answered = Stub("vllm"), dict[int, Any]()
+    with serving(stub) as address:
+        stub.failing_after = 12
+        with pytest.raises(ModelError, match="kept, run this again later"):
+            list(until_it_ends(engine_at(address, attempts=1, concurrency=3).choices(QUESTIONS), answered))
+        assert 0 < len(answered) < len(QUESTIONS)
+        stub.failing_after, stub.failing = None, 0
+        rest = dict(engine_at(address).choices(QUESTIONS, done=frozenset(answered)))
+    assert not set(answered) & set(rest)
+    assert_exact(answered | rest, QUESTIONS)
 
 
 def test_a_server_that_is_gone_ends_the_asking_and_keeps_what_was_answered() -> None:
     with serving(Stub("vllm")) as address:
         answers = engine_at(address, attempts=1, concurrency=1).choices(QUESTIONS)
         next(answers)
-    with pytest.raises(ModelError, match="stopped answering"):
+    with pytest.raises(ModelError, match=r"could not be reached.*run this again later"):
         list(answers)
 
 
@@ -238,10 +322,10 @@ def test_a_dripping_reply_ends_at_the_deadline_a_huge_one_at_its_size() -> None:
         slow = engine_at(address, attempts=1, deadline_s=0.2, concurrency=1)
         small = engine_at(address, attempts=1, reply_bytes=400, concurrency=1)
         stub.drip_s = 0.01
-        [(_, late)] = slow.generate([Prompt("Hi", chat=True)], Sampling(max_tokens=200))
+        with pytest.raises(ModelError, match=r"not whole after 0\.2 s"):
+            list(slow.generate([Prompt("Hi", chat=True)], Sampling(max_tokens=200)))
         stub.drip_s = 0
         [(_, large)] = small.generate([Prompt("Hi", chat=True)], Sampling(max_tokens=900))
-    assert "not whole after 0.2 s" in late.reason
     assert "larger than 400 bytes" in large.reason
 
 
@@ -310,7 +394,11 @@ def test_a_key_may_go_to_this_machine(address: str, monkeypatch: pytest.MonkeyPa
         key_for(address, "SOME_KEY", required=True)
 
 
-@pytest.mark.parametrize("model", ["http://user:word@host/v1", "https://host/v1?key=1", "http://", "demo"])
+ADDRESSES = ["http://user:word@host/v1", "https://host/v1?key=1", "http://", "demo", "http://user:wo/rd@host/v1"]
+UNREADABLE = ["http://[bad/v1", "http://h:abc/v1", "http://h:99999/v1", "http://user:word@[bad/v1"]
+
+
+@pytest.mark.parametrize("model", ADDRESSES + UNREADABLE)
 def test_an_address_holds_no_password_and_no_query(model: str) -> None:
     with pytest.raises(ModelError) as raised:
         parse_address(model)

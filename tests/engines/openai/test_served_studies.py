@@ -41,19 +41,27 @@ def test_a_study_of_two_servers_ends_with_a_page_that_knows_the_way(tmp_path: Pa
     assert folder.report.exists()
 
 
-def test_items_that_fail_are_accounted_for_with_their_reason(tmp_path: Path) -> None:
-    stub = Stub("vllm")
+def test_a_study_with_failing_calls_goes_on_until_every_item_is_answered(tmp_path: Path) -> None:
+    stub, options, probes = Stub("vllm"), 3, 6
     with serving(stub) as dense, serving(Stub("vllm")) as other:
+        spec = spec_of(dense, {"model": other, "name": "other"})
         stub.failing_after = 30
-        assert run_study(spec_of(dense, {"model": other, "name": "other"}), tmp_path / "s")
-    folder = StudyFolder(tmp_path / "s")
-    answers = folder.answers("dense", "probe_qa", "choices").read()
-    reasons = [answer for answer in answers.values() if isinstance(answer, Unanswered)]
-    assert len(answers) == 12
-    assert 0 < len(reasons) < 12
-    pooled = [e for e in folder.read_estimates() if (e.arm, e.group) == ("dense", "all")]
-    assert all(estimate.n + estimate.n_unscored <= 12 for estimate in pooled)
-    assert max(estimate.n_unscored for estimate in pooled) > 0
+        with pytest.raises(ModelError, match="run this again later"):
+            run_study(spec, tmp_path / "s")
+        answers = StudyFolder(tmp_path / "s").answers("dense", "probe_qa", "choices")
+        before = answers.read()
+        assert 0 < len(before) < 12
+        stub.failing_after, stub.failing = None, 0
+        stub.prompts.clear()
+        assert run_study(spec, tmp_path / "s")
+    assert sum(stub.prompts.values()) <= (12 - len(before)) * options + probes, "what is answered is not asked again"
+    after = answers.read()
+    assert len(after) == 12
+    assert before.items() <= after.items()
+    assert not any(isinstance(answer, Unanswered) for answer in after.values())
+    pooled = [e for e in StudyFolder(tmp_path / "s").read_estimates() if (e.arm, e.group) == ("dense", "all")]
+    assert pooled
+    assert not any(estimate.n_unscored for estimate in pooled)
 
 
 def test_a_study_goes_on_with_what_is_missing_on_the_same_server_only(tmp_path: Path) -> None:

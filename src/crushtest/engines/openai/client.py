@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 SHOWN = 160
 """Characters of a server's complaint that are passed on."""
+ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading a reply of another shape than expected raises."""
 
 
 class BudgetSpent(ModelError):
@@ -68,17 +70,17 @@ class Client:
         """Return what `read` makes of the reply. `path` is below the address if it has no slash in front, else below
         its root.
 
-        A reply that `read` cannot read (KeyError, IndexError, TypeError, ValueError) is asked for again. Raises
-        Transient once the attempts are spent, Refused for a request at fault, ModelError for what no repetition mends.
+        A reply that cannot be read (`ODD`, from `read` too) is asked for again. Raises Transient once the attempts are
+        spent, Refused for a request at fault, ModelError for what no repetition mends.
         """
 
         def once() -> Result:
             content = self._exchange("POST", path, body)
             try:
                 result = read(content)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                self._count_tokens(content)
+            except ODD:
                 raise Transient("the server's reply cannot be read") from None
-            self._count_tokens(content)
             self._same_model(path, content)
             return result
 
@@ -104,27 +106,27 @@ class Client:
         try:
             yield
         except (Transient, Refused) as problem:
-            raise ModelError(
-                f"{self.address.base}: {problem}; what is answered is kept, run this again later"
-            ) from None
+            raise self._for_later(problem) from None
+
+    def _for_later(self, problem: Exception) -> ModelError:
+        return ModelError(f"{self.address.base}: {problem}; what is answered is kept, run this again later")
 
     def check_alive(self, problem: Exception) -> None:
         """Raise ModelError if the server answers nothing any more, so that a failure is not the request's own."""
-        try:
-            self.get("models")
-        except Transient:
-            raise ModelError(
-                f"{self.address.base}: the server has stopped answering ({problem}); what is answered is kept, run "
-                "this again later"
-            ) from None
+        with self.required():
+            try:
+                self.get("models")
+            except Transient:
+                raise Transient(f"the server has stopped answering ({problem})") from None
 
     def in_parallel(
         self, jobs: Iterable[tuple[int, Callable[[], Result]]], concurrency: int
     ) -> Iterator[tuple[int, Result | str]]:
-        """Yield (index, result) of jobs as they end, at most `concurrency` at once; a reason in place of what failed.
+        """Yield (index, result) of jobs as they end, at most `concurrency` at once; for what the server refused, the
+        reason.
 
-        What ends the asking (a spent budget, a server that is gone, another model) is raised once the jobs that run
-        have ended and their results have been yielded.
+        What ends the asking (a spent budget, a request whose attempts are spent, another model) is raised once the
+        jobs that run have ended and their results have been yielded.
         """
         waiting, running = iter(jobs), dict[Future[Result], int]()
         last: Exception | None = None
@@ -149,11 +151,8 @@ class Client:
         except Refused as problem:
             return str(problem)
         except Transient as problem:
-            try:
-                self.check_alive(problem)
-            except CrushtestError as gone:
-                return gone
-            return str(problem)
+            # The server's trouble, not the request's: as an answer it would never be asked for again.
+            return self._for_later(problem)
         except CrushtestError as problem:
             return problem
 
@@ -176,9 +175,11 @@ class Client:
             return json.loads(content)
         except httpx.TimeoutException:
             raise Transient("the server did not answer in time") from None
-        except httpx.TransportError as error:
+        except httpx.DecodingError:
+            raise Transient("the server's reply is not compressed as it says") from None
+        except httpx.RequestError as error:
             raise Transient(f"the server could not be reached ({type(error).__name__})") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Transient("the server's reply is not JSON") from None
 
     def _check_status(self, reply: httpx.Response, path: str) -> None:

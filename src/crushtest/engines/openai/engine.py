@@ -150,7 +150,7 @@ def openai(
     concurrency      requests at once
     timeout_s        longest silence; `deadline_s` is the longest time for a request, `reply_bytes` its largest reply
     attempts         for a request that fails; waits grow from `first_wait_s`, and Retry-After is heeded
-    max_requests     budget of a run, as is `max_tokens`; what is answered is kept when it is spent
+    max_requests     budget per arm, repeat and run, as is `max_tokens`; what is answered is kept when it is spent
     key_variable     the environment variable with the key; it is read when it is needed, never kept or printed
     """
     if not isinstance(model, str):

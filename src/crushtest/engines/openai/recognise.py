@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from crushtest.engines.openai.client import Client, Denied
+from crushtest.engines.openai.client import ODD, Client, Denied
 from crushtest.errors import ModelError, UnknownName
 
 Kind = Literal["llama.cpp", "vllm", "sglang", "ollama", "openai"]
@@ -34,7 +34,18 @@ class Server:
 
 
 def recognise(client: Client) -> Server:
-    """Ask the server what it is. Raises ModelError if the model is not there, or not the only one and not named."""
+    """Ask the server what it is. Raises ModelError if the model is not there, or not the only one and not named, and
+    for a server whose replies have another shape than such servers give.
+    """
+    try:
+        return _recognise(client)
+    except ODD as problem:
+        raise ModelError(
+            f"{client.address.base}: what the server says of itself cannot be read ({type(problem).__name__})"
+        ) from None
+
+
+def _recognise(client: Client) -> Server:
     props = _own(client, "/props")
     if isinstance(props, dict) and "default_generation_settings" in props:
         return _llama(client, props)
@@ -48,8 +59,8 @@ def recognise(client: Client) -> Server:
     if isinstance(version, dict) and "version" in version:
         return _vllm(client, str(version["version"]))
     listed = _listed(client)
-    facts = {name: listed.get(name) for name in ("id", "created", "owned_by")}
-    return Server("openai", str(listed["id"]), listed.get("max_model_len"), {}, facts)
+    facts = {name: listed.get(name) for name in ("id", "owned_by")}
+    return Server("openai", str(listed["id"]), _context(listed.get("max_model_len")), {}, facts)
 
 
 def _own(client: Client, path: str) -> Any:
@@ -84,7 +95,7 @@ def _listed(client: Client, *, required: bool = True) -> dict[str, Any]:
 
 def _llama(client: Client, props: dict[str, Any]) -> Server:
     listed = _listed(client)
-    context = (props.get("default_generation_settings") or {}).get("n_ctx")
+    context = _context((props.get("default_generation_settings") or {}).get("n_ctx"))
     meta = listed.get("meta") or {}
     identity = {
         "build": props.get("build_info"),
@@ -105,17 +116,16 @@ def _vllm(client: Client, version: str) -> Server:
     identity = {
         "version": version,
         "root": listed.get("root"),
-        "created": listed.get("created"),
         "template_sha256": digest(rendered),
         "context": listed.get("max_model_len"),
     }
-    return Server("vllm", name, listed.get("max_model_len"), {}, identity)
+    return Server("vllm", name, _context(listed.get("max_model_len")), {}, identity)
 
 
 def _sglang(client: Client, info: dict[str, Any]) -> Server:
     listed = _listed(client)
     identity = {"weights": info.get("model_path"), "tokenizer": info.get("tokenizer_path")}
-    return Server("sglang", str(listed["id"]), listed.get("max_model_len"), info, identity)
+    return Server("sglang", str(listed["id"]), _context(listed.get("max_model_len")), info, identity)
 
 
 def _ollama(client: Client, version: str) -> Server:
@@ -125,7 +135,11 @@ def _ollama(client: Client, version: str) -> Server:
     shown = client.post_or_none("/api/show", {"model": name}, dict) or {}
     lengths = [value for key, value in (shown.get("model_info") or {}).items() if key.endswith(".context_length")]
     identity = {"version": version, "digest": digests.get(name), "template_sha256": digest(shown.get("template"))}
-    return Server("ollama", name, lengths[0] if lengths else None, {}, identity)
+    return Server("ollama", name, _context(lengths[0] if lengths else None), {}, identity)
+
+
+def _context(length: Any) -> int | None:
+    return None if length is None else int(length)
 
 
 def digest(value: Any) -> str | None:

@@ -86,7 +86,7 @@ class Writing:
             return self._ollama(text, request, sampling)
         body = {"prompt": text, **self._common(request, sampling)}
         written, read = self.setting.client.post("completions", body, lambda reply: _read(reply, sampling))
-        self._check_words(text, read)
+        self.setting.check_words(text, read)
         return written
 
     def _ollama(self, text: str, request: Prompt, sampling: Sampling) -> Completion:
@@ -110,7 +110,7 @@ class Writing:
             return written, reply.get("prompt_eval_count")
 
         written, evaluated = self.setting.client.post("/api/generate", body, read)
-        self._check_words(text, evaluated)
+        self.setting.check_words(text, evaluated)
         return written
 
     def _reply(self, request: Prompt, sampling: Sampling) -> Completion:
@@ -122,7 +122,7 @@ class Writing:
         messages = [*turns, {"role": "user", "content": request.text}]
         body = {"messages": messages, **self._common(request, sampling)}
         written, read = self.setting.client.post("chat/completions", body, lambda reply: _read(reply, sampling))
-        self._check_words(" ".join(message["content"] for message in messages), read)
+        self.setting.check_words(" ".join(message["content"] for message in messages), read)
         return written
 
     def _common(self, request: Prompt, sampling: Sampling) -> dict[str, Any]:
@@ -135,12 +135,6 @@ class Writing:
             **NEUTRAL.get(self.setting.server.kind, {}),
         }
         return body | {"stop": list(sampling.stop)} if sampling.stop else body
-
-    def _check_words(self, text: str, read: object) -> None:
-        """Raise EngineError if a server read fewer tokens than a text has words: it cut it."""
-        words = len(text.split())
-        if isinstance(read, int) and read < words:
-            raise EngineError(f"{self.setting.base}: the server cut a prompt of {words} words to {read} tokens")
 
 
 def seed_of(request: Prompt, sampling: Sampling) -> int:

@@ -19,7 +19,7 @@ from crushtest.engines.openai.ways.way import (
 )
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, Unanswered
-from crushtest.services.retrying import Refused
+from crushtest.services.retrying import Refused, Transient
 
 WIDTHS = (20, 11, 5)
 """How many likeliest tokens servers give: OpenAI and vLLM 20, mlx-lm 11, others 5."""
@@ -57,6 +57,10 @@ class FirstToken:
                     return self._probe()
                 except (Refused, EngineError, NoSuchPath) as problem:
                     failures.append(str(problem))
+                except Transient as problem:
+                    self.setting.client.check_alive(problem)
+                    failures.append(str(problem))
+                    break  # As many attempts again for every width would take minutes.
         raise Unproved(failures[0])
 
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
@@ -94,7 +98,10 @@ class FirstToken:
         context = request.context
         if in_template and self.setting.tokenizer is not None:
             context = choice_pairs(self.setting.tokenizer, request)[0][0]
-        likely = self._ask(context, chat=request.chat and not in_template)
+        try:
+            likely = self._ask(context, chat=request.chat and not in_template)
+        except Unproved as problem:  # The way is proved; some servers have none where the model ends its text at once.
+            raise Refused(f"the server was asked for the likeliest first tokens, and {problem}") from None
         values = [letter_logprob(option, likely.top, exact=self.form != "chat") for option in request.options]
         lost = [option.strip() for option, value in zip(request.options, values, strict=True) if value is None]
         if lost:
@@ -116,22 +123,35 @@ class FirstToken:
                 f"{self.setting.base}: this question belongs into the chat template, and the server renders none; "
                 "name the model's tokenizer: openai:tokenizer=ORG/MODEL"
             )
+        tokenizer = self.setting.tokenizer
+        if self.form == "text" and tokenizer is not None:
+            prompt = list(encode(tokenizer, [text])[0])
+            likely = self._continue(prompt)
+            self.setting.check_read(len(prompt), likely.read)
+            return likely
         if self.form == "ollama":
-            options = {"temperature": 0, "num_predict": 1}
-            body = {"model": model, "prompt": text, "raw": True, "stream": False, "options": options}
-            body |= {"logprobs": True, "top_logprobs": self.width}
-            return client.post("/api/generate", body, _read_ollama)
-        if self.form == "chat":
+            likely = self._ollama(text)
+        elif self.form == "chat":
             messages = [{"role": "user", "content": text}]
             body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
-            return client.post("chat/completions", body | {"logprobs": True, "top_logprobs": self.width}, read_likely)
-        tokenizer = self.setting.tokenizer
-        prompt: str | list[int] = list(encode(tokenizer, [text])[0]) if tokenizer else text
-        body = {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.width}
-        likely = client.post("completions", body, read_likely)
-        if isinstance(prompt, list):
-            self.setting.check_read(len(prompt), likely.read)
+            body |= {"logprobs": True, "top_logprobs": self.width}
+            likely = client.post("chat/completions", body, read_likely)
+        else:
+            likely = self._continue(text)
+        self.setting.check_words(text, likely.read)
         return likely
+
+    def _continue(self, prompt: str | list[int]) -> Likely:
+        body = {"model": self.setting.server.model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
+        return self.setting.client.post("completions", body | {"logprobs": self.width}, read_likely)
+
+    def _ollama(self, text: str) -> Likely:
+        options = {"temperature": 0, "num_predict": 1}
+        if self.setting.server.context is not None:
+            options["num_ctx"] = self.setting.server.context  # Else Ollama takes a short one and cuts what is longer.
+        body = {"model": self.setting.server.model, "prompt": text, "raw": True, "stream": False, "options": options}
+        body |= {"logprobs": True, "top_logprobs": self.width}
+        return self.setting.client.post("/api/generate", body, _read_ollama)
 
 
 def is_letter(option: str) -> bool:

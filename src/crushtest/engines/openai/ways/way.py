@@ -83,6 +83,12 @@ class Setting:
         what = "puts a beginning-of-text token before it" if read == sent + 1 else "puts it into a chat template"
         raise EngineError(f"{self.base}: the server read {read} tokens where {sent} were sent: it {what}")
 
+    def check_words(self, text: str, read: object) -> None:
+        """Raise EngineError if a server read fewer tokens than a text has words: it cut it."""
+        words = len(text.split())
+        if isinstance(read, int) and read < words:
+            raise EngineError(f"{self.base}: the server cut a prompt of {words} words to {read} tokens")
+
 
 class Way(Protocol):
     """One way of scoring options, and of texts where `passages` does not refuse."""
@@ -126,10 +132,13 @@ def log_probability(value: Any) -> float:
 def read_likely(reply: Any) -> Likely:
     """Return the first written token of a reply to /v1/completions or /v1/chat/completions, in either of their forms.
 
-    Raises KeyError, IndexError, TypeError or ValueError if the reply has no log-probabilities.
+    Raises Unproved if the reply has no log-probabilities; KeyError, IndexError, TypeError or ValueError if it cannot be
+    read.
     """
     choice = reply["choices"][0]
-    given, read = choice["logprobs"], (reply.get("usage") or {}).get("prompt_tokens")
+    given, read = choice.get("logprobs"), (reply.get("usage") or {}).get("prompt_tokens")
+    if given is None:
+        raise Unproved("it gives no log-probabilities")
     if given.get("content"):
         first = given["content"][0]
         top = {str(each["token"]): log_probability(each["logprob"]) for each in first["top_logprobs"]}
