@@ -15,7 +15,7 @@ leave alone (`down_proj`, `layers.0.*`). Join steps with +: wanda:pattern=2:4+gp
 
 
 def list_entries(
-    what: Annotated[str, typer.Argument(help="methods, tasks, scorers, engines or suites.")],
+    what: Annotated[str, typer.Argument(help="methods, tasks, scorers, engines or suites")],
     json: AsJson = False,
 ) -> None:
     """List methods, tasks, scorers, engines or suites, with their options and defaults."""
