@@ -119,3 +119,12 @@ def test_a_wider_margin_never_turns_a_pass_into_a_regression(rule: Rule, row: Co
     wider = rule.model_copy(update={"margin": Margin(size=rule.margin.size + more, relative=rule.margin.relative)})
     if outcome(rule, row) == "passed":
         assert outcome(wider, row) == "passed"
+
+
+@given(st.floats(1.001, 100.0), st.sampled_from(["regression", "equivalence"]))
+def test_a_margin_above_what_a_rate_can_move_never_passes(size: float, sure: str) -> None:
+    """`margin: 5` is a slip for five points, and would pass a total collapse."""
+    rule = Rule(metric="accuracy", margin=Margin(size=size), sure=sure)
+    rate = with_columns(SURE_WORSE, effect=-0.2, effect_kind="cohen_h")
+    assert [check.outcome for check in check_row(1, rule, rate)] == ["inconclusive"]
+    assert [check.outcome for check in check_row(1, rule, SURE_WORSE)] == ["passed"], "bits and nats have no such limit"

@@ -230,7 +230,7 @@ def test_a_dialect_gap_is_never_shown_without_its_ratio(view: StudyView) -> None
     ratio = replace(row, metric="dialect_ratio", dense=1.21, value=1.172)
     assert as_ratio(view, gap) == ""
     view.contrasts[ratio.arm, ratio.task, ratio.metric, ratio.group] = ratio
-    assert as_ratio(view, gap) == "; ratio 1.210 to 1.172"
+    assert as_ratio(view, gap) == "; ratio 1.210 → 1.172"
     assert as_ratio(view, row) == ""
 
 

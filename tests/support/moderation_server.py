@@ -10,8 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from support.loopback import QuietHandler, serving_on_loopback
 
 CATEGORIES = ("harassment", "hate", "sexual", "violence")
 POISON = "POISON"
@@ -84,32 +85,17 @@ class Endpoint:
 def serving(endpoint: Endpoint) -> Iterator[str]:
     """Run it; gives the base address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["content-length"])))
             endpoint.keys.add(self.headers.get("authorization", ""))
             status, headers, body, wait_s = endpoint.reply(content["input"])
             time.sleep(wait_s)
             try:
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
+                self.begin(status, headers, len(body))
                 self.wfile.write(body)
             except (BrokenPipeError, ConnectionResetError):  # the client has given up waiting
                 pass
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving_on_loopback(Handler) as address:
+        yield address

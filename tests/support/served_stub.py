@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+
+from support.loopback import QuietHandler, serving_on_loopback
 
 BOS, EOS, VOCABULARY = 256, 257, 258
 TEMPLATE = "{chat}"
@@ -308,7 +309,7 @@ class Stub:
 def serving(stub: Stub) -> Iterator[str]:
     """Run it; gives the address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self._answer("GET", {})
 
@@ -328,11 +329,7 @@ def serving(stub: Stub) -> Iterator[str]:
             with stub._lock:
                 stub._busy -= 1
             try:
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
+                self.begin(status, headers, len(content))
                 if not stub.drip_s or method == "GET":
                     self.wfile.write(content)
                     return
@@ -343,19 +340,8 @@ def serving(stub: Stub) -> Iterator[str]:
             except (BrokenPipeError, ConnectionResetError):  # the client has given up waiting
                 pass
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving_on_loopback(Handler) as address:
+        yield address
 
 
 def nats(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from math import inf, nan
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,13 +21,17 @@ WORST = "worst"
 
 
 def _relative(value: object) -> object:
-    """Read `5%` as 0.05 of the dense value, and a number as an absolute margin."""
-    if isinstance(value, str) and value.endswith("%"):
-        try:
-            return Margin(size=float(value[:-1]) / 100, relative=True)
-        except ValueError:
-            return value
-    return Margin(size=value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    """Read `5%` as 0.05 of the dense value, and a number as an absolute margin; a margin stays as it is."""
+    if isinstance(value, Margin):
+        return value
+    text = value[:-1] if isinstance(value, str) and value.endswith("%") else value
+    try:
+        size = float(text) / (1 if text is value else 100)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        size = nan
+    if isinstance(value, bool) or (isinstance(value, str) and text is value) or not 0 <= size < inf:
+        raise ValueError("be a number of at least 0, or a share of the dense value such as 5%")
+    return Margin(size=size, relative=text is not value)
 
 
 class Margin(BaseModel):

@@ -87,10 +87,10 @@ def _unfit_note(task: TaskView, first: Metric, rows: Sequence[Contrast]) -> str:
 
 
 def as_ratio(study: StudyView, contrast: Contrast) -> str:
-    """Return a gap as ratios, dense's and the arm's: `; ratio 1.210 to 1.172`. Empty for metrics without a ratio."""
+    """Return a gap as ratios, dense's and the arm's: `; ratio 1.210 → 1.172`. Empty for metrics without a ratio."""
     metrics = study.task(contrast.task).metrics
     ratio_metric = next((metric.ratio_metric for metric in metrics if metric.name == contrast.metric), None)
     ratio = study.contrast(contrast.arm, contrast.task, ratio_metric or "", contrast.group)
     if ratio is None or ratio.dense is None or ratio.value is None:
         return ""
-    return f"; ratio {ratio.dense:.3f} to {ratio.value:.3f}"
+    return f"; ratio {ratio.dense:.3f} → {ratio.value:.3f}"

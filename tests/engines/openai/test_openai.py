@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from crushtest import load_engine
 from crushtest.engines.base import Engine
 from crushtest.engines.openai.client import BudgetSpent
+from crushtest.engines.openai.prove import WAYS
 from crushtest.engines.openai.ways.first_token import letter_logprob
 from crushtest.errors import CrushtestError, EngineError, ModelChanged, ModelError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
@@ -279,8 +280,11 @@ JSON = st.recursive(
 @example("/api/show", {"model_info": [1]})
 @example("/v1/completions", {"choices": [{"text": "a", "logprobs": None}], "usage": "x"})
 def test_a_server_that_says_odd_things_of_itself_is_no_crash(path: str, reply: Any) -> None:
+    described: dict[str, Any] = {"way": None}
     with serving(Stub(PATHS[path], odd={path: reply})) as address, suppress(CrushtestError):
-        engine_at(address, attempts=1).describe()
+        described = engine_at(address, attempts=1).describe()
+        assert described["address"] == address
+    assert described["way"] in (None, *WAYS)
 
 
 @settings(max_examples=40, deadline=None)
