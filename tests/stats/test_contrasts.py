@@ -158,7 +158,7 @@ def test_ninety_percent_interval_lies_within_the_other():
 
 
 def of_attribute(row):
-    return min(1.0, 2 * min(row.p.value, row.spread.p)) if row.metric.endswith("_worst") else row.p.value
+    return min(1.0, row.p.value / 0.8, row.spread.p / 0.2) if row.metric.endswith("_worst") else row.p.value
 
 
 def test_p_is_adjusted_in_families_that_follow_the_question():

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from crushtest.results import Contrast
-from crushtest.stats.multiplicity import Correction, adjust, adjust_families, benjamini_hochberg, holm
+from crushtest.stats.multiplicity import Correction, adjust, adjust_families, attribute_p, benjamini_hochberg, holm
 from support.contrast_rows import with_columns
 from support.gate_rows import UNTOUCHED
 
@@ -65,12 +65,25 @@ def test_an_attribute_may_be_found_by_the_spread_of_its_effects():
         with_columns(row("m_worst", a, p), spread=0.1, spread_p=s)
         for a, p, s in [("x", 0.01, 0.001), ("y", 0.04, 0.5), ("z", 0.9, 0.001)]
     ]
-    assert adjusted(worst) == pytest.approx([0.01, 0.08, 0.9])
-    assert adjusted([*worst, row("m", "y=1", 0.01)])[-1] == pytest.approx(0.08)
+    assert adjusted(worst) == pytest.approx([0.015, 0.05, 0.9])
+    assert adjusted([*worst, row("m", "y=1", 0.01)])[-1] == pytest.approx(0.05)
 
 
 def test_an_attribute_whose_effects_are_alike_pays_for_both_tests():
-    assert adjusted([with_columns(row("m_worst", "x", 0.02), spread=0.1, spread_p=0.9)]) == pytest.approx([0.04])
+    assert adjusted([with_columns(row("m_worst", "x", 0.02), spread=0.1, spread_p=0.9)]) == pytest.approx([0.025])
+
+
+def test_a_collapse_of_six_clusters_is_found_in_its_attribute():
+    [found] = adjusted([with_columns(row("m_worst", "x", 2 / 2**6), spread=0.0, spread_p=1.0)])
+    assert found is not None
+    assert found <= 0.05
+
+
+def test_no_p_of_an_attribute_rejects_more_often_than_its_level():
+    """Both p uniform and independent, the worst case that weights must pay for."""
+    search, spread = np.random.default_rng(0).random((2, 20_000))
+    rows = [with_columns(row("m_worst", "x", p), spread=0.1, spread_p=s) for p, s in zip(search, spread, strict=True)]
+    assert np.mean([attribute_p(each) <= 0.05 for each in rows]) <= 0.05
 
 
 def test_an_attributes_groups_are_a_family_and_none_is_below_its_worst():
