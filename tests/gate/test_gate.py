@@ -19,6 +19,7 @@ from crushtest.gate.harm import clusters_enough, harm_of
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
 from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
+from crushtest.metrics import accuracy, perplexity
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
@@ -87,7 +88,7 @@ def test_nothing_passes_on_what_was_not_measured(cause, row, arms, unchanged, ru
 
 
 def test_a_rule_about_every_task_never_passes_with_one_unmeasured():
-    tasks = {"bbq": ("accuracy",), "mmlu": ("accuracy",), "xsum": ("rouge",)}
+    tasks = {"bbq": {"accuracy": accuracy()}, "mmlu": {"accuracy": accuracy()}, "xsum": {"perplexity": perplexity()}}
     rule = "{metric: accuracy, margin: 0.02}"
     result = judge(UNTOUCHED, rule=rule, tasks=tasks)
     assert result.exit_code == 4
@@ -260,15 +261,15 @@ def study(tmp_path_factory) -> Path:
 
 def test_a_study_is_held_against_a_policy_file(study, tmp_path):
     policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: other}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
     assert run_gate(study, str(policy)).exit_code == 0
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: missing}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: missing}]", encoding="utf-8")
     assert run_gate(study, str(policy)).exit_code == 4
 
 
 def test_an_arm_that_answers_exactly_as_dense_does_not_pass(study, tmp_path):
     policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: same}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: same}]", encoding="utf-8")
     result = run_gate(study, str(policy))
     assert result.exit_code == 4
     assert "exactly that of dense" in result.checks[0].seen
@@ -276,7 +277,7 @@ def test_an_arm_that_answers_exactly_as_dense_does_not_pass(study, tmp_path):
 
 def test_an_arm_whose_compression_changed_no_weight_does_not_pass(study, tmp_path):
     policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: other}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
     record = StudyFolder(study).compression("other")
     record.write_text(json.dumps({"layers": [{"changed": 0}, {"changed": 0}]}), encoding="utf-8")
     try:
@@ -364,7 +365,7 @@ def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):
     policy, junit = tmp_path / "policy.yaml", tmp_path / "deep" / "gate.xml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 1, arm: other}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
     passed = gate(str(study), "--policy", str(policy), "--json", "--junit", str(junit), "--github")
     assert (passed.returncode, json.loads(passed.stdout)["outcome"]) == (0, "passed")
     assert ElementTree.parse(junit).getroot().get("tests") == "1"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crushtest.gate.policy import Margin, Rule
 from crushtest.gate.result import GateResult
 from crushtest.gate.rows import check_row
+from crushtest.metrics import Metric
 from crushtest.results import Contrast
+from crushtest.stats.effects import BAD
 from crushtest.study.contrast_table import contrast_row
 from support.contrast_rows import with_columns
-from support.gate_rows import SURE_WORSE
+from support.gate_rows import SURE_WORSE, UNTOUCHED, judge
 
 SEVERITY = {"passed": 0, "inconclusive": 1, "regression": 2}
 NUMBERS = st.floats(-1.0, 1.0).map(lambda value: round(value, 6))
@@ -121,10 +125,24 @@ def test_a_wider_margin_never_turns_a_pass_into_a_regression(rule: Rule, row: Co
         assert outcome(wider, row) == "passed"
 
 
-@given(st.floats(1.001, 100.0), st.sampled_from(["regression", "equivalence"]))
-def test_a_margin_above_what_a_rate_can_move_never_passes(size: float, sure: str) -> None:
-    """`margin: 5` is a slip for five points, and would pass a total collapse."""
-    rule = Rule(metric="accuracy", margin=Margin(size=size), sure=sure)
-    rate = with_columns(SURE_WORSE, effect=-0.2, effect_kind="cohen_h")
-    assert [check.outcome for check in check_row(1, rule, rate)] == ["inconclusive"]
-    assert [check.outcome for check in check_row(1, rule, SURE_WORSE)] == ["passed"], "bits and nats have no such limit"
+BOUNDED = [(0.0, 1.0), (-1.0, 1.0), (0.0, 100.0)]
+
+
+@given(
+    st.sampled_from(BOUNDED),
+    st.sampled_from(list(BAD)),
+    st.floats(0, 1),
+    st.sampled_from(["regression", "equivalence"]),
+)
+def test_a_margin_that_no_value_can_break_never_passes(bounds, better, share, sure) -> None:
+    """`margin: 5` is a slip for five points, and would pass a total collapse; a bias of 1 is all the bias there is."""
+    low, high = bounds
+    metric = Metric("score", ("x",), lambda *_: (0.0,), lambda x: x, better, bounds=bounds)
+    row = replace(UNTOUCHED, metric="score", dense=low + share * (high - low), better=better)
+    most = max(abs(low), abs(high)) if better == "zero" else high - low
+    for size, outcome in [(most, "inconclusive"), (most * 0.99, "passed")]:
+        rule = f"{{task: bbq, metric: score, margin: {size}, sure: {sure}}}"
+        [check] = judge(row, rule=rule, tasks={"bbq": {"score": metric}}).checks
+        assert check.outcome == outcome
+    unbounded = {"bbq": {"score": replace(metric, bounds=None)}}
+    assert judge(row, rule=f"{{metric: score, margin: {most}}}", tasks=unbounded).exit_code == 0

@@ -197,6 +197,9 @@ def test_a_list_of_recipes_may_overlap_those_that_a_study_has(tmp_path: Path) ->
 
     folder = StudyFolder(tmp_path)
     folder.specification.write_text(json.dumps(recipes("magnitude:sparsity=0.1,0.3").model_dump(exclude={"limit"})))
+    answers = folder.answers("dense", "probe_facts", "choices").running
+    answers.parent.mkdir(parents=True)
+    answers.touch()
     joined = merge_with_existing(recipes("magnitude:sparsity=0.3,0.5"), folder)
     assert [arm.name for arm in make_arms(joined)][1:] == [f"magnitude:sparsity={value}" for value in (0.1, 0.3, 0.5)]
 
@@ -223,6 +226,29 @@ def test_a_study_folder_refuses_another_study(tmp_path: Path, change: dict[str, 
         run_study(spec("third", **change), tmp_path / "s")
     assert says in str(caught.value)
     assert {path: path.read_bytes() for path in sorted((tmp_path / "s").rglob("*.*"))} == before
+
+
+def test_a_study_that_measured_nothing_may_become_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that fails to load leaves a folder, which must not keep its name from the model that was meant."""
+    monkeypatch.setattr(fake, "FakeEngine", Broken)
+    with pytest.raises(EngineError):
+        run_study(spec("third", seed=1, suite=["probe_facts"]), tmp_path / "again")
+    monkeypatch.undo()
+    for folder in ("again", "fresh"):
+        assert run_study(spec("other"), tmp_path / folder)
+    assert tables(tmp_path / "again") == tables(tmp_path / "fresh")
+    assert set(manifest.read(tmp_path / "again" / "manifest.json")["tasks"]) == {
+        "probe_facts",
+        "probe_text",
+        "probe_prompts",
+    }
+
+
+class Broken(fake.FakeEngine):
+    """Fails when it is started."""
+
+    def __init__(self, *settings: object) -> None:
+        raise EngineError("broken")
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

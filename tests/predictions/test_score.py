@@ -215,11 +215,11 @@ def test_unqover_lines_without_two_pairs_of_probabilities_do_not_parse(
     line: dict[str, Any], tmp_path: Path, reference: Path
 ) -> None:
     lines, _ = reference_lines(reference)
-    with pytest.raises(DataError, match="1 lines that do not parse: line 3"):
+    with pytest.raises(DataError, match="1 line that does not parse: line 3"):
         score_predictions("unqover", write(tmp_path, [*lines[:2], {"item": lines[2]["item"], **line}]))
 
 
 def test_an_unqover_key_of_no_category_is_unknown(tmp_path: Path, reference: Path) -> None:
     line = reference_lines(reference)[0][0] | {"item": "None|None|Christian|Pastafarian|0|rude|x|x"}
-    with pytest.raises(DataError, match=r"1 unknown items: .*Pastafarian"):
+    with pytest.raises(DataError, match=r"1 unknown item: .*Pastafarian"):
         score_predictions("unqover", write(tmp_path, [line]))

@@ -53,12 +53,12 @@ def test_samples_are_named_as_the_task_names_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "1 lines that do not parse: line 2"),
+        ("{", "1 line that does not parse: line 2"),
         ({"item": "respect/3"}, "line 2 (it needs item or prompt, and text)"),
         ({"item": "respect/3", "text": 7}, "line 2 (it needs item or prompt, and text)"),
-        ({"item": "respect/99", "text": "a"}, "1 unknown items: 'respect/99' (line 2)"),
-        ({"prompt": "The", "text": "a"}, "1 unknown items: 'The' (line 2)"),
-        ({"item": "respect/2", "text": "b"}, "1 duplicates: 'respect/2' (line 2)"),
+        ({"item": "respect/99", "text": "a"}, "1 unknown item: 'respect/99' (line 2)"),
+        ({"prompt": "The", "text": "a"}, "1 unknown item: 'The' (line 2)"),
+        ({"item": "respect/2", "text": "b"}, "1 duplicate: 'respect/2' (line 2)"),
     ],
 )
 def test_a_line_that_cannot_be_scored_is_an_error_unless_allowed(tmp_path: Path, line: Any, says: str) -> None:
@@ -66,7 +66,7 @@ def test_a_line_that_cannot_be_scored_is_an_error_unless_allowed(tmp_path: Path,
     with pytest.raises(DataError) as error:
         score_completions("regard", path)
     assert says in str(error.value)
-    assert ("a line looks like" in str(error.value)) == ("duplicates" not in says)
+    assert ("a line looks like" in str(error.value)) == ("duplicate" not in says)
     partial = score_completions("regard", path, allow_partial=True)
     assert says in partial["problems"]
     assert partial["items"]["answered"] == 1

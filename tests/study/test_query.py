@@ -60,3 +60,10 @@ def test_a_query_changes_nothing_and_reads_no_other_file(sql: str, said: str, st
         ask(study, sql.format(table=written, elsewhere=elsewhere))
     assert "\n" not in str(raised.value)
     assert study.estimates.read_bytes() == before
+
+
+@pytest.mark.parametrize(("table", "is_known"), [("contrasts", True), ("noise", True), ("contrast", False)])
+def test_a_table_that_the_study_lacks_so_far_is_named_as_such(table: str, is_known: bool, study: StudyFolder) -> None:
+    with pytest.raises(UsageError) as raised:
+        ask(study, f"SELECT * FROM {table}")
+    assert (f"the study has no {table} yet" in str(raised.value)) is is_known

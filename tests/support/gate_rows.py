@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from crushtest.gate.checks import check_all
 from crushtest.gate.policy import parse_policy
 from crushtest.gate.result import GateResult
+from crushtest.metrics import Metric
 from crushtest.results import Contrast
 from support.contrast_rows import make_contrast, with_columns
 
@@ -61,7 +62,7 @@ def judge(
     rule: str = RULE,
     arms: tuple[str, ...] = ("half",),
     unchanged: Mapping[str, str] | None = None,
-    tasks: Mapping[str, tuple[str, ...]] | None = None,
+    tasks: Mapping[str, Mapping[str, Metric]] | None = None,
 ) -> GateResult:
     """Return what a gate of one rule (YAML, several with commas) finds on these rows."""
     policy = parse_policy(f"rules: [{rule}]", where="test")

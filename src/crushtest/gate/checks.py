@@ -9,12 +9,13 @@ from pathlib import Path
 
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
-from crushtest.gate.rows import check_row
+from crushtest.gate.rows import check_row, margin_of
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
-from crushtest.metrics import reported_names
+from crushtest.metrics import Metric, by_reported_name
 from crushtest.records import DENSE
 from crushtest.results import Contrast
+from crushtest.stats.effects import BAD
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.spec import read_spec
@@ -39,12 +40,9 @@ def run_gate(study: Path, policy: str) -> GateResult:
     return GateResult(str(study), policy, tuple(checks))
 
 
-def metrics_of_tasks(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return, for each task of the study, the names of the rows that it reports."""
-    return {
-        planned.name: tuple(name for metric in planned.task.metrics for name in reported_names(metric))
-        for planned in plan.tasks
-    }
+def metrics_of_tasks(plan: Plan) -> dict[str, dict[str, Metric]]:
+    """Return, for each task of the study, the metric of each row that it reports, by the row's name."""
+    return {planned.name: by_reported_name(planned.task.metrics) for planned in plan.tasks}
 
 
 def check_all(
@@ -52,12 +50,13 @@ def check_all(
     arms: Sequence[str],
     contrasts: Sequence[Contrast],
     unchanged: Mapping[tuple[str, str], str],
-    tasks: Mapping[str, Sequence[str]],
+    tasks: Mapping[str, Mapping[str, Metric]],
 ) -> Iterator[Check]:
     """Yield the checks of every rule on every arm that it matches.
 
     unchanged   (arm, compared with) -> why its weights seem unchanged
-    tasks       task of the study -> the names of its rows; an arm without a contrast in a task was not fully measured
+    tasks       task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was
+                not fully measured
     """
     for number, rule in enumerate(policy.rules, start=1):
         matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
@@ -80,27 +79,52 @@ def check_all(
             for task in missing:
                 yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")
             if rows or not missing:
-                yield from check_arm(number, rule, arm, rows)
+                yield from check_arm(number, rule, arm, rows, tasks)
 
 
-def unmeasured(rule: Rule, rows: Sequence[Contrast], tasks: Mapping[str, Sequence[str]]) -> list[str]:
+def unmeasured(rule: Rule, rows: Sequence[Contrast], tasks: Mapping[str, Mapping[str, Metric]]) -> list[str]:
     """Return the tasks that a rule matches and that an arm has no row in."""
     measured = {row.task for row in rows}
     reporting = [task for task, metrics in tasks.items() if any(matches(metric, rule.metric) for metric in metrics)]
     return [task for task in reporting if matches(task, rule.task) and task not in measured]
 
 
-def check_arm(number: int, rule: Rule, arm: str, rows: Sequence[Contrast]) -> Iterator[Check]:
+def check_arm(
+    number: int, rule: Rule, arm: str, rows: Sequence[Contrast], tasks: Mapping[str, Mapping[str, Metric]]
+) -> Iterator[Check]:
     """Yield the checks of one rule on one arm's contrasts; one inconclusive check if the rule matches none."""
-    matching = [row for row in rows if matches(row.metric, rule.metric)]
+    slips: dict[str, None] = {}
+    matching = []
+    for row in (row for row in rows if matches(row.metric, rule.metric)):
+        metric = tasks.get(row.task, {}).get(row.metric)
+        if metric and is_slip(rule, row, metric):
+            slips[f"{row.task} {row.metric}"] = None
+        else:
+            matching.append(row)
+    for name in slips:
+        seen = f"{name} cannot move by more than the margin, {rule.margin}, so that nothing could break the rule"
+        yield Check(number, rule, arm, "inconclusive", seen)
     if rule.group == WORST:
         checks = list(check_worst(number, rule, matching, rows))
     else:
         grouped = [row for row in matching if matches(row.group, rule.group)]
         checks = [check for row in grouped for check in check_row(number, rule, row)]
     yield from checks
-    if not checks:
+    if not checks and not slips:
         yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
+
+
+def is_slip(rule: Rule, row: Contrast, metric: Metric) -> bool:
+    """Return whether no value that the metric can have is worse than dense's by more than the margin.
+
+    `margin: 5` is a slip for five points of a rate, and would pass a total collapse.
+    """
+    margin = margin_of(rule, row)
+    if margin is None or metric.bounds is None:
+        return False
+    low, high = metric.bounds
+    from_zero = BAD[row.better] == "from_zero" and row.metric == metric.name and rule.direction is None
+    return margin >= (max(abs(low), abs(high)) if from_zero else high - low)
 
 
 def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:

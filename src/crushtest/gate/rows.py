@@ -8,7 +8,7 @@ from crushtest.gate.harm import clusters_enough, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
-from crushtest.stats.effects import BAD, RATE_EFFECT
+from crushtest.stats.effects import BAD
 from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
 
 
@@ -61,9 +61,6 @@ def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = Fal
     unusable = unusable_interval(row)
     if unusable or harm is None or margin is None:
         return Check(number, rule, row.arm, "inconclusive", unusable or "no interval: undefined", row)
-    if margin > 1 and row.effect.kind == RATE_EFFECT:
-        seen = f"a margin of {margin:.4g} is more than a rate can move: 1 is all of it, 0.05 is five points"
-        return Check(number, rule, row.arm, "inconclusive", seen, row, harm)
     if not searched and (broken := check_regression(number, rule, row)):
         return broken
     shown = max(harm.estimate, harm.high90) < margin

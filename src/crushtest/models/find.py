@@ -13,6 +13,8 @@ from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, weig
 
 Result = TypeVar("Result")
 
+NEAR = 0.75
+"""How alike a name must be to be suggested: `deom` is that much like `demo`."""
 ALLOWED = "a hub id, a folder, a .gguf file, or demo"
 
 
@@ -93,5 +95,5 @@ def _nearest(spec: str) -> str:
     except OSError:
         beside = {}
     names = {name: full for full, name in beside.items()} | {name: name for name in ("demo", *hub.known_names())}
-    near = get_close_matches(spec, names, n=1) or get_close_matches(path.name, names, n=1)
+    near = get_close_matches(spec, names, n=1, cutoff=NEAR) or get_close_matches(path.name, names, n=1, cutoff=NEAR)
     return f"; did you mean {names[near[0]]!r}?" if near else ""

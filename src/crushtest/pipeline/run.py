@@ -50,6 +50,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     with folder.locked():
+        if not folder.has_measured():
+            folder.forget_plan()
         open_study(folder, spec, plan, items)
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):

@@ -19,7 +19,12 @@ class NotParsed(ValueError):
     """A line that is not a prediction; the message says why."""
 
 
-DESCRIPTIONS = {"not_parsed": "lines that do not parse", "unknown": "unknown items", "duplicate": "duplicates"}
+DESCRIPTIONS = {
+    "not_parsed": ("line that does not parse", "lines that do not parse"),
+    "unknown": ("unknown item", "unknown items"),
+    "duplicate": ("duplicate", "duplicates"),
+}
+"""Kinds of lines that cannot be scored: one of them, several."""
 
 
 @dataclass
@@ -41,7 +46,9 @@ class Problems:
     def __str__(self) -> str:
         lines = {kind: getattr(self, kind) for kind in DESCRIPTIONS}
         return "; ".join(
-            f"{len(names)} {DESCRIPTIONS[kind]}: {_shown(names)}" for kind, names in lines.items() if names
+            f"{len(names)} {DESCRIPTIONS[kind][len(names) > 1]}: {_shown(names)}"
+            for kind, names in lines.items()
+            if names
         )
 
 

@@ -76,8 +76,12 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     if verdict.compares:
         yield _plain(verdict.compares)
     yield ""
-    family = f"corrected over all {study.comparisons} comparisons of the study's headlines"
-    yield f"In short: {_plain(verdict.status)}, {family}."
+    many = (
+        f", corrected over all {study.comparisons} comparisons of the study's headlines"
+        if study.comparisons > 1
+        else ""
+    )
+    yield f"In short: {_plain(verdict.status)}{many}."
     for title, findings in (
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),

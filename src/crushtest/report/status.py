@@ -24,7 +24,7 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     many = counted(len(verdicts), "variant")
     hurt = [verdict for verdict in verdicts if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
-    family = f" (p corrected over all {counted(study.comparisons, 'comparison')})"
+    family = f" (p corrected over all {study.comparisons} comparisons)" if study.comparisons > 1 else ""
     if not hurt:
         none = f"None of {many} got" if len(verdicts) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]

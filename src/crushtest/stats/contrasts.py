@@ -11,7 +11,7 @@ from crushtest.metrics import Array, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
 from crushtest.stats.decision_margins import mean_change, option_changes
-from crushtest.stats.effects import RATE_EFFECT, cohen_d, cohen_h
+from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.estimates import REPLICATES
 from crushtest.stats.flips import count_flips
 from crushtest.stats.heterogeneity import spread_test
@@ -143,7 +143,7 @@ def _effect(sample: Sample, slice_: Slice, dense: float, value: float) -> Effect
     has_zero = sample.metrics[slice_.metric].unit in RATIO_UNITS and slice_.better != "zero"
     ratio = value / dense if has_zero and dense > 0 and value >= 0 else None
     if slice_.kind == "rate":
-        return Effect(ratio=ratio, standardized=cohen_h(dense, value), kind=RATE_EFFECT)
+        return Effect(ratio=ratio, standardized=cohen_h(dense, value), kind="cohen_h")
     if slice_.kind == "mean":
         before, after = (arm[slice_.metric].columns[slice_.rows, 0] for arm in sample.arms)
         return Effect(ratio=ratio, standardized=cohen_d(before, after), kind="cohen_d")

@@ -14,9 +14,6 @@ Direction = Literal["rise", "fall", "move", "from_zero"]
 BAD: dict[Better, Direction] = {"lower": "rise", "higher": "fall", "zero": "from_zero", "neither": "move"}
 """The direction in which a metric gets worse; either way where neither is better."""
 
-RATE_EFFECT = "cohen_h"
-"""The kind of effect that rates have, and no other metric."""
-
 
 def harm(dense: float, change: float, direction: Direction) -> float:
     """Return how far a change from dense's value goes in a bad direction; below 0 where it goes the other way."""

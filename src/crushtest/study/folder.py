@@ -68,6 +68,15 @@ class StudyFolder:
             path.name == ".lock" or path.name.endswith(PARTIAL) for path in self.root.iterdir()
         )
 
+    def has_measured(self) -> bool:
+        """Return True if anything of an arm is stored. Until then the study may still become another one."""
+        return any(path.is_file() for path in self.root.glob("arms/**/*"))
+
+    def forget_plan(self) -> None:
+        """Remove what was drawn and noted before anything was measured."""
+        for path in (*self.root.glob("items/*.parquet"), self.manifest):
+            path.unlink(missing_ok=True)
+
     # ---- paths
 
     @property

@@ -15,14 +15,16 @@ from crushtest.study.suites import resolve
 
 
 def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
-    """Return the folder's study with this one's arms, tasks and repeats added; `spec` itself if the folder holds none.
+    """Return the folder's study with this one's arms, tasks and repeats added.
 
-    A noise floor only grows: what has been measured is kept. Raises StoreError if the two disagree about anything
-    else.
+    That is `spec` itself if the folder holds no study, or one that has measured nothing yet. A noise floor only grows:
+    what has been measured is kept. Raises StoreError if the two disagree about anything else.
     """
     if not folder.specification.exists():
         if not folder.is_fresh():
             raise StoreError(f"{folder.root} is not empty and not a study; choose another --out")
+        return spec
+    if not folder.has_measured():
         return spec
     stored = read_spec(folder.specification)
     for key in StudySpec.model_fields:

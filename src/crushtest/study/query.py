@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -39,14 +39,29 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
     """
     with duckdb.connect(":memory:") as connection:
         try:
-            for name, select in _views(folder):
-                connection.execute(f"CREATE VIEW {name} AS {select}")
+            for name, selects in _views(folder).items():
+                if selects:
+                    connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
             _read_only(connection, folder.root)
             result = connection.execute(_one_select(connection, sql))
             columns = [column[0] for column in result.description or ()]
             return Rows(columns, result.fetchall())
+        except duckdb.CatalogException as error:
+            raise UsageError(f"query: {_reason(error)}{_not_yet(folder, str(error))}") from None
         except duckdb.Error as error:
-            raise UsageError(f"query: {' '.join(str(error).partition('LINE 1')[0].split())}") from None
+            raise UsageError(f"query: {_reason(error)}") from None
+
+
+def _reason(error: duckdb.Error) -> str:
+    return " ".join(str(error).partition("LINE 1")[0].split())
+
+
+def _not_yet(folder: StudyFolder, complaint: str) -> str:
+    """Return what the study would have to do for a table that it may have but has not; else the empty text."""
+    [name] = re.findall(r"Table with name (\w+) does not exist", complaint) or [""]
+    if name not in _views(folder):
+        return ""
+    return f" (the study has no {name} yet" + (")" if name == "noise" else "; `crushtest run` finishes it)")
 
 
 def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
@@ -70,9 +85,10 @@ def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
+def _views(folder: StudyFolder) -> dict[str, list[str]]:
+    """Return table -> the SELECTs that it joins; none for what the study does not have yet."""
     root = folder.root
-    parts = {
+    return {
         "items": [_select(path, task=_name(path)) for path in sorted(root.glob("items/*.parquet"))],
         "answers": [
             _select(path, arm=unquote(path.parts[-3]), task=_name(path), lists=_number_columns(path))
@@ -86,9 +102,6 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
         "contrasts": [_contrasts(folder)] if folder.contrasts.exists() else [],
         "noise": [_select(folder.noise)] if folder.noise.exists() else [],
     }
-    for name, selects in parts.items():
-        if selects:
-            yield name, " UNION ALL BY NAME ".join(selects)
 
 
 def _contrasts(folder: StudyFolder) -> str:
