@@ -169,9 +169,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
         return False
     if not {pair for pair in plan.pairs if DENSE not in pair} <= folder.contrasted_pairs():
         return False
-    return compared_repeats(folder, plan) == {
-        task.name: Counter(arm.name for arm in plan.repeats) for task in plan.tasks
-    }
+    repeats = dict(Counter(arm.name for arm in plan.repeats))
+    return compared_repeats(folder, plan) == {planned.name: repeats for planned in plan.tasks}
 
 
 # ---- after the answers -----------------------------------------------------------------------------

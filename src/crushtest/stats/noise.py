@@ -71,9 +71,8 @@ def _band(arm: str, task: str, metric: str, group: str, moves: Sequence[tuple[fl
 def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> list[Contrast]:
     """Return the contrasts with their band; a difference inside it replaces the verdict by `within measurement noise`.
 
-    The band of a contrast is the wider one of its two arms, and the only one where one arm was repeated. The row of a
-    worst group takes the bands of the group that it names. A band of 0 (the repeats agreed to the last digit) changes no
-    verdict.
+    The band of a contrast is the wider one of its two arms', or the only one. The row of a worst group takes the bands
+    of the group that it names. A band of 0 (the repeats agreed to the last digit) changes no verdict.
     """
     by_arm = {(band.arm, band.task, band.metric, band.group): band for band in bands}
     return [_with_bands(row, by_arm) for row in contrasts]
@@ -96,7 +95,7 @@ def _with_bands(row: Contrast, bands: Mapping[tuple[str, str, str, str], NoiseBa
 
 def flips_within_noise(row: Contrast) -> bool:
     """Return True if answers changed, and no more of them than repeats of one of the arms changed."""
-    return bool(row.flips.total) and row.noise_flips is not None and row.flips.total <= row.noise_flips
+    return row.noise_flips is not None and 0 < (row.flips.total or 0) <= row.noise_flips
 
 
 def _largest(numbers: Iterable[Number | None]) -> Number | None:

@@ -94,7 +94,7 @@ def _views(folder: StudyFolder) -> Iterator[tuple[str, str]]:
 def _with_dense(folder: StudyFolder, path: Path, column: str) -> str:
     """Return a SELECT of a table of results; `column`, which names an arm, is dense in a table older than it."""
     columns = read_table(path, remedy=f"run `crushtest compare {folder.root}`", rows=0).columns
-    return _select(path) if column in columns else _select(path, **{column: DENSE})
+    return _select(path) if column in columns else f"SELECT {_quoted(DENSE)} AS {column}, * FROM ({_select(path)})"
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:

@@ -69,7 +69,7 @@ class NoiseFloorSpec(Checked):
 
     repeats   how often each of these arms is repeated
     vary      what the repeats differ in besides order and packing: `dtype=bfloat16`, `threads=1`, `engine=NAME`
-    arms      which arms are repeated besides dense: their names, `all`, or `auto` for those that run otherwise than dense
+    arms      which arms are repeated besides dense: their names, `all`, or `auto`: those whose noise may be another
     """
 
     repeats: int = Field(default=0, ge=0)
