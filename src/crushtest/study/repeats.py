@@ -34,8 +34,8 @@ class Variation(NamedTuple):
 def repeats_of(spec: StudySpec, arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """Return the repeats of a study's arms, dense first, each arm's numbered from 1; the same for the same study.
 
-    Raises UsageError for a `noise_floor.vary` that names no way of measuring, or that dense cannot vary; UnknownName for
-    a name in `noise_floor.arms` that no arm has.
+    Raises UsageError for a `noise_floor.vary` that names no way of measuring, or that dense cannot vary; UnknownName
+    for a name in `noise_floor.arms` that no arm has.
     """
     floor, variation = spec.noise_floor, read_variation(spec.noise_floor.vary)
     for key, given in ((VARY, floor.vary), (ARMS, floor.arms != NoiseFloorSpec().arms)):
@@ -76,7 +76,7 @@ def has_own_noise(arm: Arm, dense: Arm) -> bool:
 def _varied(spec: StudySpec, arm: Arm, dense: Arm, variation: Variation) -> Arm:
     """Return an arm with what its repeats vary besides order and packing.
 
-    Raises UsageError for what dense cannot vary. Another arm leaves that out, and keeps its engine if it is not dense's.
+    Raises UsageError for what dense cannot vary. Another arm leaves that out, and keeps an engine of its own.
     """
     if variation.engine and (arm.engine, arm.engine_options) == (dense.engine, dense.engine_options):
         engine, options = parse_engine(variation.engine)
