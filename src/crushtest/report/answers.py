@@ -37,8 +37,9 @@ def changed_answers(contrast: Contrast, task: TaskView) -> str:
     text = f"{flips:,} of {contrast.n:,} {subject} ({flips / contrast.n:.0%})"
     directions = _directions(contrast)
     text = f"{text}: {directions}" if directions else text
-    within = f" ({WITHIN_NOISE}: repeats changed up to {contrast.noise_flips:,})"
-    return text + within if flips_within_noise(contrast) else text
+    if flips_within_noise(contrast):
+        text += f" ({WITHIN_NOISE}: repeats changed up to {contrast.noise_flips:,})"
+    return text
 
 
 def _directions(contrast: Contrast) -> str:
