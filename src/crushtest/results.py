@@ -138,7 +138,7 @@ class Contrast:
     verdict      `better`, `worse`, `changed` (no direction is better), `spurious improvement` (moved the better way
                  because the model got worse at the task: `caution` says how), `no clear difference`,
                  `inconclusive` (no interval, or too few clusters for any test: `reason` says which), `undefined` (an
-                 arm has no value), `within measurement noise` (no larger than what repeating dense gives)
+                 arm has no value), `within measurement noise` (no larger than what repeating either arm gives)
     reason       why the row is undefined or inconclusive
     caution      what a reader must know before trusting the interval, in words
     mde          smallest true difference that these items would have shown with a chance of 80%; None where no test
@@ -146,7 +146,8 @@ class Contrast:
     worst        in rows `<metric>_worst`: the group with the largest harm among those of the attribute `group`; the
                  interval and p of such a row account for having searched for it
     spread       in the same rows: how unlike the groups fared
-    noise        half-width of the band that repeating the dense arm gave, where it was repeated
+    noise        half-width of the band that repeating the two arms gave: the wider of theirs, where one was repeated
+    noise_flips  most answers that a repeat of either arm changed
     options      None where no item was answered with options in both arms
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
                  `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
@@ -174,6 +175,7 @@ class Contrast:
     worst: str | None = None
     spread: Spread | None = None
     noise: float | None = None
+    noise_flips: int | None = None
     options: OptionChange | None = None
     compares: str | None = None
     against: str = DENSE
@@ -181,12 +183,13 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseBand:
-    """How far one metric of one group moved when the dense arm was measured again.
+    """How far one metric of one group moved when an arm was measured again.
 
-    half_width   largest |value of a repeat - value of the dense arm|, over the repeats that have a value
+    half_width   largest |value of a repeat - value of the arm|, over the repeats that have a value
     flips        most answers that a repeat changed; None where the metric has no flips
     """
 
+    arm: str = DENSE
     task: str
     metric: str
     group: str

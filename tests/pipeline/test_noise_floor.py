@@ -1,7 +1,8 @@
-"""The noise floor from end to end: repeats that are run once, and the bands that they give."""
+"""The noise floor from end to end: repeats of arms that are run once, and the bands that they give."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,25 +16,33 @@ from rich.console import Console
 
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import EngineError, StoreError
+from crushtest.gate.checks import run_gate
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Answer, Choices, ChoiceScores, Request
 from crushtest.registry import ENGINES, AboutEngine, Entry
-from crushtest.report import terminal
-from crushtest.results import NoiseBand
+from crushtest.report import terminal, write_report
+from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.verdicts import WITHIN_NOISE
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
+from crushtest.study.query import ask
 from crushtest.study.spec import StudySpec, build_spec
 from support.tiny_models import loaded
 
+ARM = "magnitude:sparsity=0.3"
 FACTS = [{"probe_facts": {"limit": 40}}]
 FLIPPED = {8: (), 2: (0, 1, 2), 1: (0, 20)}
 """Tokens a pack -> the items, of 40 of which the first 20 are right, whose answer such packs change."""
 
 
 def packing_study(**settings: object) -> StudySpec:
-    """Two arms in an engine whose answers depend on its packs: one loses 3 of 40 answers, the other 20."""
+    """Two arms in an engine whose answers depend on its packs: one loses 3 of 40 answers, the other 20.
+
+    A noise floor given as a number is that of dense alone.
+    """
+    if isinstance(floor := settings.get("noise_floor"), int) and floor:
+        settings["noise_floor"] = {"repeats": floor, "arms": "dense"}
     arms = [{"name": f"lost {n}", "model": "m", "engine": f"packing:lost={n}"} for n in (3, 20)]
     return build_spec({"model": "m", "engine": "packing", "arms": arms, "suite": FACTS, **settings}, where="test")
 
@@ -49,8 +58,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """The engine `packing`, registered; it knows the items of `packing_study`."""
     engines = Started()
 
-    def packing(model: str, *, pack_tokens: int = 8, lost: int = 0) -> FakeEngine:
-        changed = {*FLIPPED[pack_tokens], *range(lost)}
+    def packing(model: str, *, pack_tokens: int = 8, lost: int = 0, shaky: int = 0) -> FakeEngine:
+        changed = {*FLIPPED[pack_tokens], *range(lost), *range(20, 20 + (shaky if pack_tokens < 8 else 0))}
 
         def respond(request: Request) -> Answer:
             assert isinstance(request, Choices)
@@ -91,7 +100,7 @@ def test_the_band_is_the_largest_move_of_a_repeat_and_marks_smaller_ones(tmp_pat
     assert [row.noise for row in rows.values()] == pytest.approx([0.075, 0.075])
     page = folder.report.read_text(encoding="utf-8")
     assert "within measurement noise, ±7.5 points" in page
-    assert "Largest move of dense" in page
+    assert "dense, 2 repeats" in page
     for show in (terminal.print_summary, lambda f, c: terminal.print_contrasts(f, c, task="probe_facts")):
         console = Console(file=StringIO(), width=300)
         show(folder, console)
@@ -108,7 +117,7 @@ def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: St
     assert list(folder.answers("dense", "probe_facts", "choices", repeat=1).read()) == [
         item.id for item in folder.read_items("probe_facts")
     ]
-    assert manifest.read(folder.manifest)["repeats"]["1"]["options"]["pack_tokens"] == 2
+    assert manifest.read(folder.manifest)["repeats"]["dense"]["1"]["options"]["pack_tokens"] == 2
 
 
 def test_a_noise_floor_added_later_runs_only_the_missing_repeats(tmp_path: Path, started: Started) -> None:
@@ -199,7 +208,7 @@ def test_repeats_that_differ_otherwise_are_refused(tmp_path: Path) -> None:
         run_study(spec(noise_floor={"repeats": 2, "vary": ["engine=fake:seed=4"]}), tmp_path / "s")
     assert tables(tmp_path / "s") == before
     assert run_study(spec(noise_floor=2), tmp_path / "s")
-    kept = manifest.read(StudyFolder(tmp_path / "s").manifest)["repeats"]
+    kept = manifest.read(StudyFolder(tmp_path / "s").manifest)["repeats"]["dense"]
     assert [facts["engine"]["seed"] for facts in kept.values()] == [3, 3]
 
 
@@ -238,6 +247,112 @@ def test_the_commands_take_a_noise_floor_and_its_bands_can_be_asked_for(tmp_path
     assert "accuracy\t1" in found.stdout
 
 
+# ---- arms with a noise of their own -----------------------------------------------------------------
+
+F16 = {"name": "f16", "model": "m", "engine": "packing:lost=1"}
+Q4 = {"name": "q4", "model": "m", "engine": "packing:lost=3,shaky=6", "against": "f16"}
+"""Loses 3 of 40 answers; a repeat of it gains 6 others."""
+
+
+def chain(**settings: object) -> StudySpec:
+    """The study dense -> f16 -> q4."""
+    return packing_study(arms=[F16, Q4], **settings)
+
+
+def accuracy_rows(root: Path) -> dict[tuple[str, str], Contrast]:
+    """The pooled contrasts of accuracy by (arm, against)."""
+    rows = StudyFolder(root).read_contrasts()
+    return {(row.arm, row.against): row for row in rows if (row.metric, row.group) == ("accuracy", "all")}
+
+
+def test_a_contrast_has_the_wider_band_of_its_two_sides(tmp_path: Path, started: Started) -> None:
+    run_study(chain(noise_floor={"repeats": 1}), tmp_path / "s")
+    assert [pack_tokens for pack_tokens, _ in started] == [8, 8, 8, 2, 2, 2]
+    bands = {b.arm: b for b in StudyFolder(tmp_path / "s").read_bands() if (b.metric, b.group) == ("accuracy", "all")}
+    assert {arm: band.flips for arm, band in bands.items()} == {"dense": 3, "f16": 2, "q4": 6}
+    rows = accuracy_rows(tmp_path / "s")
+    assert {pair: row.noise_flips for pair, row in rows.items()} == {
+        ("f16", "dense"): 3,
+        ("q4", "dense"): 6,
+        ("q4", "f16"): 6,
+    }
+    assert rows["q4", "f16"].noise == pytest.approx(0.15)
+    assert {row.verdict for row in rows.values()} == {WITHIN_NOISE}
+    page = (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
+    assert "2 of 40 answers changed (5%): 0 for the better, 2 for the worse (within measurement noise" in page
+    assert page.count("q4, repeat 1") == page.count("q4, 1 repeat") == 1
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, arm: q4, max_flips: 0.01, against: f16}]")
+    assert run_gate(tmp_path / "s", str(policy)).exit_code == 4
+
+
+def test_an_arm_without_its_repeats_is_compared_as_it_was(tmp_path: Path, started: Started) -> None:
+    run_study(chain(noise_floor=1), tmp_path / "s")
+    before = accuracy_rows(tmp_path / "s")
+    assert [row.noise for row in before.values()] == [pytest.approx(0.075)] * 2 + [None]
+    assert before["q4", "f16"].verdict != WITHIN_NOISE
+    started.fail_at = 40 + 17
+    with pytest.raises(EngineError, match="arm 'q4, repeat 1': "):
+        run_study(chain(noise_floor={"repeats": 1, "arms": "q4"}), tmp_path / "s")
+    recompare(StudyFolder(tmp_path / "s"))
+    assert accuracy_rows(tmp_path / "s") == before
+
+
+def test_arms_are_added_to_a_noise_floor_and_only_they_are_run(tmp_path: Path, started: Started) -> None:
+    run_study(chain(noise_floor=1), tmp_path / "s")
+    for arms, packs in (("q4", [2]), ("dense", []), (["f16", "q4"], [2]), ("all", [])):
+        started.clear()
+        assert run_study(chain(noise_floor={"repeats": 1, "arms": arms}), tmp_path / "s") == bool(packs)
+        assert [pack_tokens for pack_tokens, _ in started] == packs
+    started.clear()
+    run_study(chain(noise_floor=2), tmp_path / "s")
+    assert [pack_tokens for pack_tokens, _ in started] == [1, 1, 1]
+    run_study(chain(noise_floor={"repeats": 2, "arms": "all"}), tmp_path / "at once")
+    assert tables(tmp_path / "at once") == tables(tmp_path / "s")
+
+
+def test_a_study_from_before_arms_had_repeats_is_read_and_goes_on(tmp_path: Path, started: Started) -> None:
+    run_study(chain(noise_floor=1), tmp_path / "s")
+    folder, rows = StudyFolder(tmp_path / "s"), accuracy_rows(tmp_path / "s")
+    pl.read_parquet(folder.noise).drop("arm").write_parquet(folder.noise)
+    pl.read_parquet(folder.contrasts).drop("noise_flips").write_parquet(folder.contrasts)
+    content = json.loads(folder.manifest.read_text())
+    content["repeats"] = content["repeats"]["dense"]
+    content["noise_floor"] = {"probe_facts": {"repeats": 1}}
+    folder.manifest.write_text(json.dumps(content))
+    assert {band.arm for band in folder.read_bands()} == {"dense"}
+    assert ask(folder, "SELECT DISTINCT arm FROM noise").rows == [("dense",)]
+    assert {pair: row.noise for pair, row in accuracy_rows(tmp_path / "s").items()} == {
+        pair: row.noise for pair, row in rows.items()
+    }
+    assert "dense, repeat 1" in write_report(folder).read_text(encoding="utf-8")
+    assert not run_study(chain(), tmp_path / "s")
+    run_study(chain(noise_floor=2), tmp_path / "s")
+    assert list(manifest.read(folder.manifest)["repeats"]["dense"]) == ["1", "2"]
+    run_study(chain(noise_floor=2), tmp_path / "new")
+    assert tables(tmp_path / "new") == tables(tmp_path / "s")
+
+
+def test_the_progress_counts_the_repeats_of_every_arm(
+    tmp_path: Path, started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_study(chain(noise_floor={"repeats": 2, "arms": "q4"}), tmp_path / "s")
+    lines = capsys.readouterr().err
+    assert "study 40 of 280" in lines
+    assert "q4, repeat 2 · probe_facts: 40 of 40" in lines
+
+
+def test_a_recipe_is_applied_again_in_a_repeat_and_its_record_stays(tmp_path: Path, tiny: Path) -> None:
+    settings = {"noise_floor": {"repeats": 1, "arms": "all"}, "suite": REAL[1:2]}
+    run_study(real(tiny, **settings), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    bands = {band.arm: band for band in folder.read_bands() if band.metric == "bits_per_byte"}
+    assert list(bands) == ["dense", ARM]
+    assert 0 < (bands[ARM].half_width or 0) < 1e-5
+    assert not (folder.arm(ARM, 1) / "compression.json").exists()
+    assert folder.compression(ARM).exists()
+
+
 REAL = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 6}}, {"probe_prompts": {"limit": 20}}]
 
 
@@ -253,7 +368,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def real(tiny: Path, **settings: object) -> StudySpec:
     content = {"model": str(tiny), "engine": "hf:pack_tokens=512,batch_size=8", "suite": REAL, **settings}
-    return build_spec({"arms": ["magnitude:sparsity=0.3"], **content}, where="test")
+    return build_spec({"arms": [ARM], **content}, where="test")
 
 
 def test_packing_alone_moves_a_real_model_by_rounding(tmp_path: Path, tiny: Path) -> None:
@@ -270,7 +385,10 @@ def test_packing_alone_moves_a_real_model_by_rounding(tmp_path: Path, tiny: Path
     assert abs(row.difference) > text
     ran = manifest.read(folder.manifest)
     assert ran["arms"]["dense"]["engine"]["scoring"] == "prefix-shared packs of 512 tokens"
-    assert [facts["engine"]["scoring"][-11:] for facts in ran["repeats"].values()] == [" 128 tokens", " 112 tokens"]
+    assert [facts["engine"]["scoring"][-11:] for facts in ran["repeats"]["dense"].values()] == [
+        " 128 tokens",
+        " 112 tokens",
+    ]
 
 
 def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Path) -> None:
@@ -286,5 +404,5 @@ def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Pat
     ]
     assert None not in widths
     assert widths[1] > 100 * widths[0]  # type: ignore[operator]
-    repeat = manifest.read(StudyFolder(tmp_path / "dtype").manifest)["repeats"]["1"]
+    repeat = manifest.read(StudyFolder(tmp_path / "dtype").manifest)["repeats"]["dense"]["1"]
     assert (repeat["model"]["dtype"], repeat["threads"]) == ("bfloat16", 1)

@@ -68,15 +68,11 @@ def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
     assert dense is not None
     assert dense.value is not None
     for width, rows in ((1.0, [{"low": dense.value - 1.0, "high": dense.value + 1.0}]), (0.0, None)):
-        measured = replace(
-            view,
-            bands=(
-                NoiseBand(task="probe_text", metric="perplexity", group="all", repeats=2, half_width=width, flips=None),
-            ),
-        )
+        band = NoiseBand(task="probe_text", metric="perplexity", group="all", repeats=2, half_width=width, flips=None)
+        measured = replace(view, bands=(band, replace(band, arm=view.others[0].name, half_width=9.0)))
         figure = next(f for f in figures.task_figures(measured, task) if f.key.endswith("compression"))
         assert figure.data.get("measurement noise") == rows
-        assert ("Grey: measurement noise." in figure.note) == bool(rows)
+        assert ("Grey: measurement noise of dense." in figure.note) == bool(rows)
         figure.draw(PAGE).to_dict(validate=True)
         marks = vl_convert.vegalite_to_svg(figure.spec(PAPER)).count(f'fill="{PAPER.hatch}"')
         assert marks == len(rows or ())

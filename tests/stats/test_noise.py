@@ -1,11 +1,16 @@
-"""The noise floor: how far repeats of the dense arm move, and what lies inside."""
+"""The noise floor: how far repeats of an arm move, and what lies inside."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crushtest.results import Flips, NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
+from crushtest.stats.noise import flips_within_noise
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
 from crushtest.tasks.shared.divergence_metrics import divergence_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
@@ -56,6 +61,8 @@ def test_what_is_measured_against_dense_itself_has_no_band_and_no_zero():
     (row,) = contrast("t", [distance], items, "arm", *same, numbers([1, 2, 3]), {}, seed=0)
     (marked,) = with_noise([row], noise_bands("t", [distance], items, same, [same]))
     assert marked.noise is None
+    arm_again = noise_bands("t", [distance], items, (numbers([1, 2, 3]), {}), [(numbers([1, 2, 6]), {})], arm="arm")
+    assert with_noise([row], arm_again)[0].noise == pytest.approx(1)
 
 
 def test_a_gap_has_no_flips_in_its_band_as_it_has_none_in_its_contrast():
@@ -97,3 +104,114 @@ def test_a_worst_group_has_the_band_of_the_group_it_names():
     (worst,) = [row for row in with_noise(plain, bands(flipped(0), flipped(10, 11)).values()) if row.worst]
     assert worst.worst == "a=x"
     assert worst.noise == pytest.approx(0.1)
+
+
+# ---- the noise of both sides ------------------------------------------------------------------------
+
+SIDES = ("arm", "other", "dense")
+OUTCOMES = st.lists(st.booleans(), min_size=len(ITEMS), max_size=len(ITEMS))
+WIDTHS = st.dictionaries(st.sampled_from(SIDES), st.none() | st.floats(0, 1), max_size=3)
+
+
+def pair(arm, other, names=("arm", "other")):
+    answers = (right_or_wrong(other), {}, right_or_wrong(arm), {})
+    settings = {"seed": 0, "replicates": 200, "against": names[1]}
+    return contrast("t", [replace(ACCURACY, with_gap=True)], ITEMS, names[0], *answers, **settings)
+
+
+def bands_of(widths):
+    return [
+        NoiseBand(arm=arm, task="t", metric=metric, group=group, repeats=1, half_width=width, flips=3)
+        for arm, width in widths.items()
+        for metric, group in [("accuracy", g) for g in ("all", "a=x", "a=y")] + [("accuracy_gap", "a")]
+    ]
+
+
+@settings(max_examples=25)
+@given(OUTCOMES, OUTCOMES, WIDTHS)
+def test_a_band_makes_no_verdict_harsher_and_proves_nothing(arm, other, widths):
+    for plain, marked in zip(rows := pair(arm, other), with_noise(rows, bands_of(widths)), strict=True):
+        assert replace(marked, noise=None, noise_flips=None, verdict=plain.verdict) == plain
+        assert marked.verdict in (plain.verdict, WITHIN_NOISE)
+        if plain.verdict in (INCONCLUSIVE, UNDEFINED):
+            assert marked.verdict == plain.verdict
+
+
+@settings(max_examples=25)
+@given(OUTCOMES, OUTCOMES, WIDTHS)
+def test_swapped_arms_have_the_same_band_and_lie_inside_it_alike(arm, other, widths):
+    there = with_noise(pair(arm, other), bands_of(widths))
+    back = with_noise(pair(other, arm, ("other", "arm")), bands_of(widths))
+    seen = [
+        {
+            (row.metric, row.group): (row.noise, row.noise_flips, row.verdict == WITHIN_NOISE)
+            for row in rows
+            if row.worst is None  # the group harmed most is another one in the other direction
+        }
+        for rows in (there, back)
+    ]
+    assert seen[0] == seen[1]
+
+
+@settings(max_examples=25)
+@given(OUTCOMES, OUTCOMES, WIDTHS)
+def test_repeats_of_the_second_side_only_widen_a_band(arm, other, widths):
+    alone = {side: width for side, width in widths.items() if side == "arm"}
+    rows = pair(arm, other)
+    for fewer, more in zip(with_noise(rows, bands_of(alone)), with_noise(rows, bands_of(widths)), strict=True):
+        assert (fewer.noise or 0) <= (more.noise or 0)
+        assert more.verdict in (fewer.verdict, WITHIN_NOISE)
+
+
+def test_the_repeats_of_a_third_arm_say_nothing_of_a_pair():
+    plain = pair(flipped(0, 1, 2, 3, 4, 5, 6, 7), DENSE)
+    assert with_noise(plain, bands_of({"dense": 1.0})) == plain
+
+
+def test_flips_are_noise_up_to_as_many_as_a_repeat_of_either_side_changed():
+    few, more = with_noise([*pair(flipped(0, 10, 1), DENSE), *pair(flipped(0, 10, 1, 2), DENSE)], bands_of({"arm": 0}))[
+        :: len(pair(DENSE, DENSE))
+    ]
+    assert [row.flips.total for row in (few, more)] == [3, 4]
+    assert [flips_within_noise(row) for row in (few, more)] == [True, False]
+    assert not any(map(flips_within_noise, with_noise(pair(DENSE, DENSE), bands_of({"arm": 0}))))
+
+
+@pytest.mark.parametrize("spreads", [(1.0, 0.0), (1.0, 0.5), (1.0, 1.0)])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_noise_alone_leaves_its_band_at_most_as_often_as_promised(spreads, repeats):
+    """A measured difference of two arms that are truly alike; each side's band is the largest move of its repeats."""
+    rng, studies = np.random.default_rng(0), 3000
+    (plain,) = contrast("t", [number()], make_items([()] * 8), "arm", *[numbers(range(8)), {}] * 2, seed=0)
+    outside = 0
+    for _ in range(studies):
+        first = [rng.normal(0, spread) for spread in spreads]
+        widths = [max(abs(rng.normal(0, s, repeats) - f)) for s, f in zip(spreads, first, strict=True)]
+        bands = [
+            NoiseBand(arm=arm, task="t", metric="number", group="all", repeats=repeats, half_width=width, flips=None)
+            for arm, width in zip(("arm", "dense"), widths, strict=True)
+        ]
+        (row,) = with_noise([replace(plain, difference=first[0] - first[1], verdict="worse")], bands)
+        outside += row.verdict == "worse"
+    assert outside / studies <= 1 / (repeats + 1)
+
+
+def test_an_arm_of_noise_is_within_it_and_one_of_damage_is_not():
+    """Close calls that flip in every measurement of a noisy arm, 60 of 400 items; damage takes 100 right answers."""
+    items, rng = make_items([()] * 400), np.random.default_rng(1)
+    exact = np.arange(400) < 250
+
+    def measured(damage=0):
+        outcomes = exact & ~(np.arange(400) < damage)
+        close = rng.choice(np.arange(190, 310), 60, replace=False)
+        outcomes[close] = rng.random(60) < 0.5
+        return right_or_wrong(outcomes.tolist()), {}
+
+    dense = right_or_wrong(exact.tolist()), {}
+    verdicts = {}
+    for damage in (0, 100):
+        arm, again = measured(damage), [measured(damage) for _ in range(3)]
+        rows = contrast("t", [ACCURACY], items, "arm", *dense, *arm, seed=0)
+        (row,) = with_noise(rows, noise_bands("t", [ACCURACY], items, arm, again, arm="arm"))
+        verdicts[damage] = row.verdict, flips_within_noise(row)
+    assert verdicts == {0: (WITHIN_NOISE, True), 100: ("worse", False)}

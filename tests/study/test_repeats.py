@@ -1,4 +1,4 @@
-"""What the repeats of a noise floor differ in, and what nobody may ask them to."""
+"""Which arms a noise floor repeats, what repeats differ in, and what nobody may ask them to."""
 
 from __future__ import annotations
 
@@ -32,6 +32,46 @@ def test_every_repeat_has_smaller_packs_and_batches_than_the_one_before() -> Non
     assert {arm.engine_options["dtype"] for arm in found} == {"float32"}
 
 
+FILE, QUANTIZED = "other.gguf", "llamacpp:kv=q8_0,flash=on"
+ARMS = [
+    "magnitude:sparsity=0.5",
+    {"name": "bf16", "model": "demo", "engine": "hf:dtype=bfloat16"},
+    {"name": "as found", "model": FILE},
+    {"name": "tuned", "model": "tuned", "recipe": "magnitude:sparsity=0.5"},
+    {"name": "llama.cpp", "model": "demo", "engine": "llamacpp"},
+    {"name": "kv", "model": FILE, "engine": QUANTIZED, "against": "llama.cpp"},
+]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "repeated"),
+    [
+        (None, ["dense", "bf16", "as found", "llama.cpp", "kv"]),
+        ("auto", ["dense", "bf16", "as found", "llama.cpp", "kv"]),
+        ("dense", ["dense"]),
+        ("kv", ["dense", "kv"]),
+        (["auto", "tuned"], ["dense", "bf16", "as found", "tuned", "llama.cpp", "kv"]),
+        ("all", ["dense", "magnitude:sparsity=0.5", "bf16", "as found", "tuned", "llama.cpp", "kv"]),
+    ],
+)
+def test_dense_and_the_arms_with_a_noise_of_their_own_are_repeated(chosen: object, repeated: list[str]) -> None:
+    floor = {"repeats": 2} | ({} if chosen is None else {"arms": chosen})
+    found = repeats(arms=ARMS, noise_floor=floor)
+    assert [(arm.name, arm.repeat) for arm in found] == [(name, number) for name in repeated for number in (1, 2)]
+
+
+def test_an_arm_varies_what_its_engine_can_and_stays_the_arm_it_is() -> None:
+    vary = ["dtype=float16", "threads=1", "engine=hf:pack_tokens=100"]
+    found = {arm.name: arm for arm in repeats(arms=ARMS, noise_floor={"repeats": 1, "vary": vary, "arms": "all"})}
+    assert found["dense"].engine_options["pack_tokens"] == found["as found"].engine_options["pack_tokens"] == 25
+    kv = found["kv"]
+    assert (kv.engine, kv.engine_options["kv"], kv.engine_options["pack_tokens"]) == ("llamacpp", "q8_0", 128)
+    assert (kv.engine_options["threads"], kv.threads) == (1, None)
+    assert (found["bf16"].model_options.dtype, found["bf16"].threads) == ("float16", 1)
+    assert found["bf16"].engine_options["pack_tokens"] == 512
+    assert [arm.against for arm in found.values()][-1] == ("dense", "llama.cpp")
+
+
 def test_what_is_run_at_once_is_never_nothing() -> None:
     assert repacked({"batch_size": 1, "seed": 7}, 9) == {"batch_size": 1, "seed": 7}
 
@@ -57,6 +97,9 @@ def test_every_repeat_varies_what_the_noise_floor_names() -> None:
     [
         ({"noise_floor": -1}, "noise_floor.repeats must be at least 0"),
         ({"noise_floor": {"vary": ["threads=1"]}}, "noise_floor must be at least 1"),
+        ({"noise_floor": {"arms": "all"}}, "noise_floor must be at least 1"),
+        ({"noise_floor": {"repeats": 1, "arms": ["al"]}}, "did you mean 'all'"),
+        ({"engine": "llamacpp", "noise_floor": {"repeats": 1, "vary": ["dtype=float16"]}}, "cannot vary dtype"),
         ({"noise_floor": {"repeats": 1, "vary": ["thread=1"]}}, "'thread'; did you mean 'threads'"),
         ({"noise_floor": {"repeats": 1, "vary": ["dtype"]}}, "must say with what"),
         ({"noise_floor": {"repeats": 1, "vary": ["dtype=bfloat"]}}, "did you mean 'bfloat16'"),
@@ -64,9 +107,9 @@ def test_every_repeat_varies_what_the_noise_floor_names() -> None:
         ({"noise_floor": {"repeats": 1, "vary": ["threads=0"]}}, "whole number of at least 1"),
         ({"noise_floor": {"repeats": 1, "vary": ["threads=1", "threads=2"]}}, "threads is given twice"),
         ({"noise_floor": {"repeats": 1, "vary": ["engine=fakr"]}}, "did you mean 'fake'"),
-        ({"noise_floor": {"repeats": 1, "vary": ["engine=fake", "dtype=float16"]}}, "engine 'hf' only"),
+        ({"noise_floor": {"repeats": 1, "vary": ["engine=fake", "dtype=float16"]}}, "'fake' cannot vary dtype"),
         ({"noise_floor": {"repeats": 1, "vary": ["engine=hf:dtype=float16"]}}, "give the dtype by itself"),
-        ({"engine": "fake", "noise_floor": {"repeats": 1, "vary": ["threads=1"]}}, "engine 'hf' only"),
+        ({"engine": "fake", "noise_floor": {"repeats": 1, "vary": ["threads=1"]}}, "'fake' cannot vary threads"),
     ],
 )
 def test_what_cannot_be_varied_is_one_line_that_says_why(settings: dict[str, object], said: str) -> None:

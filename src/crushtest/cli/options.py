@@ -26,9 +26,10 @@ NoiseFloor = Annotated[
     typer.Option(
         min=0,
         metavar="K",
-        help="Measure the dense arm K more times, in another order and in smaller packs and batches. A difference "
-        "no larger than what the repeats give is reported as within measurement noise: the noise of the dense model, "
-        "not of an arm compressed again. May be raised later; only the missing repeats are run. Default: 0.",
+        help="Measure the dense arm K more times, in another order and in smaller packs and batches, and so every arm "
+        "that has a noise of its own (--noise-arms). A difference no larger than what repeats of either side give is "
+        "reported as within measurement noise. It is not the noise of compressing again. May be raised later; only the "
+        "missing repeats are run. Default: 0.",
     ),
 ]
 NoiseVary = Annotated[
@@ -37,6 +38,15 @@ NoiseVary = Annotated[
         metavar="WHAT=VALUE",
         help="What every repeat of the noise floor also differs in: `dtype=bfloat16`, `threads=1`, or "
         "`engine=NAME:option=value`. Repeatable.",
+    ),
+]
+NoiseArms = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ARM",
+        help="Which arms the noise floor repeats besides dense: `all`, an arm's name (repeatable), `dense` for none, "
+        "or `auto`: those in another engine, dtype or model file than dense. A quantized file in llama.cpp has a "
+        "hundred times the noise of F16. Default: auto.",
     ),
 ]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
@@ -55,13 +65,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Setup:
-    """The options that say how models are run, and how often the dense one."""
+    """The options that say how models are run, and how often."""
 
     engine: Engine = None
     dtype: DType = None
     device: Device = None
     noise_floor: NoiseFloor = None
     noise_vary: NoiseVary = None
+    noise_arms: NoiseArms = None
     trust_remote_code: Trust = False
     allow_pickle: Pickle = False
 
@@ -72,8 +83,8 @@ def given(options: Selection | Setup) -> dict[str, Any]:
     set_by_user = {
         key: value for key, value in values.items() if value is not None and value is not False and value != []
     }
-    noise = {"repeats": set_by_user.pop("noise_floor", None), "vary": set_by_user.pop("noise_vary", None)}
-    noise = {key: value for key, value in noise.items() if value is not None}
+    keys = {"noise_floor": "repeats", "noise_vary": "vary", "noise_arms": "arms"}
+    noise = {key: set_by_user.pop(flag) for flag, key in keys.items() if flag in set_by_user}
     return set_by_user | ({"noise_floor": noise} if noise else {})
 
 

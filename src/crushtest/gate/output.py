@@ -151,7 +151,7 @@ def _remedy(check: Check, row: Contrast) -> str:
     if check.enough is not None:
         return f"; about {check.enough:,} clusters (templates) would have been enough"
     if row.verdict == WITHIN_NOISE and row.noise is not None:
-        return f"; repeats of dense moved it by {row.noise:.4g}"
+        return f"; repeats moved it by {row.noise:.4g}"
     if 0 < row.clusters < FEWEST_TESTABLE:
         return f"; {FEWEST_TESTABLE} clusters (templates) are the fewest that can be tested"
     return ""

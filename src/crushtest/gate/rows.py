@@ -9,6 +9,7 @@ from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
+from crushtest.stats.noise import flips_within_noise
 from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
 
 
@@ -45,11 +46,17 @@ def too_little(rule: Rule, row: Contrast) -> str | None:
 
 
 def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
-    """Check the share of changed answers against `max_flips`."""
+    """Check the share of changed answers against `max_flips`.
+
+    The check is inconclusive if repeats of one of the arms changed as many answers.
+    """
     if row.flips.total is None:
         seen = f"{row.metric} has no flips, so max_flips cannot be checked"
         return Check(number, rule, row.arm, "inconclusive", seen, row)
     seen = f"{row.flips.total} of {counted(row.n, 'answer')} changed"
+    if row.flips.total > most * row.n and flips_within_noise(row):
+        seen = f"{seen}, more than the rule's max_flips, but repeats changed up to {row.noise_flips}"
+        return Check(number, rule, row.arm, "inconclusive", seen, row)
     if row.flips.total > most * row.n:
         return Check(number, rule, row.arm, "regression", f"{seen}, the rule's max_flips is {most:.4g}", row)
     return Check(number, rule, row.arm, "passed", seen, row)

@@ -38,20 +38,27 @@ def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> list[int]:
-    """Return the numbers of dense's repeats that are answered and scored to the last item of a task."""
-    return [
-        number
-        for number in range(1, len(plan.repeats) + 1)
-        if folder.answers(DENSE, planned.name, planned.task.kind, repeat=number).complete
-        and all(folder.scores(DENSE, s, planned.name, repeat=number).complete for s in planned.task.scorers)
-    ]
+def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> dict[str, list[int]]:
+    """Return, per arm, the numbers of its repeats that are answered and scored to the last item of a task."""
+    invalid = manifest.read(folder.manifest).get(manifest.INVALID, {})
+    complete: dict[str, list[int]] = {}
+    for arm in plan.repeats:
+        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
+        scores = (folder.scores(arm.name, s, planned.name, repeat=arm.repeat) for s in planned.task.scorers)
+        if arm.title not in invalid and answers.complete and all(log.complete for log in scores):
+            complete.setdefault(arm.name, []).append(arm.repeat)
+    return complete
 
 
-def compared_repeats(folder: StudyFolder, plan: Plan) -> dict[str, int]:
-    """Return, per task, the number of dense's repeats in its noise bands, according to the manifest."""
+def compared_repeats(folder: StudyFolder, plan: Plan) -> dict[str, dict[str, int]]:
+    """Return, per task and arm, the number of repeats in its noise bands, according to the manifest."""
     counts = manifest.read(folder.manifest).get(REPEATS_SECTION, {})
-    return {planned.name: counts.get(planned.name, {}).get("repeats", 0) for planned in plan.tasks}
+    return {planned.name: _by_arm(counts.get(planned.name, {})) for planned in plan.tasks}
+
+
+def _by_arm(counted: Mapping[str, Any]) -> dict[str, int]:
+    """Return the repeats of a task's bands by arm. A manifest that names no arm there counts those of dense."""
+    return counted.get("arms") or ({DENSE: counted["repeats"]} if counted.get("repeats") else {})
 
 
 def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
@@ -121,12 +128,12 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     contrasts += mark_less_fluent(rows, planned.task.metrics)
                     tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                 advance(1)
-            repeats = complete_repeats(folder, plan, planned) if DENSE in measured else []
+            repeats = {arm: found for arm, found in complete_repeats(folder, plan, planned).items() if arm in measured}
+            for arm, numbers in repeats.items():
+                again = [read_measured(folder, arm, planned, repeat=number) for number in numbers]
+                bands += stats.noise_bands(planned.name, planned.task.metrics, items, measured[arm], again, arm=arm)
             if repeats:
-                again = [read_measured(folder, DENSE, planned, repeat=number) for number in repeats]
-                compared_again = (planned.name, planned.task.metrics, items, measured[DENSE], again)
-                bands += stats.noise_bands(*compared_again)
-                repeated[planned.name] = {"repeats": len(repeats)}
+                repeated[planned.name] = {"arms": {arm: len(numbers) for arm, numbers in repeats.items()}}
     metrics = {planned.name: planned.task.metrics for planned in plan.tasks}
     folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)

@@ -88,7 +88,8 @@ def load_arm(run: Run, arm: Arm) -> LoadedModel:
     refuse_another_model(run.folder, model, arm)
     if arm.recipe is not None:
         record = compress_base(model, arm.recipe, run.calibration[arm.model], arm.title, run.progress)
-        write_json(run.folder.compression(arm.name), record.to_json())
+        if not arm.repeat:
+            write_json(run.folder.compression(arm.name), record.to_json())
     return model
 
 

@@ -56,13 +56,13 @@ RAN_ON = (
     "device",
     "context_tokens",
 )
-"""What an engine that loads its own model must say again when an arm goes on, or dense is repeated."""
+"""What an engine that loads its own model must say again when an arm goes on, or is repeated."""
 
 
 def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any]) -> None:
     """Raise StoreError if an arm is invalid, or was measured on another file or server, or in another way, than now.
 
-    A repeat may run on another engine on purpose; on the same engine it must have dense's file and server.
+    A repeat may run on another engine on purpose; on the same engine it must have its arm's file and server.
     """
     noted = manifest.read(folder.manifest)
     if reason := noted.get(manifest.INVALID, {}).get(arm.title, {}).get("reason"):
@@ -104,7 +104,8 @@ def record_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
         manifest.update(folder.manifest, "arms", arm.name, facts)
         return
     varied = {"options": arm.engine_options, **({"threads": arm.threads} if arm.threads else {})}
-    manifest.update(folder.manifest, "repeats", str(arm.repeat), {**facts, **varied})
+    others = manifest.repeats_in(manifest.read(folder.manifest)).get(arm.name, {})
+    manifest.update(folder.manifest, "repeats", arm.name, {**others, str(arm.repeat): {**facts, **varied}})
 
 
 def engine_facts(engine: Engine) -> dict[str, Any]:

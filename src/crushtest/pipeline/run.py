@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -170,7 +171,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
         return False
     if not {pair for pair in plan.pairs if DENSE not in pair} <= folder.contrasted_pairs():
         return False
-    return compared_repeats(folder, plan) == {task.name: len(plan.repeats) for task in plan.tasks}
+    repeats = dict(Counter(arm.name for arm in plan.repeats))
+    return compared_repeats(folder, plan) == {planned.name: repeats for planned in plan.tasks}
 
 
 # ---- after the answers -----------------------------------------------------------------------------

@@ -8,14 +8,21 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.results import Contrast
+from crushtest.stats.noise import flips_within_noise
+from crushtest.stats.verdicts import WITHIN_NOISE
 
 
 def changed_text(contrast: Contrast) -> str:
-    """Return `3 (2 gained, 0 lost, 1 neither)`: changed answers, and how the counted outcome changed."""
+    """Return `3 (2 gained, 0 lost, 1 neither; repeats up to 5)`: changed answers, and how the counted outcome changed.
+
+    Repeats are named if they changed as many.
+    """
     total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
-    if total is None or up is None or down is None:
-        return "" if total is None else str(total)
-    return f"{total} ({up} gained, {down} lost, {total - up - down} neither)"
+    if total is None:
+        return ""
+    details = [] if up is None or down is None else [f"{up} gained, {down} lost, {total - up - down} neither"]
+    details += [f"repeats up to {contrast.noise_flips}"] if flips_within_noise(contrast) else []
+    return f"{total} ({'; '.join(details)})" if details else str(total)
 
 
 def changed_answers(contrast: Contrast, task: TaskView) -> str:
@@ -29,7 +36,10 @@ def changed_answers(contrast: Contrast, task: TaskView) -> str:
     subject = "completions changed their outcome" if task.planned.task.kind == "prompts" else "answers changed"
     text = f"{flips:,} of {contrast.n:,} {subject} ({flips / contrast.n:.0%})"
     directions = _directions(contrast)
-    return f"{text}: {directions}" if directions else text
+    text = f"{text}: {directions}" if directions else text
+    if flips_within_noise(contrast):
+        text += f" ({WITHIN_NOISE}: repeats changed up to {contrast.noise_flips:,})"
+    return text
 
 
 def _directions(contrast: Contrast) -> str:
@@ -55,7 +65,7 @@ class Changed(NamedTuple):
 def most_changed(study: StudyView, arm: ArmView) -> Changed:
     """Return an arm's changed answers in the headlines that count answers."""
     shares = {
-        f"{task.name}: {flips:,} of {row.n:,}": flips / row.n
+        f"{task.name}: {flips:,} of {row.n:,}{_repeats_as_many(row)}": flips / row.n
         for task in study.tasks
         for group in study.headline_groups(task)
         if (row := study.contrast(arm.name, task.name, task.headline.name, group))
@@ -65,3 +75,7 @@ def most_changed(study: StudyView, arm: ArmView) -> Changed:
     if not shares:
         return Changed(None, "not counted", ())
     return Changed(max(shares.values()), f"{max(shares.values()):.0%}", tuple(shares))
+
+
+def _repeats_as_many(row: Contrast) -> str:
+    return f", repeats up to {row.noise_flips:,}" if flips_within_noise(row) else ""

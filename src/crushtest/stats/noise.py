@@ -6,8 +6,9 @@ answer that was a close call with them. A contrast no larger than that cannot be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,72 +20,83 @@ from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.sample import Sample
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
 
+Number = TypeVar("Number", int, float)
+
 
 def noise_bands(
     task: str,
     metrics: Sequence[Metric],
     items: Sequence[Item],
-    dense: tuple[Answers, Scores],
+    measured: tuple[Answers, Scores],
     repeats: Sequence[tuple[Answers, Scores]],
+    *,
+    arm: str = DENSE,
 ) -> list[NoiseBand]:
-    """Return one band per metric and group (and gap), from dense and its repeats, each an (answers, scores) pair.
+    """Return one band per metric and group (and gap), from an arm and its repeats, each an (answers, scores) pair.
 
-    A repeat is compared on the items that it and the dense arm have a number for. The largest of K repeats is exceeded
-    by one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise. Metrics that are
-    measured against dense itself (`relative_to_dense`) have no half-width, gaps no flips.
+    A repeat is compared on the items that it and the arm have a number for. The largest of K repeats is exceeded by
+    one more with a chance of 1 / (K + 1): with few repeats the band is a lower bound of the noise. Metrics that are
+    measured against dense itself (`relative_to_dense`) have no half-width in dense, gaps have no flips.
     """
     if not repeats or not metrics:
         return []
     items = list(items)
-    first = [measure_sums(metric, items, *dense) for metric in metrics]
+    first = [measure_sums(metric, items, *measured) for metric in metrics]
     moved: dict[tuple[str, str], list[tuple[float, int | None]]] = {}
     for repeat in repeats:
         again = [measure_sums(metric, items, *repeat) for metric in metrics]
         sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
         for slices in sample.slices():
             for slice_ in slices.all:
-                is_fixed = metrics[slice_.metric].relative_to_dense  # its value in dense is known, so it cannot move
+                # The value in dense is known, so it cannot move.
+                is_fixed = arm == DENSE and metrics[slice_.metric].relative_to_dense
                 change = float("nan") if is_fixed else abs(float(slice_.observed[1] - slice_.observed[0]))
                 flips = count_flips(first[slice_.metric], again[slice_.metric], slice_.rows).total
                 moved.setdefault((slice_.name, slice_.group), []).append((change, None if slice_.is_derived else flips))
-    return [_band(task, metric, group, moves) for (metric, group), moves in moved.items()]
+    return [_band(arm, task, metric, group, moves) for (metric, group), moves in moved.items()]
 
 
-def _band(task: str, metric: str, group: str, moves: Sequence[tuple[float, int | None]]) -> NoiseBand:
-    changes = [change for change, _ in moves if not np.isnan(change)]
-    flips = [count for _, count in moves if count is not None]
+def _band(arm: str, task: str, metric: str, group: str, moves: Sequence[tuple[float, int | None]]) -> NoiseBand:
     return NoiseBand(
+        arm=arm,
         task=task,
         metric=metric,
         group=group,
         repeats=len(moves),
-        half_width=max(changes, default=None),
-        flips=max(flips, default=None),
+        half_width=_largest(change for change, _ in moves if not np.isnan(change)),
+        flips=_largest(count for _, count in moves),
     )
 
 
 def with_noise(contrasts: Iterable[Contrast], bands: Iterable[NoiseBand]) -> list[Contrast]:
     """Return the contrasts with their band; a difference inside it replaces the verdict by `within measurement noise`.
 
-    Only rows against dense have a band: it was dense that was repeated, in its own engine. The row of a worst group
-    takes the band of the group that it names. A band of 0 (the repeats agreed to the last digit) changes no verdict.
+    The band of a contrast is the wider one of its two arms', or the only one. The row of a worst group takes the bands
+    of the group that it names. A band of 0 (the repeats agreed to the last digit) changes no verdict.
     """
-    widths = {(band.task, band.metric, band.group): band.half_width for band in bands}
-    return [_with_band(row, widths.get(_measured(row)) if row.against == DENSE else None) for row in contrasts]
+    by_arm = {(band.arm, band.task, band.metric, band.group): band for band in bands}
+    return [_with_bands(row, by_arm) for row in contrasts]
 
 
-def _measured(row: Contrast) -> tuple[str, str, str]:
+def _with_bands(row: Contrast, bands: Mapping[tuple[str, str, str, str], NoiseBand]) -> Contrast:
+    measured = (row.task, row.metric, row.group)
     if row.worst is not None:
-        return row.task, row.metric.removesuffix(WORST), row.worst
-    return row.task, row.metric, row.group
-
-
-def _with_band(row: Contrast, half_width: float | None) -> Contrast:
-    if half_width is None:
-        return row
-    inside = row.difference is not None and half_width > 0 and abs(row.difference) <= half_width
+        measured = (row.task, row.metric.removesuffix(WORST), row.worst)
+    both = [band for arm in (row.arm, row.against) if (band := bands.get((arm, *measured)))]
+    half_width = _largest(band.half_width for band in both)
+    inside = half_width and row.difference is not None and abs(row.difference) <= half_width
     return replace(
         row,
         noise=half_width,
+        noise_flips=None if row.flips.total is None else _largest(band.flips for band in both),
         verdict=WITHIN_NOISE if inside and row.verdict not in (UNDEFINED, INCONCLUSIVE) else row.verdict,
     )
+
+
+def flips_within_noise(row: Contrast) -> bool:
+    """Return True if answers changed, and no more of them than repeats of one of the arms changed."""
+    return row.noise_flips is not None and 0 < (row.flips.total or 0) <= row.noise_flips
+
+
+def _largest(numbers: Iterable[Number | None]) -> Number | None:
+    return max((number for number in numbers if number is not None), default=None)

@@ -20,7 +20,7 @@ class Arm:
     """One variant under test. `recipe` is None for a model that is tested as found.
 
     model_options  how its model is loaded
-    repeat         number of the repeat of a noise floor; 0 for the arm itself
+    repeat         number of the repeat for the noise floor; 0 for the arm itself
     threads        number of threads of a repeat; None for as many as the arm itself
     training       whether it was trained before or after compression; None if the study file does not say
     against        the arms that it is compared with, dense first; none for dense itself

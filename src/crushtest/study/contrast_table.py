@@ -52,6 +52,7 @@ CONTRAST_SCHEMA = pl.Schema(
         "kl": pl.Float64(),
         "compares": pl.String(),
         "against": pl.String(),
+        "noise_flips": pl.Int64(),
     }
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
@@ -96,6 +97,7 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "spread": spread and spread.deviation,
         "spread_p": spread and spread.p,
         "noise": contrast.noise,
+        "noise_flips": contrast.noise_flips,
         "margin_dense": options and options.margin_dense,
         "margin": options and options.margin,
         "kl": options and options.kl,
@@ -108,10 +110,10 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
 def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
     """Return the contrast that `contrast_row` made a row of.
 
-    A row without `against` is older than that column and compares with dense. Raises TypeError where the other columns
-    are not those of the table.
+    A row without `against` is older than that column and compares with dense, and one without `noise_flips` does not
+    say how many answers repeats changed. Raises TypeError where the other columns are not those of the table.
     """
-    row = {"against": DENSE, **row}
+    row = {"against": DENSE, "noise_flips": None, **row}
     if row.keys() != set(CONTRAST_SCHEMA):
         raise TypeError(f"not the columns of a contrast: {sorted(row.keys() ^ set(CONTRAST_SCHEMA))}")
     return Contrast(
@@ -143,6 +145,7 @@ def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
         worst=row["worst"],
         spread=None if row["spread"] is None else Spread(deviation=row["spread"], p=row["spread_p"]),
         noise=row["noise"],
+        noise_flips=row["noise_flips"],
         options=None
         if row["kl"] is None
         else OptionChange(margin_dense=row["margin_dense"], margin=row["margin"], kl=row["kl"]),

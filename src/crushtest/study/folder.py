@@ -3,7 +3,7 @@
     <study>/study.yaml  manifest.json  items/<task>.parquet  estimates.parquet  contrasts.parquet  report.html
     <study>/arms/<arm>/compression.json  answers/<task>.parquet  scores/<scorer>/<task>.parquet
     <study>/arms/dense/likeliest/<task>/<passage>.safetensors      if arms are compared by likeliest tokens
-    <study>/noise.parquet  arms/dense/repeats/<number>/answers ... scores ...      if the study has a noise floor
+    <study>/noise.parquet  arms/<arm>/repeats/<number>/answers ... scores ...      if the study has a noise floor
 
 While a task runs, its answers (and scores) are lines of a `.jsonl` next to the final file. After the last one they
 become Parquet, in the order of the items. A `.parquet` is always complete: it is written under another name and
@@ -162,7 +162,7 @@ class StudyFolder:
     def write_results(
         self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast], bands: Sequence[NoiseBand] = ()
     ) -> None:
-        """Write estimates.parquet, contrasts.parquet and, if dense was repeated, noise.parquet.
+        """Write estimates.parquet, contrasts.parquet and, if an arm was repeated, noise.parquet.
 
         The old report stays, marked as outdated, until `write_report` has a new one.
         """
@@ -189,7 +189,7 @@ class StudyFolder:
         return rows
 
     def read_bands(self) -> list[NoiseBand]:
-        """Return the noise bands; none if the dense arm was not repeated."""
+        """Return the noise bands; none if no arm was repeated. A table without the column `arm` is about dense."""
         return self._records(self.noise, lambda row: NoiseBand(**row)) if self.noise.exists() else []
 
     def estimated_pairs(self) -> set[tuple[str, str]]:

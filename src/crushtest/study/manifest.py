@@ -17,7 +17,7 @@ from typing import Any
 import crushtest
 from crushtest.errors import StoreError
 from crushtest.files.atomic import write_json
-from crushtest.records import Item
+from crushtest.records import DENSE, Item
 
 PACKAGES = (
     "torch",
@@ -68,6 +68,14 @@ def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) ->
     if content.get(section, {}) != entries:
         content[section] = entries
         write_json(path, content)
+
+
+def repeats_in(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how each repeat ran, by arm and number. A manifest that names no arm there repeated dense."""
+    noted = content.get("repeats", {})
+    of_dense = {number: facts for number, facts in noted.items() if "engine" in facts}
+    by_arm = {arm: facts for arm, facts in noted.items() if arm not in of_dense}
+    return ({DENSE: of_dense} if of_dense else {}) | by_arm
 
 
 def start(path: Path, *, command: Sequence[str], seed: int) -> None:

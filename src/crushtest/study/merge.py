@@ -104,7 +104,11 @@ def refuse_other_options(folder: StudyFolder, stored: StudySpec, spec: StudySpec
 
 
 def merge_noise_floors(spec: StudySpec, stored: StudySpec, folder: StudyFolder) -> NoiseFloorSpec:
-    """Return the larger of two noise floors. Raises StoreError if their repeats would differ in how they run."""
+    """Return the larger of two noise floors, for the arms of both.
+
+    A floor that names no arms leaves them as they are. Raises StoreError if its repeats would run in another way than
+    those that the folder holds.
+    """
     old, new = stored.noise_floor, spec.noise_floor
     vary = new.vary if old.repeats == 0 or new.vary else old.vary
     if old.repeats and vary != old.vary:
@@ -112,4 +116,6 @@ def merge_noise_floors(spec: StudySpec, stored: StudySpec, folder: StudyFolder) 
             f"{folder.root} holds repeats with {VARY}={list(old.vary)!r}, this study has {VARY}={list(vary)!r}; "
             f"use another --out, or the same {VARY}"
         )
-    return NoiseFloorSpec(repeats=max(new.repeats, old.repeats), vary=vary)
+    named = new.arms != NoiseFloorSpec().arms
+    arms = (*old.arms, *(new.arms if named else ())) if old.repeats else new.arms
+    return NoiseFloorSpec(repeats=max(new.repeats, old.repeats), vary=vary, arms=arms)

@@ -46,7 +46,7 @@ class Plan:
     """Everything a study will do.
 
     arms         the dense arm first
-    repeats      of the dense arm, for the noise floor
+    repeats      of the dense arm and of others, for the noise floor
     calibration  the text that recipes are calibrated on
     seed         of the bootstrap
     correction   how p is adjusted over the rows of a task and arm
@@ -80,7 +80,7 @@ def make_plan(spec: StudySpec) -> Plan:
     arms = make_arms(spec)
     plan = Plan(
         arms=arms,
-        repeats=repeats_of(spec, arms[0]),
+        repeats=repeats_of(spec, arms),
         tasks=plan_tasks(spec),
         calibration=Calibration(**spec.calibration.model_dump(), seed=spec.seed),
         seed=spec.seed,

@@ -28,7 +28,7 @@ class Rows(NamedTuple):
 
 
 def ask(folder: StudyFolder, sql: str) -> Rows:
-    """Run a query over items, answers, scores, estimates, contrasts and, if dense was repeated, noise.
+    """Run a query over items, answers, scores, estimates, contrasts and, if an arm was repeated, noise.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
     kinds share one view: columns that a kind lacks are null, and `tokens` and `bytes` are always lists (of one number
@@ -99,15 +99,15 @@ def _views(folder: StudyFolder) -> dict[str, list[str]]:
             for path in sorted(root.glob("arms/*/scores/*/*.parquet"))
         ],
         "estimates": [_select(folder.estimates)] if folder.estimates.exists() else [],
-        "contrasts": [_contrasts(folder)] if folder.contrasts.exists() else [],
-        "noise": [_select(folder.noise)] if folder.noise.exists() else [],
+        "contrasts": [_with_dense(folder, folder.contrasts, "against")] if folder.contrasts.exists() else [],
+        "noise": [_with_dense(folder, folder.noise, "arm")] if folder.noise.exists() else [],
     }
 
 
-def _contrasts(folder: StudyFolder) -> str:
-    """Return a SELECT of the contrasts; those of a table without the column `against` are against dense."""
-    columns = read_table(folder.contrasts, remedy=f"run `crushtest compare {folder.root}`", rows=0).columns
-    return _select(folder.contrasts) if "against" in columns else _select(folder.contrasts, against=DENSE)
+def _with_dense(folder: StudyFolder, path: Path, column: str) -> str:
+    """Return a SELECT of a table of results; `column`, which names an arm, is dense in a table older than it."""
+    columns = read_table(path, remedy=f"run `crushtest compare {folder.root}`", rows=0).columns
+    return _select(path) if column in columns else f"SELECT {_quoted(DENSE)} AS {column}, * FROM ({_select(path)})"
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:

@@ -31,6 +31,10 @@ def _with_dense(value: object) -> object:
     return tuple(dict.fromkeys((DENSE, *names))) if isinstance(names, list | tuple) else names
 
 
+ALL_ARMS, AUTO = "all", "auto"
+"""Words for several arms in `noise_floor.arms`."""
+
+
 class ArmSpec(Checked):
     """One arm: a recipe applied to the study's model, another model as found, or a recipe applied to another model.
 
@@ -61,21 +65,23 @@ class CalibrationSpec(Checked):
 
 
 class NoiseFloorSpec(Checked):
-    """How the measurement noise of the dense arm is estimated.
+    """How the measurement noise of the dense arm, and of others, is estimated.
 
-    repeats   how often the dense arm is repeated
+    repeats   how often each of these arms is repeated
     vary      what the repeats differ in besides order and packing: `dtype=bfloat16`, `threads=1`, `engine=NAME`
+    arms      which arms are repeated besides dense: their names, `all`, or `auto`: those whose noise may be another
     """
 
     repeats: int = Field(default=0, ge=0)
     vary: tuple[str, ...] = ()
+    arms: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE, AUTO)
 
 
 class StudySpec(Checked):
     """A study file, every default visible. `engine` is an engine's name with options: `hf:pack_tokens=1024`.
 
-    noise_floor   repeats of the dense arm that show how far its numbers move by measurement alone; a number K in a
-                  study file is short for `{repeats: K}`
+    noise_floor   repeats of arms that show how far their numbers move by measurement alone; a number K in a study
+                  file is short for `{repeats: K}`
     correction    how p is adjusted over the rows of a task and arm
     """
 

@@ -125,7 +125,7 @@ def _scatter(
         task,
         title,
         f"{y.title}, against {x.title}. One mark per variant, with its 95% interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise.' if band else ''}{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise of dense.' if band else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(_as_text(point, x, y) for point in points),
         {
@@ -139,7 +139,7 @@ def _scatter(
 
 def _band(study: StudyView, task: TaskView, metric: str, points: list[Row]) -> list[Row]:
     """Return where dense may lie when it is measured again; empty if it was not, or did not move."""
-    widths = {(band.task, band.metric, band.group): band.half_width for band in study.bands}
+    widths = {(band.task, band.metric, band.group): band.half_width for band in study.bands if band.arm == DENSE}
     width = widths.get((task.name, metric, ALL))
     dense = [point["y"] for point in points if point["family"] == DENSE]
     return [{"low": y - width, "high": y + width} for y in dense] if width else []

@@ -1,4 +1,4 @@
-"""Measurement noise on the page: how far repeats of dense moved each measure, and how each repeat ran."""
+"""Measurement noise on the page: how far repeats moved each measure of each arm, and how each repeat ran."""
 
 from __future__ import annotations
 
@@ -7,40 +7,56 @@ from typing import Any, NamedTuple
 
 from crushtest.report.formats import show_band
 from crushtest.report.study_view import StudyView
-from crushtest.report.wording import ALL, group_text
+from crushtest.report.wording import ALL, counted, group_text
+from crushtest.results import NoiseBand
+from crushtest.study.manifest import repeats_in
 
 
 class NoiseRow(NamedTuple):
-    """One measure's band, as text. `flips` is the most answers that a repeat changed."""
+    """One measure's bands, as text, in the order of `repeated_arms`."""
 
     task: str
     measure: str
-    band: str
-    flips: str
-    repeats: int
+    bands: tuple[str, ...]
+
+
+def repeated_arms(study: StudyView) -> dict[str, str]:
+    """Return the arms that were repeated, each with how often: `2 repeats`, or `up to 2` if tasks differ in it."""
+    counts: dict[str, set[int]] = {}
+    for band in study.bands:
+        counts.setdefault(band.arm, set()).add(band.repeats)
+    order = [arm.name for arm in study.arms if arm.name in counts]
+    return {arm: f"{'up to ' if len(counts[arm]) > 1 else ''}{counted(max(counts[arm]), 'repeat')}" for arm in order}
 
 
 def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
     """Yield the bands of the measures that the page shows for a task, without those of single groups."""
+    by_measure = {(band.task, band.metric, band.group, band.arm): band for band in study.bands}
+    arms = repeated_arms(study)
     for task in study.tasks:
-        shown = {metric: study.shown_groups(task, metric) for metric in study.metrics_of(task)}
-        for band in study.bands:
-            if band.task == task.name and band.group in shown.get(band.metric, ()):
-                measure = task.label(band.metric).text
-                yield NoiseRow(
-                    task.name,
-                    measure if band.group == ALL else f"{measure} ({group_text(band.group)})",
-                    show_band(band.half_width, task.unit(band.metric)),
-                    "" if band.flips is None else str(band.flips),
-                    band.repeats,
-                )
+        for metric in study.metrics_of(task):
+            for group in study.shown_groups(task, metric):
+                bands = [by_measure.get((task.name, metric, group, arm)) for arm in arms]
+                if any(bands):
+                    measure, unit = task.label(metric).text, task.unit(metric)
+                    measure = measure if group == ALL else f"{measure} ({group_text(group)})"
+                    yield NoiseRow(task.name, measure, tuple(_text(band, unit) for band in bands))
+
+
+def _text(band: NoiseBand | None, unit: str) -> str:
+    """Return `±2.5 points, 3 answers changed`, the largest move and the most answers that a repeat changed."""
+    if band is None:
+        return "not repeated"
+    flips = "" if band.flips is None else f", {counted(band.flips, 'answer')} changed"
+    return f"{show_band(band.half_width, unit)}{flips}"
 
 
 def repeat_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield how each repeat ran, from the manifest."""
-    for number, facts in content.get("repeats", {}).items():
-        engine = facts.get("engine", {})
-        parts = [str(engine[key]) for key in ("engine", "dtype", "device", "scoring") if engine.get(key)]
-        parts += [f"{key}={value}" for key, value in facts.get("options", {}).items()]
-        parts += [f"threads={facts['threads']}"] if "threads" in facts else []
-        yield f"repeat {number}", ", ".join(["items in another order", *parts])
+    for arm, repeats in repeats_in(content).items():
+        for number, facts in repeats.items():
+            engine = facts.get("engine", {})
+            parts = [str(engine[key]) for key in ("engine", "dtype", "device", "scoring") if engine.get(key)]
+            parts += [f"{key}={value}" for key, value in facts.get("options", {}).items()]
+            parts += [f"threads={facts['threads']}"] if "threads" in facts else []
+            yield f"{arm}, repeat {number}", ", ".join(["items in another order", *parts])
