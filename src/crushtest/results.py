@@ -148,7 +148,7 @@ class Contrast:
     spread       in the same rows: how unlike the groups fared
     noise        half-width of the band that repeating the dense arm gave, where it was repeated
     options      None where no item was answered with options in both arms
-    compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
+    compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
                  `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
     """
 
