@@ -22,8 +22,9 @@ from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
 from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
+from crushtest.registry import ENGINES
 from crushtest.stats import compares
-from support.tiny_models import SENTENCES, loaded
+from support.tiny_models import SENTENCES, loaded, network
 
 KINDS = {
     "llama": {"head_dim": 64},
@@ -275,3 +276,16 @@ def test_another_cache_is_another_way_of_running() -> None:
     assert "kv" not in dense
     assert compares(dense, arm, other_weights=False) == "deployment delta"
     assert compares(dense, arm, other_weights=True) == "compression and deployment"
+
+
+def test_a_study_refuses_a_model_by_its_configuration(tmp_path: Path) -> None:
+    check = ENGINES.get("hf").facts
+    assert check is not None
+    for size, kv in ((16, "none"), (64, "q4_0")):
+        network(head_dim=size).config.save_pretrained(tmp_path / str(size))
+        assert "distributions" in check(str(tmp_path / str(size)), kv=kv)["answers"]
+    with pytest.raises(EngineError, match="blocks of 32"):
+        check(str(tmp_path / "16"), kv="kivi2")
+    network(head_dim=64, kv_lora_rank=8).config.save_pretrained(tmp_path / "latent")
+    with pytest.raises(EngineError, match="projection"):
+        check(str(tmp_path / "latent"), kv="q4_0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,9 @@ from crushtest.engines.generation import Text, continue_batch
 from crushtest.engines.hf.comparison import DenseComparison
 from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.hf.generation import continue_plainly, end_tokens
-from crushtest.engines.hf.kivi import Kivi
+from crushtest.engines.hf.kivi import RESIDUAL, Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
-from crushtest.engines.hf.kv_choice import KvCache, KvName, kv_cache
+from crushtest.engines.hf.kv_choice import KvCache, KvName, check_config, kv_cache
 from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, bytes_per_token
 from crushtest.engines.hf.packing_check import pack_limit, why_not_packed
 from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
@@ -22,10 +23,10 @@ from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
-from crushtest.errors import EngineError
+from crushtest.errors import EngineError, ModelError
 from crushtest.models.memory import keep_freed_memory
 from crushtest.records import Completion, Sampling
-from crushtest.registry import engine
+from crushtest.registry import Answers, engine
 
 if TYPE_CHECKING:
     from crushtest.models.load import LoadedModel
@@ -99,7 +100,7 @@ class HfModel:
         if self.limit is not None and not self.unpacked:
             path += f", lines beyond {self.limit} tokens in plain batches"
         if isinstance(self.kv, Kivi):
-            path = f"plain batches: {self.kv.name} rounds for tokens written after the prompt alone"
+            path = f"plain batches: {self.kv.name} is exact up to {RESIDUAL} tokens and for the first that is scored"
         return {
             "engine": "hf",
             "model": self.loaded.spec,
@@ -113,12 +114,27 @@ class HfModel:
         return self.unpacked is None and (self.limit is None or longest <= self.limit)
 
 
+ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts", "distributions")
+
+
+def check_model(model: str, **options: Any) -> dict[str, Any]:
+    """Return what any model answers. Raises EngineError for one that `kv` does not fit; its weights are not read."""
+    from crushtest.models.load import load_config
+
+    if options["kv"] != "none":
+        # Only a study knows what is trusted. If that is needed to read the configuration, loading the model checks it.
+        with suppress(ModelError):
+            check_config(options["kv"], load_config(model))
+    return {"answers": ANSWERS}
+
+
 @engine(
     "hf",
     runs="a transformers model in this process, from the hub, a folder or a GGUF file",
-    answers=("choices", "passages", "prompts", "distributions"),
+    answers=ANSWERS,
     in_process=True,
     takes_recipes=True,
+    facts=check_model,
 )
 def hf(
     model: str | LoadedModel,

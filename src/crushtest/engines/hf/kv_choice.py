@@ -12,7 +12,7 @@ from crushtest.errors import EngineError
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from crushtest.engines.hf.own_attention import Attention
 
@@ -24,13 +24,21 @@ def kv_cache(name: str, network: PreTrainedModel) -> KvCache | None:
     """Return the cache of this name; None for `none`. EngineError if the network's attention cannot read from it."""
     if name == "none":
         return None
-    config: Any = network.config.get_text_config()
-    if getattr(config, "kv_lora_rank", None):
-        raise EngineError(f"kv={name}: this model caches a projection of keys and values, not heads of them")
+    check_config(name, network.config)
     refuse_unless_read(name, network)
     if name in STORED:
-        return BlockCache(name, STORED[name], config.model_type in PAIRED)
+        return BlockCache(name, STORED[name], network.config.get_text_config().model_type in PAIRED)
     return Kivi(name, int(name.removeprefix("kivi")))
+
+
+def check_config(name: str, config: PreTrainedConfig) -> None:
+    """Raise EngineError if a configuration says already that the model has no heads of whole blocks."""
+    text: Any = config.get_text_config()
+    if getattr(text, "kv_lora_rank", None):
+        raise EngineError(f"kv={name}: this model caches a projection of keys and values, not heads of them")
+    heads = getattr(text, "num_attention_heads", None)
+    if heads:
+        check_head_size(name, getattr(text, "head_dim", None) or text.hidden_size // heads)
 
 
 def refuse_unless_read(name: str, network: PreTrainedModel) -> None:
