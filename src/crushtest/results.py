@@ -149,7 +149,7 @@ class Contrast:
     noise        half-width of the band that repeating the two arms gave: the wider of theirs, where one was repeated
     noise_flips  most answers that a repeat of either arm changed
     options      None where no item was answered with options in both arms
-    compares     what differs: `compression effect` (weights), `deployment delta` (engine, kernel, dtype, device),
+    compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
                  `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
     """
 

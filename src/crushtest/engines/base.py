@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 class Reference:
     """The dense model, for an engine that compares next-token distributions with it.
 
-    load    returns the dense model in memory; None if the engine's own model is the dense model
-    top_k   how many likeliest tokens of the dense model are kept per predicted token, to compare with these alone;
-            None to compare with the model itself
-    folder  where they are kept
-    keep    whether this engine writes them
+    load     returns the dense model in memory; None if the engine's own model is the dense model
+    top_k    how many likeliest tokens of the dense model are kept per predicted token, to compare with these alone;
+             None to compare with the model itself
+    folder   where they are kept
+    keep     whether this engine writes them
+    options  options of the dense arm's engine, if it is the same as this one
     """
 
     load: Callable[[], LoadedModel] | None
     top_k: int | None
     folder: Path
     keep: bool
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -110,6 +110,7 @@ def attach_reference(run: Run, engine: Engine, arm: Arm, planned: PlannedTask) -
             top_k=top_k,
             folder=run.folder.likeliest(planned.name),
             keep=is_dense and not arm.repeat,
+            options=dense.engine_options if arm.engine == dense.engine else {},
         )
     )
 

@@ -24,9 +24,9 @@ EFFECTS = {
 
 DIFFERS = {
     "compression effect": "Run alike; the weights differ: the effect of compression.",
-    "deployment delta": "Same weights, run differently (engine, kernel, dtype or device): a deployment delta.",
+    "deployment delta": "Same weights, run differently (engine, kernel, dtype, device, KV cache): a deployment delta.",
     "conversion and deployment": "Both uncompressed, in files of two engines: engine and conversion.",
-    "compression and deployment": "Other weights, and run differently (engine, kernel, dtype or device).",
+    "compression and deployment": "Other weights, and run differently (engine, kernel, dtype, device, KV cache).",
     "replicate": "Same weights, run in the same way: a replicate.",
 }
 """`compares` of a contrast -> what differs, whichever the arms are."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 RUNNING = (
     "engine",
     "scoring",
+    "kv",
     "dtype",
     "device",
     "chat_template_sha256",

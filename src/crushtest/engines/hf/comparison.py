@@ -10,7 +10,9 @@ from crushtest.engines.base import Reference
 from crushtest.engines.encoding import passage_lines
 from crushtest.engines.hf.against_dense import AgainstModel, ObservedScorer, Observer
 from crushtest.engines.hf.kept_top_k import AgainstKept, KeepLikeliest, KeptTokens
-from crushtest.engines.hf.likelihood import vocabulary_size
+from crushtest.engines.hf.kivi import Kivi
+from crushtest.engines.hf.kv_choice import kv_cache
+from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, vocabulary_size
 from crushtest.engines.hf.tokenizer import HfTokenizer
 from crushtest.engines.likelihood import Floats, LogLikelihood, Part
 from crushtest.engines.packing import Line
@@ -28,11 +30,13 @@ class DenseComparison:
 
     dense  the dense model, or what was kept of it; the arm's own model in the dense arm
     keep   where the dense arm keeps its likeliest tokens for others to be compared with
+    kv     how the dense arm stores keys and values
     """
 
     arm: HfModel
     dense: LoadedModel | KeptTokens | None = None
     keep: KeptTokens | None = None
+    kv: str = "none"
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare with the reference; a dense model that is loaded already serves every task that needs it whole."""
@@ -43,6 +47,7 @@ class DenseComparison:
             return
         kept = None if reference.top_k is None else KeptTokens(reference.folder, reference.top_k)
         self.keep = kept if reference.keep else None
+        self.kv = reference.options.get("kv", "none")
         if reference.load is None:
             self.dense = self.arm.loaded
         elif kept is not None:
@@ -71,8 +76,13 @@ class DenseComparison:
         else:
             if passage_lines(HfTokenizer(self.dense.tokenizer), requests, self.arm.context) != groups:
                 return None
+            cache = kv_cache(self.kv, self.dense.network)
             # Not a copy of the arm's own log-likelihoods, which may hold trunks of the arm.
-            observer = AgainstModel(type(likelihood)(self.dense.network, likelihood.size))
+            if isinstance(cache, Kivi) or isinstance(likelihood, PaddedLogLikelihood):
+                likelihood = self.arm.padded
+                observer = AgainstModel(PaddedLogLikelihood(self.dense.network, likelihood.size, cache))
+            else:
+                observer = AgainstModel(PackedLogLikelihood(self.dense.network, likelihood.size, cache))
         return ObservedScorer(likelihood, observer)
 
 

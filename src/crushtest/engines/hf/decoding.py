@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crushtest.engines.hf.attention import Kept
-from crushtest.engines.hf.likelihood import attending, run_pack
+from crushtest.engines.hf.kivi import Kivi
+from crushtest.engines.hf.kv_cache import BlockCache
+from crushtest.engines.hf.likelihood import run_pack
+from crushtest.engines.hf.own_attention import attending
 from crushtest.engines.packing import Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    from crushtest.engines.hf.kv_choice import KvCache
 
 NAME = "crushtest_stored"
 
@@ -69,10 +74,14 @@ def stored_attention(
 
 @dataclass
 class PackedDecoder:
-    """Reads prompts in prefix-shared packs of `size` tokens; then each step is one token per row."""
+    """Reads prompts in prefix-shared packs of `size` tokens; then each step is one token per row.
+
+    kv  how keys and values are stored; None for as they are
+    """
 
     network: PreTrainedModel
     size: int
+    kv: KvCache | None = None
     _store: Store | None = None
 
     def prefill(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
@@ -91,10 +100,13 @@ class PackedDecoder:
         for index, pack in enumerate(plan):
             trunk = [kept[at] for at in trunk_chain(plan, pack.trunk)]
             own = Kept()
-            hidden = run_pack(network, pack, trunk, own)
+            hidden = run_pack(network, pack, trunk, own, self.kv if isinstance(self.kv, BlockCache) else None)
             kept |= {index: own} if pack.is_trunk else {}
             last[torch.from_numpy(pack.lines).to(last.device)] = hidden[torch.from_numpy(pack.rows).to(last.device)]
             _store_paths(self._store, pack, [*trunk, own], rows, read + room)
+        if isinstance(self.kv, Kivi):
+            with torch.inference_mode():
+                self.kv.round_prompts(self._store)
         return _logits(network, last)
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -106,7 +118,8 @@ class PackedDecoder:
         used = torch.arange(store.filled + 1, device=tokens.device) >= store.begin[:, None]
         mask = torch.zeros(used.shape, dtype=self.network.dtype, device=tokens.device)
         store.mask = mask.masked_fill_(~used, float("-inf"))[:, None, None]
-        with torch.inference_mode(), attending(self.network, NAME, stored_attention):
+        attention = self.kv.around(stored_attention) if isinstance(self.kv, BlockCache) else stored_attention
+        with torch.inference_mode(), attending(self.network, NAME, attention):
             hidden: Tensor = self.network.base_model(
                 input_ids=tokens[:, None],
                 position_ids=(store.filled - store.begin)[:, None],
@@ -114,6 +127,9 @@ class PackedDecoder:
                 store=store,
             )[0]
         store.filled += 1
+        if isinstance(self.kv, Kivi):
+            with torch.inference_mode():
+                self.kv.round_newest(store)
         return _logits(self.network, hidden[:, -1])
 
     def keep(self, rows: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,9 @@ from crushtest.engines.generation import Text, continue_batch
 from crushtest.engines.hf.comparison import DenseComparison
 from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.hf.generation import continue_plainly, end_tokens
+from crushtest.engines.hf.kivi import RESIDUAL, Kivi
+from crushtest.engines.hf.kv_cache import BlockCache
+from crushtest.engines.hf.kv_choice import KvCache, KvName, check_config, kv_cache
 from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, bytes_per_token
 from crushtest.engines.hf.packing_check import pack_limit, why_not_packed
 from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
@@ -19,9 +23,10 @@ from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
+from crushtest.errors import EngineError, ModelError
 from crushtest.models.memory import keep_freed_memory
 from crushtest.records import Completion, Sampling
-from crushtest.registry import engine
+from crushtest.registry import Answers, engine
 
 if TYPE_CHECKING:
     from crushtest.models.load import LoadedModel
@@ -38,6 +43,7 @@ class HfModel:
     context  tokens that the model takes at once
     batch    the tokens of a batch are limited by the memory of its keys and values
     limit    tokens up to which packs are exact (a sliding window, say); longer lines are run in padded batches
+    kv       how keys and values are stored, in `packed` and `padded` as well; None for as they are
     """
 
     loaded: LoadedModel
@@ -47,6 +53,7 @@ class HfModel:
     batch: BatchLimits
     limit: int | None
     unpacked: str | None
+    kv: KvCache | None = None
 
     @property
     def can(self) -> frozenset[Ability]:
@@ -64,6 +71,8 @@ class HfModel:
 
     def log_likelihood(self, groups: Sequence[Sequence[Line]]) -> PackedLogLikelihood | PaddedLogLikelihood:
         """Return what runs lines of these lengths: packs, or padded batches if packs are not exact."""
+        if isinstance(self.kv, Kivi):
+            return self.padded  # what a token reads depends on where its own line began to be written
         longest = max((len(line.tokens) for group in groups for line in group), default=0)
         return self.packed if self._packs(longest) else self.padded
 
@@ -72,13 +81,14 @@ class HfModel:
     ) -> Iterator[tuple[int, Completion]]:
         """Yield the completions of one batch."""
         if not self._packs(max(map(len, prompts)) + sampling.max_tokens):
-            return continue_plainly(self.loaded, self.tokenizer, prompts, texts, sampling)
+            assert not isinstance(self.kv, Kivi)
+            return continue_plainly(self.loaded, self.tokenizer, prompts, texts, sampling, self.kv)
         ends = end_tokens(self.loaded)
         return continue_batch(self.packed_decoder(), self.tokenizer, ends, prompts, texts, sampling)
 
     def packed_decoder(self) -> PackedDecoder:
         """Return a decoder for one batch."""
-        return PackedDecoder(self.loaded.network, self.packed.size)
+        return PackedDecoder(self.loaded.network, self.packed.size, self.kv)
 
     def describe(self) -> dict[str, Any]:
         """Return the model's facts, the path that scoring took, and on how many of torch's threads."""
@@ -89,11 +99,14 @@ class HfModel:
         )
         if self.limit is not None and not self.unpacked:
             path += f", lines beyond {self.limit} tokens in plain batches"
+        if isinstance(self.kv, Kivi):
+            path = f"plain batches: {self.kv.name} is exact up to {RESIDUAL} tokens and for the first that is scored"
         return {
             "engine": "hf",
             "model": self.loaded.spec,
             **self.loaded.facts,
             "scoring": path,
+            **({"kv": self.kv.name} if self.kv else {}),
             "threads": torch.get_num_threads(),
         }
 
@@ -101,12 +114,27 @@ class HfModel:
         return self.unpacked is None and (self.limit is None or longest <= self.limit)
 
 
+ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts", "distributions")
+
+
+def check_model(model: str, **options: Any) -> dict[str, Any]:
+    """Return what any model answers. Raises EngineError for one that `kv` does not fit; its weights are not read."""
+    from crushtest.models.load import load_config
+
+    if options["kv"] != "none":
+        # Only a study knows what is trusted. If that is needed to read the configuration, loading the model checks it.
+        with suppress(ModelError):
+            check_config(options["kv"], load_config(model))
+    return {"answers": ANSWERS}
+
+
 @engine(
     "hf",
     runs="a transformers model in this process, from the hub, a folder or a GGUF file",
-    answers=("choices", "passages", "prompts", "distributions"),
+    answers=ANSWERS,
     in_process=True,
     takes_recipes=True,
+    facts=check_model,
 )
 def hf(
     model: str | LoadedModel,
@@ -115,6 +143,7 @@ def hf(
     device: str = "auto",
     pack_tokens: Annotated[int, Ge(1)] = 2048,
     batch_size: Annotated[int, Ge(1)] = 64,
+    kv: KvName = "none",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> TokenEngine[HfModel]:
@@ -122,6 +151,8 @@ def hf(
 
     pack_tokens  tokens run at once when scoring; memory grows with it
     batch_size   prompts continued at once
+    kv           precision of the stored keys and values: `none` as the model's dtype, `q8_0` and `q4_0` as llama.cpp
+                 reads them, `kivi4` and `kivi2` as KIVI does, for tokens written after the prompt
     The other options are those of `load_model`; a model that is loaded already stays as it is.
     """
     from crushtest.models.load import load_model
@@ -131,15 +162,24 @@ def hf(
             model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
         )
     keep_freed_memory()
-    packed = PackedLogLikelihood(model.network, pack_tokens)
-    padded = PaddedLogLikelihood(model.network, pack_tokens)
+    network = model.network
+    unpacked = why_not_packed(
+        model, PackedLogLikelihood(network, pack_tokens), PaddedLogLikelihood(network, pack_tokens)
+    )
+    limit, cache = pack_limit(network.config), kv_cache(kv, network)
+    if isinstance(cache, Kivi) and (unpacked or limit is not None):
+        raise EngineError(
+            f"kv={kv} needs a model that runs in prefix-shared packs of any length; "
+            + (unpacked or f"this one's packs are exact for {limit} tokens only")
+        )
     runs = HfModel(
         loaded=model,
-        packed=packed,
-        padded=padded,
-        context=context_length(model.network.config, model.tokenizer),
-        batch=BatchLimits(batch_size, max(STORED // bytes_per_token(model.network), 1)),
-        limit=pack_limit(model.network.config),
-        unpacked=why_not_packed(model, packed, padded),
+        packed=PackedLogLikelihood(network, pack_tokens, cache if isinstance(cache, BlockCache) else None),
+        padded=PaddedLogLikelihood(network, pack_tokens, cache),
+        context=context_length(network.config, model.tokenizer),
+        batch=BatchLimits(batch_size, max(STORED // bytes_per_token(network), 1)),
+        limit=limit,
+        unpacked=unpacked,
+        kv=cache,
     )
     return TokenEngine(runs, comparison=DenseComparison(runs))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from crushtest.engines.generation import Text, choose, extend
+from crushtest.engines.hf.own_attention import attending_around
 from crushtest.engines.token_model import Tokenizer
 from crushtest.records import Completion, Sampling
 
 if TYPE_CHECKING:
     import torch
 
+    from crushtest.engines.hf.kv_cache import BlockCache
     from crushtest.models.load import LoadedModel
 
 
@@ -23,8 +25,9 @@ def continue_plainly(
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Text],
     sampling: Sampling,
+    kv: BlockCache | None = None,
 ) -> Iterator[tuple[int, Completion]]:
-    """Yield the completions of one batch."""
+    """Yield the completions of one batch; keys and values are read as `kv` stores them."""
     import torch
     from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
@@ -47,12 +50,13 @@ def continue_plainly(
         max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=sorted(ends) or None, pad_token_id=0
     )
     device, network = model.network.device, cast(Any, model.network)
-    written = network.generate(
-        input_ids=torch.from_numpy(tokens).to(device),
-        attention_mask=torch.from_numpy(present).to(device),
-        generation_config=settings,
-        logits_processor=LogitsProcessorList([Chosen()]),
-    )
+    with attending_around(model.network, None if kv is None else kv.around):
+        written = network.generate(
+            input_ids=torch.from_numpy(tokens).to(device),
+            attention_mask=torch.from_numpy(present).to(device),
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([Chosen()]),
+        )
     for text, row in zip(texts, written[:, width:].tolist(), strict=True):
         ended = (extend(text, token, ends, tokenizer, sampling) for token in row)
         yield text.index, next(completion for completion in ended if completion is not None)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from crushtest.engines.hf.attention import NAME, Kept, lay_out, packed_attention
+from crushtest.engines.hf.kv_cache import BlockCache
+from crushtest.engines.hf.own_attention import attending, attending_around
 from crushtest.engines.likelihood import Floats, Part, Predictions, log_probabilities
 from crushtest.engines.packing import Ints, Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
+
+    from crushtest.engines.hf.kv_choice import KvCache
 
 # Logits held at once, as numbers: 64 MB in float32, so that memory stays flat whatever is asked.
 LOGITS = 2**24
@@ -26,10 +30,12 @@ class PackedLogLikelihood:
     """Runs packs of trie nodes through the network's own modules, with attention that knows the trie.
 
     size  nodes per pack
+    kv    how keys and values are stored; None for as they are
     """
 
     network: PreTrainedModel
     size: int
+    kv: BlockCache | None = None
     _kept: dict[int, Kept] = field(default_factory=dict)
     _plan: Sequence[Pack] = ()
 
@@ -57,19 +63,25 @@ class PackedLogLikelihood:
         # Packs come depth first, so a trunk that this one does not continue is hardly needed again.
         self._kept = {trunk: kept for trunk, kept in self._kept.items() if trunk in chain}
         keep = Kept() if pack.is_trunk else None
-        hidden = run_pack(self.network, pack, [self._kept[trunk] for trunk in chain], keep)
+        hidden = run_pack(self.network, pack, [self._kept[trunk] for trunk in chain], keep, self.kv)
         if keep is not None:
             self._kept[index] = keep
         return hidden
 
 
-def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: Kept | None) -> Tensor:
-    """Return the network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`."""
+def run_pack(
+    network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: Kept | None, kv: BlockCache | None = None
+) -> Tensor:
+    """Return the network's last hidden states [nodes, hidden size]; keys and values of the nodes go to `keep`.
+
+    With `kv` these are as they are read from the cache, and so must be those of the trunk.
+    """
     import torch
 
     device = network.device
     layout = lay_out(pack, dtype=network.dtype, device=device, trunk=trunk, keep=keep)
-    with torch.inference_mode(), attending(network, NAME, packed_attention):
+    attention = packed_attention if kv is None else kv.around(packed_attention)
+    with torch.inference_mode(), attending(network, NAME, attention):
         hidden: Tensor = network.base_model(
             input_ids=torch.from_numpy(pack.tokens).to(device)[layout.order][None],
             position_ids=torch.from_numpy(pack.depth).to(device)[layout.order][None],
@@ -77,21 +89,6 @@ def run_pack(network: PreTrainedModel, pack: Pack, trunk: Sequence[Kept], keep: 
             pack=layout,
         )[0]
         return hidden[0, layout.place]
-
-
-@contextmanager
-def attending(network: PreTrainedModel, name: str, attention: Callable[..., Any]) -> Iterator[None]:
-    """Replace the network's attention until the block ends."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(name, attention)
-    config = network.config
-    before = config._attn_implementation
-    config._attn_implementation = name
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
 
 
 def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterator[Predictions]:
@@ -144,10 +141,12 @@ class PaddedLogLikelihood:
     """Runs every line by itself, through the network's own forward pass: right for any model, sharing nothing.
 
     size  tokens per batch, padding included
+    kv    how keys and values are stored; None for as they are
     """
 
     network: PreTrainedModel
     size: int
+    kv: KvCache | None = None
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Batch]:
         """Return batches of lines of similar length."""
@@ -176,12 +175,15 @@ class PaddedLogLikelihood:
             tokens[row, : len(line.tokens) - 1] = line.tokens[:-1]
             present[row, : len(line.tokens) - 1] = 1
         device = self.network.device
+        starts = torch.tensor([line.start for line in batch.members], device=device)
+        around = None if self.kv is None else partial(self.kv.around, starts=starts)
         with torch.inference_mode():
-            logits = self.network(
-                input_ids=torch.from_numpy(tokens).to(device),
-                attention_mask=torch.from_numpy(present).to(device),
-                use_cache=False,
-            ).logits
+            with attending_around(self.network, around):
+                logits = self.network(
+                    input_ids=torch.from_numpy(tokens).to(device),
+                    attention_mask=torch.from_numpy(present).to(device),
+                    use_cache=False,
+                ).logits
             flat = batch.rows * width + batch.columns
             asked, edge_row = np.unique(flat, return_inverse=True)
             chosen = logits.flatten(0, 1)[torch.from_numpy(asked).to(device)]
