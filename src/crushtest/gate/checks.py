@@ -12,7 +12,7 @@ from crushtest.gate.result import Check, GateResult
 from crushtest.gate.rows import check_row
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
-from crushtest.metrics import reported_names
+from crushtest.metrics import reported_names, with_read
 from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.study.folder import StudyFolder
@@ -42,7 +42,7 @@ def run_gate(study: Path, policy: str) -> GateResult:
 def metrics_of_tasks(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Return, for each task of the study, the names of the rows that it reports."""
     return {
-        planned.name: tuple(name for metric in planned.task.metrics for name in reported_names(metric))
+        planned.name: tuple(name for metric in with_read(planned.task.metrics) for name in reported_names(metric))
         for planned in plan.tasks
     }
 
