@@ -7,13 +7,13 @@ over every bootstrap replicate are then plain sums, so one vectorised cluster bo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore
+from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore, ReadChoice
 
 Array = NDArray[np.float64]
 Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
@@ -38,6 +38,10 @@ WORST = "_worst"
 AGAINST_REST = "_against_rest"
 """Suffixes of the rows made from a metric's groups: their largest difference, the one harmed most, each against the
 others of its attribute."""
+
+READ = "_read"
+"""Suffix of the metric that is computed from letters read from replies: a metric of its own, never compared with the
+one from log-likelihoods."""
 
 ALL = "all"
 """The group of the rows that pool every item of a task."""
@@ -111,6 +115,10 @@ class Metric:
                        of them
     ratio_metric       of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may
                        widen while the ratio shrinks
+    from_pick          needs no more of an answer than which option was picked. Where letters are read from replies it
+                       is also reported as `<name>_read` (`with_read`)
+    reads              which answers it counts. None: those with log-likelihoods or texts; `letter`: letters read from
+                       replies; `reply`: replies, whether a letter could be read from them or not
     """
 
     name: str
@@ -140,6 +148,8 @@ class Metric:
     side: str | None = None
     ratio_metric: str | None = None
     per_token: bool = False
+    from_pick: bool = False
+    reads: Literal["letter", "reply"] | None = None
 
 
 def reported_names(metric: Metric) -> tuple[str, ...]:
@@ -180,6 +190,56 @@ def choice_per_token(answer: ChoiceScores) -> int:
     return choice(answer, answer.tokens)
 
 
+def as_scores(pick: int, options: int) -> ChoiceScores:
+    """Return scores by which an option is picked, however options are compared. Their numbers mean nothing else."""
+    return ChoiceScores(tuple(float(option == pick) - 1 for option in range(options)), (1,) * options, (1,) * options)
+
+
+def with_read(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+    """Return the metrics, then those of letters read from replies: a twin of each that needs the pick alone, and how
+    many replies gave a letter.
+
+    >>> [metric.name for metric in with_read([accuracy()])]
+    ['accuracy', 'accuracy_read', 'replies_read']
+    """
+    declared = tuple(metrics)
+    twins = [_read_twin(metric) for metric in declared if metric.from_pick]
+    return (*declared, *twins, replies_read()) if twins else declared
+
+
+def _read_twin(metric: Metric) -> Metric:
+    """Return the metric of the letters read from replies."""
+
+    def scores(item: Item, answer: ReadChoice) -> ChoiceScores:
+        assert answer.pick is not None
+        return as_scores(answer.pick, len(item.request.options))  # type: ignore[union-attr]
+
+    flip_key = metric.flip_key
+    return replace(
+        metric,
+        name=metric.name + READ,
+        measure=lambda item, answer, score: metric.measure(item, scores(item, answer), score),
+        flip_key=None if flip_key is None else lambda item, answer, score: flip_key(item, scores(item, answer), score),
+        label=f"{metric.label or metric.name.replace('_', ' ')}, letters read from replies",
+        meaning=f"{metric.meaning} The answer is the letter that a reply gives; others are left out.".strip(),
+        from_pick=False,
+        reads="letter",
+    )
+
+
+def replies_read() -> Metric:
+    """Measure the share of replies that give a letter of the options: the others count in no other metric."""
+    return rate(
+        "replies_read",
+        lambda item, answer, score: answer.pick is not None,
+        better="higher",
+        flip_key=None,
+        reads="reply",
+        label="replies that give a letter",
+        meaning="Share of replies from which a letter could be read; 1: all. The others count in no other measure.",
+    )
+
+
 def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better, **settings: Any) -> Metric:
     """Measure the share of items with an outcome, between 0 and 1."""
     return Metric(
@@ -211,6 +271,7 @@ def accuracy(name: str = "accuracy", **settings: Any) -> Metric:
         "label": "accuracy",
         "meaning": "Share of questions whose most likely answer is the right one.",
         "role": "ability",
+        "from_pick": True,
     }
     return rate(name, lambda item, answer, score: choice(answer) == item.gold, better="higher", **(words | settings))
 

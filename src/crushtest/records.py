@@ -115,6 +115,18 @@ class ChoiceScores:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadChoice:
+    """The option whose letter was read from a reply, in place of log-likelihoods, with the beginning of the reply.
+
+    pick   None if no letter could be read; `reason` then says why
+    """
+
+    pick: int | None
+    reply: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PassageScore:
     """Log-likelihood in nats of a text's scored tokens, how many they are, and the text's length in UTF-8 bytes.
 
@@ -146,7 +158,7 @@ class Unanswered:
     reason: str
 
 
-Answer = ChoiceScores | PassageScore | Completion | Unanswered
+Answer = ChoiceScores | ReadChoice | PassageScore | Completion | Unanswered
 
 
 # ---- items -----------------------------------------------------------------------------------------

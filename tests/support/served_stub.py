@@ -71,6 +71,8 @@ class Stub:
     becomes       after so many scored requests, another build answers
     key           wants this key
     odd           replies in place of those of some paths
+    says          what it says in chat, one text after another, before it writes by itself; asked for log-probabilities,
+                  it says none of them
     """
 
     kind: str = "openai"
@@ -89,11 +91,13 @@ class Stub:
     becomes: int | None = None
     key: str | None = None
     odd: dict[str, Any] = field(default_factory=dict)
+    says: list[str] = field(default_factory=list)
     context: int = 2048
     model: str = "stub"
     requests: Counter[str] = field(default_factory=Counter)
     prompts: Counter[str] = field(default_factory=Counter)
     keys: set[str] = field(default_factory=set)
+    chats: list[dict[str, Any]] = field(default_factory=list)
     seeds: set[int] = field(default_factory=set)
     contexts: set[int | None] = field(default_factory=set)
     failures: Counter[str] = field(default_factory=Counter)
@@ -257,6 +261,9 @@ class Stub:
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = self._read(encode(self._render(body["messages"])))
         self.prompts[json.dumps(body["messages"])] += 1
+        self.chats.append(body)
+        if self.says and not body.get("logprobs"):
+            return self._say(self.says.pop(0), len(tokens))
         written, stop = self._write(tokens, body, body["max_tokens"])
         choice: dict[str, Any] = {
             "message": {"content": decode(written)},
@@ -268,6 +275,11 @@ class Stub:
                 raise PermissionError(f"at most {self.likeliest}")
             choice["logprobs"] = {"content": [self._content(tokens, body["top_logprobs"])]}
         usage = {"prompt_tokens": len(tokens), "completion_tokens": len(written)}
+        return {"model": self.model, "choices": [choice], "usage": usage}
+
+    def _say(self, text: str, tokens: int) -> dict[str, Any]:
+        choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": None}
+        usage = {"prompt_tokens": tokens, "completion_tokens": len(text)}
         return {"model": self.model, "choices": [choice], "usage": usage}
 
     def _completion(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
+from crushtest.records import (
+    Choices,
+    ChoiceScores,
+    Completion,
+    Passage,
+    PassageScore,
+    Prompt,
+    ReadChoice,
+    Sampling,
+    Unanswered,
+)
 
 if TYPE_CHECKING:
     from crushtest.models.load import LoadedModel
@@ -45,8 +55,11 @@ class Engine(Protocol):
 
     def choices(
         self, requests: Sequence[Choices], *, done: Container[int] = ()
-    ) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
-        """Yield the log-likelihood of each option after its context (nats, tokens, bytes per option)."""
+    ) -> Iterator[tuple[int, ChoiceScores | ReadChoice | Unanswered]]:
+        """Yield the log-likelihood of each option after its context (nats, tokens, bytes per option).
+
+        An engine without log-likelihoods may yield the option whose letter a reply gives, if it says so.
+        """
         ...
 
     def passages(

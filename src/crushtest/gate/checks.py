@@ -12,7 +12,7 @@ from crushtest.gate.result import Check, GateResult
 from crushtest.gate.rows import check_row, margin_of
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
-from crushtest.metrics import Metric, by_reported_name
+from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
@@ -41,8 +41,8 @@ def run_gate(study: Path, policy: str) -> GateResult:
 
 
 def metrics_of_tasks(plan: Plan) -> dict[str, dict[str, Metric]]:
-    """Return, for each task of the study, the metric of each row that it reports, by the row's name."""
-    return {planned.name: by_reported_name(planned.task.metrics) for planned in plan.tasks}
+    """Return, for each task of the study, the metric of each row that it may report, by the row's name."""
+    return {planned.name: by_reported_name(with_read(planned.task.metrics)) for planned in plan.tasks}
 
 
 def check_all(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.conversations import turns_before, waves, with_history
 from crushtest.errors import EngineError
 from crushtest.files.append_log import AppendLog
-from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore, Unanswered
+from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore, ReadChoice, Unanswered
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
@@ -77,7 +77,7 @@ def check_finite(item: Item, answer: Answer) -> None:
             values = logprobs
         case PassageScore(logprob=logprob, kl=kl):
             values = (logprob, *(kl or ()))
-        case Completion() | Unanswered():
+        case ReadChoice() | Completion() | Unanswered():
             return
     broken = next((value for value in values if not math.isfinite(value)), None)
     if broken is not None:

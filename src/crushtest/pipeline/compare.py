@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from crushtest.metrics import Metric, with_read
 from crushtest.progress import Progress
-from crushtest.records import DENSE, Score
+from crushtest.records import DENSE, ReadChoice, Score
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -109,13 +110,15 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     estimates, contrasts, bands = [], [], []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
+    metrics: dict[str, tuple[Metric, ...]] = {}
     with progress.step("comparing", len(pairs)) as advance:
         for planned in plan.tasks:
             arms = [arm for arm, task in pairs if task == planned.name]
             items = folder.read_items(planned.name)
             measured = {arm: read_measured(folder, arm, planned) for arm in arms}
+            metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
             for arm in arms:
-                inputs = (planned.name, planned.task.metrics, items, arm)
+                inputs = (planned.name, metrics[planned.name], items, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed)
                 for against in (other for one, other in compared if one == arm and other in measured):
                     settings: dict[str, Any] = {
@@ -125,19 +128,24 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                         "against": against,
                     }
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
-                    contrasts += mark_less_fluent(rows, planned.task.metrics)
+                    contrasts += mark_less_fluent(rows, metrics[planned.name])
                     tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                 advance(1)
             repeats = {arm: found for arm, found in complete_repeats(folder, plan, planned).items() if arm in measured}
             for arm, numbers in repeats.items():
                 again = [read_measured(folder, arm, planned, repeat=number) for number in numbers]
-                bands += stats.noise_bands(planned.name, planned.task.metrics, items, measured[arm], again, arm=arm)
+                bands += stats.noise_bands(planned.name, metrics[planned.name], items, measured[arm], again, arm=arm)
             if repeats:
                 repeated[planned.name] = {"arms": {arm: len(numbers) for arm, numbers in repeats.items()}}
-    metrics = {planned.name: planned.task.metrics for planned in plan.tasks}
     folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
     manifest.set_section(folder.manifest, TEXT_SECTION, how_text_is_read(folder, plan, tokens))
+
+
+def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
+    """Return the metrics of a task, with those of letters read from replies if any arm was asked so."""
+    is_read = any(isinstance(answer, ReadChoice) for given in answers for answer in given.values())
+    return with_read(planned.task.metrics) if is_read else planned.task.metrics
 
 
 def how_text_is_read(

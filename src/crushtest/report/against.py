@@ -125,4 +125,9 @@ def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
         parts.append("their chat templates differ")
     if checked.get("start_token") is False:
         parts.append("texts start after another token")
+    arms = study.manifest.get("arms", {})
+    messages = [arms.get(name, {}).get("engine", {}).get("asks") == "message" for name in (arm, against)]
+    if messages[0] != messages[1]:
+        name = arm if messages[0] else against
+        parts.append(f"{name} answered in chat, as the reply to a user's message, where the other continued a text")
     return "; ".join(parts)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.metrics import Metric, Role
-from crushtest.records import DENSE, Better, Choices, ChoiceScores, Item
+from crushtest.metrics import Metric, Role, as_scores
+from crushtest.records import DENSE, Better, Choices, Item, ReadChoice
 from crushtest.report.formats import show_range, show_value
 from crushtest.results import Estimate
 
@@ -35,8 +35,8 @@ def chance_levels(metrics: Sequence[Metric], items: Sequence[Item]) -> dict[str,
 
 
 def _counts(metric: Metric) -> bool:
-    plain = metric.scorer is None and metric.partner_ids is None and metric.outcome is not None
-    return plain and metric.unit == "rate" and metric.better == "higher"
+    plain = metric.scorer is None and metric.partner_ids is None and metric.outcome and metric.reads != "reply"
+    return bool(plain) and metric.unit == "rate" and metric.better == "higher"
 
 
 def _rate(metric: Metric, item: Item, request: object) -> float:
@@ -44,10 +44,7 @@ def _rate(metric: Metric, item: Item, request: object) -> float:
     assert metric.outcome is not None
     count = len(request.options)
     place = metric.columns.index(metric.outcome)
-    answers = (
-        ChoiceScores(tuple(0.0 if option == chosen else -1.0 for option in range(count)), (1,) * count, (1,) * count)
-        for chosen in range(count)
-    )
+    answers = (ReadChoice(option, "") if metric.reads else as_scores(option, count) for option in range(count))
     return sum(metric.measure(item, answer, None)[place] for answer in answers) / count
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crushtest.metrics import Metric
+from crushtest.metrics import READ, Metric, with_read
 from crushtest.report.formats import show_bound, show_value
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, sentence_case
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 NEVER = float("inf")
 
 
-def headline(task: Task, unfit: Collection[str] = ()) -> Metric:
+def headline(task: Task, unfit: Collection[str] = (), measured: Collection[str] = ()) -> Metric:
     """Return the metric that heads a task's column: the task's own choice, unless it is unfit.
 
-    A metric that would miss a fourfold rise gives way to another of the same scorer, such as the mean probability in
-    place of a rate. It stays if there is no other.
+    Where dense's letters were read from replies, it is the choice's metric of letters read. A metric that would miss a
+    fourfold rise gives way to another of the same scorer, such as the mean probability in place of a rate. It stays if
+    there is no other. `measured` are the metrics that have a value in dense.
     """
     first = task.headline_metric
+    if first.name + READ in measured:
+        return next(metric for metric in with_read(task.metrics) if metric.name == first.name + READ)
     beside = [
         metric
         for metric in task.metrics

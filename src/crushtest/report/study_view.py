@@ -179,15 +179,17 @@ def read_study(folder: StudyFolder) -> StudyView:
     by_baseline: dict[str, list[Contrast]] = {DENSE: []}
     for row in folder.read_contrasts():
         by_baseline.setdefault(row.against, []).append(row)
-    contrasts = by_baseline.pop(DENSE)
+    contrasts, estimates = by_baseline.pop(DENSE), folder.read_estimates()
     return judged(
         StudyView(
             folder=folder,
             plan=plan,
             manifest=content,
             arms=tuple(read_arm(folder, content, number, arm) for number, arm in enumerate(plan.arms)),
-            tasks=tuple(read_task(folder, content, contrasts, number, task) for number, task in enumerate(plan.tasks)),
-            estimates={(row.arm, row.task, row.metric, row.group): row for row in folder.read_estimates()},
+            tasks=tuple(
+                read_task(folder, content, estimates, contrasts, number, task) for number, task in enumerate(plan.tasks)
+            ),
+            estimates={(row.arm, row.task, row.metric, row.group): row for row in estimates},
             contrasts=_keyed(contrasts),
             bands=tuple(folder.read_bands()),
             elsewhere={arm: _keyed(rows) for arm, rows in by_baseline.items()},

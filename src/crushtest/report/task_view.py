@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from crushtest.metrics import Metric, by_reported_name
+from crushtest.metrics import Metric, by_reported_name, with_read
+from crushtest.records import DENSE
 from crushtest.report.chance import chance_levels
 from crushtest.report.headlines import fourfold_missed, headline
 from crushtest.report.wording import ALL, Label, base_metric, label_of
-from crushtest.results import Contrast
+from crushtest.results import Contrast, Estimate
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
 
@@ -41,7 +42,8 @@ class TaskView:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return self.planned.task.metrics
+        """The task's metrics, with those of letters read from replies, which have rows only if an arm was asked so."""
+        return with_read(self.planned.task.metrics)
 
     @cached_property
     def units(self) -> dict[str, str]:
@@ -63,12 +65,20 @@ class TaskView:
 
 
 def read_task(
-    folder: StudyFolder, manifest: dict[str, Any], contrasts: Sequence[Contrast], number: int, planned: PlannedTask
+    folder: StudyFolder,
+    manifest: dict[str, Any],
+    estimates: Sequence[Estimate],
+    contrasts: Sequence[Contrast],
+    number: int,
+    planned: PlannedTask,
 ) -> TaskView:
     """Read what a study's files hold on one task."""
     path = folder.items_path(planned.name)
     items = pl.scan_parquet(path).select(pl.len()).collect().item() if path.exists() else None
-    metrics = planned.task.metrics
+    metrics = with_read(planned.task.metrics)
+    in_dense = {
+        row.metric for row in estimates if (row.arm, row.task) == (DENSE, planned.name) and row.value is not None
+    }
     rows = [row for row in contrasts if row.task == planned.name and row.group == ALL]
     unfit = frozenset(metric.name for metric in metrics if fourfold_missed(metric, rows))
     has_choices = items is not None and planned.task.kind == "choices"
@@ -77,7 +87,7 @@ def read_task(
         planned=planned,
         facts=manifest.get("tasks", {}).get(planned.name, {}),
         items=items,
-        headline=headline(planned.task, unfit),
+        headline=headline(planned.task, unfit, in_dense),
         unfit=unfit,
         chance=chance_levels(metrics, folder.read_items(planned.name)) if has_choices else {},
     )

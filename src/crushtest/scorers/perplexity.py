@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import EngineError
-from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, Score, Unanswered
+from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, ReadChoice, Score, Unanswered
 from crushtest.registry import scorer
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def perplexity(
     return scores
 
 
-def _score(answer: ChoiceScores | Unanswered) -> Score:
-    if isinstance(answer, Unanswered):
-        return Score(None, answer.reason)
+def _score(answer: ChoiceScores | ReadChoice | Unanswered) -> Score:
+    if not isinstance(answer, ChoiceScores):
+        return Score(None, answer.reason or "the dense model gave no log-likelihood")
     [nats], [tokens] = answer.logprobs, answer.tokens
     if not tokens or not math.isfinite(nats):
         return Score(None, "the dense model gave no finite log-likelihood")

@@ -44,12 +44,19 @@ class RetryPolicy:
     probe_after: int = 5
 
 
-def persist(ask: Callable[[], Result], policy: RetryPolicy, sleep: Callable[[float], None] = time.sleep) -> Result:
+def persist(
+    ask: Callable[[], Result],
+    policy: RetryPolicy,
+    sleep: Callable[[float], None] = time.sleep,
+    say: Callable[[str], None] | None = None,
+) -> Result:
     """Return what `ask` returns, called again with growing, jittered waits as long as it raises Transient.
+
+    `say` is given a line before each wait: what went wrong, and which attempt comes next.
 
     Raises the last Transient when the attempts are spent, ModelError if the service asks to wait too long.
     """
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+    from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
     from tenacity.wait import wait_base
 
     backoff = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
@@ -71,11 +78,17 @@ def persist(ask: Callable[[], Result], policy: RetryPolicy, sleep: Callable[[flo
                 ) from None
             raise
 
+    def tell(retry_state: RetryCallState) -> None:
+        if say is not None and retry_state.outcome is not None:
+            again = f"trying again ({retry_state.attempt_number + 1} of {policy.attempts})"
+            say(f"{retry_state.outcome.exception()}; {again}")
+
     retrying = Retrying(
         stop=stop_after_attempt(policy.attempts),
         wait=Wait(),
         retry=retry_if_exception_type(Transient),
         sleep=sleep,
+        before_sleep=tell,
         reraise=True,
     )
     return retrying(attempt)

@@ -86,26 +86,33 @@ def mark_traps(contrasts: Sequence[Contrast], metrics: Mapping[str, Sequence[Met
     These are contrasts that got better for want of ability.
 
     If a task does not measure ability (sentence pairs), the study's perplexities decide or, without them, the right
-    answers of other tasks. `metrics` are those of each task.
+    answers of other tasks. `metrics` are those of each task. Metrics of letters read from replies are judged by one
+    another.
     """
-    roles = {task: Roles.of(declared) for task, declared in metrics.items()}
+    kinds = {
+        (task, is_read): Roles.of([metric for metric in declared if bool(metric.reads) == is_read])
+        for task, declared in metrics.items()
+        for is_read in (False, True)
+    }
+    read_names = {(task, name) for (task, is_read), roles in kinds.items() if is_read for name in roles.reported}
     rows: dict[tuple[Pair, str], dict[tuple[str, str], Contrast]] = {}
     perplexity: dict[Pair, float] = {}
     fallen: dict[Pair, Contrast] = {}
     for row in contrasts:
         pair = row.arm, row.against
         rows.setdefault((pair, row.task), {})[row.metric, row.group] = row
-        unit = _unit_of_ability(row, roles[row.task])
+        roles = kinds[row.task, (row.task, row.metric) in read_names]
+        unit = _unit_of_ability(row, roles)
         if unit == "perplexity" and row.dense and row.value:
             perplexity[pair] = max(perplexity.get(pair, 0.0), row.value / row.dense)
-        if unit == "rate" and roles[row.task].abilities == (row.metric,) and _less_able(row):
+        if unit == "rate" and roles.abilities == (row.metric,) and _less_able(row):
             fallen[pair] = min(fallen.get(pair, row), row, key=_moved)
     return [
         _marked(
             row,
             RelatedRows(
                 rows=rows[(row.arm, row.against), row.task],
-                roles=roles[row.task],
+                roles=kinds[row.task, (row.task, row.metric) in read_names],
                 perplexity=perplexity.get((row.arm, row.against)),
                 fallen=fallen.get((row.arm, row.against)),
             ),

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crushtest.metrics import Array, Metric
-from crushtest.records import Answer, Item, Score, Unanswered
+from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
 Mask = NDArray[np.bool_]
+
+READ_ALONE = "letters were read from replies, which have no log-likelihoods; see the metrics of letters read"
+NOT_READ = "options were scored by log-likelihood, so no letter was read from a reply"
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,23 @@ def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores)
         answer = (answer, *(answers.get(partner) for partner in metric.partner_ids(item)))
         if any(each is None or isinstance(each, Unanswered) for each in answer):
             return None, None, "an item that is measured together with it was not answered"
+    if reason := _of_another_kind(metric, answer if isinstance(answer, tuple) else (answer,)):
+        return None, None, reason
     if metric.scorer is None:
         return answer, None, None
     numbers, reason = _numbers(metric, item, scores)
     together = metric.partner_ids is not None or metric.extra_scorers
     return answer, (numbers if together else numbers[0]) if reason is None else None, reason
+
+
+def _of_another_kind(metric: Metric, answers: Sequence[Answer]) -> str | None:
+    """Return why a metric does not count some answers: letters read from replies and log-likelihoods never mix."""
+    if not metric.reads:
+        return READ_ALONE if any(isinstance(answer, ReadChoice) for answer in answers) else None
+    reads = [answer for answer in answers if isinstance(answer, ReadChoice)]
+    if len(reads) < len(answers):
+        return NOT_READ
+    return next((read.reason for read in reads if read.pick is None), None) if metric.reads == "letter" else None
 
 
 def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, ...], str | None]:

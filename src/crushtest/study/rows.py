@@ -17,6 +17,7 @@ from crushtest.records import (
     Passage,
     PassageScore,
     Prompt,
+    ReadChoice,
     Request,
     Unanswered,
 )
@@ -47,6 +48,8 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "logprobs": pl.List(pl.Float64),
             "tokens": pl.List(pl.Int64),
             "bytes": pl.List(pl.Int64),
+            "pick": pl.Int64(),
+            "reply": pl.String(),
             "reason": pl.String(),
         }
     ),
@@ -68,8 +71,21 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
 SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
 
 
-def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) -> ChoiceScores:
-    """Build ChoiceScores from the lists in a file."""
+def choice_answer(
+    logprobs: list[float] | None = None,
+    tokens: list[int] | None = None,
+    bytes: list[int] | None = None,
+    pick: int | None = None,
+    reply: str | None = None,
+    reason: str | None = None,
+) -> ChoiceScores | ReadChoice | Unanswered:
+    """Build the answer to a question with options from the values in a file. Raises TypeError if it holds none."""
+    if reply is not None:
+        return ReadChoice(pick, reply, reason)
+    if reason is not None:
+        return Unanswered(reason)
+    if logprobs is None or tokens is None or bytes is None:
+        raise TypeError("neither scores, nor a reply, nor a reason")
     return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
 
 
@@ -94,7 +110,7 @@ def or_unanswered(build: Callable[..., Any]) -> Callable[..., Any]:
 
 
 ANSWER_BUILDERS: Mapping[Kind, Callable[..., Any]] = {
-    "choices": or_unanswered(choice_scores),
+    "choices": choice_answer,
     "passages": or_unanswered(passage_score),
     "prompts": or_unanswered(Completion),
 }

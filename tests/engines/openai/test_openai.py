@@ -16,8 +16,19 @@ from crushtest.engines.base import Engine
 from crushtest.engines.openai.client import BudgetSpent
 from crushtest.engines.openai.prove import WAYS
 from crushtest.engines.openai.ways.first_token import letter_logprob
+from crushtest.engines.openai.ways.read import read_letter
 from crushtest.errors import CrushtestError, EngineError, ModelChanged, ModelError
-from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
+from crushtest.records import (
+    Choices,
+    ChoiceScores,
+    Completion,
+    Passage,
+    PassageScore,
+    Prompt,
+    ReadChoice,
+    Sampling,
+    Unanswered,
+)
 from crushtest.services.addresses import key_for, parse_address
 from support.served_stub import BOS, Stub, encode, log_likelihood, serving
 
@@ -143,13 +154,78 @@ def test_a_chat_only_server_is_asked_in_chat_and_says_so() -> None:
             assert len(dict(engine.choices(LETTERS))) == len(LETTERS)
     with serving(stub) as address, pytest.raises(EngineError, match="chat template"):
         list(engine_at(address).generate([Prompt("A text that is no message")], SAMPLED))
-    with serving(Stub(completes=False, likeliest=0)) as address:
+    with serving(Stub(completes=False, likeliest=0, says=["", ""])) as address:
         engine = engine_at(address)
         assert engine.describe()["way"] is None
         with pytest.raises(EngineError, match="no log-likelihoods"):
             list(engine.choices(LETTERS))
         [(_, completion)] = engine.generate([Prompt("Why?", chat=True)], SAMPLED)
         assert isinstance(completion, Completion)
+
+
+def test_letters_are_read_only_where_every_other_way_failed_with_its_reason() -> None:
+    stub = Stub(completes=False, likeliest=0, says=["B", "B", *(f"{letter}." for letter in "ABCD")])
+    with serving(stub) as address:
+        engine = engine_at(address, concurrency=1)
+        described = engine.describe()
+        assert (described["way"], described["asks"]) == ("read", "message")
+        assert all("unproved" in described["probes"][way] for way in ("echo", "forced", "first_token"))
+        assert described["probes"]["read"] == {"reply": "B", "letter": "B", "repeats": True}
+        answers = dict(engine.choices(LETTERS[:4]))
+        with pytest.raises(EngineError, match=r"replies only.*single letters"):
+            list(engine.choices(QUESTIONS))
+        with pytest.raises(EngineError, match="no log-likelihood of a text"):
+            list(engine.passages([Passage("Text")]))
+    assert [answers[index] for index in range(4)] == [ReadChoice(index, f"{'ABCD'[index]}.") for index in range(4)]
+    assert all(body["temperature"] == 0 and body["max_tokens"] <= 16 for body in stub.chats if "logprobs" not in body)
+
+
+def test_way_read_is_taken_where_it_is_demanded_and_a_mute_server_refused() -> None:
+    with serving(Stub("vllm")) as address:
+        assert engine_at(address, way="read").describe()["way"] == "read"
+    with serving(Stub(says=["", ""])) as address, pytest.raises(EngineError, match="is empty"):
+        engine_at(address, way="read")
+    with serving(Stub(says=["A", "B"])) as address:
+        assert "does not repeat its replies" in engine_at(address, way="read").describe()["scoring"]
+
+
+GIVING_B = ("B", " B ", "B.", "(B)", "[B]", "**B**", "**B.** A person", "B) Paris", "B: Paris", "`B`", '"B"', "B\nNo A")
+IN_SENTENCES = ("The answer is (B)", "The correct answer is B.", "the answer is: **B**", "Answer: B", "The best option is B)")
+
+
+@pytest.mark.parametrize("reply", GIVING_B + IN_SENTENCES)
+def test_a_letter_is_read_from_a_reply_that_gives_one(reply: str) -> None:
+    assert read_letter(reply, "ABCD") == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        *((text, "several") for text in ("A. B.", "(A) or (B)", "A) or B", "A: no, B: yes", "The answer is A. Or B.")),
+        *((text, "empty") for text in ("", "  ", "****")),
+        *(
+            (text, "no letter")
+            for text in ("A person", "B is right", "E.", "b.", "Paris", "Both A and B", "A and B", "A, B", "A/B", "Ab")
+        ),
+        *((text, "no letter") for text in ("I cannot say.", "The answer is A person", "<think>B", "I think B.", "10")),
+    ],
+)
+def test_nothing_is_read_from_any_other_reply(reply: str, reason: str) -> None:
+    read = read_letter(reply, "ABCD")
+    assert isinstance(read, str)
+    assert reason in read
+
+
+@given(st.text(max_size=40), st.lists(st.sampled_from("ABCDEF"), min_size=1, unique=True))
+def test_what_is_read_is_a_letter_of_the_options_that_the_reply_contains(reply: str, letters: list[str]) -> None:
+    read = read_letter(reply, letters)
+    assert isinstance(read, str) or letters[read] in reply
+
+
+def test_a_server_that_is_not_there_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match="no connection"):
+        engine_at("http://127.0.0.1:9/v1", attempts=3)
+    assert "http://127.0.0.1:9/v1: no connection" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("choices", [[{"text": "a", "logprobs": None}], [{"text": "a"}], []])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +26,8 @@ SHOWN = 160
 """Characters of a server's complaint that are passed on."""
 ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a reply of another shape than expected raises."""
+SAID_EVERY_S = 10.0
+"""Lines about failed requests are no closer than this: several requests at once fail together."""
 
 
 class BudgetSpent(ModelError):
@@ -52,6 +56,7 @@ class Limits:
 class Client:
     """Asks one server. May be used by several threads.
 
+    say               prints a line for the user
     requests, tokens  how many have been used
     """
 
@@ -60,9 +65,11 @@ class Client:
     limits: Limits = field(default_factory=Limits)
     patience: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     requests: int = 0
     tokens: int = 0
     _answering: dict[str, str] = field(default_factory=dict)
+    _said_at: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _http: httpx.Client | None = field(default=None, repr=False)
 
@@ -84,12 +91,12 @@ class Client:
             self._same_model(path, content)
             return result
 
-        return persist(once, self.patience, self.sleep)
+        return persist(once, self.patience, self.sleep, self._say_again)
 
     def get(self, path: str) -> Any:
         """Return a reply as JSON; None if the server has no such path, or refuses or cannot read it."""
         try:
-            return persist(lambda: self._exchange("GET", path, None), self.patience, self.sleep)
+            return persist(lambda: self._exchange("GET", path, None), self.patience, self.sleep, self._say_again)
         except (Refused, NoSuchPath):
             return None
 
@@ -107,6 +114,15 @@ class Client:
             yield
         except (Transient, Refused) as problem:
             raise self._for_later(problem) from None
+
+    def _say_again(self, line: str) -> None:
+        """Say at once that a request failed and is made again, so that no wait is silent."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._said_at < SAID_EVERY_S:
+                return
+            self._said_at = now
+        self.say(f"{self.address.base}: {line}")
 
     def _for_later(self, problem: Exception) -> ModelError:
         return ModelError(f"{self.address.base}: {problem}; what is answered is kept, run this again later")
@@ -178,7 +194,7 @@ class Client:
         except httpx.DecodingError:
             raise Transient("the server's reply is not compressed as it says") from None
         except httpx.RequestError as error:
-            raise Transient(f"the server could not be reached ({type(error).__name__})") from None
+            raise Transient(f"no connection: the server could not be reached ({type(error).__name__})") from None
         except (ValueError, RecursionError):
             raise Transient("the server's reply is not JSON") from None
 

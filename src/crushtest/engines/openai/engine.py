@@ -16,7 +16,17 @@ from crushtest.engines.openai.tokenizers import tokenizer_of
 from crushtest.engines.openai.ways.way import Setting, Way
 from crushtest.engines.openai.writing import Writing
 from crushtest.errors import EngineError, ModelChanged, ModelError
-from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling, Unanswered
+from crushtest.records import (
+    Choices,
+    ChoiceScores,
+    Completion,
+    Passage,
+    PassageScore,
+    Prompt,
+    ReadChoice,
+    Sampling,
+    Unanswered,
+)
 from crushtest.registry import Answers, engine
 from crushtest.services.addresses import key_for, parse_address
 from crushtest.services.retrying import RetryPolicy
@@ -40,8 +50,8 @@ class ServedEngine:
 
     def choices(
         self, requests: Sequence[Choices], *, done: Container[int] = ()
-    ) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
-        """Yield each option's log-likelihood, as the proved way has it."""
+    ) -> Iterator[tuple[int, ChoiceScores | ReadChoice | Unanswered]]:
+        """Yield each option's log-likelihood, as the proved way has it, or the letter that was read from a reply."""
         return self._open(requests, done, lambda still: self._way().choices(still))
 
     def passages(
@@ -69,6 +79,7 @@ class ServedEngine:
             **self.facts,
             "server": {"kind": self.setting.server.kind, **self.setting.server.identity},
             "way": way.name if way else None,
+            "asks": way.asks if way else None,
             "scoring": way.describes if way else f"none that could be proved ({self.proof.failures})",
             "probes": self.proof.probes,
             "context_tokens": self.setting.server.context,
@@ -129,7 +140,7 @@ def answered_by(model: str, **options: Any) -> dict[str, Any]:
 def openai(
     model: str | LoadedModel,
     *,
-    way: Literal["auto", "echo", "forced", "first_token"] = "auto",
+    way: Literal["auto", "echo", "forced", "first_token", "read"] = "auto",
     tokenizer: str | None = None,
     forced_passages: bool = False,
     concurrency: Annotated[int, Ge(1)] = 8,

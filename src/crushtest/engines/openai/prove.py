@@ -8,11 +8,12 @@ from crushtest.engines.openai.client import NoSuchPath
 from crushtest.engines.openai.ways.echo import Echo
 from crushtest.engines.openai.ways.first_token import FirstToken
 from crushtest.engines.openai.ways.forced import Forcing
+from crushtest.engines.openai.ways.read import Read
 from crushtest.engines.openai.ways.way import Setting, Unproved, Way
 from crushtest.errors import EngineError
 from crushtest.services.retrying import Refused, Transient
 
-WAYS = ("echo", "forced", "first_token")
+WAYS = ("echo", "forced", "first_token", "read")
 """The order in which they are tried."""
 
 
@@ -34,6 +35,7 @@ def prove(setting: Setting, wanted: str, *, forced_passages: bool) -> Proof:
         "echo": Echo(setting),
         "forced": Forcing(setting, forced_passages),
         "first_token": FirstToken(setting),
+        "read": Read(setting),
     }
     probes: dict[str, dict[str, Any]] = {}
     for name in WAYS if wanted == "auto" else (wanted,):

@@ -39,7 +39,7 @@ class Writing:
         if self.setting.tokenizer is not None:
             return self._continue_tokens(request, sampling)
         if request.chat:
-            return self._reply(request, sampling)
+            return self.reply(request, sampling)
         return self._continue_text(request, sampling)
 
     def _continue_tokens(self, request: Prompt, sampling: Sampling) -> Completion:
@@ -113,7 +113,8 @@ class Writing:
         self.setting.check_words(text, evaluated)
         return written
 
-    def _reply(self, request: Prompt, sampling: Sampling) -> Completion:
+    def reply(self, request: Prompt, sampling: Sampling) -> Completion:
+        """Return the reply to a user's message, which the server puts into its own chat template."""
         turns = [
             message
             for user, assistant in request.history

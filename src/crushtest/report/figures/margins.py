@@ -91,6 +91,8 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
         for arm in arms
         for place, margin_bin in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
     ]
+    if not rows:  # letters read from replies have no lead
+        return None
     return Figure(
         f"{task.number}-margins",
         task,

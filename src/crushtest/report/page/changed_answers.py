@@ -12,7 +12,7 @@ import polars as pl
 
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 from crushtest.metrics import Metric
-from crushtest.records import DENSE, Kind
+from crushtest.records import DENSE, Kind, ReadChoice
 from crushtest.report.arm_view import ArmView
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
@@ -88,8 +88,9 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
 def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFrame:
     """Return items with both answers (columns `dense_*` and `arm_*`), `index` and `size` of the change.
 
-    An answer changed if another option is the most likely one (size in nats), another text was written (in the
-    scorers' unit), or a passage became more or less likely (in bits per byte).
+    An answer changed if another option is the most likely one (size in nats), another letter was read from the reply
+    (size 0), another text was written (in the scorers' unit), or a passage became more or less likely (in bits per
+    byte).
     """
     kind = task.planned.task.kind
     items = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN).with_row_index("index")
@@ -114,10 +115,16 @@ def _changed_choices(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
     def lead(prefix: str, first: pl.Expr, second: pl.Expr) -> pl.Expr:
         return pl.col(f"{prefix}logprobs").list.get(first) - pl.col(f"{prefix}logprobs").list.get(second)
 
-    chosen = frame.with_columns(
-        pl.col(f"{prefix}logprobs").list.arg_max().alias(f"{prefix}chosen") for prefix in ("dense_", "arm_")
-    )
-    return chosen.filter(old != new).with_columns((lead("arm_", new, old) + lead("dense_", old, new)).alias("size"))
+    def picked(prefix: str) -> pl.Expr:
+        likeliest = pl.col(f"{prefix}logprobs").list.arg_max()
+        return (pl.coalesce(f"{prefix}pick", likeliest) if f"{prefix}pick" in frame.columns else likeliest).cast(
+            pl.Int64
+        )
+
+    size = lead("arm_", new, old) + lead("dense_", old, new)
+    chosen = frame.with_columns(picked(prefix).alias(f"{prefix}chosen") for prefix in ("dense_", "arm_"))
+    alike = pl.col("dense_logprobs").is_null() == pl.col("arm_logprobs").is_null()  # scored both, or read both
+    return chosen.filter(alike & (old != new)).with_columns(size.fill_null(0.0).alias("size"))
 
 
 def _changed_passages(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
@@ -164,6 +171,8 @@ def _item(row: Mapping[str, Any], task: TaskView) -> dict[str, Any]:
 
 def _answer(row: Mapping[str, Any], prefix: str, task: TaskView) -> dict[str, Any]:
     match task.planned.task.kind:
+        case "choices" if row[f"{prefix}logprobs"] is None:
+            return {"reply": visible(row[f"{prefix}reply"]), "chosen": row[f"{prefix}chosen"]}
         case "choices":
             return {
                 "logprobs": [round(value, 4) for value in row[f"{prefix}logprobs"]],
@@ -204,9 +213,13 @@ def _outcome(metric: Metric, item: Any, row: Mapping[str, Any], prefix: str, tas
     kind = task.planned.task.kind
     fields = {"choices": ("logprobs", "tokens", "bytes"), "passages": ("logprob", "tokens", "bytes")}
     names = fields.get(kind, ("text", "tokens", "stop"))
+    if kind == "choices" and row.get(f"{prefix}reply") is not None:
+        names = ("pick", "reply", "reason")
     if row[prefix + names[0]] is None:  # not answered
         return None
     answer = ANSWER_BUILDERS[kind](**{name: row[prefix + name] for name in names})
+    if isinstance(answer, ReadChoice) != bool(metric.reads):
+        return None
     score = row[f"{prefix}value {metric.scorer}"] if metric.scorer else None
     if metric.scorer and score is None:
         return None

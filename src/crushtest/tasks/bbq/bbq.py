@@ -138,6 +138,7 @@ def undecided() -> Metric:
         lambda item, answer, score: item.facts["biased"] is None,
         better="neither",
         flip_key=None,
+        from_pick=True,
         label="items left out of bias",
         meaning="Share of items whose stereotyped answer is not known.",
     )

@@ -43,6 +43,7 @@ def _accuracy(condition: str, chosen: Chosen) -> Metric:
         better="neither",
         applies_to=_in_condition(condition),
         flip_key=lambda item, answer, score: chosen(answer),
+        from_pick=True,
     )
 
 
@@ -64,5 +65,6 @@ def _bias(condition: str, chosen: Chosen, scaled: Callable[[Array, Array, Array]
         bounds=(-1.0, 1.0),
         applies_to=_in_condition(condition),
         flip_key=lambda item, answer, score: chosen(answer),
+        from_pick=True,
         undefined_reason="every answer was unknown",
     )

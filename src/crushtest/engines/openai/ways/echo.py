@@ -13,6 +13,7 @@ from crushtest.engines.openai.ways.by_tokens import ServedTokens
 from crushtest.engines.openai.ways.way import (
     CLOSE_NATS,
     FIXED,
+    Asks,
     Name,
     Setting,
     Unproved,
@@ -40,6 +41,7 @@ class Echo:
     """`/v1/completions` with `echo` and `logprobs`, given token ids where these are known."""
 
     setting: Setting
+    asks: Asks = "text"
     name: Name = "echo"
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from crushtest.engines.encoding import choice_pairs, encode
 from crushtest.engines.openai.client import NoSuchPath
 from crushtest.engines.openai.ways.way import (
+    Asks,
     Likely,
     Name,
     Setting,
@@ -42,6 +43,11 @@ class FirstToken:
     name: Name = field(default="first_token", init=False)
 
     @property
+    def asks(self) -> Asks:
+        """Return `message` if the server knows chat only."""
+        return "message" if self.form == "chat" else "text"
+
+    @property
     def describes(self) -> str:
         """How it scores, in words."""
         of = "the reply to a user's message" if self.form == "chat" else "the continuation"
@@ -65,12 +71,7 @@ class FirstToken:
 
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
         """Yield each letter's log-likelihood; a question with a letter that the server does not list is unanswered."""
-        for request in requests:
-            if other := next((option for option in request.options if not is_letter(option)), None):
-                raise EngineError(
-                    f"{self.setting.base}: this server gives the likeliest first tokens only, which answers questions "
-                    f"whose options are single letters (one is {other[:40]!r})"
-                )
+        refuse_words(self.setting, requests, "the likeliest first tokens only")
         yield from self.setting.each(requests, self._score)
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:
@@ -152,6 +153,16 @@ class FirstToken:
         body = {"model": self.setting.server.model, "prompt": text, "raw": True, "stream": False, "options": options}
         body |= {"logprobs": True, "top_logprobs": self.width}
         return self.setting.client.post("/api/generate", body, _read_ollama)
+
+
+def refuse_words(setting: Setting, requests: Sequence[Choices], gives: str) -> None:
+    """Raise EngineError, before anything is asked, if an option is no single letter. `gives`: what the server gives."""
+    for request in requests:
+        if other := next((option for option in request.options if not is_letter(option)), None):
+            raise EngineError(
+                f"{setting.base}: this server gives {gives}, which answers questions whose options are single letters "
+                f"(one is {other[:40]!r})"
+            )
 
 
 def is_letter(option: str) -> bool:

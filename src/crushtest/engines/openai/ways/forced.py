@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from crushtest.engines.encoding import encode
 from crushtest.engines.openai.ways.by_tokens import ServedTokens
-from crushtest.engines.openai.ways.way import CLOSE_NATS, FIXED, Name, Setting, Unproved, log_probability
+from crushtest.engines.openai.ways.way import CLOSE_NATS, FIXED, Asks, Name, Setting, Unproved, log_probability
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, Unanswered
@@ -39,6 +39,7 @@ class Forcing:
 
     setting: Setting
     takes_passages: bool = False
+    asks: Asks = "text"
     name: Name = "forced"
     describes: str = "log-probabilities of tokens forced by logit_bias, one request per token"
 

@@ -12,11 +12,12 @@ from crushtest.engines.openai.client import Client
 from crushtest.engines.openai.recognise import Server
 from crushtest.engines.token_model import Tokenizer
 from crushtest.errors import EngineError
-from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, Unanswered
+from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, ReadChoice, Unanswered
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-Name = Literal["echo", "forced", "first_token"]
+Name = Literal["echo", "forced", "first_token", "read"]
+Asks = Literal["text", "message"]
 FIXED = "The capital of France is"
 """The text on which a way is proved."""
 MOST_SPECIAL = 2
@@ -97,13 +98,17 @@ class Way(Protocol):
     def name(self) -> Name: ...
     @property
     def describes(self) -> str: ...
+    @property
+    def asks(self) -> Asks:
+        """How the model is asked: `text`, a text to continue, or `message`, a user's message to reply to."""
+        ...
 
     def prove(self) -> dict[str, Any]:
         """Return the numbers of the probe. Raises Unproved, or what the client raises."""
         ...
 
-    def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
-        """Yield the scores of each request as they come."""
+    def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | ReadChoice | Unanswered]]:
+        """Yield the scores of each request, or what was read from its reply, as they come."""
         ...
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:

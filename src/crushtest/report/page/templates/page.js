@@ -179,7 +179,7 @@
     const hide = hidden(row, 3);
     const facts = [
       ["Prompt", make("span", { class: hide ? "blurred" : "", "aria-hidden": hide ? "true" : null }, row.item.prompt)],
-      ...(row.task.kind === "choices" ? [["Options", optionTable(row)]] : []),
+      ...(row.task.kind === "choices" ? [["Options", optionTable(row)], ...replyFacts(row)] : []),
       ...(row.task.kind === "prompts" ? completionFacts(row) : []),
       ...(row.task.kind === "passages" ? passageFacts(row) : []),
       ["What changed", make("span", {}, ...outcomeCell(row, 20))],
@@ -193,18 +193,25 @@
   }
 
   function optionTable(row) {
-    const head = ["Option", "Dense (nats)", "Variant (nats)", ""];
+    const isScored = row.item.dense.logprobs !== undefined; // else letters were read from replies
+    const head = isScored ? ["Option", "Dense (nats)", "Variant (nats)", ""] : ["Option", ""];
     const body = row.item.options.map((option, place) => {
       const notes = [
         place === row.item.gold ? "right answer" : "",
         place === row.item.dense.chosen ? "dense's choice" : "",
         place === row.answer.chosen ? "variant's choice" : "",
       ].filter(Boolean).join(", ");
-      const numbers = [row.item.dense, row.answer].map((answer) => make("td", { class: "number" }, answer.logprobs[place].toFixed(3).replace("-", "−")));
+      const scored = isScored ? [row.item.dense, row.answer] : [];
+      const numbers = scored.map((answer) => make("td", { class: "number" }, answer.logprobs[place].toFixed(3).replace("-", "−")));
       return make("tr", {}, make("th", { scope: "row" }, option.trim() || "(empty)"), ...numbers, make("td", {}, notes));
     });
     const headings = head.map((text) => make("th", { scope: "col" }, text));
     return make("table", { class: "options" }, make("thead", {}, make("tr", {}, ...headings)), make("tbody", {}, ...body));
+  }
+
+  function replyFacts(row) {
+    const replies = [["Dense's reply", row.item.dense.reply], ["Variant's reply", row.answer.reply]];
+    return replies.filter(([, reply]) => reply !== undefined);
   }
 
   function completionFacts(row) {
