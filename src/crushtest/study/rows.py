@@ -48,6 +48,7 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "tokens": pl.List(pl.Int64),
             "bytes": pl.List(pl.Int64),
             "reason": pl.String(),
+            "token_digest": pl.String(),
         }
     ),
     "passages": pl.Schema(
@@ -59,18 +60,28 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "kl": pl.List(pl.Float32),
             "agree": pl.Int64(),
             "reason": pl.String(),
+            "token_digest": pl.String(),
         }
     ),
     "prompts": pl.Schema(
-        {"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String(), "reason": pl.String()}
+        {
+            "item": pl.String(),
+            "text": pl.String(),
+            "tokens": pl.Int64(),
+            "stop": pl.String(),
+            "reason": pl.String(),
+            "token_digest": pl.String(),
+        }
     ),
 }
 SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
 
 
-def choice_scores(logprobs: list[float], tokens: list[int], bytes: list[int]) -> ChoiceScores:
+def choice_scores(
+    logprobs: list[float], tokens: list[int], bytes: list[int], token_digest: str | None = None
+) -> ChoiceScores:
     """Build ChoiceScores from the lists in a file."""
-    return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
+    return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes), token_digest)
 
 
 def passage_score(
@@ -79,9 +90,10 @@ def passage_score(
     bytes: int,
     kl: list[float] | None = None,
     agree: int | None = None,
+    token_digest: str | None = None,
 ) -> PassageScore:
     """Build a PassageScore from the values in a file."""
-    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
+    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree, token_digest)
 
 
 def or_unanswered(build: Callable[..., Any]) -> Callable[..., Any]:
