@@ -107,11 +107,15 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScores:
-    """Per option: log-likelihood in nats (summed over its tokens), its length in tokens and in UTF-8 bytes."""
+    """Per option: log-likelihood in nats (summed over its tokens), its length in tokens and in UTF-8 bytes.
+
+    token_digest   which tokens were scored, after which (`engines.token_digest`); None if the engine does not know
+    """
 
     logprobs: tuple[float, ...]
     tokens: tuple[int, ...]
     bytes: tuple[int, ...]
+    token_digest: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class PassageScore:
     kl       KL(dense || arm) of the next-token distributions in nats, one number per scored token, if the passage was
              asked `against_dense`; lower bounds of them if the arm was compared with the tokens the dense model kept
     agree    how many of those tokens both models had the same first choice for
+    token_digest   as for ChoiceScores
     """
 
     logprob: float
@@ -140,15 +145,20 @@ class PassageScore:
     bytes: int
     kl: tuple[float, ...] | None = None
     agree: int | None = None
+    token_digest: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A text the model wrote, its length in tokens, and why it ended: `eos`, `length` or `stop` (a stop string)."""
+    """A text the model wrote, its length in tokens, and why it ended: `eos`, `length` or `stop` (a stop string).
+
+    token_digest   which tokens the prompt had; None if the engine does not know
+    """
 
     text: str
     tokens: int
     stop: str
+    token_digest: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

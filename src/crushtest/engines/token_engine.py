@@ -20,6 +20,7 @@ from crushtest.engines.encoding import (
 from crushtest.engines.generation import Text, batches, draws
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
+from crushtest.engines.token_digest import digest_of_lines, digest_of_scored
 from crushtest.engines.token_model import Ability, Comparison, TokenModel, Tokens
 from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
@@ -53,7 +54,8 @@ class TokenEngine(Generic[Model]):
             scored = iter(logprobs)
             sums = tuple(sum(islice(scored, len(option))) for option in parts[index])
             tokens = tuple(sum(len(part.tokens) - part.start for part in option) for option in parts[index])
-            yield index, ChoiceScores(sums, tokens, tuple(len(o.encode()) for o in requests[index].options))
+            sizes = tuple(len(option.encode()) for option in requests[index].options)
+            yield index, ChoiceScores(sums, tokens, sizes, digest_of_lines(chain(*parts[index])))
 
     def passages(self, requests: Sequence[Passage], *, done: Container[int] = ()) -> Iterator[tuple[int, PassageScore]]:
         """Yield the log-likelihood of each text by its protocol and, if asked for, its distance from the dense model's.
@@ -72,7 +74,9 @@ class TokenEngine(Generic[Model]):
         scored = score_groups(observed, groups, done) if observed else self.model.score(groups, done)
         for index, logprobs in scored:
             size = scored_bytes(self.model.tokenizer, requests[index], self.model.context)
-            score = PassageScore(float(sum(logprobs)), counts[index], size)
+            score = PassageScore(
+                float(sum(logprobs)), counts[index], size, token_digest=digest_of_scored(groups[index])
+            )
             if observed:
                 score = replace(score, **observed.take(index, range(first[index], first[index + 1])))
             yield index, score
@@ -92,7 +96,7 @@ class TokenEngine(Generic[Model]):
             texts = [Text(index, draws(requests[index], sampling)) for index in batch]
             for index, completion in self.model.continue_batch([prompts[index] for index in batch], texts, sampling):
                 if index not in done:
-                    yield index, completion
+                    yield index, replace(completion, token_digest=digest_of_lines([Line(prompts[index], 1)]))
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare with the reference, if the model gives distributions."""

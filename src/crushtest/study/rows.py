@@ -51,6 +51,7 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "pick": pl.Int64(),
             "reply": pl.String(),
             "reason": pl.String(),
+            "token_digest": pl.String(),
         }
     ),
     "passages": pl.Schema(
@@ -62,10 +63,18 @@ ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
             "kl": pl.List(pl.Float32),
             "agree": pl.Int64(),
             "reason": pl.String(),
+            "token_digest": pl.String(),
         }
     ),
     "prompts": pl.Schema(
-        {"item": pl.String(), "text": pl.String(), "tokens": pl.Int64(), "stop": pl.String(), "reason": pl.String()}
+        {
+            "item": pl.String(),
+            "text": pl.String(),
+            "tokens": pl.Int64(),
+            "stop": pl.String(),
+            "reason": pl.String(),
+            "token_digest": pl.String(),
+        }
     ),
 }
 SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
@@ -75,6 +84,7 @@ def choice_answer(
     logprobs: list[float] | None = None,
     tokens: list[int] | None = None,
     bytes: list[int] | None = None,
+    token_digest: str | None = None,
     pick: int | None = None,
     reply: str | None = None,
     reason: str | None = None,
@@ -86,7 +96,7 @@ def choice_answer(
         return Unanswered(reason)
     if logprobs is None or tokens is None or bytes is None:
         raise TypeError("neither scores, nor a reply, nor a reason")
-    return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes))
+    return ChoiceScores(tuple(logprobs), tuple(tokens), tuple(bytes), token_digest)
 
 
 def passage_score(
@@ -95,9 +105,10 @@ def passage_score(
     bytes: int,
     kl: list[float] | None = None,
     agree: int | None = None,
+    token_digest: str | None = None,
 ) -> PassageScore:
     """Build a PassageScore from the values in a file."""
-    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree)
+    return PassageScore(logprob, tokens, bytes, None if kl is None else tuple(kl), agree, token_digest)
 
 
 def or_unanswered(build: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crushtest.engines.encoding import encode_prompts
 from crushtest.engines.openai.ways.way import Setting
+from crushtest.engines.packing import Line
+from crushtest.engines.token_digest import digest_of_lines
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling, Unanswered
 
@@ -37,14 +39,14 @@ class Writing:
 
     def _write(self, request: Prompt, sampling: Sampling) -> Completion:
         if self.setting.tokenizer is not None:
-            return self._continue_tokens(request, sampling)
+            prompt = list(encode_prompts(self.setting.tokenizer, [request])[0])
+            written = self._continue_tokens(prompt, request, sampling)
+            return replace(written, token_digest=digest_of_lines([Line(prompt, 1)]))
         if request.chat:
             return self.reply(request, sampling)
         return self._continue_text(request, sampling)
 
-    def _continue_tokens(self, request: Prompt, sampling: Sampling) -> Completion:
-        assert self.setting.tokenizer is not None
-        prompt = list(encode_prompts(self.setting.tokenizer, [request])[0])
+    def _continue_tokens(self, prompt: list[int], request: Prompt, sampling: Sampling) -> Completion:
         context = self.setting.server.context
         if context is not None and len(prompt) + sampling.max_tokens > context:
             raise EngineError(
