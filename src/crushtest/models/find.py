@@ -74,9 +74,7 @@ def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool, unread: bool =
     return read_folder(path, allow_pickle=allow_pickle, unread=unread)
 
 
-def hub_checkpoint(
-    spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False
-) -> Checkpoint:
+def hub_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False) -> Checkpoint:
     """Return the checkpoint of a hub model, fetched if it is not in the cache. Raises ModelError."""
     return _with_nearest(
         spec,

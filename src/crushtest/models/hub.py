@@ -66,9 +66,7 @@ def check_remote(spec: str) -> None:
         raise ModelError(f"model {spec!r}: the hub's repository has no config.json, so it is not a transformers model")
 
 
-def fetch(
-    spec: str, *, allow_pickle: bool = False, allow_code: bool = False, unread: bool = False
-) -> Checkpoint:
+def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False, unread: bool = False) -> Checkpoint:
     """Return the model, downloaded into the hub's cache unless a whole copy is there; then the hub is not asked."""
     checkpoint = cached(spec, allow_pickle=allow_pickle, unread=unread)
     if checkpoint:

@@ -94,9 +94,7 @@ def load_tokenizer(
         ) from error
 
 
-def find_checkpoint(
-    spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False
-) -> Checkpoint:
+def find_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False) -> Checkpoint:
     """Return the files of a model, fetched or converted first if they are not here yet.
 
     unread  whatever they are quantized by, for a program that reads them for itself

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.registry import ENGINES
-from crushtest.study.arms import Arm, own_dtype, parse_engine
+from crushtest.study.arms import Arm, own_dtype, parse_engine, trust
 from crushtest.study.spec import DTYPES, StudySpec
 
 VARY = "noise_floor.vary"
@@ -41,6 +41,8 @@ def repeats_of(spec: StudySpec, dense: Arm) -> tuple[Arm, ...]:
         engine, options = parse_engine(variation.engine)
         if ENGINES.get(engine).about.in_process and own_dtype(spec, VARY, variation.engine):
             raise UsageError(f"{VARY}: give the dtype by itself, as in dtype=bfloat16, not as an option of the engine")
+        if not ENGINES.get(engine).about.in_process:
+            options |= trust(spec, VARY, variation.engine, options)
         dense = replace(dense, engine=engine, engine_options=options)
     if not dense.in_process and (variation.dtype or variation.threads):
         able = " or ".join(repr(entry.name) for entry in ENGINES if entry.about.in_process)

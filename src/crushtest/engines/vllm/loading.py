@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
 from typing import TYPE_CHECKING, Any
 
 from crushtest.engines.vllm.program import Settings, on_cpu, refuse_method
@@ -97,6 +96,7 @@ def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) 
         gpu_memory_utilization=settings.gpu_memory,
         enforce_eager=settings.eager,
         enable_prefix_caching=True,
+        use_tqdm_on_load=False,
         **({"block_size": block} if block else {}),
     )
 
@@ -129,6 +129,7 @@ def _facts(
     model: str, checkpoint: Checkpoint, settings: Settings, config: Any, tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, Any]:
     import torch
+    import vllm
 
     template, kind = tokenizer.chat_template, model_kind(model)
     weights = {"sha256": demo.SHA256} if kind == "demo" else weights_id(checkpoint)
@@ -143,13 +144,7 @@ def _facts(
         "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
         "device": "cpu" if cpu else str(config.device_config.device_type),
         "tensor_parallel": settings.tensor_parallel,
-        "program": _program(),
+        "program": f"vllm {vllm.__version__}",
         **({"threads": torch.get_num_threads()} if cpu else {}),
         **({"note": demo.NOTE} if kind == "demo" else {}),
     }
-
-
-def _program() -> str:
-    """Return the package that carries vLLM, and its version."""
-    package = next(iter(packages_distributions().get("vllm", ["vllm"])))
-    return f"{package} {version(package)}"

@@ -86,5 +86,3 @@ def _methods() -> list[str]:
 
     load_general_plugins()
     return list(QUANTIZATION_METHODS)
-
-

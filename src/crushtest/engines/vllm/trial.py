@@ -12,7 +12,9 @@ from crushtest.engines.token_model import Tokenizer
 from crushtest.engines.vllm.scoring import CachedLogLikelihood
 
 
-def why_not_shared(sharing: CachedLogLikelihood, alone: CachedLogLikelihood, tokenizer: Tokenizer, *, context: int, dtype: str) -> str | None:
+def why_not_shared(
+    sharing: CachedLogLikelihood, alone: CachedLogLikelihood, tokenizer: Tokenizer, *, context: int, dtype: str
+) -> str | None:
     """Return None if lines score with the cache as they do without it; else why it is not used."""
     lines = trial_lines(tokenizer, sharing.store.block, context)
     difference = np.abs(_scores(sharing, lines) - _scores(alone, lines)).max()
