@@ -47,10 +47,15 @@ def batches(prompts: Sequence[Sequence[int]], size: int, room: int, tokens: int)
 
 @dataclass
 class Text:
-    """A completion as it grows; `draws` are the numbers in [0, 1) that decide its tokens if they are sampled."""
+    """A completion as it grows.
+
+    draws  the numbers in [0, 1) that decide its tokens if they are sampled here
+    seed   what another program draws it with
+    """
 
     index: int
     draws: NDArray[np.float64]
+    seed: int = 0
     tokens: list[int] = field(default_factory=list)
 
 
@@ -114,6 +119,18 @@ def draws(prompt: Prompt, sampling: Sampling) -> NDArray[np.float64]:
     return np.random.default_rng(seed).random(sampling.max_tokens)
 
 
+def seed_of(prompt: Prompt, sampling: Sampling) -> int:
+    """Return the seed of a completion that another program draws: from what `draws` goes by, nothing else."""
+    key = f"{sampling.seed}\n{prompt.sample}\n{prompt.history!r}\n{prompt.text}"
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:4], "little") >> 1
+
+
+BROKEN = (
+    "the model gave logits that are not numbers; its weights or activations are broken (NaN or overflow). "
+    "Check the checkpoint, or use dtype float32"
+)
+
+
 def choose(logits: Tensor, sampling: Sampling, numbers: Sequence[float]) -> Tensor:
     """Return the next token of each row of logits [rows, vocabulary]: the likeliest, or drawn from the distribution.
 
@@ -125,10 +142,7 @@ def choose(logits: Tensor, sampling: Sampling, numbers: Sequence[float]) -> Tens
 
     # The largest of a row is NaN where any of it is.
     if not torch.isfinite(logits.amax(dim=-1)).all():
-        raise EngineError(
-            "the model gave logits that are not numbers; its weights or activations are broken (NaN or overflow). "
-            "Check the checkpoint, or use dtype float32"
-        )
+        raise EngineError(BROKEN)
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.float() / sampling.temperature, dim=-1)

@@ -17,7 +17,7 @@ from crushtest.engines.encoding import (
     scored_bytes,
     scored_parts,
 )
-from crushtest.engines.generation import Text, batches, draws
+from crushtest.engines.generation import Text, batches, draws, seed_of
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.token_digest import digest_of_lines, digest_of_scored
@@ -93,7 +93,7 @@ class TokenEngine(Generic[Model]):
         for batch in batches(prompts, size, sampling.max_tokens, tokens):
             if all(index in done for index in batch):
                 continue
-            texts = [Text(index, draws(requests[index], sampling)) for index in batch]
+            texts = [Text(at, draws(requests[at], sampling), seed_of(requests[at], sampling)) for at in batch]
             for index, completion in self.model.continue_batch([prompts[index] for index in batch], texts, sampling):
                 if index not in done:
                     yield index, replace(completion, token_digest=digest_of_lines([Line(prompts[index], 1)]))

@@ -39,15 +39,20 @@ class Checkpoint:
     header: GgufHeader | None = None
 
 
-def read_folder(folder: Path, *, allow_pickle: bool = False, revision: str | None = None) -> Checkpoint:
-    """Return the checkpoint in a folder. ModelError says what is missing or broken, or which format is not read."""
+def read_folder(
+    folder: Path, *, allow_pickle: bool = False, revision: str | None = None, unread: bool = False
+) -> Checkpoint:
+    """Return the checkpoint in a folder. ModelError says what is missing or broken, or which format is not read.
+
+    unread  return it whatever it is quantized by, for a program that reads it for itself; `quantization` is then None
+    """
     config = read_config(folder)
     if "model_type" not in config:
         raise ModelError(f"model {str(folder)!r}: config.json names no model_type; is it a transformers model?")
-    quantization = read_quantization(folder)
+    quantization = None if unread else read_quantization(folder)
     weights, kind = _weight_files(folder, allow_pickle)
     headers = [safetensors_header(file) for file in weights] if kind == "safetensors" else []
-    if quantization is None:
+    if quantization is None and not unread:
         for header in headers:
             refuse_integer_weights(str(folder), header)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):

@@ -18,19 +18,21 @@ NEAR = 0.75
 ALLOWED = "a hub id, a folder, a .gguf file, or demo"
 
 
-def check_model(spec: str, *, allow_pickle: bool = False) -> None:
+def check_model(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> None:
     """Raise ModelError unless the model is there, whole and readable, as far as its files' headers tell.
 
     A hub model that is not in the hub's cache is asked for by name; nothing is downloaded. Needs no torch.
+
+    unread  whatever it is quantized by, for a program that reads it for itself
     """
     kind = model_kind(spec)
     if kind == "demo":
         demo.find_gguf()
     elif kind == "hub":
-        if hub.cached(spec, allow_pickle=allow_pickle) is None:
+        if hub.cached(spec, allow_pickle=allow_pickle, unread=unread) is None:
             _with_nearest(spec, hub.check_remote)
     else:
-        local_checkpoint(spec, kind, allow_pickle=allow_pickle)
+        local_checkpoint(spec, kind, allow_pickle=allow_pickle, unread=unread)
 
 
 def spec_weights_id(spec: str) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def model_kind(spec: str) -> str:
     return "folder" if looks_like_path or Path(spec).exists() else "hub"
 
 
-def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool) -> Checkpoint:
+def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool, unread: bool = False) -> Checkpoint:
     """Return the checkpoint at a path. ModelError for one that is not there, not whole, or of another kind."""
     path = Path(spec).expanduser()
     if not path.exists():
@@ -71,12 +73,15 @@ def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool) -> Checkpoint:
         return read_gguf(path)
     if not path.is_dir():
         raise ModelError(f"model {spec!r}: a file that is no .gguf file (allowed: {ALLOWED})")
-    return read_folder(path, allow_pickle=allow_pickle)
+    return read_folder(path, allow_pickle=allow_pickle, unread=unread)
 
 
-def hub_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
+def hub_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False) -> Checkpoint:
     """Return the checkpoint of a hub model, fetched if it is not in the cache. Raises ModelError."""
-    return _with_nearest(spec, lambda name: hub.fetch(name, allow_pickle=allow_pickle, allow_code=trust_remote_code))
+    return _with_nearest(
+        spec,
+        lambda name: hub.fetch(name, allow_pickle=allow_pickle, allow_code=trust_remote_code, unread=unread),
+    )
 
 
 def _with_nearest(spec: str, find: Callable[[str], Result]) -> Result:

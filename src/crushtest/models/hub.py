@@ -25,10 +25,10 @@ def split_revision(spec: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
-def cached(spec: str, *, allow_pickle: bool = False) -> Checkpoint | None:
+def cached(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> Checkpoint | None:
     """Return the model from the hub's cache, None if not all of it is there. Asks nobody.
 
-    ModelError for a format that is not read.
+    ModelError for a format that is not read, unless `unread` (see `read_folder`).
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -38,10 +38,10 @@ def cached(spec: str, *, allow_pickle: bool = False) -> Checkpoint | None:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, ValueError):
         return None
-    if (folder / "config.json").is_file():
+    if (folder / "config.json").is_file() and not unread:
         read_quantization(folder)  # fetching the rest would not help
     try:
-        return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name)
+        return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name, unread=unread)
     except ModelError:
         return None
 
@@ -66,9 +66,9 @@ def check_remote(spec: str) -> None:
         raise ModelError(f"model {spec!r}: the hub's repository has no config.json, so it is not a transformers model")
 
 
-def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False) -> Checkpoint:
+def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False, unread: bool = False) -> Checkpoint:
     """Return the model, downloaded into the hub's cache unless a whole copy is there; then the hub is not asked."""
-    checkpoint = cached(spec, allow_pickle=allow_pickle)
+    checkpoint = cached(spec, allow_pickle=allow_pickle, unread=unread)
     if checkpoint:
         return checkpoint
     check_remote(spec)
@@ -78,7 +78,7 @@ def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False) ->
     patterns = PATTERNS + ["*.bin"] * allow_pickle + ["*.py"] * allow_code
     with _hub_errors(spec):
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-    return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name)
+    return read_folder(folder, allow_pickle=allow_pickle, revision=folder.name, unread=unread)
 
 
 @contextmanager

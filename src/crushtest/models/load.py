@@ -94,14 +94,18 @@ def load_tokenizer(
         ) from error
 
 
-def find_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
-    """Return the files of a model, fetched or converted first if they are not here yet."""
+def find_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False) -> Checkpoint:
+    """Return the files of a model, fetched or converted first if they are not here yet.
+
+    unread  whatever they are quantized by, for a program that reads them for itself
+    """
     kind = model_kind(spec)
     if kind == "demo":
         return _demo_checkpoint()
     if kind == "hub":
-        return hub_checkpoint(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    return local_checkpoint(spec, kind, allow_pickle=allow_pickle)
+        trust = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+        return hub_checkpoint(spec, **trust, unread=unread)
+    return local_checkpoint(spec, kind, allow_pickle=allow_pickle, unread=unread)
 
 
 def _unconverted(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:

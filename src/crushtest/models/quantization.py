@@ -144,6 +144,15 @@ def quantization_of(
     return Quantization(READ[method], settings)
 
 
+def method_named(config: Mapping[str, Any]) -> str | None:
+    """Return the `quant_method` that config.json names, in lower case; `mlx` for MLX, which names none.
+
+    None if the model is not quantized, the empty text if the method cannot be told.
+    """
+    settings = _settings(config)
+    return None if settings is None else _method(settings)
+
+
 def _refuse_variant(where: str, method: str, settings: Mapping[str, Any], architecture: str) -> None:
     """Raise ModelError for a variant of a format that its reader does not read."""
     if method in READERS:

@@ -130,6 +130,8 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
     )
     if traits.in_process and (dtype := own_dtype(spec, f"arm {name!r}", given.engine)):
         model_options = replace(model_options, dtype=dtype)
+    if not traits.in_process:
+        options |= trust(spec, f"arm {name!r}", given.engine, options)
     return Arm(
         name=name,
         model=model,
@@ -140,6 +142,22 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
         training=given.training,
         against=() if name == DENSE else given.against,
     )
+
+
+TRUST = ("trust_remote_code", "allow_pickle")
+
+
+def trust(spec: StudySpec, where: str, engine: str | None, options: Mapping[str, Any]) -> dict[str, bool]:
+    """Return what the study trusts a model's files with, for those options of an engine that loads its own models.
+
+    It is given once for all arms. Raises UsageError for an engine that gives it.
+    """
+    text = engine or spec.engine
+    _, given = ENGINES.split(text)
+    for key in TRUST:
+        if key in given:
+            raise UsageError(f"{where}: engine {text!r}: {key} is the study's own setting; write `{key}:` in the study")
+    return {key: bool(getattr(spec, key)) for key in TRUST if key in options}
 
 
 def own_dtype(spec: StudySpec, where: str, engine: str | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import DENSE
 from crushtest.registry import ENGINES
-from crushtest.study.arms import Arm, own_dtype, parse_engine
+from crushtest.study.arms import Arm, own_dtype, parse_engine, trust
 from crushtest.study.spec import ALL_ARMS, AUTO, DTYPES, NoiseFloorSpec, StudySpec
 
 ARMS = "noise_floor.arms"
@@ -83,6 +83,8 @@ def _varied(spec: StudySpec, arm: Arm, dense: Arm, variation: Variation) -> Arm:
         traits = ENGINES.get(engine).about
         if traits.in_process and own_dtype(spec, VARY, variation.engine):
             raise UsageError(f"{VARY}: give the dtype by itself, as in dtype=bfloat16, not as an option of the engine")
+        if not traits.in_process:
+            options |= trust(spec, VARY, variation.engine, options)
         if arm.recipe is None or traits.takes_recipes:
             arm = replace(arm, engine=engine, engine_options=options)
     unable = [] if arm.in_process or not variation.dtype else [f"dtype={variation.dtype}"]

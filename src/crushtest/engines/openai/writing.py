@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from crushtest.engines.encoding import encode_prompts
+from crushtest.engines.generation import seed_of
 from crushtest.engines.openai.ways.way import Setting
 from crushtest.engines.packing import Line
 from crushtest.engines.token_digest import digest_of_lines
@@ -138,12 +138,6 @@ class Writing:
             **NEUTRAL.get(self.setting.server.kind, {}),
         }
         return body | {"stop": list(sampling.stop)} if sampling.stop else body
-
-
-def seed_of(request: Prompt, sampling: Sampling) -> int:
-    """Return the seed of one completion: from the study's, the prompt and its sample number, nothing else."""
-    key = f"{sampling.seed}\n{request.sample}\n{request.history!r}\n{request.text}"
-    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:4], "little") >> 1
 
 
 def completion(text: str, tokens: int, stop: str, sampling: Sampling) -> Completion:

