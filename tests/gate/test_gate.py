@@ -51,6 +51,25 @@ def test_a_regression_within_measurement_noise_is_inconclusive():
     assert judge(group, replace(worst, verdict="worse"), rule=rule).exit_code == 3
 
 
+def test_an_explanation_names_the_group_that_is_worst():
+    worst = replace(SURE_WORSE, metric="accuracy_worst", group="Age", worst="Age=old")
+    rule = RULE.replace("accuracy", "accuracy_worst").replace("}", ", group: Age}")
+    assert "accuracy_worst, Age=old:" in "".join(explain_lines(judge(worst, rule=rule)))
+    assert "accuracy, all:" in "".join(explain_lines(judge(SURE_WORSE)))
+
+
+def test_a_rule_about_an_arm_that_is_not_there_names_those_that_are():
+    [check] = judge(SURE_WORSE, rule="{metric: accuracy, arm: hlaf, margin: 0.02}", arms=("half", "third")).checks
+    assert "half, third" in check.seen
+
+
+def test_a_group_of_exactly_the_required_items_is_judged():
+    """It is neither left out nor lacking."""
+    worst = replace(UNTOUCHED, metric="accuracy_worst", group="Age", worst="Age=old", verdict="no clear difference")
+    rows = (with_columns(UNTOUCHED, group="Age=old", n=300), worst)
+    assert [c.outcome for c in judge(*rows, rule=RULE.replace("}", ", group: worst}")).checks] == ["passed"]
+
+
 def test_what_is_within_the_margin_exits_0():
     assert judge(UNTOUCHED).exit_code == 0
     assert judge(UNTOUCHED, rule=SHOWN).exit_code == 0

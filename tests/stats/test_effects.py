@@ -45,6 +45,17 @@ def test_detectable_difference_has_eighty_percent_power():
     assert np.mean(detected) == pytest.approx(0.8, abs=0.025)
 
 
+def test_the_ratio_of_a_rate_that_vanished_is_0():
+    items = make_items([()] * 20, [f"c{i}" for i in range(20)])
+    right, wrong = (right_or_wrong([answer] * 20) for answer in (True, False))
+    lost, gained = (
+        contrast("t", [ACCURACY], items, "a", before, {}, after, {}, seed=0, replicates=100)[0]
+        for before, after in [(right, wrong), (wrong, right)]
+    )
+    assert lost.effect.ratio == 0
+    assert gained.effect.ratio is None
+
+
 def row(clusters: int, size: int = 1):
     """Of an arm in which nothing changed, half of the clusters right."""
     right = [i // size % 2 == 0 for i in range(clusters * size)]

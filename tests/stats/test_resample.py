@@ -7,6 +7,7 @@ from scipy import stats as reference
 from crushtest.stats import clusters, resample
 from crushtest.stats.clusters import lay_out, total_by_cluster
 from crushtest.stats.group_sums import plan
+from crushtest.stats.intervals import Bootstrap
 from crushtest.stats.item_sums import measure_sums
 from crushtest.stats.weights import resampled, swapped
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
@@ -105,3 +106,14 @@ def test_totals_of_a_group_in_runs_of_neighbours_are_the_plain_product(starts):
     assert any(runs is not None and len(runs) == len(starts) for _, runs in products.runs)
     for rows, total in zip(units.groups, products.totals(weights), strict=True):
         assert total == pytest.approx((weights[:, rows.units] @ rows.columns).T)
+
+
+@pytest.mark.parametrize("shift", [-0.2, 0.0, 0.1])
+@pytest.mark.parametrize("skew", [-0.1, 0.0, 0.15])
+def test_the_ends_of_an_interval_follow_efrons_formula(shift: float, skew: float) -> None:
+    """Efron, Better Bootstrap Confidence Intervals, JASA 82, 1987: with Student's quantile, wider for few clusters."""
+    clusters = 12
+    values = np.linspace(0, 1, 100_001)
+    quantile = reference.t.ppf([0.025, 0.975], clusters - 1) * np.sqrt(clusters / (clusters - 1))
+    expected = reference.norm.cdf(shift + (shift + quantile) / (1 - skew * (shift + quantile)))
+    assert tuple(Bootstrap(values, shift, skew, clusters).interval(0.95)) == pytest.approx(tuple(expected), abs=1e-4)

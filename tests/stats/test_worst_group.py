@@ -41,6 +41,23 @@ def test_the_group_most_surely_harmed_is_named_not_the_largest_harm():
     assert worst.value == pytest.approx(1 / 3)
 
 
+def test_the_bias_that_most_surely_grew_is_named_not_the_largest():
+    """From 0 to 0.5 with little noise, against 0.7 with much: away from 0 counts, whichever way."""
+    noise = seeded().normal(0, 1, (3, 40))
+    noise -= noise.mean(axis=1, keepdims=True)
+    for sign in (1, -1):
+        arm = sign * (np.array([[0.7], [0.5], [0.0]]) + np.array([[1.2], [0.1], [0.1]]) * noise).ravel()
+        worst, groups = searched(number(better="zero"), (40, 40, 40), np.zeros(120), arm)
+        assert abs(groups["g=0"].difference) > abs(groups["g=1"].difference)
+        assert (worst.worst, worst.verdict) == ("g=1", "worse")
+
+
+def test_where_no_answer_changed_nothing_speaks_against_chance():
+    worst, _ = searched(ACCURACY, (20, 20, 20), [True] * 60, [True] * 60)
+    assert worst.p.value == 1
+    assert worst.verdict == "no clear difference"
+
+
 def test_where_none_is_surely_harmed_the_largest_harm_is_named():
     sizes = (20, 20, 20)
     worst, groups = searched(ACCURACY, sizes, [True] * 60, flips(sizes, (0, 2, 1)))

@@ -62,7 +62,7 @@ def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     return Check(number, rule, row.arm, "passed", seen, row)
 
 
-def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Check:
+def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool) -> Check:
     """Check the harm of a contrast against the margin."""
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     unusable = unusable_interval(row)
