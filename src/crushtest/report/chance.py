@@ -26,17 +26,13 @@ def chance_levels(metrics: Sequence[Metric], items: Sequence[Item]) -> dict[str,
     """
     levels = {}
     for metric in metrics:
-        rates = (
-            [_rate(metric, item, item.request) for item in items if metric.applies_to(item)] if _counts(metric) else []
-        )
+        is_of_items = metric.scorer is None and metric.partner_ids is None and metric.outcome is not None
+        if not (is_of_items and metric.unit == "rate" and metric.better == "higher"):
+            continue
+        rates = [_rate(metric, item, item.request) for item in items if metric.applies_to(item)]
         if rates:
             levels[metric.name] = sum(rates) / len(rates)
     return levels
-
-
-def _counts(metric: Metric) -> bool:
-    plain = metric.scorer is None and metric.partner_ids is None and metric.outcome is not None
-    return plain and metric.unit == "rate" and metric.better == "higher"
 
 
 def _rate(metric: Metric, item: Item, request: object) -> float:
