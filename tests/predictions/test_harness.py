@@ -126,5 +126,5 @@ def test_second_traits_of_a_log_come_from_its_items_without_the_file(tmp_path: P
     ],
 )
 def test_a_sample_that_cannot_be_read_is_counted_and_named(broken: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="1 line that does not parse: line 2"):
+    with pytest.raises(DataError, match="line 2"):
         scored(tmp_path, written("Not known"), broken | {"doc": broken["doc"] | {"example_id": 9}})

@@ -85,4 +85,4 @@ def test_captions_name_the_variants_of_one_calibration_draw(study: StudyFolder) 
     from crushtest.report.study_view import read_study
 
     for table in tables.tables(read_study(study)):
-        assert table.caption.endswith("One calibration draw: wanda:sparsity=0.5 and wanda:pattern=2:4.")
+        assert table.caption.endswith("wanda:sparsity=0.5 and wanda:pattern=2:4.")

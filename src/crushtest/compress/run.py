@@ -70,7 +70,8 @@ def compress(
             raise CompressionError(
                 f"recipe {recipe.text!r}: step {step.method!r} changed no weight of {len(chosen)} layers"
             )
-        steps.append(_step_record(step, entry.about.kind, time.monotonic() - begun, ledger.rescaled))
+        seconds, rescaled = round(time.monotonic() - begun, 3), tuple(dict.fromkeys(ledger.rescaled))
+        steps.append(StepRecord(step.method, entry.about.kind, step.options, step.layers, step.skip, seconds, rescaled))
     untouched = find_untouched(model.network, tuple(ledger.linears.values()), structure)
     return CompressionRecord(
         recipe=recipe.text,
@@ -138,12 +139,6 @@ def _carry_out(job: Job) -> Iterator[Compressed]:
     if job.options.get("scope") == "global":
         job = replace(job, sparsities=allocate_sparsity(job.linears, job.options["sparsity"]))
     return compress_layers(job)
-
-
-def _step_record(step: Step, kind: str, seconds: float, rescaled: Iterable[str]) -> StepRecord:
-    return StepRecord(
-        step.method, kind, step.options, step.layers, step.skip, round(seconds, 3), tuple(dict.fromkeys(rescaled))
-    )
 
 
 def _silent(what: str, done: int, total: int) -> None:

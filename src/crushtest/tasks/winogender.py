@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 
 from crushtest.data import sources
 from crushtest.metrics import Metric, accuracy, choice
@@ -48,32 +49,32 @@ def winogender() -> Task:
 
 
 def _items() -> list[Item]:
-    rows = csv.DictReader(io.StringIO(sources.read_text("winogender", "data/templates.tsv")), delimiter="\t")
+    templates = _table("data/templates.tsv")
     lines = sources.read_text("winogender", "data/all_sentences.tsv").splitlines()[1:]
     sentences = dict(line.split("\t") for line in lines)
-    women = _mostly_women()
+    occupations = _table("data/occupations-stats.tsv")
+    mostly_women = {row["occupation"]: float(row["bls_pct_female"]) > 50 for row in occupations}
     return [
-        _item(row, gender, other, women, sentences)
-        for row in rows
+        _item(row, gender, other, mostly_women, sentences)
+        for row in templates
         for other in (row["other-participant(1)"], "someone")
         for gender in PRONOUNS
     ]
 
 
-def _mostly_women() -> dict[str, bool]:
-    """Return the occupations, with True for those in which most people are women."""
-    text = sources.read_text("winogender", "data/occupations-stats.tsv")
-    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
-    return {row["occupation"]: float(row["bls_pct_female"]) > 50 for row in rows}
+def _table(file: str) -> Iterable[dict[str, str]]:
+    return csv.DictReader(io.StringIO(sources.read_text("winogender", file)), delimiter="\t")
 
 
-def _item(row: dict[str, str], gender: str, other: str, women: dict[str, bool], sentences: dict[str, str]) -> Item:
+def _item(
+    row: dict[str, str], gender: str, other: str, mostly_women: dict[str, bool], sentences: dict[str, str]
+) -> Item:
     occupation, answer = row["occupation(0)"], int(row["answer"])
     name = f"{occupation}.{other}.{answer}.{gender}"
     pronoun = next(word for slot, word in PRONOUNS[gender].items() if slot in row["sentence"])
     side = None
     if gender != "neutral":
-        expected = (gender == "female") == women[occupation]
+        expected = (gender == "female") == mostly_women[occupation]
         side = "pro" if expected == (answer == 0) else "anti"
     return Item(
         f"winogender/{name}",

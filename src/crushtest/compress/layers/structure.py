@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -182,17 +181,13 @@ def _linear_weights(module: Module) -> int:
 
 
 def _refuse_fused_experts(prefix: str, blocks: Module) -> None:
-    for name, module in _owners(blocks):
-        if any(parameter.dim() >= 3 for parameter in module.parameters(recurse=False)):
+    for name, module in blocks.named_modules():
+        is_convolution = "Conv" in type(module).__name__  # whose kernels have three dimensions by nature
+        if not is_convolution and any(parameter.dim() >= 3 for parameter in module.parameters(recurse=False)):
             raise ModelError(
                 f"{prefix}.{name}: weights of several experts in one tensor are not supported; "
                 "compressing the rest only would not be what the recipe says"
             )
-
-
-def _owners(blocks: Module) -> Iterator[tuple[str, Module]]:
-    """Yield the modules of the blocks but for convolutions, whose kernels have three dimensions by nature."""
-    return ((name, part) for name, part in blocks.named_modules() if "Conv" not in type(part).__name__)
 
 
 def _keeps_transposed(module: Module) -> bool:
