@@ -64,9 +64,15 @@ def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any])
 
     A repeat may run on another engine on purpose; on the same engine it must have its arm's file and server.
     """
+    if invalid := manifest.read(folder.manifest).get(manifest.INVALID, {}).get(arm.title):
+        answered = folder.arm(arm.name, arm.repeat)
+        if answered.exists() or arm.name == DENSE:  # scores and divergences of other arms may rest on dense's answers
+            remedy = "" if arm.name == DENSE else f"delete {answered} to measure it anew, or "
+            raise StoreError(
+                f"{folder.root}: arm {arm.title!r} is invalid ({invalid['reason']}); {remedy}use another --out"
+            )
+        manifest.forget(folder.manifest, arm.title)
     noted = manifest.read(folder.manifest)
-    if reason := noted.get(manifest.INVALID, {}).get(arm.title, {}).get("reason"):
-        raise StoreError(f"{folder.root}: arm {arm.title!r} is invalid ({reason}); use another --out")
     recorded = noted.get("arms", {}).get(arm.name, {}).get("engine", {})
     if recorded.get("engine") != engine.get("engine"):
         return
