@@ -151,11 +151,15 @@ def saved_sizes(arm: Arm) -> dict[str, Any]:
     if arm.name == DENSE or arm.recipe is not None:
         return {}
     from crushtest.compress.record import saved_recipe, saved_totals
+    from crushtest.models.demo import find_gguf
     from crushtest.models.stored_size import stored_facts
 
     folder = Path(arm.model).expanduser()
     totals = saved_totals(folder)
-    return {"method": saved_recipe(folder), "totals": asdict(totals)} if totals else stored_facts(arm.model)
+    if totals:
+        return {"method": saved_recipe(folder), "totals": asdict(totals)}
+    is_demo_file = arm.model == "demo" and not arm.in_process  # in this process it is dequantized, as dense is
+    return stored_facts(str(find_gguf()) if is_demo_file else arm.model)
 
 
 def other_threads(folder: StudyFolder, plan: Plan) -> str:
