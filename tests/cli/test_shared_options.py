@@ -28,3 +28,4 @@ def test_zero_is_given() -> None:
     assert given(Setup(noise_floor=0, noise_vary=["threads=1"])) == {
         "noise_floor": {"repeats": 0, "vary": ["threads=1"]}
     }
+    assert given(Setup(noise_arms=["q4", "auto"])) == {"noise_floor": {"arms": ["q4", "auto"]}}

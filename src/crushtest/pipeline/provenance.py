@@ -64,9 +64,15 @@ def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any])
 
     A repeat may run on another engine on purpose; on the same engine it must have its arm's file and server.
     """
+    if invalid := manifest.read(folder.manifest).get(manifest.INVALID, {}).get(arm.title):
+        answered = folder.arm(arm.name, arm.repeat)
+        if answered.exists() or arm.name == DENSE:  # scores and divergences of other arms may rest on dense's answers
+            remedy = "" if arm.name == DENSE else f"delete {answered} to measure it anew, or "
+            raise StoreError(
+                f"{folder.root}: arm {arm.title!r} is invalid ({invalid['reason']}); {remedy}use another --out"
+            )
+        manifest.forget(folder.manifest, arm.title)
     noted = manifest.read(folder.manifest)
-    if reason := noted.get(manifest.INVALID, {}).get(arm.title, {}).get("reason"):
-        raise StoreError(f"{folder.root}: arm {arm.title!r} is invalid ({reason}); use another --out")
     recorded = noted.get("arms", {}).get(arm.name, {}).get("engine", {})
     if recorded.get("engine") != engine.get("engine"):
         return
@@ -145,11 +151,15 @@ def saved_sizes(arm: Arm) -> dict[str, Any]:
     if arm.name == DENSE or arm.recipe is not None:
         return {}
     from crushtest.compress.record import saved_recipe, saved_totals
+    from crushtest.models.demo import find_gguf
     from crushtest.models.stored_size import stored_facts
 
     folder = Path(arm.model).expanduser()
     totals = saved_totals(folder)
-    return {"method": saved_recipe(folder), "totals": asdict(totals)} if totals else stored_facts(arm.model)
+    if totals:
+        return {"method": saved_recipe(folder), "totals": asdict(totals)}
+    is_demo_file = arm.model == "demo" and not arm.in_process  # in this process it is dequantized, as dense is
+    return stored_facts(str(find_gguf()) if is_demo_file else arm.model)
 
 
 def other_threads(folder: StudyFolder, plan: Plan) -> str:

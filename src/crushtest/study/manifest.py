@@ -62,6 +62,14 @@ def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:
     write_json(path, content)
 
 
+def forget(path: Path, arm: str) -> None:
+    """Remove everything about an arm whose answers are gone, or about a repeat that was invalid."""
+    content = read(path)
+    for section in (INVALID, "arms", "timing", "truncated"):
+        content.get(section, {}).pop(arm, None)
+    write_json(path, content)
+
+
 def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) -> None:
     """Make one section hold exactly these entries. Writes nothing if it already does."""
     content = read(path)

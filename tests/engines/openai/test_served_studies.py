@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,29 @@ def test_an_arm_whose_server_changed_is_invalid_and_not_compared(tmp_path: Path)
         spec = spec_of(dense, {"model": other, "name": "other"})
         with pytest.raises(ModelChanged, match="arm 'other'"):
             run_study(spec, tmp_path / "s")
-        changing.becomes = None
-        with pytest.raises(StoreError, match="invalid"):
+        changing.becomes, changing.version = None, "b2"
+        folder = StudyFolder(tmp_path / "s")
+        with pytest.raises(StoreError, match=f"is invalid .*; delete {folder.arm('other')} to measure it anew"):
             run_study(spec, tmp_path / "s")
-    recompare(StudyFolder(tmp_path / "s"))
-    assert not StudyFolder(tmp_path / "s").read_contrasts()
+        recompare(folder)
+        assert not folder.read_contrasts()
+        shutil.rmtree(folder.arm("other"))
+        assert run_study(spec, tmp_path / "s")
+        assert {row.arm for row in folder.read_contrasts()} == {"other"}
+        assert not json.loads(folder.manifest.read_text())["invalid"]
+
+
+def test_a_dense_model_that_changed_needs_another_folder(tmp_path: Path) -> None:
+    """What other arms hold may rest on dense's answers."""
+    changing = Stub("vllm", becomes=5)
+    with serving(changing) as dense, serving(Stub("vllm")) as other:
+        spec = spec_of(dense, {"model": other, "name": "other"})
+        with pytest.raises(ModelChanged, match="arm 'dense'"):
+            run_study(spec, tmp_path / "s")
+        changing.becomes = None
+        shutil.rmtree(StudyFolder(tmp_path / "s").arm("dense"))
+        with pytest.raises(StoreError, match=r"is invalid \(.*\); use another --out"):
+            run_study(spec, tmp_path / "s")
 
 
 def test_a_task_that_the_proved_way_cannot_answer_is_refused_before_any(tmp_path: Path) -> None:

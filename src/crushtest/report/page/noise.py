@@ -12,12 +12,19 @@ from crushtest.results import NoiseBand
 from crushtest.study.manifest import repeats_in
 
 
+class BandText(NamedTuple):
+    """One arm's largest move of a measure, and the most answers that a repeat changed; empty without flips."""
+
+    width: str
+    flips: str = ""
+
+
 class NoiseRow(NamedTuple):
-    """One measure's bands, as text, in the order of `repeated_arms`."""
+    """One measure's bands, in the order of `repeated_arms`."""
 
     task: str
     measure: str
-    bands: tuple[str, ...]
+    bands: tuple[BandText, ...]
 
 
 def repeated_arms(study: StudyView) -> dict[str, str]:
@@ -43,12 +50,11 @@ def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
                     yield NoiseRow(task.name, measure, tuple(_text(band, unit) for band in bands))
 
 
-def _text(band: NoiseBand | None, unit: str) -> str:
-    """Return `±2.5 points, 3 answers changed`, the largest move and the most answers that a repeat changed."""
+def _text(band: NoiseBand | None, unit: str) -> BandText:
     if band is None:
-        return "not repeated"
-    flips = "" if band.flips is None else f", {counted(band.flips, 'answer')} changed"
-    return f"{show_band(band.half_width, unit)}{flips}"
+        return BandText("not repeated")
+    flips = "" if band.flips is None else f"{counted(band.flips, 'answer')} changed"
+    return BandText(show_band(band.half_width, unit), flips)
 
 
 def repeat_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
