@@ -147,6 +147,20 @@ def test_written_tokens_are_the_likeliest_when_scored(kv: str) -> None:
         torch.testing.assert_close(prediction.logits, chosen_by[row], atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["gemma2", "granite"])
+def test_models_without_packs_write_what_scores_best(kind: str) -> None:
+    engine: Any = load_engine(exact(kind), kv="q4_0")
+    plain, tokenizer = engine.model.padded, engine.model.loaded.tokenizer
+    for index, made in engine.generate(PROMPTS[:4], Sampling(max_tokens=6)):
+        tokens = tokenizer(PROMPTS[index].text)["input_ids"]
+        written: list[int] = []
+        while len(written) < made.tokens:
+            line = Line([*tokens, *written, 0], len(tokens) + len(written))
+            [prediction] = plain.predictions(plain.plan([line]), 0)
+            written.append(int(prediction.logits.argmax()))
+        assert made.text == tokenizer.decode(written, skip_special_tokens=True)
+
+
 @pytest.mark.parametrize(("less", "more"), [("q8_0", "q4_0"), ("kivi4", "kivi2")])
 def test_fewer_bits_do_more_damage(less: str, more: str) -> None:
     divergences = []
