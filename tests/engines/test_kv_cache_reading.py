@@ -296,10 +296,10 @@ def test_a_study_refuses_a_model_by_its_configuration(tmp_path: Path) -> None:
     check = ENGINES.get("hf").facts
     assert check is not None
     for size, kv in ((16, "none"), (64, "q4_0")):
-        network(head_dim=size).config.save_pretrained(tmp_path / str(size))
+        network(head_dim=size).save_pretrained(tmp_path / str(size))
         assert "distributions" in check(str(tmp_path / str(size)), kv=kv)["answers"]
     with pytest.raises(EngineError, match="blocks of 32"):
         check(str(tmp_path / "16"), kv="kivi2")
-    network(head_dim=64, kv_lora_rank=8).config.save_pretrained(tmp_path / "latent")
+    network(head_dim=64, kv_lora_rank=8).save_pretrained(tmp_path / "latent")
     with pytest.raises(EngineError, match="projection"):
         check(str(tmp_path / "latent"), kv="q4_0")
