@@ -28,7 +28,7 @@ from support.tiny_models import SENTENCES, loaded, network
 
 KINDS = {
     "llama": {"head_dim": 64},
-    "qwen3": {"head_dim": 64},
+    "qwen3": {"head_dim": 64, "num_key_value_heads": 1},
     "gpt_neox": {"hidden_size": 128, "num_attention_heads": 4},
     "gemma2": {"head_dim": 64, "num_hidden_layers": 1},  # its softmax is float32, which a second layer's rounding sees
     "granite": {"hidden_size": 128, "num_attention_heads": 4},
