@@ -24,7 +24,7 @@ from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES
 from crushtest.stats import compares
-from support.tiny_models import SENTENCES, loaded, network
+from support.tiny_models import CONFIGS, SENTENCES, loaded, network
 
 KINDS = {
     "llama": {"head_dim": 64},
@@ -290,6 +290,12 @@ def test_another_cache_is_another_way_of_running() -> None:
     assert "kv" not in dense
     assert compares(dense, arm, other_weights=False) == "deployment delta"
     assert compares(dense, arm, other_weights=True) == "compression and deployment"
+
+
+def test_attention_of_a_models_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIGS, "falcon", {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2})
+    with pytest.raises(EngineError, match="0 of 2 layers"):
+        load_engine(loaded("falcon"), kv="q4_0")
 
 
 def test_a_study_refuses_a_model_by_its_configuration(tmp_path: Path) -> None:
