@@ -4,9 +4,10 @@
 
 WikiText-2 in windows of 512 tokens is compared token by token, BBQ questions option by option. For each kind: how far
 `hf` and llama.cpp are from each other, how far llama.cpp is from itself if it reads a token at a time instead of a
-batch, and how far each is from its own exact run. Then `hf` without the order of channels and without the rotation,
-both of which llama.cpp has. `kivi4` and `kivi2` are compared with the exact run alone, every token after the first of a
-window being written. The file of float32 weights is made in FOLDER, where it stays.
+batch and `hf` from itself in smaller packs, and how far each is from its own exact run. Then `hf` without the order of
+channels and without the rotation, both of which llama.cpp has. `kivi4` and `kivi2` are compared with the exact run
+alone, every token after the first of a window being written. The file of float32 weights is made in FOLDER, where it
+stays.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def main() -> None:
             show(kind, f"{name} against llama.cpp", ours, theirs)
             if name == "hf":
                 show(kind, "llama.cpp token by token against llama.cpp", alone, theirs)
+                quarter = load_engine("demo", device="cpu", kv=kind, pack_tokens=256)
+                show(kind, "hf in packs of 256 against hf", measure(quarter, windows, questions), ours)
                 show(kind, "hf against hf kv=none", ours, ours_exact)
                 show(kind, "llama.cpp against llama.cpp kv=f32", theirs, theirs_exact)
 
