@@ -4,8 +4,10 @@
 
 WikiText-2 in windows of 512 tokens is compared token by token, BBQ questions option by option. For each kind: how far
 `hf` and llama.cpp are from each other, how far llama.cpp is from itself if it reads a token at a time instead of a
-batch, and how far each is from its own exact run. Then `hf` without the order of channels and without the rotation,
-both of which llama.cpp has. The file of float32 weights is made in FOLDER, where it stays.
+batch and `hf` from itself in smaller packs, and how far each is from its own exact run. Then `hf` without the order of
+channels and without the rotation, both of which llama.cpp has. `kivi4` and `kivi2` are compared with the exact run
+alone, every token after the first of a window being written. The file of float32 weights is made in FOLDER, where it
+stays.
 """
 
 from __future__ import annotations
@@ -51,6 +53,10 @@ def main() -> None:
     ours_exact, theirs_exact = (measure(engine, windows, questions) for engine in (plain, exact))
     show("none", "hf against llama.cpp", ours_exact, theirs_exact)
     for kind in arguments.kinds:
+        if kind.startswith("kivi"):
+            ours = measure(load_engine("demo", device="cpu", kv=kind), windows, questions)
+            show(kind, "hf against hf kv=none", ours, ours_exact)
+            continue
         theirs = measure(llama(path, kv=kind), windows, questions)
         alone = measure(llama(path, kv=kind, batch=1), windows, questions)
         for name, engine in simulations(kind):
@@ -58,6 +64,8 @@ def main() -> None:
             show(kind, f"{name} against llama.cpp", ours, theirs)
             if name == "hf":
                 show(kind, "llama.cpp token by token against llama.cpp", alone, theirs)
+                quarter = load_engine("demo", device="cpu", kv=kind, pack_tokens=256)
+                show(kind, "hf in packs of 256 against hf", measure(quarter, windows, questions), ours)
                 show(kind, "hf against hf kv=none", ours, ours_exact)
                 show(kind, "llama.cpp against llama.cpp kv=f32", theirs, theirs_exact)
 
@@ -92,6 +100,10 @@ def simulations(kind: str) -> Iterator[tuple[str, Any]]:
 
 def measure(engine: Any, windows: list[list[int]], questions: list[Choices]) -> Measured:
     """Score every token of the windows after the first, and every option."""
+    if str(engine.describe().get("kv")).startswith("kivi"):
+        plain = engine.model.padded
+        tokens = [plain.run(plain.plan([Line(window, 1)]), 0) for window in windows]
+        return Measured(np.concatenate(tokens), scores(engine, questions))
     # Lines that continue each other share all their tokens, so each token is computed once.
     groups = [[Line(window[: stop + 1], stop) for stop in range(1, len(window))] for window in windows]
     answers = sorted(engine.model.score(groups, ()), key=lambda pair: pair[0])

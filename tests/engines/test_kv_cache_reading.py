@@ -24,11 +24,11 @@ from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES
 from crushtest.stats import compares
-from support.tiny_models import SENTENCES, loaded, network
+from support.tiny_models import CONFIGS, SENTENCES, loaded, network
 
 KINDS = {
     "llama": {"head_dim": 64},
-    "qwen3": {"head_dim": 64},
+    "qwen3": {"head_dim": 64, "num_key_value_heads": 1},
     "gpt_neox": {"hidden_size": 128, "num_attention_heads": 4},
     "gemma2": {"head_dim": 64, "num_hidden_layers": 1},  # its softmax is float32, which a second layer's rounding sees
     "granite": {"hidden_size": 128, "num_attention_heads": 4},
@@ -145,6 +145,20 @@ def test_written_tokens_are_the_likeliest_when_scored(kv: str) -> None:
         line = Line([*prompt, *written[row].tolist()], len(prompt))
         [prediction] = plain.predictions(plain.plan([line]), 0)
         torch.testing.assert_close(prediction.logits, chosen_by[row], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "granite"])
+def test_models_without_packs_write_what_scores_best(kind: str) -> None:
+    engine: Any = load_engine(exact(kind), kv="q4_0")
+    plain, tokenizer = engine.model.padded, engine.model.loaded.tokenizer
+    for index, made in engine.generate(PROMPTS[:4], Sampling(max_tokens=6)):
+        tokens = tokenizer(PROMPTS[index].text)["input_ids"]
+        written: list[int] = []
+        while len(written) < made.tokens:
+            line = Line([*tokens, *written, 0], len(tokens) + len(written))
+            [prediction] = plain.predictions(plain.plan([line]), 0)
+            written.append(int(prediction.logits.argmax()))
+        assert made.text == tokenizer.decode(written, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize(("less", "more"), [("q8_0", "q4_0"), ("kivi4", "kivi2")])
@@ -278,14 +292,20 @@ def test_another_cache_is_another_way_of_running() -> None:
     assert compares(dense, arm, other_weights=True) == "compression and deployment"
 
 
+def test_attention_of_a_models_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIGS, "falcon", {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2})
+    with pytest.raises(EngineError, match="0 of 2 layers"):
+        load_engine(loaded("falcon"), kv="q4_0")
+
+
 def test_a_study_refuses_a_model_by_its_configuration(tmp_path: Path) -> None:
     check = ENGINES.get("hf").facts
     assert check is not None
     for size, kv in ((16, "none"), (64, "q4_0")):
-        network(head_dim=size).config.save_pretrained(tmp_path / str(size))
+        network(head_dim=size).save_pretrained(tmp_path / str(size))
         assert "distributions" in check(str(tmp_path / str(size)), kv=kv)["answers"]
     with pytest.raises(EngineError, match="blocks of 32"):
         check(str(tmp_path / "16"), kv="kivi2")
-    network(head_dim=64, kv_lora_rank=8).config.save_pretrained(tmp_path / "latent")
+    network(head_dim=64, kv_lora_rank=8).save_pretrained(tmp_path / "latent")
     with pytest.raises(EngineError, match="projection"):
         check(str(tmp_path / "latent"), kv="q4_0")

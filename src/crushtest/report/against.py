@@ -15,9 +15,9 @@ from crushtest.report.wording import counted
 
 EFFECTS = {
     "compression effect": "compression",
-    "deployment delta": "engine",
+    "deployment delta": "way of running",
     "conversion and deployment": "engine and conversion",
-    "compression and deployment": "compression and engine",
+    "compression and deployment": "compression and way of running",
     "replicate": "replicate",
 }
 """`compares` of a contrast -> the name of its effect in a chain."""

@@ -31,7 +31,7 @@ from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 COMPARES = {
     "compression effect": "",
     "deployment delta": "Same weights, run differently (engine, kernel, dtype, device, KV cache): a deployment delta.",
-    "compression and deployment": "Compressed, and run unlike dense (engine, kernel, dtype, device, KV cache).",
+    "compression and deployment": "Compressed, and run differently (engine, kernel, dtype, device, KV cache).",
     "conversion and deployment": "Uncompressed in another file, and run by another engine than dense.",
     "replicate": "Same weights, run in the same way: a replicate of dense.",
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.engines.hf.kv_cache import BLOCK, half, inverse
+from crushtest.engines.hf.kv_cache import BLOCK, half, inverse, split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class Kivi:
         return self._round(values)
 
     def _round(self, values: Tensor) -> Tensor:
-        groups, steps = values.float().unflatten(-1, (-1, BLOCK)), 2**self.bits - 1
+        groups, steps = split(values.float(), BLOCK), 2**self.bits - 1
         low = groups.amin(-1, keepdim=True)
         step = (groups.amax(-1, keepdim=True) - low) / steps
         codes = ((groups - low) * inverse(step)).clamp(0, steps).round()

@@ -105,7 +105,7 @@ def q8_0(values: Tensor) -> Tensor:
     """Round float32 values to 8 bits in blocks of 32 along the last dimension, as ggml's Q8_0: [..., size]."""
     import torch
 
-    blocks = values.unflatten(-1, (-1, BLOCK))
+    blocks = split(values, BLOCK)
     scale = blocks.abs().amax(-1, keepdim=True) / 127
     scaled = (blocks * inverse(scale)).abs()
     whole = scaled.floor()
@@ -118,11 +118,16 @@ def q4_0(values: Tensor) -> Tensor:
 
     The largest magnitude has code -8 whatever its sign is, so the scale is signed.
     """
-    blocks = values.unflatten(-1, (-1, BLOCK))
+    blocks = split(values, BLOCK)
     extreme = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
     scale = extreme / -8
     codes = (blocks * inverse(scale) + 8.5).trunc().clamp(0, 15) - 8
     return (codes * half(scale)).flatten(-2)
+
+
+def split(values: Tensor, size: int) -> Tensor:
+    """Return groups of consecutive channels: [..., n * size] -> [..., n, size]."""
+    return values.reshape(*values.shape[:-1], values.shape[-1] // size, size)
 
 
 def inverse(scale: Tensor) -> Tensor:
@@ -152,7 +157,7 @@ def value_rotation(size: int) -> int:
 
 def rotate(values: Tensor, size: int) -> Tensor:
     """Multiply groups of `size` channels by the Hadamard matrix, which is its own inverse: [..., n * size]."""
-    return (values.unflatten(-1, (-1, size)) @ hadamard(size).to(values.device)).flatten(-2)
+    return (split(values, size) @ hadamard(size).to(values.device)).flatten(-2)
 
 
 @cache
@@ -162,15 +167,15 @@ def hadamard(size: int) -> Tensor:
 
     if size == 1:
         return torch.ones(1, 1)
-    half = hadamard(size // 2) / 2**0.5
-    return torch.cat([torch.cat([half, half], 1), torch.cat([half, -half], 1)])
+    part = hadamard(size // 2) / 2**0.5
+    return torch.cat([torch.cat([part, part], 1), torch.cat([part, -part], 1)])
 
 
 def pair(values: Tensor) -> Tensor:
     """Put channels i and i + size / 2 side by side, at 2 i and 2 i + 1: [..., size]."""
-    return values.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    return split(values, values.shape[-1] // 2).transpose(-1, -2).flatten(-2)
 
 
 def unpair(values: Tensor) -> Tensor:
     """Undo `pair`."""
-    return values.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+    return split(values, 2).transpose(-1, -2).flatten(-2)
