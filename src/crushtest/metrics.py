@@ -42,6 +42,8 @@ others of its attribute."""
 READ = "_read"
 """Suffix of the metric that is computed from letters read from replies: a metric of its own, never compared with the
 one from log-likelihoods."""
+LETTERS_COUNT = "The answer is the letter that a reply gives; replies without a letter are left out."
+"""What the meaning of such a metric gains."""
 
 ALL = "all"
 """The group of the rows that pool every item of a task."""
@@ -221,7 +223,7 @@ def _read_twin(metric: Metric) -> Metric:
         measure=lambda item, answer, score: metric.measure(item, scores(item, answer), score),
         flip_key=None if flip_key is None else lambda item, answer, score: flip_key(item, scores(item, answer), score),
         label=f"{metric.label or metric.name.replace('_', ' ')}, letters read from replies",
-        meaning=f"{metric.meaning} The answer is the letter that a reply gives; others are left out.".strip(),
+        meaning=f"{metric.meaning} {LETTERS_COUNT}".strip(),
         from_pick=False,
         reads="letter",
     )

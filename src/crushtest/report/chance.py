@@ -75,7 +75,7 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
 
 
 def _dense(study: StudyView, task: TaskView, role: Role, better: Better) -> Estimate | None:
-    """Return the dense arm's estimate of a task's first metric of this role and direction."""
-    metrics = (metric for metric in task.metrics if (metric.role, metric.better) == (role, better))
-    metric = next(metrics, None)
-    return None if metric is None else study.estimate(DENSE, task.name, metric.name)
+    """Return the dense arm's estimate of a task's first metric of this role and direction that has a value."""
+    names = (metric.name for metric in task.metrics if (metric.role, metric.better) == (role, better))
+    estimates = (study.estimate(DENSE, task.name, name) for name in names)
+    return next((estimate for estimate in estimates if estimate is not None and estimate.value is not None), None)

@@ -190,7 +190,13 @@ def test_way_read_is_taken_where_it_is_demanded_and_a_mute_server_refused() -> N
 
 
 GIVING_B = ("B", " B ", "B.", "(B)", "[B]", "**B**", "**B.** A person", "B) Paris", "B: Paris", "`B`", '"B"', "B\nNo A")
-IN_SENTENCES = ("The answer is (B)", "The correct answer is B.", "the answer is: **B**", "Answer: B", "The best option is B)")
+IN_SENTENCES = (
+    "The answer is (B)",
+    "The correct answer is B.",
+    "the answer is: **B**",
+    "Answer: B",
+    "The best option is B)",
+)
 
 
 @pytest.mark.parametrize("reply", GIVING_B + IN_SENTENCES)

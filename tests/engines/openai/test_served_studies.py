@@ -10,11 +10,21 @@ from typing import Any
 import pytest
 
 from crushtest.errors import ModelChanged, ModelError, StoreError, UsageError
+from crushtest.gate.checks import metrics_of_tasks
+from crushtest.metrics import accuracy
 from crushtest.pipeline.run import recompare, run_study
-from crushtest.records import Unanswered
+from crushtest.records import Choices, Item, ReadChoice, Unanswered
+from crushtest.registry import TASKS, AboutTask
+from crushtest.registry.entries import Entry
+from crushtest.report.arm_verdict import verdicts
+from crushtest.report.page.changed_answers import changed_answers
+from crushtest.report.study_view import read_study
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
+from crushtest.tasks.base import Task
+from crushtest.tasks.shared.choice_metrics import decision_margin
 from support.served_stub import Stub, serving
 
 FAST = "openai:first_wait_s=0.001,attempts=1,concurrency=1"
@@ -122,3 +132,93 @@ def test_a_task_that_the_proved_way_cannot_answer_is_refused_before_any(tmp_path
     with serving(stub) as dense, pytest.raises(UsageError, match="'probe_text' asks for passages"):
         run_study(spec_of(dense, suite=suite), tmp_path / "s")
     assert not StudyFolder(tmp_path / "s").answers("dense", "probe_qa", "choices").read()
+
+
+# ---- letters read from replies
+
+LETTERS = "ABCD"
+
+
+def lettered() -> Task:
+    """24 questions with lettered options."""
+    items = [
+        Item(
+            id=f"q/{number}",
+            groups=(f"half={number % 2}",),
+            cluster=f"q/{number}",
+            request=Choices(f"Question {number}\nAnswer:", tuple(f" {letter}" for letter in LETTERS)),
+            gold=number % 4,
+        )
+        for number in range(24)
+    ]
+    return Task("choices", lambda: items, (accuracy(), decision_margin()))
+
+
+def chat_only(replies: list[str]) -> Stub:
+    """A server that says `replies`, after those to the probes before the study and at its start."""
+    return Stub(completes=False, likeliest=0, says=["B"] * 4 + replies)
+
+
+@pytest.fixture
+def lettered_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = AboutTask(dimension="downstream quality", source="written for this test", licence="Apache-2.0")
+    monkeypatch.setitem(TASKS._entries, "lettered", Entry("task", "lettered", lettered, about))
+
+
+@pytest.fixture
+def read_folder(tmp_path: Path, lettered_task: None) -> StudyFolder:
+    """Two chat-only arms, of which one errs and evades, and an arm with log-probabilities."""
+    right = [LETTERS[number % 4] for number in range(24)]
+    wrong = [*right[:16], *("D" if letter == "A" else "A" for letter in right[16:20]), *["I cannot say."] * 4]
+    with serving(chat_only(right)) as dense, serving(chat_only(wrong)) as other, serving(Stub("vllm")) as scored:
+        arms = {"model": other, "name": "other"}, {"model": scored, "name": "scored"}
+        run_study(spec_of(dense, *arms, suite=["lettered"]), tmp_path / "s")
+    return StudyFolder(tmp_path / "s")
+
+
+def test_letters_read_have_metrics_of_their_own_and_compare_with_their_like(read_folder: StudyFolder) -> None:
+    rows = {(row.arm, row.metric): row for row in read_folder.read_contrasts() if row.group == "all"}
+    read = rows["other", "accuracy_read"]
+    assert (read.dense, read.value, read.n, read.n_unscored) == (1.0, 0.8, 20, 4)
+    assert read.flips.down == 4
+    assert read.options is None, "no margins and no KL without log-probabilities"
+    assert (rows["other", "replies_read"].dense, rows["other", "replies_read"].value) == (1.0, 20 / 24)
+    for arm in ("other", "scored"):
+        for name in ("accuracy", "decision_margin"):
+            assert rows[arm, name].verdict == "undefined"
+            assert "read from replies" in (rows[arm, name].reason or "")
+    assert "no letter was read" in (rows["scored", "accuracy_read"].reason or "")
+
+
+def test_a_reply_without_a_letter_is_kept_with_its_reason(read_folder: StudyFolder) -> None:
+    answer = read_folder.answers("other", "lettered", "choices").read()["q/23"]
+    assert answer == ReadChoice(None, "I cannot say.", "the reply gives no letter of the options")
+
+
+def test_the_page_heads_the_task_with_letters_read_and_warns_of_other_ways(read_folder: StudyFolder) -> None:
+    study = read_study(read_folder)
+    assert study.tasks[0].headline.name == "accuracy_read"
+    assert study.tasks[0].chance["accuracy_read"] == 0.25
+    page = read_folder.report.read_text()
+    assert "ccuracy, letters read from replies" in page
+    assert "engine: way" in page
+    cautions = {verdict.arm.name: " ".join(verdict.cautions) for verdict in verdicts(study)}
+    assert "as the reply to a user" in cautions["scored"]
+    assert "as the reply to a user" not in cautions["other"]
+    other, scored = (changed_answers(study, study.tasks[0], arm) for arm in study.others)
+    assert set(other["item"]) == {f"q/{number}" for number in range(16, 20)}
+    assert scored.is_empty(), "asked in another way"
+
+
+def test_a_gate_may_name_letters_read(lettered_task: None) -> None:
+    plan = make_plan(spec_of("http://localhost:1/v1", suite=["lettered"]))
+    assert {"accuracy", "accuracy_read", "replies_read"} <= set(metrics_of_tasks(plan)["lettered"])
+
+
+def test_first_tokens_in_chat_carry_a_caution_beside_a_continued_text(tmp_path: Path, lettered_task: None) -> None:
+    with serving(Stub("vllm")) as dense, serving(Stub(completes=False, likeliest=20)) as other:
+        arm = {"model": other, "name": "chatting"}
+        run_study(spec_of(dense, arm, suite=["lettered"]), tmp_path / "s")
+    [verdict] = verdicts(read_study(StudyFolder(tmp_path / "s")))
+    assert "chatting answered in chat" in " ".join(verdict.cautions)
+    assert "chatting answered in chat" in (tmp_path / "s" / "report.html").read_text()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crushtest.errors import CrushtestError, ModelChanged, ModelError
@@ -65,7 +66,7 @@ class Client:
     limits: Limits = field(default_factory=Limits)
     patience: RetryPolicy = field(default_factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    say: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     requests: int = 0
     tokens: int = 0
     _answering: dict[str, str] = field(default_factory=dict)
