@@ -106,6 +106,13 @@ def test_engines_that_disagree_are_not_compared_and_nothing_passes(
     assert not run_study(read_spec(folder.specification), folder.root), "refused pairs are no unfinished work"
 
 
+def test_cards_tables_and_figures_bear_an_arm_that_is_not_compared(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", FAR)
+    assert main(["card", str(folder.root)]) == 0
+    assert main(["report", str(folder.root), "--tables", str(tmp_path / "t"), "--figures", str(tmp_path / "f")]) == 0
+    assert main(["compare", str(folder.root), "--task", "probe_facts"]) == 0
+
+
 def test_the_fixed_text_is_scored_before_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Request] = []
     monkeypatch.setattr(

@@ -34,11 +34,11 @@ TEXT = Choices(
 
 
 def record_fixed_text(folder: StudyFolder, arm: Arm, engine: Engine) -> bool:
-    """Score the text with an arm's engine and write it down. Returns False if it is written down already.
+    """Score the text with an arm's engine and write it down. Returns False if its score is there already.
 
     Repeats and engines that run no model are left out.
     """
-    if arm.repeat or not arm.has_model or arm.name in manifest.read(folder.manifest).get(SECTION, {}):
+    if arm.repeat or not arm.has_model or "nats" in manifest.read(folder.manifest).get(SECTION, {}).get(arm.name, {}):
         return False
     manifest.update(folder.manifest, SECTION, arm.name, score_fixed_text(engine))
     return True
