@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
+from typer.testing import CliRunner
 
-from crushtest.cli.app import main
+from crushtest.cli.app import app
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import EngineError, UsageError
 from crushtest.gate.checks import run_gate
@@ -108,16 +109,18 @@ def test_engines_that_disagree_are_not_compared_and_nothing_passes(
 
 def test_cards_tables_and_figures_bear_an_arm_that_is_not_compared(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", FAR)
-    assert main(["card", str(folder.root)]) == 0
-    assert main(["report", str(folder.root), "--tables", str(tmp_path / "t"), "--figures", str(tmp_path / "f")]) == 0
-    assert main(["compare", str(folder.root), "--task", "probe_facts"]) == 0
+    assert CliRunner().invoke(app, ["card", str(folder.root)]).exit_code == 0
+    assert (
+        CliRunner()
+        .invoke(app, ["report", str(folder.root), "--tables", str(tmp_path / "t"), "--figures", str(tmp_path / "f")])
+        .exit_code
+        == 0
+    )
+    assert CliRunner().invoke(app, ["compare", str(folder.root), "--task", "probe_facts"]).exit_code == 0
 
 
 def test_the_fixed_text_is_scored_before_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Request] = []
-    monkeypatch.setattr(
-        FakeEngine, "_choice_scores", lambda self, request: ChoiceScores((-1.0,) * len(request.options), (1,), (1,))
-    )
     choices = FakeEngine.choices
 
     def noted(self: FakeEngine, requests: Any, *, done: Any = ()) -> Any:
@@ -143,7 +146,7 @@ def test_words_accept_what_is_beyond_the_bound(tmp_path: Path) -> None:
 def test_compare_accepts_in_words_and_the_study_keeps_them(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", FAR)
     assert compared(folder) == set()
-    assert main(["compare", str(folder.root), "--arm", "far", "--accept", "2 bits"]) == 0
+    assert CliRunner().invoke(app, ["compare", str(folder.root), "--arm", "far", "--accept", "2 bits"]).exit_code == 0
     assert compared(folder) == {("far", DENSE)}
     recompare(folder)
     assert compared(folder) == {("far", DENSE)}
