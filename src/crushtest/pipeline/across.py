@@ -115,7 +115,7 @@ def _why(manifest: Mapping[str, Any], arm: Arm, against: str, check: TextCheck) 
     )
     return (
         f"{arm.name} in {here} gives a fixed text {check.nats:+.3f} nats per {check.per} against {against} in {there}, "
-        f"beyond {BOUND[check.per]}: either that engine runs the model otherwise (rope, scales, template), or "
+        f"beyond {BOUND[check.per]}: either that engine runs the model otherwise (rope base, scales), or "
         f"compression damaged it. Put an uncompressed file in {here} between (`against:`), or accept it in words "
         f"(`accept:` of the arm, or crushtest compare --arm {arm.name!r} --accept WHY)"
     )
