@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from crushtest import load_engine
 from crushtest.engines.generation import batches, choose, draws
@@ -62,6 +63,20 @@ def test_models_without_packs_draw_the_same() -> None:
     packed, plain = load_engine(loaded()), load_engine(loaded())
     plain.model.unpacked = "for this test"
     assert dict(packed.generate(PROMPTS, DRAWN)) == dict(plain.generate(PROMPTS, DRAWN))
+
+
+def test_a_models_own_settings_add_nothing_to_the_sampling() -> None:
+    packed, plain = load_engine(loaded()), load_engine(loaded())
+    plain.model.unpacked = "for this test"
+    expected = dict(packed.generate(PROMPTS, DRAWN))
+    for engine in (packed, plain):
+        network = engine.model.loaded.network
+        own = GenerationConfig(repetition_penalty=5.0, top_k=1, min_new_tokens=9, no_repeat_ngram_size=1, num_beams=2)
+        own.eos_token_id = 1
+        network.generation_config = own
+        assert dict(engine.generate(PROMPTS, DRAWN)) == expected
+        assert network.generation_config is own
+        assert engine.describe()["sampling"] == {"drawn": "here", "added": {}}
 
 
 def test_the_seed_and_the_sample_number_change_what_is_drawn() -> None:

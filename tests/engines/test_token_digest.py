@@ -78,10 +78,12 @@ def test_a_server_that_is_sent_ids_has_digests_and_by_text_none() -> None:
         _, passage = next(engine.passages(PASSAGES[:1]))
         _, written = next(engine.generate(PROMPTS[:1], GREEDY))
         assert None not in (scored.token_digest, passage.token_digest, written.token_digest)
+        assert engine.describe()["sampling"] == {"drawn": "by the server", "added": {}}
     with serving(Stub("openai")) as address:
         engine = load_engine(address, engine="openai")
         assert [answer.token_digest for _, answer in engine.choices(QUESTIONS[:1])] == [None]
         assert [answer.token_digest for _, answer in engine.generate(PROMPTS[:1], GREEDY)] == [None]
+        assert engine.describe()["sampling"] == {"drawn": "by the server", "added": None}
 
 
 @pytest.mark.parametrize(

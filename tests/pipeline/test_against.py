@@ -234,7 +234,7 @@ def test_nothing_per_token_is_compared_across_tokenizers() -> None:
     items = task.items()
     answers = {item.id: scored(item, 10) for item in items}
     other = answers | {items[0].id: scored(items[0], 11)}
-    assert compare_tokens(items, answers, other) == (1, len(items))
+    assert compare_tokens(items, answers, other) == (0, 1, len(items) - 1)
     rows = stats.contrast("probe_text", task.metrics, items, "arm", answers, {}, other, {}, seed=0)
     found = {row.metric: row for row in rows if row.group == "all"}
     assert found["perplexity"].verdict == "undefined"
@@ -259,7 +259,7 @@ def test_the_manifest_says_how_a_pair_across_engines_reads_texts(chain: Path, tm
     assert checked.keys() == {"f16 against dense", "q4 against f16"}
     pair = checked["q4 against f16"]
     assert pair["start_token"] is None
-    assert pair["tokens"]["probe_qa"] == {"differ": 0, "compared": 60}
+    assert pair["tokens"]["probe_qa"] == {"equal": 0, "differ": 0, "unknown": 60}
 
 
 # ---- readers ----------------------------------------------------------------------------------------

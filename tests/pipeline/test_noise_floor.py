@@ -73,7 +73,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         engines.append((pack_tokens, FakeEngine(respond=respond, fail_at=engines.fail_at)))
         return engines[-1][1]
 
-    about = AboutEngine(runs="a test", answers=("choices",))
+    about = AboutEngine(runs="a test", answers=("choices",), has_model=False)
     monkeypatch.setitem(ENGINES._entries, "packing", Entry("engine", "packing", packing, about))
     items = make_plan(packing_study()).tasks[0].draw()
     place_of = {item.request.context: place for place, item in enumerate(items)}  # type: ignore[union-attr]

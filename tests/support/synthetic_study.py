@@ -162,7 +162,9 @@ def stand_ins(copies: int = 1) -> Iterator[list[str]]:
             "engine",
             "hf",
             _not_called,
-            AboutEngine(runs="nothing", answers=("choices", "passages", "prompts"), takes_recipes=True),
+            AboutEngine(
+                runs="nothing", answers=("choices", "passages", "prompts"), takes_recipes=True, has_model=False
+            ),
         )
     }
     with (

@@ -20,7 +20,15 @@ def compare(
         str | None,
         typer.Option(metavar="ARM", help="Compare every other arm with this one as well. The study keeps it."),
     ] = None,
-    arm: Annotated[str | None, typer.Option(metavar="NAME", help="With --against: compare only this arm.")] = None,
+    arm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --against or --accept: the arm that is meant.")
+    ] = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHY", help="Compare --arm although its engine reads a fixed text otherwise. The study keeps it."
+        ),
+    ] = None,
 ) -> None:
     """Compare a study's arms with the dense model, from the stored answers, and print the contrasts.
 
@@ -35,10 +43,10 @@ def compare(
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
 
-    if arm is not None and against is None:
-        raise UsageError(f"compare: --arm says which arm is compared with that of --against; give both (got {arm!r})")
+    if arm is not None and against is None and accept is None:
+        raise UsageError(f"compare: --arm says which arm --against or --accept is about; give one (got {arm!r})")
     study = StudyFolder.existing(folder)
-    recompare(study, task=task, against=against, arm=arm)
+    recompare(study, task=task, against=against, arm=arm, accept=accept)
     terminal.print_contrasts(study, Console(), task=task, against=against or DENSE)
 
 

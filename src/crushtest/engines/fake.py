@@ -112,6 +112,7 @@ class FakeEngine:
     "fake",
     runs="no model: answers made from a hash of the question",
     answers=("choices", "passages", "prompts"),
+    has_model=False,
 )
 def fake(model: str | LoadedModel, *, seed: int = 0, delay_s: float = 0.0, fail_at: int | None = None) -> FakeEngine:
     """Deterministic pseudo-random answers, whatever model is named."""

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crushtest.engines.packing import Line
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 SIZE_BYTES = 8
 
@@ -43,5 +39,5 @@ def digest_of_scored(windows: Sequence[Line]) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: _Hash, numbers: Sequence[int]) -> None:
+def _add(digest: blake2b, numbers: Sequence[int]) -> None:
     digest.update(np.asarray(numbers, dtype="<i4").tobytes())

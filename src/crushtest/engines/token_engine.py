@@ -27,6 +27,9 @@ from crushtest.records import Choices, ChoiceScores, Completion, Passage, Passag
 
 Model = TypeVar("Model", bound=TokenModel)
 
+DRAWN_HERE = {"drawn": "here", "added": {}}
+"""What becomes of a study's `Sampling`: tokens are drawn above the model, and a model's own defaults add nothing."""
+
 
 @dataclass
 class TokenEngine(Generic[Model]):
@@ -109,6 +112,7 @@ class TokenEngine(Generic[Model]):
             **self.model.describe(),
             "context_tokens": self.model.context,
             "start_token": self.model.tokenizer.start_text,
+            "sampling": DRAWN_HERE,
             "truncated": self.truncated,
         }
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
@@ -16,6 +17,7 @@ from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
+from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.spec import read_spec
@@ -36,8 +38,17 @@ def run_gate(study: Path, policy: str) -> GateResult:
         for against in dict.fromkeys(rule.against for rule in rules.rules)
         for arm, why in unchanged_arms(folder, arms, against).items()
     }
-    checks = check_all(rules, arms, contrasts, unchanged, metrics_of_tasks(plan))
+    barred = unchanged | refused(manifest.read(folder.manifest))
+    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan))
     return GateResult(str(study), policy, tuple(checks))
+
+
+def refused(content: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return (arm, compared with) -> why that pair was not compared, according to the manifest."""
+    entries = content.get("across_engines", {}).values()
+    return {
+        (entry["arm"], entry["against"]): f"not compared: {entry['refused']}" for entry in entries if "refused" in entry
+    }
 
 
 def metrics_of_tasks(plan: Plan) -> dict[str, dict[str, Metric]]:
@@ -49,14 +60,14 @@ def check_all(
     policy: Policy,
     arms: Sequence[str],
     contrasts: Sequence[Contrast],
-    unchanged: Mapping[tuple[str, str], str],
+    barred: Mapping[tuple[str, str], str],
     tasks: Mapping[str, Mapping[str, Metric]],
 ) -> Iterator[Check]:
     """Yield the checks of every rule on every arm that it matches.
 
-    unchanged   (arm, compared with) -> why its weights seem unchanged
-    tasks       task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was
-                not fully measured
+    barred   (arm, compared with) -> why nothing can be concluded: its weights seem unchanged, or it was not compared
+    tasks    task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was not
+             fully measured
     """
     for number, rule in enumerate(policy.rules, start=1):
         matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
@@ -66,8 +77,8 @@ def check_all(
             yield Check(number, rule, lacking, "inconclusive", f"the study has no such arm (its arms: {names})")
             continue
         for arm in matching:
-            if (arm, rule.against) in unchanged:
-                yield Check(number, rule, arm, "inconclusive", unchanged[arm, rule.against])
+            if (arm, rule.against) in barred:
+                yield Check(number, rule, arm, "inconclusive", barred[arm, rule.against])
                 continue
             of_pair = [row for row in contrasts if (row.arm, row.against) == (arm, rule.against)]
             if not of_pair and rule.against != DENSE:

@@ -6,16 +6,22 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError
 from crushtest.models.threads import on_threads
+from crushtest.pipeline.across import warn_early
 from crushtest.pipeline.ask import answers_of, ask, reordered
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.fixed_text import record_fixed_text
 from crushtest.pipeline.prepare import attach_reference, prepare
 from crushtest.pipeline.provenance import record_cost, record_truncation, truncated_so_far
 from crushtest.records import Passage
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
+
+if TYPE_CHECKING:
+    from crushtest.engines.base import Engine
 
 
 def run_arm(run: Run, arm: Arm) -> None:
@@ -33,7 +39,9 @@ def run_arm(run: Run, arm: Arm) -> None:
         ):
             if log.complete:
                 continue
-            engine = engine or prepare(run, arm)
+            if engine is None:
+                engine = prepare(run, arm)
+                read_fixed_text(run, arm, engine)
             if any(isinstance(item.request, Passage) and item.request.against_dense for item in items):
                 attach_reference(run, engine, arm, planned)
             truncated, began = truncated_so_far(engine), time.monotonic()
@@ -45,6 +53,13 @@ def run_arm(run: Run, arm: Arm) -> None:
             log.finish([item.id for item in items])
     del engine
     gc.collect()
+
+
+def read_fixed_text(run: Run, arm: Arm, engine: Engine) -> None:
+    """Score the fixed text, and say at once if that shows that the arm will not be compared."""
+    if record_fixed_text(run.folder, arm, engine):
+        for why in warn_early(manifest.read(run.folder.manifest), run.plan, arm):
+            run.progress.say(f"will not be compared: {why}")
 
 
 @contextmanager

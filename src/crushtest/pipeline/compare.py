@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crushtest.metrics import Metric, with_read
+from crushtest.pipeline.across import SECTION, Pair, checked_pairs, refused_pairs
 from crushtest.progress import Progress
 from crushtest.records import DENSE, ReadChoice, Score
 from crushtest.study import manifest
@@ -15,12 +16,6 @@ from crushtest.study.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
     from crushtest.stats.tokens import TokenCounts
-
-Pair = tuple[str, str]
-"""An arm, and the arm that it is compared with."""
-
-TEXT_SECTION = "across_engines"
-"""The section of the manifest that says how alike the arms of a pair read texts."""
 
 REPEATS_SECTION = "noise_floor"
 """The section of the manifest that counts the repeats in each task's noise bands."""
@@ -102,7 +97,8 @@ def _uncompressed(arm: Arm, facts: Mapping[str, Any]) -> bool:
 def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     """Write estimates of every arm and contrasts of every pair, from the study's files alone.
 
-    Only tasks that an arm has finished are compared: an unfinished arm is absent, not worse.
+    Only tasks that an arm has finished are compared: an unfinished arm is absent, not worse. A pair in two engines that
+    disagree on the fixed text has no contrasts.
     """
     from crushtest import stats
     from crushtest.stats.false_improvements import mark_traps
@@ -111,6 +107,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
 
     pairs = complete_pairs(folder, plan)
     compared = what_differs(folder, plan)
+    noted = manifest.read(folder.manifest)
+    refused = refused_pairs(noted, plan)
     estimates, contrasts, bands = [], [], []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
@@ -125,6 +123,9 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                 inputs = (planned.name, metrics[planned.name], items, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed)
                 for against in (other for one, other in compared if one == arm and other in measured):
+                    tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
+                    if (arm, against) in refused:
+                        continue
                     settings: dict[str, Any] = {
                         "seed": plan.seed,
                         "correction": plan.correction,
@@ -133,7 +134,6 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     }
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
-                    tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                 advance(1)
             repeats = {arm: found for arm, found in complete_repeats(folder, plan, planned).items() if arm in measured}
             for arm, numbers in repeats.items():
@@ -143,41 +143,15 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                 repeated[planned.name] = {"arms": {arm: len(numbers) for arm, numbers in repeats.items()}}
     folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
-    manifest.set_section(folder.manifest, TEXT_SECTION, how_text_is_read(folder, plan, tokens))
+    manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens))
+    for why in refused.values():
+        progress.say(f"not compared: {why}")
 
 
 def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
     """Return the metrics of a task, with those of letters read from replies if any arm was asked so."""
     is_read = any(isinstance(answer, ReadChoice) for given in answers for answer in given.values())
     return with_read(planned.task.metrics) if is_read else planned.task.metrics
-
-
-def how_text_is_read(
-    folder: StudyFolder, plan: Plan, tokens: Mapping[tuple[str, str, str], TokenCounts]
-) -> dict[str, dict[str, Any]]:
-    """Return, for every pair in two engines or with other numbers of tokens, what was checked of how both read a text.
-
-    tokens                 per task the items cut into other numbers of tokens, and how many were compared
-    chat_template_sha256   whether both have the same; None if either does not say
-    start_token            likewise
-    """
-    facts = manifest.read(folder.manifest).get("arms", {})
-    checked: dict[str, dict[str, Any]] = {}
-    for arm, against in plan.pairs:
-        counts = {task: found for (one, other, task), found in tokens.items() if (one, other) == (arm, against)}
-        first, second = (facts.get(name, {}).get("engine", {}) for name in (against, arm))
-        if first.get("engine") != second.get("engine") or any(found.differ for found in counts.values()):
-            same = {
-                fact: first[fact] == second[fact] if fact in first and fact in second else None
-                for fact in ("chat_template_sha256", "start_token")
-            }
-            checked[f"{arm} against {against}"] = {
-                "arm": arm,
-                "against": against,
-                "tokens": {task: c._asdict() for task, c in counts.items()},
-                **same,
-            }
-    return checked
 
 
 def read_measured(

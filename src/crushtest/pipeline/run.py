@@ -18,6 +18,7 @@ import yaml
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
+from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm
 from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
 from crushtest.pipeline.context import Run
@@ -29,7 +30,7 @@ from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.merge import compared_also, merge_with_existing
+from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import StudySpec, check_names, read_spec
 
@@ -169,7 +170,11 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
     if pairs != set(complete_pairs(folder, plan)) or pairs != folder.estimated_pairs():
         return False
-    if not {pair for pair in plan.pairs if DENSE not in pair} <= folder.contrasted_pairs():
+    noted = manifest.read(folder.manifest)
+    refused = refused_pairs(noted, plan).keys()
+    if refused != recorded_refusals(noted):
+        return False
+    if not {pair for pair in plan.pairs if DENSE not in pair} - refused <= folder.contrasted_pairs():
         return False
     repeats = dict(Counter(arm.name for arm in plan.repeats))
     return compared_repeats(folder, plan) == {planned.name: repeats for planned in plan.tasks}
@@ -188,22 +193,30 @@ def write_report(folder: StudyFolder, progress: Progress) -> None:
 
 
 def recompare(
-    folder: StudyFolder, *, task: str | None = None, against: str | None = None, arm: str | None = None
+    folder: StudyFolder,
+    *,
+    task: str | None = None,
+    against: str | None = None,
+    arm: str | None = None,
+    accept: str | None = None,
 ) -> None:
     """Recompute estimates, contrasts and report from the stored answers. Needs neither models nor data.
 
-    Compares one arm, or every one, with `against` as well; the study keeps that. Raises UnknownName before anything is
-    computed if the study lacks one of them or `task`, which the caller wants to show.
+    Compares one arm, or every one, with `against` as well, and accepts in words that one arm's engine disagrees with
+    another; the study keeps both. Raises UnknownName before anything is computed if the study lacks one of them or
+    `task`, which the caller wants to show.
     """
     spec = read_spec(folder.specification)
     if against is not None:
         spec = compared_also(spec, against, arm)
+    if accept is not None:
+        spec = accepted(spec, accept, arm)
     plan = make_plan(spec)
     names = [planned.name for planned in plan.tasks]
     if task is not None and task not in names:
         raise UnknownName("task", task, names, where=f"{folder.root}")
     with folder.locked(), show_progress(0) as progress:
-        if against is not None:
+        if against is not None or accept is not None:
             write_specification(folder, spec, plan.tasks)
         compare(folder, plan, progress)
         write_report(folder, progress)

@@ -102,12 +102,14 @@ class AboutEngine:
                    with the dense model that a study gives it
     in_process     whether it runs the model that a study loads, in the study's dtype, on its device and threads; an
                    engine that does not gets the model's name
+    has_model      whether there is a model behind its answers, so that it must agree with other engines on a fixed text
     takes_recipes  whether that model may have been compressed by a recipe first
     """
 
     runs: str
     answers: tuple[Answers, ...]
     in_process: bool = False
+    has_model: bool = True
     takes_recipes: bool = False
 
 
@@ -236,6 +238,7 @@ def engine(
     runs: str,
     answers: tuple[Answers, ...],
     in_process: bool = False,
+    has_model: bool = True,
     takes_recipes: bool = False,
     facts: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -244,5 +247,7 @@ def engine(
     facts  given the model's name and the engine's options: `answers`, those kinds of request that this very model
            answers. It raises what would keep the model from being run, and a study asks it before it runs anything
     """
-    about = AboutEngine(runs=runs, answers=answers, in_process=in_process, takes_recipes=takes_recipes)
+    about = AboutEngine(
+        runs=runs, answers=answers, in_process=in_process, has_model=has_model, takes_recipes=takes_recipes
+    )
     return ENGINES.add(name, about, facts=facts)

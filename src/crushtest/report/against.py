@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from crushtest.records import DENSE
 from crushtest.report.arm_view import ArmView
@@ -113,21 +115,50 @@ def _compares(view: StudyView, arm: ArmView) -> str:
 
 def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
     """Say how otherwise two arms read texts, from what the manifest holds; empty if nothing is known to differ."""
-    checked = study.manifest.get("across_engines", {}).get(f"{arm} against {against}", {})
+    checked = checks(study, arm, against)
     counts = checked.get("tokens", {}).values()
-    differ, compared = (sum(count[which] for count in counts) for which in ("differ", "compared"))
+    equal, differ, unknown = (sum(count.get(which, 0) for count in counts) for which in ("equal", "differ", "unknown"))
+    every = counted(equal + differ + unknown, "item")
     parts = []
-    if differ:
+    if "accepted" in checked:
+        text = checked["fixed_text"]
         parts.append(
-            f"{differ} of {counted(compared, 'item')} have other numbers of tokens: nothing per token compares"
+            f"the engines differ by {text['nats']:+.3f} nats per {text['per']} of a fixed text, beyond "
+            f"{text['bound']}; accepted because: {checked['accepted']}"
         )
-    if checked.get("chat_template_sha256") is False:
-        parts.append("their chat templates differ")
-    if checked.get("start_token") is False:
-        parts.append("texts start after another token")
+    if differ:
+        parts.append(f"{differ} of {every} have other tokens: nothing per token compares")
+    if checked.get("engines_differ"):
+        if unknown:
+            parts.append(f"for {unknown} of {every} it is not known whether the tokens are the same")
+        if checked["fixed_text"] is None:
+            parts.append("the engines were not compared on a fixed text")
+    for fact, words in FACTS.items():
+        if checked.get(fact) is False:
+            parts.append(words)
     arms = study.manifest.get("arms", {})
     messages = [arms.get(name, {}).get("engine", {}).get("asks") == "message" for name in (arm, against)]
     if messages[0] != messages[1]:
         name = arm if messages[0] else against
         parts.append(f"{name} answered in chat, as the reply to a user's message, where the other continued a text")
     return "; ".join(parts)
+
+
+FACTS = {
+    "chat_template_sha256": "their chat templates differ",
+    "start_token": "texts start after another token",
+    "sampling": "completions are drawn otherwise (sampling in the manifest)",
+}
+"""What two engines say of themselves -> words for a difference."""
+
+
+def checks(study: StudyView, arm: str, against: str) -> dict[str, Any]:
+    """Return what the manifest says was checked of a pair; nothing if its arms ran alike."""
+    return dict(study.manifest.get("across_engines", {}).get(f"{arm} against {against}", {}))
+
+
+def refusals(study: StudyView, arm: str | None = None) -> Iterator[str]:
+    """Yield why pairs, or those of one arm, were not compared: a line each."""
+    for after, before in study.plan.pairs:
+        if arm in (None, after) and (why := checks(study, after, before).get("refused")):
+            yield f"not compared: {why}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crushtest.report.against import text_caution
+from crushtest.records import DENSE
+from crushtest.report.against import checks, refusals, text_caution
 from crushtest.report.arm_view import ArmView
 from crushtest.report.claims import UNTESTED
 from crushtest.report.findings import (
@@ -69,6 +70,7 @@ class ArmVerdict:
     uneven: str
     sensitivity: str
     cautions: tuple[str, ...]
+    refused: tuple[str, ...]
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
     lost: tuple[str, ...]
@@ -93,7 +95,9 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     worse = tuple(finding for finding in findings if finding.tone == "worse")
     better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
     unclear = tuple(finding for finding in findings if finding.tone == "noise")
-    missing = tuple(task.name for task in study.tasks if task not in tasks)
+    refused = tuple(refusals(study, arm.name))
+    barred = bool(checks(study, arm.name, DENSE).get("refused"))
+    missing = () if barred else tuple(task.name for task in study.tasks if task not in tasks)
     lost = tuple(
         headline_subject(study, task, group)
         for task, group, row in _headlines(study, arm, tasks)
@@ -104,7 +108,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         arm=arm,
         tone=tone,
         depth=max((finding.depth for finding in worse), default=0),
-        status=words,
+        status="not compared" if barred else words,
         size=size_text(arm),
         compares=compares_text(study, arm),
         worse=worse,
@@ -116,6 +120,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         uneven=uneven_groups(study, arm, tasks),
         sensitivity=_sensitivity(tasks, unclear),
         cautions=(*filter(None, [text_caution(study, arm.name)]), *_cautions(study, arm, tasks, findings)),
+        refused=refused,
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
         lost=lost,

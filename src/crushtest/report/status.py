@@ -32,7 +32,11 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
         how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
         some = f"{len(hurt)} of {many}" if len(verdicts) > 1 else "The variant"
         parts = [f"{some} got clearly worse in at least one headline measure{how}{family}."]
-    steady = [verdict for verdict in verdicts if not verdict.depth and not verdict.missing and not verdict.undefined]
+    steady = [
+        verdict
+        for verdict in verdicts
+        if not (verdict.depth or verdict.refused or verdict.missing or verdict.undefined)
+    ]
     if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"{rest} showed no such change, which does not prove that there is none.")
@@ -40,6 +44,9 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if lost:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
     partly = [verdict for verdict in verdicts if verdict.missing]
+    refused = [verdict for verdict in verdicts if verdict.refused]
+    if refused:
+        parts.append(f"{counted(len(refused), 'variant')} not compared, because two engines disagree.")
     if partly:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
     return " ".join(parts)

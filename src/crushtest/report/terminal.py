@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
 from crushtest.records import DENSE
-from crushtest.report.against import comparisons
+from crushtest.report.against import comparisons, refusals
 from crushtest.report.answers import changed_answers, changed_text
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.bounds import interval_text
@@ -62,7 +62,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         texts = [Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells]
         table.add_row(first, *texts, Text("\n".join((changed.text, *map(name, changed.detail)))))
     console.print(table)
-    print_lines(console, [*against_lines(study), *_left_out(study)])
+    print_lines(console, [*against_lines(study), *map(visible, refusals(study)), *_left_out(study)])
 
 
 def against_lines(study: StudyView) -> Iterator[str]:

@@ -50,8 +50,8 @@ def contrast(
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
-    `against` names the arm that gave `dense_answers`. Where the arms cut an item into other numbers of tokens, metrics
-    per token are undefined, and there is no KL (see `tokens`).
+    `against` names the arm that gave `dense_answers`. Where the arms cut an item into other tokens, metrics per
+    token are undefined, and there is no KL (see `tokens`).
     """
     items = list(items)
     pairs = [

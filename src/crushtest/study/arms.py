@@ -24,6 +24,7 @@ class Arm:
     threads        number of threads of a repeat; None for as many as the arm itself
     training       whether it was trained before or after compression; None if the study file does not say
     against        the arms that it is compared with, dense first; none for dense itself
+    accept         why it is compared although its engine and another's disagree on the fixed text; None if it is not
     """
 
     name: str
@@ -36,11 +37,17 @@ class Arm:
     threads: int | None = None
     training: Training | None = None
     against: tuple[str, ...] = ()
+    accept: str | None = None
 
     @property
     def in_process(self) -> bool:
         """True if the model is loaded here; other engines take its name."""
         return ENGINES.get(self.engine).about.in_process
+
+    @property
+    def has_model(self) -> bool:
+        """True if the engine runs a model, and does not make answers up."""
+        return ENGINES.get(self.engine).about.has_model
 
     @property
     def title(self) -> str:
@@ -141,6 +148,7 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
         model_options=model_options,
         training=given.training,
         against=() if name == DENSE else given.against,
+        accept=given.accept,
     )
 
 

@@ -49,12 +49,18 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
 
 
 def merge_arms(kept: Sequence[ArmSpec], added: Sequence[ArmSpec]) -> tuple[ArmSpec, ...]:
-    """Return the arms of a study and those added to it; an arm of both is compared with what either asks for."""
-    asked: dict[ArmSpec, tuple[str, ...]] = {}
+    """Return the arms of a study and those added to it; an arm of both is compared with what either asks for.
+
+    What the later one accepts, if it says so, stands.
+    """
+    asked: dict[ArmSpec, tuple[tuple[str, ...], str | None]] = {}
     for arm in (one for listed in (*kept, *added) for one in expand(listed)):
-        alike = arm.model_copy(update={"against": ()})
-        asked[alike] = tuple(dict.fromkeys((*asked.get(alike, ()), *arm.against)))
-    return tuple(arm.model_copy(update={"against": against}) for arm, against in asked.items())
+        alike = arm.model_copy(update={"against": (), "accept": None})
+        against, accept = asked.get(alike, ((), None))
+        asked[alike] = tuple(dict.fromkeys((*against, *arm.against))), arm.accept or accept
+    return tuple(
+        arm.model_copy(update={"against": against, "accept": accept}) for arm, (against, accept) in asked.items()
+    )
 
 
 def compared_also(spec: StudySpec, against: str, arm: str | None = None) -> StudySpec:
@@ -78,6 +84,23 @@ def compared_also(spec: StudySpec, against: str, arm: str | None = None) -> Stud
     merged = merge_arms(arms, wanted)
     check_against({DENSE: (), **{one.title: one.against for one in merged}})
     return spec.model_copy(update={"arms": merged})
+
+
+def accepted(spec: StudySpec, why: str, arm: str | None) -> StudySpec:
+    """Return the study with an arm compared although its engine disagrees with another's, for a reason in words.
+
+    Raises UsageError if no arm is named, UnknownName for one that is not there.
+    """
+    arms = [one for listed in spec.arms for one in expand(listed)]
+    if arm is None:
+        raise UsageError("compare: --accept is about one arm; name it with --arm")
+    if not why.strip():
+        raise UsageError("compare: --accept takes the reason in words (got none)")
+    if arm not in (titles := [one.title for one in arms]):
+        raise UnknownName("arm", arm, titles, where="compare")
+    return spec.model_copy(
+        update={"arms": tuple(one.model_copy(update={"accept": why}) if one.title == arm else one for one in arms)}
+    )
 
 
 def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:

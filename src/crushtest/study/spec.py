@@ -41,6 +41,7 @@ class ArmSpec(Checked):
     training   whether that model was trained (fine-tuned) `before` or `after` compression; None if neither or unknown.
                It only describes the model: nothing is trained here
     against    the arms that it is compared with, by name: always dense, and those that the study file adds
+    accept     why it is compared although its engine and another's disagree on the fixed text
     """
 
     name: str | None = Field(default=None, min_length=1)
@@ -49,6 +50,7 @@ class ArmSpec(Checked):
     engine: str | None = Field(default=None, min_length=1)
     training: Training | None = None
     against: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE,)
+    accept: str | None = Field(default=None, min_length=1)
 
     @property
     def title(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -50,7 +51,7 @@ def continue_plainly(
         max_new_tokens=sampling.max_tokens, do_sample=False, eos_token_id=sorted(ends) or None, pad_token_id=0
     )
     device, network = model.network.device, cast(Any, model.network)
-    with attending_around(model.network, None if kv is None else kv.around):
+    with attending_around(model.network, None if kv is None else kv.around), without_own_settings(network):
         written = network.generate(
             input_ids=torch.from_numpy(tokens).to(device),
             attention_mask=torch.from_numpy(present).to(device),
@@ -60,6 +61,21 @@ def continue_plainly(
     for text, row in zip(texts, written[:, width:].tolist(), strict=True):
         ended = (extend(text, token, ends, tokenizer, sampling) for token in row)
         yield text.index, next(completion for completion in ended if completion is not None)
+
+
+@contextmanager
+def without_own_settings(network: Any) -> Iterator[None]:
+    """Put a network's own generation settings aside.
+
+    transformers takes from them what a call leaves open, a repetition penalty for one, and packed generation does not.
+    """
+    from transformers import GenerationConfig
+
+    own, network.generation_config = network.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        network.generation_config = own
 
 
 def end_tokens(model: LoadedModel) -> set[int]:

@@ -14,7 +14,7 @@ from crushtest.engines.openai.prove import Proof, prove
 from crushtest.engines.openai.recognise import Server, recognise
 from crushtest.engines.openai.tokenizers import tokenizer_of
 from crushtest.engines.openai.ways.way import Setting, Way
-from crushtest.engines.openai.writing import Writing
+from crushtest.engines.openai.writing import Writing, added_by_server
 from crushtest.errors import EngineError, ModelChanged, ModelError
 from crushtest.records import (
     Choices,
@@ -83,6 +83,7 @@ class ServedEngine:
             "scoring": way.describes if way else f"none that could be proved ({self.proof.failures})",
             "probes": self.proof.probes,
             "context_tokens": self.setting.server.context,
+            "sampling": {"drawn": "by the server", "added": added_by_server(self.setting)},
             "truncated": sum(self.setting.truncated),
         }
 

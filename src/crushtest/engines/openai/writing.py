@@ -22,6 +22,15 @@ NEUTRAL = {
 LLAMA_NEUTRAL = {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
 
 
+def added_by_server(setting: Setting) -> dict[str, Any] | None:
+    """Return the settings that a server adds to a study's sampling; None if it may add some that it does not tell.
+
+    Those of a model's own generation settings are undone where a request can do that.
+    """
+    kind = setting.server.kind
+    return {} if kind in NEUTRAL or (kind == "llama.cpp" and setting.tokenizer is not None) else None
+
+
 @dataclass(frozen=True)
 class Writing:
     """Continues prompts, as token ids where the server tells its tokens, else as texts and messages."""
