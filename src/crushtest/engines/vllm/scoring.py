@@ -143,6 +143,8 @@ def _read(output: Any, tokens: Sequence[int]) -> Floats:
 
     The first token that it computes predicts the place after it.
     """
+    if output.prompt_logprobs is None or len(output.prompt_logprobs) != len(tokens):
+        raise EngineError(f"vLLM gave no log-probability for each of the {len(tokens)} tokens of a prompt")
     values = np.full(len(tokens), np.nan)
     cached = output.num_cached_tokens
     if cached is None or cached < 0:
