@@ -6,6 +6,8 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import pytest
@@ -15,15 +17,18 @@ from crushtest.engines.base import Engine
 from crushtest.engines.llamacpp.library import is_installed
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
+from support.quantized_folders import write_folder
 from support.served_stub import Stub, serving
 from support.tiny_gguf import tiny_file
 from support.tiny_models import SENTENCES, loaded
+from support.vllm_stand_in import standing_in
 
 HERE = {
     "fake": lambda: load_engine("fake", engine="fake"),
     "hf": lambda: small_hf(),
     "llamacpp": lambda: small_llamacpp(),
     "openai": lambda: served(),
+    "vllm": lambda: small_vllm(),
 }
 CHOICES = [Choices(sentence[:end], (" the dog", " nobody")) for sentence in SENTENCES for end in (10, 30, 50)]
 PASSAGES = [Passage(sentence[start:] * 2) for sentence in SENTENCES for start in (0, 9)] + [Passage("")]
@@ -57,6 +62,13 @@ def small_llamacpp() -> Engine:
 def served() -> Iterator[Engine]:
     with serving(Stub("vllm")) as address:
         yield load_engine(address, engine="openai")
+
+
+@contextmanager
+def small_vllm() -> Iterator[Engine]:
+    with TemporaryDirectory() as folder, standing_in():
+        write_folder(Path(folder), None, {})
+        yield load_engine(folder, engine="vllm", dtype="float32", block=4, batch_size=3)
 
 
 @pytest.fixture(params=sorted(HERE))

@@ -23,7 +23,7 @@ from crushtest.registry import ENGINES
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
 from support.quantized_folders import write_folder
-from support.tiny_models import SENTENCES, loaded, tokenizer
+from support.tiny_models import SENTENCES, loaded
 from support.vllm_stand_in import Behaviour, standing_in
 
 # The second and third begin alike for more than a block of 4 tokens.
@@ -34,7 +34,6 @@ PROMPTS = [Prompt(sentence[:end]) for sentence in SENTENCES for end in (3, 20, 4
     Prompt(SENTENCES[0][:20], sample=1),
     Prompt("Why?", chat=True, history=(("Who?", "Nobody."),)),
 ]
-TINY = "support.tiny"
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +122,7 @@ def test_what_nobody_computed_is_asked_again_without_the_cache(wrong: dict[str, 
 def test_a_cache_that_changes_scores_is_not_used(folder: Path, twin: Any) -> None:
     with standing_in(Behaviour(spoils=0.01)):
         made = engine(folder, block=4)
-        assert "differ by 0.0" in made.describe()["scoring"]
+        assert "scores differ by 0." in made.describe()["scoring"]
         ours = by_index(made.choices(QUESTIONS))
     for index, theirs in twin.choices(QUESTIONS):
         assert ours[index].logprobs == pytest.approx(theirs.logprobs, abs=2e-4)
@@ -213,18 +212,17 @@ def test_drawn_completions_have_a_seed_of_their_own(folder: Path, stand_in: Beha
 
 
 def test_an_end_token_is_neither_counted_nor_shown(folder: Path, stand_in: Behaviour, tmp_path: Path) -> None:
-    greedy = by_index(engine(folder).generate([Prompt("The")], Sampling(12)))[0]
-    token = stand_in.asked[-1] and tokenizer()(greedy.text)["input_ids"][2]
-    copy = tmp_path / "ends"
-    write_folder(copy, None, {})
-    settings = json.loads((copy / "generation_config.json").read_text())
-    (copy / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [1, token]}))
-    made = engine(copy)
-    ended = by_index(made.generate([Prompt("The")], Sampling(12)))[0]
-    assert made.model.ends == {1, token}
-    assert ended.stop == "eos"
-    assert greedy.text.startswith(ended.text)
-    assert ended.tokens < 12
+    [(_, whole)] = engine(folder).generate([Prompt("The")], Sampling(12))
+    written = stand_in.written[-1]
+    write_folder(tmp_path, None, {})
+    settings = json.loads((tmp_path / "generation_config.json").read_text())
+    (tmp_path / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [1, written[5]]}))
+    made = engine(tmp_path)
+    [(_, ended)] = made.generate([Prompt("The")], Sampling(12))
+    count = written.index(written[5])
+    assert made.model.ends == {1, written[5]}
+    assert (whole.stop, ended.stop, ended.tokens) == ("length", "eos", count)
+    assert ended.text == made.model.tokenizer.decode(written[:count])
 
 
 def test_a_broken_model_gives_no_answers(folder: Path) -> None:
@@ -233,8 +231,8 @@ def test_a_broken_model_gives_no_answers(folder: Path) -> None:
         stand_in.broken = True
         with pytest.raises(EngineError, match="NaN"):
             by_index(made.choices(QUESTIONS))
-        stand_in.broken = False
-        by_index(made.choices(QUESTIONS))
+        with pytest.raises(EngineError, match="NaN"):
+            by_index(made.generate(PROMPTS, Sampling(4)))
 
 
 # ---- what runs

@@ -31,6 +31,7 @@ class Behaviour:
     broken    True for a model whose numbers are none
     on_cpu    False for a GPU
     methods   quantizations that it knows
+    written   the tokens of every completion
     asked     what `generate` was called with: prompts and sampling, prompt by prompt
     started   the settings of each model that was started
     """
@@ -44,6 +45,7 @@ class Behaviour:
     broken: bool = False
     on_cpu: bool = True
     methods: tuple[str, ...] = ("awq", "compressed-tensors")
+    written: list[list[int]] = field(default_factory=list)
     asked: list[list[tuple[tuple[int, ...], Any]]] = field(default_factory=list)
     started: list[dict[str, Any]] = field(default_factory=list)
 
@@ -156,6 +158,7 @@ def llm_class(behaviour: Behaviour) -> type:
                 text = self.tokenizer.decode(written, skip_special_tokens=True)
                 if token in sampling.stop_token_ids or any(stop in text for stop in sampling.stop):
                     reason = "stop"
+            behaviour.written.append(written)
             cut = min((text.find(stop) for stop in sampling.stop if stop in text), default=len(text))
             return SimpleNamespace(token_ids=written, text=text[:cut], logprobs=logprobs, finish_reason=reason)
 

@@ -51,8 +51,11 @@ RAN_ON = (
     "server",
     "way",
     "model_sha256",
+    "revision",
     "library_sha256",
+    "program",
     "chat_template_sha256",
+    "dtype",
     "device",
     "context_tokens",
 )
@@ -76,7 +79,7 @@ def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any])
     recorded = noted.get("arms", {}).get(arm.name, {}).get("engine", {})
     if recorded.get("engine") != engine.get("engine"):
         return
-    for fact in ("address", "server", "model_sha256") if arm.repeat else RAN_ON:
+    for fact in ("address", "server", "model_sha256", "revision") if arm.repeat else RAN_ON:
         before, now = recorded.get(fact), engine.get(fact)
         if fact in recorded and before != now:
             raise StoreError(

@@ -13,6 +13,7 @@ RUNNING = (
     "chat_template_sha256",
     "start_token",
     "library_sha256",
+    "program",
     "context_tokens",
     "address",
 )

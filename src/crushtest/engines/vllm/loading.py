@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.engines.vllm.program import Settings, on_cpu, refuse_method
+from crushtest.engines.vllm.program import Settings, on_cpu, prepare, refuse_method
 from crushtest.engines.vllm.scoring import Store
 from crushtest.errors import EngineError, first_error_line
 from crushtest.models import demo
@@ -22,14 +21,6 @@ from crushtest.models.reader import quiet, read_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ENVIRONMENT = {
-    # The engine in this process: else requests come while it computes, and what is computed together is left to chance.
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    # As many threads on a CPU as everything else here.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-}
 CPU_BLOCK = 32
 
 
@@ -75,8 +66,7 @@ def load(model: str, settings: Settings, *, trust_remote_code: bool, allow_pickl
 
 
 def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) -> Any:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    prepare()
     from vllm import LLM
 
     block = settings.block or (CPU_BLOCK if on_cpu() else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +31,17 @@ ON_CPU = ("auto", "bfloat16", "fp8", "fp8_e5m2")
 """The types of keys and values that a CPU stores as it should. It takes others without an error."""
 
 
+ENVIRONMENT = {
+    # The engine in this process: else requests come while it computes, and what is computed together is left to chance.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    # As many threads on a CPU as everything else here.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""What vLLM reads when it is imported or started, unless the user has set it."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How vLLM runs a model; the options of the engine."""
@@ -50,6 +62,12 @@ def is_installed() -> bool:
     return importlib.util.find_spec("vllm") is not None
 
 
+def prepare() -> None:
+    """Set the environment that vLLM reads; before its first import."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
 def require_package(kv: Stored) -> None:
     """Raise EngineError if vLLM is not installed, or runs on a CPU that would store keys and values wrongly."""
     if not is_installed():
@@ -63,6 +81,7 @@ def require_package(kv: Stored) -> None:
 
 def on_cpu() -> bool:
     """Return True if this vLLM runs on the CPU."""
+    prepare()
     from vllm.platforms import current_platform
 
     return bool(current_platform.is_cpu())
@@ -81,6 +100,7 @@ def refuse_method(model: str, config: Mapping[str, Any]) -> None:
 
 
 def _methods() -> list[str]:
+    prepare()
     from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
     from vllm.plugins import load_general_plugins
 

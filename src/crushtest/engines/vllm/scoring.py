@@ -78,7 +78,8 @@ class CachedLogLikelihood:
         """
         empty_cache(self.llm)
         asked = plan[index].asked
-        values, known = [], np.empty(0)
+        values: list[Floats] = []
+        known = np.empty(0)
         for line, read, shared in zip(asked, self._ask(asked, cached=self.shares), _shared(asked), strict=True):
             known = _merged(read, known[:shared])
             values.append(known[line.start :])
@@ -143,6 +144,8 @@ def _read(output: Any, tokens: Sequence[int]) -> Floats:
 
     The first token that it computes predicts the place after it.
     """
+    if output.prompt_logprobs is None or len(output.prompt_logprobs) != len(tokens):
+        raise EngineError(f"vLLM gave no log-probability for each of the {len(tokens)} tokens of a prompt")
     values = np.full(len(tokens), np.nan)
     cached = output.num_cached_tokens
     if cached is None or cached < 0:
@@ -165,7 +168,8 @@ def _merged(read: Floats, before: Floats) -> Floats:
 
 def _shared(lines: Sequence[Line]) -> list[int]:
     """Return for each line how many tokens it begins with as the line before it does."""
-    shared, before = [], np.empty(0, dtype=np.int64)
+    shared: list[int] = []
+    before = np.empty(0, dtype=np.int64)
     for line in lines:
         tokens = np.asarray(line.tokens, dtype=np.int64)
         length = min(len(before), len(tokens))
