@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from crushtest.errors import EngineError, ModelChanged
-from crushtest.records import Choices, Unanswered
+from crushtest.records import Choices, ReadChoice, Unanswered
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -52,8 +52,8 @@ def score_fixed_text(engine: Engine) -> dict[str, Any]:
         raise
     except EngineError as error:
         return {"reason": str(error)}
-    if isinstance(answer, Unanswered):
-        return {"reason": answer.reason}
+    if isinstance(answer, ReadChoice | Unanswered):
+        return {"reason": answer.reason or "the engine reads letters from replies"}
     [nats], [tokens], [size] = answer.logprobs, answer.tokens, answer.bytes
     if not math.isfinite(nats):
         return {"reason": f"a log-likelihood of {nats}"}
