@@ -43,7 +43,6 @@ class HfModel:
     context  tokens that the model takes at once
     batch    the tokens of a batch are limited by the memory of its keys and values
     limit    tokens up to which packs are exact (a sliding window, say); longer lines are run in padded batches
-    kv       how keys and values are stored, in `packed` and `padded` as well; None for as they are
     """
 
     loaded: LoadedModel
@@ -53,12 +52,16 @@ class HfModel:
     batch: BatchLimits
     limit: int | None
     unpacked: str | None
-    kv: KvCache | None = None
 
     @property
     def can(self) -> frozenset[Ability]:
         """Everything: the logits are at hand."""
         return frozenset({"scores", "first_token", "generates", "distributions"})
+
+    @property
+    def kv(self) -> KvCache | None:
+        """How keys and values are stored; None for as they are."""
+        return self.padded.kv
 
     @property
     def tokenizer(self) -> HfTokenizer:
@@ -180,6 +183,5 @@ def hf(
         batch=BatchLimits(batch_size, max(STORED // bytes_per_token(network), 1)),
         limit=limit,
         unpacked=unpacked,
-        kv=cache,
     )
     return TokenEngine(runs, comparison=DenseComparison(runs))
