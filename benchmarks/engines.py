@@ -4,7 +4,8 @@
     CRUSHTEST_DATA=... python benchmarks/engines.py address --address http://127.0.0.1:8000/v1 --files FOLDER
 
 hf          the engine `hf` beside lm-eval's `hf`
-llamacpp    the engine `llamacpp` on the demo in F32, beside lm-eval's `gguf`, which asks a llama-server
+llamacpp    the engine `llamacpp` on the demo in F32, beside lm-eval's `gguf`, which asks a llama-server, and its `hf`
+            with the same weights in transformers
 openai      the engine `openai` beside lm-eval's `local-completions`, both asking that llama-server
 address     as `openai`, for the demo behind another server
 vllm        the engine `vllm` beside lm-eval's `vllm`, on a folder with the demo's weights (--model)
@@ -93,6 +94,9 @@ def in_llamacpp(arguments: argparse.Namespace, engine: Any, questions: list[Choi
         yield {
             "crushtest llamacpp": partial(ours, llama(path, **EXACT), questions),
             "lm-eval gguf": partial(gguf, address, questions),
+            f"lm-eval hf, batch {arguments.batch_size}": partial(
+                lm_eval_scores, engine, questions, arguments.batch_size
+            ),
         }
 
 

@@ -163,7 +163,7 @@ def test_a_chat_only_server_is_asked_in_chat_and_says_so() -> None:
         assert isinstance(completion, Completion)
 
 
-def test_letters_are_read_only_where_every_other_way_failed_with_its_reason() -> None:
+def test_letters_are_read_only_where_every_other_way_failed() -> None:
     stub = Stub(completes=False, likeliest=0, says=["B", "B", *(f"{letter}." for letter in "ABCD")])
     with serving(stub) as address:
         engine = engine_at(address, concurrency=1)

@@ -176,7 +176,7 @@ def read_folder(tmp_path: Path, lettered_task: None) -> StudyFolder:
     return StudyFolder(tmp_path / "s")
 
 
-def test_letters_read_have_metrics_of_their_own_and_compare_with_their_like(read_folder: StudyFolder) -> None:
+def test_letters_read_have_metrics_of_their_own_and_compare_alike_only(read_folder: StudyFolder) -> None:
     rows = {(row.arm, row.metric): row for row in read_folder.read_contrasts() if row.group == "all"}
     read = rows["other", "accuracy_read"]
     assert (read.dense, read.value, read.n, read.n_unscored) == (1.0, 0.8, 20, 4)
