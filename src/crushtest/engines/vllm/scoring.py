@@ -3,7 +3,8 @@
 vLLM computes nothing for the tokens of a prompt that it finds in its cache, and what it returns in the place of their
 log-probabilities is uninitialised memory. So only the places after `num_cached_tokens` are read. Lines are asked in
 sorted order: the tokens that a line finds in the cache were computed for a line before it, and so were their
-log-probabilities. What no line of the same part has computed is asked once more, without the cache.
+log-probabilities. What no line of the same part has computed is asked once more, without the cache: the first token
+by which a line differs from those before it, where the cache ends right before that token.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class CachedLogLikelihood:
         )
         prompts = [{"prompt_token_ids": list(line.tokens)} for line in lines]
         outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
-        return [_read(output, line.tokens) for output, line in zip(outputs, lines, strict=True)]
+        return [_read(output, line.tokens, cached) for output, line in zip(outputs, lines, strict=True)]
 
 
 NO_NUMBERS = (
@@ -139,18 +140,19 @@ def empty_cache(llm: Any) -> None:
         raise EngineError("vLLM did not empty its prefix cache, so its numbers would depend on what ran before")
 
 
-def _read(output: Any, tokens: Sequence[int]) -> Floats:
+def _read(output: Any, tokens: Sequence[int], cached: bool) -> Floats:
     """Return the log-probabilities [tokens] that vLLM computed for this prompt; NaN where it computed none.
 
-    The first token that it computes predicts the place after it.
+    The first token that it computes predicts the place after it. If it does not say which that is, and might have read
+    its cache, all are NaN.
     """
     if output.prompt_logprobs is None or len(output.prompt_logprobs) != len(tokens):
         raise EngineError(f"vLLM gave no log-probability for each of the {len(tokens)} tokens of a prompt")
     values = np.full(len(tokens), np.nan)
-    cached = output.num_cached_tokens
-    if cached is None or cached < 0:
+    found = output.num_cached_tokens
+    if found is None and cached:
         return values
-    for place in range(cached + 1, len(tokens)):
+    for place in range((found or 0) + 1, len(tokens)):
         given = output.prompt_logprobs[place].get(tokens[place])
         if given is None:
             raise EngineError(f"vLLM gave the log-probability of another token than the one at place {place}")
