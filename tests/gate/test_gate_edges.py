@@ -210,7 +210,7 @@ def test_max_flips_bounds_changed_answers_with_and_without_a_margin(flips, expec
     assert judge(with_columns(UNTOUCHED, flips=flips), rule=rule).exit_code == expected
 
 
-def test_flips_no_more_than_those_of_repeats_are_inconclusive_and_never_pass():
+def test_flips_that_repeats_reach_are_inconclusive_and_never_pass():
     rule = "{task: bbq, metric: accuracy, max_flips: 0.1}"
     for flips, noise, expected in ((51, 51, 4), (51, 50, 3), (50, 60, 0), (51, None, 3), (51, 0, 3)):
         assert judge(with_columns(UNTOUCHED, flips=flips, noise_flips=noise), rule=rule).exit_code == expected
