@@ -68,7 +68,7 @@ def without_own_settings(network: Any) -> Iterator[None]:
     """
     from transformers import GenerationConfig
 
-    own, network.generation_config = network.generation_config, GenerationConfig()
+    own, network.generation_config = network.generation_config, cast(Any, GenerationConfig)()
     try:
         yield
     finally:
