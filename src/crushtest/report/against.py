@@ -117,8 +117,9 @@ def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
     """Say how otherwise two arms read texts, from what the manifest holds; empty if nothing is known to differ."""
     checked = checks(study, arm, against)
     counts = checked.get("tokens", {}).values()
-    equal, differ, unknown = (sum(count.get(which, 0) for count in counts) for which in ("equal", "differ", "unknown"))
-    every = counted(equal + differ + unknown, "item")
+    differ, unknown = (sum(count.get(which, 0) for count in counts) for which in ("differ", "unknown"))
+    # Older manifests count `differ` and `compared` alone.
+    every = counted(sum(count.get("compared", sum(count.values())) for count in counts), "item")
     parts = []
     if "accepted" in checked:
         text = checked["fixed_text"]
