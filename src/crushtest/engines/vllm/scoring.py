@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from crushtest.engines.likelihood import Floats
+from crushtest.engines.likelihood import Floats, Part
 from crushtest.engines.packing import Ints, Line
 from crushtest.errors import EngineError
 
@@ -72,13 +72,13 @@ class CachedLogLikelihood:
         order = sorted(predicting, key=lambda index: np.asarray(lines[index].tokens, dtype=">u4").tobytes())
         return [_together(lines, part) for part in self._parts(lines, order)]
 
-    def run(self, plan: Sequence[Together], index: int) -> Floats:
+    def run(self, plan: Sequence[Part], index: int) -> Floats:
         """Return the log-probability of each edge of one part, which begins with an empty cache.
 
         So its numbers depend on nothing that ran before it.
         """
         empty_cache(self.llm)
-        asked = plan[index].asked
+        asked = cast("Sequence[Together]", plan)[index].asked
         values: list[Floats] = []
         known = np.empty(0)
         for line, read, shared in zip(asked, self._ask(asked, cached=self.shares), _shared(asked), strict=True):
