@@ -78,7 +78,7 @@ class CachedLogLikelihood:
         So its numbers depend on nothing that ran before it.
         """
         empty_cache(self.llm)
-        asked = cast(Together, plan[index]).asked
+        asked = cast("Sequence[Together]", plan)[index].asked
         values: list[Floats] = []
         known = np.empty(0)
         for line, read, shared in zip(asked, self._ask(asked, cached=self.shares), _shared(asked), strict=True):
