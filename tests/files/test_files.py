@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 from stat import S_ISDIR
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name, replacing
+from crushtest.files.cache import cache_folder
 from crushtest.records import Completion
 from crushtest.study.folder import StudyFolder
 
@@ -80,3 +85,22 @@ def test_an_empty_name_is_no_file() -> None:
     with pytest.raises(StoreError, match="an empty name"):
         file_name("")
     assert file_name("a/..") == "a%2F%2E%2E"
+
+
+@given(st.text(min_size=1))
+def test_a_file_name_is_one_that_every_system_takes_and_gives_the_name_back(name: str) -> None:
+    """Windows and artifact stores refuse these, and a path has no other parts."""
+    try:
+        written = file_name(name)
+    except UnicodeEncodeError:  # a lone surrogate is no text
+        return
+    assert not set(written) & set('"<>|*?:/\\\0\r\n')
+    assert written not in (".", "..")
+    assert unquote(written) == name
+
+
+def test_a_user_without_a_home_has_a_cache_beside_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CRUSHTEST_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert cache_folder().parent == Path(tempfile.gettempdir())

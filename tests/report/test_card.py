@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from huggingface_hub import ModelCard
 
 from crushtest.report import card
-from crushtest.report.study_view import read_study
+from crushtest.report.arm_view import read_arm
+from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import build_spec
 
 
 @pytest.fixture
 def cards(study: StudyFolder) -> dict[str, Path]:
-    return {path.stem: path for path in card.write_card(study)}
+    return {unquote(path.stem): path for path in card.write_card(study)}
 
 
 def test_there_is_a_card_for_each_variant(study: StudyFolder, cards: dict[str, Path]) -> None:
@@ -27,7 +32,7 @@ def test_the_hub_reads_the_numbers_of_estimates_parquet(study: StudyFolder, card
     expected = {
         (e.task, e.metric): e.value
         for e in study.read_estimates()
-        if e.arm == "wanda:sparsity=0.5" and e.group == "all" and e.value is not None
+        if e.arm == "wanda:sparsity=0.5" and e.group == "all" and e.value is not None and "probe" not in e.task
     }
     assert found == expected
 
@@ -42,7 +47,7 @@ def test_a_card_says_what_was_not_measured(cards: dict[str, Path]) -> None:
 def test_hostile_names_do_not_break_a_card(hostile: StudyFolder) -> None:
     for path in card.write_card(hostile):
         loaded = ModelCard.load(path)
-        assert loaded.data.eval_results
+        assert loaded.data.tags
         assert "<b onmouseover" not in loaded.text
         assert "<script>" not in loaded.text
 
@@ -51,3 +56,20 @@ def test_a_card_says_that_calibrated_weights_are_one_calibration_draw(cards: dic
     said = {arm: "One calibration draw." in path.read_text() for arm, path in cards.items()}
     assert said == {arm: arm.startswith("wanda") for arm in cards}
     assert any(said.values())
+
+
+def test_a_card_names_the_dense_model_and_how_the_variant_was_made(tmp_path: Path) -> None:
+    arms = [{"recipe": "wanda:sparsity=0.5"}, {"recipe": "rtn:bits=4"}, {"name": "found", "model": "other/model-AWQ"}]
+    folder = StudyFolder(tmp_path)
+    plan = make_plan(build_spec({"model": "org/model", "arms": arms, "suite": ["probe_facts"]}, where="test"))
+    views = tuple(read_arm(folder, {}, number, arm) for number, arm in enumerate(plan.arms))
+    study = StudyView(folder, plan, {}, views, tasks=(), estimates={}, contrasts={}, bands=())
+    made = {arm.name: card.card_metadata(study, arm) for arm in study.others}
+    assert {card["base_model"] for card in made.values()} == {"org/model"}
+    assert [card["base_model_relation"] for card in made.values()] == ["finetune", "quantized", "quantized"]
+
+
+def test_a_card_says_on_how_many_items_and_that_probes_are_no_benchmark(cards: dict[str, Path]) -> None:
+    text = cards["wanda:sparsity=0.5"].read_text(encoding="utf-8")
+    assert "smoke alarm, not a benchmark" in text
+    assert re.search(r"^Items: .*\d", text, re.MULTILINE)

@@ -9,6 +9,7 @@ import typer
 
 from crushtest.cli import data
 from crushtest.cli.compress import compress
+from crushtest.cli.encoding import write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.listing import list_entries
 from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
@@ -53,6 +54,7 @@ def root(
 
 def main() -> None:
     """Run the console script. Print every expected failure as one line on stderr, never as a traceback."""
+    write_anything()
     try:
         with usage_in_one_line():
             sys.exit(app(standalone_mode=False))

@@ -7,11 +7,13 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.files.cache import cache_folder
 
 # Some versions of typer bundle click and others depend on it. This finds the class in both.
 WRONG_USAGE: type[Any] = typer.BadParameter.__bases__[0]
@@ -92,4 +94,7 @@ def wrong_place(error: OSError) -> str | None:
     """Return what is wrong with a path that the user named, and what to do; None if the error is a bug of ours."""
     if error.errno not in ADVICE:
         return None
-    return f"{error.filename or 'output'}: {error.strerror}; {ADVICE[error.errno]}"
+    advice = ADVICE[error.errno]
+    if advice == ANOTHER_PLACE and error.filename and Path(error.filename).is_relative_to(cache_folder()):
+        advice = "this is the cache; CRUSHTEST_CACHE names another folder"
+    return f"{error.filename or 'output'}: {error.strerror}; {advice}"

@@ -22,13 +22,14 @@ PARTIAL = ".partial"
 
 
 def file_name(name: str) -> str:
-    """Return a name as one safe path component, in which the usual characters of recipes stay readable.
+    """Return a name as one path component that any file system and artifact store takes.
 
-    Raises StoreError for the empty name, whose path would be the folder itself.
+    The usual characters of recipes stay readable, but for the colon, which Windows refuses. Raises StoreError for the
+    empty name, whose path would be the folder itself.
     """
     if not name:
         raise StoreError("an empty name cannot name a file; give the arm, task or scorer a name")
-    return quote(name, safe=" :=,+#@").replace("..", "%2E%2E") if name != "." else "%2E"
+    return quote(name, safe=" =,+#@").replace("..", "%2E%2E") if name != "." else "%2E"
 
 
 @contextmanager

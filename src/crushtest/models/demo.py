@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crushtest.errors import ModelError
+from crushtest.files.atomic import make_writable
 from crushtest.files.cache import cache_folder
 from crushtest.models.checkpoint import sha256
 
@@ -52,8 +54,15 @@ def _reinstall() -> str:
 
 
 def converted_folder() -> Path:
-    """Return where the converted copy is kept, made or not."""
-    return cache_folder() / "models" / f"demo-{SHA256[:16]}-{CONVERSION}"
+    """Return where the converted copy is kept, made or not: in the cache, or beside temporary files if it is closed."""
+    name = f"demo-{SHA256[:16]}-{CONVERSION}"
+    kept = cache_folder() / "models" / name
+    if not kept.exists():
+        try:
+            make_writable(kept.parent)
+        except OSError:
+            return Path(tempfile.gettempdir()) / f"crushtest-{os.getuid()}" / name
+    return kept
 
 
 def keep_converted(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

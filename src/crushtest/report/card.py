@@ -12,8 +12,10 @@ from typing import Any
 
 from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name, replacing
+from crushtest.registry import METHODS
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
+from crushtest.report.probes import is_probe, probe_note
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.tables import MARKDOWN
 from crushtest.report.task_view import TaskView
@@ -46,13 +48,23 @@ def write_card(folder: StudyFolder) -> list[Path]:
 
 
 def card_metadata(study: StudyView, arm: ArmView) -> dict[str, Any]:
-    """Return the YAML front matter of one variant's card."""
-    results = [_result(study, arm, task) for task in study.tasks if (arm.name, task.name) in study.measured]
+    """Return the YAML front matter of one variant's card. Probes are no benchmarks and have no results there."""
+    benchmarks = (task for task in study.tasks if not is_probe(task))
+    results = [_result(study, arm, task) for task in benchmarks if (arm.name, task.name) in study.measured]
     index = [
         {"name": name(f"{study.title} {arm.name}"), "results": [result for result in results if result["metrics"]]}
     ]
-    base = {} if study.plan.dense.model in ("demo",) else {"base_model": name(arm.plan.model)}
-    return {**base, "tags": ["compressed", "crushtest"], "model-index": index}
+    return {**_base(study, arm), "tags": ["compressed", "crushtest"], "model-index": index}
+
+
+def _base(study: StudyView, arm: ArmView) -> dict[str, str]:
+    """Return the dense model and how the variant was made of it, in the hub's words, which know no pruning."""
+    if study.plan.dense.model == "demo":
+        return {}
+    steps = arm.plan.recipe.steps if arm.plan.recipe else ()
+    pruned_only = bool(steps) and all(METHODS.get(step.method).about.kind == "pruning" for step in steps)
+    relation = "finetune" if pruned_only else "quantized"
+    return {"base_model": name(study.plan.dense.model), "base_model_relation": relation}
 
 
 def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
@@ -82,6 +94,10 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
         else ""
     )
     yield f"In short: {_plain(verdict.status)}{many}."
+    yield ""
+    yield f"Items: {', '.join(f'{_plain(task.name)} {task.items:,}' for task in study.tasks if task.items)}."
+    for text in probe_note(study):
+        yield _plain(text)
     for title, findings in (
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),

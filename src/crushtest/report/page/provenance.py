@@ -11,6 +11,7 @@ from crushtest.registry import TASKS
 from crushtest.report.arm_view import ArmView
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.headlines import unfit_notes
+from crushtest.report.probes import probe_note
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name, visible
@@ -19,14 +20,7 @@ from crushtest.scorers.scorer_quality import Rate, on_whole_sets, worst_named_gr
 
 def notes(study: StudyView) -> list[str]:
     """Return what a reader must know before relying on the page."""
-    texts = []
-    probes = [task.name for task in study.tasks if task.name.startswith("probe_")]
-    if probes:
-        whole = "All tasks here are" if len(probes) == len(study.tasks) else f"{', '.join(map(name, probes))} are"
-        texts.append(
-            f"{whole} built-in probes: a smoke alarm, not a benchmark. They notice damage. They do not rank "
-            "models, and their silence proves nothing."
-        )
+    texts = probe_note(study)
     if study.dense_note:
         texts.append(
             f"The dense model here: {visible(study.dense_note)}. The cost of compression is measured against these "
