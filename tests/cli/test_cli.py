@@ -96,7 +96,7 @@ def test_list_methods_shows_options_with_their_defaults() -> None:
         (["evaluate", "demo", "--dtype", "float23", "-o", "x"], 2, ["float23", "float32"]),
         (["run", "--study", "missing.yaml"], 2, ["missing.yaml", "no such file"]),
         (["compress", "demo", "-r", "wanda:sparsity=0.1,0.2", "-o", "x"], 2, ["one is needed", "2"]),
-        (["compare", "nowhere", "--arm", "q4"], 2, ["--against", "give both"]),
+        (["compare", "nowhere", "--arm", "q4"], 2, ["--against or --accept", "give one"]),
         (["compare", "nowhere"], 1, ["nowhere", "not a study folder"]),
         (["report", "nowhere"], 1, ["nowhere", "not a study folder"]),
         (["query", "nowhere", "SELECT 1"], 1, ["nowhere", "not a study folder"]),
