@@ -73,3 +73,17 @@ def test_durations_have_the_unit_that_fits() -> None:
 )
 def test_a_band_that_is_not_zero_never_looks_like_zero(half_width: float | None, unit: str, shown: str) -> None:
     assert formats.show_band(half_width, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("difference", "unit", "shown"),
+    [
+        (4.07e-7, "bits", "+4e-07"),
+        (-0.00001, "rate", "−1e-03"),
+        (0.041, "rate", "+4.1"),
+        (0.0, "bits", "0.000"),
+        (None, "rate", "undefined"),
+    ],
+)
+def test_a_clear_difference_never_looks_like_zero(difference: float | None, unit: str, shown: str) -> None:
+    assert formats.show_clear_difference(difference, unit) == shown

@@ -11,7 +11,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import UNTESTED, is_tested
-from crushtest.report.formats import show_difference, show_p, show_value, unit_of_difference
+from crushtest.report.formats import show_clear_difference, show_difference, show_p, show_value, unit_of_difference
 from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, verdict_text
 from crushtest.report.shading import depth as depth_of
@@ -107,7 +107,7 @@ def other_worse(study: StudyView, arm: ArmView) -> Iterator[Finding]:
     for task, contrast in study.pooled(arm):
         if contrast.metric != task.headline.name and contrast.verdict == WORSE and is_clear(contrast):
             unit = task.unit(contrast.metric)
-            text = f"{show_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
+            text = f"{show_clear_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
             group = "" if contrast.group == ALL else f" ({group_text(contrast.group)})"
             subject = task.label(contrast.metric).text + group
             yield Finding(subject, text, "worse", depth_of(contrast, unit), anchor(task), contrast)

@@ -20,6 +20,12 @@ def show_difference(difference: float | None, unit: str) -> str:
     return "undefined" if difference is None else _number(difference, unit, sign=True)
 
 
+def show_clear_difference(difference: float | None, unit: str) -> str:
+    """Return a signed difference as `show_difference` does, in powers of ten if rounding would make it 0."""
+    text = show_difference(difference, unit)
+    return _power(difference, unit, sign=True) if difference and not text.strip("0.") else text
+
+
 def show_interval(low: float | None, high: float | None, unit: str) -> str:
     """Return the 95% interval of a difference, both ends signed; empty without an interval.
 
