@@ -24,7 +24,7 @@ from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES
 from crushtest.stats import compares
-from support.tiny_models import CONFIGS, SENTENCES, loaded, network
+from support.tiny_models import CONFIGS, SENTENCES, loaded, network, tokenizer
 
 KINDS = {
     "llama": {"head_dim": 64},
@@ -301,11 +301,13 @@ def test_attention_of_a_models_own_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_study_refuses_a_model_by_its_configuration(tmp_path: Path) -> None:
     check = ENGINES.get("hf").facts
     assert check is not None
-    for size, kv in ((16, "none"), (64, "q4_0")):
-        network(head_dim=size).save_pretrained(tmp_path / str(size))
-        assert "distributions" in check(str(tmp_path / str(size)), kv=kv)["answers"]
+    folders = {name: tmp_path / name for name in ("narrow", "wide", "latent")}
+    for name, settings in (("narrow", {}), ("wide", {"head_dim": 64}), ("latent", {"head_dim": 64, "kv_lora_rank": 8})):
+        for part in (network(**settings), tokenizer()):
+            part.save_pretrained(folders[name])
+    assert "distributions" in check(str(folders["narrow"]), kv="none")["answers"]
+    assert "distributions" in check(str(folders["wide"]), kv="q4_0")["answers"]
     with pytest.raises(EngineError, match="blocks of 32"):
-        check(str(tmp_path / "16"), kv="kivi2")
-    network(head_dim=64, kv_lora_rank=8).save_pretrained(tmp_path / "latent")
+        check(str(folders["narrow"]), kv="kivi2")
     with pytest.raises(EngineError, match="projection"):
-        check(str(tmp_path / "latent"), kv="q4_0")
+        check(str(folders["latent"]), kv="q4_0")
