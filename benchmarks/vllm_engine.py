@@ -1,7 +1,11 @@
 """The vllm engine beside `hf`, and beside itself, on BBQ questions and texts: agreement, and what sharing gains.
 
+<<<<<<< HEAD
     CRUSHTEST_DATA=... python benchmarks/vllm_engine.py --items 24 [--options dtype=float32] [--timed 48]
         [--address URL]
+=======
+    CRUSHTEST_DATA=... python benchmarks/vllm_engine.py --items 24 [--options dtype=float32] [--timed 9] [--address URL]
+>>>>>>> vllm
 
 It needs an environment that has vLLM. Questions and texts are scored by `hf` (in --hf-dtype), by vLLM with shared
 prefixes, without, and one line at a time. Then the three ways are timed in turn, without and with five examples in
@@ -45,7 +49,7 @@ def agreement(arguments: argparse.Namespace, shared: Any, alone: Any) -> None:
     hf = load_engine(arguments.model, device="cpu", dtype=arguments.hf_dtype)
     sides = {f"hf {arguments.hf_dtype}": hf, "vllm unshared": alone}
     if arguments.address:
-        sides["vllm served"] = load_engine(arguments.address, engine="openai")
+        sides["vllm served"] = load_engine(arguments.address, engine="openai", tokenizer=arguments.model)
     probe = [item.request for item in probe_qa().items()][: arguments.items]
     texts = [item.request for item in probe_text().items()][: arguments.texts]
     for name, asked in {"probe_qa": probe, "bbq": bbq(arguments.items, 0), "probe_text": texts}.items():

@@ -21,7 +21,7 @@ SECTION = "across_engines"
 SAME = ("chat_template_sha256", "start_token", "sampling")
 """Entries of an engine's description that must be equal, or a reader is told."""
 
-BOUND = {"token": 0.2, "byte": 0.05}
+BOUND = {"token": 0.1, "byte": 0.02}
 """How far the fixed text's log-likelihoods of two engines may lie apart, in nats per token or byte."""
 
 
