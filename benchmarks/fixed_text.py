@@ -35,12 +35,14 @@ STORES = {
     "Q4_0": [{}],
 }
 
+RECIPES = [f"{method}:bits={bits},group_size=64" for method in ("rtn", "gptq") for bits in (4, 3)]
+
 
 def main() -> None:
     """Print a line per engine, file or fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True)
-    parser.add_argument("--recipes", nargs="*", default=["rtn:bits=4,group_size=64", "rtn:bits=3,group_size=64", "gptq:bits=4,group_size=64", "gptq:bits=3,group_size=64"])
+    parser.add_argument("--recipes", nargs="*", default=RECIPES)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dense = score_fixed_text(load_engine("demo", device="cpu"))

@@ -1,11 +1,7 @@
 """The vllm engine beside `hf`, and beside itself, on BBQ questions and texts: agreement, and what sharing gains.
 
-<<<<<<< HEAD
-    CRUSHTEST_DATA=... python benchmarks/vllm_engine.py --items 24 [--options dtype=float32] [--timed 48]
+    CRUSHTEST_DATA=... python benchmarks/vllm_engine.py --items 24 [--options dtype=float32] [--timed 9]
         [--address URL]
-=======
-    CRUSHTEST_DATA=... python benchmarks/vllm_engine.py --items 24 [--options dtype=float32] [--timed 9] [--address URL]
->>>>>>> vllm
 
 It needs an environment that has vLLM. Questions and texts are scored by `hf` (in --hf-dtype), by vLLM with shared
 prefixes, without, and one line at a time. Then the three ways are timed in turn, without and with five examples in
