@@ -189,7 +189,7 @@ def test_way_read_is_taken_where_it_is_demanded_and_a_mute_server_refused() -> N
         assert "does not repeat its replies" in engine_at(address, way="read").describe()["scoring"]
 
 
-GIVING_B = ("B", " B ", "B.", "(B)", "[B]", "**B**", "**B.** A person", "B) Paris", "B: Paris", "`B`", '"B"', "B\nNo doubt.")
+GIVING_B = ("B", " B ", "B.", "(B)", "[B]", "**B**", "**B.** A person", "B) Paris", "B: Paris", "`B`", '"B"', "B\nYes.")
 IN_SENTENCES = (
     "The answer is (B)",
     "The correct answer is B.",
