@@ -138,7 +138,8 @@ class Contrast:
     verdict      `better`, `worse`, `changed` (no direction is better), `spurious improvement` (moved the better way
                  because the model got worse at the task: `caution` says how), `no clear difference`,
                  `inconclusive` (no interval, or too few clusters for any test: `reason` says which), `undefined` (an
-                 arm has no value), `within measurement noise` (no larger than what repeating either arm gives)
+                 arm has no value), `within measurement noise` (no larger than what repeating either arm gives,
+                 and measurements of the two arms meet)
     reason       why the row is undefined or inconclusive
     caution      what a reader must know before trusting the interval, in words
     mde          smallest true difference that these items would have shown with a chance of 80%; None where no test
@@ -187,6 +188,8 @@ class NoiseBand:
 
     half_width   largest |value of a repeat - value of the arm|, over the repeats that have a value
     flips        most answers that a repeat changed; None where the metric has no flips
+    low          most negative value of a repeat - value of the arm; 0 where no repeat lies below the arm
+    high         most positive one; 0 where no repeat lies above the arm
     """
 
     arm: str = DENSE
@@ -196,3 +199,5 @@ class NoiseBand:
     repeats: int
     half_width: float | None
     flips: int | None
+    low: float | None = None
+    high: float | None = None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crushtest.results import Flips, NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
-from crushtest.stats.noise import flips_within_noise
+from crushtest.stats.noise import APART, flips_within_noise
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
 from crushtest.tasks.shared.divergence_metrics import divergence_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
@@ -36,7 +36,14 @@ def bands(*repeats):
 def test_the_band_is_the_largest_move_of_any_repeat_in_every_group():
     band_of = bands(flipped(0), flipped(10, 11), flipped())
     assert band_of["accuracy", "all"] == NoiseBand(
-        task="t", metric="accuracy", group="all", repeats=3, half_width=pytest.approx(0.1), flips=2
+        task="t",
+        metric="accuracy",
+        group="all",
+        repeats=3,
+        half_width=pytest.approx(0.1),
+        flips=2,
+        low=pytest.approx(-0.05),
+        high=pytest.approx(0.1),
     )
     assert band_of["accuracy", "a=x"].half_width == pytest.approx(0.1)
     assert band_of["accuracy", "a=y"].half_width == pytest.approx(0.2)
@@ -90,7 +97,9 @@ def test_a_contrast_inside_its_band_says_so_others_keep_their_verdict():
     row_of = {row.group: row for row in with_noise(plain, bands(flipped(10, 11)).values())}
     assert row_of["all"].noise == pytest.approx(0.1)
     assert row_of["all"].verdict == "worse"
-    wider = [NoiseBand(task="t", metric="accuracy", group="all", repeats=1, half_width=0.5, flips=10)]
+    wider = [
+        NoiseBand(task="t", metric="accuracy", group="all", repeats=1, half_width=0.5, flips=10, low=-0.5, high=0.5)
+    ]
     assert with_noise(plain, wider)[0].verdict == "within measurement noise"
 
 
@@ -121,7 +130,17 @@ def pair(arm, other, names=("arm", "other")):
 
 def bands_of(widths):
     return [
-        NoiseBand(arm=arm, task="t", metric=metric, group=group, repeats=1, half_width=width, flips=3)
+        NoiseBand(
+            arm=arm,
+            task="t",
+            metric=metric,
+            group=group,
+            repeats=1,
+            half_width=width,
+            flips=3,
+            low=width and -width,
+            high=width,
+        )
         for arm, width in widths.items()
         for metric, group in [("accuracy", g) for g in ("all", "a=x", "a=y")] + [("accuracy_gap", "a")]
     ]
@@ -177,23 +196,71 @@ def test_flips_are_noise_up_to_as_many_as_a_repeat_of_either_side_changed():
     assert not any(map(flips_within_noise, with_noise(pair(DENSE, DENSE), bands_of({"arm": 0}))))
 
 
-@pytest.mark.parametrize("spreads", [(1.0, 0.0), (1.0, 0.5), (1.0, 1.0)])
-@pytest.mark.parametrize("repeats", [1, 3])
-def test_noise_alone_leaves_its_band_at_most_as_often_as_promised(spreads, repeats):
-    """A measured difference of two arms that are truly alike; each side's band is the largest move of its repeats."""
+@pytest.mark.parametrize(
+    ("spreads", "repeated", "repeats", "chance"),
+    [
+        ((1.0, 0.0), SIDES[:2], 1, 0.50),
+        ((1.0, 0.0), SIDES[:2], 3, 0.13),
+        ((1.0, 0.5), SIDES[:2], 3, 0.11),
+        ((1.0, 1.0), SIDES[:2], 1, 0.42),
+        ((1.0, 1.0), SIDES[:2], 3, 0.12),
+        ((1.0, 1.0), SIDES[:1], 3, 0.40),
+    ],
+)
+def test_noise_alone_is_missed_as_often_as_the_documentation_says(spreads, repeated, repeats, chance):
+    """Two arms that are truly alike, each measured once and repeated."""
     rng, studies = np.random.default_rng(0), 3000
     (plain,) = contrast("t", [number()], make_items([()] * 8), "arm", *[numbers(range(8)), {}] * 2, seed=0)
-    outside = 0
+    plain = replace(plain, against="other", verdict="worse")
+    missed = 0
     for _ in range(studies):
-        first = [rng.normal(0, spread) for spread in spreads]
-        widths = [max(abs(rng.normal(0, s, repeats) - f)) for s, f in zip(spreads, first, strict=True)]
-        bands = [
-            NoiseBand(arm=arm, task="t", metric="number", group="all", repeats=repeats, half_width=width, flips=None)
-            for arm, width in zip(("arm", "dense"), widths, strict=True)
-        ]
-        (row,) = with_noise([replace(plain, difference=first[0] - first[1], verdict="worse")], bands)
-        outside += row.verdict == "worse"
-    assert outside / studies <= 1 / (repeats + 1)
+        values = {side: rng.normal(0, s, repeats + 1) for side, s in zip(SIDES[:2], spreads, strict=True)}
+        given = [band_of_values(side, *values[side]) for side in repeated]
+        (row,) = with_noise([replace(plain, difference=values["arm"][0] - values["other"][0])], given)
+        missed += row.verdict == "worse"
+    assert missed / studies == pytest.approx(chance, abs=0.03)
+
+
+def band_of_values(arm, first, *again, metric="number"):
+    """The band of an arm whose repeats measured these values."""
+    moves = [value - first for value in again]
+    return NoiseBand(
+        arm=arm,
+        task="t",
+        metric=metric,
+        group="all",
+        repeats=len(again),
+        half_width=max(map(abs, moves)),
+        flips=None,
+        low=min(0.0, *moves),
+        high=max(0.0, *moves),
+    )
+
+
+NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=4)
+
+
+@settings(max_examples=50)
+@given(NUMBERS, NUMBERS)
+def test_arms_whose_measurements_never_meet_are_not_within_noise(one, two):
+    (plain,) = contrast("t", [number()], make_items([()] * 8), "arm", *[numbers(range(8)), {}] * 2, seed=0)
+    bands = [band_of_values("arm", *one), band_of_values("other", *two)]
+    plain = replace(plain, against="other", difference=one[0] - two[0], verdict="worse")
+    (row,) = with_noise([plain], bands)
+    apart = max(one) < min(two) - 1e-9 or max(two) < min(one) - 1e-9
+    assert not (apart and row.verdict == WITHIN_NOISE)
+    assert (row.caution == APART) == (row.verdict == "worse" and abs(plain.difference) <= (row.noise or 0) > 0)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_noisy_damage_in_every_measurement_stays_worse_with_a_caution(swapped):
+    (plain,) = contrast("t", [number()], make_items([()] * 8), "arm", *[numbers(range(8)), {}] * 2, seed=0)
+    sides = {"difference": -40.0, "arm": "dense", "against": "arm"} if swapped else {"difference": 40.0}
+    plain = replace(plain, verdict="worse", caution="few items", **sides)
+    for repeats, verdict in (((110, 130, 105), "worse"), ((110, 15, 105), WITHIN_NOISE)):
+        (row,) = with_noise([plain], [band_of_values("arm", 60, *repeats), band_of_values("dense", 20, 21, 20)])
+        assert row.verdict == verdict
+        assert row.caution == ("few items" if verdict == WITHIN_NOISE else f"few items; {APART}")
 
 
 def test_an_arm_of_noise_is_within_it_and_one_of_damage_is_not():
