@@ -148,7 +148,8 @@ class Contrast:
                  interval and p of such a row account for having searched for it
     spread       in the same rows: how unlike the groups fared
     noise        half-width of the band that repeating the two arms gave: the wider of theirs, where one was repeated
-    noise_flips  most answers that a repeat of either arm changed
+    noise_flips  most answers that a repeat of either arm changed; `noise_flip_share`: the largest share of them
+    noise_net_share  largest |up - down| of the flips of a repeat of either arm, as a share of the answers
     options      None where no item was answered with options in both arms
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
                  `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
@@ -180,6 +181,8 @@ class Contrast:
     options: OptionChange | None = None
     compares: str | None = None
     against: str = DENSE
+    noise_flip_share: float | None = None
+    noise_net_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +193,8 @@ class NoiseBand:
     flips        most answers that a repeat changed; None where the metric has no flips
     low          most negative value of a repeat - value of the arm; 0 where no repeat lies below the arm
     high         most positive one; 0 where no repeat lies above the arm
+    flip_share   largest share of the answers that a repeat changed
+    net_share    largest |up - down| of a repeat's flips, as a share of the answers; None where outcomes are not counted
     """
 
     arm: str = DENSE
@@ -201,3 +206,5 @@ class NoiseBand:
     flips: int | None
     low: float | None = None
     high: float | None = None
+    flip_share: float | None = None
+    net_share: float | None = None

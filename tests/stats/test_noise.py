@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from crushtest.results import Flips, NoiseBand
 from crushtest.stats import contrast, noise_bands, with_noise
 from crushtest.stats.noise import APART, flips_within_noise
-from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
+from crushtest.stats.verdicts import INCONCLUSIVE, UNCLEAR, UNDEFINED, VERDICTS, WITHIN_NOISE
 from crushtest.tasks.shared.divergence_metrics import divergence_metrics
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
@@ -44,6 +44,8 @@ def test_the_band_is_the_largest_move_of_any_repeat_in_every_group():
         flips=2,
         low=pytest.approx(-0.05),
         high=pytest.approx(0.1),
+        flip_share=0.1,
+        net_share=0.1,
     )
     assert band_of["accuracy", "a=x"].half_width == pytest.approx(0.1)
     assert band_of["accuracy", "a=y"].half_width == pytest.approx(0.2)
@@ -119,6 +121,7 @@ def test_a_worst_group_has_the_band_of_the_group_it_names():
 
 SIDES = ("arm", "other", "dense")
 OUTCOMES = st.lists(st.booleans(), min_size=len(ITEMS), max_size=len(ITEMS))
+NO_FLIPS = {"noise_flips": None, "noise_flip_share": None, "noise_net_share": None}
 WIDTHS = st.dictionaries(st.sampled_from(SIDES), st.none() | st.floats(0, 1), max_size=3)
 
 
@@ -138,6 +141,8 @@ def bands_of(widths):
             repeats=1,
             half_width=width,
             flips=3,
+            flip_share=3 / len(ITEMS),
+            net_share=1.0,
             low=width and -width,
             high=width,
         )
@@ -150,7 +155,7 @@ def bands_of(widths):
 @given(OUTCOMES, OUTCOMES, WIDTHS)
 def test_a_band_makes_no_verdict_harsher_and_proves_nothing(arm, other, widths):
     for plain, marked in zip(rows := pair(arm, other), with_noise(rows, bands_of(widths)), strict=True):
-        assert replace(marked, noise=None, noise_flips=None, verdict=plain.verdict) == plain
+        assert replace(marked, noise=None, **NO_FLIPS, verdict=plain.verdict) == plain
         assert marked.verdict in (plain.verdict, WITHIN_NOISE)
         if plain.verdict in (INCONCLUSIVE, UNDEFINED):
             assert marked.verdict == plain.verdict
@@ -187,13 +192,48 @@ def test_the_repeats_of_a_third_arm_say_nothing_of_a_pair():
     assert with_noise(plain, bands_of({"dense": 1.0})) == plain
 
 
-def test_flips_are_noise_up_to_as_many_as_a_repeat_of_either_side_changed():
-    few, more = with_noise([*pair(flipped(0, 10, 1), DENSE), *pair(flipped(0, 10, 1, 2), DENSE)], bands_of({"arm": 0}))[
-        :: len(pair(DENSE, DENSE))
+def flips_are_noise(arm, again, *, rows=slice(None), other=DENSE):
+    """Whether the flips of an arm on some items are noise, after a repeat of it on all of them."""
+    items = ITEMS[rows]
+    plain = contrast(
+        "t", [ACCURACY], items, "arm", *[right_or_wrong(other[rows]), {}], *[right_or_wrong(arm[rows]), {}], seed=0
+    )
+    (band,) = [
+        band
+        for band in noise_bands("t", [ACCURACY], ITEMS, (right_or_wrong(arm), {}), [(again, {})], arm="arm")
+        if band.group == "all"
     ]
-    assert [row.flips.total for row in (few, more)] == [3, 4]
-    assert [flips_within_noise(row) for row in (few, more)] == [True, False]
-    assert not any(map(flips_within_noise, with_noise(pair(DENSE, DENSE), bands_of({"arm": 0}))))
+    row = next(row for row in with_noise(plain, [band]) if row.group == "all")
+    return flips_within_noise(row)
+
+
+def changed(arm, *rows):
+    return right_or_wrong([outcome != (row in rows) for row, outcome in enumerate(arm)])
+
+
+def test_flips_are_noise_up_to_as_many_as_a_repeat_of_either_side_changed():
+    few, more = flipped(0, 10, 1), flipped(0, 10, 1, 2)
+    assert flips_are_noise(few, changed(few, 0, 1, 2))
+    assert not flips_are_noise(more, changed(more, 0, 1, 2))
+    assert not flips_are_noise(DENSE, changed(DENSE, 0, 1, 2))
+
+
+def test_flips_are_compared_as_shares_of_the_answers():
+    arm = flipped(0, 1, 2, 10)
+    assert flips_are_noise(arm, changed(arm, 3, 4, 5, 6, 7))
+    assert not flips_are_noise(arm, changed(arm, 3, 4, 5, 6, 7), rows=slice(0, 5))
+
+
+def test_flips_in_one_direction_are_not_the_noise_of_flips_in_both():
+    arm = flipped(0, 1, 2)
+    assert flips_are_noise(arm, changed(arm, 3, 4, 5))
+    assert not flips_are_noise(arm, changed(arm, 3, 4, 10, 11))
+
+
+@pytest.mark.parametrize("verdict", sorted(VERDICTS))
+def test_the_flips_of_a_clear_difference_are_not_called_noise(verdict):
+    (row, *_) = with_noise(pair(flipped(0, 10, 1), DENSE), bands_of({"arm": 0}))
+    assert flips_within_noise(replace(row, verdict=verdict)) == (verdict in UNCLEAR)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import numpy as np
 
 from crushtest.metrics import WORST, Metric
 from crushtest.records import DENSE, Item
-from crushtest.results import Contrast, NoiseBand
+from crushtest.results import Contrast, Flips, NoiseBand
 from crushtest.stats.flips import count_flips
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.sample import Sample
-from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
+from crushtest.stats.verdicts import INCONCLUSIVE, UNCLEAR, UNDEFINED, WITHIN_NOISE
 
 Number = TypeVar("Number", int, float)
 
@@ -55,18 +55,34 @@ def noise_bands(
                 # The value in dense is known, so it cannot move.
                 is_fixed = arm == DENSE and metrics[slice_.metric].relative_to_dense
                 change = float("nan") if is_fixed else float(slice_.observed[1] - slice_.observed[0])
-                flips = count_flips(first[slice_.metric], again[slice_.metric], slice_.rows).total
-                moved.setdefault((slice_.name, slice_.group), []).append(
-                    _Move(change, None if slice_.is_derived else flips)
-                )
+                both = first[slice_.metric], again[slice_.metric]
+                flips = Flips() if slice_.is_derived else count_flips(*both, slice_.rows)
+                move = _Move(change, flips, len(slice_.rows))
+                moved.setdefault((slice_.name, slice_.group), []).append(move)
     return [_band(arm, task, metric, group, moves) for (metric, group), moves in moved.items()]
 
 
 class _Move(NamedTuple):
-    """What one repeat changed: value of the repeat - value of the arm (NaN where one has none), and the flips."""
+    """What one repeat changed.
+
+    change   value of the repeat - value of the arm; NaN where one has none
+    n        answers that the flips are counted among
+    """
 
     change: float
-    flips: int | None
+    flips: Flips
+    n: int
+
+    @property
+    def flip_share(self) -> float | None:
+        """The share of the answers that changed."""
+        return None if self.flips.total is None or not self.n else self.flips.total / self.n
+
+    @property
+    def net_share(self) -> float | None:
+        """|up - down| as a share of the answers."""
+        net = _net(self.flips)
+        return None if net is None or not self.n else net / self.n
 
 
 def _band(arm: str, task: str, metric: str, group: str, moves: Sequence[_Move]) -> NoiseBand:
@@ -78,7 +94,9 @@ def _band(arm: str, task: str, metric: str, group: str, moves: Sequence[_Move]) 
         group=group,
         repeats=len(moves),
         half_width=_largest(map(abs, changes)),
-        flips=_largest(move.flips for move in moves),
+        flips=_largest(move.flips.total for move in moves),
+        flip_share=_largest(move.flip_share for move in moves),
+        net_share=_largest(move.net_share for move in moves),
         low=min(0.0, *changes) if changes else None,
         high=max(0.0, *changes) if changes else None,
     )
@@ -103,9 +121,14 @@ def _with_bands(row: Contrast, bands: Mapping[tuple[str, str, str, str], NoiseBa
     arm, against = (bands.get((name, *measured)) for name in (row.arm, row.against))
     both = [band for band in (arm, against) if band]
     half_width = _largest(band.half_width for band in both)
-    row = replace(
-        row, noise=half_width, noise_flips=None if row.flips.total is None else _largest(band.flips for band in both)
-    )
+    row = replace(row, noise=half_width)
+    if row.flips.total is not None:
+        row = replace(
+            row,
+            noise_flips=_largest(band.flips for band in both),
+            noise_flip_share=_largest(band.flip_share for band in both),
+            noise_net_share=_largest(band.net_share for band in both),
+        )
     if not half_width or row.difference is None or row.verdict in (UNDEFINED, INCONCLUSIVE):
         return row
     if abs(row.difference) > half_width:
@@ -122,8 +145,19 @@ def _reach(arm: NoiseBand | None, against: NoiseBand | None, difference: float) 
 
 
 def flips_within_noise(row: Contrast) -> bool:
-    """Return True if answers changed, and no more of them than repeats of one of the arms changed."""
-    return row.noise_flips is not None and 0 < (row.flips.total or 0) <= row.noise_flips
+    """Return True if answers changed, and repeats of the arms changed as large a share, as much in one direction.
+
+    The flips of a clear difference are not noise.
+    """
+    if not row.flips.total or not row.n or row.noise_flip_share is None or row.verdict not in UNCLEAR:
+        return False
+    net = _net(row.flips)
+    one_sided = net is not None and net / row.n > (row.noise_net_share or 0.0)
+    return row.flips.total / row.n <= row.noise_flip_share and not one_sided
+
+
+def _net(flips: Flips) -> int | None:
+    return None if flips.up is None or flips.down is None else abs(flips.up - flips.down)
 
 
 def _largest(numbers: Iterable[Number | None]) -> Number | None:
