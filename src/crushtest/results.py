@@ -138,7 +138,8 @@ class Contrast:
     verdict      `better`, `worse`, `changed` (no direction is better), `spurious improvement` (moved the better way
                  because the model got worse at the task: `caution` says how), `no clear difference`,
                  `inconclusive` (no interval, or too few clusters for any test: `reason` says which), `undefined` (an
-                 arm has no value), `within measurement noise` (no larger than what repeating either arm gives)
+                 arm has no value), `within measurement noise` (no larger than what repeating either arm gives,
+                 and measurements of the two arms meet)
     reason       why the row is undefined or inconclusive
     caution      what a reader must know before trusting the interval, in words
     mde          smallest true difference that these items would have shown with a chance of 80%; None where no test
@@ -147,7 +148,8 @@ class Contrast:
                  interval and p of such a row account for having searched for it
     spread       in the same rows: how unlike the groups fared
     noise        half-width of the band that repeating the two arms gave: the wider of theirs, where one was repeated
-    noise_flips  most answers that a repeat of either arm changed
+    noise_flips  most answers that a repeat of either arm changed; `noise_flip_share`: the largest share of them
+    noise_net_share  largest |up - down| of the flips of a repeat of either arm, as a share of the answers
     options      None where no item was answered with options in both arms
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
                  `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
@@ -179,6 +181,8 @@ class Contrast:
     options: OptionChange | None = None
     compares: str | None = None
     against: str = DENSE
+    noise_flip_share: float | None = None
+    noise_net_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +191,10 @@ class NoiseBand:
 
     half_width   largest |value of a repeat - value of the arm|, over the repeats that have a value
     flips        most answers that a repeat changed; None where the metric has no flips
+    low          most negative value of a repeat - value of the arm; 0 where no repeat lies below the arm
+    high         most positive one; 0 where no repeat lies above the arm
+    flip_share   largest share of the answers that a repeat changed
+    net_share    largest |up - down| of a repeat's flips, as a share of the answers; None where outcomes are not counted
     """
 
     arm: str = DENSE
@@ -196,3 +204,7 @@ class NoiseBand:
     repeats: int
     half_width: float | None
     flips: int | None
+    low: float | None = None
+    high: float | None = None
+    flip_share: float | None = None
+    net_share: float | None = None

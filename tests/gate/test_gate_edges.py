@@ -212,9 +212,22 @@ def test_max_flips_bounds_changed_answers_with_and_without_a_margin(flips, expec
 
 def test_flips_that_repeats_reach_are_inconclusive_and_never_pass():
     rule = "{task: bbq, metric: accuracy, max_flips: 0.1}"
-    for flips, noise, expected in ((51, 51, 4), (51, 50, 3), (50, 60, 0), (51, None, 3), (51, 0, 3)):
-        assert judge(with_columns(UNTOUCHED, flips=flips, noise_flips=noise), rule=rule).exit_code == expected
-    assert "repeats changed up to 60" in explained(with_columns(UNTOUCHED, flips=51, noise_flips=60), rule)
+    for flips, noise, expected in ((51, 0.102, 4), (51, 0.1, 3), (50, 0.12, 0), (51, None, 3), (51, 0, 3)):
+        row = with_columns(UNTOUCHED, flips=flips, flips_up=None, noise_flip_share=noise)
+        assert judge(row, rule=rule).exit_code == expected
+    row = with_columns(UNTOUCHED, flips=51, flips_up=None, noise_flip_share=0.12)
+    assert "repeats changed up to 12.0%" in explained(row, rule)
+
+
+def test_flips_in_one_direction_or_of_a_clear_loss_break_max_flips():
+    rule = "{task: bbq, metric: accuracy, max_flips: 0.1}"
+    noisy = {"flips": 60, "noise_flip_share": 0.2, "noise_net_share": 0.04}
+    for change, expected in (
+        ({"flips_up": 20, "flips_down": 40}, 4),
+        ({"flips_up": 19, "flips_down": 40}, 3),
+        ({"flips_up": 20, "flips_down": 40, "verdict": "worse"}, 3),
+    ):
+        assert judge(with_columns(UNTOUCHED, **noisy, **change), rule=rule).exit_code == expected
 
 
 def test_neither_max_flips_nor_the_margin_softens_the_other():

@@ -91,7 +91,16 @@ def test_the_band_is_the_largest_move_of_a_repeat_and_marks_smaller_ones(tmp_pat
     folder = StudyFolder(tmp_path / "s")
     bands = {(band.metric, band.group): band for band in folder.read_bands()}
     assert bands["accuracy", "all"] == NoiseBand(
-        task="probe_facts", metric="accuracy", group="all", repeats=2, half_width=pytest.approx(0.075), flips=3
+        task="probe_facts",
+        metric="accuracy",
+        group="all",
+        repeats=2,
+        half_width=pytest.approx(0.075),
+        flips=3,
+        low=pytest.approx(-0.075),
+        high=0.0,
+        flip_share=0.075,
+        net_share=0.075,
     )
     rows = {row.arm: row for row in folder.read_contrasts() if (row.metric, row.group) == ("accuracy", "all")}
     assert rows["lost 3"].difference == pytest.approx(-0.075)
@@ -314,8 +323,10 @@ def test_arms_are_added_to_a_noise_floor_and_only_they_are_run(tmp_path: Path, s
 def test_a_study_from_before_arms_had_repeats_is_read_and_goes_on(tmp_path: Path, started: Started) -> None:
     run_study(chain(noise_floor=1), tmp_path / "s")
     folder, rows = StudyFolder(tmp_path / "s"), accuracy_rows(tmp_path / "s")
-    pl.read_parquet(folder.noise).drop("arm").write_parquet(folder.noise)
-    pl.read_parquet(folder.contrasts).drop("noise_flips").write_parquet(folder.contrasts)
+    pl.read_parquet(folder.noise).drop("arm", "low", "high", "flip_share", "net_share").write_parquet(folder.noise)
+    pl.read_parquet(folder.contrasts).drop("noise_flips", "noise_flip_share", "noise_net_share").write_parquet(
+        folder.contrasts
+    )
     content = json.loads(folder.manifest.read_text())
     content["repeats"] = content["repeats"]["dense"]
     content["noise_floor"] = {"probe_facts": {"repeats": 1}}

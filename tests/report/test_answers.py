@@ -34,9 +34,10 @@ def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyV
     counted = with_columns(row, n=60, flips=12, flips_up=5, flips_down=4, better=better)  # type: ignore[arg-type]
     assert answers.changed_answers(counted, task) == text
     assert answers.changed_answers(with_columns(counted, flips=None), task) == ""
-    noisy = " (within measurement noise: repeats changed up to 12)"
-    assert answers.changed_answers(with_columns(counted, noise_flips=12), task) == text + noisy
-    assert answers.changed_answers(with_columns(counted, noise_flips=11), task) == text
+    noisy = " (within measurement noise: repeats changed up to 20%)"
+    counted = with_columns(counted, verdict="no clear difference", noise_net_share=1 / 60)
+    assert answers.changed_answers(with_columns(counted, noise_flip_share=0.2), task) == text + noisy
+    assert answers.changed_answers(with_columns(counted, noise_flip_share=11 / 60), task) == text
 
 
 def test_changed_answers_stand_beside_every_unclear_difference(view: StudyView) -> None:

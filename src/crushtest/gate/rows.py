@@ -48,14 +48,14 @@ def too_little(rule: Rule, row: Contrast) -> str | None:
 def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     """Check the share of changed answers against `max_flips`.
 
-    The check is inconclusive if repeats of one of the arms changed as many answers.
+    The check is inconclusive if the flips are within measurement noise (`flips_within_noise`).
     """
     if row.flips.total is None:
         seen = f"{row.metric} has no flips, so max_flips cannot be checked"
         return Check(number, rule, row.arm, "inconclusive", seen, row)
     seen = f"{row.flips.total} of {counted(row.n, 'answer')} changed"
     if row.flips.total > most * row.n and flips_within_noise(row):
-        seen = f"{seen}, more than the rule's max_flips, but repeats changed up to {row.noise_flips}"
+        seen = f"{seen}, more than the rule's max_flips, but repeats changed up to {row.noise_flip_share:.1%}"
         return Check(number, rule, row.arm, "inconclusive", seen, row)
     if row.flips.total > most * row.n:
         return Check(number, rule, row.arm, "regression", f"{seen}, the rule's max_flips is {most:.4g}", row)

@@ -13,15 +13,15 @@ from crushtest.stats.verdicts import WITHIN_NOISE
 
 
 def changed_text(contrast: Contrast) -> str:
-    """Return `3 (2 gained, 0 lost, 1 neither; repeats up to 5)`: changed answers, and how the counted outcome changed.
+    """Return `3 (2 gained, 0 lost, 1 neither; repeats up to 9%)`: changed answers, and how the counted outcome changed.
 
-    Repeats are named if they changed as many.
+    Repeats are named if the changes are within their noise.
     """
     total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
     if total is None:
         return ""
     details = [] if up is None or down is None else [f"{up} gained, {down} lost, {total - up - down} neither"]
-    details += [f"repeats up to {contrast.noise_flips}"] if flips_within_noise(contrast) else []
+    details += [f"repeats up to {contrast.noise_flip_share:.0%}"] if flips_within_noise(contrast) else []
     return f"{total} ({'; '.join(details)})" if details else str(total)
 
 
@@ -38,7 +38,7 @@ def changed_answers(contrast: Contrast, task: TaskView) -> str:
     directions = _directions(contrast)
     text = f"{text}: {directions}" if directions else text
     if flips_within_noise(contrast):
-        text += f" ({WITHIN_NOISE}: repeats changed up to {contrast.noise_flips:,})"
+        text += f" ({WITHIN_NOISE}: repeats changed up to {contrast.noise_flip_share:.0%})"
     return text
 
 
@@ -78,4 +78,4 @@ def most_changed(study: StudyView, arm: ArmView) -> Changed:
 
 
 def _repeats_as_many(row: Contrast) -> str:
-    return f", repeats up to {row.noise_flips:,}" if flips_within_noise(row) else ""
+    return f", repeats up to {row.noise_flip_share:.0%}" if flips_within_noise(row) else ""

@@ -14,9 +14,8 @@ NO_CLEAR_DIFFERENCE = "no clear difference"
 WITHIN_NOISE = "within measurement noise"
 INCONCLUSIVE = "inconclusive"
 UNDEFINED = "undefined"
-VERDICTS = frozenset(
-    (BETTER, WORSE, CHANGED, SPURIOUS_IMPROVEMENT, NO_CLEAR_DIFFERENCE, WITHIN_NOISE, INCONCLUSIVE, UNDEFINED)
-)
+UNCLEAR = frozenset((NO_CLEAR_DIFFERENCE, WITHIN_NOISE, INCONCLUSIVE, UNDEFINED))
+VERDICTS = UNCLEAR | {BETTER, WORSE, CHANGED, SPURIOUS_IMPROVEMENT}
 """Every verdict that contrasts.parquet may hold; results.Contrast says what each means."""
 
 

@@ -53,6 +53,8 @@ CONTRAST_SCHEMA = pl.Schema(
         "compares": pl.String(),
         "against": pl.String(),
         "noise_flips": pl.Int64(),
+        "noise_flip_share": pl.Float64(),
+        "noise_net_share": pl.Float64(),
     }
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
@@ -98,6 +100,8 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "spread_p": spread and spread.p,
         "noise": contrast.noise,
         "noise_flips": contrast.noise_flips,
+        "noise_flip_share": contrast.noise_flip_share,
+        "noise_net_share": contrast.noise_net_share,
         "margin_dense": options and options.margin_dense,
         "margin": options and options.margin,
         "kl": options and options.kl,
@@ -110,10 +114,12 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
 def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
     """Return the contrast that `contrast_row` made a row of.
 
-    A row without `against` is older than that column and compares with dense, and one without `noise_flips` does not
-    say how many answers repeats changed. Raises TypeError where the other columns are not those of the table.
+    A row without `against` is older than that column and compares with dense, and one without `noise_flips` or the
+    shares does not say how many answers repeats changed.
+
+    Raises TypeError where the other columns are not those of the table.
     """
-    row = {"against": DENSE, "noise_flips": None, **row}
+    row = {"against": DENSE, "noise_flips": None, "noise_flip_share": None, "noise_net_share": None, **row}
     if row.keys() != set(CONTRAST_SCHEMA):
         raise TypeError(f"not the columns of a contrast: {sorted(row.keys() ^ set(CONTRAST_SCHEMA))}")
     return Contrast(
@@ -146,6 +152,8 @@ def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
         spread=None if row["spread"] is None else Spread(deviation=row["spread"], p=row["spread_p"]),
         noise=row["noise"],
         noise_flips=row["noise_flips"],
+        noise_flip_share=row["noise_flip_share"],
+        noise_net_share=row["noise_net_share"],
         options=None
         if row["kl"] is None
         else OptionChange(margin_dense=row["margin_dense"], margin=row["margin"], kl=row["kl"]),
