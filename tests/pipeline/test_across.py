@@ -17,12 +17,17 @@ from crushtest.cli.app import app
 from crushtest.engines.fake import FakeEngine
 from crushtest.errors import EngineError, UsageError
 from crushtest.gate.checks import run_gate
-from crushtest.pipeline.across import BOUND, check_text, recorded_refusals, refused_pairs
+from crushtest.pipeline.across import BOUND, check_text, crosses, recorded_refusals, refused_pairs
 from crushtest.pipeline.fixed_text import SECTION, TEXT, score_fixed_text
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import DENSE, Answer, Choices, ChoiceScores, Request, Unanswered
 from crushtest.registry import ENGINES, AboutEngine, Entry
 from crushtest.report import terminal
+from crushtest.report.arm_verdict import verdicts
+from crushtest.report.card import card_metadata, write_card
+from crushtest.report.figures.scatter import against_perplexity
+from crushtest.report.status import lead
+from crushtest.report.study_view import read_study
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
@@ -56,7 +61,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> None:
         return make
 
     about = AboutEngine(runs="a test", answers=("choices", "passages", "prompts"))
-    for name in ("north", "south"):
+    for name in ("north", "south", "west"):
         monkeypatch.setitem(ENGINES._entries, name, Entry("engine", name, named(name), about))
 
 
@@ -78,31 +83,41 @@ def entry(folder: StudyFolder, pair: str) -> dict[str, Any]:
     return dict(manifest.read(folder.manifest)["across_engines"][pair])
 
 
+def summary(folder: StudyFolder) -> str:
+    text = StringIO()
+    terminal.print_summary(folder, Console(file=text, width=10_000))
+    return text.getvalue()
+
+
+def lead_of(folder: StudyFolder) -> str:
+    view = read_study(folder)
+    return lead(view, verdicts(view))
+
+
 FAR = arm("far", "south:loss=3.5,seed=1")
-NEAR = arm("near", "south:loss=3.1,seed=2")
+NEAR = arm("near", "south:loss=3.05,seed=2")
 
 
 def test_engines_that_disagree_are_not_compared_and_nothing_passes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = study(tmp_path / "s", FAR, NEAR)
-    assert compared(folder) == {("near", DENSE)}
+    folder = study(tmp_path / "s", FAR, arm("near", "west:loss=3.05,seed=2"))
+    assert compared(folder) == {("near", DENSE)}, "another engine vouches for nothing"
     assert {row.arm for row in folder.read_estimates()} == {DENSE, "far", "near"}
     errors = capsys.readouterr().err
     assert errors.index("will not be compared: far in south") < errors.index("\nnot compared: far in south")
     why = entry(folder, "far against dense")["refused"]
     assert "\n" not in why
-    assert all(word in why for word in ("-0.500 nats per token", "0.2", "against:", "--accept"))
+    assert all(word in why for word in ("-0.500 nats per token", str(BOUND["token"]), "against:", "--accept"))
     assert "refused" not in entry(folder, "near against dense")
     (tmp_path / "policy.yaml").write_text(GATE)
     result = run_gate(folder.root, str(tmp_path / "policy.yaml"))
     assert {check.arm: check.outcome for check in result.checks}["far"] == "inconclusive"
     assert any("nats per token" in check.seen for check in result.checks if check.arm == "far")
-    console = Console(file=StringIO(), width=10_000)
-    terminal.print_summary(folder, console)
-    assert "not compared: far in south" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "not compared: far in south" in summary(folder)
     page = folder.report.read_text()
     assert "1 variant not compared" in page
+    assert lead_of(folder).startswith("The variant did not get"), "what is not compared is not counted"
     assert "-0.500 nats per token" in page
     assert not run_study(read_spec(folder.specification), folder.root), "refused pairs are no unfinished work"
 
@@ -117,6 +132,37 @@ def test_cards_tables_and_figures_bear_an_arm_that_is_not_compared(tmp_path: Pat
         == 0
     )
     assert CliRunner().invoke(app, ["compare", str(folder.root), "--task", "probe_facts"]).exit_code == 0
+
+
+def test_an_arm_that_is_not_compared_is_in_no_lead_card_or_figure(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", FAR)
+    view = read_study(folder)
+    assert lead_of(folder).startswith("No variant was compared")
+    [card] = write_card(folder)
+    text = card.read_text()
+    assert text.count("crushtest. Size") == text.count("Not compared with the dense model") == 1
+    assert "nats per token" in text
+    assert card_metadata(view, view.others[0])["model-index"][0]["results"] == []
+    assert against_perplexity(view, view.task("probe_facts")) is None
+
+
+def test_figures_name_the_arms_that_are_not_compared(tmp_path: Path) -> None:
+    view = read_study(study(tmp_path / "s", FAR, arm("near", "west:loss=3.05,seed=2")))
+    figure = against_perplexity(view, view.task("probe_facts"))
+    assert figure is not None
+    assert [row[0] for row in figure.rows] == [DENSE, "near"]
+    assert "Not shown, because they are not compared with dense: far." in figure.note
+
+
+def test_only_the_pair_with_dense_decides_whether_an_arm_is_compared(tmp_path: Path) -> None:
+    """Its other pair may be refused all the same."""
+    folder = study(tmp_path / "s", arm("odd", "west:mute=true"), arm("w", "north", against="far"), FAR)
+    assert compared(folder) == {("odd", DENSE), ("w", DENSE)}
+    [_, w, far] = verdicts(read_study(folder))
+    assert (w.barred, far.barred) == (False, True)
+    assert w.refused
+    assert "1 variant not compared" in lead_of(folder)
+    assert lead_of(folder).startswith("None of 2 variants")
 
 
 def test_the_fixed_text_is_scored_before_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +187,9 @@ def test_words_accept_what_is_beyond_the_bound(tmp_path: Path) -> None:
     assert entry(folder, "far against dense")["accepted"] == "it is 2 bits <b>"
     page = folder.report.read_text()
     assert "accepted because: it is 2 bits &lt;b&gt;" in page
+    [card] = write_card(folder)
+    assert "accepted because: it is 2 bits &lt;b&gt;" in card.read_text()
+    assert "accepted because: it is 2 bits <b>" in summary(folder)
 
 
 def test_compare_accepts_in_words_and_the_study_keeps_them(tmp_path: Path) -> None:
@@ -173,10 +222,27 @@ def test_a_study_file_may_accept_what_a_finished_study_refused(tmp_path: Path) -
     assert compared(folder) == {("far", DENSE)}
 
 
-def test_an_arm_of_the_same_engine_that_agrees_vouches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = study(tmp_path / "s", FAR | {"against": "near"}, NEAR)
-    assert compared(folder) == {("far", DENSE), ("far", "near"), ("near", DENSE)}
+@pytest.mark.parametrize("more", [{}, {"against": "near"}])
+def test_a_pair_of_the_same_engines_that_agrees_vouches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: dict[str, Any]
+) -> None:
+    folder = study(tmp_path / "s", FAR | more, NEAR)
+    assert compared(folder) - {("far", "near")} == {("far", DENSE), ("near", DENSE)}
     assert "compared: " not in capsys.readouterr().err
+    assert entry(folder, "far against dense")["vouched"] == "near against dense"
+    assert "compared because near against dense agrees" in folder.report.read_text()
+
+
+def test_engines_that_agree_vouch_for_a_compressed_arm_in_denses_engine(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", NEAR, arm("w", "north:loss=3.5,seed=3", against="near"))
+    assert compared(folder) == {("near", DENSE), ("w", DENSE), ("w", "near")}
+
+
+def test_an_accepted_arm_vouches_for_no_other(tmp_path: Path) -> None:
+    folder = study(
+        tmp_path / "s", arm("near", "south:loss=9", accept="2 bits"), arm("far", "south:loss=12", against="near")
+    )
+    assert compared(folder) == {("near", DENSE), ("far", "near")}
 
 
 def test_an_arm_that_disagrees_as_well_vouches_for_nothing(tmp_path: Path) -> None:
@@ -216,14 +282,57 @@ def test_a_study_of_before_the_text_stays_as_it_was(tmp_path: Path) -> None:
     assert not run_study(read_spec(old.specification), old.root)
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [(Unanswered("busy"), "busy"), (ChoiceScores((float("nan"),), (1,), (1,)), "a log-likelihood of nan")],
-)
-def test_a_text_without_a_number_has_a_reason(answer: Any, reason: str) -> None:
+def test_a_text_without_an_answer_has_a_reason() -> None:
     engine = FakeEngine()
-    engine.choices = lambda requests, *, done=(): iter([(0, answer)])  # type: ignore[method-assign]
-    assert score_fixed_text(engine) == {"reason": reason}
+    engine.choices = lambda requests, *, done=(): iter([(0, Unanswered("busy"))])  # type: ignore[method-assign]
+    assert score_fixed_text(engine) == {"reason": "busy"}
+
+
+@pytest.mark.parametrize("loss", ["nan", "inf"])
+def test_a_score_that_is_not_finite_is_beyond_the_bound(tmp_path: Path, loss: str) -> None:
+    folder = study(tmp_path / "s", arm("broken", f"south:loss={loss}"))
+    assert compared(folder) == set()
+    assert manifest.read(folder.manifest)[SECTION]["broken"]["nats"] is None
+    assert entry(folder, "broken against dense")["fixed_text"]["nats"] is None
+    assert "no finite log-likelihood" in entry(folder, "broken against dense")["refused"]
+    recompare(folder, arm="broken", accept="it is broken")
+    assert compared(folder) == {("broken", DENSE)}
+    assert "accepted because: it is broken" in folder.report.read_text()
+
+
+def test_an_arm_measured_anew_scores_the_fixed_text_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = study(tmp_path / "s", NEAR)
+    manifest.update(folder.manifest, SECTION, "near", {"nats": -9.0, "tokens": 1, "bytes": 1, "token_digest": "a"})
+    shutil.rmtree(folder.arm("near"))
+    study(folder.root, NEAR)
+    assert manifest.read(folder.manifest)[SECTION]["near"]["nats"] == -305.0
+    assert compared(folder) == {("near", DENSE)}
+
+
+def test_an_arm_that_is_forgotten_leaves_no_fixed_text(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    manifest.update(path, SECTION, "near", {"nats": -9.0})
+    manifest.forget(path, "near")
+    assert manifest.read(path)[SECTION] == {}
+
+
+def served(kind: str, address: str) -> dict[str, Any]:
+    return {"engine": {"engine": "openai", "address": address, "server": {"kind": kind, "model": "m"}}}
+
+
+@pytest.mark.parametrize(("kind", "differ"), [("openai", True), ("vllm", False)])
+def test_unknown_servers_at_two_addresses_are_two_engines(kind: str, differ: bool) -> None:
+    arms = {DENSE: served(kind, "http://a"), "far": served(kind, "http://b"), "near": served(kind, "http://a")}
+    assert crosses({"arms": arms}, ("far", DENSE)) == differ
+    assert not crosses({"arms": arms}, ("near", DENSE))
+
+
+def test_other_models_in_one_engine_whose_tokens_are_unknown_have_a_caution(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", arm("other", "north:seed=1"), {**arm("same", "north:seed=2"), "model": "m"})
+    checked = manifest.read(folder.manifest)["across_engines"]
+    assert checked.keys() == {"other against dense"}
+    assert not checked["other against dense"]["engines_differ"]
+    assert "not known whether the tokens are the same" in folder.report.read_text()
 
 
 def test_the_fixed_text_is_one_plain_option() -> None:

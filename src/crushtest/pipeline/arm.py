@@ -57,7 +57,8 @@ def run_arm(run: Run, arm: Arm) -> None:
 
 def read_fixed_text(run: Run, arm: Arm, engine: Engine) -> None:
     """Score the fixed text, and say at once if that shows that the arm will not be compared."""
-    if record_fixed_text(run.folder, arm, engine):
+    answered = any(answers_of(run.folder, arm, planned).read() for planned in run.plan.tasks)
+    if record_fixed_text(run.folder, arm, engine, answered=answered):
         for why in warn_early(manifest.read(run.folder.manifest), run.plan, arm):
             run.progress.say(f"will not be compared: {why}")
 

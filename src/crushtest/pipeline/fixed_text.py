@@ -33,19 +33,25 @@ TEXT = Choices(
 """Scored as one long option: whatever gives options their log-likelihood can give it, the start token counts little."""
 
 
-def record_fixed_text(folder: StudyFolder, arm: Arm, engine: Engine) -> bool:
-    """Score the text with an arm's engine and write it down. Returns False if its score is there already.
+def record_fixed_text(folder: StudyFolder, arm: Arm, engine: Engine, *, answered: bool) -> bool:
+    """Score the text with an arm's engine and write it down. Returns False if there is nothing to score.
 
-    Repeats and engines that run no model are left out.
+    Repeats and engines that run no model are left out. The score of an arm that has `answered` anything stays; an arm
+    without answers may be measured anew, on another model.
     """
-    if arm.repeat or not arm.has_model or "nats" in manifest.read(folder.manifest).get(SECTION, {}).get(arm.name, {}):
+    if arm.repeat or not arm.has_model:
+        return False
+    if answered and "nats" in manifest.read(folder.manifest).get(SECTION, {}).get(arm.name, {}):
         return False
     manifest.update(folder.manifest, SECTION, arm.name, score_fixed_text(engine))
     return True
 
 
 def score_fixed_text(engine: Engine) -> dict[str, Any]:
-    """Return log-likelihood in nats, tokens, bytes and digest of the text; a `reason` if the engine cannot score it."""
+    """Return log-likelihood in nats, tokens, bytes and digest of the text; a `reason` if the engine cannot score it.
+
+    A log-likelihood that is not finite is None, with the reason.
+    """
     try:
         [(_, answer)] = engine.choices([TEXT])
     except ModelChanged:
@@ -55,6 +61,7 @@ def score_fixed_text(engine: Engine) -> dict[str, Any]:
     if isinstance(answer, ReadChoice | Unanswered):
         return {"reason": answer.reason or "the engine reads letters from replies"}
     [nats], [tokens], [size] = answer.logprobs, answer.tokens, answer.bytes
+    text = {"tokens": tokens, "bytes": size, "token_digest": answer.token_digest}
     if not math.isfinite(nats):
-        return {"reason": f"a log-likelihood of {nats}"}
-    return {"nats": nats, "tokens": tokens, "bytes": size, "token_digest": answer.token_digest}
+        return {"nats": None, **text, "reason": f"a log-likelihood of {nats}"}
+    return {"nats": nats, **text}

@@ -122,18 +122,15 @@ def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
     every = counted(sum(count.get("compared", sum(count.values())) for count in counts), "item")
     parts = []
     if "accepted" in checked:
-        text = checked["fixed_text"]
-        parts.append(
-            f"the engines differ by {text['nats']:+.3f} nats per {text['per']} of a fixed text, beyond "
-            f"{text['bound']}; accepted because: {checked['accepted']}"
-        )
+        parts.append(f"{_apart(checked['fixed_text'])}; accepted because: {checked['accepted']}")
+    if "vouched" in checked:
+        parts.append(f"{_apart(checked['fixed_text'])}; compared because {checked['vouched']} agrees in these engines")
     if differ:
         parts.append(f"{differ} of {every} have other tokens: nothing per token compares")
-    if checked.get("engines_differ"):
-        if unknown:
-            parts.append(f"for {unknown} of {every} it is not known whether the tokens are the same")
-        if checked["fixed_text"] is None:
-            parts.append("the engines were not compared on a fixed text")
+    if unknown:
+        parts.append(f"for {unknown} of {every} it is not known whether the tokens are the same")
+    if checked.get("engines_differ") and checked["fixed_text"] is None:
+        parts.append("the engines were not compared on a fixed text")
     for fact, words in FACTS.items():
         if checked.get(fact) is False:
             parts.append(words)
@@ -143,6 +140,13 @@ def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
         name = arm if messages[0] else against
         parts.append(f"{name} answered in chat, as the reply to a user's message, where the other continued a text")
     return "; ".join(parts)
+
+
+def _apart(text: dict[str, Any]) -> str:
+    """Say how far two engines lie apart on the fixed text, from an entry beyond its bound."""
+    if text["nats"] is None:
+        return "an engine gives a fixed text no finite log-likelihood"
+    return f"the engines differ by {text['nats']:+.3f} nats per {text['per']} of a fixed text, beyond {text['bound']}"
 
 
 FACTS = {
@@ -163,3 +167,8 @@ def refusals(study: StudyView, arm: str | None = None) -> Iterator[str]:
     for after, before in study.plan.pairs:
         if arm in (None, after) and (why := checks(study, after, before).get("refused")):
             yield f"not compared: {why}"
+
+
+def is_refused(study: StudyView, arm: str) -> bool:
+    """Return whether an arm is not compared with dense, because their engines disagree."""
+    return "refused" in checks(study, arm, DENSE)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crushtest.records import DENSE
-from crushtest.report.against import checks, refusals, text_caution
+from crushtest.report.against import is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
 from crushtest.report.claims import UNTESTED
 from crushtest.report.findings import (
@@ -48,6 +47,8 @@ class ArmVerdict:
     unclear      headlines without a clear difference
     other_worse  measures besides the headlines that got clearly worse, corrected over all arms and measures shown
     sensitivity  how many items there were, and which changes they would often miss
+    refused      why pairs of the arm, with dense or another, were not compared
+    barred       true if it is not compared with dense, because two engines disagree
     missing      tasks that were not measured
     undefined    headlines without a tested contrast, with the reason
     lost         headlines that dense has a value of and the arm has not, because it answered only "unknown", say
@@ -71,6 +72,7 @@ class ArmVerdict:
     sensitivity: str
     cautions: tuple[str, ...]
     refused: tuple[str, ...]
+    barred: bool
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
     lost: tuple[str, ...]
@@ -96,7 +98,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     better = tuple(finding for finding in findings if finding.tone in ("better", "changed"))
     unclear = tuple(finding for finding in findings if finding.tone == "noise")
     refused = tuple(refusals(study, arm.name))
-    barred = bool(checks(study, arm.name, DENSE).get("refused"))
+    barred = is_refused(study, arm.name)
     missing = () if barred else tuple(task.name for task in study.tasks if task not in tasks)
     lost = tuple(
         headline_subject(study, task, group)
@@ -121,6 +123,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         sensitivity=_sensitivity(tasks, unclear),
         cautions=(*filter(None, [text_caution(study, arm.name)]), *_cautions(study, arm, tasks, findings)),
         refused=refused,
+        barred=barred,
         missing=missing,
         undefined=tuple(_undefined(study, arm, tasks)),
         lost=lost,

@@ -13,6 +13,7 @@ from typing import Any
 from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name, replacing
 from crushtest.registry import METHODS
+from crushtest.report.against import is_refused
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
 from crushtest.report.probes import is_probe, probe_note
@@ -48,8 +49,11 @@ def write_card(folder: StudyFolder) -> list[Path]:
 
 
 def card_metadata(study: StudyView, arm: ArmView) -> dict[str, Any]:
-    """Return the YAML front matter of one variant's card. Probes are no benchmarks and have no results there."""
-    benchmarks = (task for task in study.tasks if not is_probe(task))
+    """Return the YAML front matter of one variant's card. Probes are no benchmarks and have no results there.
+
+    Nor does a variant that is not compared with dense: its engine may run another model than it seems.
+    """
+    benchmarks = (task for task in study.tasks if not is_probe(task) and not is_refused(study, arm.name))
     results = [_result(study, arm, task) for task in benchmarks if (arm.name, task.name) in study.measured]
     index = [
         {"name": name(f"{study.title} {arm.name}"), "results": [result for result in results if result["metrics"]]}
@@ -84,7 +88,8 @@ def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
 def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield f"## Crash test of {_plain(verdict.arm.name)}"
     yield ""
-    yield f"Compared with the dense model on the same items by crushtest. Size: {_plain(verdict.size)}."
+    how = "Not compared" if verdict.barred else "Compared"
+    yield f"{how} with the dense model on the same items by crushtest. Size: {_plain(verdict.size)}."
     if verdict.compares:
         yield _plain(verdict.compares)
     yield ""
@@ -110,9 +115,12 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     if verdict.other_worse:
         others = "; ".join(f"{_plain(finding.subject)} {_plain(finding.text)}" for finding in verdict.other_worse)
         yield from ("", "### Other measures that got worse", "", f"{others}.")
-    unknown = [f"{task}: not measured" for task in verdict.missing] + [*verdict.undefined, *verdict.untested]
+    unmeasured = [f"{task}: not measured" for task in verdict.missing]
+    unknown = [*verdict.refused, *unmeasured, *verdict.undefined, *verdict.untested]
     if unknown:
         yield from ("", "### Not known", "", *(f"- {_plain(text)}" for text in unknown))
+    if verdict.cautions:
+        yield from ("", "### Cautions", "", *(f"- {_plain(text)}" for text in verdict.cautions))
     yield ""
     yield " ".join(map(_plain, (verdict.groups_summary, verdict.sensitivity, *verdict.unfit)))
     if study.dense_note:

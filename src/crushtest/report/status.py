@@ -18,36 +18,31 @@ if TYPE_CHECKING:
 
 
 def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
-    """Sum up all arms in a sentence or two."""
+    """Sum up the arms that are compared in a sentence or two, and count the others."""
     if not verdicts:
         return "Only the dense model was measured; there is nothing to compare it with."
-    many = counted(len(verdicts), "variant")
-    hurt = [verdict for verdict in verdicts if verdict.depth]
+    compared = [verdict for verdict in verdicts if verdict.tone != "unmeasured"]
+    hurt = [verdict for verdict in compared if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
     family = f" (p corrected over all {study.comparisons} comparisons)" if study.comparisons > 1 else ""
-    if not hurt:
-        none = f"None of {many} got" if len(verdicts) > 1 else "The variant did not get"
+    if not compared:
+        parts = ["No variant was compared with the dense model."]
+    elif not hurt:
+        none = f"None of {counted(len(compared), 'variant')} got" if len(compared) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]
     else:
         how = ", only slightly" if len(slight) == len(hurt) else f", {len(slight)} only slightly" if slight else ""
-        some = f"{len(hurt)} of {many}" if len(verdicts) > 1 else "The variant"
+        some = f"{len(hurt)} of {counted(len(compared), 'variant')}" if len(compared) > 1 else "The variant"
         parts = [f"{some} got clearly worse in at least one headline measure{how}{family}."]
-    steady = [
-        verdict
-        for verdict in verdicts
-        if not (verdict.depth or verdict.refused or verdict.missing or verdict.undefined)
-    ]
+    steady = [verdict for verdict in compared if not (verdict.depth or verdict.missing or verdict.undefined)]
     if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"{rest} showed no such change, which does not prove that there is none.")
-    lost = [verdict for verdict in verdicts if verdict.lost]
-    if lost:
+    if lost := [verdict for verdict in verdicts if verdict.lost]:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
-    partly = [verdict for verdict in verdicts if verdict.missing]
-    refused = [verdict for verdict in verdicts if verdict.refused]
-    if refused:
-        parts.append(f"{counted(len(refused), 'variant')} not compared, because two engines disagree.")
-    if partly:
+    if barred := [verdict for verdict in verdicts if verdict.barred]:
+        parts.append(f"{counted(len(barred), 'variant')} not compared, because two engines disagree.")
+    if partly := [verdict for verdict in verdicts if verdict.missing]:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
     return " ".join(parts)
 

@@ -9,7 +9,7 @@ from crushtest.errors import UnknownName
 from crushtest.records import DENSE
 from crushtest.report.against import comparisons, refusals
 from crushtest.report.answers import changed_answers, changed_text
-from crushtest.report.arm_verdict import compares_text, size_text, verdicts
+from crushtest.report.arm_verdict import ArmVerdict, compares_text, size_text, verdicts
 from crushtest.report.bounds import interval_text
 from crushtest.report.claims import judged_p
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
@@ -41,9 +41,11 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
     if not study.others:
         _print_estimates(study, console)
         return
-    print_lines(console, [lead(study, verdicts(study))])
+    every = verdicts(study)
+    print_lines(console, [lead(study, every)])
+    below = [*against_lines(study), *map(visible, refusals(study)), *_caution_lines(every), *_left_out(study)]
     if is_plain(console):
-        print_lines(console, [*_summary_lines(study), *against_lines(study), *_left_out(study)])
+        print_lines(console, [*_summary_lines(study), *below])
         return
     from rich.table import Table
     from rich.text import Text
@@ -62,7 +64,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         texts = [Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells]
         table.add_row(first, *texts, Text("\n".join((changed.text, *map(name, changed.detail)))))
     console.print(table)
-    print_lines(console, [*against_lines(study), *map(visible, refusals(study)), *_left_out(study)])
+    print_lines(console, below)
 
 
 def against_lines(study: StudyView) -> Iterator[str]:
@@ -80,6 +82,11 @@ def against_lines(study: StudyView) -> Iterator[str]:
                     for column, cell in zip(comparison.columns, step.cells, strict=True)
                 )
                 yield f"  {step.effect} ({name(step.after)} against {name(step.before)}): {cells}"
+
+
+def _caution_lines(every: Iterable[ArmVerdict]) -> Iterator[str]:
+    for verdict in every:
+        yield from (f"caution, {name(verdict.arm.name)}: {visible(text)}" for text in verdict.cautions)
 
 
 def _left_out(study: StudyView) -> Iterator[str]:

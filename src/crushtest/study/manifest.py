@@ -65,7 +65,7 @@ def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:
 def forget(path: Path, arm: str) -> None:
     """Remove everything about an arm whose answers are gone, or about a repeat that was invalid."""
     content = read(path)
-    for section in (INVALID, "arms", "timing", "truncated"):
+    for section in (INVALID, "arms", "timing", "truncated", "fixed_text"):
         content.get(section, {}).pop(arm, None)
     write_json(path, content)
 

@@ -95,7 +95,7 @@ def test_a_study_goes_on_with_what_is_missing_on_the_same_server_only(tmp_path: 
 
 
 def test_an_arm_whose_server_changed_is_invalid_and_not_compared(tmp_path: Path) -> None:
-    changing = Stub("vllm", becomes=5)
+    changing = Stub("vllm", becomes=20)
     with serving(Stub("vllm")) as dense, serving(changing) as other:
         spec = spec_of(dense, {"model": other, "name": "other"})
         with pytest.raises(ModelChanged, match="arm 'other'"):
@@ -114,13 +114,16 @@ def test_an_arm_whose_server_changed_is_invalid_and_not_compared(tmp_path: Path)
 
 def test_a_dense_model_that_changed_needs_another_folder(tmp_path: Path) -> None:
     """What other arms hold may rest on dense's answers."""
-    changing = Stub("vllm", becomes=5)
+    changing = Stub("vllm", becomes=20)
     with serving(changing) as dense, serving(Stub("vllm")) as other:
         spec = spec_of(dense, {"model": other, "name": "other"})
         with pytest.raises(ModelChanged, match="arm 'dense'"):
             run_study(spec, tmp_path / "s")
         changing.becomes = None
-        shutil.rmtree(StudyFolder(tmp_path / "s").arm("dense"))
+        folder = StudyFolder(tmp_path / "s")
+        shutil.rmtree(folder.arm("dense"))
+        folder.arm("other").mkdir()
+        (folder.arm("other") / "compression.json").write_text("{}")
         with pytest.raises(StoreError, match=r"is invalid \(.*\); use another --out"):
             run_study(spec, tmp_path / "s")
 

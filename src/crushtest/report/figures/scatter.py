@@ -118,8 +118,7 @@ def _scatter(
     points = with_labels(points, x, y)
     band = _band(study, task, metric, points)
     families = dict.fromkeys(point["family"] for point in points)
-    left = [name(arm.name) for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
-    missing = f" Not shown, because they have no number: {', '.join(left)}." if left else ""
+    missing = _not_shown(study, task, points)
     return Figure(
         f"{task.number}-{key}",
         task,
@@ -145,10 +144,27 @@ def _band(study: StudyView, task: TaskView, metric: str, points: list[Row]) -> l
     return [{"low": y - width, "high": y + width} for y in dense] if width else []
 
 
+def _is_barred(study: StudyView, task: TaskView, arm: ArmView) -> bool:
+    """Return whether an arm was measured in a task and not compared with dense, because two engines disagree, say."""
+    pair = (arm.name, task.name)
+    return arm.name != DENSE and pair in study.measured and pair not in study.compared
+
+
+def _not_shown(study: StudyView, task: TaskView, points: list[Row]) -> str:
+    """Name the arms that have no mark, and say why."""
+    left = [arm for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
+    barred = [name(arm.name) for arm in left if _is_barred(study, task, arm)]
+    others = [name(arm.name) for arm in left if not _is_barred(study, task, arm)]
+    reasons = {"they have no number": others, "they are not compared with dense": barred}
+    return "".join(f" Not shown, because {why}: {', '.join(names)}." for why, names in reasons.items() if names)
+
+
 def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Place]) -> list[Row]:
-    """Return a row per arm that has both numbers."""
+    """Return a row for dense and each arm compared with it that has both numbers."""
     rows = []
     for arm in study.arms:
+        if _is_barred(study, task, arm):
+            continue
         x, x_low, x_high = places[arm.name]
         y, y_low, y_high = _value(study, arm, task, metric)
         if x is not None and y is not None:
