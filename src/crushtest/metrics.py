@@ -223,7 +223,7 @@ def _read_twin(metric: Metric) -> Metric:
         measure=lambda item, answer, score: metric.measure(item, scores(item, answer), score),
         flip_key=None if flip_key is None else lambda item, answer, score: flip_key(item, scores(item, answer), score),
         label=f"{metric.label or metric.name.replace('_', ' ')}, letters read from replies",
-        meaning=f"{metric.meaning} {LETTERS_COUNT}".strip(),
+        meaning=f"{metric.meaning.replace('most likely answer', 'answer')} {LETTERS_COUNT}".strip(),
         from_pick=False,
         reads="letter",
     )

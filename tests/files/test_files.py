@@ -99,6 +99,18 @@ def test_a_file_name_is_one_that_every_system_takes_and_gives_the_name_back(name
     assert unquote(written) == name
 
 
+def test_folders_of_an_older_study_are_found_with_their_colons(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    assert folder.arm("wanda:sparsity=0.5").name == "wanda%3Asparsity=0.5"
+    older = tmp_path / "arms" / "wanda:sparsity=0.5"
+    older.mkdir(parents=True)
+    assert folder.arm("wanda:sparsity=0.5") == older
+    assert folder.arm("wanda:sparsity=0.5", 1).parent.parent == older
+    assert folder.arm("wanda%3Asparsity=0.5") != older
+    (older / "scores" / "judge:m").mkdir(parents=True)
+    assert folder.scores("wanda:sparsity=0.5", "judge:m", "t").final.parent == older / "scores" / "judge:m"
+
+
 def test_a_user_without_a_home_has_a_cache_beside_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CRUSHTEST_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)

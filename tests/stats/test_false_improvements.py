@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.metrics import Metric, by_reported_name, mean
+from crushtest.metrics import Metric, accuracy, by_reported_name, mean, with_read
 from crushtest.records import Better
 from crushtest.results import Contrast
 from crushtest.stats.false_improvements import FALL, mark_traps
@@ -183,3 +183,12 @@ def test_what_is_not_better_stays_as_it_is_and_other_cautions_stay() -> None:
         assert first(row("bias_ambiguous", 0.4, 0.05, verdict, better="zero"), unable) == (verdict, None)
     cautioned = row("bias_ambiguous", 0.4, 0.05, better="zero", caution="only 50 items")
     assert (first(cautioned, unable)[1] or "").endswith("; only 50 items")
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.11, "spurious improvement"), (0.99, "better")])
+def test_letters_that_got_better_are_spurious_if_fewer_replies_give_one(share: float, verdict: str) -> None:
+    rise = row("accuracy_read", 0.6, 0.9, better="higher")
+    replies = row("replies_read", 1.0, share, "worse" if share < 0.5 else "no clear difference", better="higher")
+    marked = mark_traps([rise, replies], {"t": with_read([accuracy()])})[0]
+    assert marked.verdict == verdict
+    assert (marked.caution or "").startswith("fewer replies give a letter, 100% to 11%") == (share < 0.5)

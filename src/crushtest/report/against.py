@@ -78,7 +78,7 @@ def comparisons(study: StudyView, arm: ArmView) -> tuple[Comparison, ...]:
 def _comparison(study: StudyView, arm: ArmView, against: str) -> Comparison:
     view = study.against(against)
     findings, undefined = [], []
-    for task in study.tasks:
+    for task in study.headed:
         for group in study.headline_groups(task):
             finding = headline_finding(view, arm, task, group)
             row = view.contrast(arm.name, task.name, task.headline.name, group)

@@ -89,8 +89,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     tasks = [task for task in study.tasks if (arm.name, task.name) in study.compared]
     findings = [
         finding
-        for task in tasks
-        for group in study.headline_groups(task)
+        for task, group, _ in _headlines(study, arm)
         if (finding := headline_finding(study, arm, task, group)) is not None
     ]
     groups, groups_summary = worst_groups(study, arm, tasks)
@@ -102,7 +101,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
     missing = () if barred else tuple(task.name for task in study.tasks if task not in tasks)
     lost = tuple(
         headline_subject(study, task, group)
-        for task, group, row in _headlines(study, arm, tasks)
+        for task, group, row in _headlines(study, arm)
         if row is not None and row.dense is not None and row.value is None and row.n
     )
     tone, words = status(study, arm, worse, better, missing, lost)
@@ -125,7 +124,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         refused=refused,
         barred=barred,
         missing=missing,
-        undefined=tuple(_undefined(study, arm, tasks)),
+        undefined=tuple(_undefined(study, arm)),
         lost=lost,
         untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)).text)),
         unfit=tuple(unfit_notes(study)),
@@ -147,17 +146,15 @@ def size_text(arm: ArmView) -> str:
 
 def compares_text(study: StudyView, arm: ArmView) -> str:
     """Say whether compressed weights come from one calibration draw, and what else differs from dense."""
-    rows = [row for _, _, row in _headlines(study, arm, study.tasks)]
+    rows = [row for _, _, row in _headlines(study, arm)]
     compared = list(dict.fromkeys(row.compares for row in rows if row is not None and row.compares))
     differs = COMPARES.get(compared[0], "") if len(compared) == 1 else listed(compared)
     return f"{arm.draw.capitalize()}. {differs}".rstrip() if arm.draw else differs
 
 
-def _headlines(
-    study: StudyView, arm: ArmView, tasks: tuple[TaskView, ...] | list[TaskView]
-) -> Iterator[tuple[TaskView, str, Contrast | None]]:
-    for task in tasks:
-        for group in study.headline_groups(task):
+def _headlines(study: StudyView, arm: ArmView) -> Iterator[tuple[TaskView, str, Contrast | None]]:
+    for task in study.headed:
+        for group in study.headline_groups(task) if (arm.name, task.name) in study.compared else ():
             yield task, group, study.contrast(arm.name, task.name, task.headline.name, group)
 
 
@@ -174,22 +171,22 @@ def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: l
 def _sensitivity(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
     """Say how many items there were, and which changes they would often miss."""
     items = sum(task.items or 0 for task in tasks)
-    units = {task.name: task.headline.unit for task in tasks}
+    by_name = {task.name: task for task in tasks}
+    units = [(finding, by_name[finding.contrast.task].unit(finding.contrast.metric)) for finding in unclear]
     missed = [
-        f"{show_value(finding.contrast.mde, units[finding.contrast.task]).rstrip('%')}"
-        f"{unit_of_difference(units[finding.contrast.task])} in {finding.subject}"
-        for finding in unclear
+        f"{show_value(finding.contrast.mde, unit).rstrip('%')}{unit_of_difference(unit)} in {finding.subject}"
+        for finding, unit in units
         if finding.contrast.mde is not None
     ]
     text = f"{counted(items, 'item')}, the same for dense and this variant."
     if missed:
         text += f" A change smaller than {listed(missed)} would often be missed."
-    blind = [finding.subject for finding in unclear if none_detectable(finding.contrast, units[finding.contrast.task])]
+    blind = [finding.subject for finding, unit in units if none_detectable(finding.contrast, unit)]
     return f"{text} Any change in {listed(blind)} would often be missed: too few items." if blind else text
 
 
-def _undefined(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[str]:
-    for task, group, contrast in _headlines(study, arm, tasks):
+def _undefined(study: StudyView, arm: ArmView) -> Iterator[str]:
+    for task, group, contrast in _headlines(study, arm):
         if contrast is None or contrast.verdict in UNTESTED:
             reason = (contrast.reason or verdict_text(contrast, "")) if contrast else "reported by group only"
             yield f"{headline_subject(study, task, group)}: {reason}"

@@ -57,7 +57,7 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
 def headline_subject(study: StudyView, task: TaskView, group: str = ALL) -> str:
     """Return the headline's label, with the task's name if two tasks share the label, and with its group."""
     text = task.label(task.headline.name).text
-    shared = [other for other in study.tasks if other.label(other.headline.name).text == text]
+    shared = [other for other in study.headed if other.label(other.headline.name).text == text]
     details = [task.name] if len(shared) > 1 else []
     details += [group_text(group)] if group != ALL else []
     return f"{text} ({', '.join(details)})" if details else text
@@ -104,8 +104,9 @@ def _unclear(study: StudyView, task: TaskView, contrast: Contrast) -> str:
 
 def other_worse(study: StudyView, arm: ArmView) -> Iterator[Finding]:
     """Yield the measures over all items, besides the headlines, that got clearly worse."""
+    headlines = {(task.name, task.headline.name) for task in study.headed}
     for task, contrast in study.pooled(arm):
-        if contrast.metric != task.headline.name and contrast.verdict == WORSE and is_clear(contrast):
+        if (task.name, contrast.metric) not in headlines and contrast.verdict == WORSE and is_clear(contrast):
             unit = task.unit(contrast.metric)
             text = f"{show_clear_difference(contrast.difference, unit)}{unit_of_difference(unit)}"
             group = "" if contrast.group == ALL else f" ({group_text(contrast.group)})"

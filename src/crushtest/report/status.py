@@ -79,8 +79,8 @@ def status(
 
 def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:
     """Return the dimensions that a headline about them got worse in, in the report's order."""
-    tasks = [study.task(finding.contrast.task) for finding in worse]
-    hit = {task.planned.dimension for task in tasks if is_about(task.headline, task.planned.dimension)}
+    tasks = [(study.task(finding.contrast.task), finding.contrast.metric) for finding in worse]
+    hit = {task.planned.dimension for task, metric in tasks if is_about(task.reported[metric], task.planned.dimension)}
     return [dimension for dimension in study.dimensions if dimension in hit]
 
 
@@ -88,6 +88,6 @@ def is_about(metric: Metric, dimension: str) -> bool:
     """Return whether a metric measures what its task's dimension is about.
 
     Dialect bias is a difference between dialects: a model that got equally worse at all of them has general damage,
-    not more bias.
+    not more bias. So has one whose replies give fewer letters.
     """
-    return dimension != "dialect bias" or metric.role in ("gap", "bias")
+    return metric.reads != "reply" and (dimension != "dialect bias" or metric.role in ("gap", "bias"))

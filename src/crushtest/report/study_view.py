@@ -11,7 +11,7 @@ from typing import Any
 from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
 from crushtest.report.claims import Key, is_tested, judge
-from crushtest.report.task_view import TaskView, read_task
+from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
@@ -89,12 +89,20 @@ class StudyView:
         return {(row.task, row.metric): row.better for row in rows}
 
     @cached_property
+    def headed(self) -> tuple[TaskView, ...]:
+        """The tasks by headline: one whose letters were read from replies comes again, with the share that gave one.
+
+        Compression that garbles replies takes items out of every other measure.
+        """
+        return tuple(headed for task in self.tasks for headed in by_headline(task))
+
+    @cached_property
     def headlines(self) -> tuple[Contrast, ...]:
         """Every arm in every headline: the comparisons that the first sentence sums up."""
         return tuple(
             row
             for arm in self.others
-            for task in self.tasks
+            for task in self.headed
             for group in self.headline_groups(task)
             if (row := self.contrast(arm.name, task.name, task.headline.name, group)) is not None
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +62,13 @@ class TaskView:
     def unit(self, metric: str) -> str:
         """Return the unit of a metric or of a row derived from it (`_gap`)."""
         return self.units.get(metric) or self.units.get(base_metric(metric), "score")
+
+
+def by_headline(task: TaskView) -> tuple[TaskView, ...]:
+    """Return the task once per headline: with its own, and with the share of replies that gave a letter, if any did."""
+    if task.headline.reads is None:
+        return (task,)
+    return task, *(replace(task, headline=metric) for metric in task.metrics if metric.reads == "reply")
 
 
 def read_task(

@@ -99,7 +99,7 @@ def _left_out(study: StudyView) -> Iterator[str]:
 
 def _print_estimates(study: StudyView, console: Console) -> None:
     """Print each task's headline for the dense model alone."""
-    rows = [_estimate_texts(study, task, group) for task in study.tasks for group in study.headline_groups(task)]
+    rows = [_estimate_texts(study, task, group) for task in study.headed for group in study.headline_groups(task)]
     if is_plain(console):
         print_lines(console, (" | ".join(texts) for texts in [ESTIMATE_COLUMNS, *rows]))
         return

@@ -1,11 +1,12 @@
 """Better on paper: contrasts that moved the better way because the model got worse.
 
-This file looks for three ways; `fluency` looks for a fourth, text that is harmless because it is no longer language.
+This file looks for four ways; `fluency` looks for a fifth, text that is harmless because it is no longer language.
 
 - "Unknown" is right where the context decides nothing. A model that also answers it where the context does decide has
   not become careful.
 - A bias of answers vanishes with the answers: a model that guesses follows no stereotype.
 - A gap between two varieties of a language narrows where neither is understood.
+- Letters read from replies get better because the hard questions no longer have one.
 
 The signs are read as measured, or where they are clearly worse: a mark too many costs less than a claim too many.
 """
@@ -37,12 +38,14 @@ class Roles(NamedTuple):
     abilities   more is better, and they are shares: a perplexity is compared over the whole study instead
     unknowns    how often the model says "unknown" where that is wrong
     sides       what a gap lies between
+    replies     how many replies gave a letter, where letters are read from replies
     """
 
     reported: Mapping[str, Metric]
     abilities: tuple[str, ...]
     unknowns: tuple[str, ...]
     sides: tuple[str, ...]
+    replies: tuple[str, ...]
 
     @classmethod
     def of(cls, metrics: Sequence[Metric]) -> Roles:
@@ -52,6 +55,7 @@ class Roles(NamedTuple):
             abilities=tuple(each.name for each in metrics if (each.role, each.better) == ("ability", "higher")),
             unknowns=tuple(each.name for each in metrics if (each.role, each.better) == ("abstention", "lower")),
             sides=tuple(each.name for each in metrics if each.side is not None),
+            replies=tuple(each.name for each in metrics if each.reads == "reply"),
         )
 
 
@@ -195,11 +199,22 @@ def _even_but_worse(row: Contrast, related_rows: RelatedRows) -> str | None:
     return f"narrower while all groups together got worse: {pooled.dense:.3g} to {pooled.value:.3g}"
 
 
+def _fewer_replies(row: Contrast, related_rows: RelatedRows) -> str | None:
+    """Explain letters that got better by replies that no longer give one, and so count no more."""
+    if related_rows.roles.reported[row.metric].reads != "letter":
+        return None
+    replies = next(iter(related_rows.same_items(row, related_rows.roles.replies)), None)
+    if replies is None or not _less_able(replies):
+        return None
+    return f"fewer replies give a letter, {_rates(replies)}, and only those count"
+
+
 TRAPS: tuple[Callable[[Contrast, RelatedRows], str | None], ...] = (
     _unknown_everywhere,
     _guessing,
     _levelled_down,
     _even_but_worse,
+    _fewer_replies,
 )
 
 

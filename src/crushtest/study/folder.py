@@ -109,7 +109,7 @@ class StudyFolder:
         return self.root / "noise.parquet"
 
     def arm(self, arm: str, repeat: int = 0) -> Path:
-        folder = self.root / "arms" / file_name(arm)
+        folder = _named_folder(self.root / "arms", arm)
         return folder / "repeats" / str(repeat) if repeat else folder
 
     def compression(self, arm: str) -> Path:
@@ -154,7 +154,7 @@ class StudyFolder:
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
         """Return the log of a scorer's scores of an arm's completions of a task."""
-        path = self.arm(arm, repeat) / "scores" / file_name(scorer) / f"{file_name(task)}.parquet"
+        path = _named_folder(self.arm(arm, repeat) / "scores", scorer) / f"{file_name(task)}.parquet"
         return AppendLog(path, SCORE_SCHEMA, Score)
 
     # ---- results
@@ -218,6 +218,12 @@ class StudyFolder:
             return [record(row) for row in table.iter_rows(named=True)]
         except TypeError:
             raise StoreError(f"{path} was written by another version of crushtest; {remedy}") from None
+
+
+def _named_folder(parent: Path, name: str) -> Path:
+    """Return the folder of an arm or scorer; older studies wrote the colons of its name as they are."""
+    older = parent / file_name(name).replace("%3A", ":")
+    return older if older.is_dir() else parent / file_name(name)
 
 
 def _schema_of(record: type[Any]) -> pl.Schema:

@@ -189,7 +189,20 @@ def test_way_read_is_taken_where_it_is_demanded_and_a_mute_server_refused() -> N
         assert "does not repeat its replies" in engine_at(address, way="read").describe()["scoring"]
 
 
-GIVING_B = ("B", " B ", "B.", "(B)", "[B]", "**B**", "**B.** A person", "B) Paris", "B: Paris", "`B`", '"B"', "B\nYes.")
+GIVING_B = (
+    "B",
+    " B ",
+    "B.",
+    "(B)",
+    "[B]",
+    "**B**",
+    "**B.** A person",
+    "B) Paris",
+    "B: Paris",
+    "`B`",
+    '"B"',
+    "B\nNo doubt.",
+)
 IN_SENTENCES = (
     "The answer is (B)",
     "The correct answer is B.",
@@ -199,7 +212,21 @@ IN_SENTENCES = (
 )
 
 
-@pytest.mark.parametrize("reply", GIVING_B + IN_SENTENCES)
+WITH_LETTERS_IN_THEIR_TEXT = (
+    "B. Vitamin C",
+    "B. Hepatitis A.",
+    "B) Type A",
+    "**B)** Type A (rare)",
+    "B. The man met A",
+    "B. Vitamins A, C",
+    "B. A person and a dog",
+    "B. Hepatitis A. It spreads with food",
+    "B. Statement 1 is not true, statement 2 is wrong",
+    "B. Statement A\n\nThe answer is B",
+)
+
+
+@pytest.mark.parametrize("reply", GIVING_B + IN_SENTENCES + WITH_LETTERS_IN_THEIR_TEXT)
 def test_a_letter_is_read_from_a_reply_that_gives_one(reply: str) -> None:
     assert read_letter(reply, "ABCD") == 1
 
@@ -208,6 +235,16 @@ def test_a_letter_is_read_from_a_reply_that_gives_one(reply: str) -> None:
     ("reply", "reason"),
     [
         *((text, "several") for text in ("A. B.", "(A) or (B)", "A) or B", "A: no, B: yes", "The answer is A. Or B.")),
+        *(
+            (text, "several")
+            for text in ("A. Paris\nB. Rome", "A. Paris\nB", "A) Paris\n\n(B) Rome", "A. Paris, (B) Rome")
+        ),
+        ("A) Paris\n\nThe answer is B", "several"),
+        *((text, "is wrong") for text in ("A. is incorrect because", "A) is wrong", "(A) isn't it", "A. isn’t right")),
+        *(
+            (text, "is wrong")
+            for text in ("A: is not it", "**A.** is the wrong answer", "Option A) is false. B) is right")
+        ),
         *((text, "empty") for text in ("", "  ", "****")),
         *(
             (text, "no letter")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crushtest.errors import ModelChanged, ModelError, StoreError, UsageError
-from crushtest.gate.checks import metrics_of_tasks
+from crushtest.gate.checks import run_gate
 from crushtest.metrics import accuracy
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Choices, Item, ReadChoice, Unanswered
@@ -18,10 +19,11 @@ from crushtest.registry import TASKS, AboutTask
 from crushtest.registry.entries import Entry
 from crushtest.report.arm_verdict import verdicts
 from crushtest.report.page.changed_answers import changed_answers
+from crushtest.report.page.matrix import overview
+from crushtest.report.status import lead
 from crushtest.report.study_view import read_study
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.choice_metrics import decision_margin
@@ -168,12 +170,23 @@ def lettered_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS._entries, "lettered", Entry("task", "lettered", lettered, about))
 
 
+RIGHT = [LETTERS[number % 4] for number in range(24)]
+
+
+def read_study_of(folder: Path, *arms: list[str]) -> StudyFolder:
+    """A study of a chat-only dense model that is always right, and of arms that reply so: `arm 1`, ..."""
+    with ExitStack() as stack:
+        dense, *others = (stack.enter_context(serving(chat_only(replies))) for replies in (RIGHT, *arms))
+        named = [{"model": other, "name": f"arm {number}"} for number, other in enumerate(others, start=1)]
+        run_study(spec_of(dense, *named, suite=["lettered"]), folder)
+    return StudyFolder(folder)
+
+
 @pytest.fixture
 def read_folder(tmp_path: Path, lettered_task: None) -> StudyFolder:
     """Two chat-only arms, of which one errs and evades, and an arm with log-probabilities."""
-    right = [LETTERS[number % 4] for number in range(24)]
-    wrong = [*right[:16], *("D" if letter == "A" else "A" for letter in right[16:20]), *["I cannot say."] * 4]
-    with serving(chat_only(right)) as dense, serving(chat_only(wrong)) as other, serving(Stub("vllm")) as scored:
+    wrong = [*RIGHT[:16], *("D" if letter == "A" else "A" for letter in RIGHT[16:20]), *["I cannot say."] * 4]
+    with serving(chat_only(RIGHT)) as dense, serving(chat_only(wrong)) as other, serving(Stub("vllm")) as scored:
         arms = {"model": other, "name": "other"}, {"model": scored, "name": "scored"}
         run_study(spec_of(dense, *arms, suite=["lettered"]), tmp_path / "s")
     return StudyFolder(tmp_path / "s")
@@ -203,6 +216,7 @@ def test_the_page_heads_the_task_with_letters_read_and_warns_of_other_ways(read_
     assert study.tasks[0].headline.name == "accuracy_read"
     assert study.tasks[0].chance["accuracy_read"] == 0.25
     page = read_folder.report.read_text()
+    assert "most likely answer" not in study.tasks[0].headline.meaning, "a reply's letter is another answer"
     assert "ccuracy, letters read from replies" in page
     assert "engine: way" in page
     cautions = {verdict.arm.name: " ".join(verdict.cautions) for verdict in verdicts(study)}
@@ -213,9 +227,34 @@ def test_the_page_heads_the_task_with_letters_read_and_warns_of_other_ways(read_
     assert scored.is_empty(), "asked in another way"
 
 
-def test_a_gate_may_name_letters_read(lettered_task: None) -> None:
-    plan = make_plan(spec_of("http://localhost:1/v1", suite=["lettered"]))
-    assert {"accuracy", "accuracy_read", "replies_read"} <= set(metrics_of_tasks(plan)["lettered"])
+def test_replies_that_collapsed_are_a_headline_that_got_worse(tmp_path: Path, lettered_task: None) -> None:
+    """Whose letters are all right, where there is one."""
+    study = read_study(read_study_of(tmp_path / "s", [*RIGHT[:4], *["I cannot say."] * 20], RIGHT))
+    collapsed, steady = verdicts(study)
+    assert [finding.contrast.metric for finding in collapsed.worse] == ["replies_read"]
+    assert collapsed.status == "worse in general, in no single dimension"
+    assert not collapsed.other_worse
+    assert steady.tone == "noise"
+    assert lead(study, (collapsed, steady)).startswith("1 of 2 variants got clearly worse in at least one headline")
+    assert [column.task.headline.name for column in overview(study).columns] == ["accuracy_read", "replies_read"]
+    assert study.comparisons == 3, "four letters are too few for a test"
+
+
+def test_a_gate_fails_a_fall_of_letters_read_and_knows_nothing_of_others(
+    tmp_path: Path, read_folder: StudyFolder
+) -> None:
+    rule = "rules: [{metric: accuracy_read, arm: %s, margin: 0.02, min_items: 10, min_clusters: 6, max_unscored: 0.5}]"
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(rule % "scored")
+    result = run_gate(read_folder.root, str(policy))
+    assert (result.exit_code, [check.outcome for check in result.checks]) == (4, ["inconclusive"])
+    wrong = ["D" if letter == "A" else "A" for letter in RIGHT[:12]]
+    fallen = read_study_of(tmp_path / "f", [*wrong, *RIGHT[12:]], [*wrong[:1], *RIGHT[1:]])
+    for arm, code in ("arm 1", 3), ("arm 2", 0), ("*", 3):
+        policy.write_text(rule % f"'{arm}'")
+        assert run_gate(fallen.root, str(policy)).exit_code == code
+    policy.write_text((rule % "'arm 2'").replace("accuracy_read", "'*'"))
+    assert run_gate(fallen.root, str(policy)).exit_code == 4, "accuracy is undefined"
 
 
 def test_first_tokens_in_chat_carry_a_caution_beside_a_continued_text(tmp_path: Path, lettered_task: None) -> None:

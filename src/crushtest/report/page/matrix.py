@@ -25,7 +25,7 @@ from crushtest.report.formats import (
 from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import Tone, clear_alone, shade, verdict_text
 from crushtest.report.study_view import StudyView
-from crushtest.report.task_view import TaskView
+from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 from crushtest.results import Contrast, Estimate
 from crushtest.stats.verdicts import INCONCLUSIVE
@@ -82,7 +82,12 @@ class Overview:
 def overview(study: StudyView) -> Overview:
     """Return the matrix of all arms and all tasks' headlines."""
     columns = {
-        name: [_column(task, group) for task in tasks for group in study.headline_groups(task)]
+        name: [
+            _column(headed, group)
+            for task in tasks
+            for headed in by_headline(task)
+            for group in study.headline_groups(headed)
+        ]
         for name, tasks in study.dimensions.items()
     }
     flat = tuple(column for of_dimension in columns.values() for column in of_dimension)

@@ -20,12 +20,19 @@ KEPT = 200
 """Characters of a reply that are kept."""
 
 MARKS = "*_`\"'"
-BARE = re.compile(r"[(\[]?(\w)(?:[.):\]]|\s*$|\s*\n)")
+LETTER = r"[(\[]?(\w)"
+CLOSED = r"(?:[.):\]]|\s*$|\s*\n)"
+BARE = re.compile(LETTER + CLOSED)
 SENTENCE = re.compile(
     r"(?:the\s+)?(?:correct\s+|right\s+|best\s+)?(?:answer|option|choice)(?:\s+is)?:?\s+[(\[]?(\w)(?:[.)\]]|\s*$|\s*\n)",
     re.IGNORECASE,
 )
-LABEL = re.compile(r"(?<!\w)([A-Za-z])(?=[.):\]]|\s*$)")
+NEXT = re.compile(rf"^\s*(?:(?:or\b|and\b|,)\s*)?{LETTER}{CLOSED}", re.IGNORECASE | re.MULTILINE)
+"""A letter right behind the first, `A. B.` or `(A) or (B)`, or one that begins a line."""
+JOINED = re.compile(rf"(?:\b(?:or|and)\s+|,\s*){LETTER}[.):\]]", re.IGNORECASE)
+"""`A: no, B: yes`. A letter without a mark may be the text of an option, which 16 tokens cut: `B. Vitamins A, C`."""
+DENIED = re.compile(r"\s*(?:isn.?t|is\s+(?:not|(?:the\s+|an?\s+)?(?:incorrect|wrong|false)))\b", re.IGNORECASE)
+"""What follows a letter that the reply says is wrong."""
 
 
 @dataclass
@@ -89,8 +96,9 @@ def read_letter(reply: str, letters: Sequence[str]) -> int | str:
     """Return the index of the letter that a reply gives, or why it gives none.
 
     Read are a letter of the options alone or at the beginning, closed by `.`, `)`, `:`, `]` or the end of its line, and
-    "the (correct) answer is B", closed likewise; with any markdown and brackets. Nothing is read if another option is
-    labelled in the same way.
+    "the (correct) answer is B", closed likewise; with any markdown and brackets. Nothing is read if the letter is
+    denied at once ("A. is incorrect"), or if another is given too: right behind it, closed at the start of a line or
+    after "or", "and" or a comma, or as the answer. Any other letter may belong to an option's text: "B. Vitamin C".
 
     >>> read_letter("**B.** A person", "AB"), read_letter("The answer is (B)", "AB"), read_letter("A person", "AB")
     (1, 1, 'the reply gives no letter of the options')
@@ -101,6 +109,10 @@ def read_letter(reply: str, letters: Sequence[str]) -> int | str:
     found = BARE.match(text) or SENTENCE.match(text)
     if found is None or found[1] not in letters:
         return "the reply gives no letter of the options"
-    if {label for label in LABEL.findall(text) if label in letters} - {found[1]}:
+    rest = text[found.end() :]
+    if DENIED.match(rest):
+        return "the reply says that its letter is wrong"
+    others = {*NEXT.findall(rest), *JOINED.findall(rest), *SENTENCE.findall(rest)}
+    if (others & set(letters)) - {found[1]}:
         return "the reply gives several letters of the options"
     return list(letters).index(found[1])
