@@ -251,6 +251,7 @@ def test_it_says_what_ran(folder: Path, stand_in: Behaviour) -> None:
     assert list(facts["model_sha256"]) == ["model.safetensors"]
     assert (facts["dtype"], facts["device"], facts["quantization"]) == ("float32", "cpu", None)
     assert facts["chat_template_sha256"] is not None
+    assert facts["sampling"] == {"drawn": "by vLLM", "added": {}}
 
 
 def test_other_stores_and_layouts_count_as_running_otherwise(folder: Path, stand_in: Behaviour) -> None:

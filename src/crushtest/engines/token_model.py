@@ -119,7 +119,7 @@ class TokenModel(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return what ran, for the manifest (JSON values)."""
+        """Return what ran, for the manifest (JSON values); `sampling` if the model draws tokens by itself."""
         ...
 
 

@@ -131,10 +131,9 @@ def split(values: Tensor, size: int) -> Tensor:
 
 
 def inverse(scale: Tensor) -> Tensor:
-    """Return 1 / scale, and 0 where the scale is 0."""
-    import torch
-
-    return torch.where(scale == 0, 0.0, 1 / scale)
+    """Return 1 / scale, and 0 where that is not finite: for scales that are 0 or almost."""
+    inverted = 1 / scale
+    return inverted.where(inverted.isfinite(), 0.0)
 
 
 def half(scale: Tensor) -> Tensor:

@@ -67,7 +67,12 @@ class VllmModel:
         """Return the facts, and the path that scoring takes."""
         block = self.likelihood.store.block
         path = self.unshared or f"prefixes shared by vLLM's cache, in blocks of {block} tokens"
-        return {"engine": "vllm", **self.facts, "scoring": f"{path}; {self.running}"}
+        return {
+            "engine": "vllm",
+            **self.facts,
+            "scoring": f"{path}; {self.running}",
+            "sampling": {"drawn": "by vLLM", "added": {}},
+        }
 
 
 ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts")
