@@ -18,7 +18,9 @@ from crushtest.engines.hf.kv_cache import hadamard, key_rotation, pair, q4_0, q8
 ROUNDED = {"q8_0": q8_0, "q4_0": q4_0}
 TYPES = {"q8_0": gguf.GGMLQuantizationType.Q8_0, "q4_0": gguf.GGMLQuantizationType.Q4_0}
 # Of scales that are almost 0, gguf's inverse is inf; the test after the property has these.
-NUMBERS = st.floats(-1e4, 1e4, width=32).filter(lambda number: number == 0 or abs(number) > 1e-30) | st.sampled_from([0.0, 0.5, -0.5, 1.0, -1.0, 8.0, 127.0, -127.0, 63.5])
+NUMBERS = st.floats(-1e4, 1e4, width=32).filter(lambda number: number == 0 or abs(number) > 1e-30) | st.sampled_from(
+    [0.0, 0.5, -0.5, 1.0, -1.0, 8.0, 127.0, -127.0, 63.5]
+)
 
 
 @pytest.mark.parametrize("name", sorted(ROUNDED))

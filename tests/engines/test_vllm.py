@@ -182,6 +182,34 @@ def test_parts_fit_into_the_store_and_hold_every_line_once() -> None:
         assert len(full) + len(part.asked) <= store.blocks
 
 
+@pytest.mark.parametrize("groups", [1, 3])
+def test_parts_leave_vllm_the_block_that_it_keeps(groups: int, folder: Path) -> None:
+    lines = [Line([*range(5 * n, 5 * n + 8), 1], 1) for n in range(1, 9)]
+    # Two lines would take all blocks: each takes 3 in each group.
+    with standing_in(Behaviour(groups=groups, blocks=6 * groups)) as stand_in:
+        model = engine(folder, block=4, share=False).model
+        sharing = replace(model, likelihood=replace(model.likelihood, shares=True))
+        assert len(dict(sharing.score([[line] for line in lines], ()))) == len(lines)
+    assert model.likelihood.store == Store((6 * groups - 1) // groups, 4)
+    assert stand_in.interrupted == 0
+
+
+def test_interrupted_prompts_are_asked_again_without_the_cache(folder: Path, twin: Any, stand_in: Behaviour) -> None:
+    made = engine(folder, block=4)
+    stand_in.blocks = 40  # behind its back
+    ours = by_index(made.choices(QUESTIONS))
+    assert stand_in.interrupted
+    for index, theirs in twin.choices(QUESTIONS):
+        assert ours[index].logprobs == pytest.approx(theirs.logprobs, abs=2e-4)
+
+
+def test_nothing_is_shared_in_a_store_that_cannot_be_counted(folder: Path) -> None:
+    with standing_in(Behaviour(groups=None)):
+        made = engine(folder)
+    assert "does not say how many blocks" in made.describe()["scoring"]
+    assert made.model.likelihood.shares is False
+
+
 def test_texts_beyond_the_context_are_cut_and_counted(folder: Path, stand_in: Behaviour) -> None:
     long = engine(folder, context=64)
     by_index(long.choices([Choices(" ".join(SENTENCES), (" dog",))]))
@@ -240,6 +268,14 @@ def test_a_broken_model_gives_no_answers(folder: Path) -> None:
             by_index(made.choices(QUESTIONS))
         with pytest.raises(EngineError, match="NaN"):
             by_index(made.generate(PROMPTS, Sampling(4)))
+
+
+def test_a_vllm_that_fails_is_told_in_one_line(folder: Path, stand_in: Behaviour) -> None:
+    made = engine(folder)
+    stand_in.fails = RuntimeError("CUDA out of memory\nand more")
+    for ask in (lambda: made.choices(QUESTIONS), lambda: made.generate(PROMPTS, Sampling(4))):
+        with pytest.raises(EngineError, match="vLLM failed: CUDA out of memory$"):
+            by_index(ask())
 
 
 # ---- what runs

@@ -159,7 +159,9 @@ def vllm(
     tokenizer = HfTokenizer(running.tokenizer)
     context = running.context - ROOM
     unshared: str | None = "every line by itself"
-    if share:
+    if share and running.groups is None:
+        unshared = "every line by itself: vLLM runs in another process and does not say how many blocks a line takes"
+    elif share:
         unshared = why_not_shared(sharing, alone, tokenizer, context=context, dtype=running.facts["dtype"])
     runs = VllmModel(
         likelihood=alone if unshared else sharing,

@@ -29,6 +29,7 @@ class Running:
     """vLLM with a model.
 
     store    its places for keys and values
+    groups   groups of layers that store keys and values each in blocks of their own; None if vLLM does not tell
     ends     tokens that end a text
     context  tokens of a prompt and its continuation
     facts    for the manifest
@@ -37,6 +38,7 @@ class Running:
     llm: Any
     tokenizer: PreTrainedTokenizerBase
     store: Store
+    groups: int | None
     ends: frozenset[int]
     context: int
     facts: dict[str, Any]
@@ -54,11 +56,12 @@ def load(model: str, settings: Settings, *, trust_remote_code: bool, allow_pickl
     except Exception as error:  # whatever vLLM and what it calls raise: a model that does not run is an answer
         raise EngineError(f"engine 'vllm': {model!r} does not run: {first_error_line(error)}") from error
     config = llm.llm_engine.vllm_config
-    cache = config.cache_config
+    cache, groups = config.cache_config, _groups(llm)
     return Running(
         llm=llm,
         tokenizer=tokenizer,
-        store=Store(int(cache.num_gpu_blocks), int(cache.block_size)),
+        store=_store(cache, groups or 1),
+        groups=groups,
         ends=_end_tokens(checkpoint, config.model_config.hf_config, tokenizer),
         context=int(config.model_config.max_model_len),
         facts=_facts(model, checkpoint, settings, config, tokenizer),
@@ -87,8 +90,23 @@ def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) 
         enforce_eager=settings.eager,
         enable_prefix_caching=True,
         use_tqdm_on_load=False,
+        # They say which requests were interrupted.
+        disable_log_stats=False,
         **({"block_size": block} if block else {}),
     )
+
+
+def _groups(llm: Any) -> int | None:
+    """Return how many groups of layers take blocks; None if the scheduler is in another process."""
+    try:
+        return len(llm.llm_engine.engine_core.engine_core.scheduler.kv_cache_config.kv_cache_groups)
+    except AttributeError:
+        return None
+
+
+def _store(cache: Any, groups: int) -> Store:
+    """Return the places of a line that takes its blocks in each group of layers; vLLM keeps one block for itself."""
+    return Store((int(cache.num_gpu_blocks) - 1) // max(groups, 1), int(cache.block_size))
 
 
 @contextmanager
