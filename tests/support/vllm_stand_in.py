@@ -208,7 +208,7 @@ def standing_in(behaviour: Behaviour | None = None) -> Iterator[Behaviour]:
     before = {name: sys.modules.get(name) for name in names}
     modules: dict[str, Any] = {name: ModuleType(name) for name in names}
     for name, module in modules.items():
-        module.__spec__ = ModuleSpec(name, None)
+        module.__spec__ = ModuleSpec(name, None, origin="the stand-in")
         module.__path__ = []
     modules["vllm"].LLM, modules["vllm"].SamplingParams = llm_class(behaviour), SamplingParams
     modules["vllm"].__version__ = "0.0.stand-in"

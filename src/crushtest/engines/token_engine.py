@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain, islice
 from typing import Any, Generic, TypeVar
 
-from crushtest.engines.base import Reference
+from crushtest.engines.base import Reference, close
 from crushtest.engines.encoding import (
     choice_pairs,
     cut_left,
@@ -106,6 +106,10 @@ class TokenEngine(Generic[Model]):
         """Compare with the reference, if the model gives distributions."""
         if self.comparison is not None:
             self.comparison.attach_reference(reference)
+
+    def close(self) -> None:
+        """Close the model, if it holds what would outlive it."""
+        close(self.model)
 
     def describe(self) -> dict[str, Any]:
         """Return what ran: the model's own facts, and what is the same for every model of tokens."""

@@ -89,7 +89,7 @@ class BatchLimits(NamedTuple):
 
 
 class TokenModel(Protocol):
-    """Scores lines of tokens and continues prompts.
+    """Scores lines of tokens and continues prompts. It may be `Closing`, as an engine may.
 
     can      what it can be asked for
     context  tokens that it takes at once

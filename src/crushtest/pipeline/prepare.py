@@ -70,8 +70,12 @@ def prepare(run: Run, arm: Arm) -> Engine:
     began = time.monotonic()
     if not arm.in_process:
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
-        refuse_another_server(run.folder, arm, engine_facts(engine))
-        record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
+        try:
+            refuse_another_server(run.folder, arm, engine_facts(engine))
+            record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
+        except Exception:
+            close(engine)
+            raise
         return engine
     model = load_arm(run, arm)
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)

@@ -57,6 +57,8 @@ RAN_ON = (
     "chat_template_sha256",
     "dtype",
     "device",
+    "tensor_parallel",
+    "environment",
     "context_tokens",
 )
 """What an engine that loads its own model must say again when an arm goes on, or is repeated."""
