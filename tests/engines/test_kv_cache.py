@@ -45,6 +45,15 @@ def test_the_rotation_is_orthonormal_and_its_own_inverse(size: int) -> None:
     assert not torch.allclose(rotate(values, size), values)
 
 
+def test_a_rotation_made_in_inference_mode_serves_outside_of_it() -> None:
+    hadamard.cache_clear()
+    with torch.inference_mode():
+        rotate(torch.ones(64), 64)
+    values = torch.ones(64, requires_grad=True)
+    rotate(values, 64).sum().backward()  # type: ignore[no-untyped-call]
+    assert values.grad is not None
+
+
 def test_llama_cpp_turns_keys_as_wide_as_it_can_and_values_by_64() -> None:
     sizes = [32, 64, 80, 96, 128, 192, 256]
     assert [key_rotation(size) for size in sizes] == [0, 64, 0, 0, 128, 64, 256]

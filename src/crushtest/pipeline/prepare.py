@@ -66,6 +66,7 @@ def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:
 def prepare(run: Run, arm: Arm) -> Engine:
     """Return the engine of an arm, its model loaded and compressed, and write both down."""
     from crushtest.engines import load_engine
+    from crushtest.engines.base import close
 
     began = time.monotonic()
     if not arm.in_process:

@@ -164,10 +164,11 @@ def hadamard(size: int) -> Tensor:
     """Return Sylvester's Hadamard matrix of a power of two, scaled to be orthonormal: [size, size]."""
     import torch
 
-    if size == 1:
-        return torch.ones(1, 1)
-    part = hadamard(size // 2) / 2**0.5
-    return torch.cat([torch.cat([part, part], 1), torch.cat([part, -part], 1)])
+    with torch.inference_mode(False):  # it is kept, and may be read outside of that mode
+        if size == 1:
+            return torch.ones(1, 1)
+        part = hadamard(size // 2) / 2**0.5
+        return torch.cat([torch.cat([part, part], 1), torch.cat([part, -part], 1)])
 
 
 def pair(values: Tensor) -> Tensor:
