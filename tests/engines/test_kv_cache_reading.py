@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import Tensor
 from transformers import AttentionInterface
 
 from crushtest import load_engine
 from crushtest.engines.base import Reference
 from crushtest.engines.encoding import encode_options
-from crushtest.engines.hf.kivi import RESIDUAL
+from crushtest.engines.hf.kivi import RESIDUAL, Kivi
 from crushtest.engines.hf.kv_cache import STORED, q8_0
 from crushtest.engines.packing import Line
-from crushtest.errors import EngineError
+from crushtest.errors import EngineError, ModelError
 from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES
@@ -261,6 +263,23 @@ def test_kivi_reads_what_its_papers_algorithm_reads(prompt: int) -> None:
     torch.testing.assert_close(prediction.logits, torch.stack(logits), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_kivi_without_rounding_attends_in_16_bits_as_plain_attention_does(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kivi, "_round", lambda self, values: values)
+    draw = torch.Generator().manual_seed(1)
+    query, key, value = (torch.randn(2, heads, 300, 64, generator=draw).to(dtype) for heads in (4, 2, 2))
+    query = query * 4  # few tokens have all the weight, as in trained models
+    plain = torch.nn.functional.scaled_dot_product_attention(
+        *(each.double() for each in (query, key, value)), is_causal=True, enable_gqa=True
+    )
+    written = Kivi("kivi2", 2).attend_written(query, key, value, None)
+    assert written.dtype == dtype
+    step = torch.finfo(dtype).eps
+    torch.testing.assert_close(written.double(), plain.transpose(1, 2), rtol=step, atol=1e-4)
+
+
 def test_kivi_changes_nothing_that_the_first_128_tokens_read() -> None:
     short = [Passage(sentence) for sentence in SENTENCES]
     rounded, plain = (dict(load_engine(exact(), kv=kv).passages(short)) for kv in ("kivi2", "none"))
@@ -311,3 +330,46 @@ def test_a_study_refuses_a_model_by_its_configuration(tmp_path: Path) -> None:
         check(str(folders["narrow"]), kv="kivi2")
     with pytest.raises(EngineError, match="projection"):
         check(str(folders["latent"]), kv="q4_0")
+
+
+def test_a_study_fetches_no_weights_to_check_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = ENGINES.get("hf").facts
+    assert check is not None
+    network().config.save_pretrained(tmp_path)
+    fetched = []
+
+    def download(name: str, file: str, *, revision: str | None) -> str:
+        fetched.append((name, file, revision))
+        return str(tmp_path / file)
+
+    def refuse(*args: Any, local_files_only: bool = False, **options: Any) -> str:
+        assert local_files_only, "weights are not asked for"
+        raise LocalEntryNotFoundError("not here")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(EngineError, match="blocks of 32"):
+        check("org/narrow@main", kv="q4_0")
+    assert fetched == [("org/narrow", "config.json", "main")]
+
+
+def test_a_configuration_that_needs_trust_or_the_hub_is_left_to_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = ENGINES.get("hf").facts
+    assert check is not None
+    for part in (network(), tokenizer()):
+        part.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    own = settings | {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (tmp_path / "config.json").write_text(json.dumps(own))
+    assert check(str(tmp_path), kv="q4_0")
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"model_type": "nobody_knows"}))
+    with pytest.raises(ModelError, match="cannot read its configuration"):
+        check(str(tmp_path), kv="q4_0")
+
+    def unreachable(*args: Any, **options: Any) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
+    assert check("org/nobody-has-this", kv="q4_0")

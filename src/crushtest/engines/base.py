@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from crushtest.records import (
     Choices,
@@ -85,3 +85,21 @@ class Engine(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what ran, for the manifest (JSON values): engine, model, dtype, device, scoring path, template."""
         ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """An engine that holds what would outlive it: processes, or memory that its program keeps. No engine must be one.
+
+    An arm closes its engine once, after the last answer or an error; it is asked nothing afterwards.
+    """
+
+    def close(self) -> None:
+        """Let go of everything; of a program that is dead already, too."""
+        ...
+
+
+def close(engine: object) -> None:
+    """Close an engine, or a model of one, that needs it."""
+    if isinstance(engine, Closing):
+        engine.close()

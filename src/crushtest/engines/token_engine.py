@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain, islice
 from typing import Any, Generic, TypeVar
 
-from crushtest.engines.base import Reference
+from crushtest.engines.base import Reference, close
 from crushtest.engines.encoding import (
     choice_pairs,
     cut_left,
@@ -28,7 +28,8 @@ from crushtest.records import Choices, ChoiceScores, Completion, Passage, Passag
 Model = TypeVar("Model", bound=TokenModel)
 
 DRAWN_HERE = {"drawn": "here", "added": {}}
-"""What becomes of a study's `Sampling`: tokens are drawn above the model, and a model's own defaults add nothing."""
+"""What becomes of a study's `Sampling` unless the model says otherwise: tokens are drawn above the model, and a model's
+own defaults add nothing."""
 
 
 @dataclass
@@ -106,13 +107,17 @@ class TokenEngine(Generic[Model]):
         if self.comparison is not None:
             self.comparison.attach_reference(reference)
 
+    def close(self) -> None:
+        """Close the model, if it holds what would outlive it."""
+        close(self.model)
+
     def describe(self) -> dict[str, Any]:
         """Return what ran: the model's own facts, and what is the same for every model of tokens."""
         return {
+            "sampling": DRAWN_HERE,
             **self.model.describe(),
             "context_tokens": self.model.context,
             "start_token": self.model.tokenizer.start_text,
-            "sampling": DRAWN_HERE,
             "truncated": self.truncated,
         }
 

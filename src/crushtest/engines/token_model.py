@@ -89,7 +89,7 @@ class BatchLimits(NamedTuple):
 
 
 class TokenModel(Protocol):
-    """Scores lines of tokens and continues prompts.
+    """Scores lines of tokens and continues prompts. It may be `Closing`, as an engine may.
 
     can      what it can be asked for
     context  tokens that it takes at once
@@ -119,7 +119,7 @@ class TokenModel(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return what ran, for the manifest (JSON values)."""
+        """Return what ran, for the manifest (JSON values); `sampling` if the model draws tokens by itself."""
         ...
 
 

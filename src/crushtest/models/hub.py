@@ -46,6 +46,23 @@ def cached(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> Ch
         return None
 
 
+def config_folder(spec: str) -> Path | None:
+    """Return a folder with the model's config.json, which alone is fetched if the cache has not the model.
+
+    None if the hub does not give it.
+    """
+    from huggingface_hub import hf_hub_download
+
+    if checkpoint := cached(spec, allow_pickle=True, unread=True):
+        return checkpoint.folder
+    name, revision = split_revision(spec)
+    try:
+        with _hub_errors(spec):
+            return Path(hf_hub_download(name, "config.json", revision=revision)).parent
+    except ModelError:
+        return None
+
+
 def known_names() -> list[str]:
     """Return the names of the models in the hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE

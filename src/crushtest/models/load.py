@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crushtest.errors import ModelError, first_error_line
-from crushtest.models import demo
-from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, weights_id
+from crushtest.models import demo, hub
+from crushtest.models.checkpoint import Checkpoint, read_config, read_folder, read_gguf, weights_id
 from crushtest.models.devices import resolve_device
 from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
 from crushtest.models.notes import weights_note
 from crushtest.models.reader import ReadModel, quiet, read_model, read_tokenizer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from crushtest.models.tensor_files import TensorFiles
@@ -64,15 +66,39 @@ def load_model(
 
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
     """Return the model's configuration alone: its shapes, without its weights. Raises as `load_model` does."""
+    checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    return _read_config(spec, checkpoint.folder, checkpoint.gguf, trust_remote_code=trust_remote_code)
+
+
+def peek_config(spec: str) -> PreTrainedConfig | None:
+    """Return the model's configuration before anything of it is fetched but that, or trusted.
+
+    None if the hub does not give it, or if code that comes with the model reads it: loading the model decides then.
+    ModelError for files that are not there, or that cannot be read.
+    """
+    from transformers import CONFIG_MAPPING
+
+    if model_kind(spec) == "hub":
+        folder, gguf = hub.config_folder(spec), None
+        if folder is None:
+            return None
+    else:
+        checkpoint = _unconverted(spec, trust_remote_code=False, allow_pickle=True)  # weights are not read
+        folder, gguf = checkpoint.folder, checkpoint.gguf
+    if not gguf:
+        content = read_config(folder)
+        if "AutoConfig" in content.get("auto_map", {}) and content.get("model_type") not in CONFIG_MAPPING:
+            return None
+    return _read_config(spec, folder, gguf, trust_remote_code=False)
+
+
+def _read_config(spec: str, folder: Path, gguf: str | None, *, trust_remote_code: bool) -> PreTrainedConfig:
     from transformers import AutoConfig
 
-    checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    gguf = {"gguf_file": checkpoint.gguf} if checkpoint.gguf else {}
+    file = {"gguf_file": gguf} if gguf else {}
     try:
         with quiet():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(
-                checkpoint.folder, trust_remote_code=trust_remote_code, **gguf
-            )
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **file)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"model {spec!r}: transformers cannot read its configuration: {first_error_line(error)}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from crushtest.engines.base import close
 from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.across import warn_early
@@ -25,34 +26,41 @@ if TYPE_CHECKING:
 
 
 def run_arm(run: Run, arm: Arm) -> None:
-    """Load the arm's model, compress it, and ask it the open items. Loads nothing if no item is open."""
+    """Load the arm's model, compress it, and ask it the open items. Loads nothing if no item is open.
+
+    The engine is closed at the end, also after an error.
+    """
     engine = None
-    for planned in run.plan.tasks:
-        log, items = answers_of(run.folder, arm, planned), run.items[planned.name]
-        done = len(log.read())
-        title = f"{arm.title} · {planned.name}"
-        with (
-            prefix_errors(arm),
-            noting_invalid(run, arm),
-            on_threads(arm.threads),
-            run.progress.step(title, len(items), done=done, weight=1) as advance,
-        ):
-            if log.complete:
-                continue
-            if engine is None:
-                engine = prepare(run, arm)
-                read_fixed_text(run, arm, engine)
-            if any(isinstance(item.request, Passage) and item.request.against_dense for item in items):
-                attach_reference(run, engine, arm, planned)
-            truncated, began = truncated_so_far(engine), time.monotonic()
-            for count in ask(engine, planned, reordered(items, arm.repeat), log):
-                advance(count)
-            # Recorded before the log is finished, because a later run skips finished tasks.
-            record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
-            record_cost(run.folder, arm, planned, len(items) - done, time.monotonic() - began)
-            log.finish([item.id for item in items])
-    del engine
-    gc.collect()
+    try:
+        for planned in run.plan.tasks:
+            log, items = answers_of(run.folder, arm, planned), run.items[planned.name]
+            done = len(log.read())
+            title = f"{arm.title} · {planned.name}"
+            with (
+                prefix_errors(arm),
+                noting_invalid(run, arm),
+                on_threads(arm.threads),
+                run.progress.step(title, len(items), done=done, weight=1) as advance,
+            ):
+                if log.complete:
+                    continue
+                if engine is None:
+                    engine = prepare(run, arm)
+                    read_fixed_text(run, arm, engine)
+                if any(isinstance(item.request, Passage) and item.request.against_dense for item in items):
+                    attach_reference(run, engine, arm, planned)
+                truncated, began = truncated_so_far(engine), time.monotonic()
+                for count in ask(engine, planned, reordered(items, arm.repeat), log):
+                    advance(count)
+                # Recorded before the log is finished, because a later run skips finished tasks.
+                record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
+                record_cost(run.folder, arm, planned, len(items) - done, time.monotonic() - began)
+                log.finish([item.id for item in items])
+    finally:
+        if engine is not None:
+            close(engine)
+        del engine
+        gc.collect()
 
 
 def read_fixed_text(run: Run, arm: Arm, engine: Engine) -> None:

@@ -66,12 +66,17 @@ def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:
 def prepare(run: Run, arm: Arm) -> Engine:
     """Return the engine of an arm, its model loaded and compressed, and write both down."""
     from crushtest.engines import load_engine
+    from crushtest.engines.base import close
 
     began = time.monotonic()
     if not arm.in_process:
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
-        refuse_another_server(run.folder, arm, engine_facts(engine))
-        record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
+        try:
+            refuse_another_server(run.folder, arm, engine_facts(engine))
+            record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
+        except Exception:
+            close(engine)
+            raise
         return engine
     model = load_arm(run, arm)
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)

@@ -57,9 +57,15 @@ RAN_ON = (
     "chat_template_sha256",
     "dtype",
     "device",
+    "tensor_parallel",
+    "environment",
     "context_tokens",
 )
 """What an engine that loads its own model must say again when an arm goes on, or is repeated."""
+
+
+RUNS_FILES = "llamacpp"
+"""The engine that runs GGUF files as they are."""
 
 
 def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any]) -> None:
@@ -161,7 +167,7 @@ def saved_sizes(arm: Arm) -> dict[str, Any]:
     totals = saved_totals(folder)
     if totals:
         return {"method": saved_recipe(folder), "totals": asdict(totals)}
-    is_demo_file = arm.model == "demo" and not arm.in_process  # in this process it is dequantized, as dense is
+    is_demo_file = arm.model == "demo" and arm.engine == RUNS_FILES  # in others it is dequantized, as dense is
     return stored_facts(str(find_gguf()) if is_demo_file else arm.model)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +22,7 @@ from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
-from crushtest.errors import EngineError, ModelError
+from crushtest.errors import EngineError
 from crushtest.models.memory import keep_freed_memory
 from crushtest.records import Completion, Sampling
 from crushtest.registry import Answers, engine
@@ -122,12 +121,11 @@ ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts", "distributions
 
 def check_model(model: str, **options: Any) -> dict[str, Any]:
     """Return what any model answers. Raises EngineError for one that `kv` does not fit; its weights are not read."""
-    from crushtest.models.load import load_config
+    from crushtest.models.load import peek_config
 
-    if options["kv"] != "none":
-        # Only a study knows what is trusted. If that is needed to read the configuration, loading the model checks it.
-        with suppress(ModelError):
-            check_config(options["kv"], load_config(model))
+    # Only a study knows what is trusted. If that is needed to read the configuration, loading the model checks it.
+    if options["kv"] != "none" and (config := peek_config(model)) is not None:
+        check_config(options["kv"], config)
     return {"answers": ANSWERS}
 
 

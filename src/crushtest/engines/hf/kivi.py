@@ -69,18 +69,21 @@ class Kivi:
         """Attend as if every token were written.
 
         query [rows, heads, tokens, size], key and value [rows, key heads, tokens, size] -> [rows, tokens, heads, size].
-        Tokens from one multiple of 128 to the next see the same keys rounded.
+        Tokens from one multiple of 128 to the next see the same keys rounded. Sums and softmax are float32, or wider if
+        the query is.
         """
         import torch
 
+        wide = torch.promote_types(query.dtype, torch.float32)
+
         rows, _, count, size = query.shape
-        asked = query.view(rows, key.shape[1], -1, count, size)
+        asked = query.view(rows, key.shape[1], -1, count, size).to(wide)
         rounded_keys = self.round_keys(key[:, :, : count // RESIDUAL * RESIDUAL])
-        rounded_values, exact_values = self.round_values(value)[:, :, None], value[:, :, None]
+        rounded_values, exact_values = (read.to(wide)[:, :, None] for read in (self.round_values(value), value))
         answers = []
         for first in range(0, count, RESIDUAL):
             stop = min(first + RESIDUAL, count)
-            keys = torch.cat([rounded_keys[:, :, :first], key[:, :, first:stop]], dim=2)[:, :, None]
+            keys = torch.cat([rounded_keys[:, :, :first], key[:, :, first:stop]], dim=2)[:, :, None].to(wide)
             here = torch.arange(first, stop, device=query.device)[:, None]
             there = torch.arange(stop, device=query.device)
             scores = asked[..., first:stop, :] @ keys.transpose(-1, -2) * (size**-0.5 if scaling is None else scaling)
@@ -89,7 +92,7 @@ class Kivi:
             answers.append(
                 (weights * old) @ rounded_values[..., :stop, :] + (weights * ~old) @ exact_values[..., :stop, :]
             )
-        return torch.cat(answers, dim=3).flatten(1, 2).transpose(1, 2)
+        return torch.cat(answers, dim=3).flatten(1, 2).transpose(1, 2).to(query.dtype)
 
     def round_prompts(self, store: Store) -> None:
         """Round what a cache holds rounded when the prompts are read."""

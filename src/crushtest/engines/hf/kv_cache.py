@@ -131,10 +131,9 @@ def split(values: Tensor, size: int) -> Tensor:
 
 
 def inverse(scale: Tensor) -> Tensor:
-    """Return 1 / scale, and 0 where the scale is 0."""
-    import torch
-
-    return torch.where(scale == 0, 0.0, 1 / scale)
+    """Return 1 / scale, and 0 where that is not finite: for scales that are 0 or almost."""
+    inverted = 1 / scale
+    return inverted.where(inverted.isfinite(), 0.0)
 
 
 def half(scale: Tensor) -> Tensor:
@@ -165,10 +164,11 @@ def hadamard(size: int) -> Tensor:
     """Return Sylvester's Hadamard matrix of a power of two, scaled to be orthonormal: [size, size]."""
     import torch
 
-    if size == 1:
-        return torch.ones(1, 1)
-    part = hadamard(size // 2) / 2**0.5
-    return torch.cat([torch.cat([part, part], 1), torch.cat([part, -part], 1)])
+    with torch.inference_mode(False):  # it is kept, and may be read outside of that mode
+        if size == 1:
+            return torch.ones(1, 1)
+        part = hadamard(size // 2) / 2**0.5
+        return torch.cat([torch.cat([part, part], 1), torch.cat([part, -part], 1)])
 
 
 def pair(values: Tensor) -> Tensor:

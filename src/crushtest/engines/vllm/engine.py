@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -63,11 +63,24 @@ class VllmModel:
         """Yield the completions of one batch."""
         return continue_batch(self.likelihood.llm, self.tokenizer, self.ends, prompts, texts, sampling)
 
+    def close(self) -> None:
+        """End vLLM, which would keep its share of the memory from the next one."""
+        from crushtest.engines.vllm.loading import shut_down
+
+        llm, self.likelihood = self.likelihood.llm, replace(self.likelihood, llm=None)
+        if llm is not None:
+            shut_down(llm)
+
     def describe(self) -> dict[str, Any]:
         """Return the facts, and the path that scoring takes."""
         block = self.likelihood.store.block
         path = self.unshared or f"prefixes shared by vLLM's cache, in blocks of {block} tokens"
-        return {"engine": "vllm", **self.facts, "scoring": f"{path}; {self.running}"}
+        return {
+            "engine": "vllm",
+            **self.facts,
+            "scoring": f"{path}; {self.running}",
+            "sampling": {"drawn": "by vLLM", "added": {}},
+        }
 
 
 ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts")
@@ -134,7 +147,7 @@ def vllm(
     if not isinstance(model, str):
         raise EngineError("engine 'vllm' loads its models itself, not one that is loaded already; give its name")
     check_model(model, kv=kv, allow_pickle=allow_pickle)
-    from crushtest.engines.vllm.loading import load
+    from crushtest.engines.vllm.loading import load, shut_down
     from crushtest.engines.vllm.trial import why_not_shared
 
     settings = Settings(
@@ -154,8 +167,14 @@ def vllm(
     tokenizer = HfTokenizer(running.tokenizer)
     context = running.context - ROOM
     unshared: str | None = "every line by itself"
-    if share:
-        unshared = why_not_shared(sharing, alone, tokenizer, context=context, dtype=running.facts["dtype"])
+    if share and running.groups is None:
+        unshared = "every line by itself: vLLM runs in another process and does not say how many blocks a line takes"
+    elif share:
+        try:
+            unshared = why_not_shared(sharing, alone, tokenizer, context=context, dtype=running.facts["dtype"])
+        except EngineError:
+            shut_down(running.llm)
+            raise
     runs = VllmModel(
         likelihood=alone if unshared else sharing,
         tokenizer=tokenizer,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.engines.vllm.program import Settings, on_cpu, prepare, refuse_method
+from crushtest.engines.vllm.program import Settings, importing, numbers_environment, on_cpu, refuse_method
 from crushtest.engines.vllm.scoring import Store
 from crushtest.errors import EngineError, first_error_line
 from crushtest.models import demo
@@ -29,6 +30,7 @@ class Running:
     """vLLM with a model.
 
     store    its places for keys and values
+    groups   groups of layers that store keys and values each in blocks of their own; None if vLLM does not tell
     ends     tokens that end a text
     context  tokens of a prompt and its continuation
     facts    for the manifest
@@ -37,6 +39,7 @@ class Running:
     llm: Any
     tokenizer: PreTrainedTokenizerBase
     store: Store
+    groups: int | None
     ends: frozenset[int]
     context: int
     facts: dict[str, Any]
@@ -51,14 +54,17 @@ def load(model: str, settings: Settings, *, trust_remote_code: bool, allow_pickl
             tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         with as_it_was():
             llm = _start(checkpoint, settings, trust_remote_code)
+    except EngineError:
+        raise
     except Exception as error:  # whatever vLLM and what it calls raise: a model that does not run is an answer
         raise EngineError(f"engine 'vllm': {model!r} does not run: {first_error_line(error)}") from error
     config = llm.llm_engine.vllm_config
-    cache = config.cache_config
+    cache, groups = config.cache_config, _groups(llm)
     return Running(
         llm=llm,
         tokenizer=tokenizer,
-        store=Store(int(cache.num_gpu_blocks), int(cache.block_size)),
+        store=_store(cache, groups or 1),
+        groups=groups,
         ends=_end_tokens(checkpoint, config.model_config.hf_config, tokenizer),
         context=int(config.model_config.max_model_len),
         facts=_facts(model, checkpoint, settings, config, tokenizer),
@@ -66,8 +72,8 @@ def load(model: str, settings: Settings, *, trust_remote_code: bool, allow_pickl
 
 
 def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) -> Any:
-    prepare()
-    from vllm import LLM
+    with importing():
+        from vllm import LLM
 
     block = settings.block or (CPU_BLOCK if on_cpu() else None)
     return LLM(
@@ -87,8 +93,34 @@ def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) 
         enforce_eager=settings.eager,
         enable_prefix_caching=True,
         use_tqdm_on_load=False,
+        # They say which requests were interrupted.
+        disable_log_stats=False,
         **({"block_size": block} if block else {}),
     )
+
+
+def _groups(llm: Any) -> int | None:
+    """Return how many groups of layers take blocks; None if the scheduler is in another process."""
+    try:
+        return len(llm.llm_engine.engine_core.engine_core.scheduler.kv_cache_config.kv_cache_groups)
+    except AttributeError:
+        return None
+
+
+def _store(cache: Any, groups: int) -> Store:
+    """Return the places of a line that takes its blocks in each group of layers; vLLM keeps one block for itself."""
+    return Store((int(cache.num_gpu_blocks) - 1) // max(groups, 1), int(cache.block_size))
+
+
+def shut_down(llm: Any) -> None:
+    """End vLLM's engine, and give back its memory, on an accelerator as well."""
+    import torch
+
+    with suppress(Exception):  # a dead engine may fail once more; what it died of is told already
+        llm.llm_engine.engine_core.shutdown()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -133,7 +165,9 @@ def _facts(
         "dtype": str(config.model_config.dtype).removeprefix("torch."),
         "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
         "device": "cpu" if cpu else str(config.device_config.device_type),
+        "kv": settings.kv,
         "tensor_parallel": settings.tensor_parallel,
+        "environment": numbers_environment(),
         "program": f"vllm {vllm.__version__}",
         **({"threads": torch.get_num_threads()} if cpu else {}),
         **({"note": demo.NOTE} if kind == "demo" else {}),

