@@ -257,6 +257,16 @@ def test_the_commands_take_a_noise_floor_and_its_bands_can_be_asked_for(tmp_path
     assert "accuracy\t1" in found.stdout
 
 
+def test_a_study_file_that_names_no_arms_leaves_those_of_the_folder(tmp_path: Path) -> None:
+    arms = "arms: [{name: b, model: fake, engine: 'fake:seed=1'}]"
+    content = f"model: fake\nengine: fake\nsuite: [{{probe_facts: {{limit: 8}}}}]\n{arms}\n"
+    for floor in ("{repeats: 1, arms: dense}", "{repeats: 1}"):
+        (tmp_path / "s.yaml").write_text(f"{content}noise_floor: {floor}\n")
+        command = [sys.executable, "-m", "crushtest.cli", "run", "--study", "s.yaml", "-o", "s"]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+        assert {band.arm for band in StudyFolder(tmp_path / "s").read_bands()} == {"dense"}
+
+
 # ---- arms with a noise of their own -----------------------------------------------------------------
 
 F16 = {"name": "f16", "model": "m", "engine": "packing:lost=1"}
