@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from rich.console import Console
 
 from crushtest.engines.fake import FakeEngine
@@ -27,7 +28,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.query import ask
-from crushtest.study.spec import StudySpec, build_spec
+from crushtest.study.spec import StudySpec, build_spec, read_spec, read_stored_spec
 from support.tiny_models import loaded
 
 ARM = "magnitude:sparsity=0.3"
@@ -256,6 +257,16 @@ def test_the_commands_take_a_noise_floor_and_its_bands_can_be_asked_for(tmp_path
     assert "accuracy\t1" in found.stdout
 
 
+def test_a_study_file_that_names_no_arms_leaves_those_of_the_folder(tmp_path: Path) -> None:
+    arms = "arms: [{name: b, model: fake, engine: 'fake:seed=1'}]"
+    content = f"model: fake\nengine: fake\nsuite: [{{probe_facts: {{limit: 8}}}}]\n{arms}\n"
+    for floor in ("{repeats: 1, arms: dense}", "{repeats: 1}"):
+        (tmp_path / "s.yaml").write_text(f"{content}noise_floor: {floor}\n")
+        command = [sys.executable, "-m", "crushtest.cli", "run", "--study", "s.yaml", "-o", "s"]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+        assert {band.arm for band in StudyFolder(tmp_path / "s").read_bands()} == {"dense"}
+
+
 # ---- arms with a noise of their own -----------------------------------------------------------------
 
 F16 = {"name": "f16", "model": "m", "engine": "packing:lost=1"}
@@ -318,6 +329,34 @@ def test_arms_are_added_to_a_noise_floor_and_only_they_are_run(tmp_path: Path, s
     assert [pack_tokens for pack_tokens, _ in started] == [1, 1, 1]
     run_study(chain(noise_floor={"repeats": 2, "arms": "all"}), tmp_path / "at once")
     assert tables(tmp_path / "at once") == tables(tmp_path / "s")
+
+
+def without_arms(folder: StudyFolder) -> None:
+    """Write the study file as it was before a noise floor named arms."""
+    content = yaml.safe_load(folder.specification.read_text())
+    del content["noise_floor"]["arms"]
+    folder.specification.write_text(yaml.safe_dump(content))
+
+
+def test_arms_named_as_the_default_are_added_to_a_stored_noise_floor(tmp_path: Path, started: Started) -> None:
+    run_study(chain(noise_floor=1), tmp_path / "s")
+    assert not run_study(chain(noise_floor={"repeats": 1}), tmp_path / "s")
+    assert run_study(chain(noise_floor={"repeats": 1, "arms": "auto"}), tmp_path / "s")
+    assert {band.arm for band in StudyFolder(tmp_path / "s").read_bands()} == {"dense", "f16", "q4"}
+
+
+def test_an_older_study_keeps_its_repeats_to_dense_and_a_new_one_is_auto(tmp_path: Path, started: Started) -> None:
+    run_study(chain(noise_floor=1), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    without_arms(folder)
+    assert read_stored_spec(folder.specification).noise_floor.arms == ("dense",)
+    assert read_spec(folder.specification).noise_floor.arms == ("dense", "auto")
+    assert not run_study(chain(noise_floor={"repeats": 1}), tmp_path / "s")
+    recompare(folder)
+    assert {band.arm for band in folder.read_bands()} == {"dense"}
+    run_study(chain(), tmp_path / "none")
+    without_arms(StudyFolder(tmp_path / "none"))
+    recompare(StudyFolder(tmp_path / "none"))
 
 
 def test_a_study_from_before_arms_had_repeats_is_read_and_goes_on(tmp_path: Path, started: Started) -> None:

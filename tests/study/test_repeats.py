@@ -7,6 +7,7 @@ import pytest
 from crushtest.errors import UsageError
 from crushtest.pipeline.ask import reordered
 from crushtest.records import Item, Prompt
+from crushtest.report.page.noise import keeping_dtype, repeat_facts
 from crushtest.study.arms import Arm
 from crushtest.study.plan import make_plan
 from crushtest.study.repeats import repacked
@@ -70,6 +71,19 @@ def test_an_arm_varies_what_its_engine_can_and_stays_the_arm_it_is() -> None:
     assert (found["bf16"].model_options.dtype, found["bf16"].threads) == ("float16", 1)
     assert found["bf16"].engine_options["pack_tokens"] == 512
     assert [arm.against for arm in found.values()][-1] == ("dense", "llama.cpp")
+
+
+def test_arms_that_keep_their_dtype_are_named_where_dense_varies_it() -> None:
+    def keeping(vary: list[str]) -> set[str]:
+        floor = {"repeats": 1, "vary": vary, "arms": "all"}
+        return keeping_dtype(make_plan(build_spec({"model": "demo", "arms": ARMS, "noise_floor": floor}, where="test")))
+
+    assert keeping(["dtype=bfloat16"]) == {"bf16", "llama.cpp", "kv"}
+    assert keeping(["dtype=float16"]) == {"llama.cpp", "kv"}
+    assert keeping(["threads=1"]) == set()
+    content = {"repeats": {"bf16": {"1": {"engine": {"engine": "hf", "dtype": "bfloat16"}}}}}
+    ((_, text),) = repeat_facts(content, {"bf16"})
+    assert text.endswith("dtype not varied")
 
 
 def test_what_is_run_at_once_is_never_nothing() -> None:

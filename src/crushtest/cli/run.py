@@ -59,7 +59,7 @@ def run(
         flags["model"] = model
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + [{"model": text} for text in arm or ()]
-    base = read_spec(study).model_dump() if study else {}
+    base = read_spec(study).model_dump(exclude_unset=True) if study else {}
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
     spec = build_spec(base | flags, where="run")

@@ -20,7 +20,7 @@ from crushtest.stats.effects import BAD
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
-from crushtest.study.spec import read_spec
+from crushtest.study.spec import read_stored_spec
 
 
 def run_gate(study: Path, policy: str) -> GateResult:
@@ -30,7 +30,7 @@ def run_gate(study: Path, policy: str) -> GateResult:
     """
     rules = read_policy(policy)
     folder = StudyFolder.existing(study)
-    plan = make_plan(read_spec(folder.specification))
+    plan = make_plan(read_stored_spec(folder.specification))
     arms = [arm.name for arm in plan.arms if arm.name != DENSE]
     contrasts = folder.read_contrasts()
     unchanged = {

@@ -32,7 +32,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
-from crushtest.study.spec import StudySpec, check_names, read_spec
+from crushtest.study.spec import StudySpec, check_names, read_stored_spec
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
@@ -206,7 +206,7 @@ def recompare(
     another; the study keeps both. Raises UnknownName before anything is computed if the study lacks one of them or
     `task`, which the caller wants to show.
     """
-    spec = read_spec(folder.specification)
+    spec = read_stored_spec(folder.specification)
     if against is not None:
         spec = compared_also(spec, against, arm)
     if accept is not None:

@@ -17,7 +17,7 @@ from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
-from crushtest.study.spec import read_spec
+from crushtest.study.spec import read_stored_spec
 
 MOST_HEADLINES = 6
 
@@ -182,7 +182,7 @@ def ordered_groups(study: StudyView, task: TaskView, metric: str) -> list[str]:
 
 def read_study(folder: StudyFolder) -> StudyView:
     """Read a study. Raises StoreError if it has no results yet."""
-    plan = make_plan(read_spec(folder.specification))
+    plan = make_plan(read_stored_spec(folder.specification))
     content = manifest.read(folder.manifest)
     by_baseline: dict[str, list[Contrast]] = {DENSE: []}
     for row in folder.read_contrasts():

@@ -10,7 +10,7 @@ from crushtest.study.arms import check_against, leads_to
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import plan_tasks
 from crushtest.study.repeats import VARY
-from crushtest.study.spec import ArmSpec, NoiseFloorSpec, StudySpec, expand, read_spec
+from crushtest.study.spec import ArmSpec, NoiseFloorSpec, StudySpec, expand, read_stored_spec
 from crushtest.study.suites import resolve
 
 
@@ -26,7 +26,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
         return spec
     if not folder.has_measured():
         return spec
-    stored = read_spec(folder.specification)
+    stored = read_stored_spec(folder.specification)
     for key in StudySpec.model_fields:
         if key not in ("arms", "suite", "noise_floor") and getattr(stored, key) != getattr(spec, key):
             raise StoreError(
@@ -106,7 +106,7 @@ def accepted(spec: StudySpec, why: str, arm: str | None) -> StudySpec:
 def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:
     """Return the tasks of the study in a folder that `spec` does not name."""
     named = {name for name, _ in resolve(spec.suite)}
-    return [name for name, _ in resolve(read_spec(folder.specification).suite) if name not in named]
+    return [name for name, _ in resolve(read_stored_spec(folder.specification).suite) if name not in named]
 
 
 def refuse_other_options(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -> None:
@@ -139,6 +139,6 @@ def merge_noise_floors(spec: StudySpec, stored: StudySpec, folder: StudyFolder) 
             f"{folder.root} holds repeats with {VARY}={list(old.vary)!r}, this study has {VARY}={list(vary)!r}; "
             f"use another --out, or the same {VARY}"
         )
-    named = new.arms != NoiseFloorSpec().arms
+    named = "arms" in new.model_fields_set
     arms = (*old.arms, *(new.arms if named else ())) if old.repeats else new.arms
     return NoiseFloorSpec(repeats=max(new.repeats, old.repeats), vary=vary, arms=arms)

@@ -123,6 +123,20 @@ def read_spec(path: Path) -> StudySpec:
     return build_spec(content, where=f"study file {str(path)!r}")
 
 
+def read_stored_spec(path: Path) -> StudySpec:
+    """Read the study.yaml of a study folder. A noise floor there that names no arms is older than them: dense alone.
+
+    Raises UsageError as `read_spec` does.
+    """
+    spec = read_spec(path)
+    floor = spec.noise_floor
+    if not floor.repeats or "arms" in floor.model_fields_set:
+        return spec
+    return spec.model_copy(
+        update={"noise_floor": NoiseFloorSpec(repeats=floor.repeats, vary=floor.vary, arms=(DENSE,))}
+    )
+
+
 def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
     """Build a StudySpec from plain values.
 

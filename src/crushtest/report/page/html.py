@@ -30,7 +30,7 @@ from crushtest.report.findings import anchor
 from crushtest.report.page import matrix
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
-from crushtest.report.page.noise import noise_rows, repeat_facts, repeated_arms
+from crushtest.report.page.noise import keeping_dtype, noise_rows, repeat_facts, repeated_arms
 from crushtest.report.page.provenance import (
     arm_facts,
     citations,
@@ -111,7 +111,7 @@ def render(study: StudyView) -> str:
             layers=layers,
             noise_arms=repeated_arms(study),
             noise_rows=list(noise_rows(study)),
-            repeat_facts=list(repeat_facts(study.manifest)),
+            repeat_facts=list(repeat_facts(study.manifest, keeping_dtype(study.plan))),
             scorer_quality=list(scorer_quality(study.manifest)),
             run_facts=list(run_facts(study.manifest)),
             command=shlex.join(study.manifest.get("command", [])),

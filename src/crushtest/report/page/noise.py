@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
+from crushtest.records import DENSE
 from crushtest.report.formats import show_band
 from crushtest.report.study_view import StudyView
 from crushtest.report.wording import ALL, counted, group_text
 from crushtest.results import NoiseBand
 from crushtest.study.manifest import repeats_in
+from crushtest.study.plan import Plan
 
 
 class BandText(NamedTuple):
@@ -57,12 +59,20 @@ def _text(band: NoiseBand | None, unit: str) -> BandText:
     return BandText(show_band(band.half_width, unit), flips)
 
 
-def repeat_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield how each repeat ran, from the manifest."""
+def keeping_dtype(plan: Plan) -> set[str]:
+    """Return the arms whose repeats run in the arm's own dtype, in a study whose repeats of dense vary it."""
+    own = {arm.name: arm.model_options.dtype for arm in plan.arms}
+    kept = {arm.name for arm in plan.repeats if arm.model_options.dtype == own[arm.name]}
+    return set() if DENSE in kept else kept
+
+
+def repeat_facts(content: dict[str, Any], unvaried: Container[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield how each repeat ran, from the manifest; `unvaried` are the arms of `keeping_dtype`."""
     for arm, repeats in repeats_in(content).items():
         for number, facts in repeats.items():
             engine = facts.get("engine", {})
             parts = [str(engine[key]) for key in ("engine", "dtype", "device", "scoring") if engine.get(key)]
             parts += [f"{key}={value}" for key, value in facts.get("options", {}).items()]
             parts += [f"threads={facts['threads']}"] if "threads" in facts else []
+            parts += ["dtype not varied"] if arm in unvaried else []
             yield f"{arm}, repeat {number}", ", ".join(["items in another order", *parts])
