@@ -1,6 +1,6 @@
 """What engines, file types, compression and two faults do to the fixed text that every arm scores.
 
-    python benchmarks/fixed_text.py --files FOLDER [--recipes rtn:bits=4 gptq:bits=3]
+    python benchmarks/fixed_text.py --files FOLDER [--recipes rtn:bits=4,group_size=64]
 
 Differences are nats per token from `demo` in `hf`, its Q4_1 file dequantized to float32. Files of other types are made
 from that file in FOLDER, where they stay.
@@ -40,7 +40,8 @@ def main() -> None:
     """Print a line per engine, file or fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True)
-    parser.add_argument("--recipes", nargs="*", default=["rtn:bits=4,group_size=64", "rtn:bits=3,group_size=64", "gptq:bits=4,group_size=64", "gptq:bits=3,group_size=64"])
+    recipes = [f"{method}:bits={bits},group_size=64" for method in ("rtn", "gptq") for bits in (4, 3)]
+    parser.add_argument("--recipes", nargs="*", default=recipes)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dense = score_fixed_text(load_engine("demo", device="cpu"))
