@@ -256,7 +256,11 @@ def test_the_manifest_says_how_a_pair_across_engines_reads_texts(chain: Path, tm
     manifest.update(folder.manifest, "arms", "f16", facts | {"engine": elsewhere})
     recompare(folder)
     checked = manifest.read(folder.manifest)["across_engines"]
-    assert checked.keys() == {"f16 against dense", "q4 against f16"}
+    assert checked.keys() == {"f16 against dense", "q4 against dense", "q4 against f16", "q8 against dense"}
+    assert {pair for pair, entry in checked.items() if entry["engines_differ"]} == {
+        "f16 against dense",
+        "q4 against f16",
+    }
     pair = checked["q4 against f16"]
     assert pair["start_token"] is None
     assert pair["tokens"]["probe_qa"] == {"equal": 0, "differ": 0, "unknown": 60}
