@@ -88,7 +88,7 @@ def test_an_empty_name_is_no_file() -> None:
 
 
 @given(st.text(min_size=1))
-def test_a_file_name_is_one_that_every_system_takes_and_gives_the_name_back(name: str) -> None:
+def test_every_system_takes_a_file_name_and_it_gives_the_name_back(name: str) -> None:
     """Windows and artifact stores refuse these, and a path has no other parts."""
     try:
         written = file_name(name)
