@@ -166,7 +166,8 @@ def _read(output: Any, tokens: Sequence[int], cached: bool) -> Floats:
         raise EngineError(f"vLLM gave no log-probability for each of the {len(tokens)} tokens of a prompt")
     values = np.full(len(tokens), np.nan)
     found = output.num_cached_tokens
-    if (found is None and cached) or getattr(output.metrics, "num_preemptions", 0):
+    interruptions: int = getattr(output.metrics, "num_preemptions", 0)
+    if (found is None and cached) or interruptions:
         return values
     for place in range((found or 0) + 1, len(tokens)):
         given = output.prompt_logprobs[place].get(tokens[place])
