@@ -355,7 +355,7 @@ def test_unknown_servers_at_two_addresses_are_two_engines(kind: str, differ: boo
     assert not crosses({"arms": arms}, ("near", DENSE))
 
 
-def test_other_models_in_one_engine_whose_tokens_are_unknown_have_a_caution(tmp_path: Path) -> None:
+def test_unknown_tokens_of_two_models_in_one_engine_have_a_caution(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", arm("other", "north:seed=1"), {**arm("same", "north:seed=2"), "model": "m"})
     checked = manifest.read(folder.manifest)["across_engines"]
     assert checked.keys() == {"other against dense"}
