@@ -207,7 +207,7 @@ def test_lines_are_json_that_other_tools_read(tmp_path: Path) -> None:
     log.append("Age/0", ChoiceScores((-1.5,), (1,), (4,)))
     log.close()
     line = json.loads(log.running.read_text())
-    assert line == {"item": "Age/0", "logprobs": [-1.5], "tokens": [1], "bytes": [4]}
+    assert line == {"item": "Age/0", "logprobs": [-1.5], "tokens": [1], "bytes": [4], "token_digest": None}
 
 
 def test_lines_left_beside_their_final_file_are_removed_and_never_read(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_line_of_another_kind_is_an_error_that_names_it(tmp_path: Path, line: 
     log.running.write_text(log.running.read_text() + line + "\n")
     with pytest.raises(StoreError) as caught:
         completions(tmp_path).read()
-    needs = "it needs item, text, tokens, stop, reason"
+    needs = "it needs item, text, tokens, stop, reason, token_digest"
     assert f"line 2 is not a record of this log (it has {found}, {needs})" in str(caught.value)
 
 
