@@ -344,14 +344,15 @@ def test_an_arm_that_is_forgotten_leaves_no_fixed_text(tmp_path: Path) -> None:
     assert manifest.read(path)[SECTION] == {}
 
 
-def served(kind: str, address: str) -> dict[str, Any]:
-    return {"engine": {"engine": "openai", "address": address, "server": {"kind": kind, "model": "m"}}}
+def served(address: str, recognised: bool) -> dict[str, Any]:
+    engine = {"engine": "openai", "address": address, "server": {"kind": "x"}, "recognised": recognised}
+    return {"engine": engine}
 
 
-@pytest.mark.parametrize(("kind", "differ"), [("openai", True), ("vllm", False)])
-def test_unknown_servers_at_two_addresses_are_two_engines(kind: str, differ: bool) -> None:
-    arms = {DENSE: served(kind, "http://a"), "far": served(kind, "http://b"), "near": served(kind, "http://a")}
-    assert crosses({"arms": arms}, ("far", DENSE)) == differ
+@pytest.mark.parametrize("known", [True, False])
+def test_unknown_servers_at_two_addresses_are_two_engines(known: bool) -> None:
+    arms = {DENSE: served("http://a", known), "far": served("http://b", known), "near": served("http://a", known)}
+    assert crosses({"arms": arms}, ("far", DENSE)) is not known
     assert not crosses({"arms": arms}, ("near", DENSE))
 
 

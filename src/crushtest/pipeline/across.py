@@ -25,9 +25,6 @@ SAME = ("chat_template_sha256", "start_token", "sampling")
 BOUND = {"token": 0.1, "byte": 0.02}
 """How far the fixed text's log-likelihoods of two engines may lie apart, in nats per token or byte."""
 
-UNKNOWN_SERVER = "openai"
-"""The `kind` of a served model's program that crushtest does not know."""
-
 
 class TextCheck(NamedTuple):
     """How many nats more an arm gives the fixed text than the other, `per` token if both cut it alike, else byte.
@@ -59,14 +56,14 @@ def check_text(manifest: Mapping[str, Any], pair: Pair) -> TextCheck | None:
 def engine_kind(manifest: Mapping[str, Any], arm: str) -> tuple[Any, ...]:
     """Return the engine that ran an arm and, behind an address, the program that serves.
 
-    An unknown program is told from another by its address.
+    A program that the engine does not recognise is told from another by its address.
     """
     engine = manifest.get("arms", {}).get(arm, {}).get("engine", {})
     server = engine.get("server")
     if not isinstance(server, dict):
         return (engine.get("engine"),)
-    kind = server.get("kind")
-    return engine.get("engine"), kind, *([engine.get("address")] if kind == UNKNOWN_SERVER else [])
+    where = [] if engine.get("recognised", True) else [engine.get("address")]
+    return engine.get("engine"), server.get("kind"), *where
 
 
 def crosses(manifest: Mapping[str, Any], pair: Pair) -> bool:

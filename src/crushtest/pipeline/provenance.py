@@ -11,6 +11,7 @@ from crushtest.models.memory import peak_memory_bytes
 from crushtest.pipeline.ask import is_answered
 from crushtest.progress import Progress
 from crushtest.records import DENSE
+from crushtest.registry import ENGINES
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -62,10 +63,6 @@ RAN_ON = (
     "context_tokens",
 )
 """What an engine that loads its own model must say again when an arm goes on, or is repeated."""
-
-
-RUNS_FILES = "llamacpp"
-"""The engine that runs GGUF files as they are."""
 
 
 def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any]) -> None:
@@ -167,7 +164,7 @@ def saved_sizes(arm: Arm) -> dict[str, Any]:
     totals = saved_totals(folder)
     if totals:
         return {"method": saved_recipe(folder), "totals": asdict(totals)}
-    is_demo_file = arm.model == "demo" and arm.engine == RUNS_FILES  # in others it is dequantized, as dense is
+    is_demo_file = arm.model == "demo" and ENGINES.get(arm.engine).about.runs_files
     return stored_facts(str(find_gguf()) if is_demo_file else arm.model)
 
 

@@ -104,6 +104,7 @@ class AboutEngine:
                    engine that does not gets the model's name
     has_model      whether there is a model behind its answers, so that it must agree with other engines on a fixed text
     takes_recipes  whether that model may have been compressed by a recipe first
+    runs_files     whether it runs a GGUF file as it is, that of `demo` too; others dequantize it
     """
 
     runs: str
@@ -111,6 +112,7 @@ class AboutEngine:
     in_process: bool = False
     has_model: bool = True
     takes_recipes: bool = False
+    runs_files: bool = False
 
 
 METHODS: Registry[AboutMethod] = Registry("method", "crushtest.compress")
@@ -240,6 +242,7 @@ def engine(
     in_process: bool = False,
     has_model: bool = True,
     takes_recipes: bool = False,
+    runs_files: bool = False,
     facts: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register an engine: a function of a model that returns an `Engine`. `AboutEngine` says what it declares.
@@ -248,6 +251,11 @@ def engine(
            answers. It raises what would keep the model from being run, and a study asks it before it runs anything
     """
     about = AboutEngine(
-        runs=runs, answers=answers, in_process=in_process, has_model=has_model, takes_recipes=takes_recipes
+        runs=runs,
+        answers=answers,
+        in_process=in_process,
+        has_model=has_model,
+        takes_recipes=takes_recipes,
+        runs_files=runs_files,
     )
     return ENGINES.add(name, about, facts=facts)

@@ -116,6 +116,7 @@ def check_model(model: str, **options: Any) -> dict[str, Any]:
     "llamacpp",
     runs="a GGUF file in llama.cpp, as it is deployed (package `crushtest[llamacpp]`)",
     answers=ANSWERS,
+    runs_files=True,
     facts=check_model,
 )
 def llamacpp(

@@ -78,6 +78,7 @@ class ServedEngine:
             "address": self.setting.client.address.base,
             **self.facts,
             "server": {"kind": self.setting.server.kind, **self.setting.server.identity},
+            "recognised": self.setting.server.kind != "openai",
             "way": way.name if way else None,
             "asks": way.asks if way else None,
             "scoring": way.describes if way else f"none that could be proved ({self.proof.failures})",
