@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
 from crushtest.records import DENSE
-from crushtest.report.against import comparisons, refusals
+from crushtest.report.against import comparisons, refusals, text_caution
 from crushtest.report.answers import changed_answers, changed_text
-from crushtest.report.arm_verdict import ArmVerdict, compares_text, size_text, verdicts
+from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.bounds import interval_text
 from crushtest.report.claims import judged_p
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
@@ -43,7 +43,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         return
     every = verdicts(study)
     print_lines(console, [lead(study, every)])
-    below = [*against_lines(study), *map(visible, refusals(study)), *_caution_lines(every), *_left_out(study)]
+    below = [*against_lines(study), *map(visible, refusals(study)), *_caution_lines(study), *_left_out(study)]
     if is_plain(console):
         print_lines(console, [*_summary_lines(study), *below])
         return
@@ -84,9 +84,11 @@ def against_lines(study: StudyView) -> Iterator[str]:
                 yield f"  {step.effect} ({name(step.after)} against {name(step.before)}): {cells}"
 
 
-def _caution_lines(every: Iterable[ArmVerdict]) -> Iterator[str]:
-    for verdict in every:
-        yield from (f"caution, {name(verdict.arm.name)}: {visible(text)}" for text in verdict.cautions)
+def _caution_lines(study: StudyView) -> Iterator[str]:
+    """Yield what must be known of an arm as a whole: how otherwise it was run, and the words that accept it."""
+    for arm in study.others:
+        if text := text_caution(study, arm.name):
+            yield f"caution, {name(arm.name)}: {visible(text)}"
 
 
 def _left_out(study: StudyView) -> Iterator[str]:
