@@ -131,17 +131,19 @@ BOUNDED = [(0.0, 1.0), (-1.0, 1.0), (0.0, 100.0)]
 @given(
     st.sampled_from(BOUNDED),
     st.sampled_from(list(BAD)),
+    st.sampled_from([None, *BAD.values()]),
     st.floats(0, 1),
     st.sampled_from(["regression", "equivalence"]),
 )
-def test_a_margin_that_no_value_can_break_never_passes(bounds, better, share, sure) -> None:
+def test_a_margin_that_no_value_can_break_never_passes(bounds, better, direction, share, sure) -> None:
     """`margin: 5` is a slip for five points, and would pass a total collapse; a bias of 1 is all the bias there is."""
     low, high = bounds
     metric = Metric("score", ("x",), lambda *_: (0.0,), lambda x: x, better, bounds=bounds)
     row = replace(UNTOUCHED, metric="score", dense=low + share * (high - low), better=better)
-    most = max(abs(low), abs(high)) if better == "zero" else high - low
+    most = max(abs(low), abs(high)) if (direction or BAD[better]) == "from_zero" else high - low
+    asked = f", direction: {direction}" if direction else ""
     for size, outcome in [(most, "inconclusive"), (most * 0.99, "passed")]:
-        rule = f"{{task: bbq, metric: score, margin: {size}, sure: {sure}}}"
+        rule = f"{{task: bbq, metric: score, margin: {size}, sure: {sure}{asked}}}"
         [check] = judge(row, rule=rule, tasks={"bbq": {"score": metric}}).checks
         assert check.outcome == outcome
     unbounded = {"bbq": {"score": replace(metric, bounds=None)}}

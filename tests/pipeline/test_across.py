@@ -364,6 +364,22 @@ def test_unknown_tokens_of_two_models_in_one_engine_have_a_caution(tmp_path: Pat
     assert "not known whether the tokens are the same" in folder.report.read_text()
 
 
+def test_an_engine_that_answers_no_choices_is_not_asked_the_fixed_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plug-in's need not say no in our words: it may raise anything."""
+
+    class WritesOnly(FakeEngine):
+        def choices(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+    entry = Entry("engine", "writes", lambda model: WritesOnly(), AboutEngine(runs="a test", answers=("prompts",)))
+    monkeypatch.setitem(ENGINES._entries, "writes", entry)
+    folder = study(tmp_path / "s", arm("far", "north"), engine="writes", suite=[{"probe_prompts": {"limit": 6}}])
+    assert set(manifest.read(folder.manifest)[SECTION]) == {"far"}
+    assert compared(folder) == {("far", DENSE)}
+
+
 def test_the_fixed_text_is_one_plain_option() -> None:
     assert isinstance(TEXT, Choices)
     assert 60 <= len((TEXT.context + TEXT.options[0]).split()) <= 100

@@ -134,7 +134,7 @@ def is_slip(rule: Rule, row: Contrast, metric: Metric) -> bool:
     if margin is None or metric.bounds is None:
         return False
     low, high = metric.bounds
-    from_zero = BAD[row.better] == "from_zero" and row.metric == metric.name and rule.direction is None
+    from_zero = (rule.direction or BAD[row.better]) == "from_zero" and row.metric == metric.name
     return margin >= (max(abs(low), abs(high)) if from_zero else high - low)
 
 

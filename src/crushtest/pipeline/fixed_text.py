@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.errors import EngineError, ModelChanged
 from crushtest.records import Choices, ReadChoice, Unanswered
+from crushtest.registry import ENGINES
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -36,10 +37,10 @@ TEXT = Choices(
 def record_fixed_text(folder: StudyFolder, arm: Arm, engine: Engine, *, answered: bool) -> bool:
     """Score the text with an arm's engine and write it down. Returns False if there is nothing to score.
 
-    Repeats and engines that run no model are left out. The score of an arm that has `answered` anything stays; an arm
-    without answers may be measured anew, on another model.
+    Repeats are left out, and engines that run no model or answer no choices. The score of an arm that has `answered`
+    anything stays; an arm without answers may be measured anew, on another model.
     """
-    if arm.repeat or not arm.has_model:
+    if arm.repeat or not arm.has_model or "choices" not in ENGINES.get(arm.engine).about.answers:
         return False
     if answered and "nats" in manifest.read(folder.manifest).get(SECTION, {}).get(arm.name, {}):
         return False

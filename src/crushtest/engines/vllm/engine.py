@@ -23,6 +23,7 @@ from crushtest.registry import Answers, engine
 from crushtest.services.addresses import is_address
 
 if TYPE_CHECKING:
+    from crushtest.engines.vllm.loading import Running
     from crushtest.models.load import LoadedModel
 
 ROOM = 2
@@ -148,7 +149,6 @@ def vllm(
         raise EngineError("engine 'vllm' loads its models itself, not one that is loaded already; give its name")
     check_model(model, kv=kv, allow_pickle=allow_pickle)
     from crushtest.engines.vllm.loading import load, shut_down
-    from crushtest.engines.vllm.trial import why_not_shared
 
     settings = Settings(
         dtype=dtype,
@@ -162,27 +162,33 @@ def vllm(
         eager=eager,
     )
     running = load(model, settings, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    try:
+        return TokenEngine(_model_of(model, running, settings, share=share))
+    except EngineError:
+        shut_down(running.llm)
+        raise
+
+
+def _model_of(model: str, running: Running, settings: Settings, *, share: bool) -> VllmModel:
+    """Return the model that scores and continues with a vLLM that runs, sharing prefixes if a trial allows it."""
+    from crushtest.engines.vllm.trial import why_not_shared
+
     alone = CachedLogLikelihood(running.llm, running.store, shares=False)
-    sharing = CachedLogLikelihood(running.llm, running.store, shares=True)
-    tokenizer = HfTokenizer(running.tokenizer)
-    context = running.context - ROOM
+    sharing = replace(alone, shares=True)
+    tokenizer, context = HfTokenizer(running.tokenizer), running.context - ROOM
     unshared: str | None = "every line by itself"
     if share and running.groups is None:
         unshared = "every line by itself: vLLM runs in another process and does not say how many blocks a line takes"
     elif share:
-        try:
-            unshared = why_not_shared(sharing, alone, tokenizer, context=context, dtype=running.facts["dtype"])
-        except EngineError:
-            shut_down(running.llm)
-            raise
-    runs = VllmModel(
+        unshared = why_not_shared(sharing, alone, tokenizer, context=context, dtype=running.facts["dtype"])
+    compiled = ", not compiled" if settings.eager else ""
+    return VllmModel(
         likelihood=alone if unshared else sharing,
         tokenizer=tokenizer,
         ends=running.ends,
         context=context,
-        batch=BatchLimits(batch_size, running.store.blocks * running.store.block),
+        batch=BatchLimits(settings.batch_size, running.store.blocks * running.store.block),
         unshared=unshared,
-        running=f"{batch} tokens at once, kv {kv}{', not compiled' if eager else ''}",
+        running=f"{settings.batch} tokens at once, kv {settings.kv}{compiled}",
         facts={"model": model, **running.facts},
     )
-    return TokenEngine(runs)

@@ -10,9 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.engines.vllm.program import Settings, importing, numbers_environment, on_cpu, refuse_method
+from crushtest.engines.vllm.program import Settings, failing, importing, numbers_environment, on_cpu, refuse_method
 from crushtest.engines.vllm.scoring import Store
-from crushtest.errors import EngineError, first_error_line
 from crushtest.models import demo
 from crushtest.models.checkpoint import Checkpoint, read_config, weights_id
 from crushtest.models.find import model_kind
@@ -49,15 +48,11 @@ def load(model: str, settings: Settings, *, trust_remote_code: bool, allow_pickl
     """Return vLLM running a model. Raises ModelError for its files, EngineError with what vLLM says."""
     checkpoint = find_checkpoint(model, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle, unread=True)
     refuse_method(model, read_config(checkpoint.folder))
-    try:
+    with failing(f"engine 'vllm': {model!r} does not run"):
         with quiet():
             tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         with as_it_was():
             llm = _start(checkpoint, settings, trust_remote_code)
-    except EngineError:
-        raise
-    except Exception as error:  # whatever vLLM and what it calls raise: a model that does not run is an answer
-        raise EngineError(f"engine 'vllm': {model!r} does not run: {first_error_line(error)}") from error
     config = llm.llm_engine.vllm_config
     cache, groups = config.cache_config, _groups(llm)
     return Running(

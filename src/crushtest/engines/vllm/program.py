@@ -79,6 +79,17 @@ def importing() -> Iterator[None]:
         raise EngineError(f"engine 'vllm': vLLM does not load ({reason}); install it anew: {INSTALL}") from error
 
 
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Raise EngineError, `what` and one line, for whatever vLLM and what it calls raise: no bug of ours, an answer."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{what}: {first_error_line(error)}") from error
+
+
 def prepare() -> None:
     """Set the environment that vLLM reads; before its first import."""
     for name, value in ENVIRONMENT.items():

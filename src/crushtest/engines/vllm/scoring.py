@@ -17,7 +17,8 @@ import numpy as np
 
 from crushtest.engines.likelihood import Floats, Part
 from crushtest.engines.packing import Ints, Line
-from crushtest.errors import EngineError, first_error_line
+from crushtest.engines.vllm.program import failing
+from crushtest.errors import EngineError
 
 # Of a part. It is what an interrupted run repeats, and its end leaves the accelerator half empty for a moment.
 TOKENS, LINES = 2**15, 2**10
@@ -139,18 +140,14 @@ NO_NUMBERS = (
 
 def answers(llm: Any, prompts: Sequence[Any], sampling: Any) -> list[Any]:
     """Return what vLLM answers. EngineError with what it says if it fails: it has no memory left, or is dead."""
-    try:
+    with failing("vLLM failed"):
         return list(llm.generate(prompts, sampling, use_tqdm=False))
-    except Exception as error:  # whatever vLLM and what it calls raise
-        raise EngineError(f"vLLM failed: {first_error_line(error)}") from error
 
 
 def empty_cache(llm: Any) -> None:
     """Empty vLLM's prefix cache. EngineError if it will not."""
-    try:
+    with failing("vLLM failed"):
         emptied = llm.reset_prefix_cache()
-    except Exception as error:  # as above
-        raise EngineError(f"vLLM failed: {first_error_line(error)}") from error
     if not emptied:
         raise EngineError("vLLM did not empty its prefix cache, so its numbers would depend on what ran before")
 
