@@ -6,16 +6,20 @@ over every bootstrap replicate are then plain sums, so one vectorised cluster bo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore, ReadChoice
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[np.float64]"
+"""Formulas import numpy when they compute: commands that only list metrics stay quick."""
+
 Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
 """(item, answer, score) -> one number per column. Called only for items that the metric applies to and that were
 answered and, if the metric names a scorer, scored."""
@@ -169,8 +173,18 @@ def by_reported_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
 
 def ratio(numerator: Array, denominator: Array) -> Array:
     """Return the quotient of totals of one shape; NaN where the denominator is 0."""
+    import numpy as np
+
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator == 0, np.nan, numerator / denominator)
+
+
+def exp_ratio(nats: Array, count: Array) -> Array:
+    """Return exp(nats / count), which of tokens is their perplexity; NaN where the count is 0."""
+    import numpy as np
+
+    perplexities: Array = np.exp(ratio(nats, count))
+    return perplexities
 
 
 def choice(answer: ChoiceScores, lengths: Sequence[int] | None = None) -> int:
@@ -288,7 +302,7 @@ def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
         name,
         ("nats", "tokens", "bytes"),
         _nats_tokens_bytes,
-        lambda nats, tokens, size: np.exp(ratio(nats, tokens)),
+        lambda nats, tokens, size: exp_ratio(nats, tokens),
         "lower",
         **(
             {
@@ -310,7 +324,7 @@ def bits_per_byte(name: str = "bits_per_byte", **settings: Any) -> Metric:
         name,
         ("nats", "tokens", "bytes"),
         _nats_tokens_bytes,
-        lambda nats, tokens, size: ratio(nats, size) / np.log(2.0),
+        lambda nats, tokens, size: ratio(nats, size) / math.log(2),
         "lower",
         **(
             {

@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from crushtest.data.sources import read_text
 from crushtest.errors import DataError
 from crushtest.metrics import accuracy, choice, mean, rate
@@ -112,6 +110,8 @@ def _is(form: Form) -> Any:
 
 def _share_of_truth(item: Item, answer: ChoiceScores, score: float | None) -> float:
     """Return the share of the answers' total probability that falls on the true ones."""
+    import numpy as np
+
     logprobs = np.array(answer.logprobs)
     weights = np.exp(logprobs - logprobs.max())
     return float(weights[np.array(item.facts["true"])].sum() / weights.sum())

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from crushtest.degeneration import fault, is_empty, is_repeating
-from crushtest.metrics import Metric, Role, rate, ratio
+from crushtest.metrics import Metric, Role, exp_ratio, rate
 from crushtest.records import Completion, Item
 
 
@@ -53,7 +51,7 @@ def all_coherence_metrics() -> tuple[Metric, ...]:
             "completion_perplexity",
             ("nats_per_token", "completions"),
             lambda item, answer, score: (score, 1.0),
-            lambda nats, completions: np.exp(ratio(nats, completions)),
+            lambda nats, completions: exp_ratio(nats, completions),
             "lower",
             unit="perplexity",
             scorer="perplexity",

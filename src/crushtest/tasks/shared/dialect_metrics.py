@@ -11,13 +11,12 @@ other side's. Bits per byte compare between the sides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
-from crushtest.metrics import Array, Measure, Metric, mean, rate, ratio
+from crushtest.metrics import Array, Measure, Metric, exp_ratio, mean, rate, ratio
 from crushtest.records import ChoiceScores, Item, PassageScore
 
 MAINSTREAM, DIALECT = 0, 1
@@ -108,7 +107,7 @@ def perplexity_gaps(measure: Measure) -> tuple[Metric, ...]:
             "Logarithm of the ratio; 0: equal.",
         ),
         measure,
-        lambda nats, tokens, size: np.exp(ratio(nats, tokens)),
+        lambda nats, tokens, size: exp_ratio(nats, tokens),
         "perplexity",
         per_token=True,
     )
@@ -204,12 +203,19 @@ def _three(
     return (
         metric(gap, lambda dialect, mainstream: dialect - mainstream, unit, quotient.name),
         metric(quotient, ratio, "ratio"),
-        metric(log_ratio, lambda dialect, mainstream: np.log(ratio(dialect, mainstream)), "nats"),
+        metric(log_ratio, _log_ratio, "nats"),
     )
 
 
+def _log_ratio(dialect: Array, mainstream: Array) -> Array:
+    import numpy as np
+
+    logs: Array = np.log(ratio(dialect, mainstream))
+    return logs
+
+
 def _bits(nats: Array, tokens: Array, size: Array) -> Array:
-    bits: Array = ratio(nats, size) / np.log(2.0)
+    bits: Array = ratio(nats, size) / math.log(2)
     return bits
 
 

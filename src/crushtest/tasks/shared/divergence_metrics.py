@@ -6,11 +6,11 @@ token, or a lower bound of it, and how often both models rank the same token fir
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
-
-import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
 from crushtest.records import Item, Passage, PassageScore
@@ -21,7 +21,7 @@ Divergence = Literal[False, True, "top_k"]
 K = 64
 
 LEAST, MOST, PER_DECADE = 1e-6, 1e3, 16
-EDGES = np.concatenate([[0.0], np.geomspace(LEAST, MOST, round(np.log10(MOST / LEAST)) * PER_DECADE + 1)])
+BINS = round(math.log10(MOST / LEAST)) * PER_DECADE + 1
 """Bins of KL in nats: one below 1e-6, read as 0, then 16 per decade. A percentile read from them is off by less than
 a sixteenth of a decade (15%) for any distribution. Interpolation usually keeps the error below 2%."""
 
@@ -75,7 +75,7 @@ def divergence_metrics(divergence: Divergence) -> tuple[Metric, ...]:
     lower, undefined = ("_at_least", NOT_OF_THESE) if bounded else ("", NOT_COMPARED)
     mean, percentile = LOWER_BOUND_WORDS if bounded else EXACT_WORDS
     tokens = ("sum", "tokens")
-    bins = tuple(f"kl_{edge:.3g}" for edge in EDGES[:-1])
+    bins = tuple(f"kl_{edge:.3g}" for edge in _edges()[:-1])
     nats: dict[str, Any] = {
         "flip_key": None,
         "relative_to_dense": True,
@@ -132,21 +132,33 @@ def _agreement(item: Item, answer: PassageScore, score: float | None) -> tuple[f
     return (float(answer.agree), float(len(answer.kl)))
 
 
+@cache
+def _edges() -> Array:
+    """Return the edges of the bins, [bins + 1], in nats."""
+    import numpy as np
+
+    return np.concatenate([[0.0], np.geomspace(LEAST, MOST, BINS)])
+
+
 def _counts(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
     """Return the number of tokens in each bin."""
+    import numpy as np
+
     values = np.minimum(np.array(answer.kl or (), dtype=np.float64), MOST * (1 - 1e-12))
-    return tuple(np.histogram(values, EDGES)[0].astype(float).tolist())
+    return tuple(np.histogram(values, _edges())[0].astype(float).tolist())
 
 
 def _percentile_99(*totals: Array) -> Array:
     """Return the value that 99 of 100 tokens stay below, interpolated within its bin."""
+    import numpy as np
+
     counts = np.stack(totals)
     reached = np.cumsum(counts, axis=0)
     wanted = 0.99 * reached[-1]
     place = np.argmax(reached >= wanted, axis=0)
     inside = np.take_along_axis(counts, place[None], axis=0)[0]
     before = np.take_along_axis(reached, place[None], axis=0)[0] - inside
-    low, high = EDGES[place], EDGES[place + 1]
+    low, high = _edges()[place], _edges()[place + 1]
     share = ratio(wanted - before, inside)
     with np.errstate(divide="ignore", invalid="ignore"):
         value: Array = np.where(low == 0, 0.0, low * (high / low) ** share)

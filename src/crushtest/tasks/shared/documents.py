@@ -6,15 +6,14 @@ for another's text. A document longer than a window is cut as lm-evaluation-harn
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from crushtest.errors import DataError
-from crushtest.metrics import Array, Metric, ratio
+from crushtest.metrics import Array, Metric, exp_ratio, ratio
 from crushtest.records import Item, Passage, PassageScore
 
 WINDOW = 2048
@@ -57,17 +56,17 @@ def _item(document: Document, window: int | None) -> Item:
 
 def word_perplexity() -> Metric:
     """Measure exp(nats / words), which compares between tokenizers. Words are counted in the published text."""
-    return _of_original("word_perplexity", "words", lambda nats, size: np.exp(ratio(nats, size)), "perplexity")
+    return _of_original("word_perplexity", "words", lambda nats, size: exp_ratio(nats, size), "perplexity")
 
 
 def byte_perplexity() -> Metric:
     """Measure exp(nats / bytes), which compares between tokenizers. Bytes are counted in the published text."""
-    return _of_original("byte_perplexity", "bytes", lambda nats, size: np.exp(ratio(nats, size)), "perplexity")
+    return _of_original("byte_perplexity", "bytes", lambda nats, size: exp_ratio(nats, size), "perplexity")
 
 
 def original_bits_per_byte() -> Metric:
     """Measure nats / ln 2 / bytes. Bytes are counted in the published text, not in the cleaned text that was scored."""
-    metric = _of_original("bits_per_byte", "bytes", lambda nats, size: ratio(nats, size) / np.log(2.0), "bits")
+    metric = _of_original("bits_per_byte", "bytes", lambda nats, size: ratio(nats, size) / math.log(2), "bits")
     return replace(metric, label="bits per byte", meaning="Bits the model needs for a byte of text; 0: none.")
 
 
