@@ -17,6 +17,7 @@ from crushtest.cli.results import card, compare, query, report
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
 from crushtest.errors import CrushtestError
+from crushtest.models.threads import settle
 
 app = typer.Typer(
     name="crushtest",
@@ -55,6 +56,7 @@ def root(
 def main() -> None:
     """Run the console script. Print every expected failure as one line on stderr, never as a traceback."""
     write_anything()
+    settle()
     try:
         with usage_in_one_line():
             sys.exit(app(standalone_mode=False))

@@ -49,6 +49,26 @@ NoiseArms = Annotated[
         "dozens of times the noise of F16. Default: auto.",
     ),
 ]
+
+
+def _use_threads(count: int | None) -> int | None:
+    """Set the number of threads before the command loads what computes."""
+    from crushtest.models.threads import use_threads
+
+    if count is not None:
+        use_threads(count)
+    return count
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        callback=_use_threads,
+        help="Threads to compute on. Default: OMP_NUM_THREADS, or as many as the process has processors: those of its "
+        "affinity, or what its container's quota pays for.",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
 Skip = Annotated[bool, typer.Option("--skip-missing", help="Skip tasks whose data are missing, and name them.")]
@@ -70,6 +90,7 @@ class Setup:
     engine: Engine = None
     dtype: DType = None
     device: Device = None
+    threads: Threads = None
     noise_floor: NoiseFloor = None
     noise_vary: NoiseVary = None
     noise_arms: NoiseArms = None
@@ -78,8 +99,8 @@ class Setup:
 
 
 def given(options: Selection | Setup) -> dict[str, Any]:
-    """Return the options that the user set, by their keys in a study file."""
-    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    """Return the options that the user set, by their keys in a study file. Threads are of this process alone."""
+    values = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "threads"}
     set_by_user = {
         key: value for key, value in values.items() if value is not None and value is not False and value != []
     }

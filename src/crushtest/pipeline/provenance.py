@@ -185,5 +185,5 @@ def other_threads(folder: StudyFolder, plan: Plan) -> str:
         return ""
     return (
         f"this study goes on with threads={now}, but {', '.join(moved)}: sums may round otherwise and numbers move "
-        "with them (OMP_NUM_THREADS sets the number)"
+        "with them (--threads sets the number)"
     )

@@ -17,6 +17,7 @@ from typing import Any
 import crushtest
 from crushtest.errors import StoreError
 from crushtest.files.atomic import write_json
+from crushtest.models import threads
 from crushtest.records import DENSE, Item
 
 PACKAGES = (
@@ -113,7 +114,9 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "architecture": platform.machine(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": threads.affinity(),
+        **({"cpu_quota": quota} if (quota := threads.cpu_quota()) is not None else {}),
+        "thread_waits": threads.waits(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     }
 
