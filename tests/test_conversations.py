@@ -118,7 +118,7 @@ def test_a_scorer_in_a_study_sees_the_turns_before_and_the_dense_answers(
         answers.finish([item.id for item in ITEMS])
     judged = replace(planned(ITEMS), name="toy", task=Task("prompts", lambda: ITEMS, (), scorers=("mt_bench_pair:m",)))
     arm = Arm("other", "m", None, "fake", {}, ModelOptions())
-    score.score(folder, arm, judged, ITEMS, Lines(0), lambda model, engine: FakeEngine())
+    score.score(folder, arm, judged, ITEMS, Lines(), lambda model, engine: FakeEngine())
     assert seen[0] == tuple(
         Exchange("And then?", f"{arm} to b2", chat=True, history=(("Go on", f"{arm} to b1"),))
         for arm in ("other", "dense")

@@ -117,7 +117,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
             task: {item.id: change(item, dense[task][item.id], rng) for item in drawn} for task, drawn in items.items()
         }
         write_arm(folder, plan, arm, changed)
-    with show_progress(0) as progress:
+    with show_progress() as progress:
         compare(folder, plan, progress)
     return root
 

@@ -55,7 +55,7 @@ def compared(root: Path, dense: object, arm: object) -> dict[str, Contrast]:
         for item in items:
             log.append(item.id, answer(item))  # type: ignore[operator]
         log.finish([item.id for item in items])
-    compare(folder, plan, Lines(0))
+    compare(folder, plan, Lines())
     return {row.metric: row for row in folder.read_contrasts() if row.group == "all"}
 
 

@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 
 def test_arms_scorers_and_the_check_of_a_recipe_load_models_alike(asked: list[tuple[str, dict[str, Any]]]) -> None:
     dense = make_plan(StudySpec(model="org/dense", **SETTINGS)).dense
-    with show_progress(1) as progress:
+    with show_progress() as progress:
         load_base(dense.model_options, "org/arm", "arm", progress)
     dense_engine(dense)
     check_recipe(dense.model_options, "org/arm", parse_recipe("magnitude:sparsity=0.5"))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from crushtest.compress.layers.offload import Residence
     from crushtest.models.load import LoadedModel
 
+LOADING, COMPRESSING = "loading", "compressing"
+"""Kinds of work that a run may announce: models, and hundredths of a compression."""
+
 
 def check_recipe(options: ModelOptions, model: str, recipe: Recipe, *, to_save: bool = False) -> None:
     """Raise what `compress.check` raises for a recipe and the shapes of a model. No weight is read."""
@@ -33,7 +36,7 @@ def read_calibration(options: ModelOptions, model: str, calibration: Calibration
 
 def load_base(options: ModelOptions, model: str, title: str, progress: Progress) -> LoadedModel:
     """Return a model in memory, and show under a title that it is being loaded."""
-    with progress.step(f"{title} · loading {model}", 1) as advance:
+    with progress.step(f"{title} · loading {model}", 1, kind=LOADING) as advance:
         loaded = options.load(model)
         advance(1)
     return loaded
@@ -51,7 +54,7 @@ def compress_base(
     from crushtest.compress import compress
 
     shown = 0
-    with progress.step(f"{title} · compressing, in percent", 100) as advance:
+    with progress.step(f"{title} · compressing", 100, kind=COMPRESSING, percent=True) as advance:
 
         def show(what: str, done: int, total: int) -> None:
             nonlocal shown

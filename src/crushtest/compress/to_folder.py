@@ -49,7 +49,7 @@ def compress_and_save(
     resolve_device(options.device)
     check_recipe(options, model, recipe, to_save=True)
     tokens = read_calibration(options, model, calibration)
-    with show_progress(0) as progress:
+    with show_progress() as progress:
         compression = _Compression(
             model=model, options=options, recipe=recipe, calibration=tokens, folder=folder, progress=progress
         )

@@ -40,7 +40,7 @@ def run_arm(run: Run, arm: Arm) -> None:
                 prefix_errors(arm),
                 noting_invalid(run, arm),
                 on_threads(arm.threads),
-                run.progress.step(title, len(items), done=done, weight=1) as advance,
+                run.progress.step(title, len(items), done=done, kind=planned.name) as advance,
             ):
                 if log.complete:
                     continue
@@ -49,6 +49,7 @@ def run_arm(run: Run, arm: Arm) -> None:
                     read_fixed_text(run, arm, engine)
                 if any(isinstance(item.request, Passage) and item.request.against_dense for item in items):
                     attach_reference(run, engine, arm, planned)
+                advance(0)  # the engine was no work of this task
                 truncated, began = truncated_so_far(engine), time.monotonic()
                 for count in ask(engine, planned, reordered(items, arm.repeat), log):
                     advance(count)

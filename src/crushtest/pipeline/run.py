@@ -25,6 +25,7 @@ from crushtest.pipeline.context import Run
 from crushtest.pipeline.prepare import check_arms
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
+from crushtest.pipeline.workload import workload
 from crushtest.progress import Progress, show_progress
 from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
@@ -64,7 +65,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         if line := other_threads(folder, plan):
             print(line, file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
-        with show_progress(sum(map(len, items.values())) * len(plan.measured)) as progress:
+        with show_progress(workload(folder, plan, items)) as progress:
             run = Run(folder=folder, plan=plan, items=items, calibration=calibration, progress=progress)
             for arm in plan.measured:
                 run_arm(run, arm)
@@ -215,7 +216,7 @@ def recompare(
     names = [planned.name for planned in plan.tasks]
     if task is not None and task not in names:
         raise UnknownName("task", task, names, where=f"{folder.root}")
-    with folder.locked(), show_progress(0) as progress:
+    with folder.locked(), show_progress() as progress:
         if against is not None or accept is not None:
             write_specification(folder, spec, plan.tasks)
         compare(folder, plan, progress)
