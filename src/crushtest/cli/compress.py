@@ -36,6 +36,7 @@ def compress(
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
     from crushtest.compress.calibration import Calibration
     from crushtest.compress.new_folder import unfinished
+    from crushtest.compress.recipes import parse_recipe
     from crushtest.compress.to_folder import compress_and_save
     from crushtest.models.options import ModelOptions
     from crushtest.models.reader import DTYPES
@@ -54,8 +55,10 @@ def compress(
         print(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
         raise typer.Exit(130) from None
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
+    # Rounding leaves zeros, too, which are no pruning.
+    zeros = f"{totals.sparsity:.1%} of their weights zero, " if parse_recipe(recipe).prunes else ""
     print(
-        f"{out}: {totals.layers} layers, {totals.sparsity:.1%} of their weights zero, "
+        f"{out}: {totals.layers} layers, {zeros}"
         f"{totals.bits_per_weight:.2f} bits per weight (compression.json has every layer)\n"
         f"{written:,} bytes of weights on disk; ideal storage, with uncompressed numbers at 16 bits: "
         f"{totals.compressed_model_size_bytes:,} bytes ({totals.dense_model_size_bytes:,} dense)"

@@ -45,6 +45,11 @@ class Recipe:
         """Say whether another draw of calibration text would give other weights."""
         return any(calibrates(step.method) for step in self.steps)
 
+    @property
+    def prunes(self) -> bool:
+        """Say whether zeros among the weights are meant, and not what rounding happens to give."""
+        return any(METHODS.get(step.method).about.kind == "pruning" for step in self.steps)
+
 
 def parse_recipes(text: str) -> tuple[Recipe, ...]:
     """Return the recipes that a text expands into: one for every combination of its lists' values.

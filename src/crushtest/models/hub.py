@@ -106,6 +106,7 @@ def _hub_errors(spec: str) -> Iterator[None]:
         HfHubHTTPError,
         HFValidationError,
         HTTPError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -129,6 +130,11 @@ def _hub_errors(spec: str) -> Iterator[None]:
         raise ModelError(f"model {spec!r}: not a hub id ({error})") from None
     except HfHubHTTPError as error:
         raise ModelError(f"model {spec!r}: the hub answered with an error ({str(error).splitlines()[0]})") from None
+    except OfflineModeIsEnabled:
+        raise ModelError(
+            f"model {spec!r}: not in the hub's cache, and HF_HUB_OFFLINE is set, so the hub is not asked; unset it to "
+            "fetch the model"
+        ) from None
     except (HTTPError, OSError):
         raise ModelError(f"model {spec!r}: not in the hub's cache, and the hub cannot be reached") from None
     finally:

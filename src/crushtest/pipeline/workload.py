@@ -13,8 +13,9 @@ from crushtest.study.plan import Plan, PlannedTask
 
 CHARACTERS = 4
 """Of a token. Costs need only be right within a factor of two or so, until one thing of each kind was done."""
-PASSES = 2.5
-"""What compressing costs, in readings of the calibration text by the whole model."""
+PASSES, WEIGHTS = 2.5, 4000
+"""What compressing costs: readings of the calibration text by the whole model, for methods that calibrate; and for all,
+as many tokens as the model reads in the time that sorting its weights takes."""
 
 
 def workload(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> list[Work]:
@@ -23,8 +24,9 @@ def workload(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]
     Items that were answered before are among them; steps say how many.
     """
     open_arms = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
-    compressed = sum(arm.recipe is not None for arm in open_arms)
-    calibration = plan.calibration.sequences * plan.calibration.length
+    recipes = [arm.recipe for arm in open_arms if arm.recipe is not None]
+    calibrated = sum(recipe.calibrates for recipe in recipes)
+    compressing = WEIGHTS * len(recipes) + PASSES * plan.calibration.sequences * plan.calibration.length * calibrated
     tasks = [
         Work(planned.name, len(items[planned.name]) * len(plan.measured), _cost(planned, items[planned.name]))
         for planned in plan.tasks
@@ -32,7 +34,7 @@ def workload(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]
     return [
         *tasks,
         Work(LOADING, len(open_arms), counted=False),
-        Work(COMPRESSING, 100 * compressed, PASSES * calibration / 100, counted=False),
+        Work(COMPRESSING, 100 * len(recipes), compressing / max(1, 100 * len(recipes)), counted=False),
     ]
 
 

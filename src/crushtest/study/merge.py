@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel
+
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.records import DENSE
 from crushtest.study.arms import check_against, leads_to
@@ -29,9 +31,9 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     stored = read_stored_spec(folder.specification)
     for key in StudySpec.model_fields:
         if key not in ("arms", "suite", "noise_floor") and getattr(stored, key) != getattr(spec, key):
+            before, now = (in_words(key, getattr(one, key)) for one in (stored, spec))
             raise StoreError(
-                f"{folder.root} holds a study with {key}={getattr(stored, key)!r}, this one has "
-                f"{key}={getattr(spec, key)!r}; use another --out, or the same {key}"
+                f"{folder.root} holds a study with {before}, this one has {now}; use another --out, or the same {key}"
             )
     refuse_other_options(folder, stored, spec)
     requested = resolve(spec.suite)
@@ -46,6 +48,13 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
             "noise_floor": merge_noise_floors(spec, stored, folder),
         }
     )
+
+
+def in_words(key: str, value: object) -> str:
+    """Return a setting as a study file has it: `limit=40`, `calibration={source: pydoc, sequences: 16}`."""
+    if isinstance(value, BaseModel):
+        return f"{key}={{{', '.join(f'{name}: {part}' for name, part in value.model_dump().items())}}}"
+    return f"{key}={value!r}"
 
 
 def merge_arms(kept: Sequence[ArmSpec], added: Sequence[ArmSpec]) -> tuple[ArmSpec, ...]:

@@ -14,6 +14,7 @@ from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import UsageError
 from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
+from crushtest.study.paths import study_paths
 
 Training = Literal["before", "after"]
 Correction = Literal["benjamini-hochberg", "holm"]
@@ -106,7 +107,14 @@ DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)
 
 
 def read_spec(path: Path) -> StudySpec:
-    """Read the study file at `path`. Raises UsageError, in one line, for anything wrong in it."""
+    """Read the study file at `path`. Relative paths in it are sought beside it first.
+
+    Raises UsageError, in one line, for anything wrong in it.
+    """
+    return build_spec(study_paths(_read(path), path.parent), where=f"study file {str(path)!r}")
+
+
+def _read(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UsageError(f"study file {str(path)!r} is a folder; name the YAML file itself")
     if not path.is_file():
@@ -120,15 +128,15 @@ def read_spec(path: Path) -> StudySpec:
     if not isinstance(content, dict):
         got = "a list" if isinstance(content, list) else "a text" if isinstance(content, str) else "a single value"
         raise UsageError(f"study file {str(path)!r} must hold `key: value` lines, such as `model: demo` (got {got})")
-    return build_spec(content, where=f"study file {str(path)!r}")
+    return content
 
 
 def read_stored_spec(path: Path) -> StudySpec:
     """Read the study.yaml of a study folder. A noise floor there that names no arms is older than them: dense alone.
 
-    Raises UsageError as `read_spec` does.
+    Its paths stand as they were when the study began. Raises UsageError as `read_spec` does.
     """
-    spec = read_spec(path)
+    spec = build_spec(_read(path), where=f"study file {str(path)!r}")
     floor = spec.noise_floor
     if not floor.repeats or "arms" in floor.model_fields_set:
         return spec

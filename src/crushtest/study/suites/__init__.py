@@ -9,6 +9,7 @@ from typing import Any
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.registry import TASKS
+from crushtest.study.paths import task_paths
 
 TaskChoices = list[tuple[str, dict[str, Any]]]
 
@@ -40,7 +41,7 @@ def resolve(suite: str | list[Any]) -> TaskChoices:
         path = Path(suite)
         if not path.is_file():
             raise UsageError(f"suite {suite!r}: no such file")
-        return _read(path.stem, path).tasks
+        return _read(path.stem, path, path.parent).tasks
     if suite in (carried := suites()):
         return carried[suite].tasks
     names = [name.strip() for name in suite.split(",") if name.strip()]
@@ -49,7 +50,8 @@ def resolve(suite: str | list[Any]) -> TaskChoices:
     return _tasks(names, "suite")
 
 
-def _read(name: str, source: Any) -> Suite:
+def _read(name: str, source: Any, folder: Path | None = None) -> Suite:
+    """Read a suite; the paths of one in a folder of the user are sought there first."""
     import yaml
 
     try:
@@ -63,7 +65,8 @@ def _read(name: str, source: Any) -> Suite:
     for key in content:
         if key not in ("summary", "tasks"):
             raise UnknownName("key", key, ["summary", "tasks"], where=f"suite {str(source)!r}")
-    return Suite(name, str(content.get("summary", "")), _tasks(content["tasks"], f"suite {str(source)!r}"))
+    tasks = content["tasks"] if folder is None else task_paths(content["tasks"], folder)
+    return Suite(name, str(content.get("summary", "")), _tasks(tasks, f"suite {str(source)!r}"))
 
 
 def _tasks(entries: list[Any], where: str) -> TaskChoices:
