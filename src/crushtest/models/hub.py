@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from crushtest.errors import ModelError
@@ -77,10 +79,27 @@ def check_remote(spec: str) -> None:
 
     name, revision = split_revision(spec)
     with _hub_errors(spec):
-        info = HfApi().model_info(name, revision=revision, timeout=PROBE_TIMEOUT_S)
-    files = {sibling.rfilename for sibling in info.siblings or ()}
+        info = HfApi().model_info(name, revision=revision, timeout=PROBE_TIMEOUT_S, files_metadata=True)
+    siblings = info.siblings or ()
+    files = {sibling.rfilename for sibling in siblings}
     if files and "config.json" not in files:
         raise ModelError(f"model {spec!r}: the hub's repository has no config.json, so it is not a transformers model")
+    needed = sum(one.size or 0 for one in siblings if any(fnmatch(one.rfilename, pattern) for pattern in PATTERNS))
+    refuse_full_disk(spec, needed)
+
+
+def refuse_full_disk(spec: str, needed: int) -> None:
+    """Raise ModelError if the disk of the hub's cache has not that many bytes left."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(HF_HUB_CACHE)
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise ModelError(
+            f"model {spec!r}: {needed / 1e9:.1f} GB to fetch, {free / 1e9:.1f} GB left where the hub's cache is "
+            f"({cache}); HF_HOME moves it"
+        )
 
 
 def fetch(spec: str, *, allow_pickle: bool = False, allow_code: bool = False, unread: bool = False) -> Checkpoint:

@@ -29,6 +29,7 @@ class Format:
              refused   not read, whatever is installed
     reader   who turns the files into weights; empty for a refused format
     remark   what differs from a deployment, or why the format is refused
+    package  what must be installed for it, and the extra that installs it; empty: nothing
     """
 
     method: str
@@ -36,6 +37,7 @@ class Format:
     reading: Reading
     reader: str
     remark: str
+    package: str = ""
 
 
 _OWN = "crushtest"
@@ -59,6 +61,7 @@ FORMATS: tuple[Format, ...] = (
         _THEIRS,
         "needs the package compressed-tensors; activations are rounded in floating point where the scheme rounds them, "
         "the KV cache is not rounded",
+        package="compressed-tensors",
     ),
     Format(
         "bitsandbytes",
@@ -66,6 +69,7 @@ FORMATS: tuple[Format, ...] = (
         "exact",
         _THEIRS,
         "needs the package bitsandbytes, whose kernels run as deployed; LLM.int8() rounds activations",
+        package="bitsandbytes",
     ),
     Format(
         "fp8",

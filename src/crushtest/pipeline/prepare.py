@@ -40,6 +40,7 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
     """
     from crushtest.models.devices import resolve_device
     from crushtest.models.find import check_model
+    from crushtest.models.trial import try_out
 
     unanswered = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
     for arm in unanswered:
@@ -49,6 +50,9 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
         resolve_device(arm.model_options.device)
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
         check_model(model, allow_pickle=options.allow_pickle)
+    found = {arm.model: arm.model_options for arm in pending if arm.recipe is None and arm.model != plan.dense.model}
+    for model, options in found.items():
+        try_out(model, options)
     for arm in pending:
         if arm.recipe is not None:
             check_recipe(arm.model_options, arm.model, arm.recipe)
