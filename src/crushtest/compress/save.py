@@ -218,7 +218,8 @@ def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
     if _bitsandbytes_config(model.network):
         return False
     grids = _names_by_grid(record.quantized)
-    plain = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
+    linears = {name for name, module in model.network.named_modules() if type(module).__name__ == "Linear"}
+    plain = record.quantized.keys() <= linears
     return plain and (len(grids) == 1 or all(grid.symmetric for grid in grids))
 
 

@@ -76,6 +76,11 @@ class Stream:
                 output = self.blocks[number](hidden.to(self._device), *call.args, **call.kwargs)
             yield output[0] if isinstance(output, tuple) else output
 
+    @property
+    def sequences(self) -> list[int]:
+        """Return how many sequences each batch has."""
+        return [len(hidden) for hidden in self._hidden]
+
     def first_input(self) -> Tensor:
         """Return the input of the next block in the first batch."""
         return self._hidden[0].to(self._device)
