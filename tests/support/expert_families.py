@@ -61,6 +61,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "lfm2_moe": {"layer_types": ["full_attention", "conv"], "num_dense_layers": 0},
     "longcat_flash": {"num_layers": 2, "zero_expert_num": 2, "moe_topk": 2, "head_dim": 8},
+    "dots3_note_text": {"num_attention_heads": 4},
     "beam": {"mlp_layer_types": ["dense", "sparse"]},
     "doge": {"is_moe": True},
     "flint": {"mlp_only_layers": [0]},
@@ -89,7 +90,7 @@ def small_config(kind: str, **settings: Any) -> Any:
     own = {name: value for name, value in SIZES.items() if _has(base, name)}
     if "qk_rope_head_dim" in own:  # latent attention: as many keys as queries, and rotary heads of that size alone
         own.pop("head_dim", None)
-        own["num_key_value_heads"] = own["num_attention_heads"]
+        own["num_key_value_heads"] = SIZES["num_attention_heads"]
     own |= OWN.get(kind, {})
     return CONFIG_MAPPING[kind](**(own | settings))
 
@@ -107,7 +108,9 @@ def expert_network(kind: str, seed: int = 0, **settings: Any) -> PreTrainedModel
 
 
 def _has(config: Any, name: str) -> bool:
+    if isinstance(getattr(type(config), name, None), property):
+        return False
     try:
         return hasattr(config, name)
-    except AttributeError:  # it differs from layer to layer
+    except Exception:  # it differs from layer to layer, which raises an error of transformers' own
         return False

@@ -29,9 +29,12 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
     model that cannot be compressed; CompressionError for a package that is not installed; and what a method's own
     `check` raises.
     """
+    from crushtest.compress.layers.dry_run import probe_without_weights
+
     network = _network(model, trust_remote_code)
     refuse_quantized(model if network is None else network)
     structure = find_structure(network)
+    probe_without_weights(network)
     _check_order(recipe)
     _check_last(recipe)
     _check_replaced(recipe, structure)
@@ -91,9 +94,11 @@ def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
     It also packs none if grids differ and one is asymmetric, which is not looked at here.
     """
     last = {linear.name: METHODS.get(step.method).about for step in recipe.steps for linear in structure.select(step)}
-    plain = all(linear.is_plain for linear in structure.linears)
+    integers = [
+        linear for linear in structure.linears if linear.name in last and last[linear.name].stores == "integers"
+    ]
     replaced = any(about.replaces_layers for about in last.values())
-    return plain and not replaced and any(about.stores == "integers" for about in last.values())
+    return bool(integers) and not replaced and all(linear.is_plain for linear in integers)
 
 
 def _check_order(recipe: Recipe) -> None:

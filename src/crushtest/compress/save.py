@@ -110,7 +110,8 @@ def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, Quant
     (partial / SAFETENSORS).rename(shards[0])
     for path, tensors in zip(shards[1:], blocks.block_tensors(), strict=True):
         made = revert_weight_conversion(model.network, _with_packed(tensors, packed))
-        save_file(made, path, metadata={"format": "pt"})
+        # Experts are parts of one tensor, and the format takes none that share their memory.
+        save_file({name: tensor.clone().contiguous() for name, tensor in made.items()}, path, metadata={"format": "pt"})
     places = {name: path.name for path in shards for name in TensorFiles([path]).names}
     size = sum(path.stat().st_size for path in shards)
     write_json(partial / f"{SAFETENSORS}.index.json", {"metadata": {"total_size": size}, "weight_map": places})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crushtest.compress.layers.activations import FOREIGN_FAILURES
 from crushtest.errors import ModelError, first_error_line
 
 if TYPE_CHECKING:
@@ -56,30 +56,25 @@ class Packed:
 def find_packed(network: Module, blocks: Iterable[Module]) -> list[Packed]:
     """Return the tensors of several experts in these blocks, in the order of their modules.
 
-    The network is run without its weights on a few tokens, and every product with a parameter that belongs to no
-    linear layer is looked at. ModelError if such a parameter has three dimensions and is not used in products alone.
+    A copy of the network is run without weights on a few tokens, and every product with a matrix that belongs to no
+    linear layer is looked at. ModelError if one with three dimensions is not used in products of whole matrices alone.
     """
-    raw = {id(module): dict(_raw_parameters(module)) for block in blocks for module in block.modules()}
-    if not any(raw.values()):
+    inside = {id(module) for block in blocks for module in block.modules()}
+    modules = {path: module for path, module in network.named_modules() if id(module) in inside}
+    raw = {(path, name): tensor for path, module in modules.items() for name, tensor in _raw_parameters(module)}
+    if not raw:
         return []
-    solid = any(_is_packed_by_shape(tensor) for parameters in raw.values() for tensor in parameters.values())
     try:
         uses = _uses(network, raw)
-    except _FAILURES as error:
-        if not solid:
+    except FOREIGN_FAILURES as error:
+        if not any(tensor.dim() > 2 for tensor in raw.values()):
             return []
         raise ModelError(
             f"{type(network).__name__} keeps several experts in one tensor, and a run without weights to find them "
             f"failed: {first_error_line(error)}"
         ) from error
-    names = {id(module): name for name, module in network.named_modules()}
-    modules = {id(module): module for block in blocks for module in block.modules()}
-    made = []
-    for key, parameters in raw.items():
-        for name, tensor in parameters.items():
-            packed = _packed(modules[key], name, tensor, uses.get((key, name)), f"{names[key]}.{name}")
-            made += [packed] if packed else []
-    return made
+    made = [_packed(modules[place[0]], place, tensor, uses.get(place)) for place, tensor in raw.items()]
+    return [packed for packed in made if packed]
 
 
 def is_router(path: str, parameter: Tensor, counts: Iterable[int]) -> bool:
@@ -99,47 +94,41 @@ class _Uses:
     others: set[str]
 
 
-def _uses(network: Module, raw: dict[int, dict[str, Tensor]]) -> dict[tuple[int, str], _Uses]:
-    import torch
+def _uses(network: Module, raw: Iterable[tuple[str, str]]) -> dict[tuple[str, str], _Uses]:
+    from crushtest.compress.layers.dry_run import DryRun, run_few_tokens, without_weights
+    from crushtest.compress.layers.products import Product
 
-    from crushtest.compress.layers.products import DryRun, Product
+    uses: dict[tuple[str, str], _Uses] = {}
+    network = without_weights(network)
+    watched: list[Any] = [getattr(network.get_submodule(path), name) for path, name in raw]
+    places = {id(tensor): place for tensor, place in zip(watched, raw, strict=True)}
 
-    uses: dict[tuple[int, str], _Uses] = {}
-    with _without_memory(network), torch.no_grad():
-        keys = {
-            id(parameter): (id(module), name)
-            for module in network.modules()
-            for name, parameter in module.named_parameters(recurse=False)
-            if name in raw.get(id(module), {})
-        }
+    def entry(tensor: Tensor) -> _Uses:
+        return uses.setdefault(places[id(tensor)], _Uses(set(), set()))
 
-        def entry(tensor: Tensor) -> _Uses:
-            return uses.setdefault(keys[id(tensor)], _Uses(set(), set()))
+    def see(product: Product) -> None:
+        entry(product.tensor).forms.add((product.kept, product.transposed))
 
-        def see(product: Product) -> None:
-            entry(product.tensor).forms.add((product.kept, product.transposed))
+    def see_other(tensor: Tensor, operation: str) -> None:
+        entry(tensor).others.add(operation)
 
-        def see_other(tensor: Tensor, operation: str) -> None:
-            entry(tensor).others.add(operation)
-
-        watched = [parameter for parameter in network.parameters() if id(parameter) in keys]
-        with DryRun(watched, see, see_other):
-            network(input_ids=torch.arange(_TOKENS).unsqueeze(0), use_cache=False)
+    with DryRun(watched, see, see_other):
+        run_few_tokens(network)
     return uses
 
 
-def _packed(module: Module, name: str, tensor: Tensor, uses: _Uses | None, path: str) -> Packed | None:
+def _packed(module: Module, place: tuple[str, str], tensor: Tensor, uses: _Uses | None) -> Packed | None:
     """Return what a parameter is, None if it holds no experts. ModelError if that is not clear."""
     if uses is not None and len(uses.forms) == 1 and not uses.others:
         (kept, transposed) = next(iter(uses.forms))
         count, rest = divmod(tensor.numel(), kept[0] * kept[1])
         if not rest and (count > 1 or tensor.dim() > 2):
-            return Packed(module, name, count, kept, transposed)
-    if not _is_packed_by_shape(tensor):
+            return Packed(module, place[1], count, kept, transposed)
+    if tensor.dim() == 2:
         return None
     how = ", ".join(sorted(uses.others)) if uses and uses.others else "no product that was seen"
     raise ModelError(
-        f"{path}: weights of several experts in one tensor {list(tensor.shape)} that is used in {how}; "
+        f"{'.'.join(place)}: weights of several experts in one tensor {list(tensor.shape)} that is used in {how}; "
         "compressing the rest only would not be what the recipe says"
     )
 
@@ -152,29 +141,5 @@ def _raw_parameters(module: Module) -> Iterator[tuple[str, Tensor]]:
     if isinstance(module, TorchLinear | Embedding) or "Conv" in type(module).__name__:
         return
     for name, parameter in module.named_parameters(recurse=False):
-        if parameter.dim() >= 2:
+        if parameter.dim() >= 2 and min(parameter.shape[-2:]) > 1:
             yield name, parameter
-
-
-def _is_packed_by_shape(tensor: Tensor) -> bool:
-    return tensor.dim() >= 3 and min(tensor.shape[-2:]) > 1
-
-
-@contextmanager
-def _without_memory(network: Module) -> Iterator[None]:
-    """Give the network parameters without memory, and buffers on the CPU, for the length of a `with`."""
-    from torch.nn import Parameter
-
-    places = [(module._parameters, name) for module in network.modules() for name in module._parameters]
-    places += [(module._buffers, name) for module in network.modules() for name in module._buffers]  # type: ignore[misc]
-    before = [owner[name] for owner, name in places]
-    for (owner, name), tensor in zip(places, before, strict=True):
-        if isinstance(tensor, Parameter):
-            owner[name] = Parameter(tensor.data.to("meta"), requires_grad=False)
-        elif tensor is not None and tensor.device.type != "meta":
-            owner[name] = tensor.to("cpu")
-    try:
-        yield
-    finally:
-        for (owner, name), tensor in zip(places, before, strict=True):
-            owner[name] = tensor

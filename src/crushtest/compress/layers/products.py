@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 _CHECKED = 4  # rows of a product that are computed again
 _SAME = 0.02  # as a share of their size: well above rounding in bfloat16, well below another matrix's result
-_PLAIN = {"aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"}
-_READS = {"aten::_local_scalar_dense"}
-_GROUPED = {"aten::_grouped_mm", "transformers::grouped_mm_fallback"}
+PLAIN = {"aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"}
+GROUPED = {"aten::_grouped_mm", "transformers::grouped_mm_fallback"}
 
 
 class Product(NamedTuple):
@@ -71,7 +70,7 @@ class ProductWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Carry out an operation, and look at it."""
         result = self.carry_out(func, args, kwargs or {})
-        used = [tensor for tensor in _tensors((args, kwargs)) if self._owner(tensor) is not None]
+        used = [tensor for tensor in tensors_in((args, kwargs)) if self._owner(tensor) is not None]
         if used:
             self._look(func, args, used, result)
         return result
@@ -82,7 +81,7 @@ class ProductWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _look(self, func: Any, args: Any, used: list[Tensor], result: Any) -> None:
         name = func._schema.name
-        if name not in _PLAIN | _GROUPED:
+        if name not in PLAIN | GROUPED:
             shared = result if isinstance(result, list | tuple) else [result]
             if not all(isinstance(part, Tensor) and _storage(part) == _storage(used[0]) for part in shared):
                 for tensor in used:
@@ -149,53 +148,9 @@ def _need_reproduced(linear: Linear, product: Product) -> None:
         raise ModelError(f"{linear.name}: its weight does not give the outputs that the model computes with it")
 
 
-class DryRun(ProductWatch):  # type: ignore[no-untyped-call]
-    """Run a network whose parameters have no memory: products give zeros, all other weights count as zeros."""
-
-    def carry_out(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Return what the operation would give for weights of 0."""
-        from torch.utils._pytree import tree_map_only
-
-        if str(kwargs.get("device")) == "meta":
-            kwargs = kwargs | {"device": "cpu"}
-        name = func._schema.name
-        places = {tensor.device.type for tensor in _tensors((args, kwargs))}
-        needs_values = name in _PLAIN | _GROUPED | _READS or kwargs.get("device") is not None
-        if "meta" not in places or (places == {"meta"} and not needs_values):
-            return func(*args, **kwargs)
-        if name in _GROUPED:
-            return args[0].new_zeros(args[0].shape[0], args[1].shape[2])
-        if name in _PLAIN:
-            left, right = args[-2:]
-            return next(iter(_real(args))).new_zeros(*left.shape[:-1], right.shape[-1])
-        args, kwargs = tree_map_only(Tensor, _as_zeros, (args, kwargs))
-        return func(*args, **kwargs)
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    from torch.utils._pytree import tree_leaves
-
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _real(args: Any) -> list[Tensor]:
-    """Return the tensors that have memory; an empty one if none has."""
-    import torch
-
-    return [tensor for tensor in _tensors(args) if tensor.device.type != "meta"] or [torch.empty(0)]
-
-
-def _as_zeros(tensor: Tensor) -> Tensor:
-    import torch
-
-    if tensor.device.type != "meta":
-        return tensor
-    return torch.zeros((), dtype=tensor.dtype).expand(tensor.shape)
-
-
 def _pairs(name: str, args: Any, result: Any) -> Iterator[_Pair]:
     """Yield the matrices of a product, each as weight and as inputs of the other: it is not known which is which."""
-    if name in _GROUPED:
+    if name in GROUPED:
         rows, weights, ends = args[0], args[1], args[2].tolist()
         for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
             yield _Pair(weights[number], rows[begin:end], result[begin:end])
@@ -213,3 +168,10 @@ def _pairs(name: str, args: Any, result: Any) -> Iterator[_Pair]:
 
 def _storage(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """Return the tensors among an operation's arguments, also those in lists."""
+    from torch.utils._pytree import tree_leaves
+
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -12,6 +12,7 @@ from crushtest.errors import ModelError, UnknownName
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Linear as TorchLinear
     from torch.nn import Module
 
     from crushtest.compress.recipes import Step
@@ -55,8 +56,10 @@ class Linear:
 
     @property
     def is_plain(self) -> bool:
-        """Say whether the module keeps its weight as [out, in], and no other."""
-        return not self.packed and not _keeps_transposed(self.module)
+        """Say whether the module is torch's own linear layer, which keeps its weight as [out, in]."""
+        from torch.nn import Linear as TorchLinear
+
+        return not self.packed and type(self.module) is TorchLinear
 
     @property
     def makes_scores(self) -> bool:
@@ -164,7 +167,9 @@ def is_linear(module: Module) -> bool:
     """Say whether this is a plain linear layer; so is transformers' Conv1D, which keeps its weight transposed."""
     from torch.nn import Linear as TorchLinear
 
-    return type(module) is TorchLinear or _keeps_transposed(module)
+    if type(module) is TorchLinear or _keeps_transposed(module):
+        return True
+    return isinstance(module, TorchLinear) and _acts_as_linear(module)
 
 
 def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Structure) -> list[Untouched]:
@@ -197,7 +202,6 @@ def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Stru
 
 def _reason(module: Module, parameter: str, is_skipped: bool, tied_to: str | None) -> str:
     from torch.nn import Embedding
-    from torch.nn import Linear as TorchLinear
 
     if tied_to is not None:
         return f"tied: the same tensor as {tied_to}"
@@ -207,7 +211,7 @@ def _reason(module: Module, parameter: str, is_skipped: bool, tied_to: str | Non
         return "left out by the recipe"
     if parameter.endswith("bias"):  # those of experts are `gate_up_proj_bias`
         return "bias"
-    if isinstance(module, TorchLinear):
+    if is_linear(module):
         return "linear layer outside the blocks (output layer)"
     return "normalisation" if "norm" in type(module).__name__.lower() else "not a linear layer"
 
@@ -241,6 +245,24 @@ def _routers(block: Module, packed: list[Packed]) -> set[str]:
 def _keeps_transposed(module: Module) -> bool:
     kind = type(module)
     return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+
+
+def _acts_as_linear(module: TorchLinear) -> bool:
+    """Say whether a model's own kind of linear layer (Falcon's) multiplies with its weight and does no more."""
+    import torch
+    from torch.nn.functional import linear
+
+    kind = type(module)
+    if not kind.__module__.startswith("transformers"):  # also where a model's own code is; not another package's
+        return False
+    stand_in = kind.__new__(kind)
+    stand_in.__dict__ = module.__dict__ | {"_parameters": {"weight": torch.randn(3, 5), "bias": None}}
+    inputs = torch.randn(2, 5)
+    try:
+        made = stand_in.forward(inputs)
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError):
+        return False
+    return isinstance(made, torch.Tensor) and torch.allclose(made, linear(inputs, stand_in.weight))
 
 
 def _fits(name: str, pattern: str) -> bool:
