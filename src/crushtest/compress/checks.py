@@ -29,9 +29,12 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
     model that cannot be compressed; CompressionError for a package that is not installed; and what a method's own
     `check` raises.
     """
+    from crushtest.compress.layers.dry_run import probe_without_weights
+
     network = _network(model, trust_remote_code)
     refuse_quantized(model if network is None else network)
     structure = find_structure(network)
+    probe_without_weights(network)
     _check_order(recipe)
     _check_last(recipe)
     _check_replaced(recipe, structure)
@@ -41,6 +44,7 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
         chosen = structure.select(step)
         if not chosen:
             raise UsageError(f"method {step.method!r}: its layers and skip patterns leave nothing to compress")
+        _check_experts(step, chosen)
         if entry.about.needs_package:
             _need_package(f"method {step.method!r}", entry.about.needs_package, entry.about.install)
         shared = math.gcd(*(linear.shape[1] for linear in chosen))
@@ -90,9 +94,11 @@ def _saves_integers(recipe: Recipe, structure: Structure) -> bool:
     It also packs none if grids differ and one is asymmetric, which is not looked at here.
     """
     last = {linear.name: METHODS.get(step.method).about for step in recipe.steps for linear in structure.select(step)}
-    plain = all(linear.is_plain for linear in structure.linears)
+    integers = [
+        linear for linear in structure.linears if linear.name in last and last[linear.name].stores == "integers"
+    ]
     replaced = any(about.replaces_layers for about in last.values())
-    return plain and not replaced and any(about.stores == "integers" for about in last.values())
+    return bool(integers) and not replaced and all(linear.is_plain for linear in integers)
 
 
 def _check_order(recipe: Recipe) -> None:
@@ -129,6 +135,25 @@ def _check_replaced(recipe: Recipe, structure: Structure) -> None:
             )
         if METHODS.get(step.method).about.replaces_layers:
             replaced |= dict.fromkeys(chosen, step.method)
+
+
+def _check_experts(step: Step, chosen: tuple[Linear, ...]) -> None:
+    """Raise UsageError for a method that cannot work on experts which lie in one tensor with others."""
+    about = METHODS.get(step.method).about
+    expert = next((linear for linear in chosen if linear.packed), None)
+    if expert and about.no_packed_experts:
+        way_out = "" if about.chooses_layers else f", or skip them ({_pattern(expert)})"
+        raise UsageError(
+            f"method {step.method!r}, layer {expert.name}: this model keeps its experts in one tensor, and "
+            f"{about.no_packed_experts}; use another method{way_out}"
+        )
+
+
+def _pattern(expert: Linear) -> str:
+    """Return the `skip` option that leaves out all experts of a module, in every block."""
+    assert expert.packed
+    module = expert.name.removesuffix(f".{expert.packed.parameter}").rpartition(".")[0]
+    return f"skip={module.rpartition('.')[2]}.*"
 
 
 def _check_shape(step: Step, linear: Linear, shared: int) -> None:

@@ -28,6 +28,9 @@ class LayerRecord:
     output_error     |X (W - W')^T| / |X W^T| (Frobenius) for the weights before and after this step, on a sample of
                      calibration tokens; None where the outputs were all 0
     changed          how many of its weights have another value now
+    tokens           how many calibration tokens were routed to it, for an expert; None for a layer that sees all
+    pooled           whether an expert saw too few of them and was compressed by the statistics of all experts of its
+                     tensor together
     """
 
     step: int
@@ -38,6 +41,8 @@ class LayerRecord:
     bits_per_weight: float
     output_error: float | None
     changed: int
+    tokens: int | None = None
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Totals:
 
     layers             how many linear layers were compressed
     linear_weights     how many weights they have
+    expert_weights     how many of those belong to experts that lie in one tensor with others
     sparsity           share of those that are 0
     bits_per_weight    stored bits / linear_weights
     compression_ratio  1 - compressed / dense, of the compressed layers
@@ -66,6 +72,7 @@ class Totals:
     compression_ratio: float
     dense_model_size_bytes: int
     compressed_model_size_bytes: int
+    expert_weights: int = 0
 
 
 def saved_totals(folder: Path) -> Totals | None:
@@ -110,6 +117,7 @@ class StepRecord:
 class CompressionRecord:
     """The record of one compression.
 
+    pooled_experts     experts that were compressed by pooled statistics in some step, as too few tokens reached them
     quantized          integers and scales of the quantized layers, by name, for saving them as they are
     calibration        source, sequences, length, seed, `tokens_sha256`
     peak_memory_bytes  the process's highest memory so far (resident; on a GPU that of the GPU besides)
@@ -124,6 +132,7 @@ class CompressionRecord:
     seconds: float
     peak_memory_bytes: dict[str, int]
     dense_bits: int = DENSE_BITS
+    pooled_experts: tuple[str, ...] = ()
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -177,7 +186,9 @@ class Storage:
         return min(self.kept * self.bits + self.position_bits, self.weights * self.bits) + self.overhead_bits
 
 
-def add_up(storages: Sequence[Storage], zeros: int, untouched: Sequence[Untouched]) -> Totals:
+def add_up(
+    storages: Sequence[Storage], zeros: int, untouched: Sequence[Untouched], *, expert_weights: int = 0
+) -> Totals:
     """Return the totals of layers stored like this, beside parameters that are left alone."""
     weights = sum(storage.weights for storage in storages)
     bits = sum(storage.stored_bits for storage in storages)
@@ -193,4 +204,5 @@ def add_up(storages: Sequence[Storage], zeros: int, untouched: Sequence[Untouche
         compression_ratio=1 - bits / (weights * DENSE_BITS),
         dense_model_size_bytes=dense + others,
         compressed_model_size_bytes=compressed + others,
+        expert_weights=expert_weights,
     )

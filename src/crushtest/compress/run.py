@@ -76,12 +76,18 @@ def compress(
     return CompressionRecord(
         recipe=recipe.text,
         steps=tuple(steps),
-        totals=add_up(list(ledger.storages.values()), sum(ledger.zeros.values()), untouched),
+        totals=add_up(
+            list(ledger.storages.values()),
+            sum(ledger.zeros.values()),
+            untouched,
+            expert_weights=sum(linear.weight.numel() for linear in ledger.linears.values() if linear.packed),
+        ),
         layers=tuple(ledger.layers),
         untouched=tuple(untouched),
         calibration=calibration.facts,
         seconds=round(time.monotonic() - started, 3),
         peak_memory_bytes=peak_memory_bytes(),
+        pooled_experts=tuple(dict.fromkeys(layer.name for layer in ledger.layers if layer.pooled)),
         quantized=ledger.quantized,
     )
 
@@ -123,6 +129,8 @@ class _Ledger:
                     bits_per_weight=storage.stored_bits / weights,
                     output_error=result.output_error,
                     changed=result.changed,
+                    tokens=result.tokens,
+                    pooled=result.pooled,
                 )
             )
 

@@ -110,7 +110,8 @@ def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, Quant
     (partial / SAFETENSORS).rename(shards[0])
     for path, tensors in zip(shards[1:], blocks.block_tensors(), strict=True):
         made = revert_weight_conversion(model.network, _with_packed(tensors, packed))
-        save_file(made, path, metadata={"format": "pt"})
+        # Experts are parts of one tensor, and the format takes none that share their memory.
+        save_file({name: tensor.clone().contiguous() for name, tensor in made.items()}, path, metadata={"format": "pt"})
     places = {name: path.name for path in shards for name in TensorFiles([path]).names}
     size = sum(path.stat().st_size for path in shards)
     write_json(partial / f"{SAFETENSORS}.index.json", {"metadata": {"total_size": size}, "weight_map": places})
@@ -218,7 +219,8 @@ def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
     if _bitsandbytes_config(model.network):
         return False
     grids = _names_by_grid(record.quantized)
-    plain = all(type(model.network.get_submodule(name)).__name__ == "Linear" for name in record.quantized)
+    linears = {name for name, module in model.network.named_modules() if type(module).__name__ == "Linear"}
+    plain = record.quantized.keys() <= linears
     return plain and (len(grids) == 1 or all(grid.symmetric for grid in grids))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import ModelError, first_error_line
 from crushtest.models.find import model_kind
 from crushtest.models.load import LoadedModel, find_checkpoint, load_config
+from crushtest.models.merging import Merging
 from crushtest.models.reader import dtype_named, quiet
 from crushtest.models.tensor_files import TensorFiles
 
@@ -43,7 +44,8 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
         raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_error_line(error)}") from error
     facts = {"kind": model_kind(spec), "format": checkpoint.format, "dtype": str(network.dtype).removeprefix("torch.")}
-    tensors = TensorFiles(checkpoint.weights, _names_in_files(network))
+    stored = TensorFiles(checkpoint.weights).names
+    tensors = TensorFiles(checkpoint.weights, _names_in_files(network), Merging(network, stored))
     return LoadedModel(network.eval().requires_grad_(False), tokenizer, spec, facts, tensors)
 
 

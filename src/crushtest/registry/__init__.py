@@ -50,6 +50,7 @@ class AboutMethod:
     needs_whole_model  why all weights must be in memory at once; None: a block at a time will do
     replaces_layers    whether other modules take the place of linear layers, so that no later step may touch these
     must_be_last       what to do in place of a later step; None: any step may follow
+    no_packed_experts  why it cannot work on experts that lie in one tensor with others; None: it can
     chooses_layers     what says which layers it works on, so that `layers` and `skip` are refused; None: these do
     """
 
@@ -63,6 +64,7 @@ class AboutMethod:
     needs_whole_model: str | None = None
     replaces_layers: bool = False
     must_be_last: str | None = None
+    no_packed_experts: str | None = None
     chooses_layers: str | None = None
 
 
@@ -162,6 +164,7 @@ def model_method(
     needs_whole_model: str | None = None,
     replaces_layers: bool = False,
     must_be_last: str | None = None,
+    no_packed_experts: str | None = None,
     chooses_layers: str | None = None,
     check: Callable[[Any], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -180,6 +183,7 @@ def model_method(
         needs_whole_model=needs_whole_model,
         replaces_layers=replaces_layers,
         must_be_last=must_be_last,
+        no_packed_experts=no_packed_experts,
         chooses_layers=chooses_layers,
     )
     return METHODS.add(name, about, check=check)

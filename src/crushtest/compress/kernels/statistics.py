@@ -7,6 +7,7 @@ in float32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 from crushtest.errors import CompressionError
@@ -40,6 +41,14 @@ class InputNorm:
         statistic.add(activations, sequences=_sequences(activations, sequences))
         return statistic
 
+    @classmethod
+    def pooled(cls, parts: Sequence[Self]) -> Self:
+        """Return the statistic of several inputs' tokens together, which came from the same sequences."""
+        statistic = cls()
+        statistic._square_sum = _total([part._square_sum for part in parts])
+        statistic.sequences = max(part.sequences for part in parts)
+        return statistic
+
     @property
     def mean_square(self) -> Tensor:
         """Return [in_features], the sum over tokens of x^2, divided by the number of sequences."""
@@ -58,13 +67,21 @@ class InputSize:
         self._sum: Tensor | None = None
         self._tokens = 0
 
-    def add(self, activations: Tensor) -> None:
-        """Take in one batch; raises CompressionError where it holds NaN or infinity."""
+    def add(self, activations: Tensor, *, sequences: int = 1) -> None:
+        """Take in one batch; raises CompressionError where it holds NaN or infinity. Sequences do not count."""
         rows = _rows(activations)
         total = rows.abs().sum(dim=0)
         need_finite(total)
         self._sum = total if self._sum is None else self._sum.add_(total)
         self._tokens += len(rows)
+
+    @classmethod
+    def pooled(cls, parts: Sequence[Self]) -> Self:
+        """Return the statistic of several inputs' tokens together."""
+        statistic = cls()
+        statistic._sum = _total([part._sum for part in parts])
+        statistic._tokens = sum(part._tokens for part in parts)
+        return statistic
 
     @property
     def mean(self) -> Tensor:
@@ -100,6 +117,14 @@ class InputGram:
         """Return the statistic of activations that are all at hand."""
         statistic = cls()
         statistic.add(activations, sequences=_sequences(activations, sequences))
+        return statistic
+
+    @classmethod
+    def pooled(cls, parts: Sequence[Self]) -> Self:
+        """Return the statistic of several inputs' tokens together, which came from the same sequences."""
+        statistic = cls()
+        statistic._upper = _total([part._upper for part in parts])
+        statistic.sequences = max(part.sequences for part in parts)
         return statistic
 
     @property
@@ -202,6 +227,13 @@ def need_finite(values: Tensor) -> None:
     """Raise CompressionError for activations or gradients that hold NaN or infinity."""
     if not is_finite(values):
         raise CompressionError("NaN or infinity on the calibration text")
+
+
+def _total(sums: Sequence[Tensor | None]) -> Tensor:
+    total = _seen(sums[0]).clone()
+    for more in sums[1:]:
+        total += _seen(more)
+    return total
 
 
 def _seen(value: Tensor | None) -> Tensor:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _BATCH_TOKENS_CPU = 1024  # activations that stay in a core's cache: a fifth faster than 4096
 _BATCH_TOKENS_ACCELERATOR = 16384
 _PROBE_TOKENS = 8
+FOREIGN_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError)
+"""What a model's own forward pass may raise."""
 
 
 class Stop(Exception):
@@ -50,13 +52,13 @@ class Stream:
         self.blocks = blocks
         self._hidden: list[Tensor] = []
         self._calls: list[list[Call]] = [[] for _ in blocks]
-        gives_tuple = _probe(network, blocks, batches[0][:1, :_PROBE_TOKENS], residence)
-        with _replaced([self._recorder(number, gives_tuple) for number in range(len(blocks))], blocks):
+        extras = probe(network, blocks, batches[0][:1, :_PROBE_TOKENS], residence)
+        with _replaced([self._recorder(number, extras) for number in range(len(blocks))], blocks):
             for batch in batches:
                 with suppress(Stop):
                     network(input_ids=batch, use_cache=False)
 
-    def _recorder(self, number: int, gives_tuple: bool) -> Any:
+    def _recorder(self, number: int, extras: int | None) -> Any:
         def record(hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
             """Stand in for a block: note how it is called, hand its input on."""
             self._calls[number].append(Call(args, kwargs))
@@ -64,7 +66,7 @@ class Stream:
                 self._hidden.append(hidden.to(self._home))
             if number == len(self.blocks) - 1:
                 raise Stop
-            return (hidden,) if gives_tuple else hidden
+            return hidden if extras is None else (hidden, *[None] * extras)
 
         return record
 
@@ -75,6 +77,11 @@ class Stream:
             with suppress(Stop):
                 output = self.blocks[number](hidden.to(self._device), *call.args, **call.kwargs)
             yield output[0] if isinstance(output, tuple) else output
+
+    @property
+    def sequences(self) -> list[int]:
+        """Return how many sequences each batch has."""
+        return [len(hidden) for hidden in self._hidden]
 
     def first_input(self) -> Tensor:
         """Return the input of the next block in the first batch."""
@@ -93,16 +100,24 @@ class Stream:
             self._hidden[index] = output.to(self._home)
 
 
-def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residence: Residence) -> bool:
-    """Say whether blocks return tuples. ModelError unless each output is, unchanged, the next block's input."""
+def probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residence: Residence) -> int | None:
+    """Return how many things a block returns beside its hidden states; None if it returns these alone, in no tuple.
+
+    ModelError unless the hidden states of each block are, unchanged, the next one's input, and all that it is given.
+    """
     inputs: list[Any] = []
     outputs: list[Any] = []
+    passed_on = False
     present = ExitStack()
 
     def enter(number: int) -> Any:
-        def see(_: Module, args: tuple[Any, ...]) -> None:
+        def see(_: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            nonlocal passed_on
             present.enter_context(residence.load(number))
-            inputs.append(args[0] if args else None)
+            extras = [extra for output in outputs if isinstance(output, tuple) for extra in output[1:]]
+            others = (*args[1:], *kwargs.values())
+            passed_on |= any(extra is other for extra in extras if extra is not None for other in others)
+            inputs.append(args[0] if args else kwargs.get("hidden_states"))
 
         return see
 
@@ -110,7 +125,7 @@ def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residenc
         outputs.append(output)
         present.close()
 
-    hooks = [block.register_forward_pre_hook(enter(number)) for number, block in enumerate(blocks)]
+    hooks = [block.register_forward_pre_hook(enter(number), with_kwargs=True) for number, block in enumerate(blocks)]
     hooks += [block.register_forward_hook(leave) for block in blocks]
     try:
         network(input_ids=tokens, use_cache=False)
@@ -124,7 +139,12 @@ def _probe(network: Module, blocks: tuple[Module, ...], tokens: Tensor, residenc
             f"{type(network).__name__} does not pass its hidden states straight from block to block; "
             "compressing it layer by layer is not supported"
         )
-    return isinstance(outputs[0], tuple)
+    if passed_on:
+        raise ModelError(
+            f"{type(network).__name__} passes more than hidden states from block to block; "
+            "compressing it layer by layer is not supported"
+        )
+    return len(outputs[0]) - 1 if isinstance(outputs[0], tuple) else None
 
 
 @contextmanager

@@ -20,15 +20,20 @@ INPUT_STATISTICS: dict[str, type[InputStatistic]] = {kind.__name__: kind for kin
 Kind = TypeVar("Kind", bound=InputStatistic)
 _SAMPLED_TOKENS = 256
 
+ENOUGH_TOKENS = 32
+"""An expert that fewer calibration tokens reached is compressed by the statistics of all experts of its tensor."""
+
 
 class BlockInputs:
     """What one block's linear layers were given: their statistics, and a sample of tokens to measure errors on.
 
-    Layers that are given the very same tensor (q, k and v; gate and up) share both.
+    Layers that are given the very same tensor (q, k and v; gate and up) share both. An expert is given the tokens that
+    are routed to it. If fewer than ENOUGH_TOKENS are, its statistics are those of all experts in its tensor together.
     """
 
     def __init__(self, linears: Sequence[Linear], kinds: Sequence[type[InputStatistic]], tokens: int) -> None:
-        self._linears = linears
+        self._linears = [linear for linear in linears if not linear.packed]
+        self._experts = [linear for linear in linears if linear.packed]
         self._kinds = kinds
         self._stride = max(1, tokens // _SAMPLED_TOKENS)
         self._owner: dict[str, str] = {}
@@ -36,16 +41,34 @@ class BlockInputs:
         self._samples: dict[str, list[Tensor]] = {}
         self._passing: list[tuple[Tensor, str]] = []
         self._waiting: set[str] = set()
+        self._routed: dict[str, int] = {}
 
     def statistic(self, linear: Linear, kind: type[Kind]) -> Kind:
         """Return a statistic of a layer's input. CompressionError if no calibration token reached it."""
         self._need_seen(linear)
-        found = self._statistics[self._owner[linear.name]][kind]
-        assert isinstance(found, kind)
-        return found
+        if self.is_pooled(linear):
+            parts: list[Any] = [self._statistics[other.name][kind] for other in self._beside(linear)]
+            pooled = kind.pooled(parts)
+            assert isinstance(pooled, kind)
+            return pooled
+        statistic = self._statistics[self._owner[linear.name]][kind]
+        assert isinstance(statistic, kind)
+        return statistic
+
+    def routed_tokens(self, linear: Linear) -> int | None:
+        """Return how many calibration tokens were routed to an expert; None for a layer that sees all of them."""
+        return self._routed.get(linear.name, 0) if linear.packed else None
+
+    def is_pooled(self, linear: Linear) -> bool:
+        """Say whether an expert saw so few tokens that its statistics are those of all experts in its tensor."""
+        tokens = self.routed_tokens(linear)
+        return tokens is not None and tokens < ENOUGH_TOKENS
 
     def sample(self, linear: Linear) -> Tensor:
-        """Return [tokens, in_features], some of a layer's inputs, spread evenly over the calibration set."""
+        """Return [tokens, in_features], some of a layer's inputs, spread evenly over the calibration set.
+
+        It is empty for an expert that no token reached.
+        """
         import torch
 
         self._need_seen(linear)
@@ -55,17 +78,27 @@ class BlockInputs:
         """Run block `number` over the stream with its weights as they are, up to the last layer of interest."""
         hooks = [linear.module.register_forward_pre_hook(self._hook(linear)) for linear in self._linears]
         try:
-            self._start_pass()
-            for _ in stream.run(number):
-                self._start_pass()
+            self._run(stream, number, self._experts)
         finally:
             for hook in hooks:
                 hook.remove()
-        self._passing = []
+        uncalled = [linear for linear in self._linears if linear.name not in self._owner]
+        if uncalled:  # Mamba multiplies with the weight of `dt_proj` itself
+            self._run(stream, number, uncalled)
 
-    def _start_pass(self) -> None:
-        self._passing = []
-        self._waiting = {linear.name for linear in self._linears}
+    def _run(self, stream: Stream, number: int, by_product: Sequence[Linear]) -> None:
+        from crushtest.compress.layers.products import products_with
+
+        outputs = stream.run(number)
+        for sequences in stream.sequences:
+            self._passing = []
+            self._waiting = {linear.name for linear in (*self._linears, *self._experts)}
+            with products_with(by_product) as rows:
+                next(outputs)
+            self._passing = []
+            for linear in by_product:
+                with naming(linear.name):
+                    self._take_routed(linear, rows[linear.name], sequences)
 
     def _hook(self, linear: Linear) -> Callable[[Any, tuple[Any, ...]], None]:
         name = linear.name
@@ -85,17 +118,35 @@ class BlockInputs:
 
         return see
 
-    def _take(self, name: str, given: Tensor) -> None:
+    def _take(self, name: str, given: Tensor, *, sequences: int = 1, stride: int | None = None) -> None:
         if name not in self._statistics:
             self._statistics[name] = {kind: kind() for kind in self._kinds}
         for statistic in self._statistics[name].values():
-            statistic.add(given)
-        sample = given.detach().reshape(-1, given.shape[-1])[:: self._stride].clone()
+            statistic.add(given, sequences=sequences)
+        sample = given.detach().reshape(-1, given.shape[-1])[:: stride or self._stride].clone()
         need_finite(sample)  # a method may ask for no statistics, which would have looked
         self._samples.setdefault(name, []).append(sample)
 
+    def _take_routed(self, linear: Linear, given: list[Tensor], sequences: int) -> None:
+        """Take in the rows that a layer multiplied in one batch, if any. Rows of zeros are tokens not routed to it."""
+        import torch
+
+        if not given and not linear.packed:
+            return
+        rows = torch.cat(given) if given else linear.weight.new_zeros(0, linear.shape[1])
+        if linear.packed:
+            rows = rows[rows.any(dim=1)]
+            self._routed[linear.name] = self._routed.get(linear.name, 0) + len(rows)
+        self._owner[linear.name] = linear.name
+        share = linear.packed.count if linear.packed else 1
+        self._take(linear.name, rows, sequences=sequences, stride=max(1, self._stride // share))
+
+    def _beside(self, linear: Linear) -> list[Linear]:
+        return [other for other in self._experts if other.packed is linear.packed]
+
     def _need_seen(self, linear: Linear) -> None:
-        if linear.name not in self._owner:
+        tokens = [self._routed.get(other.name, 0) for other in self._beside(linear)] if linear.packed else [1]
+        if linear.name not in self._owner or not any(tokens):
             raise CompressionError(
                 "no calibration token reached this layer; use more or other calibration text, or skip it"
             )
@@ -128,28 +179,31 @@ def collect_gradients(
 @contextmanager
 def _gradients_for(linears: Sequence[Linear], gradients: dict[str, WeightGradient]) -> Iterator[None]:
     """Let the layers' weights have gradients, each handed over when it is whole."""
+    by_parameter: dict[int, list[Linear]] = {}
+    for linear in linears:
+        by_parameter.setdefault(id(linear.parameter), []).append(linear)
 
-    def hand_over(linear: Linear) -> Callable[[Tensor], None]:
+    def hand_over(owners: Sequence[Linear]) -> Callable[[Tensor], None]:
         def take(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            with naming(linear.name):
-                gradients[linear.name].add(linear.oriented(parameter.grad))
+            for linear in owners:
+                with naming(linear.name):
+                    gradients[linear.name].add(linear.part_of(parameter.grad))
             parameter.grad = None
 
         return take
 
     hooks = []
-    weights: list[Any] = [linear.module.weight for linear in linears]
-    for linear, weight in zip(linears, weights, strict=True):
-        weight.requires_grad_(True)
-        hooks.append(weight.register_post_accumulate_grad_hook(hand_over(linear)))
+    for owners in by_parameter.values():
+        owners[0].parameter.requires_grad_(True)
+        hooks.append(owners[0].parameter.register_post_accumulate_grad_hook(hand_over(owners)))
     try:
         yield
     finally:
-        for hook, weight in zip(hooks, weights, strict=True):
+        for hook, owners in zip(hooks, by_parameter.values(), strict=True):
             hook.remove()
-            weight.grad = None
-            weight.requires_grad_(False)
+            owners[0].parameter.grad = None
+            owners[0].parameter.requires_grad_(False)
 
 
 @contextmanager

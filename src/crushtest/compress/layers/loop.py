@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.kernels.grids import ForeignWeight, QuantizedWeight
@@ -68,7 +68,8 @@ def as_job(network: PreTrainedModel | Job, tokens: Tensor, method: str, options:
 class Compressed:
     """A layer after a step: what changed, and the integers and scales where it was quantized.
 
-    `rescaled` names a module outside the layer that was changed with it (AWQ folds scales into the norm before).
+    `rescaled` names a module outside the layer that was changed with it (AWQ folds scales into the norm before);
+    `tokens` says how many calibration tokens were routed to an expert, `pooled` whether they were too few.
     """
 
     linear: Linear
@@ -77,6 +78,8 @@ class Compressed:
     output_error: float | None
     quantized: QuantizedWeight | ForeignWeight | None = field(repr=False)
     rescaled: str | None = None
+    tokens: int | None = None
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ def _compress(job: Job, linear: Linear, inputs: BlockInputs, gradients: dict[str
         raise CompressionError(f"method {job.entry.name!r} made NaN or infinity of it")
     result = measure(linear, before, made, inputs.sample(linear))
     linear.replace_weight(after)
-    return result
+    pooled = bool(job.needs) and inputs.is_pooled(linear)
+    return replace(result, tokens=inputs.routed_tokens(linear), pooled=pooled)
 
 
 def measure(

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from crushtest.compress.layers.experts import Packed, find_packed, is_router
 from crushtest.errors import ModelError, UnknownName
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Linear as TorchLinear
     from torch.nn import Module
 
     from crushtest.compress.recipes import Step
@@ -18,22 +20,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Linear:
-    """One linear layer: its full name, its module, and the number of its block."""
+    """One linear layer: its full name, its module, and the number of its block.
+
+    packed, expert  for an expert that lies in a tensor with others: that tensor, and which of them it is
+    """
 
     name: str
     module: Module
     block: int
+    packed: Packed | None = None
+    expert: int = 0
 
     @property
     def weight(self) -> Tensor:
         """Return the weight as [out_features, in_features], whichever way round the module keeps it."""
+        if self.packed:
+            return self.packed.weight(self.expert)
         weight: Any = self.module.weight
         return self.oriented(weight.data)
 
     def replace_weight(self, value: Tensor) -> None:
         """Overwrite the weight in place with `value` [out_features, in_features]."""
-        own: Any = self.module.weight
-        own.data.copy_(self.oriented(value))
+        self.weight.copy_(value)
+
+    @property
+    def parameter(self) -> Any:
+        """Return the parameter that holds the weight: alone, or with those of other experts."""
+        return getattr(self.module, self.packed.parameter) if self.packed else self.module.weight
 
     @property
     def prefix(self) -> str:
@@ -43,8 +56,10 @@ class Linear:
 
     @property
     def is_plain(self) -> bool:
-        """Say whether the module keeps its weight as [out, in]."""
-        return not _keeps_transposed(self.module)
+        """Say whether the module is torch's own linear layer, which keeps its weight as [out, in]."""
+        from torch.nn import Linear as TorchLinear
+
+        return not self.packed and type(self.module) is TorchLinear
 
     @property
     def makes_scores(self) -> bool:
@@ -52,8 +67,12 @@ class Linear:
         return any(sign in self.name.rpartition(".")[2] for sign in ("q_", "k_", "qkv", "query", "key", "c_attn"))
 
     def oriented(self, tensor: Tensor) -> Tensor:
-        """Turn a tensor of the weight's size from the module's way round to [out, in], or back."""
+        """Turn a tensor of the parameter's size from the module's way round to [out, in], or back."""
         return tensor.T if _keeps_transposed(self.module) else tensor
+
+    def part_of(self, whole: Tensor) -> Tensor:
+        """Return what belongs to this layer of a tensor as large as its parameter, as [out, in]."""
+        return self.packed.part(whole, self.expert) if self.packed else self.oriented(whole)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,10 +83,16 @@ class Linear:
 
 @dataclass(frozen=True)
 class Structure:
-    """A decoder: its blocks in order, and the linear layers in them."""
+    """A decoder: its blocks in order, the linear layers in them, and the names of modules that route to experts."""
 
     blocks: tuple[Module, ...]
     linears: tuple[Linear, ...]
+    routers: frozenset[str] = frozenset()
+
+    @property
+    def experts(self) -> tuple[Linear, ...]:
+        """Return the linear layers that lie in tensors with others."""
+        return tuple(linear for linear in self.linears if linear.packed)
 
     def select(self, step: Step) -> tuple[Linear, ...]:
         """Return the layers that a step's `layers` and `skip` patterns leave; UnknownName if a pattern fits none.
@@ -111,14 +136,18 @@ def find_structure(network: Module) -> Structure:
     if not any(sizes.values()):
         raise ModelError("this model has no linear layers in a list of blocks; there is nothing to compress")
     prefix, blocks = max(lists, key=lambda entry: sizes[entry[0]])  # of equals the first, which is the outermost
-    _refuse_fused_experts(prefix, blocks)
-    linears = tuple(
-        Linear(f"{prefix}.{number}.{name}", module, number)
-        for number, block in enumerate(blocks)
-        for name, module in block.named_modules()
-        if is_linear(module)
-    )
-    return Structure(tuple(blocks), linears)
+    packed = find_packed(network, blocks)
+    linears: list[Linear] = []
+    routers: set[str] = set()
+    for number, block in enumerate(blocks):
+        own = _routers(block, packed)
+        routers |= {f"{prefix}.{number}.{name}" for name in own}
+        for path, module in block.named_modules():
+            name = f"{prefix}.{number}.{path}"
+            if is_linear(module) and path not in own:
+                linears.append(Linear(name, module, number))
+            linears += [linear for part in packed if part.module is module for linear in _experts(name, part, number)]
+    return Structure(tuple(blocks), tuple(linears), frozenset(routers))
 
 
 def refuse_quantized(network_or_config: Any) -> None:
@@ -138,29 +167,41 @@ def is_linear(module: Module) -> bool:
     """Say whether this is a plain linear layer; so is transformers' Conv1D, which keeps its weight transposed."""
     from torch.nn import Linear as TorchLinear
 
-    return type(module) is TorchLinear or _keeps_transposed(module)
+    if type(module) is TorchLinear or _keeps_transposed(module):
+        return True
+    return isinstance(module, TorchLinear) and _acts_as_linear(module)
 
 
 def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Structure) -> list[Untouched]:
     """Return every parameter that is not a touched weight, gathered by module and reason."""
-    ours = {linear.name for linear in touched}
-    skipped = {linear.name for linear in structure.linears} - ours
+    ours = {linear.name for linear in touched if not linear.packed}
+    skipped = {linear.name for linear in structure.linears} - {linear.name for linear in touched}
+    packed = {id(linear.parameter): 0 for linear in structure.experts}
+    for linear in touched:
+        if linear.packed:
+            packed[id(linear.parameter)] += linear.weight.numel()
     seen: dict[int, str] = {}
     gathered: dict[tuple[str, str], list[int]] = {}
     for name, module in network.named_modules():
         for parameter_name, parameter in module.named_parameters(recurse=False):
             if name in ours and parameter_name != "bias":  # its weight, and scales that came with it
                 continue
+            size = parameter.numel() - packed.get(id(parameter), 0)
+            if not size:
+                continue
             reason = _reason(module, parameter_name, name in skipped, seen.get(id(parameter)))
+            if id(parameter) in packed:
+                reason = "left out by the recipe"
+            elif name in structure.routers and reason != "bias":
+                reason = "router, left dense"
             place = (re.sub(r"\d+", "*", name or type(module).__name__), reason)
-            gathered.setdefault(place, []).append(0 if id(parameter) in seen else parameter.numel())
+            gathered.setdefault(place, []).append(0 if id(parameter) in seen else size)
             seen.setdefault(id(parameter), name)
     return [Untouched(name, len(sizes), sum(sizes), reason) for (name, reason), sizes in gathered.items()]
 
 
 def _reason(module: Module, parameter: str, is_skipped: bool, tied_to: str | None) -> str:
     from torch.nn import Embedding
-    from torch.nn import Linear as TorchLinear
 
     if tied_to is not None:
         return f"tied: the same tensor as {tied_to}"
@@ -168,9 +209,9 @@ def _reason(module: Module, parameter: str, is_skipped: bool, tied_to: str | Non
         return "embedding"
     if is_skipped and parameter == "weight":
         return "left out by the recipe"
-    if parameter == "bias":
+    if parameter.endswith("bias"):  # those of experts are `gate_up_proj_bias`
         return "bias"
-    if isinstance(module, TorchLinear):
+    if is_linear(module):
         return "linear layer outside the blocks (output layer)"
     return "normalisation" if "norm" in type(module).__name__.lower() else "not a linear layer"
 
@@ -180,19 +221,48 @@ def _linear_weights(module: Module) -> int:
     return sum(weight.numel() for weight in weights)
 
 
-def _refuse_fused_experts(prefix: str, blocks: Module) -> None:
-    for name, module in blocks.named_modules():
-        is_convolution = "Conv" in type(module).__name__  # whose kernels have three dimensions by nature
-        if not is_convolution and any(parameter.dim() >= 3 for parameter in module.parameters(recurse=False)):
-            raise ModelError(
-                f"{prefix}.{name}: weights of several experts in one tensor are not supported; "
-                "compressing the rest only would not be what the recipe says"
-            )
+def _experts(name: str, part: Packed, number: int) -> list[Linear]:
+    """Return the layers in a packed tensor, named as modules of their own would be."""
+    last = "" if part.parameter == "weight" else f".{part.parameter}"
+    return [Linear(f"{name}.{expert}{last}", part.module, number, part, expert) for expert in range(part.count)]
+
+
+def _routers(block: Module, packed: list[Packed]) -> set[str]:
+    """Return the names, within a block, of the modules that route to its experts; in one tensor or a module each."""
+    from torch.nn import ModuleList
+
+    parts = list(block.named_modules())
+    inside = {id(module) for _, module in parts}
+    counts = {part.count for part in packed if id(part.module) in inside}
+    counts |= {len(part) for name, part in parts if isinstance(part, ModuleList) and name.endswith("experts")}
+    return {
+        name
+        for name, module in parts
+        if counts and any(is_router(name, parameter, counts) for parameter in module.parameters(recurse=False))
+    }
 
 
 def _keeps_transposed(module: Module) -> bool:
     kind = type(module)
     return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+
+
+def _acts_as_linear(module: TorchLinear) -> bool:
+    """Say whether a model's own kind of linear layer (Falcon's) multiplies with its weight and does no more."""
+    import torch
+    from torch.nn.functional import linear
+
+    kind = type(module)
+    if not kind.__module__.startswith("transformers"):  # also where a model's own code is; not another package's
+        return False
+    stand_in = kind.__new__(kind)
+    stand_in.__dict__ = module.__dict__ | {"_parameters": {"weight": torch.randn(3, 5), "bias": None}}
+    inputs = torch.randn(2, 5)
+    try:
+        made = stand_in.forward(inputs)
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError):
+        return False
+    return isinstance(made, torch.Tensor) and torch.allclose(made, linear(inputs, stand_in.weight))
 
 
 def _fits(name: str, pattern: str) -> bool:

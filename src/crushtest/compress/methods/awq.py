@@ -47,7 +47,13 @@ class _Grid:
         return made
 
 
-@model_method("awq", source="arXiv:2306.00978", kind="quantization", stores="integers")
+@model_method(
+    "awq",
+    source="arXiv:2306.00978",
+    kind="quantization",
+    stores="integers",
+    no_packed_experts="its search for where a scale can move does not look into such tensors",
+)
 def awq(
     network: PreTrainedModel | Job,
     batches: Tensor,

@@ -75,6 +75,7 @@ def fp4(weight: Tensor, *, double_quantization: bool = True, scale_block: ScaleB
     needs_package="bitsandbytes",
     install="crushtest[bitsandbytes]",
     needs_whole_model="it exchanges layers for ones of another kind",
+    no_packed_experts="it exchanges modules, and these experts have none of their own",
     replaces_layers=True,
 )
 def int8(network: PreTrainedModel | Job, batches: Tensor, *, threshold: Threshold = 6.0) -> Iterator[Compressed]:

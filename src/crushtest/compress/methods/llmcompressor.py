@@ -63,6 +63,7 @@ def check_recipe_file(step: Step) -> None:
     install="crushtest[llmcompressor]",
     needs_whole_model="that package wants the whole model",
     must_be_last="its file can hold more modifiers",
+    no_packed_experts="that package compresses modules, and these experts have none of their own",
     chooses_layers="its file says which layers",
     check=check_recipe_file,
 )

@@ -1,0 +1,177 @@
+"""See the matrix products that a network makes with its weights, whichever module or function makes them.
+
+Experts are parts of a packed tensor, and no module of its own is called for one. So products are watched where all of
+them arrive, below `linear`, `matmul` and the grouped kernels. An operand that lies in a watched tensor tells by its
+place which part it is, and by its strides which way round that part is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crushtest.errors import ModelError
+
+if TYPE_CHECKING:
+    from crushtest.compress.layers.structure import Linear
+
+_CHECKED = 4  # rows of a product that are computed again
+_SAME = 0.02  # as a share of their size: well above rounding in bfloat16, well below another matrix's result
+PLAIN = {"aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"}
+GROUPED = {"aten::_grouped_mm", "transformers::grouped_mm_fallback"}
+
+
+class Product(NamedTuple):
+    """One product of inputs with a weight that lies in a watched tensor.
+
+    tensor      the watched tensor
+    start       where in it the weight begins, in numbers
+    kept        the weight's sides as they lie in memory: the first has the longer stride
+    transposed  whether that is [in, out]
+    rows        [tokens, in], the inputs
+    result      [tokens, out], the product; None where a bias is in it
+    """
+
+    tensor: Tensor
+    start: int
+    kept: tuple[int, int]
+    transposed: bool
+    rows: Tensor
+    result: Tensor | None
+
+
+class _Pair(NamedTuple):
+    """A weight turned to [in, out], and what it is multiplied with."""
+
+    weight: Tensor
+    rows: Tensor
+    result: Tensor | None
+
+
+class ProductWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While it is on, call `see` with each product of a watched tensor, `see_other` with any other use of one."""
+
+    def __init__(
+        self,
+        tensors: Iterable[Tensor],
+        see: Callable[[Product], None],
+        see_other: Callable[[Tensor, str], None] = lambda *_: None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._watched: dict[int, list[Tensor]] = {}
+        for tensor in tensors:
+            self._watched.setdefault(_storage(tensor), []).append(tensor)
+        self._see, self._see_other = see, see_other
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Carry out an operation, and look at it."""
+        result = self.carry_out(func, args, kwargs or {})
+        used = [tensor for tensor in tensors_in((args, kwargs)) if self._owner(tensor) is not None]
+        if used:
+            self._look(func, args, used, result)
+        return result
+
+    def carry_out(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Return what the operation gives."""
+        return func(*args, **kwargs)
+
+    def _look(self, func: Any, args: Any, used: list[Tensor], result: Any) -> None:
+        name = func._schema.name
+        if name not in PLAIN | GROUPED:
+            shared = result if isinstance(result, list | tuple) else [result]
+            if not all(isinstance(part, Tensor) and _storage(part) == _storage(used[0]) for part in shared):
+                for tensor in used:
+                    self._see_other(self._owner(tensor), name)  # type: ignore[arg-type]
+            return
+        for weight, rows, product in _pairs(name, args, result):
+            owner = self._owner(weight)
+            if owner is None:
+                continue
+            first, second = weight.stride()
+            transposed = first > second or (first == second and weight.shape[0] > 1)
+            kept = weight.shape if transposed else weight.shape[::-1]
+            if min(first, second) != 1 or max(first, second) != kept[1]:
+                self._see_other(owner, f"{name} with a part of a matrix")
+                continue
+            start = int(weight.storage_offset() - owner.storage_offset())
+            self._see(Product(owner, start, (kept[0], kept[1]), transposed, rows, product))
+
+    def _owner(self, tensor: Tensor) -> Tensor | None:
+        """Return the watched tensor that this one lies in."""
+        for watched in self._watched.get(_storage(tensor), ()):
+            begin = watched.storage_offset()
+            if begin <= tensor.storage_offset() < begin + watched.numel():
+                return watched
+        return None
+
+
+@contextmanager
+def products_with(linears: Sequence[Linear]) -> Iterator[dict[str, list[Tensor]]]:
+    """For the length of a `with`, gather by layer the inputs [tokens, in] of every product with its weight.
+
+    ModelError if the first product with a tensor is not what the inputs and the layer's weight give.
+    """
+    rows: dict[str, list[Tensor]] = {linear.name: [] for linear in linears}
+    if not linears:
+        yield rows
+        return
+    tensors = {id(linear.parameter): linear.parameter for linear in linears}
+    by_place = {(id(linear.parameter), _start(linear)): linear for linear in linears}
+    checked: set[int] = set()
+
+    def look(product: Product) -> None:
+        linear = by_place.get((id(product.tensor), product.start))
+        if linear is None:  # an expert that the step leaves out
+            return
+        if id(product.tensor) not in checked and len(product.rows):
+            _need_reproduced(linear, product)
+            checked.add(id(product.tensor))
+        rows[linear.name].append(product.rows)
+
+    with ProductWatch(tensors.values(), look):
+        yield rows
+
+
+def _start(linear: Linear) -> int:
+    return int(linear.weight.storage_offset() - linear.parameter.storage_offset())
+
+
+def _need_reproduced(linear: Linear, product: Product) -> None:
+    if product.result is None:
+        return
+    made, result = (product.rows[:_CHECKED] @ linear.weight.T).float(), product.result[:_CHECKED].float()
+    if not (made - result).norm() <= _SAME * result.norm() + _SAME:
+        raise ModelError(f"{linear.name}: its weight does not give the outputs that the model computes with it")
+
+
+def _pairs(name: str, args: Any, result: Any) -> Iterator[_Pair]:
+    """Yield the matrices of a product, each as weight and as inputs of the other: it is not known which is which."""
+    if name in GROUPED:
+        rows, weights, ends = args[0], args[1], args[2].tolist()
+        for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            yield _Pair(weights[number], rows[begin:end], result[begin:end])
+        return
+    has_bias = name in ("aten::addmm", "aten::baddbmm")
+    left, right = args[1:3] if has_bias else args[:2]
+    if left.dim() == 2:
+        lefts, rights, results = [left], [right], [result]
+    else:
+        lefts, rights, results = list(left), list(right), list(result)
+    for one, other, made in zip(lefts, rights, results, strict=True):
+        yield _Pair(other, one, None if has_bias else made)
+        yield _Pair(one.T, other.T, None if has_bias else made.T)
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """Return the tensors among an operation's arguments, also those in lists."""
+    from torch.utils._pytree import tree_leaves
+
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
