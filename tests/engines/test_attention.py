@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from crushtest.engines.packing import Line, Pack, plan_packs
 from crushtest.errors import EngineError
 
 SETTINGS: dict[str, Any] = {"dtype": torch.float32, "device": torch.device("cpu")}
-MODULE: Any = SimpleNamespace(layer_idx=0)
+MODULE: Any = None
 
 
 def random_pack(seed: int, questions: int = 30) -> Pack:
@@ -128,12 +127,50 @@ def test_longer_prefixes_are_attended_in_longer_chunks() -> None:
     assert chunk_length(long) == 256
 
 
-@pytest.mark.parametrize("variant", [{"softcap": 30.0}, {"s_aux": torch.zeros(4)}, {"sliding_window": 8}])
-def test_attention_that_a_pack_cannot_have_is_refused(variant: dict[str, Any]) -> None:
+VARIANTS: list[dict[str, Any]] = [
+    {"softcap": 2.0},
+    {"s_aux": torch.tensor([0.5, -1.0, 2.0, 0.0])},
+    {"sliding_window": 8},
+    {"sliding_window": 8, "softcap": 2.0, "s_aux": torch.tensor([0.5, -1.0, 2.0, 0.0])},
+]
+
+
+def variant_written_out(
+    query: Tensor, key: Tensor, value: Tensor, visible: np.ndarray[Any, Any], ages: np.ndarray[Any, Any], **variant: Any
+) -> Tensor:
+    """Attention with a cap, a sink and a window, in float64: [nodes, heads, size]."""
+    key, value = (
+        tensor[0].double().repeat_interleave(query.shape[1] // key.shape[1], dim=0) for tensor in (key, value)
+    )
+    scores = query[0].double() @ key.transpose(1, 2) * 0.3
+    cap, window, sinks = (variant.get(name) for name in ("softcap", "sliding_window", "s_aux"))
+    scores = scores if cap is None else cap * torch.tanh(scores / cap)
+    seen = torch.from_numpy(visible if window is None else visible & (ages < window))
+    weights = scores.masked_fill(~seen, float("-inf")).exp()
+    total = weights.sum(-1, keepdim=True) + (0 if sinks is None else sinks.double().exp()[:, None, None])
+    return (weights / total @ value).transpose(0, 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("branching", [True, False])
+def test_caps_sinks_and_windows_are_what_they_are_written_out(variant: dict[str, Any], branching: bool) -> None:
+    lines = [Line([first, *range(10, 10 + length)], 1) for first, length in enumerate((70, 300, 64))]
+    pack = random_pack(4) if branching else plan_packs(lines, 10_000)[0]
+    layout = lay_out(pack, **SETTINGS)
+    assert bool(layout.paths) != branching
+    query, key, value = tensors(len(pack.tokens))
+    run = [tensor[:, :, layout.order] for tensor in (query, key, value)]
+    answer, _ = packed_attention(MODULE, *run, None, pack=layout, scaling=0.3, **variant)
+    ages = pack.depth[:, None] - pack.depth[None, :]
+    wanted = variant_written_out(query, key, value, ancestors(pack), ages, **variant)
+    torch.testing.assert_close(answer[0, layout.place].double(), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_bias_of_positions_is_refused() -> None:
     pack = random_pack(4)
     layout = lay_out(pack, **SETTINGS)
     with pytest.raises(EngineError, match="does not support"):
-        packed_attention(MODULE, *tensors(len(pack.tokens)), None, pack=layout, **variant)
+        packed_attention(MODULE, *tensors(len(pack.tokens)), None, pack=layout, position_bias=torch.zeros(1))
 
 
 def test_a_sliding_window_longer_than_the_pack_hides_nothing() -> None:

@@ -13,7 +13,7 @@ from crushtest import load_engine
 from crushtest.engines.generation import batches, choose, draws
 from crushtest.errors import EngineError
 from crushtest.records import Completion, Prompt, Sampling
-from support.tiny_models import SENTENCES, loaded
+from support.tiny_models import SENTENCES, loaded, run_plainly
 
 PROMPTS = [Prompt(sentence[:end]) for sentence in SENTENCES for end in (3, 20, 40)]
 DRAWN = Sampling(max_tokens=12, temperature=0.9, top_p=0.95, seed=5)
@@ -61,13 +61,13 @@ def test_a_drawn_completion_is_the_same_in_any_company() -> None:
 
 def test_models_without_packs_draw_the_same() -> None:
     packed, plain = load_engine(loaded()), load_engine(loaded())
-    plain.model.unpacked = "for this test"
+    run_plainly(plain)
     assert dict(packed.generate(PROMPTS, DRAWN)) == dict(plain.generate(PROMPTS, DRAWN))
 
 
 def test_a_models_own_settings_add_nothing_to_the_sampling() -> None:
     packed, plain = load_engine(loaded()), load_engine(loaded())
-    plain.model.unpacked = "for this test"
+    run_plainly(plain)
     expected = dict(packed.generate(PROMPTS, DRAWN))
     for engine in (packed, plain):
         network = engine.model.loaded.network

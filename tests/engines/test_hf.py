@@ -18,7 +18,7 @@ from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from support.tiny_models import CONFIGS, SENTENCES, loaded
 
-PACKED = ["llama", "qwen2", "qwen3", "mistral", "phi", "gpt2", "gpt_neox", "gemma3_text"]
+PACKED = ["llama", "qwen2", "qwen3", "mistral", "phi", "gpt2", "gpt_neox", "gemma3_text", "gemma2", "granite"]
 OPTIONS = (" the dog", " nobody can tell", " the river had risen in the night")
 QUESTIONS = [Choices(f"{sentence[:end]}", OPTIONS) for sentence in SENTENCES for end in (12, 24, 25, 36)]
 
@@ -63,21 +63,19 @@ def test_common_architectures_are_run_in_packs(kind: str) -> None:
     assert load_engine(loaded(kind)).describe()["scoring"].startswith("prefix-shared packs")
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [("gemma2", "softcap"), ("granite", "differ"), ("mamba", "layers of type")],
-)
-def test_models_that_packs_would_get_wrong_fall_back_and_say_why(kind: str, reason: str) -> None:
-    assert load_engine(loaded(kind)).describe()["scoring"].startswith("plain batches")
-    assert reason in load_engine(loaded(kind)).describe()["scoring"]
+def test_models_that_packs_would_get_wrong_fall_back_and_say_why() -> None:
+    scoring = load_engine(loaded("mamba")).describe()["scoring"]
+    assert scoring.startswith("padded batches")
+    assert "layers of type" in scoring
 
 
-def test_lines_longer_than_a_sliding_window_are_run_plainly_and_right() -> None:
-    engine = load_engine(loaded("mistral", sliding_window=64))
-    assert "beyond 64 tokens in plain batches" in engine.describe()["scoring"]
-    long = Choices(" ".join(SENTENCES), OPTIONS)
-    ((_, scores),) = engine.choices([long])
-    assert scores.logprobs == pytest.approx(expected(engine.model.loaded, long), abs=1e-3)
+@pytest.mark.parametrize("kind", ["mistral", "gemma2", "gemma3_text"])
+def test_lines_longer_than_a_sliding_window_are_run_in_packs_and_right(kind: str) -> None:
+    engine = load_engine(loaded(kind, sliding_window=16), pack_tokens=64)
+    assert engine.describe()["scoring"] == "prefix-shared packs of 64 tokens"
+    asked = [*QUESTIONS, Choices(" ".join(SENTENCES), OPTIONS), Choices("", (" ".join(SENTENCES),))]
+    for index, scores in engine.choices(asked):
+        assert scores.logprobs == pytest.approx(expected(engine.model.loaded, asked[index]), abs=1e-3)
 
 
 def test_scores_do_not_depend_on_what_else_is_asked() -> None:
@@ -171,7 +169,7 @@ def test_half_precision_is_run_in_packs_too() -> None:
     made = loaded()
     made.network.to(torch.bfloat16)
     engine = load_engine(replace(made, facts=made.facts | {"dtype": "bfloat16"}))
-    assert engine.model.unpacked is None
+    assert engine.model.paths.scoring == "packs"
     assert all(len(scores.logprobs) == 3 for _, scores in engine.choices(QUESTIONS))
 
 
@@ -192,8 +190,8 @@ def test_attention_that_does_not_fit_a_pack_means_plain_batches(monkeypatch: pyt
         raise RuntimeError("shape '[1, 2]' is invalid for input of size 3")
 
     monkeypatch.setattr(PackedLogLikelihood, "run", fail)
-    assert load_engine(loaded()).model.unpacked == (
-        "packed attention does not run (shape '[1, 2]' is invalid for input of size 3)"
+    assert load_engine(loaded()).model.paths.slow_scoring == (
+        "does not run (shape '[1, 2]' is invalid for input of size 3)"
     )
 
 
@@ -226,6 +224,6 @@ def test_an_impossible_length_is_said_so() -> None:
 def test_the_demo_model_scores_as_its_own_forward_pass() -> None:
     engine: Any = load_engine("demo")
     asked = [Choices(f"{sentence[:30]}", OPTIONS) for sentence in SENTENCES]
-    assert engine.model.unpacked is None
+    assert engine.model.paths.scoring == "packs"
     for index, scores in engine.choices(asked):
         assert scores.logprobs == pytest.approx(expected(engine.model.loaded, asked[index]), abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -75,3 +76,8 @@ def loaded(kind: str = "llama", *, template: bool = False, seed: int = 0, **sett
     made = network(kind, seed, **settings)
     facts = {"kind": "tiny", "dtype": str(made.dtype).removeprefix("torch."), "device": "cpu"}
     return LoadedModel(made, tokenizer(template=template), f"tiny-{kind}", facts)
+
+
+def run_plainly(engine: Any, writing: Any = "cached") -> None:
+    """Let an `hf` engine run its model in padded batches and by transformers' own generation."""
+    engine.model.paths = replace(engine.model.paths, scoring="batches", writing=writing)

@@ -9,42 +9,60 @@ Where nothing branches, as in a pack of long passages, plain causal attention do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crushtest.engines.hf.variants import Variant, attend, attend_causally, variant_of
 from crushtest.engines.packing import Ints, Pack
-from crushtest.errors import EngineError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 NAME = "crushtest_packed"
-# Attention variants that a call may ask for and that a pack cannot honour.
-UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 @dataclass(frozen=True)
 class Chunks:
     """Consecutive nodes of a layout, in chunks of one length that reach back about as far: attended in one call.
 
-    nodes   where they are in the layout's order
-    keys    [chunks * (reach + length)] the nodes each chunk looks at: ancestors, then itself
-    mask    [chunks, 1, length, trunk tokens + reach + length] added to the scores: 0 or -inf
+    nodes     where they are in the layout's order
+    keys      [chunks * (reach + length)] the nodes each chunk looks at: ancestors, then itself
+    mask      [chunks, 1, length, trunk tokens + reach + length] added to the scores: 0 or -inf
+    depths    of the queries [chunks, 1, length, 1] and of the keys [chunks, 1, 1, trunk tokens + reach + length]
+    windowed  the mask under sliding windows, by their length, as layers ask for it
     """
 
     nodes: slice
     keys: Tensor
     mask: Tensor
+    depths: tuple[Ints, Ints]
+    windowed: dict[int, Tensor] = field(default_factory=dict)
+
+    def mask_within(self, window: int | None) -> Tensor:
+        """Return the mask under a sliding window; None for no window."""
+        import torch
+
+        if window is None:
+            return self.mask
+        if window not in self.windowed:
+            asking, asked = self.depths
+            beyond = torch.from_numpy(asking - asked >= window).to(self.mask.device)
+            self.windowed[window] = self.mask.masked_fill(beyond, float("-inf"))
+        return self.windowed[window]
 
 
 @dataclass
 class Kept:
-    """Keys and values of a pack's nodes, one entry per layer: [key heads, nodes, head size]."""
+    """Keys and values of a pack's nodes, one entry per call of attention: [key heads, nodes, head size].
+
+    Calls come in the same order in every run, and a layer that is run more than once reads what it wrote that time.
+    """
 
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
@@ -52,13 +70,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Layout:
-    """A pack as the network runs it, and what attention needs to know of it, the same in all layers.
+    """A pack as the network runs it once, and what attention needs to know of it, the same in all layers.
 
     order     [nodes] the pack's nodes in the order in which they are run: group of chunks by group of chunks
     place     [nodes] where each of the pack's nodes is in that order
     chunks    what is attended together; empty if the pack is nothing but long paths
     paths     the nodes of each path from the root, if the pack is nothing but long paths; else empty
-    length    tokens of the longest path, trunk included: more than a sliding window would hide something
+    length    tokens of the longest path, trunk included: a sliding window that is as long hides nothing
     trunk     the pieces of the trunk that the pack continues, from the root on
     keep      where to leave the nodes' keys and values, in the pack's order; None if nobody needs them
     """
@@ -70,6 +88,7 @@ class Layout:
     length: int
     trunk: Sequence[Kept] = ()
     keep: Kept | None = None
+    calls: Iterator[int] = field(default_factory=count)
 
 
 def lay_out(
@@ -93,9 +112,14 @@ def lay_out(
     chunks, first = [], 0
     for (reach, size), members in groups.items():
         keys, visible = _sight(pack, members, reach)
-        visible = np.pad(visible, ((0, 0), (0, 0), (int(pack.depth[0]), 0)), constant_values=True)
+        before = int(pack.depth[0])
+        visible = np.pad(visible, ((0, 0), (0, 0), (before, 0)), constant_values=True)
         mask = torch_mask(visible, dtype).to(device)
-        chunks.append(Chunks(slice(first, first + size * len(members)), _tensor(place[keys].ravel(), device), mask))
+        nodes_here = slice(first, first + size * len(members))
+        keys_here = _tensor(place[keys].ravel(), device)
+        asking = pack.depth[np.stack([queries for queries, _ in members])][:, None, :, None]
+        asked = np.concatenate([np.tile(np.arange(before), (len(keys), 1)), pack.depth[keys]], axis=1)[:, None, None]
+        chunks.append(Chunks(nodes_here, keys_here, mask, (asking, asked)))
         first += size * len(members)
     return Layout(_tensor(order, device), _tensor(place, device), chunks, [], longest, trunk, keep)
 
@@ -170,27 +194,21 @@ def packed_attention(
     """
     import torch
 
-    _check_variant(variant, pack.length)
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    wanted = variant_of(scaling, variant)
+    window = None if wanted.window is None or wanted.window >= pack.length else wanted.window
+    call = next(pack.calls)
     query, key, value = query[0], key[0], value[0]
     if pack.keep is not None:
         pack.keep.keys.append(key[:, pack.place])
         pack.keep.values.append(value[:, pack.place])
-    answers = [_attend_path(query[:, path], key[:, path], value[:, path], scaling) for path in pack.paths]
+    answers = [
+        attend_causally(query[:, path], key[:, path], value[:, path], wanted).transpose(0, 1) for path in pack.paths
+    ]
     for chunks in pack.chunks:
-        keys = _seen(key, chunks, [piece.keys[layer] for piece in pack.trunk])
-        values = _seen(value, chunks, [piece.values[layer] for piece in pack.trunk])
-        answers.append(_attend(query[:, chunks.nodes], keys, values, chunks.mask, scaling))
+        keys = _seen(key, chunks, [piece.keys[call] for piece in pack.trunk])
+        values = _seen(value, chunks, [piece.values[call] for piece in pack.trunk])
+        answers.append(_attend(query[:, chunks.nodes], keys, values, chunks.mask_within(window), wanted))
     return torch.cat(answers)[None], None
-
-
-def _check_variant(variant: dict[str, Any], length: int) -> None:
-    for name in UNSUPPORTED:
-        if variant.get(name) is not None:
-            raise EngineError(f"packed attention does not support {name}")
-    window = variant.get("sliding_window")
-    if window is not None and length > window:
-        raise EngineError(f"packed attention does not support a sliding window of {window} under {length} tokens")
 
 
 def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
@@ -206,27 +224,8 @@ def _seen(values: Tensor, chunks: Chunks, trunk: list[Tensor]) -> Tensor:
     return torch.cat([*pieces, own], dim=2) if pieces else own
 
 
-def _attend_path(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
-    """Attend causally: query [heads, nodes, size], key and value [key heads, nodes, size] -> [nodes, heads, size]."""
-    import torch
-
-    answer = torch.nn.functional.scaled_dot_product_attention(
-        query[None], key[None], value[None], is_causal=True, scale=scaling, enable_gqa=len(query) != len(key)
-    )
-    return answer[0].transpose(0, 1)
-
-
-def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float | None) -> Tensor:
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, variant: Variant) -> Tensor:
     """Attend per chunk: query [heads, nodes, size], keys [chunks, key heads, keys, size] -> [nodes, heads, size]."""
-    import torch
-
     heads, nodes, size = query.shape
-    answer = torch.nn.functional.scaled_dot_product_attention(
-        query.view(heads, len(mask), -1, size).transpose(0, 1),
-        keys,
-        values,
-        attn_mask=mask,
-        scale=scaling,
-        enable_gqa=heads != keys.shape[1],
-    )
+    answer = attend(query.view(heads, len(mask), -1, size).transpose(0, 1), keys, values, mask, variant)
     return answer.transpose(1, 2).reshape(nodes, heads, values.shape[-1])

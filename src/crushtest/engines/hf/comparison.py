@@ -12,7 +12,7 @@ from crushtest.engines.hf.against_dense import AgainstModel, ObservedScorer, Obs
 from crushtest.engines.hf.kept_top_k import AgainstKept, KeepLikeliest, KeptTokens
 from crushtest.engines.hf.kivi import Kivi
 from crushtest.engines.hf.kv_choice import kv_cache
-from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, vocabulary_size
+from crushtest.engines.hf.likelihood import vocabulary_size
 from crushtest.engines.hf.tokenizer import HfTokenizer
 from crushtest.engines.likelihood import Floats, LogLikelihood, Part
 from crushtest.engines.packing import Line
@@ -78,11 +78,8 @@ class DenseComparison:
                 return None
             cache = kv_cache(self.kv, self.dense.network)
             # Not a copy of the arm's own log-likelihoods, which may hold trunks of the arm.
-            if isinstance(cache, Kivi) or isinstance(likelihood, PaddedLogLikelihood):
-                likelihood = self.arm.padded
-                observer = AgainstModel(PaddedLogLikelihood(self.dense.network, likelihood.size, cache))
-            else:
-                observer = AgainstModel(PackedLogLikelihood(self.dense.network, likelihood.size, cache))
+            likelihood = self.arm.padded if isinstance(cache, Kivi) else likelihood
+            observer = AgainstModel(likelihood.on(self.dense.network, cache))
         return ObservedScorer(likelihood, observer)
 
 

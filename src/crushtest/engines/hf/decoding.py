@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crushtest.engines.hf.attention import Kept
+from crushtest.engines.hf.head import base_of, logits_of
 from crushtest.engines.hf.kivi import Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.likelihood import run_pack
 from crushtest.engines.hf.own_attention import attending
+from crushtest.engines.hf.variants import attend, variant_of
 from crushtest.engines.packing import Line, Pack, plan_packs, trunk_chain
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ NAME = "crushtest_stored"
 
 @dataclass
 class Store:
-    """Keys and values of a batch, one entry per layer: [rows, key heads, places, head size].
+    """Keys and values of a batch, one entry per call of attention: [rows, key heads, places, head size].
 
     Rows end at the same place and begin at `begin` [rows]; `filled` places are in use. Space for what is to come
     is there from the start, so nothing is moved when a token is added.
@@ -37,7 +41,21 @@ class Store:
     values: list[Tensor]
     begin: Tensor
     filled: int
-    mask: Tensor | None = None
+    masks: dict[int | None, Tensor] = field(default_factory=dict)
+    calls: Iterator[int] = field(default_factory=count)
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """Return what is added to a row's scores under a sliding window: [rows, 1, 1, filled + 1]."""
+        import torch
+
+        if window not in self.masks:
+            places = torch.arange(self.filled + 1, device=self.begin.device)
+            used = places >= self.begin[:, None]
+            used &= places > self.filled - (self.filled + 1 if window is None else window)
+            self.masks[window] = torch.zeros(used.shape, dtype=dtype, device=used.device).masked_fill_(
+                ~used, float("-inf")
+            )[:, None, None]
+        return self.masks[window]
 
 
 def stored_attention(
@@ -55,20 +73,17 @@ def stored_attention(
 
     The new keys and values go to place `filled`, which whoever runs the network counts up.
     """
-    import torch
-
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
-    keys, values = store.keys[layer], store.values[layer]
+    wanted = variant_of(scaling, variant)
+    call = next(store.calls)
+    keys, values = store.keys[call], store.values[call]
     keys[:, :, store.filled], values[:, :, store.filled] = key[:, :, 0], value[:, :, 0]
     rows, heads, _, size = query.shape
+    keys, values = (stored[:, :, : store.filled + 1] for stored in (keys, values))
+    mask = store.mask(wanted.window, query.dtype)
+    if wanted.written_out:
+        return attend(query, keys, values, mask, wanted).transpose(1, 2), None
     # The heads that share a key head are its queries: one product each, and no key is copied.
-    answer = torch.nn.functional.scaled_dot_product_attention(
-        query.view(rows, keys.shape[1], -1, size),
-        keys[:, :, : store.filled + 1],
-        values[:, :, : store.filled + 1],
-        attn_mask=store.mask,
-        scale=scaling,
-    )
+    answer = attend(query.view(rows, keys.shape[1], -1, size), keys, values, mask, wanted)
     return answer.reshape(rows, 1, heads, -1), None
 
 
@@ -91,9 +106,7 @@ class PackedDecoder:
         network, rows, read = self.network, len(prompts), max(map(len, prompts))
         # A line's last token is no node, so one is added that nobody asks about.
         plan = plan_packs([Line([*prompt, 0], len(prompt)) for prompt in prompts], self.size)
-        last = torch.empty(
-            rows, network.config.get_text_config().hidden_size, dtype=network.dtype, device=network.device
-        )
+        last: Tensor | None = None
         begin = torch.tensor([read - len(prompt) for prompt in prompts], device=network.device)
         self._store = Store([], [], begin, read)
         kept: dict[int, Kept] = {}
@@ -102,12 +115,14 @@ class PackedDecoder:
             own = Kept()
             hidden = run_pack(network, pack, trunk, own, self.kv if isinstance(self.kv, BlockCache) else None)
             kept |= {index: own} if pack.is_trunk else {}
+            last = hidden.new_empty(rows, hidden.shape[-1]) if last is None else last
             last[torch.from_numpy(pack.lines).to(last.device)] = hidden[torch.from_numpy(pack.rows).to(last.device)]
             _store_paths(self._store, pack, [*trunk, own], rows, read + room)
         if isinstance(self.kv, Kivi):
             with torch.inference_mode():
                 self.kv.round_prompts(self._store)
-        return _logits(network, last)
+        assert last is not None
+        return logits_of(network, last)
 
     def step(self, tokens: Tensor) -> Tensor:
         """Return the logits of what follows these tokens."""
@@ -115,22 +130,20 @@ class PackedDecoder:
 
         store = self._store
         assert store is not None
-        used = torch.arange(store.filled + 1, device=tokens.device) >= store.begin[:, None]
-        mask = torch.zeros(used.shape, dtype=self.network.dtype, device=tokens.device)
-        store.mask = mask.masked_fill_(~used, float("-inf"))[:, None, None]
-        attention = self.kv.around(stored_attention) if isinstance(self.kv, BlockCache) else stored_attention
-        with torch.inference_mode(), attending(self.network, NAME, attention):
-            hidden: Tensor = self.network.base_model(
+        store.masks, store.calls = {}, count()
+        attention = partial(stored_attention, store=store)
+        around = self.kv.around(attention) if isinstance(self.kv, BlockCache) else attention
+        with torch.inference_mode(), attending(self.network, NAME, around):
+            hidden: Tensor = base_of(self.network)(
                 input_ids=tokens[:, None],
                 position_ids=(store.filled - store.begin)[:, None],
                 use_cache=False,
-                store=store,
             )[0]
         store.filled += 1
         if isinstance(self.kv, Kivi):
             with torch.inference_mode():
                 self.kv.round_newest(store)
-        return _logits(self.network, hidden[:, -1])
+        return logits_of(self.network, hidden[:, -1])
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows and give up places that only the others needed."""
@@ -142,14 +155,6 @@ class PackedDecoder:
             for layer, values in enumerate(layers):
                 layers[layer] = values[rows, :, unused:]
         self._store = Store(store.keys, store.values, begin - unused, store.filled - unused)
-
-
-def _logits(network: Any, hidden: Tensor) -> Tensor:
-    import torch
-
-    with torch.inference_mode():
-        logits: Tensor = network.get_output_embeddings()(hidden)
-    return logits
 
 
 def _store_paths(store: Store, pack: Pack, pieces: list[Kept], rows: int, places: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from crushtest.engines.hf.kivi import Kivi
 from crushtest.engines.hf.kv_cache import PAIRED, STORED, BlockCache, check_head_size
 from crushtest.engines.hf.own_attention import attending_around
-from crushtest.engines.hf.packing_check import ATTENTION_LAYERS
+from crushtest.engines.hf.trial import ATTENTION_LAYERS
 from crushtest.errors import EngineError
 
 if TYPE_CHECKING:

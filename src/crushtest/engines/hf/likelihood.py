@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from crushtest.engines.hf.attention import NAME, Kept, lay_out, packed_attention
+from crushtest.engines.hf.head import base_of, logits_of
+from crushtest.engines.hf.kivi import Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.own_attention import attending, attending_around
 from crushtest.engines.likelihood import Floats, Part, Predictions, log_probabilities
@@ -38,6 +40,11 @@ class PackedLogLikelihood:
     kv: BlockCache | None = None
     _kept: dict[int, Kept] = field(default_factory=dict)
     _plan: Sequence[Pack] = ()
+
+    def on(self, network: PreTrainedModel, kv: KvCache | None) -> PackedLogLikelihood:
+        """Return the same way of scoring for another network of this architecture."""
+        assert not isinstance(kv, Kivi)
+        return PackedLogLikelihood(network, self.size, kv)
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Pack]:
         """Return packs, trunks before what continues them."""
@@ -80,13 +87,13 @@ def run_pack(
 
     device = network.device
     layout = lay_out(pack, dtype=network.dtype, device=device, trunk=trunk, keep=keep)
-    attention = packed_attention if kv is None else kv.around(packed_attention)
-    with torch.inference_mode(), attending(network, NAME, attention):
-        hidden: Tensor = network.base_model(
+    # Not handed through the network: some networks give their attention none of what they are called with.
+    attention = partial(packed_attention, pack=layout)
+    with torch.inference_mode(), attending(network, NAME, attention if kv is None else kv.around(attention)):
+        hidden: Tensor = base_of(network)(
             input_ids=torch.from_numpy(pack.tokens).to(device)[layout.order][None],
             position_ids=torch.from_numpy(pack.depth).to(device)[layout.order][None],
             use_cache=False,
-            pack=layout,
         )[0]
         return hidden[0, layout.place]
 
@@ -95,13 +102,12 @@ def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterato
     """Yield logits after each of `rows` of hidden states, few enough at once to keep memory flat."""
     import torch
 
-    head: Any = cast(Any, network).get_output_embeddings()
     asked, edge_row = np.unique(rows, return_inverse=True)
     at_once = max(LOGITS // vocabulary_size(network), 1)
     for first in range(0, len(asked), at_once):
         # Not around the yield: inference mode would hold for whoever asks, too.
         with torch.inference_mode():
-            logits = head(hidden[torch.from_numpy(asked[first : first + at_once]).to(hidden.device)])
+            logits = logits_of(network, hidden[torch.from_numpy(asked[first : first + at_once]).to(hidden.device)])
         edges = np.flatnonzero((edge_row >= first) & (edge_row < first + at_once))
         yield Predictions(edges, edge_row[edges] - first, logits)
 
@@ -114,10 +120,15 @@ def vocabulary_size(network: PreTrainedModel) -> int:
 def bytes_per_token(network: PreTrainedModel) -> int:
     """Return the memory of a token's keys and values over all layers; an upper bound for models that keep less."""
     config: Any = network.config.get_text_config()
+    # A configuration may hold settings per layer.
+    layers = getattr(config, "per_layer_config", None) or [config] * config.num_hidden_layers
+    return sum(_numbers_per_token(layer) for layer in layers) * network.dtype.itemsize
+
+
+def _numbers_per_token(config: Any) -> int:
     heads = getattr(config, "num_attention_heads", None) or 1
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    key_heads = getattr(config, "num_key_value_heads", None) or heads
-    return int(2 * config.num_hidden_layers * key_heads * size * network.dtype.itemsize)
+    return int(2 * (getattr(config, "num_key_value_heads", None) or heads) * size)
 
 
 @dataclass(frozen=True)
@@ -138,15 +149,23 @@ class Batch:
 
 @dataclass(frozen=True)
 class PaddedLogLikelihood:
-    """Runs every line by itself, through the network's own forward pass: right for any model, sharing nothing.
+    """Runs every line by itself, through the network's own forward pass, sharing nothing.
 
-    size  tokens per batch, padding included
-    kv    how keys and values are stored; None for as they are
+    Lines are padded on the right without a mask: what a token reads never depends on tokens after it.
+
+    size   tokens per batch, padding included
+    kv     how keys and values are stored; None for as they are
+    lines  lines per batch; 1 is right for any model whatever
     """
 
     network: PreTrainedModel
     size: int
     kv: KvCache | None = None
+    lines: int | None = None
+
+    def on(self, network: PreTrainedModel, kv: KvCache | None) -> PaddedLogLikelihood:
+        """Return the same way of scoring for another network of this architecture."""
+        return replace(self, network=network, kv=kv)
 
     def plan(self, lines: Sequence[Line]) -> Sequence[Batch]:
         """Return batches of lines of similar length."""
@@ -155,6 +174,7 @@ class PaddedLogLikelihood:
         batches = []
         while order:
             count = max(size // len(lines[order[0]].tokens), 1)
+            count = count if self.lines is None else min(count, self.lines)
             batches.append(_batch(lines, order[:count]))
             order = order[count:]
         return batches
@@ -170,24 +190,37 @@ class PaddedLogLikelihood:
         batch = cast("Sequence[Batch]", plan)[index]
         width = len(batch.members[0].tokens) - 1
         tokens = np.zeros((len(batch.members), width), dtype=np.int64)
-        present = np.zeros_like(tokens)
         for row, line in enumerate(batch.members):
             tokens[row, : len(line.tokens) - 1] = line.tokens[:-1]
-            present[row, : len(line.tokens) - 1] = 1
         device = self.network.device
         starts = torch.tensor([line.start for line in batch.members], device=device)
         around = None if self.kv is None else partial(self.kv.around, starts=starts)
         with torch.inference_mode():
+            forget_longer_lines(self.network)
             with attending_around(self.network, around):
-                logits = self.network(
-                    input_ids=torch.from_numpy(tokens).to(device),
-                    attention_mask=torch.from_numpy(present).to(device),
-                    use_cache=False,
-                ).logits
+                logits = self.network(input_ids=torch.from_numpy(tokens).to(device), use_cache=False).logits
             flat = batch.rows * width + batch.columns
             asked, edge_row = np.unique(flat, return_inverse=True)
             chosen = logits.flatten(0, 1)[torch.from_numpy(asked).to(device)]
         yield Predictions(np.arange(len(edge_row)), edge_row, chosen)
+
+
+def forget_longer_lines(network: PreTrainedModel) -> None:
+    """Bring a network whose position frequencies follow the longest line so far back to where it began.
+
+    transformers does so itself when it reads a line within the original length.
+    """
+    import torch
+
+    grown = (
+        length > module.original_max_seq_len
+        for module in network.modules()
+        if hasattr(module, "original_max_seq_len")
+        for name, length in vars(module).items()
+        if name.endswith("max_seq_len_cached")
+    )
+    if any(grown):
+        network(input_ids=torch.zeros(1, 1, dtype=torch.long, device=network.device), use_cache=False)
 
 
 def _batch(lines: Sequence[Line], chosen: list[int]) -> Batch:

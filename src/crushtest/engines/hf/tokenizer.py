@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1024
 UNKNOWN_CONTEXT = 2048
-LENGTH_SETTINGS = ("n_positions", "max_position_embeddings", "n_ctx")
+LENGTH_SETTINGS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crushtest.engines.encoding import encode
-from crushtest.engines.hf.packing_check import TEXT, TOLERANCE
+from crushtest.engines.hf.trial import TEXT, TOLERANCE
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.token_model import Tokenizer
