@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from crushtest.printing import line as one_line
+
 Advance = Callable[[int], None]
 """Called with the number of things done since the last call."""
 
@@ -53,7 +55,7 @@ class Bars:
 
     @contextmanager
     def step(self, title: str, total: int, *, done: int = 0, weight: int = 0) -> Iterator[Advance]:
-        step = self._bars.add_task(title.replace("[", r"\["), total=total, completed=done)
+        step = self._bars.add_task(one_line(title).replace("[", r"\["), total=total, completed=done)
         # Set directly, because advance() would count what an earlier run did towards this run's pace.
         self._bars.tasks[0].completed += done * weight
 
@@ -67,7 +69,7 @@ class Bars:
             self._bars.remove_task(step)
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(one_line(line), markup=False, highlight=False)
 
 
 class Lines:
@@ -109,7 +111,7 @@ class Lines:
             self.say(f"{title}: {done} of {total} in {self._clock() - began:.0f} s{self._left()}")
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
     def _count(self, count: int) -> None:
         self._done += count
