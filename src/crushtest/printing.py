@@ -63,3 +63,8 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict, _SHORT.maxset = 4, 12, 12, 12, 12
 _SHORT.maxstring = _SHORT.maxother = LONGEST_VALUE
 _SHORT.maxlong = 40
+
+
+def unwritable(text: str) -> bool:
+    """Return True if no file and no name of one can hold a text: it has a NUL or a lone surrogate."""
+    return any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)

@@ -14,7 +14,7 @@ import numpy as np
 
 from crushtest.data import sources
 from crushtest.errors import UsageError
-from crushtest.metrics import Array, Metric, Role, ratio
+from crushtest.metrics import Array, Metric, Role, highest, ratio
 from crushtest.records import Better, Choices, ChoiceScores, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
@@ -175,7 +175,7 @@ def _metric(
         better,
         unit="score",
         bounds=bounds,
-        flip_key=lambda item, answer, _score: int(np.argmax(_values(answer, scoring))),
+        flip_key=lambda item, answer, _score: highest(_values(answer, scoring)),
         cell_of=lambda item: str(item.facts["target"]),
         interval="jackknife",
         label=label,
