@@ -122,6 +122,6 @@ def test_a_served_judge_judges(tmp_path: Path) -> None:
     ],
 )
 def test_a_judge_that_cannot_be_bound_ends_a_study_before_it_begins(judge: str, tmp_path: Path) -> None:
-    with pytest.raises(CrushtestError, match="scorer|engine|model|127.0.0.1"):
+    with pytest.raises(CrushtestError, match=r"scorer|engine|model|127.0.0.1"):
         run_study(spec_with(judge, tmp_path), tmp_path / "s")
     assert not (tmp_path / "s" / "arms").exists()

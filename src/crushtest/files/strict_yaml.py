@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep=deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep=deep)
         except yaml.YAMLError:
             raise
         except Exception as error:  # whatever a constructor raises for a date of month 13, a number of 5,000 digits
@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _mistake(what: str, node: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+def _mistake(what: str, node: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark)
 
 
@@ -82,7 +82,7 @@ def _measure(text: str) -> None:
     """Raise MarkedYAMLError for what would take long to build, before anything is built."""
     sizes: dict[str, int] = {}
     open_sizes, open_anchors = [0], [""]
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):  # type: ignore[no-untyped-call]
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
         size, anchor = 0, ""
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
