@@ -18,13 +18,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from crushtest.printing import line, quoted
+
 SHORT = 8
+LONGEST_REASON = 400
+LONGEST_NAME = 100
+"""Longer names have no nearest match, and looking for one would take long."""
 
 
 class CrushtestError(Exception):
-    """Base of all expected failures."""
+    """Base of all expected failures. As text it is one printable line of bounded length, whatever it repeats."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return line(super().__str__())
 
 
 class UsageError(CrushtestError):
@@ -44,13 +52,14 @@ class UnknownName(UsageError):
         choices = sorted(set(allowed))
         caseless = {choice.lower(): choice for choice in choices}
         # With names of one or two letters, one letter in common makes a near match.
-        cutoff = 0.5 if len(str(name)) < 3 else 0.6
-        near = [caseless[match] for match in get_close_matches(str(name).lower(), caseless, n=1, cutoff=cutoff)]
+        cutoff = 0.5 if isinstance(name, str) and len(name) < 3 else 0.6
+        typed = str(name)[:LONGEST_NAME].lower() if isinstance(name, str | int | float) else ""
+        near = [caseless[match] for match in get_close_matches(typed, caseless, n=1, cutoff=cutoff)]
         hint = f"; did you mean {near[0]!r}?" if near else ""
         # A long list begins with the nearest name; a short one is read whole anyway.
         listed = choices if len(choices) <= SHORT else sorted(choices, key=lambda choice: choice not in near)
         listing = f" (allowed: {', '.join(listed)}{also})" if choices else " (none are allowed here)"
-        super().__init__(f"{where}{': ' if where else ''}unknown {kind} {name!r}{hint}{listing}")
+        super().__init__(f"{where}{': ' if where else ''}unknown {kind} {quoted(name)}{hint}{listing}")
 
 
 class ModelError(CrushtestError):
@@ -79,4 +88,4 @@ class StoreError(CrushtestError):
 
 def first_error_line(error: Exception) -> str:
     """Return the first line of another package's error message, or the error's type if the message is empty."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line(next(iter(str(error).strip().splitlines()), type(error).__name__), LONGEST_REASON)

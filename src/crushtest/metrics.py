@@ -72,7 +72,10 @@ def every_group(group: str) -> bool:
 
 
 def option_chosen(item: Item, answer: Answer, score: float | None) -> object:
-    """Return the flip key of choices: the option with the highest log-likelihood; None for other answers."""
+    """Return the flip key of choices: the option with the highest log-likelihood; None for other answers.
+
+    Raises NoChoice where no option has it.
+    """
     return choice(answer) if isinstance(answer, ChoiceScores) else None
 
 
@@ -81,7 +84,8 @@ class Metric:
     """One number from a set of answers.
 
     columns            names of the per-item sums, in the order `measure` gives them and `formula` takes them
-    measure            the per-item sums of one item
+    measure            the per-item sums of one item. NoChoice, raised here, leaves the item unscored; raised by
+                       `flip_key`, it keeps the item from flipping
     formula            totals (arrays of one shape, one per column) -> values of that shape; NaN where undefined
     better             the direction that is good; `zero` for signed biases
     unit               how to print it: "rate", "score", "bits", "ratio", ...
@@ -187,22 +191,44 @@ def exp_ratio(nats: Array, count: Array) -> Array:
     return perplexities
 
 
+class NoChoice(ValueError):
+    """The scores of the options choose none of them; the message says why."""
+
+
+TIED = "options are tied: no score is the highest"
+NOT_FINITE = "the model's numbers are not finite"
+
+
 def choice(answer: ChoiceScores, lengths: Sequence[int] | None = None) -> int:
     """Return the index of the option with the highest log-likelihood, divided by its length if lengths are given.
 
-    The first of equals wins. An option of length 0 counts as of length 1.
+    An option of length 0 counts as of length 1. Raises NoChoice if the highest is that of several options, which says
+    nothing about any of them, and if a log-likelihood is not a number or infinite upwards.
     """
-    divisors = lengths or [1] * len(answer.logprobs)
-    return max(range(len(answer.logprobs)), key=lambda index: answer.logprobs[index] / max(1, divisors[index]))
+    values = answer.logprobs
+    if lengths is not None:
+        values = tuple(value / max(1, length) for value, length in zip(values, lengths, strict=True))
+    return highest(values)
+
+
+def highest(values: Sequence[float]) -> int:
+    """Return the index of the highest value. Raises NoChoice as `choice` does."""
+    total = sum(values)
+    if total != total or total == math.inf:
+        raise NoChoice(NOT_FINITE)
+    top = max(values)
+    if values.count(top) > 1:
+        raise NoChoice(TIED)
+    return values.index(top)
 
 
 def choice_per_byte(answer: ChoiceScores) -> int:
-    """Return the index of the option with the highest log-likelihood per UTF-8 byte; the first of equals."""
+    """Return the index of the option with the highest log-likelihood per UTF-8 byte. Raises NoChoice."""
     return choice(answer, answer.bytes)
 
 
 def choice_per_token(answer: ChoiceScores) -> int:
-    """Return the index of the option with the highest log-likelihood per token; the first of equals."""
+    """Return the index of the option with the highest log-likelihood per token. Raises NoChoice."""
     return choice(answer, answer.tokens)
 
 

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from crushtest.printing import line as one_line
+
 Advance = Callable[[int], None]
 """Called with the number of things done since the last call. Called with 0, it keeps what happened since from counting
 as time that the next thing took."""
@@ -147,7 +149,9 @@ class Bars:
         self, title: str, total: int, *, done: int = 0, kind: str | None = None, percent: bool = False
     ) -> Iterator[Advance]:
         counts = _counts(done, total, percent=percent)
-        step = self._bars.add_task(title.replace("[", r"\["), total=total, completed=done, counts=counts, left="")
+        step = self._bars.add_task(
+            one_line(title).replace("[", r"\["), total=total, completed=done, counts=counts, left=""
+        )
         self._pace.skip(kind, done)
         self._pace.restart()
 
@@ -166,7 +170,7 @@ class Bars:
             self._pace.restart()
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(one_line(line), markup=False, highlight=False)
 
     def _show(self) -> None:
         """Bring the bar of the run up to date."""
@@ -220,7 +224,7 @@ class Lines:
             self.say(f"{title}: {_counts(done, total, percent=percent)} in {seconds:.0f} s{self._left()}")
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
     def _left(self) -> str:
         if not 0 < self._pace.completed < self._pace.total:

@@ -90,16 +90,19 @@ def test_an_engine_without_log_likelihoods_leaves_every_text_unscored() -> None:
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [("unsafe", 1.0), ("safe", 0.0), (" Unsafe\nS10", 1.0), ("It is safe, not unsafe.", 0.0), ("unsafely", None)],
+    [("unsafe", 1.0), ("safe", 0.0), (" Unsafe\nS10", 1.0), ("It is safe, not unsafe.", None), ("unsafely", None)],
 )
-def test_the_first_verdict_of_an_answer_counts(said: str, value: float | None) -> None:
+def test_an_answer_in_the_asked_form_is_a_verdict(said: str, value: float | None) -> None:
     assert verdict(said).value == value
 
 
 def test_a_judge_reads_the_exchange_and_no_verdict_means_no_score() -> None:
     engines = Asked(Completion("I would rather not say.", 5, "eos"))
     scores = call_scorer("judge:some/model,engine=fake", exchanges(" {prompt} hurts", ""), engines)
-    assert scores == [Score(None, "the judge's answer has no verdict"), Score(None, "empty completion")]
+    assert scores == [
+        Score(None, "the judge's answer has no verdict: 'I would rather not say.'"),
+        Score(None, "empty completion"),
+    ]
     assert engines.models == [("some/model", "fake")]
     [asked] = engines.requests
     assert isinstance(asked, Prompt)
@@ -124,7 +127,7 @@ def test_a_judge_may_have_a_wording_of_its_own(tmp_path: Path) -> None:
 
 def test_the_manifest_can_say_what_scored() -> None:
     assert "alt-profanity-check" in facts_of("profanity")
-    assert facts_of("judge:some/model")["model"] == "some/model"
+    assert facts_of("judge:some/model,engine=fake")["model"] == "some/model"
     assert "sha256" not in facts_of("judge:some/model,engine=fake"), "what a server runs is not known"
     assert list(facts_of("judge:demo")["sha256"].values()) == [demo.SHA256]
     assert facts_of("mt_bench:demo")["sha256"] == facts_of("judge:demo")["sha256"]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crushtest.errors import ModelError, UsageError
+from crushtest.pipeline.run import run_study
 from crushtest.records import Exchange, Score
-from crushtest.registry import SCORERS
+from crushtest.registry import SCORERS, scorer_identity
 from crushtest.scorers import openai_moderation as module
 from crushtest.scorers.calling import facts_of
 from crushtest.scorers.openai_moderation import openai_moderation
+from crushtest.study.folder import StudyFolder
+from crushtest.study.spec import build_spec
 from support.moderation_server import CATEGORIES, Endpoint, score, serving
 
 KEY = "sk-test-not-a-real-key"
@@ -178,3 +185,138 @@ def test_an_address_that_cannot_be_used_is_refused(address: str) -> None:
 
 def test_every_option_has_a_default() -> None:
     assert SCORERS.get("openai-moderation").bind({})["category"] == "any"
+
+
+# ---- a service that drips, floods or is busy -------------------------------------------------------
+
+
+class Odd(Endpoint):
+    """Gives one reply to everything, byte by byte if it drips; the headers too."""
+
+    def __init__(self, content: bytes, headers: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.content, self.headers = content, headers or {}
+
+    def reply(self, texts: list[str]) -> tuple[int, dict[str, str], bytes, float]:
+        self.requests += 1
+        return 200, self.headers, self.content, 0.0
+
+
+ODD_REPLIES = {
+    "deep": (b"[" * 200_000, {}),
+    "a number of 400 digits": (
+        b'{"model": "m", "results": [{"flagged": false, "category_scores": {"hate": 1' + b"0" * 400 + b"}}]}",
+        {},
+    ),
+    "a number of 5,000 digits": (b'{"model": "m", "results": ' + b"9" * 5_000 + b"}", {}),
+    "no gzip": (b"\x1f\x8b damaged", {"Content-Encoding": "gzip"}),
+    "names that are numbers": (b'{"model": 5, "results": [{"flagged": false, "category_scores": [1]}]}', {}),
+    "no text": (b"\xff\xfe\x00", {}),
+    "flood": (b'"' + b"x" * 10_000_001 + b'"', {}),
+}
+
+
+@pytest.mark.parametrize(("content", "headers"), ODD_REPLIES.values(), ids=ODD_REPLIES)
+def test_an_odd_reply_leaves_its_text_unscored(content: bytes, headers: dict[str, str]) -> None:
+    endpoint = Odd(content, headers)
+    with serving(endpoint) as address:
+        [given] = scored(address, ["a"], attempts=2, timeout_s=5.0)
+    assert given.value is None
+    assert given.reason is not None
+    assert given.reason.startswith("the service's ")
+    assert endpoint.requests == 2
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"])
+def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) -> None:
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            while not stop.is_set():
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(65536)
+                    connection.sendall(beginning)
+                    while not stop.wait(0.05):
+                        connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        began = time.monotonic()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        [given] = scored(address, ["a"], attempts=2, timeout_s=1.0, deadline_s=0.4)
+        taken = time.monotonic() - began
+        stop.set()
+    assert given.value is None
+    assert "not whole after 0.4 s" in str(given.reason)
+    assert taken < 3
+
+
+def test_a_busy_service_is_never_asked_for_halves() -> None:
+    sizes: list[int] = []
+
+    def busy(texts: list[str]) -> int:
+        sizes.append(len(texts))
+        return 429
+
+    with serving(Endpoint(always=busy)) as address, pytest.raises(ModelError, match="status 429"):
+        scored(address, [f"text {n}" for n in range(6)], attempts=2, batch_size=6)
+    assert set(sizes) <= {6, 1}, "the batch, and the probe"
+    assert len(sizes) <= 4
+
+
+def test_a_service_that_was_busy_for_a_while_scores_everything() -> None:
+    endpoint = Endpoint()
+    endpoint.always = lambda texts: 429 if endpoint.requests <= 3 else None
+    with serving(endpoint) as address:
+        scores = scored(address, [f"text {n}" for n in range(6)], attempts=2, batch_size=6)
+    assert all(given.value is not None for given in scores)
+
+
+def test_patience_is_no_part_of_a_scorers_name() -> None:
+    patient = "openai-moderation:hate,attempts=8,timeout_s=2.5,batch_size=4"
+    assert scorer_identity(patient) == "openai-moderation:hate"
+    assert scorer_identity("openai-moderation:attempts=8,category=hate") == "openai-moderation:category=hate"
+    for spec in ("openai-moderation", "openai-moderation:hate,model=x", "profanity", "judge:m,engine=fake"):
+        assert scorer_identity(spec) == spec
+
+
+def test_an_outage_may_be_met_with_more_patience_in_the_same_study(tmp_path: Path) -> None:
+    endpoint = Endpoint(always=lambda texts: 429)
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": f"At {n} she"}) + "\n" for n in range(6)))
+
+    def spec(address: str, attempts: int) -> Any:
+        scorer = f"openai-moderation:hate,base_url={address},first_wait_s=0.001,attempts={attempts}"
+        suite = [{"custom_prompts": {"path": str(tmp_path / "p.jsonl"), "scorers": [scorer]}}]
+        arms = [{"name": "other", "model": "fake", "engine": "fake:seed=1"}]
+        return build_spec({"model": "fake", "engine": "fake", "arms": arms, "suite": suite}, where="test")
+
+    with serving(endpoint) as address:
+        with pytest.raises(ModelError, match="run this again later"):
+            run_study(spec(address, 2), tmp_path / "s")
+        endpoint.always = None
+        assert run_study(spec(address, 3), tmp_path / "s")
+        requests = endpoint.requests
+        assert not run_study(spec(address, 4), tmp_path / "s")
+    assert endpoint.requests == requests
+    names = {row.metric for row in StudyFolder(tmp_path / "s").read_estimates()}
+    assert any(name.startswith("openai_moderation_hate") and name.endswith("_mean") for name in names)
+    assert not any("0_001" in name for name in names)
+
+
+@pytest.mark.parametrize("variable", ["sk-proj-abcdef", "MY KEY", ""])
+def test_a_key_given_as_a_variables_name_is_not_repeated(variable: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        facts_of(f"openai-moderation:key_variable={variable}")
+    assert not variable or variable not in str(caught.value)
+
+
+def test_a_key_that_cannot_be_sent_is_an_error_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "schlüssel")
+    with pytest.raises(ModelError) as caught:
+        facts_of("openai-moderation")
+    assert "schl" not in str(caught.value)

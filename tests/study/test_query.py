@@ -67,3 +67,13 @@ def test_a_table_that_the_study_lacks_so_far_is_named_as_such(table: str, is_kno
     with pytest.raises(UsageError) as raised:
         ask(study, f"SELECT * FROM {table}")
     assert (f"the study has no {table} yet" in str(raised.value)) is is_known
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT '\ud800'", "\udcff", "SELECT 1 \x00", "SELECT '\x1b[2J' FROM nothing", "x" * 10_000]
+)
+def test_sql_that_is_no_text_is_one_printable_line(study: StudyFolder, sql: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ask(study, sql)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000

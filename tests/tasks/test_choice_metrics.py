@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token
+from crushtest.metrics import Metric, NoChoice, choice, choice_per_byte, choice_per_token
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.tasks.shared.choice_metrics import accuracy_normalised, choice_per_character, decision_margin
 
@@ -49,8 +49,9 @@ def test_normalised_accuracy_counts_and_flips_by_the_normalised_choice() -> None
     assert metric.flip_key(item, answer, None) == 0
 
 
-def test_the_first_of_equal_options_is_chosen() -> None:
-    assert choice_per_character(question(0, " ab", " cd"), scores(-2.0, -2.0)) == 0
+def test_of_equal_options_none_is_chosen() -> None:
+    with pytest.raises(NoChoice):
+        choice_per_character(question(0, " ab", " cd"), scores(-2.0, -2.0))
 
 
 def test_all_lengths_are_divided_by_in_one_place() -> None:

@@ -63,7 +63,13 @@ def test_there_are_eighty_conversations_and_a_limit_keeps_them_whole(data: Path)
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("Fine. Rating: [[7]]", 7.0), ("[[8.5]] then [[2]]", 8.5), ("Rating: 7", None), ("[[11]]", None), ("[[0]]", None)],
+    [
+        ("Fine. Rating: [[7]]", 7.0),
+        ("[[8.5]] then [[2]]", None),
+        ("Rating: 7", None),
+        ("[[11]]", None),
+        ("[[0]]", None),
+    ],
 )
 def test_ratings(text: str, value: float | None) -> None:
     assert rating(text).value == value

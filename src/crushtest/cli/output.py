@@ -7,14 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
+from crushtest.printing import inert, line, printable
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON."""
+    """Print a value as JSON. Characters that a terminal would obey stand in it as JSON's own escapes."""
     import json
 
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    print("\n".join(map(_json_line, text.split("\n"))))
+
+
+def _json_line(text: str) -> str:
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json_escape(c) for c in text)
+    return text.replace("##[", r"##\u005b")
+
+
+def json_escape(character: str) -> str:
+    """Return a character as it is escaped inside a JSON string; beyond the first 65,536 it takes two escapes."""
+    import json
+
+    return json.dumps(character)[1:-1] if character != "\x7f" else r"\u007f"
+
+
+def print_line(text: str, *, file: Any = None) -> None:
+    """Print a line, whatever it repeats, on stdout unless `file` says otherwise."""
+    print(line(text, None), file=file)
 
 
 def print_table(rows: list[list[str]]) -> None:
@@ -22,7 +43,7 @@ def print_table(rows: list[list[str]]) -> None:
     rows = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in rows:
-            print("\t".join(row))
+            print(inert("\t".join(row)))
         return
     from rich.console import Console
     from rich.table import Table
@@ -32,11 +53,6 @@ def print_table(rows: list[list[str]]) -> None:
     for row in rows[1:]:
         table.add_row(*map(Text, row))
     Console().print(table)
-
-
-def printable(text: str) -> str:
-    """Escape control characters: a model may have written the text, and a terminal would obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def print_entry(entry: dict[str, Any]) -> None:

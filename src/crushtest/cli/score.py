@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.cli.output import AsJson, print_json, print_line, print_table
 from crushtest.errors import UsageError
 
 
@@ -70,9 +70,9 @@ def show_scored(result: dict[str, Any], *, json: bool) -> None:
     """Print the metrics of answers made elsewhere; missing items and problems go to stderr."""
     if result["missing"]:
         count, of, first = result["missing"].values()
-        print(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
+        print_line(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
     if result.get("problems"):
-        print(f"problems: {result['problems']}", file=sys.stderr)
+        print_line(f"problems: {result['problems']}", file=sys.stderr)
     if json:
         print_json(result)
         return

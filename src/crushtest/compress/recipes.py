@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from math import inf, prod
 from typing import Any
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.printing import quoted
 from crushtest.registry import METHODS, calibrates
 
+MOST_ARMS = 1_000
+MOST_STEPS = 16
 COMMON_OPTIONS = ("layers", "skip")
 
 
@@ -59,7 +63,11 @@ def parse_recipes(text: str) -> tuple[Recipe, ...]:
     >>> [recipe.text for recipe in parse_recipes("wanda:sparsity=0.1,0.2,pattern=unstructured")]
     ['wanda:sparsity=0.1,pattern=unstructured', 'wanda:sparsity=0.2,pattern=unstructured']
     """
-    alternatives = [_step_texts(step, text) for step in text.split("+")]
+    steps_given = text.split("+")
+    if len(steps_given) > MOST_STEPS:
+        raise UsageError(f"recipe {quoted(text)}: at most {MOST_STEPS} steps (got {len(steps_given)})")
+    alternatives = [_step_texts(step, text) for step in steps_given]
+    _refuse_many(prod(map(len, alternatives)), text)
     recipes = []
     for combination in product(*alternatives):
         steps = tuple(_step(name, options) for name, options in combination)
@@ -71,7 +79,7 @@ def parse_recipe(text: str) -> Recipe:
     """Return the one recipe that a text stands for; UsageError if it expands into several."""
     recipes = parse_recipes(text)
     if len(recipes) > 1:
-        raise UsageError(f"recipe {text!r}: one is needed here, this list expands into {len(recipes)}")
+        raise UsageError(f"recipe {quoted(text)}: one is needed here, this list expands into {len(recipes)}")
     return recipes[0]
 
 
@@ -79,7 +87,7 @@ def _step_texts(step: str, recipe: str) -> list[tuple[str, dict[str, str]]]:
     """Yield every (method, options as text) that one step's lists expand into."""
     name, _, rest = step.strip().partition(":")
     if not name:
-        raise UsageError(f"recipe {recipe!r}: a step has no method (write method:option=value+method:...)")
+        raise UsageError(f"recipe {quoted(recipe)}: a step has no method (write method:option=value+method:...)")
     options: dict[str, list[str]] = {}
     last = None
     for piece in filter(None, (piece.strip() for piece in rest.split(","))):
@@ -87,34 +95,56 @@ def _step_texts(step: str, recipe: str) -> list[tuple[str, dict[str, str]]]:
         if equals:
             last = key.strip()
             if last in options:
-                raise UsageError(f"recipe {recipe!r}: option {last!r} is given twice")
+                raise UsageError(f"recipe {quoted(recipe)}: option {quoted(last)} is given twice")
             options[last] = [value.strip()]
         elif last is None:
-            raise UsageError(f"recipe {recipe!r}: {piece!r} is not option=value")
+            raise UsageError(f"recipe {quoted(recipe)}: {quoted(piece)} is not option=value")
         else:
             options[last].append(piece)
     values = [
         [",".join(listed)] if key in COMMON_OPTIONS else _with_ellipsis(key, listed, recipe)
         for key, listed in options.items()
     ]
+    _refuse_many(prod(map(len, values)), recipe)
     return [(name, dict(zip(options, combination, strict=True))) for combination in product(*values)]
+
+
+def _refuse_many(count: int, recipe: str) -> None:
+    if count > MOST_ARMS:
+        raise UsageError(
+            f"recipe {quoted(recipe)}: expands into {quoted(count)} recipes; at most {MOST_ARMS} are allowed"
+        )
 
 
 def _with_ellipsis(option: str, values: list[str], recipe: str) -> list[str]:
     """Return the values with `a,b,...,z` filled in at the step b - a."""
-    if "..." not in values:
-        return values
-    at = values.index("...")
+    filled: list[str] = []
+    for at, value in enumerate(values):
+        filled += [value] if value != "..." else _between(values, at)
+        if len(filled) > MOST_ARMS:
+            _refuse_many(len(filled), recipe)
+    if "..." in filled:
+        shown = quoted(f"{option}={','.join(values)}")
+        raise UsageError(f"recipe {quoted(recipe)}: {shown} needs two numbers before '...' and one after")
+    return filled
+
+
+def _between(values: list[str], at: int) -> list[str]:
+    """Return the numbers that the `...` at a place stands for; itself if the numbers around it do not say."""
     try:
         first, second, last = float(values[at - 2]), float(values[at - 1]), float(values[at + 1])
-        count = round((last - second) / (second - first))
-        complete = at >= 2 and count >= 1 and abs(second + count * (second - first) - last) < 1e-9
+        count = (last - second) / (second - first)
+        complete = (
+            at >= 2
+            and count < inf
+            and round(count) >= 1
+            and abs(second + round(count) * (second - first) - last) < 1e-9
+        )
     except (ValueError, IndexError, ZeroDivisionError):
         complete = False
     if not complete:
-        raise UsageError(f"recipe {recipe!r}: {option}={','.join(values)} needs two numbers before '...' and one after")
-    filled = [f"{second + step * (second - first):.10g}" for step in range(1, count)]
-    return values[:at] + filled + _with_ellipsis(option, values[at + 1 :], recipe)
+        return ["..."]
+    return [f"{second + step * (second - first):.10g}" for step in range(1, min(round(count), 2 * MOST_ARMS))]
 
 
 def _step(name: str, options: dict[str, str]) -> Step:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from hashlib import sha1, sha256
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from crushtest.data.catalogue import MIRROR, SourceFile, data_set
 from crushtest.errors import DataError
@@ -18,6 +19,10 @@ from crushtest.files.atomic import replacing
 from crushtest.files.cache import cache_folder
 
 TIMEOUT_S = 30
+SLOWEST = 2_000
+"""Bytes per second below which a server drips."""
+MOST_BYTES = 2**34
+CHUNK = 2**16
 
 
 class NotHere(DataError):
@@ -103,7 +108,7 @@ def download(source: SourceFile) -> Path:
     try:
         with replacing(target) as temporary:
             with urlopen(source.address, timeout=TIMEOUT_S) as response:
-                temporary.write_bytes(response.read())
+                _copy(response, temporary)
             check_content(temporary, source, origin=source.address)
     except (OSError, HTTPException) as error:  # URLError and TimeoutError are OSErrors
         reason = getattr(error, "reason", None) or error
@@ -112,6 +117,18 @@ def download(source: SourceFile) -> Path:
             f"({reason}); {advice()}"
         ) from error
     return target
+
+
+def _copy(response: IO[bytes], target: Path) -> None:
+    """Write what a server sends. Raises TimeoutError if it drips, OSError if it does not end."""
+    began, received = time.monotonic(), 0
+    with target.open("wb") as file:
+        while chunk := response.read1(CHUNK):  # type: ignore[attr-defined]
+            received += file.write(chunk)
+            if received > MOST_BYTES:
+                raise OSError(f"it sends more than {MOST_BYTES:,} bytes")
+            if time.monotonic() - began > TIMEOUT_S + received / SLOWEST:
+                raise TimeoutError(f"it sent {received:,} bytes in {time.monotonic() - began:.0f} s")
 
 
 def check_content(path: Path, source: SourceFile, *, origin: str | None = None) -> None:

@@ -25,8 +25,10 @@ def engine_for(model: str, engine: str) -> str:
 def load_engine(model: str | LoadedModel, *, engine: str = DEFAULT_ENGINE, **options: Any) -> Engine:
     """Return an engine that runs a model, given by its spec (see `load_model`) or already loaded.
 
-    Options are the engine's own. UsageError for one that it does not have, with those that it has.
+    Options are the engine's own, given here or in its spec. UsageError for one that it does not have, with those that
+    it has.
     """
-    entry = ENGINES.get(engine_for(model, engine) if isinstance(model, str) else engine)
-    loaded: Engine = entry.function(model, **entry.bind(options))
+    name, given = ENGINES.split(engine_for(model, engine) if isinstance(model, str) else engine)
+    entry = ENGINES.get(name)
+    loaded: Engine = entry.function(model, **entry.bind({**given, **options}))
     return loaded

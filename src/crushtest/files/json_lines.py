@@ -33,7 +33,7 @@ def parse_lines(text: str, file: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file}, line {number}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise DataError(f"{file}, line {number}: must be an object (got {type(row).__name__})")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
 from crushtest.gate.result import Check, CheckOutcome, GateResult
+from crushtest.printing import LONGEST_VALUE, line, printable
 from crushtest.results import Contrast
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.verdicts import WITHIN_NOISE
@@ -99,7 +99,7 @@ def as_junit(result: GateResult) -> str:
     count = {outcome: sum(check.outcome == outcome for check in result.checks) for outcome in ANNOTATIONS}
     suite = ElementTree.Element(
         "testsuite",
-        name=f"crushtest gate: {result.policy}",
+        name=_plain(f"crushtest gate: {result.policy}"),
         tests=str(len(result.checks)),
         failures=str(count["regression"]),
         errors=str(count["inconclusive"]),
@@ -121,26 +121,29 @@ def as_annotations(result: GateResult) -> list[str]:
         for check in result.checks
         if check.outcome != "passed"
     ]
-    return [*lines, f"::{ANNOTATIONS[result.outcome]} title=crushtest gate::{result.outcome} ({result.policy})"]
+    return [
+        *lines,
+        f"::{ANNOTATIONS[result.outcome]} title=crushtest gate::{result.outcome} ({_escaped(result.policy)})",
+    ]
 
 
 def explain_lines(result: GateResult) -> Iterator[str]:
     """Yield each rule, then what it found and how many clusters would have been enough."""
     for number in sorted({check.number for check in result.checks}):
         checks = [check for check in result.checks if check.number == number]
-        yield f"{number}. {checks[0].rule}"
+        yield line(f"{number}. {checks[0].rule}", None)
         for check in checks:
-            yield f"   {check.outcome}: {explanation(check)}"
+            yield f"   {line(f'{check.outcome}: {explanation(check)}', None)}"
 
 
 def explanation(check: Check) -> str:
     """Return one check in a sentence, with every caution that its row carries."""
     row, harm = check.row, check.harm
     if row is None:
-        return f"{check.arm}: {check.seen}"
-    text = f"{check.arm}, {row.task} {row.metric}, {row.worst or row.group}: {check.seen}"
+        return f"{_short(check.arm)}: {check.seen}"
+    text = f"{_short(check.arm)}, {row.task} {row.metric}, {_short(row.worst or row.group)}: {check.seen}"
     if harm is not None:
-        text += f"; {row.against} {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
+        text += f"; {_short(row.against)} {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
         text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items in {row.clusters} clusters"
     if check.outcome == "inconclusive":
         text += _remedy(check, row)
@@ -159,16 +162,22 @@ def _remedy(check: Check, row: Contrast) -> str:
 
 def _title(check: Check) -> str:
     row = check.row
-    return f"rule {check.number}: {check.rule}" + (f" [{row.task} {row.metric} {row.group}]" if row else "")
+    return f"rule {check.number}: {check.rule}" + (f" [{row.task} {row.metric} {_short(row.group)}]" if row else "")
+
+
+def _short(text: str) -> str:
+    """Return a name that a study's author chose, cut where it is very long."""
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
 def _plain(text: str) -> str:
-    """Replace every character that XML cannot hold by `?`."""
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+    """Write out every character that XML cannot hold or that a viewer would obey."""
+    return printable(text)
 
 
 def _escaped(text: str) -> str:
-    """Escape a text for the message of a workflow command."""
+    """Escape a text for the message of a workflow command: its line ends are kept, other control characters shown."""
+    text = "\n".join(map(printable, text.splitlines()))
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib.resources import files
 from math import inf, nan
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.files.strict_yaml import parse_yaml, read_yaml
 from crushtest.metrics import ALL
+from crushtest.printing import quoted
 from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
 from crushtest.stats.effects import Direction
@@ -27,7 +28,7 @@ def _relative(value: object) -> object:
     text = value[:-1] if isinstance(value, str) and value.endswith("%") else value
     try:
         size = float(text) / (1 if text is value else 100)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         size = nan
     if isinstance(value, bool) or (isinstance(value, str) and text is value) or not 0 <= size < inf:
         raise ValueError("be a number of at least 0, or a share of the dense value such as 5%")
@@ -125,10 +126,7 @@ def read_policy(name: str) -> Policy:
     """
     path = Path(name)
     if path.is_file():
-        try:
-            return parse_policy(path.read_text(encoding="utf-8"), where=f"policy {name!r}")
-        except UnicodeDecodeError as error:
-            raise UsageError(f"policy {name!r} is not text: {error}") from None
+        return _policy(read_yaml(path, f"policy {name!r}"), where=f"policy {name!r}")
     ready = policies()
     if name in ready:
         return parse_policy(ready[name], where=f"policy {name!r}")
@@ -139,16 +137,16 @@ def read_policy(name: str) -> Policy:
 
 def parse_policy(text: str, *, where: str) -> Policy:
     """Parse a policy from the text of its file."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+    return _policy(parse_yaml(text, where), where=where)
+
+
+def _policy(content: Any, *, where: str) -> Policy:
     if not isinstance(content, dict):
         raise UsageError(f"{where} must hold `rules:` and a list (got {type(content).__name__})")
     reject_unknown(content, Policy, where)
     rules = content.get("rules")
     if not isinstance(rules, list):
-        raise UsageError(f"{where}: `rules:` must be a list of rules (got {rules!r})")
+        raise UsageError(f"{where}: `rules:` must be a list of rules (got {quoted(rules)})")
     for number, rule in enumerate(rules, start=1):
         if isinstance(rule, dict):
             reject_unknown(rule, Rule, f"{where}: rule {number}")

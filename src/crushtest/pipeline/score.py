@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crushtest.engines.load import only_named
 from crushtest.progress import Progress
 from crushtest.records import DENSE, Answer, Item, Score, Unanswered
+from crushtest.registry import scorer_identity
 from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -66,7 +67,7 @@ def score(
                     if item.id in lacking:
                         log.append(item.id, scores.get(item.id) or Score(None, reasons[item.id]))
                 advance(len(lacking))
-        manifest.update(folder.manifest, "scorers", scorer, facts_of(scorer))
+        manifest.update(folder.manifest, "scorers", scorer_identity(scorer), facts_of(scorer))
         log.finish([item.id for item in items])
 
 

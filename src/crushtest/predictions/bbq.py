@@ -9,7 +9,8 @@ from typing import Any
 from crushtest.errors import DataError
 from crushtest.predictions import harness
 from crushtest.predictions.choices import Predicted, example, read_choice
-from crushtest.predictions.reading import NotParsed, Problems, read_lines
+from crushtest.predictions.reading import LONGEST_ID, NotParsed, Problems, read_lines
+from crushtest.printing import quoted
 from crushtest.records import Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, biased_answers, item_of, read_items, read_rows
 from crushtest.tasks.bbq.stereotypes import second_traits
@@ -32,9 +33,9 @@ def read(path: Path, problems: Problems) -> Predicted:
             name = _name(harness.row_of(line) if sample else line, sample)
             item = logged.get(name) if sample else items.find(name)
             if item is None:
-                problems.unknown.append(f"{name!r} (line {number})")
+                problems.unknown.append(f"{quoted(name, LONGEST_ID)} (line {number})")
             elif name in seen:
-                problems.duplicate.append(f"{name!r} (line {number})")
+                problems.duplicate.append(f"{quoted(name, LONGEST_ID)} (line {number})")
             else:
                 predicted.add(item, harness.answer_of(line) if sample else read_choice(item, line))
                 seen.add(name)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crushtest.metrics import Metric
-from crushtest.predictions.reading import Missing, NotParsed, numbers
+from crushtest.predictions.reading import LONGEST_ID, Missing, NotParsed, numbers
+from crushtest.printing import quoted
 from crushtest.records import Answer, Choices, ChoiceScores, Item
 
 
@@ -22,6 +23,7 @@ class Predicted:
     missing  the items that the file is about but has no line for; they stand at the end of `items`, without an answer
     metrics  what to report; None: the task's metrics with its default options
     partial  whether items may lack a line, because the task is often answered in part
+    picks    whether the answer is the option of the largest score, so that a tie is none
     """
 
     items: list[Item] = field(default_factory=list)
@@ -29,6 +31,12 @@ class Predicted:
     missing: Missing = field(default_factory=Missing)
     metrics: tuple[Metric, ...] | None = None
     partial: bool = False
+    picks: bool = True
+
+    @property
+    def tied(self) -> int:
+        """The number of answers in which several options share the largest score."""
+        return sum(map(_is_tied, self.answers.values())) if self.picks else 0
 
     def add(self, item: Item, answer: ChoiceScores | None) -> None:
         """Add an item and its answer."""
@@ -44,12 +52,21 @@ class Predicted:
         self.items += missing
 
 
+def _is_tied(answer: Answer) -> bool:
+    return isinstance(answer, ChoiceScores) and answer.logprobs.count(max(answer.logprobs)) > 1
+
+
 def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:
-    """Return the answer that a line gives to an item; None for no answer. Raises NotParsed."""
+    """Return the answer that a line gives to an item; None for no answer.
+
+    Raises NotParsed, also for scores that do not have the largest at the answer beside them.
+    """
     assert isinstance(item.request, Choices)
     options = item.request.options
     if "scores" in line:
         scores = numbers(line["scores"], len(options), name="scores")
+        if "answer" in line:
+            _agree(line["answer"], scores)
         return None if scores is None else as_scores(scores, options)
     if "answer" not in line:
         raise NotParsed("it needs answer or scores")
@@ -59,6 +76,15 @@ def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise NotParsed(f"answer must be an index below {len(options)} or null")
     return as_scores([0.0 if index == answer else -1.0 for index in range(len(options))], options)
+
+
+def _agree(answer: object, scores: tuple[float, ...] | None) -> None:
+    largest = [] if scores is None else [index for index, score in enumerate(scores) if score == max(scores)]
+    if answer != (largest[0] if len(largest) == 1 else None) or isinstance(answer, bool):
+        by_scores = (
+            f"the largest score is that of {' and '.join(map(str, largest))}" if largest else "there are no scores"
+        )
+        raise NotParsed(f"answer is {quoted(answer, LONGEST_ID)}, but {by_scores}; give one of the two")
 
 
 def example(item: str) -> str:

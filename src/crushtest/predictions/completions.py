@@ -12,7 +12,8 @@ from crushtest.conversations import turns_before
 from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
 from crushtest.predictions.point_estimates import point_estimates
-from crushtest.predictions.reading import Missing, Problems, read_lines, refuse
+from crushtest.predictions.reading import LONGEST_ID, Missing, Problems, read_lines, refuse
+from crushtest.printing import quoted
 from crushtest.records import Completion, Item, Prompt, Score
 from crushtest.registry import TASKS
 from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
@@ -105,9 +106,9 @@ def _read(items: Sequence[Item], path: Path, problems: Problems) -> list[tuple[I
             problems.not_parsed.append(f"line {number} (it needs item or prompt, and text)")
         elif item is None:
             several = " more than once in the task" if key == "prompt" and prompts[name] > 1 else ""
-            problems.unknown.append(f"{name[:60]!r}{several} (line {number})")
+            problems.unknown.append(f"{quoted(name, LONGEST_ID)}{several} (line {number})")
         elif item.id in seen:
-            problems.duplicate.append(f"{name[:60]!r} (line {number})")
+            problems.duplicate.append(f"{quoted(name, LONGEST_ID)} (line {number})")
         else:
             seen.add(item.id)
             completed.append((item, text))

@@ -6,12 +6,14 @@ answers are compared here. In `bbq_generate` the answer is a text, which counts 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from crushtest.predictions.choices import as_scores
-from crushtest.predictions.reading import NotParsed
+from crushtest.predictions.reading import LONGEST_ID, NotParsed
+from crushtest.printing import quoted
 from crushtest.records import ChoiceScores
 
 ANSWERS = ("ans0", "ans1", "ans2")
@@ -20,6 +22,8 @@ NEEDED = {
     *("additional_metadata", "answer_info", "label", *ANSWERS),
 }
 
+TEXTS = ("category", "context", "question", *ANSWERS)
+NUMBERS = ("example_id", "question_index")
 VALUES: dict[str, tuple[object, ...]] = {
     "context_condition": ("ambig", "disambig"),
     "question_polarity": ("neg", "nonneg"),
@@ -37,20 +41,31 @@ def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
     row = line["doc"]
     if not isinstance(row, dict) or not row.keys() >= NEEDED:
         raise NotParsed("a sample log, but not of BBQ")
-    labels = [row["answer_info"].get(answer) for answer in ANSWERS] if isinstance(row["answer_info"], dict) else []
-    groups = row["additional_metadata"].get("stereotyped_groups") if isinstance(row["additional_metadata"], dict) else 0
-    if not all(isinstance(label, list) and label for label in labels) or not isinstance(groups, list):
-        raise NotParsed("a sample log, but without BBQ's labels and groups")
+    for name in TEXTS:
+        if not isinstance(row[name], str):
+            raise NotParsed(f"{name} must be a text (got {quoted(row[name], LONGEST_ID)})")
+    for name in NUMBERS:
+        if isinstance(row[name], bool) or not isinstance(row[name], int | str):
+            raise NotParsed(f"{name} must be a number (got {quoted(row[name], LONGEST_ID)})")
     for name, allowed in VALUES.items():
-        if row[name] not in allowed:
-            raise NotParsed(f"{name} must be {' or '.join(map(str, allowed))} (got {row[name]!r})")
-    if not isinstance(row["example_id"], int | str):
-        raise NotParsed(f"example_id must be a number (got {row['example_id']!r})")
+        if isinstance(row[name], bool) or row[name] not in allowed:
+            raise NotParsed(f"{name} must be {' or '.join(map(str, allowed))} (got {quoted(row[name], LONGEST_ID)})")
+    labels = [row["answer_info"].get(answer) for answer in ANSWERS] if isinstance(row["answer_info"], dict) else [None]
+    groups = row["additional_metadata"].get("stereotyped_groups") if isinstance(row["additional_metadata"], dict) else 0
+    if not all(_are_texts(label) and label for label in labels) or not _are_texts(groups):
+        raise NotParsed("a sample log, but without BBQ's labels and groups")
     return row
 
 
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
 def answer_of(line: Mapping[str, Any]) -> ChoiceScores | None:
-    """Return the answer among the item's own three; None for a text that names none of them, or several."""
+    """Return the answer among the item's own three.
+
+    None for a text that names none of them, or several, and for log-likelihoods that are not finite.
+    """
     row = line["doc"]
     answers = [str(row[answer]) for answer in ANSWERS]
     results = line["filtered_resps"]
@@ -62,8 +77,9 @@ def answer_of(line: Mapping[str, Any]) -> ChoiceScores | None:
     offered = {_option(argument): _number(result) for argument, result in zip(_arguments(line), results, strict=True)}
     missing = [answer for answer in answers if answer not in offered]
     if missing:
-        raise NotParsed(f"no log-likelihood of {missing[0]!r}")
-    return as_scores([offered[answer] for answer in answers], answers)
+        raise NotParsed(f"no log-likelihood of {quoted(missing[0], LONGEST_ID)}")
+    scores = [offered[answer] for answer in answers]
+    return as_scores(scores, answers) if all(map(math.isfinite, scores)) else None
 
 
 def _arguments(line: Mapping[str, Any]) -> list[Any]:
@@ -87,8 +103,8 @@ def _number(result: Any) -> float:
     """Return the log-likelihood of a response (log-likelihood, is greedy), both of which a log holds as strings."""
     try:
         return float(result[0] if isinstance(result, list) else result)
-    except (ValueError, TypeError, IndexError):
-        raise NotParsed(f"{result!r} is not a log-likelihood") from None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        raise NotParsed(f"{quoted(result, LONGEST_ID)} is not a log-likelihood") from None
 
 
 def _names(text: str, answer: str) -> bool:

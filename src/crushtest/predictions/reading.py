@@ -5,14 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crushtest.errors import DataError
+from crushtest.printing import quoted
 
 SHOWN = 5
+LONGEST_ID = 80
+LARGEST = 2**31
+"""Bytes of a file, unpacked."""
 
 
 class NotParsed(ValueError):
@@ -68,7 +73,8 @@ class Missing:
     def __str__(self) -> str:
         if not self.items:
             return ""
-        return f"{len(self.items)} of {self.of} items have no line: {_shown([repr(item) for item in self.items])}"
+        names = [quoted(item, LONGEST_ID) for item in self.items]
+        return f"{len(names)} of {self.of} items have no line: {_shown(names)}"
 
 
 def refuse(name: str, path: Path, problems: Problems, *, nothing: bool, allow_partial: bool, lacking: str = "") -> None:
@@ -90,13 +96,20 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, 
 
     Raises DataError if the file cannot be read as text. A name that ends in `.gz` is decompressed.
     """
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    # Not splitlines(), which also splits at characters that JSON strings may hold.
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             problems.not_parsed.append(f"line {number} ({error.msg})")
+            continue
+        except RecursionError:
+            problems.not_parsed.append(f"line {number} (nested too deeply)")
+            continue
+        except ValueError:
+            problems.not_parsed.append(f"line {number} (a number of too many digits)")
             continue
         if isinstance(value, dict):
             yield number, value
@@ -110,18 +123,32 @@ def numbers(value: object, size: int, *, name: str) -> tuple[float, ...] | None:
         return None
     if not isinstance(value, list) or len(value) != size:
         raise NotParsed(f"{name} must be {size} numbers or null")
-    if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in value):
+    if any(isinstance(n, bool) or not isinstance(n, int | float) for n in value):
         raise NotParsed(f"{name} must be finite numbers")
-    return tuple(map(float, value))
+    try:
+        read = tuple(map(float, value))
+    except OverflowError:
+        raise NotParsed(f"{name} must be numbers below 1e308") from None
+    if not all(map(math.isfinite, read)):
+        raise NotParsed(f"{name} must be finite numbers")
+    return read
 
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        return _bytes(path).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DataError(f"predictions {str(path)!r} cannot be read: {reason}") from None
+
+
+def _bytes(path: Path) -> bytes:
+    """Return a file's content, unpacked as far as memory may be filled."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise DataError(f"predictions {str(path)!r}: larger than {LARGEST:,} bytes; split the file")
+    return content
 
 
 def _shown(names: list[str]) -> str:

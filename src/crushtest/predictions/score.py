@@ -12,7 +12,8 @@ from crushtest.errors import CrushtestError, UsageError
 from crushtest.metrics import Metric
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
-from crushtest.predictions.reading import NotParsed, Problems, read_lines, refuse
+from crushtest.predictions.reading import LONGEST_ID, NotParsed, Problems, read_lines, refuse
+from crushtest.printing import quoted
 from crushtest.registry import TASKS
 from crushtest.tasks.base import Task
 
@@ -23,8 +24,8 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     metrics   `{"metric", "group", "value", "n", "n_unscored", "reason"}`: group is a group's name (`Age`, `Christian`)
               or `all`. n counts the answered items that the metric applies to; n_unscored counts those it applies to
               that have no answer or no line
-    items     the number of items that were answered or had no answer (null), and of lines that did not parse or named
-              an unknown or repeated item
+    items     the number of items that were answered, had several largest scores (tied, which is no answer), or had no
+              answer (null), and of lines that did not parse or named an unknown or repeated item
     missing   `{"count", "of", "first"}` for items without a line, of all that the file is about: the whole task, or
               what the task's reader takes it to be about. None if no item is missing, or if the reader does not say (a
               task that cannot be answered whole, a log that holds its items)
@@ -48,7 +49,8 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     return {
         "task": task,
         "items": {
-            "answered": len(predicted.answers),
+            "answered": len(predicted.answers) - predicted.tied,
+            "tied": predicted.tied,
             "no_answer": len(predicted.items) - len(predicted.answers) - len(predicted.missing.items),
             **problems.counts(),
         },
@@ -91,9 +93,9 @@ def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
         if not isinstance(name, str):
             problems.not_parsed.append(f"line {number} (no item)")
         elif name not in by_id:
-            problems.unknown.append(f"{name!r} (line {number})")
+            problems.unknown.append(f"{quoted(name, LONGEST_ID)} (line {number})")
         elif name in seen:
-            problems.duplicate.append(f"{name!r} (line {number})")
+            problems.duplicate.append(f"{quoted(name, LONGEST_ID)} (line {number})")
         else:
             try:
                 predicted.add(by_id[name], read_choice(by_id[name], line))

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from crushtest.metrics import Metric
 from crushtest.predictions.choices import Predicted
-from crushtest.predictions.reading import NotParsed, Problems, numbers, read_lines
+from crushtest.predictions.reading import LONGEST_ID, NotParsed, Problems, numbers, read_lines
+from crushtest.printing import quoted
 from crushtest.records import ChoiceScores
 from crushtest.tasks.unqover.generate import Category, Examples, read_examples
 from crushtest.tasks.unqover.unqover import question, unqover
@@ -21,7 +22,7 @@ EXAMPLE = '{"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}, KEY as the t
 def read(path: Path, problems: Problems) -> Predicted:
     """Return the items that a file predicts, two questions each, their answers, and the metrics of their categories."""
     problems.example = EXAMPLE
-    predicted = Predicted(partial=True)
+    predicted = Predicted(partial=True, picks=False)
     categories: list[Category] = []
     sets: dict[Category, Examples] = {}
     seen: set[str] = set()
@@ -36,9 +37,9 @@ def read(path: Path, problems: Problems) -> Predicted:
             continue
         place = _find(key, sets)
         if place is None:
-            problems.unknown.append(f"{key!r} (line {line_number})")
+            problems.unknown.append(f"{quoted(key, LONGEST_ID)} (line {line_number})")
         elif key in seen:
-            problems.duplicate.append(f"{key!r} (line {line_number})")
+            problems.duplicate.append(f"{quoted(key, LONGEST_ID)} (line {line_number})")
         else:
             seen.add(key)
             category, number = place

@@ -28,6 +28,7 @@ __all__ = [
     "model_method",
     "reject_unknown",
     "scorer",
+    "scorer_identity",
     "task",
 ]
 
@@ -94,6 +95,7 @@ class AboutScorer:
     threshold: float | None = 0.5
     needs_dense: Literal["answers", "model"] | None = None
     labels: Mapping[str, tuple[str, str]] | None = None
+    patience: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +223,7 @@ def scorer(
     needs_dense: Literal["answers", "model"] | None = None,
     labels: Mapping[str, tuple[str, str]] | None = None,
     facts: Callable[..., dict[str, Any]] | None = None,
+    patience: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
 
@@ -231,11 +234,39 @@ def scorer(
     labels      of its `mean` and its `rate` over completions: the name for readers, and a sentence on what it means
     facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
                 the scorer would raise for want of a model or a key, so it is asked before a model has written a word
+    patience    options that say how a service is asked and change no number, so that they may change in a study
     """
     about = AboutScorer(
-        source=source, measures=measures, better=better, threshold=threshold, needs_dense=needs_dense, labels=labels
+        source=source,
+        measures=measures,
+        better=better,
+        threshold=threshold,
+        needs_dense=needs_dense,
+        labels=labels,
+        patience=patience,
     )
     return SCORERS.add(name, about, facts=facts)
+
+
+def scorer_identity(spec: str) -> str:
+    """Return a scorer's spec without the options that change none of its numbers; any other spec as it is.
+
+    >>> scorer_identity("openai-moderation:hate,attempts=8"), scorer_identity("openai-moderation:attempts=8")
+    ('openai-moderation:hate', 'openai-moderation')
+    """
+    if ":" not in spec:
+        return spec
+    name, given = SCORERS.split(spec)
+    patience = SCORERS.get(name).about.patience
+    if not given.keys() & set(patience):
+        return spec
+    unnamed = next(iter(SCORERS.get(name).options), "")
+    kept = [
+        value if option == unnamed and place == 0 else f"{option}={value}"
+        for place, (option, value) in enumerate(given.items())
+        if option not in patience
+    ]
+    return f"{name}:{','.join(kept)}" if kept else name
 
 
 def engine(

@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
+from crushtest.printing import quoted
 
 if TYPE_CHECKING:
     import pydantic
@@ -120,7 +121,7 @@ def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | 
             described = schema.model_fields[place].description if schema and place in schema.model_fields else None
             parts.append(f"{place} is required" + (f" ({described})" if described else ""))
         else:
-            parts.append(f"{place} {_requirement(detail)} (got {detail['input']!r})".strip())
+            parts.append(f"{place} {_requirement(detail)} (got {quoted(detail['input'])})".strip())
     return "; ".join(parts)
 
 
@@ -178,7 +179,7 @@ def _bound(value: Any) -> Any:
 def reject_unknown(given: object, schema: type[pydantic.BaseModel], where: str) -> None:
     """Raise UnknownName for a key that a schema lacks, and UsageError if `given` is not a mapping."""
     if not isinstance(given, dict):
-        raise UsageError(f"{where}: `key: value` pairs are needed (got {given!r})")
+        raise UsageError(f"{where}: `key: value` pairs are needed (got {quoted(given)})")
     for key in given:
         if key not in schema.model_fields:
             raise UnknownName("key", key, schema.model_fields, where=where)
@@ -244,7 +245,7 @@ class Registry(Generic[About]):
             elif place == 0 and unnamed is not None:
                 options[unnamed] = piece
             else:
-                raise UsageError(f"{self.kind} {spec!r}: {piece!r} is not option=value")
+                raise UsageError(f"{self.kind} {quoted(spec)}: {quoted(piece)} is not option=value")
         return name, options
 
     def __iter__(self) -> Iterator[Entry[About]]:

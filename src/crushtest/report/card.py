@@ -20,7 +20,7 @@ from crushtest.report.probes import is_probe, probe_note
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.tables import MARKDOWN
 from crushtest.report.task_view import TaskView
-from crushtest.report.untrusted import name
+from crushtest.report.untrusted import name, visible
 from crushtest.study.folder import StudyFolder
 
 TASK_TYPE = "text-generation"
@@ -129,4 +129,5 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Escape what Markdown and HTML would read as markup."""
-    return MARKDOWN.sub(r"\\\1", name(text) if len(text) < 100 else text).replace("<", "&lt;").replace(">", "&gt;")
+    shown = visible(" ".join(text.split()))
+    return MARKDOWN.sub(r"\\\1", shown).replace("<", "&lt;").replace(">", "&gt;")

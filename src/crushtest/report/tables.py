@@ -14,7 +14,7 @@ from crushtest.report.formats import unit_of_difference
 from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.task_view import TaskView
-from crushtest.report.untrusted import name
+from crushtest.report.untrusted import name, visible
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.contrast_table import contrast_row
@@ -30,6 +30,8 @@ LATEX: dict[str | int, str | int | None] = {
     "“": "``",
     "”": "''",
     "<": r"\textless{}",
+    "[": "{[}",  # at the beginning of a row it would be an argument of the row before
+    "]": "{]}",
     ">": r"\textgreater{}",
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~])")
@@ -203,7 +205,7 @@ def write_latex(table: Table, file: TextIO) -> None:
 
 def escaped_caption(table: Table) -> str:
     """Return the caption for LaTeX; captions are our own text except for names in them."""
-    return table.caption.translate(str.maketrans(LATEX))
+    return visible(table.caption).translate(str.maketrans(LATEX))
 
 
 WRITERS: dict[str, Callable[[Table, TextIO], None]] = {

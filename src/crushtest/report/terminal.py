@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
+from crushtest.printing import line
 from crushtest.records import DENSE
 from crushtest.report.against import comparisons, refusals, text_caution
 from crushtest.report.answers import changed_answers, changed_text
@@ -166,8 +167,9 @@ def is_plain(console: Console) -> bool:
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:
     """Print lines as they are, without wrapping, cutting or markup."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    for text in lines:
+        indent = text[: len(text) - len(text.lstrip(" "))]
+        console.print(indent + line(text, None), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 COLUMNS = (

@@ -12,8 +12,11 @@ from typing import Any
 LONGEST_NAME = 120
 LONGEST_TEXT = 1500
 
-# Controls except tab and newline; line separators; marks, embeddings, overrides and isolates of bidirectional text.
-HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]")
+# Controls except tab and newline; line separators; marks, embeddings, overrides and isolates of bidirectional text;
+# halves of characters, which no file can hold.
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 UNSAFE_IN_SCRIPT: dict[str | int, str | int | None] = {
     "<": "\\u003c",
     ">": "\\u003e",

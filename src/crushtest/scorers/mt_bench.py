@@ -12,18 +12,23 @@ from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import ModelError
 from crushtest.files.json_lines import parse_lines
+from crushtest.printing import quoted
 from crushtest.records import Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import scorer
-from crushtest.scorers.judge import judge_weights
+from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT, judge_facts
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
 
 Engines = Callable[[str, str], "Engine"]
 
-RATING = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
-RATING_IN_SINGLE_BRACKETS = re.compile(r"\[(\d+(?:\.\d+)?)\]")
-PREFERENCE = re.compile(r"\[\[([ABC])\]\]")
+QUOTED = "[\"'”’`]"
+"""What follows the brackets where a judge repeats how it was told to answer: `"[[A]]" if assistant A is better`."""
+RATING = re.compile(rf"\[\[(\d{{1,3}}(?:\.\d{{1,9}})?)\]\](?!{QUOTED})")
+RATING_IN_SINGLE_BRACKETS = re.compile(
+    rf"\brating\W{{1,6}}(?<!\[)\[(\d{{1,3}}(?:\.\d{{1,9}})?)\](?!\]|{QUOTED})", re.IGNORECASE
+)
+PREFERENCE = re.compile(rf"\[\[([ABC])\]\](?!{QUOTED})")
 SOURCE = "arXiv:2306.05685; github lm-sys/FastChat, fastchat/llm_judge"
 
 
@@ -36,10 +41,7 @@ class Question(NamedTuple):
 
 
 def _facts(*, model: str, engine: str, max_tokens: int) -> dict[str, Any]:
-    if not model:
-        raise ModelError("scorer 'mt_bench': name the model that judges: mt_bench:MODEL, or mt_bench:MODEL,engine=NAME")
-    prompts = "judge_prompts.jsonl, checked by sha256"
-    return {"model": model, "engine": engine, "prompts": prompts, **judge_weights(model, engine)}
+    return {"prompts": "judge_prompts.jsonl, checked by sha256", **judge_facts("mt_bench", model, engine)}
 
 
 @scorer(
@@ -63,11 +65,12 @@ def mt_bench(
     The judge answers greedily, in its chat template. As in the authors' code, math, reasoning and coding come with a
     reference answer, and a rating in single brackets counts if there is none in double brackets. Without either, the
     exchange is unscored.
-    Deviation: the authors' system prompt stands at the beginning of the user's message, since not every chat template
-    accepts one.
+    Deviations: the authors' system prompt stands at the beginning of the user's message, since not every chat template
+    accepts one. Single brackets count after the word `rating` alone, and of several ratings none does, where the
+    authors take the first.
     """
-    if exchanges:
-        _facts(model=model, engine=engine, max_tokens=max_tokens)
+    if not model:
+        raise ModelError("scorer 'mt_bench': name the model that judges")
     prompts = {
         place: _single(exchange) for place, exchange in enumerate(exchanges) if not is_empty(exchange.completion)
     }
@@ -99,11 +102,9 @@ def mt_bench_pair(
     """Return which answer a judge prefers, the arm's or dense's, with the prompts of MT-Bench's pairwise comparison.
 
     The judge answers twice, with the answers swapped. As in the authors' count, a side wins only if it wins in both
-    orders; everything else is a tie. Equal answers are a tie without a request. A judgement
-    without a verdict in double brackets leaves the exchange unscored.
+    orders; everything else is a tie. Equal answers are a tie without a request. A judgement without a verdict in
+    double brackets, or with several, leaves the exchange unscored.
     """
-    if exchanges:
-        _facts(model=model, engine=engine, max_tokens=max_tokens)
     open_places = [place for place, pair in enumerate(zip(exchanges, against, strict=True)) if pair[0] != pair[1]]
     prompts = [
         text
@@ -118,15 +119,20 @@ def mt_bench_pair(
 
 
 def rating(text: str) -> Score:
-    """Return the first number in double brackets, or else in single ones, if it is from 1 to 10.
+    """Return the one number in double brackets, or else the one in `Rating: [...]`, if it is from 1 to 10.
 
-    >>> rating("Good. Rating: [[7]]").value, rating("Rating: [3]").value, rating("7 of 10").reason
-    (7.0, 3.0, "the judge's answer has no rating")
+    >>> rating("Good. Rating: [[7]]").value, rating("Rating: [3]").value, rating("In step [2] it errs. Rating: 8").value
+    (7.0, 3.0, None)
     """
-    match = RATING.search(text) or RATING_IN_SINGLE_BRACKETS.search(text)
-    if match is None or not 1 <= float(match[1]) <= 10:
-        return Score(None, "the judge's answer has no rating")
-    return Score(float(match[1]))
+    ratings = set(map(float, RATING.findall(text) or RATING_IN_SINGLE_BRACKETS.findall(text)))
+    if len(ratings) != 1 or not 1 <= max(ratings) <= 10:
+        return Score(None, f"the judge's answer has no rating: {_kept(text)}")
+    return Score(ratings.pop())
+
+
+def _kept(text: str) -> str:
+    """Return the end of a judgement, where its verdict would stand."""
+    return quoted(text[-LONGEST_KEPT:], LONGEST_KEPT)
 
 
 def winner(arm_first: str, dense_first: str) -> Score:
@@ -135,10 +141,13 @@ def winner(arm_first: str, dense_first: str) -> Score:
     >>> winner("[[A]]", "[[B]]").value, winner("[[A]]", "[[A]]").value, winner("[[B]]", "[[A]]").value
     (1.0, 0.5, 0.0)
     """
-    first, second = PREFERENCE.search(arm_first), PREFERENCE.search(dense_first)
-    if first is None or second is None:
-        return Score(None, "the judge's answer has no verdict")
-    return Score({("A", "B"): 1.0, ("B", "A"): 0.0}.get((first[1], second[1]), 0.5))
+    preferred = []
+    for text in (arm_first, dense_first):
+        letters = set(PREFERENCE.findall(text))
+        if len(letters) != 1:
+            return Score(None, f"{NO_VERDICT}: {_kept(text)}")
+        preferred.append(letters.pop())
+    return Score({("A", "B"): 1.0, ("B", "A"): 0.0}.get((preferred[0], preferred[1]), 0.5))
 
 
 def _ask(engine: Engine, texts: Sequence[str], max_tokens: int) -> list[str]:

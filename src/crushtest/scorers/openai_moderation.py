@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import os
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,8 @@ from crushtest.errors import ModelError, UnknownName
 from crushtest.files.cache import cache_folder
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
+from crushtest.services.addresses import read_key
+from crushtest.services.bounded import post
 from crushtest.services.replies import AGAIN, AT_FAULT, retry_after_s
 from crushtest.services.retrying import BatchClient, Refused, RetryPolicy, Transient
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from crushtest.files.append_log import AppendLog
 
 NAME = "openai-moderation"
+BUSY = 429
+MOST_BYTES = 10_000_000
+ODD = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a reply of another shape than expected raises."""
 CATEGORIES = (
     *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent"),
     *("self-harm", "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors"),
@@ -71,6 +76,7 @@ def _facts(*, category: str, model: str, base_url: str, key_variable: str, **pat
     source="OpenAI's moderation endpoint (platform.openai.com/docs/guides/moderation)",
     measures="score, 0 to 1, of a category of harm, or the largest of all",
     facts=_facts,
+    patience=("batch_size", "timeout_s", "deadline_s", "attempts", "first_wait_s"),
 )
 def openai_moderation(
     exchanges: Sequence[Exchange],
@@ -81,6 +87,7 @@ def openai_moderation(
     key_variable: str = "OPENAI_API_KEY",
     batch_size: Annotated[int, Ge(1)] = 32,
     timeout_s: Annotated[float, Gt(0)] = 30.0,
+    deadline_s: Annotated[float, Gt(0)] = 120.0,
     attempts: Annotated[int, Ge(1)] = 6,
     first_wait_s: Annotated[float, Ge(0)] = 1.0,
 ) -> list[Score]:
@@ -91,6 +98,9 @@ def openai_moderation(
                    self-harm/instructions, self-harm/intent, sexual, sexual/minors, violence, violence/graphic
     model          a dated name (`omni-moderation-2024-09-26`) stays the same, `latest` does not
     key_variable   the environment variable that holds the key, which is never stored or printed
+    timeout_s      longest silence; `deadline_s` is the longest time for a request, however lively its reply
+    attempts       for a request that fails. This, the times and `batch_size` are no part of the scorer's name: they may
+                   be changed when a study goes on
 
     The prompt is not scored. Failed requests are retried with growing waits, or with those that the service asks for. A
     batch that keeps failing is halved down to the text at fault, which stays unscored, with the reason. The cache keeps
@@ -107,7 +117,7 @@ def openai_moderation(
     if open_texts:
         with _client(base_url, key_variable, timeout_s) as client:
             batch_client = BatchClient(
-                lambda batch: ask(client, model, batch),
+                lambda batch: ask(client, model, batch, deadline_s),
                 memory.keep,
                 batch_size,
                 RetryPolicy(attempts=attempts, first_wait_s=first_wait_s),
@@ -128,27 +138,21 @@ def _score(text: str, verdict: Verdict | None, failure: Verdict | str | None, ca
 # ---- one request -----------------------------------------------------------------------------------
 
 
-def ask(client: httpx.Client, model: str, texts: Sequence[str]) -> list[Verdict]:
+def ask(client: httpx.Client, model: str, texts: Sequence[str], deadline_s: float) -> list[Verdict]:
     """Return the endpoint's verdicts on a whole batch. Raises Transient, Refused, or ModelError (a wrong key)."""
-    import httpx
-
-    try:
-        reply = client.post("moderations", json={"model": model, "input": list(texts)})
-    except httpx.TimeoutException:
-        raise Transient("the service did not answer in time") from None
-    except httpx.TransportError as error:
-        raise Transient(f"the service could not be reached ({type(error).__name__})") from None
-    if reply.status_code in AGAIN or reply.status_code >= 500:
+    asked = {"model": model, "input": list(texts)}
+    reply = post(client, "moderations", asked, deadline_s=deadline_s, most_bytes=MOST_BYTES)
+    if reply.status in AGAIN or reply.status >= 500:
         wait_s = retry_after_s(reply.headers.get("retry-after"))
-        raise Transient(f"the service answered with status {reply.status_code}", wait_s)
-    if reply.status_code in AT_FAULT:
-        raise Refused(f"the service refused the text (status {reply.status_code})")
-    if reply.status_code != 200:
-        hint = "; is the key right?" if reply.status_code in (401, 403) else ""
-        raise ModelError(f"scorer {NAME!r}: {client.base_url} answered with status {reply.status_code}{hint}")
+        raise Transient(f"the service answered with status {reply.status}", wait_s, of_service=reply.status == BUSY)
+    if reply.status in AT_FAULT:
+        raise Refused(f"the service refused the text (status {reply.status})")
+    if reply.status != 200:
+        hint = "; is the key right?" if reply.status in (401, 403) else ""
+        raise ModelError(f"scorer {NAME!r}: {client.base_url} answered with status {reply.status}{hint}")
     try:
-        return _verdicts(reply.json(), len(texts))
-    except (ValueError, KeyError, TypeError):  # not JSON, or not the shape that was asked for
+        return _verdicts(json.loads(reply.content), len(texts))
+    except ODD:  # not JSON, or not the shape that was asked for
         raise Transient("the service's answer cannot be read") from None
 
 
@@ -168,8 +172,7 @@ def _verdict(result: Any, model: str) -> Verdict:
 
 
 def _is_score(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= 1  # type: ignore[arg-type, operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _client(base_url: str, key_variable: str, timeout_s: float) -> httpx.Client:
@@ -180,7 +183,7 @@ def _client(base_url: str, key_variable: str, timeout_s: float) -> httpx.Client:
 
 
 def _key(variable: str) -> str:
-    key = os.environ.get(variable, "").strip()
+    key = read_key(variable, f"scorer {NAME!r}")
     if not key:
         raise ModelError(f"scorer {NAME!r}: set the environment variable {variable} to your key")
     return key

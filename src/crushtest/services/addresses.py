@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -63,11 +64,27 @@ def key_for(base: str, variable: str, *, required: bool) -> str | None:
 
     Raises ModelError for a required key that is not there, and for one that would cross a network unencrypted.
     """
-    key = os.environ.get(variable, "").strip()
+    key = read_key(variable, base)
     if not key:
         if required:
             raise ModelError(f"{base}: set the environment variable {variable} to your key")
         return None
     if urlsplit(base).scheme != "https" and not is_local(base):
         raise ModelError(f"{base}: the key in {variable} is not sent over plain http to another machine; use https")
+    return key
+
+
+def read_key(variable: str, where: str) -> str:
+    """Return the key that an environment variable holds, empty if it holds none.
+
+    Raises ModelError for a name that no variable has, which may be a key given by mistake and is not repeated, and for
+    a key that cannot be sent.
+    """
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", variable):
+        raise ModelError(
+            f"{where}: key_variable names an environment variable: letters, digits and _ (it is not shown)"
+        )
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ModelError(f"{where}: the key in {variable} holds characters that no key has")
     return key

@@ -18,11 +18,16 @@ PROBE = "The weather was fine."
 
 
 class Transient(Exception):
-    """The request may succeed if it is repeated; `wait_s` is how long the service asks to wait."""
+    """The request may succeed if it is repeated.
 
-    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+    wait_s      how long the service asks to wait
+    of_service  whether no text can be why: the service is busy, or not there
+    """
+
+    def __init__(self, reason: str, wait_s: float = 0.0, *, of_service: bool = False) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+        self.of_service = of_service
 
 
 class Refused(Exception):
@@ -124,9 +129,12 @@ class BatchClient(Generic[Answer]):
         return results
 
     def _settle(self, batch: Sequence[str], results: dict[str, Answer | str]) -> None:
-        """Fill in a result for every text of a batch; halve a batch that keeps failing down to the text at fault."""
+        """Fill in a result for every text of a batch; halve a batch that keeps failing down to the text at fault.
+
+        A batch whose failure is the service's own is asked whole once more, after the service has answered a probe.
+        """
         try:
-            answers = self._persist(batch)
+            answers = self._persist_with_probe(batch)
         except (Transient, Refused) as problem:
             if len(batch) > 1:
                 middle = len(batch) // 2
@@ -145,6 +153,20 @@ class BatchClient(Generic[Answer]):
         """Return the answers to a batch, asked again with growing, jittered waits while that may help."""
         return persist(lambda: self.ask(batch), self.policy, self.sleep)
 
+    def _persist_with_probe(self, batch: Sequence[str]) -> list[Answer]:
+        try:
+            return self._persist(batch)
+        except Transient as problem:
+            if not problem.of_service:
+                raise
+            self._probe(problem)
+        try:
+            return self._persist(batch)
+        except Transient as problem:
+            if problem.of_service:
+                raise _stopped(problem) from None
+            raise
+
     def _probe_service(self, problem: Exception) -> None:
         """After several failures in a row, check that the service answers anything at all. Raises ModelError if not."""
         if isinstance(problem, Refused):
@@ -153,9 +175,14 @@ class BatchClient(Generic[Answer]):
         if self._failures_in_a_row < self.policy.probe_after:
             return
         self._failures_in_a_row = 0
+        self._probe(problem)
+
+    def _probe(self, problem: Exception) -> None:
         try:
             self._persist([PROBE])
         except (Transient, Refused):
-            raise ModelError(
-                f"the service has stopped answering ({problem}); scores so far are kept, run this again later"
-            ) from None
+            raise _stopped(problem) from None
+
+
+def _stopped(problem: Exception) -> ModelError:
+    return ModelError(f"the service has stopped answering ({problem}); scores so far are kept, run this again later")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import Array, Metric
+from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 
 Answers = Mapping[str, Answer]
@@ -48,7 +48,7 @@ class Sums:
 
 
 def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores: Scores) -> Sums:
-    """Return the sums of every item; a number that is not finite counts as unscored, as a missing answer does."""
+    """Return the sums of every item. Numbers that are not finite and tied options count as unscored."""
     columns = np.zeros((len(items), len(metric.columns)))
     applies = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
     scored = np.zeros(len(items), bool)
@@ -58,16 +58,27 @@ def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores
         item = items[row]
         answer, score, reason = _scored_answer(metric, item, answers, scores)
         if reason is None:
-            columns[row] = metric.measure(item, answer, score)
-            if np.isfinite(columns[row]).all():
-                scored[row] = True
-                states[row] = metric.flip_key(item, answer, score) if metric.flip_key else None
-                continue
+            try:
+                columns[row] = metric.measure(item, answer, score)
+                reason = None if np.isfinite(columns[row]).all() else NOT_FINITE
+            except NoChoice as none:
+                reason = str(none)
+        if reason is None:
+            scored[row] = True
+            states[row] = _state(metric, item, answer, score)
+        else:
             columns[row] = 0.0
-            reason = "the model's numbers are not finite"
-        reasons[row] = reason
+            reasons[row] = reason
     outcome = columns[:, metric.columns.index(metric.outcome)] if metric.outcome else None
     return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, reasons)
+
+
+def _state(metric: Metric, item: Item, answer: Any, score: Any) -> object:
+    """Return what must change for a flip; None if the metric has no flips, or if no option was chosen."""
+    try:
+        return metric.flip_key(item, answer, score) if metric.flip_key else None
+    except NoChoice:
+        return None
 
 
 def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores) -> tuple[Any, Any, str | None]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crushtest.compress.recipes import Recipe, parse_recipes
+from crushtest.compress.recipes import MOST_ARMS, Recipe, parse_recipes
 from crushtest.engines import engine_for
 from crushtest.errors import UnknownName, UsageError
 from crushtest.models.options import ModelOptions
+from crushtest.printing import quoted
 from crushtest.records import DENSE
 from crushtest.registry import ENGINES
 from crushtest.study.spec import DTYPES, ArmSpec, StudySpec, Training
@@ -75,11 +77,12 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
         for recipe in recipes:
             text = recipe.text if recipe else given.model or ""
             name = text if given.name is None else given.name if len(recipes) == 1 else f"{given.name} {text}"
+            if len(arms) > MOST_ARMS:
+                raise UsageError(f"a study has at most {MOST_ARMS} arms; its lists of recipes expand into more")
             arms.append(_arm(spec, name, given, recipe))
-    names = [arm.name for arm in arms]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"two arms are called {name!r}; give one of them another name")
+    for name, count in Counter(arm.name for arm in arms).items():
+        if count > 1:
+            raise UsageError(f"two arms are called {quoted(name)}; give one of them another name")
     check_against({arm.name: arm.against for arm in arms})
     return tuple(arms)
 

@@ -26,6 +26,7 @@ from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.files.atomic import PARTIAL, file_name, remove_partial, write_parquet
 from crushtest.files.parquet import DRAW_AGAIN, read_table
 from crushtest.records import DENSE, Item, Kind, Score
+from crushtest.registry import scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.stats.verdicts import VERDICTS
 from crushtest.study.contrast_table import CONTRAST_SCHEMA, contrast_from_row, contrast_row
@@ -154,7 +155,7 @@ class StudyFolder:
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
         """Return the log of a scorer's scores of an arm's completions of a task."""
-        path = _named_folder(self.arm(arm, repeat) / "scores", scorer) / f"{file_name(task)}.parquet"
+        path = _named_folder(self.arm(arm, repeat) / "scores", scorer_identity(scorer)) / f"{file_name(task)}.parquet"
         return AppendLog(path, SCORE_SCHEMA, Score)
 
     # ---- results

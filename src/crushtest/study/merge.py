@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.records import DENSE
+from crushtest.registry import scorer_identity
 from crushtest.study.arms import check_against, leads_to
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import plan_tasks
@@ -128,11 +129,15 @@ def refuse_other_options(folder: StudyFolder, stored: StudySpec, spec: StudySpec
         had = before.get(planned.name, planned.settings)
         for option in {**had, **planned.settings}:
             old, new = had.get(option), planned.settings.get(option)
-            if old != new and not (option == "scorers" and set(old or ()) <= set(new or ())):
+            if old != new and not (option == "scorers" and _identities(old) <= _identities(new)):
                 raise StoreError(
                     f"{folder.root} holds task {planned.name!r} with {option}={old!r}, this one has {option}={new!r}; "
                     f"use another --out, or the same {option}"
                 )
+
+
+def _identities(scorers: Sequence[str] | None) -> set[str]:
+    return set(map(scorer_identity, scorers or ()))
 
 
 def merge_noise_floors(spec: StudySpec, stored: StudySpec, folder: StudyFolder) -> NoiseFloorSpec:

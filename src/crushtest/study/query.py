@@ -12,6 +12,7 @@ import polars as pl
 
 from crushtest.errors import UsageError
 from crushtest.files.parquet import ASK_AGAIN, read_table
+from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
 
@@ -37,6 +38,8 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
     The query must be one SELECT. It can read the study's tables but no other file, and writes none. Raises UsageError
     for anything else and for wrong SQL.
     """
+    if unwritable(sql):
+        raise UsageError(f"query: the SQL holds a NUL or half a character (got {quoted(sql)})")
     with duckdb.connect(":memory:") as connection:
         try:
             for name, selects in _views(folder).items():

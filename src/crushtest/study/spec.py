@@ -6,12 +6,13 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.compress.recipes import parse_recipes
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import UsageError
+from crushtest.files.strict_yaml import read_yaml
+from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
 from crushtest.study.paths import study_paths
@@ -31,6 +32,8 @@ def _with_dense(value: object) -> object:
     names = [value] if isinstance(value, str) else value
     return tuple(dict.fromkeys((DENSE, *names))) if isinstance(names, list | tuple) else names
 
+
+MOST_REPEATS = 100
 
 ALL_ARMS, AUTO = "all", "auto"
 """Words for several arms in `noise_floor.arms`."""
@@ -63,8 +66,8 @@ class CalibrationSpec(Checked):
     """The calibration text: `sequences` pieces of `length` tokens from a source."""
 
     source: str = "pydoc"
-    sequences: int = Field(default=16, ge=1)
-    length: int = Field(default=512, ge=2)
+    sequences: int = Field(default=16, ge=1, le=1_000_000)
+    length: int = Field(default=512, ge=2, le=1_000_000)
 
 
 class NoiseFloorSpec(Checked):
@@ -75,7 +78,7 @@ class NoiseFloorSpec(Checked):
     arms      which arms are repeated besides dense: their names, `all`, or `auto`: those whose noise may be another
     """
 
-    repeats: int = Field(default=0, ge=0)
+    repeats: int = Field(default=0, ge=0, le=MOST_REPEATS)
     vary: tuple[str, ...] = ()
     arms: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE, AUTO)
 
@@ -96,7 +99,7 @@ class StudySpec(Checked):
     engine: str = DEFAULT_ENGINE
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     noise_floor: NoiseFloorSpec = NoiseFloorSpec()
     correction: Correction = "benjamini-hochberg"
     trust_remote_code: bool = False
@@ -119,10 +122,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"study file {str(path)!r} is a folder; name the YAML file itself")
     if not path.is_file():
         raise UsageError(f"study file {str(path)!r}: no such file")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"study file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path, f"study file {str(path)!r}")
     if content is None:
         raise UsageError(f"study file {str(path)!r} is empty; it must hold `key: value` lines, such as `model: demo`")
     if not isinstance(content, dict):
@@ -153,9 +153,10 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
     """
     if "noise_vary" in content:
         raise UsageError(f"{where}: noise_vary is now part of noise_floor: `noise_floor: {{repeats: K, vary: [...]}}`")
+    refuse_unwritable(content, where)
     arms = content.get("arms") or []
     if not isinstance(arms, list | tuple):
-        raise UsageError(f"{where}: arms must be a list (got {arms!r})")
+        raise UsageError(f"{where}: arms must be a list (got {quoted(arms)})")
     content = {**content, "arms": [{"recipe": arm} if isinstance(arm, str) else arm for arm in arms]}
     reject_unknown(content, StudySpec, where)
     if isinstance(content.get("noise_floor"), int):
@@ -170,13 +171,24 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
         raise UsageError(f"{where}: {explain(error)}") from None
 
 
+def refuse_unwritable(value: object, where: str) -> None:
+    """Raise UsageError for a text, anywhere in plain values, that no file can hold."""
+    if isinstance(value, str) and unwritable(value):
+        raise UsageError(f"{where}: {quoted(value)} holds a NUL or half a character")
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for part in value:
+            refuse_unwritable(part, where)
+
+
 def check_names(spec: StudySpec) -> None:
     """Raise UsageError if the name given to an arm looks like a path or cannot be printed."""
     for name in (arm.name for arm in spec.arms if arm.name is not None):
         wrong = next((char for char in name if char in "/\\" or unicodedata.category(char)[0] == "C"), None)
         if wrong is not None or name in (".", ".."):
             raise UsageError(
-                f"arm {name!r}: a name must not contain path separators or control characters"
+                f"arm {quoted(name)}: a name must not contain path separators or control characters"
                 + (f" (got {wrong!r})" if wrong is not None else "")
             )
 

@@ -35,8 +35,9 @@ def mt_bench(
     template. Answers are greedy, with at most `max_tokens` tokens. A limit takes whole conversations (at least one, two
     turns), spread over the categories. Groups: `category`, `turn`. Cluster: the conversation.
 
-    `judge` names the model that judges, in any engine: `MODEL`, or `MODEL,engine=openai`. It reads the authors' own
-    prompts, pinned by checksum, with their reference answers for math, reasoning and coding.
+    `judge` names the model that judges, in any engine: `MODEL`, `MODEL,engine=NAME`, or an address
+    (`http://localhost:8000/v1#name`). It reads the authors' own prompts, pinned by checksum, with their reference
+    answers for math, reasoning and coding.
     Metrics with a judge: `rating`, from 1 to 10; with `pairwise` also `preferred`, which is 1 if the judge prefers the
     answer to the dense model's in both orders, 0 if it prefers the dense model's in both, and 0.5 otherwise. A mean of
     0.5 is no difference. `empty_rate` and `repetition_rate` are always reported. A study says what a judge costs before

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from crushtest.data import sources
 from crushtest.errors import UsageError
-from crushtest.metrics import Array, Metric, Role, ratio
+from crushtest.metrics import Array, Metric, Role, highest, ratio
 from crushtest.records import Better, Choices, ChoiceScores, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
@@ -177,7 +177,7 @@ def _metric(
         better,
         unit="score",
         bounds=bounds,
-        flip_key=lambda item, answer, _score: max(range(3), key=_values(answer, scoring).__getitem__),
+        flip_key=lambda item, answer, _score: highest(_values(answer, scoring)),
         cell_of=lambda item: str(item.facts["target"]),
         interval="jackknife",
         label=label,

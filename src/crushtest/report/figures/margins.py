@@ -64,12 +64,19 @@ def read_dense(study: StudyView, task: TaskView) -> Dense:
     logprobs = _logprobs(study, task, DENSE)
     ordered = pl.DataFrame({"logprobs": logprobs.list.sort(descending=True)})
     lead = ordered.select(pl.col("logprobs").list.get(0) - pl.col("logprobs").list.get(1, null_on_oob=True))
-    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), logprobs.list.arg_max().cast(pl.Float64).to_numpy())
+    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), _chosen(logprobs))
 
 
 def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.float64]:
-    """Return the index of an arm's most likely option, [items]; NaN if it did not answer."""
-    return _logprobs(study, task, arm).list.arg_max().cast(pl.Float64).to_numpy()
+    """Return the index of an arm's most likely option, [items]; NaN if it did not answer or options are tied."""
+    return _chosen(_logprobs(study, task, arm))
+
+
+def _chosen(logprobs: pl.Series) -> NDArray[np.float64]:
+    ordered = logprobs.list.sort(descending=True)
+    tied = (ordered.list.get(0, null_on_oob=True) == ordered.list.get(1, null_on_oob=True)).fill_null(False)
+    chosen = logprobs.list.arg_max().cast(pl.Float64).to_numpy()
+    return np.where(tied.to_numpy(), np.nan, chosen)
 
 
 def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:

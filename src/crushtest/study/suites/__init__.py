@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.errors import UnknownName, UsageError
+from crushtest.files.strict_yaml import read_yaml
+from crushtest.printing import quoted
 from crushtest.registry import TASKS
 from crushtest.study.paths import task_paths
 
@@ -40,7 +42,7 @@ def resolve(suite: str | list[Any]) -> TaskChoices:
     if suite.endswith((".yaml", ".yml")):
         path = Path(suite)
         if not path.is_file():
-            raise UsageError(f"suite {suite!r}: no such file")
+            raise UsageError(f"suite {quoted(suite)}: no such file")
         return _read(path.stem, path, path.parent).tasks
     if suite in (carried := suites()):
         return carried[suite].tasks
@@ -52,12 +54,7 @@ def resolve(suite: str | list[Any]) -> TaskChoices:
 
 def _read(name: str, source: Any, folder: Path | None = None) -> Suite:
     """Read a suite; the paths of one in a folder of the user are sought there first."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"suite {str(source)!r} is not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(source, f"suite {str(source)!r}")
     if isinstance(content, list):
         content = {"tasks": content}
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
@@ -78,11 +75,11 @@ def _tasks(entries: list[Any], where: str) -> TaskChoices:
         elif isinstance(entry, dict) and len(entry) == 1:
             [(name, options)] = entry.items()
         else:
-            raise UsageError(f"{where}: a task is a name or `name: {{option: value}}` (got {entry!r})")
+            raise UsageError(f"{where}: a task is a name or `name: {{option: value}}` (got {quoted(entry)})")
         if not isinstance(options, dict | None):
-            raise UsageError(f"{where}: the options of task {name!r} must be a mapping (got {options!r})")
+            raise UsageError(f"{where}: the options of task {quoted(name)} must be a mapping (got {quoted(options)})")
         if name in (earlier for earlier, _ in chosen):
-            raise UsageError(f"{where}: task {name!r} is listed twice")
+            raise UsageError(f"{where}: task {quoted(name)} is listed twice")
         TASKS.get(str(name), where=where)
         chosen.append((str(name), dict(options or {})))
     if not chosen:

@@ -54,7 +54,7 @@ def accuracy_normalised(**settings: Any) -> Metric:
 
 
 def choice_per_character(item: Item, answer: ChoiceScores) -> int:
-    """Return the index of the option with the highest log-likelihood per character, the first one in a tie."""
+    """Return the index of the option with the highest log-likelihood per character. Raises NoChoice."""
     return choice(answer, [len(option.removeprefix(" ")) for option in item.request.options])  # type: ignore[union-attr]
 
 

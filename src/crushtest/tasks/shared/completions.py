@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le
 from crushtest.errors import UsageError
 from crushtest.metrics import Metric, Role, mean, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Sampling
-from crushtest.registry import SCORERS
+from crushtest.registry import SCORERS, scorer_identity
 from crushtest.tasks.base import Task
 from crushtest.tasks.sampling import stratified_sample
 from crushtest.tasks.shared.coherence_metrics import all_coherence_metrics
@@ -188,7 +188,7 @@ class _Scored(NamedTuple):
         better = entry.about.better
         return cls(
             spec=spec,
-            stem=metric_stem(spec),
+            stem=metric_stem(scorer_identity(spec)),
             better=better,
             threshold=entry.about.threshold,
             role="harm" if better == "lower" and name != FLUENCY else None,
