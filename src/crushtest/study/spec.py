@@ -11,7 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from crushtest.compress.recipes import parse_recipes
 from crushtest.engines import DEFAULT_ENGINE
-from crushtest.errors import UsageError
+from crushtest.errors import StoreError, UsageError
+from crushtest.files.regular import read_bytes
+from crushtest.files.sealed import BLANK, CHANGED, SEAL, is_sealed, is_whole, sealed
 from crushtest.records import DENSE
 from crushtest.registry import explain, reject_unknown
 
@@ -126,8 +128,13 @@ def read_spec(path: Path) -> StudySpec:
 def read_stored_spec(path: Path) -> StudySpec:
     """Read the study.yaml of a study folder. A noise floor there that names no arms is older than them: dense alone.
 
-    Raises UsageError as `read_spec` does.
+    Raises UsageError as `read_spec` does, and StoreError if it is not the file that was written there.
     """
+    content = read_bytes(path, remedy="restore it")
+    if is_sealed(content) and not is_whole(content):
+        raise StoreError(
+            f"{path} cannot be used ({CHANGED}); restore it, or remove its first line if it should be taken as it is"
+        )
     spec = read_spec(path)
     floor = spec.noise_floor
     if not floor.repeats or "arms" in floor.model_fields_set:
@@ -135,6 +142,12 @@ def read_stored_spec(path: Path) -> StudySpec:
     return spec.model_copy(
         update={"noise_floor": NoiseFloorSpec(repeats=floor.repeats, vary=floor.vary, arms=(DENSE,))}
     )
+
+
+def stored_text(resolved: dict[str, Any]) -> str:
+    """Return the text of a study.yaml: its seal, and every setting."""
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+    return sealed(f"# written by crushtest; {SEAL}: {BLANK}\n{text}".encode()).decode()
 
 
 def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
