@@ -22,7 +22,7 @@ from crushtest.scorers.calling import call_scorer, exchange_of
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
-from crushtest.study.rows import ANSWER_BUILDERS, ANSWER_SCHEMAS, item_from_row, item_row
+from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, item_from_row, item_row
 from crushtest.tasks.base import Task
 
 
@@ -44,7 +44,7 @@ def planned(items: Sequence[Item]) -> PlannedTask:
 
 
 def log(folder: Path) -> AppendLog[Completion]:
-    return AppendLog(folder / "talk.parquet", ANSWER_SCHEMAS["prompts"], ANSWER_BUILDERS["prompts"])
+    return AppendLog(folder / "talk.parquet", ANSWERS["prompts"], ANSWER_BUILDERS["prompts"])
 
 
 def test_first_turns_come_first_and_keep_their_order() -> None:

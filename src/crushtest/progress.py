@@ -148,10 +148,8 @@ class Bars:
     def step(
         self, title: str, total: int, *, done: int = 0, kind: str | None = None, percent: bool = False
     ) -> Iterator[Advance]:
-        counts = _counts(done, total, percent=percent)
-        step = self._bars.add_task(
-            one_line(title).replace("[", r"\["), total=total, completed=done, counts=counts, left=""
-        )
+        name, counts = one_line(title).replace("[", r"\["), _counts(done, total, percent=percent)
+        step = self._bars.add_task(name, total=total, completed=done, counts=counts, left="")
         self._pace.skip(kind, done)
         self._pace.restart()
 

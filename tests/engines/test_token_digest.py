@@ -19,7 +19,7 @@ from crushtest.files.append_log import AppendLog
 from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import plan_tasks
-from crushtest.study.rows import ANSWER_BUILDERS, ANSWER_SCHEMAS
+from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS
 from crushtest.study.spec import build_spec
 from support.served_stub import Stub, serving
 from support.tiny_gguf import tiny_file
@@ -95,7 +95,7 @@ def test_a_server_that_is_sent_ids_has_digests_and_by_text_none() -> None:
     ],
 )
 def test_a_digest_is_kept_and_older_answers_have_none(kind: Any, answer: Any, tmp_path: Path) -> None:
-    log: AppendLog[Any] = AppendLog(tmp_path / "a.parquet", ANSWER_SCHEMAS[kind], ANSWER_BUILDERS[kind])
+    log: AppendLog[Any] = AppendLog(tmp_path / "a.parquet", ANSWERS[kind], ANSWER_BUILDERS[kind])
     log.append("x", answer)
     for finish in (False, True):
         if finish:

@@ -22,11 +22,13 @@ from crushtest.gate.result import GateResult
 from crushtest.metrics import accuracy, perplexity
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.report.study_view import read_study
+from crushtest.study.compression_file import write_compression
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
 from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
+from support.older_study import untie
 
 
 def test_a_clear_regression_exits_3():
@@ -298,7 +300,8 @@ def test_an_arm_whose_compression_changed_no_weight_does_not_pass(study, tmp_pat
     policy = tmp_path / "policy.yaml"
     policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
     record = StudyFolder(study).compression("other")
-    record.write_text(json.dumps({"layers": [{"changed": 0}, {"changed": 0}]}), encoding="utf-8")
+    layer = {"name": "q_proj", "shape": [2, 2], "bits_per_weight": 16.0, "changed": 0}
+    write_compression(record, "other", {"layers": [layer, layer]})
     try:
         result = run_gate(study, str(policy))
     finally:
@@ -315,6 +318,7 @@ def test_a_task_that_an_arm_has_not_ended_is_named(tmp_path):
     )
     folder = StudyFolder(tmp_path / "s")
     folder.answers("other", "probe_text", "passages").final.unlink()
+    folder.contrasts.unlink()
     recompare(folder)
     policy = tmp_path / "policy.yaml"
     policy.write_text("rules: [{metric: '*', min_items: 1}]", encoding="utf-8")
@@ -333,6 +337,7 @@ def test_a_study_of_one_task_passes_no_ready_made_policy(study):
 )
 def test_verdicts_of_another_version_are_refused_not_miscounted(study, tmp_path, reader):
     folder = StudyFolder(Path(shutil.copytree(study, tmp_path / "s")))
+    untie(folder.root)
     rows = pl.read_parquet(folder.contrasts)
     rows.with_columns(verdict=pl.lit("no improvement")).write_parquet(folder.contrasts)
     with pytest.raises(StoreError, match=r"'no improvement'.*run `crushtest compare") as error:

@@ -25,7 +25,7 @@ def write(folder: StudyFolder, arm: str, task: str, answers: Sequence[Answer | U
 
 
 def is_unchanged(folder: StudyFolder) -> bool:
-    return "arm" in unchanged_arms(folder, ["arm"])
+    return "arm" in unchanged_arms(folder, ["arm"], {"t": "choices", "letters": "choices", "texts": "prompts"})
 
 
 def test_equal_answers_are_seen_beside_a_table_without_newer_columns(tmp_path: Path) -> None:

@@ -386,6 +386,9 @@ def test_an_unfinished_arm_is_absent_from_the_results_and_not_worse(tmp_path: Pa
     run_study(spec("other"), tmp_path / "s")
     folder = StudyFolder(tmp_path / "s")
     folder.answers("other", "probe_facts", "choices").final.unlink()
+    with pytest.raises(StoreError, match=r"other.answers.probe_facts\.parquet cannot be read .*contrasts\.parquet was"):
+        recompare(folder)
+    folder.contrasts.unlink()
     recompare(folder)
     contrasts = pl.read_parquet(folder.contrasts)
     assert set(contrasts["task"]) == {"probe_text", "probe_prompts"}

@@ -95,8 +95,8 @@ def test_killed_when_a_scorer_is_finished_it_is_in_the_manifest(
 ) -> None:
     finish = AppendLog.finish
 
-    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
-        finish(self, order)
+    def killed(self: AppendLog[Any], order: Sequence[str], **more: Any) -> None:
+        finish(self, order, **more)
         if "scores" in self.final.parts:
             raise KeyboardInterrupt
 

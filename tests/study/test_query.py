@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from crushtest.errors import UsageError
+from crushtest.results import Estimate
 from crushtest.study.folder import StudyFolder
 from crushtest.study.query import ask
 
@@ -17,7 +17,11 @@ def study(tmp_path: Path) -> StudyFolder:
     """A folder with one of a study's tables; its name has what SQL and file names quote."""
     folder = StudyFolder(tmp_path / "it's a [study]")
     folder.root.mkdir()
-    pl.DataFrame({"arm": ["dense", "half"], "value": [0.25, 0.5]}).write_parquet(folder.estimates)
+    same = {"task": "t", "metric": "m", "group": "all", "low": None, "high": None, "n": 8, "n_unscored": 0}
+    folder.write_results(
+        [Estimate(arm=arm, value=value, better="lower", **same) for arm, value in (("dense", 0.25), ("half", 0.5))], []
+    )
+    folder.contrasts.unlink()
     return folder
 
 

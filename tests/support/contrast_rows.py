@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from crushtest.results import Contrast
-from crushtest.study.contrast_table import CONTRAST_SCHEMA, contrast_from_row, contrast_row
+from crushtest.study.contrast_table import CONTRASTS, contrast_from_row, contrast_row
 
 
 def make_contrast(**columns: object) -> Contrast:
     """Return the contrast of a row with these columns, the others empty."""
-    return contrast_from_row(dict.fromkeys(CONTRAST_SCHEMA) | columns)
+    return contrast_from_row(dict.fromkeys(CONTRASTS.schema) | columns)
 
 
 def with_columns(row: Contrast, **columns: object) -> Contrast:

@@ -13,7 +13,7 @@ from crushtest.cli.encoding import write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.listing import list_entries
 from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
-from crushtest.cli.results import card, compare, query, report
+from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
 from crushtest.errors import CrushtestError
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, evaluate, compress, compare, report, gate, score, card, query):
+for command in (run, evaluate, compress, compare, report, gate, score, card, query, verify):
     app.command()(command)
 app.command(name="list")(list_entries)
 app.add_typer(data.app, name="data")

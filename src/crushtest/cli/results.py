@@ -1,16 +1,21 @@
-"""The commands that read a study's folder: compare, report, card, query."""
+"""The commands that read a study's folder: compare, report, card, query, verify."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crushtest.cli.options import Folder
 from crushtest.cli.output import AsJson, print_json, print_table
 from crushtest.errors import UsageError
+from crushtest.printing import printable
 from crushtest.records import DENSE
+
+if TYPE_CHECKING:
+    from crushtest.study.folder import StudyFolder
 
 
 def compare(
@@ -63,6 +68,7 @@ def report(
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
+    say_if_untied(study)
     for target in (tables, figures):
         if target:
             make_writable(target)
@@ -80,6 +86,7 @@ def card(folder: Folder) -> None:
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
+    say_if_untied(study)
     with study.locked():
         paths = write_card(study)
     for path in paths:
@@ -98,8 +105,45 @@ def query(
     from crushtest.study.folder import StudyFolder
     from crushtest.study.query import ask
 
-    table = ask(StudyFolder.existing(folder), sql)
+    study = StudyFolder.existing(folder)
+    say_if_untied(study)
+    table = ask(study, sql)
     if json:
         print_json(table.to_dicts())
     else:
         print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
+
+
+def verify(folder: Folder) -> None:
+    """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
+
+    Items, answers, scores and results form a chain. Each file holds the digest of its own bytes, and the digests of
+    the files that it was made from. So a file that was cut, edited, deleted, exchanged for another arm's or task's, or
+    left behind by an older run shows. Every line that is printed names a file, what is wrong with it, and the way out.
+    Nothing is written.
+
+    `report`, `card`, `query`, `compare`, `gate` and `run` check what they read by themselves. This checks everything,
+    including files that nothing else reads: before a study is archived, and after it was copied.
+
+    Example: crushtest verify studies/demo && crushtest gate studies/demo
+    """
+    from crushtest.study.chain import problems, untied_note
+    from crushtest.study.folder import StudyFolder
+
+    study = StudyFolder.existing(folder)
+    lines = list(problems(study))
+    if not lines and (note := untied_note(study)):
+        lines.append(note)
+    for line in lines:
+        print(printable(line))
+    count = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}" if lines else "every file is whole and in its place"
+    print(f"verify: {count}", file=sys.stderr)
+    raise typer.Exit(1 if lines else 0)
+
+
+def say_if_untied(study: StudyFolder) -> None:
+    """Print a line if an older version wrote the results, which then cannot be checked."""
+    from crushtest.study.chain import untied_note
+
+    if note := untied_note(study):
+        print(f"crushtest: {note}", file=sys.stderr)

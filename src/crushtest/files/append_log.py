@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from crushtest.errors import StoreError
-from crushtest.files.atomic import write_parquet
-from crushtest.files.parquet import ASK_AGAIN, read_table
+from crushtest.files.parquet import Label, Table, TableKind, check_sources, digests, read_table, write_table
+from crushtest.files.regular import read_bytes
+from crushtest.files.sealed import is_sealed
 
 if TYPE_CHECKING:
-    import polars as pl
     from _typeshed import DataclassInstance
 
 Record = TypeVar("Record", bound="DataclassInstance")
@@ -32,13 +33,32 @@ class AppendLog(Generic[Record]):
 
     A line is written with a single call and is safe from then on, even if the process is killed. A kill during that
     call leaves a torn last line, which is not read and is cut off before the next line is written.
+
+    root      the study, which the final file names its sources in
+    facts     what the final file says that it is
+    sources   what the records are made from
+    remedy    what to do with a damaged file
     """
 
-    def __init__(self, final: Path, schema: pl.Schema, build: Callable[..., Record]) -> None:
+    def __init__(
+        self,
+        final: Path,
+        kind: TableKind,
+        build: Callable[..., Record],
+        *,
+        root: Path | None = None,
+        facts: dict[str, str | int] | None = None,
+        sources: Sequence[Path] = (),
+        remedy: str = "remove it and its items are asked again",
+    ) -> None:
         self.final = final
         self.running = final.with_suffix(".jsonl")
-        self._schema = schema
+        self._kind = kind
         self._build = build
+        self._root = root or final.parent
+        self._facts = facts or {}
+        self._sources = tuple(sources)
+        self._remedy = remedy
         self._file: int | None = None
 
     @property
@@ -46,12 +66,36 @@ class AppendLog(Generic[Record]):
         """True if the final file exists."""
         return self.final.exists()
 
-    def read(self) -> dict[str, Record]:
-        """Return the records so far, by item."""
-        if self.complete:
-            rows = read_table(self.final, remedy=ASK_AGAIN).iter_rows(named=True)
-            return dict(self._record(row, f"{self.final}: row {row.get('item')!r}") for row in rows)
-        return dict(self._lines())
+    def read(self, items: Sequence[str] | None = None) -> dict[str, Record]:
+        """Return the records so far, by item.
+
+        Raises StoreError for a damaged file, and where records are not those of `items`: the final file holds each
+        exactly once and in their order.
+        """
+        if not self.complete:
+            return self._lines(items)
+        frame = self.table(items).frame
+        return dict(self._record(row, f"{self.final}: row {row['item']!r}") for row in frame.iter_rows(named=True))
+
+    def table(self, items: Sequence[str] | None = None) -> Table:
+        """Return the final file, checked as `read` does."""
+        table = read_table(self.final, self._kind, remedy=self._remedy, facts=self._facts)
+        if table.label is None:
+            self._refuse_nameless()
+        check_sources(self._root, table, remedy=self._remedy)
+        ids = table.frame["item"].to_list()
+        if (problem := _other_items(ids, items)) is not None:
+            raise StoreError(f"{self.final} {problem}; {self._remedy}")
+        return table
+
+    def _refuse_nameless(self) -> None:
+        """Raise StoreError for a final file without a label whose sources have one: it was not written with them."""
+        for source in self._sources:
+            if source.exists() and is_sealed(read_bytes(source, remedy="restore it")):
+                raise StoreError(
+                    f"{self.final} does not say what it was made from, though {source} does: it was changed after it "
+                    f"was written; restore it, or {self._remedy}"
+                )
 
     def append(self, item: str, record: Record) -> None:
         """Append one record. It is in the kernel's hands when this returns."""
@@ -66,17 +110,19 @@ class AppendLog(Generic[Record]):
         if written != len(line):
             raise StoreError(f"{self.running}: could not write an answer (is the disk full?)")
 
-    def finish(self, order: Sequence[str]) -> None:
-        """Write the final file, in this order of items, and remove the lines.
+    def finish(self, order: Sequence[str], *, also: Sequence[Path] = ()) -> None:
+        """Write the final file, in this order of items, and remove the lines. `also` are further sources.
 
         Raises StoreError if an item is missing.
         """
         self.close()
-        records = self.read()
+        records = self.read(order)
         missing = [item for item in order if item not in records]
         if missing:
             raise StoreError(f"{self.running}: {len(missing)} items have no record, the first is {missing[0]!r}")
-        write_parquet(self.final, ({"item": item, **asdict(records[item])} for item in order), self._schema)
+        sources = [source for source in (*self._sources, *also) if source.exists()]
+        label = Label(self._facts, digests(self._root, sources))
+        write_table(self.final, ({"item": item, **asdict(records[item])} for item in order), self._kind, label)
         self.running.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -92,17 +138,34 @@ class AppendLog(Generic[Record]):
         os.ftruncate(file, self.running.read_bytes().rfind(b"\n") + 1)
         return file
 
-    def _lines(self) -> Iterator[tuple[str, Record]]:
-        content = self.running.read_bytes() if self.running.exists() else b""
+    def _lines(self, items: Sequence[str] | None) -> dict[str, Record]:
+        records: dict[str, Record] = {}
+        expected = None if items is None else frozenset(items)
+        for number, row in self._rows():
+            where = f"{self.running}: line {number}"
+            item, record = self._record(row, where)
+            for name, dtype in self._kind.schema.items():
+                if not _fits(row.get(name), dtype):
+                    raise StoreError(f"{where}: {name} is no {dtype}; remove that line and its item is asked again")
+            if item in records:
+                raise StoreError(f"{where} is the second one of item {item!r}; remove one of the two")
+            if expected is not None and item not in expected:
+                raise StoreError(f"{where} is of item {item!r}, which this study does not ask; remove that line")
+            records[item] = record
+        return records
+
+    def _rows(self) -> Iterator[tuple[int, Any]]:
+        """Yield the whole lines so far, parsed, with their numbers."""
+        here = os.path.lexists(self.running)
+        content = read_bytes(self.running, remedy=self._remedy) if here else b""
         whole, _, _torn = content.rpartition(b"\n")
         for number, line in enumerate(whole.split(b"\n") if whole else (), start=1):
             try:
-                row = json.loads(line)
-            except ValueError:  # not JSON or not UTF-8
+                yield number, json.loads(line)
+            except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
                 raise StoreError(
                     f"{self.running}: line {number} is not JSON; remove that line and its item is asked again"
                 ) from None
-            yield self._record(row, f"{self.running}: line {number}")
 
     def _record(self, row: Any, where: str) -> tuple[str, Record]:
         """Return (item, record) of a row. Raises StoreError if its fields are not those of this log."""
@@ -111,8 +174,58 @@ class AppendLog(Generic[Record]):
             return str(fields.pop("item")), self._build(**fields)
         except (KeyError, TypeError, ValueError):
             names = ", ".join(map(str, row)) if isinstance(row, dict) else "no object"
-            needed = ", ".join(self._schema)
+            needed = ", ".join(self._kind.schema)
             raise StoreError(
                 f"{where} is not a record of this log (it has {names or 'no fields'}, it needs {needed})"
                 "; another version may have written it: use another --out"
             ) from None
+
+
+def _other_items(ids: Sequence[Any], items: Sequence[str] | None) -> str | None:
+    """Return how the items of a final file differ from those that were asked; None if they do not."""
+    if items is not None and list(ids) == list(items):
+        return None
+    seen: set[Any] = set()
+    for item in ids:
+        if item in seen:
+            return f"holds item {item!r} twice"
+        seen.add(item)
+    if items is None:
+        return None
+    if foreign := sorted(seen - set(items)):
+        return f"holds item {foreign[0]!r}, which the study did not ask"
+    if missing := [item for item in items if item not in seen]:
+        return f"lacks {len(missing)} of {len(items)} items, the first is {missing[0]!r}"
+    return "holds its items in another order than they were asked in"
+
+
+def _fits(value: Any, dtype: Any) -> bool:
+    """Return whether a value of a line may stand in a column; None may, in those that can be empty."""
+    if value is None:
+        return True
+    match str(dtype.base_type()):
+        case "List":
+            return isinstance(value, list | tuple) and all(_fits(inner, dtype.inner) for inner in value)
+        case "String":
+            return _is_text(value)
+        case "Boolean":
+            return isinstance(value, bool)
+        case "Int64":
+            return _is_number(value, int) and -(2**63) <= value < 2**63
+        case _:
+            return _is_number(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def _is_number(value: Any, types: Any) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value is a text that UTF-8 can hold: no half of a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -6,17 +6,12 @@ import errno
 import filecmp
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from crushtest.errors import StoreError
-
-if TYPE_CHECKING:
-    import polars as pl
-
 
 PARTIAL = ".partial"
 
@@ -92,11 +87,3 @@ def write_json(path: Path, value: object) -> None:
     """Write JSON atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], schema: pl.Schema) -> None:
-    """Write a table atomically; the same rows give the same bytes."""
-    import polars as pl
-
-    with replacing(path) as temporary:
-        pl.DataFrame(list(rows), schema=schema).write_parquet(temporary)

@@ -18,25 +18,29 @@ from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
 from crushtest.study import manifest
+from crushtest.study.chain import check_rows, refuse_untied
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, make_plan
-from crushtest.study.spec import read_stored_spec
+from crushtest.study.plan import Plan, stored_plan
 
 
 def run_gate(study: Path, policy: str) -> GateResult:
     """Check a study's contrasts against a policy (a file, or the name of a ready-made one).
 
-    Raises UsageError for an invalid policy, StoreError for a folder without usable results.
+    Raises UsageError for an invalid policy, StoreError for a folder without usable results: files that do not fit
+    together, or that do not say what they were made from.
     """
     rules = read_policy(policy)
     folder = StudyFolder.existing(study)
-    plan = make_plan(read_stored_spec(folder.specification))
+    plan = stored_plan(folder.specification)
     arms = [arm.name for arm in plan.arms if arm.name != DENSE]
     contrasts = folder.read_contrasts()
+    refuse_untied(folder)
+    check_rows(folder, plan, contrasts)
+    kinds = {planned.name: planned.task.kind for planned in plan.tasks}
     unchanged = {
         (arm, against): why
         for against in dict.fromkeys(rule.against for rule in rules.rules)
-        for arm, why in unchanged_arms(folder, arms, against).items()
+        for arm, why in unchanged_arms(folder, arms, kinds, against).items()
     }
     barred = unchanged | refused(manifest.read(folder.manifest))
     checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan))

@@ -34,7 +34,8 @@ def run_arm(run: Run, arm: Arm) -> None:
     try:
         for planned in run.plan.tasks:
             log, items = answers_of(run.folder, arm, planned), run.items[planned.name]
-            done = len(log.read())
+            ids = [item.id for item in items]
+            done = len(log.read(ids))
             title = f"{arm.title} · {planned.name}"
             with (
                 prefix_errors(arm),
@@ -56,7 +57,7 @@ def run_arm(run: Run, arm: Arm) -> None:
                 # Recorded before the log is finished, because a later run skips finished tasks.
                 record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
                 record_cost(run.folder, arm, planned, len(items) - done, time.monotonic() - began)
-                log.finish([item.id for item in items])
+                log.finish(ids)
     finally:
         if engine is not None:
             close(engine)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crushtest.metrics import Metric, with_read
@@ -11,6 +12,7 @@ from crushtest.progress import Progress
 from crushtest.records import DENSE, ReadChoice, Score
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
+from crushtest.study.chain import inventory
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 
@@ -117,7 +119,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
         for planned in plan.tasks:
             arms = [arm for arm, task in pairs if task == planned.name]
             items = folder.read_items(planned.name)
-            measured = {arm: read_measured(folder, arm, planned) for arm in arms}
+            ids = [item.id for item in items]
+            measured = {arm: read_measured(folder, arm, planned, ids) for arm in arms}
             metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
             for arm in arms:
                 inputs = (planned.name, metrics[planned.name], items, arm)
@@ -137,15 +140,31 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                 advance(1)
             repeats = {arm: found for arm, found in complete_repeats(folder, plan, planned).items() if arm in measured}
             for arm, numbers in repeats.items():
-                again = [read_measured(folder, arm, planned, repeat=number) for number in numbers]
+                again = [read_measured(folder, arm, planned, ids, repeat=number) for number in numbers]
                 bands += stats.noise_bands(planned.name, metrics[planned.name], items, measured[arm], again, arm=arm)
             if repeats:
                 repeated[planned.name] = {"arms": {arm: len(numbers) for arm, numbers in repeats.items()}}
-    folder.write_results(estimates, stats.with_noise(mark_traps(contrasts, metrics), bands), bands)
+    contrasts = stats.with_noise(mark_traps(contrasts, metrics), bands)
+    folder.write_results(estimates, contrasts, bands, sources=read_files(folder, plan, pairs))
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
     manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens))
+    manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
     for why in refused.values():
         progress.say(f"not compared: {why}")
+
+
+def read_files(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> Iterator[Path]:
+    """Yield the items, answers and scores that a comparison of these (arm, task) pairs reads, repeats included."""
+    for planned in plan.tasks:
+        arms = [arm for arm, task in pairs if task == planned.name]
+        repeats = complete_repeats(folder, plan, planned)
+        if arms:
+            yield folder.items_path(planned.name)
+        for arm in arms:
+            for number in (0, *repeats.get(arm, ())):
+                yield folder.answers(arm, planned.name, planned.task.kind, repeat=number).final
+                for scorer in planned.task.scorers:
+                    yield folder.scores(arm, scorer, planned.name, repeat=number).final
 
 
 def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
@@ -155,9 +174,12 @@ def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tu
 
 
 def read_measured(
-    folder: StudyFolder, arm: str, planned: PlannedTask, *, repeat: int = 0
+    folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[str], *, repeat: int = 0
 ) -> tuple[dict[str, Any], dict[str, dict[str, Score]]]:
-    """Return the answers of an arm or repeat by item, and its scores by scorer and item."""
-    answers = folder.answers(arm, planned.name, planned.task.kind, repeat=repeat).read()
-    scores = {s: folder.scores(arm, s, planned.name, repeat=repeat).read() for s in planned.task.scorers}
+    """Return the answers of an arm or repeat by item, and its scores by scorer and item.
+
+    Raises StoreError unless they are of exactly these items.
+    """
+    answers = folder.answers(arm, planned.name, planned.task.kind, repeat=repeat).read(items)
+    scores = {s: folder.scores(arm, s, planned.name, repeat=repeat).read(items) for s in planned.task.scorers}
     return answers, scores

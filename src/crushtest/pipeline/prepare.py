@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
 from crushtest.engines.base import Reference
-from crushtest.files.atomic import write_json
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.provenance import (
@@ -22,6 +21,7 @@ from crushtest.pipeline.provenance import (
 from crushtest.records import DENSE
 from crushtest.registry import ENGINES
 from crushtest.study.arms import Arm
+from crushtest.study.compression_file import write_compression
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, refuse_unanswered
 
@@ -98,7 +98,7 @@ def load_arm(run: Run, arm: Arm) -> LoadedModel:
     if arm.recipe is not None:
         record = compress_base(model, arm.recipe, run.calibration[arm.model], arm.title, run.progress)
         if not arm.repeat:
-            write_json(run.folder.compression(arm.name), record.to_json())
+            write_compression(run.folder.compression(arm.name), arm.name, record.to_json())
     return model
 
 

@@ -101,7 +101,7 @@ def differing(fact: str, before: Any, now: Any) -> str:
 
 def refuse_another_calibration(folder: StudyFolder, arm: Arm, tokens: CalibrationTokens) -> None:
     """Raise StoreError if an arm that the study has measured was calibrated on other tokens."""
-    before = manifest.read(folder.compression(arm.name)).get("calibration", {}).get("tokens_sha256")
+    before = (folder.read_compression(arm.name) or {}).get("calibration", {}).get("tokens_sha256")
     now = tokens.facts["tokens_sha256"]
     if before not in (None, now):
         raise StoreError(

@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
@@ -33,7 +31,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
-from crushtest.study.spec import StudySpec, check_names, read_stored_spec
+from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
@@ -145,10 +143,8 @@ def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[Pl
     resolved = spec.model_dump(mode="json", exclude={"limit"}) | {"suite": suite}
     if spec.limit is not None:
         resolved["limit"] = spec.limit
-    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-    if not folder.specification.exists() or folder.specification.read_text(encoding="utf-8") != text:
-        with replacing(folder.specification) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    with replacing(folder.specification) as temporary:
+        temporary.write_bytes(stored_text(resolved).encode())
 
 
 def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
@@ -164,18 +160,20 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
 
 def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     """Return True if everything is answered, scored, compared and reported."""
-    if not (folder.estimates.exists() and folder.contrasts.exists() and folder.report.exists()):
-        return False
-    if folder.outdated.exists():
+    if not folder.report.exists() or folder.outdated.exists() or not folder.results.are_sound():
         return False
     pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
-    if pairs != set(complete_pairs(folder, plan)) or pairs != folder.estimated_pairs():
+    estimated = {(row.arm, row.task) for row in folder.read_estimates()}
+    if pairs != set(complete_pairs(folder, plan)) or pairs != estimated:
         return False
     noted = manifest.read(folder.manifest)
+    if folder.results.is_tied() and manifest.FILES not in noted:  # it was removed, and a comparison writes it anew
+        return False
     refused = refused_pairs(noted, plan).keys()
     if refused != recorded_refusals(noted):
         return False
-    if not {pair for pair in plan.pairs if DENSE not in pair} - refused <= folder.contrasted_pairs():
+    contrasted = {(row.arm, row.against) for row in folder.read_contrasts()}
+    if not {pair for pair in plan.pairs if DENSE not in pair} - refused <= contrasted:
         return False
     repeats = dict(Counter(arm.name for arm in plan.repeats))
     return compared_repeats(folder, plan) == {planned.name: repeats for planned in plan.tasks}
@@ -217,6 +215,7 @@ def recompare(
     if task is not None and task not in names:
         raise UnknownName("task", task, names, where=f"{folder.root}")
     with folder.locked(), show_progress() as progress:
+        folder.results.refuse_lost_sources()
         if against is not None or accept is not None:
             write_specification(folder, spec, plan.tasks)
         compare(folder, plan, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,13 +45,13 @@ def score(
     its batch. A partly scored block is scored again, but only its missing scores are appended.
     """
     for scorer in planned.task.scorers:
-        log = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat)
+        log, ids = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat), [item.id for item in items]
         if log.complete:
             continue
-        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read()
-        wants_dense = needs_dense(scorer) == "answers"
-        dense = folder.answers(DENSE, planned.name, planned.task.kind).read() if wants_dense else None
-        scored, by_id = log.read(), {item.id: item for item in items}
+        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read(ids)
+        of_dense = folder.answers(DENSE, planned.name, planned.task.kind)
+        dense = of_dense.read(ids) if needs_dense(scorer) == "answers" else None
+        scored, by_id = log.read(ids), {item.id: item for item in items}
         with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
             for start in range(0, len(items), BATCH):
                 block = items[start : start + BATCH]
@@ -65,10 +66,17 @@ def score(
                 scores = dict(zip((item.id for item in texts), results, strict=True))
                 for item in block:
                     if item.id in lacking:
-                        log.append(item.id, scores.get(item.id) or Score(None, reasons[item.id]))
+                        log.append(item.id, finite(scores.get(item.id) or Score(None, reasons[item.id])))
                 advance(len(lacking))
         manifest.update(folder.manifest, "scorers", scorer_identity(scorer), facts_of(scorer))
-        log.finish([item.id for item in items])
+        log.finish(ids, also=[] if dense is None else [of_dense.final])
+
+
+def finite(score: Score) -> Score:
+    """Return a score, or none with the reason where a scorer gave NaN or infinity, which is no number to average."""
+    if score.value is None or math.isfinite(score.value):
+        return score
+    return Score(None, f"the scorer gave {score.value}")
 
 
 def no_text(item: Item, answers: Mapping[str, Answer], dense: Mapping[str, Answer] | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +57,11 @@ class ArmView:
 
 def read_arm(folder: StudyFolder, manifest: dict[str, Any], number: int, arm: Arm) -> ArmView:
     """Read what a study's files hold on one arm."""
-    path = folder.compression(arm.name)
     return ArmView(
         number=number,
         name=arm.name,
         plan=arm,
-        compression=json.loads(path.read_text(encoding="utf-8")) if path.exists() else None,
+        compression=folder.read_compression(arm.name),
         facts=manifest.get("arms", {}).get(arm.name, {}),
         timing=manifest.get("timing", {}).get(arm.name, {}),
     )

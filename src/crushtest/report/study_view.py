@@ -15,9 +15,9 @@ from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
+from crushtest.study.chain import check_rows
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, make_plan
-from crushtest.study.spec import read_stored_spec
+from crushtest.study.plan import Plan, stored_plan
 
 MOST_HEADLINES = 6
 
@@ -182,10 +182,12 @@ def ordered_groups(study: StudyView, task: TaskView, metric: str) -> list[str]:
 
 def read_study(folder: StudyFolder) -> StudyView:
     """Read a study. Raises StoreError if it has no results yet."""
-    plan = make_plan(read_stored_spec(folder.specification))
+    plan = stored_plan(folder.specification)
     content = manifest.read(folder.manifest)
     by_baseline: dict[str, list[Contrast]] = {DENSE: []}
-    for row in folder.read_contrasts():
+    rows = folder.read_contrasts()
+    check_rows(folder, plan, rows)
+    for row in rows:
         by_baseline.setdefault(row.against, []).append(row)
     contrasts, estimates = by_baseline.pop(DENSE), folder.read_estimates()
     return judged(

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import polars as pl
-
 from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.report.chance import chance_levels
@@ -80,21 +78,19 @@ def read_task(
     planned: PlannedTask,
 ) -> TaskView:
     """Read what a study's files hold on one task."""
-    path = folder.items_path(planned.name)
-    items = pl.scan_parquet(path).select(pl.len()).collect().item() if path.exists() else None
+    items = folder.read_items(planned.name) if folder.items_path(planned.name).exists() else None
     metrics = with_read(planned.task.metrics)
     in_dense = {
         row.metric for row in estimates if (row.arm, row.task) == (DENSE, planned.name) and row.value is not None
     }
     rows = [row for row in contrasts if row.task == planned.name and row.group == ALL]
     unfit = frozenset(metric.name for metric in metrics if fourfold_missed(metric, rows))
-    has_choices = items is not None and planned.task.kind == "choices"
     return TaskView(
         number=number,
         planned=planned,
         facts=manifest.get("tasks", {}).get(planned.name, {}),
-        items=items,
+        items=None if items is None else len(items),
         headline=headline(planned.task, unfit, in_dense),
         unfit=unfit,
-        chance=chance_levels(metrics, folder.read_items(planned.name)) if has_choices else {},
+        chance=chance_levels(metrics, items) if items is not None and planned.task.kind == "choices" else {},
     )

@@ -212,9 +212,10 @@ def _memory_in(folder: str, base_url: str, model: str) -> Memory:
     import polars as pl
 
     from crushtest.files.append_log import AppendLog
+    from crushtest.files.parquet import TableKind
 
     place = hashlib.sha256(f"{base_url}\n{model}".encode()).hexdigest()[:16]
-    log = AppendLog(Path(folder) / "moderation" / f"{place}.parquet", pl.Schema(), Verdict)
+    log = AppendLog(Path(folder) / "moderation" / f"{place}.parquet", TableKind("verdicts", pl.Schema()), Verdict)
     return Memory(log.read(), log)
 
 

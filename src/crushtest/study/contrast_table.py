@@ -7,55 +7,61 @@ from typing import Any
 
 import polars as pl
 
+from crushtest.files.parquet import TableKind
 from crushtest.records import DENSE
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, OptionChange, PValue, Spread
 
-CONTRAST_SCHEMA = pl.Schema(
-    {
-        "arm": pl.String(),
-        "task": pl.String(),
-        "metric": pl.String(),
-        "group": pl.String(),
-        "dense": pl.Float64(),
-        "value": pl.Float64(),
-        "difference": pl.Float64(),
-        "low": pl.Float64(),
-        "high": pl.Float64(),
-        "p": pl.Float64(),
-        "n": pl.Int64(),
-        "n_unscored": pl.Int64(),
-        "flips": pl.Int64(),
-        "flips_up": pl.Int64(),
-        "flips_down": pl.Int64(),
-        "better": pl.String(),
-        "verdict": pl.String(),
-        "reason": pl.String(),
-        "clusters": pl.Int64(),
-        "method": pl.String(),
-        "p_method": pl.String(),
-        "low90": pl.Float64(),
-        "high90": pl.Float64(),
-        "p_adjusted": pl.Float64(),
-        "ratio": pl.Float64(),
-        "effect": pl.Float64(),
-        "effect_kind": pl.String(),
-        "mde": pl.Float64(),
-        "at_risk_up": pl.Int64(),
-        "at_risk_down": pl.Int64(),
-        "worst": pl.String(),
-        "spread": pl.Float64(),
-        "spread_p": pl.Float64(),
-        "noise": pl.Float64(),
-        "caution": pl.String(),
-        "margin_dense": pl.Float64(),
-        "margin": pl.Float64(),
-        "kl": pl.Float64(),
-        "compares": pl.String(),
-        "against": pl.String(),
-        "noise_flips": pl.Int64(),
-        "noise_flip_share": pl.Float64(),
-        "noise_net_share": pl.Float64(),
-    }
+CONTRASTS = TableKind(
+    "contrasts",
+    pl.Schema(
+        {
+            "arm": pl.String(),
+            "task": pl.String(),
+            "metric": pl.String(),
+            "group": pl.String(),
+            "dense": pl.Float64(),
+            "value": pl.Float64(),
+            "difference": pl.Float64(),
+            "low": pl.Float64(),
+            "high": pl.Float64(),
+            "p": pl.Float64(),
+            "n": pl.Int64(),
+            "n_unscored": pl.Int64(),
+            "flips": pl.Int64(),
+            "flips_up": pl.Int64(),
+            "flips_down": pl.Int64(),
+            "better": pl.String(),
+            "verdict": pl.String(),
+            "reason": pl.String(),
+            "clusters": pl.Int64(),
+            "method": pl.String(),
+            "p_method": pl.String(),
+            "low90": pl.Float64(),
+            "high90": pl.Float64(),
+            "p_adjusted": pl.Float64(),
+            "ratio": pl.Float64(),
+            "effect": pl.Float64(),
+            "effect_kind": pl.String(),
+            "mde": pl.Float64(),
+            "at_risk_up": pl.Int64(),
+            "at_risk_down": pl.Int64(),
+            "worst": pl.String(),
+            "spread": pl.Float64(),
+            "spread_p": pl.Float64(),
+            "noise": pl.Float64(),
+            "caution": pl.String(),
+            "margin_dense": pl.Float64(),
+            "margin": pl.Float64(),
+            "kl": pl.Float64(),
+            "compares": pl.String(),
+            "against": pl.String(),
+            "noise_flips": pl.Int64(),
+            "noise_flip_share": pl.Float64(),
+            "noise_net_share": pl.Float64(),
+        }
+    ),
+    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share"}),
+    filled=("arm", "task", "metric", "group", "better", "n", "n_unscored", "clusters", "verdict"),
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
 
@@ -108,20 +114,11 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "compares": contrast.compares,
         "against": contrast.against,
     }
-    return {column: row[column] for column in CONTRAST_SCHEMA}
+    return {column: row[column] for column in CONTRASTS.schema}
 
 
 def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
-    """Return the contrast that `contrast_row` made a row of.
-
-    A row without `against` is older than that column and compares with dense, and one without `noise_flips` or the
-    shares does not say how many answers repeats changed.
-
-    Raises TypeError where the other columns are not those of the table.
-    """
-    row = {"against": DENSE, "noise_flips": None, "noise_flip_share": None, "noise_net_share": None, **row}
-    if row.keys() != set(CONTRAST_SCHEMA):
-        raise TypeError(f"not the columns of a contrast: {sorted(row.keys() ^ set(CONTRAST_SCHEMA))}")
+    """Return the contrast that `contrast_row` made a row of. A row without `against` compares with dense."""
     return Contrast(
         arm=row["arm"],
         task=row["task"],

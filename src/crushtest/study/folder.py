@@ -7,32 +7,33 @@
 
 While a task runs, its answers (and scores) are lines of a `.jsonl` next to the final file. After the last one they
 become Parquet, in the order of the items. A `.parquet` is always complete: it is written under another name and
-renamed.
+renamed. Its metadata say what it is and name the files that it was made from by their digests, and every reader here
+checks them (docs/studies.md).
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
 from crushtest.errors import StoreError
 from crushtest.files.append_log import AppendLog, remove_superseded
-from crushtest.files.atomic import PARTIAL, file_name, remove_partial, write_parquet
-from crushtest.files.parquet import DRAW_AGAIN, read_table
+from crushtest.files.atomic import PARTIAL, file_name, remove_partial
+from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, RESTORE, SCORE_AGAIN, Label, read_table, write_table
 from crushtest.records import DENSE, Item, Kind, Score
 from crushtest.registry import scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
-from crushtest.stats.verdicts import VERDICTS
-from crushtest.study.contrast_table import CONTRAST_SCHEMA, contrast_from_row, contrast_row
-from crushtest.study.rows import ANSWER_BUILDERS, ANSWER_SCHEMAS, ITEM_SCHEMA, SCORE_SCHEMA, item_from_row, item_row
-
-Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
+from crushtest.study import manifest
+from crushtest.study.compression_file import read_compression
+from crushtest.study.result_tables import ResultTables
+from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_from_row, item_row
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,15 @@ class StudyFolder:
 
     @property
     def estimates(self) -> Path:
-        return self.root / "estimates.parquet"
+        return self.results.estimates
 
     @property
     def contrasts(self) -> Path:
-        return self.root / "contrasts.parquet"
+        return self.results.contrasts
 
     @property
     def noise(self) -> Path:
-        return self.root / "noise.parquet"
+        return self.results.noise
 
     def arm(self, arm: str, repeat: int = 0) -> Path:
         folder = _named_folder(self.root / "arms", arm)
@@ -115,6 +116,14 @@ class StudyFolder:
 
     def compression(self, arm: str) -> Path:
         return self.arm(arm) / "compression.json"
+
+    def read_compression(self, arm: str) -> dict[str, Any] | None:
+        """Return the record of an arm's compression, None without one. Raises StoreError if it is damaged or gone."""
+        path = self.compression(arm)
+        record = read_compression(path, arm)
+        if record is None and path.relative_to(self.root).as_posix() in manifest.files(self.manifest):
+            raise StoreError(f"{path} is missing, which {self.manifest} lists; {RESTORE}")
+        return record
 
     def likeliest(self, task: str) -> Path:
         """Return where the dense arm keeps its likeliest next tokens for the other arms."""
@@ -130,104 +139,93 @@ class StudyFolder:
         path = self.items_path(task)
         rows = [item_row(item) for item in items]
         if path.exists():
-            existing = read_table(path, remedy=DRAW_AGAIN).to_dicts()
-            if existing != pl.DataFrame(rows, schema=ITEM_SCHEMA).to_dicts():
+            existing = self._items(task).to_dicts()
+            if existing != pl.DataFrame(rows, schema=ITEMS.schema).to_dicts():
                 raise StoreError(
                     f"{path}: this study was run on other items of {task!r} "
                     f"({len(existing)} then, {len(rows)} now); use another --out"
                 )
         else:
-            write_parquet(path, rows, ITEM_SCHEMA)
+            write_table(path, rows, ITEMS, Label({"kind": "items", "task": task}))
 
     def read_items(self, task: str) -> list[Item]:
         """Return the items of a task as they were asked."""
+        return [item_from_row(row) for row in self.items_table(task).iter_rows(named=True)]
+
+    def items_table(self, task: str) -> pl.DataFrame:
+        """Return items/<task>.parquet, checked."""
+        if not os.path.lexists(path := self.items_path(task)):
+            raise StoreError(f"{path} is missing: the study has not asked {task!r} yet, or it was deleted; {RESTORE}")
+        return self._items(task)
+
+    def _items(self, task: str) -> pl.DataFrame:
+        facts = {"kind": "items", "task": task}
         path = self.items_path(task)
-        if not path.exists():
-            raise StoreError(f"{path} is missing: the study has not asked {task!r} yet")
-        return [item_from_row(row) for row in read_table(path, remedy=DRAW_AGAIN).iter_rows(named=True)]
+        frame = read_table(path, ITEMS, remedy=DRAW_AGAIN, facts=facts).frame
+        if frame["item"].n_unique() < frame.height:
+            raise StoreError(f"{path} cannot be used (it holds an item twice); {DRAW_AGAIN}")
+        return frame
 
     # ---- answers and scores
 
     def answers(self, arm: str, task: str, kind: Kind, *, repeat: int = 0) -> AppendLog[Any]:
         """Return the log of an arm's answers to a task."""
         path = self.arm(arm, repeat) / "answers" / f"{file_name(task)}.parquet"
-        return AppendLog(path, ANSWER_SCHEMAS[kind], ANSWER_BUILDERS[kind])
+        return AppendLog(
+            path,
+            ANSWERS[kind],
+            ANSWER_BUILDERS[kind],
+            root=self.root,
+            facts={"kind": "answers", "arm": arm, "repeat": repeat, "task": task},
+            sources=(self.items_path(task),),
+            remedy=ASK_AGAIN,
+        )
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
         """Return the log of a scorer's scores of an arm's completions of a task."""
-        path = _named_folder(self.arm(arm, repeat) / "scores", scorer_identity(scorer)) / f"{file_name(task)}.parquet"
-        return AppendLog(path, SCORE_SCHEMA, Score)
+        name, identity = f"{file_name(task)}.parquet", scorer_identity(scorer)
+        return AppendLog(
+            _named_folder(self.arm(arm, repeat) / "scores", identity) / name,
+            SCORES,
+            Score,
+            root=self.root,
+            facts={"kind": "scores", "arm": arm, "repeat": repeat, "scorer": identity, "task": task},
+            sources=(self.items_path(task), self.arm(arm, repeat) / "answers" / name),
+            remedy=SCORE_AGAIN,
+        )
 
     # ---- results
 
+    @property
+    def results(self) -> ResultTables:
+        return ResultTables(self.root)
+
     def write_results(
-        self, estimates: Sequence[Estimate], contrasts: Sequence[Contrast], bands: Sequence[NoiseBand] = ()
+        self,
+        estimates: Sequence[Estimate],
+        contrasts: Sequence[Contrast],
+        bands: Sequence[NoiseBand] = (),
+        *,
+        sources: Iterable[Path] = (),
     ) -> None:
-        """Write estimates.parquet, contrasts.parquet and, if an arm was repeated, noise.parquet.
+        """Write the tables of results, which name their `sources`: the items, answers and scores behind them.
 
         The old report stays, marked as outdated, until `write_report` has a new one.
         """
         self.outdated.touch()
-        if bands:
-            write_parquet(self.noise, map(asdict, bands), _schema_of(NoiseBand))
-        else:
-            self.noise.unlink(missing_ok=True)
-        write_parquet(self.estimates, map(asdict, estimates), _schema_of(Estimate))
-        write_parquet(self.contrasts, map(contrast_row, contrasts), CONTRAST_SCHEMA)
+        self.results.write(estimates, contrasts, bands, sources=sources)
 
     def read_estimates(self) -> list[Estimate]:
-        return self._records(self.estimates, lambda row: Estimate(**row))
+        return self.results.read_estimates()
 
     def read_contrasts(self) -> list[Contrast]:
-        """Read contrasts.parquet. Raises StoreError for verdicts of another version, which would be miscounted."""
-        rows = self._records(self.contrasts, contrast_from_row)
-        unknown = sorted({row.verdict for row in rows} - VERDICTS)
-        if unknown:
-            raise StoreError(
-                f"{self.contrasts} holds verdicts of another version of crushtest ({', '.join(map(repr, unknown))}); "
-                f"run `crushtest compare {self.root}`"
-            )
-        return rows
+        return self.results.read_contrasts()
 
     def read_bands(self) -> list[NoiseBand]:
-        """Return the noise bands; none if no arm was repeated. A table without the column `arm` is about dense."""
-        return self._records(self.noise, lambda row: NoiseBand(**row)) if self.noise.exists() else []
-
-    def estimated_pairs(self) -> set[tuple[str, str]]:
-        """Return the (arm, task) pairs in estimates.parquet; none if it cannot be read."""
-        try:
-            pairs = read_table(self.estimates, remedy="", columns=["arm", "task"])
-        except StoreError:
-            return set()
-        return set(pairs.unique().iter_rows())
-
-    def contrasted_pairs(self) -> set[tuple[str, str]]:
-        """Return the (arm, compared with) pairs in contrasts.parquet, without dense; none if it lacks a column."""
-        try:
-            pairs = read_table(self.contrasts, remedy="", columns=["arm", "against"])
-        except StoreError:
-            return set()
-        return {(arm, against) for arm, against in pairs.unique().iter_rows() if against != DENSE}
-
-    def _records(self, path: Path, record: Callable[[Mapping[str, Any]], Result]) -> list[Result]:
-        """Return the records of a table of results."""
-        if not path.exists():
-            raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
-        remedy = f"run `crushtest compare {self.root}`, which makes it anew from the answers"
-        table = read_table(path, remedy=remedy)
-        try:
-            return [record(row) for row in table.iter_rows(named=True)]
-        except TypeError:
-            raise StoreError(f"{path} was written by another version of crushtest; {remedy}") from None
+        return self.results.read_bands()
 
 
 def _named_folder(parent: Path, name: str) -> Path:
     """Return the folder of an arm or scorer; older studies wrote the colons of its name as they are."""
     older = parent / file_name(name).replace("%3A", ":")
     return older if older.is_dir() else parent / file_name(name)
-
-
-def _schema_of(record: type[Any]) -> pl.Schema:
-    """Return the columns of a table of records, from their fields' annotations."""
-    types = {"str": pl.String, "float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean, "Better": pl.String}
-    return pl.Schema({f.name: types[str(f.type).removesuffix(" | None")] for f in fields(record)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -16,7 +15,7 @@ from typing import Any
 
 import crushtest
 from crushtest.errors import StoreError
-from crushtest.files.atomic import write_json
+from crushtest.files.sealed import read_sealed_json, write_sealed_json
 from crushtest.models import threads
 from crushtest.records import DENSE, Item
 
@@ -39,28 +38,49 @@ INVALID = "invalid"
 """Section of the manifest: arms whose answers are of no one model."""
 
 
+FILES = "files"
+"""Section of the manifest: every file that the last comparison was made from or wrote, with sha256 and bytes."""
+
+REMEDY = "restore a copy or remove it. Without it the study resumes but loses the facts about the arms measured so far"
+SECTIONS = (
+    FILES,
+    INVALID,
+    "arms",
+    "tasks",
+    "scorers",
+    "timing",
+    "truncated",
+    "fixed_text",
+    "skipped",
+    "repeats",
+    "noise_floor",
+    "across_engines",
+)
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return the manifest at `path`, or an empty one if there is none yet. Raises StoreError if it is damaged."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not JSON or not UTF-8
-        content = str(error)
-    if not isinstance(content, dict):
-        problem = content if isinstance(content, str) else "not an object"
-        raise StoreError(
-            f"{path} cannot be read ({problem}); restore a copy or remove it. Without it the study resumes but loses "
-            "the facts about the arms measured so far"
-        )
+    content = read_sealed_json(path, remedy=REMEDY)
+    for section in SECTIONS:
+        entries = content.get(section, {})
+        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+            raise StoreError(f"{path} cannot be used ({section!r} must hold objects by name); {REMEDY}")
     return content
+
+
+def files(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the files of the last comparison, by path relative to the study; none if no manifest lists them."""
+    listed: dict[str, dict[str, Any]] = read(path).get(FILES, {})
+    return listed
 
 
 def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:
     """Set one entry of one section (`arms`, `tasks`, `scorers`) and keep the rest."""
     content = read(path)
     content.setdefault(section, {})[key] = facts
-    write_json(path, content)
+    write_sealed_json(path, content)
 
 
 def forget(path: Path, arm: str) -> None:
@@ -68,7 +88,7 @@ def forget(path: Path, arm: str) -> None:
     content = read(path)
     for section in (INVALID, "arms", "timing", "truncated", "fixed_text"):
         content.get(section, {}).pop(arm, None)
-    write_json(path, content)
+    write_sealed_json(path, content)
 
 
 def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) -> None:
@@ -76,7 +96,7 @@ def set_section(path: Path, section: str, entries: dict[str, dict[str, Any]]) ->
     content = read(path)
     if content.get(section, {}) != entries:
         content[section] = entries
-        write_json(path, content)
+        write_sealed_json(path, content)
 
 
 def repeats_in(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -100,7 +120,7 @@ def start(path: Path, *, command: Sequence[str], seed: int) -> None:
         packages={name: installed for name in PACKAGES if (installed := _version(name))},
         machine=machine(),
     )
-    write_json(path, content)
+    write_sealed_json(path, content)
 
 
 def now() -> str:

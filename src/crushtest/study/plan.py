@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from crushtest.compress.calibration import Calibration
@@ -12,9 +13,18 @@ from crushtest.records import Item
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.repeats import repeats_of
-from crushtest.study.spec import Correction, StudySpec
+from crushtest.study.spec import Correction, StudySpec, read_stored_spec
 from crushtest.study.suites import resolve
 from crushtest.tasks.base import Task
+
+
+def stored_plan(specification: Path) -> Plan:
+    """Return the plan of the study in a folder. Raises UsageError, which names the file, if it cannot be resolved."""
+    spec = read_stored_spec(specification)
+    try:
+        return make_plan(spec)
+    except UsageError as error:
+        raise UsageError(f"{specification}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -11,9 +15,9 @@ import duckdb
 import polars as pl
 
 from crushtest.errors import UsageError
-from crushtest.files.parquet import ASK_AGAIN, read_table
 from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
+from crushtest.study.chain import table_checks
 from crushtest.study.folder import StudyFolder
 
 
@@ -36,16 +40,18 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
     for passages and completions).
 
     The query must be one SELECT. It can read the study's tables but no other file, and writes none. Raises UsageError
-    for anything else and for wrong SQL.
+    for anything else and for wrong SQL, StoreError if a table is damaged or does not belong to the others.
     """
     if unwritable(sql):
         raise UsageError(f"query: the SQL holds a NUL or half a character (got {quoted(sql)})")
-    with duckdb.connect(":memory:") as connection:
+    for check in table_checks(folder):
+        check()
+    with duckdb.connect(":memory:") as connection, _plainly_named(folder.root) as root:
         try:
-            for name, selects in _views(folder).items():
+            for name, selects in _views(StudyFolder(root)).items():
                 if selects:
                     connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
-            _read_only(connection, folder.root)
+            _read_only(connection, root)
             result = connection.execute(_one_select(connection, sql))
             columns = [column[0] for column in result.description or ()]
             return Rows(columns, result.fetchall())
@@ -53,6 +59,15 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
             raise UsageError(f"query: {_reason(error)}{_not_yet(folder, str(error))}") from None
         except duckdb.Error as error:
             raise UsageError(f"query: {_reason(error)}") from None
+
+
+@contextmanager
+def _plainly_named(root: Path) -> Iterator[Path]:
+    """Yield a path to the study without `*`, `?` and `[`, which SQL would take for a pattern of files."""
+    with tempfile.TemporaryDirectory(prefix="crushtest-") as folder:
+        link = Path(folder) / "study"
+        link.symlink_to(root.absolute(), target_is_directory=True)
+        yield link
 
 
 def _reason(error: duckdb.Error) -> str:
@@ -109,8 +124,9 @@ def _views(folder: StudyFolder) -> dict[str, list[str]]:
 
 def _with_dense(folder: StudyFolder, path: Path, column: str) -> str:
     """Return a SELECT of a table of results; `column`, which names an arm, is dense in a table older than it."""
-    columns = read_table(path, remedy=f"run `crushtest compare {folder.root}`", rows=0).columns
-    return _select(path) if column in columns else f"SELECT {_quoted(DENSE)} AS {column}, * FROM ({_select(path)})"
+    return (
+        _select(path) if column in _schema(path) else f"SELECT {_quoted(DENSE)} AS {column}, * FROM ({_select(path)})"
+    )
 
 
 def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str:
@@ -123,8 +139,11 @@ def _select(path: Path, *, lists: tuple[str, ...] = (), **constants: str) -> str
 
 def _number_columns(path: Path) -> tuple[str, ...]:
     """Return those of a file's columns `tokens` and `bytes` that hold one number per item."""
-    schema = read_table(path, remedy=ASK_AGAIN, rows=0).schema
-    return tuple(name for name in ("tokens", "bytes") if schema.get(name) == pl.Int64)
+    return tuple(name for name in ("tokens", "bytes") if _schema(path).get(name) == pl.Int64)
+
+
+def _schema(path: Path) -> dict[str, pl.DataType]:
+    return dict(pl.read_parquet_schema(io.BytesIO(path.read_bytes())))
 
 
 def _quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from crushtest.files.parquet import TableKind
 from crushtest.records import (
     Choices,
     ChoiceScores,
@@ -22,62 +23,79 @@ from crushtest.records import (
     Unanswered,
 )
 
-ITEM_SCHEMA = pl.Schema(
-    {
-        "item": pl.String(),
-        "groups": pl.List(pl.String),
-        "cluster": pl.String(),
-        "kind": pl.String(),
-        "prompt": pl.String(),
-        "options": pl.List(pl.String),
-        "gold": pl.Int64(),
-        "chat": pl.Boolean(),
-        "sample": pl.Int64(),
-        "follows": pl.String(),
-        "window": pl.Int64(),
-        "protocol": pl.String(),
-        "stride": pl.Int64(),
-        "against_dense": pl.Boolean(),
-        "facts": pl.String(),
-    }
+NEWER = frozenset({"reason", "token_digest"})
+ITEMS = TableKind(
+    "items",
+    pl.Schema(
+        {
+            "item": pl.String(),
+            "groups": pl.List(pl.String),
+            "cluster": pl.String(),
+            "kind": pl.String(),
+            "prompt": pl.String(),
+            "options": pl.List(pl.String),
+            "gold": pl.Int64(),
+            "chat": pl.Boolean(),
+            "sample": pl.Int64(),
+            "follows": pl.String(),
+            "window": pl.Int64(),
+            "protocol": pl.String(),
+            "stride": pl.Int64(),
+            "against_dense": pl.Boolean(),
+            "facts": pl.String(),
+        }
+    ),
+    filled=("item", "groups", "cluster", "kind", "prompt", "facts"),
 )
-ANSWER_SCHEMAS: Mapping[Kind, pl.Schema] = {
-    "choices": pl.Schema(
-        {
-            "item": pl.String(),
-            "logprobs": pl.List(pl.Float64),
-            "tokens": pl.List(pl.Int64),
-            "bytes": pl.List(pl.Int64),
-            "pick": pl.Int64(),
-            "reply": pl.String(),
-            "reason": pl.String(),
-            "token_digest": pl.String(),
-        }
+ANSWERS: Mapping[Kind, TableKind] = {
+    "choices": TableKind(
+        "answers",
+        pl.Schema(
+            {
+                "item": pl.String(),
+                "logprobs": pl.List(pl.Float64),
+                "tokens": pl.List(pl.Int64),
+                "bytes": pl.List(pl.Int64),
+                "pick": pl.Int64(),
+                "reply": pl.String(),
+                "reason": pl.String(),
+                "token_digest": pl.String(),
+            }
+        ),
+        newer=frozenset({"pick", "reply", *NEWER}),
     ),
-    "passages": pl.Schema(
-        {
-            "item": pl.String(),
-            "logprob": pl.Float64(),
-            "tokens": pl.Int64(),
-            "bytes": pl.Int64(),
-            "kl": pl.List(pl.Float32),
-            "agree": pl.Int64(),
-            "reason": pl.String(),
-            "token_digest": pl.String(),
-        }
+    "passages": TableKind(
+        "answers",
+        pl.Schema(
+            {
+                "item": pl.String(),
+                "logprob": pl.Float64(),
+                "tokens": pl.Int64(),
+                "bytes": pl.Int64(),
+                "kl": pl.List(pl.Float32),
+                "agree": pl.Int64(),
+                "reason": pl.String(),
+                "token_digest": pl.String(),
+            }
+        ),
+        newer=frozenset({"kl", "agree", *NEWER}),
     ),
-    "prompts": pl.Schema(
-        {
-            "item": pl.String(),
-            "text": pl.String(),
-            "tokens": pl.Int64(),
-            "stop": pl.String(),
-            "reason": pl.String(),
-            "token_digest": pl.String(),
-        }
+    "prompts": TableKind(
+        "answers",
+        pl.Schema(
+            {
+                "item": pl.String(),
+                "text": pl.String(),
+                "tokens": pl.Int64(),
+                "stop": pl.String(),
+                "reason": pl.String(),
+                "token_digest": pl.String(),
+            }
+        ),
+        newer=NEWER,
     ),
 }
-SCORE_SCHEMA = pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()})
+SCORES = TableKind("scores", pl.Schema({"item": pl.String(), "value": pl.Float64(), "reason": pl.String()}))
 
 
 def choice_answer(

@@ -6,11 +6,14 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from crushtest.compress.recipes import parse_recipes
 from crushtest.engines import DEFAULT_ENGINE
-from crushtest.errors import UsageError
+from crushtest.errors import StoreError, UsageError
+from crushtest.files.regular import read_bytes
+from crushtest.files.sealed import BLANK, CHANGED, SEAL, is_sealed, is_whole, sealed
 from crushtest.files.strict_yaml import read_yaml
 from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
@@ -134,8 +137,14 @@ def _read(path: Path) -> dict[str, Any]:
 def read_stored_spec(path: Path) -> StudySpec:
     """Read the study.yaml of a study folder. A noise floor there that names no arms is older than them: dense alone.
 
-    Its paths stand as they were when the study began. Raises UsageError as `read_spec` does.
+    Its paths stand as they were when the study began. Raises UsageError as `read_spec` does, and StoreError if it is
+    not the file that was written there.
     """
+    content = read_bytes(path, remedy="restore it")
+    if is_sealed(content) and not is_whole(content):
+        raise StoreError(
+            f"{path} cannot be used ({CHANGED}); restore it, or remove its first line if it should be taken as it is"
+        )
     spec = build_spec(_read(path), where=f"study file {str(path)!r}")
     floor = spec.noise_floor
     if not floor.repeats or "arms" in floor.model_fields_set:
@@ -143,6 +152,12 @@ def read_stored_spec(path: Path) -> StudySpec:
     return spec.model_copy(
         update={"noise_floor": NoiseFloorSpec(repeats=floor.repeats, vary=floor.vary, arms=(DENSE,))}
     )
+
+
+def stored_text(resolved: dict[str, Any]) -> str:
+    """Return the text of a study.yaml: its seal, and every setting."""
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+    return sealed(f"# written by crushtest; {SEAL}: {BLANK}\n{text}".encode()).decode()
 
 
 def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:

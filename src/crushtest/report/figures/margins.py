@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 from crushtest.records import DENSE
 from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import SIZE, Figure, Row
@@ -80,9 +79,7 @@ def _chosen(logprobs: pl.Series) -> NDArray[np.float64]:
 
 
 def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
-    return read_table(study.folder.answers(arm, task.name, "choices").final, remedy=ASK_AGAIN, columns=["logprobs"])[
-        "logprobs"
-    ]
+    return study.folder.answers(arm, task.name, "choices").table().frame["logprobs"]
 
 
 def margins(study: StudyView, task: TaskView) -> Figure | None:
@@ -121,7 +118,7 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
 def _has_right_answers(study: StudyView, task: TaskView) -> bool:
     if task.items is None:
         return False
-    gold = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN, columns=["gold"])["gold"]
+    gold = study.folder.items_table(task.name)["gold"]
     return gold.null_count() < len(gold)
 
 

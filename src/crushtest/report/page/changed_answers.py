@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, read_table
 from crushtest.metrics import Metric
 from crushtest.records import DENSE, Kind, ReadChoice
 from crushtest.report.arm_view import ArmView
@@ -93,7 +92,7 @@ def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFr
     byte).
     """
     kind = task.planned.task.kind
-    items = read_table(study.folder.items_path(task.name), remedy=DRAW_AGAIN).with_row_index("index")
+    items = study.folder.items_table(task.name).with_row_index("index")
     frame = items.join(_answers(study, task, DENSE, "dense_"), on="item").join(
         _answers(study, task, arm.name, "arm_"), on="item"
     )
@@ -101,9 +100,9 @@ def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFr
 
 
 def _answers(study: StudyView, task: TaskView, arm: str, prefix: str) -> pl.DataFrame:
-    frame = read_table(study.folder.answers(arm, task.name, task.planned.task.kind).final, remedy=ASK_AGAIN)
+    frame = study.folder.answers(arm, task.name, task.planned.task.kind).table().frame
     for scorer in task.planned.task.scorers:
-        scores = read_table(study.folder.scores(arm, scorer, task.name).final, remedy=ASK_AGAIN)
+        scores = study.folder.scores(arm, scorer, task.name).table().frame
         frame = frame.join(scores.rename({"value": f"value {scorer}", "reason": f"reason {scorer}"}), on="item")
     return frame.rename({name: prefix + name for name in frame.columns if name != "item"})
 
