@@ -84,13 +84,40 @@ def test_more_variants_make_the_same_headline_harder_to_claim() -> None:
     first = with_columns(ROW, p=0.01)
     few = corrected([first, with_columns(ROW, arm="b", p=0.5)])
     many = corrected([first, *(with_columns(ROW, arm=f"b{number}", p=0.5) for number in range(59))])
-    assert few["a", "t", "m", "all"] == pytest.approx(0.02)
-    assert many["a", "t", "m", "all"] == pytest.approx(0.6)
+    assert few["a", "t", "m", "all"].p.adjusted == pytest.approx(0.02)
+    assert many["a", "t", "m", "all"].p.adjusted == pytest.approx(0.6)
 
 
 def test_what_could_not_be_tested_is_in_no_family() -> None:
     rows = [ROW, replace(ROW, arm="b", verdict="inconclusive"), with_columns(ROW, arm="c", p=None, verdict="undefined")]
-    assert corrected(rows) == {("a", "t", "m", "all"): 0.01}
+    assert {key: row.p.adjusted for key, row in corrected(rows).items()} == {("a", "t", "m", "all"): 0.01}
+
+
+def test_too_few_clusters_for_so_many_comparisons_are_inconclusive() -> None:
+    """Eight clusters give a p of 2/256 at best: clear among six comparisons, and never among seven."""
+    ruined = replace(with_columns(ROW, p=2 / 256), clusters=8)
+    for count, verdict in ((6, "worse"), (7, "inconclusive")):
+        rows = [replace(ruined, arm=f"a{number}") for number in range(count)]
+        assert {row.verdict for row in corrected(rows).values()} == {verdict}
+    assert "8 clusters are too few: among 7 comparisons" in str(corrected(rows)["a0", "t", "m", "all"].reason)
+
+
+def test_those_out_of_reach_do_not_enlarge_the_family_of_the_others() -> None:
+    rows = [replace(ROW, arm=f"few{number}", clusters=6) for number in range(40)]
+    rows += [replace(with_columns(ROW, p=0.02), arm="many", clusters=200)]
+    judged_rows = corrected(rows)
+    assert judged_rows["many", "t", "m", "all"].p.adjusted == pytest.approx(0.02)
+    assert {row.verdict for key, row in judged_rows.items() if key[0] != "many"} == {"inconclusive"}
+
+
+@given(st.lists(st.integers(6, 14), min_size=1, max_size=40))
+def test_exactly_those_within_reach_can_come_out_clear(clusters: list[int]) -> None:
+    """With every p as small as it can be, a row is clear if and only if it was not called inconclusive."""
+    rows = [
+        replace(with_columns(ROW, p=2.0 ** (1 - count)), arm=f"{n}", clusters=count) for n, count in enumerate(clusters)
+    ]
+    for row in corrected(rows).values():
+        assert (row.verdict == "inconclusive") == (row.p.adjusted is None or row.p.adjusted > 0.05)
 
 
 def test_headlines_are_one_family_and_all_measures_shown_another() -> None:
@@ -129,7 +156,8 @@ def test_page_card_and_terminal_count_the_same_comparisons(study: StudyFolder, v
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_a_corrected_p_is_never_smaller_and_keeps_the_order(values: list[float]) -> None:
     rows = [with_columns(ROW, arm=f"arm {number}", p=p) for number, p in enumerate(values)]
-    adjusted = [p for _, p in sorted(corrected(rows).items(), key=lambda entry: int(entry[0][0].split()[1]))]
+    judged_rows = corrected(rows)
+    adjusted = [judged_rows[row.arm, row.task, row.metric, row.group].p.adjusted for row in rows]
     assert all(before <= after <= 1 for before, after in zip(values, adjusted, strict=True))
     order = np.argsort(values, kind="stable")
     assert (np.diff(np.array(adjusted)[order]) >= 0).all()

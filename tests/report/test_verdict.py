@@ -10,7 +10,7 @@ from crushtest.metrics import Metric
 from crushtest.report import answers, arm_verdict, status
 from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
-from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.shared.dialect_metrics import bits_gaps, of_pair
 from support.contrast_rows import with_columns
@@ -26,6 +26,14 @@ def every_text(verdict: arm_verdict.ArmVerdict) -> str:
     return " ".join(
         [verdict.status, verdict.size, verdict.sensitivity, verdict.groups_summary, *(f.text for f in findings)]
     )
+
+
+def test_a_study_of_too_few_items_says_that_nothing_can_be_said(view: StudyView) -> None:
+    few = judged(replace(view, contrasts={key: replace(row, clusters=6) for key, row in view.contrasts.items()}))
+    verdicts = arm_verdict.verdicts(few)
+    assert {verdict.tone for verdict in verdicts} == {"undefined"}
+    assert all(verdict.status.startswith("inconclusive") for verdict in verdicts)
+    assert status.lead(few, verdicts).startswith("Nothing can be said of any variant")
 
 
 def test_every_finding_quotes_its_interval(view: StudyView) -> None:

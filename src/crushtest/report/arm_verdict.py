@@ -104,7 +104,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         for task, group, row in _headlines(study, arm)
         if row is not None and row.dense is not None and row.value is None and row.n
     )
-    tone, words = status(study, arm, worse, better, missing, lost)
+    tone, words = status(study, arm, worse, better, missing, lost, tested=bool(findings))
     return ArmVerdict(
         arm=arm,
         tone=tone,

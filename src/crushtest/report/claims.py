@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from crushtest.results import Contrast
-from crushtest.stats.multiplicity import holm
+from crushtest.stats.multiplicity import holm, within_reach
+from crushtest.stats.rates import smallest_p
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
 
 Key = tuple[str, str, str, str]
@@ -22,33 +23,42 @@ def is_tested(row: Contrast) -> bool:
     return row.p is not None and row.verdict not in UNTESTED
 
 
-def corrected(rows: Iterable[Contrast]) -> dict[Key, float]:
-    """Return the p values of the tested rows, corrected by Holm over all of them.
+def corrected(rows: Iterable[Contrast]) -> dict[Key, Contrast]:
+    """Return the tested rows with their p corrected by Holm over all of them.
 
-    If nothing changed, at most 5% of studies have any row at 0.05 or below.
+    A row whose clusters are too few to come out clear among so many, whatever its data say, is inconclusive: it is left
+    out of the family. If nothing changed, at most 5% of studies have any row at 0.05 or below.
     """
-    tested = {
-        (row.arm, row.task, row.metric, row.group): row.p.value for row in rows if row.p is not None and is_tested(row)
-    }
-    adjusted = holm(np.array(list(tested.values()), np.float64)) if tested else np.array([])
-    return dict(zip(tested, adjusted.tolist(), strict=True))
+    tested = [(row, row.p) for row in rows if row.p is not None and is_tested(row)]
+    reached = within_reach(np.array([smallest_p(row.clusters) for row, _ in tested]))
+    family = [pair for pair, could in zip(tested, reached, strict=True) if could]
+    adjusted = holm(np.array([p.value for _, p in family], np.float64)).tolist()
+    judged = [replace(row, p=replace(p, adjusted=value)) for (row, p), value in zip(family, adjusted, strict=True)]
+    judged += [_too_few(row, len(tested)) for (row, _), could in zip(tested, reached, strict=True) if not could]
+    return {_key(row): row for row in judged}
+
+
+def _key(row: Contrast) -> Key:
+    return row.arm, row.task, row.metric, row.group
+
+
+def _too_few(row: Contrast, count: int) -> Contrast:
+    reason = f"{row.clusters} clusters are too few: among {count} comparisons none of them could come out clear"
+    return replace(row, verdict=INCONCLUSIVE, reason=reason)
 
 
 def judge(
     contrasts: Mapping[Key, Contrast], *, headlines: Iterable[Contrast], shown: Iterable[Contrast]
 ) -> dict[Key, Contrast]:
-    """Return the contrasts with `p_adjusted` as the report needs it.
+    """Return the contrasts with `p_adjusted` as the report needs it, and inconclusive where no p could be low enough.
 
     headlines   every arm in every headline: the family of the first sentence
     shown       every arm in every measure shown over all items; measures besides the headlines are corrected over these
 
     Rows of groups keep the correction of the files.
     """
-    p = corrected(shown) | corrected(headlines)
-    return {
-        key: replace(row, p=replace(row.p, adjusted=p[key])) if row.p is not None and key in p else row
-        for key, row in contrasts.items()
-    }
+    judged = corrected(shown) | corrected(headlines)
+    return {key: judged.get(key, row) for key, row in contrasts.items()}
 
 
 def judged_p(row: Contrast) -> float | None:

@@ -9,7 +9,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.shading import Tone
 from crushtest.report.study_view import StudyView
 from crushtest.report.wording import counted, listed
-from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
+from crushtest.stats.verdicts import INCONCLUSIVE, SPURIOUS_IMPROVEMENT
 
 if TYPE_CHECKING:
     from crushtest.metrics import Metric
@@ -22,11 +22,15 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if not verdicts:
         return "Only the dense model was measured; there is nothing to compare it with."
     compared = [verdict for verdict in verdicts if verdict.tone != "unmeasured"]
+    untested = [verdict for verdict in compared if verdict.tone == "undefined"]
     hurt = [verdict for verdict in compared if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
     family = f" (p corrected over all {study.comparisons} comparisons)" if study.comparisons > 1 else ""
     if not compared:
         parts = ["No variant was compared with the dense model."]
+    elif len(untested) == len(compared):
+        of = "any variant" if len(compared) > 1 else "the variant"
+        parts = [f"Nothing can be said of {of}: no headline measure could be tested on so few items."]
     elif not hurt:
         none = f"None of {counted(len(compared), 'variant')} got" if len(compared) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]
@@ -40,6 +44,8 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
         parts.append(f"{rest} showed no such change, which does not prove that there is none.")
     if lost := [verdict for verdict in verdicts if verdict.lost]:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
+    if untested and len(untested) < len(compared):
+        parts.append(f"Of {counted(len(untested), 'variant')} nothing can be said: no headline could be tested.")
     if barred := [verdict for verdict in verdicts if verdict.barred]:
         parts.append(f"{counted(len(barred), 'variant')} not compared, because two engines disagree.")
     if partly := [verdict for verdict in verdicts if verdict.missing]:
@@ -54,10 +60,13 @@ def status(
     better: tuple[Finding, ...],
     missing: tuple[str, ...],
     lost: tuple[str, ...],
+    *,
+    tested: bool,
 ) -> tuple[Tone, str]:
     """Return an arm's tone, and a few words that name the dimensions it got worse in.
 
-    A lost headline is named, and never counts as "no clear difference".
+    A lost headline is named, and never counts as "no clear difference". Neither does an arm of which no headline was
+    `tested`.
     """
     partly = " · not fully measured" if missing else ""
     if not any(name == arm.name for name, _ in study.compared):
@@ -74,7 +83,7 @@ def status(
         return "changed", f"{SPURIOUS_IMPROVEMENT}{partly}"
     if better:
         return "changed", f"changed, not for the worse{partly}"
-    return "noise", f"no clear difference{partly}"
+    return ("noise", f"no clear difference{partly}") if tested else ("undefined", f"{INCONCLUSIVE}{partly}")
 
 
 def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:

@@ -17,6 +17,7 @@ from crushtest.stats.verdicts import INCONCLUSIVE
 MOST_NAMES = 4
 FEW = "fewer than six clusters"
 NONE = "no interval"
+MANY = "too few clusters among so many comparisons"
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,14 @@ def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> Unt
     reasons: dict[str, list[Contrast]] = {}
     for row in rows:
         if row.verdict == INCONCLUSIVE:
-            reasons.setdefault(FEW if row.clusters < FEWEST_TESTABLE else NONE, []).append(row)
+            reasons.setdefault(_reason(row), []).append(row)
     return Untested(reasons, len(rows))
+
+
+def _reason(row: Contrast) -> str:
+    if row.clusters < FEWEST_TESTABLE:
+        return FEW
+    return NONE if row.intervals is None else MANY
 
 
 def _named(rows: Sequence[Contrast]) -> str:

@@ -16,12 +16,15 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crushtest.metrics import ALL, WORST, Array
 from crushtest.results import Contrast
+from crushtest.stats.verdicts import ALPHA
 
 Correction = Literal["benjamini-hochberg", "holm"]
 Family = tuple[str, str]
+Mask = NDArray[np.bool_]
 
 
 def benjamini_hochberg(p: Array) -> Array:
@@ -38,6 +41,19 @@ def holm(p: Array) -> Array:
     order = np.argsort(p, kind="stable")
     steps = p[order] * np.arange(count, 0, -1)
     return _in_order(np.minimum(np.maximum.accumulate(steps), 1.0), order)
+
+
+def within_reach(smallest: Array, alpha: float = ALPHA) -> Mask:
+    """Return which tests [n] could come out clear beside the others, whatever their data, from their smallest p.
+
+    Tarone (1990): the others are left out of the family, so that it is no larger than needed. As that is settled before
+    a p is seen, correcting over the rest bounds the chance of one false claim.
+    """
+    for count in range(1, len(smallest) + 1):
+        reached: Mask = smallest <= alpha / count
+        if reached.sum() <= count:
+            return reached
+    return np.ones(len(smallest), np.bool_)
 
 
 def _in_order(values: Array, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Array:
