@@ -152,7 +152,8 @@ class Contrast:
     noise_net_share  largest |up - down| of the flips of a repeat of either arm, as a share of the answers
     options      None where no item was answered with options in both arms
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
-                 `compression and deployment`, `conversion and deployment`, or `replicate` (`stats.attribution`)
+                 `compression and deployment`, `conversion and deployment`, `deployment, weights unknown`, or
+                 `replicate` (`stats.attribution`)
     """
 
     arm: str

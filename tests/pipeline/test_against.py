@@ -216,6 +216,23 @@ def test_the_effects_of_a_chain_across_engines_are_named_apart(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("stated", "differs"),
+    [({}, "deployment, weights unknown"), ({"model_sha256": "other"}, "compression and deployment")],
+)
+def test_weights_behind_an_address_are_unknown_unless_stated(
+    tmp_path: Path, stated: dict[str, str], differs: str
+) -> None:
+    arms = [{"name": "served", "model": "http://localhost:1/v1#m"}]
+    plan = make_plan(build_spec({"model": "demo", "arms": arms, "suite": SUITE}, where="test"))
+    folder = StudyFolder(tmp_path)
+    own = {"engine": "hf"} | ({"model_sha256": "one"} if stated else {})
+    served = {"engine": "openai", "address": "http://localhost:1/v1", "server": {"id": "m"}} | stated
+    for arm, engine in (("dense", own), ("served", served)):
+        manifest.update(folder.manifest, "arms", arm, {"engine": engine})
+    assert what_differs(folder, plan) == {("served", "dense"): differs}
+
+
+@pytest.mark.parametrize(
     ("model", "differs"), [("demo", "deployment delta"), ("other.gguf", "compression and deployment")]
 )
 def test_one_file_in_two_engines_holds_the_same_weights(tmp_path: Path, model: str, differs: str) -> None:

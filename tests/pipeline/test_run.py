@@ -434,3 +434,11 @@ def test_a_study_of_nothing_but_missing_data_is_an_error(tmp_path: Path) -> None
 
 def unreachable(*_: object, **__: object) -> None:
     raise OSError("no network")
+
+
+def test_another_arm_of_the_same_name_is_refused_by_what_differs(tmp_path: Path) -> None:
+    run_study(spec("one"), tmp_path / "s")
+    other = {"name": "one", "model": "fake", "engine": "fake:seed=9"}
+    with pytest.raises(StoreError, match=r"holds an arm 'one' with engine='fake:seed=1', this one has engine='fake:seed=9'"):
+        run_study(spec().model_copy(update={"arms": build_spec({"model": "fake", "arms": [other]}, where="t").arms}), tmp_path / "s")
+

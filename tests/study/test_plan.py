@@ -155,3 +155,15 @@ def test_a_folder_in_place_of_a_study_file_is_said_to_be_one(tmp_path: Path) -> 
 def test_a_missing_study_file_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         read_spec(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("engine", ["hf", "llamacpp", "hf:kv=q8_0"])
+def test_an_address_runs_behind_it_whatever_engine_the_study_has(engine: str) -> None:
+    arms = [{"name": "served", "model": "http://localhost:1/v1#m"}]
+    plan = make_plan(build_spec({"model": "demo", "engine": engine, "arms": arms, "suite": "probe_qa"}, where="test"))
+    assert [arm.engine for arm in plan.arms] == [engine.partition(":")[0], "openai"]
+
+
+def test_an_option_given_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="kv is given twice"):
+        make_plan(build_spec({"model": "demo", "engine": "hf:kv=q8_0,kv=q4_0", "suite": "probe_qa"}, where="test"))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def engine_for(model: str, engine: str) -> str:
     """Return the engine (with its options) that runs a model: the one named, unless it cannot take an address."""
-    in_process = ENGINES.get(engine.partition(":")[0]).about.in_process
-    return SERVED_ENGINE if in_process and is_address(model) else engine
+    has_model = ENGINES.get(engine.partition(":")[0]).about.has_model  # one without answers for anything
+    return SERVED_ENGINE if has_model and is_address(model) and not engine.startswith(SERVED_ENGINE) else engine
 
 
 def load_engine(model: str | LoadedModel, *, engine: str = DEFAULT_ENGINE, **options: Any) -> Engine:

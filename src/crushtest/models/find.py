@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,6 +54,8 @@ def model_kind(spec: str) -> str:
         raise ModelError(
             f"model {spec!r}: served models run in engine 'openai', not in this process (allowed here: {ALLOWED})"
         )
+    if re.match(r"[\w.-]+:\d+(/|$)", spec) and not Path(spec).exists():
+        raise ModelError(f"model {spec!r}: no such model; an address begins with http:// or https://")
     if not spec.strip():
         raise ModelError(f"model {spec!r}: no model named (allowed: {ALLOWED})")
     if spec == "demo":

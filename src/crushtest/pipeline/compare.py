@@ -77,6 +77,7 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
             engines[arm.name],
             other_weights=other_model or arm.recipe != other.recipe,
             converted=other_model and plain and arm.engine != other.engine,
+            unstated=arm.recipe == other.recipe and not stated and any("address" in each for each in (one, two)),
         )
     return differs
 

@@ -64,7 +64,8 @@ def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:
     """Raise what would keep an engine from running an arm's model, and UsageError if it leaves a task unanswered."""
     facts = ENGINES.get(arm.engine).facts
     if facts is not None:
-        refuse_unanswered(arm, facts(arm.model, **arm.engine_options)["answers"], tasks)
+        given = facts(arm.model, **arm.engine_options)
+        refuse_unanswered(arm, given["answers"], tasks, given.get("hints"))
 
 
 def prepare(run: Run, arm: Arm) -> Engine:

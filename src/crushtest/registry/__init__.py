@@ -283,7 +283,8 @@ def engine(
     """Register an engine: a function of a model that returns an `Engine`. `AboutEngine` says what it declares.
 
     facts  given the model's name and the engine's options: `answers`, those kinds of request that this very model
-           answers. It raises what would keep the model from being run, and a study asks it before it runs anything
+           answers, and `hints` on what would make it answer another kind. It raises what would keep the model
+           from being run, and a study asks it before it runs anything
     """
     about = AboutEngine(
         runs=runs,

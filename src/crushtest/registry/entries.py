@@ -241,6 +241,8 @@ class Registry(Generic[About]):
         options: dict[str, str] = {}
         for place, piece in enumerate(piece.strip() for piece in rest.split(",") if piece.strip()):
             if named := _OPTION.fullmatch(piece):
+                if named[1] in options:
+                    raise UsageError(f"{self.kind} {quoted(spec)}: {named[1]} is given twice")
                 options[named[1]] = named[2]
             elif place == 0 and unnamed is not None:
                 options[unnamed] = piece

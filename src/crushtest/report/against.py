@@ -20,6 +20,7 @@ EFFECTS = {
     "deployment delta": "way of running",
     "conversion and deployment": "engine and conversion",
     "compression and deployment": "compression and way of running",
+    "deployment, weights unknown": "way of running, and whatever the weights differ in",
     "replicate": "replicate",
 }
 """`compares` of a contrast -> the name of its effect in a chain."""
@@ -29,6 +30,7 @@ DIFFERS = {
     "deployment delta": "Same weights, run differently (engine, kernel, dtype, device, KV cache): a deployment delta.",
     "conversion and deployment": "Both uncompressed, in files of two engines: engine and conversion.",
     "compression and deployment": "Other weights, and run differently (engine, kernel, dtype, device, KV cache).",
+    "deployment, weights unknown": "One is behind an address: whether its weights differ is not known here.",
     "replicate": "Same weights, run in the same way: a replicate.",
 }
 """`compares` of a contrast -> what differs, whichever the arms are."""

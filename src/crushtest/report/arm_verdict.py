@@ -33,6 +33,7 @@ COMPARES = {
     "deployment delta": "Same weights, run differently (engine, kernel, dtype, device, KV cache): a deployment delta.",
     "compression and deployment": "Compressed, and run differently (engine, kernel, dtype, device, KV cache).",
     "conversion and deployment": "Uncompressed in another file, and run by another engine than dense.",
+    "deployment, weights unknown": "Behind an address: run differently; whether its weights differ is unknown.",
     "replicate": "Same weights, run in the same way: a replicate of dense.",
 }
 """`compares` of a contrast -> what it means for the reader; an effect of compression alone needs no words."""

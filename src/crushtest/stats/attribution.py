@@ -21,22 +21,32 @@ RUNNING = (
 
 
 def compares(
-    before: Mapping[str, object], after: Mapping[str, object], *, other_weights: bool, converted: bool = False
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    *,
+    other_weights: bool,
+    converted: bool = False,
+    unstated: bool = False,
 ) -> str:
     """Return what differs between an arm and the one that it is compared with.
 
-    `compression effect`, `deployment delta`, `compression and deployment`, `conversion and deployment`, or `replicate`.
+    `compression effect`, `deployment delta`, `compression and deployment`, `conversion and deployment`,
+    `deployment, weights unknown`, or `replicate`.
 
     before, after   what the engines say of themselves (`Engine.describe`, kept in the manifest)
     other_weights   whether one of the two was compressed otherwise, or is another model
     converted       whether both are uncompressed files, each for an engine of its own: the second may be converted from
                     the first, which rounds weights at most to the file's type
 
+    unstated        whether one is behind an address and says nothing that tells its weights from the other's
+
     An entry that only one of the engines has counts as a difference: an engine that does not say how it ran may have
     run differently.
     """
     if converted:
         return "conversion and deployment"
+    if unstated:
+        return "deployment, weights unknown"
     elsewhere = any(before.get(entry) != after.get(entry) for entry in RUNNING)
     if other_weights:
         return "compression and deployment" if elsewhere else "compression effect"

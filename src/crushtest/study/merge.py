@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from crushtest.errors import StoreError, UnknownName, UsageError
+from crushtest.printing import quoted
 from crushtest.records import DENSE
 from crushtest.registry import scorer_identity
 from crushtest.study.arms import check_against, leads_to
@@ -36,6 +37,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
             raise StoreError(
                 f"{folder.root} holds a study with {before}, this one has {now}; use another --out, or the same {key}"
             )
+    refuse_other_arms(folder, stored, spec)
     refuse_other_options(folder, stored, spec)
     requested = resolve(spec.suite)
     names = {name for name, _ in requested}
@@ -49,6 +51,19 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
             "noise_floor": merge_noise_floors(spec, stored, folder),
         }
     )
+
+
+def refuse_other_arms(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -> None:
+    """Raise StoreError if an arm has the name of another one that the folder holds: their answers would be mixed."""
+    before = {arm.title: arm for listed in stored.arms for arm in expand(listed)}
+    for arm in (one for listed in spec.arms for one in expand(listed)):
+        old = before.get(arm.title, arm)
+        for key in ("model", "recipe", "engine", "training"):
+            if getattr(old, key) != getattr(arm, key):
+                raise StoreError(
+                    f"{folder.root} holds an arm {quoted(arm.title)} with {in_words(key, getattr(old, key))}, this one "
+                    f"has {in_words(key, getattr(arm, key))}; give it another name, or use another --out"
+                )
 
 
 def in_words(key: str, value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,19 @@ def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:
         refuse_unanswered(arm, ENGINES.get(arm.engine).about.answers, tasks)
 
 
-def refuse_unanswered(arm: Arm, answers: Sequence[str], tasks: Sequence[PlannedTask]) -> None:
-    """Raise UsageError if a task asks for what an arm's engine, or its model in that engine, does not answer."""
+def refuse_unanswered(
+    arm: Arm, answers: Sequence[str], tasks: Sequence[PlannedTask], hints: Mapping[str, str] | None = None
+) -> None:
+    """Raise UsageError if a task asks for what an arm's engine, or its model in that engine, does not answer.
+
+    hints  what would make the engine answer a kind of request
+    """
     for planned in tasks:
         if planned.task.kind not in answers:
+            hint = (hints or {}).get(planned.task.kind, "")
             raise UsageError(
                 f"arm {arm.title!r}: engine {arm.engine!r} answers {', '.join(answers)} only "
-                f"(task {planned.name!r} asks for {planned.task.kind})"
+                f"(task {planned.name!r} asks for {planned.task.kind})" + (f"; {hint}" if hint else "")
             )
 
 

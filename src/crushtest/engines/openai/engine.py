@@ -130,7 +130,8 @@ def answered_by(model: str, **options: Any) -> dict[str, Any]:
         answers.insert(0, "choices")
     if way is not None and (way.name == "echo" or (way.name == "forced" and options["forced_passages"])):
         answers.insert(1, "passages")
-    return {"answers": tuple(answers)}
+    forced = {"passages": "forced_passages=true scores passages token by token, with a request for each"}
+    return {"answers": tuple(answers), "hints": forced if way is not None and way.name == "forced" else {}}
 
 
 @engine(
