@@ -45,7 +45,6 @@ def small_network(kind: str, seed: int = 0) -> Any:
             t.OPTConfig(hidden_size=32, ffn_dim=64, num_hidden_layers=2, vocab_size=99, word_embed_proj_dim=32, **heads)
         ),
         "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=99, n_positions=64)),
-        "mixtral": lambda: t.MixtralForCausalLM(t.MixtralConfig(**SMALL, **heads, num_local_experts=2)),
     }
     return networks[kind]().eval().requires_grad_(False)
 

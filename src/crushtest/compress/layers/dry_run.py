@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from torch import Tensor
-
 from crushtest.compress.layers.products import GROUPED, PLAIN, ProductWatch, tensors_in
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 Network = TypeVar("Network", bound="Module")
@@ -17,11 +16,12 @@ TOKENS = 8
 _READS = "aten::_local_scalar_dense"
 
 
-class DryRun(ProductWatch):  # type: ignore[no-untyped-call]
+class DryRun(ProductWatch):
     """Run a network whose parameters have no memory: products give zeros, all other weights count as zeros."""
 
     def carry_out(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Return what the operation would give for weights of 0."""
+        from torch import Tensor
         from torch.utils._pytree import tree_map_only
 
         if str(kwargs.get("device")) == "meta":
@@ -88,7 +88,7 @@ def probe_without_weights(network: Any) -> None:
     try:
         network = without_weights(network)
         blocks = find_structure(network).blocks
-        with torch.no_grad(), DryRun((), lambda _: None):
+        with torch.no_grad(), DryRun((), lambda _: None).on():
             probe(network, blocks, torch.arange(TOKENS).unsqueeze(0), InPlace(network))
     except FOREIGN_FAILURES:
         return

@@ -112,7 +112,7 @@ def _uses(network: Module, raw: Iterable[tuple[str, str]]) -> dict[tuple[str, st
     def see_other(tensor: Tensor, operation: str) -> None:
         entry(tensor).others.add(operation)
 
-    with DryRun(watched, see, see_other):
+    with DryRun(watched, see, see_other).on():
         run_few_tokens(network)
     return uses
 

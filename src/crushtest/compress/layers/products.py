@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-
 from crushtest.errors import ModelError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor
+
     from crushtest.compress.layers.structure import Linear
 
 _CHECKED = 4  # rows of a product that are computed again
@@ -52,7 +53,7 @@ class _Pair(NamedTuple):
     result: Tensor | None
 
 
-class ProductWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class ProductWatch:
     """While it is on, call `see` with each product of a watched tensor, `see_other` with any other use of one."""
 
     def __init__(
@@ -61,15 +62,26 @@ class ProductWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         see: Callable[[Product], None],
         see_other: Callable[[Tensor, str], None] = lambda *_: None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self._watched: dict[int, list[Tensor]] = {}
         for tensor in tensors:
             self._watched.setdefault(_storage(tensor), []).append(tensor)
         self._see, self._see_other = see, see_other
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def on(self) -> AbstractContextManager[Any]:
+        """Watch for the length of a `with`."""
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        watch = self
+
+        class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                return watch.dispatch(func, args, kwargs or {})
+
+        return Mode()  # type: ignore[no-untyped-call]
+
+    def dispatch(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Carry out an operation, and look at it."""
-        result = self.carry_out(func, args, kwargs or {})
+        result = self.carry_out(func, args, kwargs)
         used = [tensor for tensor in tensors_in((args, kwargs)) if self._owner(tensor) is not None]
         if used:
             self._look(func, args, used, result)
@@ -82,8 +94,8 @@ class ProductWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _look(self, func: Any, args: Any, used: list[Tensor], result: Any) -> None:
         name = func._schema.name
         if name not in PLAIN | GROUPED:
-            shared = result if isinstance(result, list | tuple) else [result]
-            if not all(isinstance(part, Tensor) and _storage(part) == _storage(used[0]) for part in shared):
+            made = tensors_in(result)
+            if not made or any(_storage(part) != _storage(used[0]) for part in made):
                 for tensor in used:
                     self._see_other(self._owner(tensor), name)  # type: ignore[arg-type]
             return
@@ -132,7 +144,7 @@ def products_with(linears: Sequence[Linear]) -> Iterator[dict[str, list[Tensor]]
             checked.add(id(product.tensor))
         rows[linear.name].append(product.rows)
 
-    with ProductWatch(tensors.values(), look):
+    with ProductWatch(tensors.values(), look).on():
         yield rows
 
 
@@ -172,6 +184,7 @@ def _storage(tensor: Tensor) -> int:
 
 def tensors_in(tree: Any) -> list[Tensor]:
     """Return the tensors among an operation's arguments, also those in lists."""
+    from torch import Tensor
     from torch.utils._pytree import tree_leaves
 
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -1,0 +1,347 @@
+"""Experts that lie in one tensor are compressed as linear layers of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import linear as product
+from torch.nn.functional import silu
+from transformers import AutoModelForCausalLM
+
+from crushtest.compress import (
+    CompressionRecord,
+    InputGram,
+    InputNorm,
+    WeightGradient,
+    check,
+    compress,
+    gblm,
+    gptq,
+    sparsegpt,
+    wanda,
+)
+from crushtest.compress.calibration import Calibration, CalibrationTokens
+from crushtest.compress.layers.collect import ENOUGH_TOKENS
+from crushtest.compress.layers.structure import find_structure
+from crushtest.compress.recipes import parse_recipe
+from crushtest.compress.save import save
+from crushtest.compress.to_folder import compress_and_save
+from crushtest.errors import ModelError, UsageError
+from crushtest.models.checkpoint import read_folder
+from crushtest.models.options import ModelOptions
+from crushtest.models.stored_size import totals as stored_totals
+from support.expert_families import expert_network, families, small_config
+from support.small_models import TOKENIZER
+from support.tiny_models import tokenizer
+
+FEW = ["mixtral", "gpt_oss", "llama4_text", "jetmoe"]
+"""[experts, out, in]; [experts, in, out] with biases and interleaved; every token to every expert; two modules."""
+COMMON = ["qwen2_moe", "qwen3_moe", "olmoe", "phimoe", "granitemoe", "deepseek_v2", "deepseek_v3", "jamba", "dbrx"]
+PASS_MORE = {"glm_moe_dsa", "hy_v4", "zaya"}
+IDS = torch.randint(3, 99, (8, 64), generator=torch.Generator().manual_seed(1))
+
+
+def tokens(ids: Tensor = IDS) -> CalibrationTokens:
+    return CalibrationTokens(ids, {})
+
+
+def compressed(recipe: str, kind: str, ids: Tensor = IDS, **settings: Any) -> tuple[Any, CompressionRecord]:
+    """The loaded model after a recipe, and the record."""
+    model = SimpleNamespace(network=expert_network(kind, **settings), tokenizer=TOKENIZER, spec=kind, facts={})
+    return model, compress(model, parse_recipe(recipe), tokens(ids))  # type: ignore[arg-type]
+
+
+def matrices(kind: str, network: Any, parameter: str) -> Iterator[Tensor]:
+    """Every expert's weight [out, in] in the packed tensors of that name, by what the architecture says."""
+    turned = kind in ("gpt_oss", "llama4_text")
+    for name, tensor in network.named_parameters():
+        if tensor.dim() == 3 and name.endswith(parameter):
+            yield from (expert.T if turned else expert for expert in tensor)
+
+
+@pytest.mark.parametrize("kind", FEW)
+def test_magnitude_reaches_the_sparsity_in_each_expert(kind: str) -> None:
+    model, record = compressed("magnitude:sparsity=0.5", kind)
+    experts = list(matrices(kind, model.network, ""))
+    assert len(experts) == len([layer for layer in record.layers if layer.tokens is not None])
+    for weight in experts:
+        assert abs(int((weight == 0).sum()) - weight.numel() // 2) <= 1
+
+
+@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt", "gblm"])
+def test_a_pattern_runs_along_the_input_of_each_expert(method: str, kind: str) -> None:
+    model, _ = compressed(f"{method}:pattern=2:4", kind)
+    for weight in matrices(kind, model.network, ""):
+        assert ((weight.reshape(-1, 4) != 0).sum(dim=1) == 2).all()
+        assert not ((weight.T.reshape(-1, 4) != 0).sum(dim=1) == 2).all()
+
+
+@pytest.mark.parametrize("kind", FEW)
+def test_groups_run_along_the_input_of_each_expert(kind: str) -> None:
+    model, _ = compressed("rtn:bits=2,group_size=16", kind)
+    for weight in matrices(kind, model.network, ""):
+        assert max(len(group.unique()) for group in weight.reshape(-1, 16)) <= 4
+
+
+def routed_by_hand(network: Any, ids: Tensor) -> dict[str, list[list[Tensor]]]:
+    """What each expert of a Mixtral's first block is given, for each sequence, by a plain loop over the experts."""
+    experts, router = network.model.layers[0].mlp.experts, network.model.layers[0].mlp.gate
+    entering: list[Tensor] = []
+    hook = network.model.layers[0].mlp.register_forward_pre_hook(lambda _, args: entering.append(args[0].clone()))
+    for sequence in ids:
+        network(input_ids=sequence.unsqueeze(0), use_cache=False)
+    hook.remove()
+    rows: dict[str, list[list[Tensor]]] = {"gate_up_proj": [], "down_proj": []}
+    for expert in range(len(experts.down_proj)):
+        first, second = [], []
+        for hidden in entering:
+            flat = hidden.reshape(-1, hidden.shape[-1])
+            chosen = (flat @ router.weight.T).topk(2, dim=1).indices
+            mine = flat[(chosen == expert).any(dim=1)]
+            gate, up = product(mine, experts.gate_up_proj[expert]).chunk(2, dim=1)
+            first.append(mine)
+            second.append(silu(gate) * up)
+        rows["gate_up_proj"].append(first)
+        rows["down_proj"].append(second)
+    return rows
+
+
+def statistic(kind: Any, parts: list[Tensor]) -> Any:
+    return kind.from_activations(torch.cat(parts), sequences=len(parts))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kernel"),
+    [
+        ("wanda:sparsity=0.5", lambda weight, parts: wanda(weight, statistic(InputNorm, parts), sparsity=0.5)),
+        ("sparsegpt:sparsity=0.5", lambda weight, parts: sparsegpt(weight, statistic(InputGram, parts), sparsity=0.5)),
+        ("gptq:group_size=16", lambda weight, parts: gptq(weight, statistic(InputGram, parts), group_size=16)),
+    ],
+)
+def test_an_expert_is_what_the_method_makes_of_its_tokens(
+    recipe: str, kernel: Callable[[Tensor, list[Tensor]], Tensor]
+) -> None:
+    dense = expert_network("mixtral")
+    rows = routed_by_hand(dense, IDS)
+    model, record = compressed(recipe, "mixtral")
+    experts = model.network.model.layers[0].mlp.experts
+    counted = {layer.name: layer.tokens for layer in record.layers}
+    for name, parts in rows.items():
+        for expert, own in enumerate(parts):
+            expected = kernel(getattr(dense.model.layers[0].mlp.experts, name)[expert], own)
+            given = getattr(experts, name)[expert]
+            assert counted[f"model.layers.0.mlp.experts.{expert}.{name}"] == sum(map(len, own)) >= ENOUGH_TOKENS
+            assert ((given - expected).abs() < 1e-5).float().mean() > 0.99, (name, expert)
+
+
+def test_gblm_takes_the_gradient_of_each_expert() -> None:
+    dense = expert_network("mixtral")
+    rows = routed_by_hand(dense, IDS)["down_proj"]
+    weight: Any = dense.model.layers[0].mlp.experts.down_proj
+    weight.requires_grad_(True)
+    gradients = []
+    for sequence in IDS:
+        loss = dense(input_ids=sequence.unsqueeze(0), labels=sequence.unsqueeze(0), use_cache=False).loss
+        gradients.append(torch.autograd.grad(loss, weight)[0])
+    model, _ = compressed("gblm:sparsity=0.5", "mixtral")
+    for expert, own in enumerate(rows):
+        gradient = WeightGradient(*(part[expert] for part in gradients))
+        expected = gblm(weight[expert].detach(), statistic(InputNorm, own), gradient, sparsity=0.5)
+        given = model.network.model.layers[0].mlp.experts.down_proj[expert]
+        assert ((given == expected).float().mean()) > 0.99
+
+
+def unvisited() -> Any:
+    """A Mixtral with one expert per token, whose last router row is the mean of the others, so that it never wins."""
+    network = expert_network("mixtral", num_experts_per_tok=1)
+    router = network.model.layers[0].mlp.gate
+    router.weight[-1] = router.weight[:-1].mean(dim=0)
+    return network
+
+
+def test_an_expert_without_tokens_gets_the_pooled_statistic() -> None:
+    network = unvisited()
+    dense = {name: tensor.clone() for name, tensor in network.named_parameters()}
+    entering: list[Tensor] = []
+    hook = network.model.layers[0].mlp.register_forward_pre_hook(lambda _, args: entering.append(args[0].clone()))
+    network(input_ids=IDS, use_cache=False)
+    hook.remove()
+    model: Any = SimpleNamespace(network=network, tokenizer=TOKENIZER, spec="mixtral", facts={})
+    record = compress(model, parse_recipe("wanda:sparsity=0.5"), tokens())
+    name = "model.layers.0.mlp.experts.3.gate_up_proj"
+    layer = next(layer for layer in record.layers if layer.name == name)
+    assert (layer.tokens, layer.pooled, layer.output_error) == (0, True, None)
+    assert {name, name.replace("gate_up", "down")} <= set(record.pooled_experts)
+    assert record.to_json()["pooled_experts"] == record.pooled_experts
+    weight = dense["model.layers.0.mlp.experts.gate_up_proj"][3]
+    everything = InputNorm.from_activations(entering[0])  # all tokens, each routed to one of the other experts
+    expected = wanda(weight, everything, sparsity=0.5)
+    assert (network.model.layers[0].mlp.experts.gate_up_proj[3] == expected).float().mean() > 0.99
+
+
+def test_few_tokens_are_pooled_and_enough_are_not() -> None:
+    _, record = compressed("wanda:sparsity=0.5", "mixtral", ids=IDS[:1])
+    experts = [layer for layer in record.layers if layer.tokens is not None]
+    assert {layer.pooled for layer in experts} == {True, False}
+    assert all(layer.pooled == (layer.tokens < ENOUGH_TOKENS) for layer in experts if layer.tokens is not None)
+
+
+@pytest.mark.parametrize("recipe", ["magnitude", "rtn:group_size=16"])
+def test_methods_without_statistics_pool_nothing(recipe: str) -> None:
+    network = unvisited()
+    model: Any = SimpleNamespace(network=network, tokenizer=TOKENIZER, spec="mixtral", facts={})
+    assert compress(model, parse_recipe(recipe), tokens()).pooled_experts == ()
+
+
+@pytest.mark.parametrize("kind", FEW)
+def test_routers_are_left_dense_and_named(kind: str) -> None:
+    dense = expert_network(kind)
+    model, record = compressed("magnitude:sparsity=0.9", kind)
+    left = [group for group in record.untouched if group.reason == "router, left dense"]
+    assert left
+    for (name, before), after in zip(dense.named_parameters(), model.network.parameters(), strict=True):
+        if "router" in name or name.endswith("gate.weight"):
+            assert torch.equal(before, after), name
+    everything = sum(parameter.numel() for parameter in dense.parameters())
+    assert record.totals.linear_weights + sum(group.parameters for group in record.untouched) == everything
+
+
+def test_sizes_count_experts_and_what_is_left_of_a_tensor() -> None:
+    _, whole = compressed("magnitude:pattern=2:4", "mixtral")
+    experts = 2 * 4 * 3 * 32 * 64  # blocks, experts, matrices of 32 x 64
+    assert whole.totals.expert_weights == experts
+    assert whole.totals.bits_per_weight == 9
+    _, part = compressed("magnitude:pattern=2:4,skip=experts.3.*", "mixtral")
+    assert part.totals.expert_weights == experts * 3 // 4
+    left = {group.modules: group.parameters for group in part.untouched if group.reason == "left out by the recipe"}
+    assert left == {"model.layers.*.mlp.experts": experts // 4}
+
+
+@pytest.mark.parametrize("recipe", ["wanda:pattern=2:4", "gptq:group_size=16", "wanda+rtn:bits=8,group_size=16"])
+@pytest.mark.parametrize("kind", FEW)
+def test_a_saved_model_gives_the_same_logits(kind: str, recipe: str, tmp_path: Path) -> None:
+    expert_network(kind).save_pretrained(tmp_path / "dense")
+    model, record = compressed(recipe, kind)
+    expected = model.network(input_ids=IDS, use_cache=False).logits
+    save(model, record, tmp_path / "out")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval().requires_grad_(False)
+    assert torch.equal(loaded(input_ids=IDS, use_cache=False).logits, expected)
+    assert layout(tmp_path / "out") == layout(tmp_path / "dense")
+    assert json.loads((tmp_path / "out" / "compression.json").read_text())["saved"]["format"] == "dense"
+
+
+def layout(folder: Path) -> dict[str, list[int]]:
+    """The names and shapes of a folder's tensors."""
+    from safetensors.torch import load_file
+
+    return {
+        name: list(tensor.shape) for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()
+    }
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "gpt_oss", "jetmoe"])
+def test_experts_on_disk_give_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    expert_network(kind, vocab_size=len(tokenizer())).save_pretrained(tmp_path / "dense", max_shard_size="50KB")
+    tokenizer().save_pretrained(tmp_path / "dense")
+    for offload in ("none", "cpu", "disk"):
+        compress_and_save(
+            str(tmp_path / "dense"),
+            "wanda:pattern=2:4",
+            tmp_path / offload,
+            options=ModelOptions("float32", "cpu"),
+            calibration=Calibration(sequences=4, length=64),
+            offload=offload,
+        )
+    sets = [
+        {
+            name: tensor
+            for file in (tmp_path / offload).glob("*.safetensors")
+            for name, tensor in load_file(file).items()
+        }
+        for offload in ("none", "cpu", "disk")
+    ]
+    for other in sets[1:]:
+        assert other.keys() == sets[0].keys()
+        assert all(torch.equal(tensor, other[name]) for name, tensor in sets[0].items())
+    about = json.loads((tmp_path / "disk" / "compression.json").read_text())
+    dense = stored_totals(read_folder(tmp_path / "dense"))["dense_model_size_bytes"]
+    assert about["totals"]["dense_model_size_bytes"] == dense
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ("awq:group_size=16", "use another method, or skip them (skip=experts.*)"),
+        ("int8", "it exchanges modules"),
+        (
+            "wanda:pattern=3:7,layers=experts.*",
+            "experts.0.gate_up_proj: pattern 3:7 needs a number of input features divisible by 7",
+        ),
+        ("rtn:group_size=48,layers=experts.*", "experts.0.gate_up_proj: group_size=48 does not divide 32 input"),
+    ],
+)
+def test_what_experts_cannot_take_is_refused_from_the_config(recipe: str, says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check(parse_recipe(recipe), small_config("mixtral"))
+    assert says in str(error.value)
+
+
+def test_awq_works_beside_experts_that_are_skipped() -> None:
+    _, record = compressed("awq:group_size=16,skip=experts.*", "mixtral")
+    assert record.totals.expert_weights == 0
+    assert {layer.name.rpartition(".")[2] for layer in record.layers} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
+def test_tensors_used_in_another_way_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = expert_network("mixtral")
+    network.set_experts_implementation("batched_mm")  # it gathers a weight per token
+    with pytest.raises(ModelError, match="aten::index"):
+        find_structure(network)
+
+
+def test_each_layer_of_a_config_is_found_without_its_weights() -> None:
+    with torch.device("meta"):
+        bare = AutoModelForCausalLM.from_config(small_config("mixtral"))
+    names = [linear.name for linear in find_structure(bare).linears]
+    assert names == [linear.name for linear in find_structure(expert_network("mixtral")).linears]
+    assert "model.layers.1.mlp.experts.3.down_proj" in names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", families())
+def test_every_family_is_compressed_whole_or_refused_from_its_config(kind: str, tmp_path: Path) -> None:
+    if kind in PASS_MORE:
+        with pytest.raises(ModelError, match="passes more than hidden states"):
+            check(parse_recipe("wanda:pattern=2:4"), small_config(kind))
+        return
+    check(parse_recipe("wanda:pattern=2:4"), small_config(kind))
+    model, record = compressed("wanda:pattern=2:4", kind)
+    for parameter in (linear.weight for linear in find_structure(model.network).linears):
+        assert ((parameter.reshape(-1, 4) != 0).sum(dim=1) <= 2).all()
+    if kind != "doge":  # its experts are rows of embeddings
+        assert record.totals.expert_weights > 0
+    expected = model.network(input_ids=IDS[:2], use_cache=False).logits
+    save(model, record, tmp_path / "out")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval().requires_grad_(False)
+    assert torch.equal(loaded(input_ids=IDS[:2], use_cache=False).logits, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "recipe", ["magnitude", "sparsegpt", "gblm", "rtn:group_size=channel", "gptq:group_size=channel"]
+)
+@pytest.mark.parametrize("kind", [*FEW, *COMMON])
+def test_every_method_runs_on_the_common_families(kind: str, recipe: str) -> None:
+    _, record = compressed(recipe, kind)
+    assert record.totals.expert_weights > 0
+    assert all(layer.output_error is None or 0 < layer.output_error < 0.9 for layer in record.layers)
