@@ -33,6 +33,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec, read_spec
+from support.older_study import untie
 
 SIZE = len(TEXT.options[0].encode())
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 8}}]
@@ -303,6 +304,7 @@ def test_a_study_of_before_the_text_stays_as_it_was(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", FAR | {"accept": "as before"})
     shutil.copytree(folder.root, tmp_path / "old")
     old = StudyFolder(tmp_path / "old")
+    untie(old.root)
     old.specification.write_text(old.specification.read_text().replace("accept: as before", "accept: null"))
     manifest.set_section(old.manifest, SECTION, {})
     recompare(old)

@@ -25,6 +25,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec, read_spec
 from crushtest.tasks.probes.probe_text import probe_text
+from support.older_study import untie
 
 SUITE = [{"probe_qa": {"limit": 60}}, {"probe_text": {"limit": 8}}]
 F16 = {"name": "f16", "model": "m-F16", "engine": "fake:seed=1"}
@@ -106,6 +107,7 @@ def test_rows_against_dense_do_not_depend_on_other_contrasts(chain: Path, tmp_pa
 
 def test_a_table_without_the_column_is_read_as_against_dense(chain: Path, tmp_path: Path) -> None:
     shutil.copytree(chain, tmp_path / "old")
+    untie(tmp_path / "old")
     table = pl.read_parquet(chain / "contrasts.parquet").filter(pl.col("against") == DENSE)
     table.drop("against").write_parquet(tmp_path / "old" / "contrasts.parquet")
     rows = StudyFolder(tmp_path / "old").read_contrasts()

@@ -29,6 +29,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.query import ask
 from crushtest.study.spec import StudySpec, build_spec, read_spec, read_stored_spec
+from support.older_study import untie
 from support.tiny_models import loaded
 
 ARM = "magnitude:sparsity=0.3"
@@ -362,6 +363,7 @@ def test_an_older_study_keeps_its_repeats_to_dense_and_a_new_one_is_auto(tmp_pat
 def test_a_study_from_before_arms_had_repeats_is_read_and_goes_on(tmp_path: Path, started: Started) -> None:
     run_study(chain(noise_floor=1), tmp_path / "s")
     folder, rows = StudyFolder(tmp_path / "s"), accuracy_rows(tmp_path / "s")
+    untie(folder.root)
     pl.read_parquet(folder.noise).drop("arm", "low", "high", "flip_share", "net_share").write_parquet(folder.noise)
     pl.read_parquet(folder.contrasts).drop("noise_flips", "noise_flip_share", "noise_net_share").write_parquet(
         folder.contrasts

@@ -439,6 +439,10 @@ def unreachable(*_: object, **__: object) -> None:
 def test_another_arm_of_the_same_name_is_refused_by_what_differs(tmp_path: Path) -> None:
     run_study(spec("one"), tmp_path / "s")
     other = {"name": "one", "model": "fake", "engine": "fake:seed=9"}
-    with pytest.raises(StoreError, match=r"holds an arm 'one' with engine='fake:seed=1', this one has engine='fake:seed=9'"):
-        run_study(spec().model_copy(update={"arms": build_spec({"model": "fake", "arms": [other]}, where="t").arms}), tmp_path / "s")
-
+    with pytest.raises(
+        StoreError, match=r"holds an arm 'one' with engine='fake:seed=1', this one has engine='fake:seed=9'"
+    ):
+        run_study(
+            spec().model_copy(update={"arms": build_spec({"model": "fake", "arms": [other]}, where="t").arms}),
+            tmp_path / "s",
+        )

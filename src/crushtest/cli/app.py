@@ -12,10 +12,11 @@ from crushtest.cli.compress import compress
 from crushtest.cli.encoding import write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.listing import list_entries
-from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
+from crushtest.cli.parse_errors import refuse_half_characters, usage_in_one_line, wrong_place
 from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
+from crushtest.cli.unexpected import EXIT_CODE, in_one_line
 from crushtest.errors import CrushtestError
 from crushtest.models.threads import settle
 
@@ -54,10 +55,11 @@ def root(
 
 
 def main() -> None:
-    """Run the console script. Print every expected failure as one line on stderr, never as a traceback."""
+    """Run the console script. Print every failure as one line on stderr, never as a traceback."""
     write_anything()
     settle()
     try:
+        refuse_half_characters(sys.argv[1:])
         with usage_in_one_line():
             sys.exit(app(standalone_mode=False))
     except CrushtestError as error:
@@ -65,7 +67,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         message = wrong_place(error)
-        if message is None:
-            raise
-        print(f"crushtest: {message}", file=sys.stderr)
-        sys.exit(1)
+        print(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
+        sys.exit(1 if message else EXIT_CODE)
+    except Exception as error:
+        print(f"crushtest: {in_one_line(error)}", file=sys.stderr)
+        sys.exit(EXIT_CODE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crushtest.pipeline import fixed_text
@@ -90,13 +90,23 @@ def vouching_pair(manifest: Mapping[str, Any], plan: Plan, pair: Pair) -> Pair |
     return None
 
 
-def refused_pairs(manifest: Mapping[str, Any], plan: Plan) -> dict[Pair, str]:
+def refused_pairs(manifest: Mapping[str, Any], plan: Plan, measured: Collection[str] = frozenset()) -> dict[Pair, str]:
     """Return the pairs across engines that disagree on the fixed text, and why each is not compared.
 
-    A pair is compared all the same if the arm's `accept` says so, or if another pair vouches.
+    A pair is compared all the same if the arm's `accept` says so, or if another pair vouches. Neither are pairs across
+    engines compared if the manifest that said what a `measured` arm gave the text is gone.
     """
     accepted = {arm.name for arm in plan.arms if arm.accept is not None}
-    return {
+    engines = {arm.name: arm.engine for arm in plan.arms}
+    noted = manifest.get("arms", {}).keys()
+    unknown = {
+        pair: f"manifest.json no longer says what {' and '.join(gone)} gave a fixed text, and the two ran in different "
+        f"engines. Restore it, measure the arm anew, or accept it in words (`accept:` of the arm)"
+        for pair in plan.pairs
+        if engines[pair[0]] != engines[pair[1]] and pair[0] not in accepted
+        if (gone := [name for name in pair if name in measured and name not in noted])
+    }
+    return unknown | {
         pair: _why(manifest, pair, check)
         for pair, check in disagreeing_pairs(manifest, plan).items()
         if pair[0] not in accepted and vouching_pair(manifest, plan, pair) is None
@@ -135,7 +145,10 @@ def _why(manifest: Mapping[str, Any], pair: Pair, check: TextCheck) -> str:
 
 
 def checked_pairs(
-    manifest: Mapping[str, Any], plan: Plan, tokens: Mapping[tuple[str, str, str], TokenCounts]
+    manifest: Mapping[str, Any],
+    plan: Plan,
+    tokens: Mapping[tuple[str, str, str], TokenCounts],
+    measured: Collection[str] = frozenset(),
 ) -> dict[str, dict[str, Any]]:
     """Return what was checked of every pair in two engines or with other or unknown tokens, for the manifest.
 
@@ -150,13 +163,13 @@ def checked_pairs(
     vouched      the pair of the same engines that agrees, so that one beyond the bound is compared, if so
     refused      why the pair is not compared, if so
     """
-    refused, disagreeing = refused_pairs(manifest, plan), disagreeing_pairs(manifest, plan)
+    refused, disagreeing = refused_pairs(manifest, plan, measured), disagreeing_pairs(manifest, plan)
     by_name = {arm.name: arm for arm in plan.arms}
     checked: dict[str, dict[str, Any]] = {}
     for pair in plan.pairs:
         arm, against = (by_name[name] for name in pair)
         counts = {task: count for (one, other, task), count in tokens.items() if (one, other) == pair}
-        different = crosses(manifest, pair)
+        different = crosses(manifest, pair) or pair in refused
         all_unknown = arm.model != against.model and {count.equal for count in counts.values()} == {0}
         if not (different or all_unknown or any(count.differ for count in counts.values())):
             continue

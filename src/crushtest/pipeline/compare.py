@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crushtest.files.append_log import AppendLog
 from crushtest.metrics import Metric, with_read
 from crushtest.pipeline.across import SECTION, Pair, checked_pairs, refused_pairs
 from crushtest.progress import Progress
@@ -109,9 +110,11 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     from crushtest.stats.tokens import compare_tokens
 
     pairs = complete_pairs(folder, plan)
+    check_inputs(folder, plan, pairs)
     compared = what_differs(folder, plan)
     noted = manifest.read(folder.manifest)
-    refused = refused_pairs(noted, plan)
+    answered = {arm for arm, _ in pairs}
+    refused = refused_pairs(noted, plan, answered)
     estimates, contrasts, bands = [], [], []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
@@ -146,26 +149,52 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
             if repeats:
                 repeated[planned.name] = {"arms": {arm: len(numbers) for arm, numbers in repeats.items()}}
     contrasts = stats.with_noise(mark_traps(contrasts, metrics), bands)
-    folder.write_results(estimates, contrasts, bands, sources=read_files(folder, plan, pairs))
+    sources, of_repeats = read_files(folder, plan, pairs)
+    folder.write_results(estimates, contrasts, bands, sources=sources, repeats=of_repeats)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
-    manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens))
+    manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens, answered))
     manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
     for why in refused.values():
         progress.say(f"not compared: {why}")
 
 
-def read_files(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> Iterator[Path]:
-    """Yield the items, answers and scores that a comparison of these (arm, task) pairs reads, repeats included."""
-    for planned in plan.tasks:
-        arms = [arm for arm, task in pairs if task == planned.name]
-        repeats = complete_repeats(folder, plan, planned)
-        if arms:
-            yield folder.items_path(planned.name)
-        for arm in arms:
-            for number in (0, *repeats.get(arm, ())):
-                yield folder.answers(arm, planned.name, planned.task.kind, repeat=number).final
-                for scorer in planned.task.scorers:
-                    yield folder.scores(arm, scorer, planned.name, repeat=number).final
+class Compared(NamedTuple):
+    """The logs that a comparison reads of a task and arm, or of a repeat."""
+
+    planned: PlannedTask
+    repeat: int
+    logs: tuple[AppendLog[Any], ...]
+
+
+def compared_logs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
+    """Yield the answers and scores of these (arm, task) pairs, and of their repeats."""
+    tasks = {planned.name: planned for planned in plan.tasks}
+    for arm, task in pairs:
+        planned = tasks[task]
+        for number in (0, *complete_repeats(folder, plan, planned).get(arm, ())):
+            answers = folder.answers(arm, task, planned.task.kind, repeat=number)
+            scores = (folder.scores(arm, scorer, task, repeat=number) for scorer in planned.task.scorers)
+            yield Compared(planned, number, (answers, *scores))
+
+
+def check_inputs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> None:
+    """Raise StoreError if answers or scores are damaged or not of their items, before anything is computed."""
+    items: dict[str, list[str]] = {}
+    for planned, _, logs in compared_logs(folder, plan, pairs):
+        if planned.name not in items:
+            items[planned.name] = folder.items_table(planned.name)["item"].to_list()
+        for log in logs:
+            log.table(items[planned.name])
+
+
+def read_files(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> tuple[list[Path], list[Path]]:
+    """Return the files that a comparison reads: items, answers and scores of arms, then those of repeats."""
+    of_arms: list[Path] = []
+    of_repeats: list[Path] = []
+    for planned, number, logs in compared_logs(folder, plan, pairs):
+        of_arms.append(folder.items_path(planned.name))
+        (of_repeats if number else of_arms).extend(log.final for log in logs)
+    return of_arms, of_repeats
 
 
 def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:

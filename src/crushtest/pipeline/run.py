@@ -169,7 +169,7 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     noted = manifest.read(folder.manifest)
     if folder.results.is_tied() and manifest.FILES not in noted:  # it was removed, and a comparison writes it anew
         return False
-    refused = refused_pairs(noted, plan).keys()
+    refused = refused_pairs(noted, plan, {arm.name for arm in plan.arms}).keys()
     if refused != recorded_refusals(noted):
         return False
     contrasted = {(row.arm, row.against) for row in folder.read_contrasts()}

@@ -43,7 +43,7 @@ def check_rows(folder: StudyFolder, plan: Plan, contrasts: Sequence[Contrast]) -
 
 def refuse_untied(folder: StudyFolder) -> None:
     """Raise StoreError for contrasts that do not say what they were made from: damage behind them cannot be seen."""
-    if folder.results.label() is None:
+    if folder.results.are_nameless():
         raise StoreError(
             f"{folder.contrasts} does not say what it was made from, because an older version of crushtest wrote it; "
             f"run `crushtest compare {folder.root}` once, which checks the answers and says so"
@@ -52,7 +52,7 @@ def refuse_untied(folder: StudyFolder) -> None:
 
 def untied_note(folder: StudyFolder) -> str:
     """Return a line about results of an older version, which cannot be checked; the empty text for all others."""
-    if not folder.contrasts.exists() or folder.results.label() is not None:
+    if not folder.results.are_nameless():
         return ""
     return (
         f"{folder.root}: an older version of crushtest wrote these results, so that it cannot be checked whether its "

@@ -27,6 +27,8 @@ from crushtest.errors import StoreError
 from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.files.atomic import PARTIAL, file_name, remove_partial
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, RESTORE, SCORE_AGAIN, Label, read_table, write_table
+from crushtest.files.regular import read_bytes, sha256
+from crushtest.files.sealed import is_sealed
 from crushtest.records import DENSE, Item, Kind, Score
 from crushtest.registry import scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
@@ -121,8 +123,13 @@ class StudyFolder:
         """Return the record of an arm's compression, None without one. Raises StoreError if it is damaged or gone."""
         path = self.compression(arm)
         record = read_compression(path, arm)
-        if record is None and path.relative_to(self.root).as_posix() in manifest.files(self.manifest):
+        listed = manifest.files(self.manifest).get(path.relative_to(self.root).as_posix())
+        if record is None and listed is not None:
             raise StoreError(f"{path} is missing, which {self.manifest} lists; {RESTORE}")
+        if record is not None and listed is not None:
+            content = read_bytes(path, remedy=RESTORE)
+            if not is_sealed(content) and sha256(content) != listed.get("sha256"):
+                raise StoreError(f"{path} is not the file that {self.manifest} lists; {RESTORE}")
         return record
 
     def likeliest(self, task: str) -> Path:
@@ -207,13 +214,15 @@ class StudyFolder:
         bands: Sequence[NoiseBand] = (),
         *,
         sources: Iterable[Path] = (),
+        repeats: Iterable[Path] = (),
     ) -> None:
         """Write the tables of results, which name their `sources`: the items, answers and scores behind them.
 
+        `repeats` are the answers and scores of repeats, behind the noise bands.
         The old report stays, marked as outdated, until `write_report` has a new one.
         """
         self.outdated.touch()
-        self.results.write(estimates, contrasts, bands, sources=sources)
+        self.results.write(estimates, contrasts, bands, sources=sources, repeats=repeats)
 
     def read_estimates(self) -> list[Estimate]:
         return self.results.read_estimates()

@@ -75,16 +75,19 @@ class ResultTables:
         bands: Sequence[NoiseBand],
         *,
         sources: Iterable[Path],
+        repeats: Iterable[Path],
     ) -> None:
         """Write the tables. Each names its sources; the contrasts, which are written last, the other two as well."""
         made_from = digests(self.root, sources)
+        with_repeats = made_from | digests(self.root, repeats)
         if bands:
-            write_table(self.noise, map(asdict, bands), NOISE, Label({"kind": NOISE.name}, made_from))
+            write_table(self.noise, map(asdict, bands), NOISE, Label({"kind": NOISE.name}, with_repeats))
         else:
             self.noise.unlink(missing_ok=True)
         write_table(self.estimates, map(asdict, estimates), ESTIMATES, Label({"kind": ESTIMATES.name}, made_from))
-        made_from |= digests(self.root, [self.estimates, *([self.noise] if bands else [])])
-        write_table(self.contrasts, map(contrast_row, contrasts), CONTRASTS, Label({"kind": CONTRASTS.name}, made_from))
+        of_contrasts = with_repeats | digests(self.root, [self.estimates, *([self.noise] if bands else [])])
+        label = Label({"kind": CONTRASTS.name}, dict(sorted(of_contrasts.items())))
+        write_table(self.contrasts, map(contrast_row, contrasts), CONTRASTS, label)
 
     def read_estimates(self) -> list[Estimate]:
         return self._records(self.estimates, ESTIMATES, lambda row: Estimate(**row))
@@ -118,6 +121,13 @@ class ResultTables:
         except StoreError:
             return False
         return True
+
+    def are_nameless(self) -> bool:
+        """Return whether an older version wrote contrasts.parquet, which can be read but does not say its sources."""
+        try:
+            return self.table(self.contrasts, CONTRASTS).label is None
+        except StoreError:
+            return False
 
     def label(self) -> Label | None:
         """Return what contrasts.parquet says that it was made from; None if it cannot be used or does not say."""

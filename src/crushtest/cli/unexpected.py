@@ -1,0 +1,27 @@
+"""What nobody expected: one line for the user, and a file with the traceback for whoever mends it."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+
+from crushtest.printing import printable
+
+EXIT_CODE = 70
+"""`EX_SOFTWARE` of sysexits.h: an error inside the program."""
+
+LONGEST = 200
+
+
+def in_one_line(error: Exception) -> str:
+    """Write the traceback of an error to a file and return a line that names both."""
+    text = printable(" ".join(str(error)[: 2 * LONGEST].split()))[:LONGEST]
+    what = f"an error that crushtest did not expect ({type(error).__name__}{': ' if text else ''}{text})"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="crushtest-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return f"{what}; its traceback could not be written to a temporary file"
+    return f"{what}; please report it with {file.name}, which says where it happened"
