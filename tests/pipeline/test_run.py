@@ -208,14 +208,12 @@ def test_a_list_of_recipes_may_overlap_those_that_a_study_has(tmp_path: Path) ->
     ("change", "says"),
     [
         ({"seed": 1}, "a study with seed=0, this one has seed=1;"),
-        ({"limit": 3}, "a study with limit=None, this one has limit=3;"),
         ({"calibration": {"sequences": 3}}, "this one has calibration="),
         (
             {"suite": [{"probe_prompts": {"limit": 24, "max_tokens": 4}}]},
             "task 'probe_prompts' with max_tokens=24, this one has max_tokens=4; use another --out, or the same max_t",
         ),
-        ({"suite": [{"probe_facts": {"limit": 50}}]}, "task 'probe_facts' with limit=40, this one has limit=50;"),
-        ({"suite": ["probe_facts"]}, "task 'probe_facts' with limit=40, this one has limit=None;"),
+        ({"suite": [{"probe_facts": {"limit": 30}}]}, "task 'probe_facts' with limit=40, this one has limit=30:"),
         ({"suite": [{"probe_prompts": {"limit": 24, "threshold": 0.4}}]}, "this one has threshold=0.4;"),
     ],
 )

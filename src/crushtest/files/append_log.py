@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from crushtest.errors import StoreError
+from crushtest.files.atomic import replacing
 from crushtest.files.parquet import Label, Table, TableKind, check_sources, digests, read_table, write_table
 from crushtest.files.regular import read_bytes
 from crushtest.files.sealed import is_sealed
@@ -101,9 +102,9 @@ class AppendLog(Generic[Record]):
         """Append one record. It is in the kernel's hands when this returns."""
         if self._file is None:
             self._file = self._open()
-        line = json.dumps({"item": item, **asdict(record)}) + "\n"  # ASCII: any text is one line and never torn
+        line = _line(item, record)
         try:
-            written = os.write(self._file, line.encode("ascii"))
+            written = os.write(self._file, line)
         except OSError as error:
             error.filename = str(self.running)  # which the system leaves out when a disk is full
             raise
@@ -124,6 +125,15 @@ class AppendLog(Generic[Record]):
         label = Label(self._facts, digests(self._root, sources))
         write_table(self.final, ({"item": item, **asdict(records[item])} for item in order), self._kind, label)
         self.running.unlink(missing_ok=True)
+
+    def reopen(self) -> None:
+        """Turn the final file, if there is one, back into lines, so that records of more items can be appended."""
+        if not self.complete:
+            return
+        records = self.read()
+        with replacing(self.running) as temporary:
+            temporary.write_bytes(b"".join(_line(item, record) for item, record in records.items()))
+        self.final.unlink()
 
     def close(self) -> None:
         """Close the file of lines if it is open."""
@@ -179,6 +189,10 @@ class AppendLog(Generic[Record]):
                 f"{where} is not a record of this log (it has {names or 'no fields'}, it needs {needed})"
                 "; another version may have written it: use another --out"
             ) from None
+
+
+def _line(item: str, record: DataclassInstance) -> bytes:
+    return (json.dumps({"item": item, **asdict(record)}) + "\n").encode("ascii")  # any text is one line and never torn
 
 
 def _other_items(ids: Sequence[Any], items: Sequence[str] | None) -> str | None:

@@ -28,7 +28,7 @@ def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog
 
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
     """Return True if an arm has answered every task to the last item."""
-    return all(answers_of(folder, arm, planned).complete for planned in plan.tasks)
+    return not plan.grown and all(answers_of(folder, arm, planned).complete for planned in plan.tasks)
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:

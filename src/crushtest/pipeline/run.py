@@ -29,6 +29,7 @@ from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
+from crushtest.study.grow import enlarge, grown_tasks
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
@@ -44,7 +45,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     folder = StudyFolder(out)
     check_names(spec)
     spec = merge_with_existing(spec, folder)
-    plan = make_plan(spec)
+    plan = replace(make_plan(spec), grown=grown_tasks(folder, spec))
     calibration = check_arms(folder, plan)
     check_scorers(folder, plan)
     items, missing = draw_items(folder, plan)
@@ -53,7 +54,11 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     with folder.locked():
         if not folder.has_measured():
             folder.forget_plan()
+        for name in sorted(plan.grown):
+            before, now = len(folder.read_items(name)), len(items[name])
+            print(f"{name}: {now} items instead of {before}; only the new ones are asked", file=sys.stderr)
         open_study(folder, spec, plan, items)
+        plan = replace(plan, grown=frozenset())
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
@@ -97,7 +102,7 @@ def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
         try:
             drawn.items[name] = planned.draw()
         except NotHere as error:
-            if not folder.items_path(name).exists():
+            if name in plan.grown or not folder.items_path(name).exists():
                 drawn.missing[name] = str(error)
                 continue
             drawn.items[name] = folder.read_items(name)
@@ -131,6 +136,8 @@ def open_study(
     if not folder.specification.exists():
         write_specification(folder, spec, plan.tasks)
     for planned in plan.tasks:
+        if planned.name in plan.grown:
+            enlarge(folder, plan, planned, items[planned.name])
         folder.write_items(planned.name, items[planned.name])
     write_specification(folder, spec, plan.tasks)
     for planned in plan.tasks:

@@ -141,11 +141,11 @@ class StudyFolder:
     def items_path(self, task: str) -> Path:
         return self.root / "items" / f"{file_name(task)}.parquet"
 
-    def write_items(self, task: str, items: Sequence[Item]) -> None:
-        """Write the items of a task. Raises StoreError if the folder holds other items under that name."""
+    def write_items(self, task: str, items: Sequence[Item], *, anew: bool = False) -> None:
+        """Write the items of a task. Raises StoreError if the folder holds others under that name, unless `anew`."""
         path = self.items_path(task)
         rows = [item_row(item) for item in items]
-        if path.exists():
+        if path.exists() and not anew:
             existing = self._items(task).to_dicts()
             if existing != pl.DataFrame(rows, schema=ITEMS.schema).to_dicts():
                 raise StoreError(

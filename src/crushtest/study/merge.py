@@ -21,8 +21,8 @@ from crushtest.study.suites import resolve
 def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     """Return the folder's study with this one's arms, tasks and repeats added.
 
-    That is `spec` itself if the folder holds no study, or one that has measured nothing yet. A noise floor only grows:
-    what has been measured is kept. Raises StoreError if the two disagree about anything else.
+    That is `spec` itself if the folder holds no study, or one that has measured nothing yet. Limits and a noise floor
+    only grow: what has been measured is kept. Raises StoreError if the two disagree about anything else.
     """
     if not folder.specification.exists():
         if not folder.is_fresh():
@@ -32,7 +32,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
         return spec
     stored = read_stored_spec(folder.specification)
     for key in StudySpec.model_fields:
-        if key not in ("arms", "suite", "noise_floor") and getattr(stored, key) != getattr(spec, key):
+        if key not in ("arms", "suite", "noise_floor", "limit") and getattr(stored, key) != getattr(spec, key):
             before, now = (in_words(key, getattr(one, key)) for one in (stored, spec))
             raise StoreError(
                 f"{folder.root} holds a study with {before}, this one has {now}; use another --out, or the same {key}"
@@ -137,12 +137,12 @@ def unrequested_tasks(folder: StudyFolder, spec: StudySpec) -> list[str]:
 def refuse_other_options(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -> None:
     """Raise StoreError if a task that the folder holds is asked with other options: its answers would be mixed.
 
-    Scorers may be added: they read what has been answered.
+    Scorers may be added: they read what has been answered. Limits may grow (`grow.py`).
     """
     before = {planned.name: planned.settings for planned in plan_tasks(stored)}
     for planned in plan_tasks(spec):
         had = before.get(planned.name, planned.settings)
-        for option in {**had, **planned.settings}:
+        for option in {**had, **planned.settings}.keys() - {"limit"}:
             old, new = had.get(option), planned.settings.get(option)
             if old != new and not (option == "scorers" and _identities(old) <= _identities(new)):
                 raise StoreError(

@@ -59,6 +59,7 @@ class Plan:
     repeats      of the dense arm and of others, for the noise floor
     calibration  the text that recipes are calibrated on
     seed         of the bootstrap
+    grown        the tasks that get more items than the folder holds answers to
     correction   how p is adjusted over the rows of a task and arm
     """
 
@@ -68,6 +69,7 @@ class Plan:
     calibration: Calibration
     seed: int
     correction: Correction
+    grown: frozenset[str] = frozenset()
 
     @property
     def dense(self) -> Arm:
