@@ -317,6 +317,33 @@ def test_each_layer_of_a_config_is_found_without_its_weights() -> None:
     assert "model.layers.1.mlp.experts.3.down_proj" in names
 
 
+def test_bfloat16_experts_are_compressed_and_saved(tmp_path: Path) -> None:
+    expert_network("gpt_oss").save_pretrained(tmp_path / "dense")
+    network = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "dense", dtype=torch.bfloat16).eval().requires_grad_(False)
+    )
+    model: Any = SimpleNamespace(network=network, tokenizer=TOKENIZER, spec="gpt_oss", facts={})
+    record = compress(model, parse_recipe("wanda:pattern=2:4"), tokens())
+    save(model, record, tmp_path / "out")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16).eval().requires_grad_(False)
+    given = [model(input_ids=IDS, use_cache=False).logits for model in (network, loaded)]
+    assert torch.equal(*given)
+
+
+def test_a_router_beside_experts_in_modules_is_left_dense() -> None:
+    class Mixture(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = torch.nn.Linear(8, 3)
+            self.experts = torch.nn.ModuleList(torch.nn.Linear(8, 8) for _ in range(3))
+
+    network: Any = torch.nn.Module()
+    network.layers = torch.nn.ModuleList(Mixture() for _ in range(2))
+    structure = find_structure(network)
+    assert structure.routers == {"layers.0.gate", "layers.1.gate"}
+    assert [linear.name for linear in structure.linears[:3]] == [f"layers.0.experts.{number}" for number in range(3)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", families())
 def test_every_family_is_compressed_whole_or_refused_from_its_config(kind: str, tmp_path: Path) -> None:

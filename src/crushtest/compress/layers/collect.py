@@ -19,6 +19,7 @@ InputStatistic = InputNorm | InputGram | InputSize
 INPUT_STATISTICS: dict[str, type[InputStatistic]] = {kind.__name__: kind for kind in (InputNorm, InputGram, InputSize)}
 Kind = TypeVar("Kind", bound=InputStatistic)
 _SAMPLED_TOKENS = 256
+_UNREACHED = "no calibration token reached this layer; use more or other calibration text, or skip it"
 
 ENOUGH_TOKENS = 32
 """An expert that fewer calibration tokens reached is compressed by the statistics of all experts of its tensor."""
@@ -42,15 +43,15 @@ class BlockInputs:
         self._passing: list[tuple[Tensor, str]] = []
         self._waiting: set[str] = set()
         self._routed: dict[str, int] = {}
+        self._pooled: dict[tuple[int, Any], InputStatistic] = {}
 
     def statistic(self, linear: Linear, kind: type[Kind]) -> Kind:
         """Return a statistic of a layer's input. CompressionError if no calibration token reached it."""
         self._need_seen(linear)
         if self.is_pooled(linear):
-            parts: list[Any] = [self._statistics[other.name][kind] for other in self._beside(linear)]
-            pooled = kind.pooled(parts)
-            assert isinstance(pooled, kind)
-            return pooled
+            if not any(self._routed[other.name] for other in self._beside(linear)):
+                raise CompressionError(_UNREACHED)
+            return self._pooled_statistic(linear, kind)
         statistic = self._statistics[self._owner[linear.name]][kind]
         assert isinstance(statistic, kind)
         return statistic
@@ -141,15 +142,21 @@ class BlockInputs:
         share = linear.packed.count if linear.packed else 1
         self._take(linear.name, rows, sequences=sequences, stride=max(1, self._stride // share))
 
+    def _pooled_statistic(self, linear: Linear, kind: type[Kind]) -> Kind:
+        key = (id(linear.packed), kind)
+        if key not in self._pooled:
+            parts: list[Any] = [self._statistics[other.name][kind] for other in self._beside(linear)]
+            self._pooled[key] = kind.pooled(parts)
+        statistic = self._pooled[key]
+        assert isinstance(statistic, kind)
+        return statistic
+
     def _beside(self, linear: Linear) -> list[Linear]:
         return [other for other in self._experts if other.packed is linear.packed]
 
     def _need_seen(self, linear: Linear) -> None:
-        tokens = [self._routed.get(other.name, 0) for other in self._beside(linear)] if linear.packed else [1]
-        if linear.name not in self._owner or not any(tokens):
-            raise CompressionError(
-                "no calibration token reached this layer; use more or other calibration text, or skip it"
-            )
+        if linear.name not in self._owner:
+            raise CompressionError(_UNREACHED)
 
 
 def collect_gradients(
