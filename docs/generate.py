@@ -1,4 +1,5 @@
-"""Write docs/tasks/: a page for every task, made from its docstring, its options, its metrics and its data sets.
+"""Write docs/tasks/, a page for every task made from its docstring, options, metrics and data sets, and
+docs/architectures.md, the table of docs/architectures.csv.
 
 python docs/generate.py            write the pages
 python docs/generate.py --check    exit code 1, and the names, where a page on disk is not what would be written
@@ -6,6 +7,7 @@ python docs/generate.py --check    exit code 1, and the names, where a page on d
 
 from __future__ import annotations
 
+import csv
 import inspect
 import json
 import re
@@ -29,6 +31,51 @@ combinations of groups, unless the task's page says otherwise.
 """
 MANY = 8
 """From so many metrics of one prefix on, they share a line."""
+
+SCORING = ("packs", "batches", "alone")
+GENERATION = ("packs", "cached", "cached_by_length", "cached_alone", "anew")
+ARCHITECTURES = """<!-- Generated from docs/architectures.csv by docs/generate.py; do not edit. -->
+
+# Architectures
+
+How the engine `hf` runs each family of causal language models that transformers makes small on a CPU, and some
+variants of them. Weights are random, in float32. Each row compares 20 log-likelihoods with a forward pass of the line
+alone, and 7 greedy completions of 10 tokens with a loop of such passes without a cache. Of {total} families and
+variants {ran} ran. Scoring: {scoring}. Generation: {generation}. `tests/contracts/test_architectures.py` measures them
+again (CRUSHTEST_SLOW=1), and with CRUSHTEST_EVIDENCE=write it renews the table.
+
+The engine decides when it loads a model, by a trial against the model's own forward pass. `describe()` and the manifest
+say how it ran (`scoring`, `generation`) and why no faster way was taken.
+
+| word | scoring |
+| --- | --- |
+| packs | prefix-shared packs |
+| batches | lines padded on the right, in the network's own forward pass |
+| alone | a forward pass per line |
+
+| word | generation |
+| --- | --- |
+| packs | prompts in packs, then a token per row, with our own store of keys and values |
+| cached | transformers' generation and cache, prompts padded on the left |
+| cached by length | the same, prompts of one length together |
+| cached alone | the same, one prompt at a time |
+| anew | no cache: every line is read again for each token |
+
+Where rotary frequencies follow the longest line of a call (`dynamic`, `longrope`), or attention leaves tokens out
+beyond a number of them, longer lines are scored alone and written anew. The last column names that number. Beyond it
+some models (`index_topk`, `keep_window_size`) let a token depend on later ones: transformers' own forward pass does.
+
+| family | scoring | generation | nats | texts that differ | why no faster way |
+| --- | --- | --- | --- | --- | --- |
+{table}
+## Refused when loaded
+
+{refused}
+## Not made
+
+transformers names these as causal language models, and a small one could not be made from its configuration:
+
+{none}"""
 
 ENTRY = re.compile(r"(\S.*?)\s{2,}(\S.*)")
 
@@ -66,6 +113,32 @@ def page(entry: Entry) -> str:
         *section("Data", data(entry.name)),
     ]
     return "\n".join(part.strip("\n") + "\n" for part in parts if part.strip())
+
+
+def architectures() -> str:
+    """The page of how each family of models is run, from what the contract test saw."""
+    with (FOLDER.parent / "architectures.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    ran = [row for row in rows if row["nats"]]
+    count = {way: sum(row["scoring"] == way for row in ran) for way in SCORING}
+    wrote = {way: sum(row["generation"] == way for row in ran) for way in GENERATION}
+    table = "".join(
+        f"| {row['name']} | {row['scoring']} | {row['generation'].replace('_', ' ')} | {row['nats']} | {row['texts']} "
+        f"| {row['why'].replace('|', '/')} |\n"
+        for row in ran
+    )
+    beside = {
+        way: "".join(f"- {row['name']}: {row['why']}\n" for row in rows if row["scoring"] == way)
+        for way in ("refused", "none")
+    }
+    return ARCHITECTURES.format(
+        total=len(rows),
+        ran=len(ran),
+        scoring=", ".join(f"{count[way]} {way}" for way in SCORING),
+        generation=", ".join(f"{wrote[way]} {way.replace('_', ' ')}" for way in GENERATION),
+        table=table,
+        **beside,
+    )
 
 
 def section(title: str, content: str) -> Iterator[str]:
@@ -173,10 +246,15 @@ def main(arguments: Sequence[str]) -> int:
     wanted = pages()
     present = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
     stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
+    page, text = FOLDER.parent / "architectures.md", architectures()
+    current = page.is_file() and page.read_text(encoding="utf-8") == text
     if "--check" in arguments:
+        if not current:
+            print("docs/architectures.md is not what docs/generate.py writes")
         print("\n".join(f"docs/tasks/{name} is not what docs/generate.py writes" for name in stale), end="")
-        return 1 if stale else 0
+        return 1 if stale or not current else 0
     FOLDER.mkdir(exist_ok=True)
+    page.write_text(text, encoding="utf-8")
     for name in stale:
         if name in wanted:
             (FOLDER / name).write_text(wanted[name], encoding="utf-8")

@@ -36,6 +36,10 @@ def test_the_page_on_disk_is_what_the_docstring_says(name: str) -> None:
     assert (DOCS / "tasks" / f"{name}.md").read_text(encoding="utf-8") == written, "run: python docs/generate.py"
 
 
+def test_the_page_of_architectures_is_the_table_of_what_was_seen() -> None:
+    assert (DOCS / "architectures.md").read_text(encoding="utf-8") == generate.architectures()
+
+
 def test_no_page_is_left_of_a_task_that_is_gone() -> None:
     assert {path.stem for path in (DOCS / "tasks").glob("*.md")} == {"index", *TASKS.names()}
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import copy
+import csv
+from collections.abc import Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from crushtest import load_engine
+from crushtest.engines.generation import Text
+from crushtest.engines.packing import Line
+from crushtest.errors import EngineError
 from crushtest.models.load import LoadedModel
-from support.tiny_models import tokenizer
+from crushtest.records import Sampling
+from support.tiny_models import SENTENCES, tokenizer
+
+if TYPE_CHECKING:
+    from crushtest.engines.hf.engine import HfModel
+
+EVIDENCE = Path(__file__).parents[2] / "docs" / "architectures.csv"
+WORDS = [token for sentence in SENTENCES for token in tokenizer()(sentence)["input_ids"]]
 
 # Values that make a model small, for whichever of these settings its configuration has.
 SMALL: dict[str, Any] = {
@@ -29,6 +44,8 @@ SMALL: dict[str, Any] = {
     "num_experts_per_tok": 2,
     "n_group": 1,
     "topk_group": 1,
+    "rotary_dim": 16,
+    "n_shared_experts": 1,
     "is_decoder": True,
     "bos_token_id": 0,
     "eos_token_id": 1,
@@ -47,21 +64,34 @@ MORE: dict[str, dict[str, Any]] = {
     "bigbird_pegasus": {"attention_type": "original_full"},
     "big_bird": {"attention_type": "original_full"},
     "cpmant": {"dim_head": 16, "dim_ff": 96},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
+        "ffn_config": {"moe_num_experts": 4, "moe_top_k": 2, "ffn_hidden_size": 96},
+    },
     "dots3_note": {"num_key_value_heads": 4},
     "dots3_note_text": {"num_key_value_heads": 4},
-    "gemma3n_text": {"num_hidden_layers": 6, "num_kv_shared_layers": 2},
+    "gemma3n_text": {
+        "num_hidden_layers": 6,
+        "layer_types": ["sliding_attention", "full_attention"] * 3,
+        "num_kv_shared_layers": 2,
+        "hidden_size_per_layer_input": 16,
+        "vocab_size_per_layer_input": 400,
+        "activation_sparsity_pattern": [0.0] * 6,
+    },
     "gemma4_text": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 400, "sliding_window": 64},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 64},
     "granitemoehybrid": {"mamba_chunk_size": 16, "layer_types": ["mamba", "attention", "mamba", "attention"]},
     "jamba": {"attn_layer_offset": 1, "attn_layer_period": 2, "expert_layer_offset": 1, "expert_layer_period": 2},
     "deepseek_v32": {"index_topk": 16, "index_n_heads": 2, "index_head_dim": 32},
     "falcon_h1": {"mamba_chunk_size": 16},
+    "inkling2_loop_text": {"unpadded_vocab_size": 400},
+    "inkling2_text": {"unpadded_vocab_size": 400},
     "kimi_linear": {"linear_head_dim": 16, "qk_head_dim": 32},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"]},
     "mamba2": {"chunk_size": 16, "num_heads": 8, "head_dim": 16},
     "nemotron_h": {"chunk_size": 16, "mamba_num_heads": 8, "mamba_head_dim": 16},
     "phi4_multimodal": {},
-    "plbart": {"encoder_attention_heads": 4, "encoder_layers": 1},
+    "plbart": {"decoder_attention_heads": 4, "encoder_attention_heads": 4, "encoder_layers": 1},
     "recurrent_gemma": {"lru_width": 64},
     "roc_bert": {
         "pronunciation_embed_dim": 16,
@@ -69,9 +99,15 @@ MORE: dict[str, dict[str, Any]] = {
         "shape_embed_dim": 16,
         "shape_vocab_size": 50,
     },
-    "whisper": {"encoder_layers": 1, "encoder_attention_heads": 4},
+    "whisper": {"decoder_attention_heads": 4, "encoder_layers": 1, "encoder_attention_heads": 4},
+    "reformer": {"axial_pos_embds_dim": [16, 48], "axial_pos_shape": [16, 32]},
+    "xmod": {"default_language": "en_XX"},
+    "zamba2": {"layer_types": ["mamba", "hybrid", "mamba", "hybrid"], "mamba_headdim": 16, "n_mamba_heads": 8},
     "zaya": {"num_experts_per_tok": 1},
 }
+# What weights of two dimensions are multiplied by; more than this, and rounding alone is visible in some families.
+SCALE = 6.0
+SMALLER_SCALE = {"mamba": 3.0, "minicpm3": 3.0, "youtu": 3.0}
 # Settings of a family that change what a forward pass does, as published models have them.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama dynamic": (
@@ -154,18 +190,18 @@ def build(name: str) -> PreTrainedModel:
     config = type(text)(
         **{setting: value for setting, value in shape.items() if setting in names}
         | ({"num_key_value_heads": 4} if "kv_lora_rank" in names else {})
-        | MORE.get(tiny.family, {})
+        | MORE.get(text.model_type, {})
         | tiny.settings
     )
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in AutoModelForCausalLM.from_config(config).parameters())
-    if parameters > 5e6:
+    if parameters > 4e7:
         raise ValueError(f"{parameters / 1e6:.0f} million parameters, which is not small")
     torch.manual_seed(0)
     made = AutoModelForCausalLM.from_config(config).float().eval().requires_grad_(False)
     for parameter in made.parameters():
         if parameter.dim() == 2:
-            parameter.mul_(6.0)
+            parameter.mul_(SMALLER_SCALE.get(tiny.family, SCALE))
     return made
 
 
@@ -196,3 +232,80 @@ def greedy(name: str, tokens: list[int], count: int) -> list[int]:
         if written[-1] == 1:
             break
     return written[len(tokens) :]
+
+
+LINES = [
+    *(
+        (context[:end] + option, end)
+        for context in (WORDS[:20], WORDS[40:60])
+        for end in (5, 11, 17)
+        for option in ([7, 8], [9, 10, 11], [12, 13, 14, 15, 16])
+    ),
+    (WORDS[:90], 1),
+    (WORDS[20:70], 1),
+]
+PROMPTS = [*(line[:end] for line in (WORDS[:20], WORDS[40:60]) for end in (4, 9, 20)), WORDS[:80]]
+WRITTEN = 10
+
+
+class Evidence(NamedTuple):
+    """What a family or variant was seen to do; the fields are text, as a table holds them.
+
+    scoring, generation  the way; `refused` if loading the engine is, `none` if transformers makes no small model
+    why                  why no faster way is taken, why it is refused, or why there is no model
+    nats                 largest difference of a line's log-likelihood from a forward pass of the line alone
+    texts                completions that differ from a greedy loop of forward passes without a cache, of how many
+    """
+
+    name: str
+    scoring: str
+    generation: str
+    why: str
+    nats: str
+    texts: str
+
+
+def measure(name: str) -> Evidence:
+    """Run a family in the `hf` engine and beside it by its own forward pass."""
+    try:
+        build(name)
+        forward(name, WORDS[:9])
+    except Exception as error:  # whatever transformers raises for a model that it cannot make small
+        return Evidence(name, "none", "none", short(str(error) or type(error).__name__), "", "")
+    try:
+        model: HfModel = load_engine(loaded(name), pack_tokens=64).model  # type: ignore[attr-defined]
+    except EngineError as error:
+        return Evidence(name, "refused", "refused", short(str(error)), "", "")
+    scores = dict(model.score([[Line(tokens, start)] for tokens, start in LINES], ()))
+    nats = max(abs(scores[index][0] - logprob(name, *line)) for index, line in enumerate(LINES))
+    texts = [Text(index, np.zeros(WRITTEN)) for index in range(len(PROMPTS))]
+    written = dict(model.continue_batch(PROMPTS, texts, Sampling(max_tokens=WRITTEN)))
+    expected = [[token for token in greedy(name, prompt, WRITTEN) if token != 1] for prompt in PROMPTS]
+    differ = sum(
+        written[index].text != tokenizer().decode(tokens, skip_special_tokens=True)
+        for index, tokens in enumerate(expected)
+    )
+    paths = model.paths
+    limit = "" if paths.limit is None else f"longer than {paths.limit}: alone and anew"
+    why = "; ".join(dict.fromkeys(filter(None, (paths.slow_scoring, paths.slow_writing, limit))))
+    return Evidence(name, paths.scoring, paths.writing, short(why), f"{nats:.0e}", f"{differ} of {len(PROMPTS)}")
+
+
+def short(text: str) -> str:
+    """Return the first line of a text, cut, without what differs from run to run."""
+    line = " ".join(text.split())
+    return line if len(line) <= 160 else f"{line[:159]}…"
+
+
+def stored() -> dict[str, Evidence]:
+    """Return the evidence that the table in the docs was made from."""
+    with EVIDENCE.open(encoding="utf-8", newline="") as file:
+        return {row["name"]: Evidence(**row) for row in csv.DictReader(file)}
+
+
+def store(rows: Iterable[Evidence]) -> None:
+    """Replace the evidence."""
+    with EVIDENCE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Evidence._fields)
+        writer.writerows(rows)
