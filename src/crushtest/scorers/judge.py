@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE, engine_for
 from crushtest.errors import ModelError
-from crushtest.models.find import spec_weights_id
+from crushtest.models.find import check_model, spec_weights_id
 from crushtest.printing import quoted
 from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import ENGINES, scorer
@@ -64,7 +64,10 @@ def _bound(scorer: str, model: str, engine: str) -> dict[str, Any]:
     answers = entry.facts(model, **bound)["answers"] if entry.facts else entry.about.answers
     if "prompts" not in answers:
         raise ModelError(f"scorer {scorer!r}: {model!r} in engine {name!r} writes no texts, so it cannot judge")
-    return spec_weights_id(model) if entry.about.in_process else {}
+    if not entry.about.in_process:
+        return {}
+    check_model(model)
+    return spec_weights_id(model)
 
 
 @scorer(
