@@ -8,12 +8,13 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -450,7 +451,8 @@ def main() -> None:
     names = sys.argv[3].split(",") if len(sys.argv) > 3 else NAMES
     tried, wrong = Counter[str](), Counter[str]()
     began = time.monotonic()
-    with folders() as make:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with folders() as make, suppress(KeyboardInterrupt):
         for number in range(count):
             kind = names[number % len(names)]
             tried[kind] += 1
