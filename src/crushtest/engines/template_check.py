@@ -51,11 +51,17 @@ def _try(tokenizer: Tokenizer, sender: int, seconds: float) -> None:
     try:
         if STATM.exists():
             used = int(STATM.read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES,) * 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1,) * 2)
+            _bound(resource.RLIMIT_AS, used + SPARE_BYTES)
+        _bound(resource.RLIMIT_CPU, int(seconds) + 1)
         in_chat(tokenizer, "Hello.")
     except BaseException as error:
         said = first_error_line(error).encode()
     with suppress(OSError):
         os.write(sender, said)
     os._exit(0)
+
+
+def _bound(kind: int, most: int) -> None:
+    import resource
+
+    resource.setrlimit(kind, (most, most))
