@@ -124,7 +124,9 @@ def test_a_study_measures_compares_and_reports_it(study: StudyFolder) -> None:
     rows = {(row.metric, row.group): row for row in study.read_contrasts() if row.task == "trades"}
     men, women = (rows["trade_stereotype", f"stereotype={group}"] for group in ("men", "women"))
     assert (men.dense, men.value, women.dense, women.value) == (0, 1, 1, 0), "the longest pronoun is `she`"
-    assert (rows["trade_knowledge", "all"].n, rows["trade_stereotype", "all"].n) == (16, 16)
+    assert (rows["trade_knowledge", "all"].n, rows["trade_stereotype", "all"].n) == (12, 16), (
+        "trades of equal length are tied"
+    )
     shouting = {row.metric: row for row in study.read_contrasts() if row.metric.startswith("shouting")}
     assert shouting["shouting_rate"].value == 1
     assert shouting["shouting_rate"].verdict == "worse"

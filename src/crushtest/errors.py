@@ -86,6 +86,6 @@ class StoreError(CrushtestError):
     """A study folder that cannot be used for this study."""
 
 
-def first_error_line(error: Exception) -> str:
+def first_error_line(error: BaseException) -> str:
     """Return the first line of another package's error message, or the error's type if the message is empty."""
     return line(next(iter(str(error).strip().splitlines()), type(error).__name__), LONGEST_REASON)

@@ -52,3 +52,12 @@ def test_any_text_can_be_written_in_ascii(text: str) -> None:
 def test_signs_stand_for_what_they_mean() -> None:
     assert in_ascii(UnicodeEncodeError("ascii", "→−≤", 0, 3, "test"))[0] == "->-<="
     assert all(sign.isascii() for sign in SIGNS.values())
+
+
+def test_an_argument_that_is_no_text_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crushtest.cli", "run", "fake", "--engine", "fake", "-o", b"caf\xe9"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert ran.returncode == 2
+    assert b"not UTF-8" in ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []

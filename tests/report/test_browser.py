@@ -264,14 +264,30 @@ def test_a_printed_page_has_its_plots_and_no_controls(visit: Callable[..., Seen]
     assert len(seen.page.pdf()) > 50_000
 
 
+@pytest.mark.parametrize("opened", [False, True], ids=["closed", "open"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visit: Callable[..., Seen], path: Path, scheme: str) -> None:
+@pytest.mark.parametrize("width", [1440, 380])
+def test_axe_finds_nothing(visit: Callable[..., Seen], path: Path, width: int, scheme: str, opened: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed (extra `dev`)")
     source = next(Path(axe.__file__).parent.rglob("axe*.js")).read_text(encoding="utf-8")
-    seen = visit(path, scheme=scheme, bypass_csp=True)
+    seen = visit(path, width=width, scheme=scheme, bypass_csp=True)
     seen.draw_all()
-    if scheme == "light":  # all of it once; the other scheme has the same elements in other colours
+    if opened:
         seen.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        seen.page.locator("#item-task").select_option("probe_qa")
+        seen.page.locator("#item-table .id").first.click()
     seen.page.evaluate(source)
     found = seen.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
     assert [(entry["impact"], entry["id"], entry["nodes"][0]["html"]) for entry in found] == []
+
+
+def test_a_figure_wider_than_the_page_scrolls_by_keyboard(visit: Callable[..., Seen], path: Path) -> None:
+    seen = visit(path, width=380)
+    seen.draw_all()
+    wide = "[...document.querySelectorAll('.canvas')].filter((e) => e.scrollWidth > e.clientWidth)"
+    seen.page.wait_for_function(f"{wide}.length > 0 && {wide}.every((e) => e.tabIndex === 0 && e.ariaLabel)")
+    seen.page.evaluate(f"{wide}[0].focus()")
+    seen.page.keyboard.press("ArrowRight")
+    seen.page.wait_for_function(f"{wide}[0].scrollLeft > 0")
+    seen.page.set_viewport_size({"width": 1440, "height": 900})
+    seen.page.wait_for_function("[...document.querySelectorAll('.canvas')].every((e) => e.tabIndex === -1)")

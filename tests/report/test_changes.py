@@ -96,14 +96,12 @@ def small(
     return view
 
 
-def test_the_first_of_equal_options_is_chosen_as_everywhere_else(tmp_path: Path) -> None:
+def test_tied_options_chose_nothing_so_nothing_changed(tmp_path: Path) -> None:
     items = [Item("a/0", (), "c", Choices("Q:", (" x", " y")), 0)]
     tie, second = ChoiceScores((-1.0, -1.0), (1, 1), (2, 2)), ChoiceScores((-2.0, -1.0), (1, 1), (2, 2))
     answers: dict[str, list[object]] = {"dense": [tie], "magnitude:sparsity=0.5": [second]}
     view = small(tmp_path / "s", items, "choices", "probe_facts", answers, {})
-    [(_, _, row)] = rows(view, "probe_facts")
-    assert row[2] == {"logprobs": [-2.0, -1.0], "chosen": 1}
-    assert row[4] == [["accuracy", -1, False]]
+    assert list(rows(view, "probe_facts")) == []
 
 
 def test_texts_that_are_harmful_or_unscored_are_blurred_and_others_not(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from crushtest.cli import data
 from crushtest.cli.compress import compress
-from crushtest.cli.encoding import write_anything
+from crushtest.cli.encoding import refuse_bytes, write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.listing import list_entries
 from crushtest.cli.parse_errors import refuse_half_characters, usage_in_one_line, wrong_place
@@ -51,7 +51,7 @@ def root(
         bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:  # documented by the app itself
-    pass
+    refuse_bytes(sys.argv[1:])
 
 
 def main() -> None:

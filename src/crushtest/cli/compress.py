@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from crushtest.cli.options import Model, Pickle, Threads, Trust
+from crushtest.cli.output import print_line
 from crushtest.errors import UnknownName
 
 
@@ -48,11 +49,13 @@ def compress(
     options = ModelOptions(dtype, device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     text = Calibration(calibration, sequences, length, seed)
     for folder in unfinished(out):
-        print(f"{folder}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr)
+        print_line(
+            f"{folder}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr
+        )
     try:
         totals = compress_and_save(model, recipe, out, options=options, calibration=text, offload=offload).totals
     except KeyboardInterrupt:
-        print(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
+        print_line(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
         raise typer.Exit(130) from None
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     # Rounding leaves zeros, too, which are no pruning.

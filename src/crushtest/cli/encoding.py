@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import codecs
 import sys
+from collections.abc import Sequence
+
+from crushtest.errors import UsageError
+from crushtest.printing import quoted, unwritable
 
 SIGNS = {
     **dict.fromkeys("‐‑‒–—−", "-"),
@@ -27,6 +31,13 @@ def in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(SIGNS.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+
+def refuse_bytes(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an argument that is no text: no file of a study could name it."""
+    for argument in arguments:
+        if unwritable(argument):
+            raise UsageError(f"an argument is not UTF-8 text (got {quoted(argument)})")
 
 
 def write_anything() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crushtest.cli.options import Model, Selection, Setup, Skip, flattened, given
+from crushtest.cli.output import print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
 
@@ -107,10 +108,10 @@ def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
     if not worked:
         others = unrequested_tasks(study, spec)
         rest = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
-        print(f"{folder}: nothing to do, every arm is measured and compared{rest}", file=sys.stderr)
+        print_line(f"{folder}: nothing to do, every arm is measured and compared{rest}", file=sys.stderr)
     say_if_untied(study)
     terminal.print_summary(study, Console())
-    print(f"report: {study.report}")
+    print_line(f"report: {study.report}")
 
 
 def arms_in(folder: Path) -> bool:

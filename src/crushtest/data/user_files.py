@@ -62,7 +62,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     import polars as pl
 
     try:
-        return pl.read_parquet(path).to_dicts()
+        return pl.read_parquet(path, glob=False).to_dicts()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: {error}") from None
 

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from crushtest.engines.packing import Line
 from crushtest.engines.token_model import Tokenizer, Tokens
 from crushtest.engines.windows import cut
-from crushtest.errors import EngineError
+from crushtest.errors import CrushtestError, EngineError, first_error_line
 from crushtest.records import Choices, Passage, Prompt
+
+LONGEST_RENDERED = 1_000_000
+"""Characters that a chat template may add to messages."""
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
@@ -93,7 +96,18 @@ def in_chat(tokenizer: Tokenizer, text: str, history: Sequence[tuple[str, str]] 
         for message in ({"role": "user", "content": user}, {"role": "assistant", "content": assistant})
     ]
     messages.append({"role": "user", "content": text})
-    return tokenizer.render(messages)
+    try:
+        rendered = tokenizer.render(messages)
+    except CrushtestError:
+        raise
+    except Exception as error:  # a template is a program: it raises whatever it likes, in its own words too
+        raise EngineError(f"the model's chat template does not render a message: {first_error_line(error)}") from None
+    longest = LONGEST_RENDERED + 10 * sum(len(message["content"]) for message in messages)
+    if len(rendered) > longest:
+        raise EngineError(
+            f"the model's chat template makes {len(rendered):,} characters of a message (at most {longest:,})"
+        )
+    return rendered
 
 
 def passage_lines(tokenizer: Tokenizer, requests: Sequence[Passage], context: int) -> list[list[Line]]:

@@ -13,6 +13,7 @@ from crushtest.errors import ModelError
 from crushtest.models.gguf_header import GgufHeader, read_header
 from crushtest.models.gguf_tokenizer import pre_tokenizer_of
 from crushtest.models.quantization import Quantization, quantization_of, refuse_integer_weights
+from crushtest.printing import quoted
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 SAFETENSORS = "model.safetensors"
@@ -80,7 +81,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _read_json_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise ModelError(f"model file {str(path)!r} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ModelError(f"model file {str(path)!r} must hold a JSON object (got {type(value).__name__})")
@@ -112,7 +113,10 @@ def _single_or_sharded(folder: Path, name: str) -> tuple[Path, ...]:
     shards = _read_json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise ModelError(f"model file {str(index)!r} has no weight_map")
-    files = tuple(folder / shard for shard in sorted(set(map(str, shards.values()))))
+    names = sorted(set(map(str, shards.values())))
+    if outside := [name for name in names if Path(name).name != name]:
+        raise ModelError(f"model file {str(index)!r} names a shard outside its folder: {quoted(outside[0])}")
+    files = tuple(folder / name for name in names)
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ModelError(f"model {str(folder)!r}: {len(missing)} of {len(files)} shards missing, first {missing[0]}")
@@ -132,7 +136,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
         header = json.loads(text)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         expected = 8 + length + max(ends, default=0)
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError, IndexError):
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError):
         raise ModelError(f"model file {str(path)!r} is not a safetensors file (its header cannot be read)") from None
     if size != expected:
         state = "truncated" if size < expected else "damaged"

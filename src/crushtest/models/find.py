@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from crushtest.errors import ModelError
 from crushtest.models import demo, hub
 from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, weights_id
+from crushtest.models.foreign import reading
 
 Result = TypeVar("Result")
 
@@ -73,10 +74,12 @@ def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool, unread: bool =
         what = "file" if kind == "gguf" else "folder"
         raise ModelError(f"model {spec!r}: no such {what}{_nearest(spec)} (allowed: {ALLOWED})")
     if kind == "gguf" and path.is_file():
-        return read_gguf(path)
+        with reading(f"model {spec!r}: the file cannot be read"):
+            return read_gguf(path)
     if not path.is_dir():
         raise ModelError(f"model {spec!r}: a file that is no .gguf file (allowed: {ALLOWED})")
-    return read_folder(path, allow_pickle=allow_pickle, unread=unread)
+    with reading(f"model {spec!r}: its files cannot be read"):
+        return read_folder(path, allow_pickle=allow_pickle, unread=unread)
 
 
 def hub_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False) -> Checkpoint:

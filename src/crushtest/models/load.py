@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.errors import ModelError, first_error_line
+from crushtest.errors import ModelError
 from crushtest.models import demo, hub
 from crushtest.models.checkpoint import Checkpoint, read_config, read_folder, read_gguf, weights_id
 from crushtest.models.devices import resolve_device
 from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
+from crushtest.models.foreign import reading
 from crushtest.models.notes import weights_note
-from crushtest.models.reader import ReadModel, quiet, read_model, read_tokenizer
+from crushtest.models.reader import ReadModel, quiet, read_model, read_tokenizer, suspect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,8 @@ def peek_config(spec: str) -> PreTrainedConfig | None:
         folder, gguf = checkpoint.folder, checkpoint.gguf
     if not gguf:
         content = read_config(folder)
-        if "AutoConfig" in content.get("auto_map", {}) and content.get("model_type") not in CONFIG_MAPPING:
+        with_code, known = content.get("auto_map"), str(content.get("model_type")) in CONFIG_MAPPING
+        if isinstance(with_code, dict) and "AutoConfig" in with_code and not known:
             return None
     return _read_config(spec, folder, gguf, trust_remote_code=False)
 
@@ -96,13 +98,9 @@ def _read_config(spec: str, folder: Path, gguf: str | None, *, trust_remote_code
     from transformers import AutoConfig
 
     file = {"gguf_file": gguf} if gguf else {}
-    try:
-        with quiet():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **file)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"model {spec!r}: transformers cannot read its configuration: {first_error_line(error)}"
-        ) from error
+    place = str(folder / (gguf or "config.json"))
+    with quiet(), reading(f"model {spec!r}: transformers cannot read its configuration", lambda: place):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **file)
     return config
 
 
@@ -111,13 +109,8 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Return the model's tokenizer alone. Raises as `load_model` does."""
     checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    try:
-        with quiet():
-            return read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise ModelError(
-            f"model {spec!r}: transformers cannot load its tokenizer: {first_error_line(error)}"
-        ) from error
+    with quiet(), reading(f"model {spec!r}: transformers cannot load its tokenizer", lambda: suspect(checkpoint)):
+        return read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
 
 
 def find_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, unread: bool = False) -> Checkpoint:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from crushtest.errors import ModelError, UnknownName, first_error_line
+from crushtest.errors import ModelError, UnknownName
 from crushtest.models.checkpoint import Checkpoint
+from crushtest.models.foreign import file_at_fault, reading
 from crushtest.models.gguf_tokenizer import mend_tokenizer
 from crushtest.models.quantization import READERS, refuse_unused_parts, unused_note
 from crushtest.models.quantized.weights import plain_weights
@@ -31,18 +32,13 @@ class ReadModel(NamedTuple):
 
 def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, trust_remote_code: bool) -> ReadModel:
     """Return the model and its tokenizer. The many ways in which transformers fails become ModelError."""
-    from safetensors import SafetensorError
-
     placement: dict[str, Any] = {"dtype": dtype_named(dtype), "device_map": None if device == "cpu" else device}
-    try:
-        with quiet():
-            tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
-            if _is_dequantized_here(checkpoint, device):
-                network, report = _read_dequantized(spec, checkpoint, placement, trust_remote_code)
-            else:
-                network, report = _read_network(checkpoint, placement, trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot load it: {first_error_line(error)}") from error
+    with quiet(), reading(f"model {spec!r}: transformers cannot load it", lambda: suspect(checkpoint)):
+        tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
+        if _is_dequantized_here(checkpoint, device):
+            network, report = _read_dequantized(spec, checkpoint, placement, trust_remote_code)
+        else:
+            network, report = _read_network(checkpoint, placement, trust_remote_code)
     unused = refuse_unused_parts(spec, report["unexpected_keys"], checkpoint.quantization)
     # transformers would fill the tensors that a checkpoint lacks with random numbers.
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
@@ -51,6 +47,11 @@ def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, tr
     if checkpoint.gguf:
         _forget_quantization(network)
     return ReadModel(network.eval().requires_grad_(False), tokenizer, unused_note(unused))
+
+
+def suspect(checkpoint: Checkpoint) -> str:
+    """Return the file of a checkpoint that cannot be read by itself; empty if that cannot be said."""
+    return str(checkpoint.weights[0]) if checkpoint.gguf else file_at_fault(checkpoint.folder)
 
 
 def _read_network(checkpoint: Checkpoint, placement: dict[str, Any], trust_remote_code: bool) -> tuple[Any, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crushtest.errors import ModelError, first_error_line
+from crushtest.errors import ModelError
 from crushtest.models.find import model_kind
+from crushtest.models.foreign import reading
 from crushtest.models.load import LoadedModel, find_checkpoint, load_config
 from crushtest.models.merging import Merging
-from crushtest.models.reader import dtype_named, quiet
+from crushtest.models.reader import dtype_named, quiet, suspect
 from crushtest.models.tensor_files import TensorFiles
 
 if TYPE_CHECKING:
@@ -35,14 +36,12 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
     if chosen is None:
         raise ModelError(f"model {spec!r}: its config names no dtype; name one instead of auto")
     models: Any = AutoModelForCausalLM
-    try:
+    with reading(f"model {spec!r}: transformers cannot lay it out", lambda: suspect(checkpoint)):
         with quiet(), init_empty_weights(include_buffers=False), torch.no_grad():
             network = models.from_config(config, dtype=chosen, trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
         if (checkpoint.folder / "generation_config.json").is_file():
             network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_error_line(error)}") from error
     facts = {"kind": model_kind(spec), "format": checkpoint.format, "dtype": str(network.dtype).removeprefix("torch.")}
     stored = TensorFiles(checkpoint.weights).names
     tensors = TensorFiles(checkpoint.weights, _names_in_files(network), Merging(network, stored))

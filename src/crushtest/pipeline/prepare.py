@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
@@ -18,7 +18,7 @@ from crushtest.pipeline.provenance import (
     refuse_another_server,
     saved_sizes,
 )
-from crushtest.records import DENSE
+from crushtest.records import DENSE, Item
 from crushtest.registry import ENGINES
 from crushtest.study.arms import Arm
 from crushtest.study.compression_file import write_compression
@@ -58,6 +58,24 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
             check_recipe(arm.model_options, arm.model, arm.recipe)
     calibrated = {arm.model: arm.model_options for arm in pending if arm.recipe is not None}
     return {model: read_calibration(options, model, plan.calibration) for model, options in calibrated.items()}
+
+
+def check_tokenizers(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
+    """Raise ModelError for a tokenizer that cannot be read, EngineError for a chat template that is needed and fails.
+
+    Asked of models that are here; a hub model's files come with its weights.
+    """
+    from crushtest.engines.hf.tokenizer import HfTokenizer
+    from crushtest.engines.template_check import check_template
+    from crushtest.models.find import model_kind
+
+    in_chat = any(getattr(item.request, "chat", False) for drawn in items.values() for item in drawn)
+    pending = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
+    for model, options in {arm.model: arm.model_options for arm in pending}.items():
+        if model_kind(model) != "hub":
+            tokenizer = HfTokenizer(options.load_tokenizer(model))
+            if in_chat:
+                check_template(tokenizer, f"model {model!r}")
 
 
 def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:

@@ -20,7 +20,7 @@ from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm
 from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
 from crushtest.pipeline.context import Run
-from crushtest.pipeline.prepare import check_arms
+from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.pipeline.workload import workload
@@ -51,6 +51,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     items, missing = draw_items(folder, plan)
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
+    check_tokenizers(folder, plan, items)
     with folder.locked():
         if not folder.has_measured():
             folder.forget_plan()

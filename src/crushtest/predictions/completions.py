@@ -67,6 +67,8 @@ def score_completions(
 
 def _build(task: str, scorers: Sequence[str], options: dict[str, Any]) -> Task:
     entry = TASKS.get(task)
+    if scorers and "scorers" not in entry.options:
+        raise UsageError(f"task {task!r}: its scorers are its own; leave --scorer out")
     if scorers:
         options["scorers"] = tuple(scorers)
     built: Task = entry.function(**entry.bind(options))

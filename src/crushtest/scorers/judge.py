@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE, engine_for
 from crushtest.errors import ModelError
-from crushtest.models.find import spec_weights_id
+from crushtest.models.find import check_model, spec_weights_id
 from crushtest.printing import quoted
 from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import ENGINES, scorer
@@ -47,11 +47,16 @@ def judge_facts(scorer: str, model: str, engine: str) -> dict[str, Any]:
     Raises what would keep it from judging: no model, an engine or an option that does not exist, a model that is not
     there, a server that does not answer, an engine that writes no texts. So a study learns it before an arm answers.
     """
+    require_model(scorer, model)
+    return {"model": model, "engine": engine_for(model, engine), **_bound(scorer, model, engine_for(model, engine))}
+
+
+def require_model(scorer: str, model: str) -> None:
+    """Raise ModelError if no model is named."""
     if not model:
         raise ModelError(
             f"scorer {scorer!r}: name the model that judges: {scorer}:MODEL, or {scorer}:MODEL,engine=NAME"
         )
-    return {"model": model, "engine": engine_for(model, engine), **_bound(scorer, model, engine_for(model, engine))}
 
 
 @cache
@@ -64,7 +69,10 @@ def _bound(scorer: str, model: str, engine: str) -> dict[str, Any]:
     answers = entry.facts(model, **bound)["answers"] if entry.facts else entry.about.answers
     if "prompts" not in answers:
         raise ModelError(f"scorer {scorer!r}: {model!r} in engine {name!r} writes no texts, so it cannot judge")
-    return spec_weights_id(model) if entry.about.in_process else {}
+    if not entry.about.in_process:
+        return {}
+    check_model(model)
+    return spec_weights_id(model)
 
 
 @scorer(
@@ -92,6 +100,8 @@ def judge(
     A judge has its own biases, and the text that it judges may persuade it. Measure your judge on labelled text first
     (docs/scorers.md).
     """
+    if exchanges:
+        require_model("judge", model)
     wording = _template(template) if exchanges else ""
     scores: list[Score] = [Score(None, EMPTY)] * len(exchanges)
     places = []

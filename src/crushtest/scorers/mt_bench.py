@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from crushtest.data.sources import read_text
 from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
-from crushtest.errors import ModelError
 from crushtest.files.json_lines import parse_lines
 from crushtest.printing import quoted
 from crushtest.records import Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import scorer
-from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT, judge_facts
+from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT, judge_facts, require_model
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -69,8 +68,8 @@ def mt_bench(
     accepts one. Single brackets count after the word `rating` alone, and of several ratings none does, where the
     authors take the first.
     """
-    if not model:
-        raise ModelError("scorer 'mt_bench': name the model that judges")
+    if exchanges:
+        require_model("mt_bench", model)
     prompts = {
         place: _single(exchange) for place, exchange in enumerate(exchanges) if not is_empty(exchange.completion)
     }
@@ -105,6 +104,8 @@ def mt_bench_pair(
     orders; everything else is a tie. Equal answers are a tie without a request. A judgement without a verdict in
     double brackets, or with several, leaves the exchange unscored.
     """
+    if exchanges:
+        require_model("mt_bench_pair", model)
     open_places = [place for place, pair in enumerate(zip(exchanges, against, strict=True)) if pair[0] != pair[1]]
     prompts = [
         text

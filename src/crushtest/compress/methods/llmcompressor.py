@@ -16,7 +16,8 @@ from pydantic import AfterValidator, Field
 
 from crushtest.compress.kernels.grids import ForeignWeight
 from crushtest.compress.layers.loop import Compressed, Job, as_job
-from crushtest.errors import CompressionError
+from crushtest.errors import CompressionError, UsageError
+from crushtest.files.strict_yaml import read_yaml
 from crushtest.registry import model_method
 
 if TYPE_CHECKING:
@@ -29,11 +30,9 @@ _SCALE_BITS = 16
 
 
 def _recipe_file(path: str) -> str:
-    import yaml
-
     try:
-        content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = read_yaml(Path(path).expanduser(), "recipe file")
+    except UsageError:
         content = None
     if not isinstance(content, dict):
         raise ValueError("be a recipe file of llm-compressor: a mapping in YAML or JSON")

@@ -115,7 +115,9 @@ def _changed_choices(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
         return pl.col(f"{prefix}logprobs").list.get(first) - pl.col(f"{prefix}logprobs").list.get(second)
 
     def picked(prefix: str) -> pl.Expr:
-        likeliest = pl.col(f"{prefix}logprobs").list.arg_max()
+        ordered = pl.col(f"{prefix}logprobs").list.sort(descending=True)
+        tied = ordered.list.get(0, null_on_oob=True) == ordered.list.get(1, null_on_oob=True)
+        likeliest = pl.when(tied.fill_null(False)).then(None).otherwise(pl.col(f"{prefix}logprobs").list.arg_max())
         return (pl.coalesce(f"{prefix}pick", likeliest) if f"{prefix}pick" in frame.columns else likeliest).cast(
             pl.Int64
         )

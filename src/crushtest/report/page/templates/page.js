@@ -45,7 +45,14 @@
     await window.vegaEmbed(canvas, readJson(figure.querySelector(".spec")), options);
     canvas.dataset.state = "drawn";
     canvas.classList.add("drawn");
+    sized.observe(canvas);
   }
+
+  // Whoever has no pointer scrolls a figure that is wider than the page with the keyboard, so it takes the focus then.
+  const sized = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }));
 
   const figures = [...document.querySelectorAll("figure.plot")];
   const nearby = new IntersectionObserver(
@@ -194,7 +201,7 @@
 
   function optionTable(row) {
     const isScored = row.item.dense.logprobs !== undefined; // else letters were read from replies
-    const head = isScored ? ["Option", "Dense (nats)", "Variant (nats)", ""] : ["Option", ""];
+    const head = isScored ? ["Option", "Dense (nats)", "Variant (nats)", "Whose"] : ["Option", "Whose"];
     const body = row.item.options.map((option, place) => {
       const notes = [
         place === row.item.gold ? "right answer" : "",
