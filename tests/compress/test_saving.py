@@ -173,3 +173,16 @@ def test_a_full_disk_leaves_nothing_behind(name: str, tmp_path: Path, monkeypatc
     with pytest.raises(CompressionError, match="No space left on device; nothing was left there"):
         save(model, record, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_at_the_tokenizer_is_one_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded(small_network("llama"))
+    record = compress(model, parse_recipe("wanda"), CALIBRATION)
+
+    def full(folder: Path) -> None:
+        raise Exception("No space left on device (os error 28)")  # what the package tokenizers raises
+
+    monkeypatch.setattr(model.tokenizer, "save_pretrained", full)
+    with pytest.raises(CompressionError, match=r"No space left on device .*nothing was left there"):
+        save(model, record, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

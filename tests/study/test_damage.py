@@ -41,27 +41,8 @@ def every_damage(study: Path) -> list[Damage]:
 
 
 def test_a_few_damages_of_every_kind_are_seen_by_every_command(study: Path) -> None:
-    kinds = (
-        "cut at 50%",
-        "bit flipped at 60%",
-        "deleted",
-        "a link",
-        "a pipe",
-        "a row dropped",
-        "a row doubled",
-        "item ",
-    )
-    kinds = (
-        *kinds,
-        "item rotated",
-        "NaN",
-        "as text",
-        "moved",
-        "label kept",
-        "replaced by",
-        "holds the answers",
-        "holds {}",
-    )
+    kinds = ("cut at 50%", "bit flipped at 60%", "deleted", "a link", "a pipe", "a row dropped", "a row doubled", "NaN")
+    kinds = (*kinds, "item rotated", "as text", "moved", "label kept", "replaced by", "holds the answers", "holds {}")
     chosen = []
     for number, kind in enumerate(kinds):
         alike = [damage for damage in every_damage(study) if kind in damage.name]

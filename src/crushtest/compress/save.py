@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crushtest.compress.new_folder import atomic_folder, check_new
-from crushtest.errors import CompressionError
+from crushtest.errors import CompressionError, first_error_line
 from crushtest.files.atomic import write_json
 from crushtest.models.checkpoint import SAFETENSORS
 from crushtest.models.tensor_files import TensorFiles
@@ -61,7 +61,12 @@ def _packed(model: LoadedModel, record: CompressionRecord) -> Mapping[str, Quant
 
 def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -> None:
     """Write the tokenizer, and compression.json."""
-    model.tokenizer.save_pretrained(partial)
+    try:
+        model.tokenizer.save_pretrained(partial)
+    except OSError:
+        raise
+    except Exception as error:  # tokenizers raises nothing narrower, on a full disk either
+        raise OSError(first_error_line(error)) from error
     config = json.loads((partial / "config.json").read_text(encoding="utf-8"))
     quantization = config.get("quantization_config") or {}
     saved = {

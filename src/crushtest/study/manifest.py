@@ -63,6 +63,8 @@ def read(path: Path) -> dict[str, Any]:
     if not os.path.lexists(path):
         return {}
     content = read_sealed_json(path, remedy=REMEDY)
+    if not content:
+        raise StoreError(f"{path} cannot be used (it is empty); {REMEDY}")
     for section in SECTIONS:
         entries = content.get(section, {})
         if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
