@@ -16,7 +16,12 @@ Folder = Annotated[Path, typer.Argument(help="A study's folder.")]
 Suite = Annotated[
     str | None, typer.Option(help="A suite's name, a YAML file, or task names joined by commas. Default: quick.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Items per task, sampled and spread over its groups. May grow later: only the new ones are asked.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Items per task, sampled and spread over its groups. May grow later: only the new ones are asked."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, calibration and bootstrap. Default: 0.")]
 Engine = Annotated[str | None, typer.Option(help="An engine with its options: `hf:option=value`. Default: hf.")]
 DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
