@@ -143,11 +143,15 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)
             repeats = {arm: found for arm, found in complete_repeats(folder, plan, planned).items() if arm in measured}
+            identical = []
             for arm, numbers in repeats.items():
                 again = [read_measured(folder, arm, planned, ids, repeat=number) for number in numbers]
                 bands += stats.noise_bands(planned.name, metrics[planned.name], items, measured[arm], again, arm=arm)
+                if all(answers == measured[arm][0] for answers, _ in again):
+                    identical.append(arm)
             if repeats:
-                repeated[planned.name] = {"arms": {arm: len(numbers) for arm, numbers in repeats.items()}}
+                counts = {arm: len(numbers) for arm, numbers in repeats.items()}
+                repeated[planned.name] = {"arms": counts, "identical": identical}
     contrasts = stats.with_noise(mark_traps(contrasts, metrics), bands)
     sources, of_repeats = read_files(folder, plan, pairs)
     folder.write_results(estimates, contrasts, bands, sources=sources, repeats=of_repeats)

@@ -43,18 +43,27 @@ def noise_rows(study: StudyView) -> Iterator[NoiseRow]:
     by_measure = {(band.task, band.metric, band.group, band.arm): band for band in study.bands}
     arms = repeated_arms(study)
     for task in study.tasks:
+        identical = study.manifest.get("noise_floor", {}).get(task.name, {}).get("identical", ())
         for metric in study.metrics_of(task):
             for group in study.shown_groups(task, metric):
                 bands = [by_measure.get((task.name, metric, group, arm)) for arm in arms]
                 if any(bands):
                     measure, unit = task.label(metric).text, task.unit(metric)
                     measure = measure if group == ALL else f"{measure} ({group_text(group)})"
-                    yield NoiseRow(task.name, measure, tuple(_text(band, unit) for band in bands))
+                    yield NoiseRow(
+                        task.name,
+                        measure,
+                        tuple(
+                            _text(band, unit, identical=arm in identical) for arm, band in zip(arms, bands, strict=True)
+                        ),
+                    )
 
 
-def _text(band: NoiseBand | None, unit: str) -> BandText:
+def _text(band: NoiseBand | None, unit: str, *, identical: bool) -> BandText:
     if band is None:
         return BandText("not repeated")
+    if identical:
+        return BandText("nothing measured", "the repeat computed the same numbers")
     flips = "" if band.flips is None else f"{counted(band.flips, 'answer')} changed"
     return BandText(show_band(band.half_width, unit), flips)
 
