@@ -23,6 +23,8 @@ from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Answer, Choices, ChoiceScores, Request
 from crushtest.registry import ENGINES, AboutEngine, Entry
 from crushtest.report import terminal, write_report
+from crushtest.report.page.noise import noise_rows
+from crushtest.report.study_view import read_study
 from crushtest.results import Contrast, NoiseBand
 from crushtest.stats.verdicts import WITHIN_NOISE
 from crushtest.study import manifest
@@ -466,3 +468,15 @@ def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Pat
     assert widths[1] > 100 * widths[0]  # type: ignore[operator]
     repeat = manifest.read(StudyFolder(tmp_path / "dtype").manifest)["repeats"]["dense"]["1"]
     assert (repeat["model"]["dtype"], repeat["threads"]) == ("bfloat16", 1)
+
+
+def test_a_repeat_that_computed_the_same_measured_nothing(tmp_path: Path, tiny: Path) -> None:
+    """An engine that makes answers up gives them again; a model in other packs moves them in the last digits."""
+    content = {"model": "m", "engine": "fake", "arms": [{"name": "o", "model": "m", "engine": "fake:seed=1"}]}
+    run_study(build_spec(content | {"suite": FACTS, "noise_floor": 1}, where="test"), tmp_path / "fake")
+    run_study(real(tiny, noise_floor=1, suite=REAL[:1]), tmp_path / "real")
+    for name, identical in (("fake", ["dense", "o"]), ("real", [])):
+        noted = manifest.read(tmp_path / name / "manifest.json")["noise_floor"]
+        assert noted["probe_facts"]["identical"] == identical
+        rows = noise_rows(read_study(StudyFolder(tmp_path / name)))
+        assert {row.bands[0].width == "nothing measured" for row in rows} == {bool(identical)}
