@@ -54,6 +54,12 @@ def test_quantization_without_a_method_is_refused(tmp_path: Path, place: str) ->
     assert "it names no quant_method" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("stated", ["gptq", ["gptq"], 4])
+def test_a_quantization_that_is_no_mapping_is_refused(tmp_path: Path, stated: object) -> None:
+    write_folder(tmp_path, None, {"quantization_config": stated})
+    assert "quantization_config in config.json must be a mapping" in refusal(tmp_path)
+
+
 def test_quantization_of_the_language_model_within_counts(tmp_path: Path) -> None:
     write_folder(tmp_path, None, {"text_config": {"quantization_config": {"quant_method": "modelopt"}}})
     assert "'modelopt'" in refusal(tmp_path)

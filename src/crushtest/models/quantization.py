@@ -136,6 +136,8 @@ def quantization_of(
     modelopt  hf_quant_config.json, which ModelOpt writes beside it; None if there is none
     """
     settings = _settings(config)
+    if (stated := config.get("quantization_config")) and not isinstance(stated, Mapping):
+        raise ModelError(f"model {where!r}: quantization_config in config.json must be a mapping (got {stated!r})")
     if settings is None:
         algorithm = (modelopt or {}).get("quantization", {}).get("quant_algo")
         if algorithm:

@@ -439,6 +439,13 @@ def test_a_server_that_is_gone_ends_the_asking_and_keeps_what_was_answered() -> 
         list(answers)
 
 
+def test_a_server_that_never_answered_is_looked_for_at_its_address() -> None:
+    with serving(Stub("vllm")) as address:
+        pass
+    with pytest.raises(ModelError, match=r"could not be reached.*is the address right, and the server up\?"):
+        engine_at(address, attempts=1)
+
+
 def test_a_dripping_reply_ends_at_the_deadline_a_huge_one_at_its_size() -> None:
     stub = Stub()
     with serving(stub) as address:

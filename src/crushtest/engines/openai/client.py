@@ -69,6 +69,7 @@ class Client:
     say: Callable[[str], None] = field(default_factory=lambda: partial(print, file=sys.stderr, flush=True))
     requests: int = 0
     tokens: int = 0
+    _reached: bool = False
     _answering: dict[str, str] = field(default_factory=dict)
     _said_at: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -126,7 +127,10 @@ class Client:
         self.say(f"{self.address.base}: {line}")
 
     def _for_later(self, problem: Exception) -> ModelError:
-        return ModelError(f"{self.address.base}: {problem}; what is answered is kept, run this again later")
+        advice = "what is answered is kept, run this again later"
+        if not self._reached:
+            advice = "is the address right, and the server up?"
+        return ModelError(f"{self.address.base}: {problem}; {advice}")
 
     def check_alive(self, problem: Exception) -> None:
         """Raise ModelError if the server answers nothing any more, so that a failure is not the request's own."""
@@ -182,6 +186,7 @@ class Client:
         content = bytearray()
         try:
             with self._client().stream(method, base + path, json=body) as reply:
+                self._reached = True
                 self._check_status(reply, path)
                 for chunk in reply.iter_bytes():
                     content += chunk

@@ -79,7 +79,10 @@ def _listed(client: Client, *, required: bool = True) -> dict[str, Any]:
         models |= {alias: model for model in reply["data"] for alias in model.get("aliases") or ()}
     except (TypeError, KeyError, AttributeError):
         if wanted is None:
-            raise ModelError(f"{base}: the server lists no models; name one, as in {base}#name") from None
+            raise ModelError(
+                f"{base}: the server lists no models there; the address mostly ends in /v1. If it is right, name "
+                f"a model, as in {base}#name"
+            ) from None
         return {"id": wanted}
     if wanted is None:
         if len({str(model["id"]) for model in models.values()}) != 1:
