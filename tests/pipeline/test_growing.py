@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from polars.testing import assert_frame_equal
 from crushtest.errors import StoreError
 from crushtest.files.append_log import AppendLog
 from crushtest.pipeline.run import run_study
+from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
 from crushtest.study.spec import StudySpec, build_spec
 from support.tiny_models import network, tokenizer
 
 TASKS = ("probe_facts", "probe_prompts")
+
+
+Fresh = dict[int | None, dict[str, bytes]]
 
 
 def spec(limit: int | None, tasks: tuple[str, ...] = TASKS, **more: object) -> StudySpec:
@@ -34,7 +39,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, dict[str, bytes]]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     """The tables of studies that began with a limit."""
     made = {}
     for limit in (3, 8, 20, None):
@@ -46,7 +51,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, dict[str
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limits=st.permutations([3, 8, 20, None]).map(lambda some: some[: 1 + some.index(None)]))
 def test_enlarged_step_by_step_it_is_the_study_that_began_so(
-    limits: list[int | None], fresh: dict[int | None, dict[str, bytes]], tmp_path_factory: pytest.TempPathFactory
+    limits: list[int | None], fresh: Fresh, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("grown") / "s"
     for limit in sorted(limits, key=lambda limit: limit or 10**9):
@@ -64,52 +69,75 @@ def test_only_new_items_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(set(asked)) == 12
 
 
-def test_a_limit_never_shrinks(tmp_path: Path) -> None:
+def test_a_limit_never_shrinks(fresh: Fresh, tmp_path: Path) -> None:
     run_study(spec(8), tmp_path / "s")
-    before = tables(tmp_path / "s")
     with pytest.raises(StoreError, match="limit=8, this one has limit=3: a limit can only grow"):
         run_study(spec(3), tmp_path / "s")
+    assert tables(tmp_path / "s") == fresh[8]
     run_study(spec(None), tmp_path / "s")
     with pytest.raises(StoreError, match="limit=None, this one has limit=8: a limit can only grow"):
         run_study(spec(8), tmp_path / "s")
-    assert tables(tmp_path / "s").keys() == before.keys()
+    assert tables(tmp_path / "s") == fresh[None]
 
 
 class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize(("calls", "then"), [(0, 8), (1, 8), (2, 8), (1, 20), (2, 20), (3, 20), (4, 20), (7, 20)])
-def test_killed_at_any_step_it_goes_on(
-    calls: int, then: int, fresh: dict[int | None, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [
+        *((AppendLog.reopen, calls) for calls in (0, 1, 5, 9)),
+        (StudyFolder.write_items, 0),
+        (StudyFolder.write_items, 1),
+    ],
+)
+def test_killed_at_any_step_the_same_command_goes_on(
+    where: Callable[..., None], calls: int, fresh: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Logs are turned back one by one, before their items are written: until then the old study is whole."""
     run_study(spec(8), tmp_path / "s")
-    reopen, left = AppendLog.reopen, calls
+    left = calls
 
-    def dying(log: AppendLog[object]) -> None:
+    def dying(*given: object, **named: object) -> None:
         nonlocal left
         if not left:
             raise Killed
         left -= 1
-        reopen(log)
+        where(*given, **named)
 
+    owner = AppendLog if where is AppendLog.reopen else StudyFolder
     with monkeypatch.context() as patch:
-        patch.setattr(AppendLog, "reopen", dying)
+        patch.setattr(owner, where.__name__, dying)
         with pytest.raises(Killed):
             run_study(spec(20), tmp_path / "s")
-    run_study(spec(then), tmp_path / "s")
-    assert tables(tmp_path / "s") == fresh[then]
+    with pytest.raises(StoreError, match="a limit can only grow"):
+        run_study(spec(8), tmp_path / "s")
+    run_study(spec(20), tmp_path / "s")
+    assert tables(tmp_path / "s") == fresh[20]
 
 
 def test_items_that_changed_in_the_data_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_study(spec(8), tmp_path / "s")
     before = tables(tmp_path / "s")
     draw = PlannedTask.draw
-    monkeypatch.setattr(PlannedTask, "draw", lambda task: [replace(item, cluster="another") for item in draw(task)])
+    monkeypatch.setattr(
+        PlannedTask,
+        "draw",  # of the second task, when the first could grow
+        lambda task: [replace(item, cluster="x") if task.name == TASKS[1] else item for item in draw(task)],
+    )
     with pytest.raises(StoreError, match="is another one in the data of today"):
         run_study(spec(20), tmp_path / "s")
     assert tables(tmp_path / "s") == before
+    monkeypatch.undo()
+    assert not run_study(spec(8), tmp_path / "s")
+
+
+def test_scores_made_from_denses_answers_grow_too(tmp_path: Path) -> None:
+    suite = [{"mt_bench": {"judge": "fake,engine=fake", "pairwise": True}}]
+    content = {"model": "fake", "engine": "fake", "suite": suite, "arms": spec(8).model_dump()["arms"]}
+    for limit, folder in ((4, "grown"), (8, "grown"), (8, "fresh")):
+        run_study(build_spec(content | {"limit": limit}, where="test"), tmp_path / folder)
+    assert tables(tmp_path / "grown") == tables(tmp_path / "fresh")
 
 
 def test_a_real_model_gives_the_numbers_of_a_fresh_study(tmp_path: Path) -> None:

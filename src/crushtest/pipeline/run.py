@@ -29,7 +29,7 @@ from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.grow import enlarge, grown_tasks
+from crushtest.study.grow import check_growth, enlarge, grown_tasks
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
@@ -132,13 +132,16 @@ def open_study(
 ) -> None:
     """Write the resolved study and its items, or check that those in the folder are the same.
 
-    The study file is written before the items, so that a folder whose run was killed in between counts as a study.
+    The study file is written before the items, so that a folder whose run was killed in between counts as a study, and
+    one that grows as the larger study.
     """
-    if not folder.specification.exists():
+    if plan.grown:
+        check_growth(folder, plan, items)
+    if plan.grown or not folder.specification.exists():
         write_specification(folder, spec, plan.tasks)
+    if plan.grown:
+        enlarge(folder, plan, items)
     for planned in plan.tasks:
-        if planned.name in plan.grown:
-            enlarge(folder, plan, planned, items[planned.name])
         folder.write_items(planned.name, items[planned.name])
     write_specification(folder, spec, plan.tasks)
     for planned in plan.tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated
 
 from annotated_types import Ge
@@ -84,8 +85,12 @@ def _judged(scorers: Sequence[str]) -> tuple[Metric, ...]:
 
 def _items(conversations: int) -> list[Item]:
     rows = list(parse_lines(read_text("mt_bench", "question.jsonl"), "question.jsonl"))
-    # The file lists ten questions per category, one category after another, so equal steps take as many of each.
-    chosen = [rows[number * len(rows) // conversations] for number in range(conversations)]
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(row["category"], []).append(place)
+    # The first of each category, then the second of each: a larger number takes the same and more.
+    in_turn = [place for turn in zip_longest(*places.values()) for place in turn if place is not None]
+    chosen = [rows[place] for place in sorted(in_turn[:conversations])]
     return [item for row in chosen for item in conversation(str(row["question_id"]), row["category"], row["turns"])]
 
 
