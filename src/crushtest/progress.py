@@ -68,7 +68,7 @@ class Pace:
         self.completed = 0
 
     def restart(self) -> None:
-        """Take the time until now to be nobody's."""
+        """Count the time until now for no kind of work."""
         self._since = self._clock()
 
     def skip(self, kind: str | None, count: int) -> None:

@@ -103,7 +103,7 @@ def test_what_is_settled(machine: int, affinity: int, quota: float | None, expec
     assert all(os.environ[name] == "4" for name in threads.COUNTS if name in expected)
 
 
-@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", *threads.COUNTS])
 def test_what_the_user_set_stands(name: str, on: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
     on(8, 8, 2.0)
     monkeypatch.setenv(name, "7")

@@ -14,6 +14,8 @@ from crushtest.metrics import Array, perplexity
 from crushtest.report import arm_verdict, card, status
 from crushtest.report.claims import corrected, judge
 from crushtest.report.study_view import StudyView, judged, read_study
+from crushtest.stats.intervals import distribution
+from crushtest.stats.significance import JACKKNIFE, smallest_p
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.shared.dialect_metrics import bits_gaps, of_pair
 from support.contrast_rows import make_contrast, with_columns
@@ -175,3 +177,21 @@ def test_bits_that_rise_in_both_varieties_are_no_dialect_bias(view: StudyView) -
     statuses = [verdict.status for verdict in arm_verdict.verdicts(with_headlines(view, z))]
     assert statuses[0].endswith("worse in general, in no single dimension")
     assert statuses[1].endswith("worse in representational harm and language modelling")
+
+
+@pytest.mark.parametrize("clusters", [6, 8, 12, 40])
+def test_no_jackknife_has_a_smaller_p_than_the_smallest(clusters: int) -> None:
+    rng = np.random.default_rng(0)
+    without = 1.0 + rng.normal(0, 1e-6, clusters)  # a difference of a million standard errors
+    certain = distribution(1.0, np.array([]), without, np.ones(clusters, int), clusters, method="jackknife")
+    assert not isinstance(certain, str)
+    assert certain.p() == pytest.approx(smallest_p(clusters, JACKKNIFE))
+    few = replace(with_columns(ROW, p=certain.p()), clusters=clusters)
+    few = replace(few, p=replace(few.p, method=JACKKNIFE))
+    assert next(iter(corrected([few]).values())).verdict == few.verdict
+
+
+def test_an_inconclusive_row_has_no_corrected_p() -> None:
+    ruined = replace(with_columns(ROW, p=2 / 256, p_adjusted=0.02), clusters=8)
+    judged_rows = corrected([replace(ruined, arm=f"a{number}") for number in range(7)])
+    assert {row.p.adjusted for row in judged_rows.values()} == {None}

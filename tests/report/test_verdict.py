@@ -33,7 +33,7 @@ def test_a_study_of_too_few_items_says_that_nothing_can_be_said(view: StudyView)
     verdicts = arm_verdict.verdicts(few)
     assert {verdict.tone for verdict in verdicts} == {"undefined"}
     assert all(verdict.status.startswith("inconclusive") for verdict in verdicts)
-    assert status.lead(few, verdicts).startswith("Nothing can be said of any variant")
+    assert status.lead(few, verdicts).startswith("The study is inconclusive for all variants")
 
 
 def test_every_finding_quotes_its_interval(view: StudyView) -> None:

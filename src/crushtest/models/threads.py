@@ -26,8 +26,9 @@ FEW = 16
 def settle() -> None:
     """Set what the user has not: no more threads than processors, and short spins where these are few or shared."""
     allowed = processors()
-    if "OMP_NUM_THREADS" not in os.environ and allowed < affinity():
-        use_threads(allowed)
+    if allowed < affinity():  # which libraries see for themselves
+        for name in COUNTS:
+            os.environ.setdefault(name, str(allowed))
     if not any(name in os.environ for name in WAITS) and (allowed <= FEW or allowed < (os.cpu_count() or 1)):
         os.environ["GOMP_SPINCOUNT"] = str(SPINS)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from crushtest.results import Contrast
+from crushtest.results import Contrast, PValue
 from crushtest.stats.multiplicity import holm, within_reach
-from crushtest.stats.rates import smallest_p
+from crushtest.stats.significance import smallest_p
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
 
 Key = tuple[str, str, str, str]
@@ -30,11 +30,11 @@ def corrected(rows: Iterable[Contrast]) -> dict[Key, Contrast]:
     out of the family. If nothing changed, at most 5% of studies have any row at 0.05 or below.
     """
     tested = [(row, row.p) for row in rows if row.p is not None and is_tested(row)]
-    reached = within_reach(np.array([smallest_p(row.clusters) for row, _ in tested]))
+    reached = within_reach(np.array([smallest_p(row.clusters, p.method) for row, p in tested]))
     family = [pair for pair, could in zip(tested, reached, strict=True) if could]
     adjusted = holm(np.array([p.value for _, p in family], np.float64)).tolist()
     judged = [replace(row, p=replace(p, adjusted=value)) for (row, p), value in zip(family, adjusted, strict=True)]
-    judged += [_too_few(row, len(tested)) for (row, _), could in zip(tested, reached, strict=True) if not could]
+    judged += [_too_few(row, p, len(tested)) for (row, p), could in zip(tested, reached, strict=True) if not could]
     return {_key(row): row for row in judged}
 
 
@@ -42,9 +42,9 @@ def _key(row: Contrast) -> Key:
     return row.arm, row.task, row.metric, row.group
 
 
-def _too_few(row: Contrast, count: int) -> Contrast:
+def _too_few(row: Contrast, p: PValue, count: int) -> Contrast:
     reason = f"{row.clusters} clusters are too few: among {count} comparisons none of them could come out clear"
-    return replace(row, verdict=INCONCLUSIVE, reason=reason)
+    return replace(row, verdict=INCONCLUSIVE, reason=reason, p=replace(p, adjusted=None))
 
 
 def judge(

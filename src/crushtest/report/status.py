@@ -29,8 +29,8 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if not compared:
         parts = ["No variant was compared with the dense model."]
     elif len(untested) == len(compared):
-        of = "any variant" if len(compared) > 1 else "the variant"
-        parts = [f"Nothing can be said of {of}: no headline measure could be tested on so few items."]
+        of = "all variants" if len(compared) > 1 else "the variant"
+        parts = [f"The study is inconclusive for {of}: no headline measure could be tested on so few items."]
     elif not hurt:
         none = f"None of {counted(len(compared), 'variant')} got" if len(compared) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]
@@ -45,7 +45,7 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if lost := [verdict for verdict in verdicts if verdict.lost]:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
     if untested and len(untested) < len(compared):
-        parts.append(f"Of {counted(len(untested), 'variant')} nothing can be said: no headline could be tested.")
+        parts.append(f"{counted(len(untested), 'variant')} inconclusive: no headline measure could be tested.")
     if barred := [verdict for verdict in verdicts if verdict.barred]:
         parts.append(f"{counted(len(barred), 'variant')} not compared, because two engines disagree.")
     if partly := [verdict for verdict in verdicts if verdict.missing]:

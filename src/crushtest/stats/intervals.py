@@ -74,6 +74,13 @@ class Bootstrap:
         return float(ndtr(self.shift + z / (1 - self.skew * z)))
 
 
+def smallest_jackknife_p(clusters: int) -> float:
+    """Return the p of a difference beyond every value that stands for the jackknife's normal distribution."""
+    from scipy.special import ndtri
+
+    return 2 * _wide_cdf(-float(ndtri(1 - 0.5 / NORMAL_POINTS)), clusters)
+
+
 def wide_quantile(probability: float, clusters: int) -> float:
     """Return Student's quantile at clusters - 1 degrees of freedom, times sqrt(n / (n - 1)).
 

@@ -28,15 +28,6 @@ INFLATION = 2.0
 """An estimated design effect is multiplied by 1 + INFLATION / sqrt(clusters): it is itself uncertain."""
 
 
-def smallest_p(clusters: int) -> float:
-    """Return the smallest two-sided p of an exact test that exchanges the arms within so many clusters.
-
-    >>> smallest_p(FEWEST_TESTABLE - 1) > 0.05 > smallest_p(FEWEST_TESTABLE)
-    True
-    """
-    return min(1.0, 2.0 ** (1 - clusters))
-
-
 MOST_STEPS = 20_000
 """The exact distribution of signs is not computed if the net changes add up to more than this."""
 

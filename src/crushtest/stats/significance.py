@@ -8,12 +8,16 @@ import numpy as np
 
 from crushtest.results import Interval
 from crushtest.stats.exchange import exchange_p
-from crushtest.stats.intervals import distribution
+from crushtest.stats.intervals import distribution, smallest_jackknife_p
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
 from crushtest.stats.slices import Slice, difference
 from crushtest.stats.verdicts import counted
 
 POWER = 0.8
+
+
+JACKKNIFE = "jackknife over clusters"
+"""The method of a p that comes from a jackknife's interval."""
 
 
 class Tested(NamedTuple):
@@ -32,7 +36,7 @@ def test(slice_: Slice) -> Tested:
     """
     few = f"cannot be tested with {counted(slice_.clusters, 'cluster')}" if slice_.clusters < FEWEST_TESTABLE else None
     if slice_.jackknife and not slice_.is_derived:
-        return Tested(_jackknife_p(slice_), "jackknife over clusters", few)
+        return Tested(_jackknife_p(slice_), JACKKNIFE, few)
     if slice_.kind == "rate":
         change = slice_.columns[1][:, 0] - slice_.columns[0][:, 0]
         p = sign_test(np.bincount(slice_.cluster, weights=change).astype(np.float64))
@@ -42,6 +46,17 @@ def test(slice_: Slice) -> Tested:
     size = abs(float(difference(slice_.observed)))
     p = exchange_p(size, difference(slice_.exchanged), slice_.changed_clusters)
     return Tested(p, "exchange of arms within clusters", few)
+
+
+def smallest_p(clusters: int, method: str) -> float:
+    """Return a p below which no two-sided test by a method (`PValue.method`) comes, whatever the data.
+
+    An exact test that exchanges the arms within clusters gives 2 / 2^clusters at best.
+
+    >>> smallest_p(FEWEST_TESTABLE - 1, "exact McNemar") > 0.05 > smallest_p(FEWEST_TESTABLE, "exact McNemar")
+    True
+    """
+    return smallest_jackknife_p(clusters) if method == JACKKNIFE else min(1.0, 2.0 ** (1 - clusters))
 
 
 def _jackknife_p(slice_: Slice) -> float | None:
