@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crushtest.study.merge import as_stored
 from crushtest.study.paths import study_paths
-from crushtest.study.spec import read_spec, read_stored_spec
+from crushtest.study.spec import build_spec, read_spec, read_stored_spec
 from crushtest.study.suites import resolve
 
 
@@ -67,3 +68,20 @@ def test_what_is_no_path_beside_the_file_is_left(model: object, away: Path) -> N
 def test_content_of_a_wrong_shape_is_left_for_the_checks(wrong: object, away: Path) -> None:
     content = {"arms": wrong, "suite": wrong, "calibration": wrong, "noise_floor": wrong}
     assert study_paths(content, away) == content
+
+
+def test_paths_of_a_file_here_stay_as_they_are_written(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(away)
+    (away / "study.yaml").write_text("model: ./dense.gguf\n")
+    assert read_spec(Path("study.yaml")).model == "./dense.gguf"
+
+
+@pytest.mark.parametrize("other", ["./studies/q4.gguf", "studies/../studies/q4.gguf"])
+def test_another_path_to_the_same_file_is_the_same_model(away: Path, other: str) -> None:
+    stored, given = (
+        build_spec({"model": path, "arms": [{"model": path}, "magnitude"]}, where="test")
+        for path in ("studies/q4.gguf", other)
+    )
+    assert as_stored(given, stored) == stored
+    elsewhere = build_spec({"model": "studies/dense.gguf"}, where="test")
+    assert as_stored(elsewhere, stored) == elsewhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from pydantic import BaseModel
@@ -31,6 +32,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     if not folder.has_measured():
         return spec
     stored = read_stored_spec(folder.specification)
+    spec = as_stored(spec, stored)
     for key in StudySpec.model_fields:
         if key not in ("arms", "suite", "noise_floor", "limit") and getattr(stored, key) != getattr(spec, key):
             before, now = (in_words(key, getattr(one, key)) for one in (stored, spec))
@@ -51,6 +53,20 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
             "noise_floor": merge_noise_floors(spec, stored, folder),
         }
     )
+
+
+def as_stored(spec: StudySpec, stored: StudySpec) -> StudySpec:
+    """Return the study with models that the stored one has by another path written as there: `m` for `./m`."""
+    texts = [model for model in (stored.model, *(arm.model for arm in stored.arms)) if model is not None]
+    places = {os.path.realpath(text): text for text in texts if os.path.exists(text)}
+
+    def written(model: str) -> str:
+        return places.get(os.path.realpath(model), model) if os.path.exists(model) else model
+
+    arms = tuple(
+        arm if arm.model is None else arm.model_copy(update={"model": written(arm.model)}) for arm in spec.arms
+    )
+    return spec.model_copy(update={"model": written(spec.model), "arms": arms})
 
 
 def refuse_other_arms(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -> None:

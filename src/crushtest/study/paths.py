@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ def beside(value: Any, folder: Path) -> Any:
     """Return the path in a folder that a text names, if it is there; otherwise the value."""
     if not isinstance(value, str) or not value.strip() or value in NOT_PATHS or Path(value).is_absolute():
         return value
+    if folder == Path():  # the file is in the current folder: paths stay as they are written
+        return value
     try:
-        return str(folder / value) if (folder / value).exists() else value
+        return os.path.join(folder, value) if (folder / value).exists() else value
     except (OSError, ValueError):  # too long for a name, or a zero byte
         return value
 
