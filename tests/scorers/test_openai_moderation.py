@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -227,8 +231,9 @@ def test_an_odd_reply_leaves_its_text_unscored(content: bytes, headers: dict[str
     assert endpoint.requests == 2
 
 
-@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"])
-def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) -> None:
+@contextlib.contextmanager
+def dripping(beginning: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve replies that begin so and never end; gives the base address."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -239,21 +244,66 @@ def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) ->
                 except OSError:
                     return
                 with connection, contextlib.suppress(OSError):
-                    connection.recv(65536)
-                    connection.sendall(beginning)
-                    while not stop.wait(0.05):
-                        connection.sendall(b"x")
+                    talk = tls.wrap_socket(connection, server_side=True) if tls else connection
+                    with talk:
+                        talk.recv(65536)
+                        talk.sendall(beginning)
+                        while not stop.wait(0.05):
+                            talk.sendall(b"x")
 
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        began = time.monotonic()
-        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        [given] = scored(address, ["a"], attempts=2, timeout_s=1.0, deadline_s=0.4)
-        taken = time.monotonic() - began
-        stop.set()
+        threading.Thread(target=drip, daemon=True).start()
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.getsockname()[1]}/v1"
+        finally:
+            stop.set()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate of this machine that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificate")
+    key, signed, both = folder / "key.pem", folder / "signed.pem", folder / "both.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(signed)]
+    subprocess.run(["openssl", "req", "-x509", *curve, *names, *files], check=True, capture_output=True)
+    both.write_bytes(key.read_bytes() + signed.read_bytes())
+    return both
+
+
+BEGINNINGS = [
+    b"",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+]
+
+
+def assert_hung_up_on(address: str) -> None:
+    began = time.monotonic()
+    [given] = scored(address, ["a"], attempts=2, timeout_s=1.0, deadline_s=0.4)
     assert given.value is None
     assert "not whole after 0.4 s" in str(given.reason)
-    assert taken < 3
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) -> None:
+    with dripping(beginning) as address:
+        assert_hung_up_on(address)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_service_that_drips_over_tls_is_hung_up_on_at_the_deadline(
+    beginning: bytes, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with dripping(beginning, tls) as address:
+        assert_hung_up_on(address)
 
 
 def test_a_busy_service_is_never_asked_for_halves() -> None:
