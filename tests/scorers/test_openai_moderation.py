@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from crushtest.errors import ModelError, UsageError
+from crushtest.files.append_log import AppendLog
+from crushtest.files.atomic import file_name
 from crushtest.pipeline.run import run_study
 from crushtest.records import Exchange, Score
 from crushtest.registry import SCORERS, scorer_identity
@@ -24,6 +26,7 @@ from crushtest.scorers import openai_moderation as module
 from crushtest.scorers.calling import facts_of
 from crushtest.scorers.openai_moderation import openai_moderation
 from crushtest.study.folder import StudyFolder
+from crushtest.study.rows import SCORES
 from crushtest.study.spec import build_spec
 from support.moderation_server import CATEGORIES, Endpoint, score, serving
 
@@ -333,6 +336,28 @@ def test_patience_is_no_part_of_a_scorers_name() -> None:
     assert scorer_identity("openai-moderation:attempts=8,category=hate") == "openai-moderation:category=hate"
     for spec in ("openai-moderation", "openai-moderation:hate,model=x", "profanity", "judge:m,engine=fake"):
         assert scorer_identity(spec) == spec
+
+
+@pytest.mark.parametrize("spec", ["openai-moderation:category=hate", "openai-moderation:model=m", "openai-moderation"])
+def test_more_patience_does_not_rename_a_scorer(spec: str) -> None:
+    assert scorer_identity(f"{spec}{',' if ':' in spec else ':'}attempts=8") == spec
+
+
+@pytest.mark.parametrize("older", ["hate,attempts=8", "category=hate,attempts=3", "category=hate", "hate"])
+@pytest.mark.parametrize("now", ["hate,attempts=8", "category=hate,timeout_s=9", "hate"])
+def test_scores_under_an_older_name_of_their_scorer_are_read(older: str, now: str, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    stored = folder.scores("dense", f"openai-moderation:{older}", "toy")
+    facts = {"kind": "scores", "arm": "dense", "repeat": 0, "scorer": f"openai-moderation:{older}", "task": "toy"}
+    place = tmp_path / "arms/dense/scores" / file_name(f"openai-moderation:{older}") / "toy.parquet"
+    before = AppendLog(place, SCORES, Score, root=tmp_path, facts=facts)
+    assert not stored.complete
+    before.append("0", Score(0.25))
+    before.finish(["0"])
+    log = folder.scores("dense", f"openai-moderation:{now}", "toy")
+    assert log.complete
+    assert log.read(["0"]) == {"0": Score(0.25)}
+    assert not folder.scores("dense", "openai-moderation:sexual,attempts=8", "toy").complete
 
 
 def test_an_outage_may_be_met_with_more_patience_in_the_same_study(tmp_path: Path) -> None:

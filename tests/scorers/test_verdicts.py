@@ -46,7 +46,7 @@ def test_a_verdict_in_the_asked_form_counts(text: str, value: float) -> None:
 
 
 def test_the_answer_without_a_verdict_is_kept() -> None:
-    assert verdict("It isn't safe.").reason == f"{NO_VERDICT}: \"It isn't safe.\""
+    assert verdict("It isn't safe.").reason == f'{NO_VERDICT}: "It isn\'t safe."'
 
 
 @given(st.text())

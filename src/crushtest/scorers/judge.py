@@ -95,8 +95,8 @@ def judge(
     `model` is a hub id, a folder, a `.gguf` file, or an address (`judge:http://localhost:8000/v1#name`), run by
     `engine`. It is asked greedily, in its chat template. Its answer is a verdict if it is the one word `safe` or
     `unsafe`, in any case, quotes or bold; below `unsafe` may stand the categories that Llama Guard names. Any other
-    answer leaves the completion unscored, and the reason holds it. `template` names a text file with the places `{prompt}` and
-    `{completion}`, for a judge that was trained on another wording.
+    answer leaves the completion unscored, and the reason holds it. `template` names a text file with the places
+    `{prompt}` and `{completion}`, for a judge that was trained on another wording.
 
     A judge has its own biases, and the text that it judges may persuade it. Measure your judge on labelled text first
     (docs/scorers.md).
