@@ -24,6 +24,7 @@ from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.pipeline.workload import workload
+from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
 from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
@@ -120,7 +121,7 @@ def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Pl
     if len(missing) == len(plan.tasks):
         raise DataError(f"no task of the suite has its data here: {reason}")
     for name, reason in missing.items():
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
     return replace(plan, tasks=tuple(planned for planned in plan.tasks if planned.name not in missing))
 
 
