@@ -112,7 +112,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionChange:
-    """How the probabilities of the options moved: means over the items answered with options in both arms.
+    """How the probabilities of the options moved: means over items answered with options in both arms.
+
+    Items of which dense chose none, because options were tied, are left out.
 
     margin_dense   lead in nats of dense's chosen option over its best other one
     margin         lead that the arm gives that same option; below 0 where the answer flipped

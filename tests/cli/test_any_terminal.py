@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from crushtest.cli.app import app
 from crushtest.cli.encoding import SIGNS, in_ascii
 
 STUDY = """
@@ -61,3 +63,31 @@ def test_an_argument_that_is_no_text_is_refused_before_anything_is_written(tmp_p
     assert b"not UTF-8" in ran.stderr
     assert b"Traceback" not in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_programs_own_arguments_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pytest", "caf\udce9"])
+    ran = CliRunner().invoke(app, ["list", "engines"])
+    assert ran.exit_code == 0, ran.output
+
+
+@pytest.fixture(scope="module")
+def study_of_escape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study in a folder whose name would clear a terminal."""
+    folder = tmp_path_factory.mktemp("escape") / "\x1b[2Js"
+    (folder.parent / "s.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", "s.yaml", "--out", folder.name]
+    subprocess.run(command, cwd=folder.parent, capture_output=True, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["report", "card", "compress demo -r rtn -o"])
+def test_a_path_never_commands_the_terminal(command: str, study_of_escape: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "crushtest.cli", *command.split(), study_of_escape.name],
+        cwd=study_of_escape.parent,
+        capture_output=True,
+        check=False,
+    )
+    assert b"\x1b" not in ran.stdout + ran.stderr
+    assert rb"\x1b[2Js" in ran.stdout + ran.stderr

@@ -13,6 +13,7 @@ import pytest
 from crushtest.errors import DataError, UnknownName, UsageError
 from crushtest.predictions import score_predictions
 from crushtest.records import Item
+from crushtest.registry import TASKS
 from crushtest.tasks.bbq.bbq import CATEGORIES, Category, bbq
 
 
@@ -128,16 +129,31 @@ def test_tasks_without_predictions_are_named(tmp_path: Path) -> None:
 
 
 def test_other_tasks_of_choices_are_scored_by_their_item_ids(tmp_path: Path) -> None:
-    from crushtest.registry import TASKS
-
     task = TASKS.get("probe_facts").function()
     lines = [{"item": item.id, "answer": item.gold} for item in task.items()]
     assert table(score_predictions("probe_facts", write(tmp_path, lines)))["accuracy", "all"]["value"] == 1
 
 
-def test_items_without_a_line_are_named_and_never_dropped_in_silence(tmp_path: Path) -> None:
-    from crushtest.registry import TASKS
+@pytest.mark.parametrize(
+    ("task", "metric", "scores_of"),
+    [
+        ("hellaswag", "accuracy_normalised", lambda lengths: [-1.0] * len(lengths)),
+        ("hellaswag", "accuracy_normalised", lambda lengths: [-float(length) for length in lengths]),
+        ("crows_pairs", "stereotype_bias", lambda lengths: [-1.0] * len(lengths)),
+    ],
+)
+def test_a_tie_is_one_by_the_rule_of_the_headline_metric(
+    task: str, metric: str, scores_of: Callable[[list[int]], list[float]], tmp_path: Path
+) -> None:
+    items = TASKS.get(task).function().items()[:50]
+    lengths = [[len(option.removeprefix(" ")) for option in item.request.options] for item in items]
+    lines = [{"item": item.id, "scores": scores_of(each)} for item, each in zip(items, lengths, strict=True)]
+    result = score_predictions(task, write(tmp_path, lines), allow_partial=True)
+    row = table(result)[metric, "all"]
+    assert (result["items"]["answered"], result["items"]["tied"]) == (row["n"], 50 - row["n"])
 
+
+def test_items_without_a_line_are_named_and_never_dropped_in_silence(tmp_path: Path) -> None:
     items = TASKS.get("probe_facts").function().items()
     path = write(tmp_path, [{"item": item.id, "answer": item.gold} for item in items[:20]])
     lacking = len(items) - 20

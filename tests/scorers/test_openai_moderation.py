@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crushtest.errors import ModelError, UsageError
+from crushtest.files.append_log import AppendLog
+from crushtest.files.atomic import file_name
 from crushtest.pipeline.run import run_study
 from crushtest.records import Exchange, Score
 from crushtest.registry import SCORERS, scorer_identity
@@ -20,6 +26,7 @@ from crushtest.scorers import openai_moderation as module
 from crushtest.scorers.calling import facts_of
 from crushtest.scorers.openai_moderation import openai_moderation
 from crushtest.study.folder import StudyFolder
+from crushtest.study.rows import SCORES
 from crushtest.study.spec import build_spec
 from support.moderation_server import CATEGORIES, Endpoint, score, serving
 
@@ -227,8 +234,9 @@ def test_an_odd_reply_leaves_its_text_unscored(content: bytes, headers: dict[str
     assert endpoint.requests == 2
 
 
-@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"])
-def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) -> None:
+@contextlib.contextmanager
+def dripping(beginning: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve replies that begin so and never end; gives the base address."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -239,21 +247,66 @@ def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) ->
                 except OSError:
                     return
                 with connection, contextlib.suppress(OSError):
-                    connection.recv(65536)
-                    connection.sendall(beginning)
-                    while not stop.wait(0.05):
-                        connection.sendall(b"x")
+                    talk = tls.wrap_socket(connection, server_side=True) if tls else connection
+                    with talk:
+                        talk.recv(65536)
+                        talk.sendall(beginning)
+                        while not stop.wait(0.05):
+                            talk.sendall(b"x")
 
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        began = time.monotonic()
-        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        [given] = scored(address, ["a"], attempts=2, timeout_s=1.0, deadline_s=0.4)
-        taken = time.monotonic() - began
-        stop.set()
+        threading.Thread(target=drip, daemon=True).start()
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.getsockname()[1]}/v1"
+        finally:
+            stop.set()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate of this machine that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificate")
+    key, signed, both = folder / "key.pem", folder / "signed.pem", folder / "both.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-keyout", str(key), "-out", str(signed)]
+    subprocess.run(["openssl", "req", "-x509", *curve, *names, *files], check=True, capture_output=True)
+    both.write_bytes(key.read_bytes() + signed.read_bytes())
+    return both
+
+
+BEGINNINGS = [
+    b"",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+]
+
+
+def assert_hung_up_on(address: str) -> None:
+    began = time.monotonic()
+    [given] = scored(address, ["a"], attempts=2, timeout_s=1.0, deadline_s=0.4)
     assert given.value is None
     assert "not whole after 0.4 s" in str(given.reason)
-    assert taken < 3
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_service_that_drips_is_hung_up_on_at_the_deadline(beginning: bytes) -> None:
+    with dripping(beginning) as address:
+        assert_hung_up_on(address)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_service_that_drips_over_tls_is_hung_up_on_at_the_deadline(
+    beginning: bytes, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with dripping(beginning, tls) as address:
+        assert_hung_up_on(address)
 
 
 def test_a_busy_service_is_never_asked_for_halves() -> None:
@@ -283,6 +336,28 @@ def test_patience_is_no_part_of_a_scorers_name() -> None:
     assert scorer_identity("openai-moderation:attempts=8,category=hate") == "openai-moderation:category=hate"
     for spec in ("openai-moderation", "openai-moderation:hate,model=x", "profanity", "judge:m,engine=fake"):
         assert scorer_identity(spec) == spec
+
+
+@pytest.mark.parametrize("spec", ["openai-moderation:category=hate", "openai-moderation:model=m", "openai-moderation"])
+def test_more_patience_does_not_rename_a_scorer(spec: str) -> None:
+    assert scorer_identity(f"{spec}{',' if ':' in spec else ':'}attempts=8") == spec
+
+
+@pytest.mark.parametrize("older", ["hate,attempts=8", "category=hate,attempts=3", "category=hate", "hate"])
+@pytest.mark.parametrize("now", ["hate,attempts=8", "category=hate,timeout_s=9", "hate"])
+def test_scores_under_an_older_name_of_their_scorer_are_read(older: str, now: str, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    stored = folder.scores("dense", f"openai-moderation:{older}", "toy")
+    facts = {"kind": "scores", "arm": "dense", "repeat": 0, "scorer": f"openai-moderation:{older}", "task": "toy"}
+    place = tmp_path / "arms/dense/scores" / file_name(f"openai-moderation:{older}") / "toy.parquet"
+    before = AppendLog(place, SCORES, Score, root=tmp_path, facts=facts)
+    assert not stored.complete
+    before.append("0", Score(0.25))
+    before.finish(["0"])
+    log = folder.scores("dense", f"openai-moderation:{now}", "toy")
+    assert log.complete
+    assert log.read(["0"]) == {"0": Score(0.25)}
+    assert not folder.scores("dense", "openai-moderation:sexual,attempts=8", "toy").complete
 
 
 def test_an_outage_may_be_met_with_more_patience_in_the_same_study(tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_answers_without_options_or_finite_numbers_have_no_margin():
     assert mean_change(broken, np.array([1])) is None
 
 
+def test_where_dense_ties_no_option_is_taken_for_its_choice():
+    items, dense = make_items([()] * 2), answers([[-1.0, -1.0, -9.0], [-1.0, -2.0, -9.0]])
+    changes = option_changes(items, dense, answers([[-5.0, -1.0, -9.0], [-1.0, -1.0, -9.0]]))
+    assert np.isnan(changes[0]).all()
+    assert changes[1, :2] == pytest.approx([1.0, 0.0])
+
+
 def test_contrasts_carry_them_for_every_group():
     items = make_items([("a=x",), ("a=y",)] * 10)
     rows = contrast(

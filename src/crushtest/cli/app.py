@@ -12,7 +12,8 @@ from crushtest.cli.compress import compress
 from crushtest.cli.encoding import refuse_bytes, write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.listing import list_entries
-from crushtest.cli.parse_errors import refuse_half_characters, usage_in_one_line, wrong_place
+from crushtest.cli.output import print_line
+from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
 from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
@@ -51,7 +52,7 @@ def root(
         bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:  # documented by the app itself
-    refuse_bytes(sys.argv[1:])
+    pass
 
 
 def main() -> None:
@@ -59,16 +60,16 @@ def main() -> None:
     write_anything()
     settle()
     try:
-        refuse_half_characters(sys.argv[1:])
+        refuse_bytes(sys.argv[1:])
         with usage_in_one_line():
             sys.exit(app(standalone_mode=False))
     except CrushtestError as error:
-        print(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
+        print_line(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         message = wrong_place(error)
-        print(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
+        print_line(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
         sys.exit(1 if message else EXIT_CODE)
     except Exception as error:
-        print(f"crushtest: {in_one_line(error)}", file=sys.stderr)
+        print_line(f"crushtest: {in_one_line(error)}", file=sys.stderr)
         sys.exit(EXIT_CODE)

@@ -60,9 +60,11 @@ def compress(
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     # Rounding leaves zeros, too, which are no pruning.
     zeros = f"{totals.sparsity:.1%} of their weights zero, " if parse_recipe(recipe).prunes else ""
-    print(
+    print_line(
         f"{out}: {totals.layers} layers, {zeros}"
-        f"{totals.bits_per_weight:.2f} bits per weight (compression.json has every layer)\n"
+        f"{totals.bits_per_weight:.2f} bits per weight (compression.json has every layer)"
+    )
+    print_line(
         f"{written:,} bytes of weights on disk; ideal storage, with uncompressed numbers at 16 bits: "
         f"{totals.compressed_model_size_bytes:,} bytes ({totals.dense_model_size_bytes:,} dense)"
     )

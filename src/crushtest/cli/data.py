@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.cli.output import AsJson, print_json, print_line, print_table
 from crushtest.errors import UnknownName
+from crushtest.printing import printable
 
 app = typer.Typer(help="Show where each data set comes from and whether it is here, or fetch it.", no_args_is_help=True)
 
@@ -46,12 +47,13 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to 
     from crushtest.data.status import fetch as fetch_data
 
     try:
-        fetched = fetch_data(with_data(task), report=lambda address: print(address, file=sys.stderr))
+        fetched = fetch_data(with_data(task), report=lambda address: print_line(address, file=sys.stderr))
     except NotFetched as error:
-        print("\n".join(error.files), file=sys.stderr)
+        for file in error.files:
+            print_line(file, file=sys.stderr)
         raise
     for row in fetched:
-        print(f"{row.dataset}/{row.file}\t{row.place}\t{row.path}")
+        print("\t".join(printable(str(cell)) for cell in (f"{row.dataset}/{row.file}", row.place, row.path)))
 
 
 def with_data(names: list[str] | None) -> list[str]:

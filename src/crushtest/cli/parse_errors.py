@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,6 @@ ADVICE = {
     errno.ENAMETOOLONG: "give a shorter name",
 }
 """errno -> advice, for OS errors caused by a path that the user gave rather than by a bug."""
-
-
-def refuse_half_characters(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is not UTF-8: no file of a study could hold it."""
-    for argument in arguments:
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            shown = argument.encode("utf-8", "backslashreplace").decode()[:200]
-            raise UsageError(f"the argument {shown!r} is not UTF-8; give a name or text that is") from None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crushtest.cli.options import Folder
-from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.cli.output import AsJson, print_json, print_line, print_table
 from crushtest.errors import UsageError
 from crushtest.printing import printable
 from crushtest.records import DENSE
@@ -73,7 +73,7 @@ def report(
         if target:
             make_writable(target)
     with study.locked():
-        print(reporting.write_report(study))
+        print_line(str(reporting.write_report(study)))
     if tables:
         reporting.write_tables(study, tables)
     if figures:
@@ -90,7 +90,7 @@ def card(folder: Folder) -> None:
     with study.locked():
         paths = write_card(study)
     for path in paths:
-        print(path)
+        print_line(str(path))
 
 
 def query(
@@ -146,4 +146,4 @@ def say_if_untied(study: StudyFolder) -> None:
     from crushtest.study.chain import untied_note
 
     if note := untied_note(study):
-        print(f"crushtest: {note}", file=sys.stderr)
+        print_line(f"crushtest: {note}", file=sys.stderr)

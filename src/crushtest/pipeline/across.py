@@ -93,8 +93,8 @@ def vouching_pair(manifest: Mapping[str, Any], plan: Plan, pair: Pair) -> Pair |
 def refused_pairs(manifest: Mapping[str, Any], plan: Plan, measured: Collection[str] = frozenset()) -> dict[Pair, str]:
     """Return the pairs across engines that disagree on the fixed text, and why each is not compared.
 
-    A pair is compared all the same if the arm's `accept` says so, or if another pair vouches. Neither are pairs across
-    engines compared if the manifest that said what a `measured` arm gave the text is gone.
+    A pair is compared all the same if the arm's `accept` says so, or if another pair vouches. A pair across
+    engines is not compared either if the manifest no longer says what a `measured` arm gave the text.
     """
     accepted = {arm.name for arm in plan.arms if arm.accept is not None}
     engines = {arm.name: arm.engine for arm in plan.arms}

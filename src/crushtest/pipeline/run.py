@@ -24,6 +24,7 @@ from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.pipeline.workload import workload
+from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
 from crushtest.records import DENSE, Item
 from crushtest.registry import TASKS
@@ -57,7 +58,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             folder.forget_plan()
         for name in sorted(plan.grown):
             before, now = len(folder.read_items(name)), len(items[name])
-            print(f"{name}: {now} items instead of {before}; only the new ones are asked", file=sys.stderr)
+            note = f"{name}: {now} items instead of {before}; only the new ones are asked"
+            print(printable(note), file=sys.stderr)
         open_study(folder, spec, plan, items)
         plan = replace(plan, grown=frozenset())
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
@@ -67,7 +69,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             if planned.task.cost:
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
         if line := other_threads(folder, plan):
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
         with show_progress(workload(folder, plan, items)) as progress:
             run = Run(folder=folder, plan=plan, items=items, calibration=calibration, progress=progress)
@@ -120,7 +122,7 @@ def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Pl
     if len(missing) == len(plan.tasks):
         raise DataError(f"no task of the suite has its data here: {reason}")
     for name, reason in missing.items():
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
     return replace(plan, tasks=tuple(planned for planned in plan.tasks if planned.name not in missing))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -66,17 +65,10 @@ def score(
                 scores = dict(zip((item.id for item in texts), results, strict=True))
                 for item in block:
                     if item.id in lacking:
-                        log.append(item.id, finite(scores.get(item.id) or Score(None, reasons[item.id])))
+                        log.append(item.id, scores.get(item.id) or Score(None, reasons[item.id]))
                 advance(len(lacking))
         manifest.update(folder.manifest, "scorers", scorer_identity(scorer), facts_of(scorer))
         log.finish(ids, also=[] if dense is None else [of_dense.final])
-
-
-def finite(score: Score) -> Score:
-    """Return a score, or none with the reason where a scorer gave NaN or infinity, which is no number to average."""
-    if score.value is None or math.isfinite(score.value):
-        return score
-    return Score(None, f"the scorer gave {score.value}")
 
 
 def no_text(item: Item, answers: Mapping[str, Answer], dense: Mapping[str, Answer] | None) -> str | None:

@@ -23,7 +23,6 @@ class Predicted:
     missing  the items that the file is about but has no line for; they stand at the end of `items`, without an answer
     metrics  what to report; None: the task's metrics with its default options
     partial  whether items may lack a line, because the task is often answered in part
-    picks    whether the answer is the option of the largest score, so that a tie is none
     """
 
     items: list[Item] = field(default_factory=list)
@@ -31,12 +30,6 @@ class Predicted:
     missing: Missing = field(default_factory=Missing)
     metrics: tuple[Metric, ...] | None = None
     partial: bool = False
-    picks: bool = True
-
-    @property
-    def tied(self) -> int:
-        """The number of answers in which several options share the largest score."""
-        return sum(map(_is_tied, self.answers.values())) if self.picks else 0
 
     def add(self, item: Item, answer: ChoiceScores | None) -> None:
         """Add an item and its answer."""
@@ -50,10 +43,6 @@ class Predicted:
         missing = [item for name, item in items.items() if name not in predicted]
         self.missing = Missing(tuple(item.id for item in missing), len(items))
         self.items += missing
-
-
-def _is_tied(answer: Answer) -> bool:
-    return isinstance(answer, ChoiceScores) and answer.logprobs.count(max(answer.logprobs)) > 1
 
 
 def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:

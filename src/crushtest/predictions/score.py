@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+import numpy as np
+
 from crushtest.errors import CrushtestError, UsageError
-from crushtest.metrics import Metric
+from crushtest.metrics import TIED
 from crushtest.predictions.choices import Predicted, example, read_choice
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
 from crushtest.predictions.reading import LONGEST_ID, NotParsed, Problems, read_lines, refuse
 from crushtest.printing import quoted
 from crushtest.registry import TASKS
+from crushtest.stats.item_sums import measure_sums
 from crushtest.tasks.base import Task
 
 
@@ -24,8 +28,9 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     metrics   `{"metric", "group", "value", "n", "n_unscored", "reason"}`: group is a group's name (`Age`, `Christian`)
               or `all`. n counts the answered items that the metric applies to; n_unscored counts those it applies to
               that have no answer or no line
-    items     the number of items that were answered, had several largest scores (tied, which is no answer), or had no
-              answer (null), and of lines that did not parse or named an unknown or repeated item
+    items     the number of items that were answered, were tied (several options lead by the rule of the task's
+              headline metric or, where that is not about the item, of the first that is), or had no answer (null), and
+              of lines that did not parse or named an unknown or repeated item
     missing   `{"count", "of", "first"}` for items without a line, of all that the file is about: the whole task, or
               what the task's reader takes it to be about. None if no item is missing, or if the reader does not say (a
               task that cannot be answered whole, a log that holds its items)
@@ -36,7 +41,7 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     `allow_partial` such lines are left out and named in `problems`.
     """
     problems = Problems()
-    metrics, predicted = _read(task, Path(path), problems)
+    built, predicted = _read(task, Path(path), problems)
     refuse(
         "predictions",
         path,
@@ -45,12 +50,13 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
         allow_partial=allow_partial,
         lacking="" if predicted.partial else str(predicted.missing),
     )
-    rows = point_estimates(metrics, predicted.items, predicted.answers)
+    tied = _tied(built, predicted)
+    rows = point_estimates(built.metrics, predicted.items, predicted.answers)
     return {
         "task": task,
         "items": {
-            "answered": len(predicted.answers) - predicted.tied,
-            "tied": predicted.tied,
+            "answered": len(predicted.answers) - tied,
+            "tied": tied,
             "no_answer": len(predicted.items) - len(predicted.answers) - len(predicted.missing.items),
             **problems.counts(),
         },
@@ -60,18 +66,28 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     }
 
 
-def _read(task: str, path: Path, problems: Problems) -> tuple[Sequence[Metric], Predicted]:
+def _read(task: str, path: Path, problems: Problems) -> tuple[Task, Predicted]:
     entry = TASKS.get(task)
     built: Task = entry.function(**entry.bind({}))
     if entry.about.predictions:
         predicted = _reader(task, entry.about.predictions)(path, problems)
-        return predicted.metrics or built.metrics, predicted
+        return replace(built, metrics=predicted.metrics or built.metrics), predicted
     if built.kind != "choices":
         instead = "; give its texts as --completions" if built.kind == "prompts" else ""
         raise UsageError(
             f"task {task!r}: predictions are scored for tasks of choices only (it has {built.kind}{instead})"
         )
-    return built.metrics, _read_choices(built, path, problems)
+    return built, _read_choices(built, path, problems)
+
+
+def _tied(task: Task, predicted: Predicted) -> int:
+    """Return how many answers are tied by the rule of the headline metric, or of the first about their item."""
+    undecided, tied = np.ones(len(predicted.items), bool), 0
+    for metric in (task.headline_metric, *task.metrics):
+        sums = measure_sums(metric, predicted.items, predicted.answers, {})
+        tied += sum(sums.reasons[row] == TIED for row in np.flatnonzero(undecided & sums.applies).tolist())
+        undecided &= ~sums.applies
+    return tied
 
 
 def _reader(task: str, name: str) -> Callable[[Path, Problems], Predicted]:

@@ -22,7 +22,7 @@ EXAMPLE = '{"item": "KEY", "q0": [0.31, 0.22], "q1": [0.18, 0.40]}, KEY as the t
 def read(path: Path, problems: Problems) -> Predicted:
     """Return the items that a file predicts, two questions each, their answers, and the metrics of their categories."""
     problems.example = EXAMPLE
-    predicted = Predicted(partial=True, picks=False)
+    predicted = Predicted(partial=True)
     categories: list[Category] = []
     sets: dict[Category, Examples] = {}
     seen: set[str] = set()

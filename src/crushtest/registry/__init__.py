@@ -254,18 +254,12 @@ def scorer_identity(spec: str) -> str:
     >>> scorer_identity("openai-moderation:hate,attempts=8"), scorer_identity("openai-moderation:attempts=8")
     ('openai-moderation:hate', 'openai-moderation')
     """
-    if ":" not in spec:
+    name, colon, rest = spec.partition(":")
+    patience = SCORERS.get(name).about.patience if colon else ()
+    pieces = [piece.strip() for piece in rest.split(",") if piece.strip()]
+    kept = [piece for piece in pieces if "=" not in piece or piece.partition("=")[0].strip() not in patience]
+    if len(kept) == len(pieces):
         return spec
-    name, given = SCORERS.split(spec)
-    patience = SCORERS.get(name).about.patience
-    if not given.keys() & set(patience):
-        return spec
-    unnamed = next(iter(SCORERS.get(name).options), "")
-    kept = [
-        value if option == unnamed and place == 0 else f"{option}={value}"
-        for place, (option, value) in enumerate(given.items())
-        if option not in patience
-    ]
     return f"{name}:{','.join(kept)}" if kept else name
 
 

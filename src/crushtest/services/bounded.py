@@ -42,6 +42,8 @@ def post(client: httpx.Client, path: str, body: Mapping[str, Any], *, deadline_s
                     content += chunk
                     if len(content) > most_bytes:
                         raise Transient(f"the service's reply is larger than {most_bytes:,} bytes")
+            if time.monotonic() - began >= deadline_s:  # a reply without a length ends where it was hung up on
+                raise late
             return Reply(reply.status_code, reply.headers, bytes(content))
         except httpx.DecodingError:
             raise Transient("the service's reply is not compressed as it says") from None
@@ -60,13 +62,14 @@ def post(client: httpx.Client, path: str, body: Mapping[str, Any], *, deadline_s
 def _hanging_up_after(deadline_s: float) -> Iterator[Any]:
     """Yield a listener to a request's events. The connection that it hears of is shut at the deadline.
 
-    A time limit of each read is none for a reply of which every byte comes within it.
+    A limit per read does not bound a reply that drips: each of its bytes comes in time.
     """
     sockets: list[socket.socket] = []
 
     def heard(event: str, facts: Mapping[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
-            sockets.append(facts["return_value"].get_extra_info("socket"))
+            # A second handle, which stays valid when TLS takes the first one over.
+            sockets.append(facts["return_value"].get_extra_info("socket").dup())
 
     def hang_up() -> None:
         for connected in sockets:
@@ -80,3 +83,5 @@ def _hanging_up_after(deadline_s: float) -> Iterator[Any]:
         yield heard
     finally:
         timer.cancel()
+        for connected in sockets:
+            connected.close()

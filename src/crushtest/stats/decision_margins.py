@@ -16,8 +16,8 @@ from crushtest.stats.item_sums import Answers
 def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array | None:
     """Return [items, 3]: dense's lead of its chosen option, the arm's lead of that same option, KL(dense || arm).
 
-    NaN for items without two scored options in both arms, or with a log-probability that is not finite. None for tasks
-    without options.
+    NaN for items without two scored options in both arms, with a log-probability that is not finite, or where dense
+    chooses none because options are tied. None for tasks without options.
     """
     changes = np.full((len(items), 3), np.nan)
     same_length: dict[int, list[int]] = {}
@@ -49,13 +49,14 @@ def _logprobs(items: Sequence[Item], rows: Sequence[int], answers: Answers) -> A
 
 def _changes(dense: Array, arm: Array) -> Array:
     """Return [items, 3] from two arms' log-probabilities [items, options]."""
-    finite = np.isfinite(dense).all(axis=1) & np.isfinite(arm).all(axis=1)
+    usable = np.isfinite(dense).all(axis=1) & np.isfinite(arm).all(axis=1)
+    usable &= (dense == dense.max(axis=1, keepdims=True)).sum(axis=1) == 1
     changes = np.full((len(dense), 3), np.nan)
-    dense, arm = dense[finite], arm[finite]
+    dense, arm = dense[usable], arm[usable]
     chosen = dense.argmax(axis=1)
     p, q = dense - _log_total(dense), arm - _log_total(arm)
     kl = np.maximum((np.exp(p) * (p - q)).sum(axis=1), 0.0)
-    changes[finite] = np.stack([_lead(dense, chosen), _lead(arm, chosen), kl], axis=1)
+    changes[usable] = np.stack([_lead(dense, chosen), _lead(arm, chosen), kl], axis=1)
     return changes
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -30,7 +31,7 @@ from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, RESTORE, SCORE_AGAIN,
 from crushtest.files.regular import read_bytes, sha256
 from crushtest.files.sealed import is_sealed
 from crushtest.records import DENSE, Item, Kind, Score
-from crushtest.registry import scorer_identity
+from crushtest.registry import SCORERS, scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
 from crushtest.study.compression_file import read_compression
@@ -190,9 +191,10 @@ class StudyFolder:
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
         """Return the log of a scorer's scores of an arm's completions of a task."""
-        name, identity = f"{file_name(task)}.parquet", scorer_identity(scorer)
+        name, parent = f"{file_name(task)}.parquet", self.arm(arm, repeat) / "scores"
+        identity = _stored_scorer(parent, scorer)
         return AppendLog(
-            _named_folder(self.arm(arm, repeat) / "scores", identity) / name,
+            _named_folder(parent, identity) / name,
             SCORES,
             Score,
             root=self.root,
@@ -238,3 +240,18 @@ def _named_folder(parent: Path, name: str) -> Path:
     """Return the folder of an arm or scorer; older studies wrote the colons of its name as they are."""
     older = parent / file_name(name).replace("%3A", ":")
     return older if older.is_dir() else parent / file_name(name)
+
+
+def _stored_scorer(parent: Path, spec: str) -> str:
+    """Return the name that a scorer's scores are stored under; older studies named some by other words.
+
+    They wrote options of patience into the name, or left out that of the first option.
+    """
+    identity = scorer_identity(spec)
+    name = identity.partition(":")[0]
+    if name not in SCORERS.names() or not SCORERS.get(name).about.patience or _named_folder(parent, identity).is_dir():
+        return identity
+    asked = SCORERS.split(identity)
+    stored = [unquote(path.name) for path in sorted(parent.glob(f"{name}*")) if path.is_dir()]
+    alike = (older for older in stored if older.partition(":")[0] == name)
+    return next((older for older in alike if SCORERS.split(scorer_identity(older)) == asked), identity)

@@ -126,7 +126,7 @@ class Likely(NamedTuple):
 
 
 def log_probability(value: Any) -> float:
-    """Return a log-probability of a reply. Raises ValueError for what is none."""
+    """Return a log-probability of a reply. Raises ValueError for anything that is no number."""
     number = float(value)
     # Sums in float32 end a little above 0.
     if not math.isfinite(number) or number > 1e-3:
