@@ -19,6 +19,8 @@ from crushtest.study.suites import resolve
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 REFUSED = {
     "key twice": "model: demo\nseed: 1\nmodel: other\n",
+    "key twice beside a merge": "a: &a {x: 1}\nb: {<<: *a, x: 1, x: 1}\n",
+    "key twice in two spellings": "1: a\n0x1: b\n",
     "key twice inside": "arms: [{recipe: x, recipe: y}]\n",
     "month 13": "model: 2020-13-45\n",
     "bad timestamp": "model: !!timestamp x\n",
@@ -68,6 +70,31 @@ def test_rules_that_are_no_list_of_rules_are_one_line(rules: str) -> None:
 
 def test_an_honest_file_reads_as_the_safe_loader_does() -> None:
     text = "a: &a {b: 1, c: [x, 2.5, null, true, 2020-01-02]}\nd: *a\ne: {<<: *a, b: 2}\n"
+    assert parse_yaml(text, "x") == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("text", [
+    "base: &b {x: 1}\nouter: {a: &a {<<: *b, x: 2}}\nc: {<<: *a, y: 3}\n",
+    "a: &a {x: 1}\nb: {<<: *a, <<: {y: 2}, x: 3}\n",
+    "=: 1\n",
+])  # fmt: skip
+def test_a_key_beside_one_that_is_merged_is_not_given_twice(text: str) -> None:
+    assert parse_yaml(text, "x") == yaml.safe_load(text)
+
+
+KEYS = st.dictionaries(st.sampled_from("xy"), st.integers(0, 9))
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 3)), KEYS), min_size=3, max_size=5))
+def test_mappings_that_merge_earlier_ones_read_as_the_safe_loader_does(
+    mappings: list[tuple[set[int], dict[str, int]]],
+) -> None:
+    text = ""
+    for number, (merged, keys) in enumerate(mappings):
+        earlier = ", ".join(f"*m{other}" for other in merged if other < number)
+        pairs = [f"<<: [{earlier}]"] * bool(earlier) + [f"{key}: {value}" for key, value in keys.items()]
+        mapping = f"&m{number} {{{', '.join(pairs)}}}"
+        text += f"- {{inside: {mapping}}}\n" if number % 2 else f"- {mapping}\n"  # what is inside is made later
     assert parse_yaml(text, "x") == yaml.safe_load(text)
 
 

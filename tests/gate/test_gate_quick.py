@@ -29,6 +29,8 @@ from crushtest.records import (
     Score,
 )
 from crushtest.stats import contrast
+from crushtest.study import manifest
+from crushtest.study.chain import inventory
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.query import ask
@@ -195,6 +197,7 @@ def test_an_unmeasured_task_is_inconclusive(study: Path, tmp_path: Path, policy:
     folder = StudyFolder(tmp_path / "s")
     rows = [row for row in folder.read_contrasts() if (row.arm, row.task) != ("moved", task)]
     folder.write_results(folder.read_estimates(), rows)
+    manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
     result = of_arm(run_gate(folder.root, policy), "moved")
     assert result.exit_code == 4
     assert f"{task} was not fully measured" in [check.seen for check in result.checks]

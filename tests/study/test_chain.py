@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -118,6 +120,46 @@ def test_an_older_study_is_read_with_a_line_and_tied_by_a_comparison(study: Stud
     for read in (lambda: run_gate(study.root, easy), lambda: recompare(study)):
         with pytest.raises(StoreError, match=r"probe_facts\.parquet"):
             read()
+
+
+def test_a_chain_of_another_study_does_not_pass(study: StudyFolder, tmp_path: Path, easy: str) -> None:
+    other = StudyFolder(tmp_path / "other")
+    run_study(spec("a", "b", seed=5), other.root)
+    for part in ("items", "arms"):
+        shutil.rmtree(study.root / part)
+        shutil.copytree(other.root / part, study.root / part)
+    for table in other.root.glob("*.parquet"):
+        shutil.copy(table, study.root)
+    for read in (lambda: run_gate(study.root, easy), lambda: write_report(study), lambda: write_card(study)):
+        with pytest.raises(StoreError, match=r"contrasts\.parquet is not the file that .*manifest\.json lists"):
+            read()
+    assert [line for line in problems(study) if "contrasts.parquet" in line]
+    recompare(study)
+    assert list(problems(study)) == []
+
+
+def test_killed_before_it_lists_its_files_a_comparison_is_made_again(
+    study: StudyFolder, easy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = partial(run_study, spec("a", "b", "c"), study.root)
+    with monkeypatch.context() as patch:
+        patch.setattr("crushtest.pipeline.compare.inventory", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    with pytest.raises(StoreError, match="crushtest compare"):
+        run_gate(study.root, easy)
+    assert run()
+    assert run_gate(study.root, easy).exit_code == 0
+
+
+def test_an_older_study_with_a_new_task_that_was_killed_is_read(study: StudyFolder) -> None:
+    untie(study.root)
+    study.write_items("added", study.read_items("probe_facts"))
+    assert study.read_contrasts()
+    assert "older version" in untied_note(study)
+    study.write_items("probe_facts", study.read_items("probe_facts"), anew=True)
+    with pytest.raises(StoreError, match="does not say what it was made from"):
+        study.read_contrasts()
 
 
 def test_a_study_file_that_lost_an_arm_does_not_pass(study: StudyFolder, easy: str) -> None:

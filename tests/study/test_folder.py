@@ -42,13 +42,39 @@ def test_a_torn_last_line_is_cut_and_the_others_kept(tmp_path: Path) -> None:
     log.append("1", Completion("torn", 1, "eos"))
     log.close()
     content = log.running.read_bytes()
-    for cut in range(content.index(b"\n") + 1, len(content)):
+    for cut in range(len(content)):
         log.running.write_bytes(content[:cut])
         resumed = completions(tmp_path)
-        assert list(resumed.read()) == ["0"]
+        kept = {"0": Completion("whole", 1, "eos")} if content[:cut].count(b"\n") > 1 else {}
+        assert resumed.read() == kept
         resumed.append("1", Completion("again", 1, "eos"))
         resumed.close()
-        assert resumed.read() == {"0": Completion("whole", 1, "eos"), "1": Completion("again", 1, "eos")}
+        assert resumed.read() == {**kept, "1": Completion("again", 1, "eos")}
+        assert log.running.read_bytes().startswith(content[: content.index(b"\n") + 1])
+
+
+def test_unfinished_answers_in_anothers_place_are_refused_and_older_read(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    one, other = (folder.answers(arm, "toy", "prompts") for arm in ("a", "b"))
+    for log in (one, other):
+        log.append("0", Completion("x", 1, "eos"))
+        log.close()
+    lines = one.running.read_bytes()
+    other.running.write_bytes(lines)
+    with pytest.raises(StoreError, match=r"b.answers.toy\.jsonl is of another place \(.*'arm': 'a'"):
+        other.read()
+    other.running.write_bytes(lines.partition(b"\n")[2])
+    other.append("1", Completion("y", 1, "eos"))
+    assert list(other.read()) == ["0", "1"]
+
+
+def test_answers_opened_again_say_whose_they_are(tmp_path: Path) -> None:
+    log = completions(tmp_path)
+    log.append("0", Completion("x", 1, "eos"))
+    lines = log.running.read_bytes()
+    log.finish(["0"])
+    log.reopen()
+    assert log.running.read_bytes() == lines
 
 
 def test_a_broken_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -57,8 +83,8 @@ def test_a_broken_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -
         log.append(item, Completion(item, 1, "eos"))
     log.close()
     lines = log.running.read_text().splitlines()
-    log.running.write_text("\n".join([lines[0], lines[1][:9], lines[2]]) + "\n")
-    with pytest.raises(StoreError, match="line 2 is not JSON"):
+    log.running.write_text("\n".join([lines[0], lines[1], lines[2][:9], lines[3]]) + "\n")
+    with pytest.raises(StoreError, match="line 3 is not JSON"):
         completions(tmp_path).read()
 
 
@@ -206,7 +232,8 @@ def test_lines_are_json_that_other_tools_read(tmp_path: Path) -> None:
     log = StudyFolder(tmp_path).answers("dense", "toy", "choices")
     log.append("Age/0", ChoiceScores((-1.5,), (1,), (4,)))
     log.close()
-    line = json.loads(log.running.read_text())
+    first, line = map(json.loads, log.running.read_text().splitlines())
+    assert first == {"log": {"kind": "answers", "arm": "dense", "repeat": 0, "task": "toy"}}
     assert line == {"item": "Age/0", "logprobs": [-1.5], "tokens": [1], "bytes": [4], "token_digest": None}
 
 
@@ -243,7 +270,7 @@ def test_a_line_of_another_kind_is_an_error_that_names_it(tmp_path: Path, line: 
     with pytest.raises(StoreError) as caught:
         completions(tmp_path).read()
     needs = "it needs item, text, tokens, stop, reason, token_digest"
-    assert f"line 2 is not a record of this log (it has {found}, {needs})" in str(caught.value)
+    assert f"line 3 is not a record of this log (it has {found}, {needs})" in str(caught.value)
 
 
 def test_a_final_file_of_another_kind_is_an_error_that_names_it(tmp_path: Path) -> None:

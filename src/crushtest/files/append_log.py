@@ -19,6 +19,9 @@ from crushtest.files.sealed import is_sealed
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+FIRST = "log"
+"""The key of the first line, which holds the log's facts."""
+
 Record = TypeVar("Record", bound="DataclassInstance")
 
 
@@ -33,10 +36,11 @@ class AppendLog(Generic[Record]):
     """Records by item: one JSON line each while they arrive, one Parquet file once all are there.
 
     A line is written with a single call and is safe from then on, even if the process is killed. A kill during that
-    call leaves a torn last line, which is not read and is cut off before the next line is written.
+    call leaves a torn last line, which is not read and is cut off before the next line is written. The first line says
+    what the log is; older versions wrote none.
 
     root      the study, which the final file names its sources in
-    facts     what the final file says that it is
+    facts     what the final file and the first line say that it is
     sources   what the records are made from
     remedy    what to do with a damaged file
     """
@@ -102,7 +106,8 @@ class AppendLog(Generic[Record]):
         """Append one record. It is in the kernel's hands when this returns."""
         if self._file is None:
             self._file = self._open()
-        line = _line(item, record)
+        first = b"" if os.fstat(self._file).st_size else self._first_line()
+        line = first + _line(item, record)
         try:
             written = os.write(self._file, line)
         except OSError as error:
@@ -132,7 +137,8 @@ class AppendLog(Generic[Record]):
             return
         records = self.read()
         with replacing(self.running) as temporary:
-            temporary.write_bytes(b"".join(_line(item, record) for item, record in records.items()))
+            lines = [self._first_line(), *(_line(item, record) for item, record in records.items())]
+            temporary.write_bytes(b"".join(lines))
         self.final.unlink()
 
     def close(self) -> None:
@@ -147,6 +153,9 @@ class AppendLog(Generic[Record]):
         file = os.open(self.running, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.ftruncate(file, self.running.read_bytes().rfind(b"\n") + 1)
         return file
+
+    def _first_line(self) -> bytes:
+        return json.dumps({FIRST: self._facts}).encode("ascii") + b"\n" if self._facts else b""
 
     def _lines(self, items: Sequence[str] | None) -> dict[str, Record]:
         records: dict[str, Record] = {}
@@ -171,11 +180,18 @@ class AppendLog(Generic[Record]):
         whole, _, _torn = content.rpartition(b"\n")
         for number, line in enumerate(whole.split(b"\n") if whole else (), start=1):
             try:
-                yield number, json.loads(line)
+                row = json.loads(line)
             except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
                 raise StoreError(
                     f"{self.running}: line {number} is not JSON; remove that line and its item is asked again"
                 ) from None
+            if number > 1 or not isinstance(row, dict) or row.keys() != {FIRST}:
+                yield number, row
+            elif row[FIRST] != self._facts:
+                raise StoreError(
+                    f"{self.running} is of another place ({row[FIRST]}) than its own ({self._facts}); restore the file "
+                    f"that belongs here, or {self._remedy}"
+                )
 
     def _record(self, row: Any, where: str) -> tuple[str, Record]:
         """Return (item, record) of a row. Raises StoreError if its fields are not those of this log."""

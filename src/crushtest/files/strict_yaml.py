@@ -20,6 +20,8 @@ MOST_NODES = 20_000
 """Values of a file, those counted again that an alias repeats."""
 DEEPEST = 50
 
+_MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"  # the keys `<<` and `=`
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which refuses a key given twice and says where a value cannot be made."""
@@ -34,18 +36,19 @@ class _Loader(yaml.SafeLoader):
                 f"{quoted(getattr(node, 'value', ''), 60)} is no {node.tag.rpartition(':')[2]} ({error})", node
             ) from None
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Return a mapping as it was written: once values are made, its keys stand beside those that it merges."""
+        node = super().compose_mapping_node(anchor)
         first: dict[Hashable, yaml.Node] = {}
         for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in first:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE:
+                continue  # no other key is hashable, which its constructor says
+            key = key_node.value if key_node.tag == _VALUE else self.construct_object(key_node, deep=True)
+            if key in first:
                 earlier = first[key].start_mark.line + 1
                 raise _mistake(f"key {quoted(key, 60)} is given twice, first in line {earlier}", key_node)
-            if isinstance(key, Hashable):
-                first[key] = key_node
-        return super().construct_mapping(node, deep=deep)
+            first[key] = key_node
+        return node
 
 
 def _mistake(what: str, node: Any) -> yaml.MarkedYAMLError:

@@ -118,17 +118,8 @@ def _listed(folder: StudyFolder) -> Iterator[Check]:
         listed = manifest.files(folder.manifest)
     except StoreError:
         return
-    for name, facts in listed.items():
-        yield partial(_check_listed, folder, name, facts)
-
-
-def _check_listed(folder: StudyFolder, name: str, facts: dict[str, Any]) -> None:
-    path = folder.root / name
-    if sha256(read_bytes(path, remedy=f"{folder.manifest} lists it; {RESTORE}")) != facts.get("sha256"):
-        raise StoreError(
-            f"{path} is not the file that {folder.manifest} lists; restore the one that was, or run "
-            f"`crushtest compare {folder.root}` if it is right"
-        )
+    for name in listed:
+        yield partial(manifest.check_listed, folder.manifest, name)
 
 
 def _tasks(folder: StudyFolder) -> list[str]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import crushtest
 from crushtest.errors import StoreError
+from crushtest.files.parquet import RESTORE
+from crushtest.files.regular import read_bytes, sha256
 from crushtest.files.sealed import read_sealed_json, write_sealed_json
 from crushtest.models import threads
 from crushtest.records import DENSE, Item
@@ -76,6 +78,18 @@ def files(path: Path) -> dict[str, dict[str, Any]]:
     """Return the files of the last comparison, by path relative to the study; none if no manifest lists them."""
     listed: dict[str, dict[str, Any]] = read(path).get(FILES, {})
     return listed
+
+
+def check_listed(path: Path, name: str) -> None:
+    """Raise StoreError if a file of the study is not the one that the manifest at `path` lists, if it lists it."""
+    facts, file = files(path).get(name), path.parent / name
+    if facts is None:
+        return
+    if sha256(read_bytes(file, remedy=f"{path} lists it; {RESTORE}")) != facts.get("sha256"):
+        raise StoreError(
+            f"{file} is not the file that {path} lists; restore the one that was, or run "
+            f"`crushtest compare {path.parent}` if it is right"
+        )
 
 
 def update(path: Path, section: str, key: str, facts: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from crushtest.errors import StoreError
+from crushtest.files.atomic import file_name
 from crushtest.files.parquet import (
     DRAW_AGAIN,
     RESTORE,
@@ -141,19 +142,24 @@ class ResultTables:
         if not os.path.lexists(path):
             raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
         table = read_table(path, kind, remedy=self._compare_again, facts={"kind": kind.name})
-        if table.label is None and self.is_tied():
+        if table.label is None and self.is_tied(table.frame["task"].unique().to_list()):
             raise StoreError(
                 f"{path} does not say what it was made from, though {self.root / 'items'} does: it was changed after "
-                f"it was written; {self._compare_again}"
+                f"it was written, or what it was made from was; {self._compare_again}"
             )
         check_sources(self.root, table, remedy=self._compare_again)
+        manifest.check_listed(self._manifest, path.name)
         return table
 
-    def is_tied(self) -> bool:
-        """Return whether the study's files name each other by digest. Those that older versions wrote do not."""
-        noted = manifest.read(self.root / "manifest.json")
-        items = sorted(self.root.glob("items/*.parquet"))
-        return manifest.FILES in noted or any(is_sealed(read_bytes(path, remedy=DRAW_AGAIN)) for path in items)
+    def is_tied(self, tasks: Collection[str] = ()) -> bool:
+        """Return whether the files of these tasks, or of any, name each other by digest.
+
+        Those that older versions wrote do not, even if a task was added to their study since.
+        """
+        names = {f"{file_name(task)}.parquet" for task in tasks}
+        items = [path for path in sorted(self.root.glob("items/*.parquet")) if not names or path.name in names]
+        listed = manifest.FILES in manifest.read(self._manifest)
+        return listed or any(is_sealed(read_bytes(path, remedy=DRAW_AGAIN)) for path in items)
 
     def refuse_lost_sources(self) -> None:
         """Raise StoreError if what the last comparison was made from is gone, or was changed by something else.
@@ -168,6 +174,10 @@ class ResultTables:
             content = read_bytes(path, remedy=f"{self.contrasts} was made from it; {RESTORE}")
             if sha256(content) != digest and not is_sealed(content):
                 raise StoreError(f"{path} was changed after {self.contrasts} was made from it; {RESTORE}")
+
+    @property
+    def _manifest(self) -> Path:
+        return self.root / "manifest.json"
 
     @property
     def _compare_again(self) -> str:
