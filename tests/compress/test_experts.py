@@ -201,6 +201,12 @@ def test_methods_without_statistics_pool_nothing(recipe: str) -> None:
     assert compress(model, parse_recipe(recipe), tokens()).pooled_experts == ()
 
 
+def test_integers_of_experts_are_named_and_not_kept() -> None:
+    _, record = compressed("rtn:group_size=16", "mixtral")
+    assert {name.rpartition(".")[2] for name in record.quantized} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert record.to_json()["quantized"] == sorted(layer.name for layer in record.layers)
+
+
 @pytest.mark.parametrize("kind", FEW)
 def test_routers_are_left_dense_and_named(kind: str) -> None:
     dense = expert_network(kind)

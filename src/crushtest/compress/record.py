@@ -119,6 +119,7 @@ class CompressionRecord:
 
     pooled_experts     experts that were compressed by pooled statistics in some step, as too few tokens reached them
     quantized          integers and scales of the quantized layers, by name, for saving them as they are
+    quantized_experts  names of the quantized experts that lie in one tensor with others, which are saved dequantized
     calibration        source, sequences, length, seed, `tokens_sha256`
     peak_memory_bytes  the process's highest memory so far (resident; on a GPU that of the GPU besides)
     """
@@ -134,10 +135,14 @@ class CompressionRecord:
     dense_bits: int = DENSE_BITS
     pooled_experts: tuple[str, ...] = ()
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict, repr=False, compare=False)
+    quantized_experts: frozenset[str] = field(default=frozenset(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return as JSON values what compression.json holds: all but the quantized weights themselves."""
-        return asdict(replace(self, quantized={})) | {"quantized": sorted(self.quantized)}
+        """Return as JSON values what compression.json holds: the names of quantized weights, and all else."""
+        content = asdict(replace(self, quantized={}))
+        content["quantized"] = sorted({*self.quantized, *self.quantized_experts})
+        del content["quantized_experts"]
+        return content
 
 
 @dataclass
