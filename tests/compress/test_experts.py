@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,8 @@ from crushtest.compress import (
 )
 from crushtest.compress.calibration import Calibration, CalibrationTokens
 from crushtest.compress.layers.collect import ENOUGH_TOKENS
-from crushtest.compress.layers.structure import find_structure
+from crushtest.compress.layers.products import products_with
+from crushtest.compress.layers.structure import Linear, find_structure
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.save import save
 from crushtest.compress.to_folder import compress_and_save
@@ -199,6 +201,36 @@ def test_methods_without_statistics_pool_nothing(recipe: str) -> None:
     network = unvisited()
     model: Any = SimpleNamespace(network=network, tokenizer=TOKENIZER, spec="mixtral", facts={})
     assert compress(model, parse_recipe(recipe), tokens()).pooled_experts == ()
+
+
+def reordered(linear: Linear) -> Linear:
+    """The layer as one who takes [out, in] for [in, out] would see it: of the same shape, at the same place."""
+    assert linear.packed
+    kept, transposed = linear.packed.kept[::-1], not linear.packed.transposed
+    return replace(linear, packed=replace(linear.packed, kept=kept, transposed=transposed))
+
+
+@pytest.mark.parametrize("parameter", ["gate_up_proj", "down_proj"])
+def test_a_wrong_view_is_noticed_however_small_the_weights(parameter: str) -> None:
+    network = expert_network("mixtral")
+    experts = [linear for linear in find_structure(network).experts if linear.name.endswith(parameter)]
+    for linear in experts:
+        linear.weight.mul_(1e-4)
+    with products_with(experts) as rows:
+        network(input_ids=IDS, use_cache=False)
+    assert all(rows[linear.name] for linear in experts)
+    with pytest.raises(ModelError, match="does not give the outputs"), products_with([reordered(experts[0])]):
+        network(input_ids=IDS, use_cache=False)
+
+
+def test_a_product_of_zeros_waits_for_another_to_be_compared() -> None:
+    network = expert_network("mixtral")
+    linear = reordered(find_structure(network).experts[0])
+    weight = linear.parameter[0]
+    with products_with([linear]):
+        product(torch.zeros(2, weight.shape[1]), weight)
+        with pytest.raises(ModelError, match="does not give the outputs"):
+            product(torch.eye(2, weight.shape[1]), weight)
 
 
 def test_integers_of_experts_are_named_and_not_kept() -> None:
