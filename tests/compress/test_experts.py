@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -382,6 +383,26 @@ def test_a_router_beside_experts_in_modules_is_left_dense() -> None:
     assert [linear.name for linear in structure.linears[:3]] == [f"layers.0.experts.{number}" for number in range(3)]
 
 
+LEFT_DENSE = {
+    "deepseek_v4": {"o_a_proj", "attn_hc", "ffn_hc"},
+    "inkling2_text": {"relative_position_bias"},
+    "inkling2_loop_text": {"relative_position_bias"},
+    "inkling_text": {"rel_logits_proj"},
+}
+"""Matrices of `hidden_size` ** 2 numbers or more that are not linear layers: of head groups, mixing, and positions."""
+
+
+def large_matrices_left(network: Any, record: CompressionRecord) -> set[str]:
+    """The last names of modules with a large matrix that the record calls no linear layer."""
+    left = {group.modules for group in record.untouched if group.reason == "not a linear layer"}
+    return {
+        name.rpartition(".")[2]
+        for name, module in network.named_modules()
+        if re.sub(r"\d+", "*", name) in left
+        and any(each.dim() == 2 and each.numel() >= 32 * 32 for each in module.parameters(recurse=False))
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", families())
 def test_every_family_is_compressed_whole_or_refused_from_its_config(kind: str, tmp_path: Path) -> None:
@@ -395,6 +416,7 @@ def test_every_family_is_compressed_whole_or_refused_from_its_config(kind: str, 
         assert ((parameter.reshape(-1, 4) != 0).sum(dim=1) <= 2).all()
     if kind != "doge":  # its experts are rows of embeddings
         assert record.totals.expert_weights > 0
+    assert large_matrices_left(model.network, record) == LEFT_DENSE.get(kind, set())
     expected = model.network(input_ids=IDS[:2], use_cache=False).logits
     save(model, record, tmp_path / "out")
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval().requires_grad_(False)
