@@ -204,6 +204,18 @@ def test_methods_without_statistics_pool_nothing(recipe: str) -> None:
     assert compress(model, parse_recipe(recipe), tokens()).pooled_experts == ()
 
 
+def test_methods_without_statistics_count_the_tokens_of_a_sample() -> None:
+    _, record = compressed("magnitude", "mixtral", ids=IDS.repeat(3, 1))
+    first = [layer.tokens for layer in record.layers if "layers.0.mlp" in layer.name and "down_proj" in layer.name]
+    assert sum(filter(None, first)) == 512 * 2  # two experts per token
+
+
+def test_the_router_of_a_family_with_rows_for_more_stays_dense() -> None:
+    _, record = compressed("magnitude", "inkling_text")
+    left = {group.modules: group.reason for group in record.untouched}
+    assert left["model.layers.*.mlp.gate"] == "not a linear layer"
+
+
 def reordered(linear: Linear) -> Linear:
     """The layer as one who takes [out, in] for [in, out] would see it: of the same shape, at the same place."""
     assert linear.packed

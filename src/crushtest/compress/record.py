@@ -26,9 +26,10 @@ class LayerRecord:
     sparsity         share of its weights that are 0 now
     bits_per_weight  stored bits / weights after this step, with positions, scales and zero points (see `Totals`)
     output_error     |X (W - W')^T| / |X W^T| (Frobenius) for the weights before and after this step, on a sample of
-                     calibration tokens; None where the outputs were all 0
+                     calibration tokens; None where the outputs were all 0, and for an expert that no token reached
     changed          how many of its weights have another value now
-    tokens           how many calibration tokens were routed to it, for an expert; None for a layer that sees all
+    tokens           how many calibration tokens were routed to it, for an expert; None for a layer that sees all. If
+                     the method looks at no inputs, only the first sequences are run, as few as hold 512 tokens
     pooled           whether an expert saw too few of them and was compressed by the statistics of all experts of its
                      tensor together
     """
