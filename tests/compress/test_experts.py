@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +31,8 @@ from crushtest.compress import (
 )
 from crushtest.compress.calibration import Calibration, CalibrationTokens
 from crushtest.compress.layers.collect import ENOUGH_TOKENS
-from crushtest.compress.layers.structure import find_structure
+from crushtest.compress.layers.products import products_with
+from crushtest.compress.layers.structure import Linear, find_structure
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.save import save
 from crushtest.compress.to_folder import compress_and_save
@@ -201,6 +204,54 @@ def test_methods_without_statistics_pool_nothing(recipe: str) -> None:
     assert compress(model, parse_recipe(recipe), tokens()).pooled_experts == ()
 
 
+def test_methods_without_statistics_count_the_tokens_of_a_sample() -> None:
+    _, record = compressed("magnitude", "mixtral", ids=IDS.repeat(3, 1))
+    first = [layer.tokens for layer in record.layers if "layers.0.mlp" in layer.name and "down_proj" in layer.name]
+    assert sum(filter(None, first)) == 512 * 2  # two experts per token
+
+
+def test_the_router_of_a_family_with_rows_for_more_stays_dense() -> None:
+    _, record = compressed("magnitude", "inkling_text")
+    left = {group.modules: group.reason for group in record.untouched}
+    assert left["model.layers.*.mlp.gate"] == "not a linear layer"
+
+
+def reordered(linear: Linear) -> Linear:
+    """The layer as one who takes [out, in] for [in, out] would see it: of the same shape, at the same place."""
+    assert linear.packed
+    kept, transposed = linear.packed.kept[::-1], not linear.packed.transposed
+    return replace(linear, packed=replace(linear.packed, kept=kept, transposed=transposed))
+
+
+@pytest.mark.parametrize("parameter", ["gate_up_proj", "down_proj"])
+def test_a_wrong_view_is_noticed_however_small_the_weights(parameter: str) -> None:
+    network = expert_network("mixtral")
+    experts = [linear for linear in find_structure(network).experts if linear.name.endswith(parameter)]
+    for linear in experts:
+        linear.weight.mul_(1e-4)
+    with products_with(experts) as rows:
+        network(input_ids=IDS, use_cache=False)
+    assert all(rows[linear.name] for linear in experts)
+    with pytest.raises(ModelError, match="does not give the outputs"), products_with([reordered(experts[0])]):
+        network(input_ids=IDS, use_cache=False)
+
+
+def test_a_product_of_zeros_waits_for_another_to_be_compared() -> None:
+    network = expert_network("mixtral")
+    linear = reordered(find_structure(network).experts[0])
+    weight = linear.parameter[0]
+    with products_with([linear]):
+        product(torch.zeros(2, weight.shape[1]), weight)
+        with pytest.raises(ModelError, match="does not give the outputs"):
+            product(torch.eye(2, weight.shape[1]), weight)
+
+
+def test_integers_of_experts_are_named_and_not_kept() -> None:
+    _, record = compressed("rtn:group_size=16", "mixtral")
+    assert {name.rpartition(".")[2] for name in record.quantized} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert record.to_json()["quantized"] == sorted(layer.name for layer in record.layers)
+
+
 @pytest.mark.parametrize("kind", FEW)
 def test_routers_are_left_dense_and_named(kind: str) -> None:
     dense = expert_network(kind)
@@ -344,6 +395,26 @@ def test_a_router_beside_experts_in_modules_is_left_dense() -> None:
     assert [linear.name for linear in structure.linears[:3]] == [f"layers.0.experts.{number}" for number in range(3)]
 
 
+LEFT_DENSE = {
+    "deepseek_v4": {"o_a_proj", "attn_hc", "ffn_hc"},
+    "inkling2_text": {"relative_position_bias"},
+    "inkling2_loop_text": {"relative_position_bias"},
+    "inkling_text": {"rel_logits_proj"},
+}
+"""Matrices of `hidden_size` ** 2 numbers or more that are not linear layers: of head groups, mixing, and positions."""
+
+
+def large_matrices_left(network: Any, record: CompressionRecord) -> set[str]:
+    """The last names of modules with a large matrix that the record calls no linear layer."""
+    left = {group.modules for group in record.untouched if group.reason == "not a linear layer"}
+    return {
+        name.rpartition(".")[2]
+        for name, module in network.named_modules()
+        if re.sub(r"\d+", "*", name) in left
+        and any(each.dim() == 2 and each.numel() >= 32 * 32 for each in module.parameters(recurse=False))
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", families())
 def test_every_family_is_compressed_whole_or_refused_from_its_config(kind: str, tmp_path: Path) -> None:
@@ -357,6 +428,7 @@ def test_every_family_is_compressed_whole_or_refused_from_its_config(kind: str, 
         assert ((parameter.reshape(-1, 4) != 0).sum(dim=1) <= 2).all()
     if kind != "doge":  # its experts are rows of embeddings
         assert record.totals.expert_weights > 0
+    assert large_matrices_left(model.network, record) == LEFT_DENSE.get(kind, set())
     expected = model.network(input_ids=IDS[:2], use_cache=False).logits
     save(model, record, tmp_path / "out")
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval().requires_grad_(False)

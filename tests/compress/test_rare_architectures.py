@@ -12,7 +12,8 @@ from transformers import AutoConfig
 
 from crushtest.compress import InputGram, check, compress, gptq
 from crushtest.compress.calibration import CalibrationTokens
-from crushtest.compress.layers.structure import find_structure
+from crushtest.compress.layers.activations import FOREIGN_FAILURES
+from crushtest.compress.layers.structure import find_structure, is_linear
 from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import ModelError
 from support.expert_families import expert_network, small_config
@@ -32,6 +33,24 @@ SHAPES: dict[str, dict[str, Any]] = {
 def compressed(kind: str, recipe: str) -> tuple[Any, Any]:
     model: Any = SimpleNamespace(network=expert_network(kind, **SHAPES[kind]), tokenizer=TOKENIZER, spec=kind, facts={})
     return model.network, compress(model, parse_recipe(recipe), CalibrationTokens(IDS, {}))
+
+
+def test_finding_layers_draws_no_random_numbers() -> None:
+    network = expert_network("falcon", **SHAPES["falcon"])
+    before = torch.random.get_rng_state()
+    assert find_structure(network).linears
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("failure", FOREIGN_FAILURES)
+def test_a_kind_of_layer_that_fails_alone_is_no_linear_layer(failure: type[Exception]) -> None:
+    class Fails(torch.nn.Linear):
+        __module__ = "transformers.models.some"
+
+        def forward(self, _: Tensor) -> Tensor:
+            raise failure
+
+    assert not is_linear(Fails(3, 5))
 
 
 @pytest.mark.parametrize("kind", SHAPES)

@@ -26,9 +26,10 @@ class LayerRecord:
     sparsity         share of its weights that are 0 now
     bits_per_weight  stored bits / weights after this step, with positions, scales and zero points (see `Totals`)
     output_error     |X (W - W')^T| / |X W^T| (Frobenius) for the weights before and after this step, on a sample of
-                     calibration tokens; None where the outputs were all 0
+                     calibration tokens; None where the outputs were all 0, and for an expert that no token reached
     changed          how many of its weights have another value now
-    tokens           how many calibration tokens were routed to it, for an expert; None for a layer that sees all
+    tokens           how many calibration tokens were routed to it, for an expert; None for a layer that sees all. If
+                     the method looks at no inputs, only the first sequences are run, as few as hold 512 tokens
     pooled           whether an expert saw too few of them and was compressed by the statistics of all experts of its
                      tensor together
     """
@@ -119,6 +120,7 @@ class CompressionRecord:
 
     pooled_experts     experts that were compressed by pooled statistics in some step, as too few tokens reached them
     quantized          integers and scales of the quantized layers, by name, for saving them as they are
+    quantized_experts  names of the quantized experts that lie in one tensor with others, which are saved dequantized
     calibration        source, sequences, length, seed, `tokens_sha256`
     peak_memory_bytes  the process's highest memory so far (resident; on a GPU that of the GPU besides)
     """
@@ -134,10 +136,14 @@ class CompressionRecord:
     dense_bits: int = DENSE_BITS
     pooled_experts: tuple[str, ...] = ()
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict, repr=False, compare=False)
+    quantized_experts: frozenset[str] = field(default=frozenset(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return as JSON values what compression.json holds: all but the quantized weights themselves."""
-        return asdict(replace(self, quantized={})) | {"quantized": sorted(self.quantized)}
+        """Return as JSON values what compression.json holds: the names of quantized weights, and all else."""
+        content = asdict(replace(self, quantized={}))
+        content["quantized"] = sorted({*self.quantized, *self.quantized_experts})
+        del content["quantized_experts"]
+        return content
 
 
 @dataclass

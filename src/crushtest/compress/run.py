@@ -89,6 +89,7 @@ def compress(
         peak_memory_bytes=peak_memory_bytes(),
         pooled_experts=tuple(dict.fromkeys(layer.name for layer in ledger.layers if layer.pooled)),
         quantized=ledger.quantized,
+        quantized_experts=frozenset(ledger.quantized_experts),
     )
 
 
@@ -101,6 +102,7 @@ class _Ledger:
         self.storages: dict[str, Storage] = {}
         self.zeros: dict[str, int] = {}
         self.quantized = quantized
+        self.quantized_experts: set[str] = set()
         self.rescaled: list[str] = []
 
     def enter_step(self, number: int, step: Step, results: Iterable[Compressed]) -> None:
@@ -115,10 +117,7 @@ class _Ledger:
             self.linears[linear.name] = linear
             self.zeros[linear.name] = result.zeros
             self.rescaled += [result.rescaled] if result.rescaled else []
-            if isinstance(result.quantized, QuantizedWeight):
-                self.quantized[linear.name] = result.quantized
-            else:
-                self.quantized.pop(linear.name, None)  # an earlier step's, which the weight is not any more
+            self._keep(linear, result.quantized if isinstance(result.quantized, QuantizedWeight) else None)
             self.layers.append(
                 LayerRecord(
                     step=number,
@@ -133,6 +132,18 @@ class _Ledger:
                     pooled=result.pooled,
                 )
             )
+
+    def _keep(self, linear: Linear, quantized: QuantizedWeight | None) -> None:
+        """Keep a layer's integers for saving, and of an expert, which no format takes, that it was quantized."""
+        # An earlier step's integers are not the weight any more.
+        self.quantized.pop(linear.name, None)
+        self.quantized_experts.discard(linear.name)
+        if quantized is None:
+            return
+        if linear.packed:
+            self.quantized_experts.add(linear.name)
+        else:
+            self.quantized[linear.name] = quantized
 
     def changed(self, number: int) -> int:
         """Return how many weights a step changed."""

@@ -221,7 +221,7 @@ def _weights_config(grid: _GridKind) -> dict[str, Any]:
 
 
 def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
-    if _bitsandbytes_config(model.network):
+    if record.quantized_experts or _bitsandbytes_config(model.network):
         return False
     grids = _names_by_grid(record.quantized)
     linears = {name for name, module in model.network.named_modules() if type(module).__name__ == "Linear"}

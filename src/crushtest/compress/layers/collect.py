@@ -84,7 +84,7 @@ class BlockInputs:
             for hook in hooks:
                 hook.remove()
         uncalled = [linear for linear in self._linears if linear.name not in self._owner]
-        if uncalled:  # Mamba multiplies with the weight of `dt_proj` itself
+        if uncalled:  # a block may multiply with a layer's weight itself and never call the layer
             self._run(stream, number, uncalled)
 
     def _run(self, stream: Stream, number: int, by_product: Sequence[Linear]) -> None:

@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-_TOKENS = 8
-_FAILURES = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    ImportError,
-    NotImplementedError,
-)
-
 
 @dataclass(frozen=True)
 class Packed:

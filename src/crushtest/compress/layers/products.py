@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crushtest.compress.layers.structure import Linear
 
 _CHECKED = 4  # rows of a product that are computed again
-_SAME = 0.02  # as a share of their size: well above rounding in bfloat16, well below another matrix's result
+_SAME = 0.02  # as a share of the result's norm: well above rounding in bfloat16, well below another matrix's result
 PLAIN = {"aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"}
 GROUPED = {"aten::_grouped_mm", "transformers::grouped_mm_fallback"}
 
@@ -125,7 +125,8 @@ class ProductWatch:
 def products_with(linears: Sequence[Linear]) -> Iterator[dict[str, list[Tensor]]]:
     """For the length of a `with`, gather by layer the inputs [tokens, in] of every product with its weight.
 
-    ModelError if the first product with a tensor is not what the inputs and the layer's weight give.
+    ModelError if the first product with a tensor is not what the inputs and the layer's weight give. Products with a
+    bias in them, or in which all numbers are 0, show nothing: then the next one is looked at.
     """
     rows: dict[str, list[Tensor]] = {linear.name: [] for linear in linears}
     if not linears:
@@ -139,8 +140,7 @@ def products_with(linears: Sequence[Linear]) -> Iterator[dict[str, list[Tensor]]
         linear = by_place.get((id(product.tensor), product.start))
         if linear is None:  # an expert that the step leaves out
             return
-        if id(product.tensor) not in checked and len(product.rows):
-            _need_reproduced(linear, product)
+        if id(product.tensor) not in checked and _reproduced(linear, product):
             checked.add(id(product.tensor))
         rows[linear.name].append(product.rows)
 
@@ -152,12 +152,17 @@ def _start(linear: Linear) -> int:
     return int(linear.weight.storage_offset() - linear.parameter.storage_offset())
 
 
-def _need_reproduced(linear: Linear, product: Product) -> None:
+def _reproduced(linear: Linear, product: Product) -> bool:
+    """Say whether a layer's weight gives a product again, False where that shows nothing; ModelError if it does not."""
     if product.result is None:
-        return
-    made, result = (product.rows[:_CHECKED] @ linear.weight.T).float(), product.result[:_CHECKED].float()
-    if not (made - result).norm() <= _SAME * result.norm() + _SAME:
+        return False
+    chosen = product.rows.any(dim=1).nonzero().flatten()[:_CHECKED]
+    made, result = (product.rows[chosen] @ linear.weight.T).float(), product.result[chosen].float()
+    if not (made.any() or result.any()):
+        return False
+    if not (made - result).norm() <= _SAME * result.norm():
         raise ModelError(f"{linear.name}: its weight does not give the outputs that the model computes with it")
+    return True
 
 
 def _pairs(name: str, args: Any, result: Any) -> Iterator[_Pair]:
