@@ -82,8 +82,8 @@ def test_tables_lines_and_progress_are_inert(capsys_text: str) -> None:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         print_table([["a", "b"], [capsys_text, capsys_text], ["", capsys_text]])
         print_line(capsys_text)
-        Lines(1).say(capsys_text)
-        with Lines(1).step(capsys_text, 2):
+        Lines().say(capsys_text)
+        with Lines().step(capsys_text, 2):
             pass
     assert is_inert(out.getvalue())
 

@@ -10,7 +10,7 @@ import reprlib
 import unicodedata
 
 LONGEST_VALUE = 200
-LONGEST_MESSAGE = 900
+LONGEST_MESSAGE = 990
 
 _BREAKS = re.compile(r" *[\t-\r\x1c-\x1f\x85\u2028\u2029][\s]*")
 """Tabs, line ends, and separators of lines and records, with the spaces around them."""

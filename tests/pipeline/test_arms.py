@@ -28,6 +28,7 @@ from crushtest.report.study_view import read_study
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import StudySpec, build_spec
+from support.older_study import untie
 from support.tiny_models import SENTENCES, network, tokenizer
 
 
@@ -114,6 +115,7 @@ def test_another_model_under_the_same_name_is_not_mixed_in(model: Path, tmp_path
 def test_an_arm_goes_on_on_the_kind_of_device_it_began_on(model: Path, tmp_path: Path) -> None:
     run_study(spec(model), tmp_path / "s")
     path = tmp_path / "s" / "manifest.json"
+    untie(tmp_path / "s")
     path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda:0"'))
     with pytest.raises(StoreError, match="device was cuda, is cpu; use another --out"):
         run_study(spec(model, suite="probe_facts"), tmp_path / "s")

@@ -70,9 +70,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
             assert isinstance(request, Choices)
             place = place_of[request.context]
             right = (place < 20) != (place in changed)
-            logprobs = tuple(
-                0.0 if (option == gold[place]) == right else -1.0 for option in range(len(request.options))
-            )
+            count = len(request.options)
+            chosen = gold[place] if right else (gold[place] + 1) % count
+            logprobs = tuple(0.0 if option == chosen else -1.0 for option in range(count))
             return ChoiceScores(logprobs, (1,) * len(logprobs), (1,) * len(logprobs))
 
         engines.append((pack_tokens, FakeEngine(respond=respond, fail_at=engines.fail_at)))
