@@ -41,9 +41,9 @@ ARCHITECTURES = """<!-- Generated from docs/architectures.csv by docs/generate.p
 How the engine `hf` runs each family of causal language models that transformers makes small on a CPU, and some
 variants of them. Weights are random, in float32. Each row compares the log-likelihoods of 20 lines of 7 to 90
 tokens, in packs of 64, with a forward pass of the line alone, and greedy completions of 10 tokens, of 7 prompts of 4 to
-80 tokens, with a loop of such passes without a cache. No longer lines, no other packs and no 16 bits were compared. Such
-lines do not reach the windows of 512 tokens and more that many families have. Of {total} families and variants {ran}
-ran. Scoring: {scoring}. Generation: {generation}. `tests/contracts/test_architectures.py` measures them
+80 tokens, with a loop of such passes without a cache. No longer lines, no other packs and no 16 bits were compared.
+Such lines do not reach the windows of 512 tokens and more that many families have. Of {total} families and variants
+{ran} ran. Scoring: {scoring}. Generation: {generation}. `tests/contracts/test_architectures.py` measures them
 again (CRUSHTEST_SLOW=1), and with CRUSHTEST_EVIDENCE=write it renews the table.
 
 The engine decides when it loads a model, by a trial against the model's own forward pass. `describe()` and the manifest
