@@ -39,9 +39,11 @@ ARCHITECTURES = """<!-- Generated from docs/architectures.csv by docs/generate.p
 # Architectures
 
 How the engine `hf` runs each family of causal language models that transformers makes small on a CPU, and some
-variants of them. Weights are random, in float32. Each row compares 20 log-likelihoods with a forward pass of the line
-alone, and 7 greedy completions of 10 tokens with a loop of such passes without a cache. Of {total} families and
-variants {ran} ran. Scoring: {scoring}. Generation: {generation}. `tests/contracts/test_architectures.py` measures them
+variants of them. Weights are random, in float32. Each row compares the log-likelihoods of 20 lines of 7 to 90
+tokens, in packs of 64, with a forward pass of the line alone, and greedy completions of 10 tokens, of 7 prompts of 4 to
+80 tokens, with a loop of such passes without a cache. No longer lines, no other packs and no 16 bits were compared.
+Such lines do not reach the windows of 512 tokens and more that many families have. Of {total} families and variants
+{ran} ran. Scoring: {scoring}. Generation: {generation}. `tests/contracts/test_architectures.py` measures them
 again (CRUSHTEST_SLOW=1), and with CRUSHTEST_EVIDENCE=write it renews the table.
 
 The engine decides when it loads a model, by a trial against the model's own forward pass. `describe()` and the manifest
@@ -61,8 +63,9 @@ say how it ran (`scoring`, `generation`) and why no faster way was taken.
 | cached alone | the same, one prompt at a time |
 | anew | no cache: every line is read again for each token |
 
-Where rotary frequencies follow the longest line of a call (`dynamic`, `longrope`), or attention leaves tokens out
-beyond a number of them, longer lines are scored alone and written anew. The last column names that number. Beyond it
+Where rotary frequencies follow the longest line of a call (`dynamic`, `longrope`), the scale of attention follows a
+token's place in the call (`floor_scale`), or attention leaves tokens out beyond a number of them, longer lines are
+scored alone and written anew, and packs hold fewer tokens than that. The last column names that number. Beyond it
 some models (`index_topk`, `keep_window_size`) let a token depend on later ones: transformers' own forward pass does.
 
 | family | scoring | generation | nats | texts that differ | why no faster way |

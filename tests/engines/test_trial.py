@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from crushtest import load_engine
-from crushtest.engines.hf import trial
+from crushtest.engines.hf import limits, trial
 from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
+from crushtest.models.load import LoadedModel
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from support import architectures
-from support.tiny_models import SENTENCES, loaded, run_plainly
+from support.tiny_models import SENTENCES, loaded, run_plainly, tokenizer
 
 DYNAMIC = {
     "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
@@ -74,8 +76,10 @@ def test_packs_that_would_write_something_else_are_not_used(monkeypatch: pytest.
     assert described["generation"].startswith("transformers' cache, padded batches (prefix-shared packs: differs by")
 
 
-def test_a_model_that_reads_ahead_is_refused() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_model_that_reads_ahead_is_refused(dtype: str) -> None:
     model = architectures.loaded("bert")
+    model = replace(model, network=model.network.to(getattr(torch, dtype)), facts=model.facts | {"dtype": dtype})
     model.network.config.is_decoder = False
     for module in model.network.modules():
         if hasattr(module, "is_causal"):
@@ -115,5 +119,49 @@ def test_a_trial_costs_few_forward_passes() -> None:
 
     model.network.base_model.register_forward_pre_hook(count)
     trial.find_paths(model, 2048)
-    assert runs < 60
+    assert runs <= 25
     assert list(load_engine(model).choices([Choices("a", (" b",))]))
+
+
+def test_rounding_in_16_bits_is_no_reading_ahead_and_costs_no_packs() -> None:
+    described = load_engine(noisy("mixtral", num_local_experts=8, num_experts_per_tok=2)).describe()
+    assert described["scoring"].startswith("prefix-shared packs")
+    assert described["generation"].startswith("prefix-shared packs")
+
+
+def test_attention_that_reads_ahead_in_long_texts_only_is_refused() -> None:
+    with pytest.raises(EngineError, match="block_sparse"):
+        load_engine(architectures.loaded("big_bird"))
+
+
+def test_packs_are_no_longer_than_the_limit() -> None:
+    engine: Any = load_engine(architectures.loaded("llama4 floor"))
+    assert (engine.model.paths.limit, engine.model.packed.size) == (64, 63)
+    assert engine.model.paths.scoring == "packs"
+    words = architectures.WORDS
+    lines = [Line(words[start : start + 30], 20) for start in range(0, 60, 6)]
+    expected = [architectures.logprob("llama4 floor", [*line.tokens], line.start) for line in lines]
+    assert scored(engine, lines) == pytest.approx(expected, abs=1e-4)
+
+
+def test_attention_that_nobody_saw_is_not_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "variant_of", lambda *_: (_ for _ in ()).throw(EngineError("unknown")))
+    assert limits.attention_variants(loaded().network) is None
+    assert not trial.find_paths(loaded(), 2048).plain_attention
+
+
+def noisy(kind: str, **settings: Any) -> LoadedModel:
+    """A network of so many layers and so large weights that rounding moves what it says by nats."""
+    torch.manual_seed(1)
+    shape = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 16, "num_attention_heads": 8}
+    config = AutoConfig.for_model(
+        kind, vocab_size=len(tokenizer()), num_key_value_heads=4, head_dim=32, **shape, **settings
+    )
+    network = AutoModelForCausalLM.from_config(config).float().eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.dim() >= 2:
+            parameter.mul_(4.0)
+    network.get_output_embeddings().weight.mul_(4.0)
+    return LoadedModel(
+        network.to(torch.bfloat16), tokenizer(), kind, {"kind": "tiny", "dtype": "bfloat16", "device": "cpu"}
+    )

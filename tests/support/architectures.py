@@ -61,8 +61,6 @@ MORE: dict[str, dict[str, Any]] = {
         "mamba_d_head": 16,
         "mamba_d_state": 16,
     },
-    "bigbird_pegasus": {"attention_type": "original_full"},
-    "big_bird": {"attention_type": "original_full"},
     "cpmant": {"dim_head": 16, "dim_ff": 96},
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
@@ -155,6 +153,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         {"logits_scaling": 4.0, "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.1},
     ),
     "doge sparse": ("doge", {"keep_window_size": 16}),
+    "big_bird full": ("big_bird", {"attention_type": "original_full"}),
+    "llama4 floor": ("llama4_text", {"floor_scale": 64, "attn_scale": 0.9, "no_rope_layers": [1, 0, 1, 0]}),
     "llama4 chunked": ("llama4_text", {"attention_chunk_size": 16}),
     "qwen3_next linear": ("qwen3_next", {"num_hidden_layers": 3}),
     "falcon alibi new": ("falcon", {"alibi": True, "new_decoder_architecture": True, "num_kv_heads": 2}),

@@ -17,6 +17,7 @@ from crushtest.engines.hf.kivi import RESIDUAL, Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.kv_choice import KvCache, KvName, check_config, kv_cache
 from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, bytes_per_token
+from crushtest.engines.hf.limits import size_within
 from crushtest.engines.hf.routes import ByLength, Way
 from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
 from crushtest.engines.hf.trial import NAMES, Paths, find_paths
@@ -124,7 +125,9 @@ class HfModel:
             scoring += f", lines beyond {paths.limit} tokens alone"
             writing += f", beyond {paths.limit} tokens anew"
         if isinstance(self.kv, Kivi):
-            scoring = f"plain batches: {self.kv.name} is exact up to {RESIDUAL} tokens and for the first that is scored"
+            scoring = (
+                f"{NAMES['batches']}: {self.kv.name} is exact up to {RESIDUAL} tokens and for the first that is scored"
+            )
         if paths.slow_scoring:
             scoring += f" ({paths.slow_scoring})"
         if paths.slow_writing:
@@ -183,7 +186,7 @@ def hf(
 ) -> TokenEngine[HfModel]:
     """Scoring with shared prefixes, rolling perplexity and batched generation, in PyTorch on a CPU or GPU.
 
-    pack_tokens  tokens run at once when scoring; memory grows with it
+    pack_tokens  tokens run at once when scoring; memory grows with it. At most the length up to which packs are exact
     batch_size   prompts continued at once
     kv           precision of the stored keys and values: `none` as the model's dtype, `q8_0` and `q4_0` as llama.cpp
                  reads them, `kivi4` and `kivi2` as KIVI does, for tokens written after the prompt
@@ -198,6 +201,9 @@ def hf(
     keep_freed_memory()
     network = model.network
     paths, cache = find_paths(model, pack_tokens), kv_cache(kv, network)
+    if paths.limit is not None:
+        pack_tokens = size_within(pack_tokens, paths.limit)
+        batch_size = size_within(batch_size, paths.limit)  # a pack of a token per prompt
     if isinstance(cache, Kivi) and (reason := why_not_kivi(paths)):
         raise EngineError(f"kv={kv} needs a model that runs in prefix-shared packs of any length; {reason}")
     runs = HfModel(

@@ -1,8 +1,8 @@
 """Keys and values as llama.cpp reads them back from a cache of 8 or 4 bits, for attention in PyTorch.
 
 Every key and value is rounded in blocks along its head, so what is read of a token depends on that token alone. Packs
-and plain batches therefore read the same. llama.cpp turns heads by a Hadamard matrix first, which spreads outliers over
-a block, and multiplies the keys with a query of 8 bits.
+and padded batches therefore read the same. llama.cpp turns heads by a Hadamard matrix first, which spreads outliers
+over a block, and multiplies the keys with a query of 8 bits.
 """
 
 from __future__ import annotations

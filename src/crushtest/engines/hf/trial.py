@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,9 +17,8 @@ from crushtest.engines.encoding import encode
 from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.hf.generation import generate
 from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood
-from crushtest.engines.hf.own_attention import attending_around
+from crushtest.engines.hf.limits import UNFIT, attention_variants, exact_until, size_within
 from crushtest.engines.hf.tokenizer import HfTokenizer
-from crushtest.engines.hf.variants import Variant, variant_of
 from crushtest.engines.likelihood import Floats, LogLikelihood
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
@@ -28,21 +27,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from crushtest.engines.hf.own_attention import Attention
     from crushtest.models.load import LoadedModel
 
 Scoring: TypeAlias = Literal["packs", "batches", "alone"]
-"""Prefix-shared packs, padded batches, or every line in a forward pass of its own."""
 Writing: TypeAlias = Literal["packs", "cached", "cached_by_length", "cached_alone", "anew"]
-"""Packs and our own store; transformers' cache under padded batches, prompts of one length, or each prompt alone; or no
-cache: every line is read anew for each token."""
+"""`NAMES` says what they are."""
 
 # Layers whose outputs depend on nothing but the ancestors' keys and values, at most within a window.
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
-# Rotary embeddings that change with the length of the text.
-LENGTH_DEPENDENT = {"dynamic", "longrope"}
-# Settings that say from how many tokens on a layer leaves tokens out, besides a window that it hands to its attention.
-SPARSE_BEYOND = ("attention_chunk_size", "index_topk", "keep_window_size")
 # How the ways are called.
 NAMES: dict[Scoring | Writing, str] = {
     "packs": "prefix-shared packs",
@@ -54,14 +46,16 @@ NAMES: dict[Scoring | Writing, str] = {
     "anew": "no cache, every line read anew for each token",
 }
 TEXT = "Nine people were waiting at the station when the last train of the evening came in, half an hour late."
-# Largest difference of a log-likelihood, in nats, that rounding explains.
+# Largest difference of a log-likelihood, in nats, that rounding explains in any network.
 TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1}
+# How many times what rounding was seen to do in 16 bits a faster way may differ by.
+NOISE = 3
 # Nodes per pack of a second trial, few enough for trunks.
 SMALL_PACK = 16
+# A kind of attention that short lines do not show: within a few blocks a network puts full attention in its place.
+READS_AHEAD = "block_sparse"
 STEPS = 3
 LIKELIEST = 8
-# What a network raises that cannot be run in one of the ways.
-UNFIT = (EngineError, TypeError, ValueError, AttributeError, RuntimeError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Paths:
     slow_scoring      why scoring takes no faster way; None if it takes the fastest
     slow_writing      why writing takes no faster way
     limit             tokens up to which these ways are exact; longer lines are run alone. None for any number
-    plain_attention   True if no layer caps its scores, has sinks or a sliding window
+    plain_attention   True if the layers were seen to cap no scores and to have no sinks and no sliding window
     """
 
     scoring: Scoring
@@ -92,14 +86,27 @@ def find_paths(model: LoadedModel, size: int) -> Paths:
     network, allowed = model.network, TOLERANCE.get(model.facts["dtype"], 0.5)
     lines = _trial_lines(model)
     tokens = list(lines[0].tokens)
+    if any(getattr(module, "attention_type", None) == READS_AHEAD for module in network.modules()):
+        raise EngineError(
+            f"model {model.spec!r}: with attention_type {READS_AHEAD!r} what it predicts depends on later tokens "
+            "in long texts, so it gives them no likelihood"
+        )
     logits = _logits_alone(network, tokens)  # outside the trials: a model that fails here does not run at all
+    rounds = network.dtype.itemsize < 4
+    # Of one length, so that rounding is the same, except where a network groups tokens by what they hold.
     cut = len(tokens) // 2
-    ahead = _furthest(_logits_alone(network, tokens[:cut]), logits[:cut])
-    if ahead > allowed:
+    others = [*tokens[:cut], *reversed(tokens[: len(tokens) - cut])]
+    ahead = _furthest(_logits_alone(network, others)[:cut], logits[:cut])
+    if ahead > TOLERANCE["float32"] and not (rounds and ahead <= NOISE * _noise_of_company(network, tokens)):
         raise EngineError(
             f"model {model.spec!r}: what it predicts depends on later tokens (by {ahead:.2g} nats in a trial), "
             "so it gives texts no likelihood"
         )
+    if rounds:  # as nothing is read ahead, what a line's length changes is rounding
+        allowed = max(allowed, NOISE * _noise_of_length(network, tokens, logits))
+    variants = attention_variants(network)
+    limit = exact_until(network.config, variants)
+    size = size if limit is None else size_within(size, limit)
     expected = _scores(PaddedLogLikelihood(network, size, lines=1), lines)
 
     def why_not(likelihood: LogLikelihood) -> str | None:
@@ -109,55 +116,14 @@ def find_paths(model: LoadedModel, size: int) -> Paths:
     unpacked = _other_layers(network.config) or next(filter(None, map(why_not, packs)), None)
     unpadded = why_not(PaddedLogLikelihood(network, size)) if unpacked else None
     writing, slow_writing = _find_writing(network, size, tokens, logits, allowed, unpacked)
-    variants = attention_variants(network)
     return Paths(
         scoring="packs" if unpacked is None else "batches" if unpadded is None else "alone",
         writing=writing,
         slow_scoring=f"padded batches: {unpadded}" if unpadded else unpacked,
         slow_writing=slow_writing,
-        limit=exact_until(network.config, variants),
-        plain_attention=not any(variant.written_out or variant.window for variant in variants),
+        limit=limit,
+        plain_attention=variants is not None and not any(one.written_out or one.window for one in variants),
     )
-
-
-def exact_until(config: PreTrainedConfig, variants: Sequence[Variant]) -> int | None:
-    """Return up to how many tokens faster ways are exact: sparse attention and some rotary embeddings limit them.
-
-    A sliding window limits them only if layers do not hand it to their attention, where packs see it.
-    """
-    text = config.get_text_config()
-    limits = [getattr(text, name, None) for name in SPARSE_BEYOND]
-    if not any(variant.window for variant in variants):
-        limits.append(getattr(text, "sliding_window", None))
-    rope = getattr(text, "rope_parameters", None) or {}
-    per_kind = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    limits += [
-        one.get("original_max_position_embeddings") or text.max_position_embeddings
-        for one in per_kind
-        if one.get("rope_type") in LENGTH_DEPENDENT
-    ]
-    return min((int(limit) for limit in limits if limit), default=None)
-
-
-def attention_variants(network: PreTrainedModel) -> list[Variant]:
-    """Return what the layers ask of their attention; nothing if they do not use transformers' interface for it."""
-    import torch
-
-    asked: list[Variant] = []
-
-    def watching(attention: Attention) -> Attention:
-        def watched(*args: Any, **options: Any) -> Any:
-            asked.append(variant_of(options.get("scaling"), options))
-            return attention(*args, **options)
-
-        return watched
-
-    try:
-        with torch.inference_mode(), attending_around(network, watching):
-            network(input_ids=torch.zeros(1, 2, dtype=torch.long, device=network.device), use_cache=False)
-    except UNFIT:
-        return []
-    return asked
 
 
 def _other_layers(config: PreTrainedConfig) -> str | None:
@@ -202,9 +168,13 @@ def _find_writing(
         generate(network, [prompts[row] for row in rows], STEPS, set(), follow)
         return torch.stack(steps, dim=1)
 
+    def by_length() -> Tensor:
+        first, fourth, second, third = torch.cat([cached(rows) for rows in ([0, 3], [1], [2])])
+        return torch.stack([first, second, third, fourth])
+
     ways: list[tuple[Writing, Callable[[], Tensor]]] = [
         ("cached", lambda: cached(range(len(prompts)))),
-        ("cached_by_length", lambda: torch.cat([cached(rows) for rows in ([0, 3], [1], [2])])[[0, 2, 3, 1]]),
+        ("cached_by_length", lambda: by_length()),
         ("cached_alone", lambda: torch.cat([cached([row]) for row in range(len(prompts))])),
     ]
     if unpacked is None:
@@ -239,11 +209,45 @@ def _furthest(logits: Tensor, expected: Tensor) -> float:
     return float(worst.nan_to_num(float("inf")))
 
 
+def _noise_of_company(network: PreTrainedModel, tokens: list[int]) -> float:
+    """Return by how many nats rounding moves a line beside one line or another; zero if two lines do not run."""
+    import torch
+
+    companies = [tokens[::-1], *(tokens[cut:] + tokens[:cut] for cut in (len(tokens) // 2, len(tokens) // 4))]
+    try:
+        first, *others = (_first_logits(network, [tokens, company]) for company in companies)
+    except torch.OutOfMemoryError:
+        raise
+    except UNFIT:
+        return 0.0
+    return max(_furthest(other, first) for other in others)
+
+
+def _noise_of_length(network: PreTrainedModel, tokens: list[int], logits: Tensor) -> float:
+    """Return by how many nats rounding moves tokens, and their sum, in lines of several lengths."""
+    import torch
+
+    nats = 0.0
+    for cut in {len(tokens) * part // 4 for part in (1, 2, 3)} | {len(tokens) - 1}:
+        shorter = _logits_alone(network, tokens[:cut])
+        following = torch.tensor(tokens[1 : cut + 1], device=network.device)
+        ours, theirs = (
+            float(torch.nn.functional.cross_entropy(some.float(), following, reduction="sum"))
+            for some in (shorter, logits[:cut])
+        )
+        nats = max(nats, _furthest(shorter, logits[:cut]), abs(ours - theirs))
+    return nats
+
+
 def _logits_alone(network: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
+    return _first_logits(network, [tokens])
+
+
+def _first_logits(network: PreTrainedModel, lines: Sequence[Sequence[int]]) -> Tensor:
     import torch
 
     with torch.inference_mode():
-        logits: Tensor = network(input_ids=torch.tensor([tokens], device=network.device), use_cache=False).logits
+        logits: Tensor = network(input_ids=torch.tensor(lines, device=network.device), use_cache=False).logits
     return logits[0]
 
 
