@@ -7,13 +7,13 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crushtest.conversations import turns_before, waves, with_history
 from crushtest.errors import EngineError
 from crushtest.files.append_log import AppendLog
 from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore, ReadChoice, Unanswered
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
+from crushtest.tasks.shared.conversations import turns_before, waves, with_history
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crushtest.conversations import turns_before
 from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
 from crushtest.predictions.point_estimates import point_estimates
@@ -18,6 +17,7 @@ from crushtest.records import Completion, Item, Prompt, Score
 from crushtest.registry import TASKS
 from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.tasks.base import Task
+from crushtest.tasks.shared.conversations import turns_before
 
 
 def score_completions(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-from crushtest.conversations import history
 from crushtest.errors import EngineError
 from crushtest.records import DENSE, Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
+from crushtest.tasks.shared.conversations import history
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.conversations import history, waves, with_history
 from crushtest.engines.fake import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, UsageError
@@ -24,6 +23,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
 from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, item_from_row, item_row
 from crushtest.tasks.base import Task
+from crushtest.tasks.shared.conversations import history, waves, with_history
 
 
 def turn(name: str, text: str, follows: str | None = None) -> Item:
