@@ -212,7 +212,7 @@ class Exchange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A scorer's number for one completion, or None and the reason why it is missing."""
+    """A scorer's number for one completion, or None and the reason why it is missing. NaN and infinity are none."""
 
     value: float | None
     reason: str | None = None
@@ -221,4 +221,5 @@ class Score:
         if (self.value is None) == (self.reason is None):
             raise ValueError("a score has either a value or a reason")
         if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"a score must be a finite number (got {self.value})")
+            object.__setattr__(self, "reason", f"the scorer gave {self.value}")
+            object.__setattr__(self, "value", None)

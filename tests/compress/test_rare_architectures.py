@@ -15,7 +15,7 @@ from crushtest.compress.calibration import CalibrationTokens
 from crushtest.compress.layers.activations import FOREIGN_FAILURES
 from crushtest.compress.layers.structure import find_structure, is_linear
 from crushtest.compress.recipes import parse_recipe
-from crushtest.errors import ModelError
+from crushtest.errors import ModelError, UsageError
 from support.expert_families import expert_network, small_config
 from support.small_models import TOKENIZER
 
@@ -86,9 +86,17 @@ def test_what_passes_more_than_hidden_states_is_refused_from_its_config(kind: st
         check(parse_recipe("magnitude"), small_config(kind))
 
 
-@pytest.mark.parametrize("recipe", ["gptq", "rtn:group_size=64", "wanda:pattern=2:4"])
-def test_the_widths_of_minicpm3_take_the_usual_groups(recipe: str) -> None:
-    check(parse_recipe(recipe), AutoConfig.for_model("minicpm3"))
+@pytest.mark.parametrize(
+    ("recipe", "fits"),
+    [("gptq", True), ("rtn:group_size=64", True), ("wanda:pattern=2:4", True), ("rtn:group_size=96", False)],
+)
+def test_the_widths_of_minicpm3_take_the_usual_groups(recipe: str, fits: bool) -> None:
+    try:
+        check(parse_recipe(recipe), AutoConfig.for_model("minicpm3"))
+        taken = True
+    except UsageError:
+        taken = False
+    assert taken == fits
 
 
 def test_a_dry_run_leaves_the_network_as_it_is() -> None:

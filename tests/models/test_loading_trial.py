@@ -10,6 +10,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
+import torch
 
 from crushtest.errors import ModelError
 from crushtest.models import hub, trial
@@ -29,8 +30,13 @@ def change(file: Path, **settings: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | settings))
 
 
-def test_a_model_that_loads_passes(folder: Path) -> None:
+def test_no_weight_is_read_and_torch_is_left_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    monkeypatch.setattr("safetensors.safe_open", lambda *given, **named: read.append(given))
+    monkeypatch.setattr("safetensors.torch.load_file", lambda *given, **named: read.append(given))
     trial.try_out(str(folder), ModelOptions())
+    assert not read
+    assert torch.empty(1).device.type == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +45,6 @@ def test_a_model_that_loads_passes(folder: Path) -> None:
         ("config.json", {"model_type": "no-such-family"}),
         ("config.json", {"num_attention_heads": 7}),  # does not divide the width
         ("config.json", {"hidden_act": "no-such-function"}),
-        ("tokenizer.json", {"model": {"type": "WordLevel"}}),
     ],
 )
 def test_what_cannot_be_laid_out_is_one_line(file: str, settings: dict[str, object], folder: Path) -> None:
@@ -63,17 +68,26 @@ def test_the_packages_of_formats_are_importable_names() -> None:
     assert all(util.find_spec(name) for name in names)
 
 
-def test_a_found_arm_that_cannot_load_ends_the_run_before_dense(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "settings", "says"),
+    [
+        ("config.json", {"hidden_act": "no-such-function"}, "no-such-function"),
+        ("tokenizer.json", {"model": {"type": "WordLevel"}}, "tokenizer.json"),
+    ],
+)
+def test_a_found_arm_that_cannot_load_ends_the_run_before_dense(
+    file: str, settings: dict[str, object], says: str, folder: Path, tmp_path: Path
+) -> None:
     network(seed=1).save_pretrained(tmp_path / "found")
     tokenizer().save_pretrained(tmp_path / "found")
-    change(tmp_path / "found" / "config.json", hidden_act="no-such-function")
+    change(tmp_path / "found" / file, **settings)
     arguments = ["run", str(folder), "--arm", str(tmp_path / "found"), "--suite", "probe_qa", "--limit", "4"]
     ran = subprocess.run(
         [sys.executable, "-m", "crushtest.cli", *arguments, "-o", str(tmp_path / "s")], capture_output=True, text=True
     )
     assert ran.returncode != 0
     assert len(ran.stderr.splitlines()) == 1
-    assert "no-such-function" in ran.stderr
+    assert says in ran.stderr
     assert not (tmp_path / "s").exists()
 
 

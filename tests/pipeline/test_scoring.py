@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from crushtest.errors import ModelError, StoreError
 from crushtest.files.append_log import AppendLog
 from crushtest.pipeline import score
 from crushtest.pipeline.run import run_study
+from crushtest.records import Exchange, Score
+from crushtest.registry import SCORERS
 from crushtest.study.spec import StudySpec, build_spec
 
 
@@ -111,3 +114,20 @@ def test_a_scorer_that_cannot_run_ends_a_study_before_a_word_is_written(tmp_path
     with pytest.raises(ModelError, match="scorer 'hf'"):
         run_study(spec, tmp_path / "s")
     assert not (tmp_path / "s" / "arms").exists()
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_none_is_unscored_with_its_reason(
+    odd: float, tmp_path: Path, prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the four completions gets it; the study ends, and the mean is that of the others."""
+    entry = SCORERS.get("sentiment")
+
+    def scorer(exchanges: Sequence[Exchange], **options: object) -> list[Score]:
+        return [Score(odd if "dog" in each.prompt else 0.5) for each in exchanges]
+
+    monkeypatch.setitem(SCORERS._entries, "sentiment", replace(entry, function=scorer))
+    run_study(study(prompts, scorers=["sentiment"]), tmp_path / "s")
+    scores = pl.read_parquet(tmp_path / "s" / "arms" / "dense" / "scores" / "sentiment" / "custom_prompts.parquet")
+    assert scores["value"].to_list() == [0.5, 0.5, 0.5, None]
+    assert scores["reason"].to_list()[-1] == f"the scorer gave {odd}"

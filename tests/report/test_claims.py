@@ -101,7 +101,7 @@ def test_too_few_clusters_for_so_many_comparisons_are_inconclusive() -> None:
     for count, verdict in ((6, "worse"), (7, "inconclusive")):
         rows = [replace(ruined, arm=f"a{number}") for number in range(count)]
         assert {row.verdict for row in corrected(rows).values()} == {verdict}
-    assert "8 clusters are too few: among 7 comparisons" in str(corrected(rows)["a0", "t", "m", "all"].reason)
+    assert "8 clusters are too few to settle one of 7 comparisons" in str(corrected(rows)["a0", "t", "m", "all"].reason)
 
 
 def test_those_out_of_reach_do_not_enlarge_the_family_of_the_others() -> None:
@@ -195,3 +195,9 @@ def test_an_inconclusive_row_has_no_corrected_p() -> None:
     ruined = replace(with_columns(ROW, p=2 / 256, p_adjusted=0.02), clusters=8)
     judged_rows = corrected([replace(ruined, arm=f"a{number}") for number in range(7)])
     assert {row.p.adjusted for row in judged_rows.values()} == {None}
+
+
+def test_a_difference_within_noise_stays_so_however_few_the_clusters() -> None:
+    quiet = replace(with_columns(ROW, p=0.9, p_adjusted=0.9, verdict="within measurement noise"), clusters=8)
+    rows = corrected([replace(quiet, arm=f"a{number}") for number in range(7)]).values()
+    assert {(row.verdict, row.p.adjusted) for row in rows} == {("within measurement noise", None)}

@@ -26,7 +26,7 @@ def compress(
         str, typer.Option(help="float32, bfloat16, float16, or auto (as the checkpoint stores it).")
     ] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    threads: Threads = None,  # set while the command line is read
+    threads: Threads = None,
     offload: Annotated[
         str,
         typer.Option(help="Where weights wait: none (all on the device), cpu, or disk (a block at a time in memory)."),

@@ -57,7 +57,7 @@ NoiseArms = Annotated[
 
 
 def _use_threads(count: int | None) -> int | None:
-    """Set the number of threads before the command loads what computes."""
+    """Set the number of threads while the command line is read: before the command loads what computes."""
     from crushtest.models.threads import use_threads
 
     if count is not None:
@@ -95,7 +95,6 @@ class Setup:
     engine: Engine = None
     dtype: DType = None
     device: Device = None
-    threads: Threads = None
     noise_floor: NoiseFloor = None
     noise_vary: NoiseVary = None
     noise_arms: NoiseArms = None
@@ -104,8 +103,8 @@ class Setup:
 
 
 def given(options: Selection | Setup) -> dict[str, Any]:
-    """Return the options that the user set, by their keys in a study file. Threads are of this process alone."""
-    values = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "threads"}
+    """Return the options that the user set, by their keys in a study file."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
     set_by_user = {
         key: value for key, value in values.items() if value is not None and value is not False and value != []
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crushtest.cli.options import Model, Selection, Setup, Skip, flattened, given
+from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
@@ -35,6 +35,7 @@ def run(
     selection: Selection,
     out: Out = None,
     setup: Setup,
+    threads: Threads = None,
     skip_missing: Skip = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
@@ -81,6 +82,7 @@ def evaluate(
     *,
     selection: Selection,
     setup: Setup,
+    threads: Threads = None,
     skip_missing: Skip = False,
 ) -> None:
     """Measure one model as it is, without compressing or comparing it."""

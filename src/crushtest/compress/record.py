@@ -118,7 +118,6 @@ class StepRecord:
 class CompressionRecord:
     """The record of one compression.
 
-    pooled_experts     experts that were compressed by pooled statistics in some step, as too few tokens reached them
     quantized          integers and scales of the quantized layers, by name, for saving them as they are
     quantized_experts  names of the quantized experts that lie in one tensor with others, which are saved dequantized
     calibration        source, sequences, length, seed, `tokens_sha256`
@@ -134,13 +133,17 @@ class CompressionRecord:
     seconds: float
     peak_memory_bytes: dict[str, int]
     dense_bits: int = DENSE_BITS
-    pooled_experts: tuple[str, ...] = ()
     quantized: Mapping[str, QuantizedWeight] = field(default_factory=dict, repr=False, compare=False)
     quantized_experts: frozenset[str] = field(default=frozenset(), repr=False)
 
+    @property
+    def pooled_experts(self) -> tuple[str, ...]:
+        """The experts that some step compressed by pooled statistics, because too few tokens reached them."""
+        return tuple(dict.fromkeys(layer.name for layer in self.layers if layer.pooled))
+
     def to_json(self) -> dict[str, Any]:
         """Return as JSON values what compression.json holds: the names of quantized weights, and all else."""
-        content = asdict(replace(self, quantized={}))
+        content = asdict(replace(self, quantized={})) | {"pooled_experts": self.pooled_experts}
         content["quantized"] = sorted({*self.quantized, *self.quantized_experts})
         del content["quantized_experts"]
         return content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from crushtest.compress.kernels.parameters import parse_pattern
 from crushtest.compress.layers.global_sparsity import allocate_sparsity
 from crushtest.compress.layers.loop import Compressed, Job, Progress, compress_layers
 from crushtest.compress.layers.offload import InPlace, Residence
-from crushtest.compress.layers.structure import Linear, find_structure, find_untouched
-from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, add_up
+from crushtest.compress.layers.structure import Linear, Untouched, find_structure, find_untouched
+from crushtest.compress.record import CompressionRecord, LayerRecord, StepRecord, Storage, Totals, add_up
 from crushtest.errors import CompressionError
 from crushtest.models.memory import keep_freed_memory, peak_memory_bytes
 from crushtest.registry import METHODS
@@ -76,18 +76,12 @@ def compress(
     return CompressionRecord(
         recipe=recipe.text,
         steps=tuple(steps),
-        totals=add_up(
-            list(ledger.storages.values()),
-            sum(ledger.zeros.values()),
-            untouched,
-            expert_weights=sum(linear.weight.numel() for linear in ledger.linears.values() if linear.packed),
-        ),
+        totals=ledger.totals(untouched),
         layers=tuple(ledger.layers),
         untouched=tuple(untouched),
         calibration=calibration.facts,
         seconds=round(time.monotonic() - started, 3),
         peak_memory_bytes=peak_memory_bytes(),
-        pooled_experts=tuple(dict.fromkeys(layer.name for layer in ledger.layers if layer.pooled)),
         quantized=ledger.quantized,
         quantized_experts=frozenset(ledger.quantized_experts),
     )
@@ -144,6 +138,11 @@ class _Ledger:
             self.quantized_experts.add(linear.name)
         else:
             self.quantized[linear.name] = quantized
+
+    def totals(self, untouched: Sequence[Untouched]) -> Totals:
+        """Return the sizes of the whole, in which layers that no step has touched count as they are."""
+        experts = sum(linear.weight.numel() for linear in self.linears.values() if linear.packed)
+        return add_up(list(self.storages.values()), sum(self.zeros.values()), untouched, expert_weights=experts)
 
     def changed(self, number: int) -> int:
         """Return how many weights a step changed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from crushtest.errors import StoreError
 from crushtest.files.atomic import replacing
-from crushtest.files.parquet import Label, Table, TableKind, check_sources, digests, read_table, write_table
+from crushtest.files.parquet import (
+    Label,
+    Table,
+    TableKind,
+    check_sources,
+    digests,
+    read_table,
+    row_problem,
+    write_table,
+)
 from crushtest.files.regular import read_bytes
 from crushtest.files.sealed import is_sealed
 
@@ -163,9 +171,8 @@ class AppendLog(Generic[Record]):
         for number, row in self._rows():
             where = f"{self.running}: line {number}"
             item, record = self._record(row, where)
-            for name, dtype in self._kind.schema.items():
-                if not _fits(row.get(name), dtype):
-                    raise StoreError(f"{where}: {name} is no {dtype}; remove that line and its item is asked again")
+            if (problem := row_problem(row, self._kind)) is not None:
+                raise StoreError(f"{where}: {problem}; remove that line and its item is asked again")
             if item in records:
                 raise StoreError(f"{where} is the second one of item {item!r}; remove one of the two")
             if expected is not None and item not in expected:
@@ -227,35 +234,3 @@ def _other_items(ids: Sequence[Any], items: Sequence[str] | None) -> str | None:
     if missing := [item for item in items if item not in seen]:
         return f"lacks {len(missing)} of {len(items)} items, the first is {missing[0]!r}"
     return "holds its items in another order than they were asked in"
-
-
-def _fits(value: Any, dtype: Any) -> bool:
-    """Return whether a value of a line may stand in a column; None may, in those that can be empty."""
-    if value is None:
-        return True
-    match str(dtype.base_type()):
-        case "List":
-            return isinstance(value, list | tuple) and all(_fits(inner, dtype.inner) for inner in value)
-        case "String":
-            return _is_text(value)
-        case "Boolean":
-            return isinstance(value, bool)
-        case "Int64":
-            return _is_number(value, int) and -(2**63) <= value < 2**63
-        case _:
-            return _is_number(value, int | float) and abs(value) <= sys.float_info.max
-
-
-def _is_number(value: Any, types: Any) -> bool:
-    return isinstance(value, types) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    """Return whether a value is a text that UTF-8 can hold: no half of a character."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,3 +175,41 @@ def check_sources(root: Path, table: Table, *, remedy: str) -> None:
             raise StoreError(
                 f"{source} is not the file that {table.path} was made from; restore the one that was, or {remedy}"
             )
+
+
+def row_problem(row: Mapping[str, Any], kind: TableKind) -> str | None:
+    """Return which value of a row cannot stand in its column; None if all can."""
+    unfit = ((name, dtype) for name, dtype in kind.schema.items() if not _fits(row.get(name), dtype))
+    return next((f"{name} is no {dtype}" for name, dtype in unfit), None)
+
+
+def _fits(value: Any, dtype: Any) -> bool:
+    """Return whether a value of a line may stand in a column; None may, in those that can be empty."""
+    if value is None:
+        return True
+    match str(dtype.base_type()):
+        case "List":
+            return isinstance(value, list | tuple) and all(_fits(inner, dtype.inner) for inner in value)
+        case "String":
+            return _is_text(value)
+        case "Boolean":
+            return isinstance(value, bool)
+        case "Int64":
+            return _is_number(value, int) and -(2**63) <= value < 2**63
+        case _:
+            return _is_number(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def _is_number(value: Any, types: Any) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value is a text that UTF-8 can hold: no half of a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

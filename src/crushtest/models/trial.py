@@ -5,33 +5,32 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from crushtest.errors import ModelError, first_error_line
-from crushtest.models.load import find_checkpoint, load_config, load_tokenizer
+from crushtest.errors import ModelError
+from crushtest.models.foreign import reading
+from crushtest.models.load import find_checkpoint, load_config
 from crushtest.models.options import ModelOptions
 from crushtest.models.quantization import Format
-from crushtest.models.reader import quiet
+from crushtest.models.reader import quiet, suspect
 
 
 def try_out(spec: str, options: ModelOptions) -> None:
-    """Raise ModelError for what would keep a model from being loaded: its package, tokenizer, config or architecture.
+    """Raise ModelError for what would keep a model from being loaded: its package, config or architecture.
 
-    The model is fetched if it is not here yet, and laid out without memory for its weights.
+    The model is fetched if it is not here yet, and laid out without memory for its weights. Its tokenizer is tried with
+    those of all arms (`pipeline.prepare.check_tokenizers`).
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     trust = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
-    quantization = find_checkpoint(spec, **trust).quantization
-    if quantization is not None:
-        require_package(spec, quantization.format)
-    load_tokenizer(spec, **trust)
+    checkpoint = find_checkpoint(spec, **trust)
+    if checkpoint.quantization is not None:
+        require_package(spec, checkpoint.quantization.format)
     config = load_config(spec, **trust)
     models: Any = AutoModelForCausalLM
-    try:
-        with quiet(), torch.device("meta"):
-            models.from_config(config, trust_remote_code=options.trust_remote_code)
-    except Exception as error:  # a stranger's config reaches code of hundreds of architectures
-        raise ModelError(f"model {spec!r}: transformers cannot lay it out: {first_error_line(error)}") from error
+    message = f"model {spec!r}: transformers cannot lay it out"
+    with reading(message, lambda: suspect(checkpoint)), quiet(), torch.device("meta"):
+        models.from_config(config, trust_remote_code=options.trust_remote_code)
 
 
 def require_package(spec: str, quantized: Format) -> None:

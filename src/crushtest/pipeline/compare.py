@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -142,15 +142,14 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)
-            repeats = {arm: found for arm, found in complete_repeats(folder, plan, planned).items() if arm in measured}
-            identical = []
-            for arm, numbers in repeats.items():
-                again = [read_measured(folder, arm, planned, ids, repeat=number) for number in numbers]
+            counts: dict[str, int] = {}
+            identical: list[str] = []
+            for arm, again in repeats_of_task(folder, plan, planned, ids, measured):
                 bands += stats.noise_bands(planned.name, metrics[planned.name], items, measured[arm], again, arm=arm)
+                counts[arm] = len(again)
                 if all(answers == measured[arm][0] for answers, _ in again):
                     identical.append(arm)
-            if repeats:
-                counts = {arm: len(numbers) for arm, numbers in repeats.items()}
+            if counts:
                 repeated[planned.name] = {"arms": counts, "identical": identical}
     contrasts = stats.with_noise(mark_traps(contrasts, metrics), bands)
     sources, of_repeats = read_files(folder, plan, pairs)
@@ -160,6 +159,10 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
     for why in refused.values():
         progress.say(f"not compared: {why}")
+
+
+Measured = tuple[dict[str, Any], dict[str, dict[str, Score]]]
+"""Answers by item, and scores by scorer and item."""
 
 
 class Compared(NamedTuple):
@@ -207,9 +210,18 @@ def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tu
     return with_read(planned.task.metrics) if is_read else planned.task.metrics
 
 
+def repeats_of_task(
+    folder: StudyFolder, plan: Plan, planned: PlannedTask, items: Sequence[str], arms: Container[str]
+) -> Iterator[tuple[str, list[Measured]]]:
+    """Yield each of these arms that was repeated, with what its complete repeats measured."""
+    for arm, numbers in complete_repeats(folder, plan, planned).items():
+        if arm in arms:
+            yield arm, [read_measured(folder, arm, planned, items, repeat=number) for number in numbers]
+
+
 def read_measured(
     folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[str], *, repeat: int = 0
-) -> tuple[dict[str, Any], dict[str, dict[str, Score]]]:
+) -> Measured:
     """Return the answers of an arm or repeat by item, and its scores by scorer and item.
 
     Raises StoreError unless they are of exactly these items.

@@ -63,16 +63,17 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
 def check_tokenizers(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
     """Raise ModelError for a tokenizer that cannot be read, EngineError for a chat template that is needed and fails.
 
-    Asked of models that are here; a hub model's files come with its weights.
+    Asked of models that are here. The dense model of the hub may not be: its files come with its weights.
     """
     from crushtest.engines.hf.tokenizer import HfTokenizer
     from crushtest.engines.template_check import check_template
     from crushtest.models.find import model_kind
+    from crushtest.models.hub import cached
 
     in_chat = any(getattr(item.request, "chat", False) for drawn in items.values() for item in drawn)
     pending = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
-        if model_kind(model) != "hub":
+        if model_kind(model) != "hub" or cached(model, allow_pickle=options.allow_pickle) is not None:
             tokenizer = HfTokenizer(options.load_tokenizer(model))
             if in_chat:
                 check_template(tokenizer, f"model {model!r}")

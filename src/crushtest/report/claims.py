@@ -10,7 +10,7 @@ import numpy as np
 from crushtest.results import Contrast, PValue
 from crushtest.stats.multiplicity import holm, within_reach
 from crushtest.stats.significance import smallest_p
-from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE
 
 Key = tuple[str, str, str, str]
 
@@ -43,8 +43,11 @@ def _key(row: Contrast) -> Key:
 
 
 def _too_few(row: Contrast, p: PValue, count: int) -> Contrast:
-    reason = f"{row.clusters} clusters are too few: among {count} comparisons none of them could come out clear"
-    return replace(row, verdict=INCONCLUSIVE, reason=reason, p=replace(p, adjusted=None))
+    row = replace(row, p=replace(p, adjusted=None))
+    if row.verdict == WITHIN_NOISE:  # which repeats showed, and no test
+        return row
+    reason = f"{row.clusters} clusters are too few to settle one of {count} comparisons"
+    return replace(row, verdict=INCONCLUSIVE, reason=reason)
 
 
 def judge(

@@ -1,17 +1,13 @@
-"""Metrics: functions of per-item sums.
-
-A metric names a few per-item columns and a formula over their totals. Totals over any group, over both arms and
-over every bootstrap replicate are then plain sums, so one vectorised cluster bootstrap serves every metric.
-"""
+"""What a metric is, and the names of the rows that are made from it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from crushtest.records import Answer, Better, ChoiceScores, Item, PassageScore, ReadChoice
+from crushtest.metrics.choices import choice
+from crushtest.records import Answer, Better, ChoiceScores, Item
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,12 +38,6 @@ WORST = "_worst"
 AGAINST_REST = "_against_rest"
 """Suffixes of the rows made from a metric's groups: their largest difference, the one harmed most, each against the
 others of its attribute."""
-
-READ = "_read"
-"""Suffix of the metric that is computed from letters read from replies: a metric of its own, never compared with the
-one from log-likelihoods."""
-LETTERS_COUNT = "The answer is the letter that a reply gives; replies without a letter are left out."
-"""What the meaning of such a metric gains."""
 
 ALL = "all"
 """The group of the rows that pool every item of a task."""
@@ -173,192 +163,3 @@ def by_reported_name(metrics: Iterable[Metric]) -> dict[str, Metric]:
     listed = tuple(metrics)
     derived = {name: metric for metric in listed for name in reported_names(metric)}
     return derived | {metric.name: metric for metric in listed}
-
-
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """Return the quotient of totals of one shape; NaN where the denominator is 0."""
-    import numpy as np
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(denominator == 0, np.nan, numerator / denominator)
-
-
-def exp_ratio(nats: Array, count: Array) -> Array:
-    """Return exp(nats / count), which of tokens is their perplexity; NaN where the count is 0."""
-    import numpy as np
-
-    perplexities: Array = np.exp(ratio(nats, count))
-    return perplexities
-
-
-class NoChoice(ValueError):
-    """The scores of the options choose none of them; the message says why."""
-
-
-TIED = "options are tied: no score is the highest"
-NOT_FINITE = "the model's numbers are not finite"
-
-
-def choice(answer: ChoiceScores, lengths: Sequence[int] | None = None) -> int:
-    """Return the index of the option with the highest log-likelihood, divided by its length if lengths are given.
-
-    An option of length 0 counts as of length 1. Raises NoChoice if the highest is that of several options, which says
-    nothing about any of them, and if a log-likelihood is not a number or infinite upwards.
-    """
-    values = answer.logprobs
-    if lengths is not None:
-        values = tuple(value / max(1, length) for value, length in zip(values, lengths, strict=True))
-    return highest(values)
-
-
-def highest(values: Sequence[float]) -> int:
-    """Return the index of the highest value. Raises NoChoice as `choice` does."""
-    total = sum(values)
-    if total != total or total == math.inf:
-        raise NoChoice(NOT_FINITE)
-    top = max(values)
-    if values.count(top) > 1:
-        raise NoChoice(TIED)
-    return values.index(top)
-
-
-def choice_per_byte(answer: ChoiceScores) -> int:
-    """Return the index of the option with the highest log-likelihood per UTF-8 byte. Raises NoChoice."""
-    return choice(answer, answer.bytes)
-
-
-def choice_per_token(answer: ChoiceScores) -> int:
-    """Return the index of the option with the highest log-likelihood per token. Raises NoChoice."""
-    return choice(answer, answer.tokens)
-
-
-def as_scores(pick: int, options: int) -> ChoiceScores:
-    """Return scores by which an option is picked, however options are compared. Their numbers mean nothing else."""
-    return ChoiceScores(tuple(float(option == pick) - 1 for option in range(options)), (1,) * options, (1,) * options)
-
-
-def with_read(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
-    """Return the metrics, then those of letters read from replies: a twin of each that needs the pick alone, and how
-    many replies gave a letter.
-
-    >>> [metric.name for metric in with_read([accuracy()])]
-    ['accuracy', 'accuracy_read', 'replies_read']
-    """
-    declared = tuple(metrics)
-    twins = [_read_twin(metric) for metric in declared if metric.from_pick]
-    return (*declared, *twins, replies_read()) if twins else declared
-
-
-def _read_twin(metric: Metric) -> Metric:
-    """Return the metric of the letters read from replies."""
-
-    def scores(item: Item, answer: ReadChoice) -> ChoiceScores:
-        assert answer.pick is not None
-        return as_scores(answer.pick, len(item.request.options))  # type: ignore[union-attr]
-
-    flip_key = metric.flip_key
-    return replace(
-        metric,
-        name=metric.name + READ,
-        measure=lambda item, answer, score: metric.measure(item, scores(item, answer), score),
-        flip_key=None if flip_key is None else lambda item, answer, score: flip_key(item, scores(item, answer), score),
-        label=f"{metric.label or metric.name.replace('_', ' ')}, letters read from replies",
-        meaning=f"{metric.meaning.replace('most likely answer', 'answer')} {LETTERS_COUNT}".strip(),
-        from_pick=False,
-        reads="letter",
-    )
-
-
-def replies_read() -> Metric:
-    """Measure the share of replies that give a letter of the options: the others count in no other metric."""
-    return rate(
-        "replies_read",
-        lambda item, answer, score: answer.pick is not None,
-        better="higher",
-        flip_key=None,
-        reads="reply",
-        label="replies that give a letter",
-        meaning="Share of replies from which a letter could be read; 1: all. The others count in no other measure.",
-    )
-
-
-def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better, **settings: Any) -> Metric:
-    """Measure the share of items with an outcome, between 0 and 1."""
-    return Metric(
-        name,
-        ("outcome", "items"),
-        lambda item, answer, score: (float(outcome(item, answer, score)), 1.0),
-        ratio,
-        better,
-        outcome="outcome",
-        **({"bounds": (0.0, 1.0)} | settings),
-    )
-
-
-def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better, **settings: Any) -> Metric:
-    """Measure the mean of a number over items."""
-    return Metric(
-        name,
-        ("total", "items"),
-        lambda item, answer, score: (value(item, answer, score), 1.0),
-        ratio,
-        better,
-        **({"unit": "score", "flip_key": None} | settings),
-    )
-
-
-def accuracy(name: str = "accuracy", **settings: Any) -> Metric:
-    """Measure the share of items whose most likely option is the right one."""
-    words = {
-        "label": "accuracy",
-        "meaning": "Share of questions whose most likely answer is the right one.",
-        "role": "ability",
-        "from_pick": True,
-    }
-    return rate(name, lambda item, answer, score: choice(answer) == item.gold, better="higher", **(words | settings))
-
-
-def _nats_tokens_bytes(item: Item, answer: PassageScore, score: float | None) -> tuple[float, ...]:
-    return (-answer.logprob, float(answer.tokens), float(answer.bytes))
-
-
-def perplexity(name: str = "perplexity", **settings: Any) -> Metric:
-    """Measure exp(nats / tokens) over all scored tokens: comparable only between models that share a tokenizer."""
-    return Metric(
-        name,
-        ("nats", "tokens", "bytes"),
-        _nats_tokens_bytes,
-        lambda nats, tokens, size: exp_ratio(nats, tokens),
-        "lower",
-        **(
-            {
-                "unit": "perplexity",
-                "flip_key": None,
-                "per_token": True,
-                "label": "perplexity",
-                "meaning": "How surprised the model is by each token of ordinary English; 1: never.",
-                "role": "ability",
-            }
-            | settings
-        ),
-    )
-
-
-def bits_per_byte(name: str = "bits_per_byte", **settings: Any) -> Metric:
-    """Measure the bits that the model needs per byte of text, nats / ln 2 / bytes: comparable between tokenizers."""
-    return Metric(
-        name,
-        ("nats", "tokens", "bytes"),
-        _nats_tokens_bytes,
-        lambda nats, tokens, size: ratio(nats, size) / math.log(2),
-        "lower",
-        **(
-            {
-                "unit": "bits",
-                "flip_key": None,
-                "label": "bits per byte",
-                "meaning": "Bits the model needs for a byte of text; 0: none.",
-            }
-            | settings
-        ),
-    )
