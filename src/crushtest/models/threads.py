@@ -15,7 +15,7 @@ from pathlib import Path
 COUNTS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
 """Of torch, numpy and llama.cpp; of tables; of tokenizers."""
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-SPINS = 1000
+SPINS = 2500
 """How often a waiting thread of GNU OpenMP looks before it sleeps; left alone, some 100 times as often. A thread that
 spins takes its core from whoever has work: beside another program that uses all cores, generation takes 5 times as long
 instead of 2 (benchmarks/README.md)."""
