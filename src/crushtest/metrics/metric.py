@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from crushtest.metrics.choices import choice
@@ -117,6 +117,8 @@ class Metric:
                        widen while the ratio shrinks
     from_pick          needs no more of an answer than which option was picked. Where letters are read from replies it
                        is also reported as `<name>_read` (`with_read`)
+    valid_if           what other metrics of its task must be over all items in the arm compared with, at least, for a
+                       difference in this one to mean anything
     reads              which answers it counts. None: those with log-likelihoods or texts; `letter`: letters read from
                        replies; `reply`: replies, whether a letter could be read from them or not
     """
@@ -149,6 +151,7 @@ class Metric:
     ratio_metric: str | None = None
     per_token: bool = False
     from_pick: bool = False
+    valid_if: Mapping[str, float] = field(default_factory=dict)
     reads: Literal["letter", "reply"] | None = None
 
 

@@ -15,6 +15,7 @@ from crushtest.pipeline.across import warn_early
 from crushtest.pipeline.ask import answers_of, ask, reordered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.fixed_text import record_fixed_text
+from crushtest.pipeline.from_dense import settle
 from crushtest.pipeline.prepare import attach_reference, prepare
 from crushtest.pipeline.provenance import record_cost, record_truncation, truncated_so_far
 from crushtest.records import Passage
@@ -33,7 +34,7 @@ def run_arm(run: Run, arm: Arm) -> None:
     engine = None
     try:
         for planned in run.plan.tasks:
-            log, items = answers_of(run.folder, arm, planned), run.items[planned.name]
+            log, items = answers_of(run.folder, arm, planned), settle(run, planned)
             ids = [item.id for item in items]
             done = len(log.read(ids))
             title = f"{arm.title} · {planned.name}"

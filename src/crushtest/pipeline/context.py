@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from crushtest.progress import Progress
@@ -13,6 +13,7 @@ from crushtest.study.plan import Plan
 
 if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
+    from crushtest.scorers.calling import Engines
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,14 @@ class Run:
     """One run of a study.
 
     items        the items of every task, by its name
+    engines      loads the models that scorers ask
     calibration  the calibration tokens of every model that is still to be compressed, by the model's spec
     """
 
     folder: StudyFolder
     plan: Plan
-    items: Mapping[str, Sequence[Item]]
+    items: dict[str, list[Item]]
+    _: KW_ONLY
     calibration: Mapping[str, CalibrationTokens]
     progress: Progress
+    engines: Engines

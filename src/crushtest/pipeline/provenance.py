@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,8 @@ from crushtest.errors import StoreError
 from crushtest.models.memory import peak_memory_bytes
 from crushtest.pipeline.ask import is_answered
 from crushtest.progress import Progress
-from crushtest.records import DENSE
-from crushtest.registry import ENGINES
+from crushtest.records import DENSE, Item
+from crushtest.registry import ENGINES, TASKS
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -21,6 +23,17 @@ if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
     from crushtest.engines.base import Engine
     from crushtest.models.load import LoadedModel
+
+
+def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
+    """Record a task in the manifest, and again if its options differ from the recorded ones."""
+    options = json.loads(json.dumps(planned.settings))
+    recorded = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
+    if recorded.get("options") == options:
+        return
+    declared = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
+    facts = {**declared, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
+    manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 
 def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | None = None) -> None:

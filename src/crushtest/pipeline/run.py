@@ -5,11 +5,10 @@ plan -> per arm: load, compress, ask -> score -> compare -> report. Nothing is d
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,14 +19,14 @@ from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm
 from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.from_dense import as_settled, is_settled
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
-from crushtest.pipeline.provenance import other_threads
+from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
 from crushtest.records import DENSE, Item
-from crushtest.registry import TASKS
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.grow import check_growth, enlarge, grown_tasks
@@ -72,13 +71,12 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             print(printable(line), file=sys.stderr)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
         with show_progress(workload(folder, plan, items)) as progress:
-            run = Run(folder=folder, plan=plan, items=items, calibration=calibration, progress=progress)
+            run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))
             for arm in plan.measured:
                 run_arm(run, arm)
-            engines = engines_of(plan)
             for planned in plan.tasks:
                 for arm in plan.measured:
-                    score(folder, arm, planned, items[planned.name], progress, engines)
+                    score(folder, arm, planned, items[planned.name], progress, run.engines)
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
@@ -103,7 +101,7 @@ def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
     for planned in plan.tasks:
         name = planned.name
         try:
-            drawn.items[name] = planned.draw()
+            drawn.items[name] = as_settled(folder, planned, planned.draw())
         except NotHere as error:
             if name in plan.grown or not folder.items_path(name).exists():
                 drawn.missing[name] = str(error)
@@ -143,10 +141,11 @@ def open_study(
         write_specification(folder, spec, plan.tasks)
     if plan.grown:
         enlarge(folder, plan, items)
-    for planned in plan.tasks:
+    settled = [planned for planned in plan.tasks if is_settled(folder, planned)]
+    for planned in settled:
         folder.write_items(planned.name, items[planned.name])
     write_specification(folder, spec, plan.tasks)
-    for planned in plan.tasks:
+    for planned in settled:
         describe_task(folder, planned, items[planned.name])
 
 
@@ -158,17 +157,6 @@ def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[Pl
         resolved["limit"] = spec.limit
     with replacing(folder.specification) as temporary:
         temporary.write_bytes(stored_text(resolved).encode())
-
-
-def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
-    """Record a task in the manifest, and again if its options differ from the recorded ones."""
-    options = json.loads(json.dumps(planned.settings))
-    recorded = manifest.read(folder.manifest).get("tasks", {}).get(planned.name, {})
-    if recorded.get("options") == options:
-        return
-    declared = {fact: value for fact, value in asdict(TASKS.get(planned.name).about).items() if fact != "predictions"}
-    facts = {**declared, "options": options, "items": len(items), "sha256": manifest.items_digest(items)}
-    manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 
 def is_finished(folder: StudyFolder, plan: Plan) -> bool:

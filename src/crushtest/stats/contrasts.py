@@ -22,6 +22,7 @@ from crushtest.stats.significance import detectable, possible_move, test, testab
 from crushtest.stats.slices import Slice, cautions, difference
 from crushtest.stats.tokens import compare_tokens, without_per_token
 from crushtest.stats.uncertainty import distance_interval, uncertainty
+from crushtest.stats.validity import without_invalid
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, verdict
 from crushtest.stats.worst_group import Searched, worst_row
 
@@ -64,6 +65,7 @@ def contrast(
     changes = None if tokens.differ else option_changes(items, dense_answers, answers)
     plain = [_row(task, arm, against, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
     rows = without_per_token(plain + list(_worst(task, arm, sample, slices_of, seed)), metrics, tokens)
+    rows = without_invalid(rows, metrics)
     return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
 

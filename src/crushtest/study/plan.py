@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,27 @@ def make_plan(spec: StudySpec) -> Plan:
         seed=spec.seed,
         correction=spec.correction,
     )
+    check_order(plan.tasks)
     check_answers(plan.measured, plan.tasks)
     return plan
+
+
+def check_order(tasks: Iterable[PlannedTask]) -> None:
+    """Raise UsageError if a task needs dense's answers to one that the study does not ask before it."""
+    asked: dict[str, PlannedTask] = {}
+    for planned in tasks:
+        how = planned.task.from_dense
+        if how is not None and how.task not in asked:
+            raise UsageError(
+                f"task {planned.name!r} needs the answers of the dense model to {how.task!r}: put that task before it "
+                "in the suite"
+            )
+        if how is not None and asked[how.task].limit != planned.limit:
+            raise UsageError(
+                f"task {planned.name!r} is about the items of {how.task!r}: give both the same limit "
+                f"(got {planned.limit} and {asked[how.task].limit})"
+            )
+        asked[planned.name] = planned
 
 
 def check_answers(arms: Sequence[Arm], tasks: Sequence[PlannedTask]) -> None:

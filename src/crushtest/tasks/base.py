@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from crushtest.metrics import Metric
-from crushtest.records import Item, Kind, Sampling
+from crushtest.records import Item, Kind, Sampling, Score
 from crushtest.tasks.sampling import stratified_sample
+
+
+@dataclass(frozen=True)
+class FromDense:
+    """How a task's items are made from what the dense arm answered to another task, once and for all arms.
+
+    task    that other task, which the study asks before this one, with the same items
+    make    given the drawn items, and dense's answers by item and scores by scorer and item: the items to ask
+    again   given the items drawn today and those that the study holds: today's as `make` made the others
+    """
+
+    task: str
+    make: Callable[[Sequence[Item], Mapping[str, Any], Mapping[str, Mapping[str, Score]]], list[Item]]
+    again: Callable[[Sequence[Item], Sequence[Item]], list[Item]]
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,7 @@ class Task:
     draw           given a limit and a seed, return about that many items, and never part of a unit whose items belong
                    together. None: draw evenly over the combinations of groups
     default_limit  how many items are drawn if a study sets no limit. None: all
+    from_dense     what makes the items of the dense arm's own answers. None: they are asked as they are drawn
     """
 
     kind: Kind
@@ -38,6 +54,7 @@ class Task:
     headline: str | None = None
     draw: Callable[[int, int], Sequence[Item]] | None = None
     default_limit: int | None = None
+    from_dense: FromDense | None = None
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]

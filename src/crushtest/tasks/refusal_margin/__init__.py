@@ -1,0 +1,1 @@
+"""The refusal margin: how much likelier a model begins with a refusal than with an answer."""
