@@ -9,6 +9,7 @@ from crushtest.files.atomic import file_name
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.heatmap import heat_map
 from crushtest.report.figures.margins import margins
+from crushtest.report.figures.refusals import refusals
 from crushtest.report.figures.scatter import against_compression, against_other_side, against_perplexity
 from crushtest.report.figures.theme import PAPER
 from crushtest.report.study_view import StudyView, read_study
@@ -18,7 +19,7 @@ from crushtest.report.untrusted import name
 from crushtest.report.wording import sentence_case
 from crushtest.study.folder import StudyFolder
 
-MAKERS = (against_compression, against_perplexity, against_other_side, training_order, heat_map, margins)
+MAKERS = (refusals, against_compression, against_perplexity, against_other_side, training_order, heat_map, margins)
 PNG_SCALE = 3.0
 
 

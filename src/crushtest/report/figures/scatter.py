@@ -85,7 +85,7 @@ def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
     other, perplexity = next(perplexities, (task, None))
     if perplexity is None:
         return None
-    places = {arm.name: _value(study, arm, other, perplexity) for arm in study.arms}
+    places = {arm.name: value_of(study, arm, other, perplexity) for arm in study.arms}
     axis = metric_axis(other, perplexity)
     return _scatter(study, task, "perplexity", "Against perplexity", task.headline.name, places, axis)
 
@@ -95,7 +95,7 @@ def against_other_side(study: StudyView, task: TaskView) -> Figure | None:
     pair = [metric.name for metric in task.metrics if metric.side is not None]
     if len(pair) < 2:
         return None
-    places = {arm.name: _value(study, arm, task, pair[1]) for arm in study.arms}
+    places = {arm.name: value_of(study, arm, task, pair[1]) for arm in study.arms}
     return _scatter(study, task, "sides", "One variety against the other", pair[0], places, metric_axis(task, pair[1]))
 
 
@@ -103,7 +103,7 @@ Place = tuple[float | None, float | None, float | None]
 """A value with the ends of its interval."""
 
 
-def _value(study: StudyView, arm: ArmView, task: TaskView, metric: str) -> Place:
+def value_of(study: StudyView, arm: ArmView, task: TaskView, metric: str) -> Place:
     estimate = study.estimate(arm.name, task.name, metric)
     return (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
 
@@ -112,13 +112,13 @@ def _scatter(
     study: StudyView, task: TaskView, key: str, title: str, metric: str, places: dict[str, Place], x: Axis
 ) -> Figure | None:
     y = metric_axis(task, metric)
-    points = _points(study, task, metric, places)
+    points = points_of(study, task, metric, places)
     if all(point["family"] == DENSE for point in points):
         return None
     points = with_labels(points, x, y)
     band = _band(study, task, metric, points)
     families = dict.fromkeys(point["family"] for point in points)
-    missing = _not_shown(study, task, points)
+    missing = not_shown(study, task, points)
     return Figure(
         f"{task.number}-{key}",
         task,
@@ -126,7 +126,7 @@ def _scatter(
         f"{y.title}, against {x.title}. One mark per variant, with its 95% interval.{missing}",
         f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise of dense.' if band else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
-        tuple(_as_text(point, x, y) for point in points),
+        tuple(as_text(point, x, y) for point in points),
         {
             **{family: [point for point in points if point["family"] == family] for family in families},
             LABELLED: [point for point in points if point["label"] != "none"],
@@ -150,7 +150,7 @@ def _is_barred(study: StudyView, task: TaskView, arm: ArmView) -> bool:
     return arm.name != DENSE and pair in study.measured and pair not in study.compared
 
 
-def _not_shown(study: StudyView, task: TaskView, points: list[Row]) -> str:
+def not_shown(study: StudyView, task: TaskView, points: list[Row]) -> str:
     """Name the arms that have no mark, and say why."""
     left = [arm for arm in study.arms if name(arm.name) not in {point["arm"] for point in points}]
     barred = [name(arm.name) for arm in left if _is_barred(study, task, arm)]
@@ -159,14 +159,14 @@ def _not_shown(study: StudyView, task: TaskView, points: list[Row]) -> str:
     return "".join(f" Not shown, because {why}: {', '.join(names)}." for why, names in reasons.items() if names)
 
 
-def _points(study: StudyView, task: TaskView, metric: str, places: dict[str, Place]) -> list[Row]:
+def points_of(study: StudyView, task: TaskView, metric: str, places: dict[str, Place]) -> list[Row]:
     """Return a row for dense and each arm compared with it that has both numbers."""
     rows = []
     for arm in study.arms:
         if _is_barred(study, task, arm):
             continue
         x, x_low, x_high = places[arm.name]
-        y, y_low, y_high = _value(study, arm, task, metric)
+        y, y_low, y_high = value_of(study, arm, task, metric)
         if x is not None and y is not None:
             row = {"arm": name(arm.name), "family": name(arm.family), "curve": _curve(arm), "mark": _mark(arm)}
             rows.append({**row, "x": x, "x_low": x_low, "x_high": x_high, "y": y, "y_low": y_low, "y_high": y_high})
@@ -205,7 +205,7 @@ def _mark(arm: ArmView) -> str:
     return name(", ".join(piece.rpartition("=")[2] for piece in re.split("[,+]", arm.name) if "=" in piece))
 
 
-def _as_text(point: Row, x: Axis, y: Axis) -> tuple[str, ...]:
+def as_text(point: Row, x: Axis, y: Axis) -> tuple[str, ...]:
     ends = [(show_range(point[f"{a}_low"], point[f"{a}_high"], u.unit) or "none") for a, u in (("x", x), ("y", y))]
     return (point["arm"], show_value(point["x"], x.unit), ends[0], show_value(point["y"], y.unit), ends[1])
 
@@ -214,12 +214,12 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Row]) ->
     import altair as alt
 
     families = list(dict.fromkeys(point["family"] for point in points if point["family"] != DENSE))
-    channels = _channels(theme, points, families, x, y)
-    layers = _dense_layers(theme, channels)
+    channels = channels_of(theme, points, families, x, y)
+    layers = dense_layers(theme, channels)
     for place, family in enumerate(families):
         shift = NUDGE * (place - (len(families) - 1) / 2)
-        layers += _family_layers(family, [point for point in points if point["family"] == family], channels, shift)
-    layers += _labels(theme, channels)
+        layers += family_layers(family, [point for point in points if point["family"] == family], channels, shift)
+    layers += labels_of(theme, channels)
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
     if band:
         shaded = alt.Chart(alt.NamedData(BAND)).mark_rect(color=theme.hatch, opacity=0.5)
@@ -227,7 +227,7 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Row]) ->
     return alt.layer(*layers).properties(**SIZE)
 
 
-def _labels(theme: Theme, channels: dict[str, Any]) -> Iterator[alt.Chart]:
+def labels_of(theme: Theme, channels: dict[str, Any]) -> Iterator[alt.Chart]:
     """Yield the labels of the points, on the side away from the nearer edge of the plot."""
     import altair as alt
 
@@ -237,7 +237,7 @@ def _labels(theme: Theme, channels: dict[str, Any]) -> Iterator[alt.Chart]:
     yield base.transform_filter("datum.label == 'left'").mark_text(align="right", dx=-9, **style)
 
 
-def _channels(theme: Theme, points: list[Row], families: list[str], x: Axis, y: Axis) -> dict[str, Any]:
+def channels_of(theme: Theme, points: list[Row], families: list[str], x: Axis, y: Axis) -> dict[str, Any]:
     import altair as alt
 
     ends = {
@@ -257,7 +257,7 @@ def _channels(theme: Theme, points: list[Row], families: list[str], x: Axis, y: 
     }
 
 
-def _dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:
+def dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:
     """Return dashed lines through dense, and its point."""
     import altair as alt
 
@@ -271,7 +271,7 @@ def _dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:
     ]
 
 
-def _family_layers(family: str, points: list[Row], channels: dict[str, Any], shift: float) -> list[alt.Chart]:
+def family_layers(family: str, points: list[Row], channels: dict[str, Any], shift: float) -> list[alt.Chart]:
     """Return the curves, intervals and points of the arms that share their methods."""
     import altair as alt
 

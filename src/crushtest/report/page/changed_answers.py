@@ -239,10 +239,15 @@ def _blurred(row: Mapping[str, Any], task: TaskView) -> int:
     """Return which texts to blur: 1 for dense's, 2 for the arm's, 3 for both.
 
     Texts that a harm scorer counts are blurred, and those that it could not score, since not scored is not harmless.
-    Empty texts are not.
+    So is all that was written to a request that should have been declined. Empty texts are not.
     """
     if task.planned.task.kind != "prompts":
         return 0
+    item = item_from_row(row)
+    if any(
+        (metric.role, metric.better) == ("abstention", "higher") and metric.applies_to(item) for metric in task.metrics
+    ):
+        return sum((place + 1) * bool(row[f"{prefix}text"].strip()) for place, prefix in enumerate(("dense_", "arm_")))
     pairs = [
         outcomes for metric, *outcomes in _outcomes(row, task) if metric.scorer is not None and metric.better == "lower"
     ]

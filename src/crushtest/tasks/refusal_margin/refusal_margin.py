@@ -11,7 +11,7 @@ from crushtest.registry import TASKS, task
 from crushtest.tasks.base import FromDense, Task
 from crushtest.tasks.refusal_margin.margin_metrics import REFUSED, REFUSING, margin_metrics
 from crushtest.tasks.refusal_margin.openings import FALLBACK, Openings, learn
-from crushtest.tasks.shared.refusal_outcomes import REFUSALS, outcome
+from crushtest.tasks.shared.refusal_outcomes import DECLINED, outcome
 
 Of = Literal["xstest", "jailbreakbench"]
 
@@ -75,8 +75,8 @@ def _learnt(source: Task) -> Any:
             answer, score = answers.get(item.id), scores[detector].get(item.id)
             if isinstance(answer, Completion) and score is not None and isinstance(item.request, Choices):
                 word = outcome(item.request.context, answer.text, score).word
-                if word in ("complied", *REFUSALS):
-                    refused[item.id] = word in REFUSALS
+                if word in ("complied", *DECLINED):
+                    refused[item.id] = word in DECLINED
                     texts[item.id] = answer.text
         openings = learn((texts[name], refuses) for name, refuses in refused.items())
         return [_item(item, openings, refused.get(item.id)) for item in drawn]
