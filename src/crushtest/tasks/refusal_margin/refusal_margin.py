@@ -13,7 +13,7 @@ from crushtest.tasks.refusal_margin.margin_metrics import REFUSED, REFUSING, mar
 from crushtest.tasks.refusal_margin.openings import FALLBACK, Openings, learn
 from crushtest.tasks.shared.refusal_outcomes import DECLINED, outcome
 
-Of = Literal["xstest", "jailbreakbench"]
+Of = Literal["xstest", "jailbreakbench", "probe_refusal"]
 
 
 @task("refusal_margin", dimension="refusal", source="after Arditi et al., arXiv:2406.11717", licence="of the requests")
