@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,8 @@ def reply(request: Request) -> Completion | None:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = FakeEngine._answers
-    monkeypatch.setattr(
-        FakeEngine, "_answers", lambda engine, *rest: (setattr(engine, "respond", reply), answers(engine, *rest))[1]
-    )
+    init = FakeEngine.__init__
+    monkeypatch.setattr(FakeEngine, "__init__", partialmethod(init, respond=reply))
 
 
 def options(items: list[Item]) -> set[tuple[str, ...]]:
@@ -81,15 +80,16 @@ def test_a_grown_study_keeps_the_openings_that_it_began_with(tmp_path: Path) -> 
     assert [later[item.id] for item in few] == few
 
 
-def test_an_interrupted_study_settles_its_items_when_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_study_killed_as_items_settle_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = spec(["probe_refusal", MARGIN])
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr(
-            "crushtest.pipeline.from_dense.describe_task", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+    monkeypatch.setattr("crushtest.pipeline.from_dense.describe_task", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         run_study(study, tmp_path / "s")
+    monkeypatch.undo()
     assert run_study(study, tmp_path / "s")
     run_study(study, tmp_path / "whole")
     for name in ("items/refusal_margin.parquet", "arms/other/answers/refusal_margin.parquet"):
