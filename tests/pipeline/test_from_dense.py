@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,8 +39,12 @@ def reply(request: Request) -> Completion | None:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    init = FakeEngine.__init__
-    monkeypatch.setattr(FakeEngine, "__init__", partialmethod(init, respond=reply))
+    make = FakeEngine.__init__
+
+    def scripted_make(engine: FakeEngine, seed: int, _: object, *rest: Any) -> None:
+        make(engine, seed, reply, *rest)
+
+    monkeypatch.setattr(FakeEngine, "__init__", scripted_make)
 
 
 def options(items: list[Item]) -> set[tuple[str, ...]]:
