@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.records import DENSE
 from crushtest.report.figures.figure import SIZE, Figure, Row
-from crushtest.report.figures.scatter import (
+from crushtest.report.figures.marks import (
     LABELLED,
     Axis,
-    as_text,
     channels_of,
     dense_layers,
     family_layers,
     labels_of,
-    metric_axis,
-    not_shown,
-    points_of,
-    value_of,
     with_labels,
 )
+from crushtest.report.figures.scatter import as_text, metric_axis, not_shown, points_of, value_of
 from crushtest.report.figures.theme import Theme
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
