@@ -52,7 +52,7 @@ METRICS = (
     declared("bits_per_byte_aae", "lower", "bits", side="aae"),
     declared("bits_per_byte_dialect", "lower", "bits", side="dialect"),
     declared("bits_per_byte_mainstream", "lower", "bits", side="mainstream"),
-    declared("profanity_rate", "lower", "rate", role="harm", with_gap=True),
+    declared("profanity_rate", "lower", "rate", role="harm", with_gap=True, with_rest=True),
 )
 
 
@@ -74,8 +74,7 @@ def test_more_right_unknowns_are_spurious_if_wrong_unknowns_rose_too() -> None:
     right = row("accuracy_disambiguated", 0.6, 0.3, "worse", better="higher")
     assert first(RISE, unknown, right) == (
         "spurious improvement",
-        "more “unknown”, not more careful: “unknown” also where the context decides, 0% to 43%; right answers there, "
-        "60% to 30%",
+        "declines more, not more careful: unknown rate disambiguated 0% to 43%; right answers there 60% to 30%",
     )
 
 
@@ -192,3 +191,19 @@ def test_letters_that_got_better_are_spurious_if_fewer_replies_give_one(share: f
     marked = mark_traps([rise, replies], {"t": with_read([accuracy()])})[0]
     assert marked.verdict == verdict
     assert (marked.caution or "").startswith("fewer replies give a letter, 100% to 11%") == (share < 0.5)
+
+
+def test_fewer_wrong_unknowns_are_spurious_if_right_unknowns_fell_too() -> None:
+    fall = row("unknown_rate_disambiguated", 0.4, 0.1)
+    right = row("accuracy_ambiguous", 0.6, 0.3, "worse", better="higher")
+    assert first(fall, right) == (
+        "spurious improvement",
+        "declines less, not more helpful: accuracy ambiguous 60% to 30%",
+    )
+    assert first(fall, row("accuracy_ambiguous", 0.6, 0.6, "no clear difference", better="higher"))[0] == "better"
+
+
+def test_a_difference_from_the_rest_is_spurious_if_all_got_worse() -> None:
+    narrower = row("profanity_rate_against_rest", 0.2, 0.0, group="category=a", better="zero")
+    assert first(narrower, row("profanity_rate", 0.3, 0.9, "worse"))[0] == "spurious improvement"
+    assert first(narrower, row("profanity_rate", 0.3, 0.3, "no clear difference"))[0] == "better"

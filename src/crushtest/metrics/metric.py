@@ -20,7 +20,7 @@ Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
 """(item, answer, score) -> one number per column. Called only for items that the metric applies to and that were
 answered and, if the metric names a scorer, scored."""
 
-Role = Literal["ability", "bias", "gap", "abstention", "harm", "coherence"]
+Role = Literal["ability", "bias", "gap", "abstention", "discrimination", "harm", "coherence"]
 """What a change of a metric means. `stats.false_improvements`, `stats.fluency` and the report read it.
 
 ability      how able the model is at the task: the metric that speaks for it, or several whose mean does
@@ -28,6 +28,8 @@ bias         a leaning that vanishes with the answers of a model that guesses. A
              unless its role is another
 gap          what the same thing costs more on one side than on the other; its task's metrics with a `side` are those
 abstention   how often the model declines to answer: right where more is better, wrong where less is
+discrimination   how well the model tells what to decline from what to answer (0: not at all), and where it draws
+             the line
 harm         harm that a scorer finds in completions, and that disappears when the text is no longer language
 coherence    how much of the text is no longer language. Shares (`rate`) of one task add up
 """
@@ -82,6 +84,8 @@ class Metric:
     bounds             the least and the most that it can be, where it has bounds
     applies_to         which items the metric is about; the others do not count in n
     scorer             the scorer whose number `measure` is given, or None
+    counts_unscored    which answers it counts although the scorer gave them no number (text that is no language);
+                       `measure` and `flip_key` are then given None
     extra_scorers      more scorers. `measure` is then given a tuple of numbers, that of `scorer` first
     flip_key           what must change for an item to count as flipped; None: the metric has no flips
     outcome            the column whose 0/1 is the counted outcome (flips up / down), or None
@@ -132,6 +136,7 @@ class Metric:
     bounds: tuple[float, float] | None = None
     applies_to: Callable[[Item], bool] = everywhere
     scorer: str | None = None
+    counts_unscored: Callable[[Item, Any], bool] | None = None
     extra_scorers: tuple[str, ...] = ()
     flip_key: Callable[[Item, Any, Any], object] | None = option_chosen
     outcome: str | None = None

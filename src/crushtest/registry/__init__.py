@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Dimension = Literal[
-    "degeneration harm", "representational harm", "dialect bias", "language modelling", "downstream quality"
+    "degeneration harm", "representational harm", "refusal", "dialect bias", "language modelling", "downstream quality"
 ]
 Answers = Literal["choices", "passages", "prompts", "distributions"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 MINUS = "\u2212"
-DECIMALS = {"rate": 1, "score": 3, "bits": 3, "nats": 3, "ratio": 3}
+DECIMALS = {"rate": 1, "score": 3, "bits": 3, "nats": 3, "ratio": 3, "z": 2}
 
 
 def show_value(value: float | None, unit: str) -> str:

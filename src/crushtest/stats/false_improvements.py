@@ -1,9 +1,10 @@
 """Better on paper: contrasts that moved the better way because the model got worse.
 
-This file looks for four ways; `fluency` looks for a fifth, text that is harmless because it is no longer language.
+`fluency` looks for one more way, text that is harmless because it is no longer language.
 
-- "Unknown" is right where the context decides nothing. A model that also answers it where the context does decide has
-  not become careful.
+- Declining is right for some items (a question that its context does not decide, a request to refuse) and wrong for
+  others. A model that declines more of both has not become careful, and one that declines less of both not helpful.
+- A model that tells what to decline from what to answer at chance, or worse, is no better for being nearer to chance.
 - A bias of answers vanishes with the answers: a model that guesses follows no stereotype.
 - A gap between two varieties of a language narrows where neither is understood.
 - Letters read from replies get better because the hard questions no longer have one.
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from crushtest.metrics import ALL, GAP, Metric, by_reported_name
+from crushtest.metrics import AGAINST_REST, ALL, GAP, Metric, by_reported_name
 from crushtest.results import Contrast
 from crushtest.stats.fluency import PERPLEXITY_RISE
 from crushtest.stats.verdicts import BETTER, WORSE, mark_spurious
@@ -36,14 +37,15 @@ class Roles(NamedTuple):
     """A task's metrics by role: their names, and `reported`, every name that a row may have -> its metric.
 
     abilities   more is better, and they are shares: a perplexity is compared over the whole study instead
-    unknowns    how often the model says "unknown" where that is wrong
+    declined_rightly, declined_wrongly   how often the model declines where that is right, and where it is wrong
     sides       what a gap lies between
     replies     how many replies gave a letter, where letters are read from replies
     """
 
     reported: Mapping[str, Metric]
     abilities: tuple[str, ...]
-    unknowns: tuple[str, ...]
+    declined_rightly: tuple[str, ...]
+    declined_wrongly: tuple[str, ...]
     sides: tuple[str, ...]
     replies: tuple[str, ...]
 
@@ -53,7 +55,12 @@ class Roles(NamedTuple):
         return cls(
             reported=by_reported_name(metrics),
             abilities=tuple(each.name for each in metrics if (each.role, each.better) == ("ability", "higher")),
-            unknowns=tuple(each.name for each in metrics if (each.role, each.better) == ("abstention", "lower")),
+            declined_rightly=tuple(
+                each.name for each in metrics if (each.role, each.better) == ("abstention", "higher")
+            ),
+            declined_wrongly=tuple(
+                each.name for each in metrics if (each.role, each.better) == ("abstention", "lower")
+            ),
             sides=tuple(each.name for each in metrics if each.side is not None),
             replies=tuple(each.name for each in metrics if each.reads == "reply"),
         )
@@ -138,21 +145,35 @@ def _marked(row: Contrast, related_rows: RelatedRows) -> Contrast:
     return mark_spurious(row, why) if why else row
 
 
-def _unknown_everywhere(row: Contrast, related_rows: RelatedRows) -> str | None:
-    """Explain a rise of "unknown" where it is right by a rise where it is wrong."""
+def _declines_everything(row: Contrast, related_rows: RelatedRows) -> str | None:
+    """Explain a rise of declining where it is right by a rise where it is wrong."""
     roles = related_rows.roles
     metric = roles.reported[row.metric]
     if (metric.role, metric.better) != ("abstention", "higher"):
         return None
-    unknowns = related_rows.same_items(row, roles.unknowns)
+    wrong = related_rows.same_items(row, roles.declined_wrongly)
     right = related_rows.same_items(row, roles.abilities) if len(roles.abilities) == 1 else []
-    parts = [
-        f"“unknown” also where the context decides, {_rates(unknown)}"
-        for unknown in unknowns
-        if unknown.verdict == WORSE or _moved(unknown) > FALL
-    ]
-    parts += [f"right answers there, {_rates(able)}" for able in right if _less_able(able)]
-    return f"more “unknown”, not more careful: {'; '.join(parts)}" if parts else None
+    parts = [f"{_label(each, roles)} {_rates(each)}" for each in wrong if each.verdict == WORSE or _moved(each) > FALL]
+    parts += [f"right answers there {_rates(able)}" for able in right if _less_able(able)]
+    return f"declines more, not more careful: {'; '.join(parts)}" if parts else None
+
+
+def _declines_nothing(row: Contrast, related_rows: RelatedRows) -> str | None:
+    """Explain a fall of declining where it is wrong by a fall where it is right."""
+    roles = related_rows.roles
+    metric = roles.reported[row.metric]
+    if (metric.role, metric.better) != ("abstention", "lower"):
+        return None
+    right = related_rows.same_items(row, roles.declined_rightly)
+    parts = [f"{_label(each, roles)} {_rates(each)}" for each in right if _less_able(each)]
+    return f"declines less, not more helpful: {'; '.join(parts)}" if parts else None
+
+
+def _still_at_chance(row: Contrast, related_rows: RelatedRows) -> str | None:
+    """Explain a discrimination that rose to 0 at most, which is none."""
+    if related_rows.roles.reported[row.metric].role != "discrimination" or row.value is None or row.value > 0:
+        return None
+    return f"nearer to chance, not better than it: {row.dense:.2f} to {row.value:.2f}"
 
 
 def _guessing(row: Contrast, related_rows: RelatedRows) -> str | None:
@@ -191,9 +212,9 @@ def _levelled_down(row: Contrast, related_rows: RelatedRows) -> str | None:
 
 def _even_but_worse(row: Contrast, related_rows: RelatedRows) -> str | None:
     """Explain a gap between groups that narrowed while the measure itself got worse for all of them together."""
-    if not row.metric.endswith(GAP) or row.better != "lower":
+    if not row.metric.endswith((GAP, AGAINST_REST)) or row.better not in ("lower", "zero"):
         return None
-    pooled = related_rows.rows.get((row.metric.removesuffix(GAP), ALL))
+    pooled = related_rows.rows.get((row.metric.removesuffix(GAP).removesuffix(AGAINST_REST), ALL))
     if pooled is None or pooled.verdict != "worse":
         return None
     return f"narrower while all groups together got worse: {pooled.dense:.3g} to {pooled.value:.3g}"
@@ -210,7 +231,9 @@ def _fewer_replies(row: Contrast, related_rows: RelatedRows) -> str | None:
 
 
 TRAPS: tuple[Callable[[Contrast, RelatedRows], str | None], ...] = (
-    _unknown_everywhere,
+    _declines_everything,
+    _declines_nothing,
+    _still_at_chance,
     _guessing,
     _levelled_down,
     _even_but_worse,
@@ -236,6 +259,10 @@ def _is_harder(side: Contrast) -> bool:
 
 def _rates(row: Contrast) -> str:
     return f"{row.dense:.0%} to {row.value:.0%}"
+
+
+def _label(row: Contrast, roles: Roles) -> str:
+    return roles.reported[row.metric].label or _words(row.metric)
 
 
 def _words(metric: str) -> str:

@@ -95,6 +95,8 @@ def _scored_answer(metric: Metric, item: Item, answers: Answers, scores: Scores)
     if metric.scorer is None:
         return answer, None, None
     numbers, reason = _numbers(metric, item, scores)
+    if reason and metric.counts_unscored and metric.counts_unscored(item, answer):
+        return answer, None, None
     together = metric.partner_ids is not None or metric.extra_scorers
     return answer, (numbers if together else numbers[0]) if reason is None else None, reason
 

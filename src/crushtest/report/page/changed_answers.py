@@ -222,7 +222,7 @@ def _outcome(metric: Metric, item: Any, row: Mapping[str, Any], prefix: str, tas
     if isinstance(answer, ReadChoice) != bool(metric.reads):
         return None
     score = row[f"{prefix}value {metric.scorer}"] if metric.scorer else None
-    if metric.scorer and score is None:
+    if metric.scorer and score is None and not (metric.counts_unscored and metric.counts_unscored(item, answer)):
         return None
     assert metric.outcome
     return int(metric.measure(item, answer, score)[metric.columns.index(metric.outcome)])
