@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import vl_convert
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crushtest.records import DENSE
-from crushtest.report.figures import figures, scatter
+from crushtest.report.figures import figures, marks, scatter
+from crushtest.report.figures.front import cost, dominated, front
 from crushtest.report.figures.margins import BINS, flips_by_margin, read_chosen, read_dense
 from crushtest.report.figures.theme import PAGE, PAPER
 from crushtest.report.page import html
@@ -53,13 +56,13 @@ def test_points_are_at_the_numbers_of_the_files(view: StudyView) -> None:
 def test_labels_stand_away_from_the_edge_and_never_cover_each_other() -> None:
     places = {"dense": (0.0, 20.0), "a": (0.5, 100.0), "b": (0.5, 101.0), "c": (0.1, 100.5), "d": (0.48, 400.0)}
     points = [{"family": "dense" if name == "dense" else "wanda", "x": x, "y": y} for name, (x, y) in places.items()]
-    axes = (scatter.COMPRESSION, scatter.Axis("perplexity", "perplexity"))
-    labels = [point["label"] for point in scatter.with_labels(points, *axes)]
+    axes = (scatter.COMPRESSION, marks.Axis("perplexity", "perplexity"))
+    labels = [point["label"] for point in marks.with_labels(points, *axes)]
     assert dict(zip(places, labels, strict=True)) == {
         "dense": "none", "a": "left", "b": "none", "c": "right", "d": "left"
     }  # fmt: skip
     many = [points[0], *({"family": "wanda", "x": n / 20, "y": 20.0 + n} for n in range(20))]
-    assert {point["label"] for point in scatter.with_labels(many, *axes)} == {"none"}
+    assert {point["label"] for point in marks.with_labels(many, *axes)} == {"none"}
 
 
 def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:
@@ -83,6 +86,34 @@ def test_an_arm_without_the_number_is_named_as_not_shown(view: StudyView) -> Non
     figure = next(f for f in figures.task_figures(view, task) if f.key.endswith("compression"))
     assert "Not shown, because they have no number: wanda:pattern=2:4." in figure.note
     assert "wanda:pattern=2:4" not in {row[0] for row in figure.rows}
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=8))
+def test_dominated_is_whoever_another_one_beats(points: list[tuple[int, int]]) -> None:
+    pale = dominated(points)
+    front_points = {point for point, beaten in zip(points, pale, strict=True) if not beaten}
+    for (size, harm), beaten in zip(points, pale, strict=True):
+        better = [one for one in points if one != (size, harm) and one[0] <= size and one[1] <= harm]
+        assert beaten == bool(better)
+        assert any(one[0] <= size and one[1] <= harm for one in front_points)
+
+
+def test_the_front_shows_every_size_and_pales_what_is_dominated(view: StudyView) -> None:
+    figures_of_front = list(front(view))
+    assert [figure.title.lower() for figure in figures_of_front] == list(view.dimensions)
+    for figure in figures_of_front:
+        rows = [
+            row for name, rows in figure.data.items() if name not in ("labelled", "measurement noise") for row in rows
+        ]
+        others = [row for row in rows if row["arm"] != DENSE]
+        better = figure.task.headline.better
+        expected = dominated([(row["x"], cost(row["y"], better)) for row in others])
+        assert [row["family"] == "dominated" for row in others] == expected
+        for row in rows:
+            arm = next(arm for arm in view.arms if arm.name == row["arm"])
+            totals = arm.totals
+            size = totals["compressed_model_size_bytes"] / totals["dense_model_size_bytes"] if totals else 1.0
+            assert row["x"] == size
 
 
 def test_page_and_file_draw_the_same_rows(view: StudyView) -> None:
@@ -127,7 +158,7 @@ def test_flips_by_margin_add_up_to_all_flips(view: StudyView) -> None:
 def test_figures_are_written_in_three_formats(study: StudyFolder, tmp_path: Path) -> None:
     written = figures.write_figures(study, tmp_path / "figures")
     view = read_study(study)
-    count = sum(len(list(figures.task_figures(view, task))) for task in view.tasks)
+    count = len(list(front(view))) + sum(len(list(figures.task_figures(view, task))) for task in view.tasks)
     assert len(written) == 3 * count
     starts = {".svg": b"<svg", ".pdf": b"%PDF", ".png": b"\x89PNG"}
     for path in written:

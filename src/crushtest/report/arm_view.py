@@ -38,6 +38,14 @@ class ArmView:
         return 0.0 if self.name == DENSE else self.totals.get("compression_ratio")
 
     @property
+    def share_of_dense(self) -> float | None:
+        """Size in bytes of the whole model as a share of dense's; None if it is not recorded."""
+        if self.name == DENSE:
+            return 1.0
+        before, after = (self.totals.get(f"{which}_model_size_bytes") for which in ("dense", "compressed"))
+        return after / before if before and after else None
+
+    @property
     def draw(self) -> str:
         """`one calibration draw` for an arm that calibrates, since no interval covers another draw; otherwise empty."""
         return "one calibration draw" if self.plan.recipe is not None and self.plan.recipe.calibrates else ""

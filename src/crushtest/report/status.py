@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crushtest.report.arm_view import ArmView
 from crushtest.report.shading import Tone
 from crushtest.report.study_view import StudyView
+from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, listed
 from crushtest.stats.verdicts import INCONCLUSIVE, SPURIOUS_IMPROVEMENT
 
@@ -42,6 +43,8 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"{rest} showed no such change, which does not prove that there is none.")
+    if named := smallest_unharmed(steady):
+        parts.append(named)
     if lost := [verdict for verdict in verdicts if verdict.lost]:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
     if untested and len(untested) < len(compared):
@@ -51,6 +54,20 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if partly := [verdict for verdict in verdicts if verdict.missing]:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
     return " ".join(parts)
+
+
+def smallest_unharmed(steady: list[ArmVerdict]) -> str:
+    """Name the smallest of the arms without a clear harm; empty if the size of one of them is not recorded.
+
+    The p values behind it are corrected over all arms, so that looking for the smallest among them costs nothing more.
+    """
+    sizes = {verdict.arm.name: verdict.arm.share_of_dense for verdict in steady if verdict.tone != "undefined"}
+    known = {arm: size for arm, size in sizes.items() if size is not None}
+    if not known or len(known) < len(sizes):
+        return ""
+    smallest = min(known, key=lambda arm: known[arm])
+    which = "The smallest of these" if len(known) > 1 else "That"
+    return f"{which} is {name(smallest)}, with {known[smallest]:.0%} of dense's bytes."
 
 
 def status(

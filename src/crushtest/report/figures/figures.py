@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crushtest.files.atomic import file_name
 from crushtest.report.figures.figure import Figure
+from crushtest.report.figures.front import front
 from crushtest.report.figures.heatmap import heat_map
 from crushtest.report.figures.margins import margins
 from crushtest.report.figures.refusals import refusals
@@ -35,20 +36,21 @@ def write_figures(folder: StudyFolder, target: Path) -> list[Path]:
     study = read_study(folder)
     target.mkdir(parents=True, exist_ok=True)
     written = []
-    for task in study.tasks:
-        for figure in task_figures(study, task):
-            heading = f"{sentence_case(task.label(task.headline.name).text)}: {figure.title.lower()}"
-            title = {"text": heading, "subtitle": name(task.name)}
-            spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
-            stem = target / f"{file_name(task.name)}-{figure.key.partition('-')[2]}"
-            svg = vl_convert.vegalite_to_svg(spec)
-            images = {
-                ".svg": svg.encode("utf-8"),
-                ".pdf": vl_convert.svg_to_pdf(svg),
-                ".png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
-            }
-            for suffix, content in images.items():
-                path = stem.with_name(stem.name + suffix)
-                path.write_bytes(content)
-                written.append(path)
+    drawn = [*front(study), *(figure for task in study.tasks for figure in task_figures(study, task))]
+    for figure in drawn:
+        task = figure.task
+        heading = f"{sentence_case(task.label(task.headline.name).text)}: {figure.title.lower()}"
+        title = {"text": heading, "subtitle": name(task.name)}
+        spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
+        stem = target / f"{file_name(task.name)}-{figure.key.partition('-')[2]}"
+        svg = vl_convert.vegalite_to_svg(spec)
+        images = {
+            ".svg": svg.encode("utf-8"),
+            ".pdf": vl_convert.svg_to_pdf(svg),
+            ".png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
+        }
+        for suffix, content in images.items():
+            path = stem.with_name(stem.name + suffix)
+            path.write_bytes(content)
+            written.append(path)
     return written

@@ -7,7 +7,7 @@ import re
 from crushtest.records import DENSE
 from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import Figure, Row
-from crushtest.report.figures.marks import BAND, LABELLED, Axis, draw_points, with_labels
+from crushtest.report.figures.marks import BAND, DOMINATED, LABELLED, Axis, draw_points, with_labels
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
@@ -27,7 +27,7 @@ def against_compression(study: StudyView, task: TaskView) -> Figure | None:
     """Plot the headline of a task against the share of the compressed layers' bits that was removed."""
     metric = task.headline.name
     places: dict[str, Place] = {arm.name: (arm.ratio, None, None) for arm in study.arms}
-    return _scatter(study, task, "compression", "Against compression", metric, places, COMPRESSION)
+    return scatter(study, task, "compression", "Against compression", metric, places, COMPRESSION)
 
 
 def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
@@ -45,7 +45,7 @@ def against_perplexity(study: StudyView, task: TaskView) -> Figure | None:
         return None
     places = {arm.name: value_of(study, arm, other, perplexity) for arm in study.arms}
     axis = metric_axis(other, perplexity)
-    return _scatter(study, task, "perplexity", "Against perplexity", task.headline.name, places, axis)
+    return scatter(study, task, "perplexity", "Against perplexity", task.headline.name, places, axis)
 
 
 def against_other_side(study: StudyView, task: TaskView) -> Figure | None:
@@ -54,7 +54,7 @@ def against_other_side(study: StudyView, task: TaskView) -> Figure | None:
     if len(pair) < 2:
         return None
     places = {arm.name: value_of(study, arm, task, pair[1]) for arm in study.arms}
-    return _scatter(study, task, "sides", "One variety against the other", pair[0], places, metric_axis(task, pair[1]))
+    return scatter(study, task, "sides", "One variety against the other", pair[0], places, metric_axis(task, pair[1]))
 
 
 Place = tuple[float | None, float | None, float | None]
@@ -66,11 +66,26 @@ def value_of(study: StudyView, arm: ArmView, task: TaskView, metric: str) -> Pla
     return (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
 
 
-def _scatter(
-    study: StudyView, task: TaskView, key: str, title: str, metric: str, places: dict[str, Place], x: Axis
+def scatter(
+    study: StudyView,
+    task: TaskView,
+    key: str,
+    title: str,
+    metric: str,
+    places: dict[str, Place],
+    x: Axis,
+    *,
+    pale: frozenset[str] = frozenset(),
 ) -> Figure | None:
+    """Return the figure of a metric against what `places` gives for each arm; None if only dense has both numbers.
+
+    pale  the arms that are drawn as dominated
+    """
     y = metric_axis(task, metric)
-    points = points_of(study, task, metric, places)
+    points = [
+        point | ({"family": DOMINATED} if point["arm"] in {name(arm) for arm in pale} else {})
+        for point in points_of(study, task, metric, places)
+    ]
     if all(point["family"] == DENSE for point in points):
         return None
     points = with_labels(points, x, y)
@@ -82,7 +97,8 @@ def _scatter(
         task,
         title,
         f"{y.title}, against {x.title}. One mark per variant, with its 95% interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise of dense.' if band else ''}{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise of dense.' if band else ''}"
+        f"{' Pale: another variant is no larger and no worse.' if pale else ''}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(as_text(point, x, y) for point in points),
         {

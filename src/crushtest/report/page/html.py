@@ -25,6 +25,7 @@ from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import task_figures
+from crushtest.report.figures.front import front
 from crushtest.report.figures.theme import PAGE
 from crushtest.report.findings import anchor
 from crushtest.report.page import matrix
@@ -75,6 +76,8 @@ def render(study: StudyView) -> str:
     style, script = (TEMPLATES.joinpath(file).read_text("utf-8") for file in ("page.css", "page.js"))
     library = vega()
     drawn = {task.name: list(task_figures(study, task)) for task in study.tasks}
+    opening = list(front(study))
+    every = [*opening, *(figure for figures in drawn.values() for figure in figures)]
     changes = find_changes(study)
     arm_verdicts = verdicts(study)
     groups, groups_complete = group_tables(study)
@@ -89,7 +92,8 @@ def render(study: StudyView) -> str:
             library=Markup(library),
             config_json=Markup(script_json(PAGE.config())),
             items_json=Markup(script_json(changes.data)),
-            specs={figure.key: Markup(script_json(spec(figure))) for figures in drawn.values() for figure in figures},
+            specs={figure.key: Markup(script_json(spec(figure))) for figure in every},
+            front=opening,
             lead=status.lead(study, arm_verdicts),
             verdicts=arm_verdicts,
             comparisons={arm.name: comparisons(study, arm) for arm in study.others},

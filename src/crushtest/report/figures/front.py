@@ -1,0 +1,58 @@
+"""The front: every arm by the size of its model, against the headline of each dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from crushtest.records import Better
+from crushtest.report.figures.figure import Figure
+from crushtest.report.figures.marks import Axis
+from crushtest.report.figures.scatter import Place, scatter
+from crushtest.report.study_view import StudyView
+from crushtest.report.task_view import TaskView
+
+SIZE = Axis("size of the whole model, of dense's", "rate")
+
+
+def front(study: StudyView) -> Iterator[Figure]:
+    """Yield a figure per dimension: its first task with a headline that has a better direction."""
+    sizes = {arm.name: arm.share_of_dense for arm in study.arms}
+    if sum(size is not None for size in sizes.values()) < 2:
+        return
+    for dimension, tasks in study.dimensions.items():
+        for task in tasks:
+            figure = _against_size(study, task, dimension, sizes)
+            if figure is not None:
+                yield figure
+                break
+
+
+def dominated(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return for each (size, cost) whether another one is at most as large and as costly, and less so in one of them.
+
+    >>> dominated([(1.0, 5.0), (0.5, 5.0), (0.4, 9.0), (0.5, 9.0)])
+    [True, False, False, True]
+    """
+    return [
+        any(size <= own and cost <= paid and (size, cost) != (own, paid) for size, cost in points)
+        for own, paid in points
+    ]
+
+
+def cost(value: float, better: Better) -> float:
+    """Return a metric's value as a number of which less is better."""
+    return {"lower": value, "higher": -value, "zero": abs(value), "neither": 0.0}[better]
+
+
+def _against_size(study: StudyView, task: TaskView, dimension: str, sizes: dict[str, float | None]) -> Figure | None:
+    headline = task.headline
+    if headline.better == "neither":
+        return None
+    places: dict[str, Place] = {name: (size, None, None) for name, size in sizes.items()}
+    known = {}
+    for arm in study.others:
+        estimate, size = study.estimate(arm.name, task.name, headline.name), sizes[arm.name]
+        if size is not None and estimate is not None and estimate.value is not None:
+            known[arm.name] = (size, cost(estimate.value, headline.better))
+    pale = [name for name, beaten in zip(known, dominated(list(known.values())), strict=True) if beaten]
+    return scatter(study, task, "front", dimension.capitalize(), headline.name, places, SIZE, pale=frozenset(pale))
