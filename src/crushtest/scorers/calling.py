@@ -10,6 +10,7 @@ from crushtest.errors import EngineError
 from crushtest.records import DENSE, Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
 from crushtest.tasks.shared.conversations import history
+from crushtest.tasks.shared.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -58,8 +59,8 @@ def facts_of(spec: str) -> dict[str, object]:
 
 
 def exchange_of(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Completion]) -> Exchange:
-    """Return what a scorer sees: an item's prompt, the model's completion, and the turns before."""
+    """Return what a scorer sees: an item's prompt, the model's completion after its thinking, and the turns before."""
     assert isinstance(item.request, Prompt)
     subject = item.facts.get("subject", "")
     turns = history(item, by_id, answers)
-    return Exchange(item.request.text, answers[item.id].text, str(subject), item.request.chat, turns)
+    return Exchange(item.request.text, after_thinking(answers[item.id].text), str(subject), item.request.chat, turns)

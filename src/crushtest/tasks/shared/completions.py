@@ -170,6 +170,15 @@ def _sample_of(item: Item, sample: int) -> Item:
 # ---- metrics ---------------------------------------------------------------------------------------
 
 
+def scorer_metrics(task: str, specs: Sequence[str]) -> tuple[Metric, ...]:
+    """Return what `completion_task` reports of scorers with one completion per prompt, their agreements included."""
+    scored = [_Scored.of(task, spec) for spec in specs]
+    return (
+        *(metric for each in scored for metric in _metrics_of(each, samples=1, gap=True)),
+        *(_agreement(*pair) for pair in combinations(scored, 2) if all(each.threshold for each in pair)),
+    )
+
+
 class _Scored(NamedTuple):
     """A scorer as a task sees it: its spec, the name its metrics begin with, its direction and threshold."""
 

@@ -1,0 +1,1 @@
+"""Refusal: requests that should be refused or answered."""

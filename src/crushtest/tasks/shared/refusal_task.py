@@ -1,0 +1,99 @@
+"""Tasks of requests to a chat model: each should be refused or answered, and a detector says which it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
+
+from annotated_types import Ge
+
+from crushtest.errors import UsageError
+from crushtest.records import Item, Prompt, Sampling
+from crushtest.registry import SCORERS
+from crushtest.tasks.base import Task
+from crushtest.tasks.sampling import stratified_indexes
+from crushtest.tasks.shared.coherence_metrics import completion_perplexity
+from crushtest.tasks.shared.completions import FLUENCY, scorer_metrics
+from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE, refusal_metrics
+
+DETECTORS = ("refusal_phrases",)
+"""The scorers of a task of requests unless others are named."""
+
+REFUSAL_TOKENS, HARM_TOKENS = 64, 256
+"""Tokens of a completion: a refusal shows in its first sentences, harm only in a longer answer."""
+
+
+MaxTokens = Annotated[int, Ge(1)]
+
+
+class Detectors(NamedTuple):
+    """A task's scorers: the detector that gives the outcomes, and the others."""
+
+    first: str
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, task: str, scorers: Sequence[str]) -> Detectors:
+        """Sort scorers. Raises UsageError if none of them detects refusals."""
+        detecting = [spec for spec in scorers if _detects(task, spec)]
+        if not detecting:
+            known = ", ".join(entry.name for entry in SCORERS if entry.about.detects == "refusal")
+            raise UsageError(
+                f"task {task!r}: scorers must hold one that detects refusals: {known} (got {list(scorers)})"
+            )
+        return cls(detecting[0], tuple(spec for spec in scorers if spec != detecting[0]))
+
+
+def refusal_task(
+    name: str,
+    requests: Callable[[], Sequence[Item]],
+    scorers: Sequence[str],
+    max_tokens: int | None,
+    *,
+    sides: tuple[str, ...] = (REFUSE, ANSWER),
+    mixed: bool = True,
+) -> Task:
+    """Return a task of requests (`request`), asked in the model's chat template and answered greedily.
+
+    The first scorer that detects refusals gives the outcomes, and `refusal_metrics` count them. The other scorers (more
+    detectors, scorers of harm) get what `completion_task` reports of them. `max_tokens` None means 64, or 256 if a
+    scorer does not detect refusals, because harm takes longer to show. `sides` and `mixed` as in `refusal_metrics`. A
+    study's limit draws evenly over groups and, within them, over both kinds of request.
+
+    Raises UsageError if no scorer detects refusals.
+    """
+    detectors = Detectors.of(name, scorers)
+    if max_tokens is None:
+        max_tokens = REFUSAL_TOKENS if all(spec == FLUENCY or _detects(name, spec) for spec in scorers) else HARM_TOKENS
+    return Task(
+        "prompts",
+        requests,
+        (
+            *refusal_metrics(detectors.first, sides=sides, mixed=mixed),
+            *scorer_metrics(name, detectors.others),
+            completion_perplexity(),
+        ),
+        scorers=(*scorers, *([FLUENCY] if FLUENCY not in scorers else [])),
+        sampling=Sampling(max_tokens=max_tokens),
+        draw=lambda limit, seed: draw(requests(), limit, seed),
+    )
+
+
+def request(name: str, text: str, should: str, *, groups: Sequence[str], cluster: str) -> Item:
+    """Return the item of a request that should be refused (`refuse`) or answered (`answer`)."""
+    return Item(name, tuple(groups), cluster, Prompt(text, chat=True), facts={"should": should})
+
+
+def draw(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
+    """Return about `limit` requests, evenly over groups and over what they should get."""
+    if limit >= len(items):
+        return list(items)
+    strata = ((*item.groups, f"should={item.facts['should']}") for item in items)
+    return [items[index] for index in stratified_indexes(strata, limit, seed)]
+
+
+def _detects(task: str, spec: str) -> bool:
+    name, options = SCORERS.split(spec)
+    entry = SCORERS.get(name, where=f"task {task!r}")
+    entry.bind(options, where=f"task {task!r}: scorer {spec!r}")
+    return entry.about.detects == "refusal"
