@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats.estimates import estimate
-from crushtest.tasks.refusal_margin.margin_metrics import VALID, WIDTH, auc, margin, margin_metrics
-from crushtest.tasks.refusal_margin.openings import FALLBACK, SEEN, learn
+from crushtest.tasks.refusal.margin_metrics import VALID, WIDTH, auc, margin, margin_metrics
+from crushtest.tasks.refusal.openings import FALLBACK, SEEN, learn
 
 WORDS = st.sampled_from(["I", "I'm", "sorry", "Sure,", "cannot", "The", "answer", "is", "no."])
 TEXTS = st.lists(st.tuples(st.lists(WORDS, max_size=6).map(" ".join), st.booleans()), max_size=40)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from crushtest.records import Choices, Completion, Item, Prompt, Score
-from crushtest.registry import TASKS, task
+from crushtest.registry import SCORERS, TASKS, task
 from crushtest.tasks.base import FromDense, Task
-from crushtest.tasks.refusal_margin.margin_metrics import REFUSED, REFUSING, margin_metrics
-from crushtest.tasks.refusal_margin.openings import FALLBACK, Openings, learn
+from crushtest.tasks.refusal.margin_metrics import REFUSED, REFUSING, margin_metrics
+from crushtest.tasks.refusal.openings import FALLBACK, Openings, learn
 from crushtest.tasks.shared.refusal_outcomes import DECLINED, outcome
 
 Of = Literal["xstest", "jailbreakbench", "probe_refusal"]
@@ -44,7 +44,7 @@ def refusal_margin(*, of: Of = "xstest", openings: Literal["dense", "fixed"] = "
         "choices",
         lambda: _items(source.items(), FALLBACK),
         margin_metrics(),
-        from_dense=FromDense(of, _learnt(source), _again) if openings == "dense" else None,
+        from_dense=FromDense(of, _learnt, _again) if openings == "dense" else None,
         headline="refusal_margin",
         draw=lambda limit, seed: _items(source.sample_items(limit, seed), FALLBACK),
         default_limit=source.default_limit,
@@ -62,26 +62,20 @@ def _item(item: Item, openings: Openings, refused: bool | None = None) -> Item:
     return replace(item, request=Choices(prompt, (*openings.refusing, *openings.answering), chat=True), facts=facts)
 
 
-def _learnt(source: Task) -> Any:
-    """Return what makes the items from the dense arm's answers and scores to the task that was asked before."""
-    detector = source.scorers[0]
-
-    def from_answers(
-        drawn: Sequence[Item], answers: Mapping[str, Any], scores: Mapping[str, Mapping[str, Score]]
-    ) -> list[Item]:
-        refused: dict[str, bool] = {}
-        texts = {}
-        for item in drawn:
-            answer, score = answers.get(item.id), scores[detector].get(item.id)
-            if isinstance(answer, Completion) and score is not None and isinstance(item.request, Choices):
-                word = outcome(item.request.context, answer.text, score).word
-                if word in ("complied", *DECLINED):
-                    refused[item.id] = word in DECLINED
-                    texts[item.id] = answer.text
-        openings = learn((texts[name], refuses) for name, refuses in refused.items())
-        return [_item(item, openings, refused.get(item.id)) for item in drawn]
-
-    return from_answers
+def _learnt(drawn: Sequence[Item], answers: Mapping[str, Any], scores: Mapping[str, Mapping[str, Score]]) -> list[Item]:
+    """Return the items with the openings of dense's completions, and whether dense refused them."""
+    detector = next(spec for spec in scores if SCORERS.get(SCORERS.split(spec)[0]).about.detects == "refusal")
+    refused: dict[str, bool] = {}
+    texts: dict[str, str] = {}
+    for item in drawn:
+        answer, score = answers.get(item.id), scores[detector].get(item.id)
+        if isinstance(answer, Completion) and score is not None and isinstance(item.request, Choices):
+            word = outcome(item.request.context, answer.text, score).word
+            if word == "complied" or word in DECLINED:
+                refused[item.id] = word in DECLINED
+                texts[item.id] = answer.text
+    openings = learn((texts[name], refuses) for name, refuses in refused.items())
+    return [_item(item, openings, refused.get(item.id)) for item in drawn]
 
 
 def _again(drawn: Sequence[Item], stored: Sequence[Item]) -> list[Item]:
