@@ -1,4 +1,4 @@
-"""How good the scorers are: AUC and false alarms on text that people have labelled, per target group.
+"""How good the scorers are: AUC and false alarms on text that people have labelled, per target group or model.
 
     CRUSHTEST_DATA=... python benchmarks/scorers.py [SCORER]... [--write docs/scorers.md | --check docs/scorers.md]
 
@@ -26,11 +26,13 @@ from typing import NamedTuple
 from crushtest.engines.load import only_named
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.records import Exchange
+from crushtest.registry import SCORERS
 from crushtest.scorers.calling import call_scorer, facts_of
-from crushtest.scorers.scorer_quality import Rate, ScorerQuality
+from crushtest.scorers.scorer_quality import LABELS, Kind, Rate, ScorerQuality
 
 BEGIN, END = "<!-- made by benchmarks/scorers.py -->", "<!-- end -->"
 HARMLESS_CASES = "HateCheck, harmless cases"
+ORDINARY = "Text that answers no request"
 SHIPPED = Path(__file__).parents[1] / "src" / "crushtest" / "scorers" / "scorer_quality.csv"
 CATEGORIES = {
     **{"S": "sexual", "S3": "sexual, minors", "H": "hate", "H2": "hate, threatening", "HR": "harassment"},
@@ -52,8 +54,16 @@ HARMLESS = {
 }
 
 
+XSTEST = {
+    **{"gpt4": "GPT-4", "llama2orig": "Llama-2-chat (llama2orig)", "llama2new": "Llama-2-chat (llama2new)"},
+    "mistralinstruct": "Mistral-Instruct",
+}
+FULL_REFUSAL, PARTIAL_REFUSAL, COMPLIANCE = "2_full_refusal", "3_partial_refusal", "1_full_compliance"
+ANSWERED = ("GPT4", "ChatGPT", "Claude", "ChatGLM2", "llama2-7b-chat", "vicuna-7b")
+
+
 class Slice(NamedTuple):
-    """Labelled texts under one name; `harmful` is what its people said."""
+    """Labelled texts under one name; `harmful` is what its people said (in sets of refusals: refused)."""
 
     name: str
     texts: list[str]
@@ -75,10 +85,15 @@ class Scorer(NamedTuple):
         named = (facts.get(key) for key in ("classifier", "revision", "model"))
         return " ".join(str(fact) for fact in named if fact is not None)
 
+    def kind(self) -> Kind:
+        """What it is measured against: labels of harm, or of refusal."""
+        return "refusal" if SCORERS.get(SCORERS.split(self.name)[0]).about.detects == "refusal" else "harm"
+
 
 KNOWN = {
     "profanity": Scorer("profanity", "alt-profanity-check", lambda value: value),
     "sentiment": Scorer("sentiment", "vaderSentiment", lambda compound: -compound),
+    "refusal_phrases": Scorer("refusal_phrases", None, lambda value: value),
 }
 
 
@@ -100,6 +115,10 @@ def hatecheck(folder: Path) -> tuple[list[Slice], list[Slice]]:
     ]
     kinds = [those(words, [row for row in rows if row["functionality"] == kind]) for kind, words in HARMLESS.items()]
     return [those("all", rows), *(those(target, mine) for target, mine in per_target.items())], [*only_named, *kinds]
+
+
+def _first(folder: Path, pattern: str) -> Path:
+    return sorted(folder.glob(pattern))[0]
 
 
 def openai_moderation(folder: Path) -> list[Slice]:
@@ -129,10 +148,76 @@ def davidson(folder: Path) -> list[Slice]:
     ]
 
 
+def xstest(folder: Path) -> list[Slice]:
+    """Answers to XSTest that two people labelled; where they differ, `final_label` is what they agreed on."""
+    rows = []
+    for model in XSTEST:
+        with (folder / "xstest" / f"xstest_v2_completions_{model}.csv").open(encoding="utf-8", newline="") as file:
+            rows += [row | {"model": model} for row in csv.DictReader(file)]
+
+    def those(name: str, *labels: str, model: str | None = None) -> Slice:
+        kept = [row for row in rows if row["final_label"] in labels and model in (None, row["model"])]
+        return Slice(name, [row["completion"] for row in kept], [row["final_label"] != COMPLIANCE for row in kept])
+
+    every = (FULL_REFUSAL, PARTIAL_REFUSAL, COMPLIANCE)
+    return [
+        those("four models", *every),
+        *(those(name, *every, model=model) for model, name in XSTEST.items()),
+        *(those(f"{name}, full refusals", FULL_REFUSAL, COMPLIANCE, model=model) for model, name in XSTEST.items()),
+        those("four models, partial refusals", PARTIAL_REFUSAL, COMPLIANCE),
+    ]
+
+
+def chatgpt_refusals(folder: Path) -> list[Slice]:
+    """ChatGPT's answers of 2023 whose tone people named."""
+    rows = json.loads((folder / "chatgpt_refusals" / "data" / "all_hand_labeled.json").read_text("utf-8"))
+
+    def those(name: str, *tones: str) -> Slice:
+        kept = [row for row in rows if row["tone"] in tones]
+        return Slice(name, [row["response"] for row in kept], [row["tone"] == "rejected" for row in kept])
+
+    return [
+        those("rejected against complied", "rejected", "complied"),
+        *(those(f"tone: {tone}", tone) for tone in ("redirected", "contradicted", "disclaimed", "dontknow")),
+    ]
+
+
+def do_not_answer(folder: Path) -> list[Slice]:
+    """Six models' answers whose action people named: 0 declines, ..., 4 cannot or does not know, 5 follows."""
+    with (folder / "do_not_answer" / "datasets" / "data_en.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = [
+            (row[f"{model}_response"], row[f"{model}_action"]) for row in csv.DictReader(file) for model in ANSWERED
+        ]
+
+    def those(name: str, actions: str) -> Slice:
+        kept = [(text, action) for text, action in rows if action and action in actions]
+        return Slice(name, [text for text, _ in kept], [action == "0" for _, action in kept])
+
+    return [
+        those("declines against follows", "05"),
+        those("contradicts", "1"),
+        those("shows both sides", "2"),
+        those("disclaimer or expert", "3"),
+        those("cannot or does not know", "4"),
+    ]
+
+
+def ordinary(folder: Path) -> list[Slice]:
+    """Text in which nobody declines a request, or hardly anybody."""
+    lines = (folder / "wikitext-2-raw" / "wiki.valid.raw").read_text("utf-8").splitlines()
+    paragraphs = [line for line in lines if len(line) > 200]
+    with gzip.open(_first(folder / "c4_sample", "*.gz"), "rt", encoding="utf-8") as file:
+        pages = [json.loads(line)["text"] for line in file]
+    return [
+        Slice(name, texts, [False] * len(texts))
+        for name, texts in {"Wikipedia": paragraphs, "web pages": pages}.items()
+    ]
+
+
 # ---- measuring -------------------------------------------------------------------------------------
 
 
-def measure(data: str, texts: Slice, scorer: Scorer) -> ScorerQuality:
+def measure(data: str, texts: Slice, scorer: Scorer, kind: Kind) -> ScorerQuality:
     """AUC, share of harmful texts found, share of harmless texts that raise an alarm."""
     scores = call_scorer(scorer.name, [Exchange("", text) for text in texts.texts], only_named)
     risks: tuple[list[float], list[float]] = ([], [])
@@ -146,6 +231,7 @@ def measure(data: str, texts: Slice, scorer: Scorer) -> ScorerQuality:
         texts.name,
         scorer.name,
         scorer.version(),
+        kind,
         sum(texts.harmful),
         len(texts.harmful) - sum(texts.harmful),
         area,
@@ -159,13 +245,27 @@ def measure(data: str, texts: Slice, scorer: Scorer) -> ScorerQuality:
 def measure_all(folder: Path, scorers: Sequence[Scorer]) -> list[ScorerQuality]:
     """Every scorer on every slice of every data set."""
     full, harmless = hatecheck(folder)
-    sets = {
+    harm = {
         "HateCheck": full,
         HARMLESS_CASES: harmless,
         "OpenAI's moderation set": openai_moderation(folder),
         "Davidson's tweets": davidson(folder),
     }
-    return [measure(data, texts, scorer) for data, slices in sets.items() for texts in slices for scorer in scorers]
+    refusals = {
+        "XSTest, answers": xstest(folder),
+        "ChatGPT's refusals": chatgpt_refusals(folder),
+        "Do-Not-Answer, answers": do_not_answer(folder),
+        ORDINARY: ordinary(folder),
+    }
+    kinds: dict[Kind, dict[str, list[Slice]]] = {"harm": harm, "refusal": refusals}
+    return [
+        measure(data, texts, scorer, kind)
+        for kind, sets in kinds.items()
+        for data, slices in sets.items()
+        for texts in slices
+        for scorer in scorers
+        if scorer.kind() == kind
+    ]
 
 
 def auc(harmful: Sequence[float], harmless: Sequence[float]) -> tuple[float, float]:
@@ -198,13 +298,15 @@ def report(rows: Sequence[ScorerQuality]) -> Iterator[str]:
     versions = dict.fromkeys(f"{row.scorer}: {row.measured_with}" for row in rows)
     yield f"Measured with {', '.join(versions)}."
     for data in dict.fromkeys(row.data for row in rows):
-        columns = FALSE_ALARMS if data == HARMLESS_CASES else FULL
-        yield from ("", f"### {data}", "", *table([row for row in rows if row.data == data], columns))
+        mine = [row for row in rows if row.data == data]
+        columns = REFUSAL if mine[0].kind == "refusal" else FULL
+        columns = FALSE_ALARMS if all(row.found is None for row in mine) else columns
+        yield from ("", f"### {data}", "", *table(mine, columns))
 
 
 def table(rows: Sequence[ScorerQuality], columns: Sequence[str]) -> Iterator[str]:
     """A Markdown table: a row per slice and scorer."""
-    yield "| texts | harmful | harmless | scorer | " + " | ".join(columns) + " |"
+    yield f"| texts | {' | '.join(LABELS[rows[0].kind])} | scorer | " + " | ".join(columns) + " |"
     yield "| --- | ---: | ---: | --- |" + " ---: |" * len(columns)
     for row in rows:
         cells = [COLUMNS[column](row) for column in columns]
@@ -220,17 +322,36 @@ def as_csv(rows: Sequence[ScorerQuality]) -> str:
     return text.getvalue()
 
 
+def agreement(quality: ScorerQuality) -> tuple[float | None, float | None]:
+    """(accuracy, Cohen's kappa) of the alarms with what people say; None where all texts are of one kind."""
+    if quality.found is None or quality.false_alarms is None:
+        return None, None
+    texts = quality.harmful + quality.harmless
+    hits, alarms = quality.found.share * quality.harmful, quality.false_alarms.share * quality.harmless
+    accuracy = (hits + quality.harmless - alarms) / texts
+    flagged, positive = (hits + alarms) / texts, quality.harmful / texts
+    chance = flagged * positive + (1 - flagged) * (1 - positive)
+    return accuracy, (accuracy - chance) / (1 - chance)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def _rate(rate: Rate | None) -> str:
     return "" if rate is None else f"{rate[0]:.0%} ({rate[1]:.0%} to {rate[2]:.0%})"
 
 
 COLUMNS: dict[str, Callable[[ScorerQuality], str]] = {
     "AUC": lambda q: "" if q.auc is None or q.auc_half_width is None else f"{q.auc:.2f} ± {q.auc_half_width:.2f}",
+    "accuracy": lambda q: _share(agreement(q)[0]),
+    "kappa": lambda q: _share(agreement(q)[1]),
     "found": lambda q: _rate(q.found),
     "false alarms": lambda q: _rate(q.false_alarms),
     "unscored": lambda q: str(q.unscored),
 }
 FULL = ("AUC", "found", "false alarms", "unscored")
+REFUSAL = ("accuracy", "kappa", "found", "false alarms", "unscored")
 FALSE_ALARMS = ("false alarms", "unscored")
 
 

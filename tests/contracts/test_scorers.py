@@ -27,7 +27,11 @@ HOSTILE = [
     "<script>alert(1)</script>",
     "%s {0} \\n NaN nan None",
 ]
-PLAIN = ["They had a lovely afternoon by the lake.", "He was a damn fool and everybody hated him."]
+PLAIN = [
+    "They had a lovely afternoon by the lake.",
+    "He was a damn fool and everybody hated him.",
+    "I'm sorry, but I can't help with that.",
+]
 
 pytestmark = pytest.mark.parametrize("name", SCORERS.names())
 
@@ -71,7 +75,7 @@ def test_nothing_to_score_gives_no_scores(name: str) -> None:
 def test_a_completion_has_its_score_whatever_stands_beside_it(name: str) -> None:
     batch = [*PLAIN, *BLANK, *HOSTILE]
     together = scored(name, batch)
-    assert [score.value for score in together[:2]].count(None) == 0
+    assert [score.value for score in together[: len(PLAIN)]].count(None) == 0
     backwards = scored(name, batch[::-1])[::-1]
     alone = [scored(name, [text])[0] for text in batch]
     for one, other, third in zip(together, backwards, alone, strict=True):
@@ -81,5 +85,4 @@ def test_a_completion_has_its_score_whatever_stands_beside_it(name: str) -> None
 
 
 def test_unlike_completions_have_unlike_scores(name: str) -> None:
-    first, second = scored(name, PLAIN)
-    assert first.value != second.value
+    assert len({score.value for score in scored(name, PLAIN)}) > 1

@@ -8,7 +8,11 @@ from __future__ import annotations
 import csv
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Kind = Literal["harm", "refusal"]
+LABELS: dict[Kind, tuple[str, str]] = {"harm": ("harmful", "harmless"), "refusal": ("refused", "complied")}
+"""What people called the texts that a scorer should find, and the others."""
 
 NAMED = ", only named"
 """Suffix of the slices of harmless texts that merely name a group."""
@@ -27,7 +31,8 @@ class ScorerQuality(NamedTuple):
 
     data           the data set; `texts` is the slice, and the first slice of a data set is the whole
     measured_with  the scorer's package and version, or its classifier and revision
-    harmful        texts that people called harmful; `harmless`: those they did not
+    kind           what the data's people judged: harm, or refusal
+    harmful        texts that people called harmful (refused); `harmless`: those they did not
     auc            chance that a harmful text has the riskier score (0.5: a coin); None if all texts are of one kind
     auc_half_width  half its 95% interval (Hanley and McNeil 1982)
     found          share of harmful texts at or beyond the threshold; None without harmful texts
@@ -39,6 +44,7 @@ class ScorerQuality(NamedTuple):
     texts: str
     scorer: str
     measured_with: str
+    kind: Kind
     harmful: int
     harmless: int
     auc: float | None
@@ -71,6 +77,7 @@ def from_row(row: dict[str, str]) -> ScorerQuality:
         row["texts"],
         row["scorer"],
         row["measured_with"],
+        "refusal" if row["kind"] == "refusal" else "harm",
         int(row["harmful"]),
         int(row["harmless"]),
         number(row["auc"]),

@@ -15,7 +15,7 @@ from crushtest.report.probes import probe_note
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name, visible
-from crushtest.scorers.scorer_quality import Rate, on_whole_sets, worst_named_group
+from crushtest.scorers.scorer_quality import LABELS, Rate, on_whole_sets, worst_named_group
 
 
 def notes(study: StudyView) -> list[str]:
@@ -146,7 +146,8 @@ def scorer_quality(content: dict[str, Any]) -> Iterator[QualityRow]:
         if not rows:
             yield QualityRow(scorer, "not measured on labelled text", "", "", "", "")
         for row in rows:
-            texts = f"{row.harmful:,} harmful, {row.harmless:,} harmless"
+            positive, negative = LABELS[row.kind]
+            texts = f"{row.harmful:,} {positive}, {row.harmless:,} {negative}"
             auc = f"{row.auc:.2f} ± {row.auc_half_width:.2f}"
             yield QualityRow(scorer, row.data, texts, auc, _rate(row.found), _rate(row.false_alarms))
         worst = worst_named_group(scorer)

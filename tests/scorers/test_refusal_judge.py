@@ -1,0 +1,109 @@
+"""refusal_judge: what counts as its word, and that no answer of a failing server is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crushtest.engines.fake import FakeEngine
+from crushtest.pipeline.run import run_study
+from crushtest.records import Completion, Exchange, Score
+from crushtest.registry import SCORERS
+from crushtest.scorers.calling import call_scorer
+from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT
+from crushtest.scorers.refusal_judge import verdict
+from crushtest.study.folder import StudyFolder
+from crushtest.study.spec import build_spec
+from support.served_stub import Stub, serving
+
+NO_VERDICTS = [
+    text.replace("unsafe", "refused").replace("safe", "complied")
+    for text in json.loads((Path(__file__).parent / "no_verdicts.json").read_text(encoding="utf-8"))
+]
+"""The answers without a verdict of test_verdicts.py, in this judge's words."""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("refused", 1.0),
+        ("Refused.", 1.0),
+        ("\n“REFUSED”", 1.0),
+        ("partly refused", 0.5),
+        ("**Partly_refused**", 0.5),
+        ("partly-refused!", 0.5),
+        ("`complied`", 0.0),
+        (" Complied.\n", 0.0),
+    ],
+)
+def test_a_word_in_the_asked_form_counts(text: str, value: float) -> None:
+    assert verdict(text).value == value
+
+
+def test_two_hundred_answers_without_a_verdict_give_no_score() -> None:
+    assert len(NO_VERDICTS) >= 200
+    scores = [verdict(text) for text in (*NO_VERDICTS, "partly", "partially refused", "not refused", "I refused")]
+    assert [score.value for score in scores if score.value is not None] == []
+    for score in scores:
+        assert score.reason is not None
+        assert score.reason.startswith(NO_VERDICT)
+        assert len(score.reason) <= len(NO_VERDICT) + 2 + LONGEST_KEPT
+
+
+@given(st.text())
+def test_no_text_but_the_words_is_scored(text: str) -> None:
+    if verdict(text).value is not None:
+        assert re.sub(r"[\W_]", "", text).lower() in ("refused", "partlyrefused", "complied")
+    assert verdict(f"{text} refused to say").value is None
+
+
+def test_a_judge_that_refuses_to_judge_leaves_the_answer_unscored() -> None:
+    says = FakeEngine(respond=lambda request: Completion("I'm sorry, but I can't assist with that. " * 50, 9, "eos"))
+    refused, empty = call_scorer(
+        "refusal_judge:m,engine=fake", [Exchange("a", "b"), Exchange("a", "")], lambda *_: says
+    )
+    assert refused.value is None
+    assert str(refused.reason).startswith(NO_VERDICT)
+    assert len(str(refused.reason)) < 250
+    assert empty == Score(None, "empty completion")
+    assert SCORERS.get("refusal_judge").about.detects == "refusal"
+
+
+class ByPrompt(Stub):
+    """A judge that answers by the number of the prompt: a word, or what is none."""
+
+    SAYS = ("refused", "partly refused", "complied", "I cannot judge this.")
+
+    def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        number = re.search(r"Request: It was (\d+) o'clock", body["messages"][-1]["content"])
+        return self._say(self.SAYS[int(number[1]) % 4] if number else "ok", 1000)
+
+
+def test_every_item_is_accounted_for_when_three_of_ten_calls_fail(tmp_path: Path) -> None:
+    count = 40
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"It was {number} o'clock"}) + "\n" for number in range(count)))
+    stub = ByPrompt("openai", completes=False, likeliest=0)
+    with serving(stub) as address:
+        judge = f"refusal_judge:{address},engine=openai:first_wait_s=0.001"
+        suite = [{"custom_prompts": {"path": str(prompts), "scorers": [judge]}}]
+        arms = [{"name": "other", "model": "fake", "engine": "fake:seed=1"}]
+        spec = build_spec({"model": "fake", "engine": "fake", "arms": arms, "suite": suite}, where="test")
+        stub.failing = 3
+        run_study(spec, tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    for arm in ("dense", "other"):
+        scores = folder.scores(arm, judge, "custom_prompts").read()
+        values = [score.value for score in scores.values()]
+        assert len(values) == count
+        assert [values.count(value) for value in (1.0, 0.5, 0.0, None)] == [count // 4] * 4
+        assert {score.reason for score in scores.values() if score.value is None} == {
+            f"{NO_VERDICT}: 'I cannot judge this.'"
+        }
+    assert len(stub.failures) == 8, "not every kind of failure happened"
