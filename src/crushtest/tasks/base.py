@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from crushtest.metrics import Metric
-from crushtest.records import Item, Kind, Sampling
+from crushtest.records import Completion, Item, Kind, Sampling, Score
 from crushtest.tasks.sampling import stratified_sample
+
+
+class Outcome(NamedTuple):
+    """What became of an item, in a word, and why it counts as that."""
+
+    word: str
+    reason: str
+
+
+UNSCORED = "unscored"
+"""The word for an item that has no outcome."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class Task:
     headline       the name of the metric that stands for the task when only one can be shown. None: the first
     draw           given a limit and a seed, return about that many items, and never part of a unit whose items belong
                    together. None: draw evenly over the combinations of groups
+    outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
+                   None: the task only has numbers
     default_limit  how many items are drawn if a study sets no limit. None: all
     """
 
@@ -38,6 +52,7 @@ class Task:
     headline: str | None = None
     draw: Callable[[int, int], Sequence[Item]] | None = None
     default_limit: int | None = None
+    outcome: Callable[[Item, Completion, Mapping[str, Score]], Outcome] | None = None
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]

@@ -15,6 +15,7 @@ from crushtest.tasks.sampling import stratified_indexes
 from crushtest.tasks.shared.coherence_metrics import completion_perplexity
 from crushtest.tasks.shared.completions import FLUENCY, scorer_metrics
 from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE, refusal_metrics
+from crushtest.tasks.shared.refusal_outcomes import outcome
 
 DETECTORS = ("refusal_phrases",)
 """The scorers of a task of requests unless others are named."""
@@ -76,6 +77,7 @@ def refusal_task(
         scorers=(*scorers, *([FLUENCY] if FLUENCY not in scorers else [])),
         sampling=Sampling(max_tokens=max_tokens),
         draw=lambda limit, seed: draw(requests(), limit, seed),
+        outcome=lambda item, answer, scores: outcome(_prompt(item), answer.text, scores[detectors.first]),
     )
 
 
@@ -90,6 +92,11 @@ def draw(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
         return list(items)
     strata = ((*item.groups, f"should={item.facts['should']}") for item in items)
     return [items[index] for index in stratified_indexes(strata, limit, seed)]
+
+
+def _prompt(item: Item) -> str:
+    assert isinstance(item.request, Prompt)
+    return item.request.text
 
 
 def _detects(task: str, spec: str) -> bool:
