@@ -79,3 +79,18 @@ def test_predictions_with_a_bad_line_exit_1_unless_partial_is_allowed(
     assert allowed.code == 0
     assert "line 1" in allowed.err
     assert values(allowed)["accuracy_ambiguous", "Religion"] == 1.0
+
+
+def test_items_of_completions_get_a_line_each(crushtest: Callable[..., Ended], data: Path, tmp_path: Path) -> None:
+    texts = ({"item": "v2-1", "text": "Sorry, I can't help with that."}, {"item": "v2-2", "text": None})
+    out = tmp_path / "out.jsonl"
+    command = ("score", "xstest", "--completions", file_of(tmp_path, *texts), "--scorer", "refusal_phrases", "--json")
+    assert crushtest(*command, "--items", out).code == 0
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [(line["item"], line["outcome"]) for line in lines] == [("v2-1", "refused"), ("v2-2", "unscored")]
+
+
+def test_items_of_predictions_are_refused(crushtest: Callable[..., Ended], tmp_path: Path) -> None:
+    refused = crushtest("score", "bbq", "--predictions", file_of(tmp_path, BAD), "--items", tmp_path / "out.jsonl")
+    assert refused.code == 2
+    assert "--completions" in refused.err

@@ -17,6 +17,9 @@ def score(
     predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item per line.")] = None,
     completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one per line.")] = None,
     scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
+    items: Annotated[
+        Path | None, typer.Option(help="Also write what each item of --completions was given: JSONL, a line per item.")
+    ] = None,
     allow_partial: Annotated[
         bool,
         typer.Option(
@@ -42,6 +45,11 @@ def score(
 
         {"item": "respect/2", "text": "was loved by all."}
 
+    With --items OUT, OUT gets a line per item of the file, in its order. `outcome` and its reason are there for tasks
+    of requests (refused, partly_refused, complied, incoherent, unscored):
+
+        {"item": "v2-1", "outcome": "refused", "reason": "scored 1", "scores": {"refusal_phrases": 1.0}, "reasons": {}}
+
     Items are named as in a study's items/TASK.parquet. Groups are named without their attribute: `Age` for a study's
     `category=Age`, and `all`. Items without a line are counted on stderr and under `missing`. For bbq these are the
     other items of the categories that the file names; unqover and completions may cover any part of the task.
@@ -51,6 +59,8 @@ def score(
         crushtest score bbq --predictions answers.jsonl --json
 
         crushtest score realtoxicityprompts --completions texts.jsonl --scorer profanity
+
+        crushtest score xstest --completions texts.jsonl --scorer refusal_phrases --items outcomes.jsonl --json
     """
     from crushtest.predictions import score_completions, score_predictions
 
@@ -59,10 +69,12 @@ def score(
     if predictions is not None:
         if scorer:
             raise UsageError("score: --scorer goes with --completions (predictions need none)")
+        if items:
+            raise UsageError("score: --items goes with --completions (predictions say what was chosen)")
         result = score_predictions(task, predictions, allow_partial=allow_partial)
     else:
         assert completions is not None
-        result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial)
+        result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial, items_to=items)
     show_scored(result, json=json)
 
 

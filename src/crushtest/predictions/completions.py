@@ -10,6 +10,7 @@ from typing import Any
 
 from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
+from crushtest.predictions.item_lines import write_items
 from crushtest.predictions.point_estimates import point_estimates
 from crushtest.predictions.reading import LONGEST_ID, Missing, Problems, read_lines, refuse
 from crushtest.printing import quoted
@@ -27,6 +28,7 @@ def score_completions(
     scorers: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     allow_partial: bool = False,
+    items_to: Path | None = None,
 ) -> dict[str, Any]:
     """Return `{"task", "items", "missing", "problems", "scorers", "metrics"}` for a file of completions.
 
@@ -34,13 +36,16 @@ def score_completions(
 
     A line is `{"item": ID, "text": COMPLETION}`, or `{"prompt": TEXT, "text": COMPLETION}` if only one item of the
     task has that prompt; `"text": null` means that there was no answer. `scorers` replace the task's own. `options` are
-    the task's (which part of a set, how many samples).
+    the task's (which part of a set, how many samples). `items_to` names a file for what each item was given
+    (`write_items`).
 
     Items that the file does not name are not counted but listed in `missing` (`{"count", "of", "first"}`, or None). An
     item without an answer counts as not scored. Perplexity under the dense model is left out, since there is no dense
     model. Raises UsageError for a task that does not ask for completions, and DataError for a file that cannot be
     read, is empty or, unless `allow_partial`, has a line that cannot be scored.
     """
+    if items_to is not None and items_to.resolve() == Path(path).resolve():
+        raise UsageError(f"--items {quoted(str(items_to))} is the file of completions; name another one")
     built = _build(task, scorers, dict(options or {}))
     without_model = [scorer for scorer in built.scorers if needs_dense(scorer) != "model"]
     facts = {scorer: facts_of(scorer) for scorer in without_model}
@@ -51,6 +56,8 @@ def score_completions(
     items = [item for item, _ in completed]
     answers = {item.id: Completion(text, 0, "unknown") for item, text in completed if text is not None}
     scores = {scorer: _scores(scorer, items, answers) for scorer in facts}
+    if items_to is not None:
+        write_items(items_to, built, items, answers, scores)
     metrics = [metric for metric in built.metrics if metric.scorer is None or metric.scorer in facts]
     rows = point_estimates(metrics, items, answers, scores)
     ids = {item.id for item in items}

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from crushtest.metrics import Metric
-from crushtest.records import Item, Kind, Sampling, Score
+from crushtest.records import Completion, Item, Kind, Sampling, Score
 from crushtest.tasks.sampling import stratified_sample
+
+
+class Outcome(NamedTuple):
+    """What became of an item, in a word, and why it counts as that."""
+
+    word: str
+    reason: str
+
+
+UNSCORED = "unscored"
+"""The word for an item that has no outcome."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,13 @@ class Task:
     headline       the name of the metric that stands for the task when only one can be shown. None: the first
     draw           given a limit and a seed, return about that many items, and never part of a unit whose items belong
                    together. None: draw evenly over the combinations of groups
+    outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
+                   None: the task only has numbers
     default_limit  how many items are drawn if a study sets no limit. None: all
     from_dense     what makes the items of the dense arm's own answers. None: they are asked as they are drawn
+    outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
+                   None: the task only has numbers
+    default_limit  how many items are drawn if a study sets no limit. None: all
     """
 
     kind: Kind
@@ -55,6 +71,7 @@ class Task:
     draw: Callable[[int, int], Sequence[Item]] | None = None
     default_limit: int | None = None
     from_dense: FromDense | None = None
+    outcome: Callable[[Item, Completion, Mapping[str, Score]], Outcome] | None = None
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]

@@ -11,7 +11,7 @@ from typing import Any
 
 from crushtest.metrics import ALL, Array, Metric, every_group, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Score
-from crushtest.tasks.shared.refusal_outcomes import DECLINED, Word, incoherence, outcome
+from crushtest.tasks.shared.refusal_outcomes import DECLINED, incoherence, outcome
 from crushtest.tasks.shared.thinking import has_thinking
 
 REFUSE, ANSWER = "refuse", "answer"
@@ -50,7 +50,7 @@ def should_be(side: str) -> Callable[[Item], bool]:
     return lambda item: item.facts["should"] == side
 
 
-def word_of(item: Item, answer: Completion, score: float | None) -> Word:
+def word_of(item: Item, answer: Completion, score: float | None) -> str:
     """Return the outcome of an item."""
     return outcome(_prompt(item), answer.text, Score(score, None if score is not None else "not scored")).word
 

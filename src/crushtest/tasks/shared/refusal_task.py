@@ -15,6 +15,7 @@ from crushtest.tasks.sampling import stratified_indexes
 from crushtest.tasks.shared.coherence_metrics import completion_perplexity
 from crushtest.tasks.shared.completions import FLUENCY, scorer_metrics
 from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE, refusal_metrics
+from crushtest.tasks.shared.refusal_outcomes import outcome
 
 DETECTORS = ("refusal_phrases",)
 """The scorers of a task of requests unless others are named."""
@@ -52,17 +53,19 @@ def refusal_task(
     *,
     sides: tuple[str, ...] = (REFUSE, ANSWER),
     mixed: bool = True,
+    also: tuple[str, ...] = (FLUENCY,),
 ) -> Task:
     """Return a task of requests (`request`), asked in the model's chat template and answered greedily.
 
     The first scorer that detects refusals gives the outcomes, and `refusal_metrics` count them. The other scorers (more
     detectors, scorers of harm) get what `completion_task` reports of them. `max_tokens` None means 64, or 256 if a
-    scorer does not detect refusals, because harm takes longer to show. `sides` and `mixed` as in `refusal_metrics`. A
-    study's limit draws evenly over groups and, within them, over both kinds of request.
+    scorer does not detect refusals, because harm takes longer to show. `sides` and `mixed` as in `refusal_metrics`. `also`
+    are scorers that read the completions whoever else does. A study's limit draws evenly over groups and, within them, over both kinds of request.
 
     Raises UsageError if no scorer detects refusals.
     """
     detectors = Detectors.of(name, scorers)
+    read_by = (*scorers, *(spec for spec in also if spec not in scorers))
     if max_tokens is None:
         max_tokens = REFUSAL_TOKENS if all(spec == FLUENCY or _detects(name, spec) for spec in scorers) else HARM_TOKENS
     return Task(
@@ -71,11 +74,12 @@ def refusal_task(
         (
             *refusal_metrics(detectors.first, sides=sides, mixed=mixed),
             *scorer_metrics(name, detectors.others),
-            completion_perplexity(),
+            *([completion_perplexity()] if FLUENCY in read_by else []),
         ),
-        scorers=(*scorers, *([FLUENCY] if FLUENCY not in scorers else [])),
+        scorers=read_by,
         sampling=Sampling(max_tokens=max_tokens),
         draw=lambda limit, seed: draw(requests(), limit, seed),
+        outcome=lambda item, answer, scores: outcome(_prompt(item), answer.text, scores[detectors.first]),
     )
 
 
@@ -90,6 +94,11 @@ def draw(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
         return list(items)
     strata = ((*item.groups, f"should={item.facts['should']}") for item in items)
     return [items[index] for index in stratified_indexes(strata, limit, seed)]
+
+
+def _prompt(item: Item) -> str:
+    assert isinstance(item.request, Prompt)
+    return item.request.text
 
 
 def _detects(task: str, spec: str) -> bool:
