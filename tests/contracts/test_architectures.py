@@ -26,7 +26,6 @@ HANDFUL = [
     "stablelm",
     "dory",
     "rwkv",
-    "kimi_linear",
     "roberta",
     "xlm",
 ]
