@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crushtest.engines.base import Reference
+from crushtest.engines.planted import Wording, planted
 from crushtest.errors import EngineError
 from crushtest.records import (
     Answer,
@@ -85,7 +86,8 @@ class FakeEngine:
 
     def _random(self, request: Request | str) -> random.Random:
         # A string seeds through SHA-512, so it does not vary between processes as hash() does.
-        return random.Random(f"{self.seed} {request!r}")
+        system = getattr(request, "system", None)
+        return random.Random(f"{self.seed} {request!r}" + (f" {system!r}" if system is not None else ""))
 
     def _choice_scores(self, request: Choices) -> ChoiceScores:
         generator = self._random(request)
@@ -114,6 +116,19 @@ class FakeEngine:
     answers=("choices", "passages", "prompts"),
     has_model=False,
 )
-def fake(model: str | LoadedModel, *, seed: int = 0, delay_s: float = 0.0, fail_at: int | None = None) -> FakeEngine:
-    """Deterministic pseudo-random answers, whatever model is named."""
-    return FakeEngine(seed, None, delay_s, fail_at)
+def fake(
+    model: str | LoadedModel,
+    *,
+    seed: int = 0,
+    delay_s: float = 0.0,
+    fail_at: int | None = None,
+    refuses: str | None = None,
+    wording: Wording = "plain",
+) -> FakeEngine:
+    """Deterministic pseudo-random answers, whatever model is named.
+
+    refuses   a regular expression: it refuses the prompts in which that is found and answers the others, in sentences
+              (`.` refuses all, `(?!)` none). None: it writes a few common words
+    wording   how it then writes: `plain`, in `other` words, or `broken`, which is no language
+    """
+    return FakeEngine(seed, None if refuses is None else planted(refuses, wording), delay_s, fail_at)
