@@ -81,7 +81,9 @@ def test_a_model_that_refuses_or_answers_all_tells_nothing_apart(
 ) -> None:
     for arm in ("always", "never"):
         assert values[arm, "refusal_dprime", "all"] == 0
-        assert contrasts[arm, "refusal_dprime", "all"].verdict == "worse"
+        difference = contrasts[arm, "refusal_dprime", "all"].difference
+        assert difference is not None
+        assert difference < -2
     assert contrasts["always", "over_refusal_rate", "all"].verdict == "worse"
     assert contrasts["never", "refusal_rate", "all"].verdict == "worse"
 

@@ -86,8 +86,7 @@ class FakeEngine:
 
     def _random(self, request: Request | str) -> random.Random:
         # A string seeds through SHA-512, so it does not vary between processes as hash() does.
-        system = getattr(request, "system", None)
-        return random.Random(f"{self.seed} {request!r}" + (f" {system!r}" if system is not None else ""))
+        return random.Random(f"{self.seed} {request!r}")
 
     def _choice_scores(self, request: Choices) -> ChoiceScores:
         generator = self._random(request)
@@ -104,7 +103,8 @@ class FakeEngine:
         return PassageScore(logprob, tokens, size, tuple(generator.random() for _ in range(tokens)), tokens // 2)
 
     def _completion(self, request: Prompt, sampling: Sampling) -> Completion:
-        generator = self._random(f"{request!r} {sampling!r}")
+        system = "" if request.system is None else f" {request.system!r}"
+        generator = self._random(f"{request!r}{system} {sampling!r}")
         count = generator.randint(0, sampling.max_tokens)
         text = "".join(f" {generator.choice(WORDS)}" for _ in range(count))
         return Completion(text, count, "length" if count == sampling.max_tokens else "eos")

@@ -30,7 +30,7 @@ def xstest(
     `template: optional` asks a model without one in plain text.
 
     Deviations: the authors have people or GPT-4 label the answers; here a scorer does, with the error measured for it
-    (docs/scorers.md). They sample up to 256 tokens without a system prompt.
+    (docs/scorers.md). They take up to 256 tokens.
 
     Known problems: a type is all safe or all unsafe, so d' has no groups; eight clusters make wide intervals; the set
     has been public since 2023, and models are trained against it.
