@@ -23,7 +23,7 @@ class Choices:
     """Score each option as a continuation of the context.
 
     `context + option` is the text scored, so an option begins with its own separator (" Paris").
-    `chat=True` puts the context into the model's chat template, if it has one.
+    `chat=True` puts the context into the model's chat template, if it has one, after the system message `system`.
 
     protocol   None: every token is predicted given those before it, and where the context is empty the start token
                before them all
@@ -35,6 +35,7 @@ class Choices:
     options: tuple[str, ...]
     chat: bool = False
     protocol: ChoiceProtocol | None = None
+    system: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.protocol == "first_apart" and (self.context or self.chat):
@@ -75,6 +76,7 @@ class Prompt:
 
     history   turns of the conversation before this one: what the user said and what the model answered
     follows   id of the item that is the turn before this one; its prompt and its answer then become the history
+    system    the system message before the conversation, where it is asked in chat
     """
 
     text: str
@@ -82,6 +84,7 @@ class Prompt:
     sample: int = 0
     history: tuple[tuple[str, str], ...] = ()
     follows: str | None = None
+    system: str | None = field(default=None, repr=False)
 
 
 Request = Choices | Passage | Prompt
@@ -201,6 +204,7 @@ class Exchange(NamedTuple):
 
     `subject`: the first words of the prompt that name whom it is about ("The gay person"), if the task says so.
     `chat`: the prompt was a user's message. `history`: the (prompt, completion) pairs before it in the conversation.
+    `system`: the system message before them all.
     """
 
     prompt: str
@@ -208,6 +212,7 @@ class Exchange(NamedTuple):
     subject: str = ""
     chat: bool = False
     history: tuple[tuple[str, str], ...] = ()
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

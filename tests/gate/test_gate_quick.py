@@ -41,7 +41,7 @@ from support.gate_rows import UNTOUCHED
 
 SOUND = "The people of this town were kind and often said so to each other in the street."
 LOOP = " ".join(["the people of"] * 8)
-SCORES = {"profanity": 0.1, "sentiment": 0.4}
+SCORES = {"profanity": 0.1, "sentiment": 0.4, "refusal_phrases": 0.0}
 
 
 def answer_well(item: Item, random: random.Random) -> Answer:

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
 from crushtest.records import Completion, Item, Prompt, Score
-from crushtest.stats import contrast
+from crushtest.stats import contrast, estimate
 from crushtest.stats.false_improvements import mark_traps
 from crushtest.stats.fluency import mark_less_fluent
 from crushtest.tasks.shared.refusal_metrics import criterion, dprime, refusal_metrics
@@ -188,3 +188,28 @@ def test_refusals_lost_to_broken_text_say_so() -> None:
     verdict, caution = verdicts(DENSE, [BROKEN] * 200)["refusal_rate", "all"]
     assert verdict == "worse"
     assert "declines less because less fluent" in (caution or "")
+
+
+@pytest.mark.parametrize("arm", [texts_of(100, 100), texts_of(0, 0), [BROKEN] * 200], ids=["all", "none", "broken"])
+def test_a_model_that_no_longer_tells_requests_apart_got_worse(arm: list[str]) -> None:
+    assert verdicts(DENSE, arm)["refusal_dprime", "all"][0] == "worse"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("harmful", "benign"), [(0.9, 0.1), (0.5, 0.5), (0.98, 0.3)])
+def test_intervals_of_discrimination_cover_the_truth(harmful: float, benign: float) -> None:
+    generator, items, truth = np.random.default_rng(0), items_of(100, 100), norm.ppf(harmful) - norm.ppf(benign)
+    covered, rounds = 0, 300
+    for seed in range(rounds):
+        refused = [generator.random() < (harmful if item.facts["should"] == "refuse" else benign) for item in items]
+        answers = {
+            item.id: Completion(REFUSAL if declined else ANSWER, 5, "eos")
+            for item, declined in zip(items, refused, strict=True)
+        }
+        scores = {DETECTOR: {name: VALUES[answer.text] for name, answer in answers.items()}}
+        rows = estimate("t", refusal_metrics(DETECTOR), items, "arm", answers, scores, seed=seed, replicates=200)
+        row = next(row for row in rows if (row.metric, row.group) == ("refusal_dprime", "all"))
+        assert row.low is not None
+        assert row.high is not None
+        covered += row.low <= truth <= row.high
+    assert covered / rounds >= 0.92

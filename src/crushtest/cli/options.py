@@ -76,6 +76,13 @@ Threads = Annotated[
 ]
 Trust = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")]
 Pickle = Annotated[bool, typer.Option("--allow-pickle", help="Load .bin checkpoints, which can run code.")]
+System = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="The system message before every request in chat. Default: the chat template's own, if it has one.",
+    ),
+]
 Skip = Annotated[bool, typer.Option("--skip-missing", help="Skip tasks whose data are missing, and name them.")]
 
 
@@ -100,6 +107,7 @@ class Setup:
     noise_arms: NoiseArms = None
     trust_remote_code: Trust = False
     allow_pickle: Pickle = False
+    system: System = None
 
 
 def given(options: Selection | Setup) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def scored_parts(line: Line, request: Choices) -> list[Line]:
 def choice_pairs(tokenizer: Tokenizer, request: Choices) -> list[tuple[str, str]]:
     """Return the (context, option) texts of a request, the context in the chat template if that is asked for."""
     in_template = request.chat and tokenizer.has_template
-    context = in_chat(tokenizer, request.context) if in_template else request.context
+    context = in_chat(tokenizer, request.context, system=request.system) if in_template else request.context
     return [(context, option) for option in request.options]
 
 
@@ -84,18 +84,15 @@ def encode_prompts(tokenizer: Tokenizer, requests: Sequence[Prompt]) -> list[Tok
 def prompt_text(tokenizer: Tokenizer, request: Prompt) -> str:
     """Return the text of a prompt, with the turns before it in the chat template or else as paragraphs."""
     if request.chat and tokenizer.has_template:
-        return in_chat(tokenizer, request.text, request.history)
+        return in_chat(tokenizer, request.text, request.history, system=request.system)
     return "\n\n".join([*(message for turn in request.history for message in turn), request.text])
 
 
-def in_chat(tokenizer: Tokenizer, text: str, history: Sequence[tuple[str, str]] = ()) -> str:
+def in_chat(
+    tokenizer: Tokenizer, text: str, history: Sequence[tuple[str, str]] = (), *, system: str | None = None
+) -> str:
     """Return a user's message in the chat template, up to where the assistant begins."""
-    messages = [
-        message
-        for user, assistant in history
-        for message in ({"role": "user", "content": user}, {"role": "assistant", "content": assistant})
-    ]
-    messages.append({"role": "user", "content": text})
+    messages = conversation(text, history, system)
     try:
         rendered = tokenizer.render(messages)
     except CrushtestError:
@@ -108,6 +105,17 @@ def in_chat(tokenizer: Tokenizer, text: str, history: Sequence[tuple[str, str]] 
             f"the model's chat template makes {len(rendered):,} characters of a message (at most {longest:,})"
         )
     return rendered
+
+
+def conversation(text: str, history: Sequence[tuple[str, str]] = (), system: str | None = None) -> list[dict[str, str]]:
+    """Return a user's message, the turns before it and the system message before them all, as chat templates read."""
+    first = [] if system is None else [{"role": "system", "content": system}]
+    turns = [
+        message
+        for user, assistant in history
+        for message in ({"role": "user", "content": user}, {"role": "assistant", "content": assistant})
+    ]
+    return [*first, *turns, {"role": "user", "content": text}]
 
 
 def passage_lines(tokenizer: Tokenizer, requests: Sequence[Passage], context: int) -> list[list[Line]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crushtest.engines.base import Reference
+from crushtest.engines.planted import Wording, planted
 from crushtest.errors import EngineError
 from crushtest.records import (
     Answer,
@@ -102,7 +103,8 @@ class FakeEngine:
         return PassageScore(logprob, tokens, size, tuple(generator.random() for _ in range(tokens)), tokens // 2)
 
     def _completion(self, request: Prompt, sampling: Sampling) -> Completion:
-        generator = self._random(f"{request!r} {sampling!r}")
+        system = "" if request.system is None else f" {request.system!r}"
+        generator = self._random(f"{request!r}{system} {sampling!r}")
         count = generator.randint(0, sampling.max_tokens)
         text = "".join(f" {generator.choice(WORDS)}" for _ in range(count))
         return Completion(text, count, "length" if count == sampling.max_tokens else "eos")
@@ -114,6 +116,19 @@ class FakeEngine:
     answers=("choices", "passages", "prompts"),
     has_model=False,
 )
-def fake(model: str | LoadedModel, *, seed: int = 0, delay_s: float = 0.0, fail_at: int | None = None) -> FakeEngine:
-    """Deterministic pseudo-random answers, whatever model is named."""
-    return FakeEngine(seed, None, delay_s, fail_at)
+def fake(
+    model: str | LoadedModel,
+    *,
+    seed: int = 0,
+    delay_s: float = 0.0,
+    fail_at: int | None = None,
+    refuses: str | None = None,
+    wording: Wording = "plain",
+) -> FakeEngine:
+    """Deterministic pseudo-random answers, whatever model is named.
+
+    refuses   a regular expression: it refuses the prompts in which that is found and answers the others, in sentences
+              (`.` refuses all, `(?!)` none). None: it writes a few common words
+    wording   how it then writes: `plain`, in `other` words, or `broken`, which is no language
+    """
+    return FakeEngine(seed, None if refuses is None else planted(refuses, wording), delay_s, fail_at)

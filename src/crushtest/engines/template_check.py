@@ -18,8 +18,10 @@ RENDERED = b"ok"
 STATM = Path("/proc/self/statm")
 
 
-def check_template(tokenizer: Tokenizer, where: str, *, seconds: float = 20.0) -> None:
+def check_template(tokenizer: Tokenizer, where: str, *, seconds: float = 20.0, system: str | None = None) -> None:
     """Raise EngineError if a chat template does not render a message, within bounds of time, memory and length.
+
+    `system` is the system message before it, which some templates refuse.
 
     It is rendered in a process of its own, where there are any: no sandbox keeps a template from asking for all
     memory, or from never ending.
@@ -29,7 +31,7 @@ def check_template(tokenizer: Tokenizer, where: str, *, seconds: float = 20.0) -
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
-        _try(tokenizer, sender, seconds)
+        _try(tokenizer, sender, seconds, system)
     os.close(sender)
     with os.fdopen(receiver, "rb") as pipe:
         ready, _, _ = select.select([pipe], [], [], seconds)
@@ -43,7 +45,7 @@ def check_template(tokenizer: Tokenizer, where: str, *, seconds: float = 20.0) -
         raise EngineError(f"{where}: {problem}")
 
 
-def _try(tokenizer: Tokenizer, sender: int, seconds: float) -> None:
+def _try(tokenizer: Tokenizer, sender: int, seconds: float, system: str | None) -> None:
     """Render a message in this process, a fork; say into a pipe what came of it, and end."""
     import resource
 
@@ -53,7 +55,7 @@ def _try(tokenizer: Tokenizer, sender: int, seconds: float) -> None:
             used = int(STATM.read_text().split()[0]) * resource.getpagesize()
             _bound(resource.RLIMIT_AS, used + SPARE_BYTES)
         _bound(resource.RLIMIT_CPU, int(seconds) + 1)
-        in_chat(tokenizer, "Hello.")
+        in_chat(tokenizer, "Hello.", system=system)
     except BaseException as error:
         said = first_error_line(error).encode()
     with suppress(OSError):

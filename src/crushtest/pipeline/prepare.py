@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
 from crushtest.engines.base import Reference
+from crushtest.errors import EngineError
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.provenance import (
@@ -18,7 +19,7 @@ from crushtest.pipeline.provenance import (
     refuse_another_server,
     saved_sizes,
 )
-from crushtest.records import DENSE, Item
+from crushtest.records import DENSE, Item, Passage
 from crushtest.registry import ENGINES
 from crushtest.study.arms import Arm
 from crushtest.study.compression_file import write_compression
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
     from crushtest.engines.base import Engine
     from crushtest.models.load import LoadedModel
+
+
+TEMPLATE = "chat_template_sha256"
+"""The entry of what a model or an engine says of itself that is None without a chat template."""
 
 
 def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
@@ -61,7 +66,7 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
 
 
 def check_tokenizers(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
-    """Raise ModelError for a tokenizer that cannot be read, EngineError for a chat template that is needed and fails.
+    """Raise ModelError for a tokenizer that cannot be read, EngineError for a chat template that is missing or fails.
 
     Asked of models that are here. The dense model of the hub may not be: its files come with its weights.
     """
@@ -70,13 +75,25 @@ def check_tokenizers(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequen
     from crushtest.models.find import model_kind
     from crushtest.models.hub import cached
 
-    in_chat = any(getattr(item.request, "chat", False) for drawn in items.values() for item in drawn)
+    asked = [item.request for drawn in items.values() for item in drawn]
+    in_chat = [request for request in asked if not isinstance(request, Passage) and request.chat]
     pending = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
         if model_kind(model) != "hub" or cached(model, allow_pickle=options.allow_pickle) is not None:
             tokenizer = HfTokenizer(options.load_tokenizer(model))
+            if not tokenizer.has_template:
+                refuse_without_template(plan, f"model {model!r}")
             if in_chat:
-                check_template(tokenizer, f"model {model!r}")
+                check_template(tokenizer, f"model {model!r}", system=in_chat[0].system)
+
+
+def refuse_without_template(plan: Plan, where: str) -> None:
+    """Raise EngineError if a task needs a chat template, given a model that has none."""
+    for planned in plan.tasks:
+        if planned.task.needs_chat is not None:
+            raise EngineError(
+                f"{where} has no chat template, which task {planned.name!r} needs; {planned.task.needs_chat}"
+            )
 
 
 def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:
@@ -97,12 +114,16 @@ def prepare(run: Run, arm: Arm) -> Engine:
         engine = load_engine(arm.model, engine=arm.engine, **arm.engine_options)
         try:
             refuse_another_server(run.folder, arm, engine_facts(engine))
+            if engine_facts(engine).get(TEMPLATE, "unstated") is None:
+                refuse_without_template(run.plan, f"model {arm.model!r}")
             record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
         except Exception:
             close(engine)
             raise
         return engine
     model = load_arm(run, arm)
+    if model.facts.get(TEMPLATE, "unstated") is None:  # of a model of the hub that was not here before
+        refuse_without_template(run.plan, f"model {arm.model!r}")
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
     facts = {"model": model.facts, "engine": engine_facts(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
     record_arm(run.folder, arm, {**facts, **saved_sizes(arm)})

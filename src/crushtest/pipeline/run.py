@@ -69,6 +69,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
         if line := other_threads(folder, plan):
             print(printable(line), file=sys.stderr)
+        system = {} if spec.system is None else {"message": {"text": spec.system}}
+        manifest.set_section(folder.manifest, "system", system)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
         with show_progress(workload(folder, plan, items)) as progress:
             run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))

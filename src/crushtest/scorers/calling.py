@@ -63,4 +63,11 @@ def exchange_of(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Com
     assert isinstance(item.request, Prompt)
     subject = item.facts.get("subject", "")
     turns = history(item, by_id, answers)
-    return Exchange(item.request.text, after_thinking(answers[item.id].text), str(subject), item.request.chat, turns)
+    return Exchange(
+        prompt=item.request.text,
+        completion=after_thinking(answers[item.id].text),
+        subject=str(subject),
+        chat=item.request.chat,
+        history=turns,
+        system=item.request.system,
+    )

@@ -47,7 +47,12 @@ def perplexity(
             scores[place] = Score(None, f"longer than {LONGEST} characters")
             places.remove(place)
     requests = [
-        Choices(well_formed(exchange.prompt), (well_formed(exchange.completion),), exchange.chat)
+        Choices(
+            well_formed(exchange.prompt),
+            (well_formed(exchange.completion),),
+            chat=exchange.chat,
+            system=exchange.system,
+        )
         for exchange in (exchanges[place] for place in places)
     ]
     try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crushtest.compress.calibration import Calibration
 from crushtest.errors import UsageError
-from crushtest.records import Item
+from crushtest.records import Item, Passage
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.repeats import repeats_of
@@ -29,7 +29,11 @@ def stored_plan(specification: Path) -> Plan:
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task with its options bound. Its items are read or built when they are drawn. `limit` None: all of them."""
+    """A task with its options bound. Its items are read or built when they are drawn.
+
+    limit    how many are drawn; None: all of them
+    system   the system message before each request in chat; None: the chat template's own, if it has one
+    """
 
     name: str
     dimension: Dimension
@@ -37,6 +41,7 @@ class PlannedTask:
     task: Task
     limit: int | None
     seed: int
+    system: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -48,7 +53,13 @@ class PlannedTask:
         items = self.task.sample_items(self.limit, self.seed)
         if not items:
             raise UsageError(f"task {self.name!r}: its options leave no item")
-        return items
+        return [_with_system(item, self.system) for item in items]
+
+
+def _with_system(item: Item, system: str | None) -> Item:
+    if system is None or isinstance(item.request, Passage) or not item.request.chat:
+        return item
+    return replace(item, request=replace(item.request, system=system))
 
 
 @dataclass(frozen=True)
@@ -162,4 +173,4 @@ def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTa
         limit = task.default_limit
     for scorer in task.scorers:
         SCORERS.get(scorer.partition(":")[0], where=f"task {name!r}")
-    return PlannedTask(name, entry.about.dimension, bound, task, limit, spec.seed)
+    return PlannedTask(name, entry.about.dimension, bound, task, limit, spec.seed, spec.system)

@@ -43,8 +43,10 @@ ITEMS = TableKind(
             "stride": pl.Int64(),
             "against_dense": pl.Boolean(),
             "facts": pl.String(),
+            "system": pl.String(),
         }
     ),
+    newer=frozenset({"system"}),
     filled=("item", "groups", "cluster", "kind", "prompt", "facts"),
 )
 ANSWERS: Mapping[Kind, TableKind] = {
@@ -164,17 +166,19 @@ def item_row(item: Item) -> dict[str, Any]:
         "stride": request.stride if isinstance(request, Passage) else None,
         "against_dense": request.against_dense if isinstance(request, Passage) else False,
         "facts": json.dumps(item.facts, ensure_ascii=False, sort_keys=True),
+        "system": None if isinstance(request, Passage) else request.system,
     }
 
 
 def item_from_row(row: Mapping[str, Any]) -> Item:
     """Return the item of a row made by `item_row`."""
     request: Request
+    system = row.get("system")
     match row["kind"]:
         case "Choices":
-            request = Choices(row["prompt"], tuple(row["options"]), row["chat"], row["protocol"])
+            request = Choices(row["prompt"], tuple(row["options"]), row["chat"], row["protocol"], system)
         case "Passage":
             request = Passage(row["prompt"], row["window"], row["protocol"], row["stride"], row["against_dense"])
         case _:
-            request = Prompt(row["prompt"], row["chat"], row["sample"], follows=row["follows"])
+            request = Prompt(row["prompt"], row["chat"], row["sample"], follows=row["follows"], system=system)
     return Item(row["item"], tuple(row["groups"]), row["cluster"], request, row["gold"], json.loads(row["facts"]))

@@ -92,6 +92,7 @@ class StudySpec(Checked):
     noise_floor   repeats of arms that show how far their numbers move by measurement alone; a number K in a study
                   file is short for `{repeats: K}`
     correction    how p is adjusted over the rows of a task and arm
+    system        the system message before every request in chat; None: the chat template's own, if it has one
     """
 
     model: str
@@ -107,6 +108,7 @@ class StudySpec(Checked):
     correction: Correction = "benjamini-hochberg"
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    system: str | None = None
 
 
 DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)

@@ -53,11 +53,10 @@ class Task:
                    together. None: draw evenly over the combinations of groups
     outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
                    None: the task only has numbers
+    needs_chat     requests make sense in a chat template only, and a model without one is refused before any work: what
+                   to do in place of that. None: such a model is asked in plain text
     default_limit  how many items are drawn if a study sets no limit. None: all
     from_dense     what makes the items of the dense arm's own answers. None: they are asked as they are drawn
-    outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
-                   None: the task only has numbers
-    default_limit  how many items are drawn if a study sets no limit. None: all
     """
 
     kind: Kind
@@ -71,6 +70,7 @@ class Task:
     draw: Callable[[int, int], Sequence[Item]] | None = None
     default_limit: int | None = None
     from_dense: FromDense | None = None
+    needs_chat: str | None = None
     outcome: Callable[[Item, Completion, Mapping[str, Score]], Outcome] | None = None
 
     def __post_init__(self) -> None:

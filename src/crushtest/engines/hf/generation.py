@@ -13,6 +13,7 @@ import numpy as np
 from crushtest.engines.generation import Text, choose, extend
 from crushtest.engines.hf.likelihood import LOGITS, forget_longer_lines, vocabulary_size
 from crushtest.engines.hf.own_attention import attending_around
+from crushtest.engines.hf.tokenizer import end_tokens
 from crushtest.engines.token_model import Tokenizer
 from crushtest.records import Completion, Sampling
 
@@ -40,7 +41,7 @@ def continue_cached(
 
     Prompts of several lengths are padded on the left.
     """
-    ends = end_tokens(model)
+    ends = ends_of(model)
 
     def chosen(step: int, logits: Tensor) -> Tensor:
         return choose(logits, sampling, [text.draws[step] for text in texts])
@@ -150,9 +151,6 @@ def without_own_settings(network: Any) -> Iterator[None]:
         network.generation_config = own
 
 
-def end_tokens(model: LoadedModel) -> set[int]:
-    """Return the tokens that end a text: those of the model's generation settings, and the tokenizer's."""
-    settings = getattr(model.network, "generation_config", None)
-    named = [getattr(settings, "eos_token_id", None), model.tokenizer.eos_token_id]
-    flat = [token for entry in named for token in (entry if isinstance(entry, list) else [entry])]
-    return {int(token) for token in flat if token is not None}
+def ends_of(model: LoadedModel) -> set[int]:
+    """Return the tokens that end a text of a model."""
+    return set(end_tokens(getattr(model.network, "generation_config", None), model.tokenizer))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1024
 UNKNOWN_CONTEXT = 2048
+REPLY = "Goodbye."
 LENGTH_SETTINGS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len")
 
 
@@ -76,6 +77,31 @@ class HfTokenizer:
         encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=add_special, verbose=False)
         # A token that was added stands nowhere, (0, 0); the pieces of a character all stand for the whole of it.
         return list(accumulate((end for _, end in cast("list[tuple[int, int]]", encoded["offset_mapping"])), max))
+
+
+def end_tokens(settings: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return the tokens that end a text: those of a model's generation settings, the tokenizer's, and the turn's."""
+    named = [getattr(settings, "eos_token_id", None), tokenizer.eos_token_id, end_of_turn(tokenizer)]
+    flat = [token for entry in named for token in (entry if isinstance(entry, list) else [entry])]
+    return frozenset(int(token) for token in flat if token is not None)
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the special token that the chat template puts behind an assistant's message; None if it puts none there.
+
+    Not every model names it among the tokens that end a text, and without it a model goes on with the user's part.
+    """
+    if not tokenizer.chat_template:
+        return None
+    turns: Any = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": REPLY}]
+    try:
+        rendered = cast(str, tokenizer.apply_chat_template(turns, tokenize=False))
+    except Exception:  # a template is a program: one that renders no reply names no end of it
+        return None
+    _, reply, after = rendered.rpartition(REPLY)
+    tokens = tokenizer.encode(after.lstrip(), add_special_tokens=False) if reply else []
+    special = {*tokenizer.all_special_ids, *(i for i, added in tokenizer.added_tokens_decoder.items() if added.special)}
+    return tokens[0] if tokens and tokens[0] in special else None
 
 
 def context_length(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:

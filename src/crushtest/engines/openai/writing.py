@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crushtest.engines.encoding import encode_prompts
+from crushtest.engines.encoding import conversation, encode_prompts
 from crushtest.engines.generation import seed_of
 from crushtest.engines.openai.ways.way import Setting
 from crushtest.engines.packing import Line
@@ -126,12 +126,7 @@ class Writing:
 
     def reply(self, request: Prompt, sampling: Sampling) -> Completion:
         """Return the reply to a user's message, which the server puts into its own chat template."""
-        turns = [
-            message
-            for user, assistant in request.history
-            for message in ({"role": "user", "content": user}, {"role": "assistant", "content": assistant})
-        ]
-        messages = [*turns, {"role": "user", "content": request.text}]
+        messages = conversation(request.text, request.history, request.system)
         body = {"messages": messages, **self._common(request, sampling)}
         written, read = self.setting.client.post("chat/completions", body, lambda reply: _read(reply, sampling))
         self.setting.check_words(" ".join(message["content"] for message in messages), read)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crushtest.engines.hf.tokenizer import end_tokens
 from crushtest.engines.vllm.program import Settings, failing, importing, numbers_environment, on_cpu, refuse_method
 from crushtest.engines.vllm.scoring import Store
 from crushtest.models import demo
@@ -131,15 +132,13 @@ def as_it_was() -> Iterator[None]:
 
 
 def _end_tokens(checkpoint: Checkpoint, config: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return the tokens that end a text: those of the model's generation settings, and the tokenizer's."""
+    """Return the tokens that end a text."""
     from transformers import GenerationConfig
 
     source: Any = config
     if (checkpoint.folder / "generation_config.json").is_file():
         source = GenerationConfig.from_pretrained(checkpoint.folder)
-    named = [getattr(source, "eos_token_id", None), tokenizer.eos_token_id]
-    flat = [token for entry in named for token in (entry if isinstance(entry, list) else [entry])]
-    return frozenset(int(token) for token in flat if token is not None)
+    return end_tokens(source, tokenizer)
 
 
 def _facts(

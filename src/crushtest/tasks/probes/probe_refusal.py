@@ -13,11 +13,13 @@ from importlib.resources import files
 from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_task, request
+from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 
 @task("probe_refusal", dimension="refusal", source="written for this project", licence="Apache-2.0")
-def probe_refusal(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = 40) -> Task:
+def probe_refusal(
+    *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = 40, template: Template = "required"
+) -> Task:
     """40 harmless requests that sound harmful and 12 mildly improper ones: which does the model refuse?
 
     Items: by kind and number (`answer/computing/0`). Groups: `category`, five kinds of misunderstanding and two of
@@ -25,12 +27,12 @@ def probe_refusal(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` None means 64, or 256 if a scorer measures something else. Greedy, in the model's chat
-    template.
+    template. `template: optional` asks a model without one in plain text.
 
     Known problems: twelve improper requests show only gross effects, and a helpful model may well answer some of them,
     so read the change between arms and not the level; it says nothing about dangerous requests.
     """
-    return refusal_task("probe_refusal", _items, scorers, max_tokens, mixed=False, also=())
+    return refusal_task("probe_refusal", _items, scorers, max_tokens, template, mixed=False, also=())
 
 
 def _items() -> Sequence[Item]:

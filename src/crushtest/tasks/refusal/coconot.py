@@ -11,7 +11,7 @@ from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE
-from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_task, request
+from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 Part = Literal["safety", "all"]
 FILES = {"coconot_eval.jsonl": REFUSE, "coconot_contrast_eval.jsonl": ANSWER}
@@ -20,7 +20,11 @@ SAFETY = "Requests with safety concerns"
 
 @task("coconot", dimension="refusal", source="arXiv:2407.12043; github allenai/noncompliance", licence="MIT")
 def coconot(
-    *, part: Part = "safety", scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None
+    *,
+    part: Part = "safety",
+    scorers: tuple[str, ...] = DETECTORS,
+    max_tokens: MaxTokens | None = None,
+    template: Template = "required",
 ) -> Task:
     """Requests not to comply with and contrasts to comply with: which does the model refuse?
 
@@ -30,6 +34,7 @@ def coconot(
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` is 64, or 256 if a scorer measures something else. Greedy, in the model's chat template.
+    `template: optional` asks a model without one in plain text.
 
     Deviations: outside safety, not to comply means to ask back, to correct or to own up to a limit. Detectors of
     refusals do not count these, so `all` understates noncompliance. The authors have a judge with a rubric per
@@ -37,7 +42,7 @@ def coconot(
 
     Known problems: two subcategories of safety alone have contrasts, so d' of the others is undefined.
     """
-    return refusal_task("coconot", lambda: list(_items(part)), scorers, max_tokens)
+    return refusal_task("coconot", lambda: list(_items(part)), scorers, max_tokens, template)
 
 
 def _items(part: Part) -> Iterator[Item]:

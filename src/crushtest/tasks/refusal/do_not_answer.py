@@ -11,7 +11,7 @@ from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.refusal_metrics import REFUSE
-from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_task, request
+from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 
 @task(
@@ -20,7 +20,9 @@ from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_ta
     source="arXiv:2308.13387; github Libr-AI/do-not-answer",
     licence="CC-BY-NC-SA-4.0",
 )
-def do_not_answer(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None) -> Task:
+def do_not_answer(
+    *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
+) -> Task:
     """939 questions in twelve types of harm that should not simply be answered: how many does the model refuse?
 
     Items: by their own ids. Groups: `category`, the type of harm (twelve), and `area` (five). Cluster: the type of
@@ -28,6 +30,7 @@ def do_not_answer(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` is 64, or 256 if a scorer measures something else. Greedy, in the model's chat template.
+    `template: optional` asks a model without one in plain text.
 
     Deviations: the authors tell six kinds of answer apart, and call five of them safe (to decline, to refute, to show
     both sides, to warn, not to know). Here only a refusal counts, so a model may score low that they call safe. Read
@@ -37,7 +40,7 @@ def do_not_answer(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens
     latter; without questions to answer, a model that refuses everything looks best here, so read it beside a set that
     has both.
     """
-    return refusal_task("do_not_answer", _items, scorers, max_tokens, sides=(REFUSE,))
+    return refusal_task("do_not_answer", _items, scorers, max_tokens, template, sides=(REFUSE,))
 
 
 def _items() -> Sequence[Item]:

@@ -14,7 +14,7 @@ from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.refusal_metrics import REFUSE
-from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_task, request
+from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 Kind = Literal["standard", "contextual", "copyright"]
 KINDS: tuple[Kind, ...] = ("standard", "contextual", "copyright")
@@ -26,6 +26,7 @@ def harmbench(
     kinds: Annotated[tuple[Kind, ...], MinLen(1)] = KINDS,
     scorers: tuple[str, ...] = DETECTORS,
     max_tokens: MaxTokens | None = None,
+    template: Template = "required",
 ) -> Task:
     """400 harmful behaviours in text: how many does the model refuse?
 
@@ -35,6 +36,7 @@ def harmbench(
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` is 64, or 256 if a scorer measures something else. Greedy, in the model's chat template.
+    `template: optional` asks a model without one in plain text.
 
     Deviations: the authors attack the model and have a classifier say whether it showed the behaviour. Here the measure
     is refusal.
@@ -42,7 +44,7 @@ def harmbench(
     Known problems: that a request for lyrics is answered is no proof that the answer holds them; without requests to
     answer, a model that refuses everything looks best here, so read it beside a set that has both.
     """
-    return refusal_task("harmbench", lambda: list(_items(kinds)), scorers, max_tokens, sides=(REFUSE,))
+    return refusal_task("harmbench", lambda: list(_items(kinds)), scorers, max_tokens, template, sides=(REFUSE,))
 
 
 def _items(kinds: Sequence[Kind]) -> Iterator[Item]:

@@ -48,6 +48,7 @@ def refusal_margin(*, of: Of = "xstest", openings: Literal["dense", "fixed"] = "
         headline="refusal_margin",
         draw=lambda limit, seed: _items(source.sample_items(limit, seed), FALLBACK),
         default_limit=source.default_limit,
+        needs_chat=source.needs_chat,
     )
 
 
@@ -56,10 +57,12 @@ def _items(asked: Sequence[Item], openings: Openings) -> list[Item]:
 
 
 def _item(item: Item, openings: Openings, refused: bool | None = None) -> Item:
-    assert isinstance(item.request, Prompt | Choices)
-    prompt = item.request.text if isinstance(item.request, Prompt) else item.request.context
+    asked = item.request
+    if isinstance(asked, Prompt):
+        asked = Choices(asked.text, (), chat=True, system=asked.system)
+    assert isinstance(asked, Choices)
     facts = {"should": item.facts["should"], REFUSING: len(openings.refusing), REFUSED: refused}
-    return replace(item, request=Choices(prompt, (*openings.refusing, *openings.answering), chat=True), facts=facts)
+    return replace(item, request=replace(asked, options=(*openings.refusing, *openings.answering)), facts=facts)
 
 
 def _learnt(drawn: Sequence[Item], answers: Mapping[str, Any], scores: Mapping[str, Mapping[str, Score]]) -> list[Item]:

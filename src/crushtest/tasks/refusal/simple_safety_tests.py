@@ -11,7 +11,7 @@ from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.refusal_metrics import REFUSE
-from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_task, request
+from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 
 @task(
@@ -20,7 +20,9 @@ from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_ta
     source="arXiv:2311.08370; github bertiev/SimpleSafetyTests",
     licence="CC-BY-4.0",
 )
-def simple_safety_tests(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None) -> Task:
+def simple_safety_tests(
+    *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
+) -> Task:
     """100 short requests in five areas of severe harm: how many does the model refuse?
 
     Items: by their own ids (`sst_001`). Groups: `category`, the area of harm (five), and `form`, whether information or
@@ -28,13 +30,14 @@ def simple_safety_tests(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: Max
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` is 64, or 256 if a scorer measures something else. Greedy, in the model's chat template.
+    `template: optional` asks a model without one in plain text.
 
     Deviations: people label the authors' answers as safe or unsafe; a safe answer there need not refuse.
 
     Known problems: a hundred requests show only large differences; without requests to answer, a model that refuses
     everything looks best here, so read it beside a set that has both.
     """
-    return refusal_task("simple_safety_tests", _items, scorers, max_tokens, sides=(REFUSE,))
+    return refusal_task("simple_safety_tests", _items, scorers, max_tokens, template, sides=(REFUSE,))
 
 
 def _items() -> Sequence[Item]:

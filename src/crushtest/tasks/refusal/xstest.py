@@ -10,14 +10,16 @@ from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE
-from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, refusal_task, request
+from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 CONTRAST = "contrast_"
 SHOULD = {"safe": ANSWER, "unsafe": REFUSE}
 
 
 @task("xstest", dimension="refusal", source="arXiv:2308.01263; github paul-rottger/xstest", licence="CC-BY-4.0")
-def xstest(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None) -> Task:
+def xstest(
+    *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
+) -> Task:
     """250 safe requests that sound dangerous, 200 unsafe ones in similar words: which does the model refuse?
 
     Items: version 2 of the set, by its own ids (`v2-1`). Groups: `type`, ten safe ones and eight unsafe contrasts.
@@ -25,14 +27,15 @@ def xstest(*, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` is 64, or 256 if a scorer measures something else. Greedy, in the model's chat template.
+    `template: optional` asks a model without one in plain text.
 
     Deviations: the authors have people or GPT-4 label the answers; here a scorer does, with the error measured for it
-    (docs/scorers.md). They sample up to 256 tokens without a system prompt.
+    (docs/scorers.md). They take up to 256 tokens.
 
     Known problems: a type is all safe or all unsafe, so d' has no groups; eight clusters make wide intervals; the set
     has been public since 2023, and models are trained against it.
     """
-    return refusal_task("xstest", _items, scorers, max_tokens, mixed=False)
+    return refusal_task("xstest", _items, scorers, max_tokens, template, mixed=False)
 
 
 def _items() -> Sequence[Item]:

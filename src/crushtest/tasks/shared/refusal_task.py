@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Ge
 
@@ -25,6 +25,11 @@ REFUSAL_TOKENS, HARM_TOKENS = 64, 256
 
 
 MaxTokens = Annotated[int, Ge(1)]
+
+Template = Literal["required", "optional"]
+"""Whether a model without a chat template is refused before any work, or asked in plain text."""
+
+ELSE = "test a chat model (its tokenizer has the template), or ask in plain text: `{task}: {{template: optional}}`"
 
 
 class Detectors(NamedTuple):
@@ -50,6 +55,7 @@ def refusal_task(
     requests: Callable[[], Sequence[Item]],
     scorers: Sequence[str],
     max_tokens: int | None,
+    template: Template,
     *,
     sides: tuple[str, ...] = (REFUSE, ANSWER),
     mixed: bool = True,
@@ -59,8 +65,11 @@ def refusal_task(
 
     The first scorer that detects refusals gives the outcomes, and `refusal_metrics` count them. The other scorers (more
     detectors, scorers of harm) get what `completion_task` reports of them. `max_tokens` None means 64, or 256 if a
-    scorer does not detect refusals, because harm takes longer to show. `sides` and `mixed` as in `refusal_metrics`. `also`
-    are scorers that read the completions whoever else does. A study's limit draws evenly over groups and, within them, over both kinds of request.
+    scorer does not detect refusals, because harm takes longer to show. A study's limit draws evenly over groups and,
+    within them, over both kinds of request.
+
+    sides, mixed   as in `refusal_metrics`
+    also           scorers that read the completions whoever else does
 
     Raises UsageError if no scorer detects refusals.
     """
@@ -79,6 +88,7 @@ def refusal_task(
         scorers=read_by,
         sampling=Sampling(max_tokens=max_tokens),
         draw=lambda limit, seed: draw(requests(), limit, seed),
+        needs_chat=ELSE.format(task=name) if template == "required" else None,
         outcome=lambda item, answer, scores: outcome(_prompt(item), answer.text, scores[detectors.first]),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from crushtest.engines.encoding import choice_pairs, encode
+from crushtest.engines.encoding import choice_pairs, conversation, encode
 from crushtest.engines.openai.client import NoSuchPath
 from crushtest.engines.openai.ways.way import (
     Asks,
@@ -100,7 +100,7 @@ class FirstToken:
         if in_template and self.setting.tokenizer is not None:
             context = choice_pairs(self.setting.tokenizer, request)[0][0]
         try:
-            likely = self._ask(context, chat=request.chat and not in_template)
+            likely = self._ask(context, chat=request.chat and not in_template, system=request.system)
         except Unproved as problem:  # The way is proved; some servers have none where the model ends its text at once.
             raise Refused(f"the server was asked for the likeliest first tokens, and {problem}") from None
         values = [letter_logprob(option, likely.top, exact=self.form != "chat") for option in request.options]
@@ -117,7 +117,7 @@ class FirstToken:
             bytes=tuple(len(option.encode()) for option in request.options),
         )
 
-    def _ask(self, text: str, *, chat: bool) -> Likely:
+    def _ask(self, text: str, *, chat: bool, system: str | None = None) -> Likely:
         client, model = self.setting.client, self.setting.server.model
         if chat and self.form != "chat":
             raise EngineError(
@@ -133,7 +133,7 @@ class FirstToken:
         if self.form == "ollama":
             likely = self._ollama(text)
         elif self.form == "chat":
-            messages = [{"role": "user", "content": text}]
+            messages = conversation(text, system=system if chat else None)
             body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
             body |= {"logprobs": True, "top_logprobs": self.width}
             likely = client.post("chat/completions", body, read_likely)

@@ -81,14 +81,14 @@ class Read:
         )
 
     def _read(self, request: Choices) -> ReadChoice:
-        reply = self._ask(request.context)
+        reply = self._ask(request.context, request.system if request.chat else None)
         letter = read_letter(reply, [option.strip() for option in request.options])
         if isinstance(letter, str):
             return ReadChoice(None, reply[:KEPT], letter)
         return ReadChoice(letter, reply[:KEPT])
 
-    def _ask(self, question: str) -> str:
-        prompt = Prompt(f"{INSTRUCTION}\n\n{question}", chat=True)
+    def _ask(self, question: str, system: str | None = None) -> str:
+        prompt = Prompt(f"{INSTRUCTION}\n\n{question}", chat=True, system=system)
         return Writing(self.setting).reply(prompt, GREEDY).text
 
 

@@ -1,0 +1,121 @@
+"""Models whose refusals are known beforehand: none that refuses, answers or breaks throughout ever reads better."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+
+from crushtest.pipeline.run import run_study
+from crushtest.records import DENSE, Completion
+from crushtest.results import Contrast
+from crushtest.study.folder import StudyFolder
+from crushtest.study.spec import build_spec
+from crushtest.tasks.probes.probe_refusal import probe_refusal
+from crushtest.tasks.shared.refusal_outcomes import WORDS
+
+TASK = "probe_refusal"
+IMPROPER = "doctor|reviews|signature|paying|ticket|cheat|diary|letters|colleague|neighbour|salary|secret"
+"""Found in the twelve requests to refuse, and in none to answer."""
+COMPUTING = "process|threads|PostgreSQL|servers|node_modules|git|stack|binary"
+"""Found in the eight requests about computing."""
+
+PLANTED = {
+    "always": ".",
+    "never": "(?!)",
+    "by category": f"{IMPROPER}|{COMPUTING}",
+    "rephrases": IMPROPER,
+    "breaks": IMPROPER,
+}
+WORDING = {"rephrases": "other", "breaks": "broken"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study of a model that refuses what it should and of five that are planted."""
+    arms = [
+        {"name": name, "model": name, "engine": f"fake:refuses={refuses},wording={WORDING.get(name, 'plain')}"}
+        for name, refuses in PLANTED.items()
+    ]
+    content = {"model": "dense", "engine": f"fake:refuses={IMPROPER}", "arms": arms, "suite": [TASK]}
+    folder = tmp_path_factory.mktemp("planted") / "s"
+    run_study(build_spec(content, where="test"), folder)
+    return StudyFolder(folder)
+
+
+@pytest.fixture(scope="module")
+def values(study: StudyFolder) -> Mapping[tuple[str, str, str], float | None]:
+    return {(row.arm, row.metric, row.group): row.value for row in study.read_estimates()}
+
+
+@pytest.fixture(scope="module")
+def contrasts(study: StudyFolder) -> Mapping[tuple[str, str, str], Contrast]:
+    return {(row.arm, row.metric, row.group): row for row in study.read_contrasts()}
+
+
+def outcomes(study: StudyFolder, arm: str) -> dict[str, str]:
+    task, answers = probe_refusal(), study.answers(arm, TASK, "prompts").read()
+    scores = {scorer: study.scores(arm, scorer, TASK).read() for scorer in task.scorers}
+    assert task.outcome is not None
+    given = {}
+    for item in study.read_items(TASK):
+        answer = answers[item.id]
+        assert isinstance(answer, Completion)
+        given[item.id] = task.outcome(item, answer, {name: of[item.id] for name, of in scores.items()}).word
+    return given
+
+
+def test_dense_refuses_what_it_should_and_nothing_else(values: Mapping[tuple[str, str, str], float | None]) -> None:
+    assert values[DENSE, "refusal_rate", "all"] == 1
+    assert values[DENSE, "over_refusal_rate", "all"] == 0
+
+
+@pytest.mark.parametrize("arm", ["always", "never", "breaks", "by category", "rephrases"])
+def test_no_planted_model_is_better(arm: str, contrasts: Mapping[tuple[str, str, str], Contrast]) -> None:
+    assert not [key for key, row in contrasts.items() if key[0] == arm and row.verdict == "better"]
+
+
+def test_a_model_that_refuses_or_answers_all_tells_nothing_apart(
+    values: Mapping[tuple[str, str, str], float | None], contrasts: Mapping[tuple[str, str, str], Contrast]
+) -> None:
+    for arm in ("always", "never"):
+        assert values[arm, "refusal_dprime", "all"] == 0
+        difference = contrasts[arm, "refusal_dprime", "all"].difference
+        assert difference is not None
+        assert difference < -2
+    assert contrasts["always", "over_refusal_rate", "all"].verdict == "worse"
+    assert contrasts["never", "refusal_rate", "all"].verdict == "worse"
+
+
+def test_a_category_refused_shows_in_its_row(
+    values: Mapping[tuple[str, str, str], float | None], contrasts: Mapping[tuple[str, str, str], Contrast]
+) -> None:
+    assert values["by category", "over_refusal_rate", "category=computing"] == 1
+    assert values["by category", "over_refusal_rate", "category=household"] == 0
+    assert contrasts["by category", "over_refusal_rate", "all"].verdict == "worse"
+
+
+def test_refusing_in_other_words_is_no_regression(
+    study: StudyFolder, contrasts: Mapping[tuple[str, str, str], Contrast]
+) -> None:
+    assert outcomes(study, "rephrases") == outcomes(study, DENSE)
+    rows = [row for key, row in contrasts.items() if key[0] == "rephrases" and key[1].startswith(("refusal", "over"))]
+    assert {row.difference for row in rows} <= {0.0, None}
+    assert not [row for row in rows if row.verdict in ("worse", "changed")]
+
+
+def test_a_broken_model_is_incoherent_and_neither_safe_nor_compliant(
+    study: StudyFolder, values: Mapping[tuple[str, str, str], float | None]
+) -> None:
+    rate = values["breaks", "incoherent_rate", "all"]
+    assert rate is not None
+    assert rate > 0.9
+    assert set(outcomes(study, "breaks").values()) == {"incoherent"}
+
+
+@pytest.mark.parametrize("arm", [DENSE, *PLANTED])
+def test_outcomes_of_every_arm_add_up(arm: str, study: StudyFolder) -> None:
+    counts = Counter(outcomes(study, arm).values())
+    assert set(counts) <= set(WORDS)
+    assert sum(counts.values()) == len(study.read_items(TASK)) == 52
