@@ -56,6 +56,21 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to 
         print("\t".join(printable(str(cell)) for cell in (f"{row.dataset}/{row.file}", row.place, row.path)))
 
 
+@app.command("fit")
+def fit(
+    scorer: Annotated[str, typer.Argument(help="The scorer to fit: refusal_ngrams.")],
+    on: Annotated[
+        list[str] | None, typer.Option("--on", help="A data set to fit it on. Default: all it can read.")
+    ] = None,
+) -> None:
+    """Fit a scorer on labelled data, which is fetched if necessary, and keep it in the cache."""
+    from crushtest.scorers import refusal_ngrams
+
+    if scorer != refusal_ngrams.NAME:
+        raise UnknownName("scorer to fit", scorer, [refusal_ngrams.NAME])
+    print_line(str(refusal_ngrams.fit(on or ())))
+
+
 def with_data(names: list[str] | None) -> list[str]:
     """Return the data sets that these tasks read; report tasks that read none. Data sets may be named themselves."""
     from crushtest.data import catalogue
