@@ -11,8 +11,10 @@ scorer's difference is constant, so the estimate is the cells' shares times peop
 
 Deviation: the sources' intervals are normal. With a few dozen labels they are too short, and where all labels agree
 with the scorer they have no width. Here the cells' shares and people's four outcomes in each cell have Dirichlet
-posteriors with prior weight `PRIOR` per outcome, whose quantiles have nearly the normal interval's width where labels
-are many. Items of one cluster vary together: the interval is stretched by the design effect and Student's t.
+posteriors, whose quantiles have nearly the normal interval's width where labels are many. The prior weight per outcome
+is 1/2 (Jeffreys) for the difference, which it pulls alike from both sides, and 1/4 (Perks) for the rates of error,
+which more would raise; simulations chose both (docs/labelling.md). Items of one cluster vary together: the interval is
+stretched by the design effect and Student's t.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 DRAWS = 20_000
 PRIOR = 0.5
+PRIOR_OF_ERRORS = 0.25
 UNSEEN = 0.25
 """Prior weight of each of the four cells' share: total 1, an item."""
 LEVEL = 0.95
@@ -114,7 +117,8 @@ def correct(pairs: Labelled, *, seed: int = 0) -> Corrected | str:
     joint = (sizes / sizes.sum())[:, None] * means  # [cell, outcome]: share of the items with both
     change = OUTCOMES[:, 1] - OUTCOMES[:, 0]
     difference = float(joint.sum(axis=0) @ change)
-    drawn = _posterior(sizes, counts, seed)
+    drawn = _posterior(sizes, counts, PRIOR, seed)
+    of_errors = _posterior(sizes, counts, PRIOR_OF_ERRORS, seed)
     low, high = np.quantile(drawn.sum(axis=1) @ change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     stretch = _stretch(pairs, seen, cells, means @ change)
     low, high = (float(np.clip(difference + stretch * (end - difference), -1, 1)) for end in (low, high))
@@ -127,8 +131,8 @@ def correct(pairs: Labelled, *, seed: int = 0) -> Corrected | str:
         items=len(cells),
         labelled=int(seen.sum()),
         mde=detectable(Interval(low, high), clusters),
-        dense=_error(joint, drawn, 0),
-        arm=_error(joint, drawn, 1),
+        dense=_error(joint, of_errors, 0),
+        arm=_error(joint, of_errors, 1),
     )
 
 
@@ -149,11 +153,11 @@ def _counts(cells: NDArray[np.int64], outcomes: NDArray[np.int64], inclusion: Ar
     return weights * scale[:, None]
 
 
-def _posterior(sizes: NDArray[np.int64], counts: Array, seed: int) -> Array:
+def _posterior(sizes: NDArray[np.int64], counts: Array, prior: float, seed: int) -> Array:
     """Draw [draws, cell, outcome]: shares of all items with both."""
     random = np.random.default_rng(seed)
     shares = random.dirichlet(sizes + UNSEEN, DRAWS)
-    outcomes = np.stack([random.dirichlet(counts[cell] + PRIOR, DRAWS) for cell in range(4)], axis=1)
+    outcomes = np.stack([random.dirichlet(counts[cell] + prior, DRAWS) for cell in range(4)], axis=1)
     joint: Array = shares[:, :, None] * outcomes
     return joint
 

@@ -193,6 +193,7 @@ class _Task:
     untested: str
     rows: list[matrix.MetricRow]
     numbers: list[matrix.NumberRow]
+    corrections: list[matrix.CorrectionRow]
     figures: list[Figure]
 
 
@@ -214,6 +215,7 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             untested(study, task, study.others).text,
             list(matrix.metric_rows(study, task)),
             list(matrix.number_rows(study, task)),
+            list(matrix.correction_rows(study, task)),
             sorted(drawn[task.name], key=lambda figure: figure.wide),
         )
         for task in tasks
