@@ -12,6 +12,7 @@ from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import UNTESTED, is_tested
 from crushtest.report.corrected import difference_text
+from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_clear_difference, show_difference, show_p, show_value, unit_of_difference
 from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, verdict_text
@@ -49,6 +50,8 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
         text += f". With people's labels: {difference_text(correction)}"
     if doubt := no_evidence_of_bias(study, task):
         text += f". Caution: {doubt}"
+    if drift := drift_text(study, arm.name, task.name):
+        text += f". Caution: {drift}"
     if contrast.verdict == SPURIOUS_IMPROVEMENT:
         text += f". {sentence_case(SPURIOUS_IMPROVEMENT)}: {contrast.caution}"
     elif tone == "better" and contrast.caution:

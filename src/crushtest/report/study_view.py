@@ -12,6 +12,7 @@ from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
 from crushtest.report.claims import Key, is_tested, judge
 from crushtest.report.corrected import Correction, detectable_with_labels, read_corrections
+from crushtest.report.drift import Drifts, read_drifts
 from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
@@ -29,7 +30,7 @@ class StudyView:
 
     The contrasts' `p_adjusted` is corrected over what the report shows at once (`claims`), not over the rows of one
     task and arm as in the files. They compare with `baseline`; those with other arms are `elsewhere`, by that arm.
-    `corrections` are what people's labels make of differences from dense.
+    `corrections` are what people's labels make of differences from dense, `drifts` how arms begin their answers.
     """
 
     folder: StudyFolder
@@ -42,6 +43,7 @@ class StudyView:
     bands: tuple[NoiseBand, ...]
     elsewhere: dict[str, dict[Key, Contrast]] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
+    drifts: Drifts = field(default_factory=dict)
     baseline: str = DENSE
 
     def against(self, arm: str) -> StudyView:
@@ -213,6 +215,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             estimates={(row.arm, row.task, row.metric, row.group): row for row in estimates},
             contrasts=_keyed(detectable_with_labels(contrasts, corrections)),
             corrections=corrections,
+            drifts=read_drifts(folder, plan.tasks, frozenset((row.arm, row.task) for row in estimates)),
             bands=tuple(folder.read_bands()),
             elsewhere={arm: _keyed(rows) for arm, rows in by_baseline.items()},
         )

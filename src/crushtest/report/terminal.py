@@ -14,6 +14,7 @@ from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.bounds import interval_text
 from crushtest.report.claims import judged_p
 from crushtest.report.corrected import difference_text, error_texts
+from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.page.matrix import Cell, Column, overview
@@ -97,6 +98,9 @@ def _caution_lines(study: StudyView) -> Iterator[str]:
     for arm in study.others:
         if text := text_caution(study, arm.name):
             yield f"caution, {name(arm.name)}: {visible(text)}"
+        for task in study.tasks:
+            if text := drift_text(study, arm.name, task.name):
+                yield f"caution, {name(arm.name)}, {name(task.name)}: {text}"
 
 
 def correction_lines(study: StudyView, *, task: str | None = None, arm: str | None = None) -> Iterator[str]:
