@@ -12,8 +12,11 @@ from crushtest.records import DENSE, Prompt
 from crushtest.study.chain import refuse_untied
 from crushtest.study.folder import StudyFolder
 from crushtest.study.label_sheet import SheetRow, read_sheet, sheet_csv
-from crushtest.study.labels import Labelling, PairLabel, labellings
+from crushtest.study.labels import Labelling, Pair, PairLabel, labellings
 from crushtest.study.plan import Plan
+
+LONGEST = 20_000
+"""Characters of a text on a sheet."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def draw_sheet(folder: StudyFolder, labelling: Labelling, *, pairs: int, seed: i
     Raises StoreError if a key of another draw is there.
     """
     from crushtest.report.page.label_page import label_page
+    from crushtest.report.untrusted import visible
 
     refuse_untied(folder)
     key = labelling.draw(pairs, seed)
@@ -81,15 +85,19 @@ def draw_sheet(folder: StudyFolder, labelling: Labelling, *, pairs: int, seed: i
     rows = []
     for drawn in key.iter_rows(named=True):
         pair = by_item[drawn["item"]]
-        texts = [pair.dense.text, pair.arm.text]
+        prompt, *texts = (visible(text, LONGEST) for text in (_prompt(pair), pair.dense.text, pair.arm.text))
         first, second = texts if drawn["first"] == DENSE else reversed(texts)
-        assert isinstance(pair.item.request, Prompt)
-        rows.append(SheetRow(drawn["pair"], pair.item.request.text, first, second))
+        rows.append(SheetRow(drawn["pair"], prompt, first, second))
     sheet, page = (labelling.root / name for name in ("sheet.csv", "sheet.html"))
     _write(sheet, "\ufeff" + sheet_csv(rows))  # the mark tells spreadsheets that the file is UTF-8
     _write(page, label_page(labelling, rows))
     discordant = int((key["dense"] != key["arm"]).sum())
     return Drawn(sheet, page, labelling.key, len(rows), discordant, len(by_item))
+
+
+def _prompt(pair: Pair) -> str:
+    assert isinstance(pair.item.request, Prompt)
+    return pair.item.request.text
 
 
 def _write(path: Path, text: str) -> None:

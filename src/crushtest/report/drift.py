@@ -51,7 +51,8 @@ def drift_text(study: StudyView, arm: str, task: str) -> str:
     before, after = (show_value(share, "rate") for share in (drift.dense, drift.arm))
     return (
         f"answers begin otherwise than dense's: {after} with one of dense's ten commonest openings, dense's own "
-        f"{before} (p {show_p(drift.p)}); a detector may miss refusals in other words, so label some pairs (`crushtest label`)"
+        f"{before} (p {show_p(drift.p)}); a detector may miss refusals in other words, so label some pairs with "
+        f"`crushtest label`"
     )
 
 

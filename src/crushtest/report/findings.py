@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crushtest.metrics import WORST, about_people
+from crushtest.records import DENSE
 from crushtest.report.answers import changed_answers
 from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
@@ -50,7 +51,7 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
         text += f". With people's labels: {difference_text(correction)}"
     if doubt := no_evidence_of_bias(study, task):
         text += f". Caution: {doubt}"
-    if drift := drift_text(study, arm.name, task.name):
+    if study.baseline == DENSE and (drift := drift_text(study, arm.name, task.name)):
         text += f". Caution: {drift}"
     if contrast.verdict == SPURIOUS_IMPROVEMENT:
         text += f". {sentence_case(SPURIOUS_IMPROVEMENT)}: {contrast.caution}"

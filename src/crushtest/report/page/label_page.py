@@ -9,9 +9,6 @@ from crushtest.report.page.html import TEMPLATES, environment, policy
 from crushtest.study.label_sheet import ALLOWED, SheetRow
 from crushtest.study.labels import Labelling
 
-LONGEST = 20_000
-"""Characters of a text on the page."""
-
 
 def label_page(labelling: Labelling, rows: Sequence[SheetRow]) -> str:
     """Return the page as HTML. It names neither arm."""
@@ -30,7 +27,6 @@ def label_page(labelling: Labelling, rows: Sequence[SheetRow]) -> str:
             question=question(labelling),
             rows=rows,
             labels=ALLOWED,
-            limit=LONGEST,
         )
     )
 
