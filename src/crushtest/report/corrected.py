@@ -71,9 +71,8 @@ def _measure(labelling: Labelling, metric: Metric) -> tuple[Labelled, int] | Non
         sides = outcomes_by_side(metric, pair, labelling.threshold)
         if sides is None:
             continue
-        scored.append(
-            [_count(side, score >= labelling.threshold) for side, score in zip(sides, pair.scores, strict=True)]
-        )
+        counted = map(labelling.is_counted, pair.scores)
+        scored.append([_count(side, is_counted) for side, is_counted in zip(sides, counted, strict=True)])
         clusters.append(pair.item.cluster)
         row = labels.get(pair.item.id)
         if not any(side.differ for side in sides):  # known without asking anybody

@@ -61,12 +61,12 @@ LABELS = TableKind(
 
 @dataclass(frozen=True)
 class Pair:
-    """One item, with the answers of dense and of an arm and the scorer's numbers of them."""
+    """One item, with the answers of dense and of an arm and the scorer's numbers of them, where it gave one."""
 
     item: Item
     dense: Completion
     arm: Completion
-    scores: tuple[float, float]
+    scores: tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,10 @@ class Labelling:
         assert threshold is not None
         return threshold
 
+    def is_counted(self, score: float | None) -> bool:
+        """Return whether a number reaches the threshold. An answer without one that counts for a metric does not."""
+        return score is not None and score >= self.threshold
+
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """The metrics of this scorer's task that may count what reaches its threshold."""
@@ -113,7 +117,7 @@ class Labelling:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """The items that both arms answered and the scorer scored in both, in the study's order."""
+        """The items that both arms answered and the scorer read in both, in the study's order."""
         task = self.planned.name
         items = self.folder.read_items(task)
         ids = [item.id for item in items]
@@ -125,10 +129,9 @@ class Labelling:
         pairs = []
         for item in items:
             texts = [given.get(item.id) for given in answers]
-            values = [by_item[item.id].value if item.id in by_item else None for by_item in scores]
-            match texts, values:
-                case [Completion() as dense, Completion() as arm], [float(before), float(after)]:
-                    pairs.append(Pair(item, dense, arm, (before, after)))
+            match texts, [by_item.get(item.id) for by_item in scores]:
+                case [Completion() as dense, Completion() as arm], [Score() as before, Score() as after]:
+                    pairs.append(Pair(item, dense, arm, (before.value, after.value)))
         return pairs
 
     # ---- which pairs to label
@@ -141,7 +144,7 @@ class Labelling:
             about = tuple(metric.name for metric in self.metrics if self._hangs_on_labels(metric, pair))
             if about:
                 items.append(pair.item.id)
-                strata.append(Stratum(about, *(score >= self.threshold for score in pair.scores)))
+                strata.append(Stratum(about, *map(self.is_counted, pair.scores)))
         if not strata:
             raise StoreError(
                 f"{self.folder.root}: no answer of {self.arm!r} to {self.planned.name!r} enters a rate of scorer "

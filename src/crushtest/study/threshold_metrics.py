@@ -27,19 +27,23 @@ class Sides(NamedTuple):
 def outcomes_by_side(metric: Metric, pair: Pair, threshold: float) -> tuple[Sides, Sides] | None:
     """Return what a metric counts of dense's and of the arm's answer on either side of the scorer's threshold.
 
-    None if the metric does not apply to the item, or depends on more of the score than its side.
+    None if the metric does not apply to the item, depends on more of the score than its side, or lacks a score.
     """
     if metric.partner_ids is not None or metric.cell_of is not None or len(metric.columns) != 2:
         return None
     if metric.formula is not ratio or metric.extra_scorers or not metric.applies_to(pair.item):
         return None
-    dense, arm = (_sides(metric, pair, answer, threshold) for answer in (pair.dense, pair.arm))
+    answers = zip((pair.dense, pair.arm), pair.scores, strict=True)
+    dense, arm = (
+        _unscored(metric, pair, answer) if score is None else _sides(metric, pair, answer, threshold)
+        for answer, score in answers
+    )
     return None if dense is None or arm is None else (dense, arm)
 
 
 def _sides(metric: Metric, pair: Pair, answer: Completion, threshold: float) -> Sides | None:
-    below = {threshold - 1, nextafter(threshold, -inf)} | {end for end in (0.0, 1.0) if end < threshold}
-    above = {threshold + 1, threshold} | {end for end in (0.0, 1.0) if end >= threshold}
+    below = {min(0.0, threshold - 1), nextafter(threshold, -inf)}
+    above = {max(1.0, threshold + 1), threshold}
     try:
         counted = [{_outcome(metric, pair, answer, score) for score in scores} for scores in (below, above)]
     except NoChoice:
@@ -49,7 +53,16 @@ def _sides(metric: Metric, pair: Pair, answer: Completion, threshold: float) -> 
     return Sides(*(float(values.pop() or 0) for values in counted))
 
 
-def _outcome(metric: Metric, pair: Pair, answer: Completion, score: float) -> float | None:
+def _unscored(metric: Metric, pair: Pair, answer: Completion) -> Sides | None:
+    """Return what a metric counts of an answer without a score; None unless it counts such answers."""
+    counts_unscored = getattr(metric, "counts_unscored", None)
+    if counts_unscored is None or not counts_unscored(pair.item, answer):
+        return None
+    outcome = _outcome(metric, pair, answer, None)
+    return None if outcome is None else Sides(outcome, outcome)
+
+
+def _outcome(metric: Metric, pair: Pair, answer: Completion, score: float | None) -> float | None:
     """Return what a metric counts of an answer with that score; None if the answer does not count as one item."""
     measured = dict(zip(metric.columns, metric.measure(pair.item, answer, score), strict=True))
     assert metric.outcome
