@@ -23,7 +23,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = folder.with_suffix(".yaml")
     file.write_text(
         "model: fake\nengine: fake\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
-        "suite: [{probe_prompts: {scorers: [profanity]}}]\nlimit: 40\n"
+        "suite: probe_prompts\nlimit: 40\n"
     )
     result = crushtest("run", "--study", str(file), "--out", str(folder))
     assert result.returncode == 0, result.stderr

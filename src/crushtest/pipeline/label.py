@@ -21,7 +21,7 @@ LONGEST = 20_000
 
 @dataclass(frozen=True)
 class Drawn:
-    """The files of a sheet that was drawn, and what it holds."""
+    """The files of a sheet that was drawn, and what it holds: `pairs` out of the `of` that could be drawn."""
 
     csv: Path
     page: Path
@@ -92,7 +92,7 @@ def draw_sheet(folder: StudyFolder, labelling: Labelling, *, pairs: int, seed: i
     _write(sheet, "\ufeff" + sheet_csv(rows))  # the mark tells spreadsheets that the file is UTF-8
     _write(page, label_page(labelling, rows))
     discordant = int((key["dense"] != key["arm"]).sum())
-    return Drawn(sheet, page, labelling.key, len(rows), discordant, len(by_item))
+    return Drawn(sheet, page, labelling.key, len(rows), discordant, round((1 / key["inclusion"]).sum()))
 
 
 def _prompt(pair: Pair) -> str:
