@@ -194,7 +194,7 @@ def test_an_unwritable_place_is_found_before_the_report_is_made(study: Path, tmp
 
 
 def test_help_teaches_each_command() -> None:
-    for command in ("run", "compress", "evaluate", "compare", "report", "query", "list", "data"):
+    for command in ("run", "compress", "evaluate", "compare", "report", "label", "query", "list", "data"):
         assert "Usage" in crushtest(command, "--help").stdout
 
 

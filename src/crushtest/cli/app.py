@@ -11,6 +11,7 @@ from crushtest.cli import data
 from crushtest.cli.compress import compress
 from crushtest.cli.encoding import refuse_bytes, write_anything
 from crushtest.cli.gate import gate
+from crushtest.cli.label import label
 from crushtest.cli.listing import list_entries
 from crushtest.cli.output import print_line
 from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, evaluate, compress, compare, report, gate, score, card, query, verify):
+for command in (run, evaluate, compress, compare, report, gate, score, label, card, query, verify):
     app.command()(command)
 app.command(name="list")(list_entries)
 app.add_typer(data.app, name="data")

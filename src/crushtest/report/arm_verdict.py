@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from crushtest.report.against import is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
 from crushtest.report.claims import UNTESTED
+from crushtest.report.drift import drift_text
 from crushtest.report.findings import (
     Finding,
     headline_finding,
@@ -162,6 +163,7 @@ def _headlines(study: StudyView, arm: ArmView) -> Iterator[tuple[TaskView, str, 
 def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: list[Finding]) -> Iterator[str]:
     """Yield the cautions of the headlines, and the spurious improvements among the other pooled metrics."""
     yield from (f"{finding.subject}: {finding.contrast.caution}" for finding in findings if finding.contrast.caution)
+    yield from (f"{task.name}: {text}" for task in tasks if (text := drift_text(study, arm.name, task.name)))
     for task in tasks:
         for metric in study.metrics_of(task):
             row = study.contrast(arm.name, task.name, metric)

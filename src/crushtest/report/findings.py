@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crushtest.metrics import WORST, about_people
+from crushtest.records import DENSE
 from crushtest.report.answers import changed_answers
 from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import UNTESTED, is_tested
+from crushtest.report.corrected import difference_text
+from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_clear_difference, show_difference, show_p, show_value, unit_of_difference
 from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, verdict_text
@@ -44,8 +47,12 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
     tone: Tone = CLEAR[contrast.verdict] if is_clear(contrast) else "noise"
     text = sentence(task, contrast) if tone != "noise" else _unclear(study, task, contrast)
     text += as_ratio(study, contrast)
+    if correction := study.correction(contrast):
+        text += f". With people's labels: {difference_text(correction)}"
     if doubt := no_evidence_of_bias(study, task):
         text += f". Caution: {doubt}"
+    if study.baseline == DENSE and (drift := drift_text(study, arm.name, task.name)):
+        text += f". Caution: {drift}"
     if contrast.verdict == SPURIOUS_IMPROVEMENT:
         text += f". {sentence_case(SPURIOUS_IMPROVEMENT)}: {contrast.caution}"
     elif tone == "better" and contrast.caution:

@@ -11,6 +11,8 @@ from typing import Any
 from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
 from crushtest.report.claims import Key, is_tested, judge
+from crushtest.report.corrected import Correction, detectable_with_labels, read_corrections
+from crushtest.report.drift import Drifts, read_drifts
 from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
@@ -28,6 +30,7 @@ class StudyView:
 
     The contrasts' `p_adjusted` is corrected over what the report shows at once (`claims`), not over the rows of one
     task and arm as in the files. They compare with `baseline`; those with other arms are `elsewhere`, by that arm.
+    `corrections` are what people's labels make of differences from dense, `drifts` how arms begin their answers.
     """
 
     folder: StudyFolder
@@ -39,6 +42,8 @@ class StudyView:
     contrasts: dict[Key, Contrast]
     bands: tuple[NoiseBand, ...]
     elsewhere: dict[str, dict[Key, Contrast]] = field(default_factory=dict)
+    corrections: tuple[Correction, ...] = ()
+    drifts: Drifts = field(default_factory=dict)
     baseline: str = DENSE
 
     def against(self, arm: str) -> StudyView:
@@ -146,6 +151,13 @@ class StudyView:
         grouped = tuple(group for group in groups if "=" in group)  # not the attributes of gaps and worst groups
         return grouped if len(grouped) <= MOST_HEADLINES else ()
 
+    def correction(self, contrast: Contrast) -> Correction | None:
+        """Return what people's labels make of a contrast; None if there are none, or it has not all items or dense."""
+        key = (contrast.arm, contrast.task, contrast.metric)
+        if contrast.group != ALL or contrast.against != DENSE:
+            return None
+        return next((each for each in self.corrections if (each.arm, each.task, each.metric) == key), None)
+
     def estimate(self, arm: str, task: str, metric: str, group: str = ALL) -> Estimate | None:
         """Return one row of estimates.parquet; None if it was not measured."""
         return self.estimates.get((arm, task, metric, group))
@@ -189,6 +201,7 @@ def read_study(folder: StudyFolder) -> StudyView:
     check_rows(folder, plan, rows)
     for row in rows:
         by_baseline.setdefault(row.against, []).append(row)
+    corrections = read_corrections(folder, plan)
     contrasts, estimates = by_baseline.pop(DENSE), folder.read_estimates()
     return judged(
         StudyView(
@@ -200,7 +213,9 @@ def read_study(folder: StudyFolder) -> StudyView:
                 read_task(folder, content, estimates, contrasts, number, task) for number, task in enumerate(plan.tasks)
             ),
             estimates={(row.arm, row.task, row.metric, row.group): row for row in estimates},
-            contrasts=_keyed(contrasts),
+            contrasts=_keyed(detectable_with_labels(contrasts, corrections)),
+            corrections=corrections,
+            drifts=read_drifts(folder, plan.tasks, frozenset((row.arm, row.task) for row in estimates)),
             bands=tuple(folder.read_bands()),
             elsewhere={arm: _keyed(rows) for arm, rows in by_baseline.items()},
         )

@@ -13,6 +13,8 @@ from crushtest.report.answers import changed_answers, changed_text
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.bounds import interval_text
 from crushtest.report.claims import judged_p
+from crushtest.report.corrected import difference_text, error_texts
+from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.page.matrix import Cell, Column, overview
@@ -44,7 +46,13 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         return
     every = verdicts(study)
     print_lines(console, [lead(study, every)])
-    below = [*against_lines(study), *map(visible, refusals(study)), *_caution_lines(study), *_left_out(study)]
+    below = [
+        *against_lines(study),
+        *map(visible, refusals(study)),
+        *_caution_lines(study),
+        *correction_lines(study),
+        *_left_out(study),
+    ]
     if is_plain(console):
         print_lines(console, [*_summary_lines(study), *below])
         return
@@ -90,6 +98,22 @@ def _caution_lines(study: StudyView) -> Iterator[str]:
     for arm in study.others:
         if text := text_caution(study, arm.name):
             yield f"caution, {name(arm.name)}: {visible(text)}"
+        for task in study.tasks:
+            if text := drift_text(study, arm.name, task.name):
+                yield f"caution, {name(arm.name)}, {name(task.name)}: {text}"
+
+
+def correction_lines(study: StudyView, *, task: str | None = None, arm: str | None = None) -> Iterator[str]:
+    """Yield what people's labels make of the scorers' differences, with each scorer's error in both arms."""
+    for each in study.corrections:
+        if task not in (None, each.task) or arm not in (None, each.arm):
+            continue
+        label = study.task(each.task).label(each.metric).text
+        errors = "; ".join(
+            f"in {name(of)} counts {wrong} wrongly, misses {missed}" for of, wrong, missed in error_texts(each)
+        )
+        scorer = f"; {name(each.scorer)} {errors}" if errors else ""
+        yield f"with people's labels, {name(each.arm)}, {label} ({name(each.task)}): {difference_text(each)}{scorer}"
 
 
 def _left_out(study: StudyView) -> Iterator[str]:
@@ -142,7 +166,7 @@ def print_contrasts(folder: StudyFolder, console: Console, task: str | None = No
     columns = tuple(name(against) if column == DENSE else column for column in COLUMNS)
     if is_plain(console):
         lines = (" | ".join(texts) for texts in [columns, *(_contrast_texts(view, row) for row in rows)])
-        print_lines(console, [*lines, *_draws(study)])
+        print_lines(console, [*lines, *_below_task(study, task, against)])
         return
     from rich.table import Table
     from rich.text import Text
@@ -153,7 +177,11 @@ def print_contrasts(folder: StudyFolder, console: Console, task: str | None = No
         table.add_row(*(Text(text, style=style if place >= 5 else "") for place, text in
                         enumerate(_contrast_texts(view, row))))  # fmt: skip
     console.print(table)
-    print_lines(console, _draws(study))
+    print_lines(console, _below_task(study, task, against))
+
+
+def _below_task(study: StudyView, task: str, against: str) -> list[str]:
+    return [*_draws(study), *(correction_lines(study, task=task) if against == DENSE else ())]
 
 
 def _draws(study: StudyView) -> list[str]:

@@ -19,7 +19,8 @@ from crushtest.records import Kind
 from crushtest.results import Contrast
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan
+from crushtest.study.labels import Labelling, labellings
+from crushtest.study.plan import Plan, stored_plan
 from crushtest.study.spec import read_stored_spec
 
 KINDS: dict[str, Kind] = {"Choices": "choices", "Passage": "passages", "Prompt": "prompts"}
@@ -90,6 +91,10 @@ def table_checks(folder: StudyFolder) -> Iterator[Check]:
         yield partial(folder.items_table, task)
     for log, task in _logs(folder, ".parquet"):
         yield partial(_check_table, folder, log, task)
+    for labelling in _labellings(folder):
+        for path, read in ((labelling.key, labelling.read_key), (labelling.labels, labelling.read_labels)):
+            if path.exists():
+                yield read
     for read, path in (
         (folder.read_estimates, folder.estimates),
         (folder.read_contrasts, folder.contrasts),
@@ -148,6 +153,17 @@ def _check_table(folder: StudyFolder, log: AppendLog[Any], task: str) -> None:
 
 def _check_lines(folder: StudyFolder, log: AppendLog[Any], task: str) -> None:
     log.read(folder.items_table(task)["item"].to_list())
+
+
+def _labellings(folder: StudyFolder) -> list[Labelling]:
+    """Return what can be labelled, if anything was; nothing of a study file that cannot be read, as its check says."""
+    if not (folder.root / "labels").is_dir():
+        return []
+    try:
+        plan = stored_plan(folder.specification)
+    except CrushtestError:
+        return []
+    return labellings(folder, plan.tasks, [arm.name for arm in plan.arms])
 
 
 def _kind(folder: StudyFolder, task: str) -> Kind:

@@ -23,6 +23,7 @@ from crushtest.report import status
 from crushtest.report.against import comparisons
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.chance import no_evidence_of_bias
+from crushtest.report.drift import drift_text
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import task_figures
 from crushtest.report.figures.front import front
@@ -197,6 +198,8 @@ class _Task:
     untested: str
     rows: list[matrix.MetricRow]
     numbers: list[matrix.NumberRow]
+    corrections: list[matrix.CorrectionRow]
+    drifts: list[tuple[str, str]]
     figures: list[Figure]
 
 
@@ -218,6 +221,8 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             untested(study, task, study.others).text,
             list(matrix.metric_rows(study, task)),
             list(matrix.number_rows(study, task)),
+            list(matrix.correction_rows(study, task)),
+            [(arm.name, text) for arm in study.others if (text := drift_text(study, arm.name, task.name))],
             sorted(drawn[task.name], key=lambda figure: figure.wide),
         )
         for task in tasks

@@ -12,6 +12,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import judged_p
+from crushtest.report.corrected import difference_text, error_texts
 from crushtest.report.findings import anchor, none_detectable
 from crushtest.report.formats import (
     MINUS,
@@ -233,6 +234,36 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         verdict_text(contrast, unit),
         "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text),
     )
+
+
+class CorrectionRow(NamedTuple):
+    """What people's labels make of one measure of an arm, as text. `errors`: name, counted wrongly, missed, per arm."""
+
+    metric: str
+    arm: str
+    scored: str
+    corrected: str
+    errors: tuple[tuple[str, str, str], ...]
+
+
+def correction_rows(study: StudyView, task: TaskView) -> Iterator[CorrectionRow]:
+    """Yield a task's measures that labels correct, or why they do not."""
+    for correction in study.corrections:
+        if correction.task == task.name:
+            contrast = study.contrast(correction.arm, task.name, correction.metric)
+            yield CorrectionRow(
+                task.label(correction.metric).text,
+                correction.arm,
+                _scored_text(contrast) if contrast else "not compared",
+                difference_text(correction),
+                error_texts(correction),
+            )
+
+
+def _scored_text(contrast: Contrast) -> str:
+    interval = interval_text(contrast, "rate")
+    text = f"{show_difference(contrast.difference, 'rate')}{unit_of_difference('rate')}"
+    return f"{text} ({interval})" if interval else text
 
 
 def detectable_text(contrast: Contrast, unit: str) -> str:

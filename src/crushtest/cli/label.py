@@ -1,0 +1,77 @@
+"""The command that has people label pairs of answers: label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crushtest.cli.options import Folder
+from crushtest.cli.output import print_line
+from crushtest.errors import UsageError
+
+
+def label(
+    folder: Folder,
+    arm: Annotated[str | None, typer.Option(metavar="NAME", help="The arm whose answers stand beside dense's.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task of prompts whose answers are labelled.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="The scorer that the labels judge; one with a threshold.")] = None,
+    pairs: Annotated[int | None, typer.Option(min=10, help="Pairs on the sheet, about. Default: 60.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw. Default: the study's.")] = None,
+    read: Annotated[
+        Path | None, typer.Option(metavar="SHEET.csv", help="Read a filled sheet back instead of drawing one.")
+    ] = None,
+) -> None:
+    """Have people label pairs of answers, which corrects a scorer's difference between an arm and dense.
+
+    A scorer errs, and not alike in both arms: one that misses refusals in other words reports a loss where an arm only
+    rephrases. Labels of a few dozen pairs tell its errors in each arm, and correct its difference, with an interval.
+    Only stored answers and scores are read; no model is needed.
+
+    Draw: writes sheet.csv and sheet.html (the same pairs, one file, no network) below DIR/labels. Answers of dense and
+    of the arm stand side by side, shuffled, and nothing on the sheet says whose they are; key.parquet beside it does,
+    so give people the sheet alone. Pairs on which the scorer makes the arms differ come first; others are sampled.
+
+    Label: in columns label_first and label_second say yes, no or unsure of each answer by itself, or open the page and
+    save at the end. What stays empty is not labelled.
+
+    Read: `--read` checks the sheet line by line, stores the labels in the study and rewrites report.html. A second
+    --read replaces the labels of the first.
+
+    Whatever is the only one of its kind in the study (arm, task, scorer) need not be named.
+
+    Examples:
+
+        crushtest label studies/demo --arm "wanda:pattern=2:4"
+
+        crushtest label studies/demo --arm "wanda:pattern=2:4" --read labels.csv
+    """
+    from crushtest.pipeline.label import choose, draw_sheet, read_labels
+    from crushtest.report import write_report
+    from crushtest.report.study_view import read_study
+    from crushtest.report.terminal import correction_lines
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.plan import stored_plan
+
+    if read is not None and (pairs is not None or seed is not None):
+        raise UsageError("label: --pairs and --seed belong to the draw, not to --read; leave them out")
+    study = StudyFolder.existing(folder)
+    plan = stored_plan(study.specification)
+    chosen = choose(study, plan, task=task, scorer=scorer, arm=arm)
+    with study.locked():
+        if read is None:
+            drawn = draw_sheet(
+                study, chosen, pairs=60 if pairs is None else pairs, seed=plan.seed if seed is None else seed
+            )
+            print_line(f"{drawn.pairs} of {drawn.of} pairs; the scorer makes the arms differ in {drawn.discordant}")
+            for path in (drawn.csv, drawn.page, drawn.key):
+                print_line(str(path))
+            return
+        count = read_labels(chosen, read)
+        print_line(f"{count} pairs labelled: {chosen.labels}")
+        if not study.contrasts.exists():
+            return
+        write_report(study)
+        for line in correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm):
+            print_line(line)
