@@ -13,12 +13,13 @@ from crushtest.engines.hf.decoding import PackedDecoder
 from crushtest.engines.hf.generation import PlainDecoder, by_length, continue_cached, end_tokens
 from crushtest.engines.hf.kivi import RESIDUAL, Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
-from crushtest.engines.hf.kv_choice import KvCache, kv_cache
+from crushtest.engines.hf.kv_choice import BITS, KvCache, kv_cache
 from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, bytes_per_token
 from crushtest.engines.hf.limits import size_within
 from crushtest.engines.hf.routes import ByLength, Way
 from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
 from crushtest.engines.hf.trial import NAMES, Paths, find_paths
+from crushtest.engines.kv_size import config_numbers, stored_bytes
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.token_engine import TokenEngine
@@ -136,6 +137,7 @@ class HfModel:
             "scoring": scoring,
             "generation": writing,
             **({"kv": self.kv.name} if self.kv else {}),
+            **stored_bytes(config_numbers(self.loaded.network.config), BITS[self.kv.name if self.kv else "none"]),
             "threads": torch.get_num_threads(),
         }
 

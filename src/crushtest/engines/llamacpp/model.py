@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.engines.generation import Text, continue_batch
+from crushtest.engines.kv_size import stored_bytes
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.llamacpp.decoding import SequencesDecoder
 from crushtest.engines.llamacpp.library import Supplier
 from crushtest.engines.llamacpp.likelihood import SequencesLogLikelihood
-from crushtest.engines.llamacpp.model_file import Context, ModelFile, Settings
+from crushtest.engines.llamacpp.model_file import KV_BITS, Context, ModelFile, Settings
 from crushtest.engines.llamacpp.tokenizer import GgufTokenizer
 from crushtest.engines.llamacpp.trunks import Trunks
 from crushtest.engines.packing import Line
@@ -73,6 +74,7 @@ class LlamaModel:
             "engine": "llamacpp",
             **self.facts,
             "scoring": f"{shared}, {settings.batch} at once; kv {settings.kv}, flash attention {settings.flash}",
+            **stored_bytes(self.file.kv_numbers, KV_BITS[settings.kv]),
             "threads": settings.threads,
         }
 

@@ -27,6 +27,8 @@ Stored = Literal[
     "turboquant_k3v4_nc",
     "turboquant_3bit_nc",
 ]
+BITS = {"auto": 16, "bfloat16": 16, "fp8": 8, "fp8_e5m2": 8}
+"""Bits per stored value of the types without scales per block; what is as in the model counts at 16 bits."""
 ON_CPU = ("auto", "bfloat16", "fp8", "fp8_e5m2")
 """The types of keys and values that a CPU stores as it should. It takes others without an error."""
 
