@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "crushtest"
-HEAVY = ("torch", "transformers", "sklearn", "altair", "scipy")
+HEAVY = ("torch", "transformers", "sklearn", "altair", "scipy", "numpy", "httpx")
 ORDER = """
     cli
     pipeline

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import DataError, ModelError
 from crushtest.records import Exchange, Score
 from crushtest.registry import SCORERS

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import DataError
 from crushtest.records import Answer, Better, Choices, Item, Kind, Passage, Prompt, Score
 from crushtest.registry import SCORERS, TASKS, Dimension

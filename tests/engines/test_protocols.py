@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from crushtest import load_engine
 from crushtest.engines.hf import likelihood
-from crushtest.engines.hf.engine import HfModel
+from crushtest.engines.hf.model import HfModel
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.models.load import LoadedModel
 from crushtest.records import Passage, PassageScore

@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from crushtest.cli.app import app
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import EngineError, UsageError
 from crushtest.gate.checks import run_gate
 from crushtest.pipeline.across import BOUND, check_text, crosses, recorded_refusals, refused_pairs

@@ -21,7 +21,9 @@ from crushtest.report.study_view import read_study
 from crushtest.results import Contrast
 from crushtest.stats.tokens import compare_tokens
 from crushtest.study import manifest
+from crushtest.study.chain import problems
 from crushtest.study.folder import StudyFolder
+from crushtest.study.merge import compared_also
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec, read_spec
 from crushtest.tasks.probes.probe_text import probe_text
@@ -162,6 +164,39 @@ def test_compare_against_adds_contrasts_and_the_study_keeps_them(chain: Path, tm
     listed = {arm["name"]: arm["against"] for arm in yaml.safe_load((root / "study.yaml").read_text())["arms"]}
     assert listed == {"f16": ["dense"], "q4": ["dense", "f16"], "q8": ["dense", "f16"]}
     assert not run_study(build_spec(content(F16, Q4, Q8), where="test"), root)
+
+
+@pytest.mark.parametrize("arm", ["q4", None])
+def test_compare_against_none_takes_back_and_the_chain_holds(chain: Path, tmp_path: Path, arm: str | None) -> None:
+    root = tmp_path / "less"
+    shutil.copytree(chain, root)
+    dense = rows_of(root, "q4", DENSE)
+    recompare(StudyFolder(root), against="q8", arm="f16")
+    recompare(StudyFolder(root), against="none", arm=arm)
+    kept = {("f16", "q8")} if arm else set()
+    assert pairs_of(root) == {("f16", DENSE), ("q4", DENSE), ("q8", DENSE)} | kept
+    assert rows_of(root, "q4", DENSE) == dense
+    assert list(problems(StudyFolder(root))) == []
+    assert not run_study(build_spec(content(F16, Q4, Q8), where="test"), root)
+    assert ("q4", "f16") not in pairs_of(root)
+    recompare(StudyFolder(root), against="f16", arm="q4")
+    assert rows_of(root, "q4", "f16") == rows_of(chain, "q4", "f16")
+
+
+@pytest.mark.parametrize(("given", "stays"), [({}, True), ({"against": []}, False), ({"against": "q8"}, True)])
+def test_a_study_file_takes_back_only_what_it_says(
+    chain: Path, tmp_path: Path, given: dict[str, object], stays: bool
+) -> None:
+    root = tmp_path / "edited"
+    shutil.copytree(chain, root)
+    run_study(build_spec(content(F16, Q4 | given, Q8), where="test"), root)
+    assert (("q4", "f16") in pairs_of(root)) == stays
+    assert list(problems(StudyFolder(root))) == []
+
+
+def test_against_none_means_an_arm_of_that_name_if_there_is_one() -> None:
+    spec = build_spec(content(F16, Q4 | {"name": "none"}), where="test")
+    assert [arm.against for arm in compared_also(spec, "none").arms] == [(DENSE, "none"), (DENSE,)]
 
 
 def test_compare_against_leaves_out_mirror_images(chain: Path, tmp_path: Path) -> None:

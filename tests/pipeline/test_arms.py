@@ -165,6 +165,17 @@ def test_a_saved_compressed_model_keeps_its_sizes_without_its_folder(model: Path
     assert (found.method, plain.method) == ("magnitude:sparsity=0.5", "not quantized")
 
 
+def test_denses_own_model_run_in_another_way_is_no_smaller(model: Path, tmp_path: Path) -> None:
+    arms = [{"name": "again", "model": str(model), "engine": "hf:batch_size=3"}, "magnitude:sparsity=0.5"]
+    run_study(spec(model, *arms, suite="probe_facts"), tmp_path / "s")
+    again, pruned = read_study(StudyFolder(tmp_path / "s")).others
+    assert (again.same_weights, pruned.same_weights) == (True, False)
+    assert (again.ratio, pruned.ratio) == (0, pruned.totals["compression_ratio"])
+    before, after = again.kv_bytes
+    assert before == after
+    assert before
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"totals": {"layers": 3}}', '{"totals": 3}'])
 def test_another_tools_compression_json_gives_no_sizes(tmp_path: Path, content: str) -> None:
     (tmp_path / "compression.json").write_text(content)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import EngineError, StoreError
 from crushtest.gate.checks import run_gate
 from crushtest.pipeline.run import recompare, run_study

@@ -8,6 +8,7 @@ import pytest
 
 from crushtest.metrics import Metric
 from crushtest.report import answers, arm_verdict, status
+from crushtest.report.arm_view import ArmView
 from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
 from crushtest.report.study_view import StudyView, judged, read_study
@@ -95,6 +96,34 @@ def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> 
 
 def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:
     assert arm_verdict.size_text(replace(view.arms[1], compression=None)) == "size not recorded"
+
+
+def with_kv(arm: ArmView, before: int | None, after: int | None) -> ArmView:
+    engine = {"engine": "hf"}
+    facts = [{"engine": engine | ({} if size is None else {"kv_bytes_per_token": size})} for size in (before, after)]
+    return replace(arm, dense_facts=facts[0], facts=arm.facts | facts[1])
+
+
+def test_a_smaller_store_of_keys_and_values_is_shown_beside_the_size(view: StudyView) -> None:
+    arm = view.arms[1]
+    plain = arm_verdict.size_text(arm)
+    assert arm_verdict.size_text(with_kv(arm, 46080, 24480)) == (
+        f"{plain}; KV cache 46.1 kB \N{RIGHTWARDS ARROW} 24.5 kB per token (\N{MINUS SIGN}47%)"
+    )
+    assert arm_verdict.size_text(with_kv(arm, None, 24480)) == f"{plain}; KV cache 24.5 kB per token"
+    assert (
+        arm_verdict.size_text(with_kv(arm, 46080, 46080)) == arm_verdict.size_text(with_kv(arm, 46080, None)) == plain
+    )
+
+
+def test_an_arm_with_the_weights_of_dense_is_no_smaller_than_dense(view: StudyView) -> None:
+    found = replace(view.arms[1], compression=None, facts={"totals": view.arms[1].totals})
+    assert found.ratio
+    assert "%" in arm_verdict.size_text(found)
+    same = replace(found, same_weights=True)
+    assert same.ratio == 0
+    assert "%" not in arm_verdict.size_text(same)
+    assert arm_verdict.size_text(replace(same, facts={})) == "the weights of dense"
 
 
 def test_an_arm_without_any_answer_is_not_measured(view: StudyView) -> None:

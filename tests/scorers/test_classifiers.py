@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import ModelError, UsageError
 from crushtest.records import Exchange, Score
 from crushtest.scorers.calling import call_scorer, facts_of

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from crushtest.engines.base import Engine
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, ModelError
 from crushtest.models import demo

@@ -23,7 +23,7 @@ from crushtest.records import Sampling
 from support.tiny_models import SENTENCES, tokenizer
 
 if TYPE_CHECKING:
-    from crushtest.engines.hf.engine import HfModel
+    from crushtest.engines.hf.model import HfModel
 
 EVIDENCE = Path(__file__).parents[2] / "docs" / "architectures.csv"
 WORDS = [token for sentence in SENTENCES for token in tokenizer()(sentence)["input_ids"]]

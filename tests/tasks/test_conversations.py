@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, UsageError
 from crushtest.files.append_log import AppendLog

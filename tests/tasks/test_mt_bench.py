@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import ModelError
 from crushtest.pipeline.run import run_study
 from crushtest.records import Completion, Exchange, Prompt, Score

@@ -20,10 +20,11 @@ def list_entries(
 ) -> None:
     """List methods, tasks, scorers, engines or suites, with their options and defaults."""
     from crushtest.registry import ENGINES, METHODS, SCORERS, TASKS, Registry
-    from crushtest.study.suites import suites
 
     registries: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS, "scorers": SCORERS, "engines": ENGINES}
     if what == "suites":
+        from crushtest.study.suites import suites
+
         entries: list[dict[str, Any]] = [
             {"name": suite.name, "summary": suite.summary, "tasks": [name for name, _ in suite.tasks]}
             for suite in suites().values()

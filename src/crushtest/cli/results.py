@@ -23,7 +23,10 @@ def compare(
     task: Annotated[str | None, typer.Option(help="Print all contrasts of this task instead of the summary.")] = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="ARM", help="Compare every other arm with this one as well. The study keeps it."),
+        typer.Option(
+            metavar="ARM",
+            help="Compare every other arm with this one as well; `none`: with dense alone again. The study keeps it.",
+        ),
     ] = None,
     arm: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --against or --accept: the arm that is meant.")
@@ -47,12 +50,13 @@ def compare(
     from crushtest.pipeline.run import recompare
     from crushtest.report import terminal
     from crushtest.study.folder import StudyFolder
+    from crushtest.study.merge import NO_OTHER
 
     if arm is not None and against is None and accept is None:
         raise UsageError(f"compare: --arm says which arm --against or --accept is about; give one (got {arm!r})")
     study = StudyFolder.existing(folder)
     recompare(study, task=task, against=against, arm=arm, accept=accept)
-    terminal.print_contrasts(study, Console(), task=task, against=against or DENSE)
+    terminal.print_contrasts(study, Console(), task=task, against=DENSE if against in (None, NO_OTHER) else against)
 
 
 def report(

@@ -175,8 +175,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     refused = refused_pairs(noted, plan, {arm.name for arm in plan.arms}).keys()
     if refused != recorded_refusals(noted):
         return False
-    contrasted = {(row.arm, row.against) for row in folder.read_contrasts()}
-    if not {pair for pair in plan.pairs if DENSE not in pair} - refused <= contrasted:
+    contrasted = {(row.arm, row.against) for row in folder.read_contrasts() if row.against != DENSE}
+    if {pair for pair in plan.pairs if DENSE not in pair} - refused != contrasted:
         return False
     repeats = dict(Counter(arm.name for arm in plan.repeats))
     return compared_repeats(folder, plan) == {planned.name: repeats for planned in plan.tasks}

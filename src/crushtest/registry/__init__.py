@@ -123,7 +123,7 @@ class AboutEngine:
 METHODS: Registry[AboutMethod] = Registry("method", "crushtest.compress")
 TASKS: Registry[AboutTask] = Registry("task", "crushtest.tasks")
 SCORERS: Registry[AboutScorer] = Registry("scorer", "crushtest.scorers", unnamed_first=True)
-ENGINES: Registry[AboutEngine] = Registry("engine", "crushtest.engines")
+ENGINES: Registry[AboutEngine] = Registry("engine", "crushtest.engines", module="engine")
 
 
 def method(

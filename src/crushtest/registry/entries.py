@@ -189,14 +189,16 @@ class Registry(Generic[About]):
     """Entries by name, filled by importing the modules of one package and installed plug-ins.
 
     unnamed_first  whether a spec may give the first option without its name: `detoxify:unbiased,label=threat`
+    module         the name of the modules that hold entries, so that no others are imported; None: any module may
 
     A plug-in is an entry point of group `crushtest.<kind>s` that names a module to import.
     """
 
-    def __init__(self, kind: str, package: str, *, unnamed_first: bool = False) -> None:
+    def __init__(self, kind: str, package: str, *, unnamed_first: bool = False, module: str | None = None) -> None:
         self.kind = kind
         self.package = package
         self.unnamed_first = unnamed_first
+        self.module = module
         self._entries: dict[str, Entry[About]] = {}
         self._discovered = False
 
@@ -258,7 +260,8 @@ class Registry(Generic[About]):
             return
         package = importlib.import_module(self.package)
         for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
-            importlib.import_module(module.name)
+            if self.module in (None, module.name.rpartition(".")[2]):
+                importlib.import_module(module.name)
         for plugin in entry_points(group=f"crushtest.{self.kind}s"):
             try:
                 plugin.load()

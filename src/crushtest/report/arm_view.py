@@ -18,6 +18,8 @@ class ArmView:
     facts         the arm's entry in the manifest; empty until it has been loaded. For a model that was tested as found,
                   it holds the `method` and `totals` of its compression, as far as its files say
     timing        per task, what asking it took: items, seconds, peak_memory_bytes
+    dense_facts   the dense arm's entry in the manifest
+    same_weights  whether it is the dense arm's model as found, run in another way
     """
 
     number: int
@@ -26,6 +28,8 @@ class ArmView:
     compression: dict[str, Any] | None
     facts: dict[str, Any]
     timing: dict[str, Any]
+    dense_facts: dict[str, Any]
+    same_weights: bool
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -34,8 +38,17 @@ class ArmView:
 
     @property
     def ratio(self) -> float | None:
-        """Share of the compressed layers' bits that compression removed; 0 for dense, None if it was not recorded."""
-        return 0.0 if self.name == DENSE else self.totals.get("compression_ratio")
+        """Share of the compressed layers' bits that compression removed; None if it was not recorded.
+
+        0 for dense and what has its weights.
+        """
+        return 0.0 if self.name == DENSE or self.same_weights else self.totals.get("compression_ratio")
+
+    @property
+    def kv_bytes(self) -> tuple[float | None, float | None]:
+        """Bytes per token of the keys and values that dense and this arm store; None if not recorded."""
+        before, after = (facts.get("engine", {}).get("kv_bytes_per_token") for facts in (self.dense_facts, self.facts))
+        return before, after
 
     @property
     def share_of_dense(self) -> float | None:
@@ -63,8 +76,8 @@ class ArmView:
         return " + ".join(step.method for step in self.plan.recipe.steps)
 
 
-def read_arm(folder: StudyFolder, manifest: dict[str, Any], number: int, arm: Arm) -> ArmView:
-    """Read what a study's files hold on one arm."""
+def read_arm(folder: StudyFolder, manifest: dict[str, Any], number: int, arm: Arm, dense: Arm) -> ArmView:
+    """Read what a study's files hold on one arm, beside the dense one."""
     return ArmView(
         number=number,
         name=arm.name,
@@ -72,4 +85,6 @@ def read_arm(folder: StudyFolder, manifest: dict[str, Any], number: int, arm: Ar
         compression=folder.read_compression(arm.name),
         facts=manifest.get("arms", {}).get(arm.name, {}),
         timing=manifest.get("timing", {}).get(arm.name, {}),
+        dense_facts=manifest.get("arms", {}).get(dense.name, {}),
+        same_weights=arm.name != dense.name and arm.recipe is None and arm.model == dense.model,
     )

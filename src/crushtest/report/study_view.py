@@ -208,7 +208,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             folder=folder,
             plan=plan,
             manifest=content,
-            arms=tuple(read_arm(folder, content, number, arm) for number, arm in enumerate(plan.arms)),
+            arms=tuple(read_arm(folder, content, number, arm, plan.dense) for number, arm in enumerate(plan.arms)),
             tasks=tuple(
                 read_task(folder, content, estimates, contrasts, number, task) for number, task in enumerate(plan.tasks)
             ),

@@ -92,13 +92,15 @@ def in_words(key: str, value: object) -> str:
 def merge_arms(kept: Sequence[ArmSpec], added: Sequence[ArmSpec]) -> tuple[ArmSpec, ...]:
     """Return the arms of a study and those added to it; an arm of both is compared with what either asks for.
 
-    What the later one accepts, if it says so, stands.
+    An added arm that asks for dense alone (`against: []`) takes the others back. What the later one accepts, if it
+    says so, stands.
     """
     asked: dict[ArmSpec, tuple[tuple[str, ...], str | None]] = {}
     for arm in (one for listed in (*kept, *added) for one in expand(listed)):
         alike = arm.model_copy(update={"against": (), "accept": None})
         against, accept = asked.get(alike, ((), None))
-        asked[alike] = tuple(dict.fromkeys((*against, *arm.against))), arm.accept or accept
+        alone = "against" in arm.model_fields_set and arm.against == (DENSE,)
+        asked[alike] = arm.against if alone else tuple(dict.fromkeys((*against, *arm.against))), arm.accept or accept
     return tuple(
         arm.model_copy(update={"against": against, "accept": accept}) for arm, (against, accept) in asked.items()
     )
@@ -108,10 +110,13 @@ def compared_also(spec: StudySpec, against: str, arm: str | None = None) -> Stud
     """Return the study with one arm, or every other one, compared with `against` as well.
 
     Arms that `against` is itself compared with are left out, unless named: the contrast would be its mirror image.
+    `none` takes back what was asked before, unless an arm has that name.
     Raises UnknownName, or UsageError for what `check_against` refuses.
     """
     arms = [one for listed in spec.arms for one in expand(listed)]
     compared = {DENSE: (), **{one.title: one.against for one in arms}}
+    if against == NO_OTHER and against not in compared:
+        return compared_with_dense_alone(spec, arm)
     for given in (against, *([arm] if arm is not None else [])):
         if given not in compared:
             raise UnknownName("arm", given, compared, where="compare")
@@ -125,6 +130,21 @@ def compared_also(spec: StudySpec, against: str, arm: str | None = None) -> Stud
     merged = merge_arms(arms, wanted)
     check_against({DENSE: (), **{one.title: one.against for one in merged}})
     return spec.model_copy(update={"arms": merged})
+
+
+NO_OTHER = "none"
+"""In the place of an arm's name: compare with dense alone."""
+
+
+def compared_with_dense_alone(spec: StudySpec, arm: str | None = None) -> StudySpec:
+    """Return the study with one arm, or every arm, compared with dense and no other. UnknownName for an unknown arm."""
+    arms = [one for listed in spec.arms for one in expand(listed)]
+    if arm is not None and arm not in (titles := [one.title for one in arms]):
+        raise UnknownName("arm", arm, titles, where="compare")
+    alone = {"against": (DENSE,)}
+    return spec.model_copy(
+        update={"arms": tuple(one.model_copy(update=alone) if arm in (None, one.title) else one for one in arms)}
+    )
 
 
 def accepted(spec: StudySpec, why: str, arm: str | None) -> StudySpec:

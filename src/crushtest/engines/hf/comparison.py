@@ -20,7 +20,7 @@ from crushtest.engines.token_model import Observed
 from crushtest.records import Passage
 
 if TYPE_CHECKING:
-    from crushtest.engines.hf.engine import HfModel
+    from crushtest.engines.hf.model import HfModel
     from crushtest.models.load import LoadedModel
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from crushtest.engines.hf.kivi import Kivi
 from crushtest.engines.hf.kv_cache import PAIRED, STORED, BlockCache, check_head_size
 from crushtest.engines.hf.own_attention import attending_around
-from crushtest.engines.hf.trial import ATTENTION_LAYERS
+from crushtest.engines.kv_size import ATTENTION_LAYERS
 from crushtest.errors import EngineError
 
 if TYPE_CHECKING:
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from crushtest.engines.hf.own_attention import Attention
 
-KvName: TypeAlias = Literal["none", "q8_0", "q4_0", "kivi4", "kivi2"]
 KvCache: TypeAlias = BlockCache | Kivi
+BITS = {"none": 16, "q8_0": 8.5, "q4_0": 4.5, "kivi4": 5, "kivi2": 3}
+"""Bits per stored value, with the scales of its block. What is not rounded counts at 16 bits, as weights do."""
 
 
 def kv_cache(name: str, network: PreTrainedModel) -> KvCache | None:

@@ -19,6 +19,7 @@ from crushtest.engines.hf.generation import generate
 from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood
 from crushtest.engines.hf.limits import UNFIT, attention_variants, exact_until, size_within
 from crushtest.engines.hf.tokenizer import HfTokenizer
+from crushtest.engines.kv_size import ATTENTION_LAYERS
 from crushtest.engines.likelihood import Floats, LogLikelihood
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
@@ -33,8 +34,6 @@ Scoring: TypeAlias = Literal["packs", "batches", "alone"]
 Writing: TypeAlias = Literal["packs", "cached", "cached_by_length", "cached_alone", "anew"]
 """`NAMES` says what they are."""
 
-# Layers whose outputs depend on nothing but the ancestors' keys and values, at most within a window.
-ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 # How the ways are called.
 NAMES: dict[Scoring | Writing, str] = {
     "packs": "prefix-shared packs",

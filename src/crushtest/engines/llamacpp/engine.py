@@ -2,99 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from crushtest.engines.generation import Text, continue_batch
-from crushtest.engines.likelihood import score_groups
-from crushtest.engines.llamacpp.library import load_library, require_package
-from crushtest.engines.packing import Line
-from crushtest.engines.token_engine import TokenEngine
-from crushtest.engines.token_model import Ability, BatchLimits
 from crushtest.errors import EngineError, UsageError
-from crushtest.records import Completion, Sampling
 from crushtest.registry import Answers, engine
 
 if TYPE_CHECKING:
-    from crushtest.engines.llamacpp.library import Supplier
-    from crushtest.engines.llamacpp.model_file import Context, ModelFile, Settings
-    from crushtest.engines.llamacpp.tokenizer import GgufTokenizer
+    from crushtest.engines.llamacpp.model import LlamaModel
+    from crushtest.engines.token_engine import TokenEngine
     from crushtest.models.load import LoadedModel
-
-# Places for keys and values beyond what is asked, so that contexts are seldom made anew.
-SPARE = 2**12
-UNSHARED = "recurrent model: every line by itself"
-
-
-@dataclass
-class LlamaModel:
-    """Scores and continues with contexts that are made as large as the work needs.
-
-    pack_tokens  nodes per pack
-    facts        of the file and the library, for the manifest
-    """
-
-    file: ModelFile
-    tokenizer: GgufTokenizer
-    settings: Settings
-    context: int
-    batch: BatchLimits
-    pack_tokens: int
-    facts: dict[str, Any]
-    _context: Context | None = None
-
-    @property
-    def can(self) -> frozenset[Ability]:
-        """Scores and continuations. Distributions are at hand, but nothing compares them with the dense model's."""
-        return frozenset({"scores", "first_token", "generates"})
-
-    def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
-        """Yield each group's log-likelihoods, computed in prefix-shared packs."""
-        from crushtest.engines.llamacpp.likelihood import SequencesLogLikelihood
-        from crushtest.engines.llamacpp.trunks import Trunks
-
-        longest = max((len(line.tokens) for group in groups for line in group), default=0)
-        context = self._of(longest + self.pack_tokens)
-        likelihood = SequencesLogLikelihood(context, Trunks(context), self.pack_tokens, self.file.shares_prefixes)
-        return score_groups(likelihood, groups, done)
-
-    def continue_batch(
-        self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
-    ) -> Iterator[tuple[int, Completion]]:
-        """Yield the completions of one batch."""
-        from crushtest.engines.llamacpp.decoding import SequencesDecoder
-
-        context = self._of(sum(len(prompt) + sampling.max_tokens for prompt in prompts))
-        decoder = SequencesDecoder(context, self.pack_tokens, self.file.shares_prefixes)
-        return continue_batch(decoder, self.tokenizer, self.tokenizer.ends, prompts, texts, sampling)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the file's and the library's facts, the path that scoring takes, and how contexts run."""
-        shared = f"prefix-shared packs of {self.pack_tokens} tokens" if self.file.shares_prefixes else UNSHARED
-        settings = self.settings
-        return {
-            "engine": "llamacpp",
-            **self.facts,
-            "scoring": f"{shared}, {settings.batch} at once; kv {settings.kv}, flash attention {settings.flash}",
-            "threads": settings.threads,
-        }
-
-    def _of(self, cells: int) -> Context:
-        """Return a context of at least so many places. It may be one that was used before."""
-        from crushtest.engines.llamacpp.model_file import Context
-
-        if self._context is None or self._context.cells < cells:
-            self._context = None  # its memory is free before the next one's is taken
-            self._context = Context(self.file, self.settings, -(-(cells + SPARE) // 256) * 256)
-        return self._context
-
 
 ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts")
 
@@ -105,6 +24,8 @@ def check_model(model: str, **options: Any) -> dict[str, Any]:
     Raises EngineError if there is no such file or llama.cpp is not installed, UsageError for options that exclude
     each other.
     """
+    from crushtest.engines.llamacpp.library import require_package
+
     if options["kv"] in ("q8_0", "q4_0") and options["flash"] == "off":
         raise UsageError(f"engine 'llamacpp': kv={options['kv']} needs flash attention; leave out flash=off")
     gguf_path(model)
@@ -144,8 +65,12 @@ def llamacpp(
     """
     import torch
 
+    from crushtest.engines.llamacpp.library import load_library
+    from crushtest.engines.llamacpp.model import SPARE, LlamaModel, facts_of
     from crushtest.engines.llamacpp.model_file import ModelFile, Settings
     from crushtest.engines.llamacpp.tokenizer import GgufTokenizer
+    from crushtest.engines.token_engine import TokenEngine
+    from crushtest.engines.token_model import BatchLimits
 
     if not isinstance(model, str):
         raise EngineError("engine 'llamacpp' runs GGUF files, not models that are loaded already; give the file's path")
@@ -169,7 +94,7 @@ def llamacpp(
         context=longest,
         batch=BatchLimits(batch_size, longest + SPARE),
         pack_tokens=pack_tokens,
-        facts={"model": model, **_facts(file, path, library.supplier, gpu_layers)},
+        facts={"model": model, **facts_of(file, path, library.supplier, gpu_layers)},
     )
     return TokenEngine(runs)
 
@@ -184,21 +109,3 @@ def gguf_path(model: str) -> Path:
     if path.suffix != ".gguf" or not path.is_file():
         raise EngineError(f"engine 'llamacpp' runs GGUF files; there is no file {model!r} that ends in .gguf")
     return path
-
-
-def _facts(file: ModelFile, path: Path, supplier: Supplier, gpu_layers: int) -> dict[str, Any]:
-    from crushtest.models.checkpoint import sha256
-
-    template = file.metadata("tokenizer.chat_template")
-    first, split, _ = path.name.partition("-00001-of-")
-    parts = sorted(path.parent.glob(f"{escape(first)}-?????-of-?????.gguf")) if split else [path]
-    return {
-        "model_sha256": {part.name: sha256(part) for part in parts} if len(parts) > 1 else sha256(path),
-        "architecture": file.metadata("general.architecture"),
-        "file_type": file.metadata("general.file_type"),
-        "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
-        "supplier": supplier.package,
-        "llama_cpp": supplier.tag,
-        "library_sha256": sha256(supplier.path),
-        "device": f"gpu ({gpu_layers} layers)" if gpu_layers else "cpu",
-    }

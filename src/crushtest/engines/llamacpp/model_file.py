@@ -15,6 +15,8 @@ from crushtest.engines.packing import Ints
 
 # Sequence 0 holds the trunk that packs continue; the others are leaves.
 TRUNK = 0
+KV_BITS = {"f32": 32, "f16": 16, "q8_0": 8.5, "q4_0": 4.5}
+"""Bits per stored value of each type, with the scale of its block."""
 # Logits that one call leaves behind, as numbers: 64 MB in float32.
 LOGITS = 2**24
 
@@ -64,6 +66,28 @@ class ModelFile:
         """False for recurrent models: their state is not made of keys and values that sequences can share."""
         call = self.library.call
         return not (call.llama_model_is_recurrent(self.handle) or call.llama_model_is_hybrid(self.handle))
+
+    @cached_property
+    def kv_numbers(self) -> int | None:
+        """The numbers of a token's keys and values over all layers; None if not all layers keep the same of both."""
+        prefix = self.metadata("general.architecture")
+        if not self.shares_prefixes or any(
+            self.metadata(f"{prefix}.attention.{key}") for key in ("kv_lora_rank", "shared_kv_layers")
+        ):
+            return None
+        layers, width, heads = (
+            self._count(f"{prefix}.{key}") for key in ("block_count", "embedding_length", "attention.head_count")
+        )
+        if layers is None or width is None or not heads:
+            return None
+        key_heads = self._count(f"{prefix}.attention.head_count_kv", heads)
+        sizes = [self._count(f"{prefix}.attention.{key}_length", width // heads) for key in ("key", "value")]
+        return None if key_heads is None or None in sizes else layers * key_heads * sum(filter(None, sizes))
+
+    def _count(self, key: str, default: int | None = None) -> int | None:
+        """Return a count of the metadata, `default` without one; None for one per layer."""
+        text = self.metadata(key)
+        return default if text is None else int(text) if text.isdecimal() else None
 
     def metadata(self, key: str) -> str | None:
         """Return a string or number of the file's metadata as text; None if it has none of that name."""

