@@ -246,8 +246,10 @@ def test_a_product_of_zeros_waits_for_another_to_be_compared() -> None:
             product(torch.eye(2, weight.shape[1]), weight)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("size", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(0.0, torch.float32), (1.0, torch.float32), (30.0, torch.float32), (0.0, torch.bfloat16), (1.0, torch.bfloat16)],
+)
 def test_a_product_with_a_bias_is_compared_without_it(size: float, dtype: torch.dtype) -> None:
     network = expert_network("mixtral").to(dtype)
     right = find_structure(network).experts[0]

@@ -87,6 +87,7 @@ MORE: dict[str, dict[str, Any]] = {
     "inkling2_text": {"unpadded_vocab_size": 400},
     "kimi_linear": {"linear_head_dim": 16, "qk_head_dim": 32},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"]},
+    "longcat_flash": {"zero_expert_num": 2, "moe_topk": 2},
     "mamba2": {"chunk_size": 16, "num_heads": 8, "head_dim": 16},
     "nemotron_h": {"chunk_size": 16, "mamba_num_heads": 8, "mamba_head_dim": 16},
     "phi4_multimodal": {},

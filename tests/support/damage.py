@@ -1,11 +1,12 @@
 """Damages a finished study in every way that happens to files, and sees what each reading command makes of it.
 
-`python -m support.damage STUDY --every N [--seed S]` (with tests/ and src/ on PYTHONPATH) attacks a real study and
-counts. With a seed the damages are drawn, as many as there are files times ten over N.
+`python -m support.damage STUDY [--every N | --drawn N] [--seed S]` (with tests/ and src/ on PYTHONPATH) attacks a real
+study and counts.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -430,9 +431,15 @@ def judge(name: str, damage: Damage, now: Call, before: Call) -> str:
 
 
 if __name__ == "__main__":
-    root, every = Path(sys.argv[1]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    every_one = [*damages(root), *whole_arms(root)][::every]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="of the damages that are listed, every so many")
+    parser.add_argument("--drawn", type=int, default=0, help="so many damages drawn at random in their place")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    listed = [*damages(given.study, given.seed), *whole_arms(given.study)][:: given.every]
     found = Tally()
-    attack(root, every_one, ("verify", "gate", "query", "report", "compare"), found)
+    chosen = list(drawn(given.study, given.seed, given.drawn)) if given.drawn else listed
+    attack(given.study, chosen, ("verify", "gate", "query", "report", "compare"), found)
     print(json.dumps({"damages": found.damages, "calls": found.calls, "wrong": len(found.wrong)}))
     print("\n".join(found.wrong[:60]))
