@@ -186,8 +186,11 @@ def build(name: str) -> PreTrainedModel:
     ValueError for a configuration that stays large.
     """
     tiny = every()[name]
-    text = AutoConfig.for_model(tiny.family).get_text_config(decoder=True)
+    base = AutoConfig.for_model(tiny.family)
+    text = base.get_text_config(decoder=True)
     names = {*vars(text), *getattr(text, "attribute_map", {})}
+    if type(base) is type(text):  # of an encoder and a decoder, whose settings have other names there
+        names |= {*vars(base)}
     shape = {"vocab_size": len(tokenizer()), **SMALL}
     config = type(text)(
         **{setting: value for setting, value in shape.items() if setting in names}
