@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crushtest.engines.encoding import choice_pairs, conversation, prompt_text
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import StoreError
 from crushtest.pipeline.run import run_study
 from crushtest.records import Choices, Completion, Item, Passage, Prompt, Sampling

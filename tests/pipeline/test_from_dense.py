@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import UsageError
 from crushtest.pipeline.run import run_study
 from crushtest.records import Choices, Completion, Item, Prompt, Request

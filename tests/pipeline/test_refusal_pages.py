@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.pipeline.run import run_study
 from crushtest.records import Completion, Prompt, Request
 from crushtest.report.card import write_card

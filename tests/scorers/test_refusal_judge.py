@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crushtest.engines.fake import FakeEngine
+from crushtest.engines.fake.engine import FakeEngine
 from crushtest.pipeline.run import run_study
 from crushtest.records import Completion, Exchange, Score
 from crushtest.registry import SCORERS

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.provenance import describe_task
 from crushtest.pipeline.score import score
 from crushtest.records import Item
+from crushtest.registry import SCORERS
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
 
@@ -32,12 +34,18 @@ def settle(run: Run, planned: PlannedTask) -> Sequence[Item]:
         return run.items[planned.name]
     folder, dense = run.folder, run.plan.dense
     asked = next(other for other in run.plan.tasks if other.name == how.task)
-    score(folder, dense, asked, run.items[asked.name], run.progress, run.engines)
+    detectors = tuple(spec for spec in asked.task.scorers if _detects(spec) == how.detects)
+    narrowed = replace(asked, task=replace(asked.task, scorers=detectors))
+    score(folder, dense, narrowed, run.items[asked.name], run.progress, run.engines)
     ids = [item.id for item in run.items[asked.name]]
     answers = folder.answers(dense.name, asked.name, asked.task.kind).read(ids)
-    scores = {scorer: folder.scores(dense.name, scorer, asked.name).read(ids) for scorer in asked.task.scorers}
+    scores = {scorer: folder.scores(dense.name, scorer, asked.name).read(ids) for scorer in detectors}
     items = how.make(run.items[planned.name], answers, scores)
     folder.write_items(planned.name, items)
     describe_task(folder, planned, items)
     run.items[planned.name] = items
     return items
+
+
+def _detects(spec: str) -> str | None:
+    return SCORERS.get(SCORERS.split(spec)[0]).about.detects

@@ -26,12 +26,14 @@ UNSCORED = "unscored"
 class FromDense:
     """How a task's items are made from what the dense arm answered to another task, once and for all arms.
 
-    task    that other task, which the study asks before this one, with the same items
-    make    given the drawn items, and dense's answers by item and scores by scorer and item: the items to ask
-    again   given the items drawn today and those that the study holds: today's as `make` made the others
+    task      that other task, which the study asks before this one, with the same items
+    detects   what the scorers of that task detect whose scores `make` is given; others may need a model of their own
+    make      given the drawn items, and dense's answers by item and scores by scorer and item: the items to ask
+    again     given the items drawn today and those that the study holds: today's as `make` made the others
     """
 
     task: str
+    detects: str
     make: Callable[[Sequence[Item], Mapping[str, Any], Mapping[str, Mapping[str, Score]]], list[Item]]
     again: Callable[[Sequence[Item], Sequence[Item]], list[Item]]
 

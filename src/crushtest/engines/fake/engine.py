@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crushtest.engines.base import Reference
-from crushtest.engines.planted import Wording, planted
+from crushtest.engines.fake.planted import Wording, planted
 from crushtest.errors import EngineError
 from crushtest.records import (
     Answer,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from crushtest.records import Choices, Completion, Item, Prompt, Score
-from crushtest.registry import SCORERS, TASKS, task
+from crushtest.registry import TASKS, task
 from crushtest.tasks.base import FromDense, Task
 from crushtest.tasks.refusal.margin_metrics import REFUSED, REFUSING, margin_metrics
 from crushtest.tasks.refusal.openings import FALLBACK, Openings, learn
@@ -44,7 +44,7 @@ def refusal_margin(*, of: Of = "xstest", openings: Literal["dense", "fixed"] = "
         "choices",
         lambda: _items(source.items(), FALLBACK),
         margin_metrics(),
-        from_dense=FromDense(of, _learnt, _again) if openings == "dense" else None,
+        from_dense=FromDense(of, "refusal", _learnt, _again) if openings == "dense" else None,
         headline="refusal_margin",
         draw=lambda limit, seed: _items(source.sample_items(limit, seed), FALLBACK),
         default_limit=source.default_limit,
@@ -67,7 +67,7 @@ def _item(item: Item, openings: Openings, refused: bool | None = None) -> Item:
 
 def _learnt(drawn: Sequence[Item], answers: Mapping[str, Any], scores: Mapping[str, Mapping[str, Score]]) -> list[Item]:
     """Return the items with the openings of dense's completions, and whether dense refused them."""
-    detector = next(spec for spec in scores if SCORERS.get(SCORERS.split(spec)[0]).about.detects == "refusal")
+    detector = next(iter(scores))
     refused: dict[str, bool] = {}
     texts: dict[str, str] = {}
     for item in drawn:
