@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crushtest.engines.fake.engine import engine as fake
+from crushtest.engines.fake import engine as fake
 from crushtest.errors import DataError, EngineError, StoreError, UnknownName
 from crushtest.files.append_log import AppendLog
 from crushtest.pipeline import run
