@@ -35,7 +35,7 @@ def pairs_of(rows: Iterable[tuple[tuple[int, int], tuple[int, int] | None, float
 
 def drawn(scored: Array, people: Array, count: int, rng: random.Random, clusters: Array | None = None) -> Labelled:
     """Pairs of which about `count` are labelled, drawn as a sheet draws them."""
-    strata = [Stratum("all", bool(dense), bool(arm)) for dense, arm in scored]
+    strata = [Stratum(("all",), bool(dense), bool(arm)) for dense, arm in scored]
     chosen = draw_pairs(strata, count, rng)
     labels = np.full(scored.shape, np.nan)
     labels[chosen] = people[chosen]
@@ -130,13 +130,13 @@ def test_the_same_labels_give_the_same_numbers() -> None:
 @pytest.mark.parametrize("pairs", [20, 60, 1000])
 def test_discordant_pairs_are_drawn_first_and_no_stratum_is_empty(pairs: int) -> None:
     strata = [
-        Stratum("a", dense, arm) for dense, arm in [(False, False)] * 100 + [(True, False)] * 12 + [(True, True)] * 3
+        Stratum(("a",), dense, arm) for dense, arm in [(False, False)] * 100 + [(True, False)] * 12 + [(True, True)] * 3
     ]
     chosen = draw_pairs(strata, pairs, random.Random(0))
     assert len(set(chosen)) == len(chosen)
     taken = Counter(strata[place] for place in chosen)
     assert set(taken) == set(strata)
-    assert taken[Stratum("a", True, False)] == min(12, max(pairs // 2, 5))
+    assert taken[Stratum(("a",), True, False)] == min(12, max(pairs // 2, 5))
     assert pairs > 100 or abs(len(chosen) - pairs) <= 5
 
 
