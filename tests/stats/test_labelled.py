@@ -186,7 +186,7 @@ def test_sixty_labels_undo_a_phrase_list_s_false_loss(data: Path) -> None:
 @pytest.mark.parametrize("clustered", [False, True])
 @pytest.mark.parametrize("unsafe", [False, True])
 def test_sixty_labels_cover_people_s_difference(data: Path, unsafe: bool, clustered: bool) -> None:
-    covered, bias, _ = coverage(data, unsafe, 1000, clustered=clustered)
+    covered, bias, _ = coverage(data, unsafe, 400, clustered=clustered)
     assert covered >= 0.93
     assert abs(bias) < 0.01
 
@@ -198,11 +198,11 @@ def test_errors_in_one_arm_alone_are_covered_however_rare(missed: float, count: 
     """The hardest case for a few labels: what the scorer misses is rare, in the arm alone, in most of the pairs."""
     rng = np.random.default_rng(0)
     hits = 0
-    for _ in range(400):
+    for _ in range(250):
         scored = np.repeat((rng.random(400) < 0.2)[:, None], 2, axis=1).astype(float)
         people = scored.copy()
         people[(scored[:, 0] == 0) & (rng.random(400) < missed), 1] = 1
         result = measured(drawn(scored, people, count, random.Random(int(rng.integers(1 << 30)))))
         hits += result.low <= 0.8 * missed <= result.high
-    print(f"missed {missed} count {count} cover {hits / 400:.3f}")
-    assert hits / 400 >= 0.93
+    print(f"missed {missed} count {count} cover {hits / 250:.3f}")
+    assert hits / 250 >= 0.93
