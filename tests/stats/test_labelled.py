@@ -35,7 +35,7 @@ def pairs_of(rows: Iterable[tuple[tuple[int, int], tuple[int, int] | None, float
 
 def drawn(scored: Array, people: Array, count: int, rng: random.Random, clusters: Array | None = None) -> Labelled:
     """Pairs of which about `count` are labelled, drawn as a sheet draws them."""
-    strata = [Stratum("all", bool(dense), bool(arm)) for dense, arm in scored]
+    strata = [Stratum(("all",), bool(dense), bool(arm)) for dense, arm in scored]
     chosen = draw_pairs(strata, count, rng)
     labels = np.full(scored.shape, np.nan)
     labels[chosen] = people[chosen]
@@ -130,13 +130,13 @@ def test_the_same_labels_give_the_same_numbers() -> None:
 @pytest.mark.parametrize("pairs", [20, 60, 1000])
 def test_discordant_pairs_are_drawn_first_and_no_stratum_is_empty(pairs: int) -> None:
     strata = [
-        Stratum("a", dense, arm) for dense, arm in [(False, False)] * 100 + [(True, False)] * 12 + [(True, True)] * 3
+        Stratum(("a",), dense, arm) for dense, arm in [(False, False)] * 100 + [(True, False)] * 12 + [(True, True)] * 3
     ]
     chosen = draw_pairs(strata, pairs, random.Random(0))
     assert len(set(chosen)) == len(chosen)
     taken = Counter(strata[place] for place in chosen)
     assert set(taken) == set(strata)
-    assert taken[Stratum("a", True, False)] == min(12, max(pairs // 2, 5))
+    assert taken[Stratum(("a",), True, False)] == min(12, max(pairs // 2, 5))
     assert pairs > 100 or abs(len(chosen) - pairs) <= 5
 
 
@@ -186,7 +186,7 @@ def test_sixty_labels_undo_a_phrase_list_s_false_loss(data: Path) -> None:
 @pytest.mark.parametrize("clustered", [False, True])
 @pytest.mark.parametrize("unsafe", [False, True])
 def test_sixty_labels_cover_people_s_difference(data: Path, unsafe: bool, clustered: bool) -> None:
-    covered, bias, _ = coverage(data, unsafe, 1000, clustered=clustered)
+    covered, bias, _ = coverage(data, unsafe, 400, clustered=clustered)
     assert covered >= 0.93
     assert abs(bias) < 0.01
 
@@ -198,11 +198,11 @@ def test_errors_in_one_arm_alone_are_covered_however_rare(missed: float, count: 
     """The hardest case for a few labels: what the scorer misses is rare, in the arm alone, in most of the pairs."""
     rng = np.random.default_rng(0)
     hits = 0
-    for _ in range(400):
+    for _ in range(250):
         scored = np.repeat((rng.random(400) < 0.2)[:, None], 2, axis=1).astype(float)
         people = scored.copy()
         people[(scored[:, 0] == 0) & (rng.random(400) < missed), 1] = 1
         result = measured(drawn(scored, people, count, random.Random(int(rng.integers(1 << 30)))))
         hits += result.low <= 0.8 * missed <= result.high
-    print(f"missed {missed} count {count} cover {hits / 400:.3f}")
-    assert hits / 400 >= 0.93
+    print(f"missed {missed} count {count} cover {hits / 250:.3f}")
+    assert hits / 250 >= 0.93

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ LEAST = 5
 class Stratum(NamedTuple):
     """Pairs that are alike to the sampler: those that the same metrics apply to, with what the scorer says of both."""
 
-    about: Hashable
+    about: tuple[str, ...]
     dense: bool
     arm: bool
 

@@ -106,7 +106,7 @@ def correct(pairs: Labelled, *, seed: int = 0) -> Corrected | str:
     """
     if (clusters := len(np.unique(pairs.clusters))) < 2:
         return "all items are of one cluster"
-    seen = ~np.isnan(pairs.labels).any(axis=1)
+    seen = ~np.isnan(pairs.labels[:, 0])
     cells = _codes(pairs.scored)
     sizes = np.bincount(cells, minlength=4)
     counts = _counts(cells[seen], _codes(pairs.labels[seen]), pairs.inclusion[seen])
@@ -150,7 +150,8 @@ def _counts(cells: NDArray[np.int64], outcomes: NDArray[np.int64], inclusion: Ar
     np.add.at(weights, (cells, outcomes), 1 / inclusion)
     np.add.at(squares, cells, inclusion**-2.0)
     scale = np.divide(weights.sum(axis=1), squares, out=np.zeros(4), where=squares > 0)
-    return weights * scale[:, None]
+    counts: Array = weights * scale[:, None]
+    return counts
 
 
 def _posterior(sizes: NDArray[np.int64], counts: Array, prior: float, seed: int) -> Array:

@@ -92,9 +92,10 @@ def table_checks(folder: StudyFolder) -> Iterator[Check]:
     for log, task in _logs(folder, ".parquet"):
         yield partial(_check_table, folder, log, task)
     for labelling in _labellings(folder):
-        for path, read in ((labelling.key, labelling.read_key), (labelling.labels, labelling.read_labels)):
-            if path.exists():
-                yield read
+        if labelling.key.exists():
+            yield labelling.read_key
+        if labelling.is_labelled:
+            yield labelling.read_labels
     for read, path in (
         (folder.read_estimates, folder.estimates),
         (folder.read_contrasts, folder.contrasts),

@@ -130,8 +130,8 @@ class Labelling:
         for item in items:
             texts = [given.get(item.id) for given in answers]
             match texts, [by_item.get(item.id) for by_item in scores]:
-                case [Completion() as dense, Completion() as arm], [Score() as before, Score() as after]:
-                    pairs.append(Pair(item, dense, arm, (before.value, after.value)))
+                case [Completion() as of_dense, Completion() as of_arm], [Score() as before, Score() as after]:
+                    pairs.append(Pair(item, of_dense, of_arm, (before.value, after.value)))
         return pairs
 
     # ---- which pairs to label
