@@ -254,9 +254,9 @@ class Registry(Generic[About]):
 
     def join(self, name: str, options: Mapping[str, str]) -> str:
         """Return the one spec that `split` parts into this: options in the signature's order, the first unnamed."""
-        order = [*self.get(name).options, *options]
-        pieces = [f"{option}={options[option]}" for option in sorted(options, key=order.index)]
-        first = options.get(order[0], "") if order and self.unnamed_first else ""
+        known = [*self.get(name).options]
+        pieces = [f"{option}={options[option]}" for option in sorted(options, key=[*known, *options].index)]
+        first = options.get(known[0], "") if known and self.unnamed_first else ""
         if first and not _OPTION.fullmatch(first):
             pieces[0] = first
         return f"{name}:{','.join(pieces)}" if pieces else name
