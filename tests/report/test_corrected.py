@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from crushtest.pipeline.label import choose, draw_sheet, read_labels
 from crushtest.records import DENSE
 from crushtest.report import terminal
+from crushtest.report.corrected import detectable_with_labels
 from crushtest.report.findings import headline_finding
 from crushtest.report.page.html import render
 from crushtest.report.study_view import StudyView, read_study
@@ -67,7 +69,19 @@ def test_the_detectable_difference_counts_the_scorer_s_error(made: StudyFolder) 
     shown = study.contrast(ARM, "probe_prompts", METRIC)
     assert shown is not None
     assert stored.mde is not None
-    assert shown.mde == corrected(study).mde != stored.mde
+    assert shown.mde == max(corrected(study).mde, stored.mde)
+
+
+@pytest.mark.parametrize(("mde", "expected"), [(0.7, 0.7), (0.0001, None), (1.2, "none")])
+def test_labels_raise_the_detectable_difference_and_never_lower_it(
+    made: StudyFolder, mde: float, expected: float | str | None
+) -> None:
+    study = read_study(made)
+    (correction,) = study.corrections
+    stored = next(row for row in made.read_contrasts() if row.metric == METRIC and row.group == "all")
+    labelled = replace(correction, result=replace(corrected(study), mde=mde))
+    (row,) = detectable_with_labels([stored], [labelled])
+    assert row.mde == {None: stored.mde, "none": None}.get(expected, expected)
 
 
 def test_page_terminal_and_finding_show_the_corrected_difference(made: StudyFolder) -> None:

@@ -97,14 +97,15 @@ def _count(sides: Sides, is_above: bool) -> float:
 
 
 def detectable_with_labels(rows: Iterable[Contrast], corrections: Iterable[Correction]) -> Iterator[Contrast]:
-    """Yield the contrasts; in corrected ones `mde` counts the scorer's error. None if no rate can move that far."""
+    """Yield the contrasts; in corrected ones `mde` counts the scorer's error, which never lowers it."""
     known = {(each.arm, each.task, each.metric): each.result for each in corrections}
     for row in rows:
         result = known.get((row.arm, row.task, row.metric))
         if row.group != ALL or row.mde is None or not isinstance(result, Corrected):
             yield row
         else:
-            yield replace(row, mde=result.mde if result.mde <= 1 else None)
+            smallest = max(row.mde, result.mde)
+            yield replace(row, mde=smallest if smallest <= 1 else None)
 
 
 # ---- in words ---------------------------------------------------------------------------------------

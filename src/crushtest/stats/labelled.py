@@ -33,7 +33,7 @@ from crushtest.stats.significance import detectable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DRAWS = 20_000
+DRAWS = 10_000
 PRIOR = 0.5
 PRIOR_OF_ERRORS = 0.25
 UNSEEN = 0.25
