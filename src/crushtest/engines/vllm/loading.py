@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.engines.hf.tokenizer import end_tokens
+from crushtest.engines.hf.tokenizer import ends_of
 from crushtest.engines.vllm.program import Settings, failing, importing, numbers_environment, on_cpu, refuse_method
 from crushtest.engines.vllm.scoring import Store
 from crushtest.models import demo
@@ -138,7 +138,7 @@ def _end_tokens(checkpoint: Checkpoint, config: Any, tokenizer: PreTrainedTokeni
     source: Any = config
     if (checkpoint.folder / "generation_config.json").is_file():
         source = GenerationConfig.from_pretrained(checkpoint.folder)
-    return end_tokens(source, tokenizer)
+    return ends_of(source, tokenizer)
 
 
 def _facts(
