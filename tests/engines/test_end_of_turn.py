@@ -7,7 +7,7 @@ import copy
 import pytest
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from crushtest.engines.hf.tokenizer import end_of_turn, end_tokens
+from crushtest.engines.hf.tokenizer import end_of_turn, ends_of
 from support.tiny_models import tokenizer
 
 ASSISTANT = "{% for m in messages %}<r>{{ m['content'] }}"
@@ -36,8 +36,8 @@ def test_the_token_behind_a_reply_ends_it(template: str | None, ends: bool) -> N
     made = chat(template)
     token = made.convert_tokens_to_ids("<|end|>")
     assert end_of_turn(made) == (token if ends else None)
-    assert end_tokens(None, made) == {made.eos_token_id, *([token] if ends else [])}
+    assert ends_of(None, made) == {made.eos_token_id, *([token] if ends else [])}
 
 
 def test_tokens_that_the_settings_name_end_it_too() -> None:
-    assert end_tokens(GenerationConfig(eos_token_id=[7, 9]), chat(None)) == {1, 7, 9}
+    assert ends_of(GenerationConfig(eos_token_id=[7, 9]), chat(None)) == {1, 7, 9}

@@ -62,7 +62,7 @@ def test_a_card_names_the_dense_model_and_how_the_variant_was_made(tmp_path: Pat
     arms = [{"recipe": "wanda:sparsity=0.5"}, {"recipe": "rtn:bits=4"}, {"name": "found", "model": "other/model-AWQ"}]
     folder = StudyFolder(tmp_path)
     plan = make_plan(build_spec({"model": "org/model", "arms": arms, "suite": ["probe_facts"]}, where="test"))
-    views = tuple(read_arm(folder, {}, number, arm) for number, arm in enumerate(plan.arms))
+    views = tuple(read_arm(folder, {}, number, arm, plan.dense) for number, arm in enumerate(plan.arms))
     study = StudyView(folder, plan, {}, views, tasks=(), estimates={}, contrasts={}, bands=())
     made = {arm.name: card.card_metadata(study, arm) for arm in study.others}
     assert {card["base_model"] for card in made.values()} == {"org/model"}

@@ -57,3 +57,11 @@ def test_a_completion_counts_as_empty_or_as_repeating_never_as_both() -> None:
     for text in ("", "no no no no no no no", "A day like others."):
         counted = [metric.measure(item, Completion(text, 5, "length"), None)[0] for metric in coherence_metrics()]
         assert counted == [float(text == ""), float(text.startswith("no"))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"), [("A day like others.", [0, 0]), ("", [1, 0]), ("no no no no no no no", [0, 1])]
+)
+def test_what_was_thought_before_an_answer_does_not_count(answer: str, counted: list[int]) -> None:
+    item, text = Item("a/0", (), "a", Prompt("Once")), f"<think>so so so so so so so so</think>{answer}"
+    assert [metric.measure(item, Completion(text, 5, "eos"), None)[0] for metric in coherence_metrics()] == counted

@@ -223,7 +223,8 @@ def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Ar
 def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
     """Return the sums that an item may have; None for a metric of cells, whose clusters are not alike."""
     resampled = metric.cell_of is None and metric.interval == "bootstrap" and len(columns[0])
-    return possible_values(columns) if resampled else None
+    known = [np.array(metric.item_sums)] if metric.item_sums else []
+    return possible_values([*columns, *known]) if resampled else None
 
 
 def _extremes(metric: Metric, sums: Sums, used: Mask, columns: Sequence[Array]) -> Array | None:

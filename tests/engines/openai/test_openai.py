@@ -163,6 +163,14 @@ def test_a_chat_only_server_is_asked_in_chat_and_says_so() -> None:
         assert isinstance(completion, Completion)
 
 
+def test_a_system_message_is_sent_before_the_users() -> None:
+    stub = Stub(completes=False, likeliest=0, says=["", ""])
+    with serving(stub) as address:
+        list(engine_at(address).generate([Prompt("Why?", chat=True, system="Be brief.")], SAMPLED))
+    sent = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    assert json.dumps(sent) in stub.prompts
+
+
 def test_letters_are_read_only_where_every_other_way_failed() -> None:
     stub = Stub(completes=False, likeliest=0, says=["B", "B", *(f"{letter}." for letter in "ABCD")])
     with serving(stub) as address:

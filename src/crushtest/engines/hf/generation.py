@@ -13,7 +13,7 @@ import numpy as np
 from crushtest.engines.generation import Text, choose, extend
 from crushtest.engines.hf.likelihood import LOGITS, forget_longer_lines, vocabulary_size
 from crushtest.engines.hf.own_attention import attending_around
-from crushtest.engines.hf.tokenizer import end_tokens
+from crushtest.engines.hf.tokenizer import ends_of
 from crushtest.engines.token_model import Tokenizer
 from crushtest.records import Completion, Sampling
 
@@ -41,7 +41,7 @@ def continue_cached(
 
     Prompts of several lengths are padded on the left.
     """
-    ends = ends_of(model)
+    ends = end_tokens(model)
 
     def chosen(step: int, logits: Tensor) -> Tensor:
         return choose(logits, sampling, [text.draws[step] for text in texts])
@@ -151,6 +151,6 @@ def without_own_settings(network: Any) -> Iterator[None]:
         network.generation_config = own
 
 
-def ends_of(model: LoadedModel) -> set[int]:
+def end_tokens(model: LoadedModel) -> set[int]:
     """Return the tokens that end a text of a model."""
-    return set(end_tokens(getattr(model.network, "generation_config", None), model.tokenizer))
+    return set(ends_of(getattr(model.network, "generation_config", None), model.tokenizer))

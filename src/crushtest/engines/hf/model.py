@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.engines.generation import Text, continue_batch
 from crushtest.engines.hf.comparison import DenseComparison
 from crushtest.engines.hf.decoding import PackedDecoder
-from crushtest.engines.hf.generation import PlainDecoder, by_length, continue_cached, ends_of
+from crushtest.engines.hf.generation import PlainDecoder, by_length, continue_cached, end_tokens
 from crushtest.engines.hf.kivi import RESIDUAL, Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.kv_choice import BITS, KvCache, kv_cache
@@ -101,7 +101,7 @@ class HfModel:
                 yield from run([prompts[row] for row in rows], [texts[row] for row in rows])
             return
         decoder = self.packed_decoder() if writing == "packs" else self._plain_decoder()
-        yield from continue_batch(decoder, self.tokenizer, ends_of(self.loaded), prompts, texts, sampling)
+        yield from continue_batch(decoder, self.tokenizer, end_tokens(self.loaded), prompts, texts, sampling)
 
     def _plain_decoder(self) -> PlainDecoder:
         assert not isinstance(self.kv, Kivi)

@@ -79,7 +79,7 @@ class HfTokenizer:
         return list(accumulate((end for _, end in cast("list[tuple[int, int]]", encoded["offset_mapping"])), max))
 
 
-def end_tokens(settings: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def ends_of(settings: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return the tokens that end a text: those of a model's generation settings, the tokenizer's, and the turn's."""
     named = [getattr(settings, "eos_token_id", None), tokenizer.eos_token_id, end_of_turn(tokenizer)]
     flat = [token for entry in named for token in (entry if isinstance(entry, list) else [entry])]

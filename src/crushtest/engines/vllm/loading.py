@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crushtest.engines.hf.tokenizer import end_tokens
+from crushtest.engines.hf.tokenizer import ends_of
 from crushtest.engines.kv_size import config_numbers, stored_bytes
 from crushtest.engines.vllm.program import (
     BITS,
@@ -147,7 +147,7 @@ def _end_tokens(checkpoint: Checkpoint, config: Any, tokenizer: PreTrainedTokeni
     source: Any = config
     if (checkpoint.folder / "generation_config.json").is_file():
         source = GenerationConfig.from_pretrained(checkpoint.folder)
-    return end_tokens(source, tokenizer)
+    return ends_of(source, tokenizer)
 
 
 def _facts(
