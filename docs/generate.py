@@ -69,7 +69,7 @@ token's place in the call (`floor_scale`), or attention leaves tokens out beyond
 scored alone and written anew, and packs hold fewer tokens than that. The last column names that number. Beyond it
 some models (`index_topk`, `keep_window_size`) let a token depend on later ones: transformers' own forward pass does.
 
-The column `methods` says which compression methods run: see [below](#compression).
+The column `methods` says which compression methods run: see [below](#compression). Where it is empty, none was tried.
 
 | family | scoring | generation | nats | texts that differ | methods | why no faster way |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -77,10 +77,10 @@ The column `methods` says which compression methods run: see [below](#compressio
 ## Compression
 
 Each method ran with its defaults, on groups that are whole rows where it has groups, and calibrated on 4 sequences of
-48 tokens, on a fresh copy of each of {compressed} networks. {all} of them take all of these methods, {none} take none.
-A method that does not run is refused by its check, from the configuration alone. One model of each way of storing
-(`rtn`, `nf4`, `int8`, `wanda`) was saved and loaded again: no token's log-likelihood differs by more than {saved} nats
-between the two, nor, for `wanda`, between the model in memory and the engine's score of the saved one. A method that
+48 tokens, on a fresh copy of each of {compressed} networks. {take_all} of them take all of
+these methods, {take_none} take none. A method that does not run is refused by its check, from the
+configuration alone. One model of each way of storing (`rtn`, `nf4`, `int8`, `wanda`) was saved and loaded again: no token's
+log-likelihood differs by more than {saved} nats between the two, nor, for `wanda`, between the model in memory and the engine's score of the saved one. A method that
 needs a file of its own (`llmcompressor`) was not tried.
 
 | method | families that it runs on | refused |
@@ -158,8 +158,8 @@ def architectures() -> str:
         generation=", ".join(f"{wrote[way]} {way.replace('_', ' ')}" for way in GENERATION),
         table=table,
         compressed=len(made),
-        all=sum(row["methods"] == "all" for row in made),
-        none=sum(row["methods"] == "none" for row in made),
+        take_all=sum(row["methods"] == "all" for row in made),
+        take_none=sum(row["methods"] == "none" for row in made),
         per_method=per_method(made),
         reasons=reasons(made),
         saved=max((row["saved"] for row in made if row["saved"]), key=float),

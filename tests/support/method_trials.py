@@ -100,8 +100,8 @@ def _differs(model: LoadedModel, record: CompressionRecord, scored: bool) -> flo
 def log_likelihoods(network: Any) -> Tensor:
     """Return the log-likelihood in nats of each token but the first [sequences, length - 1], a line at a time."""
     with torch.inference_mode():
-        logits = torch.cat([network(input_ids=line[None], use_cache=False).logits for line in TOKENS])
-    return logits[:, :-1].double().log_softmax(-1).gather(-1, TOKENS[:, 1:, None]).squeeze(-1)
+        logits = torch.cat([network(input_ids=line[None, :-1], use_cache=False).logits for line in TOKENS])
+    return logits.double().log_softmax(-1).gather(-1, TOKENS[:, 1:, None]).squeeze(-1)
 
 
 def _engine_differs(model: LoadedModel, expected: Tensor) -> float:

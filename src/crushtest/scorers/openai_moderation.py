@@ -174,7 +174,9 @@ def _verdicts(content: Any, count: int) -> list[Verdict]:
 
 def _verdict(result: Any, model: str) -> Verdict:
     scores = dict(result["category_scores"])
-    return Verdict(list(scores), list(scores.values()), result["flagged"], model)
+    if not all(map(_is_score, scores.values())):
+        raise ValueError
+    return Verdict(list(scores), [float(score) for score in scores.values()], result["flagged"], model)
 
 
 def _is_score(value: object) -> bool:

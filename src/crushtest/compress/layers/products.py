@@ -160,7 +160,7 @@ def _reproduced(linear: Linear, product: Product) -> bool:
     chosen = product.rows.any(dim=1).nonzero().flatten()[:_CHECKED]
     made, result = (product.rows[chosen] @ linear.weight.T).float(), product.result[chosen].float()
     noise = product.rounding * result.numel() ** 0.5
-    if max(made.norm(), result.norm()) <= 4 * noise:  # both are 0, or vanish beside a bias
+    if max(float(made.norm()), float(result.norm())) <= 4 * noise:  # both are 0, or vanish beside a bias
         return False
     if not (made - result).norm() <= _SAME * result.norm() + noise:
         raise ModelError(f"{linear.name}: its weight does not give the outputs that the model computes with it")
