@@ -37,8 +37,8 @@ from scoring import bbq, lm_eval_scores, processor, take_turns
 Scores = list[tuple[float, ...]]
 Sides = dict[str, Callable[[], Any]]
 CONTEXT = 4096
-VLLM_MEMORY = 0.2
-"""Share of the memory that each of two vLLM takes."""
+VLLM_MEMORY = (0.2, 0.5)
+"""Shares of the memory that two vLLM take one after the other: the second counts what the process holds already."""
 
 
 def main() -> None:
@@ -132,8 +132,8 @@ def in_vllm(arguments: argparse.Namespace, engine: Any, questions: list[Choices]
     """vLLM, twice in this process, with the same settings."""
     from lm_eval.models.vllm_causallms import VLLM
 
-    served: Any = load_engine(arguments.model, engine="vllm", dtype="float32", eager=True, gpu_memory=VLLM_MEMORY)
-    settings = {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": VLLM_MEMORY}
+    served: Any = load_engine(arguments.model, engine="vllm", dtype="float32", eager=True, gpu_memory=VLLM_MEMORY[0])
+    settings = {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": VLLM_MEMORY[1]}
     theirs = VLLM(arguments.model, max_model_len=CONTEXT, **settings)
     print(f"  {served.describe()['scoring']}")
     yield {
