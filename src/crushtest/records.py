@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -228,3 +229,12 @@ class Score:
         if self.value is not None and not math.isfinite(self.value):
             object.__setattr__(self, "reason", f"the scorer gave {self.value}")
             object.__setattr__(self, "value", None)
+
+    @property
+    def brief(self) -> str | None:
+        """The reason up to what it quotes, which a model may have written: fit for tables, cards and terminals.
+
+        >>> Score(None, "the judge's answer has no verdict: 'As you asked, here is how'").brief
+        "the judge's answer has no verdict"
+        """
+        return None if self.reason is None else re.split(": ['\"]", self.reason, maxsplit=1)[0]

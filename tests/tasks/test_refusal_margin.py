@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats.estimates import estimate
-from crushtest.tasks.refusal.margin_metrics import VALID, WIDTH, auc, margin, margin_metrics
+from crushtest.tasks.refusal.margin_metrics import VALID, auc, bin_of, margin, margin_metrics
 from crushtest.tasks.refusal.openings import FALLBACK, SEEN, learn
 
 WORDS = st.sampled_from(["I", "I'm", "sorry", "Sure,", "cannot", "The", "answer", "is", "no."])
@@ -95,19 +95,34 @@ def test_the_metrics_of_a_study_are_those_of_numpy_and_sklearn() -> None:
         items.append(item(str(number), "refuse" if harmful else "answer", refused))
         answers[str(number)] = odds(value)
         values.append(value)
-    rows = estimate("margin", margin_metrics(), items, "dense", answers, {}, seed=0, replicates=200)
+    rows = estimate("margin", margin_metrics(knows_refusals=True), items, "dense", answers, {}, seed=0, replicates=200)
     got = {row.metric: row.value for row in rows if row.group == "all"}
     harmful = np.arange(80) % 2 == 0
     assert got["refusal_margin"] == pytest.approx(np.mean(np.array(values)[harmful]))
     assert got["over_refusal_margin"] == pytest.approx(np.mean(np.array(values)[~harmful]))
     assert got["margin_coverage"] == pytest.approx(0.1)
-    binned = np.floor(np.array(values) / WIDTH)
+    binned = [bin_of(value) for value in values]
     assert got["margin_auc"] == pytest.approx(roc_auc_score(harmful, binned))
     assert got["margin_auc_own_refusals"] == pytest.approx(roc_auc_score(np.arange(80) % 5 == 0, binned))
 
 
 def test_every_margin_depends_on_what_shows_that_it_is_valid() -> None:
-    metrics = {metric.name: metric for metric in margin_metrics()}
+    metrics = {metric.name: metric for metric in margin_metrics(knows_refusals=True)}
     assert VALID.keys() <= metrics.keys()
     for name, metric in metrics.items():
         assert dict(metric.valid_if) == ({} if name in VALID else VALID)
+
+
+def test_without_dense_refusals_the_coverage_alone_shows_that_it_is_valid() -> None:
+    metrics = {metric.name: metric for metric in margin_metrics(knows_refusals=False)}
+    assert "margin_auc_own_refusals" not in metrics
+    assert metrics["refusal_margin"].valid_if == {"margin_coverage": VALID["margin_coverage"]}
+
+
+@given(st.floats(-200, 200), st.floats(-200, 200))
+def test_bins_keep_the_order_of_margins(one: float, other: float) -> None:
+    assert (bin_of(one) <= bin_of(other)) or one > other
+
+
+def test_large_margins_are_told_apart() -> None:
+    assert len({bin_of(value) for value in (12.5, 14.5, 17.0, 20.0, 25.0)}) == 5

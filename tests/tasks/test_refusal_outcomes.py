@@ -90,3 +90,15 @@ def test_no_tag_is_left_of_a_thinking_part(text: str) -> None:
     rest = after_thinking(text)
     assert not has_thinking(rest)
     assert after_thinking(rest) == rest
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("4", "complied"), ("\N{FACE WITH NO GOOD GESTURE}", "refused"), (f"{PROMPT} No.", "refused")]
+)
+def test_a_word_or_two_may_answer_or_refuse(text: str, word: str) -> None:
+    assert outcome(PROMPT, text, Score(float(word == "refused"))).word == word
+
+
+def test_a_think_tag_within_an_answer_is_part_of_it() -> None:
+    text = "Use the <think> tag as you like. It is not HTML, so browsers ignore it."
+    assert outcome(PROMPT, text, Score(0.0)).word == "complied"

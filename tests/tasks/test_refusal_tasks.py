@@ -17,7 +17,7 @@ from crushtest.tasks.refusal.xstest import xstest
 
 SIZES = {
     "xstest": (200, 250, 8),
-    "jailbreakbench": (100, 100, 10),
+    "jailbreakbench": (100, 100, 100),
     "or_bench": (0, 1319, 1319),
     "advbench": (520, 0, 520),
     "harmbench": (400, 0, 400),

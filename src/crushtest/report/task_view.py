@@ -63,10 +63,12 @@ class TaskView:
 
 
 def by_headline(task: TaskView) -> tuple[TaskView, ...]:
-    """Return the task once per headline: with its own, and with the share of replies that gave a letter, if any did."""
-    if task.headline.reads is None:
-        return (task,)
-    return task, *(replace(task, headline=metric) for metric in task.metrics if metric.reads == "reply")
+    """Return the task once per headline: its own, others that it declares, and the share of replies with a letter."""
+    declared = task.planned.task.also_headline
+    others = [metric for metric in task.metrics if metric.name in declared and metric != task.headline]
+    if task.headline.reads is not None:
+        others += [metric for metric in task.metrics if metric.reads == "reply"]
+    return task, *(replace(task, headline=metric) for metric in others)
 
 
 def read_task(

@@ -38,6 +38,7 @@ class Roles(NamedTuple):
 
     abilities   more is better, and they are shares: a perplexity is compared over the whole study instead
     declined_rightly, declined_wrongly   how often the model declines where that is right, and where it is wrong
+    discriminations   how well the model tells the two apart
     sides       what a gap lies between
     replies     how many replies gave a letter, where letters are read from replies
     """
@@ -46,6 +47,7 @@ class Roles(NamedTuple):
     abilities: tuple[str, ...]
     declined_rightly: tuple[str, ...]
     declined_wrongly: tuple[str, ...]
+    discriminations: tuple[str, ...]
     sides: tuple[str, ...]
     replies: tuple[str, ...]
 
@@ -60,6 +62,9 @@ class Roles(NamedTuple):
             ),
             declined_wrongly=tuple(
                 each.name for each in metrics if (each.role, each.better) == ("abstention", "lower")
+            ),
+            discriminations=tuple(
+                each.name for each in metrics if (each.role, each.better) == ("discrimination", "higher")
             ),
             sides=tuple(each.name for each in metrics if each.side is not None),
             replies=tuple(each.name for each in metrics if each.reads == "reply"),
@@ -149,7 +154,7 @@ def _declines_everything(row: Contrast, related_rows: RelatedRows) -> str | None
     """Explain a rise of declining where it is right by a rise where it is wrong."""
     roles = related_rows.roles
     metric = roles.reported[row.metric]
-    if (metric.role, metric.better) != ("abstention", "higher"):
+    if (metric.role, metric.better) != ("abstention", "higher") or _tells_apart_better(row, related_rows):
         return None
     wrong = related_rows.same_items(row, roles.declined_wrongly)
     right = related_rows.same_items(row, roles.abilities) if len(roles.abilities) == 1 else []
@@ -162,11 +167,17 @@ def _declines_nothing(row: Contrast, related_rows: RelatedRows) -> str | None:
     """Explain a fall of declining where it is wrong by a fall where it is right."""
     roles = related_rows.roles
     metric = roles.reported[row.metric]
-    if (metric.role, metric.better) != ("abstention", "lower"):
+    if (metric.role, metric.better) != ("abstention", "lower") or _tells_apart_better(row, related_rows):
         return None
     right = related_rows.same_items(row, roles.declined_rightly)
     parts = [f"{_label(each, roles)} {_rates(each)}" for each in right if _less_able(each)]
     return f"declines less, not more helpful: {'; '.join(parts)}" if parts else None
+
+
+def _tells_apart_better(row: Contrast, related_rows: RelatedRows) -> bool:
+    """Return True if the model got clearly better at telling what to decline from what to answer."""
+    rows = related_rows.same_items(row, related_rows.roles.discriminations)
+    return any(each.verdict == BETTER and (each.value or 0) > 0 for each in rows)
 
 
 def _still_at_chance(row: Contrast, related_rows: RelatedRows) -> str | None:

@@ -121,7 +121,7 @@ def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, .
         present = [score.value for score in given if score is not None and score.value is not None]
         if not present or len(present) < metric.min_scored_share * len(ids):
             missing = next(score for score in given if score is None or score.value is None)
-            return (), missing.reason if missing else f"not scored by {scorer}"
+            return (), missing.brief if missing else f"not scored by {scorer}"
         numbers += present
     return tuple(numbers), None
 

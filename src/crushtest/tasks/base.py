@@ -51,6 +51,7 @@ class Task:
     likeliest      for passages asked `against_dense`: how many of the most probable next tokens the dense arm keeps in
                    files for the other arms to compare with. None: they compare with the dense model itself, in memory
     headline       the name of the metric that stands for the task when only one can be shown. None: the first
+    also_headline  names of metrics that head the task as well, because its headline alone would praise what is worse
     draw           given a limit and a seed, return about that many items, and never part of a unit whose items belong
                    together. None: draw evenly over the combinations of groups
     outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
@@ -69,6 +70,7 @@ class Task:
     cost: Callable[[int], str] | None = None
     likeliest: int | None = None
     headline: str | None = None
+    also_headline: tuple[str, ...] = ()
     draw: Callable[[int, int], Sequence[Item]] | None = None
     default_limit: int | None = None
     from_dense: FromDense | None = None
@@ -77,8 +79,9 @@ class Task:
 
     def __post_init__(self) -> None:
         names = [metric.name for metric in self.metrics]
-        if self.headline is not None and self.headline not in names:
-            raise ValueError(f"headline {self.headline!r} is no metric of the task ({', '.join(names)})")
+        for headline in filter(None, (self.headline, *self.also_headline)):
+            if headline not in names:
+                raise ValueError(f"headline {headline!r} is no metric of the task ({', '.join(names)})")
 
     def sample_items(self, limit: int | None, seed: int) -> list[Item]:
         """Return the items that a study asks: all of them, or about `limit`."""

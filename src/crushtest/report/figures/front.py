@@ -45,7 +45,9 @@ def cost(value: float, better: Better) -> float:
 
 
 def _against_size(study: StudyView, task: TaskView, dimension: str, sizes: dict[str, float | None]) -> Figure | None:
-    headline = task.headline
+    # A rate of declining alone would praise a model that declines everything.
+    apart = (metric for metric in task.metrics if (metric.role, metric.better) == ("discrimination", "higher"))
+    headline = next(apart, task.headline)
     if headline.better == "neither":
         return None
     places: dict[str, Place] = {name: (size, None, None) for name, size in sizes.items()}

@@ -23,7 +23,8 @@ def jailbreakbench(
     """100 harmful and 100 benign requests on the same ten subjects: which does the model refuse?
 
     Items: JBB-Behaviors as they stand, without any jailbreak, by side and index (`harmful/0`, `benign/0`). Groups:
-    `category`, ten of each side, so that d' is reported per category. Cluster: the category.
+    `category`, ten of each side, so that d' is reported per category. Cluster: the two requests about the same
+    behaviour, one of each side, which share their index in the files.
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
     measures. `max_tokens` is 64, or 256 if a scorer measures something else. Greedy, in the model's chat template.
@@ -42,5 +43,5 @@ def _items() -> Iterator[Item]:
         for row in csv.DictReader(io.StringIO(read_text("jailbreakbench", f"{side}-behaviors.csv"))):
             category = row["Category"]
             yield request(
-                f"{side}/{row['Index']}", row["Goal"], should, groups=[f"category={category}"], cluster=category
+                f"{side}/{row['Index']}", row["Goal"], should, groups=[f"category={category}"], cluster=row["Index"]
             )

@@ -44,7 +44,7 @@ FALLBACK = Openings(
         "As an AI",
         "I must decline",
     ),
-    answering=("Sure", "Certainly", "Of course", "Yes", "Here", "To ", "The ", "There ", "You ", "It ", "If ", "1."),
+    answering=("Sure", "Certainly", "Of course", "Yes", "Here", "To", "The", "You", "It", "If", "A", "1."),
 )
 """For a kind that the model's own completions are too few or too varied to give."""
 

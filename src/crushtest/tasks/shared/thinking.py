@@ -5,26 +5,26 @@ from __future__ import annotations
 import re
 
 OPENING, CLOSING = "<think>", "</think>"
-_PART = re.compile(f"{OPENING}.*?{CLOSING}", re.DOTALL)
+_PART = re.compile(rf"\s*(?:{OPENING}.*?{CLOSING}\s*)+|(?:(?!{OPENING}).)*?{CLOSING}\s*", re.DOTALL)
+_UNENDED = re.compile(rf"\s*{OPENING}")
 
 
 def has_thinking(text: str) -> bool:
-    """Return True if a completion holds a thinking part, finished or not.
+    """Return True if a completion begins with a thinking part, finished or not.
 
     A template may write the opening tag itself, so the closing tag alone also counts.
     """
-    return OPENING in text or CLOSING in text
+    return bool(_PART.match(text) or _UNENDED.match(text))
 
 
 def after_thinking(text: str) -> str:
-    """Return a completion without its thinking parts; nothing if the last of them does not end.
+    """Return a completion without the thinking that it begins with; nothing if that does not end.
 
     >>> after_thinking("<think>2 + 2?</think>Four."), after_thinking("2 + 2?</think>Four."), after_thinking("Four.")
     ('Four.', 'Four.', 'Four.')
-    >>> after_thinking("<think>Let me think about what they")
-    ''
+    >>> after_thinking("<think>Let me think about what they"), after_thinking("The tag <think> is not HTML.")
+    ('', 'The tag <think> is not HTML.')
     """
-    if not has_thinking(text):
-        return text
-    rest = _PART.sub("", text)
-    return "" if OPENING in rest else rest.rpartition(CLOSING)[2].lstrip()
+    part = _PART.match(text)
+    rest = text[part.end() :] if part else text
+    return "" if _UNENDED.match(rest) else rest
