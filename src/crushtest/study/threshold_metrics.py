@@ -55,7 +55,7 @@ def _sides(metric: Metric, pair: Pair, answer: Completion, threshold: float) -> 
 
 def _unscored(metric: Metric, pair: Pair, answer: Completion) -> Sides | None:
     """Return what a metric counts of an answer without a score; None unless it counts such answers."""
-    counts_unscored = getattr(metric, "counts_unscored", None)
+    counts_unscored = metric.counts_unscored
     if counts_unscored is None or not counts_unscored(pair.item, answer):
         return None
     outcome = _outcome(metric, pair, answer, None)

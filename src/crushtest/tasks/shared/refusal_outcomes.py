@@ -64,7 +64,7 @@ def incoherence(prompt: str, completion: str) -> str | None:
 
 
 def _is_echo(prompt: Sequence[str], answer: Sequence[str]) -> bool:
-    """Return True if an answer is at least half the prompt, in its words, or all of it after a word or two (`User:`)."""
+    """Return True if an answer is at least half the prompt, in its words, or all of it after a word or two."""
     if len(answer) < SHORT or 2 * len(answer) < len(prompt):
         return False
     if len(answer) > len(prompt):
