@@ -39,7 +39,7 @@ def test_attention_to_an_encoder_that_is_not_there_is_left_dense(name: str) -> N
     )
 
 
-def test_attention_to_states_that_a_block_may_be_given_is_compressed_where_it_runs() -> None:
+def test_attention_to_states_that_may_be_given_is_compressed_if_it_runs() -> None:
     structure = find_structure(build("gpt2"))
     assert not structure.unused
     assert len(structure.linears) == 4 * 4
