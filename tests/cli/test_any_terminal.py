@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from crushtest.cli.app import app
-from crushtest.cli.encoding import SIGNS, in_ascii
+from crushtest.cli.encoding import PIPE_EXIT_CODE, SIGNS, in_ascii
 
 STUDY = """
 model: fake
@@ -91,3 +91,18 @@ def test_a_path_never_commands_the_terminal(command: str, study_of_escape: Path)
     )
     assert b"\x1b" not in ran.stdout + ran.stderr
     assert rb"\x1b[2Js" in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("command", ["list tasks", "list methods", "list nonsense"])
+def test_a_reader_that_leaves_ends_the_program_without_a_word(command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as pipe:
+        ran = subprocess.run(
+            [sys.executable, "-m", "crushtest.cli", *command.split()],
+            stdout=pipe,
+            stderr=pipe if "nonsense" in command else subprocess.PIPE,
+            check=False,
+        )
+    assert ran.returncode == PIPE_EXIT_CODE
+    assert not ran.stderr

@@ -246,6 +246,30 @@ def test_a_product_of_zeros_waits_for_another_to_be_compared() -> None:
             product(torch.eye(2, weight.shape[1]), weight)
 
 
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(0.0, torch.float32), (1.0, torch.float32), (30.0, torch.float32), (0.0, torch.bfloat16), (1.0, torch.bfloat16)],
+)
+def test_a_product_with_a_bias_is_compared_without_it(size: float, dtype: torch.dtype) -> None:
+    network = expert_network("mixtral").to(dtype)
+    right = find_structure(network).experts[0]
+    weight = right.parameter[0]
+    rows, bias = torch.eye(weight.shape[1])[:4].to(dtype), torch.full((len(weight),), size).to(dtype)
+    with products_with([right]) as seen:
+        product(rows, weight, bias)
+    assert len(seen[right.name]) == 1
+    with pytest.raises(ModelError, match="does not give the outputs"), products_with([reordered(right)]):
+        product(rows, weight, bias)
+
+
+def test_a_product_that_vanishes_beside_its_bias_shows_nothing() -> None:
+    network = expert_network("mixtral")
+    linear = reordered(find_structure(network).experts[0])
+    weight = linear.parameter[0]
+    with products_with([linear]):
+        product(torch.eye(2, weight.shape[1]), weight, torch.full((len(weight),), 1e6))
+
+
 def test_integers_of_experts_are_named_and_not_kept() -> None:
     _, record = compressed("rtn:group_size=16", "mixtral")
     assert {name.rpartition(".")[2] for name in record.quantized} == {"q_proj", "k_proj", "v_proj", "o_proj"}

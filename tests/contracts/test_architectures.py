@@ -1,7 +1,8 @@
-"""Families of models in the `hf` engine against their own forward pass, and the table of what was seen.
+"""Families of models in the `hf` engine against their own forward pass, and every method on them: what was seen.
 
 CRUSHTEST_SLOW=1 runs every family that transformers makes small; with CRUSHTEST_EVIDENCE=write it also writes
-docs/architectures.csv, from which docs/generate.py makes the page.
+docs/architectures.csv, from which docs/generate.py makes the page. Tests that are left out (`-k`) leave their rows or
+columns as they were.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.architectures import EVIDENCE, Evidence, every, measure, store, stored
+from support.architectures import EVIDENCE, Evidence, every, measure, measure_methods, store, stored
+from support.method_trials import LATE, packages
 
 EXACT_NATS = 1e-4
 # One of each way, and of each reason for a slower one.
@@ -30,23 +32,42 @@ HANDFUL = [
     "roberta",
     "xlm",
 ]
+# One of each reason to refuse a method, one that takes all, and one with parts that never run.
+COMPRESSED = ["gpt2", "mixtral", "mamba", "bart", "dory"]
+# Where a method fails with an error that is not ours: int8 on MiniCPM3.
+REFUSED_LATE = {"minicpm3"}
 WRITING = os.environ.get("CRUSHTEST_EVIDENCE") == "write"
 
 
 @pytest.fixture(scope="module")
-def seen() -> Iterator[dict[str, Evidence]]:
-    """What the tests of this module saw; written at the end if that is asked for."""
-    rows: dict[str, Evidence] = {}
+def seen() -> Iterator[dict[str, dict[str, str]]]:
+    """What the tests of this module saw, column by column; written at the end if that is asked for."""
+    rows: dict[str, dict[str, str]] = {}
     yield rows
     if WRITING:
-        store(row for _, row in sorted((stored() | rows if EVIDENCE.exists() else rows).items()))
+        before = {name: row._asdict() for name, row in stored().items()} if EVIDENCE.exists() else {}
+        names = sorted(before.keys() | rows.keys())
+        store(Evidence(**(before.get(name, {}) | rows.get(name, {}))) for name in names)
 
 
-def measured(name: str, seen: dict[str, Evidence]) -> Evidence:
+def measured(name: str, seen: dict[str, dict[str, str]]) -> Evidence:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other packages' about their own models
-        seen[name] = measure(name)
-    return seen[name]
+        row = measure(name)
+    columns = {column: value for column, value in row._asdict().items() if column not in METHODS}
+    seen.setdefault(name, {}).update(columns)
+    return row
+
+
+METHODS = ("methods", "refused", "saved")
+
+
+def compressed(name: str, seen: dict[str, dict[str, str]]) -> dict[str, str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        row = measure_methods(name, scored=bool(stored()[name].nats))
+    seen.setdefault(name, {}).update(row)
+    return row
 
 
 def is_exact(row: Evidence) -> bool:
@@ -59,7 +80,9 @@ def ways(row: Evidence) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", HANDFUL)
-def test_scores_and_texts_are_those_of_the_networks_own_forward_pass(name: str, seen: dict[str, Evidence]) -> None:
+def test_scores_and_texts_are_those_of_the_networks_own_forward_pass(
+    name: str, seen: dict[str, dict[str, str]]
+) -> None:
     row = measured(name, seen)
     assert is_exact(row)
     assert WRITING or ways(row) == ways(stored()[name])
@@ -67,7 +90,7 @@ def test_scores_and_texts_are_those_of_the_networks_own_forward_pass(name: str, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(every().keys() - set(HANDFUL)))
-def test_every_family_is_exact_or_refused(name: str, seen: dict[str, Evidence]) -> None:
+def test_every_family_is_exact_or_refused(name: str, seen: dict[str, dict[str, str]]) -> None:
     row = measured(name, seen)
     assert is_exact(row)
     assert WRITING or ways(row) == ways(stored()[name])
@@ -75,3 +98,27 @@ def test_every_family_is_exact_or_refused(name: str, seen: dict[str, Evidence]) 
 
 def test_the_table_lists_every_family() -> None:
     assert stored().keys() == every().keys()
+
+
+def check_methods(name: str, seen: dict[str, dict[str, str]]) -> None:
+    for package in packages():
+        pytest.importorskip(package)
+    row = compressed(name, seen)
+    assert (LATE in row["refused"]) == (name in REFUSED_LATE)
+    assert not row["saved"] or float(row["saved"]) < EXACT_NATS
+    before = stored()[name]
+    known = not WRITING and before.methods  # an empty cell was not measured yet
+    assert not known or (row["methods"], row["refused"]) == (before.methods, before.refused)
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_methods_run_and_save_what_they_made_or_refuse_before_work(name: str, seen: dict[str, dict[str, str]]) -> None:
+    check_methods(name, seen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(every().keys() - set(COMPRESSED)))
+def test_every_method_runs_or_refuses_every_family(name: str, seen: dict[str, dict[str, str]]) -> None:
+    if stored()[name].scoring == "none":
+        pytest.skip("transformers makes no small model of it")
+    check_methods(name, seen)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
-from crushtest.registry import METHODS, AboutMethod, Entry, Registry, calibrates
+from crushtest.registry import METHODS, SCORERS, AboutMethod, Entry, Registry, calibrates, scorer_identity
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Angle = Annotated[int, Field(description="in degrees")]
@@ -138,3 +141,24 @@ def test_methods_say_whether_they_depend_on_calibration_text() -> None:
     found = {name for name in METHODS.names() if calibrates(name)}
     assert {"wanda", "sparsegpt", "gblm", "gptq", "awq"} <= found
     assert not found & {"magnitude", "rtn", "nf4", "fp4", "int8"}
+
+
+VALUES = st.text(
+    st.characters(blacklist_characters=",", blacklist_categories=["Cs", "Zs", "Cc", "Zl", "Zp"]), min_size=1
+)
+
+
+@given(st.data())
+def test_a_scorer_has_one_name_however_its_options_are_written(data: st.DataObject) -> None:
+    entry = SCORERS.get(data.draw(st.sampled_from(SCORERS.names())))
+    options = data.draw(st.dictionaries(st.sampled_from([*entry.options, "foreign"]), VALUES))
+    named = [f"{option}={value}" for option, value in data.draw(st.permutations(list(options.items())))]
+    spec = f"{entry.name}:{','.join(named)}" if named else entry.name
+    identity = scorer_identity(spec)
+    assert scorer_identity(identity) == identity
+    kept = {option: value for option, value in options.items() if option not in entry.about.patience}
+    assert SCORERS.split(identity) == (entry.name, kept)
+    unnamed = next(iter(entry.options), None)
+    if unnamed in options and not re.match(r"\w+\s*=", options[unnamed]):
+        rest = [piece for piece in named if not piece.startswith(f"{unnamed}=")]
+        assert scorer_identity(f"{entry.name}:{','.join([options[unnamed], *rest])}") == identity

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.errors import ModelError, UsageError
+from crushtest.errors import ModelError, StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.files.atomic import file_name
 from crushtest.pipeline.run import run_study
@@ -333,18 +333,18 @@ def test_a_service_that_was_busy_for_a_while_scores_everything() -> None:
 def test_patience_is_no_part_of_a_scorers_name() -> None:
     patient = "openai-moderation:hate,attempts=8,timeout_s=2.5,batch_size=4"
     assert scorer_identity(patient) == "openai-moderation:hate"
-    assert scorer_identity("openai-moderation:attempts=8,category=hate") == "openai-moderation:category=hate"
+    assert scorer_identity("openai-moderation:attempts=8,category=hate") == "openai-moderation:hate"
     for spec in ("openai-moderation", "openai-moderation:hate,model=x", "profanity", "judge:m,engine=fake"):
         assert scorer_identity(spec) == spec
 
 
-@pytest.mark.parametrize("spec", ["openai-moderation:category=hate", "openai-moderation:model=m", "openai-moderation"])
+@pytest.mark.parametrize("spec", ["openai-moderation:hate", "openai-moderation:model=m", "openai-moderation"])
 def test_more_patience_does_not_rename_a_scorer(spec: str) -> None:
     assert scorer_identity(f"{spec}{',' if ':' in spec else ':'}attempts=8") == spec
 
 
 @pytest.mark.parametrize("older", ["hate,attempts=8", "category=hate,attempts=3", "category=hate", "hate"])
-@pytest.mark.parametrize("now", ["hate,attempts=8", "category=hate,timeout_s=9", "hate"])
+@pytest.mark.parametrize("now", ["hate,attempts=8", "category=hate,timeout_s=9", "category=hate", "hate"])
 def test_scores_under_an_older_name_of_their_scorer_are_read(older: str, now: str, tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
     stored = folder.scores("dense", f"openai-moderation:{older}", "toy")
@@ -358,6 +358,34 @@ def test_scores_under_an_older_name_of_their_scorer_are_read(older: str, now: st
     assert log.complete
     assert log.read(["0"]) == {"0": Score(0.25)}
     assert not folder.scores("dense", "openai-moderation:sexual,attempts=8", "toy").complete
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"categories": 5},
+        {"categories": [1]},
+        {"categories": ["hate", "violence"]},
+        {"scores": []},
+        {"scores": ["0.5"]},
+        {"scores": [None]},
+        {"scores": [7.0]},
+        {"scores": "half"},
+        {"flagged": "no"},
+        {"model": None},
+        {"model": ["m"]},
+        {"item": 3},
+    ],
+)
+def test_a_wrong_line_of_the_cache_is_named_and_no_score(line: dict[str, Any], tmp_path: Path) -> None:
+    endpoint = Endpoint()
+    with serving(endpoint) as address:
+        scored(address, ["a text"])
+        [kept] = (tmp_path / "cache").rglob("*.jsonl")
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | line) + "\n")
+        module._memory_in.cache_clear()
+        with pytest.raises(StoreError, match=f"{kept.name}: line 1"):
+            scored(address, ["a text"])
 
 
 def test_an_outage_may_be_met_with_more_patience_in_the_same_study(tmp_path: Path) -> None:

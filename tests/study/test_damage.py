@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from crushtest.errors import StoreError
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.study.compression_file import write_compression
 from crushtest.study.folder import StudyFolder
-from crushtest.study.spec import build_spec
-from support.damage import Damage, Tally, attack, damages, whole_arms
+from crushtest.study.spec import WRITTEN, build_spec, read_stored_spec
+from support.damage import Damage, Tally, attack, damages, drawn, whole_arms
 
 SLOW = os.environ.get("CRUSHTEST_SLOW") == "1"
 READING = ("verify", "gate", "query", "card", "report", "compare", "run")
@@ -53,10 +54,28 @@ def test_a_few_damages_of_every_kind_are_seen_by_every_command(study: Path) -> N
     assert not tally.wrong
 
 
+def test_damages_drawn_at_random_are_seen_by_every_command(study: Path) -> None:
+    tally = Tally()
+    attack(study, list(drawn(study, seed=7, count=8)), ("verify", "gate", "query", "report"), tally)
+    assert tally.damages == 8
+    assert not tally.wrong
+
+
+def test_a_first_line_without_its_seal_is_damage_to_the_study_file(study: Path, tmp_path: Path) -> None:
+    text = (study / "study.yaml").read_text()
+    assert text.startswith(WRITTEN)
+    (tmp_path / "study.yaml").write_text(text.replace("sha256_with", "sha256 with"))
+    with pytest.raises(StoreError, match="its digest does not fit"):
+        read_stored_spec(tmp_path / "study.yaml")
+    (tmp_path / "study.yaml").write_text(text.partition("\n")[2])
+    assert read_stored_spec(tmp_path / "study.yaml") == read_stored_spec(study / "study.yaml")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SLOW, reason="a thousand damages; set CRUSHTEST_SLOW=1")
 def test_every_damage_of_every_file_is_seen_by_every_command(study: Path) -> None:
     tally = Tally()
     attack(study, every_damage(study), READING, tally)
     assert tally.damages > 700
+    attack(study, list(drawn(study, seed=0, count=300)), READING, tally)
     assert not tally.wrong

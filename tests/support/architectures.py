@@ -20,18 +20,19 @@ from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
 from crushtest.models.load import LoadedModel
 from crushtest.records import Sampling
-from support.tiny_models import SENTENCES, tokenizer
+from support.method_trials import Trial, recipes, tried
+from support.tiny_models import WORDS, tokenizer
 
 if TYPE_CHECKING:
     from crushtest.engines.hf.engine import HfModel
 
 EVIDENCE = Path(__file__).parents[2] / "docs" / "architectures.csv"
-WORDS = [token for sentence in SENTENCES for token in tokenizer()(sentence)["input_ids"]]
-
 # Values that make a model small, for whichever of these settings its configuration has.
 SMALL: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embedding_size"), 64),
-    **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "d_ff", "decoder_ffn_dim", "encoder_ffn_dim"), 96),
+    **dict.fromkeys(
+        ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "dff", "decoder_ffn_dim", "encoder_ffn_dim"), 96
+    ),
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers"), 4),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads"), 4),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), 512),
@@ -86,6 +87,7 @@ MORE: dict[str, dict[str, Any]] = {
     "inkling2_text": {"unpadded_vocab_size": 400},
     "kimi_linear": {"linear_head_dim": 16, "qk_head_dim": 32},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"]},
+    "longcat_flash": {"zero_expert_num": 2, "moe_topk": 2},
     "mamba2": {"chunk_size": 16, "num_heads": 8, "head_dim": 16},
     "nemotron_h": {"chunk_size": 16, "mamba_num_heads": 8, "mamba_head_dim": 16},
     "phi4_multimodal": {},
@@ -184,8 +186,11 @@ def build(name: str) -> PreTrainedModel:
     ValueError for a configuration that stays large.
     """
     tiny = every()[name]
-    text = AutoConfig.for_model(tiny.family).get_text_config(decoder=True)
+    base = AutoConfig.for_model(tiny.family)
+    text = base.get_text_config(decoder=True)
     names = {*vars(text), *getattr(text, "attribute_map", {})}
+    if type(base) is type(text):  # of an encoder and a decoder, whose settings have other names there
+        names |= {*vars(base)}
     shape = {"vocab_size": len(tokenizer()), **SMALL}
     config = type(text)(
         **{setting: value for setting, value in shape.items() if setting in names}
@@ -255,6 +260,10 @@ class Evidence(NamedTuple):
     why                  why no faster way is taken, why it is refused, or why there is no model
     nats                 largest difference of a line's log-likelihood from a forward pass of the line alone
     texts                completions that differ from a greedy loop of forward passes without a cache, of how many
+    methods              the compression methods that ran: `all`, `none`, or their names
+    refused              the others, each with the reason
+    saved                largest difference of a token's log-likelihood between compressed models and what they were
+                         saved as
     """
 
     name: str
@@ -263,6 +272,9 @@ class Evidence(NamedTuple):
     why: str
     nats: str
     texts: str
+    methods: str = ""
+    refused: str = ""
+    saved: str = ""
 
 
 def measure(name: str) -> Evidence:
@@ -291,10 +303,30 @@ def measure(name: str) -> Evidence:
     return Evidence(name, paths.scoring, paths.writing, short(why), f"{nats:.0e}", f"{differ} of {len(PROMPTS)}")
 
 
-def short(text: str) -> str:
+def measure_methods(name: str, *, scored: bool) -> dict[str, str]:
+    """Compress a family by every method; return the columns of its row that say what came of it.
+
+    scored  whether the engine takes the dense model, so that it must take a compressed one
+    """
+    return columns(tried(lambda: loaded(name), scored=scored))
+
+
+def columns(trials: Iterable[Trial]) -> dict[str, str]:
+    """Return what trials of all methods on one network say in its row."""
+    refused = {trial.method: short(trial.refused, 400) for trial in trials if trial.refused}
+    ran = [name for name in recipes() if name not in refused]
+    saved = [trial.differs for trial in trials if trial.differs is not None]
+    return {
+        "methods": "all" if not refused else " ".join(ran) or "none",
+        "refused": " | ".join(f"{method}: {reason}" for method, reason in refused.items()),
+        "saved": f"{max(saved):.0e}" if saved else "",
+    }
+
+
+def short(text: str, length: int = 160) -> str:
     """Return the first line of a text, cut, without what differs from run to run."""
     line = " ".join(text.split())
-    return line if len(line) <= 160 else f"{line[:159]}…"
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def stored() -> dict[str, Evidence]:

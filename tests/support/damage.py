@@ -1,10 +1,12 @@
 """Damages a finished study in every way that happens to files, and sees what each reading command makes of it.
 
-`python -m support.damage STUDY --every N` (with tests/ and src/ on PYTHONPATH) attacks a real study and counts.
+`python -m support.damage STUDY [--every N | --drawn N] [--seed S]` (with tests/ and src/ on PYTHONPATH) attacks a real
+study and counts.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -19,14 +21,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from unittest import mock
 
 import polars as pl
+import yaml
 
 from crushtest.cli.app import main
 from crushtest.cli.unexpected import EXIT_CODE
 
 TOO_LONG_S = 120
+LONGEST_MESSAGE = 1_000
 EASY = "rules: [{metric: '*', min_items: 1, max_unscored: 1.0, min_clusters: 1}]"
 """A policy that passes on any study that is measured: whatever keeps it from passing is the damage."""
 
@@ -174,6 +179,121 @@ def _others(study: Path, path: Path) -> list[Path]:
     return [*same_kind[:4], *[other for other in alike if other not in same_kind][:2]]
 
 
+def drawn(study: Path, seed: int, count: int) -> Iterator[Damage]:
+    """Damages at random: of bytes anywhere in any file, of values in JSON and YAML files, of cells and types in tables.
+
+    Those of tables keep the label, so that only the content tells.
+    """
+    rng = random.Random(f"drawn {seed}")
+    files = [path for path in sorted(study.rglob("*")) if path.suffix in (".parquet", ".json", ".yaml")]
+    for number in range(count):
+        path = files[rng.randrange(len(files))]
+        content = path.read_bytes()
+        kind = rng.choice(("bytes", "inside", "inside"))
+        if kind == "bytes":
+            what, changed = _bytes_changed(content, rng)
+        elif path.suffix == ".parquet":
+            what, changed = _table_changed(path, rng)
+        else:
+            what, changed = _value_changed(path, rng)
+        if changed != content:
+            yield Damage(path.relative_to(study).as_posix(), f"drawn {number}: {what}", _copy(changed))
+
+
+def _bytes_changed(content: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """Flip bits, or lose, double, blank, overwrite or exchange a stretch."""
+    start = rng.randrange(len(content))
+    end = min(len(content), start + rng.choice((1, 2, 4, 16, 64, 512)))
+    stretch, between = content[start:end], content[end : end + len(content[start:end])]
+    ways = {
+        "flipped": bytes(byte ^ (1 << rng.randrange(8)) for byte in stretch),
+        "lost": b"",
+        "doubled": stretch * 2,
+        "blanked": b"\0" * len(stretch),
+        "overwritten": rng.randbytes(len(stretch)),
+    }
+    what = rng.choice((*ways, "exchanged"))
+    if what == "exchanged":
+        return f"bytes {start}-{end} exchanged", content[:start] + between + stretch + content[end + len(between) :]
+    return f"bytes {start}-{end} {what}", content[:start] + ways[what] + content[end:]
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    [],
+    {},
+    "",
+    -1,
+    0,
+    10**30,
+    1e308,
+    True,
+    "x" * 3_000,
+    "\x1b[2J\u202e",
+    "../..",
+    [[1]],
+    {"a": None},
+)
+
+
+def _value_changed(path: Path, rng: random.Random) -> tuple[str, bytes]:
+    """Replace, remove or rename a value anywhere in a JSON or YAML file."""
+    is_json = path.suffix == ".json"
+    content = json.loads(path.read_text()) if is_json else yaml.safe_load(path.read_text())
+    places = list(_places(content))
+    holder, key = places[rng.randrange(len(places))]
+    what = rng.choice(("replaced", "replaced", "removed", "renamed"))
+    if what == "removed":
+        del holder[key]
+    elif what == "renamed" and isinstance(holder, dict):
+        holder[f"{key}s"] = holder.pop(key)
+    else:
+        holder[key] = odd = rng.choice(ODD)
+        what = f"is {str(odd)[:12]!r}"
+    seal, _, _ = path.read_text().partition("\n")
+    text = json.dumps(content, indent=2) if is_json else f"{seal}\n{yaml.safe_dump(content, sort_keys=False)}"
+    return f"{key} {what}", text.encode()
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    keys = list(content) if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
+    for key in keys:
+        yield content, key
+        yield from _places(content[key])
+
+
+def _table_changed(path: Path, rng: random.Random) -> tuple[str, bytes]:
+    """Exchange two cells of a column, or give a column another type, another order, no values or no name."""
+    frame = pl.read_parquet(path, glob=False)
+    label = {key: value for key, value in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
+    name = rng.choice(frame.columns)
+    column = frame[name]
+    what = rng.choice(("cast", "shuffled", "emptied", "dropped", "renamed", "one cell", "nested"))
+    match what:
+        case "cast":
+            to = rng.choice((pl.Int8, pl.Float32, pl.Boolean, pl.Binary, pl.Date, pl.Null))
+            made = frame.with_columns(pl.Series(name, [None] * len(column), dtype=to))
+            what = f"cast to {to}"
+        case "shuffled":
+            made = frame.with_columns(column.shuffle(seed=rng.randrange(1000)))
+        case "emptied":
+            made = frame.with_columns(pl.lit(None, column.dtype).alias(name))
+        case "dropped":
+            made = frame.drop(name)
+        case "renamed":
+            made = frame.rename({name: rng.choice(("", "x" * 2_000, f"{name} ", "\x1b[2J"))})
+        case "nested":
+            made = frame.with_columns(pl.concat_list(name).alias(name))
+        case _:
+            values = column.to_list()
+            at = rng.randrange(len(values)) if values else 0
+            values[at : at + 1] = [None]
+            made = frame.with_columns(pl.Series(name, values[: len(column)], dtype=column.dtype))
+    out = io.BytesIO()
+    made.write_parquet(out, metadata=label or None)
+    return f"{name} {what}", out.getvalue()
+
+
 def whole_arms(study: Path) -> Iterator[Damage]:
     """One arm's answers and scores over another's."""
     arms = [path for path in sorted((study / "arms").iterdir()) if path.is_dir()]
@@ -297,6 +417,11 @@ def judge(name: str, damage: Damage, now: Call, before: Call) -> str:
         return "it passes"
     if now.code not in (0, 1, 2):
         return f"exit {now.code}: {now.text[-200:]}"
+    if strange := {sign for sign in now.text if not (sign.isprintable() or sign in "\n\t")}:
+        return f"control characters {strange}"
+    longest = max((len(line) for line in now.text.split("\n") if line.startswith("crushtest")), default=0)
+    if longest > LONGEST_MESSAGE:
+        return f"a message of {longest} characters"
     lines = [line for line in now.text.splitlines() if line.startswith("crushtest: ")]
     if now.code and name != "verify" and len(lines) != 1:
         return f"not one line: {now.text[-300:]}"
@@ -306,9 +431,15 @@ def judge(name: str, damage: Damage, now: Call, before: Call) -> str:
 
 
 if __name__ == "__main__":
-    root, every = Path(sys.argv[1]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    every_one = [*damages(root), *whole_arms(root)][::every]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="of the damages that are listed, every so many")
+    parser.add_argument("--drawn", type=int, default=0, help="so many damages drawn at random in their place")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    listed = [*damages(given.study, given.seed), *whole_arms(given.study)][:: given.every]
     found = Tally()
-    attack(root, every_one, ("verify", "gate", "query", "report", "compare"), found)
+    chosen = list(drawn(given.study, given.seed, given.drawn)) if given.drawn else listed
+    attack(given.study, chosen, ("verify", "gate", "query", "report", "compare"), found)
     print(json.dumps({"damages": found.damages, "calls": found.calls, "wrong": len(found.wrong)}))
     print("\n".join(found.wrong[:60]))

@@ -59,6 +59,10 @@ def tokenizer(*, template: bool = False) -> PreTrainedTokenizerFast:
     return made
 
 
+WORDS: list[int] = [token for sentence in SENTENCES for token in tokenizer()(sentence)["input_ids"]]
+"""The sentences as tokens, in a row."""
+
+
 def network(kind: str = "llama", seed: int = 0, **settings: Any) -> PreTrainedModel:
     """A network of that architecture with random weights, large enough that no two answers are alike."""
     torch.manual_seed(seed)

@@ -9,7 +9,7 @@ import typer
 
 from crushtest.cli import data
 from crushtest.cli.compress import compress
-from crushtest.cli.encoding import refuse_bytes, write_anything
+from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.listing import list_entries
 from crushtest.cli.output import print_line
@@ -59,6 +59,11 @@ def main() -> None:
     """Run the console script. Print every failure as one line on stderr, never as a traceback."""
     write_anything()
     settle()
+    with until_reader_leaves():
+        _run()
+
+
+def _run() -> None:
     try:
         refuse_bytes(sys.argv[1:])
         with usage_in_one_line():

@@ -10,6 +10,7 @@ from crushtest.compress.kernels.grids import width_of_groups
 from crushtest.compress.kernels.masks import need_whole_groups
 from crushtest.compress.kernels.parameters import parse_pattern
 from crushtest.compress.layers.structure import Linear, Structure, find_structure, refuse_quantized
+from crushtest.compress.layers.usage import usage
 from crushtest.errors import CompressionError, ModelError, UsageError, first_error_line
 from crushtest.registry import METHODS
 
@@ -45,6 +46,7 @@ def check(recipe: Recipe, model: Any, *, to_save: bool = False, trust_remote_cod
         if not chosen:
             raise UsageError(f"method {step.method!r}: its layers and skip patterns leave nothing to compress")
         _check_experts(step, chosen)
+        _check_called(step, chosen, network)
         if entry.about.needs_package:
             _need_package(f"method {step.method!r}", entry.about.needs_package, entry.about.install)
         shared = math.gcd(*(linear.shape[1] for linear in chosen))
@@ -146,6 +148,20 @@ def _check_experts(step: Step, chosen: tuple[Linear, ...]) -> None:
         raise UsageError(
             f"method {step.method!r}, layer {expert.name}: this model keeps its experts in one tensor, and "
             f"{about.no_packed_experts}; use another method{way_out}"
+        )
+
+
+def _check_called(step: Step, chosen: tuple[Linear, ...], network: Module) -> None:
+    """Raise UsageError for a method that exchanges layers, where the model multiplies with a weight by itself."""
+    if not METHODS.get(step.method).about.replaces_layers:
+        return
+    seen = usage(network, [linear.name for linear in chosen])
+    bypassed = next((linear.name for linear in chosen if seen and linear.name in seen.used - seen.called), None)
+    if bypassed:
+        raise UsageError(
+            f"method {step.method!r}, layer {bypassed}: the model multiplies with its weight without calling the "
+            "layer, so no other can take its place; use another method, or skip it "
+            f"(skip={bypassed.rpartition('.')[2]})"
         )
 
 

@@ -210,7 +210,7 @@ class AppendLog(Generic[Record]):
             needed = ", ".join(self._kind.schema)
             raise StoreError(
                 f"{where} is not a record of this log (it has {names or 'no fields'}, it needs {needed})"
-                "; another version may have written it: use another --out"
+                f"; another version may have written it: use another --out, or {self._remedy}"
             ) from None
 
 

@@ -253,18 +253,18 @@ def scorer(
 
 
 def scorer_identity(spec: str) -> str:
-    """Return a scorer's spec without the options that change none of its numbers; any other spec as it is.
+    """Return the one name of a scorer: its options in their order, the first unnamed, none that changes no number.
 
-    >>> scorer_identity("openai-moderation:hate,attempts=8"), scorer_identity("openai-moderation:attempts=8")
-    ('openai-moderation:hate', 'openai-moderation')
+    >>> scorer_identity("openai-moderation:hate,attempts=8"), scorer_identity("openai-moderation:category=hate")
+    ('openai-moderation:hate', 'openai-moderation:hate')
+
+    Raises UnknownName and UsageError as `Registry.split` does.
     """
-    name, colon, rest = spec.partition(":")
-    patience = SCORERS.get(name).about.patience if colon else ()
-    pieces = [piece.strip() for piece in rest.split(",") if piece.strip()]
-    kept = [piece for piece in pieces if "=" not in piece or piece.partition("=")[0].strip() not in patience]
-    if len(kept) == len(pieces):
+    if ":" not in spec:
         return spec
-    return f"{name}:{','.join(kept)}" if kept else name
+    name, options = SCORERS.split(spec)
+    patience = SCORERS.get(name).about.patience
+    return SCORERS.join(name, {option: value for option, value in options.items() if option not in patience})
 
 
 def engine(

@@ -250,6 +250,15 @@ class Registry(Generic[About]):
                 raise UsageError(f"{self.kind} {quoted(spec)}: {quoted(piece)} is not option=value")
         return name, options
 
+    def join(self, name: str, options: Mapping[str, str]) -> str:
+        """Return the one spec that `split` parts into this: options in the signature's order, the first unnamed."""
+        known = [*self.get(name).options]
+        pieces = [f"{option}={options[option]}" for option in sorted(options, key=[*known, *options].index)]
+        first = options.get(known[0], "") if known and self.unnamed_first else ""
+        if first and not _OPTION.fullmatch(first):
+            pieces[0] = first
+        return f"{name}:{','.join(pieces)}" if pieces else name
+
     def __iter__(self) -> Iterator[Entry[About]]:
         return (self._entries[name] for name in self.names())
 

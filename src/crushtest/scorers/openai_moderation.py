@@ -49,6 +49,14 @@ class Verdict:
     flagged: bool
     model: str
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what the endpoint never says: the cache's file may hold anything."""
+        scores, flagged = self.scores, self.flagged
+        if not scores or len(scores) != len(self.categories) or not isinstance(flagged, bool):
+            raise ValueError
+        if not all(map(_is_score, scores)) or not all(isinstance(name, str) for name in (*self.categories, self.model)):
+            raise ValueError
+
     def value(self, category: str) -> float | None:
         """Return the score of a category; None if the endpoint gave none."""
         if category == FLAGGED:
@@ -165,10 +173,10 @@ def _verdicts(content: Any, count: int) -> list[Verdict]:
 
 
 def _verdict(result: Any, model: str) -> Verdict:
-    scores, flagged = dict(result["category_scores"]), result["flagged"]
-    if not scores or not isinstance(flagged, bool) or not all(map(_is_score, scores.values())):
+    scores = dict(result["category_scores"])
+    if not all(map(_is_score, scores.values())):
         raise ValueError
-    return Verdict(list(scores), [float(score) for score in scores.values()], flagged, model)
+    return Verdict(list(scores), [float(score) for score in scores.values()], result["flagged"], model)
 
 
 def _is_score(value: object) -> bool:
@@ -214,8 +222,21 @@ def _memory_in(folder: str, base_url: str, model: str) -> Memory:
     from crushtest.files.append_log import AppendLog
     from crushtest.files.parquet import TableKind
 
+    text, number = pl.String(), pl.Float64()
+    columns = {
+        "item": text,
+        "categories": pl.List(text),
+        "scores": pl.List(number),
+        "flagged": pl.Boolean(),
+        "model": text,
+    }
     place = hashlib.sha256(f"{base_url}\n{model}".encode()).hexdigest()[:16]
-    log = AppendLog(Path(folder) / "moderation" / f"{place}.parquet", TableKind("verdicts", pl.Schema()), Verdict)
+    log = AppendLog(
+        Path(folder) / "moderation" / f"{place}.parquet",
+        TableKind("verdicts", pl.Schema(columns)),
+        Verdict,
+        remedy="remove it and its texts are asked again",
+    )
     return Memory(log.read(), log)
 
 

@@ -24,14 +24,14 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from crushtest.errors import StoreError
+from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.files.atomic import PARTIAL, file_name, remove_partial
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, RESTORE, SCORE_AGAIN, Label, read_table, write_table
 from crushtest.files.regular import read_bytes, sha256
 from crushtest.files.sealed import is_sealed
 from crushtest.records import DENSE, Item, Kind, Score
-from crushtest.registry import SCORERS, scorer_identity
+from crushtest.registry import scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
 from crushtest.study.compression_file import read_compression
@@ -245,13 +245,18 @@ def _named_folder(parent: Path, name: str) -> Path:
 def _stored_scorer(parent: Path, spec: str) -> str:
     """Return the name that a scorer's scores are stored under; older studies named some by other words.
 
-    They wrote options of patience into the name, or left out that of the first option.
+    They wrote options of patience into the name, or named the first option, or had the options in another order.
     """
     identity = scorer_identity(spec)
     name = identity.partition(":")[0]
-    if name not in SCORERS.names() or not SCORERS.get(name).about.patience or _named_folder(parent, identity).is_dir():
+    if _named_folder(parent, identity).is_dir():
         return identity
-    asked = SCORERS.split(identity)
-    stored = [unquote(path.name) for path in sorted(parent.glob(f"{name}*")) if path.is_dir()]
-    alike = (older for older in stored if older.partition(":")[0] == name)
-    return next((older for older in alike if SCORERS.split(scorer_identity(older)) == asked), identity)
+    stored = [unquote(path.name) for path in sorted(parent.glob(f"{name}[%:]*")) if path.is_dir()]
+    return next((older for older in stored if _same_scorer(older, identity)), identity)
+
+
+def _same_scorer(older: str, identity: str) -> bool:
+    try:
+        return scorer_identity(older) == identity
+    except UsageError:  # of a plug-in that is not here, or no scorer at all
+        return False

@@ -134,6 +134,10 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+WRITTEN = "# written by crushtest"
+"""How the first line of a study.yaml with a seal begins."""
+
+
 def read_stored_spec(path: Path) -> StudySpec:
     """Read the study.yaml of a study folder. A noise floor there that names no arms is older than them: dense alone.
 
@@ -141,7 +145,7 @@ def read_stored_spec(path: Path) -> StudySpec:
     not the file that was written there.
     """
     content = read_bytes(path, remedy="restore it")
-    if is_sealed(content) and not is_whole(content):
+    if (is_sealed(content) or content.startswith(WRITTEN.encode())) and not is_whole(content):
         raise StoreError(
             f"{path} cannot be used ({CHANGED}); restore it, or remove its first line if it should be taken as it is"
         )
@@ -157,7 +161,7 @@ def read_stored_spec(path: Path) -> StudySpec:
 def stored_text(resolved: dict[str, Any]) -> str:
     """Return the text of a study.yaml: its seal, and every setting."""
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
-    return sealed(f"# written by crushtest; {SEAL}: {BLANK}\n{text}".encode()).decode()
+    return sealed(f"{WRITTEN}; {SEAL}: {BLANK}\n{text}".encode()).decode()
 
 
 def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:

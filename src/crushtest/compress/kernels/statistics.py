@@ -178,6 +178,11 @@ class WeightGradient:
         self._sum = size if self._sum is None else self._sum.add_(size)
 
     @property
+    def is_empty(self) -> bool:
+        """Say whether no gradient was added."""
+        return self._sum is None
+
+    @property
     def size(self) -> Tensor:
         """Return [out_features, in_features]."""
         total = _seen(self._sum)

@@ -169,7 +169,8 @@ def collect_gradients(
     """Return the size of the loss gradient of every layer's weight over the sequences, one backward pass each.
 
     A gradient is taken in and freed as soon as backward has made it, so only one layer's is alive at a time; the sums
-    take 4 bytes per weight.
+    take 4 bytes per weight. A layer that the loss does not depend on smoothly (it only chooses the tokens to attend to)
+    has a gradient of 0.
     """
     import torch
 
@@ -180,6 +181,9 @@ def collect_gradients(
             loss: Any = network(input_ids=ids, labels=ids, use_cache=False).loss
             loss.backward()
             on_sequence(index + 1)
+    for linear in linears:
+        if gradients[linear.name].is_empty:
+            gradients[linear.name].add(torch.zeros_like(linear.weight))
     return gradients
 
 

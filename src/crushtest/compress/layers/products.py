@@ -34,7 +34,8 @@ class Product(NamedTuple):
     kept        the weight's sides as they lie in memory: the first has the longer stride
     transposed  whether that is [in, out]
     rows        [tokens, in], the inputs
-    result      [tokens, out], the product; None where a bias is in it
+    result      [tokens, out], the product alone, without a bias
+    rounding    by how much a number of the result may be off because a bias was taken out of it
     """
 
     tensor: Tensor
@@ -42,7 +43,8 @@ class Product(NamedTuple):
     kept: tuple[int, int]
     transposed: bool
     rows: Tensor
-    result: Tensor | None
+    result: Tensor
+    rounding: float
 
 
 class _Pair(NamedTuple):
@@ -50,7 +52,8 @@ class _Pair(NamedTuple):
 
     weight: Tensor
     rows: Tensor
-    result: Tensor | None
+    result: Tensor
+    rounding: float = 0.0
 
 
 class ProductWatch:
@@ -84,14 +87,14 @@ class ProductWatch:
         result = self.carry_out(func, args, kwargs)
         used = [tensor for tensor in tensors_in((args, kwargs)) if self._owner(tensor) is not None]
         if used:
-            self._look(func, args, used, result)
+            self._look(func, args, kwargs, used, result)
         return result
 
     def carry_out(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Return what the operation gives."""
         return func(*args, **kwargs)
 
-    def _look(self, func: Any, args: Any, used: list[Tensor], result: Any) -> None:
+    def _look(self, func: Any, args: Any, kwargs: dict[str, Any], used: list[Tensor], result: Any) -> None:
         name = func._schema.name
         if name not in PLAIN | GROUPED:
             made = tensors_in(result)
@@ -99,7 +102,7 @@ class ProductWatch:
                 for tensor in used:
                     self._see_other(self._owner(tensor), name)  # type: ignore[arg-type]
             return
-        for weight, rows, product in _pairs(name, args, result):
+        for weight, rows, product, rounding in _pairs(name, args, kwargs, result):
             owner = self._owner(weight)
             if owner is None:
                 continue
@@ -110,7 +113,7 @@ class ProductWatch:
                 self._see_other(owner, f"{name} with a part of a matrix")
                 continue
             start = int(weight.storage_offset() - owner.storage_offset())
-            self._see(Product(owner, start, (kept[0], kept[1]), transposed, rows, product))
+            self._see(Product(owner, start, (kept[0], kept[1]), transposed, rows, product, rounding))
 
     def _owner(self, tensor: Tensor) -> Tensor | None:
         """Return the watched tensor that this one lies in."""
@@ -125,8 +128,8 @@ class ProductWatch:
 def products_with(linears: Sequence[Linear]) -> Iterator[dict[str, list[Tensor]]]:
     """For the length of a `with`, gather by layer the inputs [tokens, in] of every product with its weight.
 
-    ModelError if the first product with a tensor is not what the inputs and the layer's weight give. Products with a
-    bias in them, or in which all numbers are 0, show nothing: then the next one is looked at.
+    ModelError if the first product with a tensor is not what the inputs and the layer's weight give. A product in which
+    all numbers are 0, or vanish beside those of a bias, shows nothing: then the next one is looked at.
     """
     rows: dict[str, list[Tensor]] = {linear.name: [] for linear in linears}
     if not linears:
@@ -154,33 +157,46 @@ def _start(linear: Linear) -> int:
 
 def _reproduced(linear: Linear, product: Product) -> bool:
     """Say whether a layer's weight gives a product again, False where that shows nothing; ModelError if it does not."""
-    if product.result is None:
-        return False
     chosen = product.rows.any(dim=1).nonzero().flatten()[:_CHECKED]
     made, result = (product.rows[chosen] @ linear.weight.T).float(), product.result[chosen].float()
-    if not (made.any() or result.any()):
+    noise = product.rounding * result.numel() ** 0.5
+    if max(float(made.norm()), float(result.norm())) <= 4 * noise:  # both are 0, or vanish beside a bias
         return False
-    if not (made - result).norm() <= _SAME * result.norm():
+    if not (made - result).norm() <= _SAME * result.norm() + noise:
         raise ModelError(f"{linear.name}: its weight does not give the outputs that the model computes with it")
     return True
 
 
-def _pairs(name: str, args: Any, result: Any) -> Iterator[_Pair]:
+def _pairs(name: str, args: Any, kwargs: dict[str, Any], result: Any) -> Iterator[_Pair]:
     """Yield the matrices of a product, each as weight and as inputs of the other: it is not known which is which."""
     if name in GROUPED:
         rows, weights, ends = args[0], args[1], args[2].tolist()
         for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
             yield _Pair(weights[number], rows[begin:end], result[begin:end])
         return
-    has_bias = name in ("aten::addmm", "aten::baddbmm")
-    left, right = args[1:3] if has_bias else args[:2]
+    rounding = 0.0
+    left, right = args[:2]
+    if name in ("aten::addmm", "aten::baddbmm"):
+        bias, left, right = args[:3]
+        if bias.device == result.device:  # a run without weights makes results of weights that have no memory
+            rounding = _rounding(result)
+            result = (result - kwargs.get("beta", 1) * bias) / kwargs.get("alpha", 1)
     if left.dim() == 2:
         lefts, rights, results = [left], [right], [result]
     else:
         lefts, rights, results = list(left), list(right), list(result)
     for one, other, made in zip(lefts, rights, results, strict=True):
-        yield _Pair(other, one, None if has_bias else made)
-        yield _Pair(one.T, other.T, None if has_bias else made.T)
+        yield _Pair(other, one, made, rounding)
+        yield _Pair(one.T, other.T, made.T, rounding)
+
+
+def _rounding(result: Tensor) -> float:
+    """Return by how much the largest number of a result may be off by its dtype."""
+    import torch
+
+    if not result.numel() or result.device.type == "meta":
+        return 0.0
+    return float(result.abs().max()) * torch.finfo(result.dtype).eps
 
 
 def _storage(tensor: Tensor) -> int:

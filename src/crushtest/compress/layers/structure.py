@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.layers.activations import FOREIGN_FAILURES
 from crushtest.compress.layers.experts import Packed, find_packed, is_router
+from crushtest.compress.layers.usage import unused_parts
 from crushtest.errors import ModelError, UnknownName
 
 if TYPE_CHECKING:
@@ -84,11 +86,16 @@ class Linear:
 
 @dataclass(frozen=True)
 class Structure:
-    """A decoder: its blocks in order, the linear layers in them, and the names of modules that route to experts."""
+    """A decoder: its blocks in order, and the linear layers in them that it uses.
+
+    routers  the names of modules that route to experts
+    unused   the names of parts of blocks that never run
+    """
 
     blocks: tuple[Module, ...]
     linears: tuple[Linear, ...]
     routers: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
 
     @property
     def experts(self) -> tuple[Linear, ...]:
@@ -148,7 +155,10 @@ def find_structure(network: Module) -> Structure:
             if is_linear(module) and path not in own:
                 linears.append(Linear(name, module, number))
             linears += [linear for part in packed if part.module is module for linear in _experts(name, part, number)]
-    return Structure(tuple(blocks), tuple(linears), frozenset(routers))
+    named = {f"{prefix}.{number}": block for number, block in enumerate(blocks)}
+    unused = unused_parts(network, named, [linear.name for linear in linears if not linear.packed])
+    running = tuple(linear for linear in linears if not _is_within(linear.name, unused))
+    return Structure(tuple(blocks), running, frozenset(routers), unused)
 
 
 def refuse_quantized(network_or_config: Any) -> None:
@@ -195,6 +205,8 @@ def find_untouched(network: Module, touched: tuple[Linear, ...], structure: Stru
                 reason = "left out by the recipe"
             elif name in structure.routers and reason != "bias":
                 reason = "router, left dense"
+            elif _is_within(name, structure.unused):
+                reason = "never used: the model has no encoder to attend to"
             place = (re.sub(r"\d+", "*", name or type(module).__name__), reason)
             gathered.setdefault(place, []).append(0 if id(parameter) in seen else size)
             seen.setdefault(id(parameter), name)
@@ -241,6 +253,11 @@ def _routers(block: Module, packed: list[Packed]) -> set[str]:
         for name, module in parts
         if counts and any(is_router(name, parameter, counts) for parameter in module.parameters(recurse=False))
     }
+
+
+def _is_within(name: str, parts: Iterable[str]) -> bool:
+    """Say whether a module is one of these parts, or in one."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
 def _keeps_transposed(module: Module) -> bool:

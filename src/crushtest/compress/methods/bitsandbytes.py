@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 
 from crushtest.compress.kernels.grids import ForeignWeight, dequantized
+from crushtest.compress.layers.collect import naming
 from crushtest.compress.layers.loop import Block, Compressed, Job, as_job, compress_blocks, measure
 from crushtest.errors import CompressionError
 from crushtest.registry import method, model_method
@@ -89,7 +90,9 @@ def int8(network: PreTrainedModel | Job, batches: Tensor, *, threshold: Threshol
 
     def compress_block(block: Block) -> Iterator[Compressed]:
         for linear in block.linears:
-            yield _exchange(job, block, linear, threshold)
+            with naming(linear.name):
+                exchanged = _exchange(job, block, linear, threshold)
+            yield exchanged
 
     return compress_blocks(job, (), compress_block)
 
@@ -108,7 +111,7 @@ def _exchange(job: Job, block: Block, linear: Linear, threshold: float) -> Compr
     """Put an 8-bit layer in the place of a linear layer; measured with its activations rounded as well."""
     package = _package()
     if not linear.is_plain:
-        raise CompressionError(f"{linear.name}: int8 works on torch.nn.Linear only")
+        raise CompressionError("int8 works on torch.nn.Linear only")
     old: Any = linear.module
     rows, columns = linear.shape
     new: Any = package.nn.Linear8bitLt(

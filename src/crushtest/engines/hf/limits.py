@@ -28,13 +28,14 @@ UNFIT = (EngineError, TypeError, ValueError, AttributeError, RuntimeError, Looku
 def exact_until(config: PreTrainedConfig, variants: Sequence[Variant] | None) -> int | None:
     """Return up to how many tokens faster ways are exact: sparse attention and some positions limit them.
 
-    A sliding window limits them only if layers do not hand it to their attention, where packs see it.
+    A sliding window limits them unless every layer that slides hands it to its attention, where packs see it.
     """
     text = config.get_text_config()
     limits = [getattr(text, name, None) for name in SPARSE_BEYOND]
     if getattr(text, "attn_temperature_tuning", None):
         limits.append(getattr(text, "floor_scale", None))
-    if not any(variant.window for variant in variants or ()):
+    handed = sum(bool(variant.window) for variant in variants or ())
+    if handed < max(_sliding_layers(text, len(variants or ())), 1):
         limits.append(getattr(text, "sliding_window", None))
     rope = getattr(text, "rope_parameters", None) or {}
     per_kind = [rope, *(value for value in rope.values() if isinstance(value, dict))]
@@ -44,6 +45,12 @@ def exact_until(config: PreTrainedConfig, variants: Sequence[Variant] | None) ->
         if one.get("rope_type") in LENGTH_DEPENDENT
     ]
     return min((int(limit) for limit in limits if limit), default=None)
+
+
+def _sliding_layers(text: PreTrainedConfig, layers: int) -> int:
+    """Return how many layers slide: those that the configuration says, and all of them if it does not say."""
+    kinds = getattr(text, "layer_types", None)
+    return layers if kinds is None else sum("sliding" in kind for kind in kinds)
 
 
 def size_within(size: int, limit: int) -> int:
