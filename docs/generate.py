@@ -78,10 +78,11 @@ The column `methods` says which compression methods run: see [below](#compressio
 
 Each method ran with its defaults, on groups that are whole rows where it has groups, and calibrated on 4 sequences
 of 48 tokens, on a fresh copy of each of {compressed} networks. {take_all} of them take all of these methods,
-{take_none} take none. A method that does not run is refused by its check, from the configuration alone. One model
-of each way of storing (`rtn`, `nf4`, `int8`, `wanda`) was saved and loaded again: no token's log-likelihood differs
-by more than {saved} nats between the two, nor, for `wanda`, between the model in memory and the engine's score of
-the saved one. A method that needs a file of its own (`llmcompressor`) was not tried.
+{take_none} take none. A method that does not run is refused by its check, from the configuration alone, unless its
+reason says otherwise. One model of each way of storing (`rtn`, `nf4`, `int8`, `wanda`) was saved and loaded again:
+no token's log-likelihood differs by more than {saved} nats between the two, nor, for `wanda`, between the model in
+memory and the engine's score of the saved one. A method that needs a file of its own (`llmcompressor`) was not
+tried.
 
 | method | families that it runs on | refused |
 | --- | --- | --- |

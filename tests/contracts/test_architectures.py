@@ -33,6 +33,8 @@ HANDFUL = [
 ]
 # One of each reason to refuse a method, one that takes all, and one with parts that never run.
 COMPRESSED = ["gpt2", "mixtral", "mamba", "bart", "dory"]
+# Where a method fails with an error that is not ours: int8 on MiniCPM3.
+REFUSED_LATE = {"minicpm3"}
 WRITING = os.environ.get("CRUSHTEST_EVIDENCE") == "write"
 
 
@@ -101,11 +103,11 @@ def check_methods(name: str, seen: dict[str, dict[str, str]]) -> None:
     for package in packages():
         pytest.importorskip(package)
     row = compressed(name, seen)
-    assert LATE not in row["refused"]
+    assert (LATE in row["refused"]) == (name in REFUSED_LATE)
     assert not row["saved"] or float(row["saved"]) < EXACT_NATS
-    assert WRITING or {**row, "saved": ""} == {column: getattr(stored()[name], column) for column in row} | {
-        "saved": ""
-    }
+    before = stored()[name]
+    known = not WRITING and before.methods  # an empty cell was not measured yet
+    assert not known or (row["methods"], row["refused"]) == (before.methods, before.refused)
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
