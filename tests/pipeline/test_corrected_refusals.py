@@ -15,8 +15,9 @@ from crushtest.engines.fake.planted import Wording, planted
 from crushtest.pipeline.label import choose, draw_sheet, read_labels
 from crushtest.pipeline.run import run_study
 from crushtest.records import Answer, Request
-from crushtest.report.corrected import Correction
+from crushtest.report.corrected import Correction, difference_text
 from crushtest.report.study_view import StudyView, read_study
+from crushtest.stats.labelled import Corrected
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import build_spec
 
@@ -63,3 +64,22 @@ def test_a_rate_that_the_threshold_does_not_settle_is_not_corrected(view: StudyV
     shown = view.contrast("other", "probe_refusal", "partial_rate")
     assert shown is not None
     assert shown.mde == stored.mde is not None
+
+
+def test_only_pairs_that_people_labelled_count_as_labelled(view: StudyView, drawn: StudyFolder) -> None:
+    labelling = choose(drawn, view.plan, task=None, scorer=None, arm=None)
+    results = [correction.result for correction in by_metric(view).values()]
+    counts = [(each.labelled, each.items) for each in results if isinstance(each, Corrected)]
+    assert sum(labelled for labelled, _ in counts) == labelling.read_labels().height
+    assert sum(items for _, items in counts) == len(labelling.pairs)
+    assert all(f"by {each.result.labelled} labelled" in difference_text(each) for each in view.corrections)  # type: ignore[union-attr]
+
+
+def test_answers_that_are_no_language_do_not_dilute_false_alarms(view: StudyView) -> None:
+    """People say no to all of them, so the scorer is wrong in as many as it counts of those that it could count."""
+    for correction in by_metric(view).values():
+        assert isinstance(correction.result, Corrected)
+        assert correction.result.difference == 0
+    result = by_metric(view)["refusal_rate"].result
+    assert isinstance(result, Corrected)
+    assert result.dense.false_positive.value == 1

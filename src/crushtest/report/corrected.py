@@ -55,7 +55,7 @@ def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]]) 
     import numpy as np
 
     labels = {row["item"]: row for row in labelling.read_labels().iter_rows(named=True)}
-    scored, people, inclusion, clusters = [], [], [], []
+    scored, people, can_change, inclusion, clusters = [], [], [], [], []
     unsure = 0
     for pair in labelling.pairs:
         sides = outcomes.get(pair.item.id)
@@ -64,11 +64,9 @@ def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]]) 
         counted = map(labelling.is_counted, pair.scores)
         scored.append([_count(side, is_counted) for side, is_counted in zip(sides, counted, strict=True)])
         clusters.append(pair.item.cluster)
+        can_change.append([side.differ for side in sides])
         row = labels.get(pair.item.id)
-        if not any(side.differ for side in sides):  # known without asking anybody
-            people.append(scored[-1])
-            inclusion.append(1.0)
-        elif row is None or row["dense"] is None or row["arm"] is None:
+        if row is None or row["dense"] is None or row["arm"] is None:
             unsure += row is not None
             people.append([np.nan, np.nan])
             inclusion.append(np.nan)
@@ -76,7 +74,13 @@ def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]]) 
             people.append([_count(side, row[name]) for side, name in zip(sides, ("dense", "arm"), strict=True)])
             inclusion.append(row["inclusion"])
     numbers = np.unique(clusters, return_inverse=True)[1]
-    known = Labelled(scored=np.array(scored), labels=np.array(people), inclusion=np.array(inclusion), clusters=numbers)
+    known = Labelled(
+        scored=np.array(scored),
+        labels=np.array(people),
+        open=np.array(can_change),
+        inclusion=np.array(inclusion),
+        clusters=numbers,
+    )
     return known, unsure
 
 
