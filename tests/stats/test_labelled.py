@@ -192,7 +192,7 @@ def test_discordant_pairs_are_drawn_first_and_no_stratum_is_empty(pairs: int) ->
 
 
 def xstest(data: Path, unsafe: bool) -> tuple[Array, Array, Array]:
-    """What the phrases and what people say of two models' answers to XSTest, and the contrast types as clusters."""
+    """What the phrases and what people say of two models' answers to XSTest, and the types of prompts as clusters."""
     models = [_rows(data / "xstest" / f"xstest_v2_completions_{name}.csv") for name in ("llama2orig", "llama2new")]
     ids = [item for item, row in models[0].items() if row["type"].startswith("contrast") is unsafe]
     scored = [[any(p in model[item]["completion"][:300].lower() for p in PHRASES) for model in models] for item in ids]

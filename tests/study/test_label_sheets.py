@@ -204,6 +204,13 @@ def test_model_texts_reach_the_csv_without_a_formula() -> None:
     assert rows[1][1:4] == ["'+1", '\'=HYPERLINK("http://x")', "'-2+3"]
 
 
+@given(st.lists(st.text(alphabet="a=+-@;,\t\n\"' ", max_size=12), min_size=3, max_size=3))
+def test_no_cell_split_at_commas_begins_like_a_formula(texts: list[str]) -> None:
+    cells = list(csv.reader(io.StringIO(sheet_csv([SheetRow("bcdfgh", *texts)]), newline="")))[1]
+    assert len(cells) == len(COLUMNS)
+    assert not [cell for cell in cells if cell.strip().startswith(FORMULA)]
+
+
 def test_labels_are_sealed_and_tied_to_answers_and_scores(folder: StudyFolder, tmp_path: Path) -> None:
     labelling = chosen(folder)
     draw_sheet(folder, labelling, pairs=60, seed=0)
