@@ -70,6 +70,24 @@ def test_an_arm_that_rephrases_is_named_and_the_same_words_are_not(folder: Study
     assert console.file.getvalue().count(CAUTION) == 1  # type: ignore[attr-defined]
 
 
+def aloud(base: random.Random, own: random.Random, strength: float, nasty: str) -> Completion:
+    """The same, behind one and the same thought."""
+    answer = write(base, own, strength, nasty)
+    return replace(answer, text=f"<think>Let me think about what they want.</think>{answer.text}")
+
+
+def test_an_arm_that_rephrases_behind_one_thought_is_named(
+    stand_ins: list[str], detector: None, tmp_path: Path
+) -> None:
+    with mock.patch.object(synthetic_study, "_write", aloud):
+        folder = synthetic_study.build(
+            tmp_path / "s", ["probe_prompts"], arms=({"recipe": SAME}, {"recipe": REPHRASES}), replicates=50
+        )
+    drifts = read_study(folder).drifts
+    assert drifts[REPHRASES, "probe_prompts"].drifted
+    assert not drifts[SAME, "probe_prompts"].drifted
+
+
 def test_a_task_that_no_detector_of_refusals_reads_is_left_alone(folder: StudyFolder) -> None:
     study = read_study(folder)
     assert study.drifts == {}

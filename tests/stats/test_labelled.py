@@ -6,10 +6,13 @@ import csv
 import random
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats as reference
 
 from crushtest.metrics import Array
@@ -28,6 +31,7 @@ def pairs_of(rows: Iterable[tuple[tuple[int, int], tuple[int, int] | None, float
     return Labelled(
         scored=np.array([scored for scored, _, _ in listed], float),
         labels=np.array(labels, float),
+        open=np.ones((len(listed), 2), bool),
         inclusion=np.array([chance for _, _, chance in listed]),
         clusters=np.arange(len(listed)),
     )
@@ -42,7 +46,8 @@ def drawn(scored: Array, people: Array, count: int, rng: random.Random, clusters
     sizes, taken = Counter(strata), Counter(strata[place] for place in chosen)
     inclusion = np.array([taken[stratum] / sizes[stratum] for stratum in strata])
     numbers = np.arange(len(scored)) if clusters is None else clusters
-    return Labelled(scored=scored, labels=labels, inclusion=inclusion, clusters=numbers)
+    everything = np.ones(scored.shape, bool)
+    return Labelled(scored=scored, labels=labels, open=everything, inclusion=inclusion, clusters=numbers)
 
 
 def measured(pairs: Labelled) -> Corrected:
@@ -117,8 +122,51 @@ def test_a_cell_without_labels_or_one_cluster_has_no_interval() -> None:
     rows = [((0, 0), (0, 0), 0.5), ((1, 0), None, 0.5)]
     assert "no labelled pair among the 1" in str(correct(pairs_of(rows)))
     pairs = pairs_of([((0, 0), (0, 0), 1.0)] * 3)
-    one = Labelled(scored=pairs.scored, labels=pairs.labels, inclusion=pairs.inclusion, clusters=np.zeros(3, int))
+    one = replace(pairs, clusters=np.zeros(3, int))
     assert "one cluster" in str(correct(one))
+
+
+def with_known(pairs: Labelled, known: Iterable[tuple[int, int]]) -> Labelled:
+    """The pairs, and some more whose outcomes no label can change."""
+    added = np.array(list(known), float).reshape(-1, 2)
+    empty = np.full(len(added), np.nan)
+    return Labelled(
+        scored=np.concatenate([pairs.scored, added]),
+        labels=np.concatenate([pairs.labels, np.stack([empty, empty], axis=1)]),
+        open=np.concatenate([pairs.open, np.zeros(added.shape, bool)]),
+        inclusion=np.concatenate([pairs.inclusion, empty]),
+        clusters=np.arange(len(pairs.scored) + len(added)),
+    )
+
+
+@given(st.lists(st.sampled_from(CELLS), max_size=40), st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_pairs_that_no_label_can_change_enter_the_difference_alone(known: list[tuple[int, int]], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scored, people = ((rng.random((40, 2)) < 0.5).astype(float) for _ in range(2))
+    pairs = drawn(scored, people, 20, random.Random(seed))
+    alone, together = measured(pairs), measured(with_known(pairs, known))
+    assert together.labelled == alone.labelled
+    assert together.items == alone.items + len(known)
+    assert (together.dense, together.arm) == (alone.dense, alone.arm)
+    total = alone.difference * alone.items + sum(arm - dense for dense, arm in known)
+    assert together.difference == pytest.approx(total / together.items)
+    assert together.low <= together.difference <= together.high
+
+
+def test_pairs_that_no_label_can_change_narrow_the_interval() -> None:
+    pairs = drawn(np.array(CELLS * 10, float), np.array(CELLS * 10, float), 20, random.Random(0))
+    alone, together = measured(pairs), measured(with_known(pairs, [(0, 0)] * 120))
+    assert together.high - together.low == pytest.approx((alone.high - alone.low) / 4, rel=0.25)
+
+
+def test_an_answer_that_no_label_can_change_is_in_no_rate_of_error() -> None:
+    rows = [((1, 0), (0, 0), 1.0)] * 5 + [((1, 1), (0, 1), 1.0)] * 5
+    pairs = pairs_of(rows)
+    result = measured(replace(pairs, open=pairs.open & (pairs.scored[:, [1]] > [-1, 0])))
+    assert result.labelled == 10
+    assert result.dense.false_positive.value == 1
+    assert result.arm.false_positive.value is None  # its answers that the scorer does not count are no language
 
 
 def test_the_same_labels_give_the_same_numbers() -> None:
@@ -144,7 +192,7 @@ def test_discordant_pairs_are_drawn_first_and_no_stratum_is_empty(pairs: int) ->
 
 
 def xstest(data: Path, unsafe: bool) -> tuple[Array, Array, Array]:
-    """What the phrases and what people say of two models' answers to XSTest, and the contrast types as clusters."""
+    """What the phrases and what people say of two models' answers to XSTest, and the types of prompts as clusters."""
     models = [_rows(data / "xstest" / f"xstest_v2_completions_{name}.csv") for name in ("llama2orig", "llama2new")]
     ids = [item for item, row in models[0].items() if row["type"].startswith("contrast") is unsafe]
     scored = [[any(p in model[item]["completion"][:300].lower() for p in PHRASES) for model in models] for item in ids]

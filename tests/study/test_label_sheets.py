@@ -7,7 +7,10 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 from crushtest.errors import DataError, StoreError, UnknownName, UsageError
 from crushtest.pipeline.label import choose, draw_sheet, read_labels
-from crushtest.records import DENSE
+from crushtest.records import DENSE, Completion
 from crushtest.study.chain import problems
 from crushtest.study.folder import StudyFolder
 from crushtest.study.label_sheet import COLUMNS, FORMULA, SheetRow, inert_cell, read_sheet, sheet_csv
@@ -93,6 +96,25 @@ def test_a_sheet_holds_both_answers_to_the_item_of_the_key(folder: StudyFolder) 
         texts = [pair.dense.text, pair.arm.text] if key["first"] == DENSE else [pair.arm.text, pair.dense.text]
         assert row["pair"] == key["pair"]
         assert [row["first"], row["second"]] == texts
+
+
+def test_people_read_answers_without_the_thinking_as_the_scorer_does(tmp_path: Path) -> None:
+    def aloud(*given: Any) -> Completion:
+        answer = write(*given)
+        return replace(answer, text=f"<think>idiots, all of them</think>{answer.text}")
+
+    write = synthetic_study._write
+    with mock.patch.object(synthetic_study, "_write", aloud):
+        folder = synthetic_study.build(tmp_path / "s", [TASK], arms=({"recipe": ARM},), replicates=50)
+    labelling = chosen(folder)
+    drawn = draw_sheet(folder, labelling, pairs=60, seed=0)
+    for path in (drawn.csv, drawn.page):
+        assert "all of them" not in path.read_text("utf-8")
+    pairs = {pair.item.id: pair for pair in labelling.pairs}
+    for row, key in zip(sheet_rows(labelling), labelling.read_key().iter_rows(named=True), strict=True):
+        pair = pairs[key["item"]]
+        whole = sorted(answer.text.partition("</think>")[2].strip() for answer in (pair.dense, pair.arm))
+        assert sorted(row[side].strip() for side in ("first", "second")) == whole
 
 
 def test_inclusion_weights_of_a_key_add_up_to_all_pairs(folder: StudyFolder) -> None:
@@ -180,6 +202,13 @@ def test_no_cell_of_a_sheet_begins_like_a_formula(text: str, blank: str, start: 
 def test_model_texts_reach_the_csv_without_a_formula() -> None:
     rows = list(csv.reader(io.StringIO(sheet_csv([SheetRow("bcdfgh", "+1", '=HYPERLINK("http://x")', "-2+3")]))))
     assert rows[1][1:4] == ["'+1", '\'=HYPERLINK("http://x")', "'-2+3"]
+
+
+@given(st.lists(st.text(alphabet="a=+-@;,\t\n\"' ", max_size=12), min_size=3, max_size=3))
+def test_no_cell_split_at_commas_begins_like_a_formula(texts: list[str]) -> None:
+    cells = list(csv.reader(io.StringIO(sheet_csv([SheetRow("bcdfgh", *texts)]), newline="")))[1]
+    assert len(cells) == len(COLUMNS)
+    assert not [cell for cell in cells if cell.strip().startswith(FORMULA)]
 
 
 def test_labels_are_sealed_and_tied_to_answers_and_scores(folder: StudyFolder, tmp_path: Path) -> None:

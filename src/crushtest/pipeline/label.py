@@ -14,6 +14,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.label_sheet import SheetRow, read_sheet, sheet_csv
 from crushtest.study.labels import Labelling, Pair, PairLabel, labellings
 from crushtest.study.plan import Plan
+from crushtest.tasks.shared.thinking import after_thinking
 
 LONGEST = 20_000
 """Characters of a text on a sheet."""
@@ -85,7 +86,8 @@ def draw_sheet(folder: StudyFolder, labelling: Labelling, *, pairs: int, seed: i
     rows = []
     for drawn in key.iter_rows(named=True):
         pair = by_item[drawn["item"]]
-        prompt, *texts = (visible(text, LONGEST) for text in (_prompt(pair), pair.dense.text, pair.arm.text))
+        answers = [after_thinking(answer.text) for answer in (pair.dense, pair.arm)]
+        prompt, *texts = (visible(text, LONGEST) for text in (_prompt(pair), *answers))
         first, second = texts if drawn["first"] == DENSE else reversed(texts)
         rows.append(SheetRow(drawn["pair"], prompt, first, second))
     sheet, page = (labelling.root / name for name in ("sheet.csv", "sheet.html"))

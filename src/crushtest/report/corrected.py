@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from crushtest.metrics import ALL
 from crushtest.records import DENSE
@@ -14,10 +13,7 @@ from crushtest.stats.labelled import Corrected, Labelled, ScorerError, Share, co
 from crushtest.study.folder import StudyFolder
 from crushtest.study.labels import Labelling, labellings
 from crushtest.study.plan import Plan
-from crushtest.study.threshold_metrics import Sides, outcomes_by_side
-
-if TYPE_CHECKING:
-    from crushtest.metrics import Metric
+from crushtest.study.threshold_metrics import Sides
 
 UNIT = "rate"
 
@@ -48,47 +44,43 @@ def read_corrections(folder: StudyFolder, plan: Plan) -> tuple[Correction, ...]:
 
 def _corrections(labelling: Labelling, seed: int) -> Iterator[Correction]:
     stale = labelling.why_stale()
-    for metric in labelling.metrics:
-        measured = stale or _measure(labelling, metric)
-        if measured is None:
-            continue
-        pairs, unsure = (measured, 0) if isinstance(measured, str) else measured
+    for metric, sides in labelling.sides.items():
+        pairs, unsure = (stale, 0) if stale else _measure(labelling, sides)
         result = pairs if isinstance(pairs, str) else correct(pairs, seed=seed)
-        yield Correction(labelling.arm, labelling.planned.name, labelling.scorer, metric.name, result, unsure)
+        yield Correction(labelling.arm, labelling.planned.name, labelling.scorer, metric, result, unsure)
 
 
-def _measure(labelling: Labelling, metric: Metric) -> tuple[Labelled, int] | None:
-    """Return what scorer and people say of a metric's items, and how many pairs people were unsure of.
-
-    None if no item's outcome hangs on the side of the scorer's threshold alone.
-    """
+def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]]) -> tuple[Labelled, int]:
+    """Return what scorer and people say of a metric's items, and how many pairs people were unsure of."""
     import numpy as np
 
     labels = {row["item"]: row for row in labelling.read_labels().iter_rows(named=True)}
-    scored, people, inclusion, clusters = [], [], [], []
+    scored, people, can_change, inclusion, clusters = [], [], [], [], []
     unsure = 0
     for pair in labelling.pairs:
-        sides = outcomes_by_side(metric, pair, labelling.threshold)
+        sides = outcomes.get(pair.item.id)
         if sides is None:
             continue
         counted = map(labelling.is_counted, pair.scores)
         scored.append([_count(side, is_counted) for side, is_counted in zip(sides, counted, strict=True)])
         clusters.append(pair.item.cluster)
+        can_change.append([side.differ for side in sides])
         row = labels.get(pair.item.id)
-        if not any(side.differ for side in sides):  # known without asking anybody
-            people.append(scored[-1])
-            inclusion.append(1.0)
-        elif row is None or row["dense"] is None or row["arm"] is None:
+        if row is None or row["dense"] is None or row["arm"] is None:
             unsure += row is not None
             people.append([np.nan, np.nan])
             inclusion.append(np.nan)
         else:
             people.append([_count(side, row[name]) for side, name in zip(sides, ("dense", "arm"), strict=True)])
             inclusion.append(row["inclusion"])
-    if not scored:
-        return None
     numbers = np.unique(clusters, return_inverse=True)[1]
-    known = Labelled(scored=np.array(scored), labels=np.array(people), inclusion=np.array(inclusion), clusters=numbers)
+    known = Labelled(
+        scored=np.array(scored),
+        labels=np.array(people),
+        open=np.array(can_change),
+        inclusion=np.array(inclusion),
+        clusters=numbers,
+    )
     return known, unsure
 
 

@@ -11,6 +11,7 @@ from crushtest.report.formats import show_p, show_value
 from crushtest.stats.openings import OpeningDrift, opening_drift
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
+from crushtest.tasks.shared.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView
@@ -58,4 +59,4 @@ def drift_text(study: StudyView, arm: str, task: str) -> str:
 
 def _texts(folder: StudyFolder, arm: str, planned: PlannedTask) -> dict[str, str]:
     answers = folder.answers(arm, planned.name, planned.task.kind).read()
-    return {item: answer.text for item, answer in answers.items() if isinstance(answer, Completion)}
+    return {item: after_thinking(answer.text) for item, answer in answers.items() if isinstance(answer, Completion)}

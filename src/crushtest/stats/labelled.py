@@ -49,12 +49,14 @@ class Labelled:
 
     scored      [items, 2], 0 or 1
     labels      [items, 2], 0 or 1; NaN in both where people did not label the pair
+    open        [items, 2], whether a label can change what counts; where none can, `scored` is the truth
     inclusion   [items], the chance that the item was labelled; read for labelled items only
     clusters    [items], the number of each item's cluster
     """
 
     scored: Array
     labels: Array
+    open: NDArray[np.bool_]
     inclusion: Array
     clusters: NDArray[np.int64]
 
@@ -85,6 +87,7 @@ class Corrected:
     """A difference arm - dense as people would see it, and the scorer's error in both.
 
     scored      the scorer's own difference over all items
+    labelled    pairs that people labelled, of all `items`; those that no label can change are none of them
     mde         smallest true difference that these items and labels would have shown with a chance of 80%
     """
 
@@ -102,25 +105,24 @@ class Corrected:
 def correct(pairs: Labelled, *, seed: int = 0) -> Corrected | str:
     """Return the corrected difference of two arms; in words why there is none.
 
-    There is none without a label in every cell that holds items, and none of items that are all of one cluster.
+    There is none without a label in every cell that holds items, and none of items that are all of one cluster. Pairs
+    that no label can change enter the difference as they are, and no rate of error.
     """
     if (clusters := len(np.unique(pairs.clusters))) < 2:
         return "all items are of one cluster"
-    seen = ~np.isnan(pairs.labels[:, 0])
-    cells = _codes(pairs.scored)
-    sizes = np.bincount(cells, minlength=4)
-    counts = _counts(cells[seen], _codes(pairs.labels[seen]), pairs.inclusion[seen])
+    asked: NDArray[np.bool_] = np.any(pairs.open, axis=1)
+    cells, counts, sizes = _tabulate(pairs, asked)
     if lacking := [code for code in range(4) if sizes[code] and not counts[code].any()]:
         dense, arm = ("yes" if side else "no" for side in OUTCOMES[lacking[0]])
         return f"no labelled pair among the {sizes[lacking[0]]} that the scorer calls {dense} in dense and {arm} in arm"
+    known = np.bincount(cells[~asked], minlength=4)
     means = np.divide(counts, counts.sum(axis=1, keepdims=True), out=np.zeros((4, 4)), where=sizes[:, None] > 0)
-    joint = (sizes / sizes.sum())[:, None] * means  # [cell, outcome]: share of the items with both
     change = OUTCOMES[:, 1] - OUTCOMES[:, 0]
-    difference = float(joint.sum(axis=0) @ change)
-    drawn = _posterior(sizes, counts, PRIOR, seed)
-    of_errors = _posterior(sizes, counts, PRIOR_OF_ERRORS, seed)
-    low, high = np.quantile(drawn.sum(axis=1) @ change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    stretch = _stretch(pairs, seen, cells, means @ change)
+    difference = float((sizes @ means + known) @ change / len(cells))
+    drawn = _posterior(sizes, counts, PRIOR, seed, known).sum(axis=1)
+    low, high = np.quantile(drawn @ change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    values = np.where(asked, (means @ change)[cells], change[cells])
+    stretch = _stretch(pairs, asked & ~np.isnan(pairs.labels[:, 0]), values)
     low, high = (float(np.clip(difference + stretch * (end - difference), -1, 1)) for end in (low, high))
     low, high = min(low, difference), max(high, difference)
     return Corrected(
@@ -129,11 +131,19 @@ def correct(pairs: Labelled, *, seed: int = 0) -> Corrected | str:
         high=high,
         scored=float((pairs.scored[:, 1] - pairs.scored[:, 0]).mean()),
         items=len(cells),
-        labelled=int(seen.sum()),
+        labelled=int((asked & ~np.isnan(pairs.labels[:, 0])).sum()),
         mde=detectable(Interval(low, high), clusters),
-        dense=_error(joint, of_errors, 0),
-        arm=_error(joint, of_errors, 1),
+        dense=_error(pairs, 0, seed),
+        arm=_error(pairs, 1, seed),
     )
+
+
+def _tabulate(pairs: Labelled, among: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
+    """Return every pair's cell; of some pairs the labelled ones, counted by [cell, outcome], and the cells' sizes."""
+    cells = _codes(pairs.scored)
+    seen = among & ~np.isnan(pairs.labels[:, 0])
+    counts = _counts(cells[seen], _codes(pairs.labels[seen]), pairs.inclusion[seen])
+    return cells, counts, np.bincount(cells[among], minlength=4)
 
 
 def _codes(outcomes: Array) -> NDArray[np.int64]:
@@ -154,24 +164,30 @@ def _counts(cells: NDArray[np.int64], outcomes: NDArray[np.int64], inclusion: Ar
     return counts
 
 
-def _posterior(sizes: NDArray[np.int64], counts: Array, prior: float, seed: int) -> Array:
-    """Draw [draws, cell, outcome]: shares of all items with both."""
+def _posterior(
+    sizes: NDArray[np.int64], counts: Array, prior: float, seed: int, known: NDArray[np.int64] | None = None
+) -> Array:
+    """Draw [draws, cell, outcome]: shares of all items with both. `known` are the items whose outcome is their cell."""
     random = np.random.default_rng(seed)
-    shares = random.dirichlet(sizes + UNSEEN, DRAWS)
+    sure = np.zeros(4, np.int64) if known is None else known
+    shares = random.dirichlet(np.concatenate([sizes + UNSEEN, sure[sure > 0]]), DRAWS)
     outcomes = np.stack([random.dirichlet(counts[cell] + prior, DRAWS) for cell in range(4)], axis=1)
-    joint: Array = shares[:, :, None] * outcomes
+    joint: Array = shares[:, :4, None] * outcomes
+    for place, cell in enumerate(np.flatnonzero(sure), start=4):
+        joint[:, cell, cell] += shares[:, place]
     return joint
 
 
-def _stretch(pairs: Labelled, seen: NDArray[np.bool_], cells: NDArray[np.int64], means: Array) -> float:
+def _stretch(pairs: Labelled, seen: NDArray[np.bool_], expected: Array) -> float:
     """Return by how much clusters widen the interval: root of the design effect, at least 1, times t / z.
 
-    Each item stands for its cell's mean, a labelled one also for what it differs from that, over its inclusion.
+    Each item stands for what its cell lets expect, a labelled one also for what it differs from that, over its
+    inclusion.
     """
     number = len(np.unique(pairs.clusters))
-    if number == len(cells):
+    if number == len(expected):
         return 1.0
-    values = means[cells].astype(float)
+    values = expected.astype(float)
     values[seen] += (pairs.labels[seen, 1] - pairs.labels[seen, 0] - values[seen]) / pairs.inclusion[seen]
     values -= values.mean()
     sums = np.bincount(pairs.clusters, weights=values)
@@ -180,8 +196,16 @@ def _stretch(pairs: Labelled, seen: NDArray[np.bool_], cells: NDArray[np.int64],
     return sqrt(effect) * student_quantile(LEVEL, number) / normal_quantile(LEVEL)
 
 
-def _error(joint: Array, drawn: Array, side: int) -> ScorerError:
-    """Return the scorer's error in one arm (0 dense, 1 arm), from shares [..., cell, outcome] and draws of them."""
+def _error(pairs: Labelled, side: int, seed: int) -> ScorerError:
+    """Return the scorer's error in one arm (0 dense, 1 arm), among the answers whose count a label can change."""
+    _, counts, sizes = _tabulate(pairs, pairs.open[:, side])
+    labelled = counts.sum(axis=1, keepdims=True)
+    if ((sizes > 0) & (labelled[:, 0] == 0)).any() or not sizes.any():
+        unknown = Share(value=None, low=0.0, high=1.0)
+        return ScorerError(false_positive=unknown, false_negative=unknown)
+    means = np.divide(counts, labelled, out=np.zeros((4, 4)), where=labelled > 0)
+    joint = (sizes / sizes.sum())[:, None] * means  # [cell, outcome]: share of the answers with both
+    drawn = _posterior(sizes, counts, PRIOR_OF_ERRORS, seed)
     yes = OUTCOMES[:, side] == 1
 
     def share(wrong: NDArray[np.bool_], people: NDArray[np.bool_]) -> Share:

@@ -40,7 +40,11 @@ class SheetLabels:
 
 
 def sheet_csv(rows: Iterable[SheetRow]) -> str:
-    """Return the sheet as CSV, with empty columns for the labels. No text in it can act as a formula."""
+    """Return the sheet as CSV, with empty columns for the labels.
+
+    No text in it begins like a formula to a program that splits it at commas and heeds quotes. One that splits it at
+    semicolons, tabs or every line end cuts texts in pieces, which may.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -51,7 +55,7 @@ def sheet_csv(rows: Iterable[SheetRow]) -> str:
 
 
 def inert_cell(text: str) -> str:
-    """Return a text as a cell that no spreadsheet takes for a formula: an apostrophe stands before one that could be.
+    """Return a text as a cell that does not begin like a formula: an apostrophe stands before one that would.
 
     Blanks before it count for nothing, since some programs drop them.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,12 @@ import polars as pl
 from crushtest.errors import StoreError
 from crushtest.files.atomic import file_name
 from crushtest.files.parquet import Label, Table, TableKind, check_sources, digests, read_table, write_table
-from crushtest.metrics import Metric
 from crushtest.records import DENSE, Completion, Item, Score
 from crushtest.registry import SCORERS, scorer_identity
 from crushtest.stats.label_sample import Stratum, draw_pairs
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
-from crushtest.study.threshold_metrics import outcomes_by_side
+from crushtest.study.threshold_metrics import Sides, outcomes_by_side
 
 LABEL_AGAIN = "remove its folder and label again"
 LETTERS = "bcdfghjkmnpqrstvwxz"
@@ -111,9 +110,11 @@ class Labelling:
         return score is not None and score >= self.threshold
 
     @cached_property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of this scorer's task that may count what reaches its threshold."""
-        return tuple(metric for metric in self.planned.task.metrics if metric.scorer == self.scorer and metric.outcome)
+    def sides(self) -> dict[str, dict[str, tuple[Sides, Sides]]]:
+        """What each metric that this scorer's threshold settles counts on either side of it, by metric and item."""
+        metrics = (metric for metric in self.planned.task.metrics if metric.scorer == self.scorer and metric.outcome)
+        by_metric = {metric.name: outcomes_by_side(metric, self.pairs, self.threshold) for metric in metrics}
+        return {name: sides for name, sides in by_metric.items() if sides}
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -141,7 +142,7 @@ class Labelling:
         strata: list[Stratum] = []
         items: list[str] = []
         for pair in self.pairs:
-            about = tuple(metric.name for metric in self.metrics if self._hangs_on_labels(metric, pair))
+            about = tuple(name for name, sides in self.sides.items() if _hangs_on_labels(sides.get(pair.item.id, ())))
             if about:
                 items.append(pair.item.id)
                 strata.append(Stratum(about, *map(self.is_counted, pair.scores)))
@@ -169,10 +170,6 @@ class Labelling:
             for stratum in [strata[position]]
         ]
         return pl.DataFrame(rows, schema=KEY.schema)
-
-    def _hangs_on_labels(self, metric: Metric, pair: Pair) -> bool:
-        sides = outcomes_by_side(metric, pair, self.threshold)
-        return sides is not None and any(side.differ for side in sides)
 
     def write_key(self, key: pl.DataFrame) -> None:
         """Write the key. Raises StoreError if another one is there: sheets are out that only it can read."""
@@ -255,6 +252,10 @@ def _pair_names(count: int, generator: random.Random) -> list[str]:
     while len(names) < count:
         names["".join(generator.choices(LETTERS, k=6))] = None
     return list(names)
+
+
+def _hangs_on_labels(sides: Iterable[Sides]) -> bool:
+    return any(side.differ for side in sides)
 
 
 def _stratum(row: Mapping[str, Any]) -> Stratum:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf, nextafter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,42 +25,43 @@ class Sides(NamedTuple):
         return self.below != self.above
 
 
-def outcomes_by_side(metric: Metric, pair: Pair, threshold: float) -> tuple[Sides, Sides] | None:
-    """Return what a metric counts of dense's and of the arm's answer on either side of the scorer's threshold.
+def outcomes_by_side(metric: Metric, pairs: Iterable[Pair], threshold: float) -> dict[str, tuple[Sides, Sides]]:
+    """Return, by item, what a metric counts of dense's and of the arm's answer on either side of the threshold.
 
-    None if the metric does not apply to the item, depends on more of the score than its side, or lacks a score.
+    Items that the metric does not apply to, or whose answers lack a score that it needs, are left out. Empty if the
+    side alone does not settle what it counts of every other pair, or if it counts alike on both sides in all of them.
     """
     if metric.partner_ids is not None or metric.cell_of is not None or len(metric.columns) != 2:
-        return None
-    if metric.formula is not ratio or metric.extra_scorers or not metric.applies_to(pair.item):
-        return None
-    answers = zip((pair.dense, pair.arm), pair.scores, strict=True)
-    dense, arm = (
-        _unscored(metric, pair, answer) if score is None else _sides(metric, pair, answer, threshold)
-        for answer, score in answers
-    )
-    return None if dense is None or arm is None else (dense, arm)
+        return {}
+    if metric.formula is not ratio or metric.extra_scorers:
+        return {}
+    outcomes: dict[str, tuple[Sides, Sides]] = {}
+    for pair in pairs:
+        answers = list(zip((pair.dense, pair.arm), pair.scores, strict=True))
+        if not metric.applies_to(pair.item) or not all(_is_measured(metric, pair, *answer) for answer in answers):
+            continue
+        dense, arm = (_sides(metric, pair, answer, score, threshold) for answer, score in answers)
+        if dense is None or arm is None:
+            return {}
+        outcomes[pair.item.id] = (dense, arm)
+    return outcomes if any(side.differ for sides in outcomes.values() for side in sides) else {}
 
 
-def _sides(metric: Metric, pair: Pair, answer: Completion, threshold: float) -> Sides | None:
-    below = {min(0.0, threshold - 1), nextafter(threshold, -inf)}
-    above = {max(1.0, threshold + 1), threshold}
+def _is_measured(metric: Metric, pair: Pair, answer: Completion, score: float | None) -> bool:
+    return score is not None or bool(metric.counts_unscored and metric.counts_unscored(pair.item, answer))
+
+
+def _sides(metric: Metric, pair: Pair, answer: Completion, score: float | None, threshold: float) -> Sides | None:
+    """Return what a metric counts of an answer, without a score alike on both sides; None if a side settles nothing."""
+    below: set[float | None] = {None} if score is None else {min(0.0, threshold - 1), nextafter(threshold, -inf)}
+    above: set[float | None] = {None} if score is None else {max(1.0, threshold + 1), threshold}
     try:
-        counted = [{_outcome(metric, pair, answer, score) for score in scores} for scores in (below, above)]
+        counted = [{_outcome(metric, pair, answer, each) for each in scores} for scores in (below, above)]
     except NoChoice:
         return None
     if any(len(values) > 1 or None in values for values in counted):
         return None
     return Sides(*(float(values.pop() or 0) for values in counted))
-
-
-def _unscored(metric: Metric, pair: Pair, answer: Completion) -> Sides | None:
-    """Return what a metric counts of an answer without a score; None unless it counts such answers."""
-    counts_unscored = metric.counts_unscored
-    if counts_unscored is None or not counts_unscored(pair.item, answer):
-        return None
-    outcome = _outcome(metric, pair, answer, None)
-    return None if outcome is None else Sides(outcome, outcome)
 
 
 def _outcome(metric: Metric, pair: Pair, answer: Completion, score: float | None) -> float | None:
