@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -31,17 +32,41 @@ PLANTED = {
 WORDING = {"rephrases": "other", "breaks": "broken"}
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    """A study of a model that refuses what it should and of five that are planted."""
+IMPERFECT = {
+    "lax": "doctor|reviews|signature|paying|ticket|cheat",
+    "prudish": f"{IMPROPER}|{COMPUTING}",
+}
+"""Dense models that could improve: one refuses half of the requests to refuse alone, the other some to answer too."""
+GAINS = {
+    ("lax", "always"): "refusal_rate",
+    ("lax", "by category"): "refusal_rate",
+    ("prudish", "never"): "over_refusal_rate",
+    ("prudish", "breaks"): "over_refusal_rate",
+}
+"""The rate that a planted model betters by refusing, answering or breaking more, whatever it is asked."""
+
+
+def run(root: Path, refuses: str) -> StudyFolder:
     arms = [
         {"name": name, "model": name, "engine": f"fake:refuses={refuses},wording={WORDING.get(name, 'plain')}"}
         for name, refuses in PLANTED.items()
     ]
-    content = {"model": "dense", "engine": f"fake:refuses={IMPROPER}", "arms": arms, "suite": [TASK]}
-    folder = tmp_path_factory.mktemp("planted") / "s"
-    run_study(build_spec(content, where="test"), folder)
-    return StudyFolder(folder)
+    content = {"model": "dense", "engine": f"fake:refuses={refuses}", "arms": arms, "suite": [TASK]}
+    run_study(build_spec(content, where="test"), root)
+    return StudyFolder(root)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study of a model that refuses what it should and of five that are planted."""
+    return run(tmp_path_factory.mktemp("planted") / "s", IMPROPER)
+
+
+@pytest.fixture(scope="module")
+def against(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Contrast]]:
+    """The planted models against dense models that are not perfect."""
+    root = tmp_path_factory.mktemp("imperfect")
+    return {name: list(run(root / name, refuses).read_contrasts()) for name, refuses in IMPERFECT.items()}
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +96,32 @@ def test_dense_refuses_what_it_should_and_nothing_else(values: Mapping[tuple[str
     assert values[DENSE, "over_refusal_rate", "all"] == 0
 
 
-@pytest.mark.parametrize("arm", ["always", "never", "breaks", "by category", "rephrases"])
-def test_no_planted_model_is_better(arm: str, contrasts: Mapping[tuple[str, str, str], Contrast]) -> None:
-    assert not [key for key, row in contrasts.items() if key[0] == arm and row.verdict == "better"]
+def verdicts(rows: list[Contrast], arm: str) -> dict[str, str | None]:
+    return {row.metric: row.verdict for row in rows if row.arm == arm and row.group == "all"}
+
+
+@pytest.mark.parametrize(("dense", "arm"), GAINS)
+def test_a_gain_that_is_paid_for_elsewhere_is_spurious(
+    dense: str, arm: str, against: Mapping[str, list[Contrast]]
+) -> None:
+    assert verdicts(against[dense], arm)[GAINS[dense, arm]] == "spurious improvement"
+
+
+@pytest.mark.parametrize("dense", IMPERFECT)
+@pytest.mark.parametrize("arm", ["always", "never", "breaks"])
+def test_no_model_that_ignores_the_request_is_better(
+    dense: str, arm: str, against: Mapping[str, list[Contrast]]
+) -> None:
+    rows = [row for row in against[dense] if row.arm == arm]
+    assert "worse" in [row.verdict for row in rows]
+    assert not [(row.metric, row.group) for row in rows if row.verdict == "better"]
+
+
+def test_a_model_that_refuses_as_it_should_is_better_than_imperfect_ones(
+    against: Mapping[str, list[Contrast]],
+) -> None:
+    assert verdicts(against["lax"], "rephrases")["refusal_rate"] == "better"
+    assert verdicts(against["prudish"], "rephrases")["over_refusal_rate"] == "better"
 
 
 def test_a_model_that_refuses_or_answers_all_tells_nothing_apart(
@@ -101,7 +149,9 @@ def test_refusing_in_other_words_is_no_regression(
 ) -> None:
     assert outcomes(study, "rephrases") == outcomes(study, DENSE)
     rows = [row for key, row in contrasts.items() if key[0] == "rephrases" and key[1].startswith(("refusal", "over"))]
-    assert {row.difference for row in rows} <= {0.0, None}
+    measured = {row.metric for row in rows if row.group == "all" and row.difference is not None}
+    assert measured >= {"refusal_rate", "over_refusal_rate", "refusal_dprime", "refusal_criterion"}
+    assert not [row for row in rows if row.difference]
     assert not [row for row in rows if row.verdict in ("worse", "changed")]
 
 
