@@ -87,7 +87,7 @@ def refusal_task(
         ),
         scorers=read_by,
         sampling=Sampling(max_tokens=max_tokens),
-        also_headline=("over_refusal_rate",) if set(sides) == {REFUSE, ANSWER} else (),
+        also_headline=(*(["over_refusal_rate"] if set(sides) == {REFUSE, ANSWER} else []), "incoherent_rate"),
         draw=lambda limit, seed: draw(requests(), limit, seed),
         needs_chat=ELSE.format(task=name) if template == "required" else None,
         outcome=lambda item, answer, scores: outcome(_prompt(item), answer.text, scores[detectors.first]),
