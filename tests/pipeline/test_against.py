@@ -166,7 +166,7 @@ def test_compare_against_adds_contrasts_and_the_study_keeps_them(chain: Path, tm
     assert not run_study(build_spec(content(F16, Q4, Q8), where="test"), root)
 
 
-@pytest.mark.parametrize("arm", ["q4", None])
+@pytest.mark.parametrize("arm", ["q4", pytest.param(None, marks=pytest.mark.slow)])
 def test_compare_against_none_takes_back_and_the_chain_holds(chain: Path, tmp_path: Path, arm: str | None) -> None:
     root = tmp_path / "less"
     shutil.copytree(chain, root)

@@ -48,7 +48,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     return made
 
 
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limits=st.permutations([3, 8, 20, None]).map(lambda some: some[: 1 + some.index(None)]))
 def test_enlarged_step_by_step_it_is_the_study_that_began_so(
     limits: list[int | None], fresh: Fresh, tmp_path_factory: pytest.TempPathFactory
