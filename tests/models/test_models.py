@@ -243,6 +243,7 @@ def test_a_truncated_gguf_is_found_before_loading(demo_gguf: Path, tmp_path: Pat
     assert "is truncated or damaged" in complaint(cut)
 
 
+@pytest.mark.slow
 @pytest.mark.demo_model
 def test_the_demos_converted_copy_is_the_gguf_file(
     demo_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

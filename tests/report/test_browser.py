@@ -264,9 +264,26 @@ def test_a_printed_page_has_its_plots_and_no_controls(visit: Callable[..., Seen]
     assert len(seen.page.pdf()) > 50_000
 
 
-@pytest.mark.parametrize("opened", [False, True], ids=["closed", "open"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 380])
+# Every width, scheme and state of the details is in one of the first three; the slow lane has all.
+AXE = [(1440, "light", True), (380, "dark", True), (380, "light", False)]
+AXE_TOO = [
+    (1440, "light", False),
+    (1440, "dark", True),
+    (1440, "dark", False),
+    (380, "light", True),
+    (380, "dark", False),
+]
+    (1440, "light", False),
+    (1440, "dark", True),
+    (1440, "dark", False),
+    (380, "light", True),
+    (380, "dark", False),
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "opened"), [*AXE, *(pytest.param(*state, marks=pytest.mark.slow) for state in AXE_TOO)]
+)
 def test_axe_finds_nothing(visit: Callable[..., Seen], path: Path, width: int, scheme: str, opened: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed (extra `dev`)")
     source = next(Path(axe.__file__).parent.rglob("axe*.js")).read_text(encoding="utf-8")

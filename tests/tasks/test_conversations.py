@@ -67,7 +67,7 @@ def test_the_history_is_oldest_first() -> None:
     assert history(by_id["b3"], by_id, answers) == said
     assert with_history(by_id["b3"], by_id, answers).request == Prompt("Really?", True, history=said, follows="b2")
     assert with_history(by_id["a1"], by_id, answers) is by_id["a1"]
-    assert exchange_of(by_id["b3"], by_id, answers) == ("Really?", "answer to b3", "", True, said)
+    assert exchange_of(by_id["b3"], by_id, answers) == ("Really?", "answer to b3", "", True, said, None)
 
 
 def test_every_turn_is_asked_with_the_answers_before_it(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from crushtest.errors import UsageError
 from crushtest.registry import TASKS
 
 
-@pytest.mark.parametrize("name", TASKS.names())
+# bbq draws by the default, as most do, and takes half a minute.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "bbq" else name for name in TASKS.names()]
+)
 @pytest.mark.usefixtures("substitutes")
 def test_a_higher_limit_draws_the_same_items_and_more(name: str, data: Path) -> None:
     entry = TASKS.get(name)
