@@ -26,6 +26,8 @@ from crushtest.tasks.shared.divergence_metrics import divergence_metrics
 
 FOLDER = Path(__file__).parent / "tasks"
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"
+BY_HAND = {"refusal"}
+"""Pages there that are not made: what a real model does in the suite of that name."""
 LIMIT = """A study's `limit` (`--limit`) is the number of items asked per task; `limit` among a task's options in a
 study file precedes it, and `limit: null` asks for all. Items are drawn with the study's `seed`, evenly over the
 combinations of groups, unless the task's page says otherwise.
@@ -316,7 +318,7 @@ def checks(files: Mapping[str, SourceFile]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or check them; returns the exit code."""
     wanted = pages()
-    present = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    present = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md") if path.stem not in BY_HAND}
     stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
     page, text = FOLDER.parent / "architectures.md", architectures()
     current = page.is_file() and page.read_text(encoding="utf-8") == text

@@ -41,8 +41,7 @@ def test_the_page_of_architectures_is_the_table_of_what_was_seen() -> None:
 
 
 def test_no_page_is_left_of_a_task_that_is_gone() -> None:
-    written_by_hand = {"refusal"}  # what a real model does in the suite of that name
-    assert {path.stem for path in (DOCS / "tasks").glob("*.md")} == {"index", *written_by_hand, *TASKS.names()}
+    assert {path.stem for path in (DOCS / "tasks").glob("*.md")} == {"index", *generate.BY_HAND, *TASKS.names()}
 
 
 @pytest.mark.parametrize("name", TASKS.names())

@@ -273,12 +273,6 @@ AXE_TOO = [
     (380, "light", True),
     (380, "dark", False),
 ]
-    (1440, "light", False),
-    (1440, "dark", True),
-    (1440, "dark", False),
-    (380, "light", True),
-    (380, "dark", False),
-]
 
 
 @pytest.mark.parametrize(
