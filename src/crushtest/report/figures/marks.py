@@ -47,7 +47,7 @@ class Axis:
         if self.is_logarithmic(values):
             domain = [min(values) / 1.3, max(values) * 1.3]
             return {"axis": {"format": "~g", "tickCount": 4}, "scale": {"type": "log", "domain": domain, "nice": False}}
-        form = {"rate": ".0%"}.get(self.unit, "~g")
+        form = {"rate": ".0%"}.get(self.unit, ".4~g")
         return {"axis": {"format": form, "tickCount": 5}, "scale": {"zero": False, "padding": 12}}
 
 
