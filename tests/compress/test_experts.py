@@ -266,8 +266,10 @@ def test_a_product_that_vanishes_beside_its_bias_shows_nothing() -> None:
     network = expert_network("mixtral")
     linear = reordered(find_structure(network).experts[0])
     weight = linear.parameter[0]
-    with products_with([linear]):
-        product(torch.eye(2, weight.shape[1]), weight, torch.full((len(weight),), 1e6))
+    rows = torch.eye(2, weight.shape[1])
+    with products_with([linear]) as seen:
+        product(rows, weight, torch.full((len(weight),), 1e6))
+    assert [torch.equal(given, rows) for given in seen[linear.name]] == [True]
 
 
 def test_integers_of_experts_are_named_and_not_kept() -> None:

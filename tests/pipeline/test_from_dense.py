@@ -14,6 +14,7 @@ from crushtest.records import Choices, Completion, Item, Prompt, Request
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
+from crushtest.tasks.refusal.openings import FALLBACK
 
 MARK = "Zinnober"
 """Stands in every completion, so that it can be searched for where no completion may be."""
@@ -111,5 +112,19 @@ def test_both_tasks_ask_the_same_items() -> None:
         make_plan(spec(["probe_refusal", {"refusal_margin": {"of": "probe_refusal", "limit": 3}}]))
 
 
-def test_fixed_openings_need_no_other_task() -> None:
-    make_plan(spec([{"refusal_margin": {"of": "probe_refusal", "openings": "fixed"}}]))
+def test_fixed_openings_need_no_other_task(tmp_path: Path) -> None:
+    run_study(spec([{"refusal_margin": {"of": "probe_refusal", "openings": "fixed"}}]), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    assert options(folder.read_items("refusal_margin")) == {FALLBACK.refusing + FALLBACK.answering}
+    reasons = {row.reason or "" for row in folder.read_contrasts() if row.metric == "refusal_margin"}
+    assert not any("is unknown" in reason for reason in reasons)
+
+
+def test_between_equal_models_the_margin_says_nothing(tmp_path: Path) -> None:
+    study = spec([{"refusal_margin": {"of": "probe_refusal", "openings": "fixed"}}])
+    same = study.model_copy(update={"arms": (study.arms[0].model_copy(update={"engine": "fake"}),)})
+    run_study(same, tmp_path / "s")
+    rows = [row for row in StudyFolder(tmp_path / "s").read_contrasts() if row.group == "all"]
+    assert rows
+    assert {row.difference for row in rows} == {0.0}
+    assert not {row.verdict for row in rows} & {"better", "worse", "changed"}

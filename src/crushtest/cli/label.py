@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crushtest.cli.options import Folder
 from crushtest.cli.output import print_line
 from crushtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.labels import Labelling
 
 
 def label(
@@ -47,10 +51,7 @@ def label(
 
         crushtest label studies/demo --arm "wanda:pattern=2:4" --read labels.csv
     """
-    from crushtest.pipeline.label import choose, draw_sheet, read_labels
-    from crushtest.report import write_report
-    from crushtest.report.study_view import read_study
-    from crushtest.report.terminal import correction_lines
+    from crushtest.pipeline.label import choose
     from crushtest.study.folder import StudyFolder
     from crushtest.study.plan import stored_plan
 
@@ -61,17 +62,31 @@ def label(
     chosen = choose(study, plan, task=task, scorer=scorer, arm=arm)
     with study.locked():
         if read is None:
-            drawn = draw_sheet(
-                study, chosen, pairs=60 if pairs is None else pairs, seed=plan.seed if seed is None else seed
-            )
-            print_line(f"{drawn.pairs} of {drawn.of} pairs; the scorer makes the arms differ in {drawn.discordant}")
-            for path in (drawn.csv, drawn.page, drawn.key):
-                print_line(str(path))
-            return
-        count = read_labels(chosen, read)
-        print_line(f"{count} pairs labelled: {chosen.labels}")
-        if not study.contrasts.exists():
-            return
+            _draw(study, chosen, pairs=60 if pairs is None else pairs, seed=plan.seed if seed is None else seed)
+        else:
+            _read(study, chosen, read)
+
+
+def _draw(study: StudyFolder, chosen: Labelling, *, pairs: int, seed: int) -> None:
+    """Draw a sheet, and say what is on it and where it lies."""
+    from crushtest.pipeline.label import draw_sheet
+
+    drawn = draw_sheet(study, chosen, pairs=pairs, seed=seed)
+    print_line(f"{drawn.pairs} of {drawn.of} pairs; the scorer makes the arms differ in {drawn.discordant}")
+    for path in (drawn.csv, drawn.page, drawn.key):
+        print_line(str(path))
+
+
+def _read(study: StudyFolder, chosen: Labelling, sheet: Path) -> None:
+    """Store a sheet's labels, write the page anew, and say what they correct."""
+    from crushtest.pipeline.label import read_labels
+    from crushtest.report import write_report
+    from crushtest.report.study_view import read_study
+    from crushtest.report.terminal import correction_lines
+
+    count = read_labels(chosen, sheet)
+    print_line(f"{count} pairs labelled: {chosen.labels}")
+    if study.contrasts.exists():
         write_report(study)
         for line in correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm):
             print_line(line)

@@ -133,12 +133,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                     if (arm, against) in refused:
                         continue
-                    settings: dict[str, Any] = {
-                        "seed": plan.seed,
-                        "correction": plan.correction,
-                        "compares": compared[arm, against],
-                        "against": against,
-                    }
+                    pair: dict[str, Any] = {"compares": compared[arm, against], "against": against}
+                    settings = {"seed": plan.seed, "correction": plan.correction, **pair}
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)

@@ -57,17 +57,21 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
 
 
 def smallest_unharmed(steady: list[ArmVerdict]) -> str:
-    """Name the smallest of the arms without a clear harm; empty if the size of one of them is not recorded.
+    """Name the smallest arm with nothing clearly worse or spuriously better; empty if none is, or a size is unknown.
 
     The p values behind it are corrected over all arms, so that looking for the smallest among them costs nothing more.
     """
-    sizes = {verdict.arm.name: verdict.arm.share_of_dense for verdict in steady if verdict.tone != "undefined"}
+    sizes = {verdict.arm.name: verdict.arm.share_of_dense for verdict in steady if _shows_nothing(verdict)}
     known = {arm: size for arm, size in sizes.items() if size is not None}
     if not known or len(known) < len(sizes):
         return ""
     smallest = min(known, key=lambda arm: known[arm])
-    which = "The smallest of these" if len(known) > 1 else "That"
-    return f"{which} is {name(smallest)}, with {known[smallest]:.0%} of dense's bytes."
+    return f"The smallest with nothing clearly worse is {name(smallest)}, with {known[smallest]:.0%} of dense's bytes."
+
+
+def _shows_nothing(verdict: ArmVerdict) -> bool:
+    spurious = any(finding.contrast.verdict == SPURIOUS_IMPROVEMENT for finding in verdict.better)
+    return verdict.tone != "undefined" and not (verdict.other_worse or verdict.groups or spurious)
 
 
 def status(
