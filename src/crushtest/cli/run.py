@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,7 @@ from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flatte
 from crushtest.cli.output import print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
+from crushtest.printing import quoted
 
 if TYPE_CHECKING:
     from crushtest.study.spec import StudySpec
@@ -28,7 +31,11 @@ def run(
     ] = None,
     arm: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="A compressed model to test as it is found, say a .gguf file. Repeatable."),
+        typer.Option(
+            metavar="[NAME=]MODEL",
+            help="A compressed model to test as it is found: a folder, a hub id, a .gguf file. It is called NAME, or "
+            "by the last part of its path or id. Repeatable.",
+        ),
     ] = None,
     study: Annotated[Path | None, typer.Option(help="A study file (YAML); flags override it.")] = None,
     *,
@@ -51,6 +58,8 @@ def run(
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
 
+        crushtest run path/model --arm 4bit=path/model-AWQ --arm path/model-FP8
+
         crushtest run model-F16.gguf --engine llamacpp --arm model-Q4_K_M.gguf
     """
     from crushtest.study.spec import build_spec, read_spec
@@ -61,7 +70,7 @@ def run(
     if model is not None:
         flags["model"] = model
     if recipe or arm:
-        flags["arms"] = [{"recipe": text} for text in recipe or ()] + [{"model": text} for text in arm or ()]
+        flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
     base = read_spec(study).model_dump(exclude_unset=True) if study else {}
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
@@ -114,6 +123,31 @@ def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
     say_if_untied(study)
     terminal.print_summary(study, Console())
     print_line(f"report: {study.report}")
+
+
+def found_arms(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Return the arms that `[NAME=]MODEL` texts stand for.
+
+    A model without a name is called by the last part of its path or id, or in full if another arm is called that.
+    """
+    arms = [named_model(text) for text in texts]
+    parts = [name or re.split(r"[/\\]", model.rstrip("/\\"))[-1] for name, model in arms]
+    return [
+        {"name": part, "model": model}
+        if name or (part not in ("", ".", "..") and parts.count(part) == 1)
+        else {"model": model}
+        for (name, model), part in zip(arms, parts, strict=True)
+    ]
+
+
+def named_model(text: str) -> tuple[str, str]:
+    """Split `NAME=MODEL` into its parts; the name is empty where the text is a model alone, such as `runs/lr=1e-4`."""
+    name, separator, model = text.partition("=")
+    if not separator or "/" in name or "\\" in name or Path(text).exists():
+        return "", text
+    if not name or not model:
+        raise UsageError(f"run: --arm {quoted(text)} is not [NAME=]MODEL")
+    return name, model
 
 
 def arms_in(folder: Path) -> bool:
