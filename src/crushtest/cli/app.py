@@ -20,7 +20,7 @@ from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
 from crushtest.cli.start import init, schema
-from crushtest.cli.unexpected import EXIT_CODE, in_one_line
+from crushtest.cli.unexpected import EXIT_CODE, in_one_line, missing_extra
 from crushtest.errors import CrushtestError
 from crushtest.models.threads import settle
 
@@ -93,6 +93,9 @@ def _run() -> None:
         message = wrong_place(error)
         print_line(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
         sys.exit(1 if message else EXIT_CODE)
+    except ModuleNotFoundError as error:
+        print_line(f"crushtest: {missing_extra(error) or in_one_line(error)}", file=sys.stderr)
+        sys.exit(1 if missing_extra(error) else EXIT_CODE)
     except Exception as error:
         print_line(f"crushtest: {in_one_line(error)}", file=sys.stderr)
         sys.exit(EXIT_CODE)

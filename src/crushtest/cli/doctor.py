@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from typing import NamedTuple
 
+from crushtest import __version__
 from crushtest.cli.output import AsJson, print_json, print_table
 
 KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "CRUSHTEST_API_KEY")
@@ -38,18 +39,19 @@ def doctor(json: AsJson = False) -> None:
 
 def _versions() -> Iterator[Finding]:
     yield Finding("version", "python", f"{platform.python_version()}, {platform.platform()}")
-    for name in ("crushtest", *_needed()):
-        yield Finding("version", name, version(name))
-
-
-def _needed() -> list[str]:
-    """Return the packages that crushtest cannot be without, as installed."""
-    return [_package(line) for line in requires("crushtest") or () if "extra ==" not in line]
+    yield Finding("version", "crushtest", __version__)
+    for name in [_package(line) for line in _requirements() if "extra ==" not in line]:
+        yield Finding("version", name, version(name) if _installed(name) else "missing")
 
 
 def _devices() -> Iterator[Finding]:
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        yield Finding(
+            "device", "cpu", f"no model can run: {error.name} is not installed", "pip install 'crushtest[hf]'"
+        )
+        return
     from crushtest.models.devices import devices_here
 
     for name in devices_here():
@@ -61,7 +63,7 @@ def _devices() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     """Yield for every extra of crushtest whether the packages that it adds are installed."""
     added: dict[str, list[str]] = {}
-    for line in requires("crushtest") or ():
+    for line in _requirements():
         if extra := re.search(r"extra == ['\"]([\w-]+)['\"]", line):
             added.setdefault(extra[1], []).append(_package(line))
     for name, packages in added.items():
@@ -95,6 +97,11 @@ def _settings() -> Iterator[Finding]:
             yield Finding("setting", name, os.environ[name])
     for name in KEYS:
         yield Finding("key", name, "set" if os.environ.get(name) else "not set")
+
+
+def _requirements() -> list[str]:
+    """Return what crushtest declares that it needs; nothing where it runs without being installed."""
+    return (requires("crushtest") or []) if _installed("crushtest") else []
 
 
 def _package(requirement: str) -> str:

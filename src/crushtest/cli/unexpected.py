@@ -11,6 +11,15 @@ EXIT_CODE = 70
 """`EX_SOFTWARE` of sysexits.h: an error inside the program."""
 
 LONGEST = 200
+RUNS_MODELS = ("torch", "transformers", "accelerate", "safetensors", "gguf")
+"""The packages of the extra `hf`, without which a plain installation reads and judges what is stored."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """Return what to install where a package that runs models is missing; None for another module."""
+    if error.name not in RUNS_MODELS:
+        return None
+    return f"this needs the package {error.name}, which a plain installation does not have; pip install 'crushtest[hf]'"
 
 
 def in_one_line(error: Exception) -> str:

@@ -1,0 +1,65 @@
+"""A plain installation has no torch: stored studies and answers made elsewhere are compared and judged without it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from crushtest.cli.unexpected import RUNS_MODELS
+from crushtest.pipeline.run import run_study
+from crushtest.study.spec import read_spec
+
+ROOT = Path(__file__).parents[2]
+WITHOUT = (
+    f"import sys; sys.modules.update(dict.fromkeys({RUNS_MODELS!r}));"
+    "from crushtest.cli.app import main; sys.argv = ['crushtest', *sys.argv[1:]]; main()"
+)
+
+
+def crushtest(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_the_extra_is_what_the_message_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert [line.partition(">=")[0] for line in project["optional-dependencies"]["hf"]] == [*RUNS_MODELS]
+    assert not [line for line in project["dependencies"] if line.partition(">=")[0] in RUNS_MODELS]
+
+
+def test_a_stored_study_is_read_and_judged_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "model: fake\nengine: fake\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
+        "suite: [probe_facts]\nlimit: 20\n"
+    )
+    run_study(read_spec(tmp_path / "study.yaml"), tmp_path / "study", command=["crushtest"])
+    (tmp_path / "policy.yaml").write_text("rules: [{metric: accuracy, margin: 1, min_items: 1, min_clusters: 1}]")
+    for arguments in (
+        ["compare", "study"],
+        ["report", "study"],
+        ["verify", "study"],
+        ["card", "study"],
+        ["query", "study", "SELECT count(*) FROM contrasts"],
+        ["list", "tasks"],
+        ["doctor"],
+    ):
+        result = crushtest(*arguments, cwd=tmp_path)
+        assert result.returncode == 0, (arguments, result.stderr)
+    gate = crushtest("gate", "study", "--policy", "policy.yaml", "--json", cwd=tmp_path)
+    assert gate.returncode in (0, 3, 4), gate.stderr
+    assert json.loads(gate.stdout)
+
+
+@pytest.mark.parametrize("command", [["run", "demo", "-r", "nf4"], ["compress", "demo", "-r", "nf4"]])
+def test_what_runs_a_model_names_the_extra(tmp_path: Path, command: list[str]) -> None:
+    result = crushtest(*command, "-o", "x", cwd=tmp_path)
+    assert result.returncode == 1
+    [line] = result.stderr.strip().splitlines()
+    assert "pip install 'crushtest[hf]'" in line
+    assert not list(tmp_path.iterdir())
