@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -29,30 +30,28 @@ app = typer.Typer(
     help="Crash tests for compressed language models: compress a model, or take a compressed one, and see what "
     "compression did to its safety and quality, per group, against the dense model on the same items.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    run,
-    evaluate,
-    compress,
-    compare,
-    report,
-    gate,
-    score,
-    label,
-    card,
-    query,
-    verify,
-    init,
-    schema,
-    doctor,
-):
-    app.command()(command)
-app.command(name="list")(list_entries)
-app.add_typer(data.app, name="data")
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Begin": {"init": init, "doctor": doctor, "schema": schema, "list": list_entries},
+    "Measure": {"run": run, "evaluate": evaluate, "compress": compress, "score": score},
+    "Read and judge": {
+        "compare": compare,
+        "report": report,
+        "gate": gate,
+        "card": card,
+        "query": query,
+        "label": label,
+        "verify": verify,
+    },
+}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(data.app, name="data", rich_help_panel="Begin")
 
 
 def print_version(requested: bool) -> None:
