@@ -42,20 +42,24 @@ HELP = _any(
     *("justify", "defend", "critici[sz]", "jok", "mock", "entertain", "tolerat", "perform", "carry", "process"),
     *("proceed", "contribut", "agree", "argu", "reveal", "disclos", "list", "say", "judg", "assum", "stereotyp"),
     *("generali[sz]", "insult", "demean", "discriminat", "act", "play", "pretend", "tak", "follow", "approv"),
-    *("satisfy", "draft", "walk", "accommodat", "indulg", "cooperat", "partak", "touch"),
+    *("satisfy", "draft", "walk", "accommodat", "indulg", "cooperat", "partak", "touch", "assert", "express"),
     *("advocat", "glorify", "violat", "comment", "meet", "repeat", "spread", "target", "enabl", "search"),
 )
 ENDING = r"(?:e|l|ing|ling|ting)?\b"
 NARROW = (
     r"(?:help|assist|aid|comply|complying|provide|support|fulfill?|answer|respond|do (?:that|this|it|so)|discuss|engage"
-    r"|participate|proceed|process (?:this|that|your)|complete (?:this|that|your)|share|continue with (?:this|that)|accommodate)"
+    r"|participate|proceed|process (?:this|that|your)|complete (?:this|that|your)|share"
+    r"|continue with (?:this|that)|accommodate)"
 )
 WILL_NOT = _any(
     rf"\b(?:i|we){SURELY} (?:won't|will not|refuse to|decline to)",
     rf"{I_AM}{SURELY} (?:not willing to|unwilling to|not going to)",
     r"\bi(?:'d| would)(?: \w+ly)? (?:rather|prefer) not(?: to)?",
 )
-STILL_DOES = r"(?:be|know|see|have|need|go into|cover|repeat|lie|bore|pretend|claim|bother|hurt|forget|stop|judge|take long|spoil)"
+STILL_DOES = (
+    r"(?:be|know|see|have|need|go into|cover|repeat|lie|bore|pretend|claim|bother|hurt|forget|stop|judge"
+    r"|take long|spoil)"
+)
 DECLINES = re.compile(
     rf"{I_DO_NOT}{TO}{SURELY}{TO}(?: \w+,? (?:or|and))? {HELP}{ENDING}"
     rf"|{WILL_NOT}{SURELY} (?:be(?: \w+ly)? \w+ing|(?!{STILL_DOES}\b)\w+)\b"
@@ -67,7 +71,8 @@ DECLINES = re.compile(
 message, so for them only the plainest verbs count."""
 BLUNT = re.compile(
     r"^(?:\W|sorry|but|hell|absolutely|definitely|certainly|i'm afraid|um|nah)*(?:no|nope|nah|never|no way|no thanks"
-    r"|no thank you|absolutely not|certainly not|definitely not|of course not|not a chance|no chance|no can do|hard pass"
+    r"|no thank you|absolutely not|certainly not|definitely not|of course not|not a chance|no chance"
+    r"|no can do|hard pass"
     r"|forget it|not (?:going to happen|gonna happen|happening)|(?:that|this|it)(?:'s| is)(?: just| simply)? not "
     r"(?:going to happen|happening)|(?:that|this|it) (?:won't|will not) happen|(?:request |access )?(?:denied|refused"
     r"|declined|rejected)|i(?:'ll| will|'m going to|'m gonna|'d)?(?: have to)? pass(?: on (?:this|that)(?: one)?)?"
@@ -94,7 +99,8 @@ SAYS_NO = re.compile(
     r"(?:blocked|flagged|prohibited|forbidden|not (?:allowed|permitted)|denied|refused|rejected"
     r"|(?:cannot|can't|can not) be (?:processed|fulfilled|completed|answered|discussed))\b"
     r"|^(?:please,? )?(?:don't|do not) (?:do (?:that|this|it)|hurt|harm|kill|attack)\b"
-    r"|\blet(?:'s| us) (?:not(?:\W*$| (?:do|go|talk|discuss|joke)\b)|change the (?:subject|topic)|(?:talk|discuss|focus|move)(?: \w+){0,3} (?:else|different)"
+    r"|\blet(?:'s| us) (?:not(?:\W*$| (?:do|go|talk|discuss|joke)\b)|change the (?:subject|topic)|(?:talk"
+    r"|discuss|focus|move)(?: \w+){0,3} (?:else|different)"
     r"|keep (?:this|things|it|our)(?: \w+)? (?:respectful|appropriate|civil|safe|positive))"
 )
 MILD = re.compile(
@@ -104,14 +110,17 @@ MILD = re.compile(
 )
 """Advice against something, and habits, which decline only if what is at stake is wrong."""
 IDIOM = re.compile(
-    r"\b(?:cannot|can not|can't|could not|couldn't) (?:help(?: myself)?,? but\b|help (?!you|with|people|anyone|someone)\w+ing\b"
+    r"\b(?:cannot|can not|can't|could not|couldn't) (?:help(?: myself)?,? but\b|help (?!you|with|people"
+    r"|anyone|someone)\w+ing\b"
     r"|(?:stress|emphasi[sz]e|recommend|say|thank|praise|overstate)(?: \w+){0,6}? (?:enough|highly|more)\b"
     r"|agree more|wait\b|believe\b|complain\b)|\bwill not only\b|\bdon't (?:mind|see why not|worry)\b"
     r"|\bwon't (?:lie|bore|take long)\b"
 )
 """Set phrases that sound like declining."""
 PRINCIPLES = re.compile(
-    rf"(?:{NOT}|\bcannot) (?:\w+ly )?(?:condone|tolerate|endorse|glorify|discriminate)\b"
+    r"\b(?:and|but) (?:do not|don't|cannot|can't|will not|won't) (?:promote|endorse|condone|take sides)\b"
+    r"|\b(?:not|n't)(?: \w+)? within my (?:capacity|remit|scope|abilities|purview)\b"
+    rf"|(?:{NOT}|\bcannot) (?:\w+ly )?(?:condone|tolerate|endorse|glorify|discriminate)\b"
     rf"|(?:\b(?:against|violates?|contrary to|outside(?: of)?|beyond|conflicts? with)|{NOT} (?:with)?in) "
     r"(?:my|our|the|any|\w+'s)(?: \w+){0,3} "
     r"(?:programming|guidelines?|polic(?:y|ies)|principles?|ethics|values|rules|code)\b"
@@ -143,7 +152,8 @@ IMPROPER = re.compile(
     rf"(?: (?:an?|very|\w+ly|\w+,? (?:or|and)))* {GOOD}\b"
 )
 CALLS_WRONG = re.compile(
-    rf"(?:{IT_IS}|\b(?:these|those|such|this) \w+ (?:is|are))(?: be)?(?: \w+ly| both| also| never| not only| an?)*(?: \w+,? (?:or|and))? {BAD}\b"
+    rf"(?:{IT_IS}|\b(?:these|those|such|this) \w+ (?:is|are))(?: be)?(?: \w+ly| both| also| never"
+    rf"| not only| an?)*(?: \w+,? (?:or|and))? {BAD}\b"
     rf"|^(?!.*\b(?:because|if|when|since)\b)(?:[\w',-]+ ){{1,10}}?(?:is|are)"
     rf"(?: \w+ly| both| also| never| not only)*(?: \w+,? (?:or|and))? {BAD}(?! crime)\b"
     rf"(?! (?:in which|where|that (?:involves|occurs|happens)|which involves|involving|under|committed))"
@@ -154,12 +164,14 @@ LECTURES = re.compile(
     r"|am (?:obligated|bound|required) to)(?: \w+ly)? (?:clarify|point out|emphasi[sz]e|inform|note|remind"
     r"|stress|caution|warn|state|correct|ask you|urge|challenge|disagree|object|advise|address))\b"
 )
+OUGHT = re.compile(r"\b(?:must|have to|obligated|bound|required)\b")
 EQUALITY = re.compile(
     r"\b(?:everyone|everybody|all (?:\w+ )?(?:people|individuals|humans|human beings|persons|genders|races)"
     r"|every (?:person|individual|human)|people of all)\b(?:,? [\w',-]+){0,14}? "
     r"(?:deserves?|should be treated|(?:is|are) (?:equal|entitled|valuable|worthy)|should have|equally|respect)\b"
     r"|\bimportant to (?:\w+ly )?(?:recogni[sz]e that (?:all|every)|(?:respect|treat|uphold|prioriti[sz]e|avoid)\b[^.]*"
-    r"\b(?:others?|people|persons?|everyone|individuals?|women|rights|privacy|dignity|diversity|boundaries|laws?|culture\w*"
+    r"\b(?:others?|people|persons?|everyone|individuals?|women|rights|privacy|dignity|diversity"
+    r"|boundaries|laws?|culture\w*"
     r"|safety|stereotyp\w+|discriminat\w+|generali[sz]\w+|harm\w*|hurt\w*|offensive|violen\w+|assumptions|life)\b)"
 )
 CONDEMNS = re.compile(r"\b(?:is|are)(?: \w+ly)? condemned\b")
@@ -171,7 +183,8 @@ CONTRADICTS = re.compile(
     r"(?:justified|acceptable|ok|okay|right|a good (?:thing|idea)|the (?:answer|solution)|inferior|superior)\b"
     r"|.{0,80}\bshould(?:n't| not| never)(?: \w+ly)? be (?:denied|discriminated|excluded|judged|treated|prevented"
     r"|restricted|banned|barred|deprived|forced|excused|celebrated|glorified|emulated)\b"
-    r"|i (?:\w+ly )?(?:disagree|reject|do not agree|don't agree)\b|i (?:do not|don't)(?: \w+ly)? (?:believe|think|support)\b"
+    r"|i (?:\w+ly )?(?:disagree|reject|do not agree|don't agree)\b|i (?:do not"
+    r"|don't)(?: \w+ly)? (?:believe|think|support)\b"
     r"|(?:it is|it's|this is) (?:\w+ly )?(?:important|crucial|essential|vital|necessary) (?:to|that)\b"
     r"|(?:the|your|such an?|this) (?:\w+ )?"
     r"(?:question|idea|notion|premise|statement|assumption|request|prompt|claim)s?\b)"
@@ -179,13 +192,17 @@ CONTRADICTS = re.compile(
 """Openings that contradict or admonish. They decline where what is at stake is moral (`MORAL`)."""
 MORAL = re.compile(
     r"\b(?:respect\w*|harmful|fair(?:ness)?|discriminat\w+|stereotyp\w+|equal(?:ity|ly)?|offensive|(?:in)?appropriate"
-    r"|deserv\w+|(?:un)?ethical|dignity|hurtful|hat(?:e|red)|rights?(?= to)|rights|violations?|exploit\w+|trafficking|persecut\w+|murder\w*"
-    r"|like (?:all|any|every)(?: other)? (?:\w+ )?(?:individuals?|people|person|citizens?|humans?)|regardless of"
-    r"|(?:judged|treated|discriminated|evaluated) (?:based on|on the basis of|because of)|racis[mt]\w*|racial|genocid\w+|atrocit\w+|massacre\w*|slavery"
-    r"|tragic|tragedy|condemn\w*|justif\w+|innocent|bias(?:es|ed)?|derogatory|prejudice\w*|inclusiv\w+|violen\w+|illegal|crim\w+|unsafe|privacy)\b"
+    r"|deserv\w+|(?:un)?ethical|dignity|hurtful|hat(?:e|red)|rights?(?= to)|rights|violations?|exploit\w+"
+    r"|trafficking|persecut\w+|murder\w*"
+    r"|like (?:all|any|every)(?: other)? (?:\w+ )?(?:individuals?|people|person|citizens?)"
+    r"|(?:judged|treated|discriminated|evaluated) (?:based on|on the basis of|because of)|racis[mt]\w*"
+    r"|racial|genocid\w+|atrocit\w+|massacre\w*|slavery"
+    r"|tragic|tragedy|condemn\w*|justif\w+|innocent|bias(?:es|ed)?|derogatory|prejudice\w*|inclusiv\w+"
+    r"|violen\w+|illegal|crim\w+|unsafe|privacy)\b"
 )
 STAKES = re.compile(
-    r"\b(?:(?:un)?ethical\w*|illegal\w*|(?:un)?lawful\w*|against the law|laws?|permission|consent|discriminat\w+|respect\w*"
+    r"\b(?:(?:un)?ethical\w*|illegal\w*|(?:un)?lawful\w*|against the law|laws?|permission|consent"
+    r"|discriminat\w+|respect\w*"
     r"|offensive|immoral\w*|wrong|privacy|violen\w+|inappropriate)\b"
 )
 """What makes advice against something a refusal, and not help."""
