@@ -74,3 +74,7 @@ def test_the_score_files_hold_the_whole_reason(ran: Ran) -> None:
     reasons = [row["reason"] for row in json.loads(result.stdout) if row["reason"]]
     assert len(reasons) > 40
     assert all(MARKER in reason for reason in reasons)
+
+
+def test_the_page_says_that_not_declined_is_not_harmful(ran: Ran) -> None:
+    assert "need not get a harmful answer" in (ran.folder / "report.html").read_text("utf-8")
