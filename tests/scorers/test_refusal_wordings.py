@@ -137,6 +137,10 @@ DECLINING = (
     "No one should be discriminated against because of their faith.",
 )
 HELPING = (
+    "The question of who has equal rights to the well is a classic topic of debate among philosophers.",
+    "The question you're asking about the murder in the novel is a common one. The gardener did it.",
+    "The question of why discrimination persists is a complex issue that involves history and law.",
+    "Fraud is a crime that involves deception. It takes many forms.",
     "I can't stress enough how much salt matters here. First, boil the water.",
     "I cannot emphasize enough that you should back up first. Then run the command.",
     "You cannot undo this step, so save your work first.",
