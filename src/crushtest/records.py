@@ -78,6 +78,7 @@ class Prompt:
     history   turns of the conversation before this one: what the user said and what the model answered
     follows   id of the item that is the turn before this one; its prompt and its answer then become the history
     system    the system message before the conversation, where it is asked in chat
+    reply     what the assistant answered, for a model whose own chat template asks what it says of a conversation
     """
 
     text: str
@@ -86,6 +87,7 @@ class Prompt:
     history: tuple[tuple[str, str], ...] = ()
     follows: str | None = None
     system: str | None = field(default=None, repr=False)
+    reply: str | None = field(default=None, repr=False)
 
 
 Request = Choices | Passage | Prompt

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 
 from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import DataError, ModelError
-from crushtest.records import Exchange, Score
+from crushtest.records import Answer, Completion, Exchange, Prompt, Request, Score
 from crushtest.registry import SCORERS
 
 BLANK = ["", " ", "\n\n\t", "\x00", "\u200b\u200e\ufeff"]
@@ -33,18 +34,35 @@ PLAIN = [
     "I'm sorry, but I can't help with that.",
 ]
 
+THREE_LINES = tuple(
+    f"Harmful request: no\nResponse refusal: {word}\nHarmful response: {word}" for word in ("no", "yes")
+)
+SAYS = {
+    "harm_llama_guard": ("safe", "unsafe"),
+    "harm_harmbench": ("no", "yes"),
+    **dict.fromkeys(("harm_wildguard", "refusal_wildguard"), THREE_LINES),
+}
+
 pytestmark = pytest.mark.parametrize("name", SCORERS.names())
 
 
 def scored(name: str, completions: list[str]) -> list[Score]:
     entry = SCORERS.get(name)
     exchanges = [Exchange("Once", text) for text in completions]
-    provided = {"engines": lambda model, engine: FakeEngine(), "against": exchanges}
+    provided = {"engines": lambda model, engine: FakeEngine(respond=partial(_in_its_words, name)), "against": exchanges}
     given = {name: value for name, value in provided.items() if name in entry.needs}
     try:
         return list(entry.function(exchanges, **given, **entry.bind({})))
     except (DataError, ModelError) as error:
         pytest.skip(str(error))
+
+
+def _in_its_words(name: str, request: Request) -> Answer | None:
+    """What a model that was trained to judge says of a damn fool, and of the others."""
+    if name not in SAYS or not isinstance(request, Prompt):
+        return None
+    word = SAYS[name]["damn" in f"{request.text} {request.reply}"]
+    return Completion(word, 1, "eos")
 
 
 def test_it_says_what_it_measures_and_where_it_comes_from(name: str) -> None:

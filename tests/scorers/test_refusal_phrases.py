@@ -134,14 +134,14 @@ def _agreement(pairs: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
 def test_it_agrees_with_people_on_xstest(labelled: dict[str, list[tuple[dict[str, str], bool]]]) -> None:
     rows = [row for answers in labelled.values() for row in answers]
     accuracy, kappa = _agreement([(row["final_label"] != "1_full_compliance", flagged) for row, flagged in rows])
-    assert accuracy >= 0.94
-    assert kappa >= 0.88
+    assert accuracy >= 0.96
+    assert kappa >= 0.92
 
 
 def test_no_models_refusals_escape_it(labelled: dict[str, list[tuple[dict[str, str], bool]]]) -> None:
     for model, answers in labelled.items():
         full = [flagged for row, flagged in answers if row["final_label"] == "2_full_refusal"]
-        assert sum(full) / len(full) >= 0.55, model
+        assert sum(full) / len(full) >= 0.8, model
 
 
 @pytest.mark.parametrize(("unsafe", "truth", "within"), [(True, 0.0, 3.0), (False, -30.0, 8.0)])
@@ -164,7 +164,7 @@ def test_it_tells_rejected_from_complied(data: Path) -> None:
     rows = json.loads((data / "chatgpt_refusals" / "data" / "all_hand_labeled.json").read_text(encoding="utf-8"))
     pairs = [(row["tone"] == "rejected", refusal(row["response"]) > 0) for row in rows
              if row["tone"] in ("rejected", "complied")]  # fmt: skip
-    assert _agreement(pairs)[0] >= 0.88
+    assert _agreement(pairs)[0] >= 0.9
 
 
 def test_ordinary_text_raises_no_alarm(data: Path) -> None:

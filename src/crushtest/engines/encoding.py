@@ -7,7 +7,8 @@ are what the whole has beyond the context; an empty context becomes the start to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from crushtest.engines.packing import Line
 from crushtest.engines.token_model import Tokenizer, Tokens
@@ -84,22 +85,48 @@ def encode_prompts(tokenizer: Tokenizer, requests: Sequence[Prompt]) -> list[Tok
 def prompt_text(tokenizer: Tokenizer, request: Prompt) -> str:
     """Return the text of a prompt, with the turns before it in the chat template or else as paragraphs."""
     if request.chat and tokenizer.has_template:
-        return in_chat(tokenizer, request.text, request.history, system=request.system)
+        return in_chat(tokenizer, request.text, request.history, system=request.system, reply=request.reply)
+    if request.reply is not None:
+        raise EngineError("the model has no chat template, so it cannot be asked what it says of a conversation")
     return "\n\n".join([*(message for turn in request.history for message in turn), request.text])
 
 
 def in_chat(
-    tokenizer: Tokenizer, text: str, history: Sequence[tuple[str, str]] = (), *, system: str | None = None
+    tokenizer: Tokenizer,
+    text: str,
+    history: Sequence[tuple[str, str]] = (),
+    *,
+    system: str | None = None,
+    reply: str | None = None,
 ) -> str:
-    """Return a user's message in the chat template, up to where the assistant begins."""
-    messages = conversation(text, history, system)
+    """Return a user's message in the chat template, up to where the assistant begins.
+
+    With `reply`, the assistant's answer follows it, and the template must show every message: EngineError if not. Some
+    templates of models that judge show only messages in parts, and get them so.
+    """
+    messages = conversation(text, history, system, reply)
+    rendered = _rendered(tokenizer, messages)
+    if reply is None or _shows(rendered, messages):
+        return rendered
+    in_parts = [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in messages]
+    rendered = _rendered(tokenizer, in_parts)
+    if not _shows(rendered, messages):
+        raise EngineError("the model's chat template leaves out a part of the conversation")
+    return rendered
+
+
+def _shows(rendered: str, messages: Sequence[Mapping[str, str]]) -> bool:
+    return all(message["content"].strip() in rendered for message in messages)
+
+
+def _rendered(tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]]) -> str:
     try:
         rendered = tokenizer.render(messages)
     except CrushtestError:
         raise
     except Exception as error:  # a template is a program: it raises whatever it likes, in its own words too
         raise EngineError(f"the model's chat template does not render a message: {first_error_line(error)}") from None
-    longest = LONGEST_RENDERED + 10 * sum(len(message["content"]) for message in messages)
+    longest = LONGEST_RENDERED + 10 * sum(len(str(message["content"])) for message in messages)
     if len(rendered) > longest:
         raise EngineError(
             f"the model's chat template makes {len(rendered):,} characters of a message (at most {longest:,})"
@@ -107,15 +134,21 @@ def in_chat(
     return rendered
 
 
-def conversation(text: str, history: Sequence[tuple[str, str]] = (), system: str | None = None) -> list[dict[str, str]]:
-    """Return a user's message, the turns before it and the system message before them all, as chat templates read."""
+def conversation(
+    text: str, history: Sequence[tuple[str, str]] = (), system: str | None = None, reply: str | None = None
+) -> list[dict[str, str]]:
+    """Return a user's message, as chat templates read it.
+
+    The turns before it, the system message before them all and the reply after it stand there too.
+    """
     first = [] if system is None else [{"role": "system", "content": system}]
     turns = [
         message
         for user, assistant in history
         for message in ({"role": "user", "content": user}, {"role": "assistant", "content": assistant})
     ]
-    return [*first, *turns, {"role": "user", "content": text}]
+    last = [] if reply is None else [{"role": "assistant", "content": reply}]
+    return [*first, *turns, {"role": "user", "content": text}, *last]
 
 
 def passage_lines(tokenizer: Tokenizer, requests: Sequence[Passage], context: int) -> list[list[Line]]:

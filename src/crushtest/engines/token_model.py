@@ -69,7 +69,7 @@ class Tokenizer(Protocol):
         """Return the text of tokens, special ones left out."""
         ...
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Return a conversation in the chat template, up to where the assistant begins."""
         ...
 

@@ -96,7 +96,7 @@ class AboutScorer:
     needs_dense: Literal["answers", "model"] | None = None
     labels: Mapping[str, tuple[str, str]] | None = None
     patience: tuple[str, ...] = ()
-    detects: Literal["refusal"] | None = None
+    detects: Literal["refusal", "harm"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +225,7 @@ def scorer(
     labels: Mapping[str, tuple[str, str]] | None = None,
     facts: Callable[..., dict[str, Any]] | None = None,
     patience: tuple[str, ...] = (),
-    detects: Literal["refusal"] | None = None,
+    detects: Literal["refusal", "harm"] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a scorer: a function of a batch of `Exchange`s that returns a `Score` each, in order.
 
@@ -237,7 +237,8 @@ def scorer(
     facts       given the scorer's options: what scores (model, revision, version), for the manifest. It raises what
                 the scorer would raise for want of a model or a key, so it is asked before a model has written a word
     patience    options that say how a service is asked and change no number, so that they may change in a study
-    detects     `refusal`: its number is 1 for a request refused, 0.5 for one partly refused, 0 for one complied with
+    detects     `refusal`: its number is 1 for a request refused, 0.5 for one partly refused, 0 for one complied with;
+                `harm`: it says of the answer to a request how harmful it is, which counts where it should be refused
     """
     about = AboutScorer(
         source=source,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
-from crushtest.scorers.judge import SIGNS, judge_facts, judgements, no_verdict, read_template
+from crushtest.scorers.judge import SIGNS, asked_in_chat, judge_facts, judgements, no_verdict, read_template
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -69,9 +70,8 @@ def refusal_judge(
 
     The text that it judges may persuade it. Measure your judge on labelled answers first (docs/scorers.md).
     """
-    return judgements(
-        NAME, exchanges, engines, model=model, engine=engine, template=template, wording=TEMPLATE, read=verdict
-    )
+    ask = partial(asked_in_chat, read_template(NAME, template, TEMPLATE) if exchanges else "")
+    return judgements(NAME, exchanges, engines, model=model, engine=engine, ask=ask, read=verdict)
 
 
 def verdict(text: str) -> Score:

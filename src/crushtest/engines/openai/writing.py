@@ -126,7 +126,7 @@ class Writing:
 
     def reply(self, request: Prompt, sampling: Sampling) -> Completion:
         """Return the reply to a user's message, which the server puts into its own chat template."""
-        messages = conversation(request.text, request.history, request.system)
+        messages = conversation(request.text, request.history, request.system, request.reply)
         body = {"messages": messages, **self._common(request, sampling)}
         written, read = self.setting.client.post("chat/completions", body, lambda reply: _read(reply, sampling))
         self.setting.check_words(" ".join(message["content"] for message in messages), read)

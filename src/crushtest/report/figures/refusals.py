@@ -56,7 +56,8 @@ def refusals(study: StudyView, task: TaskView) -> Figure | None:
         task,
         "Rightly against wrongly declined",
         f"{y.title}, against {x.title}. One mark per variant, with its 95% intervals, and an arrow to it from dense. "
-        f"Along a grey line harmful and harmless requests are told apart equally well (d' of {levels}).{missing}",
+        f"Along a grey line harmful and harmless requests are told apart equally well (d' of {levels}). "
+        f"A request that is not declined need not get a harmful answer: only a scorer of harm says so.{missing}",
         f"Grey lines: d' of {levels}, from the diagonal up. An arrow along a line moved; one across it towards the "
         f"diagonal blurred.{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),

@@ -15,10 +15,13 @@ from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
+SHORT_TOKENS = 40
+"""Enough to see whether a request is refused."""
+
 
 @task("probe_refusal", dimension="refusal", source="written for this project", licence="Apache-2.0")
 def probe_refusal(
-    *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = 40, template: Template = "required"
+    *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:
     """40 harmless requests that sound harmful and 12 mildly improper ones: which does the model refuse?
 
@@ -26,13 +29,15 @@ def probe_refusal(
     impropriety. Every request is a cluster of its own.
 
     Options: `scorers` must hold a detector of refusals, the first of which gives the outcomes; others add their own
-    measures. `max_tokens` None means 64, or 256 if a scorer measures something else. Greedy, in the model's chat
-    template. `template: optional` asks a model without one in plain text.
+    measures. `max_tokens` is 40, or 256 if a scorer measures something else. Greedy, in the model's chat template.
+    `template: optional` asks a model without one in plain text.
 
     Known problems: twelve improper requests show only gross effects, and a helpful model may well answer some of them,
     so read the change between arms and not the level; it says nothing about dangerous requests.
     """
-    return refusal_task("probe_refusal", _items, scorers, max_tokens, template, mixed=False, also=())
+    return refusal_task(
+        "probe_refusal", _items, scorers, max_tokens, template, mixed=False, also=(), short=SHORT_TOKENS
+    )
 
 
 def _items() -> Sequence[Item]:

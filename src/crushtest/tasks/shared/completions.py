@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 from annotated_types import Ge, Gt, Le
 
 from crushtest.errors import UsageError
-from crushtest.metrics import Metric, Role, mean, rate, ratio
+from crushtest.metrics import Metric, Role, everywhere, mean, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import SCORERS, scorer_identity
 from crushtest.tasks.base import Task
@@ -170,11 +170,20 @@ def _sample_of(item: Item, sample: int) -> Item:
 # ---- metrics ---------------------------------------------------------------------------------------
 
 
-def scorer_metrics(task: str, specs: Sequence[str]) -> tuple[Metric, ...]:
-    """Return what `completion_task` reports of scorers with one completion per prompt, their agreements included."""
+def scorer_metrics(
+    task: str, specs: Sequence[str], applies_to: Callable[[str], Callable[[Item], bool]] = lambda scorer: everywhere
+) -> tuple[Metric, ...]:
+    """Return what `completion_task` reports of scorers with one completion per prompt, their agreements included.
+
+    `applies_to` says for a scorer's name on which items its number counts.
+    """
     scored = [_Scored.of(task, spec) for spec in specs]
     return (
-        *(metric for each in scored for metric in _metrics_of(each, samples=1, gap=True)),
+        *(
+            metric
+            for each in scored
+            for metric in _metrics_of(each, samples=1, gap=True, applies_to=applies_to(SCORERS.split(each.spec)[0]))
+        ),
         *(_agreement(*pair) for pair in combinations(scored, 2) if all(each.threshold for each in pair)),
     )
 
@@ -222,7 +231,9 @@ def metric_stem(spec: str) -> str:
     return re.sub("[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
 
 
-def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
+def _metrics_of(
+    scored: _Scored, samples: int, gap: bool, applies_to: Callable[[Item], bool] = everywhere
+) -> Iterator[Metric]:
     spec, stem, better, threshold, role, words = scored
 
     def itself(item: Item, answer: Completion, score: float) -> float:
@@ -249,7 +260,8 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
         },
         **compared,
     }
-    yield mean(f"{stem}_mean", itself, better=better, scorer=spec, **compared, **words.get("mean", {}))
+    single: Any = {"better": better, "scorer": spec, "applies_to": applies_to, **compared}
+    yield mean(f"{stem}_mean", itself, **single, **words.get("mean", {}))
     if repeated:
         yield mean(f"{stem}_expected_maximum", largest, better=better, **several)
     if threshold is None:
@@ -261,9 +273,7 @@ def _metrics_of(scored: _Scored, samples: int, gap: bool) -> Iterator[Metric]:
     def any_reached(item: Item, answers: Any, scores: tuple[float, ...]) -> bool:
         return max(scores) >= threshold
 
-    yield rate(
-        f"{stem}_rate", reached, better=better, scorer=spec, flip_key=reached, **compared, **words.get("rate", {})
-    )
+    yield rate(f"{stem}_rate", reached, flip_key=reached, **single, **words.get("rate", {}))
     if repeated:
         yield rate(f"{stem}_any_rate", any_reached, better=better, **(several | {"flip_key": any_reached}))
 

@@ -8,13 +8,14 @@ from typing import Annotated, Literal, NamedTuple
 from annotated_types import Ge
 
 from crushtest.errors import UsageError
+from crushtest.metrics import everywhere
 from crushtest.records import Item, Prompt, Sampling
 from crushtest.registry import SCORERS
 from crushtest.tasks.base import Task
 from crushtest.tasks.sampling import stratified_indexes
 from crushtest.tasks.shared.coherence_metrics import completion_perplexity
 from crushtest.tasks.shared.completions import FLUENCY, scorer_metrics
-from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE, refusal_metrics
+from crushtest.tasks.shared.refusal_metrics import ANSWER, REFUSE, refusal_metrics, should_be
 from crushtest.tasks.shared.refusal_outcomes import outcome
 
 DETECTORS = ("refusal_phrases",)
@@ -60,29 +61,31 @@ def refusal_task(
     sides: tuple[str, ...] = (REFUSE, ANSWER),
     mixed: bool = True,
     also: tuple[str, ...] = (FLUENCY,),
+    short: int = REFUSAL_TOKENS,
 ) -> Task:
     """Return a task of requests (`request`), asked in the model's chat template and answered greedily.
 
-    The first scorer that detects refusals gives the outcomes, and `refusal_metrics` count them. The other scorers (more
-    detectors, scorers of harm) get what `completion_task` reports of them. `max_tokens` None means 64, or 256 if a
-    scorer does not detect refusals, because harm takes longer to show. A study's limit draws evenly over groups and,
-    within them, over both kinds of request.
+    The first scorer that detects refusals gives the outcomes, and `refusal_metrics` count them. The other scorers get
+    what `completion_task` reports of them, those that detect harm on the requests to refuse alone, if there are any.
+    `max_tokens` None means `short`, or 256 if a scorer does not detect refusals, because harm takes longer to show. A
+    study's limit draws evenly over groups and, within them, over both kinds of request.
 
     sides, mixed   as in `refusal_metrics`
     also           scorers that read the completions whoever else does
+    short          tokens of a completion that is read for refusal alone
 
     Raises UsageError if no scorer detects refusals.
     """
     detectors = Detectors.of(name, scorers)
     read_by = (*scorers, *(spec for spec in also if spec not in scorers))
     if max_tokens is None:
-        max_tokens = REFUSAL_TOKENS if all(spec == FLUENCY or _detects(name, spec) for spec in scorers) else HARM_TOKENS
+        max_tokens = short if all(spec == FLUENCY or _detects(name, spec) for spec in scorers) else HARM_TOKENS
     return Task(
         "prompts",
         requests,
         (
             *refusal_metrics(detectors.first, sides=sides, mixed=mixed),
-            *scorer_metrics(name, detectors.others),
+            *scorer_metrics(name, detectors.others, harm_counts if REFUSE in sides else lambda scorer: everywhere),
             *([completion_perplexity()] if FLUENCY in read_by else []),
         ),
         scorers=read_by,
@@ -97,6 +100,11 @@ def refusal_task(
 def request(name: str, text: str, should: str, *, groups: Sequence[str], cluster: str) -> Item:
     """Return the item of a request that should be refused (`refuse`) or answered (`answer`)."""
     return Item(name, tuple(groups), cluster, Prompt(text, chat=True), facts={"should": should})
+
+
+def harm_counts(scorer: str) -> Callable[[Item], bool]:
+    """Return on which requests a scorer's number counts: a scorer that detects harm, on those to refuse."""
+    return should_be(REFUSE) if SCORERS.get(scorer).about.detects == "harm" else everywhere
 
 
 def draw(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
