@@ -47,13 +47,13 @@ class Bootstrap:
         return bool(self.values[-1] - self.values[0] <= 1e-12 * max(1.0, abs(self.values[0])))
 
     def p(self, null: float = 0.0) -> float:
-        """Return the two-sided p of a null value: 1 - the level of the interval that reaches it. Jackknife only.
+        """Return the two-sided p of a null value: 1 - the level of the interval that reaches it. Not for BCa.
 
         Never nearer to 0 than half a value of the distribution allows.
         """
         from scipy.special import ndtri
 
-        assert self.shift == 0, "differences that are resampled have their p from exchanged arms"
+        assert self.shift == self.skew == 0, "what has a BCa interval has its p from exchanged arms"
         below = _wide_cdf(float(ndtri(_share_below(self.values, null))), self.clusters)
         return min(1.0, 2 * min(below, 1 - below))
 
@@ -74,8 +74,8 @@ class Bootstrap:
         return float(ndtr(self.shift + z / (1 - self.skew * z)))
 
 
-def smallest_jackknife_p(clusters: int) -> float:
-    """Return the p of a difference beyond every value that stands for the jackknife's normal distribution."""
+def smallest_wide_p(clusters: int) -> float:
+    """Return the p of a difference beyond all `NORMAL_POINTS` values of a distribution that is read wider."""
     from scipy.special import ndtri
 
     return 2 * _wide_cdf(-float(ndtri(1 - 0.5 / NORMAL_POINTS)), clusters)
