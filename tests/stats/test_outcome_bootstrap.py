@@ -189,7 +189,7 @@ CELLS = [(design, rho) for design, sizes in DESIGNS.items() for rho in ((0.0, 0.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("formula", [dprime, criterion], ids=["d'", "c"])
+@pytest.mark.parametrize("formula", [dprime, criterion], ids=["dprime", "criterion"])
 @pytest.mark.parametrize(("design", "rho"), CELLS)
 def test_intervals_of_changed_discrimination_cover(design: str, rho: float, formula: Any) -> None:
     sizes, covered = DESIGNS[design], {}

@@ -1,0 +1,167 @@
+"""People's labels on a scorer's differences: what is left of them, pooled and in each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from crushtest.metrics import ALL
+from crushtest.records import DENSE
+from crushtest.results import Contrast, Interval, Intervals
+from crushtest.stats.labelled import Corrected, Labelled, correct
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, WITHIN_NOISE, verdict
+from crushtest.study.folder import StudyFolder
+from crushtest.study.labels import Labelling, labellings
+from crushtest.study.plan import Plan
+from crushtest.study.threshold_metrics import Sides
+
+FEWEST_OF_A_GROUP = 5
+"""Labelled pairs that a group needs for a corrected difference of its own."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What labels say of one measure of an arm in one group. `result` in words: why there is no corrected difference.
+
+    unsure   labelled pairs of which people were unsure; they are left out
+    """
+
+    arm: str
+    task: str
+    scorer: str
+    metric: str
+    result: Corrected | str
+    unsure: int
+    group: str = ALL
+
+
+def read_corrections(folder: StudyFolder, plan: Plan) -> tuple[Correction, ...]:
+    """Return the corrected differences of every arm, task and scorer that has labels, from the study's files.
+
+    Labels of other answers than the study holds now correct nothing, and say so. Raises StoreError if they are damaged.
+    """
+    labelled = (each for each in labellings(folder, plan.tasks, [arm.name for arm in plan.arms]) if each.is_labelled)
+    return tuple(correction for each in labelled for correction in _corrections(each, plan.seed))
+
+
+def _corrections(labelling: Labelling, seed: int) -> Iterator[Correction]:
+    stale = labelling.why_stale()
+    groups = dict.fromkeys(group for pair in labelling.pairs for group in pair.item.groups)
+    for metric, sides in labelling.sides.items():
+        is_reported = next(each.groups for each in labelling.planned.task.metrics if each.name == metric)
+
+        def correction(result: Corrected | str, unsure: int, group: str, metric: str = metric) -> Correction:
+            return Correction(labelling.arm, labelling.planned.name, labelling.scorer, metric, result, unsure, group)
+
+        if stale:
+            yield correction(stale, 0, ALL)
+            continue
+        pairs, unsure = _measure(labelling, sides, ALL)
+        yield correction(correct(pairs, seed=seed), unsure, ALL)
+        for group in filter(is_reported, groups):
+            pairs, unsure = _measure(labelling, sides, group)
+            if len(pairs.scored):
+                yield correction(_of_group(pairs, seed), unsure, group)
+
+
+def _of_group(pairs: Labelled, seed: int) -> Corrected | str:
+    """Correct a group's difference if it has `FEWEST_OF_A_GROUP` labelled pairs, some wherever the scorer differs."""
+    result = correct(pairs, seed=seed)
+    labelled = int((pairs.open & (pairs.labels >= 0)).any(axis=1).sum())
+    if labelled < FEWEST_OF_A_GROUP or isinstance(result, str):
+        lacking = f"; {result}" if isinstance(result, str) and labelled >= FEWEST_OF_A_GROUP else ""
+        return f"too few labels, {labelled} of {len(pairs.scored)} pairs{lacking}"
+    return result
+
+
+def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]], group: str) -> tuple[Labelled, int]:
+    """Return what scorer and people say of a metric's items in a group, and how many pairs people were unsure of."""
+    import numpy as np
+
+    labels = {row["item"]: row for row in labelling.read_labels().iter_rows(named=True)}
+    scored, people, can_change, inclusion, clusters = [], [], [], [], []
+    unsure = 0
+    for pair in labelling.pairs:
+        sides = outcomes.get(pair.item.id)
+        if sides is None or group not in (ALL, *pair.item.groups):
+            continue
+        counted = map(labelling.is_counted, pair.scores)
+        scored.append([_count(side, is_counted) for side, is_counted in zip(sides, counted, strict=True)])
+        clusters.append(pair.item.cluster)
+        can_change.append([side.differ for side in sides])
+        row = labels.get(pair.item.id)
+        if row is None or row["dense"] is None or row["arm"] is None:
+            unsure += row is not None
+            people.append([np.nan, np.nan])
+            inclusion.append(np.nan)
+        else:
+            people.append([_count(side, row[name]) for side, name in zip(sides, ("dense", "arm"), strict=True)])
+            inclusion.append(row["inclusion"])
+    numbers = np.unique(clusters, return_inverse=True)[1]
+    known = Labelled(
+        scored=np.array(scored).reshape(-1, 2),
+        labels=np.array(people).reshape(-1, 2),
+        open=np.array(can_change, bool).reshape(-1, 2),
+        inclusion=np.array(inclusion, float),
+        clusters=numbers,
+    )
+    return known, unsure
+
+
+def _count(sides: Sides, is_above: bool) -> float:
+    return sides.above if is_above else sides.below
+
+
+Key = tuple[str, str, str, str]
+"""Arm, task, metric, group."""
+
+
+def detectable_with_labels(rows: Iterable[Contrast], corrections: Iterable[Correction]) -> Iterator[Contrast]:
+    """Yield the contrasts; in corrected ones `mde` counts the scorer's error, which never lowers it."""
+    known = _by_row(corrections)
+    for row in rows:
+        result = known.get(key_of(row)) if row.against == DENSE else None
+        if row.mde is None or result is None:
+            yield row
+        else:
+            smallest = max(row.mde, result.mde)
+            yield replace(row, mde=smallest if smallest <= 1 else None)
+
+
+def corrected_contrasts(rows: Iterable[Contrast], corrections: Iterable[Correction]) -> dict[Key, Contrast]:
+    """Return the contrasts with dense that labels correct, as people would see them.
+
+    Difference, intervals and verdict are the corrected ones, without a p; the values remain the scorer's. Contrasts
+    that were not tested are left out.
+    """
+    known = _by_row(corrections)
+    return {
+        key_of(row): _corrected(row, known[key_of(row)])
+        for row in rows
+        if row.against == DENSE and row.verdict not in (INCONCLUSIVE, UNDEFINED) and key_of(row) in known
+    }
+
+
+def _corrected(row: Contrast, result: Corrected) -> Contrast:
+    interval = Interval(result.low, result.high)
+    seen = verdict(row.better, result.difference, interval, None, None)
+    return replace(
+        row,
+        difference=result.difference,
+        intervals=Intervals(at95=interval, at90=result.at90, method=f"{result.labelled} pairs labelled by people"),
+        p=None,
+        verdict=row.verdict if row.verdict == WITHIN_NOISE else seen,
+    )
+
+
+def _by_row(corrections: Iterable[Correction]) -> dict[Key, Corrected]:
+    return {
+        (each.arm, each.task, each.metric, each.group): each.result
+        for each in corrections
+        if isinstance(each.result, Corrected)
+    }
+
+
+def key_of(row: Contrast) -> Key:
+    """Return what a contrast with dense is known by."""
+    return row.arm, row.task, row.metric, row.group
