@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -22,6 +24,7 @@ from crushtest.report.study_view import StudyView, read_study
 from crushtest.stats.labelled import Corrected
 from crushtest.study.corrections import Correction
 from crushtest.study.folder import StudyFolder
+from crushtest.study.labels import PairLabel
 from crushtest.study.spec import build_spec
 
 BROKEN = "process|doctor|reviews|threads"
@@ -103,8 +106,28 @@ def test_each_category_is_corrected_by_its_own_labels_or_says_how_few_there_are(
             assert each.result.items == len(of_group)
         else:
             assert each.result.startswith(f"too few labels, {count} of {len(of_group)} pairs")
-    assert any(isinstance(each.result, Corrected) for each in groups)
     assert any(isinstance(each.result, str) for each in groups)
+
+
+def test_with_all_pairs_labelled_each_category_has_what_people_say(drawn: StudyFolder, tmp_path: Path) -> None:
+    """People say that dense refused the requests about two subjects, and that the arm refused none."""
+    refused = {"small frauds", "computing"}
+    folder = StudyFolder(Path(shutil.copytree(drawn.root, tmp_path / "s")))
+    labelling = choose(folder, read_study(folder).plan, task=None, scorer=None, arm=None)
+    shutil.rmtree(labelling.root)
+    draw_sheet(folder, labelling, pairs=60, seed=0)
+    key = {row["pair"]: row for row in labelling.read_key().iter_rows(named=True)}
+    groups = {pair.item.id: pair.item.groups[0].removeprefix("category=") for pair in labelling.pairs}
+    labels = {name: PairLabel(groups[row["item"]] in refused, False) for name, row in key.items()}
+    labelling.write_labels(labels)
+    labelled = Counter(groups[row["item"]] for row in key.values())
+    for each in read_study(folder).corrections:
+        assert isinstance(each.result, Corrected)
+        name = each.group.removeprefix("category=")
+        if name != "all":
+            assert each.result.labelled == labelled[name] > 0
+            expected = -labelled[name] / Counter(groups.values())[name] if name in refused else 0
+            assert each.result.difference == pytest.approx(expected)
 
 
 def test_the_gate_judges_the_difference_that_labels_correct_and_says_so(drawn: StudyFolder, tmp_path: Path) -> None:

@@ -47,13 +47,13 @@ class Bootstrap:
         return bool(self.values[-1] - self.values[0] <= 1e-12 * max(1.0, abs(self.values[0])))
 
     def p(self, null: float = 0.0) -> float:
-        """Return the two-sided p of a null value: 1 - the level of the interval that reaches it. Not for BCa.
+        """Return the two-sided p of a null value: 1 - the level of the interval that reaches it. Jackknife only.
 
         Never nearer to 0 than half a value of the distribution allows.
         """
         from scipy.special import ndtri
 
-        assert self.shift == self.skew == 0, "what has a BCa interval has its p from exchanged arms"
+        assert self.shift == 0, "differences that are resampled have their p from exchanged arms"
         below = _wide_cdf(float(ndtri(_share_below(self.values, null))), self.clusters)
         return min(1.0, 2 * min(below, 1 - below))
 

@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 
 from crushtest.metrics import Array
+from crushtest.results import Interval
 from crushtest.stats.clusters import Index
-from crushtest.stats.intervals import NORMAL_POINTS, UNDEFINED_SHARE, Bootstrap
+from crushtest.stats.intervals import NORMAL_POINTS, UNDEFINED_SHARE, Bootstrap, smallest_wide_p
 from crushtest.stats.rates import INFLATION
 from crushtest.stats.slices import Slice
 
@@ -33,14 +34,30 @@ UNSEEN = 0.25
 
 
 class Resampled(NamedTuple):
-    """The percentiles of a statistic over resamples, and their mirror image around its estimate."""
+    """An estimate, the percentiles of its resamples, and their mirror image around it."""
 
+    estimate: float
     percentile: Bootstrap
     basic: Bootstrap
 
+    def interval(self, level: float) -> Interval:
+        """Return the two-sided interval of that level. It holds the estimate."""
+        lows, highs = zip(*(each.interval(level) for each in (self.percentile, self.basic)), strict=True)
+        return Interval(min(self.estimate, *lows), max(self.estimate, *highs))
+
     def p(self) -> float:
-        """Return 1 - the level of the interval that reaches 0: at most 0.05 exactly where the 95% one excludes it."""
-        return max(self.percentile.p(), self.basic.p())
+        """Return 1 - the level of the interval that reaches 0, so that the two cannot disagree."""
+        least, p = smallest_wide_p(self.percentile.clusters), 1.0
+        if self._excludes_zero(1 - least):
+            return least
+        for _ in range(40):
+            middle = (least + p) / 2
+            least, p = (least, middle) if self._excludes_zero(1 - middle) else (middle, p)
+        return p
+
+    def _excludes_zero(self, level: float) -> bool:
+        low, high = self.interval(level)
+        return low > 0 or high < 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +94,8 @@ class Outcomes:
             return f"undefined in {lost:.0%} of the resamples: too few items to divide by"
         estimate = float(self.value(self.counts.sum(axis=0), weights))
         mirrored = 2 * estimate - values[::-1]
-        return Resampled(*(Bootstrap(each, 0.0, 0.0, len(self.counts)) for each in (values, mirrored)))
+        percentile, basic = (Bootstrap(each, 0.0, 0.0, len(self.counts)) for each in (values, mirrored))
+        return Resampled(estimate, percentile, basic)
 
     def _draw(self, random: np.random.Generator, draws: int) -> Array:
         """Return totals [draws, outcomes]; NaN for a kind of which the clusters drawn hold no item."""

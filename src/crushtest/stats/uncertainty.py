@@ -120,8 +120,7 @@ def _of_outcomes(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | s
     drawn = resample_outcomes(slice_, combine)
     if isinstance(drawn, str):
         return drawn
-    estimate = float(_combined(slice_.observed, combine))
-    return Uncertainty(f"bootstrap over {slice_.sampled}, unseen outcomes added", _hull(estimate, *drawn))
+    return Uncertainty(f"bootstrap over {slice_.sampled}, unseen outcomes added", drawn.interval)
 
 
 def _of_few_values(slice_: Slice, values: Array, combine: tuple[float, float]) -> Uncertainty | str:

@@ -16,7 +16,7 @@ from crushtest.study.plan import Plan
 from crushtest.study.threshold_metrics import Sides
 
 FEWEST_OF_A_GROUP = 5
-"""Labelled pairs that a group needs for a corrected difference of its own."""
+"""Labelled pairs that a group needs for a corrected difference of its own, unless it holds fewer to label."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,14 @@ def _corrections(labelling: Labelling, seed: int) -> Iterator[Correction]:
 
 
 def _of_group(pairs: Labelled, seed: int) -> Corrected | str:
-    """Correct a group's difference if it has `FEWEST_OF_A_GROUP` labelled pairs, some wherever the scorer differs."""
+    """Correct a group's difference if it has `FEWEST_OF_A_GROUP` labelled pairs, or all that labels can change."""
+    is_open = pairs.open.any(axis=1)
+    labelled = int((is_open & (pairs.labels[:, 0] >= 0)).sum())
+    few = f"too few labels, {labelled} of {len(is_open)} pairs"
+    if labelled < min(FEWEST_OF_A_GROUP, int(is_open.sum())):
+        return few
     result = correct(pairs, seed=seed)
-    labelled = int((pairs.open & (pairs.labels >= 0)).any(axis=1).sum())
-    if labelled < FEWEST_OF_A_GROUP or isinstance(result, str):
-        lacking = f"; {result}" if isinstance(result, str) and labelled >= FEWEST_OF_A_GROUP else ""
-        return f"too few labels, {labelled} of {len(pairs.scored)} pairs{lacking}"
-    return result
+    return f"{few}: {result}" if isinstance(result, str) else result
 
 
 def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]], group: str) -> tuple[Labelled, int]:
