@@ -406,7 +406,7 @@ def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, 
 # ---- people's labels -------------------------------------------------------------------------------
 
 
-def test_a_loss_that_people_do_not_see_breaks_no_rule_and_one_that_they_see_does():
+def test_a_loss_breaks_a_rule_only_where_people_see_it():
     seen, unseen = SURE_WORSE, replace(UNTOUCHED, dense=SURE_WORSE.dense)
     policy = parse_policy(f"rules: [{RULE}]", where="test")
     for scored, people, code in ((seen, unseen, 0), (unseen, seen, 3)):

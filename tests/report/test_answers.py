@@ -40,7 +40,7 @@ def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyV
     assert answers.changed_answers(with_columns(counted, noise_flip_share=11 / 60), task) == text
 
 
-def test_the_p_of_single_items_stands_beside_the_p_of_clusters_and_only_there(view: StudyView) -> None:
+def test_the_p_of_single_items_stands_beside_that_of_clusters(view: StudyView) -> None:
     task = next(task for task in view.tasks if task.name == "probe_facts")
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy")
     row = with_columns(row, n=450, flips=9, flips_up=0, flips_down=9, flips_p=2 / 2**9, clusters=8)  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ def test_repeating_every_cluster_alike_leaves_the_correction_what_it_was() -> No
     np.testing.assert_allclose(drawn[:, 4:].sum(axis=1), 620)
 
 
-def test_with_many_items_it_is_the_normal_interval_of_two_independent_sides() -> None:
+def test_with_many_items_it_is_the_normal_interval() -> None:
     # Gourevitch and Galanter 1967: var z = p (1 - p) / (n phi(z)^2), four times for two sides of two arms.
     from scipy.stats import norm
 
@@ -169,7 +169,7 @@ def test_an_arm_that_no_longer_tells_requests_apart_is_worse(design: str, arm: t
     assert row.intervals.at95.high < 0
 
 
-def test_nothing_changed_is_no_clear_difference_and_can_be_excluded_up_to_a_size() -> None:
+def test_nothing_changed_is_no_clear_difference_with_an_mde() -> None:
     row = rows_of(DESIGNS["xstest: 8 clusters"], (0.92, 0.06), (0.92, 0.06))["refusal_dprime"]
     assert row.verdict == "no clear difference"
     assert row.mde is not None
