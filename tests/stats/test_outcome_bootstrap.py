@@ -28,6 +28,7 @@ DESIGNS = {
     "xstest: 8 clusters": np.array([[25, 25]] * 6 + [[25, 50]] * 2),
     "10 clusters": np.array([[10, 10]] * 10),
     "100 pairs": np.array([[1, 1]] * 100),
+    "a category of 10 pairs": np.array([[1, 1]] * 10),
     "200 single items": np.array([[1, 0]] * 100 + [[0, 1]] * 100),
 }
 """Requests to refuse and to answer in each cluster."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from crushtest.metrics import ALL
 from crushtest.records import DENSE
@@ -14,6 +17,9 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.labels import Labelling, labellings
 from crushtest.study.plan import Plan
 from crushtest.study.threshold_metrics import Sides
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FEWEST_OF_A_GROUP = 5
 """Labelled pairs that a group needs for a corrected difference of its own, unless it holds fewer to label."""
@@ -56,17 +62,18 @@ def _corrections(labelling: Labelling, seed: int) -> Iterator[Correction]:
         if stale:
             yield correction(stale, 0, ALL)
             continue
-        pairs, unsure = _measure(labelling, sides, ALL)
-        yield correction(correct(pairs, seed=seed), unsure, ALL)
+        measured = _measure(labelling, sides)
+        yield correction(correct(measured.pairs, seed=seed), int(measured.unsure.sum()), ALL)
         for group in filter(is_reported, groups):
-            pairs, unsure = _measure(labelling, sides, group)
-            if len(pairs.scored):
-                yield correction(_of_group(pairs, seed), unsure, group)
+            within = np.array([group in names for names in measured.groups])
+            if within.any():
+                result = _of_group(_within(measured.pairs, within), seed)
+                yield correction(result, int(measured.unsure[within].sum()), group)
 
 
 def _of_group(pairs: Labelled, seed: int) -> Corrected | str:
     """Correct a group's difference if it has `FEWEST_OF_A_GROUP` labelled pairs, or all that labels can change."""
-    is_open = pairs.open.any(axis=1)
+    is_open: NDArray[np.bool_] = np.any(pairs.open, axis=1)
     labelled = int((is_open & (pairs.labels[:, 0] >= 0)).sum())
     few = f"too few labels, {labelled} of {len(is_open)} pairs"
     if labelled < min(FEWEST_OF_A_GROUP, int(is_open.sum())):
@@ -75,38 +82,46 @@ def _of_group(pairs: Labelled, seed: int) -> Corrected | str:
     return f"{few}: {result}" if isinstance(result, str) else result
 
 
-def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]], group: str) -> tuple[Labelled, int]:
-    """Return what scorer and people say of a metric's items in a group, and how many pairs people were unsure of."""
-    import numpy as np
+def _within(pairs: Labelled, rows: NDArray[np.bool_]) -> Labelled:
+    """Return these rows of the pairs alone."""
+    return Labelled(**{each.name: getattr(pairs, each.name)[rows] for each in fields(pairs)})
 
+
+class _Measured(NamedTuple):
+    """A metric's pairs, the groups of each, and whether people were unsure of it."""
+
+    pairs: Labelled
+    groups: list[tuple[str, ...]]
+    unsure: NDArray[np.bool_]
+
+
+def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]]) -> _Measured:
+    """Return what scorer and people say of a metric's items."""
     labels = {row["item"]: row for row in labelling.read_labels().iter_rows(named=True)}
-    scored, people, can_change, inclusion, clusters = [], [], [], [], []
-    unsure = 0
-    for pair in labelling.pairs:
-        sides = outcomes.get(pair.item.id)
-        if sides is None or group not in (ALL, *pair.item.groups):
-            continue
+    measured = [pair for pair in labelling.pairs if pair.item.id in outcomes]
+    scored, people, can_change, inclusion, unsure = [], [], [], [], []
+    for pair in measured:
+        sides = outcomes[pair.item.id]
         counted = map(labelling.is_counted, pair.scores)
         scored.append([_count(side, is_counted) for side, is_counted in zip(sides, counted, strict=True)])
-        clusters.append(pair.item.cluster)
         can_change.append([side.differ for side in sides])
         row = labels.get(pair.item.id)
         if row is None or row["dense"] is None or row["arm"] is None:
-            unsure += row is not None
+            unsure.append(row is not None)
             people.append([np.nan, np.nan])
             inclusion.append(np.nan)
         else:
+            unsure.append(False)
             people.append([_count(side, row[name]) for side, name in zip(sides, ("dense", "arm"), strict=True)])
             inclusion.append(row["inclusion"])
-    numbers = np.unique(clusters, return_inverse=True)[1]
-    known = Labelled(
-        scored=np.array(scored).reshape(-1, 2),
-        labels=np.array(people).reshape(-1, 2),
-        open=np.array(can_change, bool).reshape(-1, 2),
-        inclusion=np.array(inclusion, float),
-        clusters=numbers,
+    pairs = Labelled(
+        scored=np.array(scored),
+        labels=np.array(people),
+        open=np.array(can_change),
+        inclusion=np.array(inclusion),
+        clusters=np.unique([pair.item.cluster for pair in measured], return_inverse=True)[1],
     )
-    return known, unsure
+    return _Measured(pairs, [pair.item.groups for pair in measured], np.array(unsure))
 
 
 def _count(sides: Sides, is_above: bool) -> float:
