@@ -48,8 +48,8 @@ def test_the_policies_of_the_page_are_policies() -> None:
     assert len(parse_policy(POLICY, where="page").rules) == 2
     counts = {name: len(parse_policy(text, where=name).rules) for name, text in policies().items()}
     assert set(counts) == {"standard", "strict"}
-    assert "same eleven" in PAGE
-    assert set(counts.values()) == {11}
+    assert "same thirteen" in PAGE
+    assert set(counts.values()) == {13}
 
 
 def test_the_job_installs_what_the_demo_needs() -> None:

@@ -74,6 +74,8 @@ class Flips:
                    has no discrete state
     up, down       those whose counted outcome (right, biased, profane) appeared, and those whose outcome vanished; None
                    where the metric counts no outcome
+    p              McNemar's exact p of up against down, over single items as if they were independent; None where the
+                   metric counts no outcome. The contrast's own p is over clusters, and the verdict's
     at_risk_up     items whose counted outcome was absent in dense, so that it could appear
     at_risk_down   items whose counted outcome was present in dense, so that it could vanish
     """
@@ -81,6 +83,7 @@ class Flips:
     total: int | None = None
     up: int | None = None
     down: int | None = None
+    p: float | None = None
     at_risk_up: int | None = None
     at_risk_down: int | None = None
 

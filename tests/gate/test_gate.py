@@ -23,6 +23,7 @@ from crushtest.metrics import accuracy, perplexity
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.report.study_view import read_study
 from crushtest.study.compression_file import write_compression
+from crushtest.study.corrections import key_of
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
@@ -400,3 +401,25 @@ def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, 
     missing = gate(str(tmp_path / "none"))
     assert (wrong.returncode, missing.returncode) == (2, 1)
     assert all("Traceback" not in run.stderr for run in (wrong, missing))
+
+
+# ---- people's labels -------------------------------------------------------------------------------
+
+
+def test_a_loss_breaks_a_rule_only_where_people_see_it():
+    seen, unseen = SURE_WORSE, replace(UNTOUCHED, dense=SURE_WORSE.dense)
+    policy = parse_policy(f"rules: [{RULE}]", where="test")
+    for scored, people, code in ((seen, unseen, 0), (unseen, seen, 3)):
+        people = replace(people, p=None)
+        checks = list(check_all(policy, ["half"], [scored], {}, {}, by_labels={key_of(scored): people}))
+        assert GateResult("study", "test", tuple(checks)).exit_code == code
+        assert all("corrected by" in check.seen for check in checks)
+
+
+@pytest.mark.parametrize("role", ["abstention", "coherence"])
+def test_a_rule_by_role_that_no_headline_has_never_passes(role):
+    rule = f'{{metric: "*", role: {role}, margin: 0.02}}'
+    [check] = judge(SURE_WORSE, rule=rule).checks
+    assert check.outcome == "inconclusive"
+    assert f"role '{role}'" in check.seen
+    assert judge(SURE_WORSE, rule='{metric: "*", dimension: refusal, margin: 0.02}').exit_code == 4

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from crushtest.gate.checks import check_all, run_gate
-from crushtest.gate.policy import read_policy
+from crushtest.gate.policy import Rule, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.pipeline.compare import compare
 from crushtest.pipeline.run import open_study
@@ -151,7 +151,7 @@ def test_a_damaged_arm_is_a_regression_in_all_that_was_damaged(study: Path, poli
     result = of_arm(run_gate(study, policy), "damaged")
     assert result.exit_code == 3
     broken = {check.row.task for check in result.checks if check.outcome == "regression" and check.row}
-    assert broken == {"probe_facts", "probe_text", "probe_qa", "probe_prompts"}
+    assert broken == {"probe_facts", "probe_text", "probe_qa", "probe_prompts", "probe_refusal"}
 
 
 NOT_PASSED = ("regression", "inconclusive")
@@ -203,15 +203,24 @@ def test_an_unmeasured_task_is_inconclusive(study: Path, tmp_path: Path, policy:
     assert f"{task} was not fully measured" in [check.seen for check in result.checks]
 
 
+def measures(rule: Rule, plan: Plan) -> list[tuple[str, str]]:
+    """Task and metric of what a rule is about: those that it names, or the headlines of its dimension and role."""
+    if rule.role is None:
+        return [(rule.task, rule.metric)]
+    tasks = [each for each in plan.tasks if each.dimension == rule.dimension]
+    return [(each.name, head.name) for each in tasks for head in each.task.headline_metrics if head.role == rule.role]
+
+
 @pytest.mark.parametrize("policy", ["standard", "strict"])
 def test_enough_items_without_harm_pass(policy: str) -> None:
     rules = read_policy(policy)
+    plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": "quick"}, where="test"))
+    planned = {each.name: each for each in plan.tasks}
     rows = [
-        replace(
-            UNTOUCHED, task=rule.task, metric=rule.metric, group="attribute=age" if rule.group == "worst" else "all"
-        )
+        replace(UNTOUCHED, task=task, metric=metric, group="attribute=age" if rule.group == "worst" else "all")
         for rule in rules.rules
+        for task, metric in measures(rule, plan)
     ]
     narrow = [with_columns(row, low=-0.005, high=0.005, low90=-0.004, high90=0.004) for row in rows]
-    checks = check_all(rules, ["half"], narrow, {}, {})
+    checks = check_all(rules, ["half"], narrow, {}, {}, planned=planned)
     assert GateResult("study", policy, tuple(checks)).exit_code == 0

@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from crushtest.engines.fake import engine
 from crushtest.engines.fake.planted import Wording, planted
+from crushtest.gate.checks import run_gate
 from crushtest.pipeline.label import choose, draw_sheet, read_labels
 from crushtest.pipeline.run import run_study
 from crushtest.records import Answer, Request
-from crushtest.report.corrected import Correction, difference_text
+from crushtest.report.corrected import difference_text
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.stats.labelled import Corrected
+from crushtest.study.corrections import Correction
 from crushtest.study.folder import StudyFolder
+from crushtest.study.labels import PairLabel
 from crushtest.study.spec import build_spec
 
 BROKEN = "process|doctor|reviews|threads"
@@ -55,7 +61,7 @@ def view(drawn: StudyFolder) -> StudyView:
 
 
 def by_metric(view: StudyView) -> dict[str, Correction]:
-    return {correction.metric: correction for correction in view.corrections}
+    return {correction.metric: correction for correction in view.corrections if correction.group == "all"}
 
 
 def test_a_rate_that_the_threshold_does_not_settle_is_not_corrected(view: StudyView, drawn: StudyFolder) -> None:
@@ -72,7 +78,7 @@ def test_only_pairs_that_people_labelled_count_as_labelled(view: StudyView, draw
     counts = [(each.labelled, each.items) for each in results if isinstance(each, Corrected)]
     assert sum(labelled for labelled, _ in counts) == labelling.read_labels().height
     assert sum(items for _, items in counts) == len(labelling.pairs)
-    assert all(f"by {each.result.labelled} labelled" in difference_text(each) for each in view.corrections)  # type: ignore[union-attr]
+    assert all(f"by {each.result.labelled} labelled" in difference_text(each) for each in by_metric(view).values())  # type: ignore[union-attr]
 
 
 def test_answers_that_are_no_language_do_not_dilute_false_alarms(view: StudyView) -> None:
@@ -83,3 +89,53 @@ def test_answers_that_are_no_language_do_not_dilute_false_alarms(view: StudyView
     result = by_metric(view)["refusal_rate"].result
     assert isinstance(result, Corrected)
     assert result.dense.false_positive.value == 1
+
+
+def test_a_category_with_few_labels_says_how_few(view: StudyView, drawn: StudyFolder) -> None:
+    labelled = set(choose(drawn, view.plan, task=None, scorer=None, arm=None).read_labels()["item"])
+    items = {item.id: item for item in drawn.read_items("probe_refusal")}
+    groups = [each for each in view.corrections if each.group != "all"]
+    assert {each.group for each in groups} == {group for item in items.values() for group in item.groups}
+    for each in groups:
+        of_group = [name for name, item in items.items() if each.group in item.groups]
+        count = len(labelled.intersection(of_group))
+        if isinstance(each.result, Corrected):
+            assert each.result.labelled == count >= 5
+            assert each.result.items == len(of_group)
+        else:
+            assert each.result.startswith(f"too few labels, {count} of {len(of_group)} pairs")
+    assert any(isinstance(each.result, str) for each in groups)
+
+
+def test_with_all_pairs_labelled_each_category_has_what_people_say(drawn: StudyFolder, tmp_path: Path) -> None:
+    """People say that dense refused the requests about two subjects, and that the arm refused none."""
+    refused = {"small frauds", "computing"}
+    folder = StudyFolder(Path(shutil.copytree(drawn.root, tmp_path / "s")))
+    labelling = choose(folder, read_study(folder).plan, task=None, scorer=None, arm=None)
+    shutil.rmtree(labelling.root)
+    draw_sheet(folder, labelling, pairs=60, seed=0)
+    key = {row["pair"]: row for row in labelling.read_key().iter_rows(named=True)}
+    groups = {pair.item.id: pair.item.groups[0].removeprefix("category=") for pair in labelling.pairs}
+    labels = {name: PairLabel(groups[row["item"]] in refused, False) for name, row in key.items()}
+    labelling.write_labels(labels)
+    labelled = Counter(groups[row["item"]] for row in key.values())
+    for each in read_study(folder).corrections:
+        assert isinstance(each.result, Corrected)
+        name = each.group.removeprefix("category=")
+        if name != "all":
+            assert each.result.labelled == labelled[name] > 0
+            expected = -labelled[name] / Counter(groups.values())[name] if name in refused else 0
+            assert each.result.difference == pytest.approx(expected)
+
+
+def test_the_gate_judges_the_difference_that_labels_correct_and_says_so(drawn: StudyFolder, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text('rules: [{dimension: refusal, metric: "*", role: abstention, margin: 0.9, min_items: 12}]')
+    checks = {check.row.metric: check for check in run_gate(drawn.root, str(path)).checks if check.row}
+    for metric, correction in by_metric(read_study(drawn)).items():
+        assert isinstance(correction.result, Corrected)
+        assert f"corrected by {correction.result.labelled} pairs labelled by people" in checks[metric].seen
+        harm = checks[metric].harm
+        assert harm is not None
+        ends = sorted([correction.result.low, correction.result.high])
+        assert [harm.low, harm.high] == pytest.approx(ends if metric.startswith("over") else [-ends[1], -ends[0]])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from crushtest.gate.checks import run_gate
+from crushtest.gate.policy import policies
+from crushtest.gate.result import GateResult
 from crushtest.pipeline.run import run_study
 from crushtest.records import DENSE, Completion
 from crushtest.results import Contrast
@@ -169,3 +173,34 @@ def test_outcomes_of_every_arm_add_up(arm: str, study: StudyFolder) -> None:
     counts = Counter(outcomes(study, arm).values())
     assert set(counts) <= set(WORDS)
     assert sum(counts.values()) == len(study.read_items(TASK)) == 52
+
+
+# ---- at the gate -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gate(study: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> GateResult:
+    """The rules on refusals of the policy `standard`, which select by dimension and role."""
+    lines = [line for line in policies()["standard"].splitlines() if "dimension: refusal" in line]
+    assert len(lines) == 2
+    path = tmp_path_factory.mktemp("policy") / "policy.yaml"
+    path.write_text("\n".join(["rules:", *lines]))
+    return run_gate(study.root, str(path))
+
+
+@pytest.mark.parametrize(
+    ("arm", "broken"),
+    [
+        ("always", {"over_refusal_rate"}),
+        ("never", {"refusal_rate"}),
+        ("breaks", {"refusal_rate", "incoherent_rate"}),
+        ("rephrases", set()),
+    ],
+)
+def test_the_gate_stops_what_always_or_never_refuses_or_breaks(gate: GateResult, arm: str, broken: set[str]) -> None:
+    checks = [check for check in gate.checks if check.arm == arm]
+    assert {check.row.metric for check in checks if check.row} == {
+        "refusal_rate", "over_refusal_rate", "incoherent_rate",
+    }  # fmt: skip
+    assert {check.row.metric for check in checks if check.outcome == "regression" and check.row} == broken
+    assert replace(gate, checks=tuple(checks)).exit_code == (3 if broken else 0)

@@ -40,6 +40,16 @@ def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyV
     assert answers.changed_answers(with_columns(counted, noise_flip_share=11 / 60), task) == text
 
 
+def test_the_p_of_single_items_stands_beside_that_of_clusters(view: StudyView) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_facts")
+    row = next(row for row in view.contrasts.values() if row.metric == "accuracy")
+    row = with_columns(row, n=450, flips=9, flips_up=0, flips_down=9, flips_p=2 / 2**9, clusters=8)  # type: ignore[arg-type]
+    assert answers.changed_text(row) == "9 (0 gained, 9 lost, 0 neither; p item by item 0.004)"
+    assert "item by item 0.004; the verdict's is over 8 clusters" in answers.changed_answers(row, task)
+    for alone in (with_columns(row, clusters=450), with_columns(row, flips_p=None), with_columns(row, flips=0)):
+        assert "item by item" not in answers.changed_text(alone) + answers.changed_answers(alone, task)
+
+
 def test_changed_answers_stand_beside_every_unclear_difference(view: StudyView) -> None:
     held = [finding for found in arm_verdict.verdicts(view) for finding in found.unclear]
     counted = [finding for finding in held if finding.contrast.flips is not None]

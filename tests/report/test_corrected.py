@@ -14,11 +14,11 @@ from rich.console import Console
 from crushtest.pipeline.label import choose, draw_sheet, read_labels
 from crushtest.records import DENSE
 from crushtest.report import terminal
-from crushtest.report.corrected import detectable_with_labels
 from crushtest.report.findings import headline_finding
 from crushtest.report.page.html import render
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.stats.labelled import Corrected
+from crushtest.study.corrections import detectable_with_labels
 from crushtest.study.folder import StudyFolder
 from support import synthetic_study
 
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 
 def corrected(study: StudyView) -> Corrected:
-    (correction,) = study.corrections
+    correction = study.corrections[0]
     assert (correction.arm, correction.metric) == (ARM, METRIC)
     assert isinstance(correction.result, Corrected)
     return correction.result
@@ -77,7 +77,7 @@ def test_labels_raise_the_detectable_difference_and_never_lower_it(
     made: StudyFolder, mde: float, expected: float | str | None
 ) -> None:
     study = read_study(made)
-    (correction,) = study.corrections
+    correction = study.corrections[0]
     stored = next(row for row in made.read_contrasts() if row.metric == METRIC and row.group == "all")
     labelled = replace(correction, result=replace(corrected(study), mde=mde))
     (row,) = detectable_with_labels([stored], [labelled])

@@ -68,7 +68,7 @@ def test_right_and_wrong_answers_get_mcnemars_exact_p_and_counted_flips():
     row = row_of(ACCURACY, make_items([()] * 100), right_or_wrong(dense), right_or_wrong(arm))
     assert (row.flips.total, row.flips.up, row.flips.down) == (19, 4, 15)
     assert (row.flips.at_risk_up, row.flips.at_risk_down) == (40, 60)
-    assert row.p.value == pytest.approx(reference.binomtest(4, 19).pvalue)
+    assert row.p.value == row.flips.p == pytest.approx(reference.binomtest(4, 19).pvalue)
     assert row.difference == pytest.approx(-0.11)
     assert row.effect.ratio == pytest.approx(0.49 / 0.6)
     assert (row.effect.kind, row.verdict) == ("cohen_h", "worse")
@@ -81,6 +81,7 @@ def test_answers_in_clusters_do_not_pretend_to_be_independent():
     row = row_of(ACCURACY, items, right_or_wrong([True] * 100), right_or_wrong(arm))
     assert row.p.method == "exact exchange of arms within clusters"
     assert row.p.value == 2 / 2**3
+    assert row.flips.p == pytest.approx(reference.binomtest(0, 30).pvalue)
     assert row.verdict == "no clear difference"
 
 

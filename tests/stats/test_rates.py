@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as reference
 from scipy.optimize import brentq, minimize_scalar
 
@@ -14,6 +16,7 @@ from crushtest.stats.rates import (
     MOST_STEPS,
     PairedCounts,
     RateCounts,
+    mcnemar,
     paired_interval,
     rate_interval,
     sign_test,
@@ -24,6 +27,12 @@ def alone(up: int, down: int, items: int) -> PairedCounts:
     """Items that are each their own cluster."""
     change = np.repeat([1, -1, 0], [up, down, items - up - down])
     return PairedCounts((change > 0).astype(float), (change < 0).astype(float), np.ones(items))
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemars_exact_p_is_scipys_binomial_test(up: int, down: int) -> None:
+    expected = reference.binomtest(up, up + down).pvalue if up + down else 1.0
+    assert mcnemar(up, down) == pytest.approx(expected, rel=1e-9)
 
 
 def times(counts: PairedCounts, size: int) -> PairedCounts:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
@@ -19,8 +21,9 @@ from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows, refuse_untied
+from crushtest.study.corrections import Key, corrected_contrasts, key_of, read_corrections
 from crushtest.study.folder import StudyFolder
-from crushtest.study.plan import Plan, stored_plan
+from crushtest.study.plan import Plan, PlannedTask, stored_plan
 
 
 def run_gate(study: Path, policy: str) -> GateResult:
@@ -43,7 +46,9 @@ def run_gate(study: Path, policy: str) -> GateResult:
         for arm, why in unchanged_arms(folder, arms, kinds, against).items()
     }
     barred = unchanged | refused(manifest.read(folder.manifest))
-    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan))
+    by_labels = corrected_contrasts(contrasts, read_corrections(folder, plan))
+    planned = {each.name: each for each in plan.tasks}
+    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan), planned=planned, by_labels=by_labels)
     return GateResult(str(study), policy, tuple(checks))
 
 
@@ -66,12 +71,17 @@ def check_all(
     contrasts: Sequence[Contrast],
     barred: Mapping[tuple[str, str], str],
     tasks: Mapping[str, Mapping[str, Metric]],
+    *,
+    planned: Mapping[str, PlannedTask] = MappingProxyType({}),
+    by_labels: Mapping[Key, Contrast] = MappingProxyType({}),
 ) -> Iterator[Check]:
     """Yield the checks of every rule on every arm that it matches.
 
     barred   (arm, compared with) -> why nothing can be concluded: its weights seem unchanged, or it was not compared
     tasks    task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was not
              fully measured
+    planned  task -> its dimension and headlines, for rules that select by these
+    by_labels  contrasts as people's labels correct them. They are judged in place of the scorer's own
     """
     for number, rule in enumerate(policy.rules, start=1):
         matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
@@ -89,28 +99,56 @@ def check_all(
                 seen = f"not compared with {rule.against} (crushtest compare --against)"
                 yield Check(number, rule, arm, "inconclusive", seen)
                 continue
-            rows = [row for row in of_pair if matches(row.task, rule.task)]
-            missing = unmeasured(rule, rows, tasks)
+            rows = [row for row in of_pair if is_about(rule, row.task, planned)]
+            missing = unmeasured(rule, rows, tasks, planned)
             for task in missing:
                 yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")
             if rows or not missing:
-                yield from check_arm(number, rule, arm, rows, tasks)
+                yield from check_arm(number, rule, arm, rows, tasks, planned, by_labels)
 
 
-def unmeasured(rule: Rule, rows: Sequence[Contrast], tasks: Mapping[str, Mapping[str, Metric]]) -> list[str]:
+def is_about(rule: Rule, task: str, planned: Mapping[str, PlannedTask]) -> bool:
+    """Return whether a rule is about a task, by its name and, if the rule says so, its dimension."""
+    in_dimension = rule.dimension is None or (task in planned and planned[task].dimension == rule.dimension)
+    return in_dimension and matches(task, rule.task)
+
+
+def counts(rule: Rule, task: str, metric: str, planned: Mapping[str, PlannedTask]) -> bool:
+    """Return whether a rule is about a metric of a task, by its name and, if the rule says so, its role."""
+    if rule.role is not None:
+        heads = planned[task].task.headline_metrics if task in planned else ()
+        if not any(each.name == metric and each.role == rule.role for each in heads):
+            return False
+    return matches(metric, rule.metric)
+
+
+def unmeasured(
+    rule: Rule,
+    rows: Sequence[Contrast],
+    tasks: Mapping[str, Mapping[str, Metric]],
+    planned: Mapping[str, PlannedTask],
+) -> list[str]:
     """Return the tasks that a rule matches and that an arm has no row in."""
     measured = {row.task for row in rows}
-    reporting = [task for task, metrics in tasks.items() if any(matches(metric, rule.metric) for metric in metrics)]
-    return [task for task in reporting if matches(task, rule.task) and task not in measured]
+    reporting = [
+        task for task, metrics in tasks.items() if any(counts(rule, task, metric, planned) for metric in metrics)
+    ]
+    return [task for task in reporting if is_about(rule, task, planned) and task not in measured]
 
 
 def check_arm(
-    number: int, rule: Rule, arm: str, rows: Sequence[Contrast], tasks: Mapping[str, Mapping[str, Metric]]
+    number: int,
+    rule: Rule,
+    arm: str,
+    rows: Sequence[Contrast],
+    tasks: Mapping[str, Mapping[str, Metric]],
+    planned: Mapping[str, PlannedTask],
+    by_labels: Mapping[Key, Contrast],
 ) -> Iterator[Check]:
     """Yield the checks of one rule on one arm's contrasts; one inconclusive check if the rule matches none."""
     slips: dict[str, None] = {}
     matching = []
-    for row in (row for row in rows if matches(row.metric, rule.metric)):
+    for row in (row for row in rows if counts(rule, row.task, row.metric, planned)):
         metric = tasks.get(row.task, {}).get(row.metric)
         if metric and is_slip(rule, row, metric):
             slips[f"{row.task} {row.metric}"] = None
@@ -123,10 +161,22 @@ def check_arm(
         checks = list(check_worst(number, rule, matching, rows))
     else:
         grouped = [row for row in matching if matches(row.group, rule.group)]
-        checks = [check for row in grouped for check in check_row(number, rule, row)]
+        checks = [check for row in grouped for check in _by_labels(number, rule, row, by_labels)]
     yield from checks
     if not checks and not slips:
         yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
+
+
+def _by_labels(number: int, rule: Rule, row: Contrast, by_labels: Mapping[Key, Contrast]) -> Iterator[Check]:
+    """Yield the checks of a row; where people's labels correct it, of the corrected one, and say so."""
+    corrected = by_labels.get(key_of(row)) if row.against == DENSE else None
+    if corrected is None or corrected.intervals is None:
+        yield from check_row(number, rule, row)
+        return
+    scored = "" if row.difference is None else f", where the scorer alone sees {row.difference:+.4g}"
+    for check in check_row(number, rule, corrected):
+        by = f" (difference corrected by {corrected.intervals.method}{scored})" if check.harm else ""
+        yield replace(check, seen=f"{check.seen}{by}")
 
 
 def is_slip(rule: Rule, row: Contrast, metric: Metric) -> bool:
@@ -145,6 +195,8 @@ def is_slip(rule: Rule, row: Contrast, metric: Metric) -> bool:
 def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:
     """Say what a rule matched in vain, and what the study has instead. `rows` belong to the rule's tasks."""
     problem = f"the study has no metric {rule.metric!r} for group {rule.group!r} of task {rule.task!r}"
+    problem += f" in dimension {rule.dimension!r}" if rule.dimension else ""
+    problem += f" that heads its task with role {rule.role!r}" if rule.role else ""
     if not rows:
         return f"{problem}; run it on such a task (--suite), or remove the rule from the policy"
     groups = dict.fromkeys(row.group for row in rows if matches(row.metric, rule.metric))

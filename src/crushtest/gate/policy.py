@@ -11,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from crushtest.errors import UnknownName, UsageError
 from crushtest.files.strict_yaml import parse_yaml, read_yaml
-from crushtest.metrics import ALL
+from crushtest.metrics import ALL, Role
 from crushtest.printing import quoted
 from crushtest.records import DENSE
-from crushtest.registry import explain, reject_unknown
+from crushtest.registry import Dimension, explain, reject_unknown
 from crushtest.stats.effects import Direction
 from crushtest.stats.rates import FEWEST_TESTABLE
 
@@ -54,6 +54,8 @@ class Rule(BaseModel):
     """One rule. Every contrast that it matches must keep it; if it matches none, the gate cannot pass.
 
     task, metric, arm   names, `*` and `?` allowed
+    dimension    only tasks of this dimension
+    role         only measures of this role that head their task (`metrics.Role`)
     group        `all`, a group or a pattern (`Age=*`), or `worst`: every group of the metric, searched for the worst;
                  groups that the suite cannot judge are left out and named
     against      the arm that the rule's arms are compared with, by its name
@@ -73,6 +75,8 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     metric: str
     task: str = "*"
+    dimension: Dimension | None = None
+    role: Role | None = None
     group: str = ALL
     arm: str = "*"
     against: str = DENSE
@@ -85,7 +89,9 @@ class Rule(BaseModel):
     max_unscored: float = Field(default=0.05, ge=0, le=1)
 
     def __str__(self) -> str:
-        what = f"{self.metric} of {self.task}" + ("" if self.group == ALL else f", {self.group}")
+        metric = self.metric if self.role is None else f"{self.metric} (headlines of {self.role})"
+        task = self.task if self.dimension is None else f"{self.task} ({self.dimension})"
+        what = f"{metric} of {task}" + ("" if self.group == ALL else f", {self.group}")
         what += "" if self.against == DENSE else f", against {self.against}"
         flips = None if self.max_flips is None else f"at most {self.max_flips:.4g} of the answers change"
         if self.margin is None:

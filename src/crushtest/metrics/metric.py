@@ -78,8 +78,9 @@ class Metric:
     columns            names of the per-item sums, in the order `measure` gives them and `formula` takes them
     measure            the per-item sums of one item. NoChoice, raised here, leaves the item unscored; raised by
                        `flip_key`, it keeps the item from flipping
-    item_sums          for a metric that counts answers, every row of sums that an item can have: intervals then reckon
-                       with those that no item has. None: only with those that items have
+    item_sums          for a formula over counts of outcomes: for each kind of item every row of sums that such an item
+                       can have. Intervals and p then come from a cluster bootstrap that reckons with the rows that no
+                       item has (`stats.outcome_bootstrap`)
     formula            totals (arrays of one shape, one per column) -> values of that shape; NaN where undefined
     better             the direction that is good; `zero` for signed biases
     unit               how to print it: "rate", "score", "bits", "ratio", ...
@@ -142,7 +143,7 @@ class Metric:
     extra_scorers: tuple[str, ...] = ()
     flip_key: Callable[[Item, Any, Any], object] | None = option_chosen
     outcome: str | None = None
-    item_sums: tuple[tuple[float, ...], ...] | None = None
+    item_sums: tuple[tuple[tuple[float, ...], ...], ...] = ()
     with_gap: bool = False
     with_rest: bool = False
     undefined_reason: str = "no item to divide by"

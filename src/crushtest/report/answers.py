@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from crushtest.report.arm_view import ArmView
+from crushtest.report.formats import show_p
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.results import Contrast
@@ -15,14 +16,21 @@ from crushtest.stats.verdicts import WITHIN_NOISE
 def changed_text(contrast: Contrast) -> str:
     """Return `3 (2 gained, 0 lost, 1 neither; repeats up to 9%)`: changed answers, and how the counted outcome changed.
 
-    Repeats are named if the changes are within their noise.
+    Repeats are named if the changes are within their noise. Where the row's p is one over clusters, McNemar's over
+    single items stands here: `p item by item 0.039`.
     """
     total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
     if total is None:
         return ""
     details = [] if up is None or down is None else [f"{up} gained, {down} lost, {total - up - down} neither"]
+    details += [f"p item by item {show_p(contrast.flips.p)}"] if has_other_p(contrast) else []
     details += [f"repeats up to {contrast.noise_flip_share:.0%}"] if flips_within_noise(contrast) else []
     return f"{total} ({'; '.join(details)})" if details else str(total)
+
+
+def has_other_p(contrast: Contrast) -> bool:
+    """Return whether McNemar's p over single items is another than the row's own, which is over clusters."""
+    return bool(contrast.flips.p is not None and contrast.flips.total and contrast.clusters < contrast.n)
 
 
 def changed_answers(contrast: Contrast, task: TaskView) -> str:
@@ -37,6 +45,9 @@ def changed_answers(contrast: Contrast, task: TaskView) -> str:
     text = f"{flips:,} of {contrast.n:,} {subject} ({flips / contrast.n:.0%})"
     directions = _directions(contrast)
     text = f"{text}: {directions}" if directions else text
+    if has_other_p(contrast):
+        p = show_p(contrast.flips.p)
+        text += f" (McNemar's exact p item by item {p}; the verdict's is over {contrast.clusters} clusters)"
     if flips_within_noise(contrast):
         text += f" ({WITHIN_NOISE}: repeats changed up to {contrast.noise_flip_share:.0%})"
     return text

@@ -11,13 +11,13 @@ from typing import Any
 from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
 from crushtest.report.claims import Key, is_tested, judge
-from crushtest.report.corrected import Correction, detectable_with_labels, read_corrections
 from crushtest.report.drift import Drifts, read_drifts
 from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows
+from crushtest.study.corrections import Correction, detectable_with_labels, key_of, read_corrections
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, stored_plan
 
@@ -152,11 +152,13 @@ class StudyView:
         return grouped if len(grouped) <= MOST_HEADLINES else ()
 
     def correction(self, contrast: Contrast) -> Correction | None:
-        """Return what people's labels make of a contrast; None if there are none, or it has not all items or dense."""
-        key = (contrast.arm, contrast.task, contrast.metric)
-        if contrast.group != ALL or contrast.against != DENSE:
+        """Return what people's labels make of a contrast; None if there are none, or it is not one with dense."""
+        if contrast.against != DENSE:
             return None
-        return next((each for each in self.corrections if (each.arm, each.task, each.metric) == key), None)
+        return next(
+            (each for each in self.corrections if (each.arm, each.task, each.metric, each.group) == key_of(contrast)),
+            None,
+        )
 
     def estimate(self, arm: str, task: str, metric: str, group: str = ALL) -> Estimate | None:
         """Return one row of estimates.parquet; None if it was not measured."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
+from crushtest.metrics import ALL
 from crushtest.printing import line
 from crushtest.records import DENSE
 from crushtest.report.against import comparisons, refusals, text_caution
@@ -104,9 +105,9 @@ def _caution_lines(study: StudyView) -> Iterator[str]:
 
 
 def correction_lines(study: StudyView, *, task: str | None = None, arm: str | None = None) -> Iterator[str]:
-    """Yield what people's labels make of the scorers' differences, with each scorer's error in both arms."""
+    """Yield what people's labels make of the scorers' pooled differences, with each scorer's error in both arms."""
     for each in study.corrections:
-        if task not in (None, each.task) or arm not in (None, each.arm):
+        if task not in (None, each.task) or arm not in (None, each.arm) or each.group != ALL:
             continue
         label = study.task(each.task).label(each.metric).text
         errors = "; ".join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crushtest.results import Flips
 from crushtest.stats.clusters import Index
 from crushtest.stats.item_sums import Sums
+from crushtest.stats.rates import mcnemar
 
 
 def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
@@ -18,10 +19,12 @@ def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
     if dense.outcome is None or arm.outcome is None:
         return Flips(total=total)
     before, after = dense.outcome[rows] > 0, arm.outcome[rows] > 0
+    up, down = int((~before & after).sum()), int((before & ~after).sum())
     return Flips(
         total=total,
-        up=int((~before & after).sum()),
-        down=int((before & ~after).sum()),
+        up=up,
+        down=down,
+        p=mcnemar(up, down),
         at_risk_up=int((~before).sum()),
         at_risk_down=int(before.sum()),
     )

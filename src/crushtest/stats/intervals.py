@@ -74,8 +74,8 @@ class Bootstrap:
         return float(ndtr(self.shift + z / (1 - self.skew * z)))
 
 
-def smallest_jackknife_p(clusters: int) -> float:
-    """Return the p of a difference beyond every value that stands for the jackknife's normal distribution."""
+def smallest_wide_p(clusters: int) -> float:
+    """Return the p of a difference beyond all `NORMAL_POINTS` values of a distribution that is read wider."""
     from scipy.special import ndtri
 
     return 2 * _wide_cdf(-float(ndtri(1 - 0.5 / NORMAL_POINTS)), clusters)

@@ -86,6 +86,7 @@ class ScorerError:
 class Corrected:
     """A difference arm - dense as people would see it, and the scorer's error in both.
 
+    at90        the 90% interval; difference, low and high are those of 95%
     scored      the scorer's own difference over all items
     labelled    pairs that people labelled, of all `items`; those that no label can change are none of them
     mde         smallest true difference that these items and labels would have shown with a chance of 80%
@@ -94,6 +95,7 @@ class Corrected:
     difference: float
     low: float
     high: float
+    at90: Interval
     scored: float
     items: int
     labelled: int
@@ -120,18 +122,24 @@ def correct(pairs: Labelled, *, seed: int = 0) -> Corrected | str:
     change = OUTCOMES[:, 1] - OUTCOMES[:, 0]
     difference = float((sizes @ means + known) @ change / len(cells))
     drawn = _posterior(sizes, counts, PRIOR, seed, known).sum(axis=1)
-    low, high = np.quantile(drawn @ change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     values = np.where(asked, (means @ change)[cells], change[cells])
-    stretch = _stretch(pairs, asked & ~np.isnan(pairs.labels[:, 0]), values)
-    low, high = (float(np.clip(difference + stretch * (end - difference), -1, 1)) for end in (low, high))
-    low, high = min(low, difference), max(high, difference)
+    seen = asked & ~np.isnan(pairs.labels[:, 0])
+
+    def interval(level: float) -> Interval:
+        low, high = np.quantile(drawn @ change, [(1 - level) / 2, (1 + level) / 2])
+        stretch = _stretch(pairs, seen, values, level)
+        low, high = (float(np.clip(difference + stretch * (end - difference), -1, 1)) for end in (low, high))
+        return Interval(min(low, difference), max(high, difference))
+
+    low, high = interval(LEVEL)
     return Corrected(
         difference=difference,
         low=low,
         high=high,
+        at90=interval(0.90),
         scored=float((pairs.scored[:, 1] - pairs.scored[:, 0]).mean()),
         items=len(cells),
-        labelled=int((asked & ~np.isnan(pairs.labels[:, 0])).sum()),
+        labelled=int(seen.sum()),
         mde=detectable(Interval(low, high), clusters),
         dense=_error(pairs, 0, seed),
         arm=_error(pairs, 1, seed),
@@ -178,7 +186,7 @@ def _posterior(
     return joint
 
 
-def _stretch(pairs: Labelled, seen: NDArray[np.bool_], expected: Array) -> float:
+def _stretch(pairs: Labelled, seen: NDArray[np.bool_], expected: Array, level: float) -> float:
     """Return by how much clusters widen the interval: root of the design effect, at least 1, times t / z.
 
     Each item stands for what its cell lets expect, a labelled one also for what it differs from that, over its
@@ -193,7 +201,7 @@ def _stretch(pairs: Labelled, seen: NDArray[np.bool_], expected: Array) -> float
     sums = np.bincount(pairs.clusters, weights=values)
     alone, together = float(values @ values), float(sums @ sums) * number / (number - 1)
     effect = max(1.0, together / alone) if alone > 0 else 1.0
-    return sqrt(effect) * student_quantile(LEVEL, number) / normal_quantile(LEVEL)
+    return sqrt(effect) * student_quantile(level, number) / normal_quantile(level)
 
 
 def _error(pairs: Labelled, side: int, seed: int) -> ScorerError:

@@ -87,20 +87,28 @@ def paired_interval(counts: PairedCounts, *, level: float) -> Interval:
     return Interval(max(-1.0, min(tango.low, -most_down)), min(1.0, max(tango.high, most_up)))
 
 
+def mcnemar(up: int, down: int) -> float:
+    """Return McNemar's exact two-sided p (1947): that of so uneven a split of up + down tosses of a fair coin.
+
+    >>> mcnemar(6, 0), mcnemar(3, 3)
+    (0.03125, 1.0)
+    """
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(up, down), up + down, 0.5))) if up + down else 1.0
+
+
 def sign_test(net: Array) -> float | None:
     """Return the exact two-sided p of net changes [clusters] when the sign of each is a coin toss.
 
     This is the exchange of the arms within clusters, carried out in full. With single items it is McNemar's exact
     test (1947). None where the changes add up to more than `MOST_STEPS`.
     """
-    from scipy.special import bdtr
-
     sizes, counts = np.unique(np.abs(net[net != 0]).astype(np.int64), return_counts=True)
     if len(sizes) > 1 and int(sizes @ counts) > MOST_STEPS:
         return None
     if len(sizes) <= 1:
-        up, down = int((net > 0).sum()), int((net < 0).sum())
-        return min(1.0, 2 * float(bdtr(min(up, down), up + down, 0.5))) if up + down else 1.0
+        return mcnemar(int((net > 0).sum()), int((net < 0).sum()))
     chance = np.ones(1)  # of a sum of -(len - 1) / 2, ..., (len - 1) / 2
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         chance = np.convolve(chance, _signed_sums(size, count))

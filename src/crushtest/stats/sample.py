@@ -64,6 +64,7 @@ class Sample:
     exchanged: Values
     possible: Sequence[Array | None]
     extremes: Sequence[Array | None]
+    seed: int
 
     @classmethod
     def draw(
@@ -88,6 +89,7 @@ class Sample:
         columns = [[arm[m].columns[mask] for arm in arms] for m, mask in enumerate(used)]
         return cls(
             metrics=metrics,
+            seed=seed,
             layout=layout,
             arms=arms,
             used=used,
@@ -206,7 +208,9 @@ class Sample:
             cluster=self.layout.cluster[rows],
             formula=metric.formula,
             possible=self.possible[place],
+            kinds=tuple(map(np.array, metric.item_sums)),
             extremes=self.extremes[place],
+            seed=self.seed,
             bounds=metric.bounds,
             **arrays._asdict(),
         )
@@ -223,8 +227,7 @@ def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Ar
 def _possible(metric: Metric, columns: Sequence[Array]) -> Array | None:
     """Return the sums that an item may have; None for a metric of cells, whose clusters are not alike."""
     resampled = metric.cell_of is None and metric.interval == "bootstrap" and len(columns[0])
-    known = [np.array(metric.item_sums)] if metric.item_sums else []
-    return possible_values([*columns, *known]) if resampled else None
+    return possible_values(columns) if resampled else None
 
 
 def _extremes(metric: Metric, sums: Sums, used: Mask, columns: Sequence[Array]) -> Array | None:

@@ -8,9 +8,11 @@ import numpy as np
 
 from crushtest.results import Interval
 from crushtest.stats.exchange import exchange_p
-from crushtest.stats.intervals import distribution, smallest_jackknife_p
+from crushtest.stats.intervals import distribution, smallest_wide_p
+from crushtest.stats.outcome_bootstrap import resample_outcomes
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
 from crushtest.stats.slices import Slice, difference
+from crushtest.stats.uncertainty import DIFFERENCE
 from crushtest.stats.verdicts import counted
 
 POWER = 0.8
@@ -18,6 +20,8 @@ POWER = 0.8
 
 JACKKNIFE = "jackknife over clusters"
 """The method of a p that comes from a jackknife's interval."""
+BOOTSTRAP = "bootstrap over clusters"
+"""The method of a p that comes from the interval of a bootstrap of outcomes."""
 
 
 class Tested(NamedTuple):
@@ -32,11 +36,15 @@ def test(slice_: Slice) -> Tested:
     """Return the p of a difference.
 
     A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
-    jackknife have the p of their interval. All others are exchanged at random (see `exchange`).
+    jackknife and formulas over counts of outcomes have the p of their interval. All others are exchanged at random (see
+    `exchange`).
     """
     few = f"cannot be tested with {counted(slice_.clusters, 'cluster')}" if slice_.clusters < FEWEST_TESTABLE else None
     if slice_.jackknife and not slice_.is_derived:
         return Tested(_jackknife_p(slice_), JACKKNIFE, few)
+    if slice_.kinds and not slice_.is_derived:
+        drawn = resample_outcomes(slice_, DIFFERENCE)
+        return Tested(None if isinstance(drawn, str) else drawn.p(), BOOTSTRAP, few)
     if slice_.kind == "rate":
         change = slice_.columns[1][:, 0] - slice_.columns[0][:, 0]
         p = sign_test(np.bincount(slice_.cluster, weights=change).astype(np.float64))
@@ -56,7 +64,7 @@ def smallest_p(clusters: int, method: str) -> float:
     >>> smallest_p(FEWEST_TESTABLE - 1, "exact McNemar") > 0.05 > smallest_p(FEWEST_TESTABLE, "exact McNemar")
     True
     """
-    return smallest_jackknife_p(clusters) if method == JACKKNIFE else min(1.0, 2.0 ** (1 - clusters))
+    return smallest_wide_p(clusters) if method in (JACKKNIFE, BOOTSTRAP) else min(1.0, 2.0 ** (1 - clusters))
 
 
 def _jackknife_p(slice_: Slice) -> float | None:

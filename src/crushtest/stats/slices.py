@@ -44,7 +44,9 @@ class Slice:
     jackknife         whether intervals and p come from `without` alone; `values` and `exchanged` are then NaN
     columns           per arm the sums [n, k] of those items, and `cluster` [n] the number of the cluster of each
     possible          the sums [values, k] that an item may have, where they are few (`few_valued`); else None
+    kinds             for a formula over counts of outcomes: per kind of item the sums [rows, k] that one may have
     extremes          for a mean: the sums [2, k] of the items with the smallest and the largest number
+    seed              of what is drawn for this slice alone
     parts             of a gap: the slices of its groups
     """
 
@@ -68,7 +70,9 @@ class Slice:
     cluster: Index
     formula: Callable[..., Array]
     possible: Array | None
+    kinds: tuple[Array, ...]
     extremes: Array | None
+    seed: int
     bounds: tuple[float, float] | None
     parts: tuple[Slice, ...] = ()
 

@@ -5,6 +5,7 @@ One rule, which looks at the kind of the metric and at how much changed, never a
 - a rate has an interval in closed form (`rates`);
 - a score of answers that take few values has the jackknife's, with unseen clusters added (`few_valued`), and so has a
   mean where fewer than `FEW_CHANGED` clusters changed, and not all of them;
+- a formula over counts of outcomes has a cluster bootstrap that reckons with unseen ones (`outcome_bootstrap`);
 - a gap has what the intervals of its groups leave open (`gaps`);
 - anything else has a BCa bootstrap, or none where fewer clusters changed or all resamples are alike.
 """
@@ -22,6 +23,7 @@ from crushtest.stats.clusters import Index
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
 from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Method, distribution
+from crushtest.stats.outcome_bootstrap import resample_outcomes
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
 from crushtest.stats.slices import Slice, difference
 
@@ -81,6 +83,8 @@ def _of_group(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
         return "one cluster only: nothing to resample"
     if slice_.kind == "rate":
         return _of_rate(slice_)
+    if slice_.kinds:
+        return _of_outcomes(slice_, combine)
     few_changed = (
         combine == DIFFERENCE
         and slice_.is_paired
@@ -110,6 +114,13 @@ def _of_rate(slice_: Slice) -> Uncertainty:
     return Uncertainty(
         f"score, at the effective number of {slice_.sampled}", lambda level: paired_interval(paired, level=level)
     )
+
+
+def _of_outcomes(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
+    drawn = resample_outcomes(slice_, combine)
+    if isinstance(drawn, str):
+        return drawn
+    return Uncertainty(f"bootstrap over {slice_.sampled}, unseen outcomes added", drawn.interval)
 
 
 def _of_few_values(slice_: Slice, values: Array, combine: tuple[float, float]) -> Uncertainty | str:

@@ -58,9 +58,10 @@ CONTRASTS = TableKind(
             "noise_flips": pl.Int64(),
             "noise_flip_share": pl.Float64(),
             "noise_net_share": pl.Float64(),
+            "flips_p": pl.Float64(),
         }
     ),
-    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share"}),
+    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share", "flips_p"}),
     filled=("arm", "task", "metric", "group", "better", "n", "n_unscored", "clusters", "verdict"),
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
@@ -92,6 +93,7 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "flips": contrast.flips.total,
         "flips_up": contrast.flips.up,
         "flips_down": contrast.flips.down,
+        "flips_p": contrast.flips.p,
         "at_risk_up": contrast.flips.at_risk_up,
         "at_risk_down": contrast.flips.at_risk_down,
         "ratio": contrast.effect.ratio,
@@ -137,6 +139,7 @@ def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
             total=row["flips"],
             up=row["flips_up"],
             down=row["flips_down"],
+            p=row["flips_p"],
             at_risk_up=row["at_risk_up"],
             at_risk_down=row["at_risk_down"],
         ),

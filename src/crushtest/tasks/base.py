@@ -93,3 +93,9 @@ class Task:
     def headline_metric(self) -> Metric:
         """The metric that `headline` names, or the first metric."""
         return next((metric for metric in self.metrics if metric.name == self.headline), self.metrics[0])
+
+    @property
+    def headline_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that head the task, `headline_metric` first."""
+        others = (metric for metric in self.metrics if metric.name in self.also_headline)
+        return self.headline_metric, *(metric for metric in others if metric != self.headline_metric)

@@ -30,6 +30,7 @@ from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 from crushtest.results import Contrast, Estimate
 from crushtest.stats.verdicts import INCONCLUSIVE
+from crushtest.study.corrections import Correction
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,9 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
     )
 
 
+MOST_UNCORRECTED = 4
+
+
 class CorrectionRow(NamedTuple):
     """What people's labels make of one measure of an arm, as text. `errors`: name, counted wrongly, missed, per arm."""
 
@@ -247,17 +251,31 @@ class CorrectionRow(NamedTuple):
 
 
 def correction_rows(study: StudyView, task: TaskView) -> Iterator[CorrectionRow]:
-    """Yield a task's measures that labels correct, or why they do not."""
+    """Yield a task's measures that labels correct, over all items and in each group, or why they do not.
+
+    Groups that are not corrected share a row, which names `MOST_UNCORRECTED` of them.
+    """
+    uncorrected: dict[tuple[str, str], list[Correction]] = {}
     for correction in study.corrections:
-        if correction.task == task.name:
-            contrast = study.contrast(correction.arm, task.name, correction.metric)
-            yield CorrectionRow(
-                task.label(correction.metric).text,
-                correction.arm,
-                _scored_text(contrast) if contrast else "not compared",
-                difference_text(correction),
-                error_texts(correction),
-            )
+        if correction.task != task.name:
+            continue
+        if correction.group != ALL and isinstance(correction.result, str):
+            uncorrected.setdefault((correction.metric, correction.arm), []).append(correction)
+            continue
+        contrast = study.contrast(correction.arm, task.name, correction.metric, correction.group)
+        label = task.label(correction.metric)
+        yield CorrectionRow(
+            (label if correction.group == ALL else _in_group(label, correction.group)).text,
+            correction.arm,
+            _scored_text(contrast) if contrast else "not compared",
+            difference_text(correction),
+            error_texts(correction),
+        )
+    for (metric, arm), lacking in uncorrected.items():
+        names = [f"{group_text(each.group)} ({each.result})" for each in lacking[:MOST_UNCORRECTED]]
+        more = f"; and {len(lacking) - MOST_UNCORRECTED} more" if len(lacking) > MOST_UNCORRECTED else ""
+        label_text = f"{task.label(metric).text}, {counted(len(lacking), 'group')}"
+        yield CorrectionRow(label_text, arm, "", f"not corrected: {'; '.join(names)}{more}", ())
 
 
 def _scored_text(contrast: Contrast) -> str:
