@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from crushtest.report.against import is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
-from crushtest.report.claims import UNTESTED
 from crushtest.report.drift import drift_text
 from crushtest.report.findings import (
     Finding,
@@ -27,6 +26,7 @@ from crushtest.report.task_view import TaskView
 from crushtest.report.untested import untested
 from crushtest.report.wording import counted, listed
 from crushtest.results import Contrast
+from crushtest.stats.joint_claims import UNTESTED
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 COMPARES = {

@@ -10,18 +10,18 @@ from typing import Any
 
 from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
-from crushtest.report.claims import Key, is_tested, judge
+from crushtest.report.claims import judge
 from crushtest.report.corrected import Correction, detectable_with_labels, read_corrections
 from crushtest.report.drift import Drifts, read_drifts
 from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.stats.joint_claims import Key, is_tested
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows
 from crushtest.study.folder import StudyFolder
+from crushtest.study.headlines import shown_groups
 from crushtest.study.plan import Plan, stored_plan
-
-MOST_HEADLINES = 6
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,7 @@ class StudyView:
 
     def shown_groups(self, task: TaskView, metric: str) -> tuple[str, ...]:
         """Return the groups in which a task's measure is shown: `all`, or each of a few if it has no pooled row."""
-        groups = tuple(self.rows_of.get((task.name, metric), ()))
-        if ALL in groups:
-            return (ALL,)
-        grouped = tuple(group for group in groups if "=" in group)  # not the attributes of gaps and worst groups
-        return grouped if len(grouped) <= MOST_HEADLINES else ()
+        return shown_groups(self.rows_of.get((task.name, metric), ()))
 
     def correction(self, contrast: Contrast) -> Correction | None:
         """Return what people's labels make of a contrast; None if there are none, or it has not all items or dense."""
