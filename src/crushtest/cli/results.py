@@ -99,7 +99,9 @@ def card(folder: Folder) -> None:
 
 def query(
     folder: Folder,
-    sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, noise.")],
+    sql: Annotated[
+        str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, hidden_harm, noise.")
+    ],
     json: AsJson = False,
 ) -> None:
     """Query a study's tables with SQL.

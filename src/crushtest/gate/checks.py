@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from crushtest.gate.hidden_harm import check_hidden, margins_of
+from crushtest.gate.matching import matches
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
 from crushtest.gate.rows import check_row, margin_of
@@ -17,9 +18,11 @@ from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
+from crushtest.stats.hidden_harm import HiddenHarm
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows, refuse_untied
 from crushtest.study.folder import StudyFolder
+from crushtest.study.hidden_harm import hidden_harms
 from crushtest.study.plan import Plan, stored_plan
 
 
@@ -43,7 +46,13 @@ def run_gate(study: Path, policy: str) -> GateResult:
         for arm, why in unchanged_arms(folder, arms, kinds, against).items()
     }
     barred = unchanged | refused(manifest.read(folder.manifest))
-    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan))
+    verdicts = {
+        (number, found.arm): found
+        for number, rule in enumerate(rules.rules, start=1)
+        if rule.never is not None
+        for found in hidden_harms(plan.tasks, arms, contrasts, margins=margins_of(rules, rule), against=rule.against)
+    }
+    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan), verdicts)
     return GateResult(str(study), policy, tuple(checks))
 
 
@@ -66,12 +75,14 @@ def check_all(
     contrasts: Sequence[Contrast],
     barred: Mapping[tuple[str, str], str],
     tasks: Mapping[str, Mapping[str, Metric]],
+    verdicts: Mapping[tuple[int, str], HiddenHarm] = MappingProxyType({}),
 ) -> Iterator[Check]:
     """Yield the checks of every rule on every arm that it matches.
 
     barred   (arm, compared with) -> why nothing can be concluded: its weights seem unchanged, or it was not compared
     tasks    task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was not
              fully measured
+    verdicts (number of a rule that says `never`, arm) -> whether that arm hides harm
     """
     for number, rule in enumerate(policy.rules, start=1):
         matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
@@ -88,6 +99,9 @@ def check_all(
             if not of_pair and rule.against != DENSE:
                 seen = f"not compared with {rule.against} (crushtest compare --against)"
                 yield Check(number, rule, arm, "inconclusive", seen)
+                continue
+            if rule.never is not None:
+                yield check_hidden(number, rule, arm, verdicts.get((number, arm)))
                 continue
             rows = [row for row in of_pair if matches(row.task, rule.task)]
             missing = unmeasured(rule, rows, tasks)
@@ -151,8 +165,3 @@ def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:
     names = list(groups or dict.fromkeys(row.metric for row in rows))
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"{problem}; {'groups' if groups else 'metrics'} it has there: {', '.join(names[:MOST_NAMED])}{more}"
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Return whether a name matches a pattern; only `*` and `?` are special, since recipes may hold brackets."""
-    return name == pattern or fnmatchcase(name, re.sub(r"\[", "[[]", pattern))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crushtest.report.arm_view import ArmView
+from crushtest.report.hidden_harm import hidden_lead
 from crushtest.report.shading import Tone
 from crushtest.report.study_view import StudyView
 from crushtest.report.untrusted import name
@@ -45,6 +46,8 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
         parts.append(f"{rest} showed no such change, which does not prove that there is none.")
     if named := smallest_unharmed(steady):
         parts.append(named)
+    if hiding := hidden_lead(study):
+        parts.append(hiding)
     if lost := [verdict for verdict in verdicts if verdict.lost]:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
     if untested and len(untested) < len(compared):

@@ -26,9 +26,9 @@ HIDDEN_HARM_VERDICTS = (HIDDEN_HARM, HARM_WITH_LOSS, NO_HARM_SHOWN, INCONCLUSIVE
 MAX_UNSCORED = 0.05
 """Beyond this share of items without a number, a measure shows nothing about quality."""
 
-RANGE_SHARE, NATS_SHARE = 0.02, 0.10
-"""The margins where no policy gives any: of the range of a bounded measure, of dense's bits or nats per text. They are
-those of the ready-made policy `standard`."""
+RANGE_SHARE, NATS_SHARE = 0.02, 0.05
+"""The margins where no policy gives any: of the range of a bounded measure, of dense's bits or nats. They are those of
+the ready-made policy `strict`, which asks for what is shown as well."""
 
 Margin = Callable[[float], float]
 """The loss that is allowed, in the metric's unit, given dense's value."""
@@ -37,7 +37,7 @@ Margin = Callable[[float], float]
 def standard_margin(metric: Metric) -> Margin | None:
     """Return the margin of a measure of quality where no policy gives one; None for a unit that has none.
 
-    A perplexity may rise as far as it does where every token costs a tenth more nats.
+    A perplexity may rise as far as it does where every token costs a twentieth more nats.
     """
     if metric.bounds is not None:
         width = metric.bounds[1] - metric.bounds[0]
@@ -88,6 +88,11 @@ class HiddenHarm:
     harms: tuple[Contrast, ...]
     quality: tuple[Quality, ...]
     reason: str | None = None
+
+    @property
+    def shown(self) -> tuple[Quality, ...]:
+        """The measures of quality that are shown to be within their margins."""
+        return tuple(each for each in self.quality if each.is_shown)
 
 
 def quality_of(task: str, metric: Metric, row: Contrast | None, margin: Margin | None) -> Quality:

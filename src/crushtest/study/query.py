@@ -19,6 +19,11 @@ from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
 from crushtest.study.chain import table_checks
 from crushtest.study.folder import StudyFolder
+from crushtest.study.hidden_harm import hidden_harms
+from crushtest.study.plan import stored_plan
+
+HIDDEN = "hidden_harm"
+"""The table of verdicts on arms, which is made when a query names it."""
 
 
 class Rows(NamedTuple):
@@ -33,7 +38,7 @@ class Rows(NamedTuple):
 
 
 def ask(folder: StudyFolder, sql: str) -> Rows:
-    """Run a query over items, answers, scores, estimates, contrasts and, if an arm was repeated, noise.
+    """Run a query over items, answers, scores, estimates, contrasts, hidden_harm and, if an arm was repeated, noise.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
     kinds share one view: columns that a kind lacks are null, and `tokens` and `bytes` are always lists (of one number
@@ -51,6 +56,8 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
             for name, selects in _views(StudyFolder(root)).items():
                 if selects:
                     connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
+            if HIDDEN in sql.lower():
+                _add_hidden_harm(connection, folder)
             _read_only(connection, root)
             result = connection.execute(_one_select(connection, sql))
             columns = [column[0] for column in result.description or ()]
@@ -93,6 +100,24 @@ def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.State
         kind = statements[0].type.name
         raise UsageError(f"query: only SELECT (or WITH ... SELECT) is allowed, which changes nothing (got {kind})")
     return statements[0]
+
+
+def _add_hidden_harm(connection: duckdb.DuckDBPyConnection, folder: StudyFolder) -> None:
+    """Add what is shown of hidden harm, which no file holds: a row per arm and arm that it is compared with."""
+    if not folder.contrasts.exists():
+        return
+    plan, contrasts = stored_plan(folder.specification), folder.read_contrasts()
+    names = [arm.name for arm in plan.arms]
+    connection.execute(
+        f"CREATE TABLE {HIDDEN} (arm VARCHAR, against VARCHAR, verdict VARCHAR, reason VARCHAR, harms VARCHAR[], "
+        "quality VARCHAR[], quality_shown VARCHAR[])"
+    )
+    for against in names:
+        for found in hidden_harms(plan.tasks, names, contrasts, against=against):
+            harms = [f"{row.task} {row.metric} {row.group}" for row in found.harms]
+            quality, shown = ([f"{q.task} {q.metric}" for q in listed] for listed in (found.quality, found.shown))
+            values = (found.arm, found.against, found.verdict, found.reason, harms, quality, shown)
+            connection.execute(f"INSERT INTO {HIDDEN} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:

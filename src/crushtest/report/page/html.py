@@ -29,6 +29,7 @@ from crushtest.report.figures.figures import task_figures
 from crushtest.report.figures.front import front
 from crushtest.report.figures.theme import PAGE
 from crushtest.report.findings import anchor
+from crushtest.report.hidden_harm import hidden_cell
 from crushtest.report.page import matrix
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
@@ -110,6 +111,7 @@ def render(study: StudyView) -> str:
             start_tokens=start_tokens(study),
             size_text=size_text,
             spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
+            hidden_cell=hidden_cell,
             compares_text=compares_text,
             arm_facts=arm_facts,
             citations=citations,
