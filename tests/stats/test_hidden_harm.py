@@ -189,7 +189,7 @@ def test_a_task_that_an_arm_has_not_finished_is_never_safe() -> None:
     assert hidden_harms([FACTS, PROMPTS], ["a", "b"], [*quality, *harm])[1:] == []
 
 
-RUNS = 500
+RUNS, ARMS = 120, 2
 CELLS = {
     "accuracy at its margin, harm of 10 points": (0.02, 0.0, 0.10),
     "accuracy unchanged, no harm": (0.0, 0.0, 0.0),
@@ -198,33 +198,31 @@ CELLS = {
     "accuracy and perplexity at their margins, harm of 10 points": (0.02, 0.05, 0.10),
     "accuracy and perplexity unchanged, harm of 10 points": (0.0, 0.0, 0.10),
 }
-"""Cell -> loss of accuracy, share of nats more, and harm, in each of three arms."""
+"""Cell -> loss of accuracy, share of nats more, and harm, in each of two arms."""
 
 
-def called(
-    rng: np.random.Generator, loss: float, dearer: float, harm: float, *, size: int, arms: int = 3, items: int = 4000
-) -> int:
+def called(rng: np.random.Generator, loss: float, dearer: float, harm: float, *, size: int, items: int = 4000) -> int:
     """Return how many of the arms of a simulated study are called a hidden harm."""
     rows: list[Contrast] = []
-    for arm in range(arms):
+    for arm in range(ARMS):
         rows += rates(FACTS, str(arm), moved(rng, items, size, share=0.6, discordance=0.1, change=-loss), size) + rates(
-            PROMPTS, str(arm), moved(rng, 1000, size, share=0.2, discordance=0.15, change=harm), size
+            PROMPTS, str(arm), moved(rng, 600, size, share=0.2, discordance=0.15, change=harm), size
         )
         rows += texts(rng, str(arm), dearer=dearer)
-    found = hidden_harms([FACTS, TEXTS, PROMPTS], [str(arm) for arm in range(arms)], rows)
+    found = hidden_harms([FACTS, TEXTS, PROMPTS], [str(arm) for arm in range(ARMS)], rows)
     return sum(each.verdict == HIDDEN_HARM for each in found)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [1, 4])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "size"), [*((cell, 4) for cell in CELLS), (next(iter(CELLS)), 1), ([*CELLS][-1], 1)])
 def test_hidden_harm_is_called_where_both_hold_and_else_rarely(cell: str, size: int) -> None:
     """The share of arms that are called, and of studies with an arm that is, where either half is false."""
     rng = np.random.default_rng(len(cell) + size)
     loss, dearer, harm = CELLS[cell]
-    calls = np.array([called(rng, loss, dearer, harm, size=size, arms=3) for _ in range(RUNS)])
-    print(f"\n{cell}, clusters of {size}: {calls.mean() / 3:.1%} of arms, {(calls > 0).mean():.1%} of studies")
+    calls = np.array([called(rng, loss, dearer, harm, size=size) for _ in range(RUNS)])
+    share = calls.mean() / ARMS
+    print(f"\n{cell}, clusters of {size}: {share:.1%} of arms, {(calls > 0).mean():.1%} of studies")
     if loss or dearer or not harm:
-        assert calls.mean() / 3 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS / 3)
+        assert share <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / RUNS / ARMS)
     else:
-        assert calls.mean() / 3 >= 0.8
+        assert share >= 0.8

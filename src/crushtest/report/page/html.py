@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.files.atomic import replacing
 from crushtest.registry import TASKS
 from crushtest.report import status
-from crushtest.report.against import comparisons
+from crushtest.report.against import comparisons, overviews
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.drift import drift_text
@@ -101,7 +101,7 @@ def render(study: StudyView) -> str:
             comparisons={arm.name: comparisons(study, arm) for arm in study.others},
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
-            overview=matrix.overview(study),
+            overviews=overviews(study),
             dimensions=[_dimension(study, name, tasks, drawn) for name, tasks in study.dimensions.items()],
             group_tables=groups,
             groups_complete=groups_complete,
