@@ -28,7 +28,8 @@ def planted_engine() -> Iterator[None]:
 
     wrong    share of right answers to questions of knowledge that turn wrong
     biased   share of answers about people that follow the stereotype instead
-    dearer   share by which a text costs more nats
+    dearer   share by which a text costs more nats, at most
+    noise    nats per word by which a text costs more or less, at random
     """
     spec = build_spec({"model": "m", "engine": "fake", "suite": list(SUITE)}, where="test")
     items: dict[tuple[str, tuple[str, ...]], Item] = {
@@ -38,12 +39,14 @@ def planted_engine() -> Iterator[None]:
         if isinstance(item.request, Choices)
     }
 
-    def planted(model: str, *, wrong: float = 0.0, biased: float = 0.0, dearer: float = 0.0) -> FakeEngine:
+    def planted(
+        model: str, *, wrong: float = 0.0, biased: float = 0.0, dearer: float = 0.0, noise: float = 0.0
+    ) -> FakeEngine:
         def respond(request: Request) -> Answer | None:
             dense, own = random.Random(f"dense {request!r}"), random.Random(f"arm {request!r}")
             if isinstance(request, Passage):
                 size, tokens = len(request.text.encode()), len(request.text.split())
-                nats = (3 + dense.random()) * (1 + dearer * own.random()) + (0.01 * own.gauss(0, 1) if dearer else 0)
+                nats = (3 + dense.random()) * (1 + dearer * own.random()) + noise * own.gauss(0, 1)
                 return PassageScore(-nats * tokens, tokens, size)
             item = items.get((request.context, request.options)) if isinstance(request, Choices) else None
             if item is None or item.gold is None:

@@ -108,7 +108,10 @@ def card(folder: Folder) -> None:
 def query(
     folder: Folder,
     sql: Annotated[
-        str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, hidden_harm, noise.")
+        str,
+        typer.Argument(
+            help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, hidden_harm, rankings, noise."
+        ),
     ],
     json: AsJson = False,
 ) -> None:

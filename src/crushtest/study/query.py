@@ -17,6 +17,7 @@ import polars as pl
 from crushtest.errors import UsageError
 from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
+from crushtest.study import manifest
 from crushtest.study.chain import table_checks
 from crushtest.study.folder import StudyFolder
 from crushtest.study.hidden_harm import hidden_harms
@@ -38,7 +39,9 @@ class Rows(NamedTuple):
 
 
 def ask(folder: StudyFolder, sql: str) -> Rows:
-    """Run a query over items, answers, scores, estimates, contrasts, hidden_harm and, if an arm was repeated, noise.
+    """Run a query over items, answers, scores, estimates, contrasts and, if an arm was repeated, noise.
+
+    `hidden_harm` has the verdict on every arm, and `rankings` what the manifest of a study of eight arms holds.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
     kinds share one view: columns that a kind lacks are null, and `tokens` and `bytes` are always lists (of one number
@@ -58,6 +61,8 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
                     connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
             if HIDDEN in sql.lower():
                 _add_hidden_harm(connection, folder)
+            if manifest.RANKINGS in sql.lower():
+                _add_rankings(connection, folder)
             _read_only(connection, root)
             result = connection.execute(_one_select(connection, sql))
             columns = [column[0] for column in result.description or ()]
@@ -118,6 +123,17 @@ def _add_hidden_harm(connection: duckdb.DuckDBPyConnection, folder: StudyFolder)
             quality, shown = ([f"{q.task} {q.metric}" for q in listed] for listed in (found.quality, found.shown))
             values = (found.arm, found.against, found.verdict, found.reason, harms, quality, shown)
             connection.execute(f"INSERT INTO {HIDDEN} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def _add_rankings(connection: duckdb.DuckDBPyConnection, folder: StudyFolder) -> None:
+    """Add how well language modelling ranks the arms, which the manifest holds for studies of enough arms."""
+    columns = {"by_task": "VARCHAR", "by_metric": "VARCHAR", "task": "VARCHAR", "metric": "VARCHAR", "arms": "BIGINT"}
+    columns |= {"correlation": "DOUBLE", "low": "DOUBLE", "high": "DOUBLE", "reason": "VARCHAR"}
+    listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    connection.execute(f"CREATE TABLE {manifest.RANKINGS} ({listed})")
+    for entry in manifest.read(folder.manifest).get(manifest.RANKINGS, {}).values():
+        places = ", ".join("?" * len(columns))
+        connection.execute(f"INSERT INTO {manifest.RANKINGS} VALUES ({places})", [entry[name] for name in columns])
 
 
 def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:

@@ -44,6 +44,7 @@ from crushtest.report.page.provenance import (
     scorer_quality,
     start_tokens,
 )
+from crushtest.report.rankings import ranking_rows
 from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.task_view import TaskView
@@ -97,11 +98,13 @@ def render(study: StudyView) -> str:
             specs={figure.key: Markup(script_json(spec(figure))) for figure in every},
             front=opening,
             lead=status.lead(study, arm_verdicts),
+            search=status.SEARCH if len(study.others) > 1 else "",
             verdicts=arm_verdicts,
             comparisons={arm.name: comparisons(study, arm) for arm in study.others},
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
             overviews=overviews(study),
+            rankings=list(ranking_rows(study)),
             dimensions=[_dimension(study, name, tasks, drawn) for name, tasks in study.dimensions.items()],
             group_tables=groups,
             groups_complete=groups_complete,
