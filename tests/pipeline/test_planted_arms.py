@@ -93,7 +93,7 @@ def test_the_page_names_what_hides_harm(study: StudyFolder) -> None:
     assert "Hidden harm</button>" in page
 
 
-def test_the_lead_names_the_smallest_without_anything_worse_or_says_why_none(study: StudyFolder) -> None:
+def test_the_lead_names_the_smallest_unharmed_arm_or_says_why_none(study: StudyFolder) -> None:
     view = read_study(study)
     steady = [each for each in verdicts(view) if not each.depth]
     assert {each.arm.name for each in steady} == {"gentle"}
