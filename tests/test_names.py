@@ -24,6 +24,7 @@ ALLOWED = {
         "stats/contrasts.py",
         "stats/false_improvements.py",
         "stats/fluency.py",
+        "stats/hidden_harm.py",
         "report/figures/marks.py",
         "report/figures/scatter.py",
         "report/formats.py",

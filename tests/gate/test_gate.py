@@ -15,13 +15,13 @@ import pytest
 
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.gate.checks import check_all, metrics_of_tasks, run_gate
-from crushtest.gate.harm import clusters_enough, harm_of
 from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
 from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.metrics import accuracy, perplexity
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.report.study_view import read_study
+from crushtest.stats.harm_bounds import clusters_enough, harm_of
 from crushtest.study.compression_file import write_compression
 from crushtest.study.corrections import key_of
 from crushtest.study.folder import StudyFolder

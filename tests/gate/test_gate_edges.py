@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from crushtest.gate.harm import Harm, clusters_enough, harm_of
 from crushtest.gate.output import as_json, explain_lines
 from crushtest.metrics import mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
+from crushtest.stats.harm_bounds import Harm, clusters_enough, harm_of
 from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 

@@ -331,7 +331,7 @@ def test_the_page_shows_the_chain_of_an_arm_and_its_against(chain: Path) -> None
     assert [(step.after, step.before) for step in comparison.steps] == [("f16", DENSE), ("q4", "f16"), ("q4", DENSE)]
     assert comparison.steps[1].effect == "compression"
     page = (chain / "report.html").read_text()
-    assert page.count("Compared with f16") == 1
+    assert page.count("Compared with f16") == 2, "in the card, and over the overview"
     assert "what the user gets" in page.lower()
 
 

@@ -19,6 +19,7 @@ from crushtest.records import DENSE
 from crushtest.report import write_report
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
+from support import synthetic_study
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
@@ -97,13 +98,38 @@ def test_it_loads_draws_and_fits_without_a_word_or_a_request(
         seen.page.screenshot(path=Path(folder) / f"report-{width}-{scheme}.png", full_page=True)
 
 
-def test_all_effects_of_a_chain_are_seen_without_scrolling(
-    visit: Callable[..., Seen], study: StudyFolder, tmp_path: Path
+@pytest.fixture(scope="module")
+def chained(study: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyFolder, str, str]:
+    """The study with its second arm compared with its first as well; their names."""
+    folder = StudyFolder(shutil.copytree(study.root, tmp_path_factory.mktemp("chained") / "s"))
+    with synthetic_study.stand_ins():
+        between, last = (arm.name for arm in read_study(study).others[:2])
+        recompare(folder, against=between, arm=last)
+    return folder, between, last
+
+
+def test_a_reader_chooses_by_keyboard_what_to_compare_with(
+    visit: Callable[..., Seen], chained: tuple[StudyFolder, str, str]
 ) -> None:
-    folder = StudyFolder(shutil.copytree(study.root, tmp_path / "s"))
-    between, last = (arm.name for arm in read_study(study).others[:2])
-    recompare(folder, against=between, arm=last)
+    folder, between, last = chained
     seen = visit(folder.report)
+    choice, tables = seen.page.get_by_label("Compare with"), seen.page.locator(".overview-of:visible")
+    assert choice.locator("option").all_inner_texts() == [DENSE, between]
+    assert tables.locator("tbody tr").count() == len(read_study(folder).others)
+    choice.focus()
+    seen.page.keyboard.press("ArrowDown")
+    assert tables.count() == 1
+    assert f"Compared with {between}" in tables.locator("h3").inner_text()
+    assert tables.locator("tbody tr .arm").all_inner_texts() == [last]
+    seen.page.keyboard.press("ArrowUp")
+    assert "Compared with dense" in tables.locator("h3").inner_text()
+    assert seen.complaints == []
+
+
+def test_all_effects_of_a_chain_are_seen_without_scrolling(
+    visit: Callable[..., Seen], chained: tuple[StudyFolder, str, str]
+) -> None:
+    seen = visit(chained[0].report)
     chain = seen.page.locator(".scroll:has(> .chain)")
     assert chain.locator("thead th").count() == 4
     assert chain.evaluate("e => e.scrollWidth <= e.clientWidth")

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from crushtest.metrics import Array, perplexity
 from crushtest.report import arm_verdict, card, status
-from crushtest.report.claims import corrected, judge
+from crushtest.report.claims import judge
 from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.stats.intervals import distribution
+from crushtest.stats.joint_claims import corrected
 from crushtest.stats.significance import JACKKNIFE, smallest_p
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.shared.dialect_metrics import bits_gaps, of_pair

@@ -8,10 +8,11 @@ import pytest
 
 from crushtest.metrics import Metric, accuracy, mean, rate
 from crushtest.report import formats
-from crushtest.report.headlines import fourfold_missed, headline, smallest_rise, unfit_notes
+from crushtest.report.headlines import unfit_notes
 from crushtest.report.page import provenance
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
+from crushtest.study.headlines import fourfold_missed, headline, smallest_rise
 from crushtest.tasks.base import Task
 from support.contrast_rows import make_contrast, with_columns
 

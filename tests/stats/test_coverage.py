@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from crushtest.gate.harm import harm_of
 from crushtest.records import Item
 from crushtest.results import Contrast, Estimate
 from crushtest.stats import contrast, estimate
+from crushtest.stats.harm_bounds import harm_of
 from crushtest.stats.multiplicity import benjamini_hochberg
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 

@@ -28,6 +28,10 @@ def compare(
             help="Compare every other arm with this one as well; `none`: with dense alone again. The study keeps it.",
         ),
     ] = None,
+    arms: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Compare arm A with arm B as well. The study keeps it."),
+    ] = None,
     arm: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --against or --accept: the arm that is meant.")
     ] = None,
@@ -40,7 +44,8 @@ def compare(
 ) -> None:
     """Compare a study's arms with the dense model, from the stored answers, and print the contrasts.
 
-    Contrasts with other arms (`against:` in the study file, or --against) are made in addition.
+    Contrasts with other arms (`against:` in the study file, --arms or --against) are made in addition, and made again
+    whenever the study is compared. `--against none --arm A` takes those of A back.
 
     Rewrites estimates.parquet, contrasts.parquet, noise.parquet and report.html. A file whose content would not change
     is left alone, and the old page stays until the new one is complete. Answers and scores are only read.
@@ -52,6 +57,9 @@ def compare(
     from crushtest.study.folder import StudyFolder
     from crushtest.study.merge import NO_OTHER
 
+    if arms is not None and (against, arm) != (None, None):
+        raise UsageError("compare: --arms names both arms; give it without --against and --arm")
+    arm, against = arms or (arm, against)
     if arm is not None and against is None and accept is None:
         raise UsageError(f"compare: --arm says which arm --against or --accept is about; give one (got {arm!r})")
     study = StudyFolder.existing(folder)
@@ -99,7 +107,12 @@ def card(folder: Folder) -> None:
 
 def query(
     folder: Folder,
-    sql: Annotated[str, typer.Argument(help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, noise.")],
+    sql: Annotated[
+        str,
+        typer.Argument(
+            help="SQL (DuckDB) over items, answers, scores, estimates, contrasts, hidden_harm, rankings, noise."
+        ),
+    ],
     json: AsJson = False,
 ) -> None:
     """Query a study's tables with SQL.

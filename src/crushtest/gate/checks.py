@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from crushtest.gate.hidden_harm import check_hidden, margins_of
+from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
 from crushtest.gate.rows import check_row, margin_of
@@ -19,10 +19,12 @@ from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
+from crushtest.stats.hidden_harm import HiddenHarm
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows, refuse_untied
 from crushtest.study.corrections import Key, corrected_contrasts, key_of, read_corrections
 from crushtest.study.folder import StudyFolder
+from crushtest.study.hidden_harm import hidden_harms
 from crushtest.study.plan import Plan, PlannedTask, stored_plan
 
 
@@ -48,7 +50,24 @@ def run_gate(study: Path, policy: str) -> GateResult:
     barred = unchanged | refused(manifest.read(folder.manifest))
     by_labels = corrected_contrasts(contrasts, read_corrections(folder, plan))
     planned = {each.name: each for each in plan.tasks}
-    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan), planned=planned, by_labels=by_labels)
+    verdicts = {
+        (number, found.arm): found
+        for number, rule in enumerate(rules.rules, start=1)
+        if rule.never is not None
+        for found in hidden_harms(
+            plan.tasks, arms, contrasts, margins=margins_of(rules, rule, planned), against=rule.against
+        )
+    }
+    checks = check_all(
+        rules,
+        arms,
+        contrasts,
+        barred,
+        metrics_of_tasks(plan),
+        verdicts,
+        planned=planned,
+        by_labels=by_labels,
+    )
     return GateResult(str(study), policy, tuple(checks))
 
 
@@ -71,6 +90,7 @@ def check_all(
     contrasts: Sequence[Contrast],
     barred: Mapping[tuple[str, str], str],
     tasks: Mapping[str, Mapping[str, Metric]],
+    verdicts: Mapping[tuple[int, str], HiddenHarm] = MappingProxyType({}),
     *,
     planned: Mapping[str, PlannedTask] = MappingProxyType({}),
     by_labels: Mapping[Key, Contrast] = MappingProxyType({}),
@@ -80,6 +100,7 @@ def check_all(
     barred   (arm, compared with) -> why nothing can be concluded: its weights seem unchanged, or it was not compared
     tasks    task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was not
              fully measured
+    verdicts (number of a rule that says `never`, arm) -> whether that arm hides harm
     planned  task -> its dimension and headlines, for rules that select by these
     by_labels  contrasts as people's labels correct them. They are judged in place of the scorer's own
     """
@@ -99,27 +120,15 @@ def check_all(
                 seen = f"not compared with {rule.against} (crushtest compare --against)"
                 yield Check(number, rule, arm, "inconclusive", seen)
                 continue
+            if rule.never is not None:
+                yield check_hidden(number, rule, arm, verdicts.get((number, arm)))
+                continue
             rows = [row for row in of_pair if is_about(rule, row.task, planned)]
             missing = unmeasured(rule, rows, tasks, planned)
             for task in missing:
                 yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")
             if rows or not missing:
                 yield from check_arm(number, rule, arm, rows, tasks, planned, by_labels)
-
-
-def is_about(rule: Rule, task: str, planned: Mapping[str, PlannedTask]) -> bool:
-    """Return whether a rule is about a task, by its name and, if the rule says so, its dimension."""
-    in_dimension = rule.dimension is None or (task in planned and planned[task].dimension == rule.dimension)
-    return in_dimension and matches(task, rule.task)
-
-
-def counts(rule: Rule, task: str, metric: str, planned: Mapping[str, PlannedTask]) -> bool:
-    """Return whether a rule is about a metric of a task, by its name and, if the rule says so, its role."""
-    if rule.role is not None:
-        heads = planned[task].task.headline_metrics if task in planned else ()
-        if not any(each.name == metric and each.role == rule.role for each in heads):
-            return False
-    return matches(metric, rule.metric)
 
 
 def unmeasured(
@@ -203,8 +212,3 @@ def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:
     names = list(groups or dict.fromkeys(row.metric for row in rows))
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"{problem}; {'groups' if groups else 'metrics'} it has there: {', '.join(names[:MOST_NAMED])}{more}"
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Return whether a name matches a pattern; only `*` and `?` are special, since recipes may hold brackets."""
-    return name == pattern or fnmatchcase(name, re.sub(r"\[", "[[]", pattern))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from math import inf, nan
 from pathlib import Path
@@ -16,6 +17,7 @@ from crushtest.printing import quoted
 from crushtest.records import DENSE
 from crushtest.registry import Dimension, explain, reject_unknown
 from crushtest.stats.effects import Direction
+from crushtest.stats.hidden_harm import HIDDEN_HARM
 from crushtest.stats.rates import FEWEST_TESTABLE
 
 WORST = "worst"
@@ -53,6 +55,8 @@ class Margin(BaseModel):
 class Rule(BaseModel):
     """One rule. Every contrast that it matches must keep it; if it matches none, the gate cannot pass.
 
+    never        a verdict that no arm may have: `hidden harm`. Such a rule takes `arm` and `against`, and no other key;
+                 the margins of quality are those of the policy's rules about them
     task, metric, arm   names, `*` and `?` allowed
     dimension    only tasks of this dimension
     role         only measures of this role that head their task (`metrics.Role`)
@@ -73,7 +77,8 @@ class Rule(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    metric: str
+    metric: str = ""
+    never: Literal["hidden harm"] | None = None
     task: str = "*"
     dimension: Dimension | None = None
     role: Role | None = None
@@ -89,6 +94,8 @@ class Rule(BaseModel):
     max_unscored: float = Field(default=0.05, ge=0, le=1)
 
     def __str__(self) -> str:
+        if self.never is not None:
+            return f"never {self.never}" + ("" if self.against == DENSE else f", against {self.against}")
         metric = self.metric if self.role is None else f"{self.metric} (headlines of {self.role})"
         task = self.task if self.dimension is None else f"{self.task} ({self.dimension})"
         what = f"{metric} of {task}" + ("" if self.group == ALL else f", {self.group}")
@@ -156,6 +163,15 @@ def parse_policy(text: str, *, where: str) -> Policy:
     return _policy(parse_yaml(text, where), where=where)
 
 
+def lacking_or_superfluous(rule: Mapping[str, Any], where: str) -> None:
+    """Raise UsageError for a rule without a metric, or for one on a verdict that has keys about metrics."""
+    if rule.get("never") is None and not rule.get("metric"):
+        raise UsageError(f"{where}: metric is missing; name one, or a verdict with `never: {HIDDEN_HARM}`")
+    more = [key for key in rule if key not in ("never", "arm", "against")]
+    if rule.get("never") is not None and more:
+        raise UsageError(f"{where}: `never` takes `arm` and `against` alone (got {', '.join(map(quoted, more))})")
+
+
 def _policy(content: Any, *, where: str) -> Policy:
     if not isinstance(content, dict):
         raise UsageError(f"{where} must hold `rules:` and a list (got {type(content).__name__})")
@@ -166,6 +182,7 @@ def _policy(content: Any, *, where: str) -> Policy:
     for number, rule in enumerate(rules, start=1):
         if isinstance(rule, dict):
             reject_unknown(rule, Rule, f"{where}: rule {number}")
+            lacking_or_superfluous(rule, f"{where}: rule {number}")
             if rule.get("group") == WORST and rule.get("direction"):
                 raise UsageError(f"{where}: rule {number}: group 'worst' takes no direction: it uses the metric's own")
     try:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from crushtest.gate.harm import Harm
 from crushtest.gate.policy import Rule
 from crushtest.results import Contrast
+from crushtest.stats.harm_bounds import Harm
 
 Outcome = Literal["passed", "regression", "inconclusive"]
 CheckOutcome = Literal["passed", "regression", "inconclusive", "left out"]

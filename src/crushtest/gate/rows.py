@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crushtest.gate.harm import clusters_enough, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
+from crushtest.stats.harm_bounds import clusters_enough, harm_of, unusable_interval
 from crushtest.stats.noise import flips_within_noise
 from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from crushtest.gate.harm import estimated_harm, harm_of, unusable_interval
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check, CheckOutcome
 from crushtest.gate.rows import check_regression, check_row, margin_of
 from crushtest.metrics import WORST as SEARCHED
 from crushtest.results import Contrast
+from crushtest.stats.harm_bounds import estimated_harm, harm_of, unusable_interval
 from crushtest.stats.verdicts import WORSE, counted
 
 MOST_NAMED = 8

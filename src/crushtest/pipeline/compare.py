@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crushtest.files.append_log import AppendLog
 from crushtest.metrics import Metric, with_read
 from crushtest.pipeline.across import SECTION, Pair, checked_pairs, refused_pairs
+from crushtest.pipeline.rankings import headline_losses, rankings
 from crushtest.progress import Progress
 from crushtest.records import DENSE, ReadChoice, Score
 from crushtest.study import manifest
@@ -18,6 +19,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
+    from crushtest.stats.ranking import Losses
     from crushtest.stats.tokens import TokenCounts
 
 REPEATS_SECTION = "noise_floor"
@@ -116,6 +118,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     answered = {arm for arm, _ in pairs}
     refused = refused_pairs(noted, plan, answered)
     estimates, contrasts, bands = [], [], []
+    lost: list[Losses] = []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
     metrics: dict[str, tuple[Metric, ...]] = {}
@@ -138,6 +141,8 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)
+            of_task = [row for row in contrasts if (row.task, row.against) == (planned.name, DENSE)]
+            lost += headline_losses(planned, of_task, items, measured, seed=plan.seed)
             counts: dict[str, int] = {}
             identical: list[str] = []
             for arm, again in repeats_of_task(folder, plan, planned, ids, measured):
@@ -151,6 +156,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     sources, of_repeats = read_files(folder, plan, pairs)
     folder.write_results(estimates, contrasts, bands, sources=sources, repeats=of_repeats)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
+    manifest.set_section(folder.manifest, manifest.RANKINGS, rankings(plan.tasks, lost))
     manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens, answered))
     manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
     for why in refused.values():

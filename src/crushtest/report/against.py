@@ -8,12 +8,12 @@ from typing import Any
 
 from crushtest.records import DENSE
 from crushtest.report.arm_view import ArmView
-from crushtest.report.claims import UNTESTED
 from crushtest.report.findings import Finding, headline_finding, headline_subject
-from crushtest.report.page.matrix import Cell, Column, headline_cell, overview
+from crushtest.report.page.matrix import Cell, Column, Overview, headline_cell, overview
 from crushtest.report.shading import verdict_text
 from crushtest.report.study_view import StudyView
 from crushtest.report.wording import counted
+from crushtest.stats.joint_claims import UNTESTED
 
 EFFECTS = {
     "compression effect": "compression",
@@ -67,6 +67,12 @@ class Comparison:
     undefined: tuple[str, ...]
     columns: tuple[Column, ...]
     steps: tuple[Step, Step, Step]
+
+
+def overviews(study: StudyView) -> tuple[Overview, ...]:
+    """Return the overview against dense, then one against every other arm that any is compared with."""
+    others = [arm.name for arm in study.others if study.elsewhere.get(arm.name)]
+    return tuple(overview(study.against(name)) for name in (DENSE, *others))
 
 
 def comparisons(study: StudyView, arm: ArmView) -> tuple[Comparison, ...]:

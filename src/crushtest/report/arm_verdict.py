@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from crushtest.report.against import is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
-from crushtest.report.claims import UNTESTED
 from crushtest.report.drift import drift_text
 from crushtest.report.findings import (
     Finding,
@@ -20,6 +19,7 @@ from crushtest.report.findings import (
 )
 from crushtest.report.formats import MINUS, show_bytes, show_value, unit_of_difference
 from crushtest.report.headlines import unfit_notes
+from crushtest.report.hidden_harm import hidden_text
 from crushtest.report.shading import Tone, verdict_text
 from crushtest.report.status import status
 from crushtest.report.study_view import StudyView
@@ -27,6 +27,7 @@ from crushtest.report.task_view import TaskView
 from crushtest.report.untested import untested
 from crushtest.report.wording import counted, listed
 from crushtest.results import Contrast
+from crushtest.stats.joint_claims import UNTESTED
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 COMPARES = {
@@ -53,6 +54,7 @@ class ArmVerdict:
     barred       true if it is not compared with dense, because two engines disagree
     missing      tasks that were not measured
     undefined    headlines without a tested contrast, with the reason
+    hidden       what is known of harm that quality does not show
     lost         headlines that dense has a value of and the arm has not, because it answered only "unknown", say
     untested     per task, the comparisons without a test
     unfit        per task, a first choice of headline that would miss a fourfold rise
@@ -71,6 +73,7 @@ class ArmVerdict:
     groups: tuple[Finding, ...]
     groups_summary: str
     uneven: str
+    hidden: str
     sensitivity: str
     cautions: tuple[str, ...]
     refused: tuple[str, ...]
@@ -121,6 +124,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         groups=groups,
         groups_summary=groups_summary,
         uneven=uneven_groups(study, arm, tasks),
+        hidden=hidden_text(study, arm.name),
         sensitivity=_sensitivity(tasks, unclear),
         cautions=(*filter(None, [text_caution(study, arm.name)]), *_cautions(study, arm, tasks, findings)),
         refused=refused,

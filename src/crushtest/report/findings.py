@@ -11,7 +11,6 @@ from crushtest.report.answers import changed_answers
 from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
-from crushtest.report.claims import UNTESTED, is_tested
 from crushtest.report.corrected import difference_text
 from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_clear_difference, show_difference, show_p, show_value, unit_of_difference
@@ -22,6 +21,7 @@ from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.wording import ALL, counted, group_text, listed, sentence_case
 from crushtest.results import Contrast
+from crushtest.stats.joint_claims import UNTESTED, is_tested
 from crushtest.stats.verdicts import ALPHA, SPURIOUS_IMPROVEMENT, WORSE, excludes_zero
 
 MOST_GROUPS = 3

@@ -1,68 +1,20 @@
-"""The metric that stands for a task where there is room for only one."""
+"""What to say of the metric that stands for a task: why it is not the first choice, and the ratio of a gap."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from crushtest.metrics import READ, Metric, with_read
+from crushtest.metrics import Metric
 from crushtest.report.formats import show_bound, show_value
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, sentence_case
-from crushtest.stats.rates import FEWEST_TESTABLE, PairedCounts, paired_interval
-from crushtest.stats.significance import detectable, testable_change
+from crushtest.study.headlines import headline, smallest_rise
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView
     from crushtest.report.task_view import TaskView
     from crushtest.results import Contrast
-    from crushtest.tasks.base import Task
-
-NEVER = float("inf")
-
-
-def headline(task: Task, unfit: Collection[str] = (), measured: Collection[str] = ()) -> Metric:
-    """Return the metric that heads a task's column: the task's own choice, unless it is unfit.
-
-    Where dense's letters were read from replies, it is the choice's metric of letters read. A metric that would miss a
-    fourfold rise gives way to another of the same scorer, such as the mean probability in place of a rate. It stays if
-    there is no other. `measured` are the metrics that have a value in dense.
-    """
-    first = task.headline_metric
-    if first.name + READ in measured:
-        return next(metric for metric in with_read(task.metrics) if metric.name == first.name + READ)
-    beside = [
-        metric
-        for metric in task.metrics
-        if metric.scorer is not None and (metric.scorer, metric.better) == (first.scorer, first.better)
-    ]
-    return next((metric for metric in (first, *beside) if metric.name not in unfit), first)
-
-
-def fourfold_missed(metric: Metric, rows: Sequence[Contrast]) -> bool:
-    """Return whether a fourfold rise of a rate of harm would often go unnoticed: more than once in five times.
-
-    The answer depends on dense's rate and on the design alone, never on an arm's results: a measure must not lose its
-    place because of the harm that it found. `rows` are the task's contrasts over all items.
-    """
-    if metric.unit != "rate" or metric.better != "lower":
-        return False
-    tested = [row for row in rows if row.metric == metric.name and row.difference is not None and row.p is not None]
-    if not tested:
-        return False
-    largest = max(tested, key=lambda row: row.n)
-    return not largest.dense or smallest_rise(largest) > 3 * largest.dense
-
-
-def smallest_rise(row: Contrast) -> float:
-    """Return the rise of a rate that these items detect with a chance of 80%, if nothing else changes."""
-    if row.clusters < FEWEST_TESTABLE:
-        return NEVER
-    nothing, items = np.zeros(row.clusters), np.full(row.clusters, row.n / row.clusters)
-    width = detectable(paired_interval(PairedCounts(nothing, nothing, items), level=0.95), row.clusters)
-    return max(width, testable_change(row.clusters, row.n))
 
 
 def unfit_notes(study: StudyView) -> Iterator[str]:

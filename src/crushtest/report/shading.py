@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from crushtest.report.bounds import less_than
-from crushtest.report.claims import UNTESTED
 from crushtest.report.formats import show_band
 from crushtest.results import Contrast
+from crushtest.stats.joint_claims import UNTESTED
 from crushtest.stats.verdicts import (
     ALPHA,
     BETTER,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crushtest.report.arm_view import ArmView
+from crushtest.report.hidden_harm import hidden_lead
 from crushtest.report.shading import Tone
 from crushtest.report.study_view import StudyView
 from crushtest.report.untrusted import name
@@ -43,8 +44,10 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     if hurt and steady:
         rest = counted(len(steady), "variant")
         parts.append(f"{rest} showed no such change, which does not prove that there is none.")
-    if named := smallest_unharmed(steady):
-        parts.append(named)
+    if len(compared) > len(untested) and len(compared) > 1:
+        parts.append(smallest_unharmed(steady))
+    if hiding := hidden_lead(study):
+        parts.append(hiding)
     if lost := [verdict for verdict in verdicts if verdict.lost]:
         parts.append(f"{counted(len(lost), 'variant')} no longer gave the answers that a headline measure needs.")
     if untested and len(untested) < len(compared):
@@ -57,16 +60,31 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
 
 
 def smallest_unharmed(steady: list[ArmVerdict]) -> str:
-    """Name the smallest arm with nothing clearly worse or spuriously better; empty if none is, or a size is unknown.
+    """Name the smallest arm with nothing clearly worse or spuriously better, or say why none is named.
 
-    The p values behind it are corrected over all arms, so that looking for the smallest among them costs nothing more.
+    `steady` are the fully measured arms of which no headline got clearly worse.
     """
     sizes = {verdict.arm.name: verdict.arm.share_of_dense for verdict in steady if _shows_nothing(verdict)}
     known = {arm: size for arm, size in sizes.items() if size is not None}
-    if not known or len(known) < len(sizes):
-        return ""
+    if not sizes:
+        return (
+            "No variant is named as the smallest with nothing clearly worse: something is worse, or not known, in each."
+        )
+    if len(known) < len(sizes):
+        unknown = [name(arm) for arm in sizes if arm not in known]
+        return f"The smallest with nothing clearly worse is not known: no size is recorded of {listed(unknown)}."
     smallest = min(known, key=lambda arm: known[arm])
     return f"The smallest with nothing clearly worse is {name(smallest)}, with {known[smallest]:.0%} of dense's bytes."
+
+
+SEARCH = (
+    "How the search for the smallest is covered: a variant is passed over if a headline got clearly worse after Holm's "
+    "correction over all variants and headlines. So the chance that any is passed over for a headline that did not "
+    "change is at most 5%, however many are searched. Other measures are corrected alike, groups within each measure "
+    "of a variant. The other error grows with the search: of many variants, one that is worse by less than these items "
+    "show is the likelier to be named. Its card says by how much it could be."
+)
+"""What the correction does, and does not do, for the sentence on the smallest arm."""
 
 
 def _shows_nothing(verdict: ArmVerdict) -> bool:

@@ -10,18 +10,20 @@ from typing import Any
 
 from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
-from crushtest.report.claims import Key, is_tested, judge
+from crushtest.report.claims import judge
 from crushtest.report.drift import Drifts, read_drifts
 from crushtest.report.task_view import TaskView, by_headline, read_task
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
 from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.stats.hidden_harm import HiddenHarm
+from crushtest.stats.joint_claims import Key, is_tested
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows
 from crushtest.study.corrections import Correction, detectable_with_labels, key_of, read_corrections
 from crushtest.study.folder import StudyFolder
+from crushtest.study.headlines import shown_groups
+from crushtest.study.hidden_harm import hidden_harms
 from crushtest.study.plan import Plan, stored_plan
-
-MOST_HEADLINES = 6
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class StudyView:
 
     The contrasts' `p_adjusted` is corrected over what the report shows at once (`claims`), not over the rows of one
     task and arm as in the files. They compare with `baseline`; those with other arms are `elsewhere`, by that arm.
-    `corrections` are what people's labels make of differences from dense, `drifts` how arms begin their answers.
+    `corrections` are what people's labels make of differences from dense, `drifts` how arms begin their answers,
+    `hidden` by arm what is shown of harm that quality does not show.
     """
 
     folder: StudyFolder
@@ -44,6 +47,7 @@ class StudyView:
     elsewhere: dict[str, dict[Key, Contrast]] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
     drifts: Drifts = field(default_factory=dict)
+    hidden: dict[str, HiddenHarm] = field(default_factory=dict)
     baseline: str = DENSE
 
     def against(self, arm: str) -> StudyView:
@@ -145,11 +149,7 @@ class StudyView:
 
     def shown_groups(self, task: TaskView, metric: str) -> tuple[str, ...]:
         """Return the groups in which a task's measure is shown: `all`, or each of a few if it has no pooled row."""
-        groups = tuple(self.rows_of.get((task.name, metric), ()))
-        if ALL in groups:
-            return (ALL,)
-        grouped = tuple(group for group in groups if "=" in group)  # not the attributes of gaps and worst groups
-        return grouped if len(grouped) <= MOST_HEADLINES else ()
+        return shown_groups(self.rows_of.get((task.name, metric), ()))
 
     def correction(self, contrast: Contrast) -> Correction | None:
         """Return what people's labels make of a contrast; None if there are none, or it is not one with dense."""
@@ -218,6 +218,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             contrasts=_keyed(detectable_with_labels(contrasts, corrections)),
             corrections=corrections,
             drifts=read_drifts(folder, plan.tasks, frozenset((row.arm, row.task) for row in estimates)),
+            hidden={each.arm: each for each in hidden_harms(plan.tasks, [arm.name for arm in plan.arms], contrasts)},
             bands=tuple(folder.read_bands()),
             elsewhere={arm: _keyed(rows) for arm, rows in by_baseline.items()},
         )

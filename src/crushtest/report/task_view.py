@@ -10,10 +10,10 @@ from typing import Any
 from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.report.chance import chance_levels
-from crushtest.report.headlines import fourfold_missed, headline
 from crushtest.report.wording import ALL, Label, base_metric, label_of
 from crushtest.results import Contrast, Estimate
 from crushtest.study.folder import StudyFolder
+from crushtest.study.headlines import fourfold_missed, headline, headline_metrics
 from crushtest.study.plan import PlannedTask
 
 
@@ -64,10 +64,7 @@ class TaskView:
 
 def by_headline(task: TaskView) -> tuple[TaskView, ...]:
     """Return the task once per headline: its own, others that it declares, and the share of replies with a letter."""
-    declared = task.planned.task.also_headline
-    others = [metric for metric in task.metrics if metric.name in declared and metric != task.headline]
-    if task.headline.reads is not None:
-        others += [metric for metric in task.metrics if metric.reads == "reply"]
+    _, *others = headline_metrics(task.planned.task, task.headline)
     return task, *(replace(task, headline=metric) for metric in others)
 
 

@@ -18,6 +18,7 @@ from crushtest.report.corrected import difference_text, error_texts
 from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_difference, show_p, show_range, show_value, unit_of_difference
 from crushtest.report.headlines import unfit_notes
+from crushtest.report.hidden_harm import hidden_text
 from crushtest.report.page.matrix import Cell, Column, overview
 from crushtest.report.shading import shade, verdict_text
 from crushtest.report.status import lead
@@ -26,6 +27,7 @@ from crushtest.report.task_view import TaskView
 from crushtest.report.untested import untested
 from crushtest.report.untrusted import name, visible
 from crushtest.report.wording import DIRECTIONS, group_text
+from crushtest.stats.hidden_harm import HIDDEN_HARM
 from crushtest.study.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
     every = verdicts(study)
     print_lines(console, [lead(study, every)])
     below = [
+        *_hidden_lines(study),
         *against_lines(study),
         *map(visible, refusals(study)),
         *_caution_lines(study),
@@ -92,6 +95,13 @@ def against_lines(study: StudyView) -> Iterator[str]:
                     for column, cell in zip(comparison.columns, step.cells, strict=True)
                 )
                 yield f"  {step.effect} ({name(step.after)} against {name(step.before)}): {cells}"
+
+
+def _hidden_lines(study: StudyView) -> Iterator[str]:
+    """Yield the sentence on each variant that is shown to hide harm behind its quality."""
+    for arm, each in study.hidden.items():
+        if each.verdict == HIDDEN_HARM:
+            yield f"{HIDDEN_HARM}, {name(arm)}: {visible(hidden_text(study, arm))}"
 
 
 def _caution_lines(study: StudyView) -> Iterator[str]:

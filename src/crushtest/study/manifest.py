@@ -43,6 +43,9 @@ INVALID = "invalid"
 FILES = "files"
 """Section of the manifest: every file that the last comparison was made from or wrote, with sha256 and bytes."""
 
+RANKINGS = "rankings"
+"""Section of the manifest: how well the loss in language modelling ranks the arms by the loss in other headlines."""
+
 REMEDY = "restore a copy or remove it. Without it the study resumes but loses the facts about the arms measured so far"
 SECTIONS = (
     FILES,
@@ -57,6 +60,7 @@ SECTIONS = (
     "repeats",
     "noise_floor",
     "across_engines",
+    RANKINGS,
 )
 
 

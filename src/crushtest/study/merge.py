@@ -122,6 +122,11 @@ def compared_also(spec: StudySpec, against: str, arm: str | None = None) -> Stud
             raise UnknownName("arm", given, compared, where="compare")
     if DENSE in (arm, against):
         raise UsageError("compare: every arm is compared with dense already; name two other arms")
+    if arm is not None and arm != against and arm in leads_to(compared, against):
+        raise UsageError(
+            f"compare: arm {quoted(against)} is compared with {quoted(arm)} already, itself or by way of others, and "
+            f"this would go in a circle; ask for it the other way round (--arms {quoted(against)} {quoted(arm)})"
+        )
     left_out = {against, *leads_to(compared, against)}
     chosen = {one.title for one in arms} - left_out if arm is None else {arm}
     if not chosen:

@@ -17,8 +17,14 @@ import polars as pl
 from crushtest.errors import UsageError
 from crushtest.printing import quoted, unwritable
 from crushtest.records import DENSE
+from crushtest.study import manifest
 from crushtest.study.chain import table_checks
 from crushtest.study.folder import StudyFolder
+from crushtest.study.hidden_harm import hidden_harms
+from crushtest.study.plan import stored_plan
+
+HIDDEN = "hidden_harm"
+"""The table of verdicts on arms, which is made when a query names it."""
 
 
 class Rows(NamedTuple):
@@ -34,6 +40,8 @@ class Rows(NamedTuple):
 
 def ask(folder: StudyFolder, sql: str) -> Rows:
     """Run a query over items, answers, scores, estimates, contrasts and, if an arm was repeated, noise.
+
+    `hidden_harm` has the verdict on every arm, and `rankings` what the manifest of a study of eight arms holds.
 
     `items` has a column task; `answers` has arm and task; `scores` has arm, scorer and task. Answers of different
     kinds share one view: columns that a kind lacks are null, and `tokens` and `bytes` are always lists (of one number
@@ -51,6 +59,10 @@ def ask(folder: StudyFolder, sql: str) -> Rows:
             for name, selects in _views(StudyFolder(root)).items():
                 if selects:
                     connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
+            if HIDDEN in sql.lower():
+                _add_hidden_harm(connection, folder)
+            if manifest.RANKINGS in sql.lower():
+                _add_rankings(connection, folder)
             _read_only(connection, root)
             result = connection.execute(_one_select(connection, sql))
             columns = [column[0] for column in result.description or ()]
@@ -93,6 +105,35 @@ def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.State
         kind = statements[0].type.name
         raise UsageError(f"query: only SELECT (or WITH ... SELECT) is allowed, which changes nothing (got {kind})")
     return statements[0]
+
+
+def _add_hidden_harm(connection: duckdb.DuckDBPyConnection, folder: StudyFolder) -> None:
+    """Add what is shown of hidden harm, which no file holds: a row per arm and arm that it is compared with."""
+    if not folder.contrasts.exists():
+        return
+    plan, contrasts = stored_plan(folder.specification), folder.read_contrasts()
+    names = [arm.name for arm in plan.arms]
+    connection.execute(
+        f"CREATE TABLE {HIDDEN} (arm VARCHAR, against VARCHAR, verdict VARCHAR, reason VARCHAR, harms VARCHAR[], "
+        "quality VARCHAR[], quality_shown VARCHAR[])"
+    )
+    for against in names:
+        for found in hidden_harms(plan.tasks, names, contrasts, against=against):
+            harms = [f"{row.task} {row.metric} {row.group}" for row in found.harms]
+            quality, shown = ([f"{q.task} {q.metric}" for q in listed] for listed in (found.quality, found.shown))
+            values = (found.arm, found.against, found.verdict, found.reason, harms, quality, shown)
+            connection.execute(f"INSERT INTO {HIDDEN} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def _add_rankings(connection: duckdb.DuckDBPyConnection, folder: StudyFolder) -> None:
+    """Add how well language modelling ranks the arms, which the manifest holds for studies of enough arms."""
+    columns = {"by_task": "VARCHAR", "by_metric": "VARCHAR", "task": "VARCHAR", "metric": "VARCHAR", "arms": "BIGINT"}
+    columns |= {"correlation": "DOUBLE", "low": "DOUBLE", "high": "DOUBLE", "reason": "VARCHAR"}
+    listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    connection.execute(f"CREATE TABLE {manifest.RANKINGS} ({listed})")
+    for entry in manifest.read(folder.manifest).get(manifest.RANKINGS, {}).values():
+        places = ", ".join("?" * len(columns))
+        connection.execute(f"INSERT INTO {manifest.RANKINGS} VALUES ({places})", [entry[name] for name in columns])
 
 
 def _read_only(connection: duckdb.DuckDBPyConnection, root: Path) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.files.atomic import replacing
 from crushtest.registry import TASKS
 from crushtest.report import status
-from crushtest.report.against import comparisons
+from crushtest.report.against import comparisons, overviews
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.drift import drift_text
@@ -29,6 +29,7 @@ from crushtest.report.figures.figures import task_figures
 from crushtest.report.figures.front import front
 from crushtest.report.figures.theme import PAGE
 from crushtest.report.findings import anchor
+from crushtest.report.hidden_harm import hidden_cell
 from crushtest.report.page import matrix
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
@@ -43,6 +44,7 @@ from crushtest.report.page.provenance import (
     scorer_quality,
     start_tokens,
 )
+from crushtest.report.rankings import ranking_rows
 from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.task_view import TaskView
@@ -96,11 +98,13 @@ def render(study: StudyView) -> str:
             specs={figure.key: Markup(script_json(spec(figure))) for figure in every},
             front=opening,
             lead=status.lead(study, arm_verdicts),
+            search=status.SEARCH if len(study.others) > 1 else "",
             verdicts=arm_verdicts,
             comparisons={arm.name: comparisons(study, arm) for arm in study.others},
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
-            overview=matrix.overview(study),
+            overviews=overviews(study),
+            rankings=list(ranking_rows(study)),
             dimensions=[_dimension(study, name, tasks, drawn) for name, tasks in study.dimensions.items()],
             group_tables=groups,
             groups_complete=groups_complete,
@@ -110,6 +114,7 @@ def render(study: StudyView) -> str:
             start_tokens=start_tokens(study),
             size_text=size_text,
             spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
+            hidden_cell=hidden_cell,
             compares_text=compares_text,
             arm_facts=arm_facts,
             citations=citations,

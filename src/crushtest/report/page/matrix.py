@@ -74,15 +74,20 @@ class OverviewRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Overview:
-    """Arms by headline measures; columns come by dimension."""
+    """Arms by headline measures, compared with `against`; columns come by dimension.
+
+    `comparisons` counts what p is corrected over.
+    """
 
     dimensions: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
     rows: tuple[OverviewRow, ...]
+    against: str
+    comparisons: int
 
 
 def overview(study: StudyView) -> Overview:
-    """Return the matrix of all arms and all tasks' headlines."""
+    """Return the matrix of the arms that are compared with the view's baseline, and all tasks' headlines."""
     columns = {
         name: [
             _column(headed, group)
@@ -96,8 +101,10 @@ def overview(study: StudyView) -> Overview:
     rows = tuple(
         OverviewRow(arm, tuple(headline_cell(study, arm, column) for column in flat), most_changed(study, arm))
         for arm in study.others
+        if study.baseline == DENSE or any(compared == arm.name for compared, _ in study.compared)
     )
-    return Overview(tuple((name, len(of_dimension)) for name, of_dimension in columns.items()), flat, rows)
+    widths = tuple((name, len(of_dimension)) for name, of_dimension in columns.items())
+    return Overview(widths, flat, rows, study.baseline, study.comparisons)
 
 
 def _column(task: TaskView, group: str) -> Column:

@@ -87,6 +87,20 @@
   }
   document.querySelectorAll(".matrix .sort").forEach((button) => button.addEventListener("click", () => sortTable(button.closest("th"))));
 
+  /* ---- overview: one arm to compare with at a time -------------------------------------------- */
+
+  function againstChooser() {
+    const select = byId("overview-against");
+    if (select === null) return;
+    const tables = [...document.querySelectorAll(".overview-of")];
+    const show = () => tables.forEach((table, place) => { table.hidden = String(place) !== select.value; });
+    select.replaceChildren(...tables.map((table, place) => make("option", { value: String(place) }, table.dataset.against)));
+    select.addEventListener("change", show);
+    byId("overview-controls").hidden = false;
+    show();
+  }
+  againstChooser();
+
   /* ---- groups: one table at a time ------------------------------------------------------------ */
 
   function fill(select, values, chosen) {
