@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crushtest.cli import data
+from crushtest.cli import data, published
 from crushtest.cli.compress import compress
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.gate import gate
@@ -36,6 +36,7 @@ for command in (run, evaluate, compress, compare, report, gate, score, label, ca
     app.command()(command)
 app.command(name="list")(list_entries)
 app.add_typer(data.app, name="data")
+app.add_typer(published.app, name="published")
 
 
 def print_version(requested: bool) -> None:
