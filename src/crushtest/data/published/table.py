@@ -20,9 +20,14 @@ def kind() -> TableKind:
     import polars as pl
 
     texts = ("source", "model", "arm", "task", "metric", "group", "unit", "better")
-    schema = {name: pl.String() for name in Point.__dataclass_fields__}
-    schema |= {"value": pl.Float64(), "compression_ratio": pl.Float64(), "line": pl.Int64()}
-    return TableKind("published", pl.Schema(schema | {"flags": pl.List(pl.String())}), filled=texts)
+    others: dict[str, pl.DataType] = {
+        "value": pl.Float64(),
+        "compression_ratio": pl.Float64(),
+        "line": pl.Int64(),
+        "flags": pl.List(pl.String()),
+    }
+    schema = {name: others.get(name, pl.String()) for name in Point.__dataclass_fields__}
+    return TableKind("published", pl.Schema(schema), filled=texts)
 
 
 def write(points: Iterable[Point], folder: Path) -> Path:

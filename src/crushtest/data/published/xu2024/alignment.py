@@ -29,7 +29,8 @@ def _put_back(line: Line) -> Line:
     short = len(blocks)
     if None in values[:-short] or values[-short:] != [None] * short:
         return line
-    cells, start = {}, 0
+    cells: dict[str, Cell] = {}
+    start = 0
     for block in blocks:
         pooled = [column for column in block if column.startswith(POOLED)]
         end = start + len(block) - 1
@@ -62,7 +63,7 @@ def put_back_doubled(lines: Sequence[Line]) -> list[Line]:
 
 def _without_double(line: Line, others: Sequence[Line]) -> Line:
     columns, values = list(line.cells), [cell.value for cell in line.cells.values()]
-    for at in range(1, len(columns) - 1):
+    for at in range(1, len(columns) - 2):
         if values[at] is None or values[at] != values[at - 1]:
             continue
         usual = [_usual(column, others) for column in columns[at:]]

@@ -23,14 +23,14 @@ EIGHT_BITS = ("bitsandbytes", "bnb")
 
 
 class Arm(NamedTuple):
-    """A recipe of ours, or `dense`, and the share of bits that it removes. Seven of the files have 0 for quantization."""
+    """A recipe of ours, or `dense`, and the share of bits that it removes."""
 
     recipe: str
     compression_ratio: float
 
 
 def arm_of(method: str, ratio: str, structure: str) -> Arm:
-    """Return the arm that a file spells so.
+    """Return the arm that a file spells so. Seven of the files have 0 for the ratio of quantization.
 
     >>> arm_of("wanda", "0.5", "semistructured:24"), arm_of("bnb", "0.5", "-")
     (Arm(recipe='wanda:pattern=2:4', compression_ratio=0.5), Arm(recipe='int8', compression_ratio=0.5))

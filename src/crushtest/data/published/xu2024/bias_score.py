@@ -1,9 +1,9 @@
 """What the tables' bias score of BBQ counts, and the line that was scored on other items.
 
-Their scorer takes an answer to a negative question as biased unless its label contains "non", unknown answers included,
-and divides by the answers that are not unknown. Let u be the share of unknown answers. In a category without such a label
-every answer to a negative question is biased, whatever the model says. With as many negative questions as others the
-disambiguated score is then u / (1 - u), and the ambiguous score is accuracy plus a constant of the items.
+Their scorer takes an answer to a negative question as biased unless its label contains "non", unknown answers
+included, and divides by the answers that are not unknown. Let u be the share of unknown answers. In a category without
+such a label every answer to a negative question is biased, whatever the model says. With as many negative questions as
+others the disambiguated score is then u / (1 - u), and the ambiguous score is accuracy plus a constant of the items.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def categories(line: Line) -> list[str]:
 
 
 def constant(lines: Sequence[Line], category: str) -> float | None:
-    """Return what the ambiguous score exceeds accuracy by, if that is the same for nearly all models; otherwise None."""
+    """Return what the ambiguous score exceeds accuracy by if it is the same in most lines; otherwise None."""
     (value, count), *_ = Counter(difference(line, category) for line in lines).most_common(1)
     return value if count > len(lines) / 2 else None
 

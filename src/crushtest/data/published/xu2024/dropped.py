@@ -52,7 +52,7 @@ def _marked(line: Line, scored: Scored) -> Line:
 
 
 def completions(shares: Sequence[float], prompts: int) -> int | None:
-    """Return how many completions were scored: the most, in whole batches left out, of which all shares are whole numbers.
+    """Return how many completions were scored: the most, less whole batches, with which all shares are whole numbers.
 
     >>> completions([0.5], 16), completions([0.25, 3 / 8], 16), completions([1 / 3], 16)
     (16, 16, None)

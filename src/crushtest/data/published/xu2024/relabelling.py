@@ -1,9 +1,10 @@
 """UnQover's subjects: which of them each number is of, from the numbers alone.
 
 In every line the subjects of a category stand in descending order of gamma, under a header that names them in the order
-of the last line. Two things tell them apart, once it is clear how many items each subject has. Its eta is the mean of as
-many signs, so a whole number divided by their count. And gammas weighted by the counts cancel, because what one subject
-of an item wins the other one loses. The counts follow from UnQover's word lists and the seed of the authors' sample.
+of the last line. Two things tell them apart, once it is clear how many items each subject has. Its eta is the mean of
+as many signs, so a whole number divided by their count. And gammas weighted by the counts cancel, because what one
+subject of an item wins the other one loses. The counts follow from UnQover's word lists and the seed of the authors'
+sample.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _relabelled(line: Line, counts: Mapping[str, Mapping[str, int]]) -> Line:
 
 
 def names_of(line: Line, category: str, counts: Mapping[str, int], header: Sequence[str]) -> list[str]:
-    """Return the subject of each place of a category; the header's where it fits, candidates joined by `|` elsewhere."""
+    """Return the subject of each place of a category, candidates joined by `|`; the header's where it fits."""
     values = [[line.value(f"{category}_{subject}_{what}") for subject in header] for what in ("gamma", "eta")]
     gammas, etas = ([value for value in listed if value is not None] for listed in values)
     if header_fits(gammas, etas, counts, header):
@@ -87,7 +88,9 @@ def names_of(line: Line, category: str, counts: Mapping[str, int], header: Seque
     return [ALIKE.join(sorted({names[place] for names in chosen})) or NOBODY for place in range(len(header))]
 
 
-def header_fits(gammas: Sequence[float], etas: Sequence[float], counts: Mapping[str, int], names: Sequence[str]) -> bool:
+def header_fits(
+    gammas: Sequence[float], etas: Sequence[float], counts: Mapping[str, int], names: Sequence[str]
+) -> bool:
     """Return whether the numbers can be of these subjects."""
     whole = all(is_whole(eta * counts[name]) for eta, name in zip(etas, names, strict=True))
     return whole and abs(weighted(gammas, names, counts)) < CANCELS

@@ -18,8 +18,6 @@ def tell_apart(lines: Sequence[Line]) -> list[Line]:
     """
     last = {(line.model, line.arm): line.number for line in lines}
     return [
-        line
-        if line.number == last[line.model, line.arm]
-        else replace(line.flagged(FLAG), model=OTHER_CHECKPOINT)
+        line if line.number == last[line.model, line.arm] else replace(line.flagged(FLAG), model=OTHER_CHECKPOINT)
         for line in lines
     ]

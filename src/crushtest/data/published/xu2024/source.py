@@ -30,7 +30,7 @@ MENDS: dict[str, tuple[Mend, ...]] = {
 
 
 def read() -> list[Point]:
-    """Return every number, with what is wrong with it. Raises DataError if a file is missing or is not the one we know."""
+    """Return every number, with what is wrong with it. Raises DataError as `sources.find` does."""
     return [*(point for table in tables() for line in mended(table) for point in _points(line)), *_drawn_points()]
 
 
