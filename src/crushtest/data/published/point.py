@@ -23,6 +23,7 @@ class Point:
     compression_ratio  share of the weights' bits that was removed, as stated; None where it is not
     training           whether the model was fine-tuned `before` or `after` compression; None: neither, or not said
     flags, reason      what is wrong with the number, as names of rules and in sentences
+    comparable         whether it can be set beside the others of its table, as far as the flags say
     note               how the source measured it otherwise than we do
     table, line        the file in the source's folder, and the line in it; None for what was read off a figure
     metric_there, group_there    the names in that file
@@ -41,6 +42,7 @@ class Point:
     training: Literal["before", "after"] | None
     flags: tuple[str, ...]
     reason: str
+    comparable: bool
     note: str
     table: str
     line: int | None

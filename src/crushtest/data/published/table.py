@@ -24,6 +24,7 @@ def kind() -> TableKind:
         "value": pl.Float64(),
         "compression_ratio": pl.Float64(),
         "line": pl.Int64(),
+        "comparable": pl.Boolean(),
         "flags": pl.List(pl.String()),
     }
     schema = {name: others.get(name, pl.String()) for name in Point.__dataclass_fields__}

@@ -31,9 +31,10 @@ class Where:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule says of the cells that it marks, and which they are if it is a doubt."""
+    """What a rule says of its cells, whether they compare with others, and which they are if it is a doubt."""
 
     reason: str
+    comparable: bool = True
     where: tuple[Where, ...] = ()
 
 
@@ -42,7 +43,7 @@ def rules() -> Mapping[str, Rule]:
     """Return the rules by the flag that they set."""
     listed = tomllib.loads((files(__package__) / "rules.toml").read_text(encoding="utf-8"))
     return {
-        flag: Rule(facts["reason"], tuple(Where(**where) for where in facts.get("where", ())))
+        flag: Rule(**facts | {"where": tuple(Where(**where) for where in facts.get("where", ()))})
         for flag, facts in listed.items()
     }
 

@@ -60,6 +60,7 @@ def _points(line: Line) -> Iterator[Point]:
             training=None,
             flags=cell.flags,
             reason=_reasons(cell.flags),
+            comparable=_are_comparable(cell.flags),
             note=column.measure.note,
             table=line.table,
             line=line.number,
@@ -85,12 +86,17 @@ def _drawn_points() -> Iterator[Point]:
             training=number.training,
             flags=number.flags,
             reason=_reasons(number.flags),
+            comparable=_are_comparable(number.flags),
             note=column.measure.note,
             table=number.figure,
             line=None,
             metric_there=column.metric_there,
             group_there=column.group_there,
         )
+
+
+def _are_comparable(flags: Sequence[str]) -> bool:
+    return all(rules()[flag].comparable for flag in flags)
 
 
 def _reasons(flags: Sequence[str]) -> str:
