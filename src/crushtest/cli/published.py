@@ -55,3 +55,22 @@ def fetch(
     print_line(str(path))
     print_line(f"{len(points):,} numbers; marked by each rule:", file=sys.stderr)
     print_table([["rule", "numbers"], *([flag, str(count)] for flag, count in counts.items())])
+
+
+@app.command("figures")
+def figures(
+    source: Annotated[str, typer.Argument(help="A source of `crushtest published list`, or a published.parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into.")],
+) -> None:
+    """Write the figures (SVG) and tables of published results, drawn as a study's are.
+
+    Per measure: changes against compression, the change in each group, training before and after compression; and
+    what a dialect costs. Numbers that are not comparable are left out and counted.
+    """
+    from crushtest.data.published.catalogue import read_points
+    from crushtest.files.atomic import make_writable
+    from crushtest.report.published import write_published
+
+    make_writable(output)
+    for path in write_published(read_points(source), output):
+        print_line(str(path))

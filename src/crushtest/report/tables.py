@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -58,8 +58,15 @@ def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
     """
     study = read_study(folder)
     target.mkdir(parents=True, exist_ok=True)
-    written = [_write_records(study, target, which) for which in ("estimates", "contrasts")]
-    for table in tables(study):
+    records = [_write_records(study, target, which) for which in ("estimates", "contrasts")]
+    return [*records, *write_all(tables(study), target)]
+
+
+def write_all(made: Iterable[Table], target: Path) -> list[Path]:
+    """Write tables as CSV, Markdown and LaTeX into a folder, and return the files."""
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in made:
         for suffix, write in WRITERS.items():
             path = target / f"{file_name(table.stem)}{suffix}"
             with path.open("w", encoding="utf-8", newline="") as file:

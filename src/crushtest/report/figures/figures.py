@@ -39,8 +39,8 @@ def write_figures(folder: StudyFolder, target: Path, beside: Sequence[str] | Non
     return write_all([*front(study), *by_task], target)
 
 
-def write_all(drawn: Iterable[Figure], target: Path) -> list[Path]:
-    """Write figures as PDF, SVG and PNG into a folder, and return the files."""
+def write_all(drawn: Iterable[Figure], target: Path, suffixes: Sequence[str] = (".svg", ".pdf", ".png")) -> list[Path]:
+    """Write figures into a folder in each of these formats, and return the files."""
     import vl_convert
 
     target.mkdir(parents=True, exist_ok=True)
@@ -52,13 +52,16 @@ def write_all(drawn: Iterable[Figure], target: Path) -> list[Path]:
         spec = figure.spec(PAPER) | {"title": title, "config": PAPER.config() | {"background": "white"}}
         stem = target / f"{file_name(task.name)}-{figure.key.partition('-')[2]}"
         svg = vl_convert.vegalite_to_svg(spec)
-        images = {
-            ".svg": svg.encode("utf-8"),
-            ".pdf": vl_convert.svg_to_pdf(svg),
-            ".png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
-        }
-        for suffix, content in images.items():
+        for suffix in suffixes:
             path = stem.with_name(stem.name + suffix)
-            path.write_bytes(content)
+            path.write_bytes(_as_file(svg, suffix))
             written.append(path)
     return written
+
+
+def _as_file(svg: str, suffix: str) -> bytes:
+    import vl_convert
+
+    if suffix == ".pdf":
+        return vl_convert.svg_to_pdf(svg)
+    return vl_convert.svg_to_png(svg, scale=PNG_SCALE) if suffix == ".png" else svg.encode("utf-8")
