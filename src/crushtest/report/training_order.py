@@ -39,21 +39,20 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
     hidden = [name(arm.name) for arm in study.others if arm.plan.training and name(arm.name) not in shown]
     missing = f" Not shown, because they have no number: {listed(hidden)}." if hidden else ""
     headline, label = task.headline, task.label(task.headline.name).text
-    words = Words(label, headline.unit, headline.better, ", each with its 95% interval", "Bars: 95% intervals. ", missing)
+    words = Words(
+        label, headline.unit, headline.better, ", each with its 95% interval", "Bars: 95% intervals. ", missing
+    )
     return _figure(f"{task.number}-order", task, words, rows)
 
 
 def published_order(quantity: Quantity, changes: Sequence[Change], *, note: str) -> Figure | None:
     """Plot the published changes of models whose order is said; None unless there are some of both orders."""
-    rows = [
-        _published_row(quantity, change)
-        for order in ORDERS
-        for change in changes
-        if change.training == order
-    ]
+    rows = [_published_row(quantity, change) for order in ORDERS for change in changes if change.training == order]
     if {row["order"] for row in rows} != set(ORDERS.values()):
         return None
-    words = Words(quantity.label, quantity.unit, quantity.better, "", "No number has an interval. ", f" {note}".rstrip())
+    words = Words(
+        quantity.label, quantity.unit, quantity.better, "", "No number has an interval. ", f" {note}".rstrip()
+    )
     return _figure(f"{quantity.key}-order", quantity, words, rows)
 
 

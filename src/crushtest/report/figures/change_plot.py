@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import altair as alt
 
 DRAWN = "changes"
+COLUMNS = 4
+"""Entries of a legend beside each other."""
+TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 WIDE = 2.0
 """Changes of more than this share of dense's value need an axis that is logarithmic away from 0."""
 
@@ -30,7 +33,8 @@ def change_plot(quantity: Quantity, changes: Sequence[Change], *, note: str = ""
     if not placed:
         return None
     rows = [_row(quantity, change) for change in placed]
-    relative = ", as a share of dense's" if quantity.is_relative else ""
+    unit = unit_of_difference(quantity.unit)
+    relative = ", as a share of dense's" if quantity.is_relative else "," * bool(unit) + unit
     title = f"{quantity.label}: change against dense{relative} ({DIRECTIONS[quantity.better]})"
     own = any(not change.published for change in placed)
     published = any(change.published for change in placed)
@@ -74,22 +78,23 @@ def _row(quantity: Quantity, change: Change) -> Row:
 def _draw(theme: Theme, rows: Sequence[Row], title: str, quantity: Quantity) -> alt.TopLevelMixin:
     import altair as alt
 
-    families = list(dict.fromkeys(row["family"] for row in rows))
+    families = sorted({row["family"] for row in rows})
     models = list(dict.fromkeys(row["model"] for row in rows))
-    colours, _ = series_scale(theme, families)
+    series = (*theme.series, theme.ink, theme.muted)
+    colours = {"domain": families, "range": [series[n % len(series)] for n in range(len(families))]}
     _, shapes = series_scale(theme, models)
+    colour = alt.Color("family:N", title=None, scale=colours, legend=alt.Legend(columns=COLUMNS))
+    shape = alt.Shape("model:N", title=None, scale=shapes, legend=alt.Legend(columns=COLUMNS))
     tips = ["arm:N", "model:N", alt.Tooltip("x:Q", title=COMPRESSION.title), "text:N", "interval:N"]
     x = alt.X("x:Q", title=COMPRESSION.title, **Axis(COMPRESSION.title, "rate").settings([row["x"] for row in rows]))
     y = alt.Y("y:Q", title=title, **_settings(rows, quantity))
-    base = alt.Chart(alt.NamedData(DRAWN)).encode(
-        x, alt.Color("family:N", title=None, scale=colours), alt.Shape("model:N", title=None, scale=shapes)
-    )
+    base = alt.Chart(alt.NamedData(DRAWN)).encode(x, colour, shape)
     curves = alt.Chart(alt.NamedData(DRAWN)).mark_line(strokeWidth=1, opacity=0.4)
     zero = alt.Chart(alt.NamedData(DRAWN)).mark_rule(strokeDash=[4, 4], color=theme.muted, strokeWidth=1)
     own = base.transform_filter("!datum.published")
     return alt.layer(
         zero.encode(alt.YDatum(0)),
-        curves.encode(x, y, alt.Color("family:N", title=None, scale=colours), alt.Detail("curve:N")),
+        curves.encode(x, y, colour, alt.Detail("curve:N")),
         own.mark_rule(strokeWidth=1.5).encode(alt.Y("y_low:Q"), alt.Y2("y_high:Q")),
         base.transform_filter("datum.published")
         .mark_point(filled=False, size=42, strokeWidth=1.2, opacity=0.9)
@@ -99,12 +104,13 @@ def _draw(theme: Theme, rows: Sequence[Row], title: str, quantity: Quantity) -> 
 
 
 def _settings(rows: Sequence[Row], quantity: Quantity) -> dict[str, Any]:
-    """Return axis and scale: in points for rates, in percent for perplexities, logarithmic away from 0 if they are far."""
+    """Return axis and scale: points for rates, percent for perplexities, logarithmic away from 0 if some are far."""
     ends = [row[end] for row in rows for end in ("y", "y_low", "y_high") if row[end] is not None]
     percent = quantity.is_relative or quantity.unit == "rate"
     shown = "datum.value * 100" if percent else "datum.value"
     suffix = "%" if quantity.is_relative else ""
     axis = {"labelExpr": f"format({shown}, '+~g') + '{suffix}'", "tickCount": 5}
     if quantity.is_relative and max(ends) > WIDE:
-        return {"axis": axis, "scale": {"type": "symlog", "constant": 0.1}}
+        ticks = [sign * tick for sign in (-1, 1) for tick in TICKS if min(ends) <= sign * tick <= max(ends)]
+        return {"axis": axis | {"values": [0, *ticks]}, "scale": {"type": "symlog", "constant": 0.1}}
     return {"axis": axis, "scale": {"zero": False, "padding": 12}}
