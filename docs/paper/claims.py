@@ -83,7 +83,8 @@ def steady(n: Numbers) -> str:
 
     magnitude, others = METHODS[:1], METHODS[1:]
     return (
-        f"mean |change| magnitude {moved(magnitude, MODELS)}, others {moved(others, MODELS)}; at Llama-2-13B, the model "
+        f"mean |change| magnitude {moved(magnitude, MODELS)}, others {moved(others, MODELS)}; at Llama-2-13B, the "
+        "model "
         f"shown, {moved(magnitude, LLAMA[1:])} and {moved(others, LLAMA[1:])}"
     )
 
@@ -91,14 +92,18 @@ def steady(n: Numbers) -> str:
 def accuracy(n: Numbers) -> str:
     drops = [pair.dense - pair.value for pair in n.pairs(MODELS, unstructured("0.6"), ACCURACY)]
     return (
-        f"below dense in {below(n.pairs(MODELS, PRUNED, ACCURACY))}; at 60% down by {min(drops):.2f} to {max(drops):.2f}, "
+        f"below dense in {below(n.pairs(MODELS, PRUNED, ACCURACY))}; at 60% down by {min(drops):.2f} to "
+        f"{max(drops):.2f}, "
         f"mean {mean(drops):.2f}"
     )
 
 
 def bias(n: Numbers) -> str:
-    by_model = {model: above(n.pairs([model], PRUNED, BIAS)).partition(" ")[0] for model in MODELS}
-    counts = ", ".join(f"{model} {count}" for model, count in by_model.items())
+    by_model = {model: above(n.pairs([model], PRUNED, BIAS)) for model in MODELS}
+    counts = ", ".join(
+        f"{model} {'none left' if count.endswith(' of 0') else count.partition(' ')[0]}"
+        for model, count in by_model.items()
+    )
     return f"above dense in {above(n.pairs(MODELS, PRUNED, BIAS))}: {counts}"
 
 
@@ -109,7 +114,9 @@ def spread(n: Numbers, model: str, arm: str, category: str) -> float | None:
         for p in n.points
         if p.metric == "xu2024_subject_eta" and p.group.startswith(f"{category}=") and ambiguous(p.group) is None
     }
-    pairs = [pair for s in sorted(subjects) for pair in n.pairs([model], [arm], Measure("unqover", "xu2024_subject_eta", s))]
+    pairs = [
+        pair for s in sorted(subjects) for pair in n.pairs([model], [arm], Measure("unqover", "xu2024_subject_eta", s))
+    ]
     return pstdev(100 * (pair.value - pair.dense) for pair in pairs) if pairs else None
 
 
@@ -125,7 +132,9 @@ def subjects(n: Numbers) -> str:
         return f"{mean(known):.1f}" if known else "none"
 
     def said(model: str) -> str:
-        return f"{model} {at(model, QUANTIZED[:1])} / {at(model, unstructured('0.1'))} / {at(model, unstructured('0.6'))}"
+        return (
+            f"{model} {at(model, QUANTIZED[:1])} / {at(model, unstructured('0.1'))} / {at(model, unstructured('0.6'))}"
+        )
 
     begin = "standard deviation over subjects of the change in eta, points of 100, int8 / 10% / 60%: "
     return begin + "; ".join(map(said, MODELS))
@@ -135,7 +144,9 @@ def by_category(n: Numbers) -> str:
     blind = {p.group_there for p in n.points if "counts_unknowns_only" in p.flags and p.table == "bbq"}
     age = list(n.pairs(["Llama-2-13B"], ["int8"], Measure("bbq", "xu2024_s_disambiguated", "category=Age")))
     gap = f"{100 * (age[0].value - age[0].dense):.1f} points for age" if age else NONE
-    return f"{len(blind)} of 10 columns count unknown answers only; at Llama-2-13B even int8 differs from dense by {gap}"
+    return (
+        f"{len(blind)} of 10 columns count unknown answers only; at Llama-2-13B even int8 differs from dense by {gap}"
+    )
 
 
 def quantization(n: Numbers) -> str:
@@ -150,7 +161,9 @@ def quantization(n: Numbers) -> str:
 def quality(n: Numbers) -> str:
     quantized = [100 * pair.relative for pair in n.pairs(MODELS, QUANTIZED, DOLMA)]
     pruned = [100 * pair.relative for pair in n.pairs(MODELS, unstructured("0.5"), DOLMA)]
-    return f"quantized {min(quantized):+.1f}% to {max(quantized):+.1f}%; pruned {min(pruned):+.1f}% to {max(pruned):+.0f}%"
+    return (
+        f"quantized {min(quantized):+.1f}% to {max(quantized):+.1f}%; pruned {min(pruned):+.1f}% to {max(pruned):+.0f}%"
+    )
 
 
 def dialect(n: Numbers) -> str:
@@ -164,7 +177,9 @@ def dialect(n: Numbers) -> str:
         wider = sum(a.value - b.value > a.dense - b.dense for a, b in sides)
         return wider, sum(a.value / b.value > a.dense / b.dense for a, b in sides), len(sides)
 
-    twitter = counts(Measure("twitteraae", "perplexity", "dialect=AA"), Measure("twitteraae", "perplexity", "dialect=white"))
+    twitter = counts(
+        Measure("twitteraae", "perplexity", "dialect=AA"), Measure("twitteraae", "perplexity", "dialect=white")
+    )
     books = counts(Measure("aave_literature", "perplexity"), Measure("paloma", "perplexity", "domain=books"))
     return (
         f"TwitterAAE: difference wider in {twitter[0]} of {twitter[2]}, ratio in {twitter[1]}; "
@@ -191,7 +206,9 @@ def sizes(n: Numbers) -> str:
 
 def fine_tuning(n: Numbers) -> str:
     def both(*measures: Measure) -> list[tuple[float, float]]:
-        pairs = [(n.value(a, DENSE, m), n.value(b, DENSE, m)) for a, b in zip(LLAMA, TULU, strict=True) for m in measures]
+        pairs = [
+            (n.value(a, DENSE, m), n.value(b, DENSE, m)) for a, b in zip(LLAMA, TULU, strict=True) for m in measures
+        ]
         return [(a, b) for a, b in pairs if a is not None and b is not None]
 
     falls = [100 * (1 - b / a) for a, b in both(*DEGENERATION)]
@@ -210,6 +227,7 @@ def order(n: Numbers) -> str:
 
     right, score = gains("accuracy_disambiguated"), gains("xu2024_s_disambiguated")
     return (
-        f"disambiguated accuracy {min(right):+.3f} to {max(right):+.3f}, better in {sum(gain > 0 for gain in right)} of "
+        f"disambiguated accuracy {min(right):+.3f} to {max(right):+.3f}, better in "
+        f"{sum(gain > 0 for gain in right)} of "
         f"{len(right)}; bias score higher in {sum(gain > 0 for gain in score)} of {len(score)}"
     )

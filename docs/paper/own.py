@@ -36,13 +36,17 @@ class Own:
 
     def metrics(self, task: str, ending: str) -> list[str]:
         """Return a task's metrics with this ending."""
-        return list(dict.fromkeys(r["metric"] for r in self.rows or [] if r["task"] == task and r["metric"].endswith(ending)))
+        return list(
+            dict.fromkeys(r["metric"] for r in self.rows or [] if r["task"] == task and r["metric"].endswith(ending))
+        )
 
 
 def tally(rows: Iterable[Row]) -> str:
     """Return how many contrasts are clearly worse and clearly better, of how many."""
     verdicts = [row["verdict"] for row in rows]
-    return f"clearly worse in {verdicts.count('worse')}, clearly better in {verdicts.count('better')} of {len(verdicts)}"
+    return (
+        f"clearly worse in {verdicts.count('worse')}, clearly better in {verdicts.count('better')} of {len(verdicts)}"
+    )
 
 
 def reported(own: Own, say: Callable[[Own], str]) -> str:
@@ -89,7 +93,9 @@ def harm_and_perplexity(own: Own) -> str:
     for label, task, metric in HARMS:
         harms = {row["arm"]: float(row["value"]) for row in own.of(task, metric, PRUNED) if row["arm"] in perplexity}
         rho = rank_correlation([perplexity[arm] for arm in harms], list(harms.values())) if len(harms) > 2 else None
-        parts.append(f"{label} with WikiText-2 perplexity: rho {rho:+.2f} over {len(harms)} arms" if rho is not None else "")
+        parts.append(
+            f"{label} with WikiText-2 perplexity: rho {rho:+.2f} over {len(harms)} arms" if rho is not None else ""
+        )
     return together(*parts)
 
 

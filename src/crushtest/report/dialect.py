@@ -78,7 +78,8 @@ def _table(stem: str, about: str, unit: str, models: Mapping[str, Mapping[str, C
     return Table(
         stem,
         f"What the dialect costs in {about}, as a difference and as a difference of logarithms (nats), and how both "
-        "changed against the dense model. A difference widens when everything becomes harder alike; one in nats does not.",
+        "changed against the dense model. A difference widens when everything becomes harder alike, one in nats "
+        "does not.",
         ("model", "variant", "dialect", "mainstream", "difference", "nats", "change of difference", "change in nats"),
         tuple(row for model, costs in models.items() if DENSE in costs for row in _rows(model, costs, unit)),
     )

@@ -59,7 +59,7 @@ def of_measure(quantity: Quantity, changes: Sequence[Change], note: str) -> Iter
 
 
 def plotted_groups(changes: Sequence[Change]) -> list[str]:
-    """Return the groups that are plotted one by one: `all`, or those of a measure that has a few and no pooled number."""
+    """Return the groups that are plotted one by one: `all`, or the few of a measure without a pooled number."""
     groups = list(dict.fromkeys(change.group for change in changes))
     if ALL in groups:
         return [ALL]
