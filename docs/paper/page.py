@@ -92,7 +92,7 @@ def page(points: Sequence[Point], own: Own, figures: Sequence[Plot]) -> str:
             *claims(points, own),
             FIGURES_ABOVE,
             *(
-                f"### {plot.title}\n\n![{plot.figure.caption}](paper/{plot.stem}.svg)\n\n{plot.figure.note}\n\n"
+                f"### {plot.title}\n\n![{plot.title}](paper/{plot.stem}.svg)\n\n{plot.figure.note}\n\n"
                 for plot in figures
             ),
             DEFECTS_ABOVE.lstrip("\n"),

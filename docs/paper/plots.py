@@ -51,7 +51,7 @@ def plots(points: Sequence[Point], own: Own) -> Iterator[Plot]:
         same = [point for point in points if (point.task, point.metric, point.group) == (task, metric, "all")]
         published = [change for change in of_points(same, task, metric) if change.training is None]
         changes = [*ours(own, task, metric), *published]
-        figure = change_plot(quantity_of(same[0]), changes, note=said_of(same, len(published)))
+        figure = change_plot(quantity_of(same[0]), changes, note=said_of(same))
         if figure is not None:
             yield Plot(stem, title, figure)
     yield from dialect(points)
@@ -96,7 +96,8 @@ def ratio_of(recipe: str) -> float | None:
 
 def dialect(points: Sequence[Point]) -> Iterator[Plot]:
     """Yield the gap between two corpora of tweets in nats, against compression."""
-    same = [p for p in points if p.group in SIDES and p.comparable and p.value is not None]
+    both = [point for point in points if point.group in SIDES]
+    same = [point for point in both if point.comparable and point.value is not None]
     costs: dict[tuple[str, str], dict[str, float]] = {}
     for point in same:
         costs.setdefault((point.model, point.arm), {})[point.group] = point.value or 0.0
@@ -121,7 +122,7 @@ def dialect(points: Sequence[Point]) -> Iterator[Plot]:
     quantity = Quantity(
         key="xu2024-gap", name="twitteraae", metric="gap", label="gap AA to white", unit="nats", better="lower"
     )
-    figure = change_plot(quantity, changes, note=said_of(same, len(changes)))
+    figure = change_plot(quantity, changes, note=said_of(both))
     if figure is not None:
         yield Plot("dialect-bias", "Dialect bias: TwitterAAE, perplexity of AA against white, in nats", figure)
 

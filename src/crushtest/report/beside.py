@@ -1,4 +1,4 @@
-"""Published numbers beside a study's own: the measures that both have, and how the source took them otherwise."""
+"""Published numbers beside a study's own: the measures that both have, and how the source measured them otherwise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from crushtest.data.published.point import Point
+from crushtest.records import DENSE
 from crushtest.report.change import of_points, of_study, pooled
 from crushtest.report.figures.change_plot import change_plot
 from crushtest.report.figures.figure import Figure
@@ -22,17 +23,22 @@ def beside(study: StudyView, task: TaskView) -> Iterator[Figure]:
         same = [point for point in points if point.metric == metric]
         quantity, own = of_study(study, task, metric)
         published = of_points(same, task.name, metric)
-        figure = change_plot(quantity, [*pooled(own), *published], note=said_of(same, len(published)))
+        note = f"{said_of(same)} No verdict uses these {counted(len(published), 'change')}."
+        figure = change_plot(quantity, [*pooled(own), *published], note=note)
         if figure is not None and published:
             yield figure
 
 
-def said_of(points: Sequence[Point], drawn: int) -> str:
-    """Say how a source measured, that its numbers judge nothing, and how many are not comparable, by rule."""
+def said_of(points: Sequence[Point]) -> str:
+    """Say how a source measured, and which of these numbers have no mark, by what a rule says of them or of dense."""
     sources = listed(sorted({point.source for point in points}))
     notes = "; ".join(dict.fromkeys(point.note for point in points if point.note))
-    flags = Counter(flag for point in points if not point.comparable for flag in point.flags[-1:])
-    left = sum(flags.values())
-    why = listed([f"{flag.replace('_', ' ')} ({count})" for flag, count in flags.most_common()])
-    missing = f" Not drawn, because not comparable: {counted(left, 'number')}, {why}." if left else ""
-    return f"{sources}: {notes}. No verdict uses these {counted(drawn, 'change')}.{missing}"
+    others = [point for point in points if point.arm != DENSE]
+    flags = Counter(flag for point in others if not point.comparable for flag in point.flags[-1:])
+    left = Counter({flag.replace("_", " "): count for flag, count in flags.items()})
+    keys = {(point.model, point.table, point.group) for point in points if point.arm == DENSE and point.comparable}
+    without = [p for p in others if p.comparable and p.value is not None and (p.model, p.table, p.group) not in keys]
+    left["against a dense model that is not"] += len(without)
+    why = listed([f"{reason} ({count})" for reason, count in left.most_common() if count])
+    missing = f" Not drawn, because not comparable: {counted(left.total(), 'number')}, {why}." if why else ""
+    return f"{sources}: {notes}.{missing}"

@@ -91,7 +91,7 @@ def of_study(study: StudyView, task: TaskView, metric: str) -> tuple[Quantity, l
     )
     arms = {arm.name: arm for arm in study.others}
     return quantity, [
-        _own(study, arms[row.arm], row.group, row.dense, row.value, row.intervals and row.intervals.at95)
+        _own(study, arms[row.arm], row.group, row.dense, row.value, row.intervals.at95 if row.intervals else None)
         for row in study.contrasts.values()
         if (row.task, row.metric) == (task.name, metric) and row.dense is not None and row.value is not None
     ]

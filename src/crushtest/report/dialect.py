@@ -10,7 +10,7 @@ from crushtest.data.published.point import Point
 from crushtest.records import DENSE
 from crushtest.report.formats import show_difference, show_value
 from crushtest.report.study_view import StudyView
-from crushtest.report.tables import Table
+from crushtest.report.table_files import Table
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL

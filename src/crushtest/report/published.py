@@ -16,7 +16,7 @@ from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import write_all
 from crushtest.report.figures.heatmap import published_heat_map
 from crushtest.report.study_view import MOST_HEADLINES
-from crushtest.report.tables import write_all as write_all_tables
+from crushtest.report.table_files import write_all as write_all_tables
 from crushtest.report.training_order import published_order
 from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, group_text
 
@@ -32,7 +32,7 @@ def published_figures(points: Sequence[Point]) -> Iterator[Figure]:
     for task, metric in measures(points):
         same = [point for point in points if (point.task, point.metric) == (task, metric)]
         changes = of_points(same, task, metric)
-        yield from of_measure(quantity_of(same[0]), changes, said_of(same, len(changes)))
+        yield from of_measure(quantity_of(same[0]), changes, said_of(same))
 
 
 def measures(points: Sequence[Point]) -> list[tuple[str, str]]:
