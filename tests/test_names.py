@@ -24,6 +24,8 @@ ALLOWED = {
         "stats/contrasts.py",
         "stats/false_improvements.py",
         "stats/fluency.py",
+        "report/change.py",
+        "report/dialect.py",
         "report/figures/marks.py",
         "report/figures/scatter.py",
         "report/formats.py",
