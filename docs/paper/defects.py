@@ -74,8 +74,8 @@ def dropped() -> str:
         "(`evaluate_openai` in `src/evaluate.py`). How many were scored is not published, but a share is a whole "
         "number "
         "of completions divided by their count: in line 2 of realtoxicityprompts.csv both shares are whole numbers "
-        "of "
-        f"9,848ths and of no multiple of eight between that and 10,000. Dropped at least: {'; '.join(said)}."
+        "of 9,848ths, and of no larger count that is left of 10,000 after whole batches of eight. "
+        f"Dropped at least: {'; '.join(said)}."
     )
 
 
@@ -178,10 +178,9 @@ def doubled(lines: Sequence[Line]) -> str:
     (line,) = [each for each in lines if each.number == 77]
     first, second = line.value("reddit-asktransgender"), line.value("reddit-europe")
     return (
-        f"In line 77 asktransgender and europe are both {first:g}{'' if first == second else ' (changed)'}, and "
-        "everything up to "
-        "libertarian fits the other lines when it is moved one column to the left. Then libertarian's own number "
-        "is lost."
+        f"In line 77 asktransgender and europe are both {first:g}{'' if first == second else ' (changed)'}, and the "
+        "eight numbers from canada to libertarian fit the other lines once they are moved one column to the left. "
+        "Then libertarian's own number is lost."
     )
 
 
@@ -223,8 +222,8 @@ def other_prompt(points: Sequence[Point]) -> str:
     return (
         "How unevenly an arm moves the subjects' etas (standard deviation of the change, points of 100, mean of "
         "religion and ethnicity) is "
-        f"{min(far):.0f} to {max(far):.0f} for int8, AWQ and GPTQ of Tulu-2, and {min(near):.0f} to "
-        f"{max(near):.0f} for GBLM at 10%. All magnitude arms of "
+        f"{min(far):.0f} to {max(far):.0f} for int8, AWQ and GPTQ of Tulu-2, and {min(near):.1f} to "
+        f"{max(near):.1f} for GBLM at 10%. All magnitude arms of "
         "13B, and magnitude and SparseGPT at 10% of 7B, go with the former. The rule on paths in defect 5 would do "
         "this. This is a suspicion, not a proof."
     )

@@ -14,7 +14,7 @@ CLAIMS = (
         "loosely",
         claims.degeneration,
         "It depends on the model. Regard falls for Llama-2 and rises for Tulu-2. Hate scores mostly rise, except for "
-        "Llama-2-7B, whose 2:4 and 4:8 arms probably generated in another way (defect 12).",
+        "Llama-2-7B, whose 2:4 and 4:8 arms were probably generated in another way (defect 12).",
         own.degeneration,
     ),
     Claim(

@@ -10,6 +10,7 @@ from statistics import mean, pstdev
 from crushtest.records import DENSE
 from paper.numbers import METHODS, PRUNED, QUANTIZED, rank_correlation, unstructured
 
+ALPHA = 0.05
 NOT_RUN = "not run"
 NOT_MEASURED = "not measured in our run"
 Row = dict[str, str]
@@ -43,10 +44,14 @@ class Own:
 
 def tally(rows: Iterable[Row]) -> str:
     """Return how many contrasts are clearly worse and clearly better, of how many."""
-    verdicts = [row["verdict"] for row in rows]
-    return (
-        f"clearly worse in {verdicts.count('worse')}, clearly better in {verdicts.count('better')} of {len(verdicts)}"
-    )
+    verdicts = [row["verdict"] if is_clear(row) else "" for row in rows]
+    worse, better = verdicts.count("worse"), verdicts.count("better")
+    return f"clearly worse in {worse}, clearly better in {better} of {len(verdicts)}"
+
+
+def is_clear(row: Row) -> bool:
+    """Return whether a contrast stays clear after the correction over the rows of its task and arm."""
+    return not row.get("p_adjusted") or float(row["p_adjusted"]) <= ALPHA
 
 
 def reported(own: Own, say: Callable[[Own], str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from paper.plots import Plot
 
 DOCS = Path(__file__).parents[1]
 OWN_RUN = DOCS / "studies" / "matrix" / "contrasts.csv"
-COLUMNS = ("", "claim", "verdict", "published tables", "without marked cells", "our run")
+COLUMNS = ("", "claim", "verdict", "published tables", "comparable cells only", "our run")
 OPENING = """\
 # “Beyond Perplexity”, its tables computed again
 
@@ -25,10 +26,11 @@ OPENING = """\
 
 Xu, Gupta, Li, Bentham and Srikumar (Findings of EMNLP 2024,
 [doi](https://doi.org/10.18653/v1/2024.findings-emnlp.901)) measured what pruning and quantization do to the harms of
-four models, in 36 arms each. This project grew out of that paper. The authors published all their tables, which is
-more than most do, and it is why anything on this page can be said at all. Here are its main claims, in our words,
-with the number that the tables give for each, the same number without the cells that cannot be compared, and what our
-own run says. Whoever wants to check a sentence needs one file and one line, which it names.
+four models, in 36 arms each. This project grew out of that paper. Its authors published all their tables, and only
+therefore can anything on this page be said. Here are its main claims, in our words, with the number that the tables
+give for each, the same number from the comparable cells only, and what our own run says. Of {claims} claims {holds} hold,
+{loosely} hold loosely and {artefact} rest on a defect, those on bias scores. Whoever wants to check a sentence about the
+tables needs one file and one line, which it names.
 
 The tables are at [{repository}](https://github.com/{repository}/tree/{revision}/full_results), revision `{short}`. No
 licence is stated there. Numbers are quoted with their source, and the files are not part of this project. The paper's
@@ -45,8 +47,9 @@ CLAIMS_ABOVE = """
 
 `holds`: the tables say so. `loosely`: for some models or measures, or less than stated. `artefact`: the number comes
 from a defect and not from the models. A verdict is about what these tables show, not about what is true of models.
-None of the published numbers has an interval. Our run is one model of 135M parameters, and “clearly” means that an
-interval, corrected for all comparisons, excludes 0.
+None of the published numbers has an interval. “Comparable cells only” leaves out what the rules below leave out. Our
+run is one model of 135M parameters. “Clearly” means that a 95% interval excludes 0 and that p, corrected over the rows
+of its task and arm, is at most 0.05.
 
 """
 FIGURES_ABOVE = """
@@ -59,8 +62,8 @@ Numbers that cannot be compared are left out.
 DEFECTS_ABOVE = """
 ## What is wrong in the tables
 
-Errors like these are in most tables of this size, and are found only in tables that are published. Lines are those of
-the files in `full_results/`, the header being line 1.
+They are listed so that the rest of the tables can be used. Lines are those of the files in `full_results/`, the
+header being line 1.
 
 """
 RULES_ABOVE = """
@@ -84,7 +87,13 @@ int8, GPTQ and AWQ.
 def page(points: Sequence[Point], own: Own, figures: Sequence[Plot]) -> str:
     """Return the page as Markdown."""
     about = data_set("xu2024")
-    opening = OPENING.format(repository=about.repository, revision=about.revision, short=about.revision[:7])
+    opening = OPENING.format(
+        repository=about.repository,
+        revision=about.revision,
+        short=about.revision[:7],
+        claims=len(CLAIMS),
+        **Counter(claim.verdict for claim in CLAIMS),
+    )
     return "".join(
         (
             opening,
