@@ -28,9 +28,9 @@ Xu, Gupta, Li, Bentham and Srikumar (Findings of EMNLP 2024,
 [doi](https://doi.org/10.18653/v1/2024.findings-emnlp.901)) measured what pruning and quantization do to the harms of
 four models, in 36 arms each. This project grew out of that paper. Its authors published all their tables, and only
 therefore can anything on this page be said. Here are its main claims, in our words, with the number that the tables
-give for each, the same number from the comparable cells only, and what our own run says. Of {claims} claims {holds} hold,
-{loosely} hold loosely and {artefact} rest on a defect, those on bias scores. Whoever wants to check a sentence about the
-tables needs one file and one line, which it names.
+give for each, the same number from the comparable cells only, and what our own run says. Of {claims} claims {holds}
+hold, {loosely} hold loosely and {artefact} rest on a defect, those on bias scores. Whoever wants to check a sentence
+about the tables needs one file and one line, which it names.
 
 The tables are at [{repository}](https://github.com/{repository}/tree/{revision}/full_results), revision `{short}`. No
 licence is stated there. Numbers are quoted with their source, and the files are not part of this project. The paper's

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 DRAWN = "changes"
-COLUMNS = 4
-"""Entries of a legend beside each other."""
+FAMILIES_ACROSS, MODELS_ACROSS = 4, 2
+"""Entries of a legend beside each other, so that a phone has room for them."""
 TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 WIDE = 2.0
 """Changes of more than this share of dense's value need an axis that is logarithmic away from 0."""
@@ -83,8 +83,8 @@ def _draw(theme: Theme, rows: Sequence[Row], title: str, quantity: Quantity) -> 
     series = (*theme.series, theme.ink, theme.muted)
     colours = {"domain": families, "range": [series[n % len(series)] for n in range(len(families))]}
     _, shapes = series_scale(theme, models)
-    colour = alt.Color("family:N", title=None, scale=colours, legend=alt.Legend(columns=COLUMNS))
-    shape = alt.Shape("model:N", title=None, scale=shapes, legend=alt.Legend(columns=COLUMNS))
+    colour = alt.Color("family:N", title=None, scale=colours, legend=alt.Legend(columns=FAMILIES_ACROSS))
+    shape = alt.Shape("model:N", title=None, scale=shapes, legend=alt.Legend(columns=MODELS_ACROSS))
     tips = ["arm:N", "model:N", alt.Tooltip("x:Q", title=COMPRESSION.title), "text:N", "interval:N"]
     x = alt.X("x:Q", title=COMPRESSION.title, **Axis(COMPRESSION.title, "rate").settings([row["x"] for row in rows]))
     y = alt.Y("y:Q", title=title, **_settings(rows, quantity))
