@@ -40,7 +40,10 @@ def change_plot(quantity: Quantity, changes: Sequence[Change], *, note: str = ""
     published = any(change.published for change in placed)
     bars = " Filled: this study, with 95% intervals." if own else ""
     hollow = " Hollow: published, without intervals." if published else ""
-    words = f"One mark per variant, a shape per model.{bars}{hollow} Dashed: dense.{f' {note}' if note else ''}"
+    nominal = " Published compression is as stated, without the positions of kept weights." if own and published else ""
+    words = (
+        f"One mark per variant, a shape per model.{bars}{hollow}{nominal} Dashed: dense.{f' {note}' if note else ''}"
+    )
     return Figure(
         f"{quantity.key}-change",
         quantity,
@@ -84,7 +87,9 @@ def _draw(theme: Theme, rows: Sequence[Row], title: str, quantity: Quantity) -> 
     colours = {"domain": families, "range": [series[n % len(series)] for n in range(len(families))]}
     _, shapes = series_scale(theme, models)
     colour = alt.Color("family:N", title=None, scale=colours, legend=alt.Legend(columns=FAMILIES_ACROSS))
-    shape = alt.Shape("model:N", title=None, scale=shapes, legend=alt.Legend(columns=MODELS_ACROSS))
+    shape = alt.Shape(
+        "model:N", title=None, scale=shapes, legend=alt.Legend(columns=MODELS_ACROSS, orient="top", offset=24)
+    )
     tips = ["arm:N", "model:N", alt.Tooltip("x:Q", title=COMPRESSION.title), "text:N", "interval:N"]
     x = alt.X("x:Q", title=COMPRESSION.title, **Axis(COMPRESSION.title, "rate").settings([row["x"] for row in rows]))
     y = alt.Y("y:Q", title=title, **_settings(rows, quantity))
