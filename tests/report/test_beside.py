@@ -112,7 +112,7 @@ def test_the_figure_says_how_the_source_measured_and_what_it_leaves_out(view: St
     [figure] = beside(view, view.task("probe_facts"))
     assert "paper: few-shot." in figure.note
     assert "No verdict uses these 3 changes." in figure.note
-    assert "1 number, suspect value (1)" in figure.note
+    assert "2 numbers, suspect value (1) and without a comparable dense model (1)." in figure.note
     for theme in (PAGE, PAPER):
         figure.draw(theme).to_dict(validate=True)
 

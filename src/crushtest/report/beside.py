@@ -38,7 +38,7 @@ def said_of(points: Sequence[Point]) -> str:
     left = Counter({flag.replace("_", " "): count for flag, count in flags.items()})
     keys = {(point.model, point.table, point.group) for point in points if point.arm == DENSE and point.comparable}
     without = [p for p in others if p.comparable and p.value is not None and (p.model, p.table, p.group) not in keys]
-    left["against a dense model that is not"] += len(without)
+    left["without a comparable dense model"] += len(without)
     why = listed([f"{reason} ({count})" for reason, count in left.most_common() if count])
     missing = f" Not drawn, because not comparable: {counted(left.total(), 'number')}, {why}." if why else ""
     return f"{sources}: {notes}.{missing}"
