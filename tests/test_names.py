@@ -25,6 +25,8 @@ ALLOWED = {
         "stats/false_improvements.py",
         "stats/fluency.py",
         "stats/hidden_harm.py",
+        "report/change.py",
+        "report/dialect.py",
         "report/figures/marks.py",
         "report/figures/scatter.py",
         "report/formats.py",

@@ -18,7 +18,7 @@ from crushtest.gate.result import GateResult
 from crushtest.printing import LONGEST_MESSAGE, LONGEST_VALUE, line, printable, quoted
 from crushtest.progress import Lines
 from crushtest.report.card import _plain
-from crushtest.report.tables import Table, write_latex
+from crushtest.report.table_files import Table, write_latex
 from crushtest.report.untrusted import visible
 from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SURE_WORSE, judge

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.report import tables
+from crushtest.report import table_files, tables
 from crushtest.study.contrast_table import contrast_row
 from crushtest.study.folder import StudyFolder
 
@@ -57,11 +57,11 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(written: Path) -> Non
 
 
 def test_latex_escapes_what_would_be_a_command() -> None:
-    table = tables.Table("t", "50% of \\input{x}", ("a",), (("\\input{/etc/passwd} & $x$ #1_2~^",),))
+    table = table_files.Table("t", "50% of \\input{x}", ("a",), (("\\input{/etc/passwd} & $x$ #1_2~^",),))
     from io import StringIO
 
     out = StringIO()
-    tables.write_latex(table, out)
+    table_files.write_latex(table, out)
     assert r"\input" not in out.getvalue()
     assert r"\textbackslash{}input\{/etc/passwd\} \& \$x\$ \#1\_2\textasciitilde{}\textasciicircum{}" in out.getvalue()
 
@@ -70,7 +70,9 @@ def test_a_name_that_a_spreadsheet_would_run_is_made_inert() -> None:
     from io import StringIO
 
     out = StringIO()
-    tables.write_csv(tables.Table("t", "", ("a",), (("=HYPERLINK(1)",), ("−1.5 [−2.0, −1.0]",), ("@x",))), out)
+    table_files.write_csv(
+        table_files.Table("t", "", ("a",), (("=HYPERLINK(1)",), ("−1.5 [−2.0, −1.0]",), ("@x",))), out
+    )
     assert out.getvalue().splitlines() == ["a", "'=HYPERLINK(1)", '"-1.5 [-2.0, -1.0]"', "'@x"]
 
 

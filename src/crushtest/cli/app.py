@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crushtest.cli import data
+from crushtest.cli import data, published
 from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
@@ -52,6 +52,7 @@ for panel, commands in COMMANDS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
 app.add_typer(data.app, name="data", rich_help_panel="Begin")
+app.add_typer(published.app, name="published", rich_help_panel="Read and judge")
 
 
 def print_version(requested: bool) -> None:

@@ -73,8 +73,16 @@ def report(
         Path | None, typer.Option(help="Also write all tables to this folder: CSV, LaTeX, Markdown.")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write all figures to this folder: PDF, SVG, PNG.")] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Draw published changes beside the study's own: a source of `crushtest published list`, or a "
+            "published.parquet. Default: those of the study file (`beside`).",
+        ),
+    ] = None,
 ) -> None:
-    """Rewrite report.html from the study's files alone."""
+    """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them."""
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
     from crushtest.study.folder import StudyFolder
@@ -85,11 +93,11 @@ def report(
         if target:
             make_writable(target)
     with study.locked():
-        print_line(str(reporting.write_report(study)))
+        print_line(str(reporting.write_report(study, beside)))
     if tables:
         reporting.write_tables(study, tables)
     if figures:
-        reporting.write_figures(study, figures)
+        reporting.write_figures(study, figures, beside)
 
 
 def card(folder: Folder) -> None:

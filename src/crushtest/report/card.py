@@ -18,7 +18,7 @@ from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
 from crushtest.report.probes import is_probe, probe_note
 from crushtest.report.study_view import StudyView, read_study
-from crushtest.report.tables import MARKDOWN
+from crushtest.report.table_files import MARKDOWN
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name, visible
 from crushtest.study.folder import StudyFolder

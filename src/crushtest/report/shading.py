@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from crushtest.records import Better
 from crushtest.report.bounds import less_than
 from crushtest.report.formats import show_band
 from crushtest.results import Contrast
+from crushtest.stats.effects import cohen_h
 from crushtest.stats.joint_claims import UNTESTED
 from crushtest.stats.verdicts import (
     ALPHA,
@@ -88,6 +90,23 @@ def depth(contrast: Contrast, unit: str) -> int:
     if contrast.effect.standardized is not None:
         return _step(abs(contrast.effect.standardized), EFFECT_STEPS)
     return _step(abs(contrast.difference or 0.0), DIFFERENCE_STEPS)
+
+
+def tone_of(before: float, after: float, better: Better) -> Tone:
+    """Return the tone of a change as if it were clear, for numbers that have no interval."""
+    cost = {"lower": after - before, "higher": before - after, "zero": abs(after) - abs(before)}.get(better)
+    if after == before or cost == 0:
+        return "noise"
+    return "changed" if cost is None else "worse" if cost > 0 else "better"
+
+
+def size_depth(before: float, after: float, unit: str) -> int:
+    """Return 1 to 4 for a change, on the steps of `depth`: the ratio of perplexities, Cohen's h of rates, or itself."""
+    if unit in RATIO_UNITS and min(before, after) > 0:
+        return _step(max(after / before, before / after), RATIO_STEPS)
+    if unit == "rate":
+        return _step(abs(cohen_h(before, after)), EFFECT_STEPS)
+    return _step(abs(after - before), DIFFERENCE_STEPS)
 
 
 def importance(contrast: Contrast, unit: str) -> tuple[int, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from crushtest.data.published.catalogue import read_points
+from crushtest.data.published.point import Point
 from crushtest.records import DENSE, Better
 from crushtest.report.arm_view import ArmView, read_arm
 from crushtest.report.claims import judge
@@ -32,6 +34,7 @@ class StudyView:
 
     The contrasts' `p_adjusted` is corrected over what the report shows at once (`claims`), not over the rows of one
     task and arm as in the files. They compare with `baseline`; those with other arms are `elsewhere`, by that arm.
+    `beside` are published numbers over all items of the study's tasks, which are drawn and judge nothing.
     `corrections` are what people's labels make of differences from dense, `drifts` how arms begin their answers,
     `hidden` by arm what is shown of harm that quality does not show.
     """
@@ -48,6 +51,7 @@ class StudyView:
     corrections: tuple[Correction, ...] = ()
     drifts: Drifts = field(default_factory=dict)
     hidden: dict[str, HiddenHarm] = field(default_factory=dict)
+    beside: tuple[Point, ...] = ()
     baseline: str = DENSE
 
     def against(self, arm: str) -> StudyView:
@@ -194,8 +198,19 @@ def ordered_groups(study: StudyView, task: TaskView, metric: str) -> list[str]:
     return sorted(groups, key=lambda group: (-covered[attribute_of(group)], attribute_of(group), group))
 
 
-def read_study(folder: StudyFolder) -> StudyView:
-    """Read a study. Raises StoreError if it has no results yet."""
+def read_beside(sources: Iterable[str], tasks: Iterable[str]) -> tuple[Point, ...]:
+    """Return the published numbers of these tasks over all items. Raises as `read_points` does."""
+    asked = set(tasks)
+    return tuple(
+        point for given in sources for point in read_points(given) if point.task in asked and point.group == ALL
+    )
+
+
+def read_study(folder: StudyFolder, beside: Sequence[str] | None = None) -> StudyView:
+    """Read a study. Raises StoreError if it has no results yet.
+
+    beside   the sources of published numbers beside it; None: those of its study file
+    """
     plan = stored_plan(folder.specification)
     content = manifest.read(folder.manifest)
     by_baseline: dict[str, list[Contrast]] = {DENSE: []}
@@ -219,6 +234,7 @@ def read_study(folder: StudyFolder) -> StudyView:
             corrections=corrections,
             drifts=read_drifts(folder, plan.tasks, frozenset((row.arm, row.task) for row in estimates)),
             hidden={each.arm: each for each in hidden_harms(plan.tasks, [arm.name for arm in plan.arms], contrasts)},
+            beside=read_beside(plan.beside if beside is None else beside, (task.name for task in plan.tasks)),
             bands=tuple(folder.read_bands()),
             elsewhere={arm: _keyed(rows) for arm, rows in by_baseline.items()},
         )

@@ -3,69 +3,38 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from crushtest.files.atomic import file_name
+from crushtest.report.dialect import study_tables
 from crushtest.report.formats import unit_of_difference
 from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
 from crushtest.report.study_view import StudyView, read_study
+from crushtest.report.table_files import Table, inert, write_all
 from crushtest.report.task_view import TaskView
-from crushtest.report.untrusted import name, visible
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.contrast_table import contrast_row
 from crushtest.study.folder import StudyFolder
 
-LATEX: dict[str | int, str | int | None] = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "−": "$-$",
-    "→": r"$\rightarrow$",
-    "“": "``",
-    "”": "''",
-    "<": r"\textless{}",
-    "[": "{[}",  # at the beginning of a row it would be an argument of the row before
-    "]": "{]}",
-    ">": r"\textgreater{}",
-}
-MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~])")
 UNITS = {"points": "rate", "bits": "bits", "nats": "nats"}
 """Unit of a difference -> unit of the metric."""
 WORDS = {"worse": "worse", "better": "better", "changed": "changed", "noise": "n.s."}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table for people to read; `stem` names its files."""
-
-    stem: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
     """Write all tables of a study and return the files.
 
     `estimates.csv` and `contrasts.csv` hold every row and column in full precision. The others are rounded for
-    reading: the overview, and per task its measures and its headline by group.
+    reading: the overview, per task its measures and its headline by group, and what a dialect
+    costs.
     """
     study = read_study(folder)
     target.mkdir(parents=True, exist_ok=True)
-    written = [_write_records(study, target, which) for which in ("estimates", "contrasts")]
-    for table in tables(study):
-        for suffix, write in WRITERS.items():
-            path = target / f"{file_name(table.stem)}{suffix}"
-            with path.open("w", encoding="utf-8", newline="") as file:
-                write(table, file)
-            written.append(path)
-    return written
+    records = [_write_records(study, target, which) for which in ("estimates", "contrasts")]
+    return [*records, *write_all(tables(study), target)]
 
 
 def tables(study: StudyView) -> Iterator[Table]:
@@ -81,6 +50,7 @@ def _tables(study: StudyView) -> Iterator[Table]:
             yield _measures(study, task)
             if any(group != ALL for group in study.rows_of.get((task.name, task.headline.name), [])):
                 yield _groups(study, task)
+    yield from study_tables(study)
 
 
 def _overview(study: StudyView) -> Table:
@@ -158,58 +128,5 @@ def _write_records(study: StudyView, target: Path, which: str) -> Path:
         rows = csv.writer(file)
         rows.writerow(records[0] if records else [])
         for record in records:
-            rows.writerow(_inert(value) if isinstance(value, str) else value for value in record.values())
+            rows.writerow(inert(value) if isinstance(value, str) else value for value in record.values())
     return path
-
-
-def _inert(text: str) -> str:
-    """Quote a text that a spreadsheet would take for a formula."""
-    shown = name(text)
-    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) and not re.match(r"[+-][\d.]", shown) else shown
-
-
-def write_csv(table: Table, file: TextIO) -> None:
-    """Write comma-separated values with the minus sign that programs read."""
-    rows = csv.writer(file)
-    rows.writerow(map(_inert, table.columns))
-    for row in table.rows:
-        rows.writerow(_inert(text.replace("−", "-")) for text in row)
-
-
-def write_markdown(table: Table, file: TextIO) -> None:
-    """Write a pipe table; what would be markup is escaped."""
-
-    def line(texts: tuple[str, ...]) -> str:
-        escaped = (MARKDOWN.sub(r"\\\1", name(text)).replace("<", "&lt;").replace(">", "&gt;") for text in texts)
-        return f"| {' | '.join(escaped)} |\n"
-
-    file.write(f"{table.caption}\n\n{line(table.columns)}|{' --- |' * len(table.columns)}\n")
-    file.writelines(map(line, table.rows))
-
-
-def write_latex(table: Table, file: TextIO) -> None:
-    """Write a booktabs tabular in a table float; it needs \\usepackage{booktabs}."""
-
-    def escaped(text: str) -> str:
-        return name(text).translate(str.maketrans(LATEX))
-
-    def line(texts: tuple[str, ...]) -> str:
-        return f"{' & '.join(map(escaped, texts))} \\\\\n"
-
-    layout = "l" * len(table.columns)
-    file.write(f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\caption{{{escaped_caption(table)}}}\n")
-    file.write(f"\\begin{{tabular}}{{{layout}}}\n\\toprule\n{line(table.columns)}\\midrule\n")
-    file.writelines(map(line, table.rows))
-    file.write("\\bottomrule\n\\end{tabular}\n\\end{table}\n")
-
-
-def escaped_caption(table: Table) -> str:
-    """Return the caption for LaTeX; captions are our own text except for names in them."""
-    return visible(table.caption).translate(str.maketrans(LATEX))
-
-
-WRITERS: dict[str, Callable[[Table, TextIO], None]] = {
-    ".csv": write_csv,
-    ".md": write_markdown,
-    ".tex": write_latex,
-}

@@ -10,7 +10,7 @@ from typing import Any
 from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.report.chance import chance_levels
-from crushtest.report.wording import ALL, Label, base_metric, label_of
+from crushtest.report.wording import ALL, Label, base_metric, label_of, sentence_case
 from crushtest.results import Contrast, Estimate
 from crushtest.study.folder import StudyFolder
 from crushtest.study.headlines import fourfold_missed, headline, headline_metrics
@@ -42,6 +42,11 @@ class TaskView:
     def metrics(self) -> tuple[Metric, ...]:
         """The task's metrics, with those of letters read from replies, which have rows only if an arm was asked so."""
         return with_read(self.planned.task.metrics)
+
+    @property
+    def heading(self) -> str:
+        """The headline's label as it begins a title."""
+        return sentence_case(self.label(self.headline.name).text)
 
     @cached_property
     def units(self) -> dict[str, str]:

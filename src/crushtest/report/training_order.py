@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from crushtest.records import Better
 from crushtest.report.bounds import interval_text
-from crushtest.report.figures.figure import Figure, Row
+from crushtest.report.change import Change, Quantity
+from crushtest.report.figures.figure import Figure, Row, Subject
 from crushtest.report.figures.theme import Theme, series_scale
 from crushtest.report.formats import show_difference, show_value, unit_of_difference
 from crushtest.report.shading import verdict_text
@@ -31,27 +35,63 @@ def training_order(study: StudyView, task: TaskView) -> Figure | None:
     rows = [row for group in study.headline_groups(task) for row in _rows(study, task, group)]
     if {row["order"] for row in rows} != set(ORDERS.values()):
         return None
-    unit = unit_of_difference(task.headline.unit)
-    quantity = f"{task.label(task.headline.name).text}: change against dense{',' if unit else ''}{unit}"
-    direction = DIRECTIONS[task.headline.better]
-    if task.headline.better == "zero":  # the axis has its 0 at dense
-        direction = f"a measure {direction}; dense has {show_value(rows[0]['dense'], task.headline.unit)}"
-    title = f"{quantity} ({direction})"
     shown = {row["arm"] for row in rows}
     hidden = [name(arm.name) for arm in study.others if arm.plan.training and name(arm.name) not in shown]
     missing = f" Not shown, because they have no number: {listed(hidden)}." if hidden else ""
+    headline, label = task.headline, task.label(task.headline.name).text
+    words = Words(
+        label, headline.unit, headline.better, ", each with its 95% interval", "Bars: 95% intervals. ", missing
+    )
+    return _figure(f"{task.number}-order", task, words, rows)
+
+
+def published_order(quantity: Quantity, changes: Sequence[Change], *, note: str) -> Figure | None:
+    """Plot the published changes of models whose order is said; None unless there are some of both orders."""
+    rows = [_published_row(quantity, change) for order in ORDERS for change in changes if change.training == order]
+    if {row["order"] for row in rows} != set(ORDERS.values()):
+        return None
+    words = Words(
+        quantity.label, quantity.unit, quantity.better, "", "No number has an interval. ", f" {note}".rstrip()
+    )
+    return _figure(f"{quantity.key}-order", quantity, words, rows)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a figure says of its measure, of intervals, and of what is not in it."""
+
+    label: str
+    unit: str
+    better: Better
+    intervals: str
+    bars: str
+    more: str
+
+
+def _figure(key: str, subject: Subject, words: Words, rows: list[Row]) -> Figure:
+    unit = unit_of_difference(words.unit)
+    quantity = f"{words.label}: change against dense{',' if unit else ''}{unit}"
+    direction = DIRECTIONS[words.better]
+    if words.better == "zero":  # the axis has its 0 at dense
+        direction = f"a measure {direction}; dense has {show_value(rows[0]['dense'], words.unit)}"
     return Figure(
-        f"{task.number}-order",
-        task,
+        key,
+        subject,
         "Order of training and compression",
-        f"{title}. Variants trained before they were compressed, and variants trained after it, each with its 95% "
-        f"interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{missing}",
+        f"{quantity} ({direction}). Variants trained before they were compressed, and variants trained after it"
+        f"{words.intervals}.{words.more}",
+        f"{words.bars}Dashed: dense.{words.more}",
         ("variant", "order", quantity, "95% interval", "says"),
         tuple((row["what"], row["order"], row["text"], row["interval"], row["says"]) for row in rows),
         {DRAWN: rows},
-        lambda theme: _draw(theme, rows, [*wrap(quantity, LINE), *wrap(f"({direction})", LINE)], task.headline.unit),
+        lambda theme: _draw(theme, rows, [*wrap(quantity, LINE), *wrap(f"({direction})", LINE)], words.unit),
     )
+
+
+def _published_row(quantity: Quantity, change: Change) -> Row:
+    row: Row = {"arm": change.arm, "what": f"{change.arm} {change.training}", "order": ORDERS[change.training or ""]}
+    row |= {"says": "published", "difference": change.difference, "low": None, "high": None, "dense": change.dense}
+    return row | {"text": show_difference(change.difference, quantity.unit), "interval": "none"}
 
 
 def _rows(study: StudyView, task: TaskView, group: str) -> list[Row]:

@@ -34,7 +34,9 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     stored = read_stored_spec(folder.specification)
     spec = as_stored(spec, stored)
     for key in StudySpec.model_fields:
-        if key not in ("arms", "suite", "noise_floor", "limit") and getattr(stored, key) != getattr(spec, key):
+        if key not in ("arms", "suite", "noise_floor", "limit", "beside") and getattr(stored, key) != getattr(
+            spec, key
+        ):
             before, now = (in_words(key, getattr(one, key)) for one in (stored, spec))
             raise StoreError(
                 f"{folder.root} holds a study with {before}, this one has {now}; use another --out, or the same {key}"
@@ -51,6 +53,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
             "arms": merge_arms(stored.arms, spec.arms),
             "suite": tasks,
             "noise_floor": merge_noise_floors(spec, stored, folder),
+            "beside": tuple(dict.fromkeys((*stored.beside, *spec.beside))),
         }
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.compress.calibration import Calibration
+from crushtest.data.published.catalogue import check_name
 from crushtest.errors import UsageError
 from crushtest.records import Item, Passage
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
@@ -72,6 +73,7 @@ class Plan:
     seed         of the bootstrap
     grown        the tasks that get more items than the folder holds answers to
     correction   how p is adjusted over the rows of a task and arm
+    beside       published results that the report draws beside the study's own
     """
 
     arms: tuple[Arm, ...]
@@ -81,6 +83,7 @@ class Plan:
     seed: int
     correction: Correction
     grown: frozenset[str] = frozenset()
+    beside: tuple[str, ...] = ()
 
     @property
     def dense(self) -> Arm:
@@ -108,7 +111,10 @@ def make_plan(spec: StudySpec) -> Plan:
         calibration=Calibration(**spec.calibration.model_dump(), seed=spec.seed),
         seed=spec.seed,
         correction=spec.correction,
+        beside=spec.beside,
     )
+    for source in spec.beside:
+        check_name(source)
     check_order(plan.tasks)
     check_answers(plan.measured, plan.tasks)
     return plan

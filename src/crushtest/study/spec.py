@@ -36,6 +36,11 @@ def _with_dense(value: object) -> object:
     return tuple(dict.fromkeys((DENSE, *names))) if isinstance(names, list | tuple) else names
 
 
+def _as_list(value: object) -> object:
+    """Read one name as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 MOST_REPEATS = 100
 
 ALL_ARMS, AUTO = "all", "auto"
@@ -93,6 +98,8 @@ class StudySpec(Checked):
                   file is short for `{repeats: K}`
     correction    how p is adjusted over the rows of a task and arm
     system        the system message before every request in chat; None: the chat template's own, if it has one
+    beside        published results that the report draws beside the study's own: sources of `crushtest published`, or
+                  paths of published.parquet. They judge nothing
     """
 
     model: str
@@ -109,6 +116,7 @@ class StudySpec(Checked):
     trust_remote_code: bool = False
     allow_pickle: bool = False
     system: str | None = None
+    beside: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
 
 
 DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crushtest.report.figures.theme import Theme
-from crushtest.report.task_view import TaskView
 
 if TYPE_CHECKING:
     import altair as alt
 
 Row = dict[str, Any]
 SIZE = {"width": 330, "height": 220}
+
+
+class Subject(Protocol):
+    """What a figure is about: a task by name, and what its measure is called in a heading."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def heading(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Figure:
     """
 
     key: str
-    task: TaskView
+    task: Subject
     title: str
     caption: str
     note: str

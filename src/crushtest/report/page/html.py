@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +22,7 @@ from crushtest.registry import TASKS
 from crushtest.report import status
 from crushtest.report.against import comparisons, overviews
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
+from crushtest.report.beside import beside as beside_it
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.drift import drift_text
 from crushtest.report.figures.figure import Figure
@@ -60,12 +61,14 @@ if TYPE_CHECKING:
 TEMPLATES = files("crushtest.report.page") / "templates"
 
 
-def write_report(folder: StudyFolder) -> Path:
+def write_report(folder: StudyFolder, beside: Sequence[str] | None = None) -> Path:
     """Write report.html from the study's files; the same files give the same bytes. Return its path.
+
+    beside   the sources of published numbers beside it; None: those of its study file
 
     Raises StoreError if the study has no results yet.
     """
-    page = render(read_study(folder))
+    page = render(read_study(folder, beside))
     with replacing(folder.report) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     folder.outdated.unlink(missing_ok=True)
@@ -78,7 +81,7 @@ def render(study: StudyView) -> str:
 
     style, script = (TEMPLATES.joinpath(file).read_text("utf-8") for file in ("page.css", "page.js"))
     library = vega()
-    drawn = {task.name: list(task_figures(study, task)) for task in study.tasks}
+    drawn = {task.name: [*task_figures(study, task), *beside_it(study, task)] for task in study.tasks}
     opening = list(front(study))
     every = [*opening, *(figure for figures in drawn.values() for figure in figures)]
     changes = find_changes(study)

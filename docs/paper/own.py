@@ -1,0 +1,176 @@
+"""What our own run of the matrix says of a claim, from its contrasts; nothing where it was not run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean, pstdev
+
+from crushtest.records import DENSE
+from paper.numbers import METHODS, PRUNED, QUANTIZED, rank_correlation, unstructured
+
+ALPHA = 0.05
+NOT_RUN = "not run"
+NOT_MEASURED = "not measured in our run"
+Row = dict[str, str]
+
+
+class Own:
+    """The contrasts of our run against dense, from contrasts.csv; `rows` None: it was not run."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows: list[Row] | None = None
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if row.get("against", DENSE) in (DENSE, "")]
+
+    def of(self, task: str, metric: str, arms: Sequence[str], group: str = "all") -> list[Row]:
+        """Return the contrasts of a measure in these arms. Recipes may have further options behind those named."""
+        return [
+            row
+            for row in self.rows or []
+            if (row["task"], row["metric"], row["group"]) == (task, metric, group)
+            and any(row["arm"] == arm or row["arm"].startswith(f"{arm},") for arm in arms)
+            and row["difference"]
+        ]
+
+    def metrics(self, task: str, ending: str) -> list[str]:
+        """Return a task's metrics with this ending."""
+        return list(
+            dict.fromkeys(r["metric"] for r in self.rows or [] if r["task"] == task and r["metric"].endswith(ending))
+        )
+
+
+def tally(rows: Iterable[Row]) -> str:
+    """Return how many contrasts are clearly worse and clearly better, of how many."""
+    verdicts = [row["verdict"] if is_clear(row) else "" for row in rows]
+    worse, better = verdicts.count("worse"), verdicts.count("better")
+    return f"clearly worse in {worse}, clearly better in {better} of {len(verdicts)}"
+
+
+def is_clear(row: Row) -> bool:
+    """Return whether a contrast stays clear after the correction over the rows of its task and arm."""
+    return not row.get("p_adjusted") or float(row["p_adjusted"]) <= ALPHA
+
+
+def reported(own: Own, say: Callable[[Own], str]) -> str:
+    """Return what our run says; `not run` without one, and so if it lacks the measure."""
+    if own.rows is None:
+        return NOT_RUN
+    return say(own) or NOT_MEASURED
+
+
+def measured(own: Own, label: str, task: str, metric: str, arms: Sequence[str] = PRUNED) -> str:
+    """Return one measure's tally with its label; empty if it was not measured."""
+    rows = own.of(task, metric, arms)
+    return f"{label} {tally(rows)}" if rows else ""
+
+
+def together(*parts: str) -> str:
+    """Return the parts that say something, joined."""
+    return "; ".join(part for part in parts if part)
+
+
+HARMS = (
+    ("BOLD profanity", "bold", "profanity_rate"),
+    ("RealToxicityPrompts profanity", "realtoxicityprompts", "profanity_rate"),
+    ("HolisticBias profanity", "holisticbias", "profanity_rate"),
+)
+PERPLEXITIES = (("WikiText-2", "wikitext2"), ("C4", "c4"))
+
+
+def degeneration(own: Own) -> str:
+    return together(*(measured(own, *harm) for harm in HARMS))
+
+
+def representational(own: Own) -> str:
+    return together(
+        measured(own, "BBQ bias (ambiguous)", "bbq", "bias_ambiguous"),
+        measured(own, "UnQover eta", "unqover", "eta"),
+        measured(own, "UnQover mu", "unqover", "mu"),
+    )
+
+
+def harm_and_perplexity(own: Own) -> str:
+    perplexity = {row["arm"]: float(row["value"]) for row in own.of("wikitext2", "perplexity", PRUNED)}
+    parts = []
+    for label, task, metric in HARMS:
+        harms = {row["arm"]: float(row["value"]) for row in own.of(task, metric, PRUNED) if row["arm"] in perplexity}
+        rho = rank_correlation([perplexity[arm] for arm in harms], list(harms.values())) if len(harms) > 2 else None
+        parts.append(
+            f"{label} with WikiText-2 perplexity: rho {rho:+.2f} over {len(harms)} arms" if rho is not None else ""
+        )
+    return together(*parts)
+
+
+def steady(own: Own) -> str:
+    parts = {}
+    for name, methods in (("magnitude", METHODS[:1]), ("others", METHODS[1:])):
+        rows = own.of("unqover", "eta", [arm for arm in PRUNED if arm.partition(":")[0] in methods])
+        parts[name] = [abs(float(row["difference"])) for row in rows]
+    if not all(parts.values()):
+        return ""
+    return "mean |change| of eta " + ", ".join(f"{name} {mean(changes):.3f}" for name, changes in parts.items())
+
+
+def accuracy(own: Own) -> str:
+    return measured(own, "accuracy", "bbq", "accuracy_disambiguated")
+
+
+def bias(own: Own) -> str:
+    return measured(own, "BBQ bias (disambiguated)", "bbq", "bias_disambiguated")
+
+
+def subjects(own: Own) -> str:
+    def spread(arms: Sequence[str]) -> float | None:
+        spreads = []
+        for arm in {row["arm"] for row in own.rows or []}:
+            rows = [r for r in own.rows or [] if r["arm"] == arm and r["metric"] == "subject_eta" and r["difference"]]
+            if len(rows) > 1 and any(arm == one or arm.startswith(f"{one},") for one in arms):
+                spreads.append(100 * pstdev(float(row["difference"]) for row in rows))
+        return mean(spreads) if spreads else None
+
+    parts = [spread(arms) for arms in (["int8"], unstructured("0.1"), unstructured("0.6"))]
+    if all(part is None for part in parts):
+        return ""
+    shown = " / ".join("none" if part is None else f"{part:.1f}" for part in parts)
+    return f"spread over subjects of the change in eta, int8 / 10% / 60%: {shown}"
+
+
+def by_category(own: Own) -> str:
+    rows = [r for r in own.rows or [] if r["metric"] == "bias_disambiguated" and r["group"].startswith("category=")]
+    return f"BBQ bias by category {tally(rows)}" if rows else ""
+
+
+def quantization(own: Own) -> str:
+    harms = [row for _, task, metric in HARMS for row in own.of(task, metric, QUANTIZED)]
+    rows = [*harms, *own.of("bbq", "bias_ambiguous", QUANTIZED), *own.of("unqover", "eta", QUANTIZED)]
+    return f"harm and bias {tally(rows)} contrasts" if rows else ""
+
+
+def quality(own: Own) -> str:
+    def rises(task: str, arms: Sequence[str]) -> str:
+        found = [100 * (float(r["value"]) / float(r["dense"]) - 1) for r in own.of(task, "perplexity", arms)]
+        return f"{min(found):+.1f}% to {max(found):+.1f}%" if found else ""
+
+    parts = []
+    for label, task in PERPLEXITIES:
+        quantized, pruned = rises(task, QUANTIZED), rises(task, unstructured("0.5"))
+        parts.append(f"{label}: quantized {quantized}, pruned {pruned}" if quantized and pruned else "")
+    return together(*parts)
+
+
+def dialect(own: Own) -> str:
+    return together(
+        measured(own, "difference in bits per byte", "dialect_pairs", "dialect_gap_bits"),
+        measured(own, "in nats", "dialect_pairs", "dialect_log_ratio"),
+    )
+
+
+def one_size(own: Own) -> str:
+    return "one model of one size"
+
+
+def untrained(own: Own) -> str:
+    return "nothing was fine-tuned in it"

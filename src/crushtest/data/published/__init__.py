@@ -1,0 +1,1 @@
+"""Results that others published, read from their own files into one table."""

@@ -1,0 +1,122 @@
+"""docs/paper.md is what the published tables give, and its numbers are those of an independent computation."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+import paper_page
+from crushtest.data.published.point import Point
+from crushtest.data.published.xu2024.source import read
+from paper import own
+from paper.listed import CLAIMS
+from paper.numbers import PRUNED, Numbers, rank_correlation
+from paper.own import NOT_RUN, Own, reported
+from paper.page import DOCS, OWN_RUN, page
+from paper.plots import OURS, Plot, plots, ratio_of
+
+
+@pytest.fixture(scope="module")
+def points(data: Path) -> list[Point]:
+    if not (data / "xu2024" / "bbq.csv").is_file():
+        pytest.skip("the mirror has no xu2024")
+    return read()
+
+
+@pytest.fixture(scope="module")
+def drawn(points: list[Point]) -> list[Plot]:
+    return list(plots(points, Own(OWN_RUN)))
+
+
+def test_the_page_on_disk_is_what_the_tables_give(points: list[Point], drawn: list[Plot]) -> None:
+    written = page(points, Own(OWN_RUN), drawn)
+    assert (DOCS / "paper.md").read_text(encoding="utf-8") == written, f"run: python docs/{paper_page.__name__}.py"
+
+
+def test_every_figure_of_the_page_is_there(drawn: list[Plot]) -> None:
+    text = (DOCS / "paper.md").read_text(encoding="utf-8")
+    for plot in drawn:
+        assert f"(paper/{plot.stem}.svg)" in text
+        assert (DOCS / "paper" / f"{plot.stem}.svg").read_text(encoding="utf-8").startswith("<svg")
+        marks = len(plot.figure.rows)
+        assert plot.svg().count('aria-roledescription="point"') >= marks
+
+
+def test_every_claim_has_the_number_of_an_independent_computation(data: Path, points: list[Point]) -> None:
+    with (data / "xu2024" / "claims.csv").open(newline="") as file:
+        theirs = {row["id"]: (row["verdict"], row["number"]) for row in csv.DictReader(file)}
+    numbers = Numbers(points)
+    assert {claim.id: (claim.verdict, claim.number(numbers)) for claim in CLAIMS} == theirs
+
+
+def test_comparable_numbers_leave_out_what_a_rule_keeps_out(points: list[Point]) -> None:
+    kept = Numbers(points, comparable=True)
+    assert all(point.comparable and point.value is not None for point in kept.points)
+    assert {claim.number(kept) for claim in CLAIMS} != {claim.number(Numbers(points)) for claim in CLAIMS}
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=40))
+def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
+    first, second = ([float(number) for number in side] for side in zip(*pairs, strict=True))
+    rho = rank_correlation(first, second)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        assert rho is None
+    else:
+        assert rho == pytest.approx(spearmanr(first, second).statistic)
+
+
+# ---- our own run ---------------------------------------------------------------------------------------
+
+
+def contrasts(path: Path) -> Path:
+    """A run in which accuracy falls clearly in every arm but the quantized ones, written as `report --tables` does."""
+    columns = ("arm", "task", "metric", "group", "dense", "value", "difference", "low", "high", "verdict", "against")
+    columns += ("p_adjusted",)
+    rows = []
+    for arm in (*PRUNED, "int8", "gptq:bits=4,group_size=64"):
+        worse = arm in PRUNED
+        value, verdict = (0.4, "worse") if worse else (0.6, "no clear difference")
+        difference = value - 0.6
+        rows.append(
+            [arm, "bbq", "accuracy_disambiguated", "all", 0.6, value, difference, difference - 0.1, difference + 0.1]
+        )
+        rows[-1] += [verdict, "dense", 0.2 if arm == "wanda:sparsity=0.1" else 0.01]
+        rows.append(
+            [arm, "wikitext2", "perplexity", "all", 20, 80 if worse else 21, 60 if worse else 1, "", "", "worse"]
+        )
+        rows[-1] += ["dense", ""]
+        rows.append([arm, "bbq", "accuracy_disambiguated", "all", 0.6, 0.9, 0.3, 0.2, 0.4, "better", "int8", 0.01])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+def test_without_our_run_every_cell_says_so(tmp_path: Path) -> None:
+    assert {reported(Own(tmp_path / "none.csv"), claim.ours) for claim in CLAIMS} == {NOT_RUN}
+
+
+def test_our_run_fills_its_column(tmp_path: Path) -> None:
+    run = Own(contrasts(tmp_path / "contrasts.csv"))
+    said = {claim.id: reported(run, claim.ours) for claim in CLAIMS}
+    assert said["C5a"] == "accuracy clearly worse in 31, clearly better in 0 of 32"
+    assert said["C8"] == "WikiText-2: quantized +5.0% to +5.0%, pruned +300.0% to +300.0%"
+    assert said["C1"] == said["C2"] == own.NOT_MEASURED
+
+
+def test_our_run_is_drawn_with_its_intervals(points: list[Point], tmp_path: Path) -> None:
+    run = Own(contrasts(tmp_path / "contrasts.csv"))
+    figure = next(plot.figure for plot in plots(points, run) if plot.stem == "representational-harm")
+    ours = [row for row in figure.data["changes"] if row["model"] == OURS]
+    assert len(ours) == 34
+    assert all(not row["published"] and row["y_low"] < row["y"] < row["y_high"] for row in ours)
+
+
+def test_recipes_remove_what_the_paper_counts() -> None:
+    removed = {recipe: ratio_of(recipe) for recipe in ("wanda:sparsity=0.3", "gblm:pattern=2:4", "int8", "awq:bits=4")}
+    assert list(removed.values()) == [0.3, 0.5, 0.5, 0.75]
+    assert ratio_of("rtn:bits=4") is None
