@@ -23,8 +23,8 @@ FEWEST_ARMS = 8
 """Fewer arms have too few ranks to say anything of perplexity."""
 
 REACH = 0.5
-"""The intervals of the losses reach this share of those that hold together for all arms and both measures: the errors of
-many arms seldom all push the same way, and in simulation this share covers (docs/statistics.md)."""
+"""The intervals of the losses reach this share of those that hold together for all arms and both measures: the errors
+of many arms seldom all push the same way, and in simulation this share covers (docs/statistics.md)."""
 
 REPLICATES = 2000
 ORDERS = 200
