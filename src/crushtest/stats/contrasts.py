@@ -46,6 +46,7 @@ def contrast(
     correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
     against: str = DENSE,
+    draws: Sequence[tuple[tuple[Answers, Scores], tuple[Answers, Scores]]] = (),
 ) -> list[Contrast]:
     """Return per metric a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
 

@@ -28,6 +28,7 @@ def estimate(
     *,
     seed: int,
     replicates: int = REPLICATES,
+    draws: Sequence[tuple[Answers, Scores]] = (),
 ) -> list[Estimate]:
     """Return one row per metric and group (`all` and every `attribute=value`), then per attribute the metric's gap.
 
