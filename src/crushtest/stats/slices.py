@@ -46,6 +46,7 @@ class Slice:
     possible          the sums [values, k] that an item may have, where they are few (`few_valued`); else None
     extremes          for a mean: the sums [2, k] of the items with the smallest and the largest number
     parts             of a gap: the slices of its groups
+    draws             of a mean over draws: the slices of the draws
     """
 
     metric: int
@@ -71,6 +72,7 @@ class Slice:
     extremes: Array | None
     bounds: tuple[float, float] | None
     parts: tuple[Slice, ...] = ()
+    draws: tuple[Slice, ...] = ()
 
     @property
     def is_paired(self) -> bool:
