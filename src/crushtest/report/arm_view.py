@@ -63,7 +63,7 @@ class ArmView:
 
     @property
     def draw(self) -> str:
-        """`one calibration draw` or `3 calibration draws` of an arm that calibrates; empty where no draw would differ."""
+        """`one calibration draw` or `3 calibration draws` of an arm that calibrates; empty if no draw would differ."""
         return draw_count(self.plan, self.draws)
 
     @property

@@ -1,4 +1,4 @@
-"""The draws of an arm in words: how many there are, what share of the uncertainty they are, which verdict one alone has."""
+"""The draws of an arm in words: how many there are, their share of the uncertainty, what one alone would say."""
 
 from __future__ import annotations
 
