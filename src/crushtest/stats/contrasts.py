@@ -87,8 +87,8 @@ def _row(task: str, arm: str, against: str, drawn: Draws, slice_: Slice, changes
     """Return the row of a slice; its options are the means of `changes` [items, 3] if its metric counts decisions."""
     dense, value = (None if np.isnan(number) or not slice_.n else float(number) for number in slice_.observed)
     sample = drawn.mean
-    pairs = ([sums[slice_.metric] for sums in each.arms] for each in drawn.samples)
-    flips = Flips() if slice_.is_derived else middle_flips([count_flips(*pair, slice_.rows) for pair in pairs])
+    pairs = [[sums[slice_.metric] for sums in each.arms] for each in drawn.samples]
+    flips = Flips() if slice_.is_derived else middle_flips([count_flips(a, b, slice_.rows) for a, b in pairs])
     decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
     row = Contrast(
         arm=arm,
