@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from crushtest.engines.fake.engine import FakeEngine
@@ -15,6 +16,9 @@ from crushtest.pipeline import arm as pipeline_arm
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Answer, Choices, ChoiceScores, Request
 from crushtest.registry import ENGINES, AboutEngine, Entry
+from crushtest.report.figures.draws import draws
+from crushtest.report.figures.theme import PAGE
+from crushtest.report.study_view import read_study
 from crushtest.results import Contrast
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -24,11 +28,12 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.query import ask
 from crushtest.study.spec import StudySpec, build_spec
+from support.older_study import untie
 from support.tiny_models import loaded
 
 CALIBRATED, PLAIN = "wanda:sparsity=0.5", "magnitude:sparsity=0.5"
 SUITE = [{"probe_facts": {"limit": 40}}]
-LOST = {("a", 0): 4, ("a", 1): 12, ("a", 2): 5, ("b", 0): 10, ("b", 1): 18, ("b", 2): 11}
+LOST = {("a", 0): 4, ("a", 1): 12, ("a", 2): 5, ("b", 0): 10, ("b", 1): 18, ("b", 2): 11, ("c", 1): 20}
 """(arm, draw) -> how many of 40 answers, all right in dense, it gets wrong."""
 
 
@@ -168,6 +173,9 @@ def test_a_draw_that_cannot_be_compressed_is_left_out_and_named(
     noted = manifest.read(StudyFolder(tmp_path / "s").manifest)
     assert "not positive definite" in noted["failed_draws"]["a, draw 1"]["reason"]
     assert noted["compared_draws"]["probe_facts"] == {"a": [0, 2]}
+    page = (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
+    assert "Draw 1 is missing, because its compression failed" in page
+    assert "2 of 3 calibration draws" in page
     started.clear()
     assert not run_study(study(arm()), tmp_path / "s")
     assert titles(started) == []
@@ -186,6 +194,34 @@ def test_an_arm_with_one_draw_stands_against_all_draws_of_another(tmp_path: Path
     draws = row(tmp_path / "s", "b", "a").draws
     assert draws is not None
     assert draws.values == pytest.approx((-0.15, 0.05, -0.125))
+
+
+def test_the_page_shows_draws_and_names_what_one_alone_says(tmp_path: Path, started: Started) -> None:
+    run_study(study(arm(), arm("c"), arm("b", replicates=1)), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    page = folder.report.read_text(encoding="utf-8")
+    assert "Accuracy: worse in one draw of 3 only (the second)" in page
+    assert "Draw by draw" in page
+    view = read_study(folder)
+    assert [each.draw for each in view.others] == ["3 calibration draws", "3 calibration draws", "one calibration draw"]
+    assert view.draws == "3 calibration draws: a and c. One calibration draw: b."
+    figure = draws(view, view.tasks[0])
+    assert figure is not None
+    assert [row["x"] for row in figure.data["draws"] if row["arm"] == "a"] == pytest.approx([-10.0, -30.0, -12.5])
+    assert figure.spec(PAGE)["datasets"]["means"][0]["x"] == pytest.approx(-17.5)
+    assert draws(view.against("dense"), view.tasks[0]) is not None
+
+
+def test_an_older_study_without_draws_is_read_as_one_draw_each(tmp_path: Path, started: Started) -> None:
+    run_study(study(arm(replicates=1)), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    rows = folder.read_contrasts()
+    for path in (folder.contrasts, folder.estimates):
+        frame = pl.read_parquet(path)
+        frame.drop([column for column in frame.columns if column.startswith("draw")]).write_parquet(path)
+    untie(tmp_path / "s")
+    assert folder.read_contrasts() == rows
+    assert draws(read_study(folder), read_study(folder).tasks[0]) is None
 
 
 @pytest.mark.parametrize("given", [{"recipe": PLAIN}, {"model": "m", "name": "x"}])
@@ -227,9 +263,14 @@ def test_the_gate_and_verify_see_damage_to_a_draw(tmp_path: Path, started: Start
 def test_answers_of_another_draw_are_not_taken_for_its_own(tmp_path: Path, started: Started) -> None:
     run_study(study(arm()), tmp_path / "s")
     folder = StudyFolder(tmp_path / "s")
-    one, two = (folder.answers("a", "probe_facts", "choices", draw=draw).final for draw in (1, 2))
-    one.write_bytes(two.read_bytes())
-    assert any(str(one) in line for line in problems(folder))
+    logs = [folder.answers("a", "probe_facts", "choices", draw=draw) for draw in range(3)]
+    for place, other in ((1, 2), (0, 1), (2, 0)):
+        own = logs[place].final.read_bytes()
+        logs[place].final.write_bytes(logs[other].final.read_bytes())
+        with pytest.raises(StoreError, match=rf"is of another draw .* than its place says \({place or 0}"):
+            logs[place].read()
+        logs[place].final.write_bytes(own)
+    assert list(problems(folder)) == []
 
 
 def test_sql_can_ask_for_draws(tmp_path: Path, started: Started) -> None:
