@@ -69,7 +69,7 @@ def test_draws_that_agree_leave_the_row_as_one_draw_makes_it():
         assert row.flips == one[key].flips
 
 
-def test_where_items_leave_nothing_open_the_interval_is_students_t_of_the_draws():
+def test_where_items_leave_nothing_open_the_interval_is_t_of_the_draws():
     """Every item moves by the same amount in a draw, so that other items would say the same."""
     items, dense = make_items([()] * 30), numbers([0.0] * 30)
     for moves in ((3.39, 5.41, 3.05), (1.0, 2.0)):
