@@ -13,8 +13,6 @@ from crushtest.study.arms import Arm
 if TYPE_CHECKING:
     from crushtest.report.findings import Finding
 
-HALF = 0.5
-
 
 def draws_there(content: Mapping[str, Any], arm: Arm) -> int:
     """Return how many of an arm's draws its results are made of, according to the manifest; all without one."""
@@ -58,4 +56,4 @@ def draw_sentences(findings: list[Finding]) -> Iterator[str]:
     shares = [(finding.subject, draws.share) for finding, draws in drawn if draws.share is not None]
     if shares:
         texts = [f"{subject} {share:.0%}" for subject, share in shares]
-        yield f"Of the uncertainty (as variance), draws are, and items the rest: {listed(texts)}."
+        yield f"Share of the variance behind the intervals that is due to draws (items are the rest): {listed(texts)}."

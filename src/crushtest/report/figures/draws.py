@@ -28,7 +28,8 @@ def draws(study: StudyView, task: TaskView) -> Figure | None:
     if not rows:
         return None
     unit = task.unit(metric.name)
-    title = f"Change of {task.label(metric.name).text}{unit_of_difference(unit)}"
+    of_unit = unit_of_difference(unit)
+    title = f"Change of {task.label(metric.name).text}{f', in{of_unit}' if of_unit else ''}"
     return Figure(
         f"{task.number}-draws",
         task,
@@ -77,8 +78,8 @@ def _draw(theme: Theme, title: str, arms: int) -> alt.TopLevelMixin:
     x = alt.X("x:Q", title=title, **settings)
     means = alt.Chart(alt.NamedData(MEANS))
     return alt.layer(
-        alt.Chart(alt.NamedData(ZERO)).mark_rule(color=theme.hatch).encode(alt.X("x:Q")),
         means.mark_bar(color=theme.hatch, height=8).encode(alt.X("low:Q", title=title), alt.X2("high:Q"), y),
+        alt.Chart(alt.NamedData(ZERO)).mark_rule(color=theme.muted).encode(alt.X("x:Q")),
         means.mark_tick(color=theme.ink, thickness=2, size=16).encode(x, y),
         alt.Chart(alt.NamedData(DOTS))
         .mark_point(filled=True, size=45, color=theme.series[0], opacity=0.9)
