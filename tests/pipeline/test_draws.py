@@ -33,7 +33,7 @@ from support.tiny_models import loaded
 
 CALIBRATED, PLAIN = "wanda:sparsity=0.5", "magnitude:sparsity=0.5"
 SUITE = [{"probe_facts": {"limit": 40}}]
-LOST = {("a", 0): 4, ("a", 1): 12, ("a", 2): 5, ("b", 0): 10, ("b", 1): 18, ("b", 2): 11, ("c", 1): 20}
+LOST = {("d", 0): 16, ("a", 0): 4, ("a", 1): 12, ("a", 2): 5, ("b", 0): 10, ("b", 1): 18, ("b", 2): 11, ("c", 1): 20}
 """(arm, draw) -> how many of 40 answers, all right in dense, it gets wrong."""
 
 
@@ -210,6 +210,18 @@ def test_the_page_shows_draws_and_names_what_one_alone_says(tmp_path: Path, star
     assert [row["x"] for row in figure.data["draws"] if row["arm"] == "a"] == pytest.approx([-10.0, -30.0, -12.5])
     assert figure.spec(PAGE)["datasets"]["means"][0]["x"] == pytest.approx(-17.5)
     assert draws(view.against("dense"), view.tasks[0]) is not None
+
+
+def test_the_gate_judges_draws_by_the_interval_of_all(tmp_path: Path, started: Started) -> None:
+    """Draw 0 alone is clearly worse; the others are not."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.05, min_items: 20}]")
+    outcomes = {}
+    for replicates in (1, 3):
+        run_study(study(arm("d", replicates)), tmp_path / str(replicates))
+        outcomes[replicates] = run_gate(tmp_path / str(replicates), str(policy)).outcome
+    assert outcomes[1] == "regression"
+    assert outcomes[3] != "regression"
 
 
 def test_an_older_study_without_draws_is_read_as_one_draw_each(tmp_path: Path, started: Started) -> None:
