@@ -16,12 +16,31 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawSpread:
+    """How the draws of an arm differ: the same recipe on other calibration text, or other seeds of completions.
+
+    count       draws, the arm itself among them
+    deviation   standard deviation between the draws' values, or differences
+    share       share of the variance behind the interval that is due to the draws, not the items; None without one
+    values      the value of each draw, or its difference
+    verdicts    what each draw alone would have said; empty in estimates
+    """
+
+    count: int
+    deviation: float
+    share: float | None
+    values: tuple[float, ...]
+    verdicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """One metric, one group, one arm. `value` is None where it is undefined, and `reason` says why.
 
     low, high     95% interval of `method` (None with a value: `reason` says why there is no interval)
     clusters      what was resampled: the distinct clusters of the n items
     caution       what a reader must know before trusting the interval, in words
+    draws         how the arm's draws differ, whose mean `value` is; None if it was drawn once
     """
 
     arm: str
@@ -38,6 +57,7 @@ class Estimate:
     clusters: int = 0
     method: str | None = None
     caution: str | None = None
+    draws: DrawSpread | None = None
 
 
 # ---- the parts of a contrast, by what is read together ---------------------------------------------
@@ -159,6 +179,7 @@ class Contrast:
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
                  `compression and deployment`, `conversion and deployment`, `deployment, weights unknown`, or
                  `replicate` (`stats.attribution`)
+    draws        how the draws of the two arms differ, whose mean `difference` is; None if both were drawn once
     """
 
     arm: str
@@ -189,6 +210,7 @@ class Contrast:
     against: str = DENSE
     noise_flip_share: float | None = None
     noise_net_share: float | None = None
+    draws: DrawSpread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

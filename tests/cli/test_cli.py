@@ -91,6 +91,7 @@ def test_list_methods_shows_options_with_their_defaults() -> None:
         (["run", "demo", "-r", "wanda:sparsty=0.5", "-o", "x"], 2, ["'sparsty'", "'sparsity'"]),
         (["run", "demo", "-r", "wanda:sparsity=2", "-o", "x"], 2, ["sparsity must be below 1", "2"]),
         (["run", "demo", "-r", "wanda:pattern=4:2", "-o", "x"], 2, ["pattern", "4:2"]),
+        (["run", "demo", "-r", "rtn:bits=4", "--replicates", "3", "-o", "x"], 2, ["--replicates", "no arm calibrates"]),
         (["evaluate", "demo", "--suite", "quikc", "-o", "x"], 2, ["'quikc'", "'quick'"]),
         (["evaluate", "demo", "--suite", "probe_qa,probe_fact", "-o", "x"], 2, ["'probe_fact'", "'probe_facts'"]),
         (["evaluate", "demo", "--dtype", "float23", "-o", "x"], 2, ["float23", "float32"]),

@@ -44,6 +44,15 @@ def run(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    replicates: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Compress each arm that calibrates N times, each time on other calibration text, and measure every "
+            "draw. Intervals then speak of other draws as well. May be raised later; only the missing draws are run.",
+        ),
+    ] = None,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -58,10 +67,13 @@ def run(
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
 
+        crushtest run demo -r gptq:bits=4 --replicates 3
+
         crushtest run path/model --arm 4bit=path/model-AWQ --arm path/model-FP8
 
         crushtest run model-F16.gguf --engine llamacpp --arm model-Q4_K_M.gguf
     """
+    from crushtest.study.draws import with_replicates
     from crushtest.study.spec import build_spec, read_spec
 
     if study is None and model is None:
@@ -75,6 +87,8 @@ def run(
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
     spec = build_spec(base | flags, where="run")
+    if replicates is not None:
+        spec = with_replicates(spec, replicates)
     folder = out or default_folder(study.stem if study else spec.model)
     if not spec.arms and not arms_in(folder):
         raise UsageError(

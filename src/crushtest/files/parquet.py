@@ -122,10 +122,11 @@ def _label(content: bytes) -> Label:
 
 def _another(label: Mapping[str, str | int], facts: Mapping[str, str | int]) -> str:
     """Say which of a label's facts is not as it should be."""
-    wrong = next((name for name in ("format", *facts) if name in facts and label.get(name) != facts[name]), "format")
+    more = [name for name in label if name not in facts and name != "format"] if label.get("format") == FORMAT else []
+    wrong = next((name for name in facts if label.get(name) != facts[name]), next(iter(more), "format"))
     if wrong == "format":
         return f"was written by another version of crushtest (format {label.get('format')})"
-    return f"is of another {wrong} ({label.get(wrong)!r}) than its place says ({facts[wrong]!r})"
+    return f"is of another {wrong} ({label.get(wrong)!r}) than its place says ({facts.get(wrong, 0)!r})"
 
 
 def _columns_problem(frame: pl.DataFrame, kind: TableKind) -> str:

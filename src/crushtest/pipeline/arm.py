@@ -33,7 +33,7 @@ def run_arm(run: Run, arm: Arm) -> None:
     """
     engine = None
     try:
-        for planned in run.plan.tasks:
+        for planned in run.plan.asked_of(arm):
             log, items = answers_of(run.folder, arm, planned), settle(run, planned)
             ids = [item.id for item in items]
             done = len(log.read(ids))

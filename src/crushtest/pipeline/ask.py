@@ -22,13 +22,13 @@ NO_TURN_BEFORE = "a turn before it was not answered"
 
 
 def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog[Any]:
-    """Return the log of the answers that an arm, or a repeat, gives to a task."""
-    return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
+    """Return the log of the answers that an arm, a repeat or a draw gives to a task."""
+    return folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat, draw=arm.draw)
 
 
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
     """Return True if an arm has answered every task to the last item."""
-    return not plan.grown and all(answers_of(folder, arm, planned).complete for planned in plan.tasks)
+    return not plan.grown and all(answers_of(folder, arm, planned).complete for planned in plan.asked_of(arm))
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from crushtest.files.append_log import AppendLog
 from crushtest.metrics import Metric, with_read
 from crushtest.pipeline.across import SECTION, Pair, checked_pairs, refused_pairs
+from crushtest.pipeline.draws import complete_draws
 from crushtest.pipeline.rankings import headline_losses, rankings
 from crushtest.progress import Progress
 from crushtest.records import DENSE, ReadChoice, Score
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.chain import inventory
+from crushtest.study.draws import paired_draws
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 
@@ -121,6 +123,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     lost: list[Losses] = []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
+    drawn: dict[str, dict[str, list[int]]] = {}
     metrics: dict[str, tuple[Metric, ...]] = {}
     with progress.step("comparing", len(pairs)) as advance:
         for planned in plan.tasks:
@@ -128,16 +131,19 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
             items = folder.read_items(planned.name)
             ids = [item.id for item in items]
             measured = {arm: read_measured(folder, arm, planned, ids) for arm in arms}
+            further = read_draws(folder, plan, planned, measured, ids)
+            drawn[planned.name] = {arm: list(draws) for arm, draws in further.measured.items()}
             metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
             for arm in arms:
                 inputs = (planned.name, metrics[planned.name], items, arm)
-                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed)
+                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed, draws=further.own(arm))
                 for against in (other for one, other in compared if one == arm and other in measured):
                     tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                     if (arm, against) in refused:
                         continue
                     pair: dict[str, Any] = {"compares": compared[arm, against], "against": against}
                     settings = {"seed": plan.seed, "correction": plan.correction, **pair}
+                    settings |= {"draws": further.pairs(arm, against)}
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)
@@ -157,6 +163,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     folder.write_results(estimates, contrasts, bands, sources=sources, repeats=of_repeats)
     manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
     manifest.set_section(folder.manifest, manifest.RANKINGS, rankings(plan.tasks, lost))
+    manifest.set_section(folder.manifest, manifest.COMPARED_DRAWS, {task: arms for task, arms in drawn.items() if arms})
     manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens, answered))
     manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
     for why in refused.values():
@@ -167,8 +174,45 @@ Measured = tuple[dict[str, Any], dict[str, dict[str, Score]]]
 """Answers by item, and scores by scorer and item."""
 
 
+class Draws(NamedTuple):
+    """What the draws of a task's arms measured, by arm and number; those of arms with further draws only."""
+
+    arms: Mapping[str, Arm]
+    first: Mapping[str, Measured]
+    measured: Mapping[str, Mapping[int, Measured]]
+
+    def own(self, arm: str) -> list[Measured]:
+        """Return the further draws of an arm. Dense has none: arms that are measured once are compared with draw 0."""
+        return [] if arm == DENSE else list(self.measured.get(arm, {}).values())[1:]
+
+    def pairs(self, arm: str, against: str) -> list[tuple[Measured, Measured]]:
+        """Return what an arm's further draws are compared with, and these: (against, arm)."""
+        of_arm, of_other = (self.measured.get(name, {0: self.first[name]}) for name in (arm, against))
+        pairs = paired_draws(self.arms[arm], list(of_arm), self.arms[against], list(of_other))
+        return [(of_other[two], of_arm[one]) for one, two in pairs if (one, two) != (0, 0)]
+
+
+def read_draws(
+    folder: StudyFolder, plan: Plan, planned: PlannedTask, measured: Mapping[str, Measured], items: Sequence[str]
+) -> Draws:
+    """Return what the complete draws of a task's arms measured, given what the arms themselves did."""
+    complete = complete_draws(folder, plan, planned)
+    return Draws(
+        {arm.name: arm for arm in plan.arms},
+        measured,
+        {
+            arm: {
+                draw: read_measured(folder, arm, planned, items, draw=draw) if draw else measured[arm]
+                for draw in complete[arm]
+            }
+            for arm in measured
+            if arm in complete
+        },
+    )
+
+
 class Compared(NamedTuple):
-    """The logs that a comparison reads of a task and arm, or of a repeat."""
+    """The logs that a comparison reads of a task and arm, of a repeat or of a draw; `repeat` is 0 for a draw."""
 
     planned: PlannedTask
     repeat: int
@@ -176,7 +220,7 @@ class Compared(NamedTuple):
 
 
 def compared_logs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
-    """Yield the answers and scores of these (arm, task) pairs, and of their repeats."""
+    """Yield the answers and scores of these (arm, task) pairs, of their repeats and of their further draws."""
     tasks = {planned.name: planned for planned in plan.tasks}
     for arm, task in pairs:
         planned = tasks[task]
@@ -184,6 +228,10 @@ def compared_logs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, st
             answers = folder.answers(arm, task, planned.task.kind, repeat=number)
             scores = (folder.scores(arm, scorer, task, repeat=number) for scorer in planned.task.scorers)
             yield Compared(planned, number, (answers, *scores))
+        for number in complete_draws(folder, plan, planned).get(arm, ())[1:]:
+            answers = folder.answers(arm, task, planned.task.kind, draw=number)
+            scores = (folder.scores(arm, scorer, task, draw=number) for scorer in planned.task.scorers)
+            yield Compared(planned, 0, (answers, *scores))
 
 
 def check_inputs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> None:
@@ -222,12 +270,13 @@ def repeats_of_task(
 
 
 def read_measured(
-    folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[str], *, repeat: int = 0
+    folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[str], *, repeat: int = 0, draw: int = 0
 ) -> Measured:
-    """Return the answers of an arm or repeat by item, and its scores by scorer and item.
+    """Return the answers of an arm, repeat or draw by item, and its scores by scorer and item.
 
     Raises StoreError unless they are of exactly these items.
     """
-    answers = folder.answers(arm, planned.name, planned.task.kind, repeat=repeat).read(items)
-    scores = {s: folder.scores(arm, s, planned.name, repeat=repeat).read(items) for s in planned.task.scorers}
+    again = {"repeat": repeat, "draw": draw}
+    answers = folder.answers(arm, planned.name, planned.task.kind, **again).read(items)
+    scores = {s: folder.scores(arm, s, planned.name, **again).read(items) for s in planned.task.scorers}
     return answers, scores

@@ -22,13 +22,13 @@ class Run:
 
     items        the items of every task, by its name
     engines      loads the models that scorers ask
-    calibration  the calibration tokens of every model that is still to be compressed, by the model's spec
+    calibration  the calibration tokens of every model that is still to be compressed, by the model's spec and the draw
     """
 
     folder: StudyFolder
     plan: Plan
     items: dict[str, list[Item]]
     _: KW_ONLY
-    calibration: Mapping[str, CalibrationTokens]
+    calibration: Mapping[tuple[str, int], CalibrationTokens]
     progress: Progress
     engines: Engines

@@ -40,7 +40,7 @@ def record_fixed_text(folder: StudyFolder, arm: Arm, engine: Engine, *, answered
     Repeats are left out, and engines that run no model or answer no choices. The score of an arm that has `answered`
     anything stays; an arm without answers may be measured anew, on another model.
     """
-    if arm.repeat or not arm.has_model or "choices" not in ENGINES.get(arm.engine).about.answers:
+    if arm.repeat or arm.draw or not arm.has_model or "choices" not in ENGINES.get(arm.engine).about.answers:
         return False
     if answered and "nats" in manifest.read(folder.manifest).get(SECTION, {}).get(arm.name, {}):
         return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from crushtest.compress.prepare import check_recipe, compress_base, load_base, read_calibration
 from crushtest.engines.base import Reference
-from crushtest.errors import EngineError
+from crushtest.errors import EngineError, UsageError
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.provenance import (
@@ -36,8 +36,8 @@ TEMPLATE = "chat_template_sha256"
 """The entry of what a model or an engine says of itself that is None without a chat template."""
 
 
-def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
-    """Return the calibration tokens of every model that is still to be compressed. No weight is read.
+def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, int], CalibrationTokens]:
+    """Return the calibration tokens of every model and draw that is still to be compressed. No weight is read.
 
     Raises ModelError for a model that cannot be loaded, UsageError for a recipe that does not fit its layers or a
     device that is not here, DataError for calibration text that is too short or cannot be read. Arms that are answered
@@ -61,8 +61,29 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[str, CalibrationTokens]:
     for arm in pending:
         if arm.recipe is not None:
             check_recipe(arm.model_options, arm.model, arm.recipe)
-    calibrated = {arm.model: arm.model_options for arm in pending if arm.recipe is not None}
-    return {model: read_calibration(options, model, plan.calibration) for model, options in calibrated.items()}
+    calibrated = {(arm.model, arm.draw): arm.model_options for arm in pending if arm.recipe is not None}
+    tokens = {
+        (model, draw): read_calibration(options, model, plan.calibration_of(draw))
+        for (model, draw), options in calibrated.items()
+    }
+    refuse_equal_draws(tokens)
+    return tokens
+
+
+def refuse_equal_draws(tokens: Mapping[tuple[str, int], CalibrationTokens]) -> None:
+    """Raise UsageError if two draws calibrate on the same windows of text, in whatever order.
+
+    tokens   by model and draw
+    """
+    seen: dict[tuple[str, frozenset[tuple[int, ...]]], int] = {}
+    for (model, draw), drawn in sorted(tokens.items(), key=lambda entry: entry[0]):
+        windows = frozenset(map(tuple, drawn.ids.tolist()))
+        other = seen.setdefault((model, windows), draw)
+        if other != draw:
+            raise UsageError(
+                f"replicates: the calibration text {drawn.facts['source']!r} is read as a whole, so draws {other} and "
+                f"{draw} would be the same; ask for fewer sequences of it, or leave `replicates` out"
+            )
 
 
 def check_tokenizers(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> None:
@@ -133,13 +154,13 @@ def prepare(run: Run, arm: Arm) -> Engine:
 def load_arm(run: Run, arm: Arm) -> LoadedModel:
     """Return an arm's model in memory, compressed by its recipe; compression.json says how."""
     if arm.recipe is not None:
-        refuse_another_calibration(run.folder, arm, run.calibration[arm.model])
+        refuse_another_calibration(run.folder, arm, run.calibration[arm.model, arm.draw])
     model = load_base(arm.model_options, arm.model, arm.title, run.progress)
     refuse_another_model(run.folder, model, arm)
     if arm.recipe is not None:
-        record = compress_base(model, arm.recipe, run.calibration[arm.model], arm.title, run.progress)
+        record = compress_base(model, arm.recipe, run.calibration[arm.model, arm.draw], arm.title, run.progress)
         if not arm.repeat:
-            write_compression(run.folder.compression(arm.name), arm.name, record.to_json())
+            write_compression(run.folder.compression(arm.name, arm.draw), arm.name, record.to_json())
     return model
 
 
@@ -159,7 +180,7 @@ def attach_reference(run: Run, engine: Engine, arm: Arm, planned: PlannedTask) -
             load=None if is_dense else lambda: load_dense(run, arm),
             top_k=top_k,
             folder=run.folder.likeliest(planned.name),
-            keep=is_dense and not arm.repeat,
+            keep=is_dense and not arm.repeat and not arm.draw,
             options=dense.engine_options if arm.engine == dense.engine else {},
         )
     )

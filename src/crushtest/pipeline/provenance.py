@@ -84,7 +84,7 @@ def refuse_another_server(folder: StudyFolder, arm: Arm, engine: dict[str, Any])
     A repeat may run on another engine on purpose; on the same engine it must have its arm's file and server.
     """
     if invalid := manifest.read(folder.manifest).get(manifest.INVALID, {}).get(arm.title):
-        answered = folder.arm(arm.name, arm.repeat)
+        answered = folder.arm(arm.name, arm.repeat, arm.draw)
         if answered.exists() or arm.name == DENSE:  # scores and divergences of other arms may rest on dense's answers
             remedy = "" if arm.name == DENSE else f"delete {answered} to measure it anew, or "
             raise StoreError(
@@ -114,7 +114,7 @@ def differing(fact: str, before: Any, now: Any) -> str:
 
 def refuse_another_calibration(folder: StudyFolder, arm: Arm, tokens: CalibrationTokens) -> None:
     """Raise StoreError if an arm that the study has measured was calibrated on other tokens."""
-    before = (folder.read_compression(arm.name) or {}).get("calibration", {}).get("tokens_sha256")
+    before = (folder.read_compression(arm.name, arm.draw) or {}).get("calibration", {}).get("tokens_sha256")
     now = tokens.facts["tokens_sha256"]
     if before not in (None, now):
         raise StoreError(
@@ -125,6 +125,10 @@ def refuse_another_calibration(folder: StudyFolder, arm: Arm, tokens: Calibratio
 
 def record_arm(folder: StudyFolder, arm: Arm, facts: dict[str, Any]) -> None:
     """Record what ran; for a repeat also the options and threads that made it another measurement."""
+    if arm.draw:
+        others = manifest.read(folder.manifest).get("draws", {}).get(arm.name, {})
+        manifest.update(folder.manifest, "draws", arm.name, {**others, str(arm.draw): facts})
+        return
     if not arm.repeat:
         manifest.update(folder.manifest, "arms", arm.name, facts)
         return
@@ -145,7 +149,7 @@ def truncated_so_far(engine: Engine) -> int:
 
 def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count: int, progress: Progress) -> None:
     """Record, and show, that requests of a task did not fit into the model's context."""
-    if count and not arm.repeat:
+    if count and not arm.repeat and not arm.draw:
         others = manifest.read(folder.manifest).get("truncated", {}).get(arm.name, {})
         manifest.update(folder.manifest, "truncated", arm.name, {**others, planned.name: count})
         progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
@@ -156,7 +160,7 @@ def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int,
 
     A process that asked none, and only finishes what another asked, records nothing.
     """
-    if items and not arm.repeat:
+    if items and not arm.repeat and not arm.draw:
         others = manifest.read(folder.manifest).get("timing", {}).get(arm.name, {})
         cost = {"items": items, "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory_bytes()}
         manifest.update(folder.manifest, "timing", arm.name, {**others, planned.name: cost})

@@ -19,6 +19,7 @@ from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm
 from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.draws import compared_draws, planned_draws, run_draw, without_failed
 from crushtest.pipeline.from_dense import as_settled, is_settled
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
@@ -45,7 +46,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     folder = StudyFolder(out)
     check_names(spec)
     spec = merge_with_existing(spec, folder)
-    plan = replace(make_plan(spec), grown=grown_tasks(folder, spec))
+    plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     calibration = check_arms(folder, plan)
     check_scorers(folder, plan)
     items, missing = draw_items(folder, plan)
@@ -75,10 +76,12 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         with show_progress(workload(folder, plan, items)) as progress:
             run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))
             for arm in plan.measured:
-                run_arm(run, arm)
+                (run_draw if arm.draw else run_arm)(run, arm)
+            plan = without_failed(folder, plan)
             for planned in plan.tasks:
                 for arm in plan.measured:
-                    score(folder, arm, planned, items[planned.name], progress, run.engines)
+                    if any(asked.name == planned.name for asked in plan.asked_of(arm)):
+                        score(folder, arm, planned, items[planned.name], progress, run.engines)
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
@@ -177,6 +180,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
         return False
     contrasted = {(row.arm, row.against) for row in folder.read_contrasts() if row.against != DENSE}
     if {pair for pair in plan.pairs if DENSE not in pair} - refused != contrasted:
+        return False
+    if compared_draws(folder, plan) != {planned.name: planned_draws(plan, planned) for planned in plan.tasks}:
         return False
     repeats = dict(Counter(arm.name for arm in plan.repeats))
     return compared_repeats(folder, plan) == {planned.name: repeats for planned in plan.tasks}

@@ -25,7 +25,11 @@ def check_scorers(folder: StudyFolder, plan: Plan) -> None:
     """Raise ModelError if a scorer that is still needed lacks its classifier, key or judge."""
     for planned in plan.tasks:
         for scorer in planned.task.scorers:
-            logs = (folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat) for arm in plan.measured)
+            logs = (
+                folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat, draw=arm.draw)
+                for arm in plan.measured
+                if any(asked.name == planned.name for asked in plan.asked_of(arm))
+            )
             if not all(log.complete for log in logs):
                 facts_of(scorer)
 
@@ -44,10 +48,11 @@ def score(
     its batch. A partly scored block is scored again, but only its missing scores are appended.
     """
     for scorer in planned.task.scorers:
-        log, ids = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat), [item.id for item in items]
+        ids = [item.id for item in items]
+        log = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat, draw=arm.draw)
         if log.complete:
             continue
-        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat).read(ids)
+        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat, draw=arm.draw).read(ids)
         of_dense = folder.answers(DENSE, planned.name, planned.task.kind)
         dense = of_dense.read(ids) if needs_dense(scorer) == "answers" else None
         scored, by_id = log.read(ids), {item.id: item for item in items}

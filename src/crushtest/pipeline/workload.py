@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from crushtest.compress.prepare import COMPRESSING, LOADING
@@ -27,8 +28,9 @@ def workload(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]
     recipes = [arm.recipe for arm in open_arms if arm.recipe is not None]
     calibrated = sum(recipe.calibrates for recipe in recipes)
     compressing = WEIGHTS * len(recipes) + PASSES * plan.calibration.sequences * plan.calibration.length * calibrated
+    asked = Counter(planned.name for arm in plan.measured for planned in plan.asked_of(arm))
     tasks = [
-        Work(planned.name, len(items[planned.name]) * len(plan.measured), _cost(planned, items[planned.name]))
+        Work(planned.name, len(items[planned.name]) * asked[planned.name], _cost(planned, items[planned.name]))
         for planned in plan.tasks
     ]
     return [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crushtest.report.against import is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
+from crushtest.report.draws import draw_sentences, failed_draws
 from crushtest.report.drift import drift_text
 from crushtest.report.findings import (
     Finding,
@@ -58,6 +59,7 @@ class ArmVerdict:
     lost         headlines that dense has a value of and the arm has not, because it answered only "unknown", say
     untested     per task, the comparisons without a test
     unfit        per task, a first choice of headline that would miss a fourfold rise
+    draws        which draws are missing, which verdict one draw alone has, and what share of the uncertainty draws are
     """
 
     arm: ArmView
@@ -83,6 +85,7 @@ class ArmVerdict:
     lost: tuple[str, ...]
     untested: tuple[str, ...]
     unfit: tuple[str, ...]
+    draws: tuple[str, ...] = ()
 
 
 def verdicts(study: StudyView) -> tuple[ArmVerdict, ...]:
@@ -134,6 +137,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         lost=lost,
         untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)).text)),
         unfit=tuple(unfit_notes(study)),
+        draws=(*failed_draws(study.manifest, arm.plan), *draw_sentences(findings)),
     )
 
 
@@ -167,7 +171,7 @@ def _weights_text(arm: ArmView) -> str:
 
 
 def compares_text(study: StudyView, arm: ArmView) -> str:
-    """Say whether compressed weights come from one calibration draw, and what else differs from dense."""
+    """Say of how many calibration draws compressed weights are, and what else differs from dense."""
     rows = [row for _, _, row in _headlines(study, arm)]
     compared = list(dict.fromkeys(row.compares for row in rows if row is not None and row.compares))
     differs = COMPARES.get(compared[0], "") if len(compared) == 1 else listed(compared)

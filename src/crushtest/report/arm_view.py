@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crushtest.records import DENSE
+from crushtest.report.draws import draw_count, draws_there
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 
@@ -20,6 +21,7 @@ class ArmView:
     timing        per task, what asking it took: items, seconds, peak_memory_bytes
     dense_facts   the dense arm's entry in the manifest
     same_weights  whether it is the dense arm's model as found, run in another way
+    draws         how many of its draws its results are made of
     """
 
     number: int
@@ -30,6 +32,7 @@ class ArmView:
     timing: dict[str, Any]
     dense_facts: dict[str, Any]
     same_weights: bool
+    draws: int = 1
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -60,8 +63,8 @@ class ArmView:
 
     @property
     def draw(self) -> str:
-        """`one calibration draw` for an arm that calibrates, since no interval covers another draw; otherwise empty."""
-        return "one calibration draw" if self.plan.recipe is not None and self.plan.recipe.calibrates else ""
+        """`one calibration draw` or `3 calibration draws` of an arm that calibrates; empty if no draw would differ."""
+        return draw_count(self.plan, self.draws)
 
     @property
     def method(self) -> str:
@@ -86,5 +89,6 @@ def read_arm(folder: StudyFolder, manifest: dict[str, Any], number: int, arm: Ar
         facts=manifest.get("arms", {}).get(arm.name, {}),
         timing=manifest.get("timing", {}).get(arm.name, {}),
         dense_facts=manifest.get("arms", {}).get(dense.name, {}),
+        draws=draws_there(manifest, arm),
         same_weights=arm.name != dense.name and arm.recipe is None and arm.model == dense.model,
     )

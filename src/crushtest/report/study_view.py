@@ -15,7 +15,7 @@ from crushtest.report.arm_view import ArmView, read_arm
 from crushtest.report.claims import judge
 from crushtest.report.drift import Drifts, read_drifts
 from crushtest.report.task_view import TaskView, by_headline, read_task
-from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed
+from crushtest.report.wording import ALL, DIMENSION_ORDER, attribute_of, base_metric, listed, sentence_case
 from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.stats.hidden_harm import HiddenHarm
 from crushtest.stats.joint_claims import Key, is_tested
@@ -136,9 +136,12 @@ class StudyView:
 
     @property
     def draws(self) -> str:
-        """A sentence that names the arms whose weights come from one calibration draw; empty if there are none."""
-        arms = [arm.name for arm in self.others if arm.draw]
-        return f"One calibration draw: {listed(arms)}." if arms else ""
+        """Sentences that name the arms whose weights come from one calibration draw, or several; empty without any."""
+        by_count: dict[str, list[str]] = {}
+        for arm in self.others:
+            if arm.draw:
+                by_count.setdefault(arm.draw, []).append(arm.name)
+        return " ".join(f"{sentence_case(count)}: {listed(arms)}." for count, arms in by_count.items())
 
     def contrast(self, arm: str, task: str, metric: str, group: str = ALL) -> Contrast | None:
         """Return one row of contrasts.parquet; None if it was not measured."""

@@ -10,7 +10,8 @@ import numpy as np
 from crushtest.metrics import Array, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
-from crushtest.stats.decision_margins import mean_change, option_changes
+from crushtest.stats.decision_margins import mean_change, mean_changes
+from crushtest.stats.draws import Draws, middle_flips
 from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.estimates import REPLICATES
 from crushtest.stats.flips import count_flips
@@ -21,9 +22,9 @@ from crushtest.stats.sample import MetricSlices, Sample
 from crushtest.stats.significance import detectable, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
 from crushtest.stats.tokens import compare_tokens, without_per_token
-from crushtest.stats.uncertainty import distance_interval, uncertainty
+from crushtest.stats.uncertainty import distance_interval, draw_spread, uncertainty
 from crushtest.stats.validity import without_invalid
-from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, verdict
+from crushtest.stats.verdicts import INCONCLUSIVE, UNCLEAR, UNDEFINED, clear_alone, verdict
 from crushtest.stats.worst_group import Searched, worst_row
 
 FEW_FLIPS = 10
@@ -46,25 +47,25 @@ def contrast(
     correction: Correction = "benjamini-hochberg",
     compares: str | None = None,
     against: str = DENSE,
+    draws: Sequence[tuple[tuple[Answers, Scores], tuple[Answers, Scores]]] = (),
 ) -> list[Contrast]:
     """Return per metric a row for each group, the gaps of attributes, groups against the rest, and the worst groups.
 
     Both arms' answers to an item stay together in every resample. Only items that both arms have a number for count.
     p is adjusted by families (see `multiplicity`). `compares` says what differs between the arms; see `Contrast`.
     `against` names the arm that gave `dense_answers`. Where the arms cut an item into other tokens, metrics per
-    token are undefined, and there is no KL (see `tokens`).
+    token are undefined, and there is no KL (see `tokens`). `draws` are further pairs of what the other arm and the arm
+    measured (`draws`): a difference is then the mean over all pairs, and its interval speaks of other draws as well.
     """
     items = list(items)
-    pairs = [
-        [measure_sums(metric, items, given, marks) for metric in metrics]
-        for given, marks in ((dense_answers, dense_scores), (answers, scores))
-    ]
-    sample = Sample.draw(metrics, items, pairs, seed=seed, replicates=replicates)
+    pairs = [((dense_answers, dense_scores), (answers, scores)), *draws]
+    arms = [[[measure_sums(metric, items, *pair[at]) for metric in metrics] for pair in pairs] for at in (0, 1)]
+    sample = Draws.draw(metrics, items, arms, seed=seed, replicates=replicates)
     slices_of = sample.slices()
     tokens = compare_tokens(items, dense_answers, answers)
-    changes = None if tokens.differ else option_changes(items, dense_answers, answers)
+    changes = None if tokens.differ else mean_changes(items, [(dense[0], given[0]) for dense, given in pairs])
     plain = [_row(task, arm, against, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
-    rows = without_per_token(plain + list(_worst(task, arm, sample, slices_of, seed)), metrics, tokens)
+    rows = without_per_token(plain + list(_worst(task, arm, sample.mean, slices_of, seed)), metrics, tokens)
     rows = without_invalid(rows, metrics)
     return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
@@ -82,11 +83,12 @@ def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices
                 yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
 
 
-def _row(task: str, arm: str, against: str, sample: Sample, slice_: Slice, changes: Array | None) -> Contrast:
+def _row(task: str, arm: str, against: str, drawn: Draws, slice_: Slice, changes: Array | None) -> Contrast:
     """Return the row of a slice; its options are the means of `changes` [items, 3] if its metric counts decisions."""
     dense, value = (None if np.isnan(number) or not slice_.n else float(number) for number in slice_.observed)
-    pair = [arm[slice_.metric] for arm in sample.arms]
-    flips = Flips() if slice_.is_derived else count_flips(pair[0], pair[1], slice_.rows)
+    sample = drawn.mean
+    pairs = [[sums[slice_.metric] for sums in each.arms] for each in drawn.samples]
+    flips = Flips() if slice_.is_derived else middle_flips([count_flips(a, b, slice_.rows) for a, b in pairs])
     decides = sample.metrics[slice_.metric].flip_key is not None and not slice_.is_derived
     row = Contrast(
         arm=arm,
@@ -107,10 +109,22 @@ def _row(task: str, arm: str, against: str, sample: Sample, slice_: Slice, chang
         missing = f"{against} and arm" if dense is None and value is None else against if dense is None else "arm"
         return replace(row, reason=slice_.why_undefined() + (f" ({missing})" if slice_.n else ""))
     changed = (flips.up or 0) + (flips.down or 0)
-    return replace(
+    tested = replace(
         _tested(row, slice_, float(difference(slice_.observed))),
         effect=_effect(sample, slice_, dense, value),
         caution=cautions(slice_, rare=changed if slice_.kind == "rate" and changed < FEW_FLIPS else None),
+    )
+    return _with_draws(tested, slice_) if slice_.draws else tested
+
+
+def _with_draws(row: Contrast, slice_: Slice) -> Contrast:
+    """Return the row with what its draws say, and a caution if it is not clear although single draws would be."""
+    alone = [_tested(row, draw, float(difference(draw.observed))).verdict for draw in slice_.draws]
+    texts = [row.caution, clear_alone(alone) if row.verdict in UNCLEAR else ""]
+    return replace(
+        row,
+        draws=draw_spread(slice_, alone),
+        caution="; ".join(text for text in texts if text) or None,
     )
 
 

@@ -30,6 +30,16 @@ def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array
     return None if np.isnan(changes).all() else changes
 
 
+def mean_changes(items: Sequence[Item], pairs: Sequence[tuple[Answers, Answers]]) -> Array | None:
+    """Return `option_changes`, averaged over pairs of draws that have a number for an item; None if no item has one."""
+    each = [changes for dense, arm in pairs if (changes := option_changes(items, dense, arm)) is not None]
+    if len(each) < 2:
+        return each[0] if each else None
+    defined = [~np.isnan(changes) for changes in each]
+    count, total = np.sum(defined, axis=0), np.nansum(each, axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def mean_change(changes: Array | None, rows: Index) -> OptionChange | None:
     """Return the means over these items, those without a number left out; None if all are without."""
     if changes is None:

@@ -10,10 +10,10 @@ import numpy as np
 from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.results import Estimate
+from crushtest.stats.draws import Draws
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
-from crushtest.stats.sample import Sample
 from crushtest.stats.slices import Slice, cautions
-from crushtest.stats.uncertainty import uncertainty
+from crushtest.stats.uncertainty import draw_spread, uncertainty
 
 REPLICATES = 10_000
 
@@ -28,15 +28,17 @@ def estimate(
     *,
     seed: int,
     replicates: int = REPLICATES,
+    draws: Sequence[tuple[Answers, Scores]] = (),
 ) -> list[Estimate]:
     """Return one row per metric and group (`all` and every `attribute=value`), then per attribute the metric's gap.
 
     `uncertainty` chooses the interval of a row (see `docs/statistics.md`). A row without items, or whose formula has
-    nothing to divide by, has the value None and says why.
+    nothing to divide by, has the value None and says why. `draws` are the answers and scores of the arm's further
+    draws: a value is then the mean over all, and its interval speaks of other draws as well.
     """
     items = list(items)
-    sums = [measure_sums(metric, items, answers, scores) for metric in metrics]
-    sample = Sample.draw(metrics, items, [sums], seed=seed, replicates=replicates)
+    every = [[measure_sums(metric, items, *measured) for metric in metrics] for measured in ((answers, scores), *draws)]
+    sample = Draws.draw(metrics, items, [every], seed=seed, replicates=replicates)
     return [_row(task, arm, slice_) for slices in sample.slices() for slice_ in slices.all]
 
 
@@ -58,7 +60,7 @@ def _row(task: str, arm: str, slice_: Slice) -> Estimate:
     )
     if not is_defined:
         return replace(row, reason=slice_.why_undefined())
-    row_intervals = uncertainty(slice_)
+    row, row_intervals = replace(row, draws=draw_spread(slice_)), uncertainty(slice_)
     if isinstance(row_intervals, str):
         return replace(row, reason=row_intervals)
     interval = row_intervals.interval(0.95)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from crushtest.stats.intervals import distribution, smallest_wide_p
 from crushtest.stats.outcome_bootstrap import resample_outcomes
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
 from crushtest.stats.slices import Slice, difference
-from crushtest.stats.uncertainty import DIFFERENCE
+from crushtest.stats.uncertainty import DIFFERENCE, two_sources
 from crushtest.stats.verdicts import counted
 
 POWER = 0.8
@@ -37,8 +38,11 @@ def test(slice_: Slice) -> Tested:
 
     A rate has the exact p of the exchange of arms within clusters; with single items that is McNemar's. Metrics with a
     jackknife and formulas over counts of outcomes have the p of their interval. All others are exchanged at random (see
-    `exchange`).
+    `exchange`). The mean over draws has the larger p of two: that of its items, and that of its interval, which knows
+    of the draws.
     """
+    if slice_.draws:
+        return _test_of_draws(slice_)
     few = f"cannot be tested with {counted(slice_.clusters, 'cluster')}" if slice_.clusters < FEWEST_TESTABLE else None
     if slice_.jackknife and not slice_.is_derived:
         return Tested(_jackknife_p(slice_), JACKKNIFE, few)
@@ -56,6 +60,18 @@ def test(slice_: Slice) -> Tested:
     return Tested(p, "exchange of arms within clusters", few)
 
 
+def _test_of_draws(slice_: Slice) -> Tested:
+    """Return the p of a mean over draws. What the arms of all draws gave to a cluster is exchanged together."""
+    columns = slice_.columns
+    if slice_.kind == "rate":  # whole numbers, as the exact test needs them: its p is the same for a sum and a mean
+        columns = tuple(np.sum([draw.columns[arm] for draw in slice_.draws], axis=0) for arm in (0, 1))
+    items = test(replace(slice_, draws=(), columns=columns))
+    found = two_sources(slice_)
+    if items.p is None or isinstance(found, str) or not found[0].draw_error:
+        return items
+    return Tested(max(items.p, found[0].p()), f"{items.method}; Student's t between draws", items.untestable)
+
+
 def smallest_p(clusters: int, method: str) -> float:
     """Return a p below which no two-sided test by a method (`PValue.method`) comes, whatever the data.
 
@@ -64,7 +80,7 @@ def smallest_p(clusters: int, method: str) -> float:
     >>> smallest_p(FEWEST_TESTABLE - 1, "exact McNemar") > 0.05 > smallest_p(FEWEST_TESTABLE, "exact McNemar")
     True
     """
-    return smallest_wide_p(clusters) if method in (JACKKNIFE, BOOTSTRAP) else min(1.0, 2.0 ** (1 - clusters))
+    return smallest_wide_p(clusters) if method.startswith((JACKKNIFE, BOOTSTRAP)) else min(1.0, 2.0 ** (1 - clusters))
 
 
 def _jackknife_p(slice_: Slice) -> float | None:

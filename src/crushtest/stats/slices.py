@@ -48,6 +48,7 @@ class Slice:
     extremes          for a mean: the sums [2, k] of the items with the smallest and the largest number
     seed              of what is drawn for this slice alone
     parts             of a gap: the slices of its groups
+    draws             of a mean over draws: the slices of the draws
     """
 
     metric: int
@@ -75,6 +76,7 @@ class Slice:
     seed: int
     bounds: tuple[float, float] | None
     parts: tuple[Slice, ...] = ()
+    draws: tuple[Slice, ...] = ()
 
     @property
     def is_paired(self) -> bool:

@@ -7,19 +7,21 @@ One rule, which looks at the kind of the metric and at how much changed, never a
   mean where fewer than `FEW_CHANGED` clusters changed, and not all of them;
 - a formula over counts of outcomes has a cluster bootstrap that reckons with unseen ones (`outcome_bootstrap`);
 - a gap has what the intervals of its groups leave open (`gaps`);
+- the mean over several draws of an arm has what the intervals and the values of the draws leave open (`draws`);
 - anything else has a BCa bootstrap, or none where fewer clusters changed or all resamples are alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.results import Interval
+from crushtest.results import DrawSpread, Interval
 from crushtest.stats.clusters import Index
+from crushtest.stats.draws import TwoSources, draw_values, narrowing
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
 from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Method, distribution
@@ -44,7 +46,10 @@ class Uncertainty:
 
 def uncertainty(slice_: Slice, *, combine: tuple[float, float] = DIFFERENCE) -> Uncertainty | str:
     """Return the uncertainty of a slice, of one arm or of two combined, or why there is none."""
-    unbounded = _of_gap(slice_) if slice_.kind == "gap" else _of_group(slice_, combine)
+    if slice_.draws:
+        unbounded = _of_draws(slice_, combine)
+    else:
+        unbounded = _of_gap(slice_) if slice_.kind == "gap" else _of_group(slice_, combine)
     if isinstance(unbounded, str) or slice_.bounds is None:
         return unbounded
     low, high = slice_.bounds
@@ -172,6 +177,46 @@ def _hull(estimate: float, *distributions: Bootstrap) -> Callable[[float], Inter
         return Interval(min(estimate, *lows), max(estimate, *highs))
 
     return interval
+
+
+def two_sources(slice_: Slice, *, combine: tuple[float, float] = DIFFERENCE) -> tuple[TwoSources, str] | str:
+    """Return what items and draws leave open of a mean over draws, and the method, or why a draw has no interval."""
+    parts = [uncertainty(draw, combine=combine) for draw in slice_.draws]
+    for part in parts:
+        if isinstance(part, str):
+            return part
+    singles = [part for part in parts if not isinstance(part, str)]
+    sources = TwoSources(
+        estimate=float(_combined(slice_.observed, combine)),
+        values=np.array([float(_combined(draw.observed, combine)) for draw in slice_.draws]),
+        intervals=lambda level: [single.interval(level) for single in singles],
+        narrowing=narrowing([_combined(draw.without, combine) for draw in slice_.draws], slice_.counts),
+    )
+    return sources, singles[0].method
+
+
+def draw_spread(slice_: Slice, verdicts: Sequence[str] = ()) -> DrawSpread | None:
+    """Return how the draws of a slice differ; None for a single draw. `verdicts` are what each alone says."""
+    if not slice_.draws:
+        return None
+    sources = two_sources(slice_)
+    share = None if isinstance(sources, str) else sources[0].share()
+    values = draw_values(slice_)
+    return DrawSpread(
+        count=len(values),
+        deviation=float(values.std(ddof=1)),
+        share=share,
+        values=tuple(map(float, values)),
+        verdicts=tuple(verdicts),
+    )
+
+
+def _of_draws(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
+    found = two_sources(slice_, combine=combine)
+    if isinstance(found, str):
+        return found
+    sources, method = found
+    return Uncertainty(f"{method}; Student's t between {len(slice_.draws)} draws", sources.interval)
 
 
 def _of_gap(slice_: Slice) -> Uncertainty | str:

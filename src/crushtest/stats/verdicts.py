@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from crushtest.records import Better
@@ -50,6 +51,17 @@ def verdict(
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return `1 item`, `1,012 items`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def clear_alone(verdicts: Sequence[str]) -> str:
+    """Return what single draws alone would have said although all draws together do not; empty if none is clear."""
+    words = [word for word in verdicts if word not in UNCLEAR]
+    if not words:
+        return ""
+    what = " or ".join(dict.fromkeys(words))
+    if len(words) == 1:
+        return f"{what} in one draw of {len(verdicts)} only"
+    return f"{what} in {len(words)} of {len(verdicts)} draws alone, and not clear over all of them"
 
 
 def mark_spurious(row: Contrast, why: str) -> Contrast:

@@ -16,7 +16,7 @@ from crushtest.stats.exchange import either_p
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.significance import test
 from crushtest.stats.slices import FEW_CLUSTERS, Slice, difference
-from crushtest.stats.uncertainty import Uncertainty, distance_interval, uncertainty
+from crushtest.stats.uncertainty import Uncertainty, distance_interval, draw_spread, uncertainty
 from crushtest.stats.verdicts import BETTER, CHANGED, UNDEFINED, WORSE, verdict
 
 
@@ -77,6 +77,7 @@ def worst_row(task: str, arm: str, metric: str, searched: Searched) -> Contrast:
         verdict=word,
         clusters=slice_.clusters,
         worst=slice_.group,
+        draws=draw_spread(slice_),
         caution="; ".join(cautions) or None,
     )
 

@@ -23,6 +23,8 @@ class Arm:
 
     model_options  how its model is loaded
     repeat         number of the repeat for the noise floor; 0 for the arm itself
+    draw           number of the calibration draw, or of the draw of sampled completions; 0 for the arm itself
+    replicates     how many draws the study file asks for, the arm itself among them
     threads        number of threads of a repeat; None for as many as the arm itself
     training       whether it was trained before or after compression; None if the study file does not say
     against        the arms that it is compared with, dense first; none for dense itself
@@ -36,6 +38,8 @@ class Arm:
     engine_options: dict[str, Any]
     model_options: ModelOptions
     repeat: int = 0
+    draw: int = 0
+    replicates: int = 1
     threads: int | None = None
     training: Training | None = None
     against: tuple[str, ...] = ()
@@ -53,8 +57,14 @@ class Arm:
 
     @property
     def title(self) -> str:
-        """The name, with the number of the repeat."""
-        return f"{self.name}, repeat {self.repeat}" if self.repeat else self.name
+        """The name, with the number of the repeat or draw."""
+        number = f", repeat {self.repeat}" if self.repeat else f", draw {self.draw}" if self.draw else ""
+        return f"{self.name}{number}"
+
+    @property
+    def calibrates(self) -> bool:
+        """True if its weights depend on the calibration text."""
+        return self.recipe is not None and self.recipe.calibrates
 
 
 def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
@@ -152,6 +162,7 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
         training=given.training,
         against=() if name == DENSE else given.against,
         accept=given.accept,
+        replicates=given.replicates,
     )
 
 

@@ -26,6 +26,9 @@ from crushtest.study.spec import read_stored_spec
 KINDS: dict[str, Kind] = {"Choices": "choices", "Passage": "passages", "Prompt": "prompts"}
 """Column `kind` of items -> the kind of their answers."""
 
+AGAIN = {"repeats": "repeat", "draws": "draw"}
+"""Folders in an arm's that hold other measurements of it -> what their numbers are called."""
+
 Check = Callable[[], object]
 """Raises StoreError, or UsageError for study.yaml, if something does not fit."""
 
@@ -65,7 +68,7 @@ def inventory(folder: StudyFolder) -> dict[str, dict[str, Any]]:
     """Return sha256 and bytes of every file that the contrasts were made from, of theirs, and of compression.json."""
     label = folder.results.label()
     names = [*(label.sources if label else ()), folder.contrasts.relative_to(folder.root).as_posix()]
-    names += [path.relative_to(folder.root).as_posix() for path in folder.root.glob("arms/*/compression.json")]
+    names += [folder.compression(arm, draw).relative_to(folder.root).as_posix() for arm, draw in _compressed(folder)]
     content = {name: read_bytes(folder.root / name, remedy=RESTORE) for name in sorted(names)}
     return {name: {"sha256": sha256(each), "bytes": len(each)} for name, each in content.items()}
 
@@ -108,8 +111,17 @@ def table_checks(folder: StudyFolder) -> Iterator[Check]:
 def _facts(folder: StudyFolder) -> Iterator[Check]:
     yield partial(read_stored_spec, folder.specification)
     yield partial(manifest.read, folder.manifest)
+    for arm, draw in _compressed(folder):
+        yield partial(folder.read_compression, arm, draw)
+
+
+def _compressed(folder: StudyFolder) -> Iterator[tuple[str, int]]:
+    """Yield every arm and draw that has a compression.json."""
     for path in sorted(folder.root.glob("arms/*/compression.json")):
-        yield partial(folder.read_compression, unquote(path.parent.name))
+        yield unquote(path.parent.name), 0
+    for path in sorted(folder.root.glob("arms/*/draws/*/compression.json")):
+        if path.parent.name.isdecimal():
+            yield unquote(path.parents[2].name), int(path.parent.name)
 
 
 def _running(folder: StudyFolder) -> Iterator[Check]:
@@ -138,14 +150,14 @@ def _logs(folder: StudyFolder, suffix: str) -> Iterator[tuple[AppendLog[Any], st
     """Yield the logs of answers and scores that have a file with this suffix, each with its task."""
     for path in sorted(folder.root.glob(f"arms/**/*{suffix}")):
         arm, *rest = map(unquote, path.relative_to(folder.root / "arms").with_suffix("").parts)
-        repeat = 0
-        if rest[:1] == ["repeats"] and rest[1].isdecimal():
-            repeat, rest = int(rest[1]), rest[2:]
+        again: dict[str, int] = {}
+        if rest[0] in AGAIN and rest[1].isdecimal():
+            again, rest = {AGAIN[rest[0]]: int(rest[1])}, rest[2:]
         match rest:
             case ["answers", task]:
-                yield folder.answers(arm, task, _kind(folder, task), repeat=repeat), task
+                yield folder.answers(arm, task, _kind(folder, task), **again), task
             case ["scores", scorer, task]:
-                yield folder.scores(arm, scorer, task, repeat=repeat), task
+                yield folder.scores(arm, scorer, task, **again), task
 
 
 def _check_table(folder: StudyFolder, log: AppendLog[Any], task: str) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 from crushtest.files.parquet import TableKind
 from crushtest.records import DENSE
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, OptionChange, PValue, Spread
+from crushtest.study.draw_columns import DRAW_COLUMNS, draw_cells, draws_of_row
 
 CONTRASTS = TableKind(
     "contrasts",
@@ -59,9 +60,10 @@ CONTRASTS = TableKind(
             "noise_flip_share": pl.Float64(),
             "noise_net_share": pl.Float64(),
             "flips_p": pl.Float64(),
+            **DRAW_COLUMNS,
         }
     ),
-    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share", "flips_p"}),
+    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share", "flips_p", *DRAW_COLUMNS}),
     filled=("arm", "task", "metric", "group", "better", "n", "n_unscored", "clusters", "verdict"),
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
@@ -115,6 +117,7 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "kl": options and options.kl,
         "compares": contrast.compares,
         "against": contrast.against,
+        **draw_cells(contrast.draws),
     }
     return {column: row[column] for column in CONTRASTS.schema}
 
@@ -159,6 +162,7 @@ def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
         else OptionChange(margin_dense=row["margin_dense"], margin=row["margin"], kl=row["kl"]),
         compares=row["compares"],
         against=DENSE if row["against"] is None else row["against"],
+        draws=draws_of_row(row),
     )
 
 

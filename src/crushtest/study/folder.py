@@ -4,6 +4,7 @@
     <study>/arms/<arm>/compression.json  answers/<task>.parquet  scores/<scorer>/<task>.parquet
     <study>/arms/dense/likeliest/<task>/<passage>.safetensors      if arms are compared by likeliest tokens
     <study>/noise.parquet  arms/<arm>/repeats/<number>/answers ... scores ...      if the study has a noise floor
+    <study>/arms/<arm>/draws/<number>/compression.json  answers ... scores ...     if an arm has further draws
 
 While a task runs, its answers (and scores) are lines of a `.jsonl` next to the final file. After the last one they
 become Parquet, in the order of the items. A `.parquet` is always complete: it is written under another name and
@@ -113,16 +114,18 @@ class StudyFolder:
     def noise(self) -> Path:
         return self.results.noise
 
-    def arm(self, arm: str, repeat: int = 0) -> Path:
+    def arm(self, arm: str, repeat: int = 0, draw: int = 0) -> Path:
         folder = _named_folder(self.root / "arms", arm)
-        return folder / "repeats" / str(repeat) if repeat else folder
+        if repeat:
+            return folder / "repeats" / str(repeat)
+        return folder / "draws" / str(draw) if draw else folder
 
-    def compression(self, arm: str) -> Path:
-        return self.arm(arm) / "compression.json"
+    def compression(self, arm: str, draw: int = 0) -> Path:
+        return self.arm(arm, draw=draw) / "compression.json"
 
-    def read_compression(self, arm: str) -> dict[str, Any] | None:
+    def read_compression(self, arm: str, draw: int = 0) -> dict[str, Any] | None:
         """Return the record of an arm's compression, None without one. Raises StoreError if it is damaged or gone."""
-        path = self.compression(arm)
+        path = self.compression(arm, draw)
         record = read_compression(path, arm)
         listed = manifest.files(self.manifest).get(path.relative_to(self.root).as_posix())
         if record is None and listed is not None:
@@ -176,30 +179,30 @@ class StudyFolder:
 
     # ---- answers and scores
 
-    def answers(self, arm: str, task: str, kind: Kind, *, repeat: int = 0) -> AppendLog[Any]:
-        """Return the log of an arm's answers to a task."""
-        path = self.arm(arm, repeat) / "answers" / f"{file_name(task)}.parquet"
+    def answers(self, arm: str, task: str, kind: Kind, *, repeat: int = 0, draw: int = 0) -> AppendLog[Any]:
+        """Return the log of an arm's answers to a task, or of a repeat's, or of a further draw's."""
+        path = self.arm(arm, repeat, draw) / "answers" / f"{file_name(task)}.parquet"
         return AppendLog(
             path,
             ANSWERS[kind],
             ANSWER_BUILDERS[kind],
             root=self.root,
-            facts={"kind": "answers", "arm": arm, "repeat": repeat, "task": task},
+            facts={"kind": "answers", "arm": arm, "repeat": repeat, **_of_draw(draw), "task": task},
             sources=(self.items_path(task),),
             remedy=ASK_AGAIN,
         )
 
-    def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
+    def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0, draw: int = 0) -> AppendLog[Score]:
         """Return the log of a scorer's scores of an arm's completions of a task."""
-        name, parent = f"{file_name(task)}.parquet", self.arm(arm, repeat) / "scores"
+        name, parent = f"{file_name(task)}.parquet", self.arm(arm, repeat, draw) / "scores"
         identity = _stored_scorer(parent, scorer)
         return AppendLog(
             _named_folder(parent, identity) / name,
             SCORES,
             Score,
             root=self.root,
-            facts={"kind": "scores", "arm": arm, "repeat": repeat, "scorer": identity, "task": task},
-            sources=(self.items_path(task), self.arm(arm, repeat) / "answers" / name),
+            facts={"kind": "scores", "arm": arm, "repeat": repeat, **_of_draw(draw), "scorer": identity, "task": task},
+            sources=(self.items_path(task), self.arm(arm, repeat, draw) / "answers" / name),
             remedy=SCORE_AGAIN,
         )
 
@@ -234,6 +237,11 @@ class StudyFolder:
 
     def read_bands(self) -> list[NoiseBand]:
         return self.results.read_bands()
+
+
+def _of_draw(draw: int) -> dict[str, Any]:
+    """Return what a label says of a further draw; nothing of draw 0, whose files are those of an arm without draws."""
+    return {"draw": draw} if draw else {}
 
 
 def _named_folder(parent: Path, name: str) -> Path:

@@ -81,11 +81,11 @@ def _scores(folder: StudyFolder, plan: Plan) -> Iterator[AppendLog[Any]]:
         if planned.name in plan.grown:
             for arm in plan.measured:
                 for scorer in planned.task.scorers:
-                    yield folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat)
+                    yield folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat, draw=arm.draw)
 
 
 def _answers(folder: StudyFolder, plan: Plan) -> Iterator[AppendLog[Any]]:
     for planned in plan.tasks:
         if planned.name in plan.grown:
             for arm in plan.measured:
-                yield folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
+                yield folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat, draw=arm.draw)

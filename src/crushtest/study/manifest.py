@@ -40,6 +40,12 @@ INVALID = "invalid"
 """Section of the manifest: arms whose answers are of no one model."""
 
 
+FAILED_DRAWS = "failed_draws"
+"""Section of the manifest: draws of arms whose compression failed, each with the reason."""
+
+COMPARED_DRAWS = "compared_draws"
+"""Section of the manifest: per task, the numbers of the draws that the results of its arms are made of."""
+
 FILES = "files"
 """Section of the manifest: every file that the last comparison was made from or wrote, with sha256 and bytes."""
 
@@ -58,6 +64,9 @@ SECTIONS = (
     "fixed_text",
     "skipped",
     "repeats",
+    "draws",
+    FAILED_DRAWS,
+    COMPARED_DRAWS,
     "noise_floor",
     "across_engines",
     RANKINGS,

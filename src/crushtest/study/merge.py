@@ -96,16 +96,21 @@ def merge_arms(kept: Sequence[ArmSpec], added: Sequence[ArmSpec]) -> tuple[ArmSp
     """Return the arms of a study and those added to it; an arm of both is compared with what either asks for.
 
     An added arm that asks for dense alone (`against: []`) takes the others back. What the later one accepts, if it
-    says so, stands.
+    says so, stands. Replicates only grow.
     """
-    asked: dict[ArmSpec, tuple[tuple[str, ...], str | None]] = {}
+    asked: dict[ArmSpec, tuple[tuple[str, ...], str | None, int]] = {}
     for arm in (one for listed in (*kept, *added) for one in expand(listed)):
-        alike = arm.model_copy(update={"against": (), "accept": None})
-        against, accept = asked.get(alike, ((), None))
+        alike = arm.model_copy(update={"against": (), "accept": None, "replicates": 1})
+        against, accept, replicates = asked.get(alike, ((), None, 1))
         alone = "against" in arm.model_fields_set and arm.against == (DENSE,)
-        asked[alike] = arm.against if alone else tuple(dict.fromkeys((*against, *arm.against))), arm.accept or accept
+        asked[alike] = (
+            arm.against if alone else tuple(dict.fromkeys((*against, *arm.against))),
+            arm.accept or accept,
+            max(arm.replicates, replicates),
+        )
     return tuple(
-        arm.model_copy(update={"against": against, "accept": accept}) for arm, (against, accept) in asked.items()
+        arm.model_copy(update={"against": against, "accept": accept, "replicates": replicates})
+        for arm, (against, accept, replicates) in asked.items()
     )
 
 

@@ -13,6 +13,7 @@ from crushtest.errors import UsageError
 from crushtest.records import Item, Passage
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
+from crushtest.study.draws import draws_of
 from crushtest.study.repeats import repeats_of
 from crushtest.study.spec import Correction, StudySpec, read_stored_spec
 from crushtest.study.suites import resolve
@@ -49,6 +50,16 @@ class PlannedTask:
         """Return what a study file says of the task: its options, and the limit unless none applies by default."""
         return self.options if self.limit is self.task.default_limit is None else {**self.options, "limit": self.limit}
 
+    @property
+    def is_sampled(self) -> bool:
+        """True if its completions are drawn at random, so that another seed gives others."""
+        return self.task.kind == "prompts" and self.task.sampling.temperature > 0
+
+    def with_draw(self, number: int) -> PlannedTask:
+        """Return the task with the seed of another draw of its completions."""
+        sampling = replace(self.task.sampling, seed=self.task.sampling.seed + number)
+        return replace(self, task=replace(self.task, sampling=sampling))
+
     def draw(self) -> list[Item]:
         """Return the items to ask. Raises DataError if the data are missing."""
         items = self.task.sample_items(self.limit, self.seed)
@@ -69,7 +80,8 @@ class Plan:
 
     arms         the dense arm first
     repeats      of the dense arm and of others, for the noise floor
-    calibration  the text that recipes are calibrated on
+    draws        further draws of arms with `replicates`, numbered from 1; the arm itself is draw 0
+    calibration  the text that recipes are calibrated on, in draw 0
     seed         of the bootstrap
     grown        the tasks that get more items than the folder holds answers to
     correction   how p is adjusted over the rows of a task and arm
@@ -84,6 +96,7 @@ class Plan:
     correction: Correction
     grown: frozenset[str] = frozenset()
     beside: tuple[str, ...] = ()
+    draws: tuple[Arm, ...] = ()
 
     @property
     def dense(self) -> Arm:
@@ -97,17 +110,28 @@ class Plan:
 
     @property
     def measured(self) -> tuple[Arm, ...]:
-        """The arms, then the repeats: everything that is asked and scored."""
-        return (*self.arms, *self.repeats)
+        """The arms, then their draws and repeats: everything that is asked and scored."""
+        return (*self.arms, *self.draws, *self.repeats)
+
+    def asked_of(self, arm: Arm) -> tuple[PlannedTask, ...]:
+        """Return the tasks that an arm is asked. A draw without calibration is asked what it would answer otherwise."""
+        if not arm.draw or arm.calibrates:
+            return self.tasks
+        return tuple(planned.with_draw(arm.draw) for planned in self.tasks if planned.is_sampled)
+
+    def calibration_of(self, draw: int) -> Calibration:
+        """Return the calibration text of a draw: the seed is one higher from draw to draw."""
+        return replace(self.calibration, seed=self.calibration.seed + draw)
 
 
 def make_plan(spec: StudySpec) -> Plan:
     """Resolve a study file and check its names and options, without touching models or data."""
-    arms = make_arms(spec)
+    arms, tasks = make_arms(spec), plan_tasks(spec)
     plan = Plan(
         arms=arms,
         repeats=repeats_of(spec, arms),
-        tasks=plan_tasks(spec),
+        draws=draws_of(arms, samples=any(planned.is_sampled for planned in tasks)),
+        tasks=tasks,
         calibration=Calibration(**spec.calibration.model_dump(), seed=spec.seed),
         seed=spec.seed,
         correction=spec.correction,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from crushtest.results import Contrast, Estimate, NoiseBand
 from crushtest.stats.verdicts import VERDICTS
 from crushtest.study import manifest
 from crushtest.study.contrast_table import CONTRASTS, contrast_from_row, contrast_row
+from crushtest.study.draw_columns import DRAW_COLUMNS, draw_cells, draws_of_row
 
 Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
 
@@ -37,11 +38,15 @@ Result = TypeVar("Result", Estimate, Contrast, NoiseBand)
 def _schema_of(record: type[Any]) -> pl.Schema:
     """Return the columns of a table of records, from their fields' annotations."""
     types = {"str": pl.String, "float": pl.Float64, "int": pl.Int64, "bool": pl.Boolean, "Better": pl.String}
-    return pl.Schema({f.name: types[str(f.type).removesuffix(" | None")] for f in fields(record)})
+    plain = {f.name: types[str(f.type).removesuffix(" | None")] for f in fields(record) if f.name not in DRAW_COLUMNS}
+    return pl.Schema(plain)
 
 
 ESTIMATES = TableKind(
-    "estimates", _schema_of(Estimate), filled=("arm", "task", "metric", "group", "n", "n_unscored", "better")
+    "estimates",
+    pl.Schema({**_schema_of(Estimate), **DRAW_COLUMNS}),
+    newer=frozenset(DRAW_COLUMNS),
+    filled=("arm", "task", "metric", "group", "n", "n_unscored", "better"),
 )
 NOISE = TableKind(
     "noise",
@@ -49,6 +54,15 @@ NOISE = TableKind(
     newer=frozenset({"arm", "low", "high", "flip_share", "net_share"}),
     filled=("task", "metric", "group", "repeats"),
 )
+
+
+def _estimate_row(estimate: Estimate) -> dict[str, Any]:
+    return {**asdict(replace(estimate, draws=None)), **draw_cells(estimate.draws)}
+
+
+def _estimate_from_row(row: Mapping[str, Any]) -> Estimate:
+    plain = {column: value for column, value in row.items() if column not in DRAW_COLUMNS}
+    return Estimate(**plain, draws=draws_of_row(row))
 
 
 @dataclass(frozen=True)
@@ -85,13 +99,15 @@ class ResultTables:
             write_table(self.noise, map(asdict, bands), NOISE, Label({"kind": NOISE.name}, with_repeats))
         else:
             self.noise.unlink(missing_ok=True)
-        write_table(self.estimates, map(asdict, estimates), ESTIMATES, Label({"kind": ESTIMATES.name}, made_from))
+        write_table(
+            self.estimates, map(_estimate_row, estimates), ESTIMATES, Label({"kind": ESTIMATES.name}, made_from)
+        )
         of_contrasts = with_repeats | digests(self.root, [self.estimates, *([self.noise] if bands else [])])
         label = Label({"kind": CONTRASTS.name}, dict(sorted(of_contrasts.items())))
         write_table(self.contrasts, map(contrast_row, contrasts), CONTRASTS, label)
 
     def read_estimates(self) -> list[Estimate]:
-        return self._records(self.estimates, ESTIMATES, lambda row: Estimate(**row))
+        return self._records(self.estimates, ESTIMATES, _estimate_from_row)
 
     def read_contrasts(self) -> list[Contrast]:
         """Read contrasts.parquet, and check every file that it was made from.

@@ -42,6 +42,7 @@ def _as_list(value: object) -> object:
 
 
 MOST_REPEATS = 100
+MOST_DRAWS = 50
 
 ALL_ARMS, AUTO = "all", "auto"
 """Words for several arms in `noise_floor.arms`."""
@@ -54,6 +55,7 @@ class ArmSpec(Checked):
                It only describes the model: nothing is trained here
     against    the arms that it is compared with, by name: always dense, and those that the study file adds
     accept     why it is compared although its engine and another's disagree on the fixed text
+    replicates  how many draws of it are measured: with other calibration text, or other seeds of sampled completions
     """
 
     name: str | None = Field(default=None, min_length=1)
@@ -63,6 +65,7 @@ class ArmSpec(Checked):
     training: Training | None = None
     against: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE,)
     accept: str | None = Field(default=None, min_length=1)
+    replicates: int = Field(default=1, ge=1, le=MOST_DRAWS)
 
     @property
     def title(self) -> str:

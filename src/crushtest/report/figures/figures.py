@@ -7,6 +7,7 @@ from pathlib import Path
 
 from crushtest.files.atomic import file_name
 from crushtest.report.beside import beside as beside_it
+from crushtest.report.figures.draws import draws
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.front import front
 from crushtest.report.figures.heatmap import heat_map
@@ -20,7 +21,16 @@ from crushtest.report.training_order import training_order
 from crushtest.report.untrusted import name
 from crushtest.study.folder import StudyFolder
 
-MAKERS = (refusals, against_compression, against_perplexity, against_other_side, training_order, heat_map, margins)
+MAKERS = (
+    refusals,
+    against_compression,
+    against_perplexity,
+    against_other_side,
+    draws,
+    training_order,
+    heat_map,
+    margins,
+)
 PNG_SCALE = 3.0
 
 
