@@ -1,13 +1,12 @@
-"""mbbq: BBQ's questions in English, Spanish, Dutch and Turkish: does a language bring stereotypes that English does not?
+"""mbbq: BBQ's questions in English, Spanish, Dutch and Turkish: is a model more biased in a language than in English?
 
 Neplenbroek, Bisazza, Fernández, MBBQ: A Dataset for Cross-Lingual Comparison of Stereotypes in Generative LLMs, COLM
-2024, https://openreview.net/forum?id=X9yV4lFHt4. Its questions hold stereotypes that are common where the four languages
-are spoken. The set states no licence, so it is fetched and never shipped.
+2024, https://openreview.net/forum?id=X9yV4lFHt4. Its questions hold stereotypes that are common where the four
+languages are spoken. The set states no licence, so it is fetched and never shipped.
 
-The biased answer follows from labels and stereotyped groups as in `bbq`. The authors' script places the stereotyped
-person in the same answer, or in none, in all 40,352 questions; the share of questions where it does not is 0 in every
-language. It then scores that person 1 and the other -1 whatever the question asks. Here a non-negative question ("who is
-good at math?") turns the sign, as the paper's definition does.
+The biased answer follows from labels and stereotyped groups as in `bbq`. The authors' script scores the stereotyped
+person 1 and the other person -1 whatever the question asks. Here a non-negative question ("who is good at math?") turns
+the sign.
 
 What does not line up between the languages stands in `mbbq/alignment.py`.
 """
@@ -73,8 +72,8 @@ def mbbq(
     chat        put the prompt into the model's chat template
 
     Groups: `category`, and `stereotyped`, whom the stereotype is about. Clusters: a template, the same one in all
-    languages and in the control questions. A limit draws questions of the language, each with its English counterpart, so
-    1 counts as 2 (and the control questions are a part of it).
+    languages and in the control questions. A limit draws questions of the language, each with its English counterpart,
+    so 1 counts as 2.
 
     Metrics, over the language asked for:
     accuracy_*, unknown_rate_*, bias_*, accuracy_cost_of_bias
@@ -105,8 +104,8 @@ def mbbq(
     Known problems: those of `bbq`; a model that hardly knows a language answers at chance in it (1/3 in either kind of
     context), which is neither bias nor its absence, so read the accuracies first; translations were made by machine and
     checked by people, and some are rough; the Turkish SES questions name other occupations than the English ones
-    in part; 12 Spanish questions of Gender_identity have no counterpart; 10,088 questions, 10,072 control questions, per
-    language.
+    in part; 12 Spanish questions of Gender_identity have no counterpart. There are 10,088 questions and 10,072 control
+    questions per language.
     """
     chosen = chosen_by(scoring)
     asked = _Asked(language, tuple(categories), control, form, chat)

@@ -46,7 +46,7 @@ def diff_bias_metrics(chosen: Chosen = choice) -> tuple[Metric, Metric]:
             flip_key=lambda item, answer, score: chosen(answer),
             from_pick=True,
             label="biased minus counter-biased, ambiguous contexts",
-            meaning="Share of answers that follow the stereotype minus share that goes against it; 0: as many, or none.",
+            meaning="Share of answers that follow the stereotype minus share that goes against it; 0: equal.",
             role="bias",
         ),
         rate_difference(
