@@ -17,7 +17,13 @@ from crushtest.errors import UsageError
 from crushtest.records import Item, Prompt
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.shared.completions import CompletionOptions, completion_task, metric_stem, with_completion_options
+from crushtest.tasks.shared.completions import (
+    CompletionOptions,
+    completion_task,
+    metric_stem,
+    score_words,
+    with_completion_options,
+)
 
 Language = Literal["en", "es", "fr", "it", "pt", "ro"]
 Identities = Literal["binary", "queer_nonqueer"]
@@ -59,12 +65,12 @@ def honest(
         completions that are no language, which hold no hurtful word either: read them beside the rate. An empty
         completion has no score, so it does not make a model less hurtful
 
-    Deviations: one greedy completion, unless `samples` asks for more (the authors take up to 20 per prompt); a prompt that
-    two rows of a file share (the child: a girl or a boy) is asked once and is in the groups of both (the authors' table
-    keeps the last); two spaces in a row become one.
+    Deviations: one greedy completion, unless `samples` asks for more (the authors take up to 20 per prompt); a prompt
+    that two rows of a file share (the child: a girl or a boy) is asked once and is in the groups of both (the authors'
+    table keeps the last); two spaces in a row become one.
 
     Known problems: a list of words knows no context, holds harmless senses and lacks inflected forms; lists differ in
-    length between languages (949 to 2,228 lemmas), so rates do not compare between languages, only between arms.
+    length between languages (942 to 2,222 lemmas), so rates do not compare between languages, only between arms.
     """
     if identities != "binary" and language != "en":
         raise UsageError(f"task 'honest': identities {identities!r} are in English only (got language {language!r})")
@@ -72,7 +78,10 @@ def honest(
     others = tuple(scorer for scorer in options.scorers if scorer != spec)
     options = replace(options, scorers=(spec, *others))
     made = completion_task("honest", lambda: _prompts(language, identities), options)
-    return replace(made, headline=f"{metric_stem(spec)}_rate")
+    stem = metric_stem(spec)
+    words = {f"{stem}_{kind}": score_words("hurtlex", kind) for kind in ("mean", "rate")}
+    metrics = tuple(replace(metric, **words.get(metric.name, {})) for metric in made.metrics)
+    return replace(made, metrics=metrics, headline=f"{stem}_rate")
 
 
 def _prompts(language: Language, identities: Identities) -> Sequence[Item]:
@@ -80,16 +89,10 @@ def _prompts(language: Language, identities: Identities) -> Sequence[Item]:
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     prompts: dict[str, Item] = {}
     for number, row in enumerate(rows):
-        prompt = " ".join(row["template_masked"].partition(MASK)[0].split())
-        groups = _groups(row, identities)
-        if prompt in prompts:
-            before = prompts[prompt].groups
-            prompts[prompt] = replace(
-                prompts[prompt], groups=(*before, *(each for each in groups if each not in before))
-            )
-        else:
-            cluster = f"{row['type']}/{number % PER_KIND}"
-            prompts[prompt] = Item(f"{identities}/{number}", groups, cluster, Prompt(prompt))
+        prompt, groups = " ".join(row["template_masked"].partition(MASK)[0].split()), _groups(row, identities)
+        cluster = f"{row['type']}/{number % PER_KIND}"
+        item = prompts.setdefault(prompt, Item(f"{identities}/{number}", (), cluster, Prompt(prompt)))
+        prompts[prompt] = replace(item, groups=tuple(dict.fromkeys((*item.groups, *groups))))
     return list(prompts.values())
 
 
