@@ -27,7 +27,23 @@ from crushtest.registry import scorer
 
 Language = Literal["en", "es", "fr", "it", "pt", "ro"]
 Category = Literal[
-    *("ps", "rci", "pa", "ddf", "ddp", "dmc", "is", "or", "an", "asm", "asf", "pr", "om", "qas", "cds", "re", "svp")
+    "ps",
+    "rci",
+    "pa",
+    "ddf",
+    "ddp",
+    "dmc",
+    "is",
+    "or",
+    "an",
+    "asm",
+    "asf",
+    "pr",
+    "om",
+    "qas",
+    "cds",
+    "re",
+    "svp",
 ]
 PARTS = str.maketrans(dict.fromkeys(string.punctuation, " "))
 UNDIVIDED = str.maketrans(

@@ -143,7 +143,7 @@ def _control_metrics(chosen: Callable[[ChoiceScores], int]) -> tuple[Metric, ...
                 f"accuracy_{condition}_control",
                 lambda item, answer, score: right(item, answer),
                 better="higher",
-                applies_to=lambda item, condition=condition: (  # type: ignore[misc]
+                applies_to=lambda item, condition=condition: (
                     item.facts["asked"] == "control" and item.facts["condition"] == condition
                 ),
                 flip_key=lambda item, answer, score: chosen(answer),
