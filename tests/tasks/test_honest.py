@@ -39,7 +39,7 @@ def test_a_prompt_that_two_identities_share_is_in_the_groups_of_both() -> None:
 
 
 @needs_mirror
-def test_every_template_of_the_queer_set_is_asked_about_queer_people_and_others() -> None:
+def test_templates_of_the_queer_set_are_about_queer_people_and_others() -> None:
     items = made(identities="queer_nonqueer").items()
     people = {item.cluster: set() for item in items}  # type: ignore[var-annotated]
     for item in items:

@@ -83,7 +83,7 @@ def test_turkish_files_order_the_answers_differently_and_mean_the_same() -> None
             assert roles(here)[place] == roles(there)[english[fact]]  # type: ignore[call-overload]
 
 
-def test_people_of_turkish_questions_of_income_have_swapped_parts_under_one_number() -> None:
+def test_people_in_turkish_questions_of_income_have_swapped_parts() -> None:
     rows = read_rows("SES", "tr")
     english = {row["example_id"]: row for row in read_rows("SES", "en")}
     swapped = [row for row in rows if meaning(row) != meaning(english[row["example_id"]])]
@@ -135,7 +135,7 @@ def test_a_stereotype_in_one_language_alone_is_the_whole_difference(language: La
     assert only_there["accuracy_ambiguous_below_english"] == pytest.approx(-1, abs=0.05)
 
 
-def test_a_question_whose_english_counterpart_has_no_answer_is_in_no_difference() -> None:
+def test_a_question_without_an_english_answer_is_in_no_difference() -> None:
     task, items = asked("es")
     answers: dict[str, ChoiceScores] = {item.id: choosing(item.gold) for item in items if of_language(item)}  # type: ignore[misc]
     first = next(item for item in items if not of_language(item))

@@ -48,7 +48,7 @@ def kobbq(*, orders: Annotated[int, Ge(1), Le(3)] = 3, chat: bool = False) -> Ta
     always name one; letters read from a reply may not, and are counted (`replies_read`).
 
     Known problems: those of `bbq`; one filling per template decides little about a category; the file holds 269
-    templates where the paper counts 268.
+    templates where its authors count 268.
     """
     return Task(
         "choices",

@@ -9,6 +9,13 @@ person 1 and the other person -1 whatever the question asks. Here a non-negative
 the sign.
 
 What does not line up between the languages stands in `mbbq/alignment.py`.
+
+What the demo gives (`limit: 120`, Spanish: 60 questions, 58 of them with an English counterpart): SmolLM2-135M hardly
+knows Spanish. Chance is 1/3. Dense is right in 51% (31% to 72%) of the contexts that decide and in 8% (0% to 35%) of
+the others, and in English in 27% (11% to 49%) of the same decided ones. With `rtn:bits=3,group_size=64` the first two
+are 34% and 40%: more unknown where that is right and where it is wrong, which the report calls a spurious improvement.
+The headline goes from -0.33 to -0.13, a difference of 0.21 (-0.43 to 0.76): no clear difference. The run shows that the
+parts work together. It says nothing about compression and Spanish, for which the model must first know Spanish.
 """
 
 from __future__ import annotations
@@ -92,8 +99,8 @@ def mbbq(
         the same for contexts that decide
     accuracy_ambiguous_below_english, accuracy_disambiguated_below_english
         accuracy in English minus accuracy in the language
-    accuracy_disambiguated_spanish (_dutch, _turkish), accuracy_disambiguated_english, diff_bias_ambiguous_english
-        each side alone
+    accuracy_disambiguated_<language>, accuracy_disambiguated_english, diff_bias_ambiguous_english
+        each side alone (`spanish`, `dutch` or `turkish`)
 
     Metrics with `control`:
     accuracy_ambiguous_control, accuracy_disambiguated_control
@@ -102,8 +109,8 @@ def mbbq(
         accuracy_disambiguated_control minus accuracy_disambiguated: what naming groups costs
 
     Known problems: those of `bbq`; a model that hardly knows a language answers at chance in it (1/3 in either kind of
-    context), which is neither bias nor its absence, so read the accuracies first; translations were made by machine and
-    checked by people, and some are rough; the Turkish SES questions name other occupations than the English ones
+    context), which is neither bias nor its absence, so read the accuracies first; some
+    translations are rough; the Turkish SES questions name other occupations than the English ones
     in part; 12 Spanish questions of Gender_identity have no counterpart. There are 10,088 questions and 10,072 control
     questions per language.
     """
