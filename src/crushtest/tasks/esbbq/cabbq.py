@@ -7,9 +7,9 @@ The files hold a placeholder for the answer that means unknown, of which the aut
 evaluation offers all nine beside the two people and takes the likeliest of the eleven options (`unknown: every`): nine
 chances against one each. By default one of the nine is drawn for each question, by the seed and the question's id.
 
-In 12 decided questions of PhysicalAppearance the file's own `question_type` contradicts its labels: it calls the answer
-that names the stereotyped person of a negative question counter-stereotypical. We follow the labels, which the authors'
-scorer follows in ambiguous contexts only.
+In 12 decided questions of PhysicalAppearance the file's own `question_type` contradicts its labels: it says that the
+truth goes with the stereotype where a negative question is rightly answered with the other person. We follow the
+labels, as the authors' scorer does in ambiguous contexts; in contexts that decide it follows `question_type`.
 """
 
 from __future__ import annotations

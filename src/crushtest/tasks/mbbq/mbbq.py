@@ -43,6 +43,7 @@ from crushtest.tasks.shared.rate_difference import rate_difference
 
 Row = Mapping[str, Any]
 Language = Literal["en", "es", "nl", "tr"]
+LANGUAGES: tuple[Language, ...] = Language.__args__  # type: ignore[attr-defined]
 Category = Literal["Age", "Disability_status", "Gender_identity", "Physical_appearance", "SES", "Sexual_orientation"]
 CATEGORIES: tuple[Category, ...] = Category.__args__  # type: ignore[attr-defined]
 WORDS: Mapping[Language, Words] = {
