@@ -4,7 +4,7 @@ Numbers and answers do not line up between the files:
 
 - The Spanish Gender_identity file has question 7 in its numerical place and the others have it at the end, so nearly
   every number there means another question.
-- The Turkish files (and all but the English ones of the control questions) list the answers in another order.
+- The Turkish files list the answers in another order, as do the Spanish control files and some Dutch and Turkish ones.
 - In 624 questions of the Turkish SES file the people have swapped parts: under one number the poorer person is right in
   one language and the richer one in the other.
 - Labels of people are in the file's own language in Gender_identity and Sexual_orientation.
