@@ -44,7 +44,7 @@ def test_gaps_and_ratios_are_those_of_bits_per_byte(costs: tuple[float, float, f
     assert values["language_ratio_tr"] == pytest.approx(turkish / english)
 
 
-def test_the_same_content_costs_as_its_bytes_do_where_a_byte_costs_the_same() -> None:
+def test_texts_cost_as_their_bytes_where_a_byte_costs_the_same() -> None:
     values = costing((1.0, 1.0, 1.0))
     sizes = [sum(len(texts[place].encode()) for texts in TEXTS) for place in range(3)]
     assert values["language_gap_bits_es"] == 0
