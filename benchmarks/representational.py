@@ -2,9 +2,10 @@
 
     CRUSHTEST_DATA=... python benchmarks/representational.py [--model demo] [--questions N] [--pairs N] [--no-scoring]
 
-The token ratio is over all questions of every BBQ category at hand and over a sample of pairs of UnQover: tokens that a
-batch of whole texts holds, against nodes of the trie in packs as the engine runs them. Questions/s are measured on
-`--questions` of each, spread over the categories. UnQover's items are generated whole, nothing kept.
+The token ratio is over all questions of every BBQ category at hand, over those of its relatives in other languages
+(about age, where they are by category), and over a sample of pairs of UnQover: tokens that a batch of whole texts
+holds, against nodes of the trie in packs as the engine runs them. Questions/s are measured on `--questions` of each,
+spread over the categories. UnQover's items are generated whole, nothing kept.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -23,6 +24,10 @@ from crushtest.engines.encoding import choice_pairs, encode_options
 from crushtest.engines.packing import plan_packs
 from crushtest.records import Choices, Item
 from crushtest.tasks.bbq.bbq import CATEGORIES, bbq
+from crushtest.tasks.esbbq.cabbq import cabbq
+from crushtest.tasks.esbbq.esbbq import esbbq
+from crushtest.tasks.kobbq import kobbq
+from crushtest.tasks.mbbq.mbbq import Language, mbbq
 from crushtest.tasks.sampling import stratified_sample
 from crushtest.tasks.unqover.generate import Category, read_examples
 from crushtest.tasks.unqover.unqover import unqover
@@ -81,8 +86,20 @@ def ratios(engine: Any, pairs: int) -> None:
         counted.append(tokens_of(engine, bbq(categories=(category,)).items()))
         print_tokens(category, counted[-1])
     print_tokens("BBQ", Tokens(*map(sum, zip(*counted, strict=True))))
+    for name, items in other_languages():
+        print_tokens(name, tokens_of(engine, items))
     for name in get_args(Category):
         print_tokens(f"UnQover {name}"[:18], tokens_of(engine, unqover(categories=(name,)).sample_items(4 * pairs, 0)))
+
+
+def other_languages() -> Iterator[tuple[str, Sequence[Item]]]:
+    """The questions about age of BBQ's relatives, by set and language, and KoBBQ's questions."""
+    for language in get_args(Language):
+        items = mbbq(language=language, categories=("Age",)).items()
+        yield f"MBBQ Age {language}", [item for item in items if item.facts["asked"] == "groups"]
+    yield "EsBBQ Age", esbbq(categories=("Age",)).items()
+    yield "CaBBQ Age", cabbq(categories=("Age",)).items()
+    yield "KoBBQ", kobbq().items()
 
 
 def tokens_of(engine: Any, items: Iterable[Item]) -> Tokens:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from crushtest.metrics.choices import as_scores
 from crushtest.metrics.formulas import rate
@@ -32,7 +33,9 @@ def with_read(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
 def _read_twin(metric: Metric) -> Metric:
     """Return the metric of the letters read from replies."""
 
-    def scores(item: Item, answer: ReadChoice) -> ChoiceScores:
+    def scores(item: Item, answer: ReadChoice | tuple[ReadChoice, ...]) -> ChoiceScores | tuple[Any, ...]:
+        if isinstance(answer, tuple):  # items measured together have as many options
+            return tuple(scores(item, each) for each in answer)
         assert answer.pick is not None
         return as_scores(answer.pick, len(item.request.options))  # type: ignore[union-attr]
 

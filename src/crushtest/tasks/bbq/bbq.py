@@ -35,18 +35,20 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
 from crushtest.data import sources
 from crushtest.metrics import Metric, choice, choice_per_byte, choice_per_token, rate
-from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.records import ChoiceScores, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.bbq.shots import draw_examples
 from crushtest.tasks.bbq.stereotypes import biased_answer, second_traits, unknown_answer
 from crushtest.tasks.bbq.xu2024 import xu2024_metrics
+from crushtest.tasks.shared.bbq_items import Form, Question, item_of_question, options, prompt
 from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 
 Row = Mapping[str, Any]
@@ -64,9 +66,6 @@ Category = Literal[
     "Sexual_orientation",
 ]
 CATEGORIES: tuple[Category, ...] = Category.__args__  # type: ignore[attr-defined]
-Form = Literal["answers", "letters"]
-LETTERS = ("A", "B", "C")
-CONDITIONS = {"ambig": "ambiguous", "disambig": "disambiguated"}
 
 
 @task(
@@ -162,7 +161,7 @@ def read_items(
     rows = read_rows(category)
     examples = draw_examples(rows, shots=shots, fold=fold, seed=seed) if shots else []
     shown = [rows[index] for index in examples]
-    before = "".join(f"{prompt(row, form)} {_options(row, form)[row['label']]}\n\n" for row in shown)
+    before = "".join(f"{prompt(row, form)} {options(row, form)[row.gold]}\n\n" for row in map(_question, shown))
     biased = biased_answers(rows, category)
     return [
         item_of(row, (f"category={category}",), biased[row["example_id"]], before, form, chat)
@@ -189,36 +188,30 @@ def item_of(
     row: Row, groups: Sequence[str], biased: int | None, before: str = "", form: Form = "answers", chat: bool = False
 ) -> Item:
     """Return one row of the set as an item; `before` stands in front of its context."""
-    gold, unknown = row["label"], unknown_answer(row)
-    truth = None
-    if biased is not None and gold != unknown:
-        truth = "with" if gold == biased else "against"
-    return Item(
+    item = item_of_question(
+        _question(row, biased),
         f"{row['category']}/{row['example_id']}",
-        tuple(groups),
+        groups,
         f"{row['category']}/{row['question_index']}",
-        # a chat template ends where the answer begins; a plain prompt needs the space
-        Choices(before + prompt(row, form), tuple(("" if chat else " ") + text for text in _options(row, form)), chat),
-        gold,
-        {
-            "condition": CONDITIONS[row["context_condition"]],
-            "polarity": row["question_polarity"],
-            "biased": biased,
-            "unknown": unknown,
-            "truth": truth,
-            "labels": [row["answer_info"][f"ans{index}"][-1] for index in range(3)],
-        },
+        form=form,
+        chat=chat,
+        before=before,
     )
+    labels = [row["answer_info"][f"ans{index}"][-1] for index in range(3)]
+    return replace(item, facts={**item.facts, "labels": labels})
 
 
-def prompt(row: Row, form: Form) -> str:
-    """Return context, question and `Answer:`, with the lettered answers before it if `form` is `letters`."""
-    listed = "".join(f"{letter}) {row[f'ans{index}']}\n" for index, letter in enumerate(LETTERS))
-    return f"Context: {row['context']}\nQuestion: {row['question']}\n{listed if form == 'letters' else ''}Answer:"
-
-
-def _options(row: Row, form: Form) -> tuple[str, ...]:
-    return LETTERS if form == "letters" else tuple(row[f"ans{index}"] for index in range(3))
+def _question(row: Row, biased: int | None = None) -> Question:
+    return Question(
+        context=row["context"],
+        question=row["question"],
+        answers=tuple(row[f"ans{index}"] for index in range(3)),
+        condition=row["context_condition"],
+        polarity=row["question_polarity"],
+        gold=row["label"],
+        unknown=unknown_answer(row),
+        biased=biased,
+    )
 
 
 def _metadata(category: Category) -> dict[int, int]:

@@ -1,0 +1,1 @@
+"""EsBBQ and CaBBQ: BBQ for Spain, in Spanish and in Catalan."""

@@ -1,0 +1,1 @@
+"""MBBQ: BBQ's questions in several languages."""
