@@ -132,15 +132,15 @@ class Look:
 
     number, of   the look, and how many there are
     items        items of the full run, those not asked among them
-    low, high    interval of the full run's difference, which holds at all looks together
+    low, high    interval of the full run's difference, which holds at all looks together; None where there is none
     flips_low, flips_high   the same of the share of answers that change; None where the metric has no flips
     """
 
     number: int
     of: int
     items: int
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
     flips_low: float | None = None
     flips_high: float | None = None
 

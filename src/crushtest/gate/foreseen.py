@@ -17,8 +17,10 @@ NOT_YET = "not settled by the items asked"
 
 def is_settled(rule: Rule, row: Contrast, harm: Harm, margin: float) -> bool:
     """Return whether the full run's verdict on a row, which is no regression for certain so far, is certain."""
-    if row.look is None or row.intervals is None or row.dense is None:
-        return row.look is None
+    if row.look is None:
+        return True
+    if row.look.low is None or row.look.high is None or row.intervals is None or row.dense is None:
+        return False
     direction = rule.direction or BAD[row.better]
     least, most = range_of_harm(row.dense, Interval(row.look.low, row.look.high), direction)
     at95, at90 = row.intervals.at95, row.intervals.at90

@@ -68,7 +68,7 @@ def unusable_interval(row: Contrast) -> str | None:
         return f"no value: {row.reason or UNDEFINED}"
     if row.intervals is None:
         return f"no interval: {row.reason or UNDEFINED}"
-    if row.verdict == INCONCLUSIVE and row.look is None:
+    if row.verdict == INCONCLUSIVE:
         return row.reason or INCONCLUSIVE
     (low, high), (low90, high90) = row.intervals.at95, row.intervals.at90
     if not low - ROUNDING <= row.difference <= high + ROUNDING:

@@ -13,7 +13,6 @@ from crushtest.stats.effects import BAD
 from crushtest.stats.noise import flips_within_noise
 from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
 
-
 SAFE_SHARE = 0.5
 """Part of `max_unscored` that the items asked may reach where more are to come: in the full run it may be more."""
 
@@ -69,7 +68,7 @@ def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     return Check(number, rule, row.arm, "passed", seen, row)
 
 
-def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool) -> Check:
+def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Check:
     """Check the harm of a contrast against the margin."""
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     unusable = unusable_interval(row)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from typing import NamedTuple
 
@@ -68,15 +69,15 @@ class Forecast(NamedTuple):
 
     dense, value   dense's value on the pool, and the arm's as estimated
     pool           interval of the full run's difference, which holds at all looks together
-    at95, at90     what the full run's intervals will reach beyond its difference: two distances, below and above
+    reach          given a level, what the full run's interval of that level will reach beyond its difference: two
+                   distances, below and above
     of_sum         the distance of the 95% interval of arm + dense from their sum
     """
 
     dense: float
     value: float
     pool: Interval
-    at95: Interval
-    at90: Interval
+    reach: Callable[[float], Interval]
     of_sum: float
 
 
@@ -129,16 +130,17 @@ def forecast(
     if not np.isfinite([dense, value, *slope_dense, *slope_arm]).all():
         return "undefined so far"
     block, cell = pool.block[:asked], pool.cell[:asked]
-    changes = np.bincount(block, (after - before) @ slope_arm + dropped @ slope_dense, minlength=now)
+    moves: Array = (after - before) @ slope_arm + dropped @ slope_dense
+    changes = np.bincount(block, moves, minlength=now).astype(np.float64)
     flip = largest_change(pool, slope_arm)
     spread = float(((changes - changes.mean()) ** 2).sum())
     if now < pool.blocks and spread == 0 and flip == 0:
         return "nothing has changed so far"
     if bounds == "exact" and now < pool.blocks:
-        reach = exact_reach(pool, changes, scored, flip, error)
-        if isinstance(reach, str):
-            return reach
-        sequence = reach
+        exact = exact_interval(pool, changes, scored, error)
+        if isinstance(exact, str):
+            return exact
+        sequence = exact
     else:
         half = 0.0
         if now < pool.blocks:
@@ -149,9 +151,25 @@ def forecast(
     moved, summed = after @ slope_arm, (before - dropped) @ slope_dense
     variance = variance_of_full_run(pool, cell, moved - summed, share) + flip**2 / share[0]
     t = student_quantile(0.95, len(pool.sizes)) if len(pool.sizes) > 1 else np.inf
-    at95, at90 = (reach_of_full_run(pool, before, after, scored, variance, scale, level) for level in (0.95, 0.90))
     of_sum = t * sqrt(variance_of_full_run(pool, cell, moved + summed, share))
-    return Forecast(dense, value, sequence, at95, at90, of_sum)
+    reach = partial(reach_of_full_run, pool, before, after, scored, variance, scale)
+    return Forecast(dense, value, sequence, reach, of_sum)
+
+
+def share_interval(
+    pool: Pool, happened: Array, *, looks: tuple[int, ...], last: int, error: float
+) -> tuple[float, float]:
+    """Return the interval of the share of the pool's items to which something happens; [asked items] 0 or 1."""
+    now, total = looks[-1], len(pool.rows)
+    counts = np.bincount(pool.block[: len(happened)], happened, minlength=now)
+    share = pool.blocks * float(counts.mean()) / total
+    if now == pool.blocks:
+        return share, share
+    spread = float(((counts - counts.mean()) ** 2).sum()) + 1
+    z = critical_values([n / pool.blocks for n in looks], last=last / pool.blocks, error=error / 2)[-1]
+    half = z * pool.blocks / total * sqrt(spread / (now - 1) * (1 / now - 1 / pool.blocks))
+    seen = float(happened.sum())
+    return max(seen / total, share - half), min((seen + total - len(happened)) / total, share + half)
 
 
 def gradient(formula: Callable[..., Array], totals: Array) -> Array:
@@ -172,7 +190,7 @@ def largest_change(pool: Pool, slope: Array) -> float:
     return float(moved.max() - moved.min())
 
 
-def exact_reach(pool: Pool, changes: Array, scored: Mask, flip: float, error: float) -> Interval | str:
+def exact_interval(pool: Pool, changes: Array, scored: Mask, error: float) -> Interval | str:
     """Return the exact interval of the full run's difference by betting on whole blocks, or why there is none.
 
     A block's change lies between -c and c, where c is the largest that any block of the pool can show.
@@ -225,4 +243,3 @@ def reach_of_full_run(
     interval = paired_interval_of(rises, falls, variance * total**2, pool.sizes, informative, level=level)
     difference = (rises - falls) / total
     return Interval(difference - interval.low, interval.high - difference)
-

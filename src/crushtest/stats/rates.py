@@ -99,9 +99,7 @@ def paired_interval_of(
     mean = (up - down) / total
     scale = _design_effect(squares, (up + down) / total - mean**2, items, informative, level=level)
     effective = total / scale.items / scale.widening**2
-    tango = _tango(
-        up / scale.items, down / scale.items, total / scale.items, scale.widening * normal_quantile(level)
-    )
+    tango = _tango(up / scale.items, down / scale.items, total / scale.items, scale.widening * normal_quantile(level))
     most_up = clopper_pearson(up / total * effective, effective, level=level).high - down / total
     most_down = clopper_pearson(down / total * effective, effective, level=level).high - up / total
     return Interval(max(-1.0, min(tango.low, -most_down)), min(1.0, max(tango.high, most_up)))

@@ -13,7 +13,7 @@ from crushtest.records import Item, Passage
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.repeats import repeats_of
-from crushtest.study.spec import Correction, StudySpec, read_stored_spec
+from crushtest.study.spec import Correction, StopEarlySpec, StudySpec, read_stored_spec
 from crushtest.study.suites import resolve
 from crushtest.tasks.base import Task
 
@@ -72,6 +72,7 @@ class Plan:
     seed         of the bootstrap
     grown        the tasks that get more items than the folder holds answers to
     correction   how p is adjusted over the rows of a task and arm
+    stop_early   when an arm need not be asked every item; None: it is
     """
 
     arms: tuple[Arm, ...]
@@ -81,6 +82,7 @@ class Plan:
     seed: int
     correction: Correction
     grown: frozenset[str] = frozenset()
+    stop_early: StopEarlySpec | None = None
 
     @property
     def dense(self) -> Arm:
@@ -108,6 +110,7 @@ def make_plan(spec: StudySpec) -> Plan:
         calibration=Calibration(**spec.calibration.model_dump(), seed=spec.seed),
         seed=spec.seed,
         correction=spec.correction,
+        stop_early=spec.stop_early,
     )
     check_order(plan.tasks)
     check_answers(plan.measured, plan.tasks)
