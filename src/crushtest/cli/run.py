@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from crushtest.study.spec import StudySpec
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+
+StopEarly = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="Ask arms in random order, and no further than this policy's rules need: a task stops when the full run's "
+        "verdict on every rule is certain, an arm when one is a regression, with an error of at most 5%. Dense is asked "
+        "everything.",
+    ),
+]
+Finish = Annotated[
+    bool, typer.Option("--finish", help="Go on with what --stop-early stopped, in the same order, to the full run.")
+]
 
 
 @flattened
@@ -37,6 +50,8 @@ def run(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    stop_early: StopEarly = None,
+    finish: Finish = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -63,10 +78,14 @@ def run(
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + [{"model": text} for text in arm or ()]
     base = read_spec(study).model_dump(exclude_unset=True) if study else {}
+    folder = out or default_folder(study.stem if study else model or base["model"])
+    if stop_early is not None:
+        flags["stop_early"] = base.get("stop_early", {}) | {"policy": stop_early}
+    if finish:
+        flags["stop_early"] = stopping(folder, flags.get("stop_early") or base.get("stop_early")) | {"finish": True}
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
     spec = build_spec(base | flags, where="run")
-    folder = out or default_folder(study.stem if study else spec.model)
     if not spec.arms and not arms_in(folder):
         raise UsageError(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
@@ -114,6 +133,20 @@ def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
     say_if_untied(study)
     terminal.print_summary(study, Console())
     print_line(f"report: {study.report}")
+
+
+def stopping(folder: Path, given: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the rule of stopping that a study is to be finished from. Raises UsageError if it has none."""
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.spec import read_stored_spec
+
+    stored = StudyFolder(folder).specification
+    if given is not None:
+        return given
+    spec = read_stored_spec(stored).stop_early if stored.is_file() else None
+    if spec is None:
+        raise UsageError(f"run: --finish is for a study with stop_early, and {folder} has none")
+    return spec.model_dump()
 
 
 def arms_in(folder: Path) -> bool:

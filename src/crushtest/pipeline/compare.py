@@ -16,6 +16,7 @@ from crushtest.study.arms import Arm
 from crushtest.study.chain import inventory
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
+from crushtest.study.stops import stops_of
 
 if TYPE_CHECKING:
     from crushtest.stats.tokens import TokenCounts
@@ -105,8 +106,12 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     disagree on the fixed text has no contrasts.
     """
     from crushtest import stats
+    from crushtest.pipeline.looks import order_of, rows_at
+    from crushtest.pipeline.stop_rules import sharing_of
     from crushtest.stats.false_improvements import mark_traps
     from crushtest.stats.fluency import mark_less_fluent
+    from crushtest.stats.looked import Measured
+    from crushtest.stats.stopped import with_looks
     from crushtest.stats.tokens import compare_tokens
 
     pairs = complete_pairs(folder, plan)
@@ -115,6 +120,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     noted = manifest.read(folder.manifest)
     answered = {arm for arm, _ in pairs}
     refused = refused_pairs(noted, plan, answered)
+    stops = stops_of(folder, plan)
     estimates, contrasts, bands = [], [], []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
     repeated = {}
@@ -127,15 +133,25 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
             measured = {arm: read_measured(folder, arm, planned, ids) for arm in arms}
             metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
             for arm in arms:
-                inputs = (planned.name, metrics[planned.name], items, arm)
+                stop = stops.get((arm, planned.name))
+                asked = items if stop is None else [item for item in items if item.id in measured[arm][0]]
+                inputs = (planned.name, metrics[planned.name], asked, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed)
                 for against in (other for one, other in compared if one == arm and other in measured):
+                    if against != DENSE and (stop or (against, planned.name) in stops):
+                        continue  # of two arms that stopped, neither has the other's pool
                     tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                     if (arm, against) in refused:
                         continue
                     pair: dict[str, Any] = {"compares": compared[arm, against], "against": against}
                     settings = {"seed": plan.seed, "correction": plan.correction, **pair}
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
+                    if stop is not None:
+                        order = order_of(plan, planned, items)
+                        both = Measured(*measured[against]), Measured(*measured[arm])
+                        rules, look = sharing_of(folder, plan), order.place_of(stop.look)
+                        looked = rows_at(plan, planned, metrics[planned.name], order, look, arm, *both, rules=rules)
+                        rows = with_looks(rows, looked)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)
             counts: dict[str, int] = {}

@@ -38,6 +38,9 @@ from crushtest.study.compression_file import read_compression
 from crushtest.study.result_tables import ResultTables
 from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_from_row, item_row
 
+PART = ("look", "looks", "items", "because")
+"""What answers say that were not asked of every item (`stops`)."""
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -187,6 +190,7 @@ class StudyFolder:
             facts={"kind": "answers", "arm": arm, "repeat": repeat, "task": task},
             sources=(self.items_path(task),),
             remedy=ASK_AGAIN,
+            partial=PART,
         )
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0) -> AppendLog[Score]:
@@ -201,6 +205,7 @@ class StudyFolder:
             facts={"kind": "scores", "arm": arm, "repeat": repeat, "scorer": identity, "task": task},
             sources=(self.items_path(task), self.arm(arm, repeat) / "answers" / name),
             remedy=SCORE_AGAIN,
+            partial=PART,
         )
 
     # ---- results
