@@ -22,9 +22,9 @@ StopEarly = Annotated[
     str | None,
     typer.Option(
         metavar="POLICY",
-        help="Ask arms in random order, and no further than this policy's rules need: a task stops when the full run's "
-        "verdict on every rule is certain, an arm when one is a regression, with an error of at most 5%. Dense is asked "
-        "everything.",
+        help="Ask arms in random order, and no further than the rules of a policy need. A task stops when the verdict "
+        "that the full run would give on each rule is certain (at most 5% error), an arm when one is a regression. "
+        "Dense is asked everything.",
     ),
 ]
 Finish = Annotated[
