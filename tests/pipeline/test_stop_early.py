@@ -39,7 +39,7 @@ def spec(rules: str, **more: Any) -> StudySpec:
         "model": "fake",
         "engine": "fake",
         "arms": [{"name": "other", "model": "fake", "engine": "fake:seed=1"}],
-        "suite": [{"probe_facts": {}}, {"probe_prompts": {"scorers": ["profanity"]}}],
+        "suite": [{"probe_facts": {}}, {"probe_prompts": {}}],
         "stop_early": {"policy": rules},
     }
     return build_spec(content | more, where="test")
@@ -173,9 +173,12 @@ def test_finished_it_is_the_run_that_never_stopped(
     assert all(row.look is None for row in StudyFolder(tmp_path / "s").read_contrasts())
 
 
-def test_a_rule_that_cannot_be_told_asks_everything(tmp_path: Path) -> None:
-    run_study(spec(policy(tmp_path, UNTELLABLE)), tmp_path / "s")
-    assert asked(tmp_path / "s", "probe_facts") == 152
+def test_what_the_full_run_cannot_show_either_is_settled_late(tmp_path: Path) -> None:
+    rules = policy(tmp_path, UNTELLABLE)
+    run_study(spec(rules, suite=["probe_facts"]), tmp_path / "s")
+    assert 152 / 2 < asked(tmp_path / "s", "probe_facts") < 152
+    (check,) = run_gate(tmp_path / "s", rules).checks
+    assert (check.outcome, check.open) == ("inconclusive", False)
 
 
 def test_an_arm_that_answers_as_dense_does_never_stops(tmp_path: Path) -> None:
