@@ -25,6 +25,9 @@ from crushtest.stats.item_sums import Mask
 from crushtest.stats.rates import INFLATION, PairedCounts, informative_share, paired_interval_of
 from crushtest.stats.sequential import Bounds, critical_values
 
+UNSEEN = 3
+"""Changed items counted besides those seen, in every variance. With one, 4.7% instead of 1.0% of the runs in which 2% of
+the answers change, all one way and by as much as the margin, stopped with another verdict than the full run's."""
 STEP = 1e-4
 """Relative step of the differences that stand for a formula's gradient."""
 
@@ -145,7 +148,7 @@ def forecast(
         half = 0.0
         if now < pool.blocks:
             z = critical_values([n / pool.blocks for n in looks], last=last / pool.blocks, error=error / 2)[-1]
-            half = z * pool.blocks * sqrt((spread + flip**2) / (now - 1) * (1 / now - 1 / pool.blocks))
+            half = z * pool.blocks * sqrt((spread + UNSEEN * flip**2) / (now - 1) * (1 / now - 1 / pool.blocks))
         sequence = Interval(value - dense - half, value - dense + half)
     share = now / pool.blocks, max(1, now - 1) / max(1, pool.blocks - 1)
     moved, summed = after @ slope_arm, (before - dropped) @ slope_dense
@@ -165,7 +168,7 @@ def share_interval(
     share = pool.blocks * float(counts.mean()) / total
     if now == pool.blocks:
         return share, share
-    spread = float(((counts - counts.mean()) ** 2).sum()) + 1
+    spread = float(((counts - counts.mean()) ** 2).sum()) + UNSEEN
     z = critical_values([n / pool.blocks for n in looks], last=last / pool.blocks, error=error / 2)[-1]
     half = z * pool.blocks / total * sqrt(spread / (now - 1) * (1 / now - 1 / pool.blocks))
     seen = float(happened.sum())
