@@ -84,6 +84,9 @@ def test_rows_of_a_stopped_arm_say_where_it_stopped(lenient: Path) -> None:
     assert row.p is None
     assert row.intervals is not None
     assert row.intervals.method == f"sequence, look {row.look.number} of 10"
+    page = (lenient / "s" / "report.html").read_text()
+    assert f"stopped at look {row.look.number} of 10" in page
+    assert "the full run would say the same (at most 5% error)" in page
     low, high = row.look.low, row.look.high
     assert low is not None
     assert high is not None
@@ -106,6 +109,9 @@ def test_a_regression_ends_the_arm(tmp_path: Path) -> None:
     assert stop.because == "regression"
     assert not study.answers("other", "probe_prompts", "prompts").read()
     assert run_gate(tmp_path / "s", rules).outcome == "regression"
+    (check,) = run_gate(tmp_path / "s", policy(tmp_path, LENIENT)).checks[1:]
+    assert "not asked" in check.seen
+    policy(tmp_path, STERN)
     assert not run_study(spec(rules), tmp_path / "s")
 
 

@@ -21,6 +21,7 @@ from crushtest.study import manifest
 from crushtest.study.chain import check_rows, refuse_untied
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, stored_plan
+from crushtest.study.stops import stops_of
 
 
 def run_gate(study: Path, policy: str) -> GateResult:
@@ -43,7 +44,12 @@ def run_gate(study: Path, policy: str) -> GateResult:
         for arm, why in unchanged_arms(folder, arms, kinds, against).items()
     }
     barred = unchanged | refused(manifest.read(folder.manifest))
-    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan))
+    ended = {
+        arm: f"not asked, because a regression in {task} had ended the arm"
+        for (arm, task), stop in stops_of(folder, plan).items()
+        if stop.because == "regression"
+    }
+    checks = check_all(rules, arms, contrasts, barred, metrics_of_tasks(plan), ended)
     return GateResult(str(study), policy, tuple(checks))
 
 
@@ -66,12 +72,14 @@ def check_all(
     contrasts: Sequence[Contrast],
     barred: Mapping[tuple[str, str], str],
     tasks: Mapping[str, Mapping[str, Metric]],
+    ended: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
     """Yield the checks of every rule on every arm that it matches.
 
     barred   (arm, compared with) -> why nothing can be concluded: its weights seem unchanged, or it was not compared
     tasks    task of the study -> the metrics of its rows, by their names; an arm without a contrast in a task was not
              fully measured
+    ended    arm -> why it was not asked what is missing, if it was stopped
     """
     for number, rule in enumerate(policy.rules, start=1):
         matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
@@ -92,7 +100,8 @@ def check_all(
             rows = [row for row in of_pair if matches(row.task, rule.task)]
             missing = unmeasured(rule, rows, tasks)
             for task in missing:
-                yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")
+                why = (ended or {}).get(arm, "was not fully measured")
+                yield Check(number, rule, arm, "inconclusive", f"{task} {why}")
             if rows or not missing:
                 yield from check_arm(number, rule, arm, rows, tasks)
 

@@ -15,7 +15,7 @@ from crushtest.pipeline.compare import metrics_of, read_measured
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.looks import AskingOrder, rows_at
 from crushtest.pipeline.score import score
-from crushtest.pipeline.stop_rules import SECTION, bound_metrics, in_words, rules_of, sharing_of
+from crushtest.pipeline.stop_rules import STOPS, bound_metrics, rules_of, sharing_of
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast
 from crushtest.stats.looked import Measured
@@ -23,7 +23,7 @@ from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask
 from crushtest.study.spec import StopEarlySpec
-from crushtest.study.stops import Because, Stop, may_stop
+from crushtest.study.stops import Because, Stop, may_stop, promise
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Watch:
 
     def stop(self, arm: Arm, planned: PlannedTask, order: AskingOrder, look: int) -> Stop | None:
         """Return the stop of an arm whose answers until a look are there; None if it goes on."""
-        rules = self.rules(arm, planned)
+        run, rules = self.run, self.rules(arm, planned)
         if self.spec.finish or look + 1 == len(order.looks) or not rules:
             return None
         if any(rule.against != DENSE for _, rule in rules):
@@ -100,27 +100,20 @@ class Watch:
             because = "regression"
         elif not any(check.open for check in checks):
             because = "settled"
-        self.note(arm, planned, order, look, checks, because)
-        return None if because is None else Stop(order.looks[look][0], order.of, len(order.items), because)
+        stop = Stop(order.looks[look][0], order.of, len(order.until(look)), len(order.items), because or "settled")
+        self.note(arm, planned, stop, checks, because or "open")
+        if because is None:
+            return None
+        run.progress.say(f"{arm.title} · {planned.name}: {promise(stop, self.spec.error)}")
+        return stop
 
-    def note(
-        self,
-        arm: Arm,
-        planned: PlannedTask,
-        order: AskingOrder,
-        look: int,
-        checks: Sequence[Check],
-        because: str | None,
-    ) -> None:
+    def note(self, arm: Arm, planned: PlannedTask, stop: Stop, checks: Sequence[Check], because: str) -> None:
         """Write down where an arm stands in a task, and what keeps it running."""
-        section: dict[str, Any] = manifest.read(self.run.folder.manifest).get(SECTION, {}).get(arm.name, {})
-        asked = len(order.until(look))
-        facts: dict[str, Any] = {"look": order.looks[look][0], "looks": order.of, "asked": asked}
-        facts |= {"items": len(order.items), "because": because or "open"}
-        facts["open"] = sorted({_named(check) for check in checks if check.open})
-        manifest.update(self.run.folder.manifest, SECTION, arm.name, {**section, planned.name: facts})
-        if because is not None:
-            self.run.progress.say(f"{arm.title} · {planned.name}: {in_words(self.spec, asked, len(order.items))}")
+        path = self.run.folder.manifest
+        others: dict[str, Any] = manifest.read(path).get(STOPS, {}).get(arm.name, {})
+        keeping = sorted({_named(check) for check in checks if check.open})
+        facts = {**stop._asdict(), "because": because, "open": keeping}
+        manifest.update(path, STOPS, arm.name, {**others, planned.name: facts})
 
 
 def _named(check: Check) -> str:

@@ -16,11 +16,13 @@ from crushtest.study.plan import Plan, PlannedTask
 from crushtest.study.spec import StopEarlySpec
 
 SECTION = "stop_early"
-"""The section of the manifest with the policy's digest, and where each arm stopped or why it did not."""
+"""The section of the manifest about the policy."""
+STOPS = "stops"
+"""The section that says where each arm stopped, task by task, and which rules kept it running."""
 
 
 POLICY = "policy"
-"""Its entry about the policy; the others are the arms'."""
+"""Its entry: the policy's name and digest, and how many verdicts share the error."""
 
 
 def rules_of(spec: StopEarlySpec) -> Policy:
@@ -98,9 +100,3 @@ def sharing_of(folder: StudyFolder, plan: Plan) -> int:
     if "sharing" in noted:
         return int(noted["sharing"])
     return 1 if plan.stop_early is None else sharing(rules_of(plan.stop_early), plan)
-
-
-def in_words(spec: StopEarlySpec, asked: int, items: int) -> str:
-    """Return what a stop promises: `stopped after 18% of the items; the full run would say the same (...)`."""
-    share = f"{asked / items:.0%}" if items else "none"
-    return f"stopped after {share} of the items; the full run would say the same (at most {spec.error:.0%} error)"

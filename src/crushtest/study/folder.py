@@ -38,7 +38,7 @@ from crushtest.study.compression_file import read_compression
 from crushtest.study.result_tables import ResultTables
 from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_from_row, item_row
 
-PART = ("look", "looks", "items", "because")
+PART = ("look", "looks", "asked", "items", "because")
 """What answers say that were not asked of every item (`stops`)."""
 
 

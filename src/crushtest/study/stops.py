@@ -15,12 +15,13 @@ class Stop(NamedTuple):
     """Where an arm stopped in a task.
 
     look, looks   the look, and how many there are
-    items         of the full run
+    asked, items  items that were asked, and those of the full run
     because       all rules of the task were settled, or one was a regression, which ends the arm
     """
 
     look: int
     looks: int
+    asked: int
     items: int
     because: Because
 
@@ -39,6 +40,14 @@ def stops_of(folder: StudyFolder, plan: Plan) -> dict[tuple[str, str], Stop]:
         (arm.name, planned.name): read_stop(folder, arm, planned) for arm in plan.arms[1:] for planned in plan.tasks
     }
     return {place: stop for place, stop in found.items() if stop is not None}
+
+
+def promise(stop: Stop, error: float) -> str:
+    """Return what a stop promises: `stopped after 18% of the items; the full run would say the same (...)`."""
+    return (
+        f"stopped after {stop.asked / max(1, stop.items):.0%} of the items; the full run would say the same "
+        f"(at most {error:.0%} error)"
+    )
 
 
 def is_over(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
