@@ -15,8 +15,12 @@ from crushtest.stats.effects import BAD, Direction
 NOT_YET = "not settled by the items asked"
 
 
-def is_settled(rule: Rule, row: Contrast, harm: Harm, margin: float) -> bool:
-    """Return whether the full run's verdict on a row, which is no regression for certain so far, is certain."""
+def is_settled(rule: Rule, row: Contrast, harm: Harm, margin: float, *, searched: bool = False) -> bool:
+    """Return whether the full run's verdict on a row, which is no regression for certain so far, is certain.
+
+    searched   whether the row is one of a group that others of its attribute are searched with: it must then surely be
+               no worse than dense, or within the margin, since it could also be worse but not clearly so
+    """
     if row.look is None:
         return True
     if row.look.low is None or row.look.high is None or row.intervals is None or row.dense is None:
@@ -25,7 +29,8 @@ def is_settled(rule: Rule, row: Contrast, harm: Harm, margin: float) -> bool:
     least, most = range_of_harm(row.dense, Interval(row.look.low, row.look.high), direction)
     at95, at90 = row.intervals.at95, row.intervals.at90
     below, above = row.look.low - at95.low, at95.high - row.look.high
-    no_regression = most - _towards(below, above, direction) <= margin
+    shortest = _towards(below, above, direction)
+    no_regression = (most <= margin or most <= shortest) if searched else most - shortest <= margin
     if rule.sure == "regression":
         return no_regression
     above90 = _towards(at90.high - row.look.high, row.look.low - at90.low, direction)

@@ -77,7 +77,7 @@ def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = Fal
         return Check(number, rule, row.arm, "inconclusive", seen, row, open=row.look is not None)
     if not searched and (broken := check_regression(number, rule, row)):
         return broken
-    if not is_settled(rule, row, harm, margin):
+    if not is_settled(rule, row, harm, margin, searched=searched):
         return Check(number, rule, row.arm, "inconclusive", NOT_YET, row, harm, open=True)
     shown = max(harm.estimate, harm.high90) < margin
     if rule.sure == "equivalence" and not shown:

@@ -10,7 +10,7 @@ from typing import Any
 from crushtest.gate.checks import check_arm, matches, metrics_of_tasks
 from crushtest.gate.policy import Policy, Rule
 from crushtest.gate.result import Check
-from crushtest.metrics import Metric
+from crushtest.metrics import ALL, Metric
 from crushtest.pipeline.compare import metrics_of, read_measured
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.looks import AskingOrder, rows_at
@@ -67,10 +67,22 @@ class Watch:
         )
         if all(measured.answers[item] == dense.answers[item] for item in held):
             return None
-        metrics = metrics_of(planned, (dense.answers, measured.answers))
+        metrics = self.needed(arm, planned, metrics_of(planned, (dense.answers, measured.answers)))
+        pooled = all(rule.group == ALL for _, rule in self.rules(arm, planned))
         rules = sharing_of(run.folder, run.plan)
-        rows = rows_at(run.plan, planned, metrics, order, look, arm.name, dense, measured, rules=rules)
+        rows = rows_at(run.plan, planned, metrics, order, look, arm.name, dense, measured, rules=rules, pooled=pooled)
         return list(self._checked(arm, planned, rows))
+
+    def needed(self, arm: Arm, planned: PlannedTask, metrics: Sequence[Metric]) -> list[Metric]:
+        """Return the metrics that the rules about a task are about, and those that say whether these are valid."""
+        metric_of = self.tasks[planned.name]
+        names = {
+            metric_of[name].name
+            for _, rule in self.rules(arm, planned)
+            for name in bound_metrics(rule, planned, metric_of)
+        }
+        names |= {name for metric in metrics if metric.name in names for name in metric.valid_if}
+        return [metric for metric in metrics if metric.name in names]
 
     def _checked(self, arm: Arm, planned: PlannedTask, rows: Sequence[Contrast]) -> Iterator[Check]:
         for number, rule in self.rules(arm, planned):

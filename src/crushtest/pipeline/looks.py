@@ -127,8 +127,9 @@ def rows_at(
     measured: Measured,
     *,
     rules: int,
+    pooled: bool = False,
 ) -> list[Contrast]:
-    """Return the rows of an arm at a look (the first is 0); so many `rules` share the error."""
+    """Return the rows of an arm at a look (the first is 0), those over all items or all; `rules` share the error."""
     assert plan.stop_early is not None
     blocks = tuple(count for _, count in order.looks)
     how = Progressed(
@@ -140,6 +141,7 @@ def rows_at(
         error=plan.stop_early.error,
         rules=rules,
         bounds=plan.stop_early.bounds,
+        pooled=pooled,
     )
     return looked_rows(planned.name, metrics, order.items, arm, dense, measured, how)
 

@@ -36,6 +36,7 @@ class Progressed:
     number   of the look, and `of` how many there are
     error    largest chance, over all rules, that the full run says something else
     rules    how many share it
+    pooled   whether only rows over all items are wanted
     """
 
     rank: Index
@@ -46,6 +47,7 @@ class Progressed:
     error: float
     rules: int
     bounds: Bounds = "normal"
+    pooled: bool = False
 
     @property
     def asked(self) -> Mask:
@@ -115,9 +117,9 @@ def _rows(
 ) -> Iterator[Contrast]:
     groups = [place for place, name in enumerate(layout.names) if metric.groups(name)]
     searched: dict[str, list[tuple[Contrast, Forecast]]] = {}
-    for place in groups:
+    for place in groups[:1] if how.pooled else groups:
         name, members = layout.names[place], layout.members[place]
-        row = _blank(task, metric, arm, name, before, after, members, how)
+        row = _blank(task, metric, arm, name, layout, before, after, members, how)
         pool = _pool(metric, layout, before, after, members, how)
         seen = _forecast(pool, after, how, how.error_of(name, len(groups) - 1))
         if isinstance(seen, str) or isinstance(pool, str):
@@ -141,7 +143,15 @@ def _rows(
 
 
 def _blank(
-    task: str, metric: Metric, arm: str, group: str, before: Sums, after: Sums, members: Index, how: Progressed
+    task: str,
+    metric: Metric,
+    arm: str,
+    group: str,
+    layout: Layout,
+    before: Sums,
+    after: Sums,
+    members: Index,
+    how: Progressed,
 ) -> Contrast:
     """Return the row of a group without its numbers; its look counts the items of the full run."""
     pool = members[before.scored[members]]
@@ -156,7 +166,7 @@ def _blank(
         value=None,
         n=len(both),
         n_unscored=int((before.applies & how.asked)[members].sum()) - len(both),
-        clusters=0,
+        clusters=len(np.unique(layout.cluster[pool])),
         verdict=INCONCLUSIVE,
         against=DENSE,
         flips=count_flips(before, after, both),
@@ -227,7 +237,6 @@ def _filled(
         value=seen.value,
         difference=change,
         intervals=Intervals(at95=hulls[0], at90=hulls[1], method=method_of(how)),
-        clusters=len(pool.sizes),
         verdict=verdict(row.better, change, hulls[0], None, distance),
         look=look,
     )

@@ -26,8 +26,8 @@ from crushtest.stats.rates import INFLATION, PairedCounts, informative_share, pa
 from crushtest.stats.sequential import Bounds, critical_values
 
 UNSEEN = 3
-"""Changed items counted besides those seen, in every variance. Where 2% of the answers change, all one way and by as much
-as the margin, 4.7% of the runs stopped with another verdict than the full run's with one, and 1.0% with three."""
+"""Changed items counted besides those seen, in every variance. Where 2% of the answers change, all one way and by as
+much as the margin, 4.7% of the runs stopped with another verdict than the full run's with one, and 1.0% with three."""
 STEP = 1e-4
 """Relative step of the differences that stand for a formula's gradient."""
 
