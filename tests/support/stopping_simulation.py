@@ -4,7 +4,7 @@ Items are right or wrong in dense and in the arm. Each of `templates` (the clust
 a template, and those of a block the more, change together (a Gaussian copula). Every pool is judged twice by the gate's
 own rule: as a whole, and look by look.
 
-    PYTHONPATH=src:tests python tests/stats/stopping_simulation.py RUNS
+    PYTHONPATH=src:tests python tests/support/stopping_simulation.py RUNS
 """
 
 from __future__ import annotations
