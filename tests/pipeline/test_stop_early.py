@@ -207,6 +207,13 @@ def test_another_policy_is_not_mixed_in(lenient: Path, tmp_path: Path) -> None:
         run_study(spec(rules, suite=["probe_facts"], seed=0, arms=[{"name": "third", "model": "fake"}]), tmp_path / "s")
 
 
+def test_items_cannot_be_added_to_an_order(lenient: Path, tmp_path: Path) -> None:
+    rules = str(lenient / "policy.yaml")
+    run_study(spec(rules, suite=["probe_facts"], limit=60), tmp_path / "s")
+    with pytest.raises(StoreError, match="cannot grow"):
+        run_study(spec(rules, suite=["probe_facts"], limit=80), tmp_path / "s")
+
+
 def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no rule on any task"):
         run_study(spec(policy(tmp_path, LENIENT), suite=["probe_text"]), tmp_path / "s")
