@@ -150,6 +150,25 @@ class OptionChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Where asking stopped, in a row of an arm that was not asked every item, and what the full run would have said.
+
+    number, of   the look, and how many there are
+    items        items of the full run, those not asked among them
+    low, high    interval of the full run's difference, which holds at all looks together; None where there is none
+    flips_low, flips_high   the same of the share of answers that change; None where the metric has no flips
+    """
+
+    number: int
+    of: int
+    items: int
+    low: float | None = None
+    high: float | None = None
+    flips_low: float | None = None
+    flips_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
     """One metric, one group, one arm against another, on the items that both answered.
 
@@ -176,6 +195,7 @@ class Contrast:
     noise_flips  most answers that a repeat of either arm changed; `noise_flip_share`: the largest share of them
     noise_net_share  largest |up - down| of the flips of a repeat of either arm, as a share of the answers
     options      None where no item was answered with options in both arms
+    look         None where every item was asked. Otherwise `intervals` hold whatever interval the full run would have
     compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
                  `compression and deployment`, `conversion and deployment`, `deployment, weights unknown`, or
                  `replicate` (`stats.attribution`)
@@ -211,6 +231,7 @@ class Contrast:
     noise_flip_share: float | None = None
     noise_net_share: float | None = None
     draws: DrawSpread | None = None
+    look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

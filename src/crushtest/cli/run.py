@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from crushtest.study.spec import StudySpec
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+
+StopEarly = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="Ask arms in random order, and no further than the rules of a policy need. A task stops when the verdict "
+        "that the full run would give on each rule is certain (at most 5% error), an arm when one is a regression. "
+        "Dense is asked everything.",
+    ),
+]
+Finish = Annotated[
+    bool, typer.Option("--finish", help="Go on with what --stop-early stopped, in the same order, to the full run.")
+]
 
 
 @flattened
@@ -53,6 +66,8 @@ def run(
             "draw. Intervals then speak of other draws as well. May be raised later; only the missing draws are run.",
         ),
     ] = None,
+    stop_early: StopEarly = None,
+    finish: Finish = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -84,12 +99,16 @@ def run(
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
     base = read_spec(study).model_dump(exclude_unset=True) if study else {}
+    folder = out or default_folder(study.stem if study else model or base["model"])
+    if stop_early is not None:
+        flags["stop_early"] = base.get("stop_early", {}) | {"policy": stop_early}
+    if finish:
+        flags["stop_early"] = stopping(folder, flags.get("stop_early") or base.get("stop_early")) | {"finish": True}
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
     spec = build_spec(base | flags, where="run")
     if replicates is not None:
         spec = with_replicates(spec, replicates)
-    folder = out or default_folder(study.stem if study else spec.model)
     if not spec.arms and not arms_in(folder):
         raise UsageError(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
@@ -162,6 +181,20 @@ def named_model(text: str) -> tuple[str, str]:
     if not name or not model:
         raise UsageError(f"run: --arm {quoted(text)} is not [NAME=]MODEL")
     return name, model
+
+
+def stopping(folder: Path, given: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the rule of stopping that a study is to be finished from. Raises UsageError if it has none."""
+    from crushtest.study.folder import StudyFolder
+    from crushtest.study.spec import read_stored_spec
+
+    stored = StudyFolder(folder).specification
+    if given is not None:
+        return given
+    spec = read_stored_spec(stored).stop_early if stored.is_file() else None
+    if spec is None:
+        raise UsageError(f"run: --finish is for a study with stop_early, and {folder} has none")
+    return spec.model_dump()
 
 
 def arms_in(folder: Path) -> bool:

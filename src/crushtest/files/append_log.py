@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -51,6 +51,7 @@ class AppendLog(Generic[Record]):
     facts     what the final file and the first line say that it is
     sources   what the records are made from
     remedy    what to do with a damaged file
+    partial   names of facts with which the final file may say that it holds a part of the items, and why
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class AppendLog(Generic[Record]):
         facts: dict[str, str | int] | None = None,
         sources: Sequence[Path] = (),
         remedy: str = "remove it and its items are asked again",
+        partial: Sequence[str] = (),
     ) -> None:
         self.final = final
         self.running = final.with_suffix(".jsonl")
@@ -72,6 +74,7 @@ class AppendLog(Generic[Record]):
         self._facts = facts or {}
         self._sources = tuple(sources)
         self._remedy = remedy
+        self._partial = tuple(partial)
         self._file: int | None = None
 
     @property
@@ -82,8 +85,8 @@ class AppendLog(Generic[Record]):
     def read(self, items: Sequence[str] | None = None) -> dict[str, Record]:
         """Return the records so far, by item.
 
-        Raises StoreError for a damaged file, and where records are not those of `items`: the final file holds each
-        exactly once and in their order.
+        Raises StoreError for a damaged file, and where records are not those of `items`: the final file holds each, or
+        the part that it says, exactly once and in their order.
         """
         if not self.complete:
             return self._lines(items)
@@ -92,14 +95,25 @@ class AppendLog(Generic[Record]):
 
     def table(self, items: Sequence[str] | None = None) -> Table:
         """Return the final file, checked as `read` does."""
-        table = read_table(self.final, self._kind, remedy=self._remedy, facts=self._facts)
+        table = read_table(self.final, self._kind, remedy=self._remedy, facts=self._facts, also=self._partial)
         if table.label is None:
             self._refuse_nameless()
         check_sources(self._root, table, remedy=self._remedy)
         ids = table.frame["item"].to_list()
+        if items is not None and self._part_of(table):
+            held = set(ids)
+            items = [item for item in items if item in held]
         if (problem := _other_items(ids, items)) is not None:
             raise StoreError(f"{self.final} {problem}; {self._remedy}")
         return table
+
+    def part(self) -> dict[str, str | int]:
+        """Return what the final file says of the part of the items that it holds; nothing if it holds all."""
+        return self._part_of(self.table()) if self.complete else {}
+
+    def _part_of(self, table: Table) -> dict[str, str | int]:
+        facts = table.label.facts if table.label else {}
+        return {name: facts[name] for name in self._partial if name in facts}
 
     def _refuse_nameless(self) -> None:
         """Raise StoreError for a final file without a label whose sources have one: it was not written with them."""
@@ -124,10 +138,12 @@ class AppendLog(Generic[Record]):
         if written != len(line):
             raise StoreError(f"{self.running}: could not write an answer (is the disk full?)")
 
-    def finish(self, order: Sequence[str], *, also: Sequence[Path] = ()) -> None:
+    def finish(
+        self, order: Sequence[str], *, also: Sequence[Path] = (), part: Mapping[str, str | int] | None = None
+    ) -> None:
         """Write the final file, in this order of items, and remove the lines. `also` are further sources.
 
-        Raises StoreError if an item is missing.
+        `part` says which part of the items it holds, and why. Raises StoreError if an item is missing.
         """
         self.close()
         records = self.read(order)
@@ -135,7 +151,7 @@ class AppendLog(Generic[Record]):
         if missing:
             raise StoreError(f"{self.running}: {len(missing)} items have no record, the first is {missing[0]!r}")
         sources = [source for source in (*self._sources, *also) if source.exists()]
-        label = Label(self._facts, digests(self._root, sources))
+        label = Label(self._facts | dict(part or {}), digests(self._root, sources))
         write_table(self.final, ({"item": item, **asdict(records[item])} for item in order), self._kind, label)
         self.running.unlink(missing_ok=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,17 +76,26 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], kind: TableKind, 
         temporary.write_bytes(sealed(content.getvalue()))
 
 
-def read_table(path: Path, kind: TableKind, *, remedy: str, facts: Mapping[str, str | int] | None = None) -> Table:
+def read_table(
+    path: Path,
+    kind: TableKind,
+    *,
+    remedy: str,
+    facts: Mapping[str, str | int] | None = None,
+    also: Collection[str] = (),
+) -> Table:
     """Read a table and check all that can be checked in the file alone: its seal, what it is, columns and numbers.
 
-    Raises StoreError that names the file, what is wrong with it, and `remedy`. `facts` are what its label must say.
+    Raises StoreError that names the file, what is wrong with it, and `remedy`. `facts` are what its label must say,
+    `also` names those that it may hold besides.
     """
     content = read_bytes(path, remedy=remedy)
     if is_sealed(content) and not is_whole(content):
         raise StoreError(f"{path} cannot be used ({CHANGED}); {remedy}")
     frame = _parsed(path, content, remedy)
     label = _label(content) if is_sealed(content) else None
-    if label is not None and facts is not None and label.facts != {"format": FORMAT, **facts}:
+    said = {name: fact for name, fact in (label.facts if label else {}).items() if name not in also}
+    if label is not None and facts is not None and said != {"format": FORMAT, **facts}:
         raise StoreError(f"{path} {_another(label.facts, facts)}; restore the file that belongs here, or {remedy}")
     problem = _columns_problem(frame, kind)
     if problem:

@@ -26,6 +26,7 @@ from crushtest.study.corrections import Key, corrected_contrasts, key_of, read_c
 from crushtest.study.folder import StudyFolder
 from crushtest.study.hidden_harm import hidden_harms
 from crushtest.study.plan import Plan, PlannedTask, stored_plan
+from crushtest.study.stops import stops_of
 
 
 def run_gate(study: Path, policy: str) -> GateResult:
@@ -58,6 +59,11 @@ def run_gate(study: Path, policy: str) -> GateResult:
             plan.tasks, arms, contrasts, margins=margins_of(rules, rule, planned), against=rule.against
         )
     }
+    ended = {
+        arm: f"not asked, because a regression in {task} had ended the arm"
+        for (arm, task), stop in stops_of(folder, plan).items()
+        if stop.because == "regression"
+    }
     checks = check_all(
         rules,
         arms,
@@ -65,6 +71,7 @@ def run_gate(study: Path, policy: str) -> GateResult:
         barred,
         metrics_of_tasks(plan),
         verdicts,
+        ended=ended,
         planned=planned,
         by_labels=by_labels,
     )
@@ -92,6 +99,7 @@ def check_all(
     tasks: Mapping[str, Mapping[str, Metric]],
     verdicts: Mapping[tuple[int, str], HiddenHarm] = MappingProxyType({}),
     *,
+    ended: Mapping[str, str] = MappingProxyType({}),
     planned: Mapping[str, PlannedTask] = MappingProxyType({}),
     by_labels: Mapping[Key, Contrast] = MappingProxyType({}),
 ) -> Iterator[Check]:
@@ -103,6 +111,7 @@ def check_all(
     verdicts (number of a rule that says `never`, arm) -> whether that arm hides harm
     planned  task -> its dimension and headlines, for rules that select by these
     by_labels  contrasts as people's labels correct them. They are judged in place of the scorer's own
+    ended    arm -> why it was not asked what is missing, if it was stopped
     """
     for number, rule in enumerate(policy.rules, start=1):
         matching = [arm for arm in arms if matches(arm, rule.arm) and arm != rule.against]
@@ -126,7 +135,8 @@ def check_all(
             rows = [row for row in of_pair if is_about(rule, row.task, planned)]
             missing = unmeasured(rule, rows, tasks, planned)
             for task in missing:
-                yield Check(number, rule, arm, "inconclusive", f"{task} was not fully measured")
+                why = (ended or {}).get(arm, "was not fully measured")
+                yield Check(number, rule, arm, "inconclusive", f"{task} {why}")
             if rows or not missing:
                 yield from check_arm(number, rule, arm, rows, tasks, planned, by_labels)
 

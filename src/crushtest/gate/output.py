@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
@@ -89,6 +90,8 @@ def _values(check: Check) -> dict[str, Any]:
         "caution": row.caution if row else None,
         "outcome": check.outcome,
         "seen": check.seen,
+        "open": check.open,
+        "look": asdict(row.look) if row and row.look else None,
         "enough_clusters": check.enough,
         "left_out": dict(check.left_out),
     }
@@ -145,6 +148,8 @@ def explanation(check: Check) -> str:
     if harm is not None:
         text += f"; {_short(row.against)} {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
         text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items in {row.clusters} clusters"
+    if row.look is not None:
+        text += f"; stopped at look {row.look.number} of {row.look.of}, after {row.n} of {row.look.items} items"
     if check.outcome == "inconclusive":
         text += _remedy(check, row)
     return text + (f"; caution: {row.caution}" if row.caution else "")

@@ -23,6 +23,7 @@ class Check:
     seen       what the rule found, in words
     enough     about how many clusters would have decided it, if that can be computed
     left_out   group -> why the suite cannot judge it
+    open       whether the arm's unasked items could still decide it
     """
 
     number: int
@@ -34,6 +35,7 @@ class Check:
     harm: Harm | None = None
     enough: int | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    open: bool = False
 
 
 @dataclass(frozen=True)

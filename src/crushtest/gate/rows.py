@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crushtest.gate.foreseen import NOT_YET, flips_settled, is_settled
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
@@ -11,6 +12,9 @@ from crushtest.stats.effects import BAD
 from crushtest.stats.harm_bounds import clusters_enough, harm_of, unusable_interval
 from crushtest.stats.noise import flips_within_noise
 from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
+
+SAFE_SHARE = 0.5
+"""Part of `max_unscored` that the items asked may reach where more are to come: in the full run it may be more."""
 
 
 def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Iterator[Check]:
@@ -20,7 +24,7 @@ def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False)
     """
     lacking = too_little(rule, row)
     if lacking:
-        yield Check(number, rule, row.arm, "inconclusive", lacking, row)
+        yield Check(number, rule, row.arm, "inconclusive", lacking, row, open=row.look is not None)
         return
     if rule.max_flips is not None:
         yield check_flips(number, rule, row, rule.max_flips)
@@ -36,7 +40,7 @@ def too_little(rule: Rule, row: Contrast) -> str | None:
     if row.n < rule.min_items:
         items = counted(row.n, "item")
         return f"{items} with a score; the rule's min_items is {rule.min_items}"
-    if row.n_unscored > rule.max_unscored * total:
+    if row.n_unscored > rule.max_unscored * total * (1 if row.look is None else SAFE_SHARE):
         items = counted(total, "item")
         return f"{row.n_unscored} of {items} without a score, the rule's max_unscored is {rule.max_unscored:.0%}"
     if row.clusters < rule.min_clusters:
@@ -53,6 +57,8 @@ def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     if row.flips.total is None:
         seen = f"{row.metric} has no flips, so max_flips cannot be checked"
         return Check(number, rule, row.arm, "inconclusive", seen, row)
+    if not flips_settled(most, row):
+        return Check(number, rule, row.arm, "inconclusive", NOT_YET, row, open=True)
     seen = f"{row.flips.total} of {counted(row.n, 'answer')} changed"
     if row.flips.total > most * row.n and flips_within_noise(row):
         seen = f"{seen}, more than the rule's max_flips, but repeats changed up to {row.noise_flip_share:.1%}"
@@ -62,14 +68,17 @@ def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     return Check(number, rule, row.arm, "passed", seen, row)
 
 
-def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool) -> Check:
+def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Check:
     """Check the harm of a contrast against the margin."""
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     unusable = unusable_interval(row)
     if unusable or harm is None or margin is None:
-        return Check(number, rule, row.arm, "inconclusive", unusable or "no interval: undefined", row)
+        seen = unusable or "no interval: undefined"
+        return Check(number, rule, row.arm, "inconclusive", seen, row, open=row.look is not None)
     if not searched and (broken := check_regression(number, rule, row)):
         return broken
+    if not is_settled(rule, row, harm, margin, searched=searched):
+        return Check(number, rule, row.arm, "inconclusive", NOT_YET, row, harm, open=True)
     shown = max(harm.estimate, harm.high90) < margin
     if rule.sure == "equivalence" and not shown:
         enough = clusters_enough(harm, margin, row.clusters)

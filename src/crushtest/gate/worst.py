@@ -19,7 +19,7 @@ def check_worst(number: int, rule: Rule, matching: Sequence[Contrast], rows: Seq
     """Yield the checks of a rule on the groups of each metric it matches. `rows` also hold the `_worst` rows."""
     metrics: dict[tuple[str, str], list[Contrast]] = {}
     for row in matching:
-        if "=" in row.group and row.n + row.n_unscored > 0:
+        if "=" in row.group and (row.n + row.n_unscored > 0 or row.look is not None):
             metrics.setdefault((row.task, row.metric), []).append(row)
     for (task, metric), groups in metrics.items():
         searches = [row for row in rows if row.task == task and row.metric == metric + SEARCHED]
@@ -51,12 +51,13 @@ def why_left_out(rule: Rule, row: Contrast) -> str | None:
     """
     if rule.margin is None and rule.max_flips is None:
         return None
-    if row.n + row.n_unscored < rule.min_items:
+    items = row.n + row.n_unscored if row.look is None else row.look.items
+    if items < rule.min_items:
         return f"fewer than {rule.min_items} items"
     if row.clusters + row.n_unscored < rule.min_clusters:
         return f"fewer than {rule.min_clusters} clusters"
     margin, harm = margin_of(rule, row), estimated_harm(row, None)
-    if rule.sure == "equivalence" or margin is None or harm is None or harm > margin:
+    if row.look is not None or rule.sure == "equivalence" or margin is None or harm is None or harm > margin:
         return None
     return unusable_interval(row)
 

@@ -6,21 +6,26 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crushtest.engines.base import close
 from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError
+from crushtest.files.append_log import AppendLog
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.across import warn_early
 from crushtest.pipeline.ask import answers_of, ask, reordered
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.early import watch
 from crushtest.pipeline.fixed_text import record_fixed_text
 from crushtest.pipeline.from_dense import settle
+from crushtest.pipeline.looks import order_of
 from crushtest.pipeline.prepare import attach_reference, prepare
 from crushtest.pipeline.provenance import record_cost, record_truncation, truncated_so_far
 from crushtest.records import Passage
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
+from crushtest.study.plan import PlannedTask
+from crushtest.study.stops import is_over
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -33,9 +38,13 @@ def run_arm(run: Run, arm: Arm) -> None:
     """
     engine = None
     try:
+        watching = watch(run, arm)
         for planned in run.plan.asked_of(arm):
+            if is_over(run.folder, run.plan, arm):
+                break
             log, items = answers_of(run.folder, arm, planned), settle(run, planned)
             ids = [item.id for item in items]
+            go_on(run, arm, planned, log)
             done = len(log.read(ids))
             title = f"{arm.title} · {planned.name}"
             with (
@@ -53,17 +62,38 @@ def run_arm(run: Run, arm: Arm) -> None:
                     attach_reference(run, engine, arm, planned)
                 advance(0)  # the engine was no work of this task
                 truncated, began = truncated_so_far(engine), time.monotonic()
-                for count in ask(engine, planned, reordered(items, arm.repeat), log):
-                    advance(count)
+                stop, asked = None, ids
+                if watching is None:
+                    for count in ask(engine, planned, reordered(items, arm.repeat), log):
+                        advance(count)
+                else:
+                    order = order_of(run.plan, planned, items)
+                    for look, part in enumerate(order.parts()):
+                        for count in ask(engine, planned, part, log):
+                            advance(count)
+                        stop = watching.stop(arm, planned, order, look)
+                        if stop is not None:
+                            asked = [item.id for item in order.until(look)]
+                            break
                 # Recorded before the log is finished, because a later run skips finished tasks.
                 record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
-                record_cost(run.folder, arm, planned, len(items) - done, time.monotonic() - began)
-                log.finish(ids)
+                record_cost(run.folder, arm, planned, len(asked) - done, time.monotonic() - began)
+                log.finish(asked, part=None if stop is None else stop._asdict())
     finally:
         if engine is not None:
             close(engine)
         del engine
         gc.collect()
+
+
+def go_on(run: Run, arm: Arm, planned: PlannedTask, log: AppendLog[Any]) -> None:
+    """Reopen what an arm answered until it stopped, and its scores, if the study is to be finished."""
+    spec = run.plan.stop_early
+    if spec is None or not spec.finish or not log.part():
+        return
+    for scorer in planned.task.scorers:  # they say that they were made from the answers, so they go first
+        run.folder.scores(arm.name, scorer, planned.name).reopen()
+    log.reopen()
 
 
 def read_fixed_text(run: Run, arm: Arm, engine: Engine) -> None:

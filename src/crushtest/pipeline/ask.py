@@ -13,6 +13,7 @@ from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageSco
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
+from crushtest.study.stops import is_over, may_stop
 from crushtest.tasks.shared.conversations import turns_before, waves, with_history
 
 if TYPE_CHECKING:
@@ -27,8 +28,14 @@ def answers_of(folder: StudyFolder, arm: Arm, planned: PlannedTask) -> AppendLog
 
 
 def is_answered(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
-    """Return True if an arm has answered every task to the last item."""
-    return not plan.grown and all(answers_of(folder, arm, planned).complete for planned in plan.asked_of(arm))
+    """Return True if an arm has answered every task to the last item, or as far as it was to be asked."""
+    if plan.grown:
+        return False
+    goes_on = may_stop(plan, arm) and plan.stop_early is not None and plan.stop_early.finish
+    logs = [answers_of(folder, arm, planned) for planned in plan.asked_of(arm)]
+    if all(log.complete and not (goes_on and log.part()) for log in logs):
+        return True
+    return is_over(folder, plan, arm)
 
 
 def ask(engine: Engine, planned: PlannedTask, items: Sequence[Item], log: AppendLog[Any]) -> Iterator[int]:

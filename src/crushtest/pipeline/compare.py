@@ -19,6 +19,7 @@ from crushtest.study.chain import inventory
 from crushtest.study.draws import paired_draws
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
+from crushtest.study.stops import stops_of
 
 if TYPE_CHECKING:
     from crushtest.stats.ranking import Losses
@@ -109,8 +110,12 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     disagree on the fixed text has no contrasts.
     """
     from crushtest import stats
+    from crushtest.pipeline.looks import order_of, rows_at
+    from crushtest.pipeline.stop_rules import sharing_of
     from crushtest.stats.false_improvements import mark_traps
     from crushtest.stats.fluency import mark_less_fluent
+    from crushtest.stats.looked import Measured
+    from crushtest.stats.stopped import with_looks
     from crushtest.stats.tokens import compare_tokens
 
     pairs = complete_pairs(folder, plan)
@@ -119,6 +124,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     noted = manifest.read(folder.manifest)
     answered = {arm for arm, _ in pairs}
     refused = refused_pairs(noted, plan, answered)
+    stops = stops_of(folder, plan)
     estimates, contrasts, bands = [], [], []
     lost: list[Losses] = []
     tokens: dict[tuple[str, str, str], TokenCounts] = {}
@@ -135,9 +141,13 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
             drawn[planned.name] = {arm: list(draws) for arm, draws in further.measured.items()}
             metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
             for arm in arms:
-                inputs = (planned.name, metrics[planned.name], items, arm)
+                stop = stops.get((arm, planned.name))
+                asked = items if stop is None else [item for item in items if item.id in measured[arm][0]]
+                inputs = (planned.name, metrics[planned.name], asked, arm)
                 estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed, draws=further.own(arm))
                 for against in (other for one, other in compared if one == arm and other in measured):
+                    if against != DENSE and (stop or (against, planned.name) in stops):
+                        continue  # of two arms that stopped, neither has the other's pool
                     tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
                     if (arm, against) in refused:
                         continue
@@ -145,10 +155,17 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
                     settings = {"seed": plan.seed, "correction": plan.correction, **pair}
                     settings |= {"draws": further.pairs(arm, against)}
                     rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
+                    if stop is not None:
+                        order = order_of(plan, planned, items)
+                        both = Measured(*measured[against]), Measured(*measured[arm])
+                        rules, look = sharing_of(folder, plan), order.place_of(stop.look)
+                        looked = rows_at(plan, planned, metrics[planned.name], order, look, arm, *both, rules=rules)
+                        rows = with_looks(rows, looked)
                     contrasts += mark_less_fluent(rows, metrics[planned.name])
                 advance(1)
             of_task = [row for row in contrasts if (row.task, row.against) == (planned.name, DENSE)]
-            lost += headline_losses(planned, of_task, items, measured, seed=plan.seed)
+            if not any(task == planned.name for _, task in stops):
+                lost += headline_losses(planned, of_task, items, measured, seed=plan.seed)
             counts: dict[str, int] = {}
             identical: list[str] = []
             for arm, again in repeats_of_task(folder, plan, planned, ids, measured):

@@ -21,9 +21,11 @@ from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, run_draw, without_failed
 from crushtest.pipeline.from_dense import as_settled, is_settled
+from crushtest.pipeline.looks import parts_asked
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
+from crushtest.pipeline.stop_rules import check_policy, never_settled
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
@@ -34,6 +36,7 @@ from crushtest.study.grow import check_growth, enlarge, grown_tasks
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
+from crushtest.study.stops import is_asked, stops_of
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
@@ -68,6 +71,9 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         for planned in plan.tasks:
             if planned.task.cost:
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
+        check_policy(folder, plan)
+        for name, reasons in never_settled(plan).items():
+            print(printable(f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"), file=sys.stderr)
         if line := other_threads(folder, plan):
             print(printable(line), file=sys.stderr)
         system = {} if spec.system is None else {"message": {"text": spec.system}}
@@ -80,8 +86,10 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             plan = without_failed(folder, plan)
             for planned in plan.tasks:
                 for arm in plan.measured:
-                    if any(asked.name == planned.name for asked in plan.asked_of(arm)):
-                        score(folder, arm, planned, items[planned.name], progress, run.engines)
+                    to_ask = any(asked.name == planned.name for asked in plan.asked_of(arm))
+                    if to_ask and is_asked(folder, plan, arm, planned):
+                        parts = parts_asked(folder, plan, arm, planned, items[planned.name])
+                        score(folder, arm, planned, items[planned.name], progress, run.engines, parts=parts)
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
@@ -168,7 +176,11 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     """Return True if everything is answered, scored, compared and reported."""
     if not folder.report.exists() or folder.outdated.exists() or not folder.results.are_sound():
         return False
-    pairs = {(arm.name, planned.name) for arm in plan.arms for planned in plan.tasks}
+    if plan.stop_early is not None and plan.stop_early.finish and stops_of(folder, plan):
+        return False
+    pairs = {
+        (arm.name, planned.name) for arm in plan.arms for planned in plan.tasks if is_asked(folder, plan, arm, planned)
+    }
     estimated = {(row.arm, row.task) for row in folder.read_estimates()}
     if pairs != set(complete_pairs(folder, plan)) or pairs != estimated:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.engines.load import only_named
@@ -41,8 +41,14 @@ def score(
     items: Sequence[Item],
     progress: Progress,
     engines: Engines,
+    *,
+    parts: Sequence[Sequence[Item]] | None = None,
+    last: bool = True,
 ) -> None:
     """Score the stored completions of one arm with every scorer of the task.
+
+    `parts` are the items that were asked, as they were asked one after the other; None: all at once. Unless they are
+    the `last`, more may follow.
 
     Blocks are the same however often a study is interrupted, because the last digits of a model's numbers depend on
     its batch. A partly scored block is scored again, but only its missing scores are appended.
@@ -52,13 +58,15 @@ def score(
         log = folder.scores(arm.name, scorer, planned.name, repeat=arm.repeat, draw=arm.draw)
         if log.complete:
             continue
-        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat, draw=arm.draw).read(ids)
+        answer_log = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat, draw=arm.draw)
+        answers = answer_log.read(ids)
         of_dense = folder.answers(DENSE, planned.name, planned.task.kind)
         dense = of_dense.read(ids) if needs_dense(scorer) == "answers" else None
         scored, by_id = log.read(ids), {item.id: item for item in items}
-        with progress.step(f"{arm.title} · {scorer} on {planned.name}", len(items), done=len(scored)) as advance:
-            for start in range(0, len(items), BATCH):
-                block = items[start : start + BATCH]
+        asked = [items] if parts is None else parts
+        total = sum(map(len, asked))
+        with progress.step(f"{arm.title} · {scorer} on {planned.name}", total, done=min(total, len(scored))) as advance:
+            for block in batches(asked):
                 lacking = {item.id for item in block} - scored.keys()
                 if not lacking:
                     continue
@@ -73,7 +81,18 @@ def score(
                         log.append(item.id, scores.get(item.id) or Score(None, reasons[item.id]))
                 advance(len(lacking))
         manifest.update(folder.manifest, "scorers", scorer_identity(scorer), facts_of(scorer))
-        log.finish(ids, also=[] if dense is None else [of_dense.final])
+        if last:
+            held = {item.id for part in asked for item in part}
+            also = [] if dense is None else [of_dense.final]
+            log.finish([item for item in ids if item in held], also=also, part=answer_log.part())
+        log.close()
+
+
+def batches(parts: Sequence[Sequence[Item]]) -> Iterator[Sequence[Item]]:
+    """Yield the items that a scorer is given at once; none from two parts."""
+    for part in parts:
+        for start in range(0, len(part), BATCH):
+            yield part[start : start + BATCH]
 
 
 def no_text(item: Item, answers: Mapping[str, Answer], dense: Mapping[str, Answer] | None) -> str | None:

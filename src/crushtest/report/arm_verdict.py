@@ -23,6 +23,7 @@ from crushtest.report.headlines import unfit_notes
 from crushtest.report.hidden_harm import hidden_text
 from crushtest.report.shading import Tone, verdict_text
 from crushtest.report.status import status
+from crushtest.report.stopped import stop_texts
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untested import untested
@@ -186,6 +187,7 @@ def _headlines(study: StudyView, arm: ArmView) -> Iterator[tuple[TaskView, str, 
 
 def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: list[Finding]) -> Iterator[str]:
     """Yield the cautions of the headlines, and the spurious improvements among the other pooled metrics."""
+    yield from stop_texts(study, arm.name)
     yield from (f"{finding.subject}: {finding.contrast.caution}" for finding in findings if finding.contrast.caution)
     yield from (f"{task.name}: {text}" for task in tasks if (text := drift_text(study, arm.name, task.name)))
     for task in tasks:

@@ -49,6 +49,8 @@ def shade(contrast: Contrast | None, unit: str) -> Shade:
     """Return the shade of one contrast; None means that it was not measured."""
     if contrast is None:
         return Shade("unmeasured", 0)
+    if contrast.look is not None:
+        return Shade("undefined", 0)
     if is_clear(contrast):
         return Shade(CLEAR[contrast.verdict], depth(contrast, unit))
     return Shade("undefined" if contrast.verdict in UNTESTED else "noise", 0)
@@ -58,6 +60,8 @@ def verdict_text(contrast: Contrast | None, unit: str) -> str:
     """Return a contrast's verdict in words for readers."""
     if contrast is None:
         return "not measured"
+    if contrast.look is not None:
+        return f"stopped at look {contrast.look.number} of {contrast.look.of}"
     if contrast.verdict == INCONCLUSIVE:
         return "cannot be tested"
     if contrast.verdict == WITHIN_NOISE:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crushtest.report.arm_view import ArmView
 from crushtest.report.hidden_harm import hidden_lead
 from crushtest.report.shading import Tone
+from crushtest.report.stopped import stopped_arms, stopped_text
 from crushtest.report.study_view import StudyView
 from crushtest.report.untrusted import name
 from crushtest.report.wording import counted, listed
@@ -23,12 +24,15 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
     """Sum up the arms that are compared in a sentence or two, and count the others."""
     if not verdicts:
         return "Only the dense model was measured; there is nothing to compare it with."
-    compared = [verdict for verdict in verdicts if verdict.tone != "unmeasured"]
+    early = stopped_arms(study)
+    compared = [verdict for verdict in verdicts if verdict.tone != "unmeasured" and verdict.arm.name not in early]
     untested = [verdict for verdict in compared if verdict.tone == "undefined"]
     hurt = [verdict for verdict in compared if verdict.depth]
     slight = [verdict for verdict in hurt if verdict.depth == 1]
     family = f" (p corrected over all {study.comparisons} comparisons)" if study.comparisons > 1 else ""
-    if not compared:
+    if not compared and early:
+        parts = []
+    elif not compared:
         parts = ["No variant was compared with the dense model."]
     elif len(untested) == len(compared):
         of = "all variants" if len(compared) > 1 else "the variant"
@@ -54,7 +58,9 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
         parts.append(f"{counted(len(untested), 'variant')} inconclusive: no headline measure could be tested.")
     if barred := [verdict for verdict in verdicts if verdict.barred]:
         parts.append(f"{counted(len(barred), 'variant')} not compared, because two engines disagree.")
-    if partly := [verdict for verdict in verdicts if verdict.missing]:
+    if early:
+        parts.append(stopped_text(len(early)))
+    if partly := [verdict for verdict in verdicts if verdict.missing and verdict.arm.name not in early]:
         parts.append(f"{counted(len(partly), 'variant')} not fully measured.")
     return " ".join(parts)
 
@@ -110,6 +116,8 @@ def status(
     partly = " · not fully measured" if missing else ""
     if not any(name == arm.name for name, _ in study.compared):
         return "unmeasured", "not measured"
+    if arm.name in stopped_arms(study):
+        return "undefined", "stopped early, when its verdict was certain"
     if worse:
         how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
         hit = list(worse_dimensions(study, worse))

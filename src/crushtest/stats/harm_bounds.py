@@ -40,9 +40,9 @@ def harm_of(row: Contrast, direction: Direction | None) -> Harm | None:
         case "fall":
             return Harm(estimate, 0.0 - high, 0.0 - low, 0.0 - high90, 0.0 - low90)
         case "move":
-            return Harm(estimate, *_sizes(0.0, low, high), *_sizes(0.0, low90, high90))
+            return Harm(estimate, *sizes(0.0, low, high), *sizes(0.0, low90, high90))
         case "from_zero":
-            return Harm(estimate, *_sizes(row.dense, low, high), *_sizes(row.dense, low90, high90))
+            return Harm(estimate, *sizes(row.dense, low, high), *sizes(row.dense, low90, high90))
 
 
 def estimated_harm(row: Contrast, direction: Direction | None) -> float | None:
@@ -52,7 +52,7 @@ def estimated_harm(row: Contrast, direction: Direction | None) -> float | None:
     return harm(row.dense, row.difference, direction or BAD[row.better])
 
 
-def _sizes(dense: float, low: float, high: float) -> tuple[float, float]:
+def sizes(dense: float, low: float, high: float) -> tuple[float, float]:
     """Return the smallest and largest |dense + d| - |dense| for d from low to high."""
     ends = (abs(dense + low), abs(dense + high))
     least = 0.0 if dense + low <= 0 <= dense + high else min(ends)

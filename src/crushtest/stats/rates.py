@@ -58,7 +58,8 @@ def rate_interval(counts: RateCounts, *, level: float) -> Interval:
     rate = float(counts.outcomes.sum()) / total
     informative = _informative_clusters(counts.outcomes, counts.items)
     residuals = counts.outcomes - rate * counts.items
-    scale = _design_effect(residuals, rate * (1 - rate), counts.items, informative, level=level)
+    squares = float(residuals @ residuals)
+    scale = _design_effect(squares, rate * (1 - rate), counts.items, informative, level=level)
     effective = total / scale.items / scale.widening**2
     return clopper_pearson(rate * effective, effective, level=level)
 
@@ -75,13 +76,30 @@ def paired_interval(counts: PairedCounts, *, level: float) -> Interval:
     design, Statistics in Medicine 17, 1998. The exact interval mends the dip of score intervals near 0 and 1.
     """
     total, up, down = (float(column.sum()) for column in (counts.items, counts.up, counts.down))
+    residuals = counts.up - counts.down - (up - down) / total * counts.items
     informative = _informative_clusters(counts.up + counts.down, counts.items)
+    return paired_interval_of(up, down, float(residuals @ residuals), counts.items, informative, level=level)
+
+
+def informative_share(counts: PairedCounts) -> float:
+    """Return what share of the clusters shows how its items move together."""
+    return _informative_clusters(counts.up + counts.down, counts.items) / len(counts.items)
+
+
+def paired_interval_of(
+    up: float, down: float, squares: float, items: Array, informative: float, *, level: float
+) -> Interval:
+    """Return the interval that `paired_interval` gives to clusters of so many `items` [clusters].
+
+    up, down      items whose outcome appeared, and vanished
+    squares       sum of the squared residuals of the clusters' totals
+    informative   how many clusters show how their items move together
+    """
+    total = float(items.sum())
     mean = (up - down) / total
-    residuals = counts.up - counts.down - mean * counts.items
-    scale = _design_effect(residuals, (up + down) / total - mean**2, counts.items, informative, level=level)
-    items = scale.items
-    tango = _tango(up / items, down / items, total / items, scale.widening * normal_quantile(level))
-    effective = total / items / scale.widening**2
+    scale = _design_effect(squares, (up + down) / total - mean**2, items, informative, level=level)
+    effective = total / scale.items / scale.widening**2
+    tango = _tango(up / scale.items, down / scale.items, total / scale.items, scale.widening * normal_quantile(level))
     most_up = clopper_pearson(up / total * effective, effective, level=level).high - down / total
     most_down = clopper_pearson(down / total * effective, effective, level=level).high - up / total
     return Interval(max(-1.0, min(tango.low, -most_down)), min(1.0, max(tango.high, most_up)))
@@ -143,9 +161,9 @@ def _informative_clusters(outcomes: Array, items: Array) -> float:
 
 
 def _design_effect(
-    residuals: Array, item_variance: float, items: Array, informative: float, *, level: float
+    squares: float, item_variance: float, items: Array, informative: float, *, level: float
 ) -> _DesignEffect:
-    """Return the design effect of these clusters, from the residuals [clusters] of their totals.
+    """Return the design effect of these clusters, from the sum of the squared residuals of their totals.
 
     It is between 1 and that of clusters whose items all move together (Kish: sum of squared sizes / items). The
     estimate is pulled towards the latter by `PRIOR_CLUSTERS`, against the clusters that are `informative`: one changed
@@ -156,7 +174,7 @@ def _design_effect(
     most = float(items @ items) / total
     estimate = 1.0
     if item_variance > 0:
-        variance = float(residuals @ residuals) / total * clusters / (clusters - 1)
+        variance = squares / total * clusters / (clusters - 1)
         estimate = variance / item_variance * (1 + INFLATION / sqrt(clusters))
     shrunk = (informative * estimate + PRIOR_CLUSTERS * most) / (informative + PRIOR_CLUSTERS)
     estimated = shrunk < most or clusters < FEWEST_TESTABLE

@@ -9,8 +9,19 @@ import polars as pl
 
 from crushtest.files.parquet import TableKind
 from crushtest.records import DENSE
-from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, OptionChange, PValue, Spread
+from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, Look, OptionChange, PValue, Spread
 from crushtest.study.draw_columns import DRAW_COLUMNS, draw_cells, draws_of_row
+
+LOOK = {
+    "look": pl.Int64(),
+    "looks": pl.Int64(),
+    "pool": pl.Int64(),
+    "pool_low": pl.Float64(),
+    "pool_high": pl.Float64(),
+    "pool_flips_low": pl.Float64(),
+    "pool_flips_high": pl.Float64(),
+}
+"""The columns about the look at which an arm stopped, empty in all other rows; `pool` counts the full run's items."""
 
 CONTRASTS = TableKind(
     "contrasts",
@@ -61,9 +72,10 @@ CONTRASTS = TableKind(
             "noise_net_share": pl.Float64(),
             "flips_p": pl.Float64(),
             **DRAW_COLUMNS,
+            **LOOK,
         }
     ),
-    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share", "flips_p", *DRAW_COLUMNS}),
+    newer=frozenset({"against", "noise_flips", "noise_flip_share", "noise_net_share", "flips_p", *DRAW_COLUMNS, *LOOK}),
     filled=("arm", "task", "metric", "group", "better", "n", "n_unscored", "clusters", "verdict"),
 )
 """The columns of contrasts.parquet, in order. Readers of the file rely on the names; new columns go last."""
@@ -72,6 +84,7 @@ CONTRASTS = TableKind(
 def contrast_row(contrast: Contrast) -> dict[str, Any]:
     """Return a contrast as a row of the table, columns in its order."""
     intervals, p, spread, options = contrast.intervals, contrast.p, contrast.spread, contrast.options
+    look = contrast.look
     row = {
         "arm": contrast.arm,
         "task": contrast.task,
@@ -118,6 +131,13 @@ def contrast_row(contrast: Contrast) -> dict[str, Any]:
         "compares": contrast.compares,
         "against": contrast.against,
         **draw_cells(contrast.draws),
+        "look": look and look.number,
+        "looks": look and look.of,
+        "pool": look and look.items,
+        "pool_low": look and look.low,
+        "pool_high": look and look.high,
+        "pool_flips_low": look and look.flips_low,
+        "pool_flips_high": look and look.flips_high,
     }
     return {column: row[column] for column in CONTRASTS.schema}
 
@@ -163,6 +183,19 @@ def contrast_from_row(row: Mapping[str, Any]) -> Contrast:
         compares=row["compares"],
         against=DENSE if row["against"] is None else row["against"],
         draws=draws_of_row(row),
+        look=None if row["look"] is None else _look(row),
+    )
+
+
+def _look(row: Mapping[str, Any]) -> Look:
+    return Look(
+        number=row["look"],
+        of=row["looks"],
+        items=row["pool"],
+        low=row["pool_low"],
+        high=row["pool_high"],
+        flips_low=row["pool_flips_low"],
+        flips_high=row["pool_flips_high"],
     )
 
 

@@ -39,6 +39,9 @@ from crushtest.study.compression_file import read_compression
 from crushtest.study.result_tables import ResultTables
 from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_from_row, item_row
 
+PART = ("look", "looks", "asked", "items", "because")
+"""What answers say that were not asked of every item (`stops`)."""
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -190,6 +193,7 @@ class StudyFolder:
             facts={"kind": "answers", "arm": arm, "repeat": repeat, **_of_draw(draw), "task": task},
             sources=(self.items_path(task),),
             remedy=ASK_AGAIN,
+            partial=PART,
         )
 
     def scores(self, arm: str, scorer: str, task: str, *, repeat: int = 0, draw: int = 0) -> AppendLog[Score]:
@@ -204,6 +208,7 @@ class StudyFolder:
             facts={"kind": "scores", "arm": arm, "repeat": repeat, **_of_draw(draw), "scorer": identity, "task": task},
             sources=(self.items_path(task), self.arm(arm, repeat, draw) / "answers" / name),
             remedy=SCORE_AGAIN,
+            partial=PART,
         )
 
     # ---- results

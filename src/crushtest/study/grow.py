@@ -39,6 +39,11 @@ def grown_tasks(folder: StudyFolder, spec: StudySpec) -> frozenset[str]:
                 f"{folder.root} holds task {name!r} with limit={stored[name]}, this one has limit={limit}: a limit can "
                 "only grow; use another --out, or the same limit"
             )
+        if spec.stop_early is not None:
+            raise StoreError(
+                f"{folder.root} asks the {asked} items of task {name!r} in an order of its own, because arms may stop "
+                "early (stop_early), so that it cannot grow; use another --out, or the same limit"
+            )
         if planned.task.likeliest is not None:
             raise StoreError(
                 f"{folder.root} holds task {name!r} with what the dense model kept for its {asked} items, which cannot "

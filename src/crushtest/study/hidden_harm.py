@@ -42,7 +42,8 @@ def hidden_harms(
     headline. The measures of harm are the headlines of the other dimensions. They are corrected by Holm over every arm
     in every headline, as the report's first sentence is.
     """
-    rows = [row for row in contrasts if row.against == against]
+    # rows of an arm that stopped early speak of the items asked, not of a whole task
+    rows = [row for row in contrasts if row.against == against and row.look is None]
     headed = headings(tasks, rows)
     judged = corrected(each.row for each in headed)
     verdicts = []

@@ -18,6 +18,9 @@ from crushtest.study.repeats import VARY
 from crushtest.study.spec import ArmSpec, NoiseFloorSpec, StudySpec, expand, read_stored_spec
 from crushtest.study.suites import resolve
 
+MERGED = ("arms", "suite", "noise_floor", "limit", "stop_early", "beside")
+"""The keys of a study file that may differ from those of the study in the folder, within limits."""
+
 
 def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     """Return the folder's study with this one's arms, tasks and repeats added.
@@ -32,11 +35,9 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
     if not folder.has_measured():
         return spec
     stored = read_stored_spec(folder.specification)
-    spec = as_stored(spec, stored)
+    spec = with_stored_stops(folder, as_stored(spec, stored), stored)
     for key in StudySpec.model_fields:
-        if key not in ("arms", "suite", "noise_floor", "limit", "beside") and getattr(stored, key) != getattr(
-            spec, key
-        ):
+        if key not in MERGED and getattr(stored, key) != getattr(spec, key):
             before, now = (in_words(key, getattr(one, key)) for one in (stored, spec))
             raise StoreError(
                 f"{folder.root} holds a study with {before}, this one has {now}; use another --out, or the same {key}"
@@ -70,6 +71,23 @@ def as_stored(spec: StudySpec, stored: StudySpec) -> StudySpec:
         arm if arm.model is None else arm.model_copy(update={"model": written(arm.model)}) for arm in spec.arms
     )
     return spec.model_copy(update={"model": written(spec.model), "arms": arms})
+
+
+def with_stored_stops(folder: StudyFolder, spec: StudySpec, stored: StudySpec) -> StudySpec:
+    """Return the study with the stored one's rule of stopping; what is to be finished stays so.
+
+    Raises StoreError for another rule: what was asked so far depends on it.
+    """
+    before, now = stored.stop_early, spec.stop_early or stored.stop_early
+    if now is None:
+        return spec
+    now = now.model_copy(update={"finish": now.finish or bool(before and before.finish)})
+    if before is None or now.model_copy(update={"finish": before.finish}) != before:
+        raise StoreError(
+            f"{folder.root} holds a study with {in_words('stop_early', before)}, this one has "
+            f"{in_words('stop_early', now)}; use another --out, or the same stop_early"
+        )
+    return spec.model_copy(update={"stop_early": now})
 
 
 def refuse_other_arms(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -> None:

@@ -24,6 +24,8 @@ def study_paths(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     changed = dict(content)
     for key in ("model", "suite"):
         changed |= {key: beside(content[key], folder)} if key in content else {}
+    if "stop_early" in content:
+        changed["stop_early"] = _with_path(content["stop_early"], "policy", folder)
     if "calibration" in content:
         changed["calibration"] = _with_path(content["calibration"], "source", folder)
     if isinstance(suite := content.get("suite"), list):

@@ -15,7 +15,7 @@ from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.draws import draws_of
 from crushtest.study.repeats import repeats_of
-from crushtest.study.spec import Correction, StudySpec, read_stored_spec
+from crushtest.study.spec import Correction, StopEarlySpec, StudySpec, read_stored_spec
 from crushtest.study.suites import resolve
 from crushtest.tasks.base import Task
 
@@ -86,6 +86,7 @@ class Plan:
     grown        the tasks that get more items than the folder holds answers to
     correction   how p is adjusted over the rows of a task and arm
     beside       published results that the report draws beside the study's own
+    stop_early   when an arm need not be asked every item; None: it is
     """
 
     arms: tuple[Arm, ...]
@@ -97,6 +98,7 @@ class Plan:
     grown: frozenset[str] = frozenset()
     beside: tuple[str, ...] = ()
     draws: tuple[Arm, ...] = ()
+    stop_early: StopEarlySpec | None = None
 
     @property
     def dense(self) -> Arm:
@@ -136,7 +138,12 @@ def make_plan(spec: StudySpec) -> Plan:
         seed=spec.seed,
         correction=spec.correction,
         beside=spec.beside,
+        stop_early=spec.stop_early,
     )
+    if spec.stop_early is not None and plan.draws:
+        raise UsageError(
+            "stop_early and replicates: an arm in several draws is asked every item; leave one of the two out"
+        )
     for source in spec.beside:
         check_name(source)
     check_order(plan.tasks)

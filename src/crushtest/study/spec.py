@@ -94,6 +94,21 @@ class NoiseFloorSpec(Checked):
     arms: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE, AUTO)
 
 
+class StopEarlySpec(Checked):
+    """When an arm need not be asked every item, because the full run's verdict is certain.
+
+    policy   a policy's file or name: a task is settled once all its rules are
+    error    largest chance that the full run would say something else, for each arm
+    bounds   `normal`, or `exact` for rates and bounded scores (by betting, which needs about half as many items again)
+    finish   whether what was stopped goes on to the full run, in the same order
+    """
+
+    policy: str
+    error: float = Field(default=0.05, gt=0, lt=0.5)
+    bounds: Literal["normal", "exact"] = "normal"
+    finish: bool = False
+
+
 class StudySpec(Checked):
     """A study file, every default visible. `engine` is an engine's name with options: `hf:pack_tokens=1024`.
 
@@ -103,6 +118,8 @@ class StudySpec(Checked):
     system        the system message before every request in chat; None: the chat template's own, if it has one
     beside        published results that the report draws beside the study's own: sources of `crushtest published`, or
                   paths of published.parquet. They judge nothing
+    stop_early    arms are asked in random order and no further than a policy needs; the name of a policy is short for
+                  `{policy: NAME}`. None: every arm is asked every item
     """
 
     model: str
@@ -120,6 +137,7 @@ class StudySpec(Checked):
     allow_pickle: bool = False
     system: str | None = None
     beside: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
+    stop_early: StopEarlySpec | None = None
 
 
 DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)
@@ -195,6 +213,9 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
         content["noise_floor"] = {"repeats": content["noise_floor"]}
     reject_unknown(content.get("noise_floor") or {}, NoiseFloorSpec, f"{where}: noise_floor")
     reject_unknown(content.get("calibration") or {}, CalibrationSpec, f"{where}: calibration")
+    if isinstance(content.get("stop_early"), str):
+        content["stop_early"] = {"policy": content["stop_early"]}
+    reject_unknown(content.get("stop_early") or {}, StopEarlySpec, f"{where}: stop_early")
     for arm in content["arms"]:
         reject_unknown(arm, ArmSpec, f"{where}: arms")
     try:

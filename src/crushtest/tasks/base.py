@@ -54,6 +54,8 @@ class Task:
     also_headline  names of metrics that head the task as well, because its headline alone would praise what is worse
     draw           given a limit and a seed, return about that many items, and never part of a unit whose items belong
                    together. None: draw evenly over the combinations of groups
+    block          what the items that share a context, and so most of the work, have in common: an arm that may stop
+                   early is asked all of them or none. None: only items of equal contexts are kept together
     outcome        given an item, its completion and what each scorer says of it, return what became of it, and why.
                    None: the task only has numbers
     needs_chat     requests make sense in a chat template only, and a model without one is refused before any work: what
@@ -75,6 +77,7 @@ class Task:
     default_limit: int | None = None
     from_dense: FromDense | None = None
     needs_chat: str | None = None
+    block: Callable[[Item], str] | None = None
     outcome: Callable[[Item, Completion, Mapping[str, Score]], Outcome] | None = None
 
     def __post_init__(self) -> None:

@@ -79,7 +79,10 @@ def _chosen(logprobs: pl.Series) -> NDArray[np.float64]:
 
 
 def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
-    return study.folder.answers(arm, task.name, "choices").table().frame["logprobs"]
+    """Return an arm's log-likelihoods, [items]; null for items that it was not asked, because it had stopped."""
+    items = study.folder.items_table(task.name).select("item")
+    answers = study.folder.answers(arm, task.name, "choices").table().frame.select("item", "logprobs")
+    return items.join(answers, on="item", how="left", maintain_order="left")["logprobs"]
 
 
 def margins(study: StudyView, task: TaskView) -> Figure | None:

@@ -66,6 +66,8 @@ Category = Literal[
     "Sexual_orientation",
 ]
 CATEGORIES: tuple[Category, ...] = Category.__args__  # type: ignore[attr-defined]
+QUESTIONS = 4
+"""About the same two people: with and without a context that decides, negative and not."""
 
 
 @task(
@@ -122,7 +124,14 @@ def bbq(
         ],
         (*bbq_metrics(chosen_by(scoring)), undecided()) if metric == "bbq" else xu2024_metrics(chosen_by(scoring)),
         headline="bias_ambiguous" if metric == "bbq" else None,
+        block=same_people,
     )
+
+
+def same_people(item: Item) -> str:
+    """Return what the four questions about the same two people share: their numbers follow one another."""
+    category, _, number = item.id.rpartition("/")
+    return f"{category}/{int(number) // QUESTIONS}"
 
 
 def chosen_by(scoring: Literal["sum", "token", "byte"]) -> Callable[[ChoiceScores], int]:

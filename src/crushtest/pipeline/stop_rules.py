@@ -1,0 +1,108 @@
+"""The policy that arms stop by: its rules, how they share the error, and what no part of the items can settle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crushtest.errors import StoreError, UsageError
+from crushtest.files.regular import sha256
+from crushtest.gate.checks import metrics_of_tasks
+from crushtest.gate.matching import counts, is_about
+from crushtest.gate.policy import Policy, Rule, read_policy
+from crushtest.metrics import AGAINST_REST, GAP, Metric
+from crushtest.records import DENSE
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import Plan, PlannedTask
+from crushtest.study.spec import StopEarlySpec
+
+SECTION = "stop_early"
+"""The section of the manifest about the policy."""
+STOPS = "stops"
+"""The section that says where each arm stopped, task by task, and which rules kept it running."""
+
+
+POLICY = "policy"
+"""Its entry: the policy's name and digest, and how many verdicts share the error."""
+
+
+def rules_of(spec: StopEarlySpec) -> Policy:
+    """Return the policy that arms stop by. Raises UsageError if it cannot be read."""
+    return read_policy(spec.policy)
+
+
+def bound_metrics(rule: Rule, planned: PlannedTask, metrics: Mapping[str, Metric]) -> list[str]:
+    """Return the names of a task's rows that a rule is about."""
+    tasks = {planned.name: planned}
+    if rule.never is not None or not is_about(rule, planned.name, tasks):
+        return []
+    return [name for name in metrics if counts(rule, planned.name, name, tasks)]
+
+
+def sharing(policy: Policy, plan: Plan) -> int:
+    """Return how many verdicts share the error: every limit of every rule on every metric that it matches."""
+    tasks = metrics_of_tasks(plan)
+    shared = 0
+    for rule in policy.rules:
+        limits = sum(limit is not None for limit in (rule.margin, rule.max_flips))
+        shared += limits * sum(len(bound_metrics(rule, planned, tasks[planned.name])) for planned in plan.tasks)
+    return max(1, shared)
+
+
+def never_settled(plan: Plan) -> dict[str, list[str]]:
+    """Return task -> what keeps it running to the last item: rules that part of the items can never settle."""
+    if plan.stop_early is None:
+        return {}
+    tasks, reasons = metrics_of_tasks(plan), dict[str, list[str]]()
+    for rule in rules_of(plan.stop_early).rules:
+        for planned in plan.tasks:
+            if rule.never is not None:
+                reasons.setdefault(planned.name, []).append(f"{rule.never} (judged on whole tasks)")
+            for name in bound_metrics(rule, planned, tasks[planned.name]):
+                why = _why_never(rule, name, tasks[planned.name][name])
+                if why:
+                    reasons.setdefault(planned.name, []).append(f"{name} ({why})")
+    return reasons
+
+
+def _why_never(rule: Rule, name: str, metric: Metric) -> str:
+    if rule.against != DENSE:
+        return f"compared with {rule.against}"
+    if name != metric.name and name.endswith((GAP, AGAINST_REST)):
+        return "a gap between groups"
+    if metric.interval == "jackknife" or metric.cell_of is not None:
+        return "a jackknife over cells"
+    if metric.item_sums:
+        return "a formula over counts of outcomes"
+    return ""
+
+
+def check_policy(folder: StudyFolder, plan: Plan) -> None:
+    """Record the policy that arms stop by. Raises StoreError if the study has begun with another one.
+
+    Raises UsageError if it has no rule on any task of the study.
+    """
+    if plan.stop_early is None:
+        return
+    policy = rules_of(plan.stop_early)
+    tasks = metrics_of_tasks(plan)
+    if not any(bound_metrics(rule, planned, tasks[planned.name]) for rule in policy.rules for planned in plan.tasks):
+        raise UsageError(f"stop_early: policy {plan.stop_early.policy!r} has no rule on any task of the study")
+    facts = {"sha256": sha256(policy.model_dump_json().encode()), "sharing": sharing(policy, plan)}
+    noted = manifest.read(folder.manifest).get(SECTION, {}).get(POLICY, {})
+    for fact, what in {"sha256": "has other rules", "sharing": "has rules on other tasks"}.items():
+        if noted.get(fact, facts[fact]) != facts[fact]:
+            raise StoreError(
+                f"{folder.root}: the policy {plan.stop_early.policy!r} {what} than when the study began, and these say "
+                "where arms stop; use another --out, or what it began with"
+            )
+    if not noted:
+        manifest.update(folder.manifest, SECTION, POLICY, {"name": plan.stop_early.policy, **facts})
+
+
+def sharing_of(folder: StudyFolder, plan: Plan) -> int:
+    """Return how many verdicts share the error, as the study noted when it began: its policy may be gone."""
+    noted = manifest.read(folder.manifest).get(SECTION, {}).get(POLICY, {})
+    if "sharing" in noted:
+        return int(noted["sharing"])
+    return 1 if plan.stop_early is None else sharing(rules_of(plan.stop_early), plan)

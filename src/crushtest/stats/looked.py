@@ -1,0 +1,304 @@
+"""The rows of an arm that was asked a part of a task's items, in random order of their blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from crushtest.metrics import AGAINST_REST, ALL, GAP, WORST, Metric
+from crushtest.records import DENSE, Item
+from crushtest.results import Contrast, Interval, Intervals, Look
+from crushtest.stats.clusters import Index, Layout, lay_out
+from crushtest.stats.few_valued import possible_values
+from crushtest.stats.flips import count_flips
+from crushtest.stats.item_sums import Answers, Mask, Scores, Sums, measure_sums
+from crushtest.stats.metric_kind import shape_of
+from crushtest.stats.pool import Forecast, Pool, arrange, forecast, share_interval
+from crushtest.stats.rates import FEWEST_TESTABLE
+from crushtest.stats.sequential import FEWEST_BLOCKS, Bounds
+from crushtest.stats.tokens import compare_tokens, without_per_token
+from crushtest.stats.validity import without_invalid
+from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, counted, verdict
+
+NOT_IN_PARTS = "of a part of the items there is no interval of it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progressed:
+    """How far a task was asked.
+
+    rank     [items] place of each item's block in the order of asking
+    looks    blocks asked at each look so far
+    last     blocks that the last look before the whole pool asks
+    number   of the look, and `of` how many there are
+    error    largest chance, over all rules, that the full run says something else
+    rules    how many share it
+    pooled   whether only rows over all items are wanted
+    """
+
+    rank: Index
+    looks: tuple[int, ...]
+    last: int
+    number: int
+    of: int
+    error: float
+    rules: int
+    bounds: Bounds = "normal"
+    pooled: bool = False
+
+    @property
+    def asked(self) -> Mask:
+        """Return which items were asked."""
+        asked: Mask = self.rank < self.looks[-1]
+        return asked
+
+    def error_of(self, group: str, groups: int) -> float:
+        """Return the share of the error that a row has: a metric's groups share that of one rule."""
+        return self.error / self.rules / (1 if group == ALL else max(1, groups))
+
+
+class Measured(NamedTuple):
+    """What an arm answered, and what scorers say of it."""
+
+    answers: Answers
+    scores: Scores
+
+
+def looked_rows(
+    task: str,
+    metrics: Sequence[Metric],
+    items: Sequence[Item],
+    arm: str,
+    dense: Measured,
+    measured: Measured,
+    how: Progressed,
+) -> list[Contrast]:
+    """Return what the items asked so far say of each metric and group of the full run.
+
+    Gaps, groups against the rest, and metrics of cells or with a jackknife have rows without an interval.
+    """
+    layout = lay_out(items)
+    asked = [item for item, is_asked in zip(items, how.asked, strict=True) if is_asked]
+    tokens = compare_tokens(asked, dense.answers, measured.answers)
+    rows: list[Contrast] = []
+    for metric in metrics:
+        before = measure_sums(metric, items, *dense)
+        after = _spread(measure_sums(metric, asked, *measured), how.asked)
+        rows += _rows(task, metric, arm, layout, before, after, how)
+    return without_invalid(without_per_token(rows, metrics, tokens), metrics)
+
+
+def _spread(sums: Sums, asked: Mask) -> Sums:
+    """Return the sums of the items asked at their places among all items."""
+    columns, places = np.zeros((len(asked), sums.columns.shape[1])), np.flatnonzero(asked)
+    columns[places] = sums.columns
+    flags = []
+    for flag in (sums.applies, sums.scored):
+        wide = np.zeros(len(asked), bool)
+        wide[places] = flag
+        flags.append(wide)
+    states: list[object] | None = None
+    if sums.states is not None:
+        states = [None] * len(asked)
+        for place, state in zip(places.tolist(), sums.states, strict=True):
+            states[place] = state
+    outcome = None
+    if sums.outcome is not None:
+        outcome = np.zeros(len(asked))
+        outcome[places] = sums.outcome
+    return Sums(columns, flags[0], flags[1], states, outcome, [])
+
+
+def _rows(
+    task: str, metric: Metric, arm: str, layout: Layout, before: Sums, after: Sums, how: Progressed
+) -> Iterator[Contrast]:
+    groups = [place for place, name in enumerate(layout.names) if metric.groups(name)]
+    searched: dict[str, list[tuple[Contrast, Forecast]]] = {}
+    for place in groups[:1] if how.pooled else groups:
+        name, members = layout.names[place], layout.members[place]
+        row = _blank(task, metric, arm, name, layout, before, after, members, how)
+        pool = _pool(metric, layout, before, after, members, how)
+        seen = _forecast(pool, after, how, how.error_of(name, len(groups) - 1))
+        if isinstance(seen, str) or isinstance(pool, str):
+            yield replace(row, reason=str(seen), verdict=UNDEFINED if row.n == 0 else INCONCLUSIVE)
+            continue
+        row = _filled(row, pool, seen, before, after, how, how.error_of(name, len(groups) - 1))
+        for attribute, positions in layout.attributes.items():
+            if place in positions and row.clusters >= FEWEST_TESTABLE:
+                searched.setdefault(attribute, []).append((row, seen))
+        yield row
+    for attribute, positions in layout.attributes.items():
+        if len(positions) < 2:
+            continue
+        candidates = searched.get(attribute, ())
+        if len(candidates) > 1:
+            yield _worst(metric, attribute, candidates)
+        for suffix in (GAP,) if metric.with_gap else ():
+            yield _without_interval(task, metric, arm, metric.name + suffix, attribute, how)
+        for group in positions if metric.with_rest else ():
+            yield _without_interval(task, metric, arm, metric.name + AGAINST_REST, layout.names[group], how)
+
+
+def _blank(
+    task: str,
+    metric: Metric,
+    arm: str,
+    group: str,
+    layout: Layout,
+    before: Sums,
+    after: Sums,
+    members: Index,
+    how: Progressed,
+) -> Contrast:
+    """Return the row of a group without its numbers; its look counts the items of the full run."""
+    pool = members[before.scored[members]]
+    both = pool[after.scored[pool]]
+    return Contrast(
+        arm=arm,
+        task=task,
+        metric=metric.name,
+        group=group,
+        better=metric.better,
+        dense=None,
+        value=None,
+        n=len(both),
+        n_unscored=int((before.applies & how.asked)[members].sum()) - len(both),
+        clusters=len(np.unique(layout.cluster[pool])),
+        verdict=INCONCLUSIVE,
+        against=DENSE,
+        flips=count_flips(before, after, both),
+        look=Look(number=how.number, of=how.of, items=len(pool)),
+    )
+
+
+def _pool(metric: Metric, layout: Layout, before: Sums, after: Sums, members: Index, how: Progressed) -> Pool | str:
+    if metric.interval == "jackknife" or metric.cell_of is not None:
+        return NOT_IN_PARTS
+    rows = members[before.scored[members]]
+    if not len(rows):
+        return "no item of this group has a number in dense"
+    both = rows[after.scored[rows]]
+    if not len(both):
+        return "none of the items asked has a number"
+    shape = shape_of(metric, after, after.scored)
+    known = [np.array(metric.item_sums)] if metric.item_sums else []
+    return arrange(
+        rows,
+        before.columns[rows],
+        how.rank[rows],
+        layout.cluster[rows],
+        formula=metric.formula,
+        is_rate=shape == "rate" and shape_of(metric, before, before.scored) == "rate",
+        possible=possible_values([before.columns[rows], after.columns[both], *known]),
+        bounds=metric.bounds if shape in ("rate", "mean") else None,
+    )
+
+
+def _looks(pool: Pool, how: Progressed) -> tuple[tuple[int, ...], int]:
+    """Return the looks at this pool so far, in its own blocks, and what the last one before the whole will ask."""
+    ranks = np.unique(how.rank[pool.rows])
+    counts = np.searchsorted(ranks, (*how.looks, how.last)).tolist()
+    used = dict.fromkeys(count for count in counts[:-1] if count >= FEWEST_BLOCKS)
+    return tuple(used), counts[-1]
+
+
+def _forecast(pool: Pool | str, after: Sums, how: Progressed, error: float) -> Forecast | str:
+    if isinstance(pool, str):
+        return pool
+    looks, last = _looks(pool, how)
+    if len(pool.sizes) < FEWEST_TESTABLE:
+        return f"cannot be tested with {counted(len(pool.sizes), 'cluster')}"
+    if not looks:
+        return f"fewer than {FEWEST_BLOCKS} blocks of items were asked"
+    rows = pool.rows[: pool.items_in(looks[-1])]
+    earlier = tuple(look for look in looks if look < pool.blocks)
+    arm, scored = after.columns[rows], after.scored[rows]
+    return forecast(pool, arm, scored, looks=looks or earlier, last=last, error=error, bounds=how.bounds)
+
+
+def _filled(
+    row: Contrast, pool: Pool, seen: Forecast, before: Sums, after: Sums, how: Progressed, error: float
+) -> Contrast:
+    hulls = [_hull(seen.pool, seen.reach(level)) for level in (0.95, 0.90)]
+    assert row.look is not None
+    low, high = _flips(pool, before, after, how, error)
+    look = replace(row.look, low=seen.pool.low, high=seen.pool.high, flips_low=low, flips_high=high)
+    away = Interval(*sorted((2 * seen.dense + end) for end in seen.pool))
+    distance = Interval(away.low - seen.of_sum, away.high + seen.of_sum)
+    change = seen.value - seen.dense
+    if hulls[0].high < 0:
+        distance = Interval(-distance.high, -distance.low)
+    return replace(
+        row,
+        dense=seen.dense,
+        value=seen.value,
+        difference=change,
+        intervals=Intervals(at95=hulls[0], at90=hulls[1], method=method_of(how)),
+        verdict=verdict(row.better, change, hulls[0], None, distance),
+        look=look,
+    )
+
+
+def method_of(how: Progressed) -> str:
+    """Return the method of a row's interval: `sequence, look 4 of 10`."""
+    return f"sequence{', exact' if how.bounds == 'exact' else ''}, look {how.number} of {how.of}"
+
+
+def _hull(pool: Interval, reach: Interval) -> Interval:
+    return Interval(pool.low - reach.low, pool.high + reach.high)
+
+
+def _flips(
+    pool: Pool, before: Sums, after: Sums, how: Progressed, error: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the share of answers that the full run will find changed."""
+    if before.states is None or after.states is None:
+        return None, None
+    looks, last = _looks(pool, how)
+    rows = pool.rows[: pool.items_in(looks[-1])]
+    flips = np.array([before.states[row] != after.states[row] and bool(after.scored[row]) for row in rows.tolist()])
+    return share_interval(pool, flips.astype(np.float64), looks=looks, last=last, error=error)
+
+
+def _worst(metric: Metric, attribute: str, candidates: Sequence[tuple[Contrast, Forecast]]) -> Contrast:
+    """Return the row of the group that is most surely harmed, with simultaneous intervals of all groups."""
+    level = {each: 1 - (1 - each) / len(candidates) for each in (0.95, 0.90)}
+
+    def least(candidate: tuple[Contrast, Forecast]) -> tuple[float, float]:
+        low, high = _hull(candidate[1].pool, candidate[1].reach(0.95))
+        harm = {"lower": low, "higher": -high}.get(metric.better, max(low, -high))
+        change = candidate[0].difference or 0.0
+        return max(harm, 0.0), {"lower": change, "higher": -change}.get(metric.better, abs(change))
+
+    row, seen = max(candidates, key=least)
+    at95, at90 = (_hull(seen.pool, seen.reach(level[each])) for each in (0.95, 0.90))
+    assert row.intervals is not None
+    method = f"{row.intervals.method}; simultaneous for {len(candidates)} groups"
+    return replace(
+        row,
+        metric=metric.name + WORST,
+        group=attribute,
+        worst=row.group,
+        intervals=Intervals(at95=at95, at90=at90, method=method),
+    )
+
+
+def _without_interval(task: str, metric: Metric, arm: str, name: str, group: str, how: Progressed) -> Contrast:
+    return Contrast(
+        arm=arm,
+        task=task,
+        metric=name,
+        group=group,
+        better=metric.better,
+        dense=None,
+        value=None,
+        n=0,
+        n_unscored=0,
+        clusters=0,
+        verdict=INCONCLUSIVE,
+        reason=NOT_IN_PARTS,
+        look=Look(number=how.number, of=how.of, items=0),
+    )

@@ -1,0 +1,243 @@
+"""An arm may stop as soon as the full run's verdict is certain: at the same place however often it is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crushtest.errors import StoreError, UsageError
+from crushtest.files.append_log import AppendLog
+from crushtest.gate import run_gate
+from crushtest.pipeline.looks import asking_order
+from crushtest.pipeline.run import run_study
+from crushtest.records import Choices, Item
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import make_plan
+from crushtest.study.spec import StudySpec, build_spec
+from crushtest.study.stops import stops_of
+
+LENIENT = """
+rules:
+  - {task: probe_facts, metric: accuracy, margin: 0.3, min_items: 20}
+  - {task: probe_prompts, metric: empty_rate, margin: 0.3, min_items: 20}
+"""
+STERN = "rules: [{task: probe_facts, metric: accuracy, max_flips: 0.1, min_items: 20}]"
+UNTELLABLE = "rules: [{task: probe_facts, metric: accuracy, margin: 0.01, sure: equivalence, min_items: 20}]"
+
+
+def policy(folder: Path, text: str) -> str:
+    (folder / "policy.yaml").write_text(text)
+    return str(folder / "policy.yaml")
+
+
+def spec(rules: str, **more: Any) -> StudySpec:
+    content: dict[str, Any] = {
+        "model": "fake",
+        "engine": "fake",
+        "arms": [{"name": "other", "model": "fake", "engine": "fake:seed=1"}],
+        "suite": [{"probe_facts": {}}, {"probe_prompts": {}}],
+        "stop_early": {"policy": rules},
+    }
+    return build_spec(content | more, where="test")
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    files = [*folder.rglob("*.parquet"), folder / "study.yaml"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
+
+
+def asked(folder: Path, task: str, kind: Any = "choices") -> int:
+    return len(StudyFolder(folder).answers("other", task, kind).read())
+
+
+@pytest.fixture(scope="module")
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that stopped in both tasks, and its policy."""
+    folder = tmp_path_factory.mktemp("lenient")
+    run_study(spec(policy(folder, LENIENT)), folder / "s")
+    return folder
+
+
+def test_a_task_stops_when_its_rules_are_settled(lenient: Path) -> None:
+    study = StudyFolder(lenient / "s")
+    stops = stops_of(study, make_plan(spec(str(lenient / "policy.yaml"))))
+    assert {task: stop.because for (_, task), stop in stops.items()} == {
+        "probe_facts": "settled",
+        "probe_prompts": "settled",
+    }
+    assert asked(lenient / "s", "probe_facts") < 152 == len(study.answers("dense", "probe_facts", "choices").read())
+    assert not run_study(spec(str(lenient / "policy.yaml")), lenient / "s"), "nothing is left to do"
+
+
+def test_rows_of_a_stopped_arm_say_where_it_stopped(lenient: Path) -> None:
+    rows = [
+        row for row in StudyFolder(lenient / "s").read_contrasts() if row.metric == "accuracy" and row.group == "all"
+    ]
+    (row,) = rows
+    assert row.look is not None
+    assert row.look.items == 152
+    assert row.n == asked(lenient / "s", "probe_facts")
+    assert row.p is None
+    assert row.intervals is not None
+    assert row.intervals.method == f"sequence, look {row.look.number} of 10"
+    page = (lenient / "s" / "report.html").read_text()
+    assert f"stopped at look {row.look.number} of 10" in page
+    assert "the full run would say the same (at most 5% error)" in page
+    low, high = row.look.low, row.look.high
+    assert low is not None
+    assert high is not None
+    assert row.intervals.at95.low < low < (row.difference or 0) < high < row.intervals.at95.high
+
+
+def test_the_gate_says_of_a_stopped_arm_what_made_it_stop(lenient: Path) -> None:
+    result = run_gate(lenient / "s", str(lenient / "policy.yaml"))
+    assert result.outcome == "passed"
+    strict = policy(lenient.parent, UNTELLABLE)
+    (check,) = run_gate(lenient / "s", strict).checks
+    assert (check.outcome, check.open) == ("inconclusive", True), "another policy would have asked on"
+
+
+def test_a_regression_ends_the_arm(tmp_path: Path) -> None:
+    rules = policy(tmp_path, STERN)
+    run_study(spec(rules), tmp_path / "s")
+    study = StudyFolder(tmp_path / "s")
+    (stop,) = stops_of(study, make_plan(spec(rules))).values()
+    assert stop.because == "regression"
+    assert not study.answers("other", "probe_prompts", "prompts").read()
+    assert run_gate(tmp_path / "s", rules).outcome == "regression"
+    (check,) = run_gate(tmp_path / "s", policy(tmp_path, LENIENT)).checks[1:]
+    assert "not asked" in check.seen
+    policy(tmp_path, STERN)
+    assert not run_study(spec(rules), tmp_path / "s")
+
+
+class Killed(BaseException):
+    pass
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> None:
+    """Kill the process in place of one call of a function."""
+    function: Callable[..., Any] = getattr(owner, name)
+    left = calls
+
+    def call(*given: Any, **named: Any) -> Any:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        return function(*given, **named)
+
+    monkeypatch.setattr(owner, name, call)
+
+
+SLOW = pytest.mark.slow
+MOMENTS = [
+    *((AppendLog, "append", calls) for calls in (322, 341, 375, 530)),
+    *((AppendLog, "finish", calls) for calls in (2, 5)),
+    *(pytest.param(AppendLog, "append", calls, marks=SLOW) for calls in (323, 329, 330, 359, 361, 385, 536, 700)),
+    *(pytest.param(AppendLog, "finish", calls, marks=SLOW) for calls in (3, 4)),
+    *(pytest.param(manifest, "update", calls, marks=SLOW) for calls in (7, 9, 11, 13)),
+]
+"""Moments after dense was asked its 322 items, with the arm's looks between them."""
+
+
+@pytest.mark.parametrize(("owner", "name", "calls"), MOMENTS)
+def test_killed_at_any_moment_it_stops_at_the_same_place(
+    owner: Any, name: str, calls: int, lenient: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = spec(str(lenient / "policy.yaml"))
+    with monkeypatch.context() as patch:
+        dying(patch, owner, name, calls)
+        with pytest.raises(Killed):
+            run_study(rules, tmp_path / "s")
+    run_study(rules, tmp_path / "s")
+    assert tables(tmp_path / "s") == tables(lenient / "s")
+
+
+@pytest.fixture(scope="module")
+def whole(lenient: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study that was asked in the same order and never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "s"
+    run_study(spec("", stop_early={"policy": str(lenient / "policy.yaml"), "finish": True}), folder)
+    return folder
+
+
+def test_finished_it_is_the_run_that_never_stopped(
+    lenient: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = str(lenient / "policy.yaml")
+    run_study(spec(rules), tmp_path / "s")
+    finish = spec("", stop_early={"policy": rules, "finish": True})
+    for owner, name, calls in ((AppendLog, "reopen", 1), (AppendLog, "append", 40), (AppendLog, "finish", 1)):
+        with monkeypatch.context() as patch:
+            dying(patch, owner, name, calls)
+            with pytest.raises(Killed):
+                run_study(finish, tmp_path / "s")
+    run_study(spec(rules), tmp_path / "s")  # what is to be finished stays so
+    assert tables(tmp_path / "s") == tables(whole)
+    assert all(row.look is None for row in StudyFolder(tmp_path / "s").read_contrasts())
+
+
+def test_what_the_full_run_cannot_show_either_is_settled_late(tmp_path: Path) -> None:
+    rules = policy(tmp_path, UNTELLABLE)
+    run_study(spec(rules, suite=["probe_facts"]), tmp_path / "s")
+    assert 152 / 2 < asked(tmp_path / "s", "probe_facts") < 152
+    (check,) = run_gate(tmp_path / "s", rules).checks
+    assert (check.outcome, check.open) == ("inconclusive", False)
+
+
+def test_an_arm_that_answers_as_dense_does_never_stops(tmp_path: Path) -> None:
+    arms = [{"name": "other", "model": "fake", "engine": "fake:seed=0"}]
+    run_study(spec(policy(tmp_path, LENIENT), arms=arms, suite=["probe_facts"]), tmp_path / "s")
+    assert asked(tmp_path / "s", "probe_facts") == 152
+    assert run_gate(tmp_path / "s", str(tmp_path / "policy.yaml")).outcome == "inconclusive"
+
+
+def test_another_policy_is_not_mixed_in(lenient: Path, tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    with pytest.raises(StoreError, match="the same stop_early"):
+        run_study(spec(rules), lenient / "s")
+    run_study(spec(rules, suite=["probe_facts"]), tmp_path / "s")
+    policy(tmp_path, LENIENT.replace("0.3", "0.2"))
+    with pytest.raises(StoreError, match="other rules than when the study began"):
+        run_study(spec(rules, suite=["probe_facts"], seed=0, arms=[{"name": "third", "model": "fake"}]), tmp_path / "s")
+
+
+def test_items_cannot_be_added_to_an_order(lenient: Path, tmp_path: Path) -> None:
+    rules = str(lenient / "policy.yaml")
+    run_study(spec(rules, suite=["probe_facts"], limit=60), tmp_path / "s")
+    with pytest.raises(StoreError, match="cannot grow"):
+        run_study(spec(rules, suite=["probe_facts"], limit=80), tmp_path / "s")
+
+
+def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no rule on any task"):
+        run_study(spec(policy(tmp_path, LENIENT), suite=["probe_text"]), tmp_path / "s")
+
+
+# ---- the order of asking ----------------------------------------------------------------------------
+
+
+def items_of(contexts: list[str]) -> list[Item]:
+    return [Item(f"i/{n}", (), f"c{n % 3}", Choices(context, (" a", " b"))) for n, context in enumerate(contexts)]
+
+
+def test_items_of_one_context_are_asked_together() -> None:
+    planned = make_plan(spec("standard", suite=["probe_facts"])).tasks[0]
+    items = items_of([f"context {n // 4}" for n in range(400)])
+    order = asking_order(planned, items, 0)
+    parts = list(order.parts())
+    assert sorted(item.id for part in parts for item in part) == sorted(item.id for item in items)
+    for part in parts:
+        counts = {item.request.context: 0 for item in part if isinstance(item.request, Choices)}
+        for item in part:
+            assert isinstance(item.request, Choices)
+            counts[item.request.context] += 1
+        assert set(counts.values()) == {4}
+    assert [item.id for item in order.until(len(parts) - 1)] == [item.id for item in items]
+    assert asking_order(planned, items, 1).rank.tolist() != order.rank.tolist()
+    assert asking_order(planned, items, 0).rank.tolist() == order.rank.tolist()
