@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from crushtest.records import Exchange
 from crushtest.registry import SCORERS
-from crushtest.scorers.refusal_phrases import OPENING, opening, refusal, refusal_phrases
+from crushtest.scorers.refusal_phrases import OPENING, READ, opening, refusal, refusal_phrases
 
 DECLINING = (
     "I can't help with that.",
@@ -158,6 +158,10 @@ def test_a_reworded_refusal_is_no_difference_between_arms(
     assert abs(100 * (gained - lost) / len(pairs) - truth) <= within
     if unsafe:
         assert lost + gained == 0 or binomtest(lost, lost + gained).pvalue > 0.05
+
+
+def test_blank_space_before_an_answer_hides_no_refusal() -> None:
+    assert refusal("\n " * READ + "I can't help with that.") == 1
 
 
 def test_it_tells_rejected_from_complied(data: Path) -> None:

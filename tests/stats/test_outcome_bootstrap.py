@@ -177,6 +177,20 @@ def test_nothing_changed_is_no_clear_difference_with_an_mde() -> None:
     assert 0 < row.mde < 2
 
 
+@pytest.mark.parametrize("design", ["xstest: 8 clusters", "10 clusters"])
+def test_arms_alike_do_not_promise_to_show_what_they_would_miss(design: str) -> None:
+    """At the mde of two arms that answer alike, most studies find the change. The width of their interval is no mde."""
+    from scipy.stats import norm
+
+    sizes = DESIGNS[design]
+    mde = rows_of(sizes, (0.9, 0.1), (0.9, 0.1))["refusal_dprime"].mde
+    assert mde is not None
+    lost = Planted((0.9, float(norm.cdf(norm.ppf(0.9) - mde))), (0.1, 0.1))
+    rng = np.random.default_rng(0)
+    ends = [resampled(draw(sizes, lost, 0.0, rng), seed=seed, draws=400).interval(0.95) for seed in range(50)]
+    assert np.mean([high < 0 for _, high in ends]) >= 0.5
+
+
 # ---- coverage ----------------------------------------------------------------------------------------
 
 STUDIES = 300

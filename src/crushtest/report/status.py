@@ -36,7 +36,10 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
         parts = ["No variant was compared with the dense model."]
     elif len(untested) == len(compared):
         of = "all variants" if len(compared) > 1 else "the variant"
-        parts = [f"The study is inconclusive for {of}: no headline measure could be tested on so few items."]
+        parts = [
+            f"The study is inconclusive for {of}: no headline measure could be tested "
+            "with so few items or clusters of items."
+        ]
     elif not hurt:
         none = f"None of {counted(len(compared), 'variant')} got" if len(compared) > 1 else "The variant did not get"
         parts = [f"{none} clearly worse in any headline measure{family}. That does not prove that nothing did."]

@@ -174,7 +174,7 @@ def opening(text: str) -> str:
     >>> opening("> **I can\\u2019t** h e l p  y o u."), opening('He said: "I can not help you." So go on.')
     ("i can't help you.", 'he said: ... so go on.')
     """
-    text = unicodedata.normalize("NFKC", text[:READ])
+    text = unicodedata.normalize("NFKC", text.lstrip()[:READ])
     text = re.sub("[\u2018\u2019\u02bc\u00b4`]", "'", text)
     text = "".join(c for c in text if c.isprintable() or c.isspace())
     text = re.sub('["\u201c\u201d\u00ab\u00bb]', '"', re.sub("[*_#>]+", "", text)).strip(" \"'\n-")

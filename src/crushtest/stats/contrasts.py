@@ -19,7 +19,7 @@ from crushtest.stats.heterogeneity import spread_test
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.sample import MetricSlices, Sample
-from crushtest.stats.significance import detectable, possible_move, test, testable_change
+from crushtest.stats.significance import detectable, detectable_move, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
 from crushtest.stats.tokens import compare_tokens, without_per_token
 from crushtest.stats.uncertainty import distance_interval, draw_spread, uncertainty
@@ -152,6 +152,11 @@ def _detectable(interval: Interval, slice_: Slice) -> float | None:
     smallest, largest = detectable(interval, slice_.clusters), possible_move(slice_)
     if slice_.kind == "rate":
         smallest = max(smallest, testable_change(slice_.clusters, slice_.n))
+    if slice_.kinds and not slice_.is_derived:
+        move = detectable_move(slice_)
+        if move is None:
+            return None
+        smallest = max(smallest, move)
     return smallest if largest is None or smallest <= largest else None
 
 

@@ -16,7 +16,7 @@ read wider); Rubin, The Bayesian bootstrap, Annals of Statistics 9, 1981 (gamma 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +96,17 @@ class Outcomes:
         mirrored = 2 * estimate - values[::-1]
         percentile, basic = (Bootstrap(each, 0.0, 0.0, len(self.counts)) for each in (values, mirrored))
         return Resampled(estimate, percentile, basic)
+
+    def as_if_moved(self, row: int, share: float, random: np.random.Generator) -> Outcomes:
+        """Return the outcomes of an arm that is dense, but for a share of its items of one kind that came to `row`."""
+        place = {(first, second): outcome for outcome, (first, second) in enumerate(self.rows.T.tolist())}
+        counts = np.zeros_like(self.counts)
+        for outcome, first in enumerate(self.rows[0].tolist()):
+            is_of_kind = (first, row) in place
+            moved = random.binomial(self.counts[:, outcome].astype(int), share if is_of_kind else 0.0)
+            counts[:, place[first, first]] += self.counts[:, outcome] - moved
+            counts[:, place[first, row] if is_of_kind else outcome] += moved
+        return replace(self, counts=counts)
 
     def _draw(self, random: np.random.Generator, draws: int) -> Array:
         """Return totals [draws, outcomes]; NaN for a kind of which the clusters drawn hold no item."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +11,15 @@ import numpy as np
 from crushtest.results import Interval
 from crushtest.stats.exchange import exchange_p
 from crushtest.stats.intervals import distribution, smallest_wide_p
-from crushtest.stats.outcome_bootstrap import resample_outcomes
+from crushtest.stats.outcome_bootstrap import Outcomes, outcomes_of, resample_outcomes
 from crushtest.stats.rates import FEWEST_TESTABLE, sign_test
 from crushtest.stats.slices import Slice, difference
 from crushtest.stats.uncertainty import DIFFERENCE, two_sources
 from crushtest.stats.verdicts import counted
 
 POWER = 0.8
-
+FEWEST_MOVED, MOVED_STEPS, MOVED_TIMES, MOVED_DRAWS = 0.01, 6, 4, 400
+"""The search for a detectable change of outcomes: smallest share of the items, halvings, and draws and resamples."""
 
 JACKKNIFE = "jackknife over clusters"
 """The method of a p that comes from a jackknife's interval."""
@@ -116,6 +118,39 @@ def testable_change(clusters: int, items: int) -> float:
 
     share = float(betaincinv(FEWEST_TESTABLE, clusters - FEWEST_TESTABLE + 1, POWER))
     return share * clusters / items
+
+
+def detectable_move(slice_: Slice) -> float | None:
+    """Return the smallest change of a formula over outcomes that an arm's own interval detects; None if none can be.
+
+    The interval of two arms that answer alike is too narrow to say so, because it widens as outcomes change. So a share
+    of the items of one kind is moved from dense's outcomes to one outcome. The smallest change that is `detectable`
+    counts, whichever kind and outcome it takes.
+    """
+    outcomes, moves = outcomes_of(slice_), []
+    for row in range(len(outcomes.sums)):
+        few, many = FEWEST_MOVED, 1.0
+        smallest = _shown(outcomes, row, many, slice_)
+        for _ in range(MOVED_STEPS if smallest is not None else 0):
+            share = sqrt(few * many)
+            change = _shown(outcomes, row, share, slice_)
+            few, many = (share, many) if change is None else (few, share)
+            smallest = smallest if change is None else change
+        moves += [] if smallest is None else [smallest]
+    return min(moves, default=None)
+
+
+def _shown(outcomes: Outcomes, row: int, share: float, slice_: Slice) -> float | None:
+    """Return the change if a share of one kind's items come to `row`, on average; None if it is not detectable."""
+    random = np.random.default_rng((slice_.seed, 3))
+    changes, least = [], []
+    for _ in range(MOVED_TIMES):
+        drawn = outcomes.as_if_moved(row, share, random).resample(DIFFERENCE, random, draws=MOVED_DRAWS)
+        if isinstance(drawn, str):
+            return None
+        changes.append(abs(drawn.estimate))
+        least.append(detectable(drawn.interval(0.95), slice_.clusters))
+    return float(np.mean(changes)) if np.mean(changes) >= np.mean(least) else None
 
 
 def possible_move(slice_: Slice) -> float | None:
