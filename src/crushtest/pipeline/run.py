@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from crushtest.data.published.catalogue import read_points
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
@@ -68,6 +69,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
+        for source in plan.beside:
+            read_points(source)  # which the report needs at the end: what is missing is said before anything is asked
         for planned in plan.tasks:
             if planned.task.cost:
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
