@@ -217,6 +217,7 @@ def test_items_cannot_be_added_to_an_order(lenient: Path, tmp_path: Path) -> Non
 def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no rule on any task"):
         run_study(spec(policy(tmp_path, LENIENT), suite=["probe_text"]), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 # ---- the order of asking ----------------------------------------------------------------------------

@@ -94,8 +94,8 @@ def read_table(
         raise StoreError(f"{path} cannot be used ({CHANGED}); {remedy}")
     frame = _parsed(path, content, remedy)
     label = _label(content) if is_sealed(content) else None
-    said = {name: fact for name, fact in (label.facts if label else {}).items() if name not in also}
-    if label is not None and facts is not None and said != {"format": FORMAT, **facts}:
+    required = {name: fact for name, fact in (label.facts if label else {}).items() if name not in also}
+    if label is not None and facts is not None and required != {"format": FORMAT, **facts}:
         raise StoreError(f"{path} {_another(label.facts, facts)}; restore the file that belongs here, or {remedy}")
     problem = _columns_problem(frame, kind)
     if problem:

@@ -114,7 +114,7 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     from crushtest.pipeline.stop_rules import sharing_of
     from crushtest.stats.false_improvements import mark_traps
     from crushtest.stats.fluency import mark_less_fluent
-    from crushtest.stats.looked import Measured
+    from crushtest.stats.progressed import Measured
     from crushtest.stats.stopped import with_looks
     from crushtest.stats.tokens import compare_tokens
 

@@ -19,7 +19,7 @@ from crushtest.pipeline.score import score
 from crushtest.pipeline.stop_rules import STOPS, bound_metrics, rules_of, sharing_of
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast
-from crushtest.stats.looked import Measured
+from crushtest.stats.progressed import Measured
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask

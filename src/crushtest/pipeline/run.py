@@ -26,7 +26,7 @@ from crushtest.pipeline.looks import parts_asked
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.pipeline.stop_rules import check_policy, never_settled
+from crushtest.pipeline.stop_rules import check_rules, never_settled, note_policy
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
@@ -51,6 +51,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     check_names(spec)
     spec = merge_with_existing(spec, folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
+    check_rules(plan)
     calibration = check_arms(folder, plan)
     check_scorers(folder, plan)
     items, missing = draw_items(folder, plan)
@@ -74,7 +75,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         for planned in plan.tasks:
             if planned.task.cost:
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
-        check_policy(folder, plan)
+        note_policy(folder, plan)
         for name, reasons in never_settled(plan).items():
             print(printable(f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"), file=sys.stderr)
         if line := other_threads(folder, plan):

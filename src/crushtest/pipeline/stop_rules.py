@@ -77,17 +77,20 @@ def _why_never(rule: Rule, name: str, metric: Metric) -> str:
     return ""
 
 
-def check_policy(folder: StudyFolder, plan: Plan) -> None:
-    """Record the policy that arms stop by. Raises StoreError if the study has begun with another one.
+def check_rules(plan: Plan) -> None:
+    """Raise UsageError if the policy that arms stop by cannot be read, or has no rule on any task of the study."""
+    if plan.stop_early is None:
+        return
+    policy, tasks = rules_of(plan.stop_early), metrics_of_tasks(plan)
+    if not any(bound_metrics(rule, planned, tasks[planned.name]) for rule in policy.rules for planned in plan.tasks):
+        raise UsageError(f"stop_early: policy {plan.stop_early.policy!r} has no rule on any task of the study")
 
-    Raises UsageError if it has no rule on any task of the study.
-    """
+
+def note_policy(folder: StudyFolder, plan: Plan) -> None:
+    """Record the policy that arms stop by. Raises StoreError if the study has begun with another one."""
     if plan.stop_early is None:
         return
     policy = rules_of(plan.stop_early)
-    tasks = metrics_of_tasks(plan)
-    if not any(bound_metrics(rule, planned, tasks[planned.name]) for rule in policy.rules for planned in plan.tasks):
-        raise UsageError(f"stop_early: policy {plan.stop_early.policy!r} has no rule on any task of the study")
     facts = {"sha256": sha256(policy.model_dump_json().encode()), "sharing": sharing(policy, plan)}
     noted = manifest.read(folder.manifest).get(SECTION, {}).get(POLICY, {})
     for fact, what in {"sha256": "has other rules", "sharing": "has rules on other tasks"}.items():

@@ -3,68 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
-from crushtest.metrics import AGAINST_REST, ALL, GAP, WORST, Metric
+from crushtest.metrics import AGAINST_REST, GAP, WORST, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Interval, Intervals, Look
 from crushtest.stats.clusters import Index, Layout, lay_out
 from crushtest.stats.few_valued import possible_values
 from crushtest.stats.flips import count_flips
-from crushtest.stats.item_sums import Answers, Mask, Scores, Sums, measure_sums
+from crushtest.stats.item_sums import Mask, Sums, measure_sums
 from crushtest.stats.metric_kind import shape_of
 from crushtest.stats.pool import Forecast, Pool, arrange, forecast, share_interval
+from crushtest.stats.progressed import Measured, Progressed
 from crushtest.stats.rates import FEWEST_TESTABLE
-from crushtest.stats.sequential import FEWEST_BLOCKS, Bounds
+from crushtest.stats.sequential import FEWEST_BLOCKS
 from crushtest.stats.tokens import compare_tokens, without_per_token
 from crushtest.stats.validity import without_invalid
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, counted, verdict
 
 NOT_IN_PARTS = "of a part of the items there is no interval of it"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progressed:
-    """How far a task was asked.
-
-    rank     [items] place of each item's block in the order of asking
-    looks    blocks asked at each look so far
-    last     blocks that the last look before the whole pool asks
-    number   of the look, and `of` how many there are
-    error    largest chance, over all rules, that the full run says something else
-    rules    how many share it
-    pooled   whether only rows over all items are wanted
-    """
-
-    rank: Index
-    looks: tuple[int, ...]
-    last: int
-    number: int
-    of: int
-    error: float
-    rules: int
-    bounds: Bounds = "normal"
-    pooled: bool = False
-
-    @property
-    def asked(self) -> Mask:
-        """Return which items were asked."""
-        asked: Mask = self.rank < self.looks[-1]
-        return asked
-
-    def error_of(self, group: str, groups: int) -> float:
-        """Return the share of the error that a row has: a metric's groups share that of one rule."""
-        return self.error / self.rules / (1 if group == ALL else max(1, groups))
-
-
-class Measured(NamedTuple):
-    """What an arm answered, and what scorers say of it."""
-
-    answers: Answers
-    scores: Scores
 
 
 def looked_rows(

@@ -36,10 +36,10 @@ def stops_of(folder: StudyFolder, plan: Plan) -> dict[tuple[str, str], Stop]:
     """Return every (arm, task) that was stopped."""
     if plan.stop_early is None:
         return {}
-    found = {
+    stops = {
         (arm.name, planned.name): read_stop(folder, arm, planned) for arm in plan.arms[1:] for planned in plan.tasks
     }
-    return {place: stop for place, stop in found.items() if stop is not None}
+    return {place: stop for place, stop in stops.items() if stop is not None}
 
 
 def promise(stop: Stop, error: float) -> str:
