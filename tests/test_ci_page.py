@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from crushtest.gate.policy import Rule, parse_policy, policies
+from crushtest.study.spec import build_spec
 
 PAGE = (Path(__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
-JOB, POLICY = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+JOB, POLICY, STOPPING = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 def steps() -> dict[str, Any]:
@@ -73,3 +74,9 @@ def test_the_steps_of_the_job_run_on_the_demo_model(tmp_path: Path) -> None:
     assert passed.returncode == 0, passed.stdout + passed.stderr
     kept = yaml.safe_load(JOB)["jobs"]["crash-test"]["steps"][-1]["with"]["path"].split()
     assert all((tmp_path / name).is_file() for name in kept)
+
+
+def test_the_rule_of_stopping_that_is_shown_is_one() -> None:
+    spec = build_spec({"model": "demo"} | yaml.safe_load(STOPPING), where="docs/ci.md")
+    assert spec.stop_early is not None
+    assert (spec.stop_early.policy, spec.stop_early.error) == ("policy.yaml", 0.05)

@@ -86,6 +86,15 @@ def run_arm(run: Run, arm: Arm) -> None:
         gc.collect()
 
 
+def run_draw(run: Run, arm: Arm) -> None:
+    """Measure a further draw of an arm. If its compression fails, note that and go on with the others."""
+    try:
+        run_arm(run, arm)
+    except CompressionError as error:
+        manifest.update(run.folder.manifest, manifest.FAILED_DRAWS, arm.title, {"reason": str(error)})
+        run.progress.say(f"left out: {error}")
+
+
 def go_on(run: Run, arm: Arm, planned: PlannedTask, log: AppendLog[Any]) -> None:
     """Reopen what an arm answered until it stopped, and its scores, if the study is to be finished."""
     spec = run.plan.stop_early
