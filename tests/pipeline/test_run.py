@@ -310,7 +310,7 @@ def test_killed_before_a_task_is_finished_what_asking_took_stays_known(
 ) -> None:
     folder = StudyFolder(tmp_path / "s")
 
-    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
+    def killed(self: AppendLog[Any], order: Sequence[str], **named: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
