@@ -283,8 +283,8 @@ def test_killed_when_a_task_is_finished_what_was_cut_is_known(tmp_path: Path, mo
     monkeypatch.setattr(fake.FakeEngine, "describe", lambda self: describe(self) | {"truncated": self.asked.total()})
     finish = AppendLog.finish
 
-    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
-        finish(self, order)
+    def killed(self: AppendLog[Any], order: Sequence[str], **named: Any) -> None:
+        finish(self, order, **named)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(AppendLog, "finish", killed)
@@ -310,7 +310,7 @@ def test_killed_before_a_task_is_finished_what_asking_took_stays_known(
 ) -> None:
     folder = StudyFolder(tmp_path / "s")
 
-    def killed(self: AppendLog[Any], order: Sequence[str]) -> None:
+    def killed(self: AppendLog[Any], order: Sequence[str], **named: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
