@@ -113,6 +113,16 @@ def test_changed_answers_are_those_of_every_headline(view: StudyView, most: str)
     assert sum(text.startswith("probe_refusal") for text in changed.detail) == len(HEADLINES)
 
 
+def test_a_verdict_names_the_measure_where_several_head_a_dimension(view: StudyView) -> None:
+    status = verdicts(view)[0].status
+    assert status.endswith("worse in refusal (over-refusals)")
+    (only,) = (task for task in view.tasks if task.name == "probe_refusal")
+    alone = replace(only, planned=replace(only.planned, task=replace(only.planned.task, also_headline=())))
+    row = replace(view.contrasts["other", "probe_refusal", "over_refusal_rate", "all"], metric="refusal_rate")
+    rows = {**view.contrasts, ("other", "probe_refusal", "refusal_rate", "all"): row}
+    assert verdicts(replace(view, tasks=(alone,), contrasts=rows))[0].status.endswith("worse in refusal")
+
+
 @pytest.mark.parametrize("metric", HEADLINES)
 def test_groups_are_compared_in_every_headline(view: StudyView, metric: str) -> None:
     def groups_of(*values: str) -> tuple[str, list[str]]:
@@ -127,4 +137,4 @@ def test_groups_are_compared_in_every_headline(view: StudyView, metric: str) -> 
     (before, _), (after, subjects) = groups_of(), groups_of("category=made up")
     assert "category: made up" in subjects
     assert before != after
-    assert "in all headlines" in after
+    assert "over all headlines" in after

@@ -138,7 +138,7 @@ def worst_groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple
     if not compared:
         return (), "No groups were compared."
     summary = (
-        f"{len(findings)} of {counted(compared, 'group comparison')} in all headlines clearly worse; p is corrected "
+        f"{len(findings)} of {counted(compared, 'group comparison')} over all headlines clearly worse; p is corrected "
         "per measure, over its attributes and over the groups of each."
     )
     return tuple(finding for _, finding in findings[:MOST_GROUPS]), summary
