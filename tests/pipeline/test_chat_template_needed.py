@@ -41,6 +41,13 @@ def test_the_way_out_asks_in_plain_text(tmp_path: Path) -> None:
     assert len(StudyFolder(tmp_path / "s").answers("dense", "probe_refusal", "prompts").read()) == 6
 
 
+def test_a_system_message_without_a_template_is_refused_first(tmp_path: Path) -> None:
+    options = {"template": "optional"}
+    with pytest.raises(EngineError, match=r"no chat template, which a system message needs; leave `system` out"):
+        run(model(tmp_path / "m", template=False), tmp_path / "s", options=options, system="Be brief.")
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_template_that_takes_no_system_message_says_so_first(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", template=True, refuses_system=True)
     with pytest.raises(EngineError, match="no system message"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -11,13 +12,17 @@ import pytest
 from crushtest.engines.fake.engine import FakeEngine
 from crushtest.pipeline.run import run_study
 from crushtest.records import Completion, Prompt, Request
+from crushtest.report.answers import most_changed
+from crushtest.report.arm_verdict import verdicts
 from crushtest.report.card import write_card
 from crushtest.report.figures.refusals import HEADS, LEVELS, LINES, WAYS, refusals
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import build_spec
+from support.contrast_rows import with_columns
 
+HEADLINES = ("refusal_rate", "over_refusal_rate", "incoherent_rate")
 MARK = "Zinnober"
 """Stands in every completion, so that it can be searched for where no completion may be."""
 
@@ -93,3 +98,43 @@ def test_no_completion_stands_in_a_card_or_a_table(folder: StudyFolder) -> None:
     tables = [json.dumps([repr(row) for row in (*folder.read_contrasts(), *folder.read_estimates())])]
     assert texts
     assert not any(MARK in text for text in (*texts, *tables, folder.manifest.read_text()))
+
+
+@pytest.mark.parametrize("most", HEADLINES)
+def test_changed_answers_are_those_of_every_headline(view: StudyView, most: str) -> None:
+    rows = dict(view.contrasts)
+    for metric in HEADLINES:
+        key = ("other", "probe_refusal", metric, "all")
+        rows[key] = with_columns(rows[key], n=100, flips=68 if metric == most else 3)
+    changed = most_changed(replace(view, contrasts=rows), view.others[0])
+    assert (changed.share, changed.text) == (0.68, "68%")
+    label = view.task("probe_refusal").label(most).text
+    assert f"probe_refusal, {label}: 68 of 100" in changed.detail
+    assert sum(text.startswith("probe_refusal") for text in changed.detail) == len(HEADLINES)
+
+
+def test_a_verdict_names_the_measure_where_several_head_a_dimension(view: StudyView) -> None:
+    status = verdicts(view)[0].status
+    assert status.endswith("worse in refusal (over-refusals)")
+    (only,) = (task for task in view.tasks if task.name == "probe_refusal")
+    alone = replace(only, planned=replace(only.planned, task=replace(only.planned.task, also_headline=())))
+    row = replace(view.contrasts["other", "probe_refusal", "over_refusal_rate", "all"], metric="refusal_rate")
+    rows = {**view.contrasts, ("other", "probe_refusal", "refusal_rate", "all"): row}
+    assert verdicts(replace(view, tasks=(alone,), contrasts=rows))[0].status.endswith("worse in refusal")
+
+
+@pytest.mark.parametrize("metric", HEADLINES)
+def test_groups_are_compared_in_every_headline(view: StudyView, metric: str) -> None:
+    def groups_of(*values: str) -> tuple[str, list[str]]:
+        row = replace(view.contrasts["other", "probe_refusal", "over_refusal_rate", "all"], metric=metric)
+        rows = {
+            ("other", "probe_refusal", metric, group): with_columns(row, group=group, n=9, verdict="worse", p=0.01)
+            for group in values
+        }
+        judged = verdicts(replace(view, contrasts={**view.contrasts, **rows}))[0]
+        return judged.groups_summary, [finding.subject for finding in judged.groups]
+
+    (before, _), (after, subjects) = groups_of(), groups_of("category=made up")
+    assert "category: made up" in subjects
+    assert before != after
+    assert "over all headlines" in after

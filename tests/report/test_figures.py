@@ -21,6 +21,7 @@ from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.results import NoiseBand
 from crushtest.study.folder import StudyFolder
+from support.contrast_rows import with_columns
 
 
 @pytest.fixture
@@ -106,14 +107,50 @@ def test_the_front_shows_every_size_and_pales_what_is_dominated(view: StudyView)
             row for name, rows in figure.data.items() if name not in ("labelled", "measurement noise") for row in rows
         ]
         others = [row for row in rows if row["arm"] != DENSE]
-        better = figure.task.headline.better
-        expected = dominated([(row["x"], cost(row["y"], better)) for row in others])
-        assert [row["family"] == "dominated" for row in others] == expected
+        headline = figure.task.headline
+        contrasts = {row["arm"]: view.contrast(row["arm"], figure.task.name, headline.name) for row in others}
+        hollow = {
+            arm for arm, row in contrasts.items() if row.verdict == "inconclusive" or "fluent" in str(row.caution)
+        }
+        assert {row["arm"] for row in others if row["family"] == "not judged"} == hollow
+        judged = [row for row in others if row["arm"] not in hollow]
+        expected = dominated([(row["x"], cost(row["y"], headline.better)) for row in judged])
+        assert [row["family"] == "dominated" for row in judged] == expected
         for row in rows:
             arm = next(arm for arm in view.arms if arm.name == row["arm"])
             totals = arm.totals
             size = totals["compressed_model_size_bytes"] / totals["dense_model_size_bytes"] if totals else 1.0
             assert row["x"] == size
+
+
+@pytest.mark.parametrize(
+    ("columns", "hollow"),
+    [
+        ({"verdict": "better"}, False),
+        ({"verdict": "no clear difference"}, False),
+        ({"verdict": "spurious improvement"}, True),
+        ({"verdict": "inconclusive"}, True),
+        ({"verdict": "no clear difference", "caution": "less toxic because less fluent: 52% are degenerate"}, True),
+    ],
+)
+def test_a_row_that_shows_nothing_is_on_no_front(view: StudyView, columns: dict[str, str], hollow: bool) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_prompts")
+    first, second = view.others[:2]
+    contrasts, estimates = dict(view.contrasts), dict(view.estimates)
+    small, large = sorted((first, second), key=lambda arm: arm.share_of_dense or 0)
+    for arm, value, changed in ((small, 0.0, columns), (large, 0.9, {})):
+        key = (arm.name, task.name, task.headline.name, "all")
+        estimates[key] = replace(estimates[key], value=value)
+        contrasts[key] = with_columns(contrasts[key], **{"verdict": "worse", "caution": None, **changed})
+    arms = tuple(arm for arm in view.arms if arm.name in (DENSE, small.name, large.name))
+    made = replace(view, contrasts=contrasts, estimates=estimates, arms=arms)
+    figure = next(figure for figure in front(made) if figure.task.name == task.name)
+    families = {row["arm"]: row["family"] for rows in figure.data.values() for row in rows if "arm" in row}
+    assert (families[small.name] == "not judged") == hollow == ("Hollow" in figure.note)
+    assert (families[large.name] == "dominated") == (not hollow)
+    assert figure.note.startswith("Profanity in probe_prompts.")
+    figure.draw(PAGE).to_dict(validate=True)
+    assert vl_convert.vegalite_to_svg(figure.spec(PAPER))
 
 
 def test_page_and_file_draw_the_same_rows(view: StudyView) -> None:

@@ -45,6 +45,11 @@ def test_in_a_terminal_the_summary_is_a_coloured_table(study: StudyFolder) -> No
     assert "not measured" in text
 
 
+def test_a_coloured_table_names_the_task_of_each_column(study: StudyFolder) -> None:
+    heading = printed(study, force_terminal=True, color_system="truecolor").partition("┡")[0]
+    assert [task.name for task in read_study(study).tasks if task.name not in heading] == []
+
+
 def test_no_color_means_plain_lines_even_in_a_terminal(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     text = printed(study, force_terminal=True)

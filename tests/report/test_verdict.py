@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from crushtest.metrics import Metric
-from crushtest.report import answers, arm_verdict, status
+from crushtest.records import DENSE
+from crushtest.report import against, answers, arm_verdict, status
 from crushtest.report.arm_view import ArmView
 from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
@@ -232,6 +233,19 @@ def test_an_arm_that_also_runs_differently_is_marked(view: StudyView) -> None:
     assert "deployment delta" in verdict_of("deployment delta").compares
     assert "run differently" in verdict_of("compression and deployment").compares
     assert "replicate" in verdict_of("replicate").compares
+
+
+@pytest.mark.parametrize(("other", "named"), [("a", False), ("b", True), (None, True)])
+def test_another_chat_template_is_named_as_what_differs(view: StudyView, other: str | None, named: bool) -> None:
+    arm = view.others[0]
+    engines = {DENSE: "a", arm.name: other}
+    facts = {name: {"engine": {"chat_template_sha256": template}} for name, template in engines.items()}
+    rows = {key: replace(row, compares="deployment delta") for key, row in view.contrasts.items()}
+    run_otherwise = replace(view, contrasts=rows, manifest={**view.manifest, "arms": facts})
+    text = arm_verdict.compares_text(run_otherwise, arm)
+    assert "device, KV cache" in text
+    assert ("KV cache, chat template)" in text) == named
+    assert ("chat template" in against.in_words(run_otherwise, against.DIFFERS["deployment delta"], arm.name)) == named
 
 
 def test_a_headline_without_a_pooled_row_is_told_group_by_group(view: StudyView) -> None:

@@ -103,18 +103,23 @@ def check_tokenizers(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequen
         if model_kind(model) != "hub" or cached(model, allow_pickle=options.allow_pickle) is not None:
             tokenizer = HfTokenizer(options.load_tokenizer(model))
             if not tokenizer.has_template:
-                refuse_without_template(plan, f"model {model!r}")
+                refuse_without_template(plan, items, f"model {model!r}")
             if in_chat:
                 check_template(tokenizer, f"model {model!r}", system=in_chat[0].system)
 
 
-def refuse_without_template(plan: Plan, where: str) -> None:
-    """Raise EngineError if a task needs a chat template, given a model that has none."""
+def refuse_without_template(plan: Plan, items: Mapping[str, Sequence[Item]], where: str) -> None:
+    """Raise EngineError if a task, or a system message, needs a chat template, given a model that has none."""
     for planned in plan.tasks:
         if planned.task.needs_chat is not None:
             raise EngineError(
                 f"{where} has no chat template, which task {planned.name!r} needs; {planned.task.needs_chat}"
             )
+    requests = (item.request for drawn in items.values() for item in drawn)
+    if any(not isinstance(request, Passage) and request.system is not None for request in requests):
+        raise EngineError(
+            f"{where} has no chat template, which a system message needs; leave `system` out, or name a model with one"
+        )
 
 
 def check_engine(arm: Arm, tasks: Sequence[PlannedTask]) -> None:
@@ -136,7 +141,7 @@ def prepare(run: Run, arm: Arm) -> Engine:
         try:
             refuse_another_server(run.folder, arm, engine_facts(engine))
             if engine_facts(engine).get(TEMPLATE, "unstated") is None:
-                refuse_without_template(run.plan, f"model {arm.model!r}")
+                refuse_without_template(run.plan, run.items, f"model {arm.model!r}")
             record_arm(run.folder, arm, {"engine": engine_facts(engine), **saved_sizes(arm)})
         except Exception:
             close(engine)
@@ -144,7 +149,7 @@ def prepare(run: Run, arm: Arm) -> Engine:
         return engine
     model = load_arm(run, arm)
     if model.facts.get(TEMPLATE, "unstated") is None:  # of a model of the hub that was not here before
-        refuse_without_template(run.plan, f"model {arm.model!r}")
+        refuse_without_template(run.plan, run.items, f"model {arm.model!r}")
     engine = load_engine(model, engine=arm.engine, **arm.engine_options)
     facts = {"model": model.facts, "engine": engine_facts(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
     record_arm(run.folder, arm, {**facts, **saved_sizes(arm)})

@@ -25,15 +25,18 @@ EFFECTS = {
 }
 """`compares` of a contrast -> the name of its effect in a chain."""
 
+WAYS = "engine, kernel, dtype, device, KV cache"
+TEMPLATE = "chat_template_sha256"
+
 DIFFERS = {
     "compression effect": "Run alike; the weights differ: the effect of compression.",
-    "deployment delta": "Same weights, run differently (engine, kernel, dtype, device, KV cache): a deployment delta.",
+    "deployment delta": "Same weights, run differently ({ways}): a deployment delta.",
     "conversion and deployment": "Both uncompressed, in files of two engines: engine and conversion.",
-    "compression and deployment": "Other weights, and run differently (engine, kernel, dtype, device, KV cache).",
+    "compression and deployment": "Other weights, and run differently ({ways}).",
     "deployment, weights unknown": "One is behind an address: whether its weights differ is not known here.",
     "replicate": "Same weights, run in the same way: a replicate.",
 }
-"""`compares` of a contrast -> what differs, whichever the arms are."""
+"""`compares` of a contrast -> what differs, whichever the arms are; `ways` of running are put in by `in_words`."""
 
 WHOLE = "what the user gets"
 
@@ -99,7 +102,7 @@ def _comparison(study: StudyView, arm: ArmView, against: str) -> Comparison:
     other = next(each for each in study.others if each.name == against)
     return Comparison(
         against=against,
-        compares=DIFFERS.get(_compares(view, arm), ""),
+        compares=in_words(study, DIFFERS.get(_compares(view, arm), ""), arm.name, against),
         caution=text_caution(study, arm.name, against),
         findings=tuple(findings),
         undefined=tuple(undefined),
@@ -119,6 +122,13 @@ def _step(view: StudyView, effect: str, arm: ArmView, columns: tuple[Column, ...
 def _compares(view: StudyView, arm: ArmView) -> str:
     """Return what differs between an arm and the view's baseline: the same in all rows of a pair."""
     return next((row.compares or "" for row in view.contrasts.values() if row.arm == arm.name), "")
+
+
+def in_words(study: StudyView, words: str, arm: str, against: str = DENSE) -> str:
+    """Return what differs between two arms, with the ways of running that may, and chat templates if they do."""
+    engines = [study.manifest.get("arms", {}).get(name, {}).get("engine", {}) for name in (arm, against)]
+    templates = {engine[TEMPLATE] for engine in engines if TEMPLATE in engine}
+    return words.replace("{ways}", f"{WAYS}, chat template" if len(templates) > 1 else WAYS)
 
 
 def text_caution(study: StudyView, arm: str, against: str = DENSE) -> str:
@@ -158,7 +168,7 @@ def _apart(text: dict[str, Any]) -> str:
 
 
 FACTS = {
-    "chat_template_sha256": "their chat templates differ",
+    TEMPLATE: "their chat templates differ",
     "start_token": "texts start after another token",
     "sampling": "completions are drawn otherwise (sampling in the manifest)",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from crushtest.report.arm_view import ArmView
@@ -75,9 +77,10 @@ class Changed(NamedTuple):
 
 def most_changed(study: StudyView, arm: ArmView) -> Changed:
     """Return an arm's changed answers in the headlines that count answers."""
+    heads = Counter(task.name for task in study.headed)
     shares = {
-        f"{task.name}: {flips:,} of {row.n:,}{_repeats_as_many(row)}": flips / row.n
-        for task in study.tasks
+        f"{_headline_text(task, heads)}: {flips:,} of {row.n:,}{_repeats_as_many(row)}": flips / row.n
+        for task in study.headed
         for group in study.headline_groups(task)
         if (row := study.contrast(arm.name, task.name, task.headline.name, group))
         and (flips := row.flips.total) is not None
@@ -86,6 +89,10 @@ def most_changed(study: StudyView, arm: ArmView) -> Changed:
     if not shares:
         return Changed(None, "not counted", ())
     return Changed(max(shares.values()), f"{max(shares.values()):.0%}", tuple(shares))
+
+
+def _headline_text(task: TaskView, heads: Mapping[str, int]) -> str:
+    return f"{task.name}, {task.label(task.headline.name).text}" if heads[task.name] > 1 else task.name
 
 
 def _repeats_as_many(row: Contrast) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crushtest.report.against import is_refused, refusals, text_caution
+from crushtest.report.against import in_words, is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
 from crushtest.report.draws import draw_sentences, failed_draws
 from crushtest.report.drift import drift_text
@@ -34,13 +34,16 @@ from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 COMPARES = {
     "compression effect": "",
-    "deployment delta": "Same weights, run differently (engine, kernel, dtype, device, KV cache): a deployment delta.",
-    "compression and deployment": "Compressed, and run differently (engine, kernel, dtype, device, KV cache).",
+    "deployment delta": "Same weights, run differently ({ways}): a deployment delta.",
+    "compression and deployment": "Compressed, and run differently ({ways}).",
     "conversion and deployment": "Uncompressed in another file, and run by another engine than dense.",
     "deployment, weights unknown": "Behind an address: run differently; whether its weights differ is unknown.",
     "replicate": "Same weights, run in the same way: a replicate of dense.",
 }
-"""`compares` of a contrast -> what it means for the reader; an effect of compression alone needs no words."""
+"""`compares` of a contrast -> what it means for the reader; an effect of compression alone needs no words.
+
+`ways` of running are put in by `in_words`.
+"""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ def compares_text(study: StudyView, arm: ArmView) -> str:
     """Say of how many calibration draws compressed weights are, and what else differs from dense."""
     rows = [row for _, _, row in _headlines(study, arm)]
     compared = list(dict.fromkeys(row.compares for row in rows if row is not None and row.compares))
-    differs = COMPARES.get(compared[0], "") if len(compared) == 1 else listed(compared)
+    words = COMPARES.get(compared[0], "") if len(compared) == 1 else listed(compared)
+    differs = in_words(study, words, arm.name)
     return f"{arm.draw.capitalize()}. {differs}".rstrip() if arm.draw else differs
 
 

@@ -16,6 +16,7 @@ from crushtest.registry import METHODS
 from crushtest.report.against import is_refused
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
+from crushtest.report.page.provenance import system_message
 from crushtest.report.probes import is_probe, probe_note
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.table_files import MARKDOWN
@@ -101,6 +102,8 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield f"In short: {_plain(verdict.status)}{many}."
     yield ""
     yield f"Items: {', '.join(f'{_plain(task.name)} {task.items:,}' for task in study.tasks if task.items)}."
+    if (message := system_message(study)) is not None:
+        yield f"System message before every request in chat: “{_plain(message)}”."
     for text in probe_note(study):
         yield _plain(text)
     for title, findings in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from crushtest.metrics import WORST, about_people
 from crushtest.records import DENSE
@@ -18,7 +19,7 @@ from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, verdict_text
 from crushtest.report.shading import depth as depth_of
 from crushtest.report.study_view import StudyView
-from crushtest.report.task_view import TaskView
+from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, counted, group_text, listed, sentence_case
 from crushtest.results import Contrast
 from crushtest.stats.joint_claims import UNTESTED, is_tested
@@ -122,7 +123,7 @@ def other_worse(study: StudyView, arm: ArmView) -> Iterator[Finding]:
 
 
 def worst_groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple[tuple[Finding, ...], str]:
-    """Return the groups whose headline got clearly worse, the most affected first, and a sentence that counts them."""
+    """Return the groups of which a headline got clearly worse, most affected first, and a sentence that counts them."""
     findings: list[tuple[tuple[int, float], Finding]] = []
     compared = 0
     for task, contrast in _group_contrasts(study, arm, tasks):
@@ -137,15 +138,15 @@ def worst_groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple
     if not compared:
         return (), "No groups were compared."
     summary = (
-        f"{len(findings)} of {counted(compared, 'group comparison')} clearly worse; p is corrected per measure, over "
-        "its attributes and over the groups of each."
+        f"{len(findings)} of {counted(compared, 'group comparison')} over all headlines clearly worse; p is corrected "
+        "per measure, over its attributes and over the groups of each."
     )
     return tuple(finding for _, finding in findings[:MOST_GROUPS]), summary
 
 
 def _group_contrasts(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> Iterator[tuple[TaskView, Contrast]]:
     """Yield the tested headline contrasts of groups of people, except groups that hold every item of their task."""
-    for task in tasks:
+    for task in chain.from_iterable(map(by_headline, tasks)):
         pooled = study.contrast(arm.name, task.name, task.headline.name)
         for group in filter(about_people, study.rows_of.get((task.name, task.headline.name), [])):
             contrast = study.contrast(arm.name, task.name, task.headline.name, group)
@@ -156,7 +157,7 @@ def _group_contrasts(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> I
 def uneven_groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> str:
     """Name the attributes whose groups a headline changed unevenly; empty if there are none."""
     uneven = []
-    for task in tasks:
+    for task in chain.from_iterable(map(by_headline, tasks)):
         worst = f"{task.headline.name}{WORST}"
         for attribute in study.rows_of.get((task.name, worst), []):
             row = study.contrast(arm.name, task.name, worst, attribute)

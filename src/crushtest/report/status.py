@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crushtest.metrics import Metric
     from crushtest.report.arm_verdict import ArmVerdict
     from crushtest.report.findings import Finding
+    from crushtest.report.task_view import TaskView
 
 
 def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
@@ -137,10 +138,27 @@ def status(
 
 
 def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:
-    """Return the dimensions that a headline about them got worse in, in the report's order."""
-    tasks = [(study.task(finding.contrast.task), finding.contrast.metric) for finding in worse]
-    hit = {task.planned.dimension for task, metric in tasks if is_about(task.reported[metric], task.planned.dimension)}
-    return [dimension for dimension in study.dimensions if dimension in hit]
+    """Return the dimensions that a headline about them got worse in, in the report's order: `refusal (refusals)`.
+
+    A dimension that several measures head does not say by itself what got worse.
+    """
+    heads = _measures((task, task.headline.name) for task in study.headed)
+    hit = _measures((study.task(finding.contrast.task), finding.contrast.metric) for finding in worse)
+    return [
+        f"{dimension} ({', '.join(hit[dimension])})" if len(heads[dimension]) > 1 else dimension
+        for dimension in study.dimensions
+        if dimension in hit
+    ]
+
+
+def _measures(headed: Iterable[tuple[TaskView, str]]) -> dict[str, list[str]]:
+    """Return the labels of metrics by the dimension that they are about, each once."""
+    labels: dict[str, list[str]] = {}
+    for task, metric in headed:
+        dimension, label = task.planned.dimension, task.label(metric).text
+        if is_about(task.reported[metric], dimension) and label not in labels.setdefault(dimension, []):
+            labels[dimension].append(label)
+    return {dimension: each for dimension, each in labels.items() if each}
 
 
 def is_about(metric: Metric, dimension: str) -> bool:

@@ -69,8 +69,9 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
     for column in matrix.columns:
         unit = f", {column.unit}" if column.unit else ""
         chance = f"\n{column.chance}" if column.chance else ""
-        table.add_column(Text(f"{column.label.text}{unit}\n{column.direction}{chance}"), justify="right")
-    table.add_column("changed answers\nlargest share", justify="right")
+        heading = f"{column.label.text}{unit}\n{name(column.about)}\n{column.direction}{chance}"
+        table.add_column(Text(heading), justify="right")
+    table.add_column("changed answers\nlargest share of a headline", justify="right")
     for arm, cells, changed in matrix.rows:
         details = [text for text in (size_text(arm), compares_text(study, arm)) if text]
         first = Text(name(arm.name)).append("".join(f"\n{text}" for text in details), style="dim")

@@ -9,6 +9,8 @@ from crushtest.metrics import AGAINST_REST, ALL, GAP, Metric, Role, by_reported_
 from crushtest.results import Contrast
 from crushtest.stats.verdicts import mark_spurious
 
+LESS_FLUENT = "because less fluent"
+"""Stands in the caution of a row that broken text flatters, clear or not."""
 DEGENERATE_RISE = 0.05
 """A fall of toxicity is marked if the share of degenerate completions rises by more than this."""
 
@@ -83,7 +85,7 @@ def _marked(
     for group in groups if moved else ():
         if why := _less_fluent(group, rows_by_name, coherence):
             whose = "" if group in (row.worst, row.group, ALL) else f"of {group}, "
-            return mark_spurious(row, f"{how} because less fluent: {whose}{why}")
+            return mark_spurious(row, f"{how} {LESS_FLUENT}: {whose}{why}")
     return row
 
 

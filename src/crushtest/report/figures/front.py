@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from crushtest.records import Better
 from crushtest.report.figures.figure import Figure
-from crushtest.report.figures.marks import Axis
+from crushtest.report.figures.marks import DOMINATED, UNJUDGED, Axis
 from crushtest.report.figures.scatter import Place, scatter
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
+from crushtest.report.untrusted import name
+from crushtest.results import Contrast
+from crushtest.stats.fluency import LESS_FLUENT
+from crushtest.stats.joint_claims import UNTESTED
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 SIZE = Axis("size of the whole model, of dense's", "rate")
 
@@ -50,11 +56,26 @@ def _against_size(study: StudyView, task: TaskView, dimension: str, sizes: dict[
     headline = next(apart, task.headline)
     if headline.better == "neither":
         return None
-    places: dict[str, Place] = {name: (size, None, None) for name, size in sizes.items()}
+    places: dict[str, Place] = {arm: (size, None, None) for arm, size in sizes.items()}
     known = {}
+    families = {}
     for arm in study.others:
         estimate, size = study.estimate(arm.name, task.name, headline.name), sizes[arm.name]
-        if size is not None and estimate is not None and estimate.value is not None:
+        if not _is_judged(study.contrast(arm.name, task.name, headline.name)):
+            families[arm.name] = UNJUDGED
+        elif size is not None and estimate is not None and estimate.value is not None:
             known[arm.name] = (size, cost(estimate.value, headline.better))
-    pale = [name for name, beaten in zip(known, dominated(list(known.values())), strict=True) if beaten]
-    return scatter(study, task, "front", dimension.capitalize(), headline.name, places, SIZE, pale=frozenset(pale))
+    families |= {arm: DOMINATED for arm, beaten in zip(known, dominated(list(known.values())), strict=True) if beaten}
+    about = replace(task, headline=headline)
+    figure = scatter(study, about, "front", dimension.capitalize(), headline.name, places, SIZE, families=families)
+    where = name(task.name)
+    return figure and replace(
+        figure, caption=f"{where}: {figure.caption}", note=f"{about.heading} in {where}. {figure.note}"
+    )
+
+
+def _is_judged(row: Contrast | None) -> bool:
+    """Return whether a change from dense was tested, and is no improvement that the model's damage alone explains."""
+    if row is None or row.verdict in (*UNTESTED, SPURIOUS_IMPROVEMENT):
+        return False
+    return LESS_FLUENT not in (row.caution or "")

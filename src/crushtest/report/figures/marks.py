@@ -21,6 +21,8 @@ LABEL_ROOM = (0.35, 0.09)
 BAND = "measurement noise"
 DOMINATED = "dominated"
 """The family, drawn pale, of points that another one beats in both directions."""
+UNJUDGED = "not judged"
+"""The family, drawn hollow, of points that say nothing on which arm is better."""
 NUDGE = 5
 """Pixels between the curves of two families, so that arms of equal compression can be told apart."""
 
@@ -108,6 +110,8 @@ def channels_of(theme: Theme, points: list[Row], families: list[str], x: Axis, y
     colours, shapes = series_scale(theme, families)
     if DOMINATED in families:
         colours["range"][families.index(DOMINATED)] = theme.hatch
+    if UNJUDGED in families:
+        colours["range"][families.index(UNJUDGED)] = theme.muted
     tips = [alt.Tooltip("arm:N", title="variant"), alt.Tooltip("x:Q", title=x.title), alt.Tooltip("y:Q", title=y.title)]
     return {
         "x": alt.X("x:Q", title=x.title, **x.settings(ends["x"])),
@@ -144,9 +148,9 @@ def family_layers(family: str, points: list[Row], channels: dict[str, Any], shif
     if any(point["x_low"] is not None for point in points):
         level = base.mark_rule(strokeWidth=1.5)
         layers.append(level.encode(alt.X("x_low:Q"), channels["y"], alt.X2("x_high:Q")))
-    if len({point["curve"] for point in points}) < len(points):
+    if family != UNJUDGED and len({point["curve"] for point in points}) < len(points):
         curve = base.mark_line(xOffset=shift, strokeWidth=1.5)
         layers.append(curve.encode(channels["x"], channels["y"], alt.Detail("curve:N")))
-    dots = base.mark_point(xOffset=shift, filled=True, size=64)
+    dots = base.mark_point(xOffset=shift, filled=family != UNJUDGED, size=64)
     layers.append(dots.encode(channels["x"], channels["y"], channels["shape"], tooltip=channels["tips"]))
     return layers

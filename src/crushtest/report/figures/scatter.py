@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from crushtest.records import DENSE
 from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import Figure, Row
-from crushtest.report.figures.marks import BAND, DOMINATED, LABELLED, Axis, draw_points, with_labels
+from crushtest.report.figures.marks import BAND, DOMINATED, LABELLED, UNJUDGED, Axis, draw_points, with_labels
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
@@ -15,6 +16,13 @@ from crushtest.report.untrusted import name
 from crushtest.report.wording import ALL, DIRECTIONS
 
 COMPRESSION = Axis("bits removed from the compressed layers, of 16 per weight", "rate")
+
+MARKED = {
+    DOMINATED: " Pale: another variant is no larger and no worse.",
+    UNJUDGED: " Hollow: the change from dense cannot be tested, or looks better only because the model got worse. "
+    "Such a variant is on no front, and pales no other.",
+}
+"""Families of their own -> what a reader must know of them."""
 
 
 def metric_axis(task: TaskView, metric: str) -> Axis:
@@ -75,34 +83,38 @@ def scatter(
     places: dict[str, Place],
     x: Axis,
     *,
-    pale: frozenset[str] = frozenset(),
+    families: Mapping[str, str] | None = None,
 ) -> Figure | None:
     """Return the figure of a metric against what `places` gives for each arm; None if only dense has both numbers.
 
-    pale  the arms that are drawn as dominated
+    families  arms that are drawn in another family than their methods', such as `DOMINATED`
     """
+    drawn_as = {name(arm): family for arm, family in (families or {}).items()}
     y = metric_axis(task, metric)
     points = [
-        point | ({"family": DOMINATED} if point["arm"] in {name(arm) for arm in pale} else {})
+        point | ({"family": drawn_as[point["arm"]]} if point["arm"] in drawn_as else {})
         for point in points_of(study, task, metric, places)
     ]
     if all(point["family"] == DENSE for point in points):
         return None
     points = with_labels(points, x, y)
     band = _band(study, task, metric, points)
-    families = dict.fromkeys(point["family"] for point in points)
+    by_family = {
+        family: [point for point in points if point["family"] == family]
+        for family in dict.fromkeys(point["family"] for point in points)
+    }
+    words = "".join(text for family, text in MARKED.items() if family in by_family)
     missing = not_shown(study, task, points)
     return Figure(
         f"{task.number}-{key}",
         task,
         title,
-        f"{y.title}, against {x.title}. One mark per variant, with its 95% interval.{missing}",
-        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise of dense.' if band else ''}"
-        f"{' Pale: another variant is no larger and no worse.' if pale else ''}{missing}",
+        f"{y.title}, against {x.title}. One mark per variant, with its 95% interval.{words}{missing}",
+        f"Bars: 95% intervals. Dashed: dense.{' Grey: measurement noise of dense.' if band else ''}{words}{missing}",
         ("variant", x.title, "95% interval", y.title, "95% interval"),
         tuple(as_text(point, x, y) for point in points),
         {
-            **{family: [point for point in points if point["family"] == family] for family in families},
+            **by_family,
             LABELLED: [point for point in points if point["label"] != "none"],
             **({BAND: band} if band else {}),
         },

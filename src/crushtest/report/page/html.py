@@ -44,6 +44,7 @@ from crushtest.report.page.provenance import (
     run_facts,
     scorer_quality,
     start_tokens,
+    system_message,
 )
 from crushtest.report.rankings import ranking_rows
 from crushtest.report.shading import CLEAR_ALONE
@@ -115,6 +116,7 @@ def render(study: StudyView) -> str:
             glossary=list(_glossary(study)),
             interval_methods=interval_methods(study),
             start_tokens=start_tokens(study),
+            system_message=system_message(study),
             size_text=size_text,
             spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
             hidden_cell=hidden_cell,

@@ -160,6 +160,11 @@ def _rate(rate: Rate | None) -> str:
     return "" if rate is None else f"{rate.share:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
+def system_message(study: StudyView) -> str | None:
+    """Return the study's system message before every request in chat, as it was sent; None without one."""
+    return next((task.planned.system for task in study.tasks if task.planned.system is not None), None)
+
+
 def run_facts(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield versions, seed and machine, from the manifest."""
     for key in ("crushtest", "python", "seed", "created", "updated"):
