@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crushtest.errors import CompressionError
-from crushtest.pipeline.arm import run_arm
-from crushtest.pipeline.context import Run
 from crushtest.study import manifest
-from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.manifest import COMPARED_DRAWS, FAILED_DRAWS
 from crushtest.study.plan import Plan, PlannedTask
-
-
-def run_draw(run: Run, arm: Arm) -> None:
-    """Measure a further draw of an arm. If its compression fails, note that and go on with the others."""
-    try:
-        run_arm(run, arm)
-    except CompressionError as error:
-        manifest.update(run.folder.manifest, FAILED_DRAWS, arm.title, {"reason": str(error)})
-        run.progress.say(f"left out: {error}")
 
 
 def without_failed(folder: StudyFolder, plan: Plan) -> Plan:
