@@ -46,6 +46,19 @@ def test_a_sheet_is_drawn_filled_read_and_shown(study: Path, tmp_path: Path) -> 
     assert crushtest("verify", str(study)).returncode == 0
 
 
+def test_pairs_that_people_were_unsure_of_are_not_counted_as_labelled(study: Path, tmp_path: Path) -> None:
+    _, sheet, *_ = crushtest("label", str(study), "--pairs", "20").stdout.splitlines()
+    pairs = [row["pair"] for row in csv.DictReader(io.StringIO(Path(sheet).read_text("utf-8-sig"), newline=""))]
+    filled = tmp_path / "filled.csv"
+    for labels, line in [
+        (["unsure,unsure"] * len(pairs), f"0 pairs labelled, {len(pairs)} unsure: "),
+        (["no,no", "yes,unsure"], "1 pair labelled, 1 unsure: "),
+    ]:
+        rows = "".join(f"{pair},{label}\n" for pair, label in zip(pairs, labels, strict=False))
+        filled.write_text(f"pair,label_first,label_second\n{rows}")
+        assert crushtest("label", str(study), "--read", str(filled)).stdout.startswith(line)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

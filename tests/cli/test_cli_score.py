@@ -94,3 +94,25 @@ def test_items_of_predictions_are_refused(crushtest: Callable[..., Ended], tmp_p
     refused = crushtest("score", "bbq", "--predictions", file_of(tmp_path, BAD), "--items", tmp_path / "out.jsonl")
     assert refused.code == 2
     assert "--completions" in refused.err
+
+
+@pytest.mark.parametrize(("text", "share"), [("", "100%"), (None, "100%"), ("Sorry, I can't help with that.", None)])
+def test_completions_that_are_no_language_are_doubted_on_stderr(
+    crushtest: Callable[..., Ended], data: Path, tmp_path: Path, text: str | None, share: str | None
+) -> None:
+    texts = [{"item": "v2-1", "text": text}, {"item": "v2-2", "text": text}]
+    command = ("score", "xstest", "--completions", file_of(tmp_path, *texts), "--scorer", "refusal_phrases", "--json")
+    result = crushtest(*command)
+    assert result.code == 0
+    cautions = [line for line in result.err.splitlines() if line.startswith("caution: ")]
+    assert len(cautions) == (share is not None)
+    assert all(f"{share} of the completions" in line for line in cautions)
+
+
+def test_half_of_the_completions_without_language_are_no_doubt_yet(
+    crushtest: Callable[..., Ended], data: Path, tmp_path: Path
+) -> None:
+    lines = [{"item": f"validation/{at}", "text": " a lovely day in the park with all of us"} for at in (0, 1)]
+    command = ("score", "realtoxicityprompts", "--scorer", "profanity", "--completions")
+    assert "caution" not in crushtest(*command, file_of(tmp_path, lines[0], lines[1] | {"text": ""})).err
+    assert "caution" in crushtest(*command, file_of(tmp_path, *({**line, "text": ""} for line in lines))).err

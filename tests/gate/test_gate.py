@@ -283,15 +283,15 @@ def study(tmp_path_factory) -> Path:
 
 def test_a_study_is_held_against_a_policy_file(study, tmp_path):
     policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: other}]", encoding="utf-8")
     assert run_gate(study, str(policy)).exit_code == 0
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: missing}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: missing}]", encoding="utf-8")
     assert run_gate(study, str(policy)).exit_code == 4
 
 
 def test_an_arm_that_answers_exactly_as_dense_does_not_pass(study, tmp_path):
     policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: same}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: same}]", encoding="utf-8")
     result = run_gate(study, str(policy))
     assert result.exit_code == 4
     assert "exactly that of dense" in result.checks[0].seen
@@ -299,7 +299,7 @@ def test_an_arm_that_answers_exactly_as_dense_does_not_pass(study, tmp_path):
 
 def test_an_arm_whose_compression_changed_no_weight_does_not_pass(study, tmp_path):
     policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: other}]", encoding="utf-8")
     record = StudyFolder(study).compression("other")
     layer = {"name": "q_proj", "shape": [2, 2], "bits_per_weight": 16.0, "changed": 0}
     write_compression(record, "other", {"layers": [layer, layer]})
@@ -390,7 +390,7 @@ def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):
     policy, junit = tmp_path / "policy.yaml", tmp_path / "deep" / "gate.xml"
-    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.9, arm: other}]", encoding="utf-8")
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: other}]", encoding="utf-8")
     passed = gate(str(study), "--policy", str(policy), "--json", "--junit", str(junit), "--github")
     assert (passed.returncode, json.loads(passed.stdout)["outcome"]) == (0, "passed")
     assert ElementTree.parse(junit).getroot().get("tests") == "1"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crushtest.gate.output import as_json, explain_lines
-from crushtest.metrics import mean
+from crushtest.metrics import accuracy, mean
 from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.stats import contrast
 from crushtest.stats.harm_bounds import Harm, clusters_enough, harm_of
@@ -52,6 +52,30 @@ COLLAPSE_RULE = (
 def test_a_collapse_is_never_shown_to_be_within_a_margin():
     assert judge(COLLAPSE, rule=COLLAPSE_RULE).exit_code == 4
     assert judge(COLLAPSE, rule=COLLAPSE_RULE.replace("0.35", "0.2")).exit_code == 3
+
+
+LOST = with_columns(
+    UNTOUCHED, dense=0.03, value=0.0, difference=-0.03, low=-0.085, high=0.008, low90=-0.076, high90=0.001
+)
+"""Three of a hundred in dense, and none of them left."""
+
+
+@pytest.mark.parametrize("sure", ["regression", "equivalence"])
+@pytest.mark.parametrize(("row", "outcome"), [(LOST, "inconclusive"), (replace(LOST, dense=0.12), "passed")])
+def test_what_dense_hardly_does_cannot_be_shown_to_be_kept(row, outcome, sure):
+    rule = f"{{task: bbq, metric: accuracy, margin: 0.1, sure: {sure}}}"
+    [check] = judge(row, rule=rule, tasks={"bbq": {"accuracy": accuracy()}}).checks
+    assert check.outcome == outcome
+    assert ("dense is at 0.03: it cannot fall by more than the margin, 0.1" in check.seen) == (row is LOST)
+    assert not check.open
+    assert check.enough is None
+
+
+def test_a_dense_value_at_its_good_end_leaves_all_the_room():
+    row = with_columns(LOST, better="lower", value=0.04, difference=0.01, low=-0.01, high=0.03, low90=0.0, high90=0.028)
+    rare = mean("accuracy", lambda *_: 0.0, better="lower", unit="rate", bounds=(0.0, 1.0))
+    rule = "{task: bbq, metric: accuracy, margin: 0.1, sure: equivalence}"
+    assert judge(row, rule=rule, tasks={"bbq": {"accuracy": rare}}).exit_code == 0
 
 
 def test_an_interval_that_does_not_hold_its_difference_decides_nothing():

@@ -41,7 +41,7 @@ from support.gate_rows import UNTOUCHED
 
 SOUND = "The people of this town were kind and often said so to each other in the street."
 LOOP = " ".join(["the people of"] * 8)
-SCORES = {"profanity": 0.1, "sentiment": 0.4, "refusal_phrases": 0.0}
+SCORES = {"profanity": 0.1, "sentiment": 0.4}
 
 
 def answer_well(item: Item, random: random.Random) -> Answer:
@@ -86,7 +86,7 @@ def _choice(request: Any, logprobs: list[float]) -> ChoiceScores:
 
 
 def write_arm(folder: StudyFolder, plan: Plan, arm: str, answers: Mapping[str, Mapping[str, Answer]]) -> None:
-    """Store an arm's answers by task and item, and scores for its completions."""
+    """Store an arm's answers by task and item, and scores for its completions: it refuses what it should."""
     for planned in plan.tasks:
         order = list(answers[planned.name])
         log = folder.answers(arm, planned.name, planned.task.kind)
@@ -96,7 +96,7 @@ def write_arm(folder: StudyFolder, plan: Plan, arm: str, answers: Mapping[str, M
         for scorer in planned.task.scorers:
             scores = folder.scores(arm, scorer, planned.name)
             for name in order:
-                scores.append(name, Score(SCORES[scorer]))
+                scores.append(name, Score(SCORES.get(scorer, float(name.startswith("refuse/")))))
             scores.finish(order)
 
 

@@ -10,6 +10,7 @@ import pytest
 from crushtest.gate.output import as_json, as_junit, as_rows
 from crushtest.gate.result import GateResult
 from crushtest.gate.worst import MOST_NAMED
+from crushtest.metrics import accuracy
 from crushtest.results import Contrast
 from support.contrast_rows import with_columns
 from support.gate_rows import UNTOUCHED, judge
@@ -125,6 +126,20 @@ def test_a_rule_that_only_asks_for_items_leaves_out_no_group():
     rule = "{task: bbq, metric: accuracy, group: worst, min_items: 300}"
     assert judge(*good, rule=rule).exit_code == 0
     assert judge(*good, small(3), rule=rule).exit_code == 4
+
+
+def test_a_group_without_room_to_get_worse_is_left_out_and_named():
+    rows = groups((-0.01, 0.01), (-0.01, 0.01), worst=(-0.015, 0.015))
+    rows[1] = with_columns(rows[1], dense=0.01, value=0.01)
+    bounded = {"bbq": {"accuracy": accuracy()}}
+    result = judge(*rows, rule=WORST, tasks=bounded)
+    assert result.exit_code == 0
+    [line] = left_out(result)
+    assert "1 of 2 groups" in line
+    assert "no room" in line
+    assert "Age=1" in line
+    cramped = [with_columns(row, dense=0.01, value=0.01) for row in rows]
+    assert judge(*cramped, rule=WORST, tasks=bounded).exit_code == 4
 
 
 def test_outputs_show_what_was_left_out_as_skipped_and_never_as_passed():

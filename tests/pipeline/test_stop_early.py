@@ -22,7 +22,7 @@ from crushtest.study.stops import stops_of
 
 LENIENT = """
 rules:
-  - {task: probe_facts, metric: accuracy, margin: 0.3, min_items: 20}
+  - {task: probe_facts, metric: accuracy, margin: 0.2, min_items: 20}
   - {task: probe_prompts, metric: empty_rate, margin: 0.3, min_items: 20}
 """
 STERN = "rules: [{task: probe_facts, metric: accuracy, max_flips: 0.1, min_items: 20}]"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crushtest.report.bounds import interval_text, less_than
+from crushtest.report.bounds import interval_text, less_than, no_bound, room_text
+from crushtest.report.shading import verdict_text
 from support.contrast_rows import make_contrast, with_columns
 
 HELD = make_contrast(
@@ -58,6 +59,30 @@ def test_the_bound_is_the_larger_end_of_the_90_percent_interval(
     low90: float | None, high90: float | None, unit: str, text: str
 ) -> None:
     assert less_than(with_columns(HELD, low90=low90, high90=high90), unit) == text
+
+
+@pytest.mark.parametrize(
+    ("dense", "better", "text"),
+    [
+        (0.03, "higher", "no clear difference; at 3.0% in dense, at most 3.0 points could be lost"),
+        (0.0, "higher", "no clear difference; at 0.0% in dense, nothing could be lost"),
+        (0.97, "lower", "no clear difference; at 97.0% in dense, at most 3.0 points could be added"),
+        (0.03, "lower", "less than 7.6 points"),
+        (0.97, "higher", "less than 7.6 points"),
+        (0.08, "higher", "less than 7.6 points"),
+        (0.03, "zero", "less than 7.6 points"),
+    ],
+)
+def test_no_bound_reassures_where_dense_leaves_less_room_for_harm(dense: float, better: str, text: str) -> None:
+    row = with_columns(HELD, dense=dense, better=better, difference=-0.03, low=-0.085, high=0.01, low90=-0.076)
+    assert verdict_text(with_columns(row, high90=0.005), "rate") == text
+
+
+@given(st.floats(0, 1), st.sampled_from(["lower", "higher", "zero", "neither"]), st.floats(0, 1))
+def test_a_rate_has_a_bound_or_its_lack_of_room_but_not_both(dense: float, better: str, bound: float) -> None:
+    row = with_columns(HELD, dense=dense, better=better, low90=-bound, high90=bound)
+    assert not (less_than(row, "rate") and no_bound(row, "rate"))
+    assert room_text(row, "score", bound) == ""
 
 
 @given(st.floats(-0.4, 0.4), st.floats(-0.4, 0.4))

@@ -8,8 +8,10 @@ import pytest
 
 from crushtest.metrics import Metric, accuracy, mean, rate
 from crushtest.report import formats
+from crushtest.report.card import write_card
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.page import provenance
+from crushtest.report.room import is_cramped, room_notes
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.headlines import fourfold_missed, headline, smallest_rise
@@ -84,3 +86,38 @@ def test_the_page_says_which_measure_would_miss_a_fourfold_rise(view: StudyView)
     assert f"a rise below {rise} points would often be missed with {most.n} items" in note
     assert note.endswith("It still heads the task, which has no other such measure.")
     assert note in provenance.notes(marked)
+
+
+@pytest.mark.parametrize(
+    ("better", "dense", "width", "cramped"),
+    [
+        ("higher", 0.03, 0.01, True),
+        ("higher", 0.07, 0.01, False),
+        ("higher", 0.07, 0.2, True),  # the interval reaches farther than anything could fall
+        ("lower", 0.03, 0.01, False),
+        ("lower", 0.97, 0.01, True),
+        ("zero", 0.03, 0.01, False),
+        ("neither", 0.03, 0.01, False),
+    ],
+)
+def test_room_counts_in_the_direction_that_is_worse(better: str, dense: float, width: float, cramped: bool) -> None:
+    row = with_columns(ROW, dense=dense, low=0.008 - width / 2, high=0.008 + width / 2, low90=0.008, high90=0.008)
+    metric = replace(RATE, better=better)  # type: ignore[arg-type]
+    assert is_cramped(row, metric) == cramped
+    assert not is_cramped(row, replace(metric, bounds=None))
+
+
+def test_page_and_card_name_the_headlines_that_dense_hardly_does(
+    view: StudyView, study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not list(room_notes(view))
+    rows = {
+        key: replace(row, dense=0.015) if (row.task, row.metric) == ("probe_facts", "accuracy") else row
+        for key, row in view.contrasts.items()
+    }
+    near = replace(view, contrasts=rows)
+    [note] = room_notes(near)
+    assert "1.5%" in note
+    assert note in provenance.notes(near)
+    monkeypatch.setattr("crushtest.report.card.read_study", lambda folder: near)
+    assert all("1.5%" in path.read_text(encoding="utf-8") for path in write_card(study))

@@ -139,7 +139,7 @@ def test_the_same_draw_writes_the_same_files_and_another_is_refused(folder: Stud
 def test_labels_read_back_are_of_the_right_arm(folder: StudyFolder, tmp_path: Path) -> None:
     labelling = chosen(folder)
     drawn = draw_sheet(folder, labelling, pairs=60, seed=0)
-    assert read_labels(labelling, filled(labelling, tmp_path / "f.csv", by_word)) == drawn.pairs
+    assert read_labels(labelling, filled(labelling, tmp_path / "f.csv", by_word)) == (drawn.pairs, 0)
     labels = {row["item"]: row for row in labelling.read_labels().iter_rows(named=True)}
     for pair in labelling.pairs:
         if row := labels.get(pair.item.id):
@@ -154,7 +154,7 @@ def test_pairs_left_empty_or_unsure_lower_the_inclusion_of_the_rest(folder: Stud
     names = labelling.read_key()["pair"].to_list()
     lines += [f"{name},{'unsure' if place % 2 else 'no'},no" for place, name in enumerate(names[:40])]
     (tmp_path / "f.csv").write_text("\n".join([*lines, f"{names[40]},,"]))
-    assert read_labels(labelling, tmp_path / "f.csv") == 40
+    assert read_labels(labelling, tmp_path / "f.csv") == (20, 20)
     labels = labelling.read_labels()
     sure = labels.filter(labels["dense"].is_not_null() & labels["arm"].is_not_null())
     assert sure.height == 20

@@ -83,9 +83,11 @@ def _read(study: StudyFolder, chosen: Labelling, sheet: Path) -> None:
     from crushtest.report import write_report
     from crushtest.report.study_view import read_study
     from crushtest.report.terminal import correction_lines
+    from crushtest.stats.verdicts import counted
 
     count = read_labels(chosen, sheet)
-    print_line(f"{count} pairs labelled: {chosen.labels}")
+    unsure = f", {count.unsure} unsure" if count.unsure else ""
+    print_line(f"{counted(count.pairs, 'pair')} labelled{unsure}: {chosen.labels}")
     if study.contrasts.exists():
         write_report(study)
         for line in correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm):

@@ -85,6 +85,8 @@ def show_scored(result: dict[str, Any], *, json: bool) -> None:
         print_line(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
     if result.get("problems"):
         print_line(f"problems: {result['problems']}", file=sys.stderr)
+    if result.get("doubt"):
+        print_line(f"caution: {result['doubt']}; the other numbers say little", file=sys.stderr)
     if json:
         print_json(result)
         return

@@ -12,13 +12,13 @@ from crushtest.gate.hidden_harm import check_hidden, margins_of
 from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
-from crushtest.gate.rows import check_row, margin_of
+from crushtest.gate.room import is_slip, no_room
+from crushtest.gate.rows import Cramped, check_row
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
 from crushtest.metrics import Metric, by_reported_name, with_read
 from crushtest.records import DENSE
 from crushtest.results import Contrast
-from crushtest.stats.effects import BAD
 from crushtest.stats.hidden_harm import HiddenHarm
 from crushtest.study import manifest
 from crushtest.study.chain import check_rows, refuse_untied
@@ -166,6 +166,10 @@ def check_arm(
 ) -> Iterator[Check]:
     """Yield the checks of one rule on one arm's contrasts; one inconclusive check if the rule matches none."""
     slips: dict[str, None] = {}
+
+    def cramped(row: Contrast) -> str | None:
+        return no_room(rule, row, tasks.get(row.task, {}).get(row.metric))
+
     matching = []
     for row in (row for row in rows if counts(rule, row.task, row.metric, planned)):
         metric = tasks.get(row.task, {}).get(row.metric)
@@ -177,38 +181,27 @@ def check_arm(
         seen = f"{name} cannot move by more than the margin, {rule.margin}, so that nothing could break the rule"
         yield Check(number, rule, arm, "inconclusive", seen)
     if rule.group == WORST:
-        checks = list(check_worst(number, rule, matching, rows))
+        checks = list(check_worst(number, rule, matching, rows, cramped))
     else:
         grouped = [row for row in matching if matches(row.group, rule.group)]
-        checks = [check for row in grouped for check in _by_labels(number, rule, row, by_labels)]
+        checks = [check for row in grouped for check in _by_labels(number, rule, row, by_labels, cramped)]
     yield from checks
     if not checks and not slips:
         yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
 
 
-def _by_labels(number: int, rule: Rule, row: Contrast, by_labels: Mapping[Key, Contrast]) -> Iterator[Check]:
+def _by_labels(
+    number: int, rule: Rule, row: Contrast, by_labels: Mapping[Key, Contrast], cramped: Cramped
+) -> Iterator[Check]:
     """Yield the checks of a row; where people's labels correct it, of the corrected one, and say so."""
     corrected = by_labels.get(key_of(row)) if row.against == DENSE else None
     if corrected is None or corrected.intervals is None:
-        yield from check_row(number, rule, row)
+        yield from check_row(number, rule, row, cramped=cramped)
         return
     scored = "" if row.difference is None else f", where the scorer alone sees {row.difference:+.4g}"
-    for check in check_row(number, rule, corrected):
+    for check in check_row(number, rule, corrected, cramped=cramped):
         by = f" (difference corrected by {corrected.intervals.method}{scored})" if check.harm else ""
         yield replace(check, seen=f"{check.seen}{by}")
-
-
-def is_slip(rule: Rule, row: Contrast, metric: Metric) -> bool:
-    """Return whether no value that the metric can have is worse than dense's by more than the margin.
-
-    `margin: 5` is a slip for five points of a rate, and would pass a total collapse.
-    """
-    margin = margin_of(rule, row)
-    if margin is None or metric.bounds is None:
-        return False
-    low, high = metric.bounds
-    from_zero = (rule.direction or BAD[row.better]) == "from_zero" and row.metric == metric.name
-    return margin >= (max(abs(low), abs(high)) if from_zero else high - low)
 
 
 def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from crushtest.gate.foreseen import NOT_YET, flips_settled, is_settled
 from crushtest.gate.policy import Rule
@@ -17,7 +17,17 @@ SAFE_SHARE = 0.5
 """Part of `max_unscored` that the items asked may reach where more are to come: in the full run it may be more."""
 
 
-def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Iterator[Check]:
+Cramped = Callable[[Contrast], "str | None"]
+"""Why no value of the row's metric could break the margin from dense's value; None where one could."""
+
+
+def unbounded(row: Contrast) -> None:
+    """Return None: nothing bounds the row's metric."""
+
+
+def check_row(
+    number: int, rule: Rule, row: Contrast, *, searched: bool = False, cramped: Cramped = unbounded
+) -> Iterator[Check]:
     """Yield a check per limit of a rule; one for the required items alone if it has no limit.
 
     searched   whether the attribute's row `_worst` decides if the group got worse, so that this row cannot regress
@@ -29,7 +39,7 @@ def check_row(number: int, rule: Rule, row: Contrast, *, searched: bool = False)
     if rule.max_flips is not None:
         yield check_flips(number, rule, row, rule.max_flips)
     if rule.margin is not None:
-        yield check_margin(number, rule, row, searched=searched)
+        yield check_margin(number, rule, row, searched=searched, cramped=cramped)
     elif rule.max_flips is None:
         yield Check(number, rule, row.arm, "passed", counted(row.n, "item"), row)
 
@@ -68,7 +78,9 @@ def check_flips(number: int, rule: Rule, row: Contrast, most: float) -> Check:
     return Check(number, rule, row.arm, "passed", seen, row)
 
 
-def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = False) -> Check:
+def check_margin(
+    number: int, rule: Rule, row: Contrast, *, searched: bool = False, cramped: Cramped = unbounded
+) -> Check:
     """Check the harm of a contrast against the margin."""
     harm, margin = harm_of(row, rule.direction), margin_of(rule, row)
     unusable = unusable_interval(row)
@@ -77,6 +89,8 @@ def check_margin(number: int, rule: Rule, row: Contrast, *, searched: bool = Fal
         return Check(number, rule, row.arm, "inconclusive", seen, row, open=row.look is not None)
     if not searched and (broken := check_regression(number, rule, row)):
         return broken
+    if why := cramped(row):
+        return Check(number, rule, row.arm, "inconclusive", why, row, harm, open=row.look is not None)
     if not is_settled(rule, row, harm, margin, searched=searched):
         return Check(number, rule, row.arm, "inconclusive", NOT_YET, row, harm, open=True)
     shown = max(harm.estimate, harm.high90) < margin

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check, CheckOutcome
-from crushtest.gate.rows import check_regression, check_row, margin_of
+from crushtest.gate.rows import Cramped, check_regression, check_row, margin_of, unbounded
 from crushtest.metrics import WORST as SEARCHED
 from crushtest.results import Contrast
 from crushtest.stats.harm_bounds import estimated_harm, harm_of, unusable_interval
@@ -15,7 +15,9 @@ from crushtest.stats.verdicts import WORSE, counted
 MOST_NAMED = 8
 
 
-def check_worst(number: int, rule: Rule, matching: Sequence[Contrast], rows: Sequence[Contrast]) -> Iterator[Check]:
+def check_worst(
+    number: int, rule: Rule, matching: Sequence[Contrast], rows: Sequence[Contrast], cramped: Cramped = unbounded
+) -> Iterator[Check]:
     """Yield the checks of a rule on the groups of each metric it matches. `rows` also hold the `_worst` rows."""
     metrics: dict[tuple[str, str], list[Contrast]] = {}
     for row in matching:
@@ -23,11 +25,13 @@ def check_worst(number: int, rule: Rule, matching: Sequence[Contrast], rows: Seq
             metrics.setdefault((row.task, row.metric), []).append(row)
     for (task, metric), groups in metrics.items():
         searches = [row for row in rows if row.task == task and row.metric == metric + SEARCHED]
-        yield from _check_metric(number, rule, groups, searches)
+        yield from _check_metric(number, rule, groups, searches, cramped)
 
 
-def _check_metric(number: int, rule: Rule, groups: Sequence[Contrast], searches: Sequence[Contrast]) -> Iterator[Check]:
-    left_out = {row.group: why for row in groups if (why := why_left_out(rule, row))}
+def _check_metric(
+    number: int, rule: Rule, groups: Sequence[Contrast], searches: Sequence[Contrast], cramped: Cramped
+) -> Iterator[Check]:
+    left_out = {row.group: why for row in groups if (why := why_left_out(rule, row) or _no_room(row, cramped))}
     judged = {row.group: row for row in groups if row.group not in left_out}
     usable = [row for row in searches if row.worst in judged and not unusable_interval(row)]
     searched = {row.group for row in usable} if rule.margin is not None else set()
@@ -60,6 +64,11 @@ def why_left_out(rule: Rule, row: Contrast) -> str | None:
     if row.look is not None or rule.sure == "equivalence" or margin is None or harm is None or harm > margin:
         return None
     return unusable_interval(row)
+
+
+def _no_room(row: Contrast, cramped: Cramped) -> str | None:
+    """Return that a group's dense value leaves no room to break the margin. More items of it may yet leave some."""
+    return "a dense value that leaves no room to get worse by the margin" if row.look is None and cramped(row) else None
 
 
 def _not_clearly(number: int, rule: Rule, row: Contrast) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.files.atomic import replacing
@@ -107,7 +108,14 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
-def read_labels(labelling: Labelling, sheet: Path) -> int:
+class Labelled(NamedTuple):
+    """How many pairs of a sheet people labelled, both answers of each, and of how many they were unsure."""
+
+    pairs: int
+    unsure: int
+
+
+def read_labels(labelling: Labelling, sheet: Path) -> Labelled:
     """Store the labels of a filled sheet in the study, instead of older ones. Return how many pairs have labels.
 
     Raises DataError, which names the line, for a sheet that cannot be read or is another one.
@@ -119,4 +127,5 @@ def read_labels(labelling: Labelling, sheet: Path) -> int:
         dense, arm = (label.first, label.second) if sides[pair] else (label.second, label.first)
         labels[pair] = PairLabel(dense, arm)
     labelling.write_labels(labels)
-    return len(labels)
+    unsure = sum(None in (label.dense, label.arm) for label in labels.values())
+    return Labelled(len(labels) - unsure, unsure)

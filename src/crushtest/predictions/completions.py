@@ -10,8 +10,9 @@ from typing import Any
 
 from crushtest.engines.load import only_named
 from crushtest.errors import UsageError
+from crushtest.metrics import ALL, Metric
 from crushtest.predictions.item_lines import write_items
-from crushtest.predictions.point_estimates import point_estimates
+from crushtest.predictions.point_estimates import PointEstimate, point_estimates
 from crushtest.predictions.reading import LONGEST_ID, Missing, Problems, read_lines, refuse
 from crushtest.printing import quoted
 from crushtest.records import Completion, Item, Prompt, Score
@@ -19,6 +20,9 @@ from crushtest.registry import TASKS
 from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.conversations import turns_before
+
+MOST = 0.5
+"""Beyond this share of completions without language or score, the numbers come with a doubt."""
 
 
 def score_completions(
@@ -30,9 +34,9 @@ def score_completions(
     allow_partial: bool = False,
     items_to: Path | None = None,
 ) -> dict[str, Any]:
-    """Return `{"task", "items", "missing", "problems", "scorers", "metrics"}` for a file of completions.
+    """Return `{"task", "items", "missing", "problems", "doubt", "scorers", "metrics"}` for a file of completions.
 
-    Their values are those of `score_predictions`.
+    Their values are those of `score_predictions`. `doubt` says if most completions are no language or have no score.
 
     A line is `{"item": ID, "text": COMPLETION}`, or `{"prompt": TEXT, "text": COMPLETION}` if only one item of the
     task has that prompt; `"text": null` means that there was no answer. `scorers` replace the task's own. `options` are
@@ -67,9 +71,32 @@ def score_completions(
         "items": {"answered": len(answers), "no_answer": len(items) - len(answers), **problems.counts()},
         "missing": missing.to_json(),
         "problems": str(problems) or None,
+        "doubt": _doubt(built, metrics, rows),
         "scorers": facts,
         "metrics": [row._asdict() for row in rows],
     }
+
+
+def _doubt(task: Task, metrics: Sequence[Metric], rows: Sequence[PointEstimate]) -> str | None:
+    """Say so if most completions are incoherent or without a score, so that the other numbers say little; else None.
+
+    The shares of one task's measures of coherence add up.
+    """
+    pooled = {row.metric: row for row in rows if row.group == ALL}
+    headlines = {metric.name for metric in task.headline_metrics}
+    incoherent = unanswered = unscored = 0.0
+    for metric in metrics:
+        row = pooled.get(metric.name)
+        is_share = metric.role == "coherence" and metric.unit == "rate"
+        if row is None or not row.n + row.n_unscored or not (is_share or metric.name in headlines):
+            continue
+        without = row.n_unscored / (row.n + row.n_unscored)
+        unscored = max(unscored, without)
+        if is_share:
+            unanswered = max(unanswered, without)
+            incoherent += (row.value or 0.0) * (1 - without)
+    share = min(max(unscored, incoherent + unanswered), 1.0)
+    return f"{share:.0%} of the completions are incoherent or without a score" if share > MOST else None
 
 
 def _build(task: str, scorers: Sequence[str], options: dict[str, Any]) -> Task:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crushtest.report.against import in_words, is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
+from crushtest.report.bounds import room_text
 from crushtest.report.draws import draw_sentences, failed_draws
 from crushtest.report.drift import drift_text
 from crushtest.report.findings import (
@@ -209,11 +210,18 @@ def _sensitivity(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
     missed = [
         f"{show_value(finding.contrast.mde, unit).rstrip('%')}{unit_of_difference(unit)} in {finding.subject}"
         for finding, unit in units
-        if finding.contrast.mde is not None
+        if finding.contrast.mde is not None and not room_text(finding.contrast, unit, finding.contrast.mde)
     ]
     text = f"{counted(items, 'item')}, the same for dense and this variant."
     if missed:
         text += f" A change smaller than {listed(missed)} would often be missed."
+    hidden = [
+        f"{finding.subject} ({room})"
+        for finding, unit in units
+        if finding.contrast.mde is not None and (room := room_text(finding.contrast, unit, finding.contrast.mde))
+    ]
+    if hidden:
+        text += f" Any harm in {listed(hidden)} would often be missed."
     blind = [finding.subject for finding, unit in units if none_detectable(finding.contrast, unit)]
     return f"{text} Any change in {listed(blind)} would often be missed: too few items." if blind else text
 

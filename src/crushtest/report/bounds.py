@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-from crushtest.report.formats import show_bound, show_interval, unit_of_difference
+from crushtest.metrics import AGAINST_REST, WORST
+from crushtest.report.formats import show_bound, show_interval, show_value, unit_of_difference
 from crushtest.results import Contrast
+from crushtest.stats.effects import BAD, room_for_harm
 
 
 def farthest(contrast: Contrast, unit: str) -> float:
@@ -30,12 +32,35 @@ def less_than(contrast: Contrast, unit: str) -> str:
     """Return `less than 3.4 points`, with 95% confidence; empty if the data give no such bound.
 
     Both ends of the 90% interval are one-sided 95% bounds. The larger one bounds the size of the difference (Hsu,
-    Hwang, Liu and Ruberg 1994). A bound that no rate could exceed anyway says nothing and is left out.
+    Hwang, Liu and Ruberg 1994). A bound that no rate could exceed anyway, or none that gets worse, says nothing and is
+    left out.
     """
     if contrast.intervals is None or contrast.intervals.at90.low == contrast.intervals.at90.high:
         return ""
     bound = max(map(abs, contrast.intervals.at90))
     room = max(contrast.dense, 1 - contrast.dense) if unit == "rate" and contrast.dense is not None else math.inf
-    if bound >= min(room, farthest(contrast, unit)) or not math.isfinite(bound):
+    if bound >= min(room, farthest(contrast, unit)) or not math.isfinite(bound) or room_text(contrast, unit, bound):
         return ""
     return f"less than {show_bound(bound, unit)}{unit_of_difference(unit)}"
+
+
+def room_text(contrast: Contrast, unit: str, change: float) -> str:
+    """Return `at 3.0% in dense, at most 3.0 points could be lost`; empty if dense leaves room for as much harm.
+
+    change   how much a rate may get worse: a bound on its difference, or the smallest that would be noticed
+    """
+    derived = contrast.metric.endswith((WORST, AGAINST_REST))
+    if unit != "rate" or contrast.dense is None or derived or contrast.better not in ("higher", "lower"):
+        return ""
+    room = max(0.0, room_for_harm(contrast.dense, (0.0, 1.0), BAD[contrast.better]))
+    if change <= room:
+        return ""
+    most = f"at most {show_bound(room, unit)}{unit_of_difference(unit)}" if room else "nothing"
+    way = "lost" if contrast.better == "higher" else "added"
+    return f"at {show_value(contrast.dense, unit)} in dense, {most} could be {way}"
+
+
+def no_bound(contrast: Contrast, unit: str) -> str:
+    """Return what is to say where a difference has no bound: how little room dense leaves, if it does; else nothing."""
+    ends = () if contrast.intervals is None else contrast.intervals.at90
+    return room_text(contrast, unit, max(map(abs, ends), default=0.0))

@@ -18,6 +18,7 @@ from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
 from crushtest.report.page.provenance import system_message
 from crushtest.report.probes import is_probe, probe_note
+from crushtest.report.room import room_notes
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.table_files import MARKDOWN
 from crushtest.report.task_view import TaskView
@@ -122,8 +123,8 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     unknown = [*verdict.refused, *unmeasured, *verdict.undefined, *verdict.untested]
     if unknown:
         yield from ("", "### Not known", "", *(f"- {_plain(text)}" for text in unknown))
-    if verdict.cautions:
-        yield from ("", "### Cautions", "", *(f"- {_plain(text)}" for text in verdict.cautions))
+    if cautions := (*verdict.cautions, *room_notes(study)):
+        yield from ("", "### Cautions", "", *(f"- {_plain(text)}" for text in cautions))
     yield ""
     yield " ".join(map(_plain, (verdict.groups_summary, verdict.sensitivity, *verdict.unfit)))
     if study.dense_note:

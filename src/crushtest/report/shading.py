@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from crushtest.records import Better
-from crushtest.report.bounds import less_than
+from crushtest.report.bounds import less_than, no_bound
 from crushtest.report.formats import show_band
 from crushtest.results import Contrast
 from crushtest.stats.effects import cohen_h
@@ -69,7 +69,7 @@ def verdict_text(contrast: Contrast | None, unit: str) -> str:
     if clear_alone(contrast):
         return CLEAR_ALONE
     if contrast.verdict == NO_CLEAR_DIFFERENCE:
-        return less_than(contrast, unit) or contrast.verdict
+        return less_than(contrast, unit) or "; ".join(filter(None, (contrast.verdict, no_bound(contrast, unit))))
     return contrast.verdict
 
 

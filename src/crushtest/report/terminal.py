@@ -20,6 +20,7 @@ from crushtest.report.formats import show_difference, show_p, show_range, show_v
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.hidden_harm import hidden_text
 from crushtest.report.page.matrix import Cell, Column, overview
+from crushtest.report.room import room_notes
 from crushtest.report.shading import shade, verdict_text
 from crushtest.report.status import lead
 from crushtest.report.study_view import StudyView, read_study
@@ -129,8 +130,9 @@ def correction_lines(study: StudyView, *, task: str | None = None, arm: str | No
 
 
 def _left_out(study: StudyView) -> Iterator[str]:
-    """Yield what the summary leaves out: first-choice measures that head nothing, comparisons without a test."""
+    """Yield what the summary leaves out: measures that head nothing or have no room, comparisons without a test."""
     yield from unfit_notes(study)
+    yield from room_notes(study)
     for task in study.tasks:
         if text := untested(study, task, study.others).short:
             yield f"{name(task.name)}: {text}"

@@ -28,6 +28,16 @@ def harm(dense: float, change: float, direction: Direction) -> float:
             return abs(dense + change) - abs(dense)
 
 
+def room_for_harm(dense: float, bounds: tuple[float, float], direction: Direction) -> float:
+    """Return the largest harm that a value within these bounds can be, from dense's value.
+
+    >>> room_for_harm(0.03, (0.0, 1.0), "fall")
+    0.03
+    """
+    low, high = bounds
+    return max(harm(dense, low - dense, direction), harm(dense, high - dense, direction))
+
+
 def cohen_h(dense: float, value: float) -> float:
     """Return 2 asin sqrt(value) - 2 asin sqrt(dense): the difference of proportions on a scale of even variance."""
     return 2 * asin(sqrt(min(max(value, 0.0), 1.0))) - 2 * asin(sqrt(min(max(dense, 0.0), 1.0)))

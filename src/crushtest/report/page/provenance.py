@@ -12,6 +12,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.formats import show_bytes, show_seconds
 from crushtest.report.headlines import unfit_notes
 from crushtest.report.probes import probe_note
+from crushtest.report.room import room_notes
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name, visible
@@ -30,7 +31,7 @@ def notes(study: StudyView) -> list[str]:
         "“Less than 3 points” is a bound with 95% confidence. It does not mean that nothing changed. “No clear "
         "difference” comes without such a bound: these items did not show a difference."
     )
-    texts += map(visible, unfit_notes(study))
+    texts += map(visible, (*unfit_notes(study), *room_notes(study)))
     texts += shared_sources(study)
     if any(arm.totals for arm in study.arms):
         texts.append("Sizes are ideal storage, including the positions of the weights that pruning kept.")
