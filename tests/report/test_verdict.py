@@ -84,7 +84,7 @@ def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
 def test_changed_answers_are_counted_in_words(view: StudyView) -> None:
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.flips.total)
     text = answers.changed_text(with_columns(row, flips=3, flips_up=2, flips_down=0))
-    assert text == "3 (2 gained, 0 lost, 1 neither)"
+    assert text == "3 (2 gained, 0 lost, 1 neither; p item by item 1.000)"
     assert answers.changed_text(with_columns(row, flips=None)) == ""
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from crushtest.data.published.catalogue import read_points
 from crushtest.data.sources import NotHere
-from crushtest.errors import CompressionError, DataError, UnknownName
+from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
 from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm, run_draw
@@ -32,10 +32,8 @@ from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
 from crushtest.records import DENSE, Item
 from crushtest.study import manifest
-from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.grow import check_growth, enlarge, grown_tasks
-from crushtest.study.manifest import FAILED_DRAWS
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
@@ -99,15 +97,6 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
-
-
-def run_draw(run: Run, arm: Arm) -> None:
-    """Measure a further draw of an arm. If its compression fails, note that and go on with the others."""
-    try:
-        run_arm(run, arm)
-    except CompressionError as error:
-        manifest.update(run.folder.manifest, FAILED_DRAWS, arm.title, {"reason": str(error)})
-        run.progress.say(f"left out: {error}")
 
 
 # ---- before anything is loaded ---------------------------------------------------------------------

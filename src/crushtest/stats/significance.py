@@ -74,7 +74,7 @@ def _test_of_draws(slice_: Slice) -> Tested:
     return Tested(max(items.p, found[0].p()), f"{items.method}; Student's t between draws", items.untestable)
 
 
-def smallest_p(clusters: int, method: str) -> float:
+def smallest_p(clusters: int, method: str | None) -> float:
     """Return a p below which no two-sided test by a method (`PValue.method`) comes, whatever the data.
 
     An exact test that exchanges the arms within clusters gives 2 / 2^clusters at best.
@@ -82,7 +82,8 @@ def smallest_p(clusters: int, method: str) -> float:
     >>> smallest_p(FEWEST_TESTABLE - 1, "exact McNemar") > 0.05 > smallest_p(FEWEST_TESTABLE, "exact McNemar")
     True
     """
-    return smallest_wide_p(clusters) if method.startswith((JACKKNIFE, BOOTSTRAP)) else min(1.0, 2.0 ** (1 - clusters))
+    is_wide = (method or "").startswith((JACKKNIFE, BOOTSTRAP))
+    return smallest_wide_p(clusters) if is_wide else min(1.0, 2.0 ** (1 - clusters))
 
 
 def _jackknife_p(slice_: Slice) -> float | None:
