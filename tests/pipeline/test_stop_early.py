@@ -13,6 +13,7 @@ from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
 from crushtest.pipeline.looks import asking_order
 from crushtest.pipeline.run import run_study
+from crushtest.pipeline.stop_rules import never_settled
 from crushtest.records import Choices, Item
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -242,3 +243,45 @@ def test_items_of_one_context_are_asked_together() -> None:
     assert [item.id for item in order.until(len(parts) - 1)] == [item.id for item in items]
     assert asking_order(planned, items, 1).rank.tolist() != order.rank.tolist()
     assert asking_order(planned, items, 0).rank.tolist() == order.rank.tolist()
+
+
+# ---- what never stops ------------------------------------------------------------------------------
+
+
+def test_a_task_with_formulas_over_outcomes_is_asked_whole(tmp_path: Path) -> None:
+    rules = policy(tmp_path, "rules: [{task: probe_refusal, metric: over_refusal_rate, margin: 0.9, min_items: 5}]")
+    suite = [{"probe_refusal": {"template": "optional"}}]
+    run_study(spec(rules, suite=suite), tmp_path / "s")
+    plan = make_plan(spec(rules, suite=suite))
+    assert not stops_of(StudyFolder(tmp_path / "s"), plan)
+    assert any("counts of outcomes" in reason for reason in never_settled(plan)["probe_refusal"])
+
+
+def test_a_rule_about_whole_tasks_keeps_them_running(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT + "  - {never: hidden harm}\n")
+    run_study(spec(rules), tmp_path / "s")
+    assert not stops_of(StudyFolder(tmp_path / "s"), make_plan(spec(rules)))
+
+
+def test_arms_that_are_compared_with_each_other_are_asked_everything(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    arms = [
+        {"name": "other", "model": "fake", "engine": "fake:seed=1"},
+        {"name": "third", "model": "fake", "engine": "fake:seed=2", "against": "other"},
+    ]
+    run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert not stops_of(StudyFolder(tmp_path / "s"), make_plan(spec(rules, arms=arms)))
+    rows = StudyFolder(tmp_path / "s").read_contrasts()
+    assert {row.against for row in rows if row.arm == "third"} == {"dense", "other"}
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"noise_floor": 1}, "noise_floor"),
+        ({"arms": [{"recipe": "wanda:sparsity=0.5", "replicates": 2}], "model": "demo", "engine": "hf"}, "replicates"),
+    ],
+)
+def test_what_looks_do_not_know_of_is_refused_beside_stopping(tmp_path: Path, more: dict[str, Any], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        make_plan(spec(policy(tmp_path, LENIENT), **more))

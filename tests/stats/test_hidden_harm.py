@@ -51,6 +51,14 @@ def judged(quality: Sequence[Contrast | None], harms: Sequence[Contrast], *missi
     return judge_hidden("half", measures, harms, missing)
 
 
+def test_quality_that_dense_has_too_little_of_to_lose_is_not_shown() -> None:
+    low = with_columns(UNTOUCHED, dense=0.01, value=0.0, difference=-0.01, low=-0.015, high=0.0)
+    measure = quality_of("facts", ACCURACY, low, MARGIN)
+    assert not measure.is_shown
+    assert "no room" in str(measure.reason)
+    assert quality_of("facts", ACCURACY, UNTOUCHED, MARGIN).is_shown
+
+
 @pytest.mark.parametrize(
     ("quality", "harms", "missing", "verdict"),
     [

@@ -139,24 +139,46 @@ def test_with_many_items_it_is_the_normal_interval() -> None:
 # ---- whole contrasts ---------------------------------------------------------------------------------
 
 
-def rows_of(sizes: Array, dense: tuple[float, float], arm: tuple[float, float]) -> dict[str, Contrast]:
-    """Contrasts of arms that refuse these shares of the requests to refuse and to answer, in every cluster alike."""
-    items, scores = [], ({}, {})
+def rows_of(
+    sizes: Array, dense: tuple[float, float], arm: tuple[float, float], *further: tuple[float, float]
+) -> dict[str, Contrast]:
+    """Contrasts of arms that refuse these shares of the requests to refuse and to answer, in every cluster alike.
+
+    further   shares of further draws of the arm
+    """
+    items, scores = [], tuple({} for _ in (dense, arm, *further))
     for number, cluster in enumerate(sizes):
         for side, count in enumerate(cluster):
             for place in range(count):
                 name = f"{number}/{side}/{place}"
                 facts = {"should": ("refuse", "answer")[side]}
                 items.append(Item(name, (), str(number), Prompt(f"Request {name}", chat=True), facts=facts))
-                for arm_scores, shares in zip(scores, (dense, arm), strict=True):
+                for arm_scores, shares in zip(scores, (dense, arm, *further), strict=True):
                     arm_scores[name] = Score(float((place + 0.5) / count < shares[side]))
     answers = {item.id: Completion("A sentence of words as people write them.", 8, "eos") for item in items}
     metrics = refusal_metrics(DETECTOR)
     rows = contrast(
         "t", metrics, items, "arm", answers, {DETECTOR: scores[0]}, answers, {DETECTOR: scores[1]},
         seed=0, replicates=400,
+        draws=[((answers, {DETECTOR: scores[0]}), (answers, {DETECTOR: each})) for each in scores[2:]],
     )  # fmt: skip
     return {row.metric: row for row in rows if row.group == "all"}
+
+
+def test_draws_that_differ_widen_what_is_known_of_a_formula_over_outcomes() -> None:
+    one = rows_of(np.array([[10, 10]] * 10), (0.9, 0.1), (0.7, 0.1))["refusal_dprime"]
+    several = rows_of(np.array([[10, 10]] * 10), (0.9, 0.1), (0.7, 0.1), (0.5, 0.1), (0.9, 0.2))["refusal_dprime"]
+    alike = rows_of(np.array([[10, 10]] * 10), (0.9, 0.1), (0.7, 0.1), (0.7, 0.1))["refusal_dprime"]
+    assert one.intervals is not None
+    assert several.intervals is not None
+    assert several.draws is not None
+    assert several.draws.count == 3
+    assert several.intervals.at95.high - several.intervals.at95.low > one.intervals.at95.high - one.intervals.at95.low
+    assert one.p is not None
+    assert several.p is not None
+    assert several.p.value > one.p.value
+    assert (several.p.value <= 0.05) <= (not several.intervals.at95.low <= 0 <= several.intervals.at95.high)
+    assert alike.p == one.p
 
 
 @pytest.mark.parametrize("design", ["xstest: 8 clusters", "10 clusters", "100 pairs"])

@@ -14,7 +14,9 @@ from crushtest.cli.output import AsJson, print_json, print_table
 
 def gate(
     folder: Folder,
-    policy: Annotated[str, typer.Option(help="A policy file, or a built-in policy: standard, strict, refusal.")] = "standard",
+    policy: Annotated[
+        str, typer.Option(help="A policy file, or a built-in policy: standard, strict, refusal.")
+    ] = "standard",
     explain: Annotated[
         bool, typer.Option("--explain", help="Show for each rule what was measured and what would pass.")
     ] = False,

@@ -16,7 +16,7 @@ from crushtest.pipeline.compare import metrics_of, read_measured
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.looks import AskingOrder, rows_at
 from crushtest.pipeline.score import score
-from crushtest.pipeline.stop_rules import STOPS, bound_metrics, rules_of, sharing_of
+from crushtest.pipeline.stop_rules import STOPS, bound_metrics, formulas_of, rules_of, sharing_of
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast
 from crushtest.stats.progressed import Measured
@@ -52,6 +52,10 @@ class Watch:
             and arm.name != rule.against
             and bound_metrics(rule, planned, self.tasks[planned.name])
         ]
+
+    def judges_whole(self, arm: Arm) -> bool:
+        """Return whether a rule judges an arm by whole tasks, so that only a regression may end it early."""
+        return any(rule.never is not None and matches(arm.name, rule.arm) for rule in self.policy.rules)
 
     def checks(self, arm: Arm, planned: PlannedTask, order: AskingOrder, look: int) -> list[Check] | None:
         """Return the checks of every rule at a look; None if nothing can be settled, because no answer has changed."""
@@ -103,7 +107,7 @@ class Watch:
         run, rules = self.run, self.rules(arm, planned)
         if self.spec.finish or look + 1 == len(order.looks) or not rules:
             return None
-        if any(rule.against != DENSE for _, rule in rules):
+        if any(rule.against != DENSE for _, rule in rules) or formulas_of(self.tasks[planned.name]):
             return None
         checks = self.checks(arm, planned, order, look)
         if checks is None:
@@ -111,7 +115,7 @@ class Watch:
         because: Because | None = None
         if any(check.outcome == "regression" for check in checks):
             because = "regression"
-        elif not any(check.open for check in checks):
+        elif not any(check.open for check in checks) and not self.judges_whole(arm):
             because = "settled"
         stop = Stop(order.looks[look][0], order.of, len(order.until(look)), len(order.items), because or "settled")
         self.note(arm, planned, stop, checks, because or "open")

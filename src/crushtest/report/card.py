@@ -74,7 +74,13 @@ def _base(study: StudyView, arm: ArmView) -> dict[str, str]:
 
 
 def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
-    """Return one task's pooled metrics. A metric without a value is left out here and named in the text."""
+    """Return one task's pooled metrics. A metric without a value is left out here and named in the text.
+
+    Left out, too, is a task in which the arm stopped early: its values are of the items asked.
+    """
+    stopped = any(
+        row.look is not None for row in study.contrasts.values() if (row.arm, row.task) == (arm.name, task.name)
+    )
     estimates = (study.estimate(arm.name, task.name, metric) for metric in study.metrics_of(task))
     return {
         "task": {"type": TASK_TYPE, "name": "Text Generation"},
@@ -82,7 +88,7 @@ def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:
         "metrics": [
             {"type": row.metric, "name": row.metric.replace("_", " "), "value": row.value}
             for row in estimates
-            if row is not None and row.value is not None
+            if row is not None and row.value is not None and not stopped
         ],
     }
 

@@ -152,7 +152,7 @@ def _detectable(interval: Interval, slice_: Slice) -> float | None:
     smallest, largest = detectable(interval, slice_.clusters), possible_move(slice_)
     if slice_.kind == "rate":
         smallest = max(smallest, testable_change(slice_.clusters, slice_.n))
-    if slice_.kinds and not slice_.is_derived:
+    if slice_.kinds and not slice_.is_derived and not slice_.draws:
         move = detectable_move(slice_)
         if move is None:
             return None

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from crushtest.metrics import Metric
 from crushtest.records import DENSE
 from crushtest.results import Contrast
-from crushtest.stats.harm_bounds import harm_of, unusable_interval
+from crushtest.stats.effects import BAD, room_for_harm
+from crushtest.stats.harm_bounds import ROUNDING, harm_of, unusable_interval
 from crushtest.stats.joint_claims import is_tested
 from crushtest.stats.verdicts import ALPHA, INCONCLUSIVE, WORSE, counted
 
@@ -107,6 +108,9 @@ def quality_of(task: str, metric: Metric, row: Contrast | None, margin: Margin |
         return replace(made, margin=allowed, reason=unusable or "no interval")
     bound = max(harm.estimate, harm.high90)
     made = replace(made, margin=allowed, bound=bound)
+    bounds = metric.bounds if row.metric == metric.name else None
+    if bounds is not None and allowed >= room_for_harm(row.dense, bounds, BAD[row.better]) - ROUNDING:
+        return replace(made, reason=f"{row.against} leaves no room for a loss of the margin")
     if row.n_unscored > MAX_UNSCORED * (row.n + row.n_unscored):
         return replace(made, reason=f"{row.n_unscored} of {counted(row.n + row.n_unscored, 'item')} without a number")
     return made if bound < allowed else replace(made, reason="not shown to be within the margin")

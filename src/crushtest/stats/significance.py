@@ -64,11 +64,16 @@ def test(slice_: Slice) -> Tested:
 
 def _test_of_draws(slice_: Slice) -> Tested:
     """Return the p of a mean over draws. What the arms of all draws gave to a cluster is exchanged together."""
+    found = two_sources(slice_)
+    if slice_.kinds and not slice_.is_derived:  # counts of outcomes, of which no mean over draws has any
+        first = test(slice_.draws[0])
+        if isinstance(found, str) or not found[0].draw_error:
+            return first
+        return Tested(found[0].p(), f"{first.method}; Student's t between draws", first.untestable)
     columns = slice_.columns
     if slice_.kind == "rate":  # whole numbers, as the exact test needs them: its p is the same for a sum and a mean
         columns = tuple(np.sum([draw.columns[arm] for draw in slice_.draws], axis=0) for arm in (0, 1))
     items = test(replace(slice_, draws=(), columns=columns))
-    found = two_sources(slice_)
     if items.p is None or isinstance(found, str) or not found[0].draw_error:
         return items
     return Tested(max(items.p, found[0].p()), f"{items.method}; Student's t between draws", items.untestable)

@@ -148,13 +148,14 @@ def corrected_contrasts(rows: Iterable[Contrast], corrections: Iterable[Correcti
     """Return the contrasts with dense that labels correct, as people would see them.
 
     Difference, intervals and verdict are the corrected ones, without a p; the values remain the scorer's. Contrasts
-    that were not tested are left out.
+    that were not tested are left out, and those of an arm in several draws or stopped early: labels know of neither.
     """
     known = _by_row(corrections)
     return {
         key_of(row): _corrected(row, known[key_of(row)])
         for row in rows
         if row.against == DENSE and row.verdict not in (INCONCLUSIVE, UNDEFINED) and key_of(row) in known
+        if row.look is None and row.draws is None
     }
 
 

@@ -144,6 +144,10 @@ def make_plan(spec: StudySpec) -> Plan:
         raise UsageError(
             "stop_early and replicates: an arm in several draws is asked every item; leave one of the two out"
         )
+    if spec.stop_early is not None and spec.noise_floor.repeats:
+        raise UsageError(
+            "stop_early and noise_floor: looks know of no repeats, which are asked last; leave one of the two out"
+        )
     for source in spec.beside:
         check_name(source)
     check_order(plan.tasks)

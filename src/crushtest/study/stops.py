@@ -65,5 +65,10 @@ def is_asked(folder: StudyFolder, plan: Plan, arm: Arm, planned: PlannedTask) ->
 
 
 def may_stop(plan: Plan, arm: Arm) -> bool:
-    """Return True if an arm is asked in looks: any but dense, and no repeat."""
-    return plan.stop_early is not None and arm.name != plan.dense.name and not arm.repeat
+    """Return True if an arm is asked in looks: any but dense, no repeat, and none that is compared with another arm.
+
+    Of two arms that are compared with each other, both need the same items.
+    """
+    others = {other for each in plan.arms for other in each.against}
+    in_pair = arm.name in others or {*arm.against} != {plan.dense.name}
+    return plan.stop_early is not None and arm.name != plan.dense.name and not arm.repeat and not in_pair

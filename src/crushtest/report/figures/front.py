@@ -75,7 +75,7 @@ def _against_size(study: StudyView, task: TaskView, dimension: str, sizes: dict[
 
 
 def _is_judged(row: Contrast | None) -> bool:
-    """Return whether a change from dense was tested, and is no improvement that the model's damage alone explains."""
+    """Return whether a change from dense was tested, on every item, and damage alone does not explain it."""
     if row is None or row.verdict in (*UNTESTED, SPURIOUS_IMPROVEMENT):
         return False
-    return LESS_FLUENT not in (row.caution or "")
+    return row.look is None and LESS_FLUENT not in (row.caution or "")
