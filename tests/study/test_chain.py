@@ -212,7 +212,7 @@ def test_what_nobody_expected_is_one_line_with_the_place_of_its_traceback(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(folder: StudyFolder) -> Path:
+    def broken(folder: StudyFolder, beside: object = None) -> Path:
         raise ZeroDivisionError("a\nbug")
 
     monkeypatch.setattr("crushtest.report.write_report", broken)

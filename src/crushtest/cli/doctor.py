@@ -40,7 +40,9 @@ def doctor(json: AsJson = False) -> None:
 def _versions() -> Iterator[Finding]:
     yield Finding("version", "python", f"{platform.python_version()}, {platform.platform()}")
     yield Finding("version", "crushtest", __version__)
-    for name in [_package(line) for line in _requirements() if "extra ==" not in line]:
+    of_models = re.compile(r"extra == ['\"]hf['\"]")
+    needed = [line for line in _requirements() if "extra ==" not in line or of_models.search(line)]
+    for name in map(_package, needed):
         yield Finding("version", name, version(name) if _installed(name) else "missing")
 
 
