@@ -33,8 +33,8 @@ def room_notes(study: StudyView) -> Iterator[str]:
 
 def is_cramped(row: Contrast, metric: Metric) -> bool:
     """Return whether dense leaves less room to get worse than `LITTLE`, or than half of the interval's width."""
-    if metric.bounds is None or row.dense is None:
-        return False
+    if metric.bounds is None or row.dense is None or metric.better not in ("lower", "higher"):
+        return False  # a bias of 0 is the best value, and has most room
     low, high = metric.bounds
     reach = 0.0 if row.intervals is None else (row.intervals.at95.high - row.intervals.at95.low) / 2
     return room_for_harm(row.dense, metric.bounds, BAD[metric.better]) < max(LITTLE * (high - low), reach)
