@@ -30,7 +30,6 @@ app = typer.Typer(
     help="Crash tests for compressed language models: compress a model, or take a compressed one, and see what "
     "compression did to its safety and quality, per group, against the dense model on the same items.",
     no_args_is_help=True,
-    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -94,8 +93,9 @@ def _run() -> None:
         print_line(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
         sys.exit(1 if message else EXIT_CODE)
     except ModuleNotFoundError as error:
-        print_line(f"crushtest: {missing_extra(error) or in_one_line(error)}", file=sys.stderr)
-        sys.exit(1 if missing_extra(error) else EXIT_CODE)
+        message = missing_extra(error)
+        print_line(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
+        sys.exit(1 if message else EXIT_CODE)
     except Exception as error:
         print_line(f"crushtest: {in_one_line(error)}", file=sys.stderr)
         sys.exit(EXIT_CODE)

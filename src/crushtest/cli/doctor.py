@@ -12,7 +12,7 @@ from typing import NamedTuple
 from crushtest import __version__
 from crushtest.cli.output import AsJson, print_json, print_table
 
-KEYS = ("HF_TOKEN", "OPENAI_API_KEY", "CRUSHTEST_API_KEY")
+HUB_KEY = "HF_TOKEN"
 SETTINGS = ("CRUSHTEST_DATA", "CRUSHTEST_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES")
 
 
@@ -97,8 +97,16 @@ def _settings() -> Iterator[Finding]:
     for name in SETTINGS:
         if name in os.environ:
             yield Finding("setting", name, os.environ[name])
-    for name in KEYS:
+    for name in (HUB_KEY, *_key_variables()):
         yield Finding("key", name, "set" if os.environ.get(name) else "not set")
+
+
+def _key_variables() -> list[str]:
+    """Return the environment variables that engines and scorers read their keys from, unless told another."""
+    from crushtest.registry import ENGINES, SCORERS
+
+    named = [entry.options["key_variable"].default for entry in (*ENGINES, *SCORERS) if "key_variable" in entry.options]
+    return sorted({variable for variable in named if variable})
 
 
 def _requirements() -> list[str]:

@@ -20,7 +20,27 @@ if TYPE_CHECKING:
     from crushtest.study.spec import StudySpec
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
-
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
+]
+FoundArms = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]MODEL",
+        help="A compressed model to test as it is found: a folder, a hub id, a .gguf file. It is called NAME, or by "
+        "the last part of its path or id. Repeatable.",
+    ),
+]
+Replicates = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Compress each arm that calibrates N times, each time on other calibration text, and measure every draw. "
+        "Intervals then speak of other draws as well. May be raised later; only the missing draws are run.",
+    ),
+]
 StopEarly = Annotated[
     str | None,
     typer.Option(
@@ -38,18 +58,8 @@ Finish = Annotated[
 @flattened
 def run(
     model: Annotated[str | None, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo`.")] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
-    ] = None,
-    arm: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]MODEL",
-            help="A compressed model to test as it is found: a folder, a hub id, a .gguf file. It is called NAME, or "
-            "by the last part of its path or id. Repeatable.",
-        ),
-    ] = None,
+    recipe: Recipes = None,
+    arm: FoundArms = None,
     study: Annotated[Path | None, typer.Option(help="A study file (YAML); flags override it.")] = None,
     *,
     selection: Selection,
@@ -57,15 +67,7 @@ def run(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
-    replicates: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Compress each arm that calibrates N times, each time on other calibration text, and measure every "
-            "draw. Intervals then speak of other draws as well. May be raised later; only the missing draws are run.",
-        ),
-    ] = None,
+    replicates: Replicates = None,
     stop_early: StopEarly = None,
     finish: Finish = False,
 ) -> None:
@@ -100,10 +102,8 @@ def run(
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
     base = read_spec(study).model_dump(exclude_unset=True) if study else {}
     folder = out or default_folder(study.stem if study else model or base["model"])
-    if stop_early is not None:
-        flags["stop_early"] = base.get("stop_early", {}) | {"policy": stop_early}
-    if finish:
-        flags["stop_early"] = stopping(folder, flags.get("stop_early") or base.get("stop_early")) | {"finish": True}
+    if stop_early is not None or finish:
+        flags["stop_early"] = stopping(folder, base.get("stop_early"), stop_early, finish=finish)
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
         flags["noise_floor"] = base.get("noise_floor", {}) | flags["noise_floor"]
     spec = build_spec(base | flags, where="run")
@@ -183,18 +183,20 @@ def named_model(text: str) -> tuple[str, str]:
     return name, model
 
 
-def stopping(folder: Path, given: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the rule of stopping that a study is to be finished from. Raises UsageError if it has none."""
+def stopping(folder: Path, given: dict[str, Any] | None, policy: str | None, *, finish: bool) -> dict[str, Any]:
+    """Return when arms stop: what the study file says, with the flags over it, or what the folder's study says.
+
+    Raises UsageError if a study is to be finished that has no rule of stopping.
+    """
     from crushtest.study.folder import StudyFolder
     from crushtest.study.spec import read_stored_spec
 
     stored = StudyFolder(folder).specification
-    if given is not None:
-        return given
-    spec = read_stored_spec(stored).stop_early if stored.is_file() else None
-    if spec is None:
+    if policy is None and given is None and stored.is_file() and (spec := read_stored_spec(stored).stop_early):
+        given = spec.model_dump()
+    if policy is None and given is None:
         raise UsageError(f"run: --finish is for a study with stop_early, and {folder} has none")
-    return spec.model_dump()
+    return (given or {}) | ({} if policy is None else {"policy": policy}) | ({"finish": True} if finish else {})
 
 
 def arms_in(folder: Path) -> bool:

@@ -11,6 +11,15 @@ import typer
 from crushtest.cli.output import AsJson, print_json, print_line, print_table
 from crushtest.errors import UsageError
 
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--allow-partial",
+        help="Score what can be scored if some lines cannot, or if a task of choices lacks items. Both are still named "
+        "and counted.",
+    ),
+]
+
 
 def score(
     task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
@@ -20,13 +29,7 @@ def score(
     items: Annotated[
         Path | None, typer.Option(help="Also write what each item of --completions was given: JSONL, a line per item.")
     ] = None,
-    allow_partial: Annotated[
-        bool,
-        typer.Option(
-            help="Score what can be scored if some lines cannot, or if a task of choices lacks items. Both are still "
-            "named and counted."
-        ),
-    ] = False,
+    allow_partial: Partial = False,
     json: AsJson = False,
 ) -> None:
     """Score answers made elsewhere; no model is needed.
@@ -64,17 +67,16 @@ def score(
     """
     from crushtest.predictions import score_completions, score_predictions
 
-    if (predictions is None) == (completions is None):
-        raise UsageError("score: give either --predictions FILE or --completions FILE")
-    if predictions is not None:
+    if predictions is not None and completions is None:
         if scorer:
             raise UsageError("score: --scorer goes with --completions (predictions need none)")
         if items:
             raise UsageError("score: --items goes with --completions (predictions say what was chosen)")
         result = score_predictions(task, predictions, allow_partial=allow_partial)
-    else:
-        assert completions is not None
+    elif completions is not None and predictions is None:
         result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial, items_to=items)
+    else:
+        raise UsageError("score: give either --predictions FILE or --completions FILE")
     show_scored(result, json=json)
 
 

@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from crushtest.files.append_log import AppendLog
-from crushtest.metrics import Metric, with_read
+from crushtest import stats
+from crushtest.metrics import Metric
 from crushtest.pipeline.across import SECTION, Pair, checked_pairs, refused_pairs
-from crushtest.pipeline.draws import complete_draws
+from crushtest.pipeline.looks import order_of, rows_at
+from crushtest.pipeline.measured import (
+    Draws,
+    check_inputs,
+    complete_pairs,
+    metrics_of,
+    read_draws,
+    read_files,
+    read_measured,
+    repeats_of_task,
+)
 from crushtest.pipeline.rankings import headline_losses, rankings
+from crushtest.pipeline.stop_rules import sharing_of
 from crushtest.progress import Progress
-from crushtest.records import DENSE, ReadChoice, Score
+from crushtest.records import DENSE, Item
+from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.stats.attribution import compares
+from crushtest.stats.false_improvements import mark_traps
+from crushtest.stats.fluency import mark_less_fluent
+from crushtest.stats.item_sums import Measured
+from crushtest.stats.ranking import Losses
+from crushtest.stats.stopped import with_looks
+from crushtest.stats.tokens import TokenCounts, compare_tokens
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.chain import inventory
-from crushtest.study.draws import paired_draws
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
-from crushtest.study.stops import stops_of
-
-if TYPE_CHECKING:
-    from crushtest.stats.ranking import Losses
-    from crushtest.stats.tokens import TokenCounts
+from crushtest.study.stops import Stop, stops_of
 
 REPEATS_SECTION = "noise_floor"
 """The section of the manifest that counts the repeats in each task's noise bands."""
-
-
-def complete_pairs(folder: StudyFolder, plan: Plan) -> list[tuple[str, str]]:
-    """Return the (arm, task) pairs that are answered and scored to the last item; none of an arm that is invalid."""
-    invalid = manifest.read(folder.manifest).get(manifest.INVALID, {})
-    return [
-        (arm.name, planned.name)
-        for planned in plan.tasks
-        for arm in plan.arms
-        if arm.name not in invalid
-        and folder.answers(arm.name, planned.name, planned.task.kind).complete
-        and all(folder.scores(arm.name, scorer, planned.name).complete for scorer in planned.task.scorers)
-    ]
-
-
-def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> dict[str, list[int]]:
-    """Return, per arm, the numbers of its repeats that are answered and scored to the last item of a task."""
-    invalid = manifest.read(folder.manifest).get(manifest.INVALID, {})
-    complete: dict[str, list[int]] = {}
-    for arm in plan.repeats:
-        answers = folder.answers(arm.name, planned.name, planned.task.kind, repeat=arm.repeat)
-        scores = (folder.scores(arm.name, s, planned.name, repeat=arm.repeat) for s in planned.task.scorers)
-        if arm.title not in invalid and answers.complete and all(log.complete for log in scores):
-            complete.setdefault(arm.name, []).append(arm.repeat)
-    return complete
 
 
 def compared_repeats(folder: StudyFolder, plan: Plan) -> dict[str, dict[str, int]]:
@@ -67,8 +56,6 @@ def _by_arm(counted: Mapping[str, Any]) -> dict[str, int]:
 
 def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
     """Return what each pair's contrasts compare: other weights, another way of running them, or both."""
-    from crushtest.stats.attribution import compares
-
     facts = manifest.read(folder.manifest).get("arms", {})
     engines = {arm.name: facts.get(arm.name, {}).get("engine", {}) for arm in plan.arms}
     by_name = {arm.name: arm for arm in plan.arms}
@@ -109,191 +96,112 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     Only tasks that an arm has finished are compared: an unfinished arm is absent, not worse. A pair in two engines that
     disagree on the fixed text has no contrasts.
     """
-    from crushtest import stats
-    from crushtest.pipeline.looks import order_of, rows_at
-    from crushtest.pipeline.stop_rules import sharing_of
-    from crushtest.stats.false_improvements import mark_traps
-    from crushtest.stats.fluency import mark_less_fluent
-    from crushtest.stats.progressed import Measured
-    from crushtest.stats.stopped import with_looks
-    from crushtest.stats.tokens import compare_tokens
-
     pairs = complete_pairs(folder, plan)
     check_inputs(folder, plan, pairs)
-    compared = what_differs(folder, plan)
     noted = manifest.read(folder.manifest)
     answered = {arm for arm, _ in pairs}
     refused = refused_pairs(noted, plan, answered)
-    stops = stops_of(folder, plan)
-    estimates, contrasts, bands = [], [], []
-    lost: list[Losses] = []
-    tokens: dict[tuple[str, str, str], TokenCounts] = {}
-    repeated = {}
-    drawn: dict[str, dict[str, list[int]]] = {}
-    metrics: dict[str, tuple[Metric, ...]] = {}
+    made = Comparison(folder, plan, what_differs(folder, plan), refused, stops_of(folder, plan))
     with progress.step("comparing", len(pairs)) as advance:
         for planned in plan.tasks:
             arms = [arm for arm, task in pairs if task == planned.name]
-            items = folder.read_items(planned.name)
-            ids = [item.id for item in items]
-            measured = {arm: read_measured(folder, arm, planned, ids) for arm in arms}
-            further = read_draws(folder, plan, planned, measured, ids)
-            drawn[planned.name] = {arm: list(draws) for arm, draws in further.measured.items()}
-            metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
-            for arm in arms:
-                stop = stops.get((arm, planned.name))
-                asked = items if stop is None else [item for item in items if item.id in measured[arm][0]]
-                inputs = (planned.name, metrics[planned.name], asked, arm)
-                estimates += stats.estimate(*inputs, *measured[arm], seed=plan.seed, draws=further.own(arm))
-                for against in (other for one, other in compared if one == arm and other in measured):
-                    if against != DENSE and (stop or (against, planned.name) in stops):
-                        continue  # of two arms that stopped, neither has the other's pool
-                    tokens[arm, against, planned.name] = compare_tokens(items, measured[against][0], measured[arm][0])
-                    if (arm, against) in refused:
-                        continue
-                    pair: dict[str, Any] = {"compares": compared[arm, against], "against": against}
-                    settings = {"seed": plan.seed, "correction": plan.correction, **pair}
-                    settings |= {"draws": further.pairs(arm, against)}
-                    rows = stats.contrast(*inputs, *measured[against], *measured[arm], **settings)
-                    if stop is not None:
-                        order = order_of(plan, planned, items)
-                        both = Measured(*measured[against]), Measured(*measured[arm])
-                        rules, look = sharing_of(folder, plan), order.place_of(stop.look)
-                        looked = rows_at(plan, planned, metrics[planned.name], order, look, arm, *both, rules=rules)
-                        rows = with_looks(rows, looked)
-                    contrasts += mark_less_fluent(rows, metrics[planned.name])
-                advance(1)
-            of_task = [row for row in contrasts if (row.task, row.against) == (planned.name, DENSE)]
-            if not any(task == planned.name for _, task in stops):
-                lost += headline_losses(planned, of_task, items, measured, seed=plan.seed)
-            counts: dict[str, int] = {}
-            identical: list[str] = []
-            for arm, again in repeats_of_task(folder, plan, planned, ids, measured):
-                bands += stats.noise_bands(planned.name, metrics[planned.name], items, measured[arm], again, arm=arm)
-                counts[arm] = len(again)
-                if all(answers == measured[arm][0] for answers, _ in again):
-                    identical.append(arm)
-            if counts:
-                repeated[planned.name] = {"arms": counts, "identical": identical}
-    contrasts = stats.with_noise(mark_traps(contrasts, metrics), bands)
+            made.add_task(planned, arms, advance)
+    contrasts = stats.with_noise(mark_traps(made.contrasts, made.metrics), made.bands)
     sources, of_repeats = read_files(folder, plan, pairs)
-    folder.write_results(estimates, contrasts, bands, sources=sources, repeats=of_repeats)
-    manifest.set_section(folder.manifest, REPEATS_SECTION, repeated)
-    manifest.set_section(folder.manifest, manifest.RANKINGS, rankings(plan.tasks, lost))
-    manifest.set_section(folder.manifest, manifest.COMPARED_DRAWS, {task: arms for task, arms in drawn.items() if arms})
-    manifest.set_section(folder.manifest, SECTION, checked_pairs(noted, plan, tokens, answered))
-    manifest.set_section(folder.manifest, manifest.FILES, inventory(folder))
+    folder.write_results(made.estimates, contrasts, made.bands, sources=sources, repeats=of_repeats)
+    for section, facts in {
+        REPEATS_SECTION: made.repeated,
+        manifest.RANKINGS: rankings(plan.tasks, made.losses),
+        manifest.COMPARED_DRAWS: made.drawn,
+        SECTION: checked_pairs(noted, plan, made.tokens, answered),
+        manifest.FILES: inventory(folder),
+    }.items():
+        manifest.set_section(folder.manifest, section, facts)
     for why in refused.values():
         progress.say(f"not compared: {why}")
 
 
-Measured = tuple[dict[str, Any], dict[str, dict[str, Score]]]
-"""Answers by item, and scores by scorer and item."""
+@dataclass
+class Comparison:
+    """What a study's arms measured and how they differ, task by task.
 
-
-class Draws(NamedTuple):
-    """What the draws of a task's arms measured, by arm and number; those of arms with further draws only."""
-
-    arms: Mapping[str, Arm]
-    first: Mapping[str, Measured]
-    measured: Mapping[str, Mapping[int, Measured]]
-
-    def own(self, arm: str) -> list[Measured]:
-        """Return the further draws of an arm. Dense has none: arms that are measured once are compared with draw 0."""
-        return [] if arm == DENSE else list(self.measured.get(arm, {}).values())[1:]
-
-    def pairs(self, arm: str, against: str) -> list[tuple[Measured, Measured]]:
-        """Return what an arm's further draws are compared with, and these: (against, arm)."""
-        of_arm, of_other = (self.measured.get(name, {0: self.first[name]}) for name in (arm, against))
-        pairs = paired_draws(self.arms[arm], list(of_arm), self.arms[against], list(of_other))
-        return [(of_other[two], of_arm[one]) for one, two in pairs if (one, two) != (0, 0)]
-
-
-def read_draws(
-    folder: StudyFolder, plan: Plan, planned: PlannedTask, measured: Mapping[str, Measured], items: Sequence[str]
-) -> Draws:
-    """Return what the complete draws of a task's arms measured, given what the arms themselves did."""
-    complete = complete_draws(folder, plan, planned)
-    return Draws(
-        {arm.name: arm for arm in plan.arms},
-        measured,
-        {
-            arm: {
-                draw: read_measured(folder, arm, planned, items, draw=draw) if draw else measured[arm]
-                for draw in complete[arm]
-            }
-            for arm in measured
-            if arm in complete
-        },
-    )
-
-
-class Compared(NamedTuple):
-    """The logs that a comparison reads of a task and arm, of a repeat or of a draw; `repeat` is 0 for a draw."""
-
-    planned: PlannedTask
-    repeat: int
-    logs: tuple[AppendLog[Any], ...]
-
-
-def compared_logs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
-    """Yield the answers and scores of these (arm, task) pairs, of their repeats and of their further draws."""
-    tasks = {planned.name: planned for planned in plan.tasks}
-    for arm, task in pairs:
-        planned = tasks[task]
-        for number in (0, *complete_repeats(folder, plan, planned).get(arm, ())):
-            answers = folder.answers(arm, task, planned.task.kind, repeat=number)
-            scores = (folder.scores(arm, scorer, task, repeat=number) for scorer in planned.task.scorers)
-            yield Compared(planned, number, (answers, *scores))
-        for number in complete_draws(folder, plan, planned).get(arm, ())[1:]:
-            answers = folder.answers(arm, task, planned.task.kind, draw=number)
-            scores = (folder.scores(arm, scorer, task, draw=number) for scorer in planned.task.scorers)
-            yield Compared(planned, 0, (answers, *scores))
-
-
-def check_inputs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise StoreError if answers or scores are damaged or not of their items, before anything is computed."""
-    items: dict[str, list[str]] = {}
-    for planned, _, logs in compared_logs(folder, plan, pairs):
-        if planned.name not in items:
-            items[planned.name] = folder.items_table(planned.name)["item"].to_list()
-        for log in logs:
-            log.table(items[planned.name])
-
-
-def read_files(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> tuple[list[Path], list[Path]]:
-    """Return the files that a comparison reads: items, answers and scores of arms, then those of repeats."""
-    of_arms: list[Path] = []
-    of_repeats: list[Path] = []
-    for planned, number, logs in compared_logs(folder, plan, pairs):
-        of_arms.append(folder.items_path(planned.name))
-        (of_repeats if number else of_arms).extend(log.final for log in logs)
-    return of_arms, of_repeats
-
-
-def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
-    """Return the metrics of a task, with those of letters read from replies if any arm was asked so."""
-    is_read = any(isinstance(answer, ReadChoice) for given in answers for answer in given.values())
-    return with_read(planned.task.metrics) if is_read else planned.task.metrics
-
-
-def repeats_of_task(
-    folder: StudyFolder, plan: Plan, planned: PlannedTask, items: Sequence[str], arms: Container[str]
-) -> Iterator[tuple[str, list[Measured]]]:
-    """Yield each of these arms that was repeated, with what its complete repeats measured."""
-    for arm, numbers in complete_repeats(folder, plan, planned).items():
-        if arm in arms:
-            yield arm, [read_measured(folder, arm, planned, items, repeat=number) for number in numbers]
-
-
-def read_measured(
-    folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[str], *, repeat: int = 0, draw: int = 0
-) -> Measured:
-    """Return the answers of an arm, repeat or draw by item, and its scores by scorer and item.
-
-    Raises StoreError unless they are of exactly these items.
+    compares   what each pair's contrasts compare
+    refused    pairs that disagree on the fixed text
+    stops      where an arm was stopped early in a task
+    repeated   per task the repeats in its noise bands, and which of them gave the arm's own answers
+    drawn      per task and arm the numbers of the draws that were compared
     """
-    again = {"repeat": repeat, "draw": draw}
-    answers = folder.answers(arm, planned.name, planned.task.kind, **again).read(items)
-    scores = {s: folder.scores(arm, s, planned.name, **again).read(items) for s in planned.task.scorers}
-    return answers, scores
+
+    folder: StudyFolder
+    plan: Plan
+    compares: Mapping[Pair, str]
+    refused: Mapping[Pair, str]
+    stops: Mapping[Pair, Stop]
+    estimates: list[Estimate] = field(default_factory=list)
+    contrasts: list[Contrast] = field(default_factory=list)
+    bands: list[NoiseBand] = field(default_factory=list)
+    losses: list[Losses] = field(default_factory=list)
+    tokens: dict[tuple[str, str, str], TokenCounts] = field(default_factory=dict)
+    metrics: dict[str, tuple[Metric, ...]] = field(default_factory=dict)
+    repeated: dict[str, dict[str, Any]] = field(default_factory=dict)
+    drawn: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+
+    def add_task(self, planned: PlannedTask, arms: Sequence[str], advance: Callable[[int], None]) -> None:
+        """Estimate and compare the arms that have finished a task."""
+        items = self.folder.read_items(planned.name)
+        ids = [item.id for item in items]
+        measured = {arm: read_measured(self.folder, arm, planned, ids) for arm in arms}
+        draws = read_draws(self.folder, self.plan, planned, measured, ids)
+        self.metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
+        if draws.measured:
+            self.drawn[planned.name] = {arm: list(numbers) for arm, numbers in draws.measured.items()}
+        for arm in arms:
+            self._add_arm(planned, arm, items, measured, draws)
+            advance(1)
+        self._add_losses(planned, items, measured)
+        self._add_bands(planned, items, measured)
+
+    def _add_arm(
+        self, planned: PlannedTask, arm: str, items: Sequence[Item], measured: Mapping[str, Measured], draws: Draws
+    ) -> None:
+        metrics, seed = self.metrics[planned.name], self.plan.seed
+        stop, own = self.stops.get((arm, planned.name)), measured[arm]
+        asked = items if stop is None else [item for item in items if item.id in own.answers]
+        self.estimates += stats.estimate(planned.name, metrics, asked, arm, *own, seed=seed, draws=draws.own(arm))
+        for against in (other for one, other in self.compares if one == arm and other in measured):
+            theirs = measured[against]
+            self.tokens[arm, against, planned.name] = compare_tokens(items, theirs.answers, own.answers)
+            if (arm, against) in self.refused:
+                continue
+            rows = stats.contrast(
+                planned.name, metrics, asked, arm, *theirs, *own, seed=seed, correction=self.plan.correction,
+                compares=self.compares[arm, against], against=against, draws=draws.pairs(arm, against),
+            )  # fmt: skip
+            if stop is not None:
+                rows = with_looks(rows, self._rows_at_stop(planned, arm, stop, items, theirs, own))
+            self.contrasts += mark_less_fluent(rows, metrics)
+
+    def _rows_at_stop(
+        self, planned: PlannedTask, arm: str, stop: Stop, items: Sequence[Item], dense: Measured, own: Measured
+    ) -> list[Contrast]:
+        order, rules = order_of(self.plan, planned, items), sharing_of(self.folder, self.plan)
+        look = order.place_of(stop.look)
+        return rows_at(self.plan, planned, self.metrics[planned.name], order, look, arm, dense, own, rules=rules)
+
+    def _add_losses(self, planned: PlannedTask, items: Sequence[Item], measured: Mapping[str, Measured]) -> None:
+        """Add how much each arm lost in the task's headlines, unless one of them was not asked every item."""
+        rows = [row for row in self.contrasts if (row.task, row.against) == (planned.name, DENSE)]
+        if not any(task == planned.name for _, task in self.stops):
+            self.losses += headline_losses(planned, rows, items, measured, seed=self.plan.seed)
+
+    def _add_bands(self, planned: PlannedTask, items: Sequence[Item], measured: Mapping[str, Measured]) -> None:
+        counts: dict[str, int] = {}
+        identical: list[str] = []
+        for arm, again in repeats_of_task(self.folder, self.plan, planned, [item.id for item in items], measured):
+            own, metrics = measured[arm], self.metrics[planned.name]
+            self.bands += stats.noise_bands(planned.name, metrics, items, own, again, arm=arm)
+            counts[arm] = len(again)
+            if all(answers == own.answers for answers, _ in again):
+                identical.append(arm)
+        if counts:
+            self.repeated[planned.name] = {"arms": counts, "identical": identical}

@@ -12,14 +12,14 @@ from crushtest.gate.matching import matches
 from crushtest.gate.policy import Policy, Rule
 from crushtest.gate.result import Check
 from crushtest.metrics import ALL, Metric
-from crushtest.pipeline.compare import metrics_of, read_measured
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.looks import AskingOrder, rows_at
+from crushtest.pipeline.measured import metrics_of, read_measured
 from crushtest.pipeline.score import score
 from crushtest.pipeline.stop_rules import STOPS, bound_metrics, formulas_of, rules_of, sharing_of
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast
-from crushtest.stats.progressed import Measured
+from crushtest.stats.item_sums import Measured
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask
@@ -99,7 +99,7 @@ class Watch:
             run = self.run
             score(run.folder, run.plan.dense, planned, items, run.progress, run.engines)
             ids = [item.id for item in items]
-            self._dense[planned.name] = Measured(*read_measured(run.folder, DENSE, planned, ids))
+            self._dense[planned.name] = read_measured(run.folder, DENSE, planned, ids)
         return self._dense[planned.name]
 
     def stop(self, arm: Arm, planned: PlannedTask, order: AskingOrder, look: int) -> Stop | None:

@@ -12,8 +12,9 @@ from crushtest.metrics import Metric
 from crushtest.records import Choices, Item, Prompt
 from crushtest.results import Contrast
 from crushtest.stats.clusters import Index
+from crushtest.stats.item_sums import Measured
 from crushtest.stats.looked import looked_rows
-from crushtest.stats.progressed import Measured, Progressed
+from crushtest.stats.progressed import Progressed
 from crushtest.stats.sequential import FEWEST_BLOCKS, blocks_at_looks
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder

@@ -18,11 +18,12 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
 from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm, run_draw
-from crushtest.pipeline.compare import compare, compared_repeats, complete_pairs
+from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
 from crushtest.pipeline.from_dense import as_settled, is_settled
 from crushtest.pipeline.looks import parts_asked
+from crushtest.pipeline.measured import complete_pairs
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score

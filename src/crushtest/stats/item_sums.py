@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,14 @@ from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
 Mask = NDArray[np.bool_]
+
+
+class Measured(NamedTuple):
+    """What an arm answered, by item, and what scorers say of it, by scorer and item."""
+
+    answers: Answers
+    scores: Scores
+
 
 READ_ALONE = "letters were read from replies, which have no log-likelihoods; see the metrics of letters read"
 NOT_READ = "options were scored by log-likelihood, so no letter was read from a reply"

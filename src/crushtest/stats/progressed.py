@@ -1,13 +1,12 @@
-"""How far an arm was asked in a task, and what it answered."""
+"""How far an arm was asked in a task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from crushtest.metrics import ALL
 from crushtest.stats.clusters import Index
-from crushtest.stats.item_sums import Answers, Mask, Scores
+from crushtest.stats.item_sums import Mask
 from crushtest.stats.sequential import Bounds
 
 
@@ -43,10 +42,3 @@ class Progressed:
     def error_of(self, group: str, groups: int) -> float:
         """Return the share of the error that a row has: a metric's groups share that of one rule."""
         return self.error / self.rules / (1 if group == ALL else max(1, groups))
-
-
-class Measured(NamedTuple):
-    """What an arm answered, and what scorers say of it."""
-
-    answers: Answers
-    scores: Scores

@@ -34,6 +34,7 @@ from crushtest.report.hidden_harm import hidden_cell
 from crushtest.report.page import matrix
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
+from crushtest.report.page.labelled import CorrectionRow, correction_rows
 from crushtest.report.page.noise import keeping_dtype, noise_rows, repeat_facts, repeated_arms
 from crushtest.report.page.provenance import (
     arm_facts,
@@ -208,7 +209,7 @@ class _Task:
     untested: str
     rows: list[matrix.MetricRow]
     numbers: list[matrix.NumberRow]
-    corrections: list[matrix.CorrectionRow]
+    corrections: list[CorrectionRow]
     drifts: list[tuple[str, str]]
     figures: list[Figure]
 
@@ -231,7 +232,7 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             untested(study, task, study.others).text,
             list(matrix.metric_rows(study, task)),
             list(matrix.number_rows(study, task)),
-            list(matrix.correction_rows(study, task)),
+            list(correction_rows(study, task)),
             [(arm.name, text) for arm in study.others if (text := drift_text(study, arm.name, task.name))],
             sorted(drawn[task.name], key=lambda figure: figure.wide),
         )

@@ -12,7 +12,6 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.bounds import interval_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import judged_p
-from crushtest.report.corrected import difference_text, error_texts
 from crushtest.report.findings import anchor, none_detectable
 from crushtest.report.formats import (
     MINUS,
@@ -30,7 +29,6 @@ from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 from crushtest.results import Contrast, Estimate
 from crushtest.stats.verdicts import INCONCLUSIVE
-from crushtest.study.corrections import Correction
 
 
 @dataclass(frozen=True)
@@ -167,10 +165,11 @@ def metric_rows(study: StudyView, task: TaskView) -> Iterator[MetricRow]:
     for metric in study.metrics_of(task):
         for group in study.shown_groups(task, metric):
             row = metric_row(study, task, metric, group)
-            yield row if group == ALL else replace(row, label=_in_group(row.label, group))
+            yield row if group == ALL else replace(row, label=in_group(row.label, group))
 
 
-def _in_group(label: Label, group: str) -> Label:
+def in_group(label: Label, group: str) -> Label:
+    """Return a measure's label that names the group."""
     return label._replace(text=f"{label.text} ({group_text(group)})")
 
 
@@ -223,7 +222,7 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
     pair = (DENSE, contrast.arm)
     dense, value = (study.estimate(arm, task.name, contrast.metric, contrast.group) for arm in pair)
     label = task.label(contrast.metric)
-    metric = label if contrast.group == ALL else _in_group(label, contrast.group)
+    metric = label if contrast.group == ALL else in_group(label, contrast.group)
     unscored = f" ({contrast.n_unscored} unscored)" if contrast.n_unscored else ""
     noise = "" if contrast.noise is None else f"measurement noise {show_band(contrast.noise, unit)}"
     return NumberRow(
@@ -242,53 +241,6 @@ def _number_row(study: StudyView, task: TaskView, contrast: Contrast) -> NumberR
         verdict_text(contrast, unit),
         "; ".join(text for text in (contrast.caution, contrast.reason, noise) if text),
     )
-
-
-MOST_UNCORRECTED = 4
-
-
-class CorrectionRow(NamedTuple):
-    """What people's labels make of one measure of an arm, as text. `errors`: name, counted wrongly, missed, per arm."""
-
-    metric: str
-    arm: str
-    scored: str
-    corrected: str
-    errors: tuple[tuple[str, str, str], ...]
-
-
-def correction_rows(study: StudyView, task: TaskView) -> Iterator[CorrectionRow]:
-    """Yield a task's measures that labels correct, over all items and in each group, or why they do not.
-
-    Groups that are not corrected share a row, which names `MOST_UNCORRECTED` of them.
-    """
-    uncorrected: dict[tuple[str, str], list[Correction]] = {}
-    for correction in study.corrections:
-        if correction.task != task.name:
-            continue
-        if correction.group != ALL and isinstance(correction.result, str):
-            uncorrected.setdefault((correction.metric, correction.arm), []).append(correction)
-            continue
-        contrast = study.contrast(correction.arm, task.name, correction.metric, correction.group)
-        label = task.label(correction.metric)
-        yield CorrectionRow(
-            (label if correction.group == ALL else _in_group(label, correction.group)).text,
-            correction.arm,
-            _scored_text(contrast) if contrast else "not compared",
-            difference_text(correction),
-            error_texts(correction),
-        )
-    for (metric, arm), lacking in uncorrected.items():
-        names = [f"{group_text(each.group)} ({each.result})" for each in lacking[:MOST_UNCORRECTED]]
-        more = f"; and {len(lacking) - MOST_UNCORRECTED} more" if len(lacking) > MOST_UNCORRECTED else ""
-        label_text = f"{task.label(metric).text}, {counted(len(lacking), 'group')}"
-        yield CorrectionRow(label_text, arm, "", f"not corrected: {'; '.join(names)}{more}", ())
-
-
-def _scored_text(contrast: Contrast) -> str:
-    interval = interval_text(contrast, "rate")
-    text = f"{show_difference(contrast.difference, 'rate')}{unit_of_difference('rate')}"
-    return f"{text} ({interval})" if interval else text
 
 
 def detectable_text(contrast: Contrast, unit: str) -> str:
