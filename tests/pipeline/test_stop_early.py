@@ -248,13 +248,23 @@ def test_items_of_one_context_are_asked_together() -> None:
 # ---- what never stops ------------------------------------------------------------------------------
 
 
-def test_a_task_with_formulas_over_outcomes_is_asked_whole(tmp_path: Path) -> None:
-    rules = policy(tmp_path, "rules: [{task: probe_refusal, metric: over_refusal_rate, margin: 0.9, min_items: 5}]")
+def test_only_a_rule_on_a_formula_over_outcomes_keeps_a_task_running(tmp_path: Path) -> None:
     suite = [{"probe_refusal": {"template": "optional"}}]
-    run_study(spec(rules, suite=suite), tmp_path / "s")
-    plan = make_plan(spec(rules, suite=suite))
-    assert not stops_of(StudyFolder(tmp_path / "s"), plan)
+    on_rate = policy(tmp_path, "rules: [{task: probe_refusal, metric: incoherent_rate, margin: 0.5, min_items: 5}]")
+    run_study(spec(on_rate, suite=suite), tmp_path / "s")
+    plan = make_plan(spec(on_rate, suite=suite))
+    assert stops_of(StudyFolder(tmp_path / "s"), plan)
+    assert not never_settled(plan)
+    rows = {row.metric: row for row in StudyFolder(tmp_path / "s").read_contrasts() if row.group == "all"}
+    assert rows["incoherent_rate"].intervals is not None
+    assert rows["refusal_dprime"].intervals is None
+    assert rows["refusal_dprime"].p is None
+    assert (tmp_path / "s" / "report.html").exists()
+    on_formula = policy(tmp_path, "rules: [{task: probe_refusal, metric: refusal_dprime, margin: 0.5, min_items: 5}]")
+    plan = make_plan(spec(on_formula, suite=suite))
     assert any("counts of outcomes" in reason for reason in never_settled(plan)["probe_refusal"])
+    run_study(spec(on_formula, suite=suite), tmp_path / "t")
+    assert not stops_of(StudyFolder(tmp_path / "t"), plan)
 
 
 def test_a_rule_about_whole_tasks_keeps_them_running(tmp_path: Path) -> None:

@@ -58,19 +58,11 @@ def never_settled(plan: Plan) -> dict[str, list[str]]:
         for planned in plan.tasks:
             if rule.never is not None:
                 reasons.setdefault(planned.name, []).append(f"{rule.never} (judged on whole tasks)")
-            bound = bound_metrics(rule, planned, tasks[planned.name])
-            for name in formulas_of(tasks[planned.name]) if bound else ():
-                reasons.setdefault(planned.name, []).append(f"{name} (a formula over counts of outcomes)")
-            for name in bound:
+            for name in bound_metrics(rule, planned, tasks[planned.name]):
                 why = _why_never(rule, name, tasks[planned.name][name])
                 if why:
                     reasons.setdefault(planned.name, []).append(f"{name} ({why})")
-    return {task: list(dict.fromkeys(names)) for task, names in reasons.items()}
-
-
-def formulas_of(metrics: Mapping[str, Metric]) -> list[str]:
-    """Return the names of a task's rows that are formulas over counts of outcomes, of which no look has an interval."""
-    return [name for name, metric in metrics.items() if metric.item_sums]
+    return reasons
 
 
 def _why_never(rule: Rule, name: str, metric: Metric) -> str:
@@ -80,6 +72,8 @@ def _why_never(rule: Rule, name: str, metric: Metric) -> str:
         return "a gap between groups"
     if metric.interval == "jackknife" or metric.cell_of is not None:
         return "a jackknife over cells"
+    if metric.item_sums:
+        return "a formula over counts of outcomes"
     return ""
 
 

@@ -37,7 +37,8 @@ def looked_rows(
 ) -> list[Contrast]:
     """Return what the items asked so far say of each metric and group of the full run.
 
-    Gaps, groups against the rest, and metrics of cells or with a jackknife have rows without an interval.
+    Gaps, groups against the rest, formulas over counts of outcomes, and metrics of cells or with a jackknife have rows
+    without an interval.
     """
     layout = lay_out(items)
     asked = [item for item, is_asked in zip(items, how.asked, strict=True) if is_asked]
@@ -134,7 +135,7 @@ def _blank(
 
 
 def _pool(metric: Metric, layout: Layout, before: Sums, after: Sums, members: Index, how: Progressed) -> Pool | str:
-    if metric.interval == "jackknife" or metric.cell_of is not None:
+    if metric.interval == "jackknife" or metric.cell_of is not None or metric.item_sums:
         return NOT_IN_PARTS
     rows = members[before.scored[members]]
     if not len(rows):
@@ -143,7 +144,6 @@ def _pool(metric: Metric, layout: Layout, before: Sums, after: Sums, members: In
     if not len(both):
         return "none of the items asked has a number"
     shape = shape_of(metric, after, after.scored)
-    known = [np.array(metric.item_sums)] if metric.item_sums else []
     return arrange(
         rows,
         before.columns[rows],
@@ -151,7 +151,7 @@ def _pool(metric: Metric, layout: Layout, before: Sums, after: Sums, members: In
         layout.cluster[rows],
         formula=metric.formula,
         is_rate=shape == "rate" and shape_of(metric, before, before.scored) == "rate",
-        possible=possible_values([before.columns[rows], after.columns[both], *known]),
+        possible=possible_values([before.columns[rows], after.columns[both]]),
         bounds=metric.bounds if shape in ("rate", "mean") else None,
     )
 
