@@ -51,6 +51,12 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
 
 
+def stopped_places(folder: Path) -> set[tuple[str, str]]:
+    """Return the arms and tasks that the manifest says stopped."""
+    noted = manifest.read(StudyFolder(folder).manifest).get("stops", {})
+    return {(arm, task) for arm, tasks in noted.items() for task, facts in tasks.items() if facts["because"] != "open"}
+
+
 def asked(folder: Path, task: str, kind: Any = "choices") -> int:
     return len(StudyFolder(folder).answers("other", task, kind).read())
 
@@ -181,6 +187,9 @@ def test_finished_it_is_the_run_that_never_stopped(
     run_study(spec(rules), tmp_path / "s")  # what is to be finished stays so
     assert tables(tmp_path / "s") == tables(whole)
     assert all(row.look is None for row in StudyFolder(tmp_path / "s").read_contrasts())
+    assert stopped_places(lenient / "s")
+    assert not stopped_places(tmp_path / "s")
+    assert not run_study(finish, tmp_path / "s"), "nothing is left to do"
 
 
 def test_what_the_full_run_cannot_show_either_is_settled_late(tmp_path: Path) -> None:
@@ -273,6 +282,41 @@ def test_arms_that_are_compared_with_each_other_are_asked_everything(tmp_path: P
     assert not stops_of(StudyFolder(tmp_path / "s"), make_plan(spec(rules, arms=arms)))
     rows = StudyFolder(tmp_path / "s").read_contrasts()
     assert {row.against for row in rows if row.arm == "third"} == {"dense", "other"}
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
+    finish = spec("", arms=arms, stop_early={"policy": rules, "finish": True})
+    run_study(finish, tmp_path / "s")
+    assert not run_study(finish, tmp_path / "s"), "nothing is left to do"
+
+
+def test_an_arm_that_stopped_goes_on_when_another_is_compared_with_it(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    other = {"name": "other", "model": "fake", "engine": "fake:seed=1"}
+    run_study(spec(rules, arms=[other]), tmp_path / "s")
+    assert stopped_places(tmp_path / "s")
+    arms = [other, {"name": "third", "model": "fake", "engine": "fake:seed=2", "against": "other"}]
+    assert run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert asked(tmp_path / "s", "probe_facts") == 152
+    rows = StudyFolder(tmp_path / "s").read_contrasts()
+    assert {(row.arm, row.against) for row in rows} == {("other", "dense"), ("third", "dense"), ("third", "other")}
+    assert not stopped_places(tmp_path / "s")
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
+    run_study(spec(rules, arms=arms), tmp_path / "at once")
+    assert tables(tmp_path / "s") == tables(tmp_path / "at once")
+
+
+def test_a_stopped_arm_beside_a_pair_leaves_nothing_to_do(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    arms = [
+        {"name": "other", "model": "fake", "engine": "fake:seed=1"},
+        {"name": "third", "model": "fake", "engine": "fake:seed=2", "against": "other"},
+        {"name": "alone", "model": "fake", "engine": "fake:seed=1"},
+    ]
+    run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert {arm for arm, _ in stops_of(StudyFolder(tmp_path / "s"), make_plan(spec(rules, arms=arms)))} == {"alone"}
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s")
+    finish = spec("", arms=arms, stop_early={"policy": rules, "finish": True})
+    assert run_study(finish, tmp_path / "s")
+    assert not run_study(finish, tmp_path / "s")
 
 
 @pytest.mark.parametrize(

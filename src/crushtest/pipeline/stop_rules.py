@@ -15,6 +15,7 @@ from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 from crushtest.study.spec import StopEarlySpec
+from crushtest.study.stops import stops_of
 
 SECTION = "stop_early"
 """The section of the manifest about the policy."""
@@ -107,6 +108,16 @@ def note_policy(folder: StudyFolder, plan: Plan) -> None:
             )
     if not noted:
         manifest.update(folder.manifest, SECTION, POLICY, {"name": plan.stop_early.policy, **facts})
+
+
+def forget_finished(folder: StudyFolder, plan: Plan) -> None:
+    """Remove where arms stopped that have gone on to the full run; what was open at their last look stays."""
+    stops, noted = stops_of(folder, plan), manifest.read(folder.manifest).get(STOPS, {})
+    true = {
+        arm: {task: facts for task, facts in tasks.items() if facts["because"] == "open" or (arm, task) in stops}
+        for arm, tasks in noted.items()
+    }
+    manifest.set_section(folder.manifest, STOPS, {arm: tasks for arm, tasks in true.items() if tasks})
 
 
 def sharing_of(folder: StudyFolder, plan: Plan) -> int:
