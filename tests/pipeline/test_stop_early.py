@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
+from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
 from crushtest.pipeline.run import run_study
-from crushtest.pipeline.stop_rules import never_settled
+from crushtest.pipeline.stop_rules import never_settled, why_not_exact
 from crushtest.records import Choices, Item
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -264,6 +266,28 @@ def test_a_task_with_formulas_over_outcomes_is_asked_whole(tmp_path: Path) -> No
     plan = make_plan(spec(rules, suite=suite))
     assert not stops_of(StudyFolder(tmp_path / "s"), plan)
     assert any("counts of outcomes" in reason for reason in never_settled(plan)["probe_refusal"])
+
+
+def test_metrics_without_exact_bounds_are_named(tmp_path: Path) -> None:
+    rules = policy(
+        tmp_path,
+        "rules: [{task: probe_text, metric: bits_per_byte, margin: 10%}, "
+        "{task: probe_facts, metric: accuracy, margin: 1%}]",
+    )
+    for bounds, named in (("exact", {"probe_text": ["bits_per_byte (no exact bounds)"]}), ("normal", {})):
+        stop = {"policy": rules, "bounds": bounds}
+        plan = make_plan(spec("", suite=["probe_text", "probe_facts"], stop_early=stop))
+        assert never_settled(plan) == named
+
+
+def test_a_metric_is_named_whose_validity_has_no_exact_bounds() -> None:
+    open_ended = mean("shown", lambda item, answer, score: 1.0, better="higher")
+    bounded = mean("share", lambda item, answer, score: 1.0, better="higher", bounds=(0.0, 1.0))
+    sure = replace(bounded, name="sure", valid_if={"share": 0.1})
+    doubtful = replace(bounded, name="doubtful", valid_if={"shown": 0.1})
+    metrics = {each.name: each for each in (open_ended, bounded, sure, doubtful)}
+    assert why_not_exact(bounded, metrics) == why_not_exact(sure, metrics) == ""
+    assert why_not_exact(doubtful, metrics) == "valid only if shown is, which has no exact bounds"
 
 
 def test_a_rule_about_whole_tasks_keeps_them_running(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from crushtest.gate.matching import counts, is_about
 from crushtest.gate.policy import Policy, Rule, read_policy
 from crushtest.metrics import AGAINST_REST, GAP, Metric
 from crushtest.records import DENSE
+from crushtest.stats.metric_kind import is_over_items
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
@@ -64,6 +65,8 @@ def never_settled(plan: Plan) -> dict[str, list[str]]:
                 reasons.setdefault(planned.name, []).append(f"{name} (a formula over counts of outcomes)")
             for name in bound:
                 why = _why_never(rule, name, tasks[planned.name][name])
+                if not why and plan.stop_early.bounds == "exact" and (rule.margin, rule.max_flips) != (None, None):
+                    why = why_not_exact(tasks[planned.name][name], tasks[planned.name])
                 if why:
                     reasons.setdefault(planned.name, []).append(f"{name} ({why})")
     return {task: list(dict.fromkeys(names)) for task, names in reasons.items()}
@@ -81,6 +84,14 @@ def _why_never(rule: Rule, name: str, metric: Metric) -> str:
         return "a gap between groups"
     if metric.interval == "jackknife" or metric.cell_of is not None:
         return "a jackknife over cells"
+    return ""
+
+
+def why_not_exact(metric: Metric, metrics: Mapping[str, Metric]) -> str:
+    """Return why no look has exact bounds of a metric, or of one that says whether it is valid."""
+    for each in (metric, *(metrics[name] for name in metric.valid_if)):
+        if each.bounds is None or not is_over_items(each):
+            return "no exact bounds" if each is metric else f"valid only if {each.name} is, which has no exact bounds"
     return ""
 
 
