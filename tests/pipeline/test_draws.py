@@ -146,6 +146,16 @@ def test_a_study_killed_between_draws_goes_on_with_the_open_one(tmp_path: Path, 
     assert tables(tmp_path / "s") == tables(tmp_path / "at once")
 
 
+def test_a_draw_whose_model_changed_meanwhile_is_not_in_the_results(tmp_path: Path, started: Started) -> None:
+    run_study(study(arm()), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    manifest.update(folder.manifest, manifest.INVALID, "a, draw 1", {"reason": "the server has another model"})
+    recompare(folder)
+    drawn = row(tmp_path / "s").draws
+    assert drawn is not None
+    assert drawn.values == pytest.approx((-0.1, -0.125))
+
+
 def test_replicates_grow_and_only_the_missing_draws_are_run(tmp_path: Path, started: Started) -> None:
     for replicates, asked in ((1, ["dense", "a"]), (3, ["a, draw 1", "a, draw 2"]), (2, []), (1, [])):
         started.clear()

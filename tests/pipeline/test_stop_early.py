@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
+from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
 from crushtest.pipeline.run import run_study
-from crushtest.pipeline.stop_rules import never_settled
+from crushtest.pipeline.stop_rules import never_settled, why_not_exact
 from crushtest.records import Choices, Item
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -49,6 +51,12 @@ def spec(rules: str, **more: Any) -> StudySpec:
 def tables(folder: Path) -> dict[str, bytes]:
     files = [*folder.rglob("*.parquet"), folder / "study.yaml"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(files)}
+
+
+def stopped_places(folder: Path) -> set[tuple[str, str]]:
+    """Return the arms and tasks that the manifest says stopped."""
+    noted = manifest.read(StudyFolder(folder).manifest).get("stops", {})
+    return {(arm, task) for arm, tasks in noted.items() for task, facts in tasks.items() if facts["because"] != "open"}
 
 
 def asked(folder: Path, task: str, kind: Any = "choices") -> int:
@@ -181,6 +189,9 @@ def test_finished_it_is_the_run_that_never_stopped(
     run_study(spec(rules), tmp_path / "s")  # what is to be finished stays so
     assert tables(tmp_path / "s") == tables(whole)
     assert all(row.look is None for row in StudyFolder(tmp_path / "s").read_contrasts())
+    assert stopped_places(lenient / "s")
+    assert not stopped_places(tmp_path / "s")
+    assert not run_study(finish, tmp_path / "s"), "nothing is left to do"
 
 
 def test_what_the_full_run_cannot_show_either_is_settled_late(tmp_path: Path) -> None:
@@ -267,6 +278,28 @@ def test_only_a_rule_on_a_formula_over_outcomes_keeps_a_task_running(tmp_path: P
     assert not stops_of(StudyFolder(tmp_path / "t"), plan)
 
 
+def test_metrics_without_exact_bounds_are_named(tmp_path: Path) -> None:
+    rules = policy(
+        tmp_path,
+        "rules: [{task: probe_text, metric: bits_per_byte, margin: 10%}, "
+        "{task: probe_facts, metric: accuracy, margin: 1%}]",
+    )
+    for bounds, named in (("exact", {"probe_text": ["bits_per_byte (no exact bounds)"]}), ("normal", {})):
+        stop = {"policy": rules, "bounds": bounds}
+        plan = make_plan(spec("", suite=["probe_text", "probe_facts"], stop_early=stop))
+        assert never_settled(plan) == named
+
+
+def test_a_metric_is_named_whose_validity_has_no_exact_bounds() -> None:
+    open_ended = mean("shown", lambda item, answer, score: 1.0, better="higher")
+    bounded = mean("share", lambda item, answer, score: 1.0, better="higher", bounds=(0.0, 1.0))
+    sure = replace(bounded, name="sure", valid_if={"share": 0.1})
+    doubtful = replace(bounded, name="doubtful", valid_if={"shown": 0.1})
+    metrics = {each.name: each for each in (open_ended, bounded, sure, doubtful)}
+    assert why_not_exact(bounded, metrics) == why_not_exact(sure, metrics) == ""
+    assert why_not_exact(doubtful, metrics) == "valid only if shown is, which has no exact bounds"
+
+
 def test_a_rule_about_whole_tasks_keeps_them_running(tmp_path: Path) -> None:
     rules = policy(tmp_path, LENIENT + "  - {never: hidden harm}\n")
     run_study(spec(rules), tmp_path / "s")
@@ -283,6 +316,41 @@ def test_arms_that_are_compared_with_each_other_are_asked_everything(tmp_path: P
     assert not stops_of(StudyFolder(tmp_path / "s"), make_plan(spec(rules, arms=arms)))
     rows = StudyFolder(tmp_path / "s").read_contrasts()
     assert {row.against for row in rows if row.arm == "third"} == {"dense", "other"}
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
+    finish = spec("", arms=arms, stop_early={"policy": rules, "finish": True})
+    run_study(finish, tmp_path / "s")
+    assert not run_study(finish, tmp_path / "s"), "nothing is left to do"
+
+
+def test_an_arm_that_stopped_goes_on_when_another_is_compared_with_it(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    other = {"name": "other", "model": "fake", "engine": "fake:seed=1"}
+    run_study(spec(rules, arms=[other]), tmp_path / "s")
+    assert stopped_places(tmp_path / "s")
+    arms = [other, {"name": "third", "model": "fake", "engine": "fake:seed=2", "against": "other"}]
+    assert run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert asked(tmp_path / "s", "probe_facts") == 152
+    rows = StudyFolder(tmp_path / "s").read_contrasts()
+    assert {(row.arm, row.against) for row in rows} == {("other", "dense"), ("third", "dense"), ("third", "other")}
+    assert not stopped_places(tmp_path / "s")
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
+    run_study(spec(rules, arms=arms), tmp_path / "at once")
+    assert tables(tmp_path / "s") == tables(tmp_path / "at once")
+
+
+def test_a_stopped_arm_beside_a_pair_leaves_nothing_to_do(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    arms = [
+        {"name": "other", "model": "fake", "engine": "fake:seed=1"},
+        {"name": "third", "model": "fake", "engine": "fake:seed=2", "against": "other"},
+        {"name": "alone", "model": "fake", "engine": "fake:seed=1"},
+    ]
+    run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert {arm for arm, _ in stops_of(StudyFolder(tmp_path / "s"), make_plan(spec(rules, arms=arms)))} == {"alone"}
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s")
+    finish = spec("", arms=arms, stop_early={"policy": rules, "finish": True})
+    assert run_study(finish, tmp_path / "s")
+    assert not run_study(finish, tmp_path / "s")
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,21 @@ def test_an_arm_that_no_longer_tells_requests_apart_is_worse(design: str, arm: t
     assert row.intervals.at95.high < 0
 
 
+@pytest.mark.parametrize("further", [(), ((0.6, 0.1),)], ids=["one draw", "two draws"])
+def test_one_cluster_has_values_and_no_test(further: tuple[tuple[float, float], ...]) -> None:
+    row = rows_of(np.array([[20, 20]]), (0.9, 0.1), (0.5, 0.1), *further)["refusal_dprime"]
+    assert row.dense is not None
+    assert row.value is not None
+    assert row.value < row.dense
+    assert (row.intervals, row.p, row.mde, row.verdict) == (None, None, None, "inconclusive")
+    assert row.reason == "cannot be tested with 1 cluster"
+
+
+def test_without_requests_of_one_kind_it_is_undefined() -> None:
+    row = rows_of(np.array([[20, 0]] * 10), (0.9, 0.1), (0.5, 0.1))["refusal_dprime"]
+    assert (row.dense, row.value, row.intervals, row.p, row.verdict) == (None, None, None, None, "undefined")
+
+
 def test_nothing_changed_is_no_clear_difference_with_an_mde() -> None:
     row = rows_of(DESIGNS["xstest: 8 clusters"], (0.92, 0.06), (0.92, 0.06))["refusal_dprime"]
     assert row.verdict == "no clear difference"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,29 @@ def test_without_enough_arms_or_with_ties_alone_there_is_a_reason() -> None:
     tied = rank(by, made(ITEMS, [0.0] * 9))
     assert tied.correlation is None
     assert "same rank" in (tied.reason or "")
+
+
+def test_resamples_that_are_all_alike_give_no_interval() -> None:
+    one_cluster = make_items([()] * 40, ["c"] * 40)
+    by, other = (made(one_cluster, RISING, noise=1.0, seed=seed) for seed in (1, 2))
+    alone = rank(by, other)
+    assert alone.correlation == pytest.approx(spearmanr(by.observed, other.observed).statistic)
+    assert (alone.low, alone.high) == (None, None)
+    assert "every resample" in (alone.reason or "")
+    assert rank(made(ITEMS, RISING), made(ITEMS, RISING, noise=1.0)).low is None, "one of the two never varies"
+    assert rank(made(ITEMS, RISING, noise=1.0), made(ITEMS, RISING, noise=1.0, seed=1)).low is not None
+
+
+def test_an_infinite_loss_has_the_last_rank_and_no_interval() -> None:
+    by, other = made(ITEMS, RISING, noise=1.0), made(ITEMS, RISING, noise=1.0, seed=1)
+    endless = replace(by, observed=by.observed.copy(), values=by.values.copy())
+    endless.observed[0] = np.inf
+    for resampled in (np.inf, 1.0):
+        endless.values[0] = resampled
+        ranked = rank(endless, other)
+        assert ranked.correlation == pytest.approx(spearmanr(endless.observed, other.observed).statistic)
+        assert (ranked.low, ranked.arms) == (None, 9)
+        assert "infinite" in (ranked.reason or "")
 
 
 def test_noise_beyond_the_differences_leaves_everything_open() -> None:

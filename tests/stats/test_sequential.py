@@ -51,6 +51,37 @@ def test_the_bridge_leaves_its_bounds_as_often_as_was_spent() -> None:
     assert crossed == pytest.approx(0.025, abs=0.0015)
 
 
+def test_a_single_look_before_the_whole_has_the_normal_bound() -> None:
+    from scipy.stats import norm
+
+    for share in (0.05, 0.5, 0.8):
+        assert critical_values([share], last=share, error=0.025)[0] == pytest.approx(norm.isf(0.025), abs=1e-6)
+
+
+@pytest.mark.parametrize("shares", [(0.3,), (0.9, 0.96), (1e-6, 0.5), (0.5, 0.999999)])
+def test_a_pool_that_is_whole_before_its_last_look_has_bounds(shares: tuple[float, ...]) -> None:
+    bounds = critical_values(shares, last=1.0, error=0.025)
+    clock = np.clip(shares, 1e-4, 1 - 1e-4) / (1 - np.clip(shares, 1e-4, 1 - 1e-4))
+    steps = np.random.default_rng(5).standard_normal((200_000, len(shares))) * np.sqrt(np.diff(clock, prepend=0.0))
+    z = np.cumsum(steps, axis=1) / np.sqrt(clock)
+    assert (bounds >= 1.95).all()
+    assert (z > bounds).any(axis=1).mean() <= 0.0265
+
+
+def test_a_group_asked_whole_by_the_last_look_is_foretold() -> None:
+    dense, arm = np.ones(24), np.repeat([1.0, 0.0, 1.0], 8)
+    sums = np.stack([dense, dense], axis=1)
+    pool = arrange(
+        np.arange(24), sums, np.arange(24), np.arange(24), formula=ratio, is_rate=True, possible=None, bounds=(0.0, 1.0)
+    )
+    asked = np.stack([arm[:21], dense[:21]], axis=1)
+    seen = forecast(pool, asked, np.ones(21, bool), looks=(20, 21), last=24, error=0.05)
+    assert not isinstance(seen, str)
+    assert seen.pool.low < -8 / 24 < seen.pool.high
+    low, high = share_interval(pool, (arm[:21] == 0).astype(float), looks=(20, 21), last=24, error=0.05)
+    assert low <= 8 / 24 <= high
+
+
 @given(st.integers(1, 5000))
 def test_looks_ask_more_and_more_until_all_is_asked(blocks: int) -> None:
     at = blocks_at_looks(blocks)

@@ -25,7 +25,7 @@ from crushtest.records import Passage
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask
-from crushtest.study.stops import is_over
+from crushtest.study.stops import goes_on, is_over
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -96,9 +96,8 @@ def run_draw(run: Run, arm: Arm) -> None:
 
 
 def go_on(run: Run, arm: Arm, planned: PlannedTask, log: AppendLog[Any]) -> None:
-    """Reopen what an arm answered until it stopped, and its scores, if the study is to be finished."""
-    spec = run.plan.stop_early
-    if spec is None or not spec.finish or not log.part():
+    """Reopen what an arm answered until it stopped, and its scores, if it is to be asked everything after all."""
+    if not log.part() or not goes_on(run.plan, arm):
         return
     for scorer in planned.task.scorers:  # they say that they were made from the answers, so they go first
         run.folder.scores(arm.name, scorer, planned.name).reopen()

@@ -26,9 +26,18 @@ def planned_draws(plan: Plan, planned: PlannedTask) -> dict[str, list[int]]:
 
 
 def complete_draws(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> dict[str, list[int]]:
-    """Return the numbers of `planned_draws` that are answered and scored to the last item, and the arm's own 0."""
+    """Return the numbers of `planned_draws` that are answered and scored to the last item, and the arm's own 0.
+
+    A draw that is invalid, because its model became another one meanwhile, is none of them.
+    """
+    invalid = manifest.read(folder.manifest).get(manifest.INVALID, {})
+    changed = {(arm.name, arm.draw) for arm in plan.draws if arm.title in invalid}
+
+    def counts(arm: str, draw: int) -> bool:
+        return (arm, draw) not in changed and _is_complete(folder, arm, planned, draw)
+
     return {
-        arm: [0, *(number for number in numbers[1:] if _is_complete(folder, arm, planned, number))]
+        arm: [0, *(number for number in numbers[1:] if counts(arm, number))]
         for arm, numbers in planned_draws(plan, planned).items()
     }
 

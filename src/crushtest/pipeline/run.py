@@ -27,7 +27,7 @@ from crushtest.pipeline.measured import complete_pairs
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.pipeline.stop_rules import check_rules, never_settled, note_policy
+from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, note_policy
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
@@ -38,7 +38,7 @@ from crushtest.study.grow import check_growth, enlarge, grown_tasks
 from crushtest.study.merge import accepted, compared_also, merge_with_existing
 from crushtest.study.plan import Plan, PlannedTask, make_plan
 from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
-from crushtest.study.stops import is_asked, stops_of
+from crushtest.study.stops import goes_on, is_asked, stops_of
 
 
 def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
@@ -59,6 +59,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     check_tokenizers(folder, plan, items)
+    gained = new_sources(folder, plan)
     with folder.locked():
         if not folder.has_measured():
             folder.forget_plan()
@@ -66,6 +67,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             before, now = len(folder.read_items(name)), len(items[name])
             note = f"{name}: {now} items instead of {before}; only the new ones are asked"
             print(printable(note), file=sys.stderr)
+        if gained and folder.report.exists():
+            folder.outdated.touch()  # before the study file names them, so that a killed run draws them when it resumes
         open_study(folder, spec, plan, items)
         plan = replace(plan, grown=frozenset())
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
@@ -95,12 +98,22 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
                     if to_ask and is_asked(folder, plan, arm, planned):
                         parts = parts_asked(folder, plan, arm, planned, items[planned.name])
                         score(folder, arm, planned, items[planned.name], progress, run.engines, parts=parts)
+            forget_finished(folder, plan)
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
 
 
 # ---- before anything is loaded ---------------------------------------------------------------------
+
+
+def new_sources(folder: StudyFolder, plan: Plan) -> list[str]:
+    """Return the published results that the stored study does not name. Raises as `read_points` does."""
+    stored = read_stored_spec(folder.specification).beside if folder.specification.exists() else ()
+    gained = [source for source in plan.beside if source not in stored]
+    for source in gained:
+        read_points(source)
+    return gained
 
 
 class Drawn(NamedTuple):
@@ -181,7 +194,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     """Return True if everything is answered, scored, compared and reported."""
     if not folder.report.exists() or folder.outdated.exists() or not folder.results.are_sound():
         return False
-    if plan.stop_early is not None and plan.stop_early.finish and stops_of(folder, plan):
+    stopped = {arm for arm, _ in stops_of(folder, plan)}
+    if any(arm.name in stopped and goes_on(plan, arm) for arm in plan.arms):
         return False
     pairs = {
         (arm.name, planned.name) for arm in plan.arms for planned in plan.tasks if is_asked(folder, plan, arm, planned)

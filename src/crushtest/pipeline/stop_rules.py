@@ -11,10 +11,12 @@ from crushtest.gate.matching import counts, is_about
 from crushtest.gate.policy import Policy, Rule, read_policy
 from crushtest.metrics import AGAINST_REST, GAP, Metric
 from crushtest.records import DENSE
+from crushtest.stats.metric_kind import is_over_items
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 from crushtest.study.spec import StopEarlySpec
+from crushtest.study.stops import stops_of
 
 SECTION = "stop_early"
 """The section of the manifest about the policy."""
@@ -60,6 +62,8 @@ def never_settled(plan: Plan) -> dict[str, list[str]]:
                 reasons.setdefault(planned.name, []).append(f"{rule.never} (judged on whole tasks)")
             for name in bound_metrics(rule, planned, tasks[planned.name]):
                 why = _why_never(rule, name, tasks[planned.name][name])
+                if not why and plan.stop_early.bounds == "exact" and (rule.margin, rule.max_flips) != (None, None):
+                    why = why_not_exact(tasks[planned.name][name], tasks[planned.name])
                 if why:
                     reasons.setdefault(planned.name, []).append(f"{name} ({why})")
     return reasons
@@ -74,6 +78,14 @@ def _why_never(rule: Rule, name: str, metric: Metric) -> str:
         return "a jackknife over cells"
     if metric.item_sums:
         return "a formula over counts of outcomes"
+    return ""
+
+
+def why_not_exact(metric: Metric, metrics: Mapping[str, Metric]) -> str:
+    """Return why no look has exact bounds of a metric, or of one that says whether it is valid."""
+    for each in (metric, *(metrics[name] for name in metric.valid_if)):
+        if each.bounds is None or not is_over_items(each):
+            return "no exact bounds" if each is metric else f"valid only if {each.name} is, which has no exact bounds"
     return ""
 
 
@@ -101,6 +113,16 @@ def note_policy(folder: StudyFolder, plan: Plan) -> None:
             )
     if not noted:
         manifest.update(folder.manifest, SECTION, POLICY, {"name": plan.stop_early.policy, **facts})
+
+
+def forget_finished(folder: StudyFolder, plan: Plan) -> None:
+    """Remove where arms stopped that have gone on to the full run; what was open at their last look stays."""
+    stops, noted = stops_of(folder, plan), manifest.read(folder.manifest).get(STOPS, {})
+    true = {
+        arm: {task: facts for task, facts in tasks.items() if facts["because"] == "open" or (arm, task) in stops}
+        for arm, tasks in noted.items()
+    }
+    manifest.set_section(folder.manifest, STOPS, {arm: tasks for arm, tasks in true.items() if tasks})
 
 
 def sharing_of(folder: StudyFolder, plan: Plan) -> int:

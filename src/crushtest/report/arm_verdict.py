@@ -54,6 +54,7 @@ class ArmVerdict:
     depth        of the headline that got worse most, as in `shading`; 0 if none did
     better       headlines that changed in another way than for the worse
     unclear      headlines without a clear difference
+    stopped      headlines of tasks in which the arm stopped early: estimated from the items asked, and not corrected
     other_worse  measures besides the headlines that got clearly worse, corrected over all arms and measures shown
     sensitivity  how many items there were, and which changes they would often miss
     refused      why pairs of the arm, with dense or another, were not compared
@@ -76,6 +77,7 @@ class ArmVerdict:
     worse: tuple[Finding, ...]
     better: tuple[Finding, ...]
     unclear: tuple[Finding, ...]
+    stopped: tuple[Finding, ...]
     other_worse: tuple[Finding, ...]
     groups: tuple[Finding, ...]
     groups_summary: str
@@ -128,6 +130,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         worse=worse,
         better=better,
         unclear=unclear,
+        stopped=tuple(finding for finding in findings if finding.tone == "undefined"),
         other_worse=tuple(other_worse(study, arm)),
         groups=groups,
         groups_summary=groups_summary,

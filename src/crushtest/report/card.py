@@ -19,6 +19,7 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.page.provenance import system_message
 from crushtest.report.probes import is_probe, probe_note
 from crushtest.report.room import room_notes
+from crushtest.report.stopped import stopped_arms
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.table_files import MARKDOWN
 from crushtest.report.task_view import TaskView
@@ -103,7 +104,7 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     yield ""
     many = (
         f", corrected over all {study.comparisons} comparisons of the study's headlines"
-        if study.comparisons > 1
+        if study.comparisons > 1 and verdict.arm.name not in stopped_arms(study)
         else ""
     )
     yield f"In short: {_plain(verdict.status)}{many}."
@@ -117,6 +118,7 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
         ("Got worse", verdict.worse),
         ("Changed otherwise", verdict.better),
         ("No clear difference", verdict.unclear),
+        ("Stopped early", verdict.stopped),
         ("Groups most affected", verdict.groups),
     ):
         if findings:

@@ -18,6 +18,7 @@ from crushtest.report.formats import show_clear_difference, show_difference, sho
 from crushtest.report.headlines import as_ratio
 from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, verdict_text
 from crushtest.report.shading import depth as depth_of
+from crushtest.report.stopped import look_text
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, counted, group_text, listed, sentence_case
@@ -45,8 +46,10 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
     contrast = study.contrast(arm.name, task.name, task.headline.name, group)
     if contrast is None or contrast.verdict in UNTESTED:
         return None
-    tone: Tone = CLEAR[contrast.verdict] if is_clear(contrast) else "noise"
-    text = sentence(task, contrast) if tone != "noise" else _unclear(study, task, contrast)
+    tone = _tone(contrast)
+    text = _unclear(study, task, contrast) if tone == "noise" else sentence(task, contrast)
+    if contrast.look is not None:
+        text += f", {look_text(contrast)}; no correction was made"
     text += as_ratio(study, contrast)
     if correction := study.correction(contrast):
         text += f". With people's labels: {difference_text(correction)}"
@@ -60,6 +63,13 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
         text += f". Caution: {contrast.caution}"  # cautions are overlooked most easily beside good news
     depth = depth_of(contrast, task.headline.unit)
     return Finding(headline_subject(study, task, group), text, tone, depth, anchor(task), contrast)
+
+
+def _tone(contrast: Contrast) -> Tone:
+    """Return the tone of a contrast in words; `undefined` where the arm stopped, and nothing was tested."""
+    if contrast.look is not None:
+        return "undefined"
+    return CLEAR[contrast.verdict] if is_clear(contrast) else "noise"
 
 
 def headline_subject(study: StudyView, task: TaskView, group: str = ALL) -> str:
@@ -92,7 +102,9 @@ def _difference(task: TaskView, contrast: Contrast) -> str:
         f"95% interval {interval_text(contrast, unit)}",
     ]
     shifted = contrast.intervals is not None and excludes_zero(contrast.intervals.at95)
-    if shifted and not is_clear(contrast):  # says why an interval that excludes 0 is not enough
+    if (
+        shifted and contrast.look is None and not is_clear(contrast)
+    ):  # says why an interval that excludes 0 is not enough
         parts.append(f"p {show_p(contrast.p.value if contrast.p else None)}")
     if contrast.metric in task.chance and contrast.group == ALL:  # a group may have other numbers of options
         parts.append(f"chance {show_value(task.chance[contrast.metric], unit)}")

@@ -74,15 +74,18 @@ def verdict_text(contrast: Contrast | None, unit: str) -> str:
 
 
 def is_clear(contrast: Contrast) -> bool:
-    """Return whether a contrast is shown as clear: on its own, and after correction over all shown with it."""
-    if contrast.verdict not in CLEAR:
+    """Return whether a contrast is shown as clear: on its own, and after correction over all shown with it.
+
+    That of an arm that stopped early has no p to correct, so it is none.
+    """
+    if contrast.verdict not in CLEAR or contrast.look is not None:
         return False
     return contrast.p is None or contrast.p.adjusted is None or contrast.p.adjusted <= ALPHA
 
 
 def clear_alone(contrast: Contrast) -> bool:
     """Return whether a contrast is clear on its own, but not after correction over all that are shown with it."""
-    return contrast.verdict in CLEAR and not is_clear(contrast)
+    return contrast.verdict in CLEAR and contrast.look is None and not is_clear(contrast)
 
 
 def depth(contrast: Contrast, unit: str) -> int:

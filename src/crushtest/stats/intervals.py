@@ -17,6 +17,9 @@ Method = Literal["bca", "jackknife"]
 UNDEFINED_SHARE = 0.05
 """No interval is given if more than this share of the resamples has no value."""
 
+ONE_CLUSTER = "one cluster only: nothing to resample"
+"""Why there is no interval, and no p of one."""
+
 NORMAL_POINTS = 10_000
 """Quantiles that stand for a normal distribution."""
 
@@ -122,7 +125,7 @@ def distribution(
     counts    [units] how many clusters are of each unit
     """
     if clusters < 2:
-        return "one cluster only: nothing to resample"
+        return ONE_CLUSTER
     if method == "jackknife":
         return _jackknife(estimate, without, counts, clusters)
     defined = values[~np.isnan(values)]

@@ -81,7 +81,7 @@ def _rows(
         name, members = layout.names[place], layout.members[place]
         row = _blank(task, metric, arm, name, layout, before, after, members, how)
         pool = _pool(metric, layout, before, after, members, how)
-        seen = _forecast(pool, after, how, how.error_of(name, len(groups) - 1))
+        seen = _forecast(metric, pool, after, how, how.error_of(name, len(groups) - 1))
         if isinstance(seen, str) or isinstance(pool, str):
             yield replace(row, reason=str(seen), verdict=UNDEFINED if row.n == 0 else INCONCLUSIVE)
             continue
@@ -164,7 +164,7 @@ def _looks(pool: Pool, how: Progressed) -> tuple[tuple[int, ...], int]:
     return tuple(used), counts[-1]
 
 
-def _forecast(pool: Pool | str, after: Sums, how: Progressed, error: float) -> Forecast | str:
+def _forecast(metric: Metric, pool: Pool | str, after: Sums, how: Progressed, error: float) -> Forecast | str:
     if isinstance(pool, str):
         return pool
     looks, last = _looks(pool, how)
@@ -175,13 +175,16 @@ def _forecast(pool: Pool | str, after: Sums, how: Progressed, error: float) -> F
     rows = pool.rows[: pool.items_in(looks[-1])]
     earlier = tuple(look for look in looks if look < pool.blocks)
     arm, scored = after.columns[rows], after.scored[rows]
-    return forecast(pool, arm, scored, looks=looks or earlier, last=last, error=error, bounds=how.bounds)
+    seen = forecast(pool, arm, scored, looks=looks or earlier, last=last, error=error, bounds=how.bounds)
+    if isinstance(seen, str):
+        return seen
+    return seen.within(metric.bounds, dense_is_known=len(rows) == len(pool.rows) or bool(scored.all()))
 
 
 def _filled(
     row: Contrast, pool: Pool, seen: Forecast, before: Sums, after: Sums, how: Progressed, error: float
 ) -> Contrast:
-    hulls = [_hull(seen.pool, seen.reach(level)) for level in (0.95, 0.90)]
+    hulls = [seen.interval(level) for level in (0.95, 0.90)]
     assert row.look is not None
     low, high = _flips(pool, before, after, how, error)
     look = replace(row.look, low=seen.pool.low, high=seen.pool.high, flips_low=low, flips_high=high)
@@ -206,10 +209,6 @@ def method_of(how: Progressed) -> str:
     return f"sequence{', exact' if how.bounds == 'exact' else ''}, look {how.number} of {how.of}"
 
 
-def _hull(pool: Interval, reach: Interval) -> Interval:
-    return Interval(pool.low - reach.low, pool.high + reach.high)
-
-
 def _flips(
     pool: Pool, before: Sums, after: Sums, how: Progressed, error: float
 ) -> tuple[float, float] | tuple[None, None]:
@@ -227,13 +226,13 @@ def _worst(metric: Metric, attribute: str, candidates: Sequence[tuple[Contrast, 
     level = {each: 1 - (1 - each) / len(candidates) for each in (0.95, 0.90)}
 
     def least(candidate: tuple[Contrast, Forecast]) -> tuple[float, float]:
-        low, high = _hull(candidate[1].pool, candidate[1].reach(0.95))
+        low, high = candidate[1].interval(0.95)
         harm = {"lower": low, "higher": -high}.get(metric.better, max(low, -high))
         change = candidate[0].difference or 0.0
         return max(harm, 0.0), {"lower": change, "higher": -change}.get(metric.better, abs(change))
 
     row, seen = max(candidates, key=least)
-    at95, at90 = (_hull(seen.pool, seen.reach(level[each])) for each in (0.95, 0.90))
+    at95, at90 = (seen.interval(level[each]) for each in (0.95, 0.90))
     assert row.intervals is not None
     method = f"{row.intervals.method}; simultaneous for {len(candidates)} groups"
     return replace(

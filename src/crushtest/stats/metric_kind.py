@@ -12,9 +12,14 @@ from crushtest.stats.item_sums import Mask, Sums
 Shape = Literal["rate", "mean", "other"]
 
 
+def is_over_items(metric: Metric) -> bool:
+    """Return whether a metric is a sum over a sum, as proportions and means over items are."""
+    return metric.formula is ratio and metric.cell_of is None and len(metric.columns) == 2
+
+
 def shape_of(metric: Metric, sums: Sums, used: Mask) -> Shape:
     """Return `rate` for outcomes 0 or 1 over items, `mean` for numbers over items, `other` for anything else."""
-    if metric.formula is not ratio or metric.cell_of is not None or len(metric.columns) != 2:
+    if not is_over_items(metric):
         return "other"
     values, ones = sums.columns[used].T
     if not (ones == 1).all():

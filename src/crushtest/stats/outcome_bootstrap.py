@@ -24,7 +24,7 @@ import numpy as np
 from crushtest.metrics import Array
 from crushtest.results import Interval
 from crushtest.stats.clusters import Index
-from crushtest.stats.intervals import NORMAL_POINTS, UNDEFINED_SHARE, Bootstrap, smallest_wide_p
+from crushtest.stats.intervals import NORMAL_POINTS, ONE_CLUSTER, UNDEFINED_SHARE, Bootstrap, smallest_wide_p
 from crushtest.stats.rates import INFLATION
 from crushtest.stats.slices import Slice
 
@@ -142,5 +142,7 @@ def outcomes_of(slice_: Slice) -> Outcomes:
 
 def resample_outcomes(slice_: Slice, combine: tuple[float, float]) -> Resampled | str:
     """Return the distribution of a slice's value, or of two arms' weighted by `combine`; or why there is none."""
+    if slice_.clusters < 2:
+        return ONE_CLUSTER
     weights = combine if slice_.is_paired else (1.0,)
     return outcomes_of(slice_).resample(weights, np.random.default_rng((slice_.seed, 2)))

@@ -75,6 +75,7 @@ class Forecast(NamedTuple):
     reach          given a level, what the full run's interval of that level will reach beyond its difference: two
                    distances, below and above
     of_sum         the distance of the 95% interval of arm + dense from their sum
+    limits         least and most that any difference can be
     """
 
     dense: float
@@ -82,6 +83,29 @@ class Forecast(NamedTuple):
     pool: Interval
     reach: Callable[[float], Interval]
     of_sum: float
+    limits: Interval = Interval(-np.inf, np.inf)
+
+    def interval(self, level: float) -> Interval:
+        """Return the hull of the intervals of that level that the full run may have."""
+        below, above = self.reach(level)
+        return Interval(max(self.pool.low - below, self.limits.low), min(self.pool.high + above, self.limits.high))
+
+    def within(self, bounds: tuple[float, float] | None, *, dense_is_known: bool) -> Forecast:
+        """Return the same, cut to what a metric within these bounds can be.
+
+        Where dense's value is that of the full run, its difference cannot lead beyond the bounds. Where items without a
+        score are still to come, it may not be, and the difference is cut to what any two values leave. The full run's
+        intervals are about other items, of which dense may have another value: they are cut as they are there.
+        """
+        if bounds is None:
+            return self
+        low, high = bounds
+        dense, value = (min(max(each, low), high) for each in (self.dense, self.value))
+        limits = Interval(low - high, high - low)
+        least, most = (low - dense, high - dense) if dense_is_known else limits
+        ends = [min(max(end, least), most) for end in self.pool]
+        pool = Interval(min(value - dense, *ends), max(value - dense, *ends))
+        return self._replace(dense=dense, value=value, pool=pool, limits=limits)
 
 
 def arrange(

@@ -16,6 +16,7 @@ from crushtest.metrics import Array, Metric
 from crushtest.records import DENSE, Better, Item
 from crushtest.results import Interval
 from crushtest.stats.clusters import Index, lay_out
+from crushtest.stats.harm_bounds import ROUNDING
 from crushtest.stats.intervals import UNDEFINED_SHARE
 from crushtest.stats.item_sums import Answers, Scores, measure_sums
 
@@ -134,11 +135,20 @@ def rank(by: Losses, other: Losses) -> Ranking:
     if np.isnan(correlation):
         return made(None, None, "all arms have the same rank in one of the two")
     values = by.values[first], other.values[second]
-    lost = np.isnan(np.concatenate(values)).any(axis=0)
-    if lost.mean() > UNDEFINED_SHARE:
-        return made(correlation, None, f"undefined in {lost.mean():.0%} of the resamples")
     observed = by.observed[first], other.observed[second]
+    lost = ~np.isfinite(np.concatenate(values)).all(axis=0)
+    if lost.mean() > UNDEFINED_SHARE:
+        return made(correlation, None, f"undefined or infinite in {lost.mean():.0%} of the resamples")
+    if not np.isfinite(np.concatenate(observed)).all():
+        return made(correlation, None, "the loss of an arm is infinite")
+    if not all(_varies(seen, resampled[:, ~lost]) for seen, resampled in zip(observed, values, strict=True)):
+        return made(correlation, None, "every resample gave the same losses, which says nothing of clusters not seen")
     return made(correlation, rank_interval(observed, (values[0][:, ~lost], values[1][:, ~lost])), None)
+
+
+def _varies(observed: Array, values: Array) -> bool:
+    """Return whether losses [arms] differ in resamples [arms, n] by more than rounding."""
+    return bool(np.ptp(values, axis=1).max() > ROUNDING * max(1.0, np.abs(observed).max()))
 
 
 def rank_interval(observed: tuple[Array, Array], values: tuple[Array, Array], level: float = 0.95) -> Interval:

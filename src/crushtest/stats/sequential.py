@@ -26,6 +26,8 @@ FEWEST_BLOCKS = 20
 """There is no look at fewer blocks: their variance says too little."""
 
 POINTS = 401
+PLACES, SMALLEST = 4, 1e-4
+"""Shares are rounded to so many places, and no nearer to 0 or 1: a group may be asked whole before the last look."""
 REACH = 8.0
 """Standard deviations below 0 at which the recursion's grid begins."""
 
@@ -43,11 +45,11 @@ def critical_values(shares: Sequence[float], *, last: float, error: float) -> Ar
     """Return by how many standard errors an end of the interval at each look lies off, [looks].
 
     shares   of the pool that were asked at each look, ascending and below 1
-    last     share that the last look before the whole pool will have asked
+    last     share that the last look before the whole pool will have asked; where that is all of it, a little less
     error    chance that the pool's value is ever beyond one end
     """
-    rounded = tuple(round(share, 4) for share in shares)
-    return np.array(_critical(rounded, round(max(last, *rounded), 4), error))
+    rounded = tuple(min(max(round(share, PLACES), SMALLEST), 1 - SMALLEST) for share in (*shares, last))
+    return np.array(_critical(rounded[:-1], max(rounded), error))
 
 
 @lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ from crushtest.stats.clusters import Index
 from crushtest.stats.draws import TwoSources, draw_values, narrowing
 from crushtest.stats.few_valued import FewValued, unseen_influences
 from crushtest.stats.gaps import gap_change_interval, gap_interval
-from crushtest.stats.intervals import UNDEFINED_SHARE, Bootstrap, Method, distribution
+from crushtest.stats.intervals import ONE_CLUSTER, UNDEFINED_SHARE, Bootstrap, Method, distribution
 from crushtest.stats.outcome_bootstrap import resample_outcomes
 from crushtest.stats.rates import PairedCounts, RateCounts, paired_interval, rate_interval
 from crushtest.stats.slices import Slice, difference
@@ -85,7 +85,7 @@ def _within(inner: Uncertainty, lowest: float, highest: float) -> Uncertainty:
 
 def _of_group(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
     if slice_.clusters < 2:
-        return "one cluster only: nothing to resample"
+        return ONE_CLUSTER
     if slice_.kind == "rate":
         return _of_rate(slice_)
     if slice_.kinds:

@@ -50,6 +50,11 @@ def promise(stop: Stop, error: float) -> str:
     )
 
 
+def goes_on(plan: Plan, arm: Arm) -> bool:
+    """Return True if an arm that stopped goes on to the full run: to be finished, or now compared with another arm."""
+    return plan.stop_early is not None and (plan.stop_early.finish or not may_stop(plan, arm))
+
+
 def is_over(folder: StudyFolder, plan: Plan, arm: Arm) -> bool:
     """Return True if a regression has ended an arm, so that what it was not asked stays unasked."""
     if not may_stop(plan, arm) or (plan.stop_early is not None and plan.stop_early.finish):

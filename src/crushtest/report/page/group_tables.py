@@ -130,9 +130,11 @@ def _evenness(row: Contrast | None) -> Cell:
 def _changed_groups(study: StudyView, task: TaskView, metric: str, groups: list[str]) -> str:
     """Say which groups got worse, better or changed in any arm."""
     names_by_tone: dict[str, dict[str, None]] = {"worse": {}, "better": {}, "changed": {}}
+    early = False
     for group in groups:
         for arm in study.others:
             contrast = study.contrast(arm.name, task.name, metric, group)
+            early = early or (contrast is not None and contrast.look is not None)
             if contrast is not None and is_clear(contrast):
                 names_by_tone[CLEAR[contrast.verdict]][value_of(group)] = None
     parts = [
@@ -140,7 +142,7 @@ def _changed_groups(study: StudyView, task: TaskView, metric: str, groups: list[
         for word, names in names_by_tone.items()
         if names
     ]
-    return " ".join(parts) or "No group changed clearly in any variant."
+    return " ".join(parts) or f"No group changed clearly in any variant{' that did not stop early' if early else ''}."
 
 
 def _named(names: list[str], groups: int) -> str:
