@@ -87,10 +87,9 @@ def contexts(languages: Sequence[Language]) -> list[Item]:
     """Return the different contexts of MBBQ that all these languages have, under the number of the English question."""
     items = []
     for category in CATEGORIES:
-        english = read_questions(category, "en")
         texts = {language: _by_english(category, language) for language in languages}
         seen: set[tuple[str, ...]] = set()
-        for row in english:
+        for row in read_questions(category, "en"):
             number = row["example_id"]
             if any(number not in texts[language] for language in languages):
                 continue
@@ -105,10 +104,8 @@ def contexts(languages: Sequence[Language]) -> list[Item]:
 
 def _by_english(category: Category, language: Language) -> dict[int, str]:
     """Return the contexts of a language by the number of the English question that they translate."""
-    rows, english = read_questions(category, language), read_questions(category, "en")
-    if language == "en":
-        return {row["example_id"]: row["context"] for row in english}
-    pairs = english_counterparts(rows, english)
+    rows = read_questions(category, language)
+    pairs = english_counterparts(rows, read_questions(category, "en"))
     return {pairs[row["example_id"]]["example_id"]: row["context"] for row in rows if row["example_id"] in pairs}
 
 
