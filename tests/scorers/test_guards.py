@@ -19,7 +19,6 @@ from crushtest.data.sources import NotHere, find
 from crushtest.engines.fake.engine import FakeEngine
 from crushtest.engines.load import only_named
 from crushtest.errors import EngineError, ModelError
-from crushtest.pipeline.run import run_study
 from crushtest.records import Answer, ChoiceScores, Completion, Exchange, Prompt, Request, Score, Unanswered
 from crushtest.registry import SCORERS, TASKS
 from crushtest.scorers import harm_harmbench, harm_strongreject, wildguard
@@ -27,9 +26,8 @@ from crushtest.scorers.calling import call_scorer, facts_of
 from crushtest.scorers.guards import Wording, constant
 from crushtest.scorers.judge import NO_VERDICT
 from crushtest.scorers.wildguard import HARMS, REFUSES, answer
-from crushtest.study.folder import StudyFolder
-from crushtest.study.spec import build_spec
-from support.served_stub import Stub, serving
+from support.failing_judge import assert_counts, judged_by_failing_server
+from support.served_stub import Stub
 from support.tiny_models import network, tokenizer
 
 JUDGES = (
@@ -317,20 +315,6 @@ class Guard(Stub):
 
 
 def test_every_item_is_accounted_for_when_calls_of_a_guard_fail(tmp_path: Path) -> None:
-    count = 40
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps({"prompt": f"It was {number} o'clock"}) + "\n" for number in range(count)))
     stub = Guard("openai", completes=False, likeliest=0)
-    with serving(stub) as address:
-        guard = f"harm_llama_guard:{address},engine=openai:first_wait_s=0.001"
-        suite = [{"custom_prompts": {"path": str(prompts), "scorers": [guard]}}]
-        spec = build_spec({"model": "fake", "engine": "fake", "suite": suite}, where="test")
-        stub.failing = 3
-        run_study(spec, tmp_path / "s")
-    scores = list(StudyFolder(tmp_path / "s").scores("dense", guard, "custom_prompts").read().values())
-    assert len(scores) == count
-    values = [score.value for score in scores]
-    for value, low in {1.0: 18, 0.0: 8, None: 10}.items():
-        assert low <= values.count(value), 'one of the failures is a reply that says "a"'
-    assert all((score.value is None) == bool(score.reason) for score in scores)
-    assert len(stub.failures) == 8, "not every kind of failure happened"
+    for scores in judged_by_failing_server("harm_llama_guard", stub, tmp_path).values():
+        assert_counts(scores, {1.0: 18, 0.0: 8, None: 10})

@@ -52,9 +52,10 @@ def test_perplexity_is_the_dense_models_nats_per_completion_token() -> None:
 
 def test_perplexity_of_empty_long_or_broken_input_is_none_with_a_reason() -> None:
     engines = Asked(ChoiceScores((-math.inf,), (4,), (20,)))
-    scores = call_scorer("perplexity", exchanges("", "x" * 100_000, "words", "\ud800 half"), engines)
-    assert [score.value for score in scores] == [None] * 4
+    scores = call_scorer("perplexity", exchanges("", "x" * 100_000, "words", "\ud800 half", " " * 100_000), engines)
+    assert [score.value for score in scores] == [None] * 5
     assert [score.reason for score in scores][:2] == ["empty completion", "longer than 20000 characters"]
+    assert scores[4] == scores[0]
     assert "no finite log-likelihood" in str(scores[2].reason)
 
 

@@ -12,15 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crushtest.engines.fake.engine import FakeEngine
-from crushtest.pipeline.run import run_study
 from crushtest.records import Completion, Exchange, Score
 from crushtest.registry import SCORERS
 from crushtest.scorers.calling import call_scorer
 from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT
 from crushtest.scorers.refusal_judge import verdict
-from crushtest.study.folder import StudyFolder
-from crushtest.study.spec import build_spec
-from support.served_stub import Stub, serving
+from support.failing_judge import assert_counts, judged_by_failing_server
+from support.served_stub import Stub
 
 NO_VERDICTS = [
     text.replace("unsafe", "refused").replace("safe", "complied")
@@ -86,26 +84,6 @@ class ByPrompt(Stub):
 
 
 def test_every_item_is_accounted_for_when_three_of_ten_calls_fail(tmp_path: Path) -> None:
-    count = 40
-    prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps({"prompt": f"It was {number} o'clock"}) + "\n" for number in range(count)))
     stub = ByPrompt("openai", completes=False, likeliest=0)
-    with serving(stub) as address:
-        judge = f"refusal_judge:{address},engine=openai:first_wait_s=0.001"
-        suite = [{"custom_prompts": {"path": str(prompts), "scorers": [judge]}}]
-        arms = [{"name": "other", "model": "fake", "engine": "fake:seed=1"}]
-        spec = build_spec({"model": "fake", "engine": "fake", "arms": arms, "suite": suite}, where="test")
-        stub.failing = 3
-        run_study(spec, tmp_path / "s")
-    folder = StudyFolder(tmp_path / "s")
-    for arm in ("dense", "other"):
-        scores = folder.scores(arm, judge, "custom_prompts").read()
-        assert len(scores) == count
-        values = [score.value for score in scores.values()]
-        for value, low in {1.0: 8, 0.5: 8, 0.0: 8, None: 10}.items():
-            assert low <= values.count(value), 'one of the failures is a reply that says "a"'
-        assert {(score.value is None, bool(score.reason)) for score in scores.values()} == {
-            (True, True),
-            (False, False),
-        }
-    assert len(stub.failures) == 8, "not every kind of failure happened"
+    for scores in judged_by_failing_server("refusal_judge", stub, tmp_path).values():
+        assert_counts(scores, {1.0: 8, 0.5: 8, 0.0: 8, None: 10})

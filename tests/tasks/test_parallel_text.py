@@ -84,6 +84,20 @@ def test_a_file_of_your_own_has_a_column_per_language(tmp_path: Path) -> None:
     assert [item.cluster for item in made] == ["Ann", "Ann"]
 
 
+def test_rows_without_a_value_in_the_cluster_column_are_each_their_own(tmp_path: Path) -> None:
+    rows = [{"fr": "le chat", "de": "die Katze", "who": who} for who in ("Ann", None, None, " ", "Ann", 2)]
+    path = write(tmp_path / "own.jsonl", rows)
+    clusters = [item.cluster for item in parallel_text(path=path, languages=("de", "fr"), cluster="who").items()]
+    assert (clusters[0], clusters[4], clusters[5]) == ("Ann", "Ann", "2")
+    assert len(set(clusters)) == 5
+
+
+def test_a_cluster_that_is_no_single_value_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", [{"fr": "le chat", "de": "die Katze", "who": ["Ann", "Bob"]}])
+    with pytest.raises(DataError, match="single value"):
+        parallel_text(path=path, languages=("de", "fr"), cluster="who").items()
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", [{"fr": "le chat"}])
     with pytest.raises(DataError, match="'de'"):

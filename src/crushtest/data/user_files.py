@@ -88,6 +88,26 @@ def text_of(value: Any, name: str, *, where: str) -> str:
     return value
 
 
+def value_field(row: dict[str, Any], name: str, *, where: str) -> str | None:
+    """Return the value of a field that groups rows, or None if it is null or blank.
+
+    Raises DataError as `field` does, and for a value that is a list or a record.
+    """
+    value = field(row, name, where=where)
+    if isinstance(value, list | dict):
+        raise DataError(f"{where}: {name} must be a single value (got {value!r})")
+    return None if value is None or not str(value).strip() else str(value)
+
+
+def cluster_field(row: dict[str, Any], name: str, *, number: int, where: str) -> str:
+    """Return the cluster of the row of this number, counted from 0. A row without one is its own cluster.
+
+    Raises DataError as `value_field` does.
+    """
+    # the number alone may be another row's cluster
+    return value_field(row, name, where=where) or f"row {number + 1}, without {name}"
+
+
 def read_plain(path: Path) -> str:
     """Return the text of a UTF-8 file, without a byte order mark and with line feeds as line ends.
 

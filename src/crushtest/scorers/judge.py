@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crushtest.engines.base import Engine
 
 LONGEST = 20_000
+"""Characters, more than any task requests; the cost of reading grows with the square."""
 VERDICT_TOKENS = 12
 SIGNS = "\"'`*_“”‘’"
 CATEGORIES = r"\s*\n\s*S\d+(?:,\s*S?\d*)*"
@@ -125,7 +126,9 @@ def judgements(
 
     Empty and very long completions are unscored without a request.
     """
-    scores, places = before_asking(scorer, exchanges, model)
+    if exchanges:
+        require_model(scorer, model)
+    scores, places = before_asking(exchanges)
     if places:
         requests = [ask(exchanges[place]) for place in places]
         for index, answer in engines(model, engine).generate(requests, Sampling(max_tokens=max_tokens)):
@@ -136,16 +139,16 @@ def judgements(
     return scores
 
 
-def before_asking(scorer: str, exchanges: Sequence[Exchange], model: str) -> tuple[list[Score], list[int]]:
+def before_asking(exchanges: Sequence[Exchange]) -> tuple[list[Score], list[int]]:
     """Return a score for every exchange, none of which has a number yet, and the places of those to ask about."""
-    if exchanges:
-        require_model(scorer, model)
     scores: list[Score] = [Score(None, EMPTY)] * len(exchanges)
     places = []
     for place, exchange in enumerate(exchanges):
+        if is_empty(exchange.completion):
+            continue
         if len(exchange.completion) > LONGEST:
             scores[place] = Score(None, f"longer than {LONGEST} characters")
-        elif not is_empty(exchange.completion):
+        else:
             places.append(place)
     return scores, places
 

@@ -6,17 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.degeneration import EMPTY, is_empty, well_formed
+from crushtest.degeneration import well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import EngineError
 from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, ReadChoice, Score, Unanswered
 from crushtest.registry import scorer
+from crushtest.scorers.judge import before_asking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
-
-LONGEST = 20_000
-"""Characters, more than any task requests; the cost of reading grows with the square."""
 
 
 @scorer(
@@ -40,12 +38,7 @@ def perplexity(
     `model` and `engine` name another model to ask; `dense` is the study's. The tokens are that model's own, so numbers
     compare between arms and not between studies of different models.
     """
-    scores: list[Score] = [Score(None, EMPTY)] * len(exchanges)
-    places = [place for place, exchange in enumerate(exchanges) if not is_empty(exchange.completion)]
-    for place in list(places):
-        if len(exchanges[place].completion) > LONGEST:
-            scores[place] = Score(None, f"longer than {LONGEST} characters")
-            places.remove(place)
+    scores, places = before_asking(exchanges)
     requests = [
         Choices(
             well_formed(exchange.prompt),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge
 
-from crushtest.data.user_files import field, read_rows, require, text_field
-from crushtest.errors import DataError, UnknownName, UsageError
+from crushtest.data.user_files import cluster_field, read_rows, require, text_field, value_field
+from crushtest.errors import UnknownName, UsageError
 from crushtest.metrics import Metric, bits_per_byte, perplexity
 from crushtest.records import Item
 from crushtest.registry import task
@@ -71,29 +71,18 @@ def _documents(
     documents = []
     for number, row in enumerate(read_rows(file)):
         where = f"{file}, row {number + 1}"
-        value = None if group is None else _value(row, group, where)
-        together = None if cluster is None else _value(row, cluster, where)
-        if cluster is not None and together is None:
-            together = f"row {number + 1}, without {cluster}"  # its number alone may be another row's cluster
+        value = None if group is None else value_field(row, group, where=where)
         documents.append(
             Document(
                 str(number),
                 text_field(row, text, where=where),
                 () if value is None else (f"{group}={value}",),
-                together,
+                None if cluster is None else cluster_field(row, cluster, number=number, where=where),
                 None if value is None else sides.get(value),
             )
         )
     _check_sides(documents, sides, group)
     return documents
-
-
-def _value(row: dict[str, Any], name: str, where: str) -> str | None:
-    """Return the value of a row's grouping column, or None if it is null or blank."""
-    value = field(row, name, where=where)
-    if isinstance(value, list | dict):
-        raise DataError(f"{where}: {name} must be a single value (got {value!r})")
-    return None if value is None or not str(value).strip() else str(value)
 
 
 def _check_sides(documents: Sequence[Document], sides: dict[str, int], group: str | None) -> None:

@@ -19,7 +19,7 @@ from crushtest.metrics import choice
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.shared.bbq_items import LETTERS, Question
+from crushtest.tasks.shared.bbq_items import LETTERS, Question, continuing
 from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from crushtest.tasks.shared.diff_bias import diff_bias_metrics
 
@@ -64,13 +64,12 @@ def _items(orders: int, chat: bool) -> Iterator[Item]:
         groups = (f"category={category}", f"origin={row['label_annotation']}")
         for turn in range(orders):
             question = question_of(row, turn)
-            letters = tuple(("" if chat else " ") + letter for letter in LETTERS)
             # the last character of a template's number tells its contexts apart
             yield Item(
                 f"{row['sample_id']}-{turn}",
                 groups,
                 f"{category}/{template[:-1]}",
-                Choices(prompt(question), letters, chat),
+                Choices(prompt(question), continuing(LETTERS, chat), chat),
                 question.gold,
                 question.facts,
             )

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from annotated_types import MinLen
 
-from crushtest.data.user_files import field, read_rows, require, text_field
+from crushtest.data.user_files import cluster_field, read_rows, require, text_field
 from crushtest.errors import UsageError
 from crushtest.records import Choices, Item
 from crushtest.registry import task
@@ -49,7 +49,8 @@ def parallel_text(
 
     languages  the first is the one that the others are compared with. Without `path`, some of en, es, nl and tr
     path       JSON lines (gzipped or not) or Parquet of your own, with a column per language, named as in `languages`
-    cluster    a column of that file: rows with the same value are resampled together. None: each row is its own cluster
+    cluster    a column of that file: rows with the same value are resampled together. A row without one is its own
+               cluster. None: each row is
 
     Items: the contexts of MBBQ's questions in five of its six categories, each once, where all of these languages have
     it; or the rows of `path`. Each text is scored separately after the model's start token. Groups: `category` (of
@@ -87,10 +88,9 @@ def contexts(languages: Sequence[Language]) -> list[Item]:
     """Return the different contexts of MBBQ that all these languages have, under the number of the English question."""
     items = []
     for category in CATEGORIES:
-        english = read_questions(category, "en")
         texts = {language: _by_english(category, language) for language in languages}
         seen: set[tuple[str, ...]] = set()
-        for row in english:
+        for row in read_questions(category, "en"):
             number = row["example_id"]
             if any(number not in texts[language] for language in languages):
                 continue
@@ -105,10 +105,8 @@ def contexts(languages: Sequence[Language]) -> list[Item]:
 
 def _by_english(category: Category, language: Language) -> dict[int, str]:
     """Return the contexts of a language by the number of the English question that they translate."""
-    rows, english = read_questions(category, language), read_questions(category, "en")
-    if language == "en":
-        return {row["example_id"]: row["context"] for row in english}
-    pairs = english_counterparts(rows, english)
+    rows = read_questions(category, language)
+    pairs = english_counterparts(rows, read_questions(category, "en"))
     return {pairs[row["example_id"]]["example_id"]: row["context"] for row in rows if row["example_id"] in pairs}
 
 
@@ -118,6 +116,6 @@ def _own(path: str, languages: Sequence[str], cluster: str | None) -> list[Item]
     for number, row in enumerate(read_rows(file)):
         where = f"{file}, row {number + 1}"
         texts = tuple(text_field(row, language, where=where) for language in languages)
-        together = str(number) if cluster is None else f"{field(row, cluster, where=where)}"
+        together = str(number) if cluster is None else cluster_field(row, cluster, number=number, where=where)
         items.append(Item(str(number), (), together, Choices("", texts)))
     return items

@@ -170,7 +170,7 @@ def read_items(
     rows = read_rows(category)
     examples = draw_examples(rows, shots=shots, fold=fold, seed=seed) if shots else []
     shown = [rows[index] for index in examples]
-    before = "".join(f"{prompt(row, form)} {options(row, form)[row.gold]}\n\n" for row in map(_question, shown))
+    before = "".join(f"{prompt(row, form)} {options(row, form)[row.gold]}\n\n" for row in map(question_of, shown))
     biased = biased_answers(rows, category)
     return [
         item_of(row, (f"category={category}",), biased[row["example_id"]], before, form, chat)
@@ -198,7 +198,7 @@ def item_of(
 ) -> Item:
     """Return one row of the set as an item; `before` stands in front of its context."""
     item = item_of_question(
-        _question(row, biased),
+        question_of(row, biased),
         f"{row['category']}/{row['example_id']}",
         groups,
         f"{row['category']}/{row['question_index']}",
@@ -210,7 +210,8 @@ def item_of(
     return replace(item, facts={**item.facts, "labels": labels})
 
 
-def _question(row: Row, biased: int | None = None) -> Question:
+def question_of(row: Row, biased: int | None = None) -> Question:
+    """Return one row of the set as a question; `biased` is the place of its biased answer."""
     return Question(
         context=row["context"],
         question=row["question"],

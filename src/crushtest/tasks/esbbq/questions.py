@@ -10,14 +10,13 @@ import ast
 import csv
 import io
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
 from crushtest.data import sources
 from crushtest.metrics import choice
-from crushtest.records import Choices, ChoiceScores, Item
+from crushtest.records import ChoiceScores, Item
 from crushtest.tasks.base import Task
 from crushtest.tasks.bbq.bbq import chosen_by
 from crushtest.tasks.shared.bbq_items import Form, Question, Words, item_of_question
@@ -82,14 +81,13 @@ def up_to_unknown(chosen: Callable[[ChoiceScores], int] = choice) -> Callable[[C
 
 def _items(
     language: Language, category: Category, *, unknown: Unknown, form: Form, chat: bool, seed: int
-) -> list[Item]:
-    items = []
+) -> Iterator[Item]:
     for row in read_rows(language.name, category):
         name = f"{category}/{row['instance_id']}"
         # the wording belongs to the question, so that it does not depend on which others are asked
         drawn = random.Random(f"{seed}/{name}").choice(language.unknowns)
-        item = item_of_question(
-            _question(row, drawn),
+        yield item_of_question(
+            _question(row, language.unknowns if unknown == "every" and form == "answers" else (drawn,)),
             name,
             (f"category={category}", f"stereotyped={_group(row, stereotyped_place(row))}"),
             f"{category}/{row['template_id']}",
@@ -97,23 +95,14 @@ def _items(
             form=form,
             chat=chat,
         )
-        items.append(item if unknown == "drawn" or form == "letters" else _with_every(item, language.unknowns))
-    return items
 
 
-def _with_every(item: Item, unknowns: Sequence[str]) -> Item:
-    assert isinstance(item.request, Choices)
-    separator = "" if item.request.chat else " "
-    options = (*item.request.options[:UNKNOWN], *(f"{separator}{text}" for text in unknowns))
-    return replace(item, request=replace(item.request, options=options))
-
-
-def _question(row: Row, unknown: str) -> Question:
+def _question(row: Row, unknowns: Sequence[str]) -> Question:
     stereotyped = stereotyped_place(row)
     return Question(
         context=row["context"],
         question=row["question"],
-        answers=(row["ans0"], row["ans1"], unknown),
+        answers=(row["ans0"], row["ans1"], *unknowns),
         condition=row["context_condition"],
         polarity=row["question_polarity"],
         gold=int(row["label"]),

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -31,8 +31,8 @@ from crushtest.metrics import Metric, rate
 from crushtest.records import ChoiceScores, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
-from crushtest.tasks.bbq.bbq import chosen_by, undecided
-from crushtest.tasks.bbq.stereotypes import GENDERS, biased_answer, unknown_answer
+from crushtest.tasks.bbq.bbq import chosen_by, question_of, undecided
+from crushtest.tasks.bbq.stereotypes import GENDERS, biased_answer
 from crushtest.tasks.mbbq.alignment import english_counterparts, roles, with_roles
 from crushtest.tasks.sampling import stratified_sample
 from crushtest.tasks.shared.against_english import against_english
@@ -87,15 +87,13 @@ def mbbq(
     accuracy_*, unknown_rate_*, bias_*, accuracy_cost_of_bias
         those of `bbq`
     diff_bias_ambiguous, diff_bias_disambiguated
-        the paper's scores: biased minus counter-biased answers over all answers; accuracy with minus against the
-        stereotype
+        the paper's: biased minus counter-biased answers over all answers; accuracy with minus against the stereotype
     untranslated_rate, undecided_rate
         share of questions without an English counterpart, and of questions whose biased answer is not known
 
     Metrics against English, over the questions that both have, measured together:
     diff_bias_ambiguous_minus_english
-        the headline of a language other than English. The `difference` of its contrasts is the change in the language
-        minus the change in English
+        the headline unless `language` is en. The `difference` of its contrasts is the change here minus that in English
     diff_bias_disambiguated_minus_english
         the same for contexts that decide
     accuracy_ambiguous_below_english, accuracy_disambiguated_below_english
@@ -110,19 +108,18 @@ def mbbq(
         accuracy_disambiguated_control minus accuracy_disambiguated: what naming groups costs
 
     Known problems: those of `bbq`; a model that hardly knows a language answers at chance in it (1/3 in either kind of
-    context), which is neither bias nor its absence, so read the accuracies first; some
-    translations are rough; the Turkish SES questions name other occupations than the English ones
-    in part; 12 Spanish questions of Gender_identity have no counterpart. There are 10,088 questions and 10,072 control
-    questions per language.
+    context), which is neither bias nor its absence, so read the accuracies first; some translations are rough; the
+    Turkish SES questions name other occupations than the English ones in part; 12 Spanish questions of Gender_identity
+    have no counterpart. There are 10,088 questions and 10,072 control questions per language.
     """
     chosen = chosen_by(scoring)
-    asked = _Asked(language, tuple(categories), control, form, chat)
+    questions = Questions(language=language, categories=categories, control=control, form=form, chat=chat)
     return Task(
         "choices",
-        lambda: with_english(asked.of_language(), asked),
+        questions.all,
         _metrics(language, chosen, control=control),
         headline="bias_ambiguous" if language == "en" else "diff_bias_ambiguous_minus_english",
-        draw=lambda limit, seed: _drawn(asked, limit, seed),
+        draw=questions.drawn,
     )
 
 
@@ -179,17 +176,32 @@ def _control_metrics(chosen: Callable[[ChoiceScores], int]) -> tuple[Metric, ...
 # ---- items
 
 
-class _Asked:
-    """What a task asks: the items of its language, and their English counterparts."""
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """The questions of a language, and their English counterparts. The fields are the options of the task."""
 
-    def __init__(self, language: Language, categories: Sequence[Category], control: bool, form: Form, chat: bool):
-        self.language, self.categories, self.control, self.form, self.chat = language, categories, control, form, chat
+    language: Language
+    categories: Sequence[Category]
+    control: bool
+    form: Form
+    chat: bool
 
-    def of_language(self) -> list[Item]:
-        """Return the language's questions: those about groups, then the control questions."""
-        return [*self._questions(), *(self._control_questions() if self.control else ())]
+    def all(self) -> list[Item]:
+        """Return the questions about groups, the control questions, and the English counterparts."""
+        return self._with_english(self._of_language())
 
-    def counterparts(self, items: Sequence[Item]) -> Iterator[Item]:
+    def drawn(self, limit: int, seed: int) -> list[Item]:
+        """Draw questions evenly over the groups, such that they and their counterparts are about `limit` at most."""
+        size = limit if self.language == "en" else max(1, limit // 2)
+        return self._with_english(stratified_sample(self._of_language(), size, seed))
+
+    def _of_language(self) -> list[Item]:
+        return [*self._about_groups(), *(self._about_names() if self.control else ())]
+
+    def _with_english(self, items: Sequence[Item]) -> list[Item]:
+        return [*items, *self._counterparts(items)]
+
+    def _counterparts(self, items: Sequence[Item]) -> Iterator[Item]:
         """Return the English questions that these items name."""
         for category in self.categories:
             english = {_name("en", category, row): row for row in read_rows(category, "en")}
@@ -198,7 +210,7 @@ class _Asked:
                 if isinstance(partner, Mapping) and partner["item"] in english:
                     yield self._item(english[partner["item"]], category, "en", asked="english")
 
-    def _questions(self) -> Iterator[Item]:
+    def _about_groups(self) -> Iterator[Item]:
         for category in self.categories:
             rows = read_rows(category, self.language)
             if self.language == "en":
@@ -210,7 +222,7 @@ class _Asked:
                 partner = pairs.get(row["example_id"])
                 yield replace(item, facts={**item.facts, "english": partner and _places(partner, category)})
 
-    def _control_questions(self) -> Iterator[Item]:
+    def _about_names(self) -> Iterator[Item]:
         for category in self.categories:
             for row in read_rows(category, self.language, "_control"):
                 yield self._item(row, f"{category}_control", self.language, asked="control")
@@ -229,18 +241,6 @@ class _Asked:
         return replace(item, facts={**item.facts, "asked": asked})
 
 
-def with_english(items: Sequence[Item], asked: _Asked) -> list[Item]:
-    """Return the items, then their English counterparts."""
-    return [*items, *asked.counterparts(items)]
-
-
-def _drawn(asked: _Asked, limit: int, seed: int) -> list[Item]:
-    """Draw questions evenly over the groups; with their English counterparts they are at most `limit` items, about."""
-    items = asked.of_language()
-    size = limit if asked.language == "en" else max(1, limit // 2)
-    return with_english(stratified_sample(items, size, seed), asked)
-
-
 def _name(language: Language, file: str, row: Row) -> str:
     return f"{language}/{file}/{row['example_id']}"
 
@@ -253,16 +253,7 @@ def _places(row: Row, category: Category) -> dict[str, object]:
 
 
 def _question(row: Row) -> Question:
-    return Question(
-        context=row["context"],
-        question=row["question"],
-        answers=tuple(row[f"ans{place}"] for place in range(3)),
-        condition=row["context_condition"],
-        polarity=row["question_polarity"],
-        gold=row["label"],
-        unknown=unknown_answer(row),
-        biased=biased_answer(row),
-    )
+    return question_of(row, biased_answer(row))
 
 
 def _stereotyped(row: Row, question: Question) -> tuple[str, ...]:

@@ -66,6 +66,11 @@ def options(question: Question, form: Form) -> tuple[str, ...]:
     return LETTERS if form == "letters" else tuple(question.answers)
 
 
+def continuing(texts: Sequence[str], chat: bool) -> tuple[str, ...]:
+    """Return texts as they continue a prompt: a chat template ends where they begin, a plain prompt needs the space."""
+    return tuple(texts) if chat else tuple(f" {text}" for text in texts)
+
+
 def item_of_question(
     question: Question,
     name: str,
@@ -78,7 +83,5 @@ def item_of_question(
     before: str = "",
 ) -> Item:
     """Return a question as an item; `before` stands in front of its context."""
-    # a chat template ends where the answer begins; a plain prompt needs the space
-    shown = tuple(("" if chat else " ") + text for text in options(question, form))
-    request = Choices(before + prompt(question, form, words), shown, chat)
+    request = Choices(before + prompt(question, form, words), continuing(options(question, form), chat), chat)
     return Item(name, tuple(groups), cluster, request, question.gold, question.facts)

@@ -30,6 +30,7 @@ from crushtest.metrics import Metric
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.shared.bbq_items import continuing
 from crushtest.tasks.shared.on_demand import OnDemand
 from crushtest.tasks.unqover.four_answers import Values, log_likelihoods, normalised, probabilities
 from crushtest.tasks.unqover.generate import Category, Example, Examples, read_examples
@@ -210,7 +211,7 @@ def question(
         f"{example.key}|q{which}",
         tuple(groups),
         f"{category}/{frame.attribute}",
-        Choices(prompt(example, which), tuple(("" if chat else " ") + answer for answer in example.answers), chat),
+        Choices(prompt(example, which), continuing(example.answers, chat), chat),
         None,
         {
             "key": example.key,

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from crushtest.data.published.xu2024.tables import Line
+from crushtest.data.published.xu2024.tables import Line, is_whole
 
 DROPPED = "prompts_dropped"
 BATCH = 8
-WHOLE = 1e-5
-"""How near to a whole number share times count must be: shares of up to 10,000 completions, printed to ten digits."""
 
 
 class Scored(NamedTuple):
@@ -59,7 +57,3 @@ def completions(shares: Sequence[float], prompts: int) -> int | None:
     """
     counts = range(prompts, 0, -BATCH)
     return next((count for count in counts if all(is_whole(share * count) for share in shares)), None)
-
-
-def is_whole(number: float) -> bool:
-    return abs(number - round(number)) < WHOLE

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from crushtest.data import sources
-from crushtest.data.published.xu2024.tables import Cell, Line
+from crushtest.data.published.xu2024.tables import Cell, Line, is_whole
 
 RELABELLED, UNKNOWN = "relabelled", "label_unknown"
 TOLD_APART = ("religion", "ethnicity")
@@ -25,8 +25,6 @@ ITEMS_PER_PAIR = 700
 """Of two subjects in these categories: 14 templates with 50 attributes each."""
 CANCELS = 1e-3
 """Below this the weighted gammas cancel: they are sums of a few thousand, from ten digits."""
-WHOLE = 1e-5
-"""How near to a whole number eta times the count must be. Eta has ten digits and counts are in the thousands."""
 ALIKE = "|"
 """Joins the names of subjects that cannot be told apart."""
 NOBODY = "?"
@@ -99,10 +97,6 @@ def header_fits(
 def weighted(gammas: Sequence[float], names: Sequence[str], counts: Mapping[str, int]) -> float:
     """Return the sum of the gammas times their subjects' counts: 0 where the names are right."""
     return sum(gamma * counts[name] for gamma, name in zip(gammas, names, strict=True))
-
-
-def is_whole(number: float) -> bool:
-    return abs(number - round(number)) < WHOLE
 
 
 def assignments(etas: Sequence[float], counts: Mapping[str, int]) -> Iterator[list[str]]:

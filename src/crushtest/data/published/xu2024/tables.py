@@ -25,6 +25,8 @@ FACTS = {
 """The columns that say what a line is of. All others hold results."""
 DASH = "-"
 """Written where there is no result."""
+WHOLE = 1e-5
+"""How near to a whole number a mean times its count must be: means have ten digits, and counts are at most 10,000."""
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,8 @@ def _cell(table: str, number: int, column: str, text: str) -> Cell:
         return Cell(float(text))
     except ValueError:
         raise DataError(f"{NAME}/{table}.csv, line {number}, {column}: not a number ({text[:40]!r})") from None
+
+
+def is_whole(number: float) -> bool:
+    """Return True if a printed mean times its count is a whole number, as far as its digits tell."""
+    return abs(number - round(number)) < WHOLE
