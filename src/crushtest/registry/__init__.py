@@ -9,6 +9,7 @@ from typing import Any, Literal
 from crushtest.registry.entries import Entry, Registry, explain, reject_unknown
 
 __all__ = [
+    "EARLIER_DIMENSIONS",
     "ENGINES",
     "METHODS",
     "SCORERS",
@@ -33,8 +34,15 @@ __all__ = [
 ]
 
 Dimension = Literal[
-    "degeneration harm", "representational harm", "refusal", "dialect bias", "language modelling", "downstream quality"
+    "degeneration harm",
+    "representational harm",
+    "refusal",
+    "language and dialect",
+    "language modelling",
+    "downstream quality",
 ]
+EARLIER_DIMENSIONS: dict[object, Dimension] = {"dialect bias": "language and dialect"}
+"""What a dimension was called before -> its name, which policies and plug-ins with the earlier name are read as."""
 Answers = Literal["choices", "passages", "prompts", "distributions"]
 
 
@@ -209,7 +217,11 @@ def task(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
     about = AboutTask(
-        dimension=dimension, source=source, licence=licence, calibration=calibration, predictions=predictions
+        dimension=EARLIER_DIMENSIONS.get(dimension, dimension),
+        source=source,
+        licence=licence,
+        calibration=calibration,
+        predictions=predictions,
     )
     return TASKS.add(name, about)
 

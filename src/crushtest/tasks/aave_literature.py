@@ -17,7 +17,7 @@ PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of 
 
 @task(
     "aave_literature",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="github jazmiahenry/aave_corpora",
     licence="MIT, for research purposes only",
 )

@@ -23,7 +23,7 @@ HABITUAL = "data/pairs/habitual.txt"
 
 @task(
     "dialect_pairs",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="doi:10.1038/s41586-024-07856-5; github valentinhofmann/dialect-prejudice",
     licence="MIT",
 )
