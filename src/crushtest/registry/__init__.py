@@ -82,8 +82,8 @@ class AboutTask:
     """What a task declares.
 
     calibration  the calibration source that its texts come from too, in other parts
-    predictions  the reader of its predictions, `module:function`, loaded when it is asked for; None: the common form
-                 of a task of choices
+    predictions  the reader of its predictions, `module:function`, loaded when asked for; None: that of all choices
+    items        how many items a study without options and limit asks; None: not counted
     """
 
     dimension: Dimension
@@ -91,6 +91,7 @@ class AboutTask:
     licence: str
     calibration: str | None = None
     predictions: str | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +180,7 @@ def model_method(
     chooses_layers: str | None = None,
     check: Callable[[Any], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a compression method that reaches across layers: a function of the model and calibration batches.
-
-    `AboutMethod` says what the options declare, `Entry` what `check` does.
-    """
+    """Register a compression method that reaches across layers: a function of the model and calibration batches."""
     about = AboutMethod(
         source=source,
         kind=kind,
@@ -214,6 +212,7 @@ def task(
     licence: str,
     calibration: str | None = None,
     predictions: str | None = None,
+    items: int | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
     about = AboutTask(
@@ -222,6 +221,7 @@ def task(
         licence=licence,
         calibration=calibration,
         predictions=predictions,
+        items=items,
     )
     return TASKS.add(name, about)
 

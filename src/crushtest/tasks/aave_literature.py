@@ -20,6 +20,7 @@ PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of 
     dimension="language and dialect",
     source="github jazmiahenry/aave_corpora",
     licence="MIT, for research purposes only",
+    items=27,
 )
 def aave_literature(*, path: str | None = None, divergence: Divergence = False) -> Task:
     """Perplexity and bits per byte of books by African American authors.

@@ -38,6 +38,7 @@ CATEGORIES: tuple[Category, ...] = (
     dimension="language and dialect",
     source="github.com/Veranep/MBBQ, or a file of your own",
     licence="none stated: fetched, never shipped",
+    items=3162,
 )
 def parallel_text(
     *,

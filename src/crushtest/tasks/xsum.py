@@ -34,7 +34,9 @@ class Overlap(NamedTuple):
     rougeL: float
 
 
-@task("xsum", dimension="downstream quality", source="arXiv:1808.08745; hub EdinburghNLP/xsum", licence="MIT")
+@task(
+    "xsum", dimension="downstream quality", source="arXiv:1808.08745; hub EdinburghNLP/xsum", licence="MIT", items=999
+)
 def xsum(
     *, chat: bool = False, max_words: Annotated[int, Ge(50)] = 1000, max_tokens: Annotated[int, Ge(1)] = 64
 ) -> Task:

@@ -34,6 +34,7 @@ WORDS: Mapping[WordList, tuple[str, ...]] = {
     dimension="language and dialect",
     source="doi:10.1038/s41586-024-07856-5; github valentinhofmann/dialect-prejudice",
     licence="MIT",
+    items=12582,
 )
 def matched_guise(
     *,

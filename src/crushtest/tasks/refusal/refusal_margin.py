@@ -18,7 +18,13 @@ from crushtest.thinking import after_thinking
 Of = Literal["xstest", "jailbreakbench", "probe_refusal"]
 
 
-@task("refusal_margin", dimension="refusal", source="after Arditi et al., arXiv:2406.11717", licence="of the requests")
+@task(
+    "refusal_margin",
+    dimension="refusal",
+    source="after Arditi et al., arXiv:2406.11717",
+    licence="of the requests",
+    items=450,
+)
 def refusal_margin(
     *, of: Of = "xstest", openings: Literal["dense", "fixed"] = "dense", template: Template = "required"
 ) -> Task:
