@@ -23,12 +23,7 @@ def list_entries(
 
     registries: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS, "scorers": SCORERS, "engines": ENGINES}
     if what == "suites":
-        from crushtest.study.suites import suites
-
-        entries: list[dict[str, Any]] = [
-            {"name": suite.name, "summary": suite.summary, "tasks": [name for name, _ in suite.tasks]}
-            for suite in suites().values()
-        ]
+        entries: list[dict[str, Any]] = _suites()
     elif what in registries:
         entries = [entry.describe() for entry in registries[what]]
     else:
@@ -40,3 +35,22 @@ def list_entries(
             print_entry(entry)
         if what == "methods":
             print(OF_EVERY_METHOD)
+
+
+def _suites() -> list[dict[str, Any]]:
+    """Return each suite: what it can and cannot show, how long it takes, its tasks and the data that they read."""
+    from crushtest.study.suites import by_hand, fetched, suites
+
+    return [
+        {
+            "name": suite.name,
+            "summary": suite.summary,
+            "detects": suite.detects or None,
+            "misses": suite.misses or None,
+            "takes": suite.takes or None,
+            "tasks": [name for name, _ in suite.tasks],
+            "fetches": fetched(suite) or None,
+            "by_hand": by_hand(suite) or None,
+        }
+        for suite in suites().values()
+    ]
