@@ -84,7 +84,9 @@ def read_examples(path: Path, tokenizer: Any, longest: int) -> Iterator[dict[str
 
 
 def ids(tokenizer: Any, messages: list[dict[str, str]], **how: bool) -> list[int]:
-    return tokenizer(tokenizer.apply_chat_template(messages, tokenize=False, **how), add_special_tokens=False)["input_ids"]
+    return tokenizer(tokenizer.apply_chat_template(messages, tokenize=False, **how), add_special_tokens=False)[
+        "input_ids"
+    ]
 
 
 class KeepZeros(TrainerCallback):

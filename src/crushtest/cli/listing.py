@@ -60,12 +60,7 @@ def _entries(what: str) -> list[dict[str, Any]]:
 
     registries: dict[str, Registry[Any]] = {"methods": METHODS, "tasks": TASKS, "scorers": SCORERS, "engines": ENGINES}
     if what == "suites":
-        from crushtest.study.suites import suites
-
-        return [
-            {"name": suite.name, "summary": suite.summary, "tasks": [name for name, _ in suite.tasks]}
-            for suite in suites().values()
-        ]
+        return _suites()
     if what == "policies":
         from crushtest.gate.policy import policies, read_policy
 
@@ -82,6 +77,25 @@ def _entries(what: str) -> list[dict[str, Any]]:
 
         described = [{**entry, "data": data_of(entry["name"])} for entry in described]
     return described
+
+
+def _suites() -> list[dict[str, Any]]:
+    """Return each suite: what it can and cannot show, how long it takes, its tasks and the data that they read."""
+    from crushtest.study.suites import by_hand, fetched, suites
+
+    return [
+        {
+            "name": suite.name,
+            "summary": suite.summary,
+            "detects": suite.detects or None,
+            "misses": suite.misses or None,
+            "takes": suite.takes or None,
+            "tasks": [name for name, _ in suite.tasks],
+            "fetches": fetched(suite) or None,
+            "by_hand": by_hand(suite) or None,
+        }
+        for suite in suites().values()
+    ]
 
 
 def _print_tasks(entries: list[dict[str, Any]]) -> None:
