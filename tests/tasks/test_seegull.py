@@ -22,7 +22,7 @@ from crushtest.stats.estimates import estimate
 from crushtest.tasks.base import Task
 from crushtest.tasks.seegull import seegull as module
 from crushtest.tasks.seegull.identities import BLOCK, FILES, KINDS, Identity, blocks, read_identities
-from crushtest.tasks.seegull.lead import LEVELS
+from crushtest.tasks.seegull.lead import LEVELS, comparisons
 from crushtest.tasks.seegull.naming import named
 from support.respondents import needs_mirror
 
@@ -164,6 +164,17 @@ def test_permuted_identities_have_no_lead_within_the_interval(form: str) -> None
     assert abs(sum(row.value for row in rows) / 20) < 0.1 * truth.value  # type: ignore[misc,operator]
 
 
+@pytest.mark.usefixtures("people")
+def test_an_attribute_that_two_identities_share_is_in_no_comparison() -> None:
+    items = list(made().items())
+    for item in items:
+        lists = [set(attributes) for attributes in item.facts["annotated"]]  # type: ignore[attr-defined]
+        for each in comparisons(item, lambda severity: 1.0):
+            assert each.own.keys() == lists[0] - lists[each.place]
+            assert not any(third.keys() & (lists[0] | lists[each.place]) for third in each.thirds)
+    assert any(set(own(item)) & set(other) for item in items for other in item.facts["annotated"][1:])  # type: ignore[index]
+
+
 # ---- what is not measured says why
 
 
@@ -254,7 +265,7 @@ def test_severity_is_unrated_where_the_files_have_0_for_no_rating() -> None:
 
 
 @needs_mirror
-def test_two_names_of_one_identity_are_one_and_its_name_is_no_stereotype() -> None:
+def test_two_names_are_one_identity_and_a_name_is_no_stereotype() -> None:
     nations = {identity.name: identity for identity in read_identities("nationality")}
     assert [name for name in nations if name.startswith("Nepal")] == ["Nepali"]
     assert "german" not in nations["German"].stereotypes
