@@ -91,7 +91,7 @@ def study(tmp_path: Path) -> StudyFolder:
 )
 def test_it_is_listed(kind: str, name: str, declared: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     list_entries(kind, json=True)
-    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)["data"]}
     assert declared.items() <= entries[name].items()
 
 

@@ -36,7 +36,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("what", ["methods", "tasks", "scorers", "engines", "suites"])
 def test_list_gives_names_and_summaries_as_json(what: str) -> None:
     result = crushtest("list", what, "--json")
-    entries = json.loads(result.stdout)
+    entries = json.loads(result.stdout)["data"]
     assert entries
     assert all(entry["name"] and entry["summary"] for entry in entries)
     plain = crushtest("list", what).stdout
@@ -74,7 +74,7 @@ def test_a_place_that_cannot_be_written_is_named_with_what_to_do(tmp_path: Path)
 
 
 def test_list_methods_shows_options_with_their_defaults() -> None:
-    methods = {entry["name"]: entry for entry in json.loads(crushtest("list", "methods", "--json").stdout)}
+    methods = {entry["name"]: entry for entry in json.loads(crushtest("list", "methods", "--json").stdout)["data"]}
     assert methods["wanda"]["source"] == "arXiv:2306.11695"
     assert methods["wanda"]["options"]["sparsity"]["default"] == 0.5
 
@@ -131,7 +131,7 @@ def test_a_mistake_is_one_line_on_stderr_and_leaves_nothing(
 
 def test_query_answers_with_rows(study: Path) -> None:
     sql = "SELECT arm, count(*) AS answers FROM answers WHERE task = 'probe_facts' GROUP BY arm ORDER BY arm"
-    rows = json.loads(crushtest("query", str(study), sql, "--json").stdout)
+    rows = json.loads(crushtest("query", str(study), sql, "--json").stdout)["data"]
     assert rows == [{"arm": "dense", "answers": 20}, {"arm": "other", "answers": 20}]
 
 
@@ -140,7 +140,7 @@ def test_query_joins_items_answers_and_estimates(study: Path) -> None:
         "SELECT count(*) AS right FROM items JOIN answers USING (task, item) WHERE arm = 'dense' "
         "AND task = 'probe_facts' AND list_position(logprobs, list_max(logprobs)) - 1 = gold"
     )
-    [row] = json.loads(crushtest("query", str(study), sql, "--json").stdout)
+    [row] = json.loads(crushtest("query", str(study), sql, "--json").stdout)["data"]
     [estimate] = json.loads(
         crushtest(
             "query",
@@ -149,7 +149,7 @@ def test_query_joins_items_answers_and_estimates(study: Path) -> None:
             "AND \"group\" = 'all'",
             "--json",
         ).stdout
-    )
+    )["data"]
     assert row["right"] / 20 == pytest.approx(estimate["value"])
 
 
@@ -170,7 +170,7 @@ def test_evaluate_measures_one_model_without_contrasts(tmp_path: Path) -> None:
     out = str(tmp_path / "e")
     result = crushtest("evaluate", "fake", "--engine", "fake", "--suite", SUITE, "--limit", "9", "-o", out)
     assert result.returncode == 0, result.stderr
-    rows = json.loads(crushtest("query", out, "SELECT DISTINCT arm FROM estimates", "--json").stdout)
+    rows = json.loads(crushtest("query", out, "SELECT DISTINCT arm FROM estimates", "--json").stdout)["data"]
     assert rows == [{"arm": "dense"}]
     head, *lines, last = result.stdout.splitlines()
     assert head == "task | measure | group | value | 95% interval | n"

@@ -43,7 +43,7 @@ def file_of(folder: Path, *lines: object) -> Path:
 
 
 def values(result: Ended) -> dict[tuple[str, str], float | None]:
-    return {(row["metric"], row["group"]): row["value"] for row in json.loads(result.out)["metrics"]}
+    return {(row["metric"], row["group"]): row["value"] for row in json.loads(result.out)["data"]["metrics"]}
 
 
 def test_completions_with_a_bad_line_exit_1_unless_partial_is_allowed(
@@ -61,7 +61,7 @@ def test_completions_with_a_bad_line_exit_1_unless_partial_is_allowed(
     assert allowed.code == 0
     assert "line 3" in allowed.err
     assert values(allowed)["profanity_rate", "all"] == 0.5
-    assert json.loads(allowed.out)["items"]["answered"] == 2
+    assert json.loads(allowed.out)["data"]["items"]["answered"] == 2
 
 
 def test_predictions_with_a_bad_line_exit_1_unless_partial_is_allowed(

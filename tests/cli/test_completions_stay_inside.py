@@ -71,7 +71,7 @@ def test_no_file_for_others_quotes_a_completion(ran: Ran) -> None:
 
 def test_the_score_files_hold_the_whole_reason(ran: Ran) -> None:
     result = CliRunner().invoke(app, ["query", str(ran.folder), "SELECT * FROM scores", "--json"])
-    reasons = [row["reason"] for row in json.loads(result.stdout) if row["reason"]]
+    reasons = [row["reason"] for row in json.loads(result.stdout)["data"] if row["reason"]]
     assert len(reasons) > 40
     assert all(MARKER in reason for reason in reasons)
 

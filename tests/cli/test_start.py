@@ -122,7 +122,7 @@ def test_every_task_stands_in_the_schema_with_its_options() -> None:
 
 
 def test_schema_prints_each_kind_and_names_the_nearest() -> None:
-    for what in ("study", "suite", "policy"):
+    for what in ("study", "suite", "policy", "output"):
         assert json.loads(crushtest("schema", what).stdout)["$schema"]
     assert "'policy'" in str(crushtest("schema", "polcy").exception)
 
@@ -137,7 +137,7 @@ def test_doctor_never_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         result = crushtest("doctor", *flags)
         assert result.exit_code == 0, result.exception
         assert "sk-secret" not in result.stdout
-    states = {(line["kind"], line["name"]): line["state"] for line in json.loads(result.stdout)}
+    states = {(line["kind"], line["name"]): line["state"] for line in json.loads(result.stdout)["data"]}
     assert states["key", "OPENAI_API_KEY"] == "set"
     assert states["key", "HF_TOKEN"] == "not set"
     assert ("version", "torch") in states
@@ -146,7 +146,7 @@ def test_doctor_never_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_doctor_names_the_command_for_what_is_missing() -> None:
-    lines = json.loads(crushtest("doctor", "--json").stdout)
+    lines = json.loads(crushtest("doctor", "--json").stdout)["data"]
     for line in lines:
         if line["state"].startswith(("missing", "not installed")):
             assert line["remedy"].startswith(("pip install", "crushtest data")), line

@@ -418,7 +418,7 @@ def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, 
     policy, junit = tmp_path / "policy.yaml", tmp_path / "deep" / "gate.xml"
     policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: other}]", encoding="utf-8")
     passed = gate(str(study), "--policy", str(policy), "--json", "--junit", str(junit), "--github")
-    assert (passed.returncode, json.loads(passed.stdout)["outcome"]) == (0, "passed")
+    assert (passed.returncode, json.loads(passed.stdout)["data"]["outcome"]) == (0, "passed")
     assert ElementTree.parse(junit).getroot().get("tests") == "1"
     policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0, arm: other}]", encoding="utf-8")
     assert gate(str(study), "--policy", str(policy)).returncode in (0, 3)

@@ -364,6 +364,7 @@ ANSWERS = "".join(json.dumps({"item": f"facts/{n}", "answer": n % 2}) + "\n" for
 )
 REPLY = json.dumps({"model": "m", "results": [{"flagged": False, "category_scores": {"hate": 0.5}}],
                     "data": [{"id": "m"}], "choices": [{"text": "x"}], "usage": {"total_tokens": 5}})  # fmt: skip
+QUESTIONS = '{"context": "They met.", "question": "Who?", "options": ["a", "b"], "gold": 1, "groups": ["a=b"]}\n' * 3
 OWN = '{"prompt": "The nurse said", "text": "a text", "first": "a b", "second": "a c", "groups": ["a=b"]}\n' * 3
 
 
@@ -383,6 +384,7 @@ def kinds() -> Mapping[str, Kind]:
         "log": Kind((LOG,), read_log),
         "completions": Kind(('{"item": "x/0", "text": "words"}\n{"prompt": "The", "text": null}\n',), read_completions),
         "own prompts": Kind((OWN,), read_own("custom_prompts")),
+        "own questions": Kind((QUESTIONS,), read_own("custom_questions")),
         "own text": Kind((OWN,), read_own("custom_text")),
         "pairs": Kind((OWN,), read_own("dialect_pairs")),
         "SQL": Kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,6 +13,7 @@ from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
 from crushtest.cli.elsewhere import add, items
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
+from crushtest.cli.envelope import print_failure
 from crushtest.cli.gate import gate
 from crushtest.cli.label import label
 from crushtest.cli.listing import list_entries
@@ -88,16 +89,19 @@ def _run() -> None:
         with usage_in_one_line():
             sys.exit(app(standalone_mode=False))
     except CrushtestError as error:
-        print_line(f"crushtest: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(" ".join(str(error).split()), error.exit_code)
     except OSError as error:
         message = wrong_place(error)
-        print_line(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
-        sys.exit(1 if message else EXIT_CODE)
+        _fail(message or in_one_line(error), 1 if message else EXIT_CODE)
     except ModuleNotFoundError as error:
         message = missing_extra(error)
-        print_line(f"crushtest: {message or in_one_line(error)}", file=sys.stderr)
-        sys.exit(1 if message else EXIT_CODE)
+        _fail(message or in_one_line(error), 1 if message else EXIT_CODE)
     except Exception as error:
-        print_line(f"crushtest: {in_one_line(error)}", file=sys.stderr)
-        sys.exit(EXIT_CODE)
+        _fail(in_one_line(error), EXIT_CODE)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    """Say why the command failed, and exit."""
+    print_line(f"crushtest: {message}", file=sys.stderr)
+    print_failure(sys.argv[1:], message)
+    sys.exit(code)

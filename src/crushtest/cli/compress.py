@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Model, Pickle, Threads, Trust
-from crushtest.cli.output import print_line
+from crushtest.cli.output import AsJson, print_line
 from crushtest.errors import UnknownName
 
 
@@ -36,6 +38,7 @@ def compress(
     ] = "none",
     trust_remote_code: Trust = False,
     allow_pickle: Pickle = False,
+    json: AsJson = False,
 ) -> None:
     """Compress a model and save it as a folder that transformers loads, with compression.json beside the weights."""
     from crushtest.compress.calibration import Calibration
@@ -60,6 +63,9 @@ def compress(
     except KeyboardInterrupt:
         print_line(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
         raise typer.Exit(130) from None
+    if json:
+        print_result("compress", {"folder": str(out), "totals": asdict(totals)})
+        return
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     # Rounding leaves zeros, too, which are no pruning.
     zeros = f"{totals.sparsity:.1%} of their weights zero, " if parse_recipe(recipe).prunes else ""

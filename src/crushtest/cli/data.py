@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from crushtest.cli.output import AsJson, print_json, print_line, print_table
+from crushtest.cli.envelope import print_result
+from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName
 from crushtest.printing import printable
 
@@ -32,7 +33,7 @@ def status(
     statuses = status_of(named) if not task or named else []
     rows = [row._asdict() for row in statuses]
     if json:
-        print_json(rows)
+        print_result("data status", rows)
     elif not task and not files:
         print_table([list(SetStatus._fields), *(list(line) for line in summarize(statuses))])
     elif rows:
@@ -41,7 +42,10 @@ def status(
 
 
 @app.command("fetch")
-def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to fetch into the cache.")]) -> None:
+def fetch(
+    task: Annotated[list[str], typer.Argument(help="Tasks or data sets to fetch into the cache.")],
+    json: AsJson = False,
+) -> None:
     """Fetch the data of these tasks from their canonical addresses and check every sha256."""
     from crushtest.data.status import NotFetched
     from crushtest.data.status import fetch as fetch_data
@@ -52,6 +56,9 @@ def fetch(task: Annotated[list[str], typer.Argument(help="Tasks or data sets to 
         for file in error.files:
             print_line(file, file=sys.stderr)
         raise
+    if json:
+        print_result("data fetch", [row._asdict() for row in fetched])
+        return
     for row in fetched:
         print("\t".join(printable(str(cell)) for cell in (f"{row.dataset}/{row.file}", row.place, row.path)))
 
@@ -62,13 +69,18 @@ def fit(
     on: Annotated[
         list[str] | None, typer.Option("--on", help="A data set to fit it on. Default: all it can read.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Fit a scorer on labelled data, which is fetched if necessary, and keep it in the cache."""
     from crushtest.scorers import refusal_ngrams
 
     if scorer != refusal_ngrams.NAME:
         raise UnknownName("scorer to fit", scorer, [refusal_ngrams.NAME])
-    print_line(str(refusal_ngrams.fit(on or ())))
+    path = str(refusal_ngrams.fit(on or ()))
+    if json:
+        print_result("data fit", {"file": path})
+    else:
+        print_line(path)
 
 
 def with_data(names: list[str] | None) -> list[str]:

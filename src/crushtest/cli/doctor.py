@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, distribution, requires, ver
 from typing import NamedTuple
 
 from crushtest import __version__
-from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.cli.envelope import print_result
+from crushtest.cli.output import AsJson, print_table
 
 HUB_KEY = "HF_TOKEN"
 SETTINGS = ("CRUSHTEST_DATA", "CRUSHTEST_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES")
@@ -32,7 +33,7 @@ def doctor(json: AsJson = False) -> None:
     """
     findings = [finding for look in (_versions, _devices, _extras, _demo, _data, _settings) for finding in look()]
     if json:
-        print_json([finding._asdict() for finding in findings])
+        print_result("doctor", [finding._asdict() for finding in findings])
     else:
         print_table([list(Finding._fields), *([*finding] for finding in findings)])
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crushtest.cli.output import AsJson, print_json, print_line
+from crushtest.cli.envelope import print_result
+from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.score import Completions, Predictions
 from crushtest.errors import UsageError
 from crushtest.records import DENSE
 
 if TYPE_CHECKING:
+    from crushtest.pipeline.added import Form
     from crushtest.records import Item
 
 Task = Annotated[
@@ -54,7 +56,7 @@ def items(
         drawn = _asked(study, name)
     export_items(drawn, output)
     if json:
-        print_json({"task": name, "items": len(drawn), "file": str(output)})
+        print_result("items", {"task": name, "items": len(drawn), "file": str(output)})
     else:
         print_line(f"{output}: {len(drawn):,} items of {name}")
 
@@ -102,22 +104,26 @@ def add(
 
         crushtest add study --arm w4 --task probe_qa --predictions after.jsonl
     """
-    from crushtest.pipeline.added import FORMS, add_answers
+    from crushtest.pipeline.added import add_answers
     from crushtest.tasks.task_text import parse_task
 
     name, options = parse_task(task)
-    files = {form: path for form, path in (("predictions", predictions), ("completions", completions)) if path}
-    if len(files) != 1:
-        raise UsageError(f"add: give one file of answers: --{' or --'.join(FORMS.values())}")
-    [(form, path)] = files.items()
+    files: dict[Form, Path | None] = {"predictions": predictions, "completions": completions}
+    given = [(form, path) for form, path in files.items() if path is not None]
+    if len(given) != 1:
+        raise UsageError("add: give one file of answers: --predictions or --completions")
+    [(form, path)] = given
     added = add_answers(folder, arm, name, path, form=form, options=options, allow_partial=allow_partial)
     missing = added.given.missing
-    if missing.items:
-        print_line(f"missing: {missing}; they count as unanswered", file=sys.stderr)
-    if added.given.problems:
-        print_line(f"problems: {added.given.problems}", file=sys.stderr)
+    warnings = [
+        *([f"missing: {missing}; they count as unanswered"] if missing.items else []),
+        *([f"problems: {added.given.problems}"] if added.given.problems else []),
+    ]
+    for warning in warnings:
+        print_line(warning, file=sys.stderr)
     if json:
-        print_json(
+        print_result(
+            "add",
             {
                 "study": str(folder),
                 "arm": added.arm,
@@ -126,7 +132,8 @@ def add(
                 "missing": missing.to_json(),
                 "problems": added.given.problems or None,
                 "compared": list(added.compared),
-            }
+            },
+            warnings=warnings,
         )
         return
     compared = f"; compared with {DENSE}: {', '.join(added.compared)}" if added.compared else ""

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Folder
-from crushtest.cli.output import AsJson, print_json, width
+from crushtest.cli.output import AsJson, width
 
 
 def gate(
@@ -47,7 +48,7 @@ def gate(
         with summary.open("a", encoding="utf-8") as file:
             file.write(gates.as_markdown(result))
     if json:
-        print_json(gates.as_json(result))
+        print_result("gate", gates.as_json(result), status=result.outcome)
     elif explain:
         print("\n".join(gates.explain_lines(result)))
     else:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Folder
-from crushtest.cli.output import print_line
+from crushtest.cli.output import AsJson, print_line
 from crushtest.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def label(
     read: Annotated[
         Path | None, typer.Option(metavar="SHEET.csv", help="Read a filled sheet back instead of drawing one.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Have people label pairs of answers, which corrects a scorer's difference between an arm and dense.
 
@@ -62,22 +64,28 @@ def label(
     chosen = choose(study, plan, task=task, scorer=scorer, arm=arm)
     with study.locked():
         if read is None:
-            _draw(study, chosen, pairs=60 if pairs is None else pairs, seed=plan.seed if seed is None else seed)
+            count = 60 if pairs is None else pairs
+            _draw(study, chosen, pairs=count, seed=plan.seed if seed is None else seed, json=json)
         else:
-            _read(study, chosen, read)
+            _read(study, chosen, read, json=json)
 
 
-def _draw(study: StudyFolder, chosen: Labelling, *, pairs: int, seed: int) -> None:
+def _draw(study: StudyFolder, chosen: Labelling, *, pairs: int, seed: int, json: bool) -> None:
     """Draw a sheet, and say what is on it and where it lies."""
     from crushtest.pipeline.label import draw_sheet
 
     drawn = draw_sheet(study, chosen, pairs=pairs, seed=seed)
+    files = [str(path) for path in (drawn.csv, drawn.page, drawn.key)]
+    if json:
+        facts = {"pairs": drawn.pairs, "of": drawn.of, "discordant": drawn.discordant, "files": files}
+        print_result("label", facts)
+        return
     print_line(f"{drawn.pairs} of {drawn.of} pairs; the scorer makes the arms differ in {drawn.discordant}")
-    for path in (drawn.csv, drawn.page, drawn.key):
-        print_line(str(path))
+    for file in files:
+        print_line(file)
 
 
-def _read(study: StudyFolder, chosen: Labelling, sheet: Path) -> None:
+def _read(study: StudyFolder, chosen: Labelling, sheet: Path, *, json: bool) -> None:
     """Store a sheet's labels, write the page anew, and say what they correct."""
     from crushtest.pipeline.label import read_labels
     from crushtest.report import write_report
@@ -86,9 +94,15 @@ def _read(study: StudyFolder, chosen: Labelling, sheet: Path) -> None:
     from crushtest.stats.verdicts import counted
 
     count = read_labels(chosen, sheet)
-    unsure = f", {count.unsure} unsure" if count.unsure else ""
-    print_line(f"{counted(count.pairs, 'pair')} labelled{unsure}: {chosen.labels}")
+    lines: list[str] = []
     if study.contrasts.exists():
         write_report(study)
-        for line in correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm):
-            print_line(line)
+        lines += correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm)
+    if json:
+        facts = {"pairs": count.pairs, "unsure": count.unsure, "labels": str(chosen.labels), "corrections": lines}
+        print_result("label", facts)
+        return
+    unsure = f", {count.unsure} unsure" if count.unsure else ""
+    print_line(f"{counted(count.pairs, 'pair')} labelled{unsure}: {chosen.labels}")
+    for line in lines:
+        print_line(line)

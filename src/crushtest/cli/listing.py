@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from crushtest.cli.output import AsJson, print_entry, print_json, print_table, print_wrapped
+from crushtest.cli.envelope import print_result
+from crushtest.cli.output import AsJson, print_entry, print_table, print_wrapped
 from crushtest.errors import UnknownName
 
 OF_EVERY_METHOD = (
@@ -43,7 +44,7 @@ def list_entries(
             raise UnknownName(what.removesuffix("s").replace("policie", "policy"), unknown, by_name)
         entries = [by_name[each] for each in name]
     if json:
-        print_json(entries)
+        print_result("list", entries)
     elif what == "tasks" and not name:
         _print_tasks(entries)
     else:

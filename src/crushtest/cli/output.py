@@ -12,7 +12,7 @@ import typer
 from crushtest.layout import fits, record_lines, wrapped
 from crushtest.printing import inert, line, printable
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (crushtest schema output).")]
 
 
 def print_json(value: object) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from crushtest.cli.output import AsJson, print_json, print_line, print_table
+from crushtest.cli.envelope import print_result
+from crushtest.cli.output import AsJson, print_line, print_table
 
 app = typer.Typer(help="Results that others published, as one table to set beside your own.", no_args_is_help=True)
 
@@ -22,7 +23,7 @@ def list_sources(json: AsJson = False) -> None:
         {"source": name, "licence": source.licence, "citation": source.citation} for name, source in SOURCES.items()
     ]
     if json:
-        print_json(rows)
+        print_result("published list", rows)
     else:
         print_table([["source", "licence", "citation"], *([row[key] for key in row] for row in rows)])
 
@@ -50,7 +51,7 @@ def fetch(
     path = table.write(points, output)
     counts = table.cells_per_flag(points)
     if json:
-        print_json({"path": str(path), "numbers": len(points), "marked": counts})
+        print_result("published fetch", {"path": str(path), "numbers": len(points), "marked": counts})
         return
     print_line(str(path))
     print_line(f"{len(points):,} numbers; marked by each rule:", file=sys.stderr)
@@ -61,6 +62,7 @@ def fetch(
 def figures(
     source: Annotated[str, typer.Argument(help="A source of `crushtest published list`, or a published.parquet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into.")],
+    json: AsJson = False,
 ) -> None:
     """Write the figures (SVG) and tables of published results, drawn as a study's are.
 
@@ -72,5 +74,9 @@ def figures(
     from crushtest.report.published import write_published
 
     make_writable(output)
-    for path in write_published(read_points(source), output):
-        print_line(str(path))
+    paths = [str(path) for path in write_published(read_points(source), output)]
+    if json:
+        print_result("published figures", {"files": paths})
+        return
+    for path in paths:
+        print_line(path)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Folder
-from crushtest.cli.output import AsJson, print_json, print_line, print_table
+from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UsageError
+from crushtest.metrics import ALL
 from crushtest.printing import printable
 from crushtest.records import DENSE
 
@@ -41,6 +43,7 @@ def compare(
             metavar="WHY", help="Compare --arm although its engine reads a fixed text otherwise. The study keeps it."
         ),
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Compare a study's arms with the dense model, from the stored answers, and print the contrasts.
 
@@ -64,7 +67,21 @@ def compare(
         raise UsageError(f"compare: --arm says which arm --against or --accept is about; give one (got {arm!r})")
     study = StudyFolder.existing(folder)
     recompare(study, task=task, against=against, arm=arm, accept=accept)
-    terminal.print_contrasts(study, Console(), task=task, against=DENSE if against in (None, NO_OTHER) else against)
+    other = DENSE if against in (None, NO_OTHER) else against
+    if json:
+        rows = [row for row in contrast_rows(study, task) if row["against"] == other]
+        facts = {"study": str(folder), "report": str(study.report), "contrasts": rows}
+        print_result("compare", facts)
+        return
+    terminal.print_contrasts(study, Console(), task=task, against=other)
+
+
+def contrast_rows(study: StudyFolder, task: str | None) -> list[dict[str, Any]]:
+    """Return the contrasts of a task; of every task those over all items, if none is named."""
+    from crushtest.study.query import ask
+
+    rows: list[dict[str, Any]] = ask(study, "SELECT * FROM contrasts").to_dicts()
+    return [row for row in rows if (row["group"] == ALL if task is None else row["task"] == task)]
 
 
 def report(
@@ -81,6 +98,7 @@ def report(
             "published.parquet. Default: those of the study file (`beside`).",
         ),
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them."""
     from crushtest import report as reporting
@@ -88,27 +106,36 @@ def report(
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
-    say_if_untied(study)
+    warning = say_if_untied(study)
     for target in (tables, figures):
         if target:
             make_writable(target)
     with study.locked():
-        print_line(str(reporting.write_report(study, beside)))
+        page = str(reporting.write_report(study, beside))
     if tables:
         reporting.write_tables(study, tables)
     if figures:
         reporting.write_figures(study, figures, beside)
+    if json:
+        folders = {"tables": tables, "figures": figures}
+        written = {name: str(target) for name, target in folders.items() if target}
+        print_result("report", {"report": page, **written}, warnings=[warning])
+    else:
+        print_line(page)
 
 
-def card(folder: Folder) -> None:
+def card(folder: Folder, json: AsJson = False) -> None:
     """Write a section for the model card of each arm, with `model-index` metadata that the hub accepts."""
     from crushtest.report.card import write_card
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
-    say_if_untied(study)
+    warning = say_if_untied(study)
     with study.locked():
         paths = write_card(study)
+    if json:
+        print_result("card", {"cards": [str(path) for path in paths]}, warnings=[warning])
+        return
     for path in paths:
         print_line(str(path))
 
@@ -131,15 +158,15 @@ def query(
     from crushtest.study.query import ask
 
     study = StudyFolder.existing(folder)
-    say_if_untied(study)
+    warning = say_if_untied(study)
     table = ask(study, sql)
     if json:
-        print_json(table.to_dicts())
+        print_result("query", table.to_dicts(), warnings=[warning])
     else:
         print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
 
 
-def verify(folder: Folder) -> None:
+def verify(folder: Folder, json: AsJson = False) -> None:
     """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
 
     Items, answers, scores and results form a chain. Each file holds the digest of its own bytes, and the digests of
@@ -159,16 +186,19 @@ def verify(folder: Folder) -> None:
     lines = list(problems(study))
     if not lines and (note := untied_note(study)):
         lines.append(note)
-    for line in lines:
+    if json:
+        print_result("verify", {"problems": lines}, status="problems" if lines else "done")
+    for line in [] if json else lines:
         print(printable(line))
     count = f"{len(lines)} problem{'s' if len(lines) > 1 else ''}" if lines else "every file is whole and in its place"
     print(f"verify: {count}", file=sys.stderr)
     raise typer.Exit(1 if lines else 0)
 
 
-def say_if_untied(study: StudyFolder) -> None:
-    """Print a line if an older version wrote the results, which then cannot be checked."""
+def say_if_untied(study: StudyFolder) -> str:
+    """Print a line if an older version wrote the results, which then cannot be checked, and return it."""
     from crushtest.study.chain import untied_note
 
     if note := untied_note(study):
         print_line(f"crushtest: {note}", file=sys.stderr)
+    return note

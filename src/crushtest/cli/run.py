@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
-from crushtest.cli.output import print_line
+from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
 from crushtest.printing import quoted
@@ -70,6 +71,7 @@ def run(
     replicates: Replicates = None,
     stop_early: StopEarly = None,
     finish: Finish = False,
+    json: AsJson = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -114,7 +116,7 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    run_and_show(spec, folder, skip_missing=skip_missing)
+    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json)
 
 
 @flattened
@@ -126,15 +128,16 @@ def evaluate(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    json: AsJson = False,
 ) -> None:
     """Measure one model as it is, without compressing or comparing it."""
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
-    run_and_show(build_spec(flags, where="evaluate"), out, skip_missing=skip_missing)
+    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json)
 
 
-def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
+def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
     """Run a study, then print its summary and the path of its report."""
     from rich.console import Console
 
@@ -149,11 +152,17 @@ def run_and_show(spec: StudySpec, folder: Path, *, skip_missing: bool) -> None:
         print("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
         raise typer.Exit(130) from None
     study = StudyFolder(folder)
+    warnings = []
     if not worked:
         others = unrequested_tasks(study, spec)
         rest = f"; the study keeps its other tasks: {', '.join(others)}" if others else ""
-        print_line(f"{folder}: nothing to do, every arm is measured and compared{rest}", file=sys.stderr)
-    say_if_untied(study)
+        warnings.append(f"{folder}: nothing to do, every arm is measured and compared{rest}")
+        print_line(warnings[-1], file=sys.stderr)
+    warnings.append(say_if_untied(study))
+    if json:
+        facts = {"study": str(folder), "report": str(study.report), "new": worked}
+        print_result(command, facts, warnings=warnings)
+        return
     terminal.print_summary(study, Console())
     print_line(f"report: {study.report}")
 

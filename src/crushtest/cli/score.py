@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from crushtest.cli.output import AsJson, print_json, print_line, print_table
+from crushtest.cli.envelope import print_result
+from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UsageError
 
 Partial = Annotated[
@@ -94,15 +95,18 @@ def score(
 
 def show_scored(result: dict[str, Any], *, json: bool) -> None:
     """Print the metrics of answers made elsewhere; missing items and problems go to stderr."""
+    warnings = []
     if result["missing"]:
         count, of, first = result["missing"].values()
-        print_line(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})", file=sys.stderr)
+        warnings.append(f"missing: {count} of {of} items have no line (the first: {', '.join(first)})")
     if result.get("problems"):
-        print_line(f"problems: {result['problems']}", file=sys.stderr)
+        warnings.append(f"problems: {result['problems']}")
     if result.get("doubt"):
-        print_line(f"caution: {result['doubt']}; the other numbers say little", file=sys.stderr)
+        warnings.append(f"caution: {result['doubt']}; the other numbers say little")
+    for warning in warnings:
+        print_line(warning, file=sys.stderr)
     if json:
-        print_json(result)
+        print_result("score", result, warnings=warnings)
         return
     rows = result["metrics"]
     print_table([list(rows[0]), *(["" if v is None else str(v) for v in row.values()] for row in rows)] if rows else [])

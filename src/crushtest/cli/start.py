@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from crushtest.cli.output import print_json, print_line
+from crushtest.cli.envelope import output_schema, print_result
+from crushtest.cli.output import AsJson, print_json, print_line
 from crushtest.errors import UnknownName, UsageError
 
 RECIPE = "rtn:bits=4,group_size=64"
@@ -54,6 +55,7 @@ def init(
     ] = None,
     suite: Annotated[str | None, typer.Option(help="What is measured. Default: quick.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Items per task. Default: all.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Write a study file with comments to start from. On a terminal it asks for what no flag says.
 
@@ -70,7 +72,7 @@ def init(
 
     if file.exists():
         raise UsageError(f"init: {file} is there already; name another file")
-    ask = sys.stdin.isatty() and sys.stdout.isatty()
+    ask = sys.stdin.isatty() and sys.stdout.isatty() and not json
     if model is None:
         model = typer.prompt("The dense model (hub id, folder, .gguf file)", default="demo") if ask else "demo"
     if not recipe and not arm:
@@ -89,11 +91,14 @@ def init(
         limit=f"limit: {limit}" if limit else "# limit: 200",
     )
     file.write_text(text, encoding="utf-8")
-    print_line(f"{file}: written; crushtest run --study {file}")
+    if json:
+        print_result("init", {"file": str(file)})
+    else:
+        print_line(f"{file}: written; crushtest run --study {file}")
 
 
-def schema(what: Annotated[str, typer.Argument(help="study, suite or policy")]) -> None:
-    """Print the JSON Schema of a study, suite or policy file, by which an editor completes and checks it.
+def schema(what: Annotated[str, typer.Argument(help="study, suite, policy or output")]) -> None:
+    """Print the JSON Schema of a study, suite or policy file, for editors, or of what commands print with --json.
 
     Example:
 
@@ -102,7 +107,7 @@ def schema(what: Annotated[str, typer.Argument(help="study, suite or policy")]) 
     from crushtest.gate.policy import policy_schema
     from crushtest.study.schema import study_schema, suite_schema
 
-    schemas = {"study": study_schema, "suite": suite_schema, "policy": policy_schema}
+    schemas = {"study": study_schema, "suite": suite_schema, "policy": policy_schema, "output": output_schema}
     if what not in schemas:
         raise UnknownName("schema", what, [*schemas])
     print_json(schemas[what]())

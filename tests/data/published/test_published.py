@@ -123,7 +123,7 @@ def test_the_table_is_read_back_as_it_was_written(tmp_path: Path, points: list[P
 
 def test_fetch_writes_the_table_and_counts_marked_cells(tmp_path: Path, points: list[Point]) -> None:
     result = CliRunner().invoke(app, ["published", "fetch", "xu2024", "-o", str(tmp_path / "new"), "--json"])
-    written = json.loads(result.stdout)
+    written = json.loads(result.stdout)["data"]
     assert written["marked"] == CELLS_PER_RULE
     assert written["numbers"] == len(points)
     assert Path(written["path"]).is_file()

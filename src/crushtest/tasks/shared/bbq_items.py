@@ -9,6 +9,8 @@ from crushtest.records import Choices, Item
 
 Form = Literal["answers", "letters"]
 LETTERS = ("A", "B", "C")
+ALPHABET = (*LETTERS, "D", "E", "F", "G", "H", "I", "J")
+"""Letters of as many answers as a question may have; those of BBQ have three."""
 CONDITIONS = {"ambig": "ambiguous", "disambig": "disambiguated"}
 
 
@@ -56,14 +58,14 @@ class Question(NamedTuple):
 
 def prompt(question: Question, form: Form, words: Words = ENGLISH) -> str:
     """Return context, question and `Answer:`, with the lettered answers before it if `form` is `letters`."""
-    listed = "".join(f"{letter}) {answer}\n" for letter, answer in zip(LETTERS, question.answers, strict=False))
+    listed = "".join(f"{letter}) {answer}\n" for letter, answer in zip(ALPHABET, question.answers, strict=False))
     asked = f"{words.context}: {question.context}\n{words.question}: {question.question}\n"
     return f"{asked}{listed if form == 'letters' else ''}{words.answer}:"
 
 
 def options(question: Question, form: Form) -> tuple[str, ...]:
     """Return the texts of the options: the answers themselves, or their letters."""
-    return LETTERS if form == "letters" else tuple(question.answers)
+    return ALPHABET[: len(question.answers)] if form == "letters" else tuple(question.answers)
 
 
 def continuing(texts: Sequence[str], chat: bool) -> tuple[str, ...]:
