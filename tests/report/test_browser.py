@@ -234,7 +234,7 @@ def test_a_permanent_link_opens_its_item(visit: Callable[..., Seen], path: Path)
 def test_the_overview_sorts_by_number_with_the_unmeasured_last(visit: Callable[..., Seen], path: Path) -> None:
     page = visit(path).page
     header = page.locator("#overview-table th", has=page.locator(".sort", has_text="Profanity"))
-    cells = page.locator("#overview-table tbody td:nth-child(3)")
+    cells = page.locator("#overview-table tbody td:nth-child(5)")
     for direction, descending in (("descending", True), ("ascending", False)):
         header.locator(".sort").click()
         assert header.get_attribute("aria-sort") == direction

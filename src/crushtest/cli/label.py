@@ -80,7 +80,7 @@ def _draw(study: StudyFolder, chosen: Labelling, *, pairs: int, seed: int) -> No
 def _read(study: StudyFolder, chosen: Labelling, sheet: Path) -> None:
     """Store a sheet's labels, write the page anew, and say what they correct."""
     from crushtest.pipeline.label import read_labels
-    from crushtest.report import write_report
+    from crushtest.pipeline.page import write_page
     from crushtest.report.study_view import read_study
     from crushtest.report.terminal import correction_lines
     from crushtest.stats.verdicts import counted
@@ -89,6 +89,6 @@ def _read(study: StudyFolder, chosen: Labelling, sheet: Path) -> None:
     unsure = f", {count.unsure} unsure" if count.unsure else ""
     print_line(f"{counted(count.pairs, 'pair')} labelled{unsure}: {chosen.labels}")
     if study.contrasts.exists():
-        write_report(study)
+        write_page(study)
         for line in correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm):
             print_line(line)

@@ -81,10 +81,24 @@ def report(
             "published.parquet. Default: those of the study file (`beside`).",
         ),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Head the page with the gate's outcome by this policy: a file, or a built-in one. Default: that of "
+            "the study file (`policy`)."
+        ),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print a summary to paste: Markdown of at most ten lines.")
+    ] = False,
 ) -> None:
-    """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them."""
+    """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them.
+
+    Example: crushtest report studies/demo --policy standard --summary
+    """
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
+    from crushtest.pipeline.page import judged_by, write_page
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
@@ -93,7 +107,11 @@ def report(
         if target:
             make_writable(target)
     with study.locked():
-        print_line(str(reporting.write_report(study, beside)))
+        path = write_page(study, beside, policy)
+    if summary:
+        print("\n".join(reporting.summary_lines(study, judged_by(study, policy))))
+    else:
+        print_line(str(path))
     if tables:
         reporting.write_tables(study, tables)
     if figures:

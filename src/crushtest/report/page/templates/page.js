@@ -67,7 +67,7 @@
     whenIdle(() => drawNext(rest.slice(1)));
   };
   window.addEventListener("load", () => whenIdle(() => drawNext(figures)));
-  window.addEventListener("beforeprint", () => document.querySelectorAll(".verdict details, .arm-detail").forEach((part) => { part.open = true; }));
+  window.addEventListener("beforeprint", () => document.querySelectorAll(".verdict, .arm-detail").forEach((part) => { part.open = true; }));
 
   /* ---- sorting the matrices ------------------------------------------------------------------- */
 
@@ -75,6 +75,7 @@
     const table = header.closest("table");
     const column = [...header.parentElement.children].indexOf(header);
     const descending = header.getAttribute("aria-sort") !== "descending";
+    if (table.id === "overview-table" && byId("overview-order")) byId("overview-order").value = "";
     table.querySelectorAll("[aria-sort]").forEach((other) => other.setAttribute("aria-sort", "none"));
     header.setAttribute("aria-sort", descending ? "descending" : "ascending");
     const value = (row) => { const text = row.children[column].dataset.v; return text === undefined ? null : Number(text); };
@@ -96,10 +97,51 @@
     const show = () => tables.forEach((table, place) => { table.hidden = String(place) !== select.value; });
     select.replaceChildren(...tables.map((table, place) => make("option", { value: String(place) }, table.dataset.against)));
     select.addEventListener("change", show);
-    byId("overview-controls").hidden = false;
     show();
   }
   againstChooser();
+
+  /* ---- overview: order, filters, and the cards behind it --------------------------------------- */
+
+  const MOST_WITH_INTERVALS = 12;
+
+  function overviewControls() {
+    byId("overview-controls").hidden = false;
+    const order = byId("overview-order");
+    if (order === null) return;
+    const table = byId("overview-table");
+    const method = byId("overview-method");
+    const size = byId("overview-size");
+    const intervals = byId("overview-intervals");
+    const tables = [...document.querySelectorAll(".overview-of")];
+    const number = (row, key) => (row.dataset[key] === undefined ? Infinity : Number(row.dataset[key]));
+    const sort = () => {
+      const descending = order.value.startsWith("-");
+      const key = order.value.replace("-", "");
+      const sorted = [...table.tBodies[0].rows].sort((a, b) => (descending ? number(b, key) - number(a, key) : number(a, key) - number(b, key)) || number(a, "place") - number(b, "place"));
+      table.querySelectorAll("[aria-sort]").forEach((header) => header.setAttribute("aria-sort", "none"));
+      table.tBodies[0].append(...sorted);
+    };
+    const fits = (row) => (!method || !method.value || row.dataset.method === method.value) && (!size.value || number(row, "size") <= Number(size.value));
+    const filter = () => document.querySelectorAll(".overview-of tbody tr, .verdict").forEach((row) => { row.hidden = !fits(row); });
+    const dense = () => tables.forEach((part) => part.classList.toggle("compact", !intervals.checked));
+    order.addEventListener("change", sort);
+    [method, size].filter(Boolean).forEach((select) => select.addEventListener("change", filter));
+    intervals.checked = table.tBodies[0].rows.length <= MOST_WITH_INTERVALS;
+    intervals.addEventListener("change", dense);
+    dense();
+  }
+  overviewControls();
+
+  function openCard() {
+    const card = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!card || !card.classList.contains("verdict")) return;
+    card.open = true;
+    card.scrollIntoView();
+  }
+  openCard();
+  window.addEventListener("hashchange", openCard);
+  document.querySelectorAll("a[href^='#arm-']").forEach((link) => link.addEventListener("click", () => setTimeout(openCard)));
 
   /* ---- groups: one table at a time ------------------------------------------------------------ */
 
