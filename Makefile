@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint install screenshots clean
 
 # The whole story on the embedded model: compress, measure, compare, report. Goes on where it was stopped.
 demo: $(INSTALLED)
@@ -17,6 +17,10 @@ lint: $(TOOLS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# What a browser sees of the report of a study with five arms: 380 and 1440 pixels wide, light and dark.
+screenshots: $(TOOLS)
+	CRUSHTEST_SCREENSHOTS=$(CURDIR)/artefacts/report $(BIN)/python -m pytest -o addopts="" -q tests/report/test_browser.py -k loads_draws
 
 install: $(INSTALLED)
 

@@ -75,5 +75,5 @@ def test_page_and_terminal_count_the_same_changed_answers(study: StudyFolder, vi
     terminal.print_summary(study, Console(file=out, width=200))
     row = view.contrast(view.others[0].name, "probe_facts", "accuracy")
     assert row is not None
-    assert f"probe_facts: {row.flips.total} of {row.n}" in page
+    assert f"{row.flips.total} of {row.n} answers changed" in page
     assert f"; {row.flips.total} of {row.n} answers changed" in out.getvalue()

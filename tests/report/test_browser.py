@@ -6,6 +6,7 @@ Set CRUSHTEST_SCREENSHOTS to a folder to keep what the browser saw.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,7 +96,8 @@ def test_it_loads_draws_and_fits_without_a_word_or_a_request(
     assert seen.page.evaluate("document.documentElement.scrollWidth") == width
     assert seen.complaints == []
     if folder := os.environ.get("CRUSHTEST_SCREENSHOTS"):
-        seen.page.screenshot(path=Path(folder) / f"report-{width}-{scheme}.png", full_page=True)
+        for name, whole in (("first", False), ("report", True)):
+            seen.page.screenshot(path=Path(folder) / f"{name}-{width}-{scheme}.png", full_page=whole)
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +178,86 @@ def test_items_can_be_searched_filtered_and_sorted(visit: Callable[..., Seen], p
     page.locator("#item-outcome").select_option("− accuracy")
     assert count.inner_text().startswith(f"{flips.flips.down} of ")
     page.locator("#item-table .sort[data-sort=size]").click()
-    sizes = [float(text) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
+    sizes = [float(text.split()[0]) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
     assert sizes == sorted(sizes, reverse=True)
     page.locator("#item-table .sort[data-sort=size]").click()
-    sizes = [float(text) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
+    sizes = [float(text.split()[0]) for text in page.locator("#item-table tbody td[data-label=Size]").all_inner_texts()]
     assert sizes == sorted(sizes)
     page.locator("#item-search").fill("no item says this")
     assert count.inner_text().startswith("0 of ")
+
+
+def test_a_link_with_filters_opens_the_same_list(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.locator("#item-task").select_option("probe_prompts")
+    page.locator("#item-search").fill("neighbour opened")
+    fragment = "#" + page.url.partition("#")[2]
+    again = visit(path, fragment=fragment).page
+    assert again.locator("#item-task").input_value() == "probe_prompts"
+    assert again.locator("#item-search").input_value() == "neighbour opened"
+    assert again.locator("#item-count").inner_text() == page.locator("#item-count").inner_text()
+    stale = visit(path, fragment="#items?task=gone&variant=nobody").page
+    assert stale.locator("#item-count").inner_text().endswith("changed answers")
+
+
+def test_words_that_differ_between_two_answers_are_marked(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    page.locator("#item-task").select_option("probe_facts")
+    row = page.locator("#item-table tbody tr").first
+    for answer in row.locator(".answer").all():
+        assert answer.locator("mark").all_inner_texts() == [answer.inner_text()]
+
+
+def test_the_matrix_ranks_filters_and_opens_cards(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    rows = page.locator("#overview-table tbody tr")
+    assert rows.first.bounding_box()["y"] < 500
+    page.locator("#overview-order").select_option("size")
+    sizes = [float(row.get_attribute("data-size")) for row in rows.all()]
+    assert sizes == sorted(sizes)
+    page.locator("#overview-method").select_option("wanda")
+    assert page.locator("#overview-table tbody tr:visible").count() == 2
+    assert page.locator(".verdict:visible").count() == 2
+    link = page.locator("#overview-table tbody tr:visible th a").first
+    card = page.locator(link.get_attribute("href"))
+    assert card.get_attribute("open") is None
+    link.click()
+    sync_api.expect(card.locator(".what")).to_be_in_viewport()
+
+
+def test_no_sentence_stands_twice_on_the_way_to_the_details(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    text = page.locator("#verdict").inner_text()
+    sentences = [part.strip() for line in text.splitlines() for part in re.split(r"(?<=[.]) ", line)]
+    long = [part for part in sentences if part.endswith(".") and len(part.split()) > 5]
+    assert long
+    assert sorted(part for part in long if long.count(part) > 1) == []
+
+
+def test_a_note_of_a_table_is_reached_by_keyboard(visit: Callable[..., Seen], path: Path) -> None:
+    page = visit(path).page
+    mark = page.locator("#dimensions .marks a").first
+    mark.focus()
+    page.keyboard.press("Enter")
+    note = page.locator(mark.get_attribute("href"))
+    sync_api.expect(note).to_be_in_viewport()
+    assert page.locator("[title]").count() <= 1
+
+
+OVERLAPS = """() => [...document.querySelectorAll('.canvas svg')].flatMap((svg) => {
+  const boxes = [...svg.querySelectorAll('.mark-text text')].filter((e) => e.textContent.trim() && !(e.getAttribute('transform') || '').includes('rotate'))
+    .map((e) => [e.textContent, e.getBoundingClientRect()]);
+  return boxes.flatMap(([text, a], place) => boxes.slice(place + 1)
+    .filter(([, b]) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom)
+    .map(([other]) => `${svg.closest('figure').id}: ${text} | ${other}`));
+})"""
+
+
+@pytest.mark.parametrize("width", [1440, 380])
+def test_no_two_labels_of_a_figure_overlap(visit: Callable[..., Seen], path: Path, width: int) -> None:
+    seen = visit(path, width=width)
+    seen.draw_all()
+    assert seen.page.evaluate(OVERLAPS) == []
 
 
 def test_an_opened_item_shows_options_scores_and_both_answers(
@@ -234,7 +309,7 @@ def test_a_permanent_link_opens_its_item(visit: Callable[..., Seen], path: Path)
 def test_the_overview_sorts_by_number_with_the_unmeasured_last(visit: Callable[..., Seen], path: Path) -> None:
     page = visit(path).page
     header = page.locator("#overview-table th", has=page.locator(".sort", has_text="Profanity"))
-    cells = page.locator("#overview-table tbody td:nth-child(3)")
+    cells = page.locator("#overview-table tbody td:nth-child(5)")
     for direction, descending in (("descending", True), ("ascending", False)):
         header.locator(".sort").click()
         assert header.get_attribute("aria-sort") == direction

@@ -56,6 +56,21 @@ def test_latex_is_a_booktabs_table_with_everything_escaped(written: Path) -> Non
     assert "−" not in text
 
 
+def test_the_overview_for_papers_has_dense_sizes_and_fits_two_columns(written: Path, study: StudyFolder) -> None:
+    text = (written / "overview.tex").read_text(encoding="utf-8")
+    assert text.count(r"\begin{table*}") == text.count(r"\end{table*}") == 1
+    widths = [float(width) for width in re.findall(r"p\{([\d.]+)\\textwidth\}", text)]
+    assert sum(widths) + len(widths) * 4 / 400 <= 1.0001  # 2pt on both sides of a column, of 400pt at least
+    with (written / "overview.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows[0]) == len(widths)
+    dense = {(row.task, row.metric): row for row in study.read_estimates() if (row.arm, row.group) == ("dense", "all")}
+    accuracy = dense["probe_facts", "accuracy"].value
+    assert rows[1][0] == "dense"
+    assert f"{accuracy:.1%}" in rows[1]
+    assert all("MB" in row[1] for row in rows[1:])
+
+
 def test_latex_escapes_what_would_be_a_command() -> None:
     table = table_files.Table("t", "50% of \\input{x}", ("a",), (("\\input{/etc/passwd} & $x$ #1_2~^",),))
     from io import StringIO

@@ -88,7 +88,7 @@ def _draw(study: StudyFolder, chosen: Labelling, *, pairs: int, seed: int, json:
 def _read(study: StudyFolder, chosen: Labelling, sheet: Path, *, json: bool) -> None:
     """Store a sheet's labels, write the page anew, and say what they correct."""
     from crushtest.pipeline.label import read_labels
-    from crushtest.report import write_report
+    from crushtest.pipeline.page import write_page
     from crushtest.report.study_view import read_study
     from crushtest.report.terminal import correction_lines
     from crushtest.stats.verdicts import counted
@@ -96,7 +96,7 @@ def _read(study: StudyFolder, chosen: Labelling, sheet: Path, *, json: bool) -> 
     count = read_labels(chosen, sheet)
     lines: list[str] = []
     if study.contrasts.exists():
-        write_report(study)
+        write_page(study)
         lines += correction_lines(read_study(study), task=chosen.planned.name, arm=chosen.arm)
     if json:
         facts = {"pairs": count.pairs, "unsure": count.unsure, "labels": str(chosen.labels), "corrections": lines}

@@ -98,11 +98,25 @@ def report(
             "published.parquet. Default: those of the study file (`beside`).",
         ),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Head the page with the gate's outcome by this policy: a file, or a built-in one. Default: that of "
+            "the study file (`policy`)."
+        ),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Print a summary to paste: Markdown of at most ten lines.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them."""
+    """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them.
+
+    Example: crushtest report studies/demo --policy standard --summary
+    """
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
+    from crushtest.pipeline.page import judged_by, write_page
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
@@ -111,7 +125,8 @@ def report(
         if target:
             make_writable(target)
     with study.locked():
-        page = str(reporting.write_report(study, beside))
+        page = str(write_page(study, beside, policy))
+    lines = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
     if tables:
         reporting.write_tables(study, tables)
     if figures:
@@ -119,8 +134,11 @@ def report(
     if json:
         folders = {"tables": tables, "figures": figures}
         written = {name: str(target) for name, target in folders.items() if target}
-        print_result("report", {"report": page, **written}, warnings=[warning])
-    else:
+        print_result("report", {"report": page, **written, "summary": lines}, warnings=[warning])
+        return
+    for line in lines:
+        print(line)
+    if not summary:
         print_line(page)
 
 

@@ -16,6 +16,7 @@ from crushtest.data.published.catalogue import read_points
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
+from crushtest.gate.policy import read_policy
 from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.compare import compare, compared_repeats
@@ -24,6 +25,7 @@ from crushtest.pipeline.draws import compared_draws, planned_draws, without_fail
 from crushtest.pipeline.from_dense import as_settled, is_settled
 from crushtest.pipeline.looks import parts_asked
 from crushtest.pipeline.measured import complete_pairs
+from crushtest.pipeline.page import has_more_to_show, write_page
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
@@ -59,7 +61,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     if missing:
         plan = without(plan, missing, skip_missing=skip_missing)
     check_tokenizers(folder, plan, items)
-    gained = new_sources(folder, plan)
+    gained = has_more_to_show(folder, plan)
     with folder.locked():
         if not folder.has_measured():
             folder.forget_plan()
@@ -76,6 +78,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             return False
         for source in plan.beside:
             read_points(source)  # which the report needs at the end: what is missing is said before anything is asked
+        if plan.policy is not None:
+            read_policy(plan.policy)
         for planned in plan.tasks:
             if planned.task.cost:
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
@@ -105,15 +109,6 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
 
 
 # ---- before anything is loaded ---------------------------------------------------------------------
-
-
-def new_sources(folder: StudyFolder, plan: Plan) -> list[str]:
-    """Return the published results that the stored study does not name. Raises as `read_points` does."""
-    stored = read_stored_spec(folder.specification).beside if folder.specification.exists() else ()
-    gained = [source for source in plan.beside if source not in stored]
-    for source in gained:
-        read_points(source)
-    return gained
 
 
 class Drawn(NamedTuple):
@@ -223,10 +218,8 @@ def is_finished(folder: StudyFolder, plan: Plan) -> bool:
 
 def write_report(folder: StudyFolder, progress: Progress) -> None:
     """Write report.html from the study's files."""
-    from crushtest import report
-
     with progress.step("writing the report", 1) as advance:
-        report.write_report(folder)
+        write_page(folder)
         advance(1)
 
 

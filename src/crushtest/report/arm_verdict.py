@@ -57,6 +57,7 @@ class ArmVerdict:
     stopped      headlines of tasks in which the arm stopped early: estimated from the items asked, and not corrected
     other_worse  measures besides the headlines that got clearly worse, corrected over all arms and measures shown
     sensitivity  how many items there were, and which changes they would often miss
+    missed       the latter alone
     refused      why pairs of the arm, with dense or another, were not compared
     barred       true if it is not compared with dense, because two engines disagree
     missing      tasks that were not measured
@@ -84,6 +85,7 @@ class ArmVerdict:
     uneven: str
     hidden: str
     sensitivity: str
+    missed: str
     cautions: tuple[str, ...]
     refused: tuple[str, ...]
     barred: bool
@@ -119,6 +121,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         for task, group, row in _headlines(study, arm)
         if row is not None and row.dense is not None and row.value is None and row.n
     )
+    missed = _missed(tasks, unclear)
     tone, words = status(study, arm, worse, better, missing, lost, tested=bool(findings))
     return ArmVerdict(
         arm=arm,
@@ -136,7 +139,8 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         groups_summary=groups_summary,
         uneven=uneven_groups(study, arm, tasks),
         hidden=hidden_text(study, arm.name),
-        sensitivity=_sensitivity(tasks, unclear),
+        sensitivity=f"{_items_text(tasks)} {missed}".rstrip(),
+        missed=missed,
         cautions=(*filter(None, [text_caution(study, arm.name)]), *_cautions(study, arm, tasks, findings)),
         refused=refused,
         barred=barred,
@@ -205,9 +209,13 @@ def _cautions(study: StudyView, arm: ArmView, tasks: list[TaskView], findings: l
                 yield f"{task.label(metric).text}, {SPURIOUS_IMPROVEMENT}: {row.caution}"
 
 
-def _sensitivity(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
-    """Say how many items there were, and which changes they would often miss."""
+def _items_text(tasks: list[TaskView]) -> str:
     items = sum(task.items or 0 for task in tasks)
+    return f"{counted(items, 'item')}, the same for dense and this variant."
+
+
+def _missed(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
+    """Say which changes the items of the headlines without a clear difference would often miss; may be empty."""
     by_name = {task.name: task for task in tasks}
     units = [(finding, by_name[finding.contrast.task].unit(finding.contrast.metric)) for finding in unclear]
     missed = [
@@ -215,18 +223,20 @@ def _sensitivity(tasks: list[TaskView], unclear: tuple[Finding, ...]) -> str:
         for finding, unit in units
         if finding.contrast.mde is not None and not room_text(finding.contrast, unit, finding.contrast.mde)
     ]
-    text = f"{counted(items, 'item')}, the same for dense and this variant."
+    texts = []
     if missed:
-        text += f" A change smaller than {listed(missed)} would often be missed."
+        texts.append(f"A change smaller than {listed(missed)} would often be missed.")
     hidden = [
         f"{finding.subject} ({room})"
         for finding, unit in units
         if finding.contrast.mde is not None and (room := room_text(finding.contrast, unit, finding.contrast.mde))
     ]
     if hidden:
-        text += f" Any harm in {listed(hidden)} would often be missed."
+        texts.append(f"Any harm in {listed(hidden)} would often be missed.")
     blind = [finding.subject for finding, unit in units if none_detectable(finding.contrast, unit)]
-    return f"{text} Any change in {listed(blind)} would often be missed: too few items." if blind else text
+    if blind:
+        texts.append(f"Any change in {listed(blind)} would often be missed: too few items.")
+    return " ".join(texts)
 
 
 def _undefined(study: StudyView, arm: ArmView) -> Iterator[str]:

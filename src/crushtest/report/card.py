@@ -16,6 +16,7 @@ from crushtest.registry import METHODS
 from crushtest.report.against import is_refused
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.arm_view import ArmView
+from crushtest.report.findings import OF_GROUPS
 from crushtest.report.page.provenance import system_message
 from crushtest.report.probes import is_probe, probe_note
 from crushtest.report.room import room_notes
@@ -24,6 +25,7 @@ from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.table_files import MARKDOWN
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name, visible
+from crushtest.report.wording import sentence_case
 from crushtest.study.folder import StudyFolder
 
 TASK_TYPE = "text-generation"
@@ -134,7 +136,7 @@ def _text(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
     if cautions := (*verdict.cautions, *room_notes(study)):
         yield from ("", "### Cautions", "", *(f"- {_plain(text)}" for text in cautions))
     yield ""
-    yield " ".join(map(_plain, (verdict.groups_summary, verdict.sensitivity, *verdict.unfit)))
+    yield " ".join(map(_plain, (verdict.groups_summary, sentence_case(OF_GROUPS), verdict.sensitivity, *verdict.unfit)))
     if study.dense_note:
         yield f"The dense model here: {_plain(study.dense_note)}."
 

@@ -66,7 +66,9 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
         return ""
     accuracy = f"{show_value(right.value, 'rate')} ({show_range(right.low, right.high, 'rate')})"
     abstained = (
-        f"; it answers “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones" if undecided else ""
+        f", and it answers “unknown” to {show_value(undecided.value, 'rate')} of the undecided ones"
+        if undecided
+        else ""
     )
     return (
         f"no evidence of stereotyping, because dense decides at chance. It gets {accuracy} of the questions right that "

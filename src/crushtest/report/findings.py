@@ -27,11 +27,16 @@ from crushtest.stats.joint_claims import UNTESTED, is_tested
 from crushtest.stats.verdicts import ALPHA, SPURIOUS_IMPROVEMENT, WORSE, excludes_zero
 
 MOST_GROUPS = 3
+OF_GROUPS = "p of groups is corrected per measure, over its attributes and over the groups of each."
+"""What the counts of `worst_groups` are corrected over."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One contrast in words. `subject` is what changed, `text` how, with the interval; `anchor` leads to its detail."""
+    """One contrast in words. `subject` is what changed, `text` how, with the interval; `anchor` leads to its detail.
+
+    `doubt` is the part of the text that is about dense and its task, whichever arm is compared.
+    """
 
     subject: str
     text: str
@@ -39,6 +44,12 @@ class Finding:
     depth: int
     anchor: str
     contrast: Contrast
+    doubt: str = ""
+
+    @property
+    def brief(self) -> str:
+        """The text without the doubt, which a page of many arms says once."""
+        return self.text.replace(self.doubt, "") if self.doubt else self.text
 
 
 def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str) -> Finding | None:
@@ -53,8 +64,9 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
     text += as_ratio(study, contrast)
     if correction := study.correction(contrast):
         text += f". With people's labels: {difference_text(correction)}"
-    if doubt := no_evidence_of_bias(study, task):
-        text += f". Caution: {doubt}"
+    reason = no_evidence_of_bias(study, task)
+    doubt = f". Caution: {reason}" if reason else ""
+    text += doubt
     if study.baseline == DENSE and (drift := drift_text(study, arm.name, task.name)):
         text += f". Caution: {drift}"
     if contrast.verdict == SPURIOUS_IMPROVEMENT:
@@ -62,7 +74,7 @@ def headline_finding(study: StudyView, arm: ArmView, task: TaskView, group: str)
     elif tone == "better" and contrast.caution:
         text += f". Caution: {contrast.caution}"  # cautions are overlooked most easily beside good news
     depth = depth_of(contrast, task.headline.unit)
-    return Finding(headline_subject(study, task, group), text, tone, depth, anchor(task), contrast)
+    return Finding(headline_subject(study, task, group), text, tone, depth, anchor(task), contrast, doubt)
 
 
 def _tone(contrast: Contrast) -> Tone:
@@ -149,10 +161,7 @@ def worst_groups(study: StudyView, arm: ArmView, tasks: list[TaskView]) -> tuple
     findings.sort(key=lambda pair: pair[0], reverse=True)
     if not compared:
         return (), "No groups were compared."
-    summary = (
-        f"{len(findings)} of {counted(compared, 'group comparison')} over all headlines clearly worse; p is corrected "
-        "per measure, over its attributes and over the groups of each."
-    )
+    summary = f"{len(findings)} of {counted(compared, 'group comparison')} over all headlines clearly worse."
     return tuple(finding for _, finding in findings[:MOST_GROUPS]), summary
 
 

@@ -6,6 +6,7 @@ far, hatching says that the data show no difference.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 from crushtest.records import Better
@@ -91,12 +92,31 @@ def clear_alone(contrast: Contrast) -> bool:
 def depth(contrast: Contrast, unit: str) -> int:
     """Return 1 to 4, from the ratio to dense for perplexities and ratios, else from Cohen's h or d if known, else from
     the difference itself (scores, bits, nats)."""
+    return _step(*_size(contrast, unit))
+
+
+def extent(contrast: Contrast, unit: str) -> float:
+    """Return the size of a change on the scale of `depth`, without its upper end: 1 where the deepest step begins."""
+    size, steps = _size(contrast, unit)
+    return math.log(size) / math.log(steps[-1]) if steps is RATIO_STEPS else size / steps[-1]
+
+
+def times(contrast: Contrast | None, unit: str) -> str:
+    """Return how many times dense's perplexity it is, `29.7-fold`; empty for other measures."""
+    if contrast is None or unit != "perplexity" or not (contrast.value and contrast.dense):
+        return ""
+    ratio = contrast.value / contrast.dense
+    return f"{ratio:.{1 if ratio >= 10 else 2}f}-fold"
+
+
+def _size(contrast: Contrast, unit: str) -> tuple[float, tuple[float, ...]]:
+    """Return how large a change is, and the steps that it is measured by."""
     ratio = contrast.effect.ratio or (contrast.value / contrast.dense if contrast.value and contrast.dense else None)
     if unit in RATIO_UNITS and ratio is not None and ratio > 0:
-        return _step(max(ratio, 1 / ratio), RATIO_STEPS)
+        return max(ratio, 1 / ratio), RATIO_STEPS
     if contrast.effect.standardized is not None:
-        return _step(abs(contrast.effect.standardized), EFFECT_STEPS)
-    return _step(abs(contrast.difference or 0.0), DIFFERENCE_STEPS)
+        return abs(contrast.effect.standardized), EFFECT_STEPS
+    return abs(contrast.difference or 0.0), DIFFERENCE_STEPS
 
 
 def tone_of(before: float, after: float, better: Better) -> Tone:

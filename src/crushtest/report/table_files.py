@@ -26,17 +26,23 @@ LATEX: dict[str | int, str | int | None] = {
     "]": "{]}",
     ">": r"\textgreater{}",
 }
+BREAKABLE = re.compile(r"([:,=+])")
+"""Where the name of an arm may break."""
 MARKDOWN = re.compile(r"([\\`*_{}\[\]#!|~])")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people to read; `stem` names its files."""
+    """A table for people to read; `stem` names its files.
+
+    spans   in LaTeX, it is as wide as the text of a page with two columns, and its cells wrap
+    """
 
     stem: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    spans: bool = False
 
 
 def write_all(made: Iterable[Table], target: Path) -> list[Path]:
@@ -78,7 +84,7 @@ def write_markdown(table: Table, file: TextIO) -> None:
 
 
 def write_latex(table: Table, file: TextIO) -> None:
-    """Write a booktabs tabular in a table float; it needs \\usepackage{booktabs}."""
+    """Write a booktabs tabular in a table float; it needs \\usepackage{booktabs}, and array if the table spans."""
 
     def escaped(text: str) -> str:
         return name(text).translate(str.maketrans(LATEX))
@@ -86,11 +92,26 @@ def write_latex(table: Table, file: TextIO) -> None:
     def line(texts: tuple[str, ...]) -> str:
         return f"{' & '.join(map(escaped, texts))} \\\\\n"
 
-    layout = "l" * len(table.columns)
-    file.write(f"% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\caption{{{escaped_caption(table)}}}\n")
+    def heads(texts: tuple[str, ...]) -> str:
+        first, *rest = texts
+        return BREAKABLE.sub(r"\1\\allowbreak{}", escaped(first)) + "".join(f" & {escaped(text)}" for text in rest)
+
+    layout = _spanning(len(table.columns)) if table.spans else "l" * len(table.columns)
+    packages, end = ("booktabs,array", "table*") if table.spans else ("booktabs", "table")
+    small = "\\footnotesize\n\\setlength{\\tabcolsep}{2pt}\n" if table.spans else ""
+    file.write(f"% needs \\usepackage{{{packages}}}\n\\begin{{{end}}}\n\\caption{{{escaped_caption(table)}}}\n{small}")
     file.write(f"\\begin{{tabular}}{{{layout}}}\n\\toprule\n{line(table.columns)}\\midrule\n")
-    file.writelines(map(line, table.rows))
-    file.write("\\bottomrule\n\\end{tabular}\n\\end{table}\n")
+    file.writelines(f"{heads(row)} \\\\\n" if table.spans else line(row) for row in table.rows)
+    file.write(f"\\bottomrule\n\\end{{tabular}}\n\\end{{{end}}}\n")
+
+
+def _spanning(columns: int) -> str:
+    """Return columns that wrap and fit the width of a page's text: 400 points or more, less what separates them."""
+    room = 1 - 0.01 * columns
+    first, second = 0.2 * room, 0.1 * room
+    rest = (room - first - second) / max(1, columns - 2)
+    widths = [first, second, *([rest] * (columns - 2))][:columns]
+    return "".join(f">{{\\raggedright\\arraybackslash}}p{{{width:.4f}\\textwidth}}" for width in widths)
 
 
 def escaped_caption(table: Table) -> str:

@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from crushtest.records import DENSE
 from crushtest.report.dialect import study_tables
-from crushtest.report.formats import unit_of_difference
-from crushtest.report.page.matrix import Cell, cell, metric_rows, overview
+from crushtest.report.formats import show_bytes, show_value, unit_of_difference
+from crushtest.report.page.matrix import Cell, Column, cell, metric_rows, overview
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.table_files import Table, inert, write_all
 from crushtest.report.task_view import TaskView
@@ -58,17 +59,40 @@ def _overview(study: StudyView) -> Table:
     rows = [
         (
             arm.name,
-            *(_text(each, column.task.headline.unit) for each, column in zip(cells, matrix.columns, strict=True)),
+            _size(arm.totals.get("compressed_model_size_bytes"), arm.share_of_dense),
+            *(
+                _text(each, column.task.headline.unit, unit_shown=False)
+                for each, column in zip(cells, matrix.columns, strict=True)
+            ),
         )
         for arm, cells, _ in matrix.rows
     ]
+    sizes = [size for arm in study.others if (size := arm.totals.get("dense_model_size_bytes"))]
+    dense = (DENSE, _size(sizes[0] if sizes else None, None), *(_dense(study, column) for column in matrix.columns))
     return Table(
         "overview",
-        "Change against the dense model in the measure that heads each task, with its 95% interval. n.s.: no clear "
-        "difference.",
-        ("variant", *(f"{column.label.text} ({column.about})" for column in matrix.columns)),
-        tuple(rows),
+        "Dense: its values in the measure that heads each task. Below: change against dense with its 95% interval. "
+        "n.s.: no clear difference. Size: the whole model, ideal storage.",
+        ("variant", "size", *(_heading(column) for column in matrix.columns)),
+        (dense, *rows),
+        spans=True,
     )
+
+
+def _size(size: float | None, share: float | None) -> str:
+    if not size:
+        return "not recorded"
+    return show_bytes(size) if share is None else f"{show_bytes(size)} ({share:.0%})"
+
+
+def _dense(study: StudyView, column: Column) -> str:
+    row = study.estimate(DENSE, column.task.name, column.task.headline.name, column.group)
+    return "not measured" if row is None else show_value(row.value, column.task.headline.unit)
+
+
+def _heading(column: Column) -> str:
+    unit = f", {column.unit}" if column.unit else ""
+    return f"{column.label.text} ({column.about}{unit}; {column.direction})"
 
 
 def _measures(study: StudyView, task: TaskView) -> Table:
@@ -104,13 +128,13 @@ def _groups(study: StudyView, task: TaskView) -> Table:
     )
 
 
-def _text(shown: Cell, unit: str) -> str:
+def _text(shown: Cell, unit: str, *, unit_shown: bool = True) -> str:
     """Return a cell on one line: `+4.1 points [+1.0, +7.2] worse`."""
     if not shown.interval:
         return shown.text
     interval = shown.interval.replace(" to ", ", ")
     word = shown.word if shown.word == SPURIOUS_IMPROVEMENT else WORDS.get(shown.tone, shown.word)
-    return f"{shown.text}{unit_of_difference(unit)} [{interval}] {word}"
+    return f"{shown.text}{unit_of_difference(unit) if unit_shown else ''} [{interval}] {word}"
 
 
 # ---- files ------------------------------------------------------------------------------------------

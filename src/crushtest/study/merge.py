@@ -18,7 +18,7 @@ from crushtest.study.repeats import VARY
 from crushtest.study.spec import ArmSpec, NoiseFloorSpec, StudySpec, expand, read_stored_spec
 from crushtest.study.suites import resolve
 
-MERGED = ("arms", "suite", "noise_floor", "limit", "stop_early", "beside")
+MERGED = ("arms", "suite", "noise_floor", "limit", "stop_early", "beside", "policy")
 """The keys of a study file that may differ from those of the study in the folder, within limits."""
 
 
@@ -55,6 +55,7 @@ def merge_with_existing(spec: StudySpec, folder: StudyFolder) -> StudySpec:
             "suite": tasks,
             "noise_floor": merge_noise_floors(spec, stored, folder),
             "beside": tuple(dict.fromkeys((*stored.beside, *spec.beside))),
+            "policy": spec.policy or stored.policy,
         }
     )
 

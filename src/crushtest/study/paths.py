@@ -22,7 +22,7 @@ def study_paths(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     left as it is: a hub id, a corpus, a path that starts at the current folder. So is content of a wrong shape.
     """
     changed = dict(content)
-    for key in ("model", "suite"):
+    for key in ("model", "suite", "policy"):
         changed |= {key: beside(content[key], folder)} if key in content else {}
     if "stop_early" in content:
         changed["stop_early"] = _with_path(content["stop_early"], "policy", folder)

@@ -87,6 +87,7 @@ class Plan:
     correction   how p is adjusted over the rows of a task and arm
     beside       published results that the report draws beside the study's own
     stop_early   when an arm need not be asked every item; None: it is
+    policy       the policy whose verdict heads the report; None: it has none
     """
 
     arms: tuple[Arm, ...]
@@ -99,6 +100,7 @@ class Plan:
     beside: tuple[str, ...] = ()
     draws: tuple[Arm, ...] = ()
     stop_early: StopEarlySpec | None = None
+    policy: str | None = None
 
     @property
     def dense(self) -> Arm:
@@ -142,6 +144,7 @@ def make_plan(spec: StudySpec) -> Plan:
         correction=spec.correction,
         beside=spec.beside,
         stop_early=spec.stop_early,
+        policy=spec.policy or (spec.stop_early.policy if spec.stop_early else None),
     )
     if spec.stop_early is not None and plan.draws:
         raise UsageError(

@@ -123,6 +123,8 @@ class StudySpec(Checked):
                   paths of published.parquet. They judge nothing
     stop_early    arms are asked in random order and no further than a policy needs; the name of a policy is short for
                   `{policy: NAME}`. None: every arm is asked every item
+    policy        the policy whose verdict heads the report: a file or a ready-made one. None: that of `stop_early`, if
+                  there is one
     """
 
     model: str
@@ -141,6 +143,7 @@ class StudySpec(Checked):
     system: str | None = None
     beside: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     stop_early: StopEarlySpec | None = None
+    policy: str | None = None
 
 
 DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)

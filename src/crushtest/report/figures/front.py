@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from crushtest.records import Better
 from crushtest.report.figures.figure import Figure
-from crushtest.report.figures.marks import DOMINATED, UNJUDGED, Axis
-from crushtest.report.figures.scatter import Place, scatter
+from crushtest.report.figures.marks import BAND, DOMINATED, UNJUDGED, Axis
+from crushtest.report.figures.scatter import MARKED, Place, scatter
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
@@ -70,7 +70,17 @@ def _against_size(study: StudyView, task: TaskView, dimension: str, sizes: dict[
     figure = scatter(study, about, "front", dimension.capitalize(), headline.name, places, SIZE, families=families)
     where = name(task.name)
     return figure and replace(
-        figure, caption=f"{where}: {figure.caption}", note=f"{about.heading} in {where}. {figure.note}"
+        figure,
+        caption=f"{where}: {figure.caption}",
+        note=f"{about.heading} in {where}.{' Grey: measurement noise of dense.' if figure.data.get(BAND) else ''}",
+    )
+
+
+def reading(figures: Sequence[Figure]) -> str:
+    """Return how to read the figures of the front, once for all of them."""
+    families = {row["family"] for figure in figures for rows in figure.data.values() for row in rows if "family" in row}
+    return (
+        f"Bars: 95% intervals. Dashed: dense.{''.join(text for family, text in MARKED.items() if family in families)}"
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from crushtest.records import DENSE
 from crushtest.report.formats import show_p
 from crushtest.report.page.matrix import Cell, MetricRow, cell, metric_row
+from crushtest.report.page.table_notes import TableNotes, row_notes
 from crushtest.report.shading import CLEAR, Tone, is_clear
 from crushtest.report.study_view import StudyView, ordered_groups
 from crushtest.report.task_view import TaskView
@@ -39,6 +41,11 @@ class GroupTable:
     footer: tuple[tuple[str, str, tuple[Cell, ...]], ...]
     summary: str
     interest: int
+
+    @cached_property
+    def notes(self) -> TableNotes:
+        """The cautions of the rows, then of the footer."""
+        return row_notes([*(row[3] for row in self.rows), *(row[2] for row in self.footer)])
 
 
 def group_tables(study: StudyView) -> tuple[tuple[GroupTable, ...], bool]:

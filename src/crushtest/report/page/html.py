@@ -20,24 +20,25 @@ from typing import TYPE_CHECKING, Any
 from crushtest.files.atomic import replacing
 from crushtest.registry import TASKS
 from crushtest.report import status
-from crushtest.report.against import comparisons, overviews
+from crushtest.report.against import comparisons
 from crushtest.report.arm_verdict import compares_text, size_text, verdicts
 from crushtest.report.beside import beside as beside_it
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.drift import drift_text
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.figures import task_figures
-from crushtest.report.figures.front import front
+from crushtest.report.figures.front import front, reading
 from crushtest.report.figures.theme import PAGE
-from crushtest.report.findings import anchor
+from crushtest.report.findings import OF_GROUPS, anchor
 from crushtest.report.hidden_harm import hidden_cell
-from crushtest.report.page import matrix
+from crushtest.report.judged import Judged
+from crushtest.report.page import matrix, provenance
 from crushtest.report.page.changed_answers import find_changes
 from crushtest.report.page.group_tables import group_tables
 from crushtest.report.page.labelled import CorrectionRow, correction_rows
 from crushtest.report.page.noise import keeping_dtype, noise_rows, repeat_facts, repeated_arms
+from crushtest.report.page.opening import MOST_OPEN, OUTCOMES, arm_facts, families, hides_anything, ranked
 from crushtest.report.page.provenance import (
-    arm_facts,
     citations,
     interval_methods,
     layers,
@@ -47,6 +48,7 @@ from crushtest.report.page.provenance import (
     start_tokens,
     system_message,
 )
+from crushtest.report.page.table_notes import TableNotes, row_notes
 from crushtest.report.rankings import ranking_rows
 from crushtest.report.shading import CLEAR_ALONE
 from crushtest.report.study_view import StudyView, read_study
@@ -63,21 +65,22 @@ if TYPE_CHECKING:
 TEMPLATES = files("crushtest.report.page") / "templates"
 
 
-def write_report(folder: StudyFolder, beside: Sequence[str] | None = None) -> Path:
+def write_report(folder: StudyFolder, beside: Sequence[str] | None = None, judged: Judged | None = None) -> Path:
     """Write report.html from the study's files; the same files give the same bytes. Return its path.
 
     beside   the sources of published numbers beside it; None: those of its study file
+    judged   what a gate says of the study, for the head of the page
 
     Raises StoreError if the study has no results yet.
     """
-    page = render(read_study(folder, beside))
+    page = render(read_study(folder, beside), judged)
     with replacing(folder.report) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     folder.outdated.unlink(missing_ok=True)
     return folder.report
 
 
-def render(study: StudyView) -> str:
+def render(study: StudyView, judged: Judged | None = None) -> str:
     """Return the page as HTML."""
     from markupsafe import Markup
 
@@ -88,6 +91,7 @@ def render(study: StudyView) -> str:
     every = [*opening, *(figure for figures in drawn.values() for figure in figures)]
     changes = find_changes(study)
     arm_verdicts = verdicts(study)
+    facts = arm_facts(study, arm_verdicts, judged)
     groups, groups_complete = group_tables(study)
     return (
         environment()
@@ -102,13 +106,20 @@ def render(study: StudyView) -> str:
             items_json=Markup(script_json(changes.data)),
             specs={figure.key: Markup(script_json(spec(figure))) for figure in every},
             front=opening,
+            front_reading=reading(opening),
             lead=status.lead(study, arm_verdicts),
             search=status.SEARCH if len(study.others) > 1 else "",
-            verdicts=arm_verdicts,
+            judged=judged,
+            gate_tones=OUTCOMES,
+            arm_facts_of=facts,
+            most_open=MOST_OPEN,
+            cards_reading=f"Changes come with their 95% interval; {OF_GROUPS}",
+            families=families(study),
+            hides=hides_anything(study),
             comparisons={arm.name: comparisons(study, arm) for arm in study.others},
             item_count=sum(task.items or 0 for task in study.tasks),
             notes=notes(study),
-            overviews=overviews(study),
+            ranked=ranked(study, facts),
             rankings=list(ranking_rows(study)),
             dimensions=[_dimension(study, name, tasks, drawn) for name, tasks in study.dimensions.items()],
             group_tables=groups,
@@ -122,7 +133,7 @@ def render(study: StudyView) -> str:
             spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
             hidden_cell=hidden_cell,
             compares_text=compares_text,
-            arm_facts=arm_facts,
+            arm_facts=provenance.arm_facts,
             citations=citations,
             layers=layers,
             noise_arms=repeated_arms(study),
@@ -208,6 +219,7 @@ class _Task:
     doubt: str
     untested: str
     rows: list[matrix.MetricRow]
+    notes: TableNotes
     numbers: list[matrix.NumberRow]
     corrections: list[CorrectionRow]
     drifts: list[tuple[str, str]]
@@ -230,7 +242,7 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
             any(measured == task.name for _, measured in study.measured),
             no_evidence_of_bias(study, task),
             untested(study, task, study.others).text,
-            list(matrix.metric_rows(study, task)),
+            *_with_notes(list(matrix.metric_rows(study, task))),
             list(matrix.number_rows(study, task)),
             list(correction_rows(study, task)),
             [(arm.name, text) for arm in study.others if (text := drift_text(study, arm.name, task.name))],
@@ -239,6 +251,10 @@ def _dimension(study: StudyView, title: str, tasks: tuple[TaskView, ...], drawn:
         for task in tasks
     ]
     return _Dimension(title, DIMENSION_MEANING.get(title, ""), views)
+
+
+def _with_notes(rows: list[matrix.MetricRow]) -> tuple[list[matrix.MetricRow], TableNotes]:
+    return rows, row_notes([row.cells for row in rows])
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from crushtest.report.formats import (
     unit_of_difference,
 )
 from crushtest.report.headlines import as_ratio
-from crushtest.report.shading import Tone, clear_alone, shade, verdict_text
+from crushtest.report.shading import Tone, clear_alone, is_clear, shade, verdict_text
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
@@ -46,7 +46,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A headline measure of the overview, over all items or one group."""
+    """A headline measure of the overview, over all items or one group.
+
+    missed   which changes these items would often have missed
+    """
 
     task: TaskView
     group: str
@@ -55,6 +58,7 @@ class Column:
     unit: str
     anchor: str
     chance: str
+    missed: str
 
     @property
     def about(self) -> str:
@@ -88,7 +92,7 @@ def overview(study: StudyView) -> Overview:
     """Return the matrix of the arms that are compared with the view's baseline, and all tasks' headlines."""
     columns = {
         name: [
-            _column(headed, group)
+            _column(study, headed, group)
             for task in tasks
             for headed in by_headline(task)
             for group in study.headline_groups(headed)
@@ -105,10 +109,32 @@ def overview(study: StudyView) -> Overview:
     return Overview(widths, flat, rows, study.baseline, study.comparisons)
 
 
-def _column(task: TaskView, group: str) -> Column:
+def _column(study: StudyView, task: TaskView, group: str) -> Column:
     direction, unit = DIRECTIONS[task.headline.better], unit_of_difference(task.headline.unit).strip()
     chance = _chance_text(task, task.headline.name)
-    return Column(task, group, task.label(task.headline.name), direction, unit, anchor(task), chance)
+    return Column(
+        task=task,
+        group=group,
+        label=task.label(task.headline.name),
+        direction=direction,
+        unit=unit,
+        anchor=anchor(task),
+        chance=chance,
+        missed=_missed_text(study, task, group),
+    )
+
+
+def _missed_text(study: StudyView, task: TaskView, group: str) -> str:
+    """Say below which size a change would often have been missed, in the arm without a clear one that shows least."""
+    unit = task.headline.unit
+    every = [study.contrast(arm.name, task.name, task.headline.name, group) for arm in study.others]
+    rows = [row for row in every if row is not None and not is_clear(row)]
+    if any(none_detectable(row, unit) for row in rows):
+        return "may miss any change"
+    sizes = [row.mde for row in rows if row.mde is not None]
+    if not sizes:
+        return ""
+    return f"may miss < {show_value(max(sizes), unit).rstrip('%')}{unit_of_difference(unit)}"
 
 
 def _chance_text(task: TaskView, metric: str) -> str:

@@ -67,7 +67,7 @@
     whenIdle(() => drawNext(rest.slice(1)));
   };
   window.addEventListener("load", () => whenIdle(() => drawNext(figures)));
-  window.addEventListener("beforeprint", () => document.querySelectorAll(".verdict details, .arm-detail").forEach((part) => { part.open = true; }));
+  window.addEventListener("beforeprint", () => document.querySelectorAll(".verdict, .arm-detail").forEach((part) => { part.open = true; }));
 
   /* ---- sorting the matrices ------------------------------------------------------------------- */
 
@@ -75,6 +75,7 @@
     const table = header.closest("table");
     const column = [...header.parentElement.children].indexOf(header);
     const descending = header.getAttribute("aria-sort") !== "descending";
+    if (table.id === "overview-table" && byId("overview-order")) byId("overview-order").value = "";
     table.querySelectorAll("[aria-sort]").forEach((other) => other.setAttribute("aria-sort", "none"));
     header.setAttribute("aria-sort", descending ? "descending" : "ascending");
     const value = (row) => { const text = row.children[column].dataset.v; return text === undefined ? null : Number(text); };
@@ -96,10 +97,51 @@
     const show = () => tables.forEach((table, place) => { table.hidden = String(place) !== select.value; });
     select.replaceChildren(...tables.map((table, place) => make("option", { value: String(place) }, table.dataset.against)));
     select.addEventListener("change", show);
-    byId("overview-controls").hidden = false;
     show();
   }
   againstChooser();
+
+  /* ---- overview: order, filters, and the cards behind it --------------------------------------- */
+
+  const MOST_WITH_INTERVALS = 12;
+
+  function overviewControls() {
+    byId("overview-controls").hidden = false;
+    const order = byId("overview-order");
+    if (order === null) return;
+    const table = byId("overview-table");
+    const method = byId("overview-method");
+    const size = byId("overview-size");
+    const intervals = byId("overview-intervals");
+    const tables = [...document.querySelectorAll(".overview-of")];
+    const number = (row, key) => (row.dataset[key] === undefined ? Infinity : Number(row.dataset[key]));
+    const sort = () => {
+      const descending = order.value.startsWith("-");
+      const key = order.value.replace("-", "");
+      const sorted = [...table.tBodies[0].rows].sort((a, b) => (descending ? number(b, key) - number(a, key) : number(a, key) - number(b, key)) || number(a, "place") - number(b, "place"));
+      table.querySelectorAll("[aria-sort]").forEach((header) => header.setAttribute("aria-sort", "none"));
+      table.tBodies[0].append(...sorted);
+    };
+    const fits = (row) => (!method || !method.value || row.dataset.method === method.value) && (!size.value || number(row, "size") <= Number(size.value));
+    const filter = () => document.querySelectorAll(".overview-of tbody tr, .verdict").forEach((row) => { row.hidden = !fits(row); });
+    const dense = () => tables.forEach((part) => part.classList.toggle("compact", !intervals.checked));
+    order.addEventListener("change", sort);
+    [method, size].filter(Boolean).forEach((select) => select.addEventListener("change", filter));
+    intervals.checked = table.tBodies[0].rows.length <= MOST_WITH_INTERVALS;
+    intervals.addEventListener("change", dense);
+    dense();
+  }
+  overviewControls();
+
+  function openCard() {
+    const card = location.hash.length > 1 && byId(location.hash.slice(1));
+    if (!card || !card.classList.contains("verdict")) return;
+    card.open = true;
+    card.scrollIntoView();
+  }
+  openCard();
+  window.addEventListener("hashchange", openCard);
+  document.querySelectorAll("a[href^='#arm-']").forEach((link) => link.addEventListener("click", () => setTimeout(openCard)));
 
   /* ---- groups: one table at a time ------------------------------------------------------------ */
 
@@ -167,9 +209,37 @@
 
   function shownText(row, answer) {
     const hide = hidden(row, answer === row.answer ? 2 : 1);
-    const text = make("div", { class: hide ? "answer blurred" : "answer", "aria-hidden": hide ? "true" : null }, answerText(row, answer));
+    const own = answerText(row, answer);
+    const other = answerText(row, answer === row.answer ? row.item.dense : row.answer);
+    const shown = row.task.kind === "passages" ? [own] : marked(own, other);
+    const text = make("div", { class: hide ? "answer blurred" : "answer", "aria-hidden": hide ? "true" : null }, ...shown);
     return hide ? [make("button", { type: "button", class: "show", onclick: () => { state.shown.add(row.key); render(); } }, "Show text"), text] : [text];
   }
+
+  // Words that the other answer lacks, in the order of both: a longest common subsequence. Long texts stay unmarked.
+  const MOST_WORDS = 400;
+
+  function marked(own, other) {
+    const pieces = own.split(/(\s+)/);
+    const [a, b] = [own, other].map((text) => text.split(/\s+/));
+    if (a.length > MOST_WORDS || b.length > MOST_WORDS) return [own];
+    const width = b.length + 1;
+    const common = new Uint16Array((a.length + 1) * width);
+    for (let i = a.length - 1; i >= 0; i -= 1) {
+      for (let j = b.length - 1; j >= 0; j -= 1) {
+        common[i * width + j] = a[i] === b[j] ? common[(i + 1) * width + j + 1] + 1 : Math.max(common[(i + 1) * width + j], common[i * width + j + 1]);
+      }
+    }
+    const shared = new Set();
+    for (let i = 0, j = 0; i < a.length && j < b.length;) {
+      if (a[i] === b[j]) { shared.add(i); i += 1; j += 1; }
+      else if (common[(i + 1) * width + j] >= common[i * width + j + 1]) i += 1;
+      else j += 1;
+    }
+    return pieces.map((piece, place) => (place % 2 || piece === "" || shared.has(place / 2) ? piece : make("mark", {}, piece)));
+  }
+
+  const UNITS = { choices: "nats", passages: "bits per byte", prompts: "of a score" };
 
   function outcomeCell(row, most = 2) {
     const words = outcomeWords(row);
@@ -190,7 +260,7 @@
       make("td", { "data-label": "Dense" }, ...shownText(row, row.item.dense)),
       make("td", { "data-label": "Variant's answer" }, ...shownText(row, row.answer)),
       make("td", { "data-label": "What changed" }, ...outcomeCell(row)),
-      make("td", { "data-label": "Size" }, make("span", {}, row.size.toFixed(2))),
+      make("td", { "data-label": "Size" }, make("span", {}, row.size.toFixed(2), make("small", {}, ` ${UNITS[row.task.kind]}`))),
     ];
     const line = make("tr", { class: open ? "open" : "" }, ...cells);
     return open ? [line, detailRow(row)] : [line];
@@ -206,11 +276,19 @@
       ["What changed", make("span", {}, ...outcomeCell(row, 20))],
       ["Groups", row.item.groups.join(", ") || "none"],
       ["Template", row.item.cluster],
-      ...(row.item.facts ? [["Facts", row.item.facts]] : []),
+      ...(row.item.facts ? [["Facts", factsText(row.item.facts)]] : []),
       ["Link", make("a", { href: `#item/${row.key}` }, "permanent link to this answer")],
     ];
     const list = make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
     return make("tr", { class: "detail" }, make("td", { colspan: 6 }, list));
+  }
+
+  function factsText(text) {
+    try {
+      return Object.entries(JSON.parse(text)).map(([key, value]) => `${key.replaceAll("_", " ")}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join("\n");
+    } catch {
+      return text; // cut, or with characters that were written out
+    }
   }
 
   function optionTable(row) {
@@ -309,6 +387,26 @@
     if (line) line.scrollIntoView({ block: "center" });
   }
 
+  /* The filters stand in the address, so that a link opens the same list. */
+  const FILTERS = { task: "item-task", variant: "item-arm", group: "item-group", change: "item-outcome", words: "item-search" };
+
+  function remember() {
+    const chosen = Object.entries(FILTERS).map(([key, id]) => [key, byId(id).value]).filter(([, value]) => value);
+    history.replaceState(null, "", chosen.length ? `#items?${new URLSearchParams(chosen)}` : "#items");
+  }
+
+  function recall() {
+    if (!location.hash.startsWith("#items?")) return;
+    const chosen = new URLSearchParams(location.hash.slice("#items?".length));
+    for (const [key, id] of Object.entries(FILTERS)) {
+      byId(id).value = chosen.get(key) || "";
+      if (byId(id).selectedIndex === -1) byId(id).value = "";
+    }
+    state.page = 0;
+    render();
+    byId("items").scrollIntoView();
+  }
+
   function sortItems(button) {
     const same = state.sort === button.dataset.sort;
     state.descending = same ? !state.descending : button.dataset.sort === "size";
@@ -329,15 +427,18 @@
     fill(byId("item-group"), options(rows.flatMap((row) => row.item.groups), "all"));
     fill(byId("item-outcome"), options(rows.flatMap((row) => row.words), "anything"));
     const again = () => { state.page = 0; render(); };
-    ["item-task", "item-arm", "item-group", "item-outcome", "item-unblur"].forEach((id) => byId(id).addEventListener("change", again));
-    byId("item-search").addEventListener("input", again);
+    const filter = () => { again(); remember(); };
+    ["item-task", "item-arm", "item-group", "item-outcome"].forEach((id) => byId(id).addEventListener("change", filter));
+    byId("item-unblur").addEventListener("change", again);
+    byId("item-search").addEventListener("input", filter);
     byId("item-previous").addEventListener("click", () => { state.page -= 1; render(); });
     byId("item-next").addEventListener("click", () => { state.page += 1; render(); });
     byId("item-table").querySelectorAll(".sort").forEach((button) => button.addEventListener("click", () => sortItems(button)));
     ["item-controls", "item-table", "item-pager"].forEach((id) => { byId(id).hidden = false; });
     render();
     openLink();
-    window.addEventListener("hashchange", openLink);
+    recall();
+    window.addEventListener("hashchange", () => { openLink(); recall(); });
   }
   start();
 })();
