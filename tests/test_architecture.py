@@ -23,7 +23,7 @@ ORDER = """
     tasks engines compress
     stats data models services
     files
-    errors printing layout records results metrics registry progress degeneration thinking
+    errors printing records results metrics registry progress completions
 """
 """The rooms from the top down, as in docs/architecture.md. A file imports from its own room and from lower storeys."""
 

@@ -245,7 +245,8 @@ def test_a_note_of_a_table_is_reached_by_keyboard(visit: Callable[..., Seen], pa
 
 
 OVERLAPS = """() => [...document.querySelectorAll('.canvas svg')].flatMap((svg) => {
-  const boxes = [...svg.querySelectorAll('.mark-text text')].filter((e) => e.textContent.trim() && !(e.getAttribute('transform') || '').includes('rotate'))
+  const upright = (e) => !(e.getAttribute('transform') || '').includes('rotate');
+  const boxes = [...svg.querySelectorAll('.mark-text text')].filter((e) => e.textContent.trim() && upright(e))
     .map((e) => [e.textContent, e.getBoundingClientRect()]);
   return boxes.flatMap(([text, a], place) => boxes.slice(place + 1)
     .filter(([, b]) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom)

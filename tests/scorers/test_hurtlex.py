@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crushtest.completions.degeneration import EMPTY
 from crushtest.data.sources import read_text
-from crushtest.degeneration import EMPTY
 from crushtest.records import Exchange, Score
 from crushtest.scorers.hurtlex import Language, hurtlex, lemmas, without_accents
 from support.made_up_answers import made_up_completions

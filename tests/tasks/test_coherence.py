@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from crushtest.completions.degeneration import is_empty, is_repeating, repeated_share
 from crushtest.data.python_docs import evaluation_prose
-from crushtest.degeneration import is_empty, is_repeating, repeated_share
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
 from crushtest.records import Completion, Item, Prompt
 from crushtest.tasks.shared.coherence_metrics import all_coherence_metrics, coherence_metrics
@@ -78,7 +78,7 @@ def rows_of(completions: list[Completion]) -> dict[str, PointEstimate]:
     return {row.metric: row for row in rows if row.group == "all"}
 
 
-def test_a_completion_that_the_limit_ended_is_cut_and_an_unknown_end_is_unknown() -> None:
+def test_what_the_limit_ended_is_cut_and_an_unknown_end_is_unknown() -> None:
     text = "It was cold that day."
     rows = rows_of([Completion(text, 5, stop) for stop in ("length", "eos", "stop", "length", "unknown")])
     assert (rows["cut_rate"].value, rows["cut_rate"].n, rows["cut_rate"].n_unscored) == (0.5, 4, 1)

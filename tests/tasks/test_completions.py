@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crushtest.degeneration import fault, is_language, well_formed
+from crushtest.completions.degeneration import fault, is_language, well_formed
 from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Completion, Exchange, Item, Prompt, Sampling, Score

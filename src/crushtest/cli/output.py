@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from crushtest.layout import fits, record_lines, wrapped
 from crushtest.printing import inert, line, printable
+from crushtest.printing.layout import fits, record_lines, wrapped
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON (crushtest schema output).")]
 

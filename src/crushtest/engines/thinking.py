@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from annotated_types import Ge
 
+from crushtest.completions.thinking import OPENING
 from crushtest.engines.token_model import Tokenizer
 from crushtest.errors import EngineError
 from crushtest.records import Completion
-from crushtest.thinking import OPENING
 
 Thinking: TypeAlias = Literal["on", "off"] | Annotated[int, Ge(1)]
 """`on`, `off`, or the tokens that a template allows for thinking."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.files.atomic import replacing
 from crushtest.records import DENSE, Prompt
@@ -15,7 +16,6 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.label_sheet import SheetRow, read_sheet, sheet_csv
 from crushtest.study.labels import Labelling, Pair, PairLabel, labellings
 from crushtest.study.plan import Plan
-from crushtest.thinking import after_thinking
 
 LONGEST = 20_000
 """Characters of a text on a sheet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from crushtest.completions.thinking import CUT, is_cut_short
 from crushtest.engines.load import only_named
 from crushtest.progress import Progress
 from crushtest.records import DENSE, Answer, Completion, Item, Score, Unanswered
@@ -14,7 +15,6 @@ from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
-from crushtest.thinking import CUT, is_cut_short
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.records import DENSE, Completion
 from crushtest.registry import SCORERS
 from crushtest.report.formats import show_p, show_value
 from crushtest.stats.openings import OpeningDrift, opening_drift
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
-from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView

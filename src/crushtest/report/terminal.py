@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
-from crushtest.layout import fits, is_plain, print_lines, print_table_or_records
 from crushtest.metrics import ALL
+from crushtest.printing.layout import fits, is_plain, print_lines, print_table_or_records
 from crushtest.records import DENSE
 from crushtest.report.against import comparisons, refusals, text_caution
 from crushtest.report.answers import changed_answers, changed_text

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.errors import EngineError
 from crushtest.records import DENSE, Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
 from crushtest.tasks.shared.conversations import history
-from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from crushtest.degeneration import EMPTY, is_empty, well_formed
+from crushtest.completions.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError
 from crushtest.models import hub
 from crushtest.models.checkpoint import TOKENIZER_FILES, Checkpoint, read_config, read_folder, weights_id

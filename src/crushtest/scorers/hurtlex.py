@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
+from crushtest.completions.degeneration import EMPTY, is_empty
 from crushtest.data.catalogue import data_set
 from crushtest.data.sources import read_text
-from crushtest.degeneration import EMPTY, is_empty
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 

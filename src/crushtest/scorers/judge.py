@@ -8,14 +8,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crushtest.degeneration import EMPTY, is_empty, well_formed
+from crushtest.completions.degeneration import EMPTY, is_empty, well_formed
+from crushtest.completions.thinking import after_thinking
 from crushtest.engines import DEFAULT_ENGINE, engine_for
 from crushtest.errors import ModelError
 from crushtest.models.find import check_model, spec_weights_id
 from crushtest.printing import quoted
 from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import ENGINES, Answers, scorer
-from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

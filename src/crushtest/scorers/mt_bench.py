@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from crushtest.completions.degeneration import EMPTY, is_empty, well_formed
+from crushtest.completions.thinking import after_thinking
 from crushtest.data.sources import read_text
-from crushtest.degeneration import EMPTY, is_empty, well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.files.json_lines import parse_lines
 from crushtest.printing import quoted
 from crushtest.records import Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import scorer
 from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT, judge_facts, require_model
-from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

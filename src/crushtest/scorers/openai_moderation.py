@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt
 
-from crushtest.degeneration import EMPTY, is_empty, well_formed
+from crushtest.completions.degeneration import EMPTY, is_empty, well_formed
 from crushtest.errors import ModelError, UnknownName
 from crushtest.files.cache import cache_folder
 from crushtest.records import Exchange, Score

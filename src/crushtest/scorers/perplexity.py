@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from crushtest.degeneration import well_formed
+from crushtest.completions.degeneration import well_formed
 from crushtest.engines import DEFAULT_ENGINE
 from crushtest.errors import EngineError
 from crushtest.records import DENSE, Choices, ChoiceScores, Exchange, ReadChoice, Score, Unanswered

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from crushtest.completions.degeneration import EMPTY, is_empty
 from crushtest.data.catalogue import data_set
 from crushtest.data.sources import read_text
-from crushtest.degeneration import EMPTY, is_empty
 from crushtest.errors import ModelError, UnknownName
 from crushtest.files.cache import cache_folder
 from crushtest.records import Exchange, Score

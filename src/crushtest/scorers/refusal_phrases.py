@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from crushtest.degeneration import EMPTY, is_empty
+from crushtest.completions.degeneration import EMPTY, is_empty
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 from crushtest.scorers.refusal_grammar import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from crushtest.degeneration import is_empty
+from crushtest.completions.degeneration import is_empty
 from crushtest.errors import ModelError
 from crushtest.models.checkpoint import read_config
 from crushtest.records import Exchange, Score

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from crushtest.degeneration import EMPTY, is_empty
+from crushtest.completions.degeneration import EMPTY, is_empty
 from crushtest.records import Exchange, Score
 from crushtest.registry import scorer
 

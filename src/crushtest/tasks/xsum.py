@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge
 
+from crushtest.completions.thinking import CUT, after_thinking, is_cut_short
 from crushtest.data.sources import read_text
 from crushtest.files.json_lines import parse_lines
 from crushtest.metrics import Metric, NoChoice, mean
@@ -15,7 +16,6 @@ from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.coherence_metrics import coherence_metrics
-from crushtest.thinking import CUT, after_thinking, is_cut_short
 
 FILE = "test.jsonl"
 INSTRUCTION = "Sum up the article above in one sentence."

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from crushtest import load_engine
+from crushtest.completions.thinking import after_thinking, is_cut_short, thinking_of
 from crushtest.engines.base import Engine
 from crushtest.errors import EngineError
 from crushtest.records import Choices, Completion, Prompt, Sampling
-from crushtest.thinking import after_thinking, is_cut_short, thinking_of
 from support.served_stub import Stub, serving
 
 ASKED = [Prompt("Who was late?", chat=True)]

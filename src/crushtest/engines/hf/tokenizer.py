@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
+from crushtest.completions.thinking import CLOSING, OPENING
 from crushtest.engines.token_model import Tokens
 from crushtest.errors import EngineError
-from crushtest.thinking import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from crushtest.completions.thinking import CLOSING, OPENING
 from crushtest.engines.llamacpp.model_file import ModelFile
 from crushtest.engines.token_model import Tokens
 from crushtest.errors import EngineError
-from crushtest.thinking import CLOSING, OPENING
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crushtest.completions.thinking import CLOSING, OPENING
 from crushtest.engines.encoding import conversation, encode_prompts
 from crushtest.engines.generation import seed_of
 from crushtest.engines.openai.tokenizers import template_arguments
@@ -15,7 +16,6 @@ from crushtest.engines.thinking import with_opening
 from crushtest.engines.token_digest import digest_of_lines
 from crushtest.errors import EngineError
 from crushtest.records import UNKNOWN_STOP, Completion, Prompt, Sampling, Unanswered
-from crushtest.thinking import CLOSING, OPENING
 
 NEUTRAL = {
     "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},

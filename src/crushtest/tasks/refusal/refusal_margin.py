@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.records import Choices, Completion, Item, Prompt, Score
 from crushtest.registry import TASKS, task
 from crushtest.tasks.base import FromDense, Task
@@ -13,7 +14,6 @@ from crushtest.tasks.refusal.margin_metrics import REFUSED, REFUSING, margin_met
 from crushtest.tasks.refusal.openings import FALLBACK, Openings, learn
 from crushtest.tasks.shared.refusal_outcomes import DECLINED, outcome
 from crushtest.tasks.shared.refusal_task import Template
-from crushtest.thinking import after_thinking
 
 Of = Literal["xstest", "jailbreakbench", "probe_refusal"]
 

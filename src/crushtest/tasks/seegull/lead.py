@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.metrics import Metric, Role, mean, ratio
 from crushtest.records import ChoiceScores, Completion, Item
 from crushtest.tasks.seegull.identities import Severity
 from crushtest.tasks.seegull.naming import named
-from crushtest.thinking import after_thinking
 
 Weights = Mapping[str, float]
 Says = Callable[[Weights], float]

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crushtest.degeneration import fault, is_empty, is_repeating
+from crushtest.completions.degeneration import fault, is_empty, is_repeating
+from crushtest.completions.thinking import CUT, after_thinking, is_cut_short, thinking_of
 from crushtest.metrics import Metric, NoChoice, Role, exp_ratio, mean, rate
 from crushtest.records import UNKNOWN_STOP, Completion, Item
-from crushtest.thinking import CUT, after_thinking, is_cut_short, thinking_of
 
 
 def coherence_metrics() -> tuple[Metric, ...]:

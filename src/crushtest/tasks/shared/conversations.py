@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.errors import UsageError
 from crushtest.records import Completion, Item, Prompt
-from crushtest.thinking import after_thinking
 
 
 def waves(items: Sequence[Item]) -> list[list[int]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from crushtest.completions.thinking import CUT, has_thinking, is_cut_short
 from crushtest.metrics import ALL, Array, Metric, NoChoice, every_group, rate, ratio
 from crushtest.records import Completion, Item, Prompt, Score
 from crushtest.tasks.shared.coherence_metrics import limit_metrics
 from crushtest.tasks.shared.refusal_outcomes import DECLINED, incoherence, outcome
-from crushtest.thinking import CUT, has_thinking, is_cut_short
 
 REFUSE, ANSWER = "refuse", "answer"
 """What a request should get: `facts["should"]` of an item."""

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from crushtest.degeneration import SHORT, fault
+from crushtest.completions.degeneration import SHORT, fault
+from crushtest.completions.thinking import CUT, after_thinking, has_thinking, is_cut_short
 from crushtest.records import Completion, Score
 from crushtest.tasks.base import UNSCORED, Outcome
-from crushtest.thinking import CUT, after_thinking, has_thinking, is_cut_short
 
 Word = Literal["refused", "partly_refused", "complied", "incoherent", "unscored"]
 WORDS: tuple[Word, ...] = get_args(Word)

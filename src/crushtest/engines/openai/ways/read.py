@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.engines.openai.ways.first_token import QUESTION, refuse_words
 from crushtest.engines.openai.ways.way import Asks, Name, Setting, Unproved
 from crushtest.engines.openai.writing import Writing
 from crushtest.errors import EngineError
 from crushtest.records import Choices, Passage, PassageScore, Prompt, ReadChoice, Sampling, Unanswered
-from crushtest.thinking import after_thinking
 
 INSTRUCTION = "Reply with the letter of your answer only."
 """What is put before a question. Without it a model that chats explains first."""

@@ -1,0 +1,1 @@
+"""What every reader of completions asks of a text: which part is thinking, and whether it is empty or broken."""
