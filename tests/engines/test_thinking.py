@@ -48,7 +48,7 @@ def test_a_switch_is_found_by_what_the_template_renders(name: str) -> None:
     assert with_thinking(plain, None, "x") is plain
 
 
-def test_a_budget_is_given_to_templates_that_have_one_and_turns_thinking_on() -> None:
+def test_a_budget_goes_to_templates_that_have_one_and_turns_thinking_on() -> None:
     with_switch = HfTokenizer(templated(SWITCH.replace("NAME", "enable_thinking") + BUDGET))
     assert with_thinking(with_switch, 512, "x").variables == {"enable_thinking": True, "thinking_budget": 512}
     alone = with_thinking(HfTokenizer(templated(TURNS + BUDGET)), 64, "x")

@@ -78,7 +78,7 @@ def rows_of(completions: list[Completion]) -> dict[str, PointEstimate]:
     return {row.metric: row for row in rows if row.group == "all"}
 
 
-def test_a_completion_that_the_limit_ended_is_cut_and_an_unknown_end_is_unknown() -> None:
+def test_a_completion_that_the_limit_ended_is_cut_an_unknown_end_unknown() -> None:
     text = "It was cold that day."
     rows = rows_of([Completion(text, 5, stop) for stop in ("length", "eos", "stop", "length", "unknown")])
     assert (rows["cut_rate"].value, rows["cut_rate"].n, rows["cut_rate"].n_unscored) == (0.5, 4, 1)
