@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from crushtest.registry.dimensions import EARLIER_DIMENSIONS, Dimension
 from crushtest.registry.entries import Entry, Registry, explain, reject_unknown
 
 __all__ = [
@@ -33,16 +34,6 @@ __all__ = [
     "task",
 ]
 
-Dimension = Literal[
-    "degeneration harm",
-    "representational harm",
-    "refusal",
-    "language and dialect",
-    "language modelling",
-    "downstream quality",
-]
-EARLIER_DIMENSIONS: dict[object, Dimension] = {"dialect bias": "language and dialect"}
-"""What a dimension was called before -> its name, which policies and plug-ins with the earlier name are read as."""
 Answers = Literal["choices", "passages", "prompts", "distributions"]
 
 
@@ -216,12 +207,9 @@ def task(
     predictions: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
+    dimension = EARLIER_DIMENSIONS.get(dimension, dimension)
     about = AboutTask(
-        dimension=EARLIER_DIMENSIONS.get(dimension, dimension),
-        source=source,
-        licence=licence,
-        calibration=calibration,
-        predictions=predictions,
+        dimension=dimension, source=source, licence=licence, calibration=calibration, predictions=predictions
     )
     return TASKS.add(name, about)
 
