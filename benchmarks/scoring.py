@@ -1,11 +1,12 @@
 """Questions with options, scored by this engine and by lm-evaluation-harness's HFLM in one run.
 
-    CRUSHTEST_DATA=... python benchmarks/scoring.py --items 120 [--set bbq|mmlu] [--shots 5] [--batch-sizes 1,4,16]
+    CRUSHTEST_DATA=... python benchmarks/scoring.py --items 120 [--set bbq|mbbq|mmlu] [--shots 5] [--batch-sizes 1,4,16]
 
-Both get the same network, tokenizer, questions and threads, and are timed from texts to scores; they take turns, and
-the best run of each counts. The matmul rate is measured on the network's own weight
-matrices, in turn, at the size of a pack. Useful work is what no way of scoring can leave out: the matrices for each
-distinct prefix token, the vocabulary for each token that predicts, and each token's attention to those before it.
+With `--one-by-one` this engine also scores every option by itself, so that nothing is shared. All sides get the same
+network, tokenizer, questions and threads, and are timed from texts to scores; they take turns, and the best run of each
+counts. The matmul rate is measured on the network's own weight matrices, in turn, at the size of a pack. Useful work is
+what no way of scoring can leave out: the matrices for each distinct prefix token, the vocabulary for each token that
+predicts, and each token's attention to those before it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +30,7 @@ from crushtest.engines.encoding import encode_options
 from crushtest.engines.packing import Line
 
 LETTERS = "ABCD"
+ALONE = "one by one"
 
 
 def main() -> None:
@@ -36,6 +39,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.set == "bbq":
         questions = bbq(arguments.items, arguments.shots)
+    elif arguments.set == "mbbq":
+        questions = mbbq(arguments.items, arguments.language)
     else:
         questions = mmlu(arguments.items, arguments.shots, arguments.subjects)
     engine: Any = load_engine(arguments.model, pack_tokens=arguments.pack_tokens, device="cpu")
@@ -48,6 +53,8 @@ def main() -> None:
     }
     for size in arguments.batch_sizes:
         sides[f"lm-eval, batch {size}"] = partial(lm_eval_scores, engine, questions, size)
+    if arguments.one_by_one:
+        sides[ALONE] = partial(one_by_one, engine, questions)
     sides["crushtest"]()
     above_weights = (peak_bytes() - weight_bytes(engine)) / 1e9
     timed = take_turns(sides, arguments.repeats)
@@ -56,18 +63,26 @@ def main() -> None:
     print(f"peak memory of crushtest above the weights: {above_weights:.2f} GB")
     ours = timed.pop("crushtest")
     report_rate(engine, questions, ours.wall_s)
+    if alone := timed.pop(ALONE, None):
+        report_ratio(ours, alone, "one option at a time")
     if timed:
-        theirs = min(timed.values(), key=lambda one: one.wall_s)
-        pairs = [(a, b) for x, y in zip(ours.result, theirs.result, strict=True) for a, b in zip(x, y, strict=True)]
-        print(f"ratio to the best of lm-eval: {theirs.wall_s / ours.wall_s:.1f}")
-        print(f"largest difference of {len(pairs)} scores: {max(abs(a - b) for a, b in pairs):.1e} nats")
+        report_ratio(ours, min(timed.values(), key=lambda one: one.wall_s), "the best of lm-eval")
+
+
+def report_ratio(ours: Timed, theirs: Timed, name: str) -> None:
+    """Print how much longer another side took, and how far its scores are from these."""
+    pairs = [(a, b) for x, y in zip(ours.result, theirs.result, strict=True) for a, b in zip(x, y, strict=True)]
+    print(f"ratio to {name}: {theirs.wall_s / ours.wall_s:.1f}")
+    print(f"largest difference of {len(pairs)} scores: {max(abs(a - b) for a, b in pairs):.1e} nats")
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=120)
-    parser.add_argument("--set", choices=["bbq", "mmlu"], default="bbq")
+    parser.add_argument("--set", choices=["bbq", "mbbq", "mmlu"], default="bbq")
+    parser.add_argument("--language", choices=["en", "es", "nl", "tr"], default="es", help="of mbbq")
+    parser.add_argument("--one-by-one", action="store_true", help="also score every option by itself")
     parser.add_argument("--shots", type=int, default=0)
     parser.add_argument("--subjects", type=int, default=57, help="of mmlu; a subject has 246 questions on average")
     parser.add_argument("--model", default="demo")
@@ -95,6 +110,14 @@ def bbq(count: int, shots: int) -> list[Choices]:
 def bbq_text(row: dict[str, Any]) -> str:
     """A question without its answer."""
     return f"Context: {row['context']}\nQuestion: {row['question']}\nAnswer:"
+
+
+def mbbq(count: int, language: str) -> list[Choices]:
+    """What a study with that limit asks: questions of a language, each with its English counterpart."""
+    from crushtest.tasks.mbbq.mbbq import mbbq as task
+
+    items = task(language=language).sample_items(count, seed=0)
+    return [item.request for item in items if isinstance(item.request, Choices)]
 
 
 def mmlu(count: int, shots: int, subjects: int) -> list[Choices]:
@@ -140,6 +163,21 @@ def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
             one = Timed(result, time.perf_counter() - begun)
             timed[name] = min(timed.get(name, one), one, key=lambda run: run.wall_s)
     return timed
+
+
+def one_by_one(engine: Any, questions: list[Choices]) -> list[tuple[float, ...]]:
+    """The options' log-likelihoods, each from a call of its own."""
+    return [
+        tuple(
+            scores.logprobs[0] for option in question.options for _, scores in engine.choices([alone(question, option)])
+        )
+        for question in questions
+    ]
+
+
+def alone(question: Choices, option: str) -> Choices:
+    """A question with one option only."""
+    return replace(question, options=(option,))
 
 
 def lm_eval_scores(engine: Any, questions: list[Choices], batch_size: int) -> list[tuple[float, ...]]:

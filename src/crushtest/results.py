@@ -196,7 +196,8 @@ class Contrast:
     noise_net_share  largest |up - down| of the flips of a repeat of either arm, as a share of the answers
     options      None where no item was answered with options in both arms
     look         None where every item was asked. Otherwise `intervals` hold whatever interval the full run would have
-    compares     what differs: `compression effect` (weights), `deployment delta` (engine, dtype, KV cache, ...),
+    compares     what differs: `compression effect` (weights), `calibration effect` (its text alone), `deployment delta`
+                 (engine, dtype, KV cache, thinking, ...),
                  `compression and deployment`, `conversion and deployment`, `deployment, weights unknown`, or
                  `replicate` (`stats.attribution`)
     draws        how the draws of the two arms differ, whose mean `difference` is; None if both were drawn once

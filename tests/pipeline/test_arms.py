@@ -179,6 +179,7 @@ def test_an_arm_is_calibrated_on_its_own_text_and_compared_with_another(model: P
     between = [row for row in folder.read_contrasts() if (row.arm, row.against) == ("own", "wanda:sparsity=0.5")]
     spreads = [row.draws for row in between if row.difference is not None]
     assert spreads
+    assert {row.compares for row in between} == {"calibration effect"}
     assert {spread and spread.count for spread in spreads} == {2}
     with pytest.raises(StoreError, match="holds an arm 'own' with calibration="):
         run_study(

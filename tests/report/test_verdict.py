@@ -244,7 +244,7 @@ def test_another_chat_template_is_named_as_what_differs(view: StudyView, other: 
     run_otherwise = replace(view, contrasts=rows, manifest={**view.manifest, "arms": facts})
     text = arm_verdict.compares_text(run_otherwise, arm)
     assert "device, KV cache" in text
-    assert ("KV cache, chat template)" in text) == named
+    assert ("KV cache, thinking, chat template)" in text) == named
     assert ("chat template" in against.in_words(run_otherwise, against.DIFFERS["deployment delta"], arm.name)) == named
 
 

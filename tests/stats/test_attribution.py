@@ -18,6 +18,8 @@ HERE = {"engine": "hf", "model": "demo", "dtype": "float32", "device": "cpu", "s
         (HERE | {"dtype": "bfloat16"}, False, "deployment delta"),
         (HERE | {"engine": "llamacpp"}, True, "compression and deployment"),
         (HERE, False, "replicate"),
+        (HERE | {"thinking": None}, False, "replicate"),
+        (HERE | {"thinking": {"enable_thinking": False}}, False, "deployment delta"),
         ({"engine": "hf"}, True, "compression and deployment"),
     ],
 )
@@ -45,3 +47,9 @@ def test_another_chat_template_is_another_way_of_running(tmp_path: Path, templat
         tokenizer(template=with_template).save_pretrained(tmp_path / name)
         described.append(load_engine(str(tmp_path / name), device="cpu").describe())
     assert compares(*described, other_weights=True) == expected
+
+
+def test_another_calibration_text_is_no_replicate() -> None:
+    assert compares(HERE, HERE, other_weights=False, recalibrated=True) == "calibration effect"
+    there = HERE | {"dtype": "bfloat16"}
+    assert compares(HERE, there, other_weights=False, recalibrated=True) == "compression and deployment"

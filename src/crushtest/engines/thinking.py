@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 from annotated_types import Ge
 
 from crushtest.completions.thinking import OPENING
-from crushtest.engines.token_model import Tokenizer
 from crushtest.errors import EngineError
 from crushtest.records import Completion
+
+if TYPE_CHECKING:
+    from crushtest.engines.token_model import Tokenizer
 
 Thinking: TypeAlias = Literal["on", "off"] | Annotated[int, Ge(1)]
 """`on`, `off`, or the tokens that a template allows for thinking."""
@@ -31,7 +33,7 @@ LAST = 8
 Rendered = Callable[[Mapping[str, Any]], object]
 
 
-Kind = TypeVar("Kind", bound=Tokenizer)
+Kind = TypeVar("Kind", bound="Tokenizer")
 
 
 def with_thinking(tokenizer: Kind, thinking: Thinking | None, where: str) -> Kind:

@@ -64,6 +64,7 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
         plain = all(_uncompressed(each, facts.get(each.name, {})) for each in (arm, other))
         one, two = engines[arm.name], engines[other.name]
         stated = [fact for fact in WEIGHTS if fact in one and fact in two]
+        own_texts = [plan.calibration_of(each) for each in (arm, other)]
         other_model = arm.model != other.model or any(one[fact] != two[fact] for fact in stated)
         differs[arm.name, other.name] = compares(
             engines[other.name],
@@ -71,6 +72,10 @@ def what_differs(folder: StudyFolder, plan: Plan) -> dict[Pair, str]:
             other_weights=other_model or arm.recipe != other.recipe,
             converted=other_model and plain and arm.engine != other.engine,
             unstated=arm.recipe == other.recipe and not stated and any("address" in each for each in (one, two)),
+            recalibrated=not other_model
+            and arm.recipe == other.recipe
+            and arm.calibrates
+            and own_texts[0] != own_texts[1],
         )
     return differs
 

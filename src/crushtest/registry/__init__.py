@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from crushtest.registry.declared import (
-    EARLIER_DIMENSIONS,
-    AboutEngine,
-    AboutMethod,
-    AboutScorer,
-    AboutTask,
-    Answers,
-    Dimension,
-)
+from crushtest.registry.declared import AboutEngine, AboutMethod, AboutScorer, AboutTask, Answers
+from crushtest.registry.dimensions import EARLIER_DIMENSIONS, Dimension
 from crushtest.registry.entries import Entry, Registry, explain, reject_unknown
 
 __all__ = [
@@ -127,8 +120,9 @@ def task(
     items: int | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
+    dimension = EARLIER_DIMENSIONS.get(dimension, dimension)
     about = AboutTask(
-        dimension=EARLIER_DIMENSIONS.get(dimension, dimension),
+        dimension=dimension,
         source=source,
         licence=licence,
         calibration=calibration,

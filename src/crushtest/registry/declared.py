@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Dimension = Literal[
-    "degeneration harm",
-    "representational harm",
-    "refusal",
-    "language and dialect",
-    "language modelling",
-    "downstream quality",
-]
-EARLIER_DIMENSIONS: dict[object, Dimension] = {"dialect bias": "language and dialect"}
-"""What a dimension was called before -> its name, which policies and plug-ins with the earlier name are read as."""
+from crushtest.registry.dimensions import Dimension
+
 Answers = Literal["choices", "passages", "prompts", "distributions"]
 
 

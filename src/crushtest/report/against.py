@@ -17,6 +17,7 @@ from crushtest.stats.joint_claims import UNTESTED
 
 EFFECTS = {
     "compression effect": "compression",
+    "calibration effect": "calibration text",
     "deployment delta": "way of running",
     "conversion and deployment": "engine and conversion",
     "compression and deployment": "compression and way of running",
@@ -25,11 +26,12 @@ EFFECTS = {
 }
 """`compares` of a contrast -> the name of its effect in a chain."""
 
-WAYS = "engine, kernel, dtype, device, KV cache"
+WAYS = "engine, kernel, dtype, device, KV cache, thinking"
 TEMPLATE = "chat_template_sha256"
 
 DIFFERS = {
     "compression effect": "Run alike; the weights differ: the effect of compression.",
+    "calibration effect": "Same recipe on another calibration text, run alike: the effect of the text and its sample.",
     "deployment delta": "Same weights, run differently ({ways}): a deployment delta.",
     "conversion and deployment": "Both uncompressed, in files of two engines: engine and conversion.",
     "compression and deployment": "Other weights, and run differently ({ways}).",
