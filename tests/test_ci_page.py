@@ -17,7 +17,7 @@ from crushtest.gate.policy import Rule, parse_policy, policies
 from crushtest.study.spec import build_spec
 
 PAGE = (Path(__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
-JOB, POLICY, STOPPING = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+JOB, ACTION, POLICY, STOPPING = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 def steps() -> dict[str, Any]:
@@ -83,3 +83,10 @@ def test_the_rule_of_stopping_that_is_shown_is_one() -> None:
     spec = build_spec({"model": "demo"} | yaml.safe_load(STOPPING), where="docs/ci.md")
     assert spec.stop_early is not None
     assert (spec.stop_early.policy, spec.stop_early.error) == ("policy.yaml", 0.05)
+
+
+def test_the_action_that_is_shown_is_given_inputs_that_it_has() -> None:
+    [step] = yaml.safe_load(ACTION)
+    inputs = yaml.safe_load((Path(__file__).parents[1] / "action.yml").read_text(encoding="utf-8"))["inputs"]
+    assert step["with"].keys() <= inputs.keys()
+    assert {name for name, about in inputs.items() if about.get("required")} <= step["with"].keys()

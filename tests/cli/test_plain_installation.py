@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.cli.unexpected import RUNS_MODELS
-from crushtest.pipeline.run import run_study
-from crushtest.study.spec import read_spec
+from crushtest.cli.unexpected import COME_WITH_THEM, RUNS_MODELS
 
 ROOT = Path(__file__).parents[2]
 WITHOUT = (
-    f"import sys; sys.modules.update(dict.fromkeys({RUNS_MODELS!r}));"
+    f"import sys; sys.modules.update(dict.fromkeys({(*RUNS_MODELS, *COME_WITH_THEM)!r}));"
     "from crushtest.cli.app import main; sys.argv = ['crushtest', *sys.argv[1:]]; main()"
 )
 
@@ -33,14 +31,14 @@ def test_the_extra_is_what_the_message_names() -> None:
     assert not [line for line in project["dependencies"] if line.partition(">=")[0] in RUNS_MODELS]
 
 
-def test_a_stored_study_is_read_and_judged_without_torch(tmp_path: Path) -> None:
+def test_a_study_is_made_of_answers_and_judged_without_torch(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(
         "model: fake\nengine: fake\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
         "suite: [probe_facts]\nlimit: 20\n"
     )
-    run_study(read_spec(tmp_path / "study.yaml"), tmp_path / "study", command=["crushtest"])
     (tmp_path / "policy.yaml").write_text("rules: [{metric: accuracy, margin: 1, min_items: 1, min_clusters: 1}]")
     for arguments in (
+        ["run", "--study", "study.yaml", "--out", "study"],
         ["compare", "study"],
         ["report", "study"],
         ["verify", "study"],

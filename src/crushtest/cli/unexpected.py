@@ -13,11 +13,13 @@ EXIT_CODE = 70
 LONGEST = 200
 RUNS_MODELS = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 """The packages of the extra `hf`, without which a plain installation reads and judges what is stored."""
+COME_WITH_THEM = ("huggingface_hub", "tokenizers")
+"""What those packages bring and we import as well."""
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
     """Return what to install where a package that runs models is missing; None for another module."""
-    if error.name not in RUNS_MODELS:
+    if error.name not in (*RUNS_MODELS, *COME_WITH_THEM):
         return None
     return f"this needs the package {error.name}, which a plain installation does not have; pip install 'crushtest[hf]'"
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 
 from crushtest.errors import ModelError
@@ -30,8 +31,11 @@ def split_revision(spec: str) -> tuple[str, str | None]:
 def cached(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> Checkpoint | None:
     """Return the model from the hub's cache, None if not all of it is there. Asks nobody.
 
-    ModelError for a format that is not read, unless `unread` (see `read_folder`).
+    A plain installation lacks the hub's package, whose cache it is. ModelError for a format that is not read, unless
+    `unread` (see `read_folder`).
     """
+    if find_spec("huggingface_hub") is None:
+        return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
