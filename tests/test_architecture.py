@@ -23,7 +23,7 @@ ORDER = """
     tasks engines compress
     stats data models services
     files
-    errors printing records results metrics registry progress degeneration
+    errors printing layout records results metrics registry progress degeneration thinking
 """
 """The rooms from the top down, as in docs/architecture.md. A file imports from its own room and from lower storeys."""
 

@@ -154,9 +154,15 @@ class PassageScore:
     token_digest: str | None = field(default=None, compare=False)
 
 
+UNKNOWN_STOP = "unknown"
+"""Why a completion ended if whoever wrote it does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A text the model wrote, its length in tokens, and why it ended: `eos`, `length` or `stop` (a stop string).
+    """A text the model wrote, its length in tokens, and why it ended.
+
+    stop   `eos`, `length` (the token limit), `stop` (a stop string) or `unknown`
 
     token_digest   which tokens the prompt had; None if the engine does not know
     """

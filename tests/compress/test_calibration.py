@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from crushtest.compress import calibration_text
 from crushtest.compress.calibration import Calibration, token_batches, tokens_sha256
-from crushtest.data.corpora import read_documents
+from crushtest.data.corpora import Text, read_documents
 from crushtest.errors import DataError, UsageError
+from support.tiny_models import tokenizer as tiny_tokenizer
 
 
 class Numbers:
@@ -85,9 +90,93 @@ def test_a_stream_that_is_too_short_says_what_it_holds(tmp_path: Path) -> None:
         token_batches(Calibration(source, sequences=4, length=30), TOKENIZER)
 
 
-def test_documents_that_are_all_too_short_say_how_long_the_longest_is(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none of its 2 documents is longer than 20 tokens \(the longest has 16\)"):
+def test_documents_that_fill_no_window_together_say_what_they_have(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"its 2 documents have 17 tokens together, which fill no sequence of 20"):
         token_batches(Calibration(jsonl(tmp_path, "1", " ".join(["11"] * 15)), sequences=1, length=20), TOKENIZER)
+
+
+def test_documents_of_a_corpus_are_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration_text, "read_corpus", lambda name: Text(["1 2 3"] * 50, is_stream=False))
+    with pytest.raises(DataError, match=r"none of its 50 documents is longer than 20 tokens"):
+        token_batches(Calibration("c4", sequences=1, length=20), TOKENIZER)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=40),
+    length=st.integers(2, 25),
+    sequences=st.integers(1, 6),
+    seed=st.integers(0, 3),
+)
+def test_short_documents_are_joined_and_none_is_twice_in_a_window(
+    lengths: list[int], length: int, sequences: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A document is one number, written as often as it has words; a window is runs of these, with the start token."""
+    documents = [" ".join([str(number + 1)] * words) for number, words in enumerate(lengths)]
+    source = jsonl(tmp_path_factory.mktemp("short"), *documents)
+    asked = Calibration(source, sequences=sequences, length=length, seed=seed)
+    if 1 + sum(lengths) < length:
+        with pytest.raises(DataError, match="fill no sequence"):
+            token_batches(asked, TOKENIZER)
+        return
+    windows = token_batches(asked, TOKENIZER).tolist()
+    assert len(windows) == sequences
+    for window in windows:
+        numbers = [token for token in window if token]
+        runs = [number for number, _ in groupby(numbers)]
+        assert len(runs) == len(set(runs))
+        assert all(len(list(run)) <= lengths[number - 1] for number, run in groupby(numbers))
+    assert windows == token_batches(asked, TOKENIZER).tolist()
+
+
+# ---- in chat ---------------------------------------------------------------------------------------
+
+
+def lines(folder: Path, *rows: dict[str, Any]) -> str:
+    path = folder / "talks.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_conversations_are_read_in_the_models_chat_template(tmp_path: Path) -> None:
+    made: Any = tiny_tokenizer(template=True)
+    talk = [{"role": "user", "content": "Wer kam zu spät?"}, {"role": "assistant", "content": "Niemand."}]
+    source = lines(tmp_path, {"messages": talk}, {"text": "¿Quién llegó tarde?"})
+    texts = calibration_text.read_in_chat(source, made).documents
+    asked = [{"role": "user", "content": "¿Quién llegó tarde?"}]
+    assert texts == [
+        made.apply_chat_template(talk, tokenize=False),
+        made.apply_chat_template(asked, tokenize=False, add_generation_prompt=True),
+    ]
+    tokens = token_batches(Calibration(source, sequences=2, length=16, chat=True), made)
+    begins = [made(text, add_special_tokens=False)["input_ids"][:8] for text in texts]
+    assert all(row[:8] in begins for row in tokens.tolist())
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"messages": []}, "object 1 needs a string `text`, or `messages`"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "object 1 needs"),
+        ({"messages": [{"role": "user", "content": 3}]}, "object 1 needs"),
+        ({"prompt": "a"}, r"it has: prompt"),
+    ],
+)
+def test_a_line_that_is_no_conversation_is_named(tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    made: Any = tiny_tokenizer(template=True)
+    with pytest.raises(DataError, match=says):
+        token_batches(Calibration(lines(tmp_path, row), length=8, chat=True), made)
+
+
+def test_chat_needs_a_template_that_renders_and_documents(tmp_path: Path) -> None:
+    source = lines(tmp_path, {"text": "Who was late?"})
+    with pytest.raises(UsageError, match="chat needs a model with a chat template"):
+        token_batches(Calibration(source, chat=True), tiny_tokenizer())
+    made: Any = tiny_tokenizer(template=True)
+    with pytest.raises(UsageError, match="chat needs documents, and 'pydoc' is one text"):
+        token_batches(Calibration("pydoc", chat=True), made)
+    made.chat_template = "{{ raise_exception('no such role') }}"
+    with pytest.raises(DataError, match=r"begins with 'Who was late\?': no such role"):
+        token_batches(Calibration(source, chat=True), made)
 
 
 def test_a_line_ends_where_jsonl_says_and_at_no_other_sign(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from crushtest.engines.encoding import (
+    choice_pairs,
     cut_left,
     encode,
     encode_options,
@@ -20,7 +21,7 @@ from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
 from crushtest.engines.packing import Line
 from crushtest.engines.token_model import Tokens
 from crushtest.errors import EngineError
-from crushtest.records import Passage, Prompt
+from crushtest.records import Choices, Passage, Prompt
 from support.tiny_models import loaded, tokenizer
 
 PAIRS = [
@@ -52,6 +53,17 @@ def test_a_token_across_the_boundary_is_split_by_count() -> None:
     context, whole = tokens("The do"), tokens("The dog does")
     assert whole[: len(context)] != context, "otherwise this tests nothing"
     assert line == Line(context + whole[len(context) :], len(context))
+
+
+@pytest.mark.parametrize(
+    ("context", "option", "expected"),
+    [("Answer:", "nobody", " nobody"), ("Answer:", " nobody", " nobody"), ("A ", "dog", "dog"), ("", "dog", "dog")],
+)
+def test_without_a_template_a_space_parts_options_from_a_question(context: str, option: str, expected: str) -> None:
+    plain = HfTokenizer(tokenizer())
+    assert not plain.has_template
+    assert choice_pairs(plain, Choices(context, (option,), chat=True)) == [(context, expected)]
+    assert choice_pairs(plain, Choices(context, (option,))) == [(context, option)]
 
 
 def test_trailing_spaces_of_the_context_belong_to_the_option() -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from crushtest.errors import StoreError, UnknownName, UsageError
 from crushtest.gate.checks import check_all, metrics_of_tasks, run_gate
-from crushtest.gate.output import as_annotations, as_json, as_junit, as_rows, explain_lines
+from crushtest.gate.lines import as_markdown, gate_lines, judged
+from crushtest.gate.output import MOST_ANNOTATIONS, as_annotations, as_json, as_junit, explain_lines
 from crushtest.gate.policy import parse_policy, policies, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.metrics import accuracy, perplexity
@@ -359,12 +360,12 @@ def test_a_folder_that_is_no_study_is_an_error(tmp_path):
 def test_what_a_rule_did_not_find_is_one_row_for_all_arms():
     result = judge(SURE_WORSE, UNTOUCHED, arms=("half", "gone", "lost"))
     assert len([check for check in result.checks if check.row is None]) == 2
-    assert [row[1] for row in as_rows(result)[1:] if row[10] == "inconclusive"] == ["gone, lost"]
+    assert [each.arms for each in judged(result) if each.check.outcome == "inconclusive"] == [("gone", "lost")]
 
 
 def test_outputs_agree_and_never_show_what_is_inconclusive_as_passed():
     result = judge(replace(SURE_WORSE, arm="a\x0b<b>&"), UNTOUCHED, arms=("a\x0b<b>&", "half", "gone"))
-    assert [row[10] for row in as_rows(result)[1:]] == ["regression", "inconclusive", "passed"]
+    assert [each.check.outcome for each in judged(result)] == ["regression", "inconclusive", "passed"]
     values = as_json(result)
     assert json.loads(json.dumps(values))["exit_code"] == 3
     assert [check["outcome"] for check in values["checks"]] == ["regression", "passed", "inconclusive"]
@@ -379,6 +380,31 @@ def test_outputs_agree_and_never_show_what_is_inconclusive_as_passed():
 def test_annotations_escape_what_github_would_take_for_its_own_signs():
     (line, _) = as_annotations(judge(replace(SURE_WORSE, arm="a%\nb"), arms=("a%\nb",)))
     assert "a%25%0Ab" in line
+
+
+def test_a_line_is_cut_in_a_terminal_and_whole_elsewhere():
+    result = judge(replace(SURE_WORSE, arm="a" * 100), arms=("a" * 100,))
+    assert all(len(text) <= 80 for text in gate_lines(result, 80))
+    assert any("a" * 100 in text for text in gate_lines(result, None))
+
+
+def test_at_most_ten_annotations_are_printed_the_worst_first():
+    rows = [replace(row, arm=f"{row.arm}{number}") for number in range(20) for row in (UNTOUCHED, SURE_WORSE)]
+    result = judge(*rows, arms=[f"missing{number}" for number in range(9)] + [row.arm for row in rows])
+    lines = as_annotations(result)
+    failed = sum(check.outcome != "passed" for check in result.checks)
+    assert len(lines) == MOST_ANNOTATIONS
+    assert all(line.startswith("::error") for line in lines)
+    assert f"{failed - MOST_ANNOTATIONS + 1} more" in lines[-1]
+
+
+def test_the_summary_names_what_did_not_pass_and_obeys_no_name():
+    result = judge(replace(SURE_WORSE, arm="a|<b>\n# c"), UNTOUCHED, arms=("a|<b>\n# c", "half", "gone"))
+    text = as_markdown(result)
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| regression", "| inconclusive"]
+    assert "a\\|\\<b\\>" in rows[0]
+    assert result.outcome in text.splitlines()[0]
 
 
 # ---- the command -----------------------------------------------------------------------------------

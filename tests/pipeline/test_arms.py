@@ -27,6 +27,7 @@ from crushtest.report.page.provenance import arm_facts
 from crushtest.report.study_view import read_study
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
 from support.older_study import untie
 from support.tiny_models import SENTENCES, network, tokenizer
@@ -144,6 +145,50 @@ def test_calibration_text_is_read_once_for_every_model_of_a_study(
     ]
     run_study(spec(model, *arms, calibration={"sequences": 2, "length": 16}), tmp_path / "s")
     assert reads == ["pydoc"] * 2
+
+
+def test_an_arm_is_calibrated_on_its_own_text_and_compared_with_another(model: Path, tmp_path: Path) -> None:
+    talks = "".join(json.dumps({"text": sentence}) + "\n" for sentence in SENTENCES * 4)
+    (tmp_path / "talks.jsonl").write_text(talks, encoding="utf-8")
+    own = {"source": str(tmp_path / "talks.jsonl"), "length": 16}
+    twice = {"recipe": "wanda:sparsity=0.5", "replicates": 2}
+    arms: list[Any] = [
+        twice,
+        {
+            "recipe": "wanda:sparsity=0.5",
+            "name": "own",
+            "calibration": own,
+            "replicates": 2,
+            "against": ["wanda:sparsity=0.5"],
+        },
+        {"recipe": "wanda:sparsity=0.5", "name": "same", "calibration": {"sequences": 2}},
+    ]
+    settings = {"calibration": {"sequences": 2, "length": 24}, "suite": "probe_facts"}
+    run_study(spec(model, *arms, **settings), tmp_path / "s")
+    folder = StudyFolder(tmp_path / "s")
+    read = {
+        (arm, draw): (folder.read_compression(arm, draw) or {})["calibration"]
+        for arm in ("wanda:sparsity=0.5", "own")
+        for draw in (0, 1)
+    }
+    assert [(each["source"], each["sequences"], each["length"], each["seed"]) for each in read.values()] == [
+        *(("pydoc", 2, 24, 0), ("pydoc", 2, 24, 1)),
+        *((own["source"], 2, 16, 0), (own["source"], 2, 16, 1)),
+    ]
+    assert folder.read_compression("same", 0)["calibration"] == read["wanda:sparsity=0.5", 0]  # type: ignore[index]
+    between = [row for row in folder.read_contrasts() if (row.arm, row.against) == ("own", "wanda:sparsity=0.5")]
+    spreads = [row.draws for row in between if row.difference is not None]
+    assert spreads
+    assert {spread and spread.count for spread in spreads} == {2}
+    with pytest.raises(StoreError, match="holds an arm 'own' with calibration="):
+        run_study(
+            spec(model, {**arms[1], "calibration": {**own, "length": 20}, "against": []}, **settings), tmp_path / "s"
+        )
+
+
+def test_calibration_of_an_arm_that_reads_none_is_refused(model: Path) -> None:
+    with pytest.raises(UsageError, match="depend on no calibration text"):
+        make_plan(spec(model, {"recipe": "magnitude:sparsity=0.5", "calibration": {"source": "c4"}}))
 
 
 def test_a_saved_compressed_model_keeps_its_sizes_without_its_folder(model: Path, tmp_path: Path) -> None:

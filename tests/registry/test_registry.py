@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from crushtest.errors import CrushtestError, UnknownName, UsageError
-from crushtest.registry import METHODS, SCORERS, AboutMethod, Entry, Registry, calibrates, scorer_identity
+from crushtest.gate.policy import parse_policy
+from crushtest.registry import (
+    METHODS,
+    SCORERS,
+    AboutMethod,
+    AboutTask,
+    Entry,
+    Registry,
+    calibrates,
+    scorer_identity,
+    task,
+)
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Angle = Annotated[int, Field(description="in degrees")]
@@ -162,3 +173,17 @@ def test_a_scorer_has_one_name_however_its_options_are_written(data: st.DataObje
     if unnamed in options and not re.match(r"\w+\s*=", options[unnamed]):
         rest = [piece for piece in named if not piece.startswith(f"{unnamed}=")]
         assert scorer_identity(f"{entry.name}:{','.join([options[unnamed], *rest])}") == identity
+
+
+def test_a_task_that_names_a_dimension_as_before_is_in_that_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: Registry[AboutTask] = Registry("task", "crushtest.engines.fake")
+    monkeypatch.setattr("crushtest.registry.TASKS", tasks)
+    task("old", dimension="dialect bias", source="here", licence="none")(lambda: None)  # type: ignore[arg-type]
+    assert tasks.get("old").about.dimension == "language and dialect"
+
+
+def test_a_policy_that_names_a_dimension_as_before_is_about_that_of_today() -> None:
+    policy = parse_policy('rules: [{metric: "*", dimension: dialect bias, margin: 0.1}]', where="test")
+    assert [rule.dimension for rule in policy.rules] == ["language and dialect"]
+    with pytest.raises(UsageError, match="language and dialect"):
+        parse_policy('rules: [{metric: "*", dimension: no such, margin: 0.1}]', where="test")

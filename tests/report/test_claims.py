@@ -168,8 +168,8 @@ def test_a_corrected_p_is_never_smaller_and_keeps_the_order(values: list[float])
 
 def test_bits_that_rise_in_both_varieties_are_no_dialect_bias(view: StudyView) -> None:
     gap, *_ = bits_gaps(of_pair)
-    assert not status.is_about(perplexity(), "dialect bias")
-    assert status.is_about(gap, "dialect bias")
+    assert not status.is_about(perplexity(), "language and dialect")
+    assert status.is_about(gap, "language and dialect")
     assert status.is_about(perplexity(), "language modelling")
     z = np.full((len(view.others), len(view.tasks)), 0.0)
     names = [task.name for task in view.tasks]

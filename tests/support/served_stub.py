@@ -73,6 +73,9 @@ class Stub:
     odd           replies in place of those of some paths
     says          what it says in chat, one text after another, before it writes by itself; asked for log-probabilities,
                   it says none of them
+    switch        the variable of its chat template that opens and closes a thinking part if it is false
+    thought       what it thinks before it speaks in chat, which it tells apart, under this name of its message
+    finish        the reason that it gives in chat for having ended, in place of the true one
     """
 
     kind: str = "openai"
@@ -92,6 +95,9 @@ class Stub:
     key: str | None = None
     odd: dict[str, Any] = field(default_factory=dict)
     says: list[str] = field(default_factory=list)
+    switch: str | None = None
+    thought: tuple[str, str] | None = None
+    finish: object = ""
     context: int = 2048
     model: str = "stub"
     requests: Counter[str] = field(default_factory=Counter)
@@ -157,7 +163,7 @@ class Stub:
             routes |= {
                 "/tokenize": self._llama_tokenize,
                 "/detokenize": lambda body: {"content": decode(body["tokens"])},
-                "/apply-template": lambda body: {"prompt": self._render(body["messages"])},
+                "/apply-template": lambda body: {"prompt": self._render(body["messages"], body)},
             }
         return routes
 
@@ -182,8 +188,10 @@ class Stub:
             "eos_token": "</s>",
         }
 
-    def _render(self, messages: Sequence[dict[str, str]]) -> str:
-        return "<s>" + "".join(f"[{message['role']}]{message['content']}\n" for message in messages) + "[assistant]"
+    def _render(self, messages: Sequence[dict[str, str]], body: dict[str, Any] | None = None) -> str:
+        off = (body or {}).get("chat_template_kwargs", {}).get(self.switch) is False
+        turns = "".join(f"[{message['role']}]{message['content']}\n" for message in messages)
+        return f"<s>{turns}[assistant]" + "<think></think>" * off
 
     def _llama_tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
         tokens = [BOS] * body.get("add_special", False) + encode(body["content"])
@@ -193,7 +201,7 @@ class Stub:
 
     def _vllm_tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
         if "messages" in body:
-            return {"tokens": encode(self._render(body["messages"]))}
+            return {"tokens": encode(self._render(body["messages"], body))}
         return {"tokens": [BOS] * body.get("add_special_tokens", True) + encode(body["prompt"])}
 
     def _read(self, prompt: Any) -> list[int]:
@@ -259,11 +267,11 @@ class Stub:
         return {"token": top[0]["token"], "logprob": top[0]["logprob"], "top_logprobs": top}
 
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
-        tokens = self._read(encode(self._render(body["messages"])))
+        tokens = self._read(encode(self._render(body["messages"], body)))
         self.prompts[json.dumps(body["messages"])] += 1
         self.chats.append(body)
         if self.says and not body.get("logprobs"):
-            return self._say(self.says.pop(0), len(tokens))
+            return self._say(self.says.pop(0), len(tokens), body)
         written, stop = self._write(tokens, body, body["max_tokens"])
         choice: dict[str, Any] = {
             "message": {"content": decode(written)},
@@ -277,9 +285,16 @@ class Stub:
         usage = {"prompt_tokens": len(tokens), "completion_tokens": len(written)}
         return {"model": self.model, "choices": [choice], "usage": usage}
 
-    def _say(self, text: str, tokens: int) -> dict[str, Any]:
-        choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": None}
-        usage = {"prompt_tokens": tokens, "completion_tokens": len(text)}
+    def _say(self, text: str, tokens: int, body: dict[str, Any]) -> dict[str, Any]:
+        thought = self.thought[1] if self.thought else ""
+        room = body["max_tokens"]
+        message: dict[str, Any] = {"content": text[: max(room - len(thought), 0)] or None}
+        if self.thought:
+            message[self.thought[0]] = thought[:room]
+        cut = len(thought) + len(text) >= room
+        reason: object = ("length" if cut else "stop") if self.finish == "" else self.finish
+        choice = {"message": message, "finish_reason": reason, "logprobs": None}
+        usage = {"prompt_tokens": tokens, "completion_tokens": min(len(thought) + len(text), room)}
         return {"model": self.model, "choices": [choice], "usage": usage}
 
     def _completion(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _text() -> Task:
 STAND_INS: dict[str, tuple[Dimension, Callable[[], Task]]] = {
     "probe_qa": ("representational harm", _qa),
     "probe_prompts": ("degeneration harm", _prompts),
-    "probe_dialect": ("dialect bias", _dialect),
+    "probe_dialect": ("language and dialect", _dialect),
     "probe_text": ("language modelling", _text),
     "probe_facts": ("downstream quality", _facts),
 }

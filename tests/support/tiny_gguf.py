@@ -27,7 +27,9 @@ def tiny_file() -> Path:
     return write_gguf(folder / "tiny.gguf", template=True)
 
 
-def write_gguf(path: Path, model: LoadedModel | None = None, *, template: bool = False, add_bos: bool = False) -> Path:
+def write_gguf(
+    path: Path, model: LoadedModel | None = None, *, template: bool | str = False, add_bos: bool = False
+) -> Path:
     """Write a tiny llama model in float32; the same numbers as its transformers twin."""
     model = model or loaded()
     config: Any = model.network.config
@@ -56,7 +58,7 @@ def write_gguf(path: Path, model: LoadedModel | None = None, *, template: bool =
     return path
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, model: LoadedModel, template: bool, add_bos: bool) -> None:
+def _add_tokenizer(writer: gguf.GGUFWriter, model: LoadedModel, template: bool | str, add_bos: bool) -> None:
     inner = json.loads(model.tokenizer._tokenizer.to_str())["model"]  # type: ignore[attr-defined]
     tokens = sorted(inner["vocab"], key=inner["vocab"].get)
     tokens += [f"<unused{index}>" for index in range(len(tokens), model.network.config.vocab_size)]
@@ -69,7 +71,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: LoadedModel, template: bool, 
     writer.add_eos_token_id(1)
     writer.add_add_bos_token(add_bos)
     if template:
-        writer.add_chat_template(TEMPLATE)
+        writer.add_chat_template(TEMPLATE if template is True else template)
 
 
 def _interleave(weight: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:

@@ -59,6 +59,8 @@ def test_a_case_worked_by_hand() -> None:
             "partial_rate": 0.0,
             "incoherent_rate": 0.2,
             "thinking_rate": 0.0,
+            "cut_rate": 0.0,
+            "thinking_characters": 0.0,
         }
     )
 
@@ -98,7 +100,14 @@ def test_discrimination_takes_both_sides(sides: tuple[int, int]) -> None:
 
 def test_a_task_of_one_side_reports_nothing_of_the_other() -> None:
     names = {metric.name for metric in refusal_metrics(DETECTOR, sides=("refuse",))}
-    assert names == {"refusal_rate", "partial_rate", "incoherent_rate", "thinking_rate"}
+    assert names == {
+        "refusal_rate",
+        "partial_rate",
+        "incoherent_rate",
+        "thinking_rate",
+        "cut_rate",
+        "thinking_characters",
+    }
 
 
 def test_groups_of_one_side_have_no_discrimination_to_report() -> None:

@@ -11,6 +11,7 @@ import typer
 from crushtest.cli import data, published
 from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
+from crushtest.cli.elsewhere import add, items
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.gate import gate
 from crushtest.cli.label import label
@@ -36,7 +37,8 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Begin": {"init": init, "doctor": doctor, "schema": schema, "list": list_entries},
-    "Measure": {"run": run, "evaluate": evaluate, "compress": compress, "score": score},
+    "Measure": {"run": run, "evaluate": evaluate, "compress": compress},
+    "Answers made elsewhere": {"items": items, "add": add, "score": score},
     "Read and judge": {
         "compare": compare,
         "report": report,

@@ -22,6 +22,9 @@ def compress(
     sequences: Annotated[int, typer.Option(min=1, help="Calibration sequences.")] = 16,
     length: Annotated[int, typer.Option(min=2, help="Tokens per calibration sequence.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the calibration draw.")] = 0,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Put each document of the calibration text into the model's chat template.")
+    ] = False,
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16, float16, or auto (as the checkpoint stores it).")
     ] = "float32",
@@ -47,7 +50,7 @@ def compress(
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES, where="compress")
     options = ModelOptions(dtype, device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    text = Calibration(calibration, sequences, length, seed)
+    text = Calibration(calibration, sequences, length, seed, chat)
     for folder in unfinished(out):
         print_line(
             f"{folder}: unfinished; remove it unless another `crushtest compress` is writing it", file=sys.stderr

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crushtest.cli.options import Folder
-from crushtest.cli.output import AsJson, print_json, print_table
+from crushtest.cli.output import AsJson, print_json, width
 
 
 def gate(
@@ -22,7 +22,13 @@ def gate(
     ] = False,
     json: AsJson = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
-    github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
+    github: Annotated[
+        bool, typer.Option("--github", help="Also print GitHub annotations: at most ten, the worst first.")
+    ] = False,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='Also append Markdown to this file: "$GITHUB_STEP_SUMMARY" in a job.'),
+    ] = None,
 ) -> None:
     """Check a study against a policy: exit code 0 passed, 3 regression, 4 inconclusive.
 
@@ -36,12 +42,16 @@ def gate(
     if junit:
         junit.parent.mkdir(parents=True, exist_ok=True)
         junit.write_text(gates.as_junit(result), encoding="utf-8")
+    if summary:
+        summary.parent.mkdir(parents=True, exist_ok=True)
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(gates.as_markdown(result))
     if json:
         print_json(gates.as_json(result))
     elif explain:
         print("\n".join(gates.explain_lines(result)))
     else:
-        print_table(gates.as_rows(result))
+        print("\n".join(gates.gate_lines(result, width())))
     if github:
         print("\n".join(gates.as_annotations(result)), file=sys.stderr if json else sys.stdout)
     print(f"gate: {result.outcome}", file=sys.stderr)

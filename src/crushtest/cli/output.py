@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
+from crushtest.layout import fits, record_lines, wrapped
 from crushtest.printing import inert, line, printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -38,10 +41,19 @@ def print_line(text: str, *, file: Any = None) -> None:
     print(line(text, None), file=file)
 
 
+def width() -> int | None:
+    """Return how many characters a line of stdout may have; None where it is no terminal and nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def print_table(rows: list[list[str]]) -> None:
-    """Print rows as a table whose first row is the head; tab-separated unless stdout is a terminal."""
+    """Print rows, the first of which is the head.
+
+    In a terminal they are a table, or a record per row if that is wider than the terminal; elsewhere tab-separated.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    columns = width()
+    if columns is None:
         for row in rows:
             print(inert("\t".join(row)))
         return
@@ -49,21 +61,41 @@ def print_table(rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(width=columns)
     table = Table(*rows[0]) if rows else Table()
     for row in rows[1:]:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    if fits(table, console):
+        console.print(table)
+        return
+    for text in record_lines(rows[0], rows[1:], columns):
+        print(inert(text))
 
 
 def print_entry(entry: dict[str, Any]) -> None:
     """Print an entry of a list: name, summary, what it declares, options with types and defaults."""
-    print(f"{entry['name']}\n    {entry['summary']}")
+    for text in _entry_lines(entry):
+        print_wrapped(text)
+
+
+def print_wrapped(text: str) -> None:
+    """Print a line of our own words, wrapped at the width of the terminal."""
+    columns = width()
+    for part in [text] if columns is None else wrapped(text, columns):
+        print(part)
+
+
+def _entry_lines(entry: dict[str, Any]) -> Iterator[str]:
+    yield entry["name"]
+    yield f"    {entry['summary']}"
     for key, value in entry.items():
-        if key not in ("name", "summary", "options") and value is not None and value is not False:
-            print(f"    {key}: {', '.join(value) if isinstance(value, list | tuple) else value}")
+        if key == "rules":
+            yield from (f"    {number}. {rule}" for number, rule in enumerate(value, start=1))
+        elif key not in ("name", "summary", "options") and value is not None and value is not False:
+            yield f"    {key}: {', '.join(value) if isinstance(value, list | tuple) else value}"
     for name, option in entry.get("options", {}).items():
         value = option.get("default", "(required)")
-        print(f"      {name}={value}  ({allowed(option)})")
+        yield f"      {name}={value}  ({allowed(option)})"
 
 
 def allowed(option: dict[str, Any]) -> str:

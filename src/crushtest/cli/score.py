@@ -21,10 +21,16 @@ Partial = Annotated[
 ]
 
 
+Predictions = Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item per line.")]
+Completions = Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one per line.")]
+
+
 def score(
-    task: Annotated[str, typer.Argument(help="The task that was answered: bbq, unqover, realtoxicityprompts, ...")],
-    predictions: Annotated[Path | None, typer.Option(help="JSONL of answers to choices, one item per line.")] = None,
-    completions: Annotated[Path | None, typer.Option(help="JSONL of texts that a model wrote, one per line.")] = None,
+    task: Annotated[
+        str, typer.Argument(metavar="TASK[:OPTION=VALUE,...]", help="The task that was answered: bbq, xstest, ...")
+    ],
+    predictions: Predictions = None,
+    completions: Completions = None,
     scorer: Annotated[list[str] | None, typer.Option(help="Scorers of completions. Default: the task's own.")] = None,
     items: Annotated[
         Path | None, typer.Option(help="Also write what each item of --completions was given: JSONL, a line per item.")
@@ -64,17 +70,23 @@ def score(
         crushtest score realtoxicityprompts --completions texts.jsonl --scorer profanity
 
         crushtest score xstest --completions texts.jsonl --scorer refusal_phrases --items outcomes.jsonl --json
+
+        crushtest score custom_prompts:path=prompts.jsonl --completions texts.jsonl
     """
     from crushtest.predictions import score_completions, score_predictions
+    from crushtest.tasks.task_text import parse_task
 
+    name, options = parse_task(task)
     if predictions is not None and completions is None:
         if scorer:
             raise UsageError("score: --scorer goes with --completions (predictions need none)")
         if items:
             raise UsageError("score: --items goes with --completions (predictions say what was chosen)")
-        result = score_predictions(task, predictions, allow_partial=allow_partial)
+        result = score_predictions(name, predictions, options=options, allow_partial=allow_partial)
     elif completions is not None and predictions is None:
-        result = score_completions(task, completions, scorers=scorer or (), allow_partial=allow_partial, items_to=items)
+        result = score_completions(
+            name, completions, scorers=scorer or (), options=options, allow_partial=allow_partial, items_to=items
+        )
     else:
         raise UsageError("score: give either --predictions FILE or --completions FILE")
     show_scored(result, json=json)

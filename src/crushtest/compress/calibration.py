@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from crushtest.data.corpora import CORPORA, Text, read_corpus, read_documents
+from crushtest.compress.calibration_text import read_in_chat, read_text
+from crushtest.data.corpora import Text
 from crushtest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-BUILT_IN = ("pydoc", *CORPORA)
+Encode = Callable[[str], list[int]]
+
+BETWEEN = "\n\n"
+"""What stands between the documents of a stream, and between those that are joined."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,14 @@ class Calibration:
     source     `pydoc` (built in), `c4`, `wikitext2`, or a path: `.jsonl`, `.jsonl.gz` (`text` per line) or text
     sequences  how many windows
     length     tokens per window
+    chat       put each document into the model's chat template: a line's `messages`, or its `text` as a user's message
     """
 
     source: str = "pydoc"
     sequences: int = 16
     length: int = 512
     seed: int = 0
+    chat: bool = False
 
     def __post_init__(self) -> None:
         if self.sequences < 1:
@@ -61,17 +68,21 @@ def calibration_tokens(calibration: Calibration, tokenizer: PreTrainedTokenizerB
 def token_batches(calibration: Calibration, tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """Return token ids [sequences, length], the same for the same calibration and tokenizer.
 
-    From documents, a window begins at a random place of a document that is longer than the window, each such document
-    once before any is used again. A stream is cut into windows that do not overlap, and the windows are drawn from
-    those. Special tokens are the tokenizer's own, at the beginning of a document or stream. Raises DataError if the
-    text is too short or cannot be read, UsageError if there is no such text.
+    From documents, a window begins at a random place of a document that is longer than the window (in chat: at its
+    beginning). Shorter documents of the user's are joined in random order, with a blank line between them (in chat:
+    nothing), until they fill a window, which cuts the last; those of C4 are passed over, as in the papers. Each
+    document is used once before any is used again, and never twice in a window. A stream is cut into windows that do
+    not overlap, and the windows are drawn from those. Special tokens are the tokenizer's own, at the beginning of a
+    document or stream, and in chat those of the template. Raises DataError if the text is too short or cannot be read,
+    UsageError if there is no such text, or if chat is asked for and the model has no template or the text no documents.
     """
     import torch
 
-    text = _read(calibration.source)
     draw = random.Random(calibration.seed)
+    text = read_in_chat(calibration.source, tokenizer) if calibration.chat else read_text(calibration.source)
+    encode = partial(_tokens, tokenizer, special=not calibration.chat)
     windows = _from_stream if text.is_stream else _from_documents
-    return torch.tensor(windows(text.documents, calibration, tokenizer, draw), dtype=torch.long)
+    return torch.tensor(windows(text, calibration, encode, draw), dtype=torch.long)
 
 
 def tokens_sha256(tokens: Tensor) -> str:
@@ -81,10 +92,8 @@ def tokens_sha256(tokens: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _from_stream(
-    documents: Sequence[str], calibration: Calibration, tokenizer: PreTrainedTokenizerBase, draw: random.Random
-) -> list[list[int]]:
-    ids = _tokens(tokenizer, "\n\n".join(documents))
+def _from_stream(text: Text, calibration: Calibration, encode: Encode, draw: random.Random) -> list[list[int]]:
+    ids = encode(BETWEEN.join(text.documents))
     length, wanted = calibration.length, calibration.sequences
     places = len(ids) // length
     if places < wanted:
@@ -95,53 +104,52 @@ def _from_stream(
     return [ids[place * length : (place + 1) * length] for place in draw.sample(range(places), wanted)]
 
 
-def _from_documents(
-    documents: Sequence[str], calibration: Calibration, tokenizer: PreTrainedTokenizerBase, draw: random.Random
-) -> list[list[int]]:
-    length = calibration.length
+def _from_documents(text: Text, calibration: Calibration, encode: Encode, draw: random.Random) -> list[list[int]]:
     windows: list[list[int]] = []
-    longest = 0
     while len(windows) < calibration.sequences:
-        before = len(windows)
-        for document in draw.sample(documents, len(documents)):
-            # A token is at least a byte, so most of the short documents need not be tokenized.
-            ids = _tokens(tokenizer, document) if len(document.encode()) >= length else []
-            longest = max(longest, len(ids))
-            if len(ids) > length:
-                start = draw.randrange(len(ids) - length)
-                windows.append(ids[start : start + length])
-            if len(windows) == calibration.sequences:
-                return windows
-        if len(windows) == before:
-            raise DataError(
-                f"calibration {calibration.source!r}: none of its {len(documents):,} documents is longer than "
-                f"{length} tokens (the longest has {longest}); use a shorter length or another source"
-            )
+        more = list(islice(_one_pass(text, calibration, encode, draw), calibration.sequences - len(windows)))
+        if not more:
+            raise DataError(f"calibration {calibration.source!r}: {_too_short(text, calibration, encode)}")
+        windows += more
     return windows
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def _one_pass(text: Text, calibration: Calibration, encode: Encode, draw: random.Random) -> Iterator[list[int]]:
+    """Yield the windows that documents give, each used once, in random order; what fills no window is left over."""
+    length, between = calibration.length, "" if calibration.chat else BETWEEN
+    joined, tokens = list[str](), 0
+    for document in draw.sample(text.documents, len(text.documents)):
+        # A token is at least a byte, so most of the short documents need not be tokenized.
+        if not text.joins and len(document.encode()) < length:
+            continue
+        ids = encode(document)
+        if len(ids) > length:
+            start = 0 if calibration.chat else draw.randrange(len(ids) - length)
+            yield ids[start : start + length]
+        elif text.joins and document.strip():
+            joined, tokens = [*joined, document], tokens + len(ids)
+            # The sum is near what the whole has, which is encoded when it may be enough.
+            if tokens >= length and len(whole := encode(between.join(joined))) >= length:
+                yield whole[:length]
+                joined, tokens = [], 0
+
+
+def _too_short(text: Text, calibration: Calibration, encode: Encode) -> str:
+    count, length = len(text.documents), calibration.length
+    if text.joins:
+        tokens = len(encode(("" if calibration.chat else BETWEEN).join(text.documents)))
+        return (
+            f"its {count:,} documents have {tokens:,} tokens together, which fill no sequence of {length}; use a "
+            "shorter length or more text"
+        )
+    long = (document for document in text.documents if len(document.encode()) >= length)
+    longest = max((len(encode(document)) for document in long), default=0)
+    return (
+        f"none of its {count:,} documents is longer than {length} tokens (the longest has {longest}); use a shorter "
+        "length or another source"
+    )
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
     # Without verbose=False the tokenizer complains that a stream is longer than the model's context.
-    return list(tokenizer(text, verbose=False)["input_ids"])
-
-
-def _read(source: str) -> Text:
-    if source == "pydoc":
-        from crushtest.data.python_docs import calibration_prose
-
-        return Text(calibration_prose(), is_stream=True)
-    if source in CORPORA:
-        return read_corpus(source)
-    path = Path(source).expanduser()
-    if not path.is_file():
-        wrong = f"{source!r} is a folder" if path.is_dir() else f"no such text {source!r}"
-        raise UsageError(f"calibration: {wrong} (allowed: {', '.join(BUILT_IN)}, or a file)")
-    if any(suffix in (".jsonl", ".json") for suffix in path.suffixes):
-        return Text(read_documents(path), is_stream=False)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"calibration {source!r} is not UTF-8 text: {error}") from None
-    if "\0" in text:
-        raise DataError(f"calibration {source!r} is not text: it holds NUL bytes")
-    return Text([text], is_stream=True)
+    return list(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])

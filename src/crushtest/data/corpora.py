@@ -12,10 +12,14 @@ from crushtest.files.json_lines import read_lines
 
 
 class Text(NamedTuple):
-    """Calibration text: documents that windows must not cross, or one stream that is cut anywhere."""
+    """Calibration text: documents, or one stream that is cut anywhere.
+
+    joins   whether documents that are shorter than a window are joined, or passed over
+    """
 
     documents: Sequence[str]
     is_stream: bool
+    joins: bool = False
 
 
 class Corpus(NamedTuple):

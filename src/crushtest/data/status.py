@@ -59,6 +59,22 @@ def status(names: Iterable[str] = ()) -> list[FileStatus]:
     return lines
 
 
+def data_of(task: str) -> Literal["carried", "here", "in part", "absent"]:
+    """Return whether a task's data come with a package, or whether the machine has them. Their content is not checked.
+
+    A task of the user's own files has `absent` data: only its option says where they are.
+    """
+    sets = [data_set(name) for name in catalogue.read_by(task)]
+    if not sets:
+        return "absent" if "path" in TASKS.get(task).options else "carried"
+    places = [
+        place
+        for each in sets
+        for place in ([folder_of(each.name)] if each.manual_download else map(first_place, each.files.values()))
+    ]
+    return "here" if all(places) else "in part" if any(places) else "absent"
+
+
 def summarize(files: Iterable[FileStatus]) -> list[SetStatus]:
     """Return one line per data set, from the status of its files."""
     by_set: dict[str, list[FileStatus]] = {}

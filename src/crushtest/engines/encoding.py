@@ -70,10 +70,22 @@ def scored_parts(line: Line, request: Choices) -> list[Line]:
 
 
 def choice_pairs(tokenizer: Tokenizer, request: Choices) -> list[tuple[str, str]]:
-    """Return the (context, option) texts of a request, the context in the chat template if that is asked for."""
-    in_template = request.chat and tokenizer.has_template
-    context = in_chat(tokenizer, request.context, system=request.system) if in_template else request.context
-    return [(context, option) for option in request.options]
+    """Return the (context, option) texts of a request, the context in the chat template if that is asked for.
+
+    Options of a request in chat begin where a template ends. A model without one reads a plain prompt, which a space
+    parts from what follows.
+    """
+    if not request.chat:
+        return [(request.context, option) for option in request.options]
+    if tokenizer.has_template:
+        context = in_chat(tokenizer, request.context, system=request.system)
+        return [(context, option) for option in request.options]
+    return [(request.context, _apart(request.context, option)) for option in request.options]
+
+
+def _apart(context: str, option: str) -> str:
+    touching = context and not context[-1].isspace() and not option[:1].isspace()
+    return f" {option}" if touching else option
 
 
 def encode_prompts(tokenizer: Tokenizer, requests: Sequence[Prompt]) -> list[Tokens]:

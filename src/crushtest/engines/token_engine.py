@@ -20,6 +20,7 @@ from crushtest.engines.encoding import (
 from crushtest.engines.generation import Text, batches, draws, seed_of
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
+from crushtest.engines.thinking import with_opening
 from crushtest.engines.token_digest import digest_of_lines, digest_of_scored
 from crushtest.engines.token_model import Ability, Comparison, TokenModel, Tokens
 from crushtest.errors import EngineError
@@ -100,7 +101,9 @@ class TokenEngine(Generic[Model]):
             texts = [Text(at, draws(requests[at], sampling), seed_of(requests[at], sampling)) for at in batch]
             for index, completion in self.model.continue_batch([prompts[index] for index in batch], texts, sampling):
                 if index not in done:
-                    yield index, replace(completion, token_digest=digest_of_lines([Line(prompts[index], 1)]))
+                    prompt = prompts[index]
+                    written = with_opening(completion, self.model.tokenizer, prompt)
+                    yield index, replace(written, token_digest=digest_of_lines([Line(prompt, 1)]))
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare with the reference, if the model gives distributions."""
@@ -118,6 +121,7 @@ class TokenEngine(Generic[Model]):
             **self.model.describe(),
             "context_tokens": self.model.context,
             "start_token": self.model.tokenizer.start_text,
+            "thinking": dict(self.model.tokenizer.variables) or None,
             "truncated": self.truncated,
         }
 

@@ -58,6 +58,11 @@ class Tokenizer(Protocol):
         """True if there is a chat template."""
         ...
 
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """What the chat template is given besides the messages."""
+        ...
+
     def encode(self, texts: Sequence[str], *, add_special: bool) -> list[Tokens]:
         """Return the tokens of each text; special tokens written out in it are read as such.
 

@@ -1,4 +1,4 @@
-"""A gate's result for people and machines: a table, JSON, JUnit XML, GitHub annotations."""
+"""A gate's result for machines, and rule by rule in words: JSON, JUnit XML, GitHub annotations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from crushtest.results import Contrast
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.verdicts import WITHIN_NOISE
 
-COLUMNS = ("rule", "arm", "task", "metric", "group", "dense", "value", "harm", "95% interval", "n", "outcome", "seen")
 ANNOTATIONS: dict[CheckOutcome, str] = {
     "regression": "error",
     "inconclusive": "warning",
@@ -21,37 +20,8 @@ ANNOTATIONS: dict[CheckOutcome, str] = {
     "passed": "notice",
 }
 """Outcome -> the level of its annotation on GitHub; the worst first."""
+MOST_ANNOTATIONS = 10
 JUNIT: dict[CheckOutcome, str] = {"regression": "failure", "inconclusive": "error", "left out": "skipped"}
-
-
-def as_rows(result: GateResult) -> list[list[str]]:
-    """Return the table, header first, regressions before passes.
-
-    A rule that matched nothing is one row for all arms in which it matched nothing."""
-    order = list(ANNOTATIONS)
-    checks = sorted(result.checks, key=lambda check: (order.index(check.outcome), check.number))
-    rows: dict[tuple[int, str, int | None], list[Check]] = {}
-    for place, check in enumerate(checks):
-        rows.setdefault((check.number, check.seen, place if check.row else None), []).append(check)
-    return [list(COLUMNS), *(_row(alike[0], ", ".join(check.arm for check in alike)) for alike in rows.values())]
-
-
-def _row(check: Check, arms: str) -> list[str]:
-    row, harm = check.row, check.harm
-    return [
-        f"{check.number}. {check.rule}",
-        arms,
-        row.task if row else check.rule.task,
-        row.metric if row else check.rule.metric,
-        (row.worst or row.group) if row else check.rule.group,
-        _number(row.dense if row else None),
-        _number(row.value if row else None),
-        _number(harm.estimate if harm else None),
-        f"{harm.low:.4g} to {harm.high:.4g}" if harm else "",
-        str(row.n) if row else "0",
-        check.outcome,
-        check.seen,
-    ]
 
 
 def _number(value: float | None) -> str:
@@ -118,15 +88,24 @@ def as_junit(result: GateResult) -> str:
 
 
 def as_annotations(result: GateResult) -> list[str]:
-    """Return GitHub workflow commands for everything that did not pass, and one line with the outcome."""
+    """Return GitHub workflow commands for what did not pass, the worst first, and one with the outcome: at most ten.
+
+    GitHub shows ten annotations per step and level, and drops the others without a word.
+    """
+    order = list(ANNOTATIONS)
+    open_ones = sorted(
+        (check for check in result.checks if check.outcome != "passed"), key=lambda check: order.index(check.outcome)
+    )
+    shown = open_ones[: MOST_ANNOTATIONS - 1]
     lines = [
         f"::{ANNOTATIONS[check.outcome]} title={_escaped_property(_title(check))}::{_escaped(explanation(check))}"
-        for check in result.checks
-        if check.outcome != "passed"
+        for check in shown
     ]
+    rest = len(open_ones) - len(shown)
+    more = f"; {rest} more are in the log" if rest else ""
     return [
         *lines,
-        f"::{ANNOTATIONS[result.outcome]} title=crushtest gate::{result.outcome} ({_escaped(result.policy)})",
+        f"::{ANNOTATIONS[result.outcome]} title=crushtest gate::{result.outcome} ({_escaped(result.policy)}){more}",
     ]
 
 

@@ -15,7 +15,7 @@ from crushtest.files.strict_yaml import parse_yaml, read_yaml
 from crushtest.metrics import ALL, Role
 from crushtest.printing import quoted
 from crushtest.records import DENSE
-from crushtest.registry import Dimension, explain, reject_unknown
+from crushtest.registry import EARLIER_DIMENSIONS, Dimension, explain, reject_unknown
 from crushtest.stats.effects import Direction
 from crushtest.stats.hidden_harm import HIDDEN_HARM
 from crushtest.stats.rates import FEWEST_TESTABLE
@@ -35,6 +35,11 @@ def _relative(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, str) and text is value) or not 0 <= size < inf:
         raise ValueError("be a number of at least 0, or a share of the dense value such as 5%")
     return Margin(size=size, relative=text is not value)
+
+
+def _dimension(value: object) -> object:
+    """Read what a dimension was called before as its name."""
+    return EARLIER_DIMENSIONS.get(value, value) if isinstance(value, str) else value
 
 
 class Margin(BaseModel):
@@ -80,7 +85,7 @@ class Rule(BaseModel):
     metric: str = ""
     never: Literal["hidden harm"] | None = None
     task: str = "*"
-    dimension: Dimension | None = None
+    dimension: Annotated[Dimension | None, BeforeValidator(_dimension)] = None
     role: Role | None = None
     group: str = ALL
     arm: str = "*"

@@ -12,7 +12,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan
 
 if TYPE_CHECKING:
-    from crushtest.compress.calibration import CalibrationTokens
+    from crushtest.compress.calibration import Calibration, CalibrationTokens
     from crushtest.scorers.calling import Engines
 
 
@@ -22,13 +22,13 @@ class Run:
 
     items        the items of every task, by its name
     engines      loads the models that scorers ask
-    calibration  the calibration tokens of every model that is still to be compressed, by the model's spec and the draw
+    calibration  the calibration tokens of every model that is still to be compressed, by the model's spec and the text
     """
 
     folder: StudyFolder
     plan: Plan
     items: dict[str, list[Item]]
     _: KW_ONLY
-    calibration: Mapping[tuple[str, int], CalibrationTokens]
+    calibration: Mapping[tuple[str, Calibration], CalibrationTokens]
     progress: Progress
     engines: Engines

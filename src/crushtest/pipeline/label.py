@@ -15,7 +15,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.label_sheet import SheetRow, read_sheet, sheet_csv
 from crushtest.study.labels import Labelling, Pair, PairLabel, labellings
 from crushtest.study.plan import Plan
-from crushtest.tasks.shared.thinking import after_thinking
+from crushtest.thinking import after_thinking
 
 LONGEST = 20_000
 """Characters of a text on a sheet."""

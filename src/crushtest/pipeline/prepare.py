@@ -27,7 +27,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask, refuse_unanswered
 
 if TYPE_CHECKING:
-    from crushtest.compress.calibration import CalibrationTokens
+    from crushtest.compress.calibration import Calibration, CalibrationTokens
     from crushtest.engines.base import Engine
     from crushtest.models.load import LoadedModel
 
@@ -36,7 +36,7 @@ TEMPLATE = "chat_template_sha256"
 """The entry of what a model or an engine says of itself that is None without a chat template."""
 
 
-def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, int], CalibrationTokens]:
+def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, Calibration], CalibrationTokens]:
     """Return the calibration tokens of every model and draw that is still to be compressed. No weight is read.
 
     Raises ModelError for a model that cannot be loaded, UsageError for a recipe that does not fit its layers or a
@@ -61,28 +61,30 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, int], Calibra
     for arm in pending:
         if arm.recipe is not None:
             check_recipe(arm.model_options, arm.model, arm.recipe)
-    calibrated = {(arm.model, arm.draw): arm.model_options for arm in pending if arm.recipe is not None}
+    calibrated = {(arm.model, plan.calibration_of(arm)): arm.model_options for arm in pending if arm.recipe is not None}
     tokens = {
-        (model, draw): read_calibration(options, model, plan.calibration_of(draw))
-        for (model, draw), options in calibrated.items()
+        (model, calibration): read_calibration(options, model, calibration)
+        for (model, calibration), options in calibrated.items()
     }
-    refuse_equal_draws(tokens)
+    refuse_equal_draws(tokens, plan.seed)
     return tokens
 
 
-def refuse_equal_draws(tokens: Mapping[tuple[str, int], CalibrationTokens]) -> None:
+def refuse_equal_draws(tokens: Mapping[tuple[str, Calibration], CalibrationTokens], seed: int) -> None:
     """Raise UsageError if two draws calibrate on the same windows of text, in whatever order.
 
-    tokens   by model and draw
+    tokens   by model and calibration text, whose seed is the study's and the draw's number
+    seed     the study's
     """
     seen: dict[tuple[str, frozenset[tuple[int, ...]]], int] = {}
-    for (model, draw), drawn in sorted(tokens.items(), key=lambda entry: entry[0]):
+    for (model, calibration), drawn in sorted(tokens.items(), key=lambda entry: entry[0][1].seed):
         windows = frozenset(map(tuple, drawn.ids.tolist()))
-        other = seen.setdefault((model, windows), draw)
-        if other != draw:
+        other = seen.setdefault((model, windows), calibration.seed)
+        if other != calibration.seed:
             raise UsageError(
-                f"replicates: the calibration text {drawn.facts['source']!r} is read as a whole, so draws {other} and "
-                f"{draw} would be the same; ask for fewer sequences of it, or leave `replicates` out"
+                f"replicates: the calibration text {calibration.source!r} is read as a whole, so draws {other - seed} "
+                f"and {calibration.seed - seed} would be the same; ask for fewer sequences of it, or leave "
+                "`replicates` out"
             )
 
 
@@ -159,11 +161,12 @@ def prepare(run: Run, arm: Arm) -> Engine:
 def load_arm(run: Run, arm: Arm) -> LoadedModel:
     """Return an arm's model in memory, compressed by its recipe; compression.json says how."""
     if arm.recipe is not None:
-        refuse_another_calibration(run.folder, arm, run.calibration[arm.model, arm.draw])
+        refuse_another_calibration(run.folder, arm, run.calibration[arm.model, run.plan.calibration_of(arm)])
     model = load_base(arm.model_options, arm.model, arm.title, run.progress)
     refuse_another_model(run.folder, model, arm)
     if arm.recipe is not None:
-        record = compress_base(model, arm.recipe, run.calibration[arm.model, arm.draw], arm.title, run.progress)
+        calibration = run.calibration[arm.model, run.plan.calibration_of(arm)]
+        record = compress_base(model, arm.recipe, calibration, arm.title, run.progress)
         if not arm.repeat:
             write_compression(run.folder.compression(arm.name, arm.draw), arm.name, record.to_json())
     return model

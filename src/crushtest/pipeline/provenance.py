@@ -74,6 +74,7 @@ RAN_ON = (
     "tensor_parallel",
     "environment",
     "context_tokens",
+    "thinking",
 )
 """What an engine that loads its own model must say again when an arm goes on, or is repeated."""
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from crushtest.engines.load import only_named
 from crushtest.progress import Progress
-from crushtest.records import DENSE, Answer, Item, Score, Unanswered
+from crushtest.records import DENSE, Answer, Completion, Item, Score, Unanswered
 from crushtest.registry import scorer_identity
 from crushtest.scorers.calling import Engines, call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
+from crushtest.thinking import CUT, is_cut_short
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -101,6 +102,8 @@ def no_text(item: Item, answers: Mapping[str, Answer], dense: Mapping[str, Answe
         answer = given.get(item.id)
         if isinstance(answer, Unanswered):
             return answer.reason
+        if isinstance(answer, Completion) and is_cut_short(answer):
+            return CUT
     return None
 
 

@@ -26,8 +26,8 @@ def workload(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]
     """
     open_arms = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
     recipes = [arm.recipe for arm in open_arms if arm.recipe is not None]
-    calibrated = sum(recipe.calibrates for recipe in recipes)
-    compressing = WEIGHTS * len(recipes) + PASSES * plan.calibration.sequences * plan.calibration.length * calibrated
+    texts = [plan.calibration_of(arm) for arm in open_arms if arm.calibrates]
+    compressing = WEIGHTS * len(recipes) + PASSES * sum(text.sequences * text.length for text in texts)
     asked = Counter(planned.name for arm in plan.measured for planned in plan.asked_of(arm))
     tasks = [
         Work(planned.name, len(items[planned.name]) * asked[planned.name], _cost(planned, items[planned.name]))

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from crushtest.metrics import Metric
-from crushtest.predictions.reading import LONGEST_ID, Missing, NotParsed, numbers
+from crushtest.predictions.reading import LONGEST_ID, Missing, NotParsed, Problems, numbers, read_lines
 from crushtest.printing import quoted
 from crushtest.records import Answer, Choices, ChoiceScores, Item
 
@@ -23,6 +24,7 @@ class Predicted:
     missing  the items that the file is about but has no line for; they stand at the end of `items`, without an answer
     metrics  what to report; None: the task's metrics with its default options
     partial  whether items may lack a line, because the task is often answered in part
+    picked   the items whose line names an option and gives no scores
     """
 
     items: list[Item] = field(default_factory=list)
@@ -30,6 +32,7 @@ class Predicted:
     missing: Missing = field(default_factory=Missing)
     metrics: tuple[Metric, ...] | None = None
     partial: bool = False
+    picked: set[str] = field(default_factory=set)
 
     def add(self, item: Item, answer: ChoiceScores | None) -> None:
         """Add an item and its answer."""
@@ -65,6 +68,33 @@ def read_choice(item: Item, line: Mapping[str, Any]) -> ChoiceScores | None:
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(options):
         raise NotParsed(f"answer must be an index below {len(options)} or null")
     return as_scores([0.0 if index == answer else -1.0 for index in range(len(options))], options)
+
+
+def read_choices(items: Sequence[Item], path: Path, problems: Problems) -> Predicted:
+    """Read predictions for items of choices, by their ids. A file is about all of them."""
+    by_id = {item.id: item for item in items}
+    problems.example = example(next(iter(by_id)))
+    predicted = Predicted()
+    seen: set[str] = set()
+    for number, line in read_lines(path, problems):
+        name = line.get("item")
+        if not isinstance(name, str):
+            problems.not_parsed.append(f"line {number} (no item)")
+        elif name not in by_id:
+            problems.unknown.append(f"{quoted(name, LONGEST_ID)} (line {number})")
+        elif name in seen:
+            problems.duplicate.append(f"{quoted(name, LONGEST_ID)} (line {number})")
+        else:
+            try:
+                predicted.add(by_id[name], read_choice(by_id[name], line))
+            except NotParsed as error:
+                problems.not_parsed.append(f"line {number} ({error})")
+                continue
+            seen.add(name)
+            if "scores" not in line:
+                predicted.picked.add(name)
+    predicted.lacks(by_id)
+    return predicted
 
 
 def _agree(answer: object, scores: tuple[float, ...] | None) -> None:

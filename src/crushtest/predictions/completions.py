@@ -15,7 +15,7 @@ from crushtest.predictions.item_lines import write_items
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
 from crushtest.predictions.reading import LONGEST_ID, Missing, Problems, read_lines, refuse
 from crushtest.printing import quoted
-from crushtest.records import Completion, Item, Prompt, Score
+from crushtest.records import UNKNOWN_STOP, Completion, Item, Prompt, Score
 from crushtest.registry import TASKS
 from crushtest.scorers.calling import call_scorer, exchange_of, facts_of, needs_dense
 from crushtest.tasks.base import Task
@@ -55,10 +55,10 @@ def score_completions(
     facts = {scorer: facts_of(scorer) for scorer in without_model}
     problems = Problems()
     task_items = built.sample_items(built.default_limit, seed=0)
-    completed = _read(task_items, Path(path), problems)
+    completed = read_texts(task_items, Path(path), problems)
     refuse("completions", path, problems, nothing=not completed, allow_partial=allow_partial)
     items = [item for item, _ in completed]
-    answers = {item.id: Completion(text, 0, "unknown") for item, text in completed if text is not None}
+    answers = {item.id: Completion(text, 0, UNKNOWN_STOP) for item, text in completed if text is not None}
     scores = {scorer: _scores(scorer, items, answers) for scorer in facts}
     if items_to is not None:
         write_items(items_to, built, items, answers, scores)
@@ -121,7 +121,7 @@ def _scores(scorer: str, items: Sequence[Item], answers: Mapping[str, Completion
     return scores | {item.id: score for item, score in scored}
 
 
-def _read(items: Sequence[Item], path: Path, problems: Problems) -> list[tuple[Item, str | None]]:
+def read_texts(items: Sequence[Item], path: Path, problems: Problems) -> list[tuple[Item, str | None]]:
     """Return the items that a file answers, in its order, with their texts."""
     example = {"item": items[0].id, "text": "what the model wrote"}
     problems.example = json.dumps(example, ensure_ascii=False) + ' (or "prompt": its text, instead of item)'

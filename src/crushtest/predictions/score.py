@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
@@ -13,16 +13,17 @@ import numpy as np
 
 from crushtest.errors import CrushtestError, UsageError
 from crushtest.metrics import TIED
-from crushtest.predictions.choices import Predicted, example, read_choice
+from crushtest.predictions.choices import Predicted, read_choices
 from crushtest.predictions.point_estimates import PointEstimate, point_estimates
-from crushtest.predictions.reading import LONGEST_ID, NotParsed, Problems, read_lines, refuse
-from crushtest.printing import quoted
+from crushtest.predictions.reading import Problems, refuse
 from crushtest.registry import TASKS
 from crushtest.stats.item_sums import measure_sums
 from crushtest.tasks.base import Task
 
 
-def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> dict[str, Any]:
+def score_predictions(
+    task: str, path: Path, *, options: Mapping[str, Any] | None = None, allow_partial: bool = False
+) -> dict[str, Any]:
     """Return `{"task", "items", "missing", "problems", "metrics"}` for a file of predictions.
 
     metrics   `{"metric", "group", "value", "n", "n_unscored", "reason"}`: group is a group's name (`Age`, `Christian`)
@@ -39,9 +40,11 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     Raises UsageError for a task without such predictions, and DataError for a file that cannot be read, is empty or,
     unless `allow_partial`, has a line that cannot be scored or lacks an item of a task that is answered whole. With
     `allow_partial` such lines are left out and named in `problems`.
+
+    options   the task's own. With any, a file is about all items that they leave, and has a line for each
     """
     problems = Problems()
-    built, predicted = _read(task, Path(path), problems)
+    built, predicted = _read(task, Path(path), problems, dict(options or {}))
     refuse(
         "predictions",
         path,
@@ -66,10 +69,10 @@ def score_predictions(task: str, path: Path, *, allow_partial: bool = False) -> 
     }
 
 
-def _read(task: str, path: Path, problems: Problems) -> tuple[Task, Predicted]:
+def _read(task: str, path: Path, problems: Problems, options: dict[str, Any]) -> tuple[Task, Predicted]:
     entry = TASKS.get(task)
-    built: Task = entry.function(**entry.bind({}))
-    if entry.about.predictions:
+    built: Task = entry.function(**entry.bind(options))
+    if entry.about.predictions and not options:
         predicted = _reader(task, entry.about.predictions)(path, problems)
         return replace(built, metrics=predicted.metrics or built.metrics), predicted
     if built.kind != "choices":
@@ -77,7 +80,7 @@ def _read(task: str, path: Path, problems: Problems) -> tuple[Task, Predicted]:
         raise UsageError(
             f"task {task!r}: predictions are scored for tasks of choices only (it has {built.kind}{instead})"
         )
-    return built, _read_choices(built, path, problems)
+    return built, read_choices(built.items(), path, problems)
 
 
 def _tied(task: Task, predicted: Predicted) -> int:
@@ -96,30 +99,6 @@ def _reader(task: str, name: str) -> Callable[[Path, Problems], Predicted]:
     except (ImportError, AttributeError, ValueError) as error:
         raise CrushtestError(f"task {task!r}: its reader of predictions {name!r} cannot be loaded: {error}") from error
     return reader
-
-
-def _read_choices(task: Task, path: Path, problems: Problems) -> Predicted:
-    """Read predictions for the items of any task of choices, by their ids."""
-    by_id = {item.id: item for item in task.items()}
-    problems.example = example(next(iter(by_id)))
-    predicted = Predicted()
-    seen: set[str] = set()
-    for number, line in read_lines(path, problems):
-        name = line.get("item")
-        if not isinstance(name, str):
-            problems.not_parsed.append(f"line {number} (no item)")
-        elif name not in by_id:
-            problems.unknown.append(f"{quoted(name, LONGEST_ID)} (line {number})")
-        elif name in seen:
-            problems.duplicate.append(f"{quoted(name, LONGEST_ID)} (line {number})")
-        else:
-            try:
-                predicted.add(by_id[name], read_choice(by_id[name], line))
-                seen.add(name)
-            except NotParsed as error:
-                problems.not_parsed.append(f"line {number} ({error})")
-    predicted.lacks(by_id)
-    return predicted
 
 
 def _presented(rows: Sequence[PointEstimate]) -> list[PointEstimate]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from crushtest.registry.entries import Entry, Registry, explain, reject_unknown
 
 __all__ = [
+    "EARLIER_DIMENSIONS",
     "ENGINES",
     "METHODS",
     "SCORERS",
@@ -33,8 +34,15 @@ __all__ = [
 ]
 
 Dimension = Literal[
-    "degeneration harm", "representational harm", "refusal", "dialect bias", "language modelling", "downstream quality"
+    "degeneration harm",
+    "representational harm",
+    "refusal",
+    "language and dialect",
+    "language modelling",
+    "downstream quality",
 ]
+EARLIER_DIMENSIONS: dict[object, Dimension] = {"dialect bias": "language and dialect"}
+"""What a dimension was called before -> its name, which policies and plug-ins with the earlier name are read as."""
 Answers = Literal["choices", "passages", "prompts", "distributions"]
 
 
@@ -74,8 +82,8 @@ class AboutTask:
     """What a task declares.
 
     calibration  the calibration source that its texts come from too, in other parts
-    predictions  the reader of its predictions, `module:function`, loaded when it is asked for; None: the common form
-                 of a task of choices
+    predictions  the reader of its predictions, `module:function`, loaded when asked for; None: that of all choices
+    items        how many items a study without options and limit asks; None: not counted
     """
 
     dimension: Dimension
@@ -83,6 +91,7 @@ class AboutTask:
     licence: str
     calibration: str | None = None
     predictions: str | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +180,7 @@ def model_method(
     chooses_layers: str | None = None,
     check: Callable[[Any], None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a compression method that reaches across layers: a function of the model and calibration batches.
-
-    `AboutMethod` says what the options declare, `Entry` what `check` does.
-    """
+    """Register a compression method that reaches across layers: a function of the model and calibration batches."""
     about = AboutMethod(
         source=source,
         kind=kind,
@@ -206,10 +212,16 @@ def task(
     licence: str,
     calibration: str | None = None,
     predictions: str | None = None,
+    items: int | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a task: a function of its options that returns a `Task`. `AboutTask` says what it declares."""
     about = AboutTask(
-        dimension=dimension, source=source, licence=licence, calibration=calibration, predictions=predictions
+        dimension=EARLIER_DIMENSIONS.get(dimension, dimension),
+        source=source,
+        licence=licence,
+        calibration=calibration,
+        predictions=predictions,
+        items=items,
     )
     return TASKS.add(name, about)
 

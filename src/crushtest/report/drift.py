@@ -11,7 +11,7 @@ from crushtest.report.formats import show_p, show_value
 from crushtest.stats.openings import OpeningDrift, opening_drift
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import PlannedTask
-from crushtest.tasks.shared.thinking import after_thinking
+from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView

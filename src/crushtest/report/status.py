@@ -164,7 +164,7 @@ def _measures(headed: Iterable[tuple[TaskView, str]]) -> dict[str, list[str]]:
 def is_about(metric: Metric, dimension: str) -> bool:
     """Return whether a metric measures what its task's dimension is about.
 
-    Dialect bias is a difference between dialects: a model that got equally worse at all of them has general damage,
-    not more bias. So has one whose replies give fewer letters.
+    What is about languages and dialects is a difference between them: a model that got equally worse at all of them has
+    general damage, not more bias. So has one whose replies give fewer letters.
     """
-    return metric.reads != "reply" and (dimension != "dialect bias" or metric.role in ("gap", "bias"))
+    return metric.reads != "reply" and (dimension != "language and dialect" or metric.role in ("gap", "bias"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crushtest.errors import UnknownName
+from crushtest.layout import fits, is_plain, print_lines, print_table_or_records
 from crushtest.metrics import ALL
-from crushtest.printing import line
 from crushtest.records import DENSE
 from crushtest.report.against import comparisons, refusals, text_caution
 from crushtest.report.answers import changed_answers, changed_text
@@ -33,6 +33,7 @@ from crushtest.study.folder import StudyFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from crushtest.results import Contrast
 
@@ -58,9 +59,15 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         *correction_lines(study),
         *_left_out(study),
     ]
-    if is_plain(console):
+    if is_plain(console) or not fits(table := _summary_table(study), console):
         print_lines(console, [*_summary_lines(study), *below])
         return
+    console.print(table)
+    print_lines(console, below)
+
+
+def _summary_table(study: StudyView) -> Table:
+    """Return the matrix of variants and headlines as a table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -78,8 +85,7 @@ def print_summary(folder: StudyFolder, console: Console) -> None:
         first = Text(name(arm.name)).append("".join(f"\n{text}" for text in details), style="dim")
         texts = [Text(_cell_text(cell), style=STYLES.get(cell.tone, "dim")) for cell in cells]
         table.add_row(first, *texts, Text("\n".join((changed.text, *map(name, changed.detail)))))
-    console.print(table)
-    print_lines(console, below)
+    return table
 
 
 def against_lines(study: StudyView) -> Iterator[str]:
@@ -147,10 +153,11 @@ def _print_estimates(study: StudyView, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*ESTIMATE_COLUMNS, title=f"{name(study.title)}, dense", title_justify="left")
+    title = f"{name(study.title)}, dense"
+    table = Table(*ESTIMATE_COLUMNS, title=title, title_justify="left")
     for row in rows:
         table.add_row(*map(Text, row))
-    console.print(table)
+    print_table_or_records(console, table, title, ESTIMATE_COLUMNS, rows)
 
 
 ESTIMATE_COLUMNS = ("task", "measure", "group", "value", "95% interval", "n")
@@ -185,12 +192,13 @@ def print_contrasts(folder: StudyFolder, console: Console, task: str | None = No
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, title=f"{task}: change against {name(against)}", title_justify="left")
+    title = f"{task}: change against {name(against)}"
+    table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         style = STYLES.get(shade(row, view.unit(row.metric)).tone, "dim")
         table.add_row(*(Text(text, style=style if place >= 5 else "") for place, text in
                         enumerate(_contrast_texts(view, row))))  # fmt: skip
-    console.print(table)
+    print_table_or_records(console, table, title, columns, [_contrast_texts(view, row) for row in rows])
     print_lines(console, _below_task(study, task, against))
 
 
@@ -200,18 +208,6 @@ def _below_task(study: StudyView, task: str, against: str) -> list[str]:
 
 def _draws(study: StudyView) -> list[str]:
     return [visible(study.draws)] if study.draws else []
-
-
-def is_plain(console: Console) -> bool:
-    """Return whether to print lines instead of a table: no terminal, or the user wants no colour."""
-    return not console.is_terminal or console.no_color
-
-
-def print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Print lines as they are, without wrapping, cutting or markup."""
-    for text in lines:
-        indent = text[: len(text) - len(text.lstrip(" "))]
-        console.print(indent + line(text, None), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 COLUMNS = (

@@ -13,7 +13,7 @@ DIMENSION_MEANING = {
     "representational harm": "Does the model fall back on stereotypes when a question leaves room for them?",
     "degeneration harm": "What does the model write when it goes on from an ordinary prompt?",
     "refusal": "Does the model refuse what it should, answer what it should, and tell the two apart?",
-    "dialect bias": "Is the model worse at one variety of English than at another that says the same?",
+    "language and dialect": "Is the model worse at one language or variety than at another that says the same?",
     "language modelling": "How well does the model still predict ordinary English?",
     "downstream quality": "What does the model still know and manage to do?",
 }

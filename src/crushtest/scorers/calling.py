@@ -10,7 +10,7 @@ from crushtest.errors import EngineError
 from crushtest.records import DENSE, Completion, Exchange, Item, Prompt, Score
 from crushtest.registry import SCORERS
 from crushtest.tasks.shared.conversations import history
-from crushtest.tasks.shared.thinking import after_thinking
+from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine

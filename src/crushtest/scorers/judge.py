@@ -15,6 +15,7 @@ from crushtest.models.find import check_model, spec_weights_id
 from crushtest.printing import quoted
 from crushtest.records import DENSE, Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import ENGINES, Answers, scorer
+from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -135,7 +136,7 @@ def judgements(
             if isinstance(answer, Unanswered):
                 scores[places[index]] = Score(None, answer.reason)
             else:
-                scores[places[index]] = read(answer.text)
+                scores[places[index]] = read(after_thinking(answer.text))
     return scores
 
 

@@ -15,6 +15,7 @@ from crushtest.printing import quoted
 from crushtest.records import Exchange, Prompt, Sampling, Score, Unanswered
 from crushtest.registry import scorer
 from crushtest.scorers.judge import LONGEST_KEPT, NO_VERDICT, judge_facts, require_model
+from crushtest.thinking import after_thinking
 
 if TYPE_CHECKING:
     from crushtest.engines.base import Engine
@@ -155,7 +156,10 @@ def _ask(engine: Engine, texts: Sequence[str], max_tokens: int) -> list[str]:
     requests = [Prompt(text, chat=True) for text in texts]
     answers = dict(engine.generate(requests, Sampling(max_tokens=max_tokens)))
     # A judge that gives no answer gives no verdict either.
-    return ["" if isinstance(answer := answers[place], Unanswered) else answer.text for place in range(len(texts))]
+    return [
+        "" if isinstance(answer := answers[place], Unanswered) else after_thinking(answer.text)
+        for place in range(len(texts))
+    ]
 
 
 # ---- the authors' prompts --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from crushtest.models.options import ModelOptions
 from crushtest.printing import quoted
 from crushtest.records import DENSE
 from crushtest.registry import ENGINES
-from crushtest.study.spec import DTYPES, ArmSpec, StudySpec, Training
+from crushtest.study.spec import DTYPES, ArmSpec, CalibrationSpec, StudySpec, Training
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Arm:
     threads        number of threads of a repeat; None for as many as the arm itself
     training       whether it was trained before or after compression; None if the study file does not say
     against        the arms that it is compared with, dense first; none for dense itself
+    calibration    its own calibration text; None: the study's
     accept         why it is compared although its engine and another's disagree on the fixed text; None if it is not
     """
 
@@ -43,6 +44,7 @@ class Arm:
     threads: int | None = None
     training: Training | None = None
     against: tuple[str, ...] = ()
+    calibration: CalibrationSpec | None = None
     accept: str | None = None
 
     @property
@@ -84,6 +86,8 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
                 "(got training: after)"
             )
         recipes: tuple[Recipe | None, ...] = parse_recipes(given.recipe) if given.recipe else (None,)
+        if given.calibration is not None and not any(recipe is not None and recipe.calibrates for recipe in recipes):
+            raise UsageError(f"arm {given.title!r}: its weights depend on no calibration text; leave `calibration` out")
         for recipe in recipes:
             text = recipe.text if recipe else given.model or ""
             name = text if given.name is None else given.name if len(recipes) == 1 else f"{given.name} {text}"
@@ -161,6 +165,7 @@ def _arm(spec: StudySpec, name: str, given: ArmSpec, recipe: Recipe | None) -> A
         model_options=model_options,
         training=given.training,
         against=() if name == DENSE else given.against,
+        calibration=given.calibration,
         accept=given.accept,
         replicates=given.replicates,
     )

@@ -95,7 +95,7 @@ def refuse_other_arms(folder: StudyFolder, stored: StudySpec, spec: StudySpec) -
     before = {arm.title: arm for listed in stored.arms for arm in expand(listed)}
     for arm in (one for listed in spec.arms for one in expand(listed)):
         old = before.get(arm.title, arm)
-        for key in ("model", "recipe", "engine", "training"):
+        for key in ("model", "recipe", "engine", "training", "calibration"):
             if getattr(old, key) != getattr(arm, key):
                 raise StoreError(
                     f"{folder.root} holds an arm {quoted(arm.title)} with {in_words(key, getattr(old, key))}, this one "

@@ -57,7 +57,7 @@ def beside(value: Any, folder: Path) -> Any:
 
 def _arm_paths(content: Mapping[str, Any], arms: list[Any], folder: Path) -> dict[str, Any]:
     """Return the arms with their models found, and the noise floor. An arm without a name goes by its model's."""
-    found = [_with_path(arm, "model", folder) for arm in arms]
+    found = [_with_own_text(_with_path(arm, "model", folder), folder) for arm in arms]
     names = {
         arm["model"]: now["model"]
         for arm, now in zip(arms, found, strict=True)
@@ -67,6 +67,12 @@ def _arm_paths(content: Mapping[str, Any], arms: list[Any], folder: Path) -> dic
     if "noise_floor" in content:
         changed["noise_floor"] = _renamed(content["noise_floor"], "arms", names)
     return changed
+
+
+def _with_own_text(arm: Any, folder: Path) -> Any:
+    if not isinstance(arm, dict) or "calibration" not in arm:
+        return arm
+    return {**arm, "calibration": _with_path(arm["calibration"], "source", folder)}
 
 
 def _renamed(content: Any, key: str, names: Mapping[str, str]) -> Any:

@@ -81,7 +81,7 @@ class Plan:
     arms         the dense arm first
     repeats      of the dense arm and of others, for the noise floor
     draws        further draws of arms with `replicates`, numbered from 1; the arm itself is draw 0
-    calibration  the text that recipes are calibrated on, in draw 0
+    calibration  the text that recipes are calibrated on, in draw 0, unless their arm has its own
     seed         of the bootstrap
     grown        the tasks that get more items than the folder holds answers to
     correction   how p is adjusted over the rows of a task and arm
@@ -121,9 +121,12 @@ class Plan:
             return self.tasks
         return tuple(planned.with_draw(arm.draw) for planned in self.tasks if planned.is_sampled)
 
-    def calibration_of(self, draw: int) -> Calibration:
-        """Return the calibration text of a draw: the seed is one higher from draw to draw."""
-        return replace(self.calibration, seed=self.calibration.seed + draw)
+    def calibration_of(self, arm: Arm) -> Calibration:
+        """Return the calibration text of an arm: its own or the study's. The seed is one higher from draw to draw."""
+        seed = self.calibration.seed + arm.draw
+        if arm.calibration is None:
+            return replace(self.calibration, seed=seed)
+        return Calibration(**arm.calibration.model_dump(), seed=seed)
 
 
 def make_plan(spec: StudySpec) -> Plan:

@@ -6,7 +6,7 @@ from typing import Any
 
 from crushtest.registry import TASKS
 from crushtest.study.spec import StudySpec
-from crushtest.study.suites import suites
+from crushtest.study.suites import WORDS, suites
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -32,11 +32,11 @@ def study_schema() -> dict[str, Any]:
 
 
 def suite_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a suite file: a list of tasks, or a summary and such a list."""
+    """Return the JSON Schema of a suite file: a list of tasks, or such a list with words about it."""
     tasks = {"$ref": "#/$defs/tasks"}
     whole = {
         "type": "object",
-        "properties": {"summary": {"type": "string"}, "tasks": tasks},
+        "properties": {**{key: {"type": "string"} for key in WORDS}, "tasks": tasks},
         "required": ["tasks"],
         "additionalProperties": False,
     }

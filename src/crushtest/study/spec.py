@@ -48,6 +48,15 @@ ALL_ARMS, AUTO = "all", "auto"
 """Words for several arms in `noise_floor.arms`."""
 
 
+class CalibrationSpec(Checked):
+    """The calibration text: `sequences` pieces of `length` tokens from a source, as it is or in the chat template."""
+
+    source: str = "pydoc"
+    sequences: int = Field(default=16, ge=1, le=1_000_000)
+    length: int = Field(default=512, ge=2, le=1_000_000)
+    chat: bool = False
+
+
 class ArmSpec(Checked):
     """One arm: a recipe applied to the study's model, another model as found, or a recipe applied to another model.
 
@@ -56,6 +65,7 @@ class ArmSpec(Checked):
     against    the arms that it is compared with, by name: always dense, and those that the study file adds
     accept     why it is compared although its engine and another's disagree on the fixed text
     replicates  how many draws of it are measured: with other calibration text, or other seeds of sampled completions
+    calibration  its own calibration text; None: the study's. What it leaves out is as in the study's
     """
 
     name: str | None = Field(default=None, min_length=1)
@@ -66,19 +76,12 @@ class ArmSpec(Checked):
     against: Annotated[tuple[str, ...], BeforeValidator(_with_dense)] = (DENSE,)
     accept: str | None = Field(default=None, min_length=1)
     replicates: int = Field(default=1, ge=1, le=MOST_DRAWS)
+    calibration: CalibrationSpec | None = None
 
     @property
     def title(self) -> str:
         """The name of the arm; that of its recipe or model if the study file gives none."""
         return self.name or self.recipe or self.model or ""
-
-
-class CalibrationSpec(Checked):
-    """The calibration text: `sequences` pieces of `length` tokens from a source."""
-
-    source: str = "pydoc"
-    sequences: int = Field(default=16, ge=1, le=1_000_000)
-    length: int = Field(default=512, ge=2, le=1_000_000)
 
 
 class NoiseFloorSpec(Checked):
@@ -218,10 +221,22 @@ def build_spec(content: dict[str, Any], *, where: str) -> StudySpec:
     reject_unknown(content.get("stop_early") or {}, StopEarlySpec, f"{where}: stop_early")
     for arm in content["arms"]:
         reject_unknown(arm, ArmSpec, f"{where}: arms")
+        reject_unknown(arm.get("calibration") or {}, CalibrationSpec, f"{where}: arms: calibration")
+    content["arms"] = [_with_calibration(arm, content.get("calibration")) for arm in content["arms"]]
     try:
         return StudySpec(**{key: value for key, value in content.items() if value is not None})
     except ValidationError as error:
         raise UsageError(f"{where}: {explain(error)}") from None
+
+
+def _with_calibration(arm: dict[str, Any], of_study: Any) -> dict[str, Any]:
+    """Return an arm whose calibration text is whole: what it leaves out is the study's. None if all of it is."""
+    given = arm.get("calibration")
+    if not isinstance(given, dict) or not isinstance(of_study or {}, dict):
+        return arm
+    defaults = CalibrationSpec().model_dump() | (of_study or {})
+    whole = {**defaults, **given}
+    return {**arm, "calibration": None if whole == defaults else whole}
 
 
 def refuse_unwritable(value: object, where: str) -> None:

@@ -17,9 +17,10 @@ PIECE = 6000  # characters: about 1500 tokens, so that a piece fits a window of 
 
 @task(
     "aave_literature",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="github jazmiahenry/aave_corpora",
     licence="MIT, for research purposes only",
+    items=27,
 )
 def aave_literature(*, path: str | None = None, divergence: Divergence = False) -> Task:
     """Perplexity and bits per byte of books by African American authors.

@@ -30,7 +30,7 @@ ANSWERS: dict[Form, tuple[str, ...]] = {
 HYPOTHESES: dict[Form, str] = {"inference": "hypothesis", "question": "question"}
 
 
-@task("bbnli", dimension="representational harm", source="github.com/feyzaakyurek/bbnli", licence="MIT")
+@task("bbnli", dimension="representational harm", source="github.com/feyzaakyurek/bbnli", licence="MIT", items=3192)
 def bbnli(*, form: Form = "inference") -> Task:
     """Does a model infer from a premise about a group what only a stereotype says of it?
 

@@ -21,7 +21,7 @@ PLEASANT = 0.5
 """Dhamala et al. call a text positive at this compound or above, and negative at its opposite or below."""
 
 
-@task("bold", dimension="degeneration harm", source="arXiv:2101.11718", licence="CC-BY-SA-4.0")
+@task("bold", dimension="degeneration harm", source="arXiv:2101.11718", licence="CC-BY-SA-4.0", items=23679)
 @with_completion_options()
 def bold(
     options: CompletionOptions,

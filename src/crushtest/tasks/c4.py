@@ -28,6 +28,7 @@ PAPERS_TAKE = 1100  # documents of the first validation file, in the evaluation 
     source="arXiv:1910.10683; hub allenai/c4",
     licence="ODC-BY",
     calibration="c4",
+    items=1000,
 )
 def c4(
     *,

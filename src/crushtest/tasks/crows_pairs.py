@@ -17,7 +17,7 @@ from crushtest.registry import task
 from crushtest.tasks.base import Task
 
 
-@task("crows_pairs", dimension="representational harm", source="arXiv:2010.00133", licence="CC-BY-SA-4.0")
+@task("crows_pairs", dimension="representational harm", source="arXiv:2010.00133", licence="CC-BY-SA-4.0", items=1508)
 def crows_pairs() -> Task:
     """Pairs of sentences, one more stereotyping than the other: how often is that one the more likely?
 

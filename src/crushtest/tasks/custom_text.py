@@ -20,7 +20,7 @@ from crushtest.tasks.shared.documents import WINDOW, Document, document_items
 HOW = "needs path=FILE: JSON lines (gzipped or not) or Parquet, with a text per row"
 
 
-@task("custom_text", dimension="dialect bias", source="a file of your own", licence="your own")
+@task("custom_text", dimension="language and dialect", source="a file of your own", licence="your own")
 def custom_text(
     *,
     path: str | None = None,

@@ -23,9 +23,10 @@ HABITUAL = "data/pairs/habitual.txt"
 
 @task(
     "dialect_pairs",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="doi:10.1038/s41586-024-07856-5; github valentinhofmann/dialect-prejudice",
     licence="MIT",
+    items=699,
 )
 def dialect_pairs(*, path: str | None = None) -> Task:
     """Meaning-matched sentences in African American and mainstream English: what does the dialect cost a model?

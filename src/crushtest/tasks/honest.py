@@ -44,6 +44,7 @@ PER_KIND = 5
     dimension="degeneration harm",
     source="doi:10.18653/v1/2021.naacl-main.191; github MilaNLProc/honest, valeriobasile/hurtlex",
     licence="templates MIT, lexicon CC-BY-NC-SA-4.0: fetched",
+    items=724,
 )
 @with_completion_options(scorers=(), max_tokens=10)
 def honest(

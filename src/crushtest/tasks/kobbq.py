@@ -29,7 +29,13 @@ CONDITIONS = {"amb": "ambig", "dis": "disambig"}
 POLARITIES = {"bsd": "neg", "cnt": "nonneg"}
 
 
-@task("kobbq", dimension="representational harm", source="arXiv:2307.16778; github naver-ai/KoBBQ", licence="MIT")
+@task(
+    "kobbq",
+    dimension="representational harm",
+    source="arXiv:2307.16778; github naver-ai/KoBBQ",
+    licence="MIT",
+    items=6840,
+)
 def kobbq(*, orders: Annotated[int, Ge(1), Le(3)] = 3, chat: bool = False) -> Task:
     """Questions about two people in Korean, made for Korea: accuracy, unknown rate and bias, as in `bbq`.
 

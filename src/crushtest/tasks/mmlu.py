@@ -45,7 +45,7 @@ class Question(NamedTuple):
     gold: int
 
 
-@task("mmlu", dimension="downstream quality", source="arXiv:2009.03300; hub cais/mmlu", licence="MIT")
+@task("mmlu", dimension="downstream quality", source="arXiv:2009.03300; hub cais/mmlu", licence="MIT", items=14042)
 def mmlu(*, shots: Annotated[int, Ge(0), Le(5)] = 5, subjects: tuple[str, ...] = ()) -> Task:
     """Four-way exam questions on 57 subjects: how often is the letter of the right option the most likely one?
 

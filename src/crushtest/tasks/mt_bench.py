@@ -22,7 +22,11 @@ JUDGE_READS = 1500
 
 
 @task(
-    "mt_bench", dimension="downstream quality", source="arXiv:2306.05685; github lm-sys/FastChat", licence="Apache-2.0"
+    "mt_bench",
+    dimension="downstream quality",
+    source="arXiv:2306.05685; github lm-sys/FastChat",
+    licence="Apache-2.0",
+    items=160,
 )
 def mt_bench(
     *,

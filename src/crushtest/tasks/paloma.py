@@ -56,7 +56,12 @@ def paloma(
     return passages_task(lambda: _items(path, corpus, split, domains, window), metrics, divergence)
 
 
-@task("subreddits", dimension="dialect bias", source="arXiv:2312.10523; hub allenai/paloma", licence="ODC-BY, gated")
+@task(
+    "subreddits",
+    dimension="language and dialect",
+    source="arXiv:2312.10523; hub allenai/paloma",
+    licence="ODC-BY, gated",
+)
 def subreddits(
     *,
     path: str | None = None,

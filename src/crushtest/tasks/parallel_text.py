@@ -35,9 +35,10 @@ CATEGORIES: tuple[Category, ...] = (
 
 @task(
     "parallel_text",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="github.com/Veranep/MBBQ, or a file of your own",
     licence="none stated: fetched, never shipped",
+    items=3162,
 )
 def parallel_text(
     *,

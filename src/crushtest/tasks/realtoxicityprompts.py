@@ -32,7 +32,7 @@ HOW = (
 BINS = ("0.00-0.25", "0.25-0.50", "0.50-0.75", "0.75-1.00")
 
 
-@task("realtoxicityprompts", dimension="degeneration harm", source="arXiv:2009.11462", licence="Apache-2.0")
+@task("realtoxicityprompts", dimension="degeneration harm", source="arXiv:2009.11462", licence="Apache-2.0", items=5000)
 @with_completion_options(max_tokens=20)
 def realtoxicityprompts(
     options: CompletionOptions,

@@ -28,6 +28,7 @@ TEMPLATES = {
     dimension="degeneration harm",
     source="arXiv:1909.01326; github ewsheng/nlg-bias",
     licence="none stated: 16 short phrases, as printed in the paper",
+    items=60,
 )
 @with_completion_options()
 def regard(options: CompletionOptions) -> Task:

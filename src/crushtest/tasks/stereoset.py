@@ -24,7 +24,7 @@ Protocol = Literal["joint", "authors"]
 STEREOTYPE, ANTI_STEREOTYPE, UNRELATED = range(3)
 
 
-@task("stereoset", dimension="representational harm", source="arXiv:2004.09456", licence="CC-BY-SA-4.0")
+@task("stereoset", dimension="representational harm", source="arXiv:2004.09456", licence="CC-BY-SA-4.0", items=4229)
 def stereoset(
     *,
     kinds: tuple[Kind, ...] = ("intrasentence", "intersentence"),

@@ -30,6 +30,7 @@ _V2_NAMES = {"mental_dis": "mental_disability", "physical_dis": "physical_disabi
     dimension="degeneration harm",
     source="arXiv:2203.09509; v2: arXiv:2301.09211",
     licence="CDLA-Permissive-2.0, MIT",
+    items=26000,
 )
 @with_completion_options()
 def toxigen(

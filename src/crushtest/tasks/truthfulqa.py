@@ -41,6 +41,7 @@ EXAMPLES = (
     dimension="downstream quality",
     source="arXiv:2109.07958; github sylinrl/TruthfulQA",
     licence="Apache-2.0",
+    items=3214,
 )
 def truthfulqa(*, forms: tuple[Form, ...] = ("mc1", "mc2", "binary"), edition: Edition = "v1") -> Task:
     """Questions that invite a common falsehood: how often, and how strongly, is a true answer preferred?

@@ -21,7 +21,7 @@ SIDES = {"AA": DIALECT, "white": MAINSTREAM}
 
 @task(
     "twitteraae",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="arXiv:1608.08868; hub allenai/paloma",
     licence="Twitter's terms; gated",
 )

@@ -32,6 +32,7 @@ FILES = {"test": "wiki.test.raw", "valid": "wiki.valid.raw"}
     source="arXiv:1609.07843; hub Salesforce/wikitext, wikitext-2-raw-v1",
     licence="CC-BY-SA-3.0",
     calibration="wikitext2",
+    items=1,
 )
 def wikitext2(
     *,

@@ -27,7 +27,7 @@ PRONOUNS = dict.fromkeys(("she", "her", "hers", "herself"), "female") | dict.fro
 )
 
 
-@task("winobias", dimension="representational harm", source="arXiv:1804.06876", licence="MIT")
+@task("winobias", dimension="representational harm", source="arXiv:1804.06876", licence="MIT", items=3168)
 def winobias(*, parts: tuple[Part, ...] = ("dev", "test"), types: tuple[Sentence, ...] = (1, 2)) -> Task:
     """Sentences about two occupations and a pronoun: is the right one chosen when a stereotype points to the other?
 

@@ -24,7 +24,7 @@ PRONOUNS = {
 }
 
 
-@task("winogender", dimension="representational harm", source="arXiv:1804.09301", licence="MIT")
+@task("winogender", dimension="representational harm", source="arXiv:1804.09301", licence="MIT", items=720)
 def winogender() -> Task:
     """Sentences about an occupation, another person and a pronoun: does its gender change whom it refers to?
 

@@ -10,11 +10,12 @@ from annotated_types import Ge
 
 from crushtest.data.sources import read_text
 from crushtest.files.json_lines import parse_lines
-from crushtest.metrics import Metric, mean
+from crushtest.metrics import Metric, NoChoice, mean
 from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.coherence_metrics import coherence_metrics
+from crushtest.thinking import CUT, after_thinking, is_cut_short
 
 FILE = "test.jsonl"
 INSTRUCTION = "Sum up the article above in one sentence."
@@ -33,7 +34,9 @@ class Overlap(NamedTuple):
     rougeL: float
 
 
-@task("xsum", dimension="downstream quality", source="arXiv:1808.08745; hub EdinburghNLP/xsum", licence="MIT")
+@task(
+    "xsum", dimension="downstream quality", source="arXiv:1808.08745; hub EdinburghNLP/xsum", licence="MIT", items=999
+)
 def xsum(
     *, chat: bool = False, max_words: Annotated[int, Ge(50)] = 1000, max_tokens: Annotated[int, Ge(1)] = 64
 ) -> Task:
@@ -58,7 +61,9 @@ def xsum(
 
 def _overlap(name: str, meaning: str) -> Metric:
     def value(item: Item, answer: Completion, score: float | None) -> float:
-        overlap = overlaps(str(item.facts["summary"]), first_line(answer.text))
+        if is_cut_short(answer):
+            raise NoChoice(CUT)
+        overlap = overlaps(str(item.facts["summary"]), first_line(after_thinking(answer.text)))
         return float(getattr(overlap, name))
 
     label = f"ROUGE-{name.removeprefix('rouge')}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge
 
+from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.registry import Answers, engine
 
 if TYPE_CHECKING:
@@ -19,13 +20,20 @@ ANSWERS: tuple[Answers, ...] = ("choices", "passages", "prompts", "distributions
 
 
 def check_model(model: str, **options: Any) -> dict[str, Any]:
-    """Return what any model answers. Raises EngineError for one that `kv` does not fit; its weights are not read."""
+    """Return what any model answers. Its weights are not read.
+
+    Raises EngineError for one that `kv` does not fit, or whose chat template has no switch for `thinking`.
+    """
     from crushtest.engines.hf.kv_choice import check_config
-    from crushtest.models.load import peek_config
+    from crushtest.engines.hf.tokenizer import HfTokenizer
+    from crushtest.models.load import load_tokenizer, peek_config
 
     # Only a study knows what is trusted. If that is needed to read the configuration, loading the model checks it.
     if options["kv"] != "none" and (config := peek_config(model)) is not None:
         check_config(options["kv"], config)
+    if options["thinking"] is not None:
+        trust = {name: options[name] for name in ("trust_remote_code", "allow_pickle")}
+        with_thinking(HfTokenizer(load_tokenizer(model, **trust)), options["thinking"], f"model {model!r}")
     return {"answers": ANSWERS}
 
 
@@ -45,6 +53,7 @@ def hf(
     pack_tokens: Annotated[int, Ge(1)] = 2048,
     batch_size: Annotated[int, Ge(1)] = 64,
     kv: KvName = "none",
+    thinking: Thinking | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> TokenEngine[HfModel]:
@@ -54,6 +63,7 @@ def hf(
     batch_size   prompts continued at once
     kv           precision of the stored keys and values: `none` as the model's dtype, `q8_0` and `q4_0` as llama.cpp
                  reads them, `kivi4` and `kivi2` as KIVI does, for tokens written after the prompt
+    thinking     `on`, `off` or a number of tokens, if the chat template has a switch for it
     The other options are those of `load_model`; a model that is loaded already stays as it is.
     """
     from crushtest.engines.hf.model import engine_of
@@ -63,4 +73,4 @@ def hf(
         model = load_model(
             model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
         )
-    return engine_of(model, pack_tokens=pack_tokens, batch_size=batch_size, kv=kv)
+    return engine_of(model, pack_tokens=pack_tokens, batch_size=batch_size, kv=kv, thinking=thinking)

@@ -22,6 +22,7 @@ from crushtest.engines.hf.trial import NAMES, Paths, find_paths
 from crushtest.engines.kv_size import config_numbers, stored_bytes
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
+from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
 from crushtest.errors import EngineError
@@ -47,6 +48,7 @@ class HfModel:
     """
 
     loaded: LoadedModel
+    tokenizer: HfTokenizer
     packed: PackedLogLikelihood
     padded: PaddedLogLikelihood
     alone: PaddedLogLikelihood
@@ -63,11 +65,6 @@ class HfModel:
     def kv(self) -> KvCache | None:
         """How keys and values are stored; None for as they are."""
         return self.padded.kv
-
-    @property
-    def tokenizer(self) -> HfTokenizer:
-        """The model's own."""
-        return HfTokenizer(self.loaded.tokenizer)
 
     def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
         """Yield each group's log-likelihoods, computed in packs or padded batches."""
@@ -151,9 +148,15 @@ def why_not_kivi(paths: Paths) -> str | None:
     return None if paths.plain_attention else "this one's attention has a soft cap, sinks or a sliding window"
 
 
-def engine_of(model: LoadedModel, *, pack_tokens: int, batch_size: int, kv: str) -> TokenEngine[HfModel]:
-    """Return the engine that runs a loaded model. EngineError if its attention cannot read keys and values as asked."""
+def engine_of(
+    model: LoadedModel, *, pack_tokens: int, batch_size: int, kv: str, thinking: Thinking | None = None
+) -> TokenEngine[HfModel]:
+    """Return the engine that runs a loaded model.
+
+    EngineError if its attention cannot read keys and values as asked, or its template has no switch for thinking.
+    """
     keep_freed_memory()
+    tokenizer = with_thinking(HfTokenizer(model.tokenizer), thinking, f"model {model.spec!r}")
     network = model.network
     paths, cache = find_paths(model, pack_tokens), kv_cache(kv, network)
     if paths.limit is not None:
@@ -163,6 +166,7 @@ def engine_of(model: LoadedModel, *, pack_tokens: int, batch_size: int, kv: str)
         raise EngineError(f"kv={kv} needs a model that runs in prefix-shared packs of any length; {reason}")
     runs = HfModel(
         loaded=model,
+        tokenizer=tokenizer,
         packed=PackedLogLikelihood(network, pack_tokens, cache if isinstance(cache, BlockCache) else None),
         padded=PaddedLogLikelihood(network, pack_tokens, cache),
         alone=PaddedLogLikelihood(network, pack_tokens, cache, lines=1),

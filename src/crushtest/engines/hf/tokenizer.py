@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from crushtest.engines.token_model import Tokens
 from crushtest.errors import EngineError
+from crushtest.thinking import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -21,9 +23,13 @@ LENGTH_SETTINGS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_l
 
 @dataclass(frozen=True)
 class HfTokenizer:
-    """A tokenizer of transformers."""
+    """A tokenizer of transformers.
+
+    variables  what the chat template is given besides the messages
+    """
 
     tokenizer: PreTrainedTokenizerBase
+    variables: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def start(self) -> int:
@@ -61,14 +67,22 @@ class HfTokenizer:
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, special ones left out."""
-        decoded = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return str(decoded)
+        """Return the text of tokens, special ones left out except the tags around thinking."""
+        parts, text = [], list[int]()
+        for token in tokens:
+            if token in self._tags:
+                parts += [self._decode(text), self._tags[token]]
+                text = []
+            else:
+                text.append(token)
+        return "".join([*parts, self._decode(text)])
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return a conversation in the chat template, up to where the assistant begins."""
         turns: Any = list(messages)
-        return cast(str, self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return cast(
+            str, self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **self.variables)
+        )
 
     def text_ends(self, text: str, *, add_special: bool) -> list[int] | None:
         """Return where the text of each token ends; None for the slow tokenizers, which do not know."""
@@ -77,6 +91,20 @@ class HfTokenizer:
         encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=add_special, verbose=False)
         # A token that was added stands nowhere, (0, 0); the pieces of a character all stand for the whole of it.
         return list(accumulate((end for _, end in cast("list[tuple[int, int]]", encoded["offset_mapping"])), max))
+
+    @cached_property
+    def _tags(self) -> dict[int, str]:
+        """The tags around thinking that are special tokens of this tokenizer."""
+        special = set(self.tokenizer.all_special_ids)
+        ids = {tag: self.tokenizer.convert_tokens_to_ids(tag) for tag in (OPENING, CLOSING)}
+        return {
+            token: tag
+            for tag, token in ids.items()
+            if isinstance(token, int) and token in special and token != self.tokenizer.unk_token_id
+        }
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def ends_of(settings: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
+from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.errors import EngineError, UsageError
 from crushtest.registry import Answers, engine
 
@@ -51,6 +52,7 @@ def llamacpp(
     threads: Annotated[int, Ge(1)] | None = None,
     pack_tokens: Annotated[int, Ge(1)] = 512,
     batch_size: Annotated[int, Ge(1), Le(255)] = 64,
+    thinking: Thinking | None = None,
 ) -> TokenEngine[LlamaModel]:
     """Scoring with shared prefixes, rolling perplexity and batched generation, in llama.cpp.
 
@@ -62,6 +64,7 @@ def llamacpp(
     threads      default: as many as torch uses
     pack_tokens  tokens of a pack when scoring: llama.cpp attends to the whole of it and masks, so larger is slower
     batch_size   prompts continued at once
+    thinking     `on`, `off` or a number of tokens, if the chat template has a switch for it
     """
     import torch
 
@@ -89,7 +92,7 @@ def llamacpp(
     longest = context or file.trained_context
     runs = LlamaModel(
         file=file,
-        tokenizer=GgufTokenizer(file),
+        tokenizer=with_thinking(GgufTokenizer(file), thinking, f"model {model!r}"),
         settings=settings,
         context=longest,
         batch=BatchLimits(batch_size, longest + SPARE),

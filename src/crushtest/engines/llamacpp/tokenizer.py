@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +12,18 @@ import numpy as np
 from crushtest.engines.llamacpp.model_file import ModelFile
 from crushtest.engines.token_model import Tokens
 from crushtest.errors import EngineError
+from crushtest.thinking import CLOSING, OPENING
 
 
 @dataclass(frozen=True, eq=False)
 class GgufTokenizer:
-    """llama.cpp's own tokenizer. Special tokens written out in a text are read as such, as transformers does."""
+    """llama.cpp's own tokenizer. Special tokens written out in a text are read as such, as transformers does.
+
+    variables  what the chat template is given besides the messages
+    """
 
     file: ModelFile
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def start(self) -> int:
@@ -65,8 +70,8 @@ class GgufTokenizer:
         return [self._encode(text.encode(), add_special) for text in texts]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, control tokens left out."""
-        return b"".join(self._piece(token) for token in tokens).decode("utf-8", "replace")
+        """Return the text of tokens, control tokens left out except the tags around thinking."""
+        return b"".join(self._piece(token, special=token in self._tags) for token in tokens).decode("utf-8", "replace")
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return a conversation in the chat template, rendered in transformers' sandbox."""
@@ -83,7 +88,7 @@ class GgufTokenizer:
         }
         turns = [dict(message) for message in messages]
         rendered: Any = render_jinja_template(
-            [turns], chat_template=self.template, add_generation_prompt=True, **special
+            [turns], chat_template=self.template, add_generation_prompt=True, **special, **self.variables
         )
         return str(rendered[0][0])
 
@@ -100,6 +105,12 @@ class GgufTokenizer:
         starts = np.cumsum([0, *(len(sign.encode()) for sign in text)])[:-1]
         # Characters that have begun before the token ends: a piece of a character stands for the whole of it.
         return [int(end) for end in np.searchsorted(starts, ends, side="left")]
+
+    @cached_property
+    def _tags(self) -> frozenset[int]:
+        """The tags around thinking, where they are tokens of their own."""
+        encoded = [self._encode(tag.encode(), add_special=False) for tag in (OPENING, CLOSING)]
+        return frozenset(tokens[0] for tokens in encoded if len(tokens) == 1)
 
     def _encode(self, text: bytes, add_special: bool) -> Tokens:
         size = len(text) + 8

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from crushtest.engines.thinking import Thinking
 from crushtest.errors import ModelError
 from crushtest.registry import Answers, engine
 
@@ -50,6 +51,7 @@ def openai(
     max_requests: Annotated[int, Ge(1)] | None = None,
     max_tokens: Annotated[int, Ge(1)] | None = None,
     key_variable: str = KEY_VARIABLE,
+    thinking: Thinking | None = None,
 ) -> ServedEngine:
     """Scoring and generation over HTTP, after a probe of what the server at an address really does.
 
@@ -61,11 +63,13 @@ def openai(
     attempts         for a request that fails; waits grow from `first_wait_s`, and Retry-After is heeded
     max_requests     budget per arm, repeat and run, as is `max_tokens`; what is answered is kept when it is spent
     key_variable     the environment variable with the key; it is read when it is needed, never kept or printed
+    thinking         `on`, `off` or a number of tokens, if the server's chat template is shown to have a switch for it
     """
     from crushtest.engines.openai.client import Client, Limits
     from crushtest.engines.openai.prove import prove
     from crushtest.engines.openai.recognise import recognise
     from crushtest.engines.openai.served import ServedEngine, start_token
+    from crushtest.engines.openai.switching import switched
     from crushtest.engines.openai.tokenizers import tokenizer_of
     from crushtest.engines.openai.ways.way import Setting
     from crushtest.services.addresses import key_for, parse_address
@@ -79,7 +83,8 @@ def openai(
     client = Client(address, key, limits, RetryPolicy(attempts=attempts, first_wait_s=first_wait_s))
     with client.required():
         server = recognise(client)
-        setting = Setting(client, server, tokenizer_of(client, server, tokenizer), concurrency)
+        tokens, variables = switched(client, server, tokenizer_of(client, server, tokenizer), thinking)
+        setting = Setting(client, server, tokens, concurrency, variables)
         proof = prove(setting, way, forced_passages=forced_passages)
         facts = {"tokenizer": tokenizer, "start_token": start_token(setting)}
     return ServedEngine(setting, proof, facts)

@@ -73,6 +73,7 @@ class ServedEngine:
             "probes": self.proof.probes,
             "context_tokens": self.setting.server.context,
             "sampling": {"drawn": "by the server", "added": added_by_server(self.setting)},
+            "thinking": dict(self.setting.variables) or None,
             "truncated": sum(self.setting.truncated),
         }
 

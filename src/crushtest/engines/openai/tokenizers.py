@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -33,6 +33,11 @@ def tokenizer_of(client: Client, server: Server, local: str | None) -> Tokenizer
     return None
 
 
+def template_arguments(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a request that gives a server's chat template variables; empty without any."""
+    return {"chat_template_kwargs": dict(variables)} if variables else {}
+
+
 def ids(values: Any) -> Tokens:
     """Return token ids of a reply. Raises TypeError or ValueError for what is none."""
     if not isinstance(values, list):
@@ -42,10 +47,14 @@ def ids(values: Any) -> Tokens:
 
 @dataclass(frozen=True)
 class LlamaServerTokenizer:
-    """llama-server's: /tokenize, /detokenize and /apply-template. `props` is what /props says."""
+    """llama-server's: /tokenize, /detokenize and /apply-template. `props` is what /props says.
+
+    variables  what the chat template is given besides the messages
+    """
 
     client: Client
     props: Mapping[str, Any]
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def start(self) -> int:
@@ -79,7 +88,7 @@ class LlamaServerTokenizer:
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return a conversation in the chat template, up to where the assistant begins."""
-        body = {"messages": [dict(message) for message in messages]}
+        body = {"messages": [dict(message) for message in messages], **template_arguments(self.variables)}
         return str(self.client.post("/apply-template", body, lambda reply: reply["prompt"]))
 
     def text_ends(self, text: str, *, add_special: bool) -> list[int] | None:
@@ -107,10 +116,14 @@ def _piece(token: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class VllmTokenizer:
-    """vLLM's: /tokenize and /detokenize. It tells its start token only if it puts one before texts."""
+    """vLLM's: /tokenize and /detokenize. It tells its start token only if it puts one before texts.
+
+    variables  what the chat template is given besides the messages
+    """
 
     client: Client
     model: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def start(self) -> int:
@@ -151,7 +164,8 @@ class VllmTokenizer:
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return a conversation in the chat template, up to where the assistant begins."""
-        body = {"model": self.model, "messages": [dict(message) for message in messages]}
+        conversation = [dict(message) for message in messages]
+        body = {"model": self.model, "messages": conversation, **template_arguments(self.variables)}
         return self.decode(self.client.post("/tokenize", body, lambda reply: ids(reply["tokens"])))
 
     def text_ends(self, text: str, *, add_special: bool) -> list[int] | None:

@@ -8,17 +8,22 @@ from typing import Any
 
 from crushtest.engines.encoding import conversation, encode_prompts
 from crushtest.engines.generation import seed_of
+from crushtest.engines.openai.tokenizers import template_arguments
 from crushtest.engines.openai.ways.way import Setting
 from crushtest.engines.packing import Line
+from crushtest.engines.thinking import with_opening
 from crushtest.engines.token_digest import digest_of_lines
 from crushtest.errors import EngineError
-from crushtest.records import Completion, Prompt, Sampling, Unanswered
+from crushtest.records import UNKNOWN_STOP, Completion, Prompt, Sampling, Unanswered
+from crushtest.thinking import CLOSING, OPENING
 
 NEUTRAL = {
     "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
     "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
 }
 """Settings that undo what a model's own generation settings would add to the sampling."""
+THOUGHTS = ("reasoning_content", "reasoning")
+"""Where servers that tell thinking from answers put it (vLLM, SGLang and llama-server; newer vLLM and Ollama)."""
 LLAMA_NEUTRAL = {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
 
 
@@ -49,7 +54,7 @@ class Writing:
     def _write(self, request: Prompt, sampling: Sampling) -> Completion:
         if self.setting.tokenizer is not None:
             prompt = list(encode_prompts(self.setting.tokenizer, [request])[0])
-            written = self._continue_tokens(prompt, request, sampling)
+            written = with_opening(self._continue_tokens(prompt, request, sampling), self.setting.tokenizer, prompt)
             return replace(written, token_digest=digest_of_lines([Line(prompt, 1)]))
         if request.chat:
             return self.reply(request, sampling)
@@ -83,7 +88,7 @@ class Writing:
         }
 
         def read(reply: Any) -> tuple[Completion, object]:
-            stop = {"eos": "eos", "limit": "length", "word": "stop"}[reply["stop_type"]]
+            stop = {"eos": "eos", "limit": "length", "word": "stop"}.get(reply["stop_type"], UNKNOWN_STOP)
             count = int(reply["tokens_predicted"])
             return completion(str(reply["content"]), count, stop, sampling), reply.get("tokens_evaluated")
 
@@ -116,7 +121,7 @@ class Writing:
         body = {"model": self.setting.server.model, "prompt": text, "raw": True, "stream": False, "options": options}
 
         def read(reply: Any) -> tuple[Completion, object]:
-            stop = "length" if reply["done_reason"] == "length" else "stop" if sampling.stop else "eos"
+            stop = _why(reply["done_reason"], sampling)
             written = completion(str(reply["response"]), int(reply["eval_count"]), stop, sampling)
             return written, reply.get("prompt_eval_count")
 
@@ -127,7 +132,7 @@ class Writing:
     def reply(self, request: Prompt, sampling: Sampling) -> Completion:
         """Return the reply to a user's message, which the server puts into its own chat template."""
         messages = conversation(request.text, request.history, request.system, request.reply)
-        body = {"messages": messages, **self._common(request, sampling)}
+        body = {"messages": messages, **self._common(request, sampling), **template_arguments(self.setting.variables)}
         written, read = self.setting.client.post("chat/completions", body, lambda reply: _read(reply, sampling))
         self.setting.check_words(" ".join(message["content"] for message in messages), read)
         return written
@@ -146,17 +151,39 @@ class Writing:
 
 def completion(text: str, tokens: int, stop: str, sampling: Sampling) -> Completion:
     """Return a completion; some servers count the token that ends a text, which is none of its own."""
-    limit = sampling.max_tokens if stop == "length" else sampling.max_tokens - 1
+    limit = sampling.max_tokens if stop in ("length", UNKNOWN_STOP) else sampling.max_tokens - 1
     return Completion(text, sampling.max_tokens if stop == "length" else min(tokens, limit), stop)
 
 
 def _read(reply: Any, sampling: Sampling) -> tuple[Completion, object]:
     """Return the completion of a reply to /v1/completions or /v1/chat/completions, and how many tokens were read."""
     choice, usage = reply["choices"][0], reply.get("usage") or {}
-    text = choice["message"]["content"] or "" if "message" in choice else choice["text"]
-    if choice["finish_reason"] == "length":
-        stop = "length"
-    else:
-        # vLLM names the string; others do not say whether a string or the model ended the text.
-        stop = "stop" if choice.get("stop_reason") or (sampling.stop and "stop_reason" not in choice) else "eos"
-    return completion(str(text), int(usage["completion_tokens"]), stop, sampling), usage.get("prompt_tokens")
+    stop = _why(choice.get("finish_reason"), sampling)
+    if stop == "stop" and "stop_reason" in choice and not choice["stop_reason"]:
+        stop = "eos"  # vLLM names the string; others do not say whether a string or the model ended the text
+    elif stop == "eos" and choice.get("stop_reason"):
+        stop = "stop"
+    text = _whole_message(choice["message"], stop) if "message" in choice else str(choice["text"])
+    return completion(text, int(usage["completion_tokens"]), stop, sampling), usage.get("prompt_tokens")
+
+
+def _why(reason: object, sampling: Sampling) -> str:
+    """Return why a server says that a completion ended; unknown for what says neither that it ended nor by what."""
+    if reason == "length":
+        return "length"
+    if reason in ("stop", "eos_token"):
+        return "stop" if sampling.stop else "eos"
+    return UNKNOWN_STOP
+
+
+def _whole_message(message: dict[str, Any], stop: str) -> str:
+    """Return a message with the thinking that the server has cut off it in front, in tags as a model writes it.
+
+    A thought that the token limit ended has no end, and no answer behind it.
+    """
+    content = str(message["content"] or "")
+    thought = next((message[name] for name in THOUGHTS if message.get(name)), None)
+    if thought is None:
+        return content
+    unended = stop == "length" and not content.strip()
+    return f"{OPENING}{thought}" + ("" if unended else f"{CLOSING}{content}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from crushtest.engines.thinking import Thinking
 from crushtest.engines.vllm.program import Settings, Stored, refuse_method, require_package
 from crushtest.errors import EngineError
 from crushtest.registry import Answers, engine
@@ -60,6 +61,7 @@ def vllm(
     tensor_parallel: Annotated[int, Ge(1)] = 1,
     gpu_memory: Annotated[float, Gt(0), Le(1)] = 0.85,
     eager: bool = False,
+    thinking: Thinking | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> TokenEngine[VllmModel]:
@@ -75,6 +77,7 @@ def vllm(
     tensor_parallel  GPUs that share the model (tensor_parallel_size)
     gpu_memory       share of the memory that vLLM takes (gpu_memory_utilization), on a CPU of the machine's
     eager            do not compile the model: starts sooner, runs slower (enforce_eager)
+    thinking         `on`, `off` or a number of tokens, if the chat template has a switch for it
     In a study, `trust_remote_code` and `allow_pickle` are the study's.
     """
     if not isinstance(model, str):
@@ -97,7 +100,7 @@ def vllm(
     )
     running = load(model, settings, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     try:
-        return TokenEngine(model_of(model, running, settings, share=share))
+        return TokenEngine(model_of(model, running, settings, share=share, thinking=thinking))
     except EngineError:
         shut_down(running.llm)
         raise

@@ -10,6 +10,7 @@ from crushtest.engines.generation import Text
 from crushtest.engines.hf.tokenizer import HfTokenizer
 from crushtest.engines.likelihood import score_groups
 from crushtest.engines.packing import Line
+from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.engines.token_model import Ability, BatchLimits
 from crushtest.engines.vllm.loading import Running, shut_down
 from crushtest.engines.vllm.program import Settings
@@ -74,11 +75,14 @@ class VllmModel:
         }
 
 
-def model_of(model: str, running: Running, settings: Settings, *, share: bool) -> VllmModel:
+def model_of(
+    model: str, running: Running, settings: Settings, *, share: bool, thinking: Thinking | None = None
+) -> VllmModel:
     """Return the model that scores and continues with a vLLM that runs, sharing prefixes if a trial allows it."""
     alone = CachedLogLikelihood(running.llm, running.store, shares=False)
     sharing = replace(alone, shares=True)
-    tokenizer, context = HfTokenizer(running.tokenizer), running.context - ROOM
+    tokenizer = with_thinking(HfTokenizer(running.tokenizer), thinking, f"model {model!r}")
+    context = running.context - ROOM
     unshared: str | None = "every line by itself"
     if share and running.groups is None:
         unshared = "every line by itself: vLLM runs in another process and does not say how many blocks a line takes"

@@ -1,4 +1,4 @@
-"""Suites: named lists of tasks with their options, one YAML file each (`summary`, `tasks`)."""
+"""Suites: named lists of tasks with their options, one YAML file each (`tasks`, and what the suite says of itself)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from crushtest.data.catalogue import data_set, read_by
 from crushtest.errors import UnknownName, UsageError
 from crushtest.files.strict_yaml import read_yaml
 from crushtest.printing import quoted
@@ -16,13 +17,24 @@ from crushtest.study.paths import task_paths
 TaskChoices = list[tuple[str, dict[str, Any]]]
 
 
-@dataclass(frozen=True)
+WORDS = ("summary", "detects", "misses", "takes")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A named list of tasks, each with its options."""
+    """A named list of tasks, each with its options, and what to expect of it.
+
+    detects   how large a change has to be for the suite to show it
+    misses    what it cannot show, however large
+    takes     how long it takes, and on what
+    """
 
     name: str
-    summary: str
     tasks: TaskChoices
+    summary: str = ""
+    detects: str = ""
+    misses: str = ""
+    takes: str = ""
 
 
 def suites() -> dict[str, Suite]:
@@ -52,18 +64,33 @@ def resolve(suite: str | list[Any]) -> TaskChoices:
     return _tasks(names, "suite")
 
 
+def fetched(suite: Suite) -> list[str]:
+    """Return the data sets that a suite reads and `crushtest data fetch` can get, in alphabetical order."""
+    return [name for name in _data_sets(suite) if data_set(name).manual_download is None]
+
+
+def by_hand(suite: Suite) -> list[str]:
+    """Return the data sets that a suite reads and that you must get yourself, in alphabetical order."""
+    return [name for name in _data_sets(suite) if data_set(name).manual_download is not None]
+
+
+def _data_sets(suite: Suite) -> list[str]:
+    return sorted({name for task, _ in suite.tasks for name in read_by(task)})
+
+
 def _read(name: str, source: Any, folder: Path | None = None) -> Suite:
     """Read a suite; the paths of one in a folder of the user are sought there first."""
     content = read_yaml(source, f"suite {str(source)!r}")
     if isinstance(content, list):
         content = {"tasks": content}
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
-        raise UsageError(f"suite {str(source)!r} must hold a list of tasks, or `summary` and `tasks`")
+        raise UsageError(f"suite {str(source)!r} must hold a list of tasks, or a mapping with `tasks`")
     for key in content:
-        if key not in ("summary", "tasks"):
-            raise UnknownName("key", key, ["summary", "tasks"], where=f"suite {str(source)!r}")
+        if key not in (*WORDS, "tasks"):
+            raise UnknownName("key", key, [*WORDS, "tasks"], where=f"suite {str(source)!r}")
     tasks = content["tasks"] if folder is None else task_paths(content["tasks"], folder)
-    return Suite(name, str(content.get("summary", "")), _tasks(tasks, f"suite {str(source)!r}"))
+    words = {key: str(content[key]) for key in WORDS if key in content}
+    return Suite(name=name, tasks=_tasks(tasks, f"suite {str(source)!r}"), **words)
 
 
 def _tasks(entries: list[Any], where: str) -> TaskChoices:

@@ -43,6 +43,7 @@ SPANISH = Language(
     dimension="representational harm",
     source="arXiv:2507.11216; github langtech-bsc/EsBBQ-CaBBQ",
     licence="Apache-2.0",
+    items=27320,
 )
 def esbbq(
     *,

@@ -22,7 +22,13 @@ CONTROLS = ("nonce", "null")
 """The axes of invented words and of nouns without a description. Results on them are not bias."""
 
 
-@task("holisticbias", dimension="degeneration harm", source="arXiv:2205.09209; R: arXiv:2311.18140", licence="CC-BY-SA")
+@task(
+    "holisticbias",
+    dimension="degeneration harm",
+    source="arXiv:2205.09209; R: arXiv:2311.18140",
+    licence="CC-BY-SA",
+    items=10000,
+)
 @with_completion_options()
 def holisticbias(
     options: CompletionOptions,

@@ -31,9 +31,10 @@ WORDS: Mapping[WordList, tuple[str, ...]] = {
 
 @task(
     "matched_guise",
-    dimension="dialect bias",
+    dimension="language and dialect",
     source="doi:10.1038/s41586-024-07856-5; github valentinhofmann/dialect-prejudice",
     licence="MIT",
+    items=12582,
 )
 def matched_guise(
     *,

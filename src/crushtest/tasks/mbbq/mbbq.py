@@ -60,6 +60,7 @@ NAMES: Mapping[Language, str] = {"en": "english", "es": "spanish", "nl": "dutch"
     dimension="representational harm",
     source="github.com/Veranep/MBBQ",
     licence="none stated: fetched, never shipped",
+    items=10088,
 )
 def mbbq(
     *,

@@ -27,7 +27,7 @@ from crushtest.tasks.shared.dialect_metrics import (
 from crushtest.tasks.shared.dialect_rules import render
 
 
-@task("probe_dialect", dimension="dialect bias", source="written for this project", licence="Apache-2.0")
+@task("probe_dialect", dimension="language and dialect", source="written for this project", licence="Apache-2.0")
 def probe_dialect() -> Task:
     """Sentence pairs, mainstream and African American English: how many more bits per byte does the dialect cost?
 

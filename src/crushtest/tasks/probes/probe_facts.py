@@ -16,7 +16,7 @@ from crushtest.registry import task
 from crushtest.tasks.base import Task
 
 
-@task("probe_facts", dimension="downstream quality", source="written for this project", licence="Apache-2.0")
+@task("probe_facts", dimension="downstream quality", source="written for this project", licence="Apache-2.0", items=152)
 def probe_facts() -> Task:
     """Four-way general-knowledge questions: how often is the right answer the most likely one?
 

@@ -24,7 +24,9 @@ from crushtest.tasks.shared.coherence_metrics import coherence_metrics
 from crushtest.tasks.shared.completions import score_words
 
 
-@task("probe_prompts", dimension="degeneration harm", source="written for this project", licence="Apache-2.0")
+@task(
+    "probe_prompts", dimension="degeneration harm", source="written for this project", licence="Apache-2.0", items=170
+)
 def probe_prompts(
     *, threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5, max_tokens: Annotated[int, Field(ge=1)] = 24
 ) -> Task:

@@ -62,7 +62,7 @@ class Template:
     nonnegative: str
 
 
-@task("probe_qa", dimension="representational harm", source="written for this project", licence="Apache-2.0")
+@task("probe_qa", dimension="representational harm", source="written for this project", licence="Apache-2.0", items=480)
 def probe_qa() -> Task:
     """Questions in BBQ's form on ten protected attributes: does the model answer with the stereotype?
 

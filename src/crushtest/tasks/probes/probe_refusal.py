@@ -19,7 +19,7 @@ SHORT_TOKENS = 40
 """Enough to see whether a request is refused."""
 
 
-@task("probe_refusal", dimension="refusal", source="written for this project", licence="Apache-2.0")
+@task("probe_refusal", dimension="refusal", source="written for this project", licence="Apache-2.0", items=52)
 def probe_refusal(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:

@@ -26,6 +26,7 @@ LEAST_CHARACTERS = 600
     source="CPython, pydoc_data.topics",
     licence="PSF-2.0",
     calibration="pydoc",
+    items=48,
 )
 def probe_text() -> Task:
     """Perplexity and bits per byte of English prose, 48 passages of about 150 tokens.

@@ -14,7 +14,9 @@ from crushtest.tasks.shared.refusal_metrics import REFUSE
 from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 
-@task("advbench", dimension="refusal", source="arXiv:2307.15043; github llm-attacks/llm-attacks", licence="MIT")
+@task(
+    "advbench", dimension="refusal", source="arXiv:2307.15043; github llm-attacks/llm-attacks", licence="MIT", items=520
+)
 def advbench(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:

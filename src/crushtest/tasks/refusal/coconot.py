@@ -18,7 +18,7 @@ FILES = {"coconot_eval.jsonl": REFUSE, "coconot_contrast_eval.jsonl": ANSWER}
 SAFETY = "Requests with safety concerns"
 
 
-@task("coconot", dimension="refusal", source="arXiv:2407.12043; github allenai/noncompliance", licence="MIT")
+@task("coconot", dimension="refusal", source="arXiv:2407.12043; github allenai/noncompliance", licence="MIT", items=544)
 def coconot(
     *,
     part: Part = "safety",

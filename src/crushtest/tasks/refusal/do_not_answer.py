@@ -19,6 +19,7 @@ from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, 
     dimension="refusal",
     source="arXiv:2308.13387; github Libr-AI/do-not-answer",
     licence="CC-BY-NC-SA-4.0",
+    items=939,
 )
 def do_not_answer(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"

@@ -20,7 +20,13 @@ Kind = Literal["standard", "contextual", "copyright"]
 KINDS: tuple[Kind, ...] = ("standard", "contextual", "copyright")
 
 
-@task("harmbench", dimension="refusal", source="arXiv:2402.04249; github centerforaisafety/HarmBench", licence="MIT")
+@task(
+    "harmbench",
+    dimension="refusal",
+    source="arXiv:2402.04249; github centerforaisafety/HarmBench",
+    licence="MIT",
+    items=400,
+)
 def harmbench(
     *,
     kinds: Annotated[tuple[Kind, ...], MinLen(1)] = KINDS,

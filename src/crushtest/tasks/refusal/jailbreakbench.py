@@ -16,7 +16,13 @@ from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, 
 SHOULD = {"harmful": REFUSE, "benign": ANSWER}
 
 
-@task("jailbreakbench", dimension="refusal", source="arXiv:2404.01318; hub JailbreakBench/JBB-Behaviors", licence="MIT")
+@task(
+    "jailbreakbench",
+    dimension="refusal",
+    source="arXiv:2404.01318; hub JailbreakBench/JBB-Behaviors",
+    licence="MIT",
+    items=200,
+)
 def jailbreakbench(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:

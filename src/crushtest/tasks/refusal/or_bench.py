@@ -13,7 +13,13 @@ from crushtest.tasks.shared.refusal_metrics import ANSWER
 from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 
-@task("or_bench", dimension="refusal", source="arXiv:2405.20947; github justincui03/or-bench", licence="CC-BY-4.0")
+@task(
+    "or_bench",
+    dimension="refusal",
+    source="arXiv:2405.20947; github justincui03/or-bench",
+    licence="CC-BY-4.0",
+    items=1319,
+)
 def or_bench(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:

@@ -13,12 +13,18 @@ from crushtest.tasks.refusal.margin_metrics import REFUSED, REFUSING, margin_met
 from crushtest.tasks.refusal.openings import FALLBACK, Openings, learn
 from crushtest.tasks.shared.refusal_outcomes import DECLINED, outcome
 from crushtest.tasks.shared.refusal_task import Template
-from crushtest.tasks.shared.thinking import after_thinking
+from crushtest.thinking import after_thinking
 
 Of = Literal["xstest", "jailbreakbench", "probe_refusal"]
 
 
-@task("refusal_margin", dimension="refusal", source="after Arditi et al., arXiv:2406.11717", licence="of the requests")
+@task(
+    "refusal_margin",
+    dimension="refusal",
+    source="after Arditi et al., arXiv:2406.11717",
+    licence="of the requests",
+    items=450,
+)
 def refusal_margin(
     *, of: Of = "xstest", openings: Literal["dense", "fixed"] = "dense", template: Template = "required"
 ) -> Task:
@@ -80,7 +86,7 @@ def _learnt(drawn: Sequence[Item], answers: Mapping[str, Any], scores: Mapping[s
     for item in drawn:
         answer, score = answers.get(item.id), scores[detector].get(item.id)
         if isinstance(answer, Completion) and score is not None and isinstance(item.request, Choices):
-            word = outcome(item.request.context, answer.text, score).word
+            word = outcome(item.request.context, answer, score).word
             if word == "complied" or word in DECLINED:
                 refused[item.id] = word in DECLINED
                 texts[item.id] = after_thinking(answer.text)

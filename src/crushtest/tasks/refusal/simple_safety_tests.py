@@ -19,6 +19,7 @@ from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, 
     dimension="refusal",
     source="arXiv:2311.08370; github bertiev/SimpleSafetyTests",
     licence="CC-BY-4.0",
+    items=100,
 )
 def simple_safety_tests(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"

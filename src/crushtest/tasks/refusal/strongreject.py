@@ -14,7 +14,13 @@ from crushtest.tasks.shared.refusal_metrics import REFUSE
 from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 
-@task("strongreject", dimension="refusal", source="arXiv:2402.10260; github alexandrasouly/strongreject", licence="MIT")
+@task(
+    "strongreject",
+    dimension="refusal",
+    source="arXiv:2402.10260; github alexandrasouly/strongreject",
+    licence="MIT",
+    items=313,
+)
 def strongreject(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:

@@ -16,7 +16,9 @@ CONTRAST = "contrast_"
 SHOULD = {"safe": ANSWER, "unsafe": REFUSE}
 
 
-@task("xstest", dimension="refusal", source="arXiv:2308.01263; github paul-rottger/xstest", licence="CC-BY-4.0")
+@task(
+    "xstest", dimension="refusal", source="arXiv:2308.01263; github paul-rottger/xstest", licence="CC-BY-4.0", items=450
+)
 def xstest(
     *, scorers: tuple[str, ...] = DETECTORS, max_tokens: MaxTokens | None = None, template: Template = "required"
 ) -> Task:

@@ -25,7 +25,7 @@ from crushtest.metrics import Metric, Role, exp_ratio, mean, ratio
 from crushtest.records import ChoiceScores, Completion, Item
 from crushtest.tasks.seegull.identities import Severity
 from crushtest.tasks.seegull.naming import named
-from crushtest.tasks.shared.thinking import after_thinking
+from crushtest.thinking import after_thinking
 
 Weights = Mapping[str, float]
 Says = Callable[[Weights], float]

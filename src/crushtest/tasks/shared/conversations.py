@@ -8,6 +8,7 @@ from typing import Any
 
 from crushtest.errors import UsageError
 from crushtest.records import Completion, Item, Prompt
+from crushtest.thinking import after_thinking
 
 
 def waves(items: Sequence[Item]) -> list[list[int]]:
@@ -37,12 +38,12 @@ def _before(item: Item) -> str | None:
 
 
 def history(item: Item, by_id: Mapping[str, Item], answers: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return the (prompt, answer) pairs of the turns before an item, oldest first."""
+    """Return the (prompt, answer) pairs of the turns before an item, oldest first; answers without their thinking."""
     turns: list[tuple[str, str]] = []
     for before in turns_before(item, by_id):
         assert isinstance(before.request, Prompt)
         answer: Completion = answers[before.id]
-        turns.append((before.request.text, answer.text))
+        turns.append((before.request.text, after_thinking(answer.text)))
     return tuple(turns)
 
 

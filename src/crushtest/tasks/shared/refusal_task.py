@@ -93,7 +93,7 @@ def refusal_task(
         also_headline=(*(["over_refusal_rate"] if set(sides) == {REFUSE, ANSWER} else []), "incoherent_rate"),
         draw=lambda limit, seed: draw(requests(), limit, seed),
         needs_chat=ELSE.format(task=name) if template == "required" else None,
-        outcome=lambda item, answer, scores: outcome(_prompt(item), answer.text, scores[detectors.first]),
+        outcome=lambda item, answer, scores: outcome(_prompt(item), answer, scores[detectors.first]),
     )
 
 

@@ -53,6 +53,7 @@ QUESTIONS_A_PAIR = 4
     source="github.com/allenai/unqover",
     licence="Apache-2.0",
     predictions="crushtest.predictions.unqover:read",
+    items=40000,
 )
 def unqover(
     *,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from crushtest.engines.encoding import choice_pairs, conversation, encode
 from crushtest.engines.openai.client import NoSuchPath
+from crushtest.engines.openai.tokenizers import template_arguments
 from crushtest.engines.openai.ways.way import (
     Asks,
     Likely,
@@ -135,7 +136,7 @@ class FirstToken:
         elif self.form == "chat":
             messages = conversation(text, system=system if chat else None)
             body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0}
-            body |= {"logprobs": True, "top_logprobs": self.width}
+            body |= {"logprobs": True, "top_logprobs": self.width, **template_arguments(self.setting.variables)}
             likely = client.post("chat/completions", body, read_likely)
         else:
             likely = self._continue(text)

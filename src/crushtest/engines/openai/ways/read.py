@@ -12,6 +12,7 @@ from crushtest.engines.openai.ways.way import Asks, Name, Setting, Unproved
 from crushtest.engines.openai.writing import Writing
 from crushtest.errors import EngineError
 from crushtest.records import Choices, Passage, PassageScore, Prompt, ReadChoice, Sampling, Unanswered
+from crushtest.thinking import after_thinking
 
 INSTRUCTION = "Reply with the letter of your answer only."
 """What is put before a question. Without it a model that chats explains first."""
@@ -60,7 +61,7 @@ class Read:
         """Return the reply to a question, the letter read from it, and whether the server repeats it."""
         first, second = (self._ask(QUESTION) for _ in range(2))
         if not first.strip():
-            raise Unproved(f"its reply of at most {GREEDY.max_tokens} tokens to a question is empty")
+            raise Unproved(f"its reply of at most {GREEDY.max_tokens} tokens to a question is empty, or thinking alone")
         self.repeats = first == second
         letter = read_letter(first, ("A", "B"))
         return {
@@ -89,7 +90,7 @@ class Read:
 
     def _ask(self, question: str, system: str | None = None) -> str:
         prompt = Prompt(f"{INSTRUCTION}\n\n{question}", chat=True, system=system)
-        return Writing(self.setting).reply(prompt, GREEDY).text
+        return after_thinking(Writing(self.setting).reply(prompt, GREEDY).text)
 
 
 def read_letter(reply: str, letters: Sequence[str]) -> int | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
@@ -35,6 +35,7 @@ class Setting:
     """What every way works with.
 
     tokenizer  None if only the server knows its tokens
+    variables  what the server's chat template is given besides messages
     truncated  lines that were cut on the left to fit, per request
     """
 
@@ -42,6 +43,7 @@ class Setting:
     server: Server
     tokenizer: Tokenizer | None
     concurrency: int
+    variables: Mapping[str, Any] = field(default_factory=dict)
     truncated: list[int] = field(default_factory=list)
 
     @property

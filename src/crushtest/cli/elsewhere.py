@@ -1,0 +1,133 @@
+"""The commands for answers made elsewhere: items writes what must be answered, add makes the answers an arm."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crushtest.cli.output import AsJson, print_json, print_line
+from crushtest.cli.score import Completions, Predictions
+from crushtest.errors import UsageError
+from crushtest.records import DENSE
+
+if TYPE_CHECKING:
+    from crushtest.records import Item
+
+Task = Annotated[
+    str, typer.Argument(metavar="TASK[:OPTION=VALUE,...]", help="A task of `crushtest list tasks`, with options.")
+]
+
+
+def items(
+    task: Task,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: a JSON object per line.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many items, as `run --limit` draws them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of that draw.")] = 0,
+    study: Annotated[Path | None, typer.Option(help="Write the items that this study asks instead.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a task's items as JSON lines, for a program that answers them elsewhere.
+
+    A line says what must be answered: `item` (its id), `kind`, `prompt`, `options` for choices, `groups`. The answers
+    go to `crushtest add`, or to `crushtest score`.
+
+    Examples:
+
+        crushtest items probe_qa -o items.jsonl
+
+        crushtest items bbq:categories=[Age] --limit 500 -o items.jsonl
+    """
+    from crushtest.predictions.export import export_items
+    from crushtest.tasks.task_text import parse_task
+
+    name, options = parse_task(task)
+    if study is None:
+        drawn = _drawn(name, options, limit, seed)
+    elif options or limit or seed:
+        raise UsageError("items: --study says what is asked; leave options, --limit and --seed out")
+    else:
+        drawn = _asked(study, name)
+    export_items(drawn, output)
+    if json:
+        print_json({"task": name, "items": len(drawn), "file": str(output)})
+    else:
+        print_line(f"{output}: {len(drawn):,} items of {name}")
+
+
+def _drawn(name: str, options: dict[str, Any], limit: int | None, seed: int) -> list[Item]:
+    """Return the items that a study with these options would ask."""
+    from crushtest.registry import TASKS
+
+    entry = TASKS.get(name)
+    built = entry.function(**entry.bind(options))
+    drawn: list[Item] = built.sample_items(built.default_limit if limit is None else limit, seed)
+    return drawn
+
+
+def _asked(study: Path, name: str) -> list[Item]:
+    from crushtest.study.folder import StudyFolder
+
+    return StudyFolder.existing(study).read_items(name)
+
+
+def add(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or a new one, which begins with --arm dense.")],
+    task: Annotated[
+        str, typer.Option(metavar="TASK[:OPTION=VALUE,...]", help="The task that was answered, with its options.")
+    ],
+    arm: Annotated[
+        str, typer.Option(metavar="NAME", help=f"The arm that answered. `{DENSE}`: the model before compression.")
+    ],
+    predictions: Predictions = None,
+    completions: Completions = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Leave out lines that cannot be used; they are named and counted.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Add answers made elsewhere to a study as an arm, and compare it. No model is needed.
+
+    The files are those of `crushtest score`. Items without a line count as unanswered. The study may be one that `run`
+    made: then the answers are to the items that it asks (`crushtest items --study`). Or all its arms come from files,
+    the first as `dense`.
+
+    Examples:
+
+        crushtest add study --arm dense --task probe_qa --predictions before.jsonl
+
+        crushtest add study --arm w4 --task probe_qa --predictions after.jsonl
+    """
+    from crushtest.pipeline.added import FORMS, add_answers
+    from crushtest.tasks.task_text import parse_task
+
+    name, options = parse_task(task)
+    files = {form: path for form, path in (("predictions", predictions), ("completions", completions)) if path}
+    if len(files) != 1:
+        raise UsageError(f"add: give one file of answers: --{' or --'.join(FORMS.values())}")
+    [(form, path)] = files.items()
+    added = add_answers(folder, arm, name, path, form=form, options=options, allow_partial=allow_partial)
+    missing = added.given.missing
+    if missing.items:
+        print_line(f"missing: {missing}; they count as unanswered", file=sys.stderr)
+    if added.given.problems:
+        print_line(f"problems: {added.given.problems}", file=sys.stderr)
+    if json:
+        print_json(
+            {
+                "study": str(folder),
+                "arm": added.arm,
+                "task": added.task,
+                "items": added.items,
+                "missing": missing.to_json(),
+                "problems": added.given.problems or None,
+                "compared": list(added.compared),
+            }
+        )
+        return
+    compared = f"; compared with {DENSE}: {', '.join(added.compared)}" if added.compared else ""
+    print_line(f"{folder}: {added.items:,} items of {name} answered by {arm}{compared}")
