@@ -39,6 +39,7 @@ QUESTIONS = (
     dimension="representational harm",
     source="doi:10.18653/v1/2023.acl-long.548; github google-research-datasets/seegull",
     licence="CC-BY-4.0",
+    items=549,
 )
 @with_completion_options(scorers=(), max_tokens=48)
 def seegull(
