@@ -13,22 +13,23 @@ form `completions`, whole blocks of the same draw): this model tests the mechani
 | `magnitude:sparsity=0.5` | 0.06 | -0.48 (-0.99 to -0.06) | 80,590 | -0.01 | -0.01 (-0.13 to 0.11) | 86% |
 | `wanda:sparsity=0.5` | 0.22 | -0.32 (-0.56 to -0.06) | 3,983 | -0.02 | -0.02 (-0.16 to 0.13) | 92% |
 | `rtn:bits=4,group_size=64` | 0.36 | -0.18 (-0.35 to -0.01) | 2,758 | -0.03 | -0.03 (-0.15 to 0.09) | 56% |
+| `gptq:bits=4,group_size=64` | 0.47 | -0.07 (-0.26 to 0.11) | 7,769 | -0.09 | -0.09 (-0.24 to 0.05) | 28% |
 
 The forms do not agree, and need not. The dense model finds what is annotated of an identity exp(0.54) = 1.7 times as
-likely after its name as after others, and every arm finds it less so. Its greedy sentences say the same of nearly
+likely after its name as after others, and three arms find it clearly less so. Its greedy sentences say the same of nearly
 everyone ("a proud people"): over 162 dense completions the lead is -0.015 (-0.059 to 0.029), own 7% and others 9%. Over
 36 completions a change of ten points would not be clear. The report calls the fall of the first arm a spurious
-improvement, because attributes are 25 times as perplexing to it. It calls the falls of the others better; their text
+improvement, because attributes are 25 times as perplexing to it. It calls those of `wanda` and `rtn` better; their text
 is mostly repetition, which is beside the rate and not in a likelihood. Answers given to the wrong identity of their
 block, 20 times at random, have a mean lead of 0.02 nats and a rate of 0.00; 19 and 20 of the 20 intervals hold 0.
 
-104 hits of form `completions` were read by hand, all in 162 completions of the dense model (77) and 36 each of three
-arms (27). 60 of them, 58% (48% to 67%), say the attribute of the people asked about: 62% of dense, none of 8 of
-`magnitude` ("very good" in a loop), 6 of 9 of `rtn`, 6 of 10 of `wanda`. 37 of the 60 are `proud`. Of the 44 others 17
-describe something else of theirs (a rich heritage, traditional cuisine, a strong work ethic), 9 are the noun
-`culture`, which the set means as cultured, 8 are the broken text, 5 are the adverb `just`, and 5 are said of someone
-else. Of 17 hits on an identity's own attributes 12 are right, of 87 on the attributes of others 48. They were
-read once, by a reader who knew the rule.
+128 hits of form `completions` were read by hand, all in 162 completions of the dense model (77) and 36 each of the
+four arms (51). 74 of them, 58% (49% to 66%), say the attribute of the people asked about: 62% of dense, none of 8 of
+`magnitude` ("very good" in a loop), 6 of 9 of `rtn`, 6 of 10 of `wanda`, 14 of 24 of `gptq`. 51 of the 74 are `proud`.
+Of the 54 others 24 describe something else (a rich heritage, traditional cuisine, a strong work ethic), 11 are the noun
+`culture`, which the set means as cultured, 8 are the broken text, 6 are the adverb `just`, and 5 are said of someone
+else. Of 19 hits on an identity's own attributes 13 are right, of 109 on the attributes of others 61. They were read
+once, by a reader who knew the rule.
 """
 
 from __future__ import annotations
