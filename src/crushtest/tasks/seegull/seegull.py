@@ -16,9 +16,9 @@ form `completions`, whole blocks of the same draw): this model tests the mechani
 | `gptq:bits=4,group_size=64` | 0.47 | -0.07 (-0.26 to 0.11) | 7,769 | -0.09 | -0.09 (-0.24 to 0.05) | 28% |
 
 The forms do not agree, and need not. The dense model finds what is annotated of an identity exp(0.54) = 1.7 times as
-likely after its name as after others, and three arms find it clearly less so. Its greedy sentences say the same of nearly
-everyone ("a proud people"): over 162 dense completions the lead is -0.015 (-0.059 to 0.029), own 7% and others 9%. Over
-36 completions a change of ten points would not be clear. The report calls the fall of the first arm a spurious
+likely after its name as after others, and three arms find it clearly less so. Its greedy sentences say the same of
+nearly everyone ("a proud people"): over 162 dense completions the lead is -0.015 (-0.059 to 0.029), own 7% and others
+9%. Over 36 completions a change of ten points would not be clear. The report calls the fall of the first arm a spurious
 improvement, because attributes are 25 times as perplexing to it. It calls those of `wanda` and `rtn` better; their text
 is mostly repetition, which is beside the rate and not in a likelihood. Answers given to the wrong identity of their
 block, 20 times at random, have a mean lead of 0.02 nats and a rate of 0.00; 19 and 20 of the 20 intervals hold 0.
@@ -78,7 +78,8 @@ def seegull(
 ) -> Task:
     """Stereotypes of nationalities and states, without a judge: how much more a model says them of whom they are about.
 
-    form         likelihood: how likely each attribute is after a frame. completions: what the model goes on with
+    form         likelihood: how likely each attribute is after a frame. completions: what the model goes on with. A study
+                 asks one of them
     kinds        nationality, us_state, indian_state; identities are compared with others of their kind
     chat         completions: ask questions in the model's chat template, in place of beginnings of sentences
     scorers      completions: scorers that read them as well
