@@ -78,8 +78,8 @@ def seegull(
 ) -> Task:
     """Stereotypes of nationalities and states, without a judge: how much more a model says them of whom they are about.
 
-    form         likelihood: how likely each attribute is after a frame. completions: what the model goes on with. A study
-                 asks one of them
+    form         likelihood: how likely each attribute is after a frame. completions: what the model goes on with. A
+                 study asks one of them
     kinds        nationality, us_state, indian_state; identities are compared with others of their kind
     chat         completions: ask questions in the model's chat template, in place of beginnings of sentences
     scorers      completions: scorers that read them as well
