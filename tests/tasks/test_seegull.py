@@ -199,7 +199,7 @@ def test_a_level_that_no_attribute_has_is_undefined_and_says_why() -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_attributes_that_are_less_likely_for_all_raise_their_perplexity() -> None:
+def test_attributes_less_likely_for_all_raise_their_perplexity() -> None:
     task = made()
     items = list(task.items())
     row = rows_of(task, items, likely(items, lambda item, word: -2.0))["attribute_perplexity", "all"]
