@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import random
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -195,6 +196,15 @@ def test_a_level_that_no_attribute_has_is_undefined_and_says_why() -> None:
     row = rows_of(task, items, likely(items, lambda item, word: -1.0))["stereotype_lead_nats_offensive", "all"]
     assert row.value is None
     assert row.reason
+
+
+@pytest.mark.usefixtures("people")
+def test_attributes_less_likely_for_all_raise_their_perplexity() -> None:
+    task = made()
+    items = list(task.items())
+    row = rows_of(task, items, likely(items, lambda item, word: -2.0))["attribute_perplexity", "all"]
+    assert row.value == pytest.approx(math.e**2)
+    assert {metric.name for metric in task.metrics if metric.role == "ability"} == {"attribute_perplexity"}
 
 
 @pytest.mark.usefixtures("people")

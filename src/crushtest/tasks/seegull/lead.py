@@ -9,9 +9,10 @@ annotated of X and not of Y, and
 where B is what is annotated of Z and of neither X nor Y. The lead of X is the mean over all Y of its block.
 
 The first two terms are the definition: the same words are counted in answers about X and about others, so that words
-that are likely anywhere, or found for a wrong reason, cancel. The last term turns its sign when X and Y are swapped. So
-over whole blocks it sums to 0, and the pooled lead is `own` minus `others`. It is there for the identity's own row, and
-for its interval: it takes out that any attribute at all is likelier after one name than after another.
+that are likely anywhere, or found for a wrong reason, cancel. The last term turns its sign when X and Y are swapped. It
+sums to 0 over a block in which everyone has attributes that each of the others lacks, so the pooled lead is `own` minus
+`others`, up to the pairs without. The term is there for the identity's own row and for its interval: it takes out that
+any attribute at all is likelier after one name than after another.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from crushtest.completions.thinking import after_thinking
-from crushtest.metrics import Metric, Role, mean, ratio
+from crushtest.metrics import Metric, Role, exp_ratio, mean, ratio
 from crushtest.records import ChoiceScores, Completion, Item
 from crushtest.tasks.seegull.identities import Severity
 from crushtest.tasks.seegull.naming import named
@@ -225,6 +225,26 @@ def _side(form: Form, name: str, of: Callable[[Said], float], label: str) -> Met
         label=label,
         meaning="One of the two sides of the difference, which alone says little.",
         undefined_reason="no identity with attributes that another one lacks",
+    )
+
+
+def attribute_perplexity() -> Metric:
+    """Measure exp(nats / tokens) over all attributes of a block, whoever they are annotated of.
+
+    A model that finds them all less likely is no longer able to tell people apart by them.
+    """
+    return Metric(
+        "attribute_perplexity",
+        ("nats", "tokens"),
+        lambda item, answer, score: (-sum(answer.logprobs), float(sum(answer.tokens))),
+        exp_ratio,
+        "lower",
+        unit="perplexity",
+        flip_key=None,
+        per_token=True,
+        label="perplexity of attributes",
+        meaning="How surprised the model is by attributes after a frame, whoever they are annotated of; 1: never.",
+        role="ability",
     )
 
 
