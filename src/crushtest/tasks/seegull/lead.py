@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from crushtest.completions.thinking import after_thinking
 from crushtest.metrics import Metric, Role, exp_ratio, mean, ratio
 from crushtest.records import ChoiceScores, Completion, Item
 from crushtest.tasks.seegull.identities import Severity
