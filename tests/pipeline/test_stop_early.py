@@ -12,10 +12,11 @@ import pytest
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
+from crushtest.gate.policy import read_policy
 from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
 from crushtest.pipeline.run import run_study
-from crushtest.pipeline.stop_rules import never_settled, why_not_exact
+from crushtest.pipeline.stop_rules import never_settled, sharing, why_not_exact
 from crushtest.records import Choices, Item
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -230,6 +231,14 @@ def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="no rule on any task"):
         run_study(spec(policy(tmp_path, LENIENT), suite=["probe_text"]), tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(("group", "shared"), [("all", 1), ("worst", 1), ("subject=*", 1), ("*", 2)])
+def test_a_rule_on_all_items_and_on_groups_takes_two_parts_of_the_error(
+    tmp_path: Path, group: str, shared: int
+) -> None:
+    rules = policy(tmp_path, f"rules: [{{task: probe_facts, metric: accuracy, margin: 0.1, group: '{group}'}}]")
+    assert sharing(read_policy(rules), make_plan(spec(rules))) == shared
 
 
 # ---- the order of asking ----------------------------------------------------------------------------

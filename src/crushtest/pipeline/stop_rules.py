@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.regular import sha256
 from crushtest.gate.checks import metrics_of_tasks
-from crushtest.gate.matching import counts, is_about
+from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import Policy, Rule, read_policy
-from crushtest.metrics import AGAINST_REST, GAP, Metric
+from crushtest.metrics import AGAINST_REST, ALL, GAP, Metric
 from crushtest.records import DENSE
 from crushtest.stats.metric_kind import is_over_items
 from crushtest.study import manifest
@@ -42,12 +42,16 @@ def bound_metrics(rule: Rule, planned: PlannedTask, metrics: Mapping[str, Metric
 
 
 def sharing(policy: Policy, plan: Plan) -> int:
-    """Return how many verdicts share the error: every limit of every rule on every metric that it matches."""
+    """Return how many verdicts share the error: every limit of every rule on every metric that it matches.
+
+    A rule on groups and on all items, such as `group: "*"`, counts twice: a metric's groups share one part.
+    """
     tasks = metrics_of_tasks(plan)
     shared = 0
     for rule in policy.rules:
         limits = sum(limit is not None for limit in (rule.margin, rule.max_flips))
-        shared += limits * sum(len(bound_metrics(rule, planned, tasks[planned.name])) for planned in plan.tasks)
+        parts = 2 if rule.group != ALL and matches(ALL, rule.group) else 1
+        shared += limits * parts * sum(len(bound_metrics(rule, planned, tasks[planned.name])) for planned in plan.tasks)
     return max(1, shared)
 
 
