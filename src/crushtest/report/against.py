@@ -14,6 +14,7 @@ from crushtest.report.shading import verdict_text
 from crushtest.report.study_view import StudyView
 from crushtest.report.wording import counted
 from crushtest.stats.joint_claims import UNTESTED
+from crushtest.study import manifest
 
 EFFECTS = {
     "compression effect": "compression",
@@ -182,9 +183,15 @@ def checks(study: StudyView, arm: str, against: str) -> dict[str, Any]:
 
 def refusals(study: StudyView, arm: str | None = None) -> Iterator[str]:
     """Yield why pairs, or those of one arm, were not compared: a line each."""
+    invalid = study.manifest.get(manifest.INVALID, {})
     for after, before in study.plan.pairs:
-        if arm in (None, after) and (why := checks(study, after, before).get("refused")):
+        if arm not in (None, after):
+            continue
+        if why := checks(study, after, before).get("refused"):
             yield f"not compared: {why}"
+        for each in (name for name in (after, before) if name in invalid):
+            why = invalid[each].get("reason", "not recorded")
+            yield f"{after} is not compared with {before}: arm {each} is invalid ({why})"
 
 
 def is_refused(study: StudyView, arm: str) -> bool:
