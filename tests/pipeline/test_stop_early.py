@@ -15,9 +15,11 @@ from crushtest.gate import run_gate
 from crushtest.gate.policy import read_policy
 from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
-from crushtest.pipeline.run import run_study
+from crushtest.pipeline.run import recompare, run_study
 from crushtest.pipeline.stop_rules import never_settled, sharing, why_not_exact
 from crushtest.records import Choices, Item
+from crushtest.report.against import refusals
+from crushtest.report.study_view import read_study
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
@@ -345,6 +347,23 @@ def test_an_arm_that_stopped_goes_on_when_another_is_compared_with_it(tmp_path: 
     assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
     run_study(spec(rules, arms=arms), tmp_path / "at once")
     assert tables(tmp_path / "s") == tables(tmp_path / "at once")
+
+
+def test_stopped_arms_are_not_compared_with_each_other_before_a_run(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    arms = [{"name": name, "model": "fake", "engine": f"fake:seed={seed}"} for seed, name in enumerate("abc", start=1)]
+    run_study(spec(rules, arms=arms), tmp_path / "s")
+    study = StudyFolder(tmp_path / "s")
+    recompare(study, against="b", arm="a")
+    assert {row.against for row in study.read_contrasts()} == {"dense"}
+    lines = list(refusals(read_study(study)))
+    assert lines == [
+        f"a is not compared with b yet: {arm} stopped early; `crushtest run` asks it the rest" for arm in "ab"
+    ]
+    assert run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert {row.arm for row in study.read_contrasts() if row.against == "b"} == {"a"}
+    assert not list(refusals(read_study(study)))
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
 
 
 def test_a_stopped_arm_beside_a_pair_leaves_nothing_to_do(tmp_path: Path) -> None:
