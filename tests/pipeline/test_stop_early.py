@@ -16,7 +16,7 @@ from crushtest.gate.policy import read_policy
 from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
 from crushtest.pipeline.run import recompare, run_study
-from crushtest.pipeline.stop_rules import never_settled, sharing, why_not_exact
+from crushtest.pipeline.stop_rules import never_settled, on_no_task, sharing, why_not_exact
 from crushtest.records import Choices, Item
 from crushtest.report.against import refusals
 from crushtest.report.study_view import read_study
@@ -227,6 +227,12 @@ def test_items_cannot_be_added_to_an_order(lenient: Path, tmp_path: Path) -> Non
     run_study(spec(rules, suite=["probe_facts"], limit=60), tmp_path / "s")
     with pytest.raises(StoreError, match="cannot grow"):
         run_study(spec(rules, suite=["probe_facts"], limit=80), tmp_path / "s")
+
+
+def test_rules_on_tasks_that_the_study_lacks_are_named(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    assert on_no_task(make_plan(spec(rules))) == ""
+    assert "rule 2 of" in on_no_task(make_plan(spec(rules, suite=["probe_facts"])))
 
 
 def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None:

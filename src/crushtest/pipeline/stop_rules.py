@@ -73,6 +73,20 @@ def never_settled(plan: Plan) -> dict[str, list[str]]:
     return reasons
 
 
+def on_no_task(plan: Plan) -> str:
+    """Return a line that names the rules which nothing in the study can settle; empty if every one has a task."""
+    if plan.stop_early is None:
+        return ""
+    tasks = metrics_of_tasks(plan)
+    lacking = [
+        str(number)
+        for number, rule in enumerate(rules_of(plan.stop_early).rules, start=1)
+        if rule.never is None and not any(bound_metrics(rule, each, tasks[each.name]) for each in plan.tasks)
+    ]
+    which = f"rule{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}"
+    return f"stop_early: no task of the study has what {which} of the policy needs" if lacking else ""
+
+
 def _why_never(rule: Rule, name: str, metric: Metric) -> str:
     if rule.against != DENSE:
         return f"compared with {rule.against}"
