@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from crushtest.cli.app import app
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
@@ -195,6 +198,15 @@ def test_finished_it_is_the_run_that_never_stopped(
     assert stopped_places(lenient / "s")
     assert not stopped_places(tmp_path / "s")
     assert not run_study(finish, tmp_path / "s"), "nothing is left to do"
+
+
+def test_the_folder_alone_says_what_is_to_be_finished(lenient: Path, tmp_path: Path) -> None:
+    shutil.copytree(lenient / "s", tmp_path / "s")
+    result = CliRunner().invoke(app, ["run", "--finish", "--out", str(tmp_path / "s")])
+    assert result.exit_code == 0, result.output
+    assert asked(tmp_path / "s", "probe_facts") == 152
+    assert {path.stem for path in (tmp_path / "s" / "items").iterdir()} == {"probe_facts", "probe_prompts"}
+    assert not stopped_places(tmp_path / "s")
 
 
 def test_what_the_full_run_cannot_show_either_is_settled_late(tmp_path: Path) -> None:
