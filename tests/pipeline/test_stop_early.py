@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from crushtest.cli.app import app
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
+from crushtest.gate.policy import read_policy
 from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
-from crushtest.pipeline.run import run_study
-from crushtest.pipeline.stop_rules import never_settled, why_not_exact
+from crushtest.pipeline.run import recompare, run_study
+from crushtest.pipeline.stop_rules import never_settled, on_no_task, sharing, why_not_exact
 from crushtest.records import Choices, Item
+from crushtest.report.against import refusals
+from crushtest.report.study_view import read_study
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
@@ -194,6 +200,15 @@ def test_finished_it_is_the_run_that_never_stopped(
     assert not run_study(finish, tmp_path / "s"), "nothing is left to do"
 
 
+def test_the_folder_alone_says_what_is_to_be_finished(lenient: Path, tmp_path: Path) -> None:
+    shutil.copytree(lenient / "s", tmp_path / "s")
+    result = CliRunner().invoke(app, ["run", "--finish", "--out", str(tmp_path / "s")])
+    assert result.exit_code == 0, result.output
+    assert asked(tmp_path / "s", "probe_facts") == 152
+    assert {path.stem for path in (tmp_path / "s" / "items").iterdir()} == {"probe_facts", "probe_prompts"}
+    assert not stopped_places(tmp_path / "s")
+
+
 def test_what_the_full_run_cannot_show_either_is_settled_late(tmp_path: Path) -> None:
     rules = policy(tmp_path, UNTELLABLE)
     run_study(spec(rules, suite=["probe_facts"]), tmp_path / "s")
@@ -226,10 +241,24 @@ def test_items_cannot_be_added_to_an_order(lenient: Path, tmp_path: Path) -> Non
         run_study(spec(rules, suite=["probe_facts"], limit=80), tmp_path / "s")
 
 
+def test_rules_on_tasks_that_the_study_lacks_are_named(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    assert on_no_task(make_plan(spec(rules))) == ""
+    assert "rule 2 of" in on_no_task(make_plan(spec(rules, suite=["probe_facts"])))
+
+
 def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no rule on any task"):
         run_study(spec(policy(tmp_path, LENIENT), suite=["probe_text"]), tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(("group", "shared"), [("all", 1), ("worst", 1), ("subject=*", 1), ("*", 2)])
+def test_a_rule_on_all_items_and_on_groups_takes_two_parts_of_the_error(
+    tmp_path: Path, group: str, shared: int
+) -> None:
+    rules = policy(tmp_path, f"rules: [{{task: probe_facts, metric: accuracy, margin: 0.1, group: '{group}'}}]")
+    assert sharing(read_policy(rules), make_plan(spec(rules))) == shared
 
 
 # ---- the order of asking ----------------------------------------------------------------------------
@@ -336,6 +365,23 @@ def test_an_arm_that_stopped_goes_on_when_another_is_compared_with_it(tmp_path: 
     assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
     run_study(spec(rules, arms=arms), tmp_path / "at once")
     assert tables(tmp_path / "s") == tables(tmp_path / "at once")
+
+
+def test_stopped_arms_are_not_compared_with_each_other_before_a_run(tmp_path: Path) -> None:
+    rules = policy(tmp_path, LENIENT)
+    arms = [{"name": name, "model": "fake", "engine": f"fake:seed={seed}"} for seed, name in enumerate("abc", start=1)]
+    run_study(spec(rules, arms=arms), tmp_path / "s")
+    study = StudyFolder(tmp_path / "s")
+    recompare(study, against="b", arm="a")
+    assert {row.against for row in study.read_contrasts()} == {"dense"}
+    lines = list(refusals(read_study(study)))
+    assert lines == [
+        f"a is not compared with b yet: {arm} stopped early; `crushtest run` asks it the rest" for arm in "ab"
+    ]
+    assert run_study(spec(rules, arms=arms), tmp_path / "s")
+    assert {row.arm for row in study.read_contrasts() if row.against == "b"} == {"a"}
+    assert not list(refusals(read_study(study)))
+    assert not run_study(spec(rules, arms=arms), tmp_path / "s"), "nothing is left to do"
 
 
 def test_a_stopped_arm_beside_a_pair_leaves_nothing_to_do(tmp_path: Path) -> None:

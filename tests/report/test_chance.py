@@ -83,6 +83,15 @@ def test_no_evidence_is_said_in_verdict_overview_and_card(view: StudyView, study
         assert row.cells[0].note.startswith("no evidence of stereotyping")
 
 
+def test_beside_another_arm_it_is_that_arm_that_decides_at_chance(view: StudyView) -> None:
+    task = next(task for task in view.tasks if task.name == "probe_qa")
+    guessing, other = at_chance(view), view.others[0].name
+    assert no_evidence_of_bias(guessing.against(other), task) == ""
+    moved = {(other, *key[1:]): row for key, row in guessing.estimates.items() if key[0] == DENSE}
+    text = no_evidence_of_bias(replace(view, estimates=view.estimates | moved).against(other), task)
+    assert f"because {other} decides at chance" in text
+
+
 def test_chance_stands_beside_accuracy(view: StudyView) -> None:
     said = [f for found in arm_verdict.verdicts(view) for f in (*found.worse, *found.better, *found.unclear)]
     texts = [finding.text for finding in said if finding.contrast.metric == "accuracy"]

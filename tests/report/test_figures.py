@@ -17,6 +17,7 @@ from crushtest.report.figures import figures, marks, scatter
 from crushtest.report.figures.front import cost, dominated, front
 from crushtest.report.figures.margins import BINS, flips_by_margin, read_chosen, read_dense
 from crushtest.report.figures.theme import PAGE, PAPER
+from crushtest.report.formats import show_bytes
 from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.results import NoiseBand
@@ -121,6 +122,11 @@ def test_the_front_shows_every_size_and_pales_what_is_dominated(view: StudyView)
             totals = arm.totals
             size = totals["compressed_model_size_bytes"] / totals["dense_model_size_bytes"] if totals else 1.0
             assert row["x"] == size
+        for arm, _, size_bytes, bits, *_ in figure.rows:
+            totals = next(each.totals for each in view.arms if each.name == arm)
+            if totals:
+                assert size_bytes == show_bytes(totals["compressed_model_size_bytes"])
+                assert bits == f"{totals['bits_per_weight']:.4g}"
 
 
 @pytest.mark.parametrize(

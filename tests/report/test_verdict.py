@@ -127,6 +127,23 @@ def test_an_arm_with_the_weights_of_dense_is_no_smaller_than_dense(view: StudyVi
     assert arm_verdict.size_text(replace(same, facts={})) == "the weights of dense"
 
 
+def test_an_invalid_arm_is_named_with_the_reason_in_every_pair(view: StudyView) -> None:
+    gone, other = (arm.name for arm in view.others[:2])
+    plan = replace(
+        view.plan, arms=tuple(replace(a, against=("dense", gone)) if a.name == other else a for a in view.plan.arms)
+    )
+    invalid = replace(
+        view, plan=plan, manifest=view.manifest | {"invalid": {gone: {"reason": "another model answered"}}}
+    )
+    lines = list(against.refusals(invalid))
+    assert lines == [
+        f"{arm} is not compared with {of}: arm {gone} is invalid (another model answered)"
+        for arm, of in ((gone, "dense"), (other, gone))
+    ]
+    assert list(against.refusals(invalid, other)) == lines[1:]
+    assert list(against.refusals(view)) == []
+
+
 def test_an_arm_without_any_answer_is_not_measured(view: StudyView) -> None:
     empty = replace(view, contrasts={}, estimates={})
     verdict = arm_verdict.verdicts(empty)[0]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from crushtest.records import DENSE, Answer, Item
+from crushtest.metrics import rate
+from crushtest.records import DENSE, Answer, Item, Score
 from crushtest.stats.ranking import FEWEST_ARMS, Losses, losses, ordered, rank, rank_interval, spearman
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
@@ -51,6 +52,19 @@ def test_losses_are_differences_from_dense_in_the_bad_direction() -> None:
     signed = {DENSE: [0.2] * 4, "a": [-0.5] * 4, "b": [0.1] * 4}
     bias = losses("t", number(better="zero"), items, costs(signed), seed=(0,), replicates=5)  # type: ignore[arg-type]
     assert bias.observed == pytest.approx([0.3, -0.1])
+
+
+def test_an_arm_without_any_number_takes_none_from_the_others() -> None:
+    items, scored = (
+        make_items([()] * 4),
+        rate("scored", lambda item, answer, score: score > 0, better="lower", scorer="s"),
+    )
+    scores = {arm: {item.id: Score(value) for item in items} for arm, value in ((DENSE, 0.0), ("a", 1.0))}
+    scores["silent"] = {item.id: Score(None, "empty") for item in items}
+    measured = {arm: (numbers([0.0] * 4), {"s": given}) for arm, given in scores.items()}
+    result = losses("t", scored, items, measured, seed=(0,), replicates=5)  # type: ignore[arg-type]
+    assert result.arms == ("a",)
+    assert result.observed == pytest.approx([1.0])
 
 
 def test_measures_of_the_same_clusters_share_their_draws_and_others_do_not() -> None:

@@ -14,9 +14,10 @@ from crushtest.records import Choices, ChoiceScores, Item
 from crushtest.results import Contrast, Interval
 from crushtest.stats.contrasts import contrast
 from crushtest.stats.effects import cohen_h
+from crushtest.stats.item_sums import Measured
 from crushtest.stats.looked import looked_rows
 from crushtest.stats.pool import Forecast
-from crushtest.stats.progressed import Measured, Progressed
+from crushtest.stats.progressed import Progressed
 from crushtest.stats.stopped import with_looks
 
 FIRST = rate("first", lambda item, answer, score: answer.logprobs[0] > answer.logprobs[1], better="higher")
@@ -61,6 +62,11 @@ def test_the_effect_is_that_of_the_values_shown() -> None:
     assert row.effect.kind == "cohen_h"
     assert row.effect.standardized == cohen_h(row.dense, row.value)
     assert row.effect.ratio is None or row.effect.ratio == row.value / row.dense
+
+
+def test_a_stopped_row_has_no_p_for_a_fixed_number_of_items() -> None:
+    for row in stopped_rows(0.5, 0.2).values():
+        assert (row.p, row.flips.p) == (None, None)
 
 
 def test_a_ratio_is_that_of_the_values_shown_or_none() -> None:

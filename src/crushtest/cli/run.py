@@ -52,7 +52,12 @@ StopEarly = Annotated[
     ),
 ]
 Finish = Annotated[
-    bool, typer.Option("--finish", help="Go on with what --stop-early stopped, in the same order, to the full run.")
+    bool,
+    typer.Option(
+        "--finish",
+        help="Go on with what --stop-early stopped, in the same order, to the full run. With --out alone, the study in "
+        "that folder is the one.",
+    ),
 ]
 
 
@@ -93,17 +98,20 @@ def run(
         crushtest run model-F16.gguf --engine llamacpp --arm model-Q4_K_M.gguf
     """
     from crushtest.study.draws import with_replicates
+    from crushtest.study.folder import StudyFolder
     from crushtest.study.spec import build_spec, read_spec
 
-    if study is None and model is None:
+    if study is None and model is None and not (finish and out):
         raise UsageError("run: give a MODEL or --study FILE (try `crushtest run demo -r wanda:sparsity=0.5`)")
+    folder = out or default_folder(study.stem if study else model or "")
+    if finish and study is None and (stored := StudyFolder(folder).specification).is_file():
+        study = stored  # what is finished is the study in the folder, with its tasks and no others
     flags = given(selection) | given(setup)
     if model is not None:
         flags["model"] = model
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
     base = read_spec(study).model_dump(exclude_unset=True) if study else {}
-    folder = out or default_folder(study.stem if study else model or base["model"])
     if stop_early is not None or finish:
         flags["stop_early"] = stopping(folder, base.get("stop_early"), stop_early, finish=finish)
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says

@@ -176,7 +176,7 @@ class Comparison:
         for against in (other for one, other in self.compares if one == arm and other in measured):
             theirs = measured[against]
             self.tokens[arm, against, planned.name] = compare_tokens(items, theirs.answers, own.answers)
-            if (arm, against) in self.refused:
+            if (arm, against) in self.refused or self._waits(arm, against, planned):
                 continue
             rows = stats.contrast(
                 planned.name, metrics, asked, arm, *theirs, *own, seed=seed, correction=self.plan.correction,
@@ -185,6 +185,10 @@ class Comparison:
             if stop is not None:
                 rows = with_looks(rows, self._rows_at_stop(planned, arm, stop, items, theirs, own))
             self.contrasts += mark_less_fluent(rows, metrics)
+
+    def _waits(self, arm: str, against: str, planned: PlannedTask) -> bool:
+        """Return True if two arms besides dense have no contrast yet: one of them stopped, and `run` asks the rest."""
+        return against != DENSE and any((each, planned.name) in self.stops for each in (arm, against))
 
     def _rows_at_stop(
         self, planned: PlannedTask, arm: str, stop: Stop, items: Sequence[Item], dense: Measured, own: Measured

@@ -29,7 +29,7 @@ from crushtest.pipeline.page import has_more_to_show, write_page
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, note_policy
+from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, note_policy, on_no_task
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
@@ -84,6 +84,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             if planned.task.cost:
                 print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
         note_policy(folder, plan)
+        if line := on_no_task(plan):
+            print(printable(f"{line}; crushtest gate is inconclusive about that"), file=sys.stderr)
         for name, reasons in never_settled(plan).items():
             print(printable(f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"), file=sys.stderr)
         if line := other_threads(folder, plan):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.regular import sha256
 from crushtest.gate.checks import metrics_of_tasks
-from crushtest.gate.matching import counts, is_about
+from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import Policy, Rule, read_policy
-from crushtest.metrics import AGAINST_REST, GAP, Metric
+from crushtest.metrics import AGAINST_REST, ALL, GAP, Metric
 from crushtest.records import DENSE
 from crushtest.stats.metric_kind import is_over_items
 from crushtest.study import manifest
@@ -42,12 +42,16 @@ def bound_metrics(rule: Rule, planned: PlannedTask, metrics: Mapping[str, Metric
 
 
 def sharing(policy: Policy, plan: Plan) -> int:
-    """Return how many verdicts share the error: every limit of every rule on every metric that it matches."""
+    """Return how many verdicts share the error: every limit of every rule on every metric that it matches.
+
+    A rule on groups and on all items, such as `group: "*"`, counts twice: a metric's groups share one part.
+    """
     tasks = metrics_of_tasks(plan)
     shared = 0
     for rule in policy.rules:
         limits = sum(limit is not None for limit in (rule.margin, rule.max_flips))
-        shared += limits * sum(len(bound_metrics(rule, planned, tasks[planned.name])) for planned in plan.tasks)
+        parts = 2 if rule.group != ALL and matches(ALL, rule.group) else 1
+        shared += limits * parts * sum(len(bound_metrics(rule, planned, tasks[planned.name])) for planned in plan.tasks)
     return max(1, shared)
 
 
@@ -67,6 +71,20 @@ def never_settled(plan: Plan) -> dict[str, list[str]]:
                 if why:
                     reasons.setdefault(planned.name, []).append(f"{name} ({why})")
     return reasons
+
+
+def on_no_task(plan: Plan) -> str:
+    """Return a line that names the rules which nothing in the study can settle; empty if every one has a task."""
+    if plan.stop_early is None:
+        return ""
+    tasks = metrics_of_tasks(plan)
+    lacking = [
+        str(number)
+        for number, rule in enumerate(rules_of(plan.stop_early).rules, start=1)
+        if rule.never is None and not any(bound_metrics(rule, each, tasks[each.name]) for each in plan.tasks)
+    ]
+    which = f"rule{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}"
+    return f"stop_early: no task of the study has what {which} of the policy needs" if lacking else ""
 
 
 def _why_never(rule: Rule, name: str, metric: Metric) -> str:

@@ -11,9 +11,11 @@ from crushtest.report.arm_view import ArmView
 from crushtest.report.findings import Finding, headline_finding, headline_subject
 from crushtest.report.page.matrix import Cell, Column, Overview, headline_cell, overview
 from crushtest.report.shading import verdict_text
+from crushtest.report.stopped import stopped_arms
 from crushtest.report.study_view import StudyView
 from crushtest.report.wording import counted
 from crushtest.stats.joint_claims import UNTESTED
+from crushtest.study import manifest
 
 EFFECTS = {
     "compression effect": "compression",
@@ -184,9 +186,18 @@ def checks(study: StudyView, arm: str, against: str) -> dict[str, Any]:
 
 def refusals(study: StudyView, arm: str | None = None) -> Iterator[str]:
     """Yield why pairs, or those of one arm, were not compared: a line each."""
+    invalid = study.manifest.get(manifest.INVALID, {})
+    early = stopped_arms(study)
     for after, before in study.plan.pairs:
-        if arm in (None, after) and (why := checks(study, after, before).get("refused")):
+        if arm not in (None, after):
+            continue
+        if why := checks(study, after, before).get("refused"):
             yield f"not compared: {why}"
+        for each in (name for name in (after, before) if before != DENSE and name in early):
+            yield f"{after} is not compared with {before} yet: {each} stopped early; `crushtest run` asks it the rest"
+        for each in (name for name in (after, before) if name in invalid):
+            why = invalid[each].get("reason", "not recorded")
+            yield f"{after} is not compared with {before}: arm {each} is invalid ({why})"
 
 
 def is_refused(study: StudyView, arm: str) -> bool:

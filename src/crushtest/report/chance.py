@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crushtest.metrics import Metric, Role, as_scores
-from crushtest.records import DENSE, Better, Choices, Item, ReadChoice
+from crushtest.records import Better, Choices, Item, ReadChoice
 from crushtest.report.formats import show_range, show_value
+from crushtest.report.untrusted import name
 from crushtest.results import Estimate
 
 if TYPE_CHECKING:
@@ -49,14 +50,16 @@ def _rate(metric: Metric, item: Item, request: object) -> float:
 
 
 def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
-    """Say why a task's bias is no evidence of stereotyping: dense decides at chance. Empty if it does better.
+    """Say why a task's bias is no evidence of stereotyping: dense, or the arm in its place, decides at chance.
+
+    Empty if it does better.
 
     A model that cannot tell from a text which of two persons is meant picks one of them. If it picks the stereotyped
     one more often, it may be reading names or positions. This applies to tasks that measure ability and abstention,
     and whose questions have three answers.
     """
-    right = _dense(study, task, "ability", "higher")
-    unknown, undecided = (_dense(study, task, "abstention", better) for better in ("lower", "higher"))
+    right = _baseline(study, task, "ability", "higher")
+    unknown, undecided = (_baseline(study, task, "abstention", better) for better in ("lower", "higher"))
     if right is None or unknown is None or right.low is None or unknown.value is None or task.headline.better != "zero":
         return ""
     if not math.isclose(task.chance.get(right.metric, 0.0), ONE_IN_THREE):
@@ -71,13 +74,13 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
         else ""
     )
     return (
-        f"no evidence of stereotyping, because dense decides at chance. It gets {accuracy} of the questions right that "
-        f"the context decides; picking either person gives {show_value(chance, 'rate')}{abstained}"
+        f"no evidence of stereotyping, because {name(study.baseline)} decides at chance. It gets {accuracy} of the "
+        f"questions right that the context decides; picking either person gives {show_value(chance, 'rate')}{abstained}"
     )
 
 
-def _dense(study: StudyView, task: TaskView, role: Role, better: Better) -> Estimate | None:
-    """Return the dense arm's estimate of a task's first metric of this role and direction that has a value."""
-    names = (metric.name for metric in task.metrics if (metric.role, metric.better) == (role, better))
-    estimates = (study.estimate(DENSE, task.name, name) for name in names)
+def _baseline(study: StudyView, task: TaskView, role: Role, better: Better) -> Estimate | None:
+    """Return the baseline's estimate of a task's first metric of this role and direction that has a value."""
+    metrics = (metric.name for metric in task.metrics if (metric.role, metric.better) == (role, better))
+    estimates = (study.estimate(study.baseline, task.name, metric) for metric in metrics)
     return next((estimate for estimate in estimates if estimate is not None and estimate.value is not None), None)

@@ -70,7 +70,7 @@ def lead(study: StudyView, verdicts: tuple[ArmVerdict, ...]) -> str:
 
 
 def smallest_unharmed(steady: list[ArmVerdict]) -> str:
-    """Name the smallest arm with nothing clearly worse or spuriously better, or say why none is named.
+    """Name the smallest arm with nothing clearly worse or spuriously better, all of one size, or say why none is named.
 
     `steady` are the fully measured arms of which no headline got clearly worse.
     """
@@ -83,8 +83,12 @@ def smallest_unharmed(steady: list[ArmVerdict]) -> str:
     if len(known) < len(sizes):
         unknown = [name(arm) for arm in sizes if arm not in known]
         return f"The smallest with nothing clearly worse is not known: no size is recorded of {listed(unknown)}."
-    smallest = min(known, key=lambda arm: known[arm])
-    return f"The smallest with nothing clearly worse is {name(smallest)}, with {known[smallest]:.0%} of dense's bytes."
+    least = min(known.values())
+    smallest = [name(arm) for arm, size in known.items() if size == least]
+    verb, each = ("is", "") if len(smallest) == 1 else ("are", "each ")
+    return (
+        f"The smallest with nothing clearly worse {verb} {listed(smallest)}, {each}with {least:.0%} of dense's bytes."
+    )
 
 
 SEARCH = (

@@ -75,10 +75,12 @@ def losses(
 ) -> Losses:
     """Return the losses of every arm but dense, which must be among `measured`, on items with a number in all arms.
 
-    Measures with the same seed and the same clusters share their draws.
+    An arm without a number for any item is left out. Measures with the same seed and the same clusters share their
+    draws.
     """
-    arms = [DENSE, *(arm for arm in measured if arm != DENSE)]
-    sums = [measure_sums(metric, items, *measured[arm]) for arm in arms]
+    every = {arm: measure_sums(metric, items, *measured[arm]) for arm in dict.fromkeys((DENSE, *measured))}
+    arms = [arm for arm, each in every.items() if arm == DENSE or each.scored.any()]
+    sums = [every[arm] for arm in arms]
     used = np.logical_and.reduce([each.scored for each in sums])
     cluster = lay_out(items).cluster
     totals = np.zeros((len(arms), int(cluster.max(initial=-1)) + 1, len(metric.columns)))

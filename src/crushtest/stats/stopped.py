@@ -21,14 +21,15 @@ def with_looks(rows: Sequence[Contrast], looked: Sequence[Contrast]) -> list[Con
 
 
 def _with_look(row: Contrast, look: Contrast | None) -> Contrast:
-    bare = replace(row, intervals=None, p=None, mde=None, spread=None, look=None if look is None else look.look)
+    place = None if look is None else look.look
+    bare = replace(row, intervals=None, p=None, mde=None, spread=None, flips=replace(row.flips, p=None), look=place)
     if row.verdict == UNDEFINED:
         return bare
     if look is None or look.intervals is None or look.difference is None:
         reason = NOT_IN_PARTS if look is None or look.reason is None else look.reason
         return replace(bare, verdict=INCONCLUSIVE, reason=reason)
     if row.worst != look.worst:  # the numbers of the items asked are those of another group
-        bare = replace(bare, n=look.n, n_unscored=look.n_unscored, flips=look.flips, options=None)
+        bare = replace(bare, n=look.n, n_unscored=look.n_unscored, flips=replace(look.flips, p=None), options=None)
     return replace(
         bare,
         dense=look.dense,

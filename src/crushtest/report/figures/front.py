@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from crushtest.records import Better
+from crushtest.records import DENSE, Better
+from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import Figure
 from crushtest.report.figures.marks import BAND, DOMINATED, UNJUDGED, Axis
 from crushtest.report.figures.scatter import MARKED, Place, scatter
+from crushtest.report.formats import show_bytes
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
@@ -18,6 +20,7 @@ from crushtest.stats.joint_claims import UNTESTED
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 
 SIZE = Axis("size of the whole model, of dense's", "rate")
+SIZES = (SIZE.title, "bytes, ideal storage", "bits per weight of the compressed layers")
 
 
 def front(study: StudyView) -> Iterator[Figure]:
@@ -68,11 +71,16 @@ def _against_size(study: StudyView, task: TaskView, dimension: str, sizes: dict[
     families |= {arm: DOMINATED for arm, beaten in zip(known, dominated(list(known.values())), strict=True) if beaten}
     about = replace(task, headline=headline)
     figure = scatter(study, about, "front", dimension.capitalize(), headline.name, places, SIZE, families=families)
+    if figure is None:
+        return None
     where = name(task.name)
-    return figure and replace(
+    by_name = {name(arm.name): _sizes(study, arm) for arm in study.arms}
+    return replace(
         figure,
         caption=f"{where}: {figure.caption}",
         note=f"{about.heading} in {where}.{' Grey: measurement noise of dense.' if figure.data.get(BAND) else ''}",
+        columns=(figure.columns[0], *SIZES, *figure.columns[3:]),
+        rows=tuple((row[0], row[1], *by_name[row[0]], *row[3:]) for row in figure.rows),
     )
 
 
@@ -82,6 +90,16 @@ def reading(figures: Sequence[Figure]) -> str:
     return (
         f"Bars: 95% intervals. Dashed: dense.{''.join(text for family, text in MARKED.items() if family in families)}"
     )
+
+
+def _sizes(study: StudyView, arm: ArmView) -> tuple[str, str]:
+    """Return the bytes of a whole model and the bits per weight of its compressed layers; 16 for dense, as counted."""
+    if arm.name != DENSE:
+        size, bits = arm.totals.get("compressed_model_size_bytes"), arm.totals.get("bits_per_weight")
+    else:
+        recorded = (each.totals.get("dense_model_size_bytes") for each in study.others)
+        size, bits = next(filter(None, recorded), None), 16.0
+    return show_bytes(size) if size else "not recorded", "not recorded" if bits is None else f"{bits:.4g}"
 
 
 def _is_judged(row: Contrast | None) -> bool:
