@@ -3,9 +3,9 @@
 What the demo gives (SmolLM2-135M, `limit: 60`, `rtn:bits=3,group_size=64`), in bits per byte: English 1.07 -> 1.37,
 Spanish 1.94 -> 2.91, Dutch 2.53 -> 3.39, Turkish 2.79 -> 3.98. The gaps to English grow by 0.67 (0.60 to 0.75), 0.56
 (0.50 to 0.62) and 0.89 (0.84 to 0.95), and the ratios grow as well, by 0.31, 0.11 and 0.29. English pays least. This
-model was made for English and hardly knows the others, so these numbers are not those of a multilingual model. In another
-run of English and Spanish the gap grew by 0.13 bits (0.11 to 0.15) with 4 bits, by 0.21 (0.17 to 0.26) with magnitude at
-30% and by 0.64 (0.59 to 0.70) with wanda at 50%.
+model was made for English and hardly knows the others, so these numbers are not those of a multilingual model. In
+another run of English and Spanish the gap grew by 0.13 bits (0.11 to 0.15) with 4 bits, by 0.21 (0.17 to 0.26) with
+magnitude at 30% and by 0.64 (0.59 to 0.70) with wanda at 50%.
 """
 
 from __future__ import annotations

@@ -10,14 +10,15 @@ the sign.
 
 What does not line up between the languages stands in `mbbq/alignment.py`.
 
-What the demo gives (`limit: 160`, Spanish: 80 questions, 77 of them with an English counterpart; `rtn` with 4 and with 3
-bits, magnitude at 30%, wanda at 50%): SmolLM2-135M hardly knows Spanish. Chance is 1/3. Dense is right in 49% of the
-contexts that decide and in 6% of the others, and in English in 34% of the same decided ones. The four arms are right in
-29%, 33%, 41% and 27% of the decided ones in Spanish, and in 38% to 47% in English. So Spanish falls against English by 28
-points for `rtn` with 4 bits (1 to 47) and by 38 for wanda (5 to 62); the other two intervals hold 0. The headline moves by
-0.07 (-0.56 to 0.67), 0.03 (-0.52 to 0.58), -0.07 (-0.53 to 0.42) and 0.14 (-0.40 to 0.63): no clear difference. `rtn` with 3
-bits answers "unknown" more often where that is right, which the report calls a spurious improvement. The run shows that
-the parts work together. It says little about compression and Spanish, for which the model must first know Spanish.
+What the demo gives (`limit: 160`, Spanish: 80 questions, 77 of them with an English counterpart; `rtn` with 4 and
+with 3 bits, magnitude at 30%, wanda at 50%): SmolLM2-135M hardly knows Spanish. Chance is 1/3. Dense is right in 49%
+of the contexts that decide and in 6% of the others, and in English in 34% of the same decided ones. The four arms are
+right in 29%, 33%, 41% and 27% of the decided ones in Spanish, and in 38% to 47% in English. So Spanish falls against
+English by 28 points for `rtn` with 4 bits (1 to 47) and by 38 for wanda (5 to 62); the other two intervals hold 0.
+The headline moves by 0.07 (-0.56 to 0.67), 0.03 (-0.52 to 0.58), -0.07 (-0.53 to 0.42) and 0.14 (-0.40 to 0.63): no
+clear difference. `rtn` with 3 bits answers "unknown" more often where that is right, which the report calls a
+spurious improvement. The run shows that the parts work together. It says little about compression and Spanish, for
+which the model must first know Spanish.
 """
 
 from __future__ import annotations
