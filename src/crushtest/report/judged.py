@@ -45,7 +45,7 @@ class Judged:
             return f"not known: {visible(self.problem)}"
         outcomes = [each.outcome for each in self.arms.values()]
         counts = {outcome: outcomes.count(outcome) for outcome in ("regression", "inconclusive", "passed")}
-        words = {"regression": "broke a rule", "inconclusive": "undecided", "passed": "passed"}
+        words = {"regression": "broke a rule", "inconclusive": "could not be decided", "passed": "passed"}
         parts = [f"{count} {words[outcome]}" for outcome, count in counts.items() if count]
         of = counted(len(outcomes), "variant")
         return f"{self.outcome}. Of {of}, {listed(parts)}." if len(outcomes) > 1 else f"{self.outcome}."
