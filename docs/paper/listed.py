@@ -146,6 +146,6 @@ CLAIMS = (
         "For accuracy. The bias half cannot be judged, because the score counts unknown answers. One checkpoint, "
         "and how "
         "much was pruned is not stated.",
-        own.untrained,
+        own.both_orders,
     ),
 )

@@ -93,13 +93,16 @@ def representational(own: Own) -> str:
 
 
 def harm_and_perplexity(own: Own) -> str:
-    perplexity = {row["arm"]: float(row["value"]) for row in own.of("wikitext2", "perplexity", PRUNED)}
+    texts, read = next(
+        ((label, rows) for label, task in PERPLEXITIES if (rows := own.of(task, "perplexity", PRUNED))), ("", [])
+    )
+    perplexity = {row["arm"]: float(row["value"]) for row in read}
     parts = []
     for label, task, metric in HARMS:
         harms = {row["arm"]: float(row["value"]) for row in own.of(task, metric, PRUNED) if row["arm"] in perplexity}
         rho = rank_correlation([perplexity[arm] for arm in harms], list(harms.values())) if len(harms) > 2 else None
         parts.append(
-            f"{label} with WikiText-2 perplexity: rho {rho:+.2f} over {len(harms)} arms" if rho is not None else ""
+            f"{label} with perplexity of {texts}: rho {rho:+.2f} over {len(harms)} arms" if rho is not None else ""
         )
     return together(*parts)
 
@@ -174,3 +177,10 @@ def one_size(own: Own) -> str:
 
 def untrained(own: Own) -> str:
     return "nothing was fine-tuned in it"
+
+
+def both_orders(own: Own) -> str:
+    return (
+        "not in it; [another study](studies/training_order/README.md) has both orders once: where pruning came first, "
+        "perplexity is lower by 2.13 (1.67 to 2.55), and accuracy on facts differs by less than 8.5 points"
+    )
