@@ -8,7 +8,9 @@ import torch
 from crushtest.compress import compress
 from crushtest.compress.calibration import Calibration, calibration_tokens
 from crushtest.compress.recipes import parse_recipe
+from crushtest.engines.hf.trial import find_paths
 from crushtest.errors import UsageError
+from support import tiny_models
 from support.small_models import TOKENIZER, loaded, small_network
 
 pytest.importorskip("bitsandbytes")
@@ -60,6 +62,15 @@ def test_int8_keeps_outlier_features_in_16_bits() -> None:
         record = compress(loaded(network), parse_recipe(f"int8:threshold={threshold},layers=up_proj"), CALIBRATION)
         errors.append(max(layer.output_error or 0.0 for layer in record.layers))
     assert errors[1] < 0.5 * errors[0]
+
+
+def test_int8_gives_texts_a_likelihood_though_all_tokens_decide_its_grid() -> None:
+    model = tiny_models.loaded("llama")
+    with torch.no_grad():
+        for layer in model.network.model.layers:
+            layer.mlp.down_proj.weight.mul_(5.0)
+    compress(model, parse_recipe("int8:threshold=1.0"), CALIBRATION)
+    assert find_paths(model, 2048).scoring == "packs"
 
 
 @pytest.mark.parametrize("recipe", ["int8+rtn:group_size=32", "int8:layers=up_proj+nf4", "int8+int8"])

@@ -1,6 +1,7 @@
 """An arm that stops early says what its full run would say, and soon: simulated with the gate's own rules.
 
-All cells at 2,000 runs take half an hour on one core, and those with exact bounds far longer; they run in the slow lane (CRUSHTEST_SLOW=1).
+All cells at 2,000 runs take half an hour on one core, and those with exact bounds far longer. They run in the slow
+lane (CRUSHTEST_SLOW=1).
 """
 
 from __future__ import annotations
