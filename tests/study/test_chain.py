@@ -212,10 +212,10 @@ def test_what_nobody_expected_is_one_line_with_the_place_of_its_traceback(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(folder: StudyFolder, beside: object = None) -> Path:
+    def broken(*_: object) -> Path:
         raise ZeroDivisionError("a\nbug")
 
-    monkeypatch.setattr("crushtest.report.write_report", broken)
+    monkeypatch.setattr("crushtest.pipeline.page.write_page", broken)
     code, text = printed(["report", str(study.root)], monkeypatch, capsys)
     [written] = tmp_path.glob("crushtest-*.txt")
     assert code == 70

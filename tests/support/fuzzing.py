@@ -427,7 +427,16 @@ NAMES = (
         "packed predictions",
         "log",
     ),
-    *("completions", "own prompts", "own text", "pairs", "SQL", "model config.json", "model generation_config.json"),
+    *(
+        "completions",
+        "own prompts",
+        "own questions",
+        "own text",
+        "pairs",
+        "SQL",
+        "model config.json",
+        "model generation_config.json",
+    ),
     *("model tokenizer.json", "model tokenizer_config.json", "GGUF", "judge", "reply"),
 )
 

@@ -38,9 +38,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-@cache
 def tokenizer(*, template: bool = False) -> PreTrainedTokenizerFast:
     """A byte-level BPE of 400 tokens; token 0 begins and token 1 ends a text, neither is added by itself."""
+    made = PreTrainedTokenizerFast(tokenizer_object=_byte_pairs(), bos_token="<s>", eos_token="</s>")
+    if template:
+        made.chat_template = TEMPLATE
+    return made
+
+
+@cache
+def _byte_pairs() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     inner = Tokenizer(models.BPE())
@@ -53,10 +60,7 @@ def tokenizer(*, template: bool = False) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     inner.train_from_iterator(SENTENCES, trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
-    if template:
-        made.chat_template = TEMPLATE
-    return made
+    return inner
 
 
 WORDS: list[int] = [token for sentence in SENTENCES for token in tokenizer()(sentence)["input_ids"]]

@@ -31,7 +31,7 @@ def check_model(model: str, **options: Any) -> dict[str, Any]:
     # Only a study knows what is trusted. If that is needed to read the configuration, loading the model checks it.
     if options["kv"] != "none" and (config := peek_config(model)) is not None:
         check_config(options["kv"], config)
-    if options["thinking"] is not None:
+    if options.get("thinking") is not None:
         trust = {name: options[name] for name in ("trust_remote_code", "allow_pickle")}
         with_thinking(HfTokenizer(load_tokenizer(model, **trust)), options["thinking"], f"model {model!r}")
     return {"answers": ANSWERS}
