@@ -310,8 +310,8 @@ class Guard(Stub):
         messages = body["messages"]
         number = re.search(r"It was (\d+) o'clock", messages[0]["content"])
         if len(messages) < 2 or messages[-1]["role"] != "assistant" or number is None:
-            return self._say("ok", 1000)
-        return self._say(self.SAYS[int(number[1]) % 4], 1000)
+            return self._say("ok", 1000, body)
+        return self._say(self.SAYS[int(number[1]) % 4], 1000, body)
 
 
 def test_every_item_is_accounted_for_when_calls_of_a_guard_fail(tmp_path: Path) -> None:

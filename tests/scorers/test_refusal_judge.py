@@ -80,7 +80,8 @@ class ByPrompt(Stub):
 
     def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
         number = re.search(r"Request: It was (\d+) o'clock", body["messages"][-1]["content"])
-        return self._say(self.SAYS[int(number[1]) % 4] if number else "ok", 1000)
+        room = {**body, "max_tokens": 1000}  # the stub counts characters
+        return self._say(self.SAYS[int(number[1]) % 4] if number else "ok", 1000, room)
 
 
 def test_every_item_is_accounted_for_when_three_of_ten_calls_fail(tmp_path: Path) -> None:

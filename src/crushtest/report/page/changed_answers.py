@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from crushtest.metrics import Metric
+from crushtest.metrics.choices import NoChoice
 from crushtest.records import DENSE, Kind, ReadChoice
 from crushtest.report.arm_view import ArmView
 from crushtest.report.study_view import StudyView
@@ -225,7 +226,11 @@ def _outcome(metric: Metric, item: Any, row: Mapping[str, Any], prefix: str, tas
     if metric.scorer and score is None and not (metric.counts_unscored and metric.counts_unscored(item, answer)):
         return None
     assert metric.outcome
-    return int(metric.measure(item, answer, score)[metric.columns.index(metric.outcome)])
+    try:
+        measured = metric.measure(item, answer, score)
+    except NoChoice:  # such as what ended a completion, where nobody said
+        return None
+    return int(measured[metric.columns.index(metric.outcome)])
 
 
 def _is_good(metric: Metric, change: int) -> bool | None:
