@@ -38,7 +38,7 @@ COLUMNS = [
     "clusters",
 ]
 DIGITS = 6
-FIGURES = ("-compression", "-groups")
+FIGURES = "-compression"
 
 
 def write_contrasts(folder: StudyFolder, target: Path) -> None:
