@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,18 @@ def test_all_tasks_are_listed_within_forty_lines() -> None:
 
 
 @pytest.mark.parametrize("what", ["methods", "scorers", "engines", "suites", "policies", "tasks"])
-def test_lists_fit_the_terminal(what: str) -> None:
-    transcript("list", what)
-    if what == "tasks":
-        transcript("list", what, "bbq", "mt_bench")
+def test_lists_fit_the_terminal_and_name_every_entry(what: str) -> None:
+    shown = " ".join(transcript("list", what))
+    listed = json.loads("\n".join(in_terminal("list", what, "--json")))["data"]
+    assert listed
+    assert all(entry["name"] in shown for entry in listed)
+
+
+def test_tasks_that_are_named_fit_the_terminal() -> None:
+    assert [line for line in transcript("list", "tasks", "bbq", "mt_bench") if line in ("bbq", "mt_bench")] == [
+        "bbq",
+        "mt_bench",
+    ]
 
 
 def test_an_entry_that_is_named_is_shown_in_full() -> None:
@@ -97,6 +106,8 @@ def test_an_entry_that_is_named_is_shown_in_full() -> None:
     assert any("dimension: " in line for line in lines)
 
 
-@pytest.mark.parametrize("arguments", [("data", "status"), ("doctor",)])
-def test_wide_tables_become_records(arguments: tuple[str, ...]) -> None:
-    transcript(*arguments)
+@pytest.mark.parametrize(("arguments", "field"), [(("data", "status"), "licence"), (("doctor",), "name")])
+def test_wide_tables_become_records(arguments: tuple[str, ...], field: str) -> None:
+    lines = transcript(*arguments)
+    assert sum(line.startswith(f"{field} ") for line in lines) > 1
+    assert not [line for line in lines if line.startswith("│")]

@@ -6,7 +6,7 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Model, Pickle, Threads, Trust
 from crushtest.cli.output import AsJson, print_line
 from crushtest.errors import UnknownName
+
+if TYPE_CHECKING:
+    from crushtest.compress.record import Totals
 
 
 def compress(
@@ -65,10 +68,14 @@ def compress(
         raise typer.Exit(130) from None
     if json:
         print_result("compress", {"folder": str(out), "totals": asdict(totals)})
-        return
+    else:
+        _show(totals, out, prunes=parse_recipe(recipe).prunes)
+
+
+def _show(totals: Totals, out: Path, *, prunes: bool) -> None:
     written = sum(file.stat().st_size for file in out.glob("*.safetensors"))
     # Rounding leaves zeros, too, which are no pruning.
-    zeros = f"{totals.sparsity:.1%} of their weights zero, " if parse_recipe(recipe).prunes else ""
+    zeros = f"{totals.sparsity:.1%} of their weights zero, " if prunes else ""
     print_line(
         f"{out}: {totals.layers} layers, {zeros}"
         f"{totals.bits_per_weight:.2f} bits per weight (compression.json has every layer)"

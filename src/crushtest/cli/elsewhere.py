@@ -15,7 +15,7 @@ from crushtest.errors import UsageError
 from crushtest.records import DENSE
 
 if TYPE_CHECKING:
-    from crushtest.pipeline.added import Form
+    from crushtest.pipeline.added import Added, Form
     from crushtest.records import Item
 
 Task = Annotated[
@@ -114,6 +114,10 @@ def add(
         raise UsageError("add: give one file of answers: --predictions or --completions")
     [(form, path)] = given
     added = add_answers(folder, arm, name, path, form=form, options=options, allow_partial=allow_partial)
+    _show_added(added, folder, json=json)
+
+
+def _show_added(added: Added, folder: Path, *, json: bool) -> None:
     missing = added.given.missing
     warnings = [
         *([f"missing: {missing}; they count as unanswered"] if missing.items else []),
@@ -137,4 +141,4 @@ def add(
         )
         return
     compared = f"; compared with {DENSE}: {', '.join(added.compared)}" if added.compared else ""
-    print_line(f"{folder}: {added.items:,} items of {name} answered by {arm}{compared}")
+    print_line(f"{folder}: {added.items:,} items of {added.task} answered by {added.arm}{compared}")

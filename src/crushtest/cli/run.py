@@ -98,17 +98,14 @@ def run(
         crushtest run model-F16.gguf --engine llamacpp --arm model-Q4_K_M.gguf
     """
     from crushtest.study.draws import with_replicates
-    from crushtest.study.folder import StudyFolder
     from crushtest.study.spec import build_spec, read_spec
 
     if study is None and model is None and not (finish and out):
         raise UsageError("run: give a MODEL or --study FILE (try `crushtest run demo -r wanda:sparsity=0.5`)")
     folder = out or default_folder(study.stem if study else model or "")
-    if finish and study is None and (stored := StudyFolder(folder).specification).is_file():
-        study = stored  # what is finished is the study in the folder, with its tasks and no others
+    study = study or (_stored(folder) if finish else None)
     flags = given(selection) | given(setup)
-    if model is not None:
-        flags["model"] = model
+    flags |= {} if model is None else {"model": model}
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
     base = read_spec(study).model_dump(exclude_unset=True) if study else {}
@@ -125,6 +122,14 @@ def run(
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
     run_and_show("run", spec, folder, skip_missing=skip_missing, json=json)
+
+
+def _stored(folder: Path) -> Path | None:
+    """Return the study file in a folder: what `--finish` finishes, with its tasks and no others."""
+    from crushtest.study.folder import StudyFolder
+
+    stored = StudyFolder(folder).specification
+    return stored if stored.is_file() else None
 
 
 @flattened

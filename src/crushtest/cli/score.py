@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,23 +75,34 @@ def score(
 
         crushtest score custom_prompts:path=prompts.jsonl --completions texts.jsonl
     """
+    result = _scored(task, predictions, completions, scorer or (), items, allow_partial=allow_partial)
+    show_scored(result, json=json)
+
+
+def _scored(
+    task: str,
+    predictions: Path | None,
+    completions: Path | None,
+    scorers: Sequence[str],
+    items: Path | None,
+    *,
+    allow_partial: bool,
+) -> dict[str, Any]:
     from crushtest.predictions import score_completions, score_predictions
     from crushtest.tasks.task_text import parse_task
 
     name, options = parse_task(task)
     if predictions is not None and completions is None:
-        if scorer:
+        if scorers:
             raise UsageError("score: --scorer goes with --completions (predictions need none)")
         if items:
             raise UsageError("score: --items goes with --completions (predictions say what was chosen)")
-        result = score_predictions(name, predictions, options=options, allow_partial=allow_partial)
-    elif completions is not None and predictions is None:
-        result = score_completions(
-            name, completions, scorers=scorer or (), options=options, allow_partial=allow_partial, items_to=items
+        return score_predictions(name, predictions, options=options, allow_partial=allow_partial)
+    if completions is not None and predictions is None:
+        return score_completions(
+            name, completions, scorers=scorers, options=options, allow_partial=allow_partial, items_to=items
         )
-    else:
-        raise UsageError("score: give either --predictions FILE or --completions FILE")
-    show_scored(result, json=json)
+    raise UsageError("score: give either --predictions FILE or --completions FILE")
 
 
 def show_scored(result: dict[str, Any], *, json: bool) -> None:

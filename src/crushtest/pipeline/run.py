@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -76,19 +76,9 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         manifest.set_section(folder.manifest, "skipped", {name: {"reason": why} for name, why in missing.items()})
         if is_finished(folder, plan):
             return False
-        for source in plan.beside:
-            read_points(source)  # which the report needs at the end: what is missing is said before anything is asked
-        if plan.policy is not None:
-            read_policy(plan.policy)
-        for planned in plan.tasks:
-            if planned.task.cost:
-                print(planned.task.cost(len(items[planned.name])), file=sys.stderr)
+        check_page(plan)
         note_policy(folder, plan)
-        if line := on_no_task(plan):
-            print(printable(f"{line}; crushtest gate is inconclusive about that"), file=sys.stderr)
-        for name, reasons in never_settled(plan).items():
-            print(printable(f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"), file=sys.stderr)
-        if line := other_threads(folder, plan):
+        for line in known_before(folder, plan, items):
             print(printable(line), file=sys.stderr)
         system = {} if spec.system is None else {"message": {"text": spec.system}}
         manifest.set_section(folder.manifest, "system", system)
@@ -108,6 +98,25 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             compare(folder, plan, progress)
             write_report(folder, progress)
     return True
+
+
+def known_before(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[str]:
+    """Yield what can be said before anything is asked: what tasks cost, which rules stay open, other threads."""
+    yield from (planned.task.cost(len(items[planned.name])) for planned in plan.tasks if planned.task.cost)
+    if line := on_no_task(plan):
+        yield f"{line}; crushtest gate is inconclusive about that"
+    for name, reasons in never_settled(plan).items():
+        yield f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"
+    if line := other_threads(folder, plan):
+        yield line
+
+
+def check_page(plan: Plan) -> None:
+    """Raise now what would keep the page from being written at the end: a source or a policy that is not there."""
+    for source in plan.beside:
+        read_points(source)
+    if plan.policy is not None:
+        read_policy(plan.policy)
 
 
 # ---- before anything is loaded ---------------------------------------------------------------------

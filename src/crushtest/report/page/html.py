@@ -125,10 +125,6 @@ def render(study: StudyView, judged: Judged | None = None) -> str:
             group_tables=groups,
             groups_complete=groups_complete,
             changes=changes,
-            glossary=list(_glossary(study)),
-            interval_methods=interval_methods(study),
-            start_tokens=start_tokens(study),
-            system_message=system_message(study),
             size_text=size_text,
             spoken=(SPURIOUS_IMPROVEMENT, CLEAR_ALONE),
             hidden_cell=hidden_cell,
@@ -136,14 +132,25 @@ def render(study: StudyView, judged: Judged | None = None) -> str:
             arm_facts=provenance.arm_facts,
             citations=citations,
             layers=layers,
-            noise_arms=repeated_arms(study),
-            noise_rows=list(noise_rows(study)),
-            repeat_facts=list(repeat_facts(study.manifest, keeping_dtype(study.plan))),
-            scorer_quality=list(scorer_quality(study.manifest)),
-            run_facts=list(run_facts(study.manifest)),
-            command=shlex.join(study.manifest.get("command", [])),
+            **_how_it_was_measured(study),
         )
     )
+
+
+def _how_it_was_measured(study: StudyView) -> dict[str, Any]:
+    """Return what the section Method is written from."""
+    return {
+        "glossary": list(_glossary(study)),
+        "interval_methods": interval_methods(study),
+        "start_tokens": start_tokens(study),
+        "system_message": system_message(study),
+        "noise_arms": repeated_arms(study),
+        "noise_rows": list(noise_rows(study)),
+        "repeat_facts": list(repeat_facts(study.manifest, keeping_dtype(study.plan))),
+        "scorer_quality": list(scorer_quality(study.manifest)),
+        "run_facts": list(run_facts(study.manifest)),
+        "command": shlex.join(study.manifest.get("command", [])),
+    }
 
 
 def policy(scripts: list[str], styles: list[str]) -> str:
