@@ -61,13 +61,16 @@ class Seen:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Seen]]:
-    """Opens a file (with a fragment) in a page of a width and colour scheme."""
+    """Opens a file (with a fragment) in a page of a width and colour scheme, after a script of its own."""
     contexts = []
 
-    def open_page(path: Path, *, width: int = 1440, scheme: str = "light", fragment: str = "", **more: Any) -> Seen:
+    def open_page(
+        path: Path, *, width: int = 1440, scheme: str = "light", fragment: str = "", script: str = "", **more: Any
+    ) -> Seen:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
         contexts.append(context)
         seen = Seen(context.new_page(), path)
+        seen.page.add_init_script(script)
         seen.page.goto(seen.address + fragment)
         return seen
 
@@ -234,13 +237,21 @@ def test_no_sentence_stands_twice_on_the_way_to_the_details(visit: Callable[...,
     assert sorted(part for part in long if long.count(part) > 1) == []
 
 
-def test_a_note_of_a_table_is_reached_by_keyboard(visit: Callable[..., Seen], path: Path) -> None:
-    page = visit(path).page
+# Nothing is drawn in advance until `idle()` says so.
+NEVER_IDLE = """const waiting = []; let open = false;
+window.requestIdleCallback = (callback) => open ? setTimeout(callback) : waiting.push(callback);
+window.idle = () => { open = true; waiting.forEach((callback) => callback()); };"""
+
+
+def test_a_note_is_reached_by_keyboard_before_figures_are_drawn(visit: Callable[..., Seen], path: Path) -> None:
+    seen = visit(path, script=NEVER_IDLE)
+    page = seen.page
     mark = page.locator("#dimensions .marks a").first
     mark.focus()
     page.keyboard.press("Enter")
-    note = page.locator(mark.get_attribute("href"))
-    sync_api.expect(note).to_be_in_viewport()
+    page.evaluate("idle()")
+    seen.draw_all()
+    sync_api.expect(page.locator(mark.get_attribute("href"))).to_be_in_viewport()
     assert page.locator("[title]").count() <= 1
 
 
