@@ -108,6 +108,27 @@ def test_our_run_fills_its_column(tmp_path: Path) -> None:
     assert said["C1"] == said["C2"] == own.NOT_MEASURED
 
 
+@pytest.mark.parametrize(("chance", "bound"), [(0.987, True), (0.3, False)])
+def test_an_eta_at_its_bound_by_chance_counts_for_nothing(tmp_path: Path, chance: float, bound: bool) -> None:
+    path = contrasts(tmp_path / "contrasts.csv")
+    with path.open("a", newline="", encoding="utf-8") as file:
+        for arm in (*PRUNED, "int8"):
+            for metric, dense in (("eta", 0.5), ("eta_null", chance)):
+                row = [arm, "unqover", metric, "all", dense, dense + 0.01, 0.01, 0.001, 0.02, "worse", "dense", 0.01]
+                csv.writer(file).writerow(row)
+    said = {claim.id: reported(Own(path), claim.ours) for claim in CLAIMS}
+    assert said["C4"].endswith("so this run cannot tell") == bound
+    assert f"{chance:.3f} by chance alone" in said["C4"]
+    assert ("UnQover eta" in said["C2"]) != bound
+    assert ("1 contrast" in said["C7"]) != bound
+
+
+def test_an_improvement_by_damage_is_counted_as_such() -> None:
+    rows = [{"verdict": verdict, "p_adjusted": "0.01"} for verdict in ("worse", "better", "spurious improvement")]
+    assert own.tally(rows) == "clearly worse in 1, clearly better in 1, a spurious improvement in 1 of 3"
+    assert own.tally(rows[:1]) == "clearly worse in 1, clearly better in 0 of 1"
+
+
 def test_our_run_is_drawn_with_its_intervals(points: list[Point], tmp_path: Path) -> None:
     run = Own(contrasts(tmp_path / "contrasts.csv"))
     figure = next(plot.figure for plot in plots(points, run) if plot.stem == "representational-harm")
