@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from math import log
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from crushtest.data.published.point import Point
 from crushtest.data.published.xu2024.source import read
 from paper import own
 from paper.listed import CLAIMS
-from paper.numbers import PRUNED, Numbers, rank_correlation
+from paper.numbers import MODELS, PRUNED, Measure, Numbers, rank_correlation
 from paper.own import NOT_RUN, Own, reported
 from paper.page import DOCS, OWN_RUN, page
 from paper.plots import OURS, Plot, plots, ratio_of
@@ -68,6 +69,20 @@ def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
         assert rho is None
     else:
         assert rho == pytest.approx(spearmanr(first, second).statistic)
+
+
+def test_what_the_matrix_says_of_the_tables_is_in_them(points: list[Point]) -> None:
+    numbers = Numbers(points, comparable=True)
+    open_contexts = Measure("bbq", "accuracy_ambiguous")
+    damaged = [f"{method}:sparsity=0.5" for method in ("wanda", "sparsegpt", "gblm")]
+    pairs = list(numbers.pairs(MODELS, damaged, open_contexts))
+    assert len(pairs) == 9
+    assert all(pair.value < pair.dense for pair in pairs)
+    sides = [Measure("twitteraae", "perplexity", f"dialect={side}") for side in ("AA", "white")]
+    for arm, least, most in (("sparsegpt:sparsity=0.5", 0.008, 0.031), ("int8", -0.001, 0.0013)):
+        for model in MODELS:
+            aa, white = (next(Numbers(points).pairs([model], [arm], side)) for side in sides)
+            assert least < log(aa.value / white.value) - log(aa.dense / white.dense) < most
 
 
 # ---- our own run ---------------------------------------------------------------------------------------
