@@ -144,6 +144,14 @@ def test_an_improvement_by_damage_is_counted_as_such() -> None:
     assert own.tally(rows[:1]) == "clearly worse in 1, clearly better in 0 of 1"
 
 
+def test_both_orders_are_told_as_their_own_page_does() -> None:
+    text = (DOCS / "studies" / "training_order" / "README.md").read_text(encoding="utf-8")
+    assert "by 2.13 (1.67 to 2.55)" in own.both_orders(Own(OWN_RUN))
+    assert "−2.13 (−2.55 to −1.67)" in text
+    assert "less than 8.5 points" in own.both_orders(Own(OWN_RUN))
+    assert "up to 8.5 points" in text
+
+
 def test_our_run_is_drawn_with_its_intervals(points: list[Point], tmp_path: Path) -> None:
     run = Own(contrasts(tmp_path / "contrasts.csv"))
     figure = next(plot.figure for plot in plots(points, run) if plot.stem == "representational-harm")
