@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -21,62 +20,10 @@ from crushtest.report import write_report
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
 from support import synthetic_study
+from support.visited_page import Seen
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRAWN_WITHIN_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
-
-
-class Seen:
-    """A page, and everything it said or asked for that it should not have."""
-
-    def __init__(self, page: Any, path: Path) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.address = path.as_uri()
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
-        page.on("request", self._asked)
-
-    def _asked(self, request: Any) -> None:
-        if request.url.partition("#")[0] != self.address:
-            self.complaints.append(f"asked for {request.url}")
-
-    def draw_all(self) -> None:
-        every = self.page.locator(".canvas").count()
-        sync_api.expect(self.page.locator(".canvas.drawn")).to_have_count(every, timeout=DRAWN_WITHIN_MS)
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Seen]]:
-    """Opens a file (with a fragment) in a page of a width and colour scheme, after a script of its own."""
-    contexts = []
-
-    def open_page(
-        path: Path, *, width: int = 1440, scheme: str = "light", fragment: str = "", script: str = "", **more: Any
-    ) -> Seen:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
-        contexts.append(context)
-        seen = Seen(context.new_page(), path)
-        seen.page.add_init_script(script)
-        seen.page.goto(seen.address + fragment)
-        return seen
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
