@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from crushtest.cli import data, published
+from crushtest.cli.agents import mcp
 from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
 from crushtest.cli.elsewhere import add, items
@@ -49,6 +50,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "label": label,
         "verify": verify,
     },
+    "Take away": {"mcp": mcp},
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

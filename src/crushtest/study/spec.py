@@ -51,7 +51,7 @@ ALL_ARMS, AUTO = "all", "auto"
 class CalibrationSpec(Checked):
     """The calibration text: `sequences` pieces of `length` tokens from a source, as it is or in the chat template.
 
-    source      `pydoc` (built in), `c4`, `wikitext2`, a text file, or a `.jsonl` file with a text or conversation per line
+    source      `pydoc` (built in), `c4`, `wikitext2`, a text file, or a `.jsonl` file with a document per line
     sequences   how many pieces
     length      tokens of a piece
     chat        whether the model's chat template is put around each conversation or text
