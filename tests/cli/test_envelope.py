@@ -87,6 +87,7 @@ RUNS = {
 }
 ELSEWHERE = {
     "compress": "a model",
+    "track": "the package of a tracker",
     "data fetch": "the network",
     "data fit": "the network",
     "published fetch": "published files",

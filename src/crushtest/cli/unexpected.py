@@ -15,7 +15,7 @@ RUNS_MODELS = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 """The packages of the extra `hf`, without which a plain installation reads and judges what is stored."""
 COME_WITH_THEM = ("huggingface_hub", "tokenizers")
 """What those packages bring and we import as well."""
-EXTRAS = {"mcp": "mcp"}
+EXTRAS = {"mcp": "mcp", "mlflow": "mlflow", "wandb": "wandb"}
 """Other packages that a command may lack -> the extra that brings them."""
 
 
