@@ -174,7 +174,9 @@ def offline(tmp_path: Path, study: StudyFolder, to: str, **settings: str) -> Non
     paths = os.pathsep.join(path for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), **settings}
     command = [sys.executable, "-c", script, to, str(study.root)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
 
 
