@@ -6,7 +6,7 @@ TOOLS := $(VENV)/.tools
 LOWEST := .venv-lowest
 LOWEST_TESTS ?= tests
 
-.PHONY: demo test test-lowest lint install screenshots clean
+.PHONY: demo test test-lowest lint docs install screenshots clean
 
 # The whole story on the embedded model: compress, measure, compare, report. Goes on where it was stopped.
 demo: $(INSTALLED)
@@ -27,6 +27,12 @@ lint: $(TOOLS)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The site, into site/; warnings are errors. Open site/index.html: its search works from a disk.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	$(BIN)/python docs/generate.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 # What a browser sees of the report of a study with five arms: 380 and 1440 pixels wide, light and dark.
 screenshots: $(TOOLS)
 	CRUSHTEST_SCREENSHOTS=$(CURDIR)/artefacts/report $(BIN)/python -m pytest -o addopts="" -q tests/report/test_browser.py -k loads_draws
@@ -46,4 +52,4 @@ $(TOOLS): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) studies/demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) studies/demo site .pytest_cache .mypy_cache .ruff_cache

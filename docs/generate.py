@@ -1,5 +1,5 @@
-"""Write docs/tasks/, a page for every task made from its docstring, options, metrics and data sets, and
-docs/architectures.md, the table of docs/architectures.csv.
+"""Write docs/tasks/, a page for every task made from its docstring, options, metrics and data sets, docs/reference/,
+made from the rest of the code, and docs/architectures.md, the table of docs/architectures.csv.
 
 python docs/generate.py            write the pages
 python docs/generate.py --check    exit code 1, and the names, where a page on disk is not what would be written
@@ -8,13 +8,11 @@ python docs/generate.py --check    exit code 1, and the names, where a page on d
 from __future__ import annotations
 
 import inspect
-import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from architectures_page import architectures
 from crushtest.data.catalogue import SourceFile, data_set, read_by
@@ -22,8 +20,10 @@ from crushtest.metrics import Metric
 from crushtest.registry import TASKS, Dimension, Entry
 from crushtest.tasks.base import Task
 from crushtest.tasks.shared.divergence_metrics import divergence_metrics
+from docstrings import markdown, option_table
+from reference_pages import pages as reference_pages
 
-FOLDER = Path(__file__).parent / "tasks"
+DOCS = Path(__file__).parent
 GENERATED = "<!-- Generated from the docstrings by docs/generate.py; do not edit. -->\n"
 BY_HAND = {"refusal"}
 """Pages there that are not made: what a real model does in the suite of that name."""
@@ -34,12 +34,15 @@ combinations of groups, unless the task's page says otherwise.
 MANY = 8
 """From so many metrics of one prefix on, they share a line."""
 
-ENTRY = re.compile(r"(\S.*?)\s{2,}(\S.*)")
-
 
 def pages() -> dict[str, str]:
-    """File name -> content."""
-    return {"index.md": index()} | {f"{entry.name}.md": page(entry) for entry in TASKS}
+    """Path in docs/ -> content."""
+    tasks = {"index": index()} | {entry.name: page(entry) for entry in TASKS}
+    return (
+        {f"tasks/{name}.md": text for name, text in tasks.items()}
+        | {f"reference/{name}": f"{GENERATED}\n{text}" for name, text in reference_pages().items()}
+        | {"architectures.md": architectures()}
+    )
 
 
 def index() -> str:
@@ -64,7 +67,7 @@ def page(entry: Entry) -> str:
         f"**Licence** {entry.about.licence}  \n**Requests** {task.kind}\n",
         markdown(about.partition("\n")[2]),
         markdown(module.partition("\n")[2]),
-        *section("Options", options(entry)),
+        *section("Options", option_table(entry.describe()["options"])),
         *section("Metrics with the default options", metrics(task.metrics)),
         *section("Divergence metrics", divergence() if "divergence" in entry.options else ""),
         *section("Data", data(entry.name)),
@@ -77,65 +80,6 @@ def section(title: str, content: str) -> Iterator[str]:
     if content:
         yield f"## {title}\n"
         yield content
-
-
-def markdown(docstring: str) -> str:
-    """A docstring's paragraphs; aligned lists (`name   text`) and lists of names with indented text become lists."""
-    paragraphs = [paragraph for paragraph in re.split(r"\n\s*\n", docstring.strip("\n")) if paragraph.strip()]
-    return "".join(f"{paragraph_markdown(paragraph.splitlines())}\n" for paragraph in paragraphs)
-
-
-def paragraph_markdown(lines: Sequence[str]) -> str:
-    """One paragraph; a list inside an item of a list becomes a list inside it."""
-    written: list[str] = []
-    for number, line in enumerate(lines):
-        following = lines[number + 1] if number + 1 < len(lines) else ""
-        in_list = bool(written) and written[-1].startswith(("- ", "  "))
-        entry = ENTRY.fullmatch(line)
-        if line.startswith(" "):
-            inner = ENTRY.fullmatch(line.strip()) if in_list else None
-            text = f"- `{inner[1]}` {inner[2]}" if inner else line.strip()
-            nested = bool(written) and written[-1].startswith(("  -", "    ")) and not inner
-            written.append(f"{'    ' if nested else '  ' if in_list else ''}{text}")
-        elif entry:
-            first = ENTRY.fullmatch(entry[2])
-            written += [f"- `{entry[1]}`", f"  - `{first[1]}` {first[2]}"] if first else [f"- `{entry[1]}` {entry[2]}"]
-        elif following.startswith(" ") and not ENTRY.fullmatch(following):
-            written.append(f"- {', '.join(f'`{name}`' if ' ' not in name else name for name in line.split(', '))}")
-        else:
-            written += [""] * in_list + [line]
-    return spaced("\n".join(written)) + "\n"
-
-
-def spaced(text: str) -> str:
-    """The text with an empty line in front of each list, which Markdown needs."""
-    return re.sub(r"(?m)^(?!- |  |$)(.+)\n(?=- )", r"\1\n\n", text)
-
-
-def options(entry: Entry) -> str:
-    rows = [
-        f"| `{name}` | {values(schema)} | `{json.dumps(schema.get('default'))}` |\n"
-        for name, schema in entry.describe()["options"].items()
-    ]
-    return f"| option | values | default |\n| --- | --- | --- |\n{''.join(rows)}" if rows else ""
-
-
-def values(schema: Mapping[str, Any]) -> str:
-    """A JSON schema in words.
-
-    >>> values({"anyOf": [{"type": "integer", "minimum": 2}, {"type": "null"}]}), values({"enum": ["a", "b"]})
-    ('integer, at least 2; or none', '`a`, `b`')
-    """
-    if "anyOf" in schema:
-        return "; or ".join(values(one) for one in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {values(schema.get('items', {}))}"
-    words = {"string": "text", "null": "none"}
-    limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    kind = words.get(schema.get("type", ""), schema.get("type", "anything"))
-    return ", ".join([kind, *(f"{limit} {schema[key]}" for key, limit in limits.items() if key in schema)])
 
 
 def metrics(listed: Sequence[Metric]) -> str:
@@ -172,25 +116,27 @@ def checks(files: Mapping[str, SourceFile]) -> str:
     return "checked by sha256" + (f" ({', '.join(blobs)} by git's blob id)" if blobs else "")
 
 
+def present() -> dict[str, str]:
+    """Path in docs/ -> content of the generated pages on disk."""
+    paths = [*(DOCS / "tasks").glob("*.md"), *(DOCS / "reference").glob("*.md"), DOCS / "architectures.md"]
+    found = [path for path in paths if path.is_file() and path.stem not in BY_HAND]
+    return {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or check them; returns the exit code."""
-    wanted = pages()
-    present = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md") if path.stem not in BY_HAND}
-    stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
-    page, text = FOLDER.parent / "architectures.md", architectures()
-    current = page.is_file() and page.read_text(encoding="utf-8") == text
+    wanted, there = pages(), present()
+    stale = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
     if "--check" in arguments:
-        if not current:
-            print("docs/architectures.md is not what docs/generate.py writes")
-        print("\n".join(f"docs/tasks/{name} is not what docs/generate.py writes" for name in stale), end="")
-        return 1 if stale or not current else 0
-    FOLDER.mkdir(exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+        print("".join(f"docs/{name} is not what docs/generate.py writes\n" for name in stale), end="")
+        return 1 if stale else 0
     for name in stale:
+        path = DOCS / name
+        path.parent.mkdir(exist_ok=True)
         if name in wanted:
-            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+            path.write_text(wanted[name], encoding="utf-8")
         else:
-            (FOLDER / name).unlink()
+            path.unlink()
     return 0
 
 

@@ -53,14 +53,16 @@ def gate(folder: Path, study: Path, margin: float) -> subprocess.CompletedProces
 def test_the_gate_step_ends_as_the_gate_and_writes_a_summary(study: Path, tmp_path: Path) -> None:
     result = gate(tmp_path, study, margin=0.15)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "accuracy" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "gate: passed" in (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert (tmp_path / "gate.xml").read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_the_gate_step_fails_and_still_writes_a_summary(study: Path, tmp_path: Path) -> None:
     result = gate(tmp_path, study, margin=2)  # no rate can fall by so much: nothing is shown
     assert result.returncode == 4, result.stdout + result.stderr
-    assert "accuracy" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "gate: inconclusive" in summary
+    assert "accuracy" in summary
 
 
 def test_every_input_of_the_action_is_used() -> None:

@@ -1,14 +1,18 @@
-"""The pages of docs/tasks are those that the docstrings make, and say what a reader needs."""
+"""The pages of docs/tasks and docs/reference are those that the code makes, and say what a reader needs."""
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import column_pages
+import reference_pages
 from crushtest.data.catalogue import SourceFile
 from crushtest.engines.hf.tokenizer import HfTokenizer
 from crushtest.models.load import load_model
@@ -34,6 +38,23 @@ generate = load()
 def test_the_page_on_disk_is_what_the_docstring_says(name: str) -> None:
     written = generate.index() if name == "index" else generate.page(TASKS.get(name))
     assert (DOCS / "tasks" / f"{name}.md").read_text(encoding="utf-8") == written, "run: python docs/generate.py"
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    wanted = {f"reference/{name}": f"{generate.GENERATED}\n{text}" for name, text in generate.reference_pages().items()}
+    on_disk = {name: text for name, text in generate.present().items() if name.startswith("reference/")}
+    assert on_disk == wanted, "run: python docs/generate.py"
+
+
+def test_every_column_of_every_table_has_words() -> None:
+    for name, kind in column_pages.KINDS.items():
+        assert set(column_pages.WORDS[name]) == set(kind.schema), name
+
+
+def test_every_key_of_a_study_file_has_words() -> None:
+    for model in reference_pages.PARTS:
+        words = inspect.getdoc(model) or ""
+        assert not [key for key in model.model_fields if not re.search(rf"(?m)^{key}  +\S", words)], model
 
 
 def test_the_page_of_architectures_is_the_table_of_what_was_seen() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ COMMANDS = {
 
 def understood(command: str) -> dict[str, Any]:
     """The parameters of a command line as the command would get them; click's error where it is wrong."""
-    _, *arguments = shlex.split(re.sub(r"\s#.*", "", command))
+    _, *arguments = takewhile(lambda word: word != ">", shlex.split(re.sub(r"\s#.*", "", command)))
     known: Any = get_command(app)
     while hasattr(known, "commands"):
         assert arguments[0] in known.commands, f"no command {arguments[0]!r}"

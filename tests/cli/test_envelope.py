@@ -17,8 +17,8 @@ from crushtest.data.published.catalogue import SOURCES
 from crushtest.pipeline.run import run_study
 from crushtest.study.spec import build_spec
 
-SILENT = {"schema"}
-"""Commands that report nothing but a JSON Schema."""
+SILENT = {"schema", "mcp"}
+"""Commands that print JSON of another kind: a JSON Schema, and the messages of a protocol."""
 VALIDATOR = jsonschema.Draft202012Validator(output_schema())
 
 
@@ -87,6 +87,7 @@ RUNS = {
 }
 ELSEWHERE = {
     "compress": "a model",
+    "track": "the package of a tracker",
     "data fetch": "the network",
     "data fit": "the network",
     "published fetch": "published files",

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from crushtest.cli import data, published
+from crushtest.cli.agents import mcp
 from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
 from crushtest.cli.elsewhere import add, items
@@ -23,6 +24,7 @@ from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
 from crushtest.cli.start import init, schema
+from crushtest.cli.track import track
 from crushtest.cli.unexpected import EXIT_CODE, in_one_line, missing_extra
 from crushtest.errors import CrushtestError
 from crushtest.models.threads import settle
@@ -49,6 +51,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "label": label,
         "verify": verify,
     },
+    "Take away": {"track": track, "mcp": mcp},
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

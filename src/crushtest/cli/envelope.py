@@ -38,6 +38,7 @@ DATA: dict[str, dict[str, Any]] = {
     "card": _keys("cards"),
     "query": ROWS,
     "label": _keys("pairs"),
+    "track": _keys("tracker", "project", "runs"),
     "verify": _keys("problems"),
     "published list": ROWS,
     "published fetch": _keys("path", "numbers", "marked"),

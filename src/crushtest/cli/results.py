@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote
 
 import typer
 
 from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Folder
 from crushtest.cli.output import AsJson, print_line, print_table
-from crushtest.errors import UsageError
+from crushtest.errors import UnknownName, UsageError
 from crushtest.metrics import ALL
 from crushtest.printing import printable
 from crushtest.records import DENSE
@@ -142,20 +143,52 @@ def report(
         print_line(page)
 
 
-def card(folder: Folder, json: AsJson = False) -> None:
-    """Write a section for the model card of each arm, with `model-index` metadata that the hub accepts."""
+def card(
+    folder: Folder,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORG/MODEL",
+            help="Also propose a variant's section for this model of the hub, as a pull request. The key is read from "
+            "HF_TOKEN.",
+        ),
+    ] = None,
+    arm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --push: which variant. Default: the only one.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a section for the model card of each arm, with `model-index` metadata that the hub accepts.
+
+    Example: crushtest card studies/ship --push org/model-4bit --arm w4
+    """
     from crushtest.report.card import write_card
     from crushtest.study.folder import StudyFolder
 
+    if push is None and arm is not None:
+        raise UsageError("card: --arm says which variant to --push; give --push ORG/MODEL as well")
     study = StudyFolder.existing(folder)
     warning = say_if_untied(study)
     with study.locked():
-        paths = write_card(study)
+        cards = {unquote(path.stem): path for path in write_card(study)}
+    pushed = {} if push is None else {"pull_request": _pushed(cards, push, arm)}
     if json:
-        print_result("card", {"cards": [str(path) for path in paths]}, warnings=[warning])
+        print_result("card", {"cards": [str(path) for path in cards.values()], **pushed}, warnings=[warning])
         return
-    for path in paths:
-        print_line(str(path))
+    for line in (*cards.values(), *pushed.values()):
+        print_line(str(line))
+
+
+def _pushed(cards: dict[str, Path], repository: str, arm: str | None) -> str:
+    """Propose the card of one variant, and return the address of the pull request."""
+    from crushtest.pipeline.push_card import push_card
+
+    if arm is None and len(cards) > 1:
+        raise UsageError(f"card: --push is for one variant; name it with --arm ({', '.join(cards)})")
+    name = arm or next(iter(cards))
+    if name not in cards:
+        raise UnknownName("arm", name, cards)
+    return push_card(cards[name].read_text(encoding="utf-8"), repository, name)
 
 
 def query(

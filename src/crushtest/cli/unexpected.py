@@ -15,13 +15,19 @@ RUNS_MODELS = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 """The packages of the extra `hf`, without which a plain installation reads and judges what is stored."""
 COME_WITH_THEM = ("huggingface_hub", "tokenizers")
 """What those packages bring and we import as well."""
+EXTRAS = {"mcp": "mcp", "mlflow": "mlflow", "wandb": "wandb"}
+"""Other packages that a command may lack -> the extra that brings them."""
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """Return what to install where a package that runs models is missing; None for another module."""
-    if error.name not in (*RUNS_MODELS, *COME_WITH_THEM):
+    """Return what to install where a package of an extra is missing; None for another module."""
+    package = (error.name or "").partition(".")[0]
+    extra = "hf" if package in (*RUNS_MODELS, *COME_WITH_THEM) else EXTRAS.get(package)
+    if extra is None:
         return None
-    return f"this needs the package {error.name}, which a plain installation does not have; pip install 'crushtest[hf]'"
+    return (
+        f"this needs the package {package}, which a plain installation does not have; pip install 'crushtest[{extra}]'"
+    )
 
 
 def in_one_line(error: Exception) -> str:

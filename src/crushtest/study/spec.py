@@ -49,7 +49,13 @@ ALL_ARMS, AUTO = "all", "auto"
 
 
 class CalibrationSpec(Checked):
-    """The calibration text: `sequences` pieces of `length` tokens from a source, as it is or in the chat template."""
+    """The calibration text: `sequences` pieces of `length` tokens from a source, as it is or in the chat template.
+
+    source      `pydoc` (built in), `c4`, `wikitext2`, a text file, or a `.jsonl` file with a document per line
+    sequences   how many pieces
+    length      tokens of a piece
+    chat        whether the model's chat template is put around each conversation or text
+    """
 
     source: str = "pydoc"
     sequences: int = Field(default=16, ge=1, le=1_000_000)
@@ -60,6 +66,10 @@ class CalibrationSpec(Checked):
 class ArmSpec(Checked):
     """One arm: a recipe applied to the study's model, another model as found, or a recipe applied to another model.
 
+    name       its name; None: its recipe, or its model
+    recipe     how it is compressed. A text in place of these keys is a recipe as well
+    model      its model, where that is not the study's
+    engine     its engine, where that is not the study's
     training   whether that model was trained (fine-tuned) `before` or `after` compression; None if neither or unknown.
                It only describes the model: nothing is trained here
     against    the arms that it is compared with, by name: always dense, and those that the study file adds
@@ -113,11 +123,22 @@ class StopEarlySpec(Checked):
 
 
 class StudySpec(Checked):
-    """A study file, every default visible. `engine` is an engine's name with options: `hf:pack_tokens=1024`.
+    """A study file, every default visible.
 
+    model         the dense model: a hub id, a folder, a `.gguf` file, an address, or `demo`
+    arms          what is compared with it
+    suite         the name of a suite, a suite file, or a list of tasks, each with its options
+    limit         items per task, drawn evenly over its groups; None: all
+    calibration   the text that some methods look at
+    engine        an engine's name with options: `hf:pack_tokens=1024`
+    dtype         in which models are loaded
+    device        `auto`, `cpu`, `cuda`, `cuda:0`, ...
+    seed          seed of item samples, calibration and bootstrap
     noise_floor   repeats of arms that show how far their numbers move by measurement alone; a number K in a study
                   file is short for `{repeats: K}`
     correction    how p is adjusted over the rows of a task and arm
+    trust_remote_code   whether code that comes with a model is run
+    allow_pickle  whether `.bin` checkpoints, which can run code, are loaded
     system        the system message before every request in chat; None: the chat template's own, if it has one
     beside        published results that the report draws beside the study's own: sources of `crushtest published`, or
                   paths of published.parquet. They judge nothing
