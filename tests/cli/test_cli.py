@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,3 +292,10 @@ def test_what_a_killed_compression_left_is_named_and_kept(tiny: Path, tmp_path: 
         f"{left}: unfinished; remove it unless another `crushtest compress` is writing it"
     ]
     assert left.is_dir()
+
+
+def test_another_arm_is_asked_the_tasks_of_the_study_and_no_others(study: Path, tmp_path: Path) -> None:
+    grown = shutil.copytree(study, tmp_path / "s")
+    command = ["run", "fake", "--engine", "fake", "--limit", "20", "--arm", "two=fake", "--out", str(grown)]
+    assert crushtest(*command).returncode == 0
+    assert sorted(path.stem for path in (grown / "items").iterdir()) == SUITE.split(",")

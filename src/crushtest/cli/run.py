@@ -80,8 +80,8 @@ def run(
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
-    If it is interrupted, the same command resumes it. On a finished study another recipe adds an arm, and the dense
-    model is not run again.
+    If it is interrupted, the same command resumes it. On a finished study another recipe adds an arm, which is asked
+    the study's tasks, and the dense model is not run again.
 
     Examples:
 
@@ -108,7 +108,7 @@ def run(
     flags |= {} if model is None else {"model": model}
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
-    base = read_spec(study).model_dump(exclude_unset=True) if study else {}
+    base = read_spec(study).model_dump(exclude_unset=True) if study else _stored_suite(folder)
     if stop_early is not None or finish:
         flags["stop_early"] = stopping(folder, base.get("stop_early"), stop_early, finish=finish)
     if "noise_floor" in flags:  # a flag overrides its own part of what the study file says
@@ -130,6 +130,14 @@ def _stored(folder: Path) -> Path | None:
 
     stored = StudyFolder(folder).specification
     return stored if stored.is_file() else None
+
+
+def _stored_suite(folder: Path) -> dict[str, Any]:
+    """Return the tasks of the study in a folder, which another arm is asked as well; empty if it has none."""
+    from crushtest.study.spec import read_stored_spec
+
+    stored = _stored(folder)
+    return {} if stored is None else {"suite": read_stored_spec(stored).suite}
 
 
 @flattened
