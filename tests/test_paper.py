@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from math import log
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from crushtest.data.published.point import Point
 from crushtest.data.published.xu2024.source import read
 from paper import own
 from paper.listed import CLAIMS
-from paper.numbers import PRUNED, Numbers, rank_correlation
+from paper.numbers import MODELS, PRUNED, Measure, Numbers, rank_correlation
 from paper.own import NOT_RUN, Own, reported
 from paper.page import DOCS, OWN_RUN, page
 from paper.plots import OURS, Plot, plots, ratio_of
@@ -70,6 +71,20 @@ def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
         assert rho == pytest.approx(spearmanr(first, second).statistic)
 
 
+def test_what_the_matrix_says_of_the_tables_is_in_them(points: list[Point]) -> None:
+    numbers = Numbers(points, comparable=True)
+    open_contexts = Measure("bbq", "accuracy_ambiguous")
+    damaged = [f"{method}:sparsity=0.5" for method in ("wanda", "sparsegpt", "gblm")]
+    pairs = list(numbers.pairs(MODELS, damaged, open_contexts))
+    assert len(pairs) == 9
+    assert all(pair.value < pair.dense for pair in pairs)
+    sides = [Measure("twitteraae", "perplexity", f"dialect={side}") for side in ("AA", "white")]
+    for arm, least, most in (("sparsegpt:sparsity=0.5", 0.008, 0.031), ("int8", -0.001, 0.0013)):
+        for model in MODELS:
+            aa, white = (next(Numbers(points).pairs([model], [arm], side)) for side in sides)
+            assert least < log(aa.value / white.value) - log(aa.dense / white.dense) < most
+
+
 # ---- our own run ---------------------------------------------------------------------------------------
 
 
@@ -106,6 +121,35 @@ def test_our_run_fills_its_column(tmp_path: Path) -> None:
     assert said["C5a"] == "accuracy clearly worse in 31, clearly better in 0 of 32"
     assert said["C8"] == "WikiText-2: quantized +5.0% to +5.0%, pruned +300.0% to +300.0%"
     assert said["C1"] == said["C2"] == own.NOT_MEASURED
+
+
+@pytest.mark.parametrize(("chance", "bound"), [(0.987, True), (0.3, False)])
+def test_an_eta_at_its_bound_by_chance_counts_for_nothing(tmp_path: Path, chance: float, bound: bool) -> None:
+    path = contrasts(tmp_path / "contrasts.csv")
+    with path.open("a", newline="", encoding="utf-8") as file:
+        for arm in (*PRUNED, "int8"):
+            for metric, dense in (("eta", 0.5), ("eta_null", chance)):
+                row = [arm, "unqover", metric, "all", dense, dense + 0.01, 0.01, 0.001, 0.02, "worse", "dense", 0.01]
+                csv.writer(file).writerow(row)
+    said = {claim.id: reported(Own(path), claim.ours) for claim in CLAIMS}
+    assert said["C4"].endswith("so this run cannot tell") == bound
+    assert f"{chance:.3f} by chance alone" in said["C4"]
+    assert ("UnQover eta" in said["C2"]) != bound
+    assert ("1 contrast" in said["C7"]) != bound
+
+
+def test_an_improvement_by_damage_is_counted_as_such() -> None:
+    rows = [{"verdict": verdict, "p_adjusted": "0.01"} for verdict in ("worse", "better", "spurious improvement")]
+    assert own.tally(rows) == "clearly worse in 1, clearly better in 1, a spurious improvement in 1 of 3"
+    assert own.tally(rows[:1]) == "clearly worse in 1, clearly better in 0 of 1"
+
+
+def test_both_orders_are_told_as_their_own_page_does() -> None:
+    text = (DOCS / "studies" / "training_order" / "README.md").read_text(encoding="utf-8")
+    assert "by 2.13 (1.67 to 2.55)" in own.both_orders(Own(OWN_RUN))
+    assert "−2.13 (−2.55 to −1.67)" in text
+    assert "less than 8.5 points" in own.both_orders(Own(OWN_RUN))
+    assert "up to 8.5 points" in text
 
 
 def test_our_run_is_drawn_with_its_intervals(points: list[Point], tmp_path: Path) -> None:

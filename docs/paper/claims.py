@@ -122,7 +122,7 @@ def spread(n: Numbers, model: str, arm: str, category: str) -> float | None:
 
 def ambiguous(group: str) -> str | None:
     """Return the group if it is of one of two subjects that cannot be told apart."""
-    return group if group in ("religion=christian", "religion=jewish", "religion=christian|jewish") else None
+    return group if group in ("religion=Christian", "religion=Jewish", "religion=Christian|Jewish") else None
 
 
 def subjects(n: Numbers) -> str:

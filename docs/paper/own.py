@@ -8,9 +8,12 @@ from pathlib import Path
 from statistics import mean, pstdev
 
 from crushtest.records import DENSE
+from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from paper.numbers import METHODS, PRUNED, QUANTIZED, rank_correlation, unstructured
 
 ALPHA = 0.05
+NEAR_ONE = 0.9
+"""An eta by chance alone that leaves no room for preferences: 1 is the most there is."""
 NOT_RUN = "not run"
 NOT_MEASURED = "not measured in our run"
 Row = dict[str, str]
@@ -43,10 +46,11 @@ class Own:
 
 
 def tally(rows: Iterable[Row]) -> str:
-    """Return how many contrasts are clearly worse and clearly better, of how many."""
+    """Return how many contrasts are clearly worse, clearly better, and better only because of damage, of how many."""
     verdicts = [row["verdict"] if is_clear(row) else "" for row in rows]
-    worse, better = verdicts.count("worse"), verdicts.count("better")
-    return f"clearly worse in {worse}, clearly better in {better} of {len(verdicts)}"
+    worse, better, spurious = (verdicts.count(each) for each in ("worse", "better", SPURIOUS_IMPROVEMENT))
+    damaged = f", a {SPURIOUS_IMPROVEMENT} in {spurious}" if spurious else ""
+    return f"clearly worse in {worse}, clearly better in {better}{damaged} of {len(verdicts)}"
 
 
 def is_clear(row: Row) -> bool:
@@ -87,7 +91,7 @@ def degeneration(own: Own) -> str:
 def representational(own: Own) -> str:
     return together(
         measured(own, "BBQ bias (ambiguous)", "bbq", "bias_ambiguous"),
-        measured(own, "UnQover eta", "unqover", "eta"),
+        "" if eta_is_bound(own) else measured(own, "UnQover eta", "unqover", "eta"),
         measured(own, "UnQover mu", "unqover", "mu"),
     )
 
@@ -114,7 +118,27 @@ def steady(own: Own) -> str:
         parts[name] = [abs(float(row["difference"])) for row in rows]
     if not all(parts.values()):
         return ""
-    return "mean |change| of eta " + ", ".join(f"{name} {mean(changes):.3f}" for name, changes in parts.items())
+    changes = ", ".join(f"{name} {mean(sizes):.3f}" for name, sizes in parts.items())
+    return f"mean |change| of eta {changes}{by_chance(own)}"
+
+
+def by_chance(own: Own) -> str:
+    """Return what eta is in dense, what it would be by chance alone, and whether it has anywhere to go."""
+    eta, chance = dense_value(own, "eta"), dense_value(own, "eta_null")
+    if eta is None or chance is None:
+        return ""
+    verdict = ", so this run cannot tell" if eta_is_bound(own) else ""
+    return f"; dense has {eta:.3f}, {chance:.3f} by chance alone{verdict}"
+
+
+def eta_is_bound(own: Own) -> bool:
+    """Return whether eta is near its largest value by chance alone, with so few questions per subject."""
+    return (dense_value(own, "eta_null") or 0.0) > NEAR_ONE
+
+
+def dense_value(own: Own, metric: str) -> float | None:
+    """Return dense's value of one of UnQover's measures."""
+    return next((float(row["dense"]) for row in own.of("unqover", metric, PRUNED) if row["dense"]), None)
 
 
 def accuracy(own: Own) -> str:
@@ -138,7 +162,9 @@ def subjects(own: Own) -> str:
     if all(part is None for part in parts):
         return ""
     shown = " / ".join("none" if part is None else f"{part:.1f}" for part in parts)
-    return f"spread over subjects of the change in eta, int8 / 10% / 60%: {shown}"
+    counts = [int(row["n"]) for row in own.rows or [] if row["metric"] == "subject_eta" and row.get("n")]
+    few = f" of {min(counts)} to {max(counts)} questions each" if counts else ""
+    return f"spread over subjects{few} of the change in eta, int8 / 10% / 60%: {shown}"
 
 
 def by_category(own: Own) -> str:
@@ -148,7 +174,8 @@ def by_category(own: Own) -> str:
 
 def quantization(own: Own) -> str:
     harms = [row for _, task, metric in HARMS for row in own.of(task, metric, QUANTIZED)]
-    rows = [*harms, *own.of("bbq", "bias_ambiguous", QUANTIZED), *own.of("unqover", "eta", QUANTIZED)]
+    eta = [] if eta_is_bound(own) else own.of("unqover", "eta", QUANTIZED)
+    rows = [*harms, *own.of("bbq", "bias_ambiguous", QUANTIZED), *eta, *own.of("unqover", "mu", QUANTIZED)]
     return f"harm and bias {tally(rows)} contrasts" if rows else ""
 
 

@@ -116,7 +116,7 @@ def test_other_tokens_or_another_vocabulary_are_not_compared(tmp_path: Path) -> 
 
 def shifted() -> object:
     """The tokenizer, with another token in front of a text."""
-    made = tokenizer.__wrapped__()
+    made = tokenizer()
     made.bos_token = "</s>"
     return made
 

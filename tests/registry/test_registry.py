@@ -69,6 +69,21 @@ def test_a_wrong_option_is_named_with_what_is_allowed(given: dict[str, Any], mes
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("maybe", "method 'think': thinking must be 'on' or 'off', or a whole number (got 'maybe')"),
+        ("0", "method 'think': thinking must be 'on' or 'off', or at least 1 (got '0')"),
+    ],
+)
+def test_an_option_of_two_types_is_explained_in_one_clause(given: str, message: str) -> None:
+    def think(*, thinking: Literal["on", "off"] | Annotated[int, Field(ge=1)] | None = None) -> None: ...
+
+    with pytest.raises(UsageError) as caught:
+        Entry("method", "think", think, ABOUT).bind({"thinking": given})
+    assert str(caught.value) == message
+
+
 def test_requirements_do_not_repeat_the_words_of_pydantic() -> None:
     def turn(
         *,

@@ -1,13 +1,17 @@
-"""Study folders for the report's tests: a plain one and a hostile one, made once."""
+"""What the report's tests share: a plain and a hostile study folder, made once, and a browser to open pages in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crushtest.study.folder import StudyFolder
 from support import synthetic_study
+from support.visited_page import Seen
 
 UNFINISHED = (("wanda:pattern=2:4", "probe_prompts"),)
 
@@ -32,3 +36,36 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     root = tmp_path_factory.mktemp("hostile") / "study"
     with synthetic_study.stand_ins() as names:
         return synthetic_study.build(root, names, hostile=True, size=48, replicates=50)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium; the test skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Seen]]:
+    """Opens a file (with a fragment) in a page of a width and colour scheme, after a script of its own."""
+    contexts = []
+
+    def open_page(
+        path: Path, *, width: int = 1440, scheme: str = "light", fragment: str = "", script: str = "", **more: Any
+    ) -> Seen:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+        contexts.append(context)
+        seen = Seen(context.new_page(), path)
+        seen.page.add_init_script(script)
+        seen.page.goto(seen.address + fragment)
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()

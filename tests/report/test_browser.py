@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -21,59 +20,10 @@ from crushtest.report import write_report
 from crushtest.report.study_view import read_study
 from crushtest.study.folder import StudyFolder
 from support import synthetic_study
+from support.visited_page import Seen
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRAWN_WITHIN_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
-
-
-class Seen:
-    """A page, and everything it said or asked for that it should not have."""
-
-    def __init__(self, page: Any, path: Path) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.address = path.as_uri()
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
-        page.on("request", self._asked)
-
-    def _asked(self, request: Any) -> None:
-        if request.url.partition("#")[0] != self.address:
-            self.complaints.append(f"asked for {request.url}")
-
-    def draw_all(self) -> None:
-        every = self.page.locator(".canvas").count()
-        sync_api.expect(self.page.locator(".canvas.drawn")).to_have_count(every, timeout=DRAWN_WITHIN_MS)
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Seen]]:
-    """Opens a file (with a fragment) in a page of a width and colour scheme."""
-    contexts = []
-
-    def open_page(path: Path, *, width: int = 1440, scheme: str = "light", fragment: str = "", **more: Any) -> Seen:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
-        contexts.append(context)
-        seen = Seen(context.new_page(), path)
-        seen.page.goto(seen.address + fragment)
-        return seen
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
@@ -234,13 +184,21 @@ def test_no_sentence_stands_twice_on_the_way_to_the_details(visit: Callable[...,
     assert sorted(part for part in long if long.count(part) > 1) == []
 
 
-def test_a_note_of_a_table_is_reached_by_keyboard(visit: Callable[..., Seen], path: Path) -> None:
-    page = visit(path).page
+# Nothing is drawn in advance until `idle()` says so.
+NEVER_IDLE = """const waiting = []; let open = false;
+window.requestIdleCallback = (callback) => open ? setTimeout(callback) : waiting.push(callback);
+window.idle = () => { open = true; waiting.forEach((callback) => callback()); };"""
+
+
+def test_a_note_is_reached_by_keyboard_before_figures_are_drawn(visit: Callable[..., Seen], path: Path) -> None:
+    seen = visit(path, script=NEVER_IDLE)
+    page = seen.page
     mark = page.locator("#dimensions .marks a").first
     mark.focus()
     page.keyboard.press("Enter")
-    note = page.locator(mark.get_attribute("href"))
-    sync_api.expect(note).to_be_in_viewport()
+    page.evaluate("idle()")
+    seen.draw_all()
+    sync_api.expect(page.locator(mark.get_attribute("href"))).to_be_in_viewport()
     assert page.locator("[title]").count() <= 1
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import vl_convert
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from crushtest.records import DENSE
 from crushtest.report.figures import figures, marks, scatter
 from crushtest.report.figures.front import cost, dominated, front, reading
-from crushtest.report.figures.margins import BINS, flips_by_margin, read_chosen, read_dense
-from crushtest.report.figures.theme import PAGE, PAPER
+from crushtest.report.figures.margins import BINS, MOST_NAMED, flips_by_margin, margins, read_chosen, read_dense
+from crushtest.report.figures.theme import PAGE, PAPER, series_scale
 from crushtest.report.formats import show_bytes
 from crushtest.report.page import html
 from crushtest.report.study_view import StudyView, read_study
@@ -65,6 +66,39 @@ def test_labels_stand_away_from_the_edge_and_never_cover_each_other() -> None:
     }  # fmt: skip
     many = [points[0], *({"family": "wanda", "x": n / 20, "y": 20.0 + n} for n in range(20))]
     assert {point["label"] for point in marks.with_labels(many, *axes)} == {"none"}
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_no_layer_of_labels_is_empty(many: bool) -> None:
+    axes = (scatter.COMPRESSION, marks.Axis("accuracy", "rate"))
+    arms = [(f"arm {number}", number / 40) for number in range(20 if many else 2)]
+    points = [
+        {"arm": arm, "mark": arm, "family": "wanda", "curve": "wanda", "x": x, "y": x}
+        | dict.fromkeys(("x_low", "x_high", "y_low", "y_high"))
+        for arm, x in arms
+    ]
+    points = marks.with_labels(points, *axes)
+    drawn = marks.draw_points(PAPER, points, *axes, []).to_dict()
+    sides = {part["filter"][-7:].strip("' =") for layer in drawn["layer"] for part in layer.get("transform", ())}
+    assert sides == {point["label"] for point in points} - {"none"}
+
+
+@given(st.integers(1, 36))
+def test_no_two_of_36_names_share_colour_and_shape(count: int) -> None:
+    for theme in (PAGE, PAPER):
+        colours, shapes = series_scale(theme, [str(number) for number in range(count)])
+        assert len(set(zip(colours["range"], shapes["range"], strict=True))) == count
+
+
+def test_of_many_variants_those_of_one_method_share_a_colour(view: StudyView) -> None:
+    task = view.task("probe_qa")
+    for most, series in ((MOST_NAMED, {arm.name for arm in view.others}), (2, {"magnitude", "wanda"})):
+        with mock.patch("crushtest.report.figures.margins.MOST_NAMED", most):
+            figure = margins(view, task)
+        assert figure is not None
+        assert {row["series"] for row in figure.data["bins"]} == series
+        assert {row["arm"] for row in figure.data["bins"]} == {arm.name for arm in view.others}
+        assert ("share a colour" in figure.note) == (most == 2)
 
 
 def test_the_noise_of_measuring_is_a_band_around_dense(view: StudyView) -> None:

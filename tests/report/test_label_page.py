@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,6 @@ from crushtest.study.labels import Labelling
 from crushtest.study.plan import stored_plan
 from support import synthetic_study
 from support.synthetic_study import HOSTILE_ARM
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +35,6 @@ def test_no_text_of_a_model_is_markup_on_the_page(drawn: tuple[Labelling, Drawn]
     assert "default-src &#39;none&#39;" in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "<b onmouseover" not in text
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.mark.browser

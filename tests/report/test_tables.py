@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crushtest.report import table_files, tables
+from crushtest.report.study_view import read_study
+from crushtest.stats.verdicts import INCONCLUSIVE
 from crushtest.study.contrast_table import contrast_row
 from crushtest.study.folder import StudyFolder
 
@@ -39,6 +42,19 @@ def test_an_unmeasured_cell_says_so(written: Path) -> None:
     text = (written / "overview.md").read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if line.startswith("|") and "pattern=2:4" in line)
     assert "not measured" in line
+
+
+def test_a_caption_says_why_a_cell_cannot_be_tested(study: StudyFolder) -> None:
+    view = read_study(study)
+    before = {table.stem: table.caption for table in tables.tables(view)}
+    assert "Cannot be tested" not in before["probe_facts-measures"]
+    key, row = next((key, row) for key, row in view.contrasts.items() if row.task == "probe_facts" and key[-1] == "all")
+    untested = {key: replace(row, verdict=INCONCLUSIVE)}
+    captions = {
+        table.stem: table.caption for table in tables.tables(replace(view, contrasts={**view.contrasts, **untested}))
+    }
+    assert "too few clusters among so many comparisons" in captions["probe_facts-measures"]
+    assert "Cannot be tested" not in captions["probe_text-measures"]
 
 
 def test_markdown_rows_have_as_many_cells_as_the_head(written: Path) -> None:

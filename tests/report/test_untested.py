@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 
 from crushtest.report import arm_verdict, card, terminal
+from crushtest.report.harm_order import least_harm_first
 from crushtest.report.page import html, matrix
 from crushtest.report.study_view import read_study
+from crushtest.report.summary import could_miss
 from crushtest.report.untested import untested
-from crushtest.results import Contrast
+from crushtest.results import Contrast, Interval, Intervals
 from crushtest.study.folder import StudyFolder
 
 ARM = "wanda:sparsity=0.5"
@@ -78,3 +80,25 @@ def test_groups_without_a_test_are_no_comparisons(study: StudyFolder, few: Study
         return int(summary.split(" of ")[1].split()[0])
 
     assert looked(study) - looked(few) == 5
+
+
+def test_a_collapse_that_cannot_be_tested_is_no_least_harm(study: StudyFolder) -> None:
+    view = read_study(study)
+    [task] = [task for task in view.tasks if task.name == "probe_text"]
+    calm, collapsed = view.others[:2]
+    quiet = Intervals(at95=Interval(-0.5, 0.5), at90=Interval(-0.4, 0.4), method="bootstrap")
+    rows = dict(view.contrasts)
+    for key, row in rows.items():
+        if row.arm in (calm.name, collapsed.name):
+            rows[key] = replace(row, verdict="no clear difference", intervals=quiet, caution=None)
+    key = (collapsed.name, task.name, task.headline.name, "all")
+    jump = Intervals(at95=Interval(150, 260), at90=Interval(160, 250), method="bootstrap")
+    rows[key] = replace(
+        rows[key], dense=20.0, value=220.0, difference=200.0, intervals=jump, verdict="inconclusive", reason="few"
+    )
+    made = replace(view, contrasts=rows)
+    found = {each.arm.name: each for each in arm_verdict.verdicts(made) if each.arm.name in (calm.name, collapsed.name)}
+    assert found[calm.name].status == "no clear difference"
+    assert "perplexity cannot be tested" in found[collapsed.name].status
+    assert [each.arm.name for each in least_harm_first(made, list(found.values()))] == [calm.name, collapsed.name]
+    assert "any change in perplexity" in could_miss(made, found[collapsed.name])

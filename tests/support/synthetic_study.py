@@ -381,9 +381,10 @@ def _describe(folder: StudyFolder, plan: Plan) -> None:
             write_json(folder.compression(arm.name), compression(arm.name))
 
 
-def compression(arm: str) -> dict[str, Any]:
-    """What compression.json holds for an arm."""
-    sparsity = {"magnitude:sparsity=0.1": 0.1}.get(arm, 0.5)
+def compression(arm: str, sparsity: float | None = None) -> dict[str, Any]:
+    """What compression.json holds for an arm; `sparsity` is half but for an arm that says a tenth."""
+    if sparsity is None:
+        sparsity = {"magnitude:sparsity=0.1": 0.1}.get(arm, 0.5)
     method, _, text = arm.partition(":")
     layers = [
         {

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -114,15 +114,28 @@ def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | 
 
     schema  describes the field that is missing, if the field has a description
     """
-    parts = []
+    parts: dict[str, str] = {}
+    wrong: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors():
-        place = ".".join(str(part) for part in detail["loc"])
+        place = ".".join(str(part) for part in detail["loc"] if not _ALTERNATIVE.fullmatch(str(part)))
         if detail["type"] == "missing":
             described = schema.model_fields[place].description if schema and place in schema.model_fields else None
-            parts.append(f"{place} is required" + (f" ({described})" if described else ""))
+            parts[place] = f"{place} is required" + (f" ({described})" if described else "")
         else:
-            parts.append(f"{place} {_requirement(detail)} (got {quoted(detail['input'])})".strip())
-    return "; ".join(parts)
+            wrong.setdefault(place, []).append(detail)
+            needs = ", or ".join(_joined(_requirement(each) for each in wrong[place]))
+            parts[place] = f"{place} {needs} (got {quoted(detail['input'])})".strip()
+    return "; ".join(parts.values())
+
+
+_ALTERNATIVE = re.compile(r"literal\[.*\]|constrained-(int|float|str)")
+"""The part of an error's place that names one of the types that an option may have."""
+
+
+def _joined(requirements: Iterable[str]) -> Iterator[str]:
+    """Yield what a value must be by any of the types that it may have; `must be` once."""
+    for number, requirement in enumerate(requirements):
+        yield requirement if number == 0 else requirement.removeprefix("must be ")
 
 
 _TYPES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from crushtest.report.against import in_words, is_refused, refusals, text_caution
 from crushtest.report.arm_view import ArmView
@@ -31,7 +32,7 @@ from crushtest.report.untested import untested
 from crushtest.report.wording import counted, listed
 from crushtest.results import Contrast
 from crushtest.stats.joint_claims import UNTESTED
-from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
+from crushtest.stats.verdicts import INCONCLUSIVE, SPURIOUS_IMPROVEMENT
 
 COMPARES = {
     "compression effect": "",
@@ -45,6 +46,13 @@ COMPARES = {
 
 `ways` of running are put in by `in_words`.
 """
+
+
+class Unsettled(NamedTuple):
+    """A headline whose difference could not be tested."""
+
+    subject: str
+    contrast: Contrast
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class ArmVerdict:
     barred       true if it is not compared with dense, because two engines disagree
     missing      tasks that were not measured
     undefined    headlines without a tested contrast, with the reason
+    unsettled    those of them that have a difference, which the clusters are too few to test
     hidden       what is known of harm that quality does not show
     lost         headlines that dense has a value of and the arm has not, because it answered only "unknown", say
     untested     per task, the comparisons without a test
@@ -91,6 +100,7 @@ class ArmVerdict:
     barred: bool
     missing: tuple[str, ...]
     undefined: tuple[str, ...]
+    unsettled: tuple[Unsettled, ...]
     lost: tuple[str, ...]
     untested: tuple[str, ...]
     unfit: tuple[str, ...]
@@ -121,8 +131,14 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         for task, group, row in _headlines(study, arm)
         if row is not None and row.dense is not None and row.value is None and row.n
     )
+    unsettled = tuple(
+        Unsettled(headline_subject(study, task, group), row)
+        for task, group, row in _headlines(study, arm)
+        if row is not None and row.verdict == INCONCLUSIVE
+    )
     missed = _missed(tasks, unclear)
-    tone, words = status(study, arm, worse, better, missing, lost, tested=bool(findings))
+    subjects = tuple(each.subject for each in unsettled)
+    tone, words = status(study, arm, worse, better, missing, lost, subjects, tested=bool(findings))
     return ArmVerdict(
         arm=arm,
         tone=tone,
@@ -146,6 +162,7 @@ def _verdict(study: StudyView, arm: ArmView) -> ArmVerdict:
         barred=barred,
         missing=missing,
         undefined=tuple(_undefined(study, arm)),
+        unsettled=unsettled,
         lost=lost,
         untested=tuple(f"{task.name}: {text}" for task in tasks if (text := untested(study, task, (arm,)).text)),
         unfit=tuple(unfit_notes(study)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from crushtest.report.arm_verdict import ArmVerdict
-from crushtest.report.shading import extent
+from crushtest.report.shading import depth, extent, is_worse_alone
 from crushtest.report.study_view import StudyView
 
 LOST = 4
@@ -17,7 +17,8 @@ LOST = 4
 class Cost(NamedTuple):
     """What sorts an arm. Arms that were not tested come last.
 
-    steps    of shading, summed over the headlines that got clearly worse
+    steps    of shading, summed over the headlines that got clearly worse, and over those that would have if their
+             clusters were enough for a test: an order claims nothing, and a collapse stands behind what kept its shape
     extent   the same without an upper end, which tells apart what the deepest shade holds together
     size     share of dense's bytes; infinite if it is not recorded
     """
@@ -30,14 +31,14 @@ class Cost(NamedTuple):
 
 def cost(study: StudyView, verdict: ArmVerdict) -> Cost:
     """Return what an arm is sorted by."""
-    sized = [
-        (found.depth, extent(found.contrast, study.task(found.contrast.task).unit(found.contrast.metric)))
-        for found in verdict.worse
-    ]
+    hurt = [*(found.contrast for found in verdict.worse)]
+    hurt += [each.contrast for each in verdict.unsettled if is_worse_alone(each.contrast)]
+    units = [study.task(contrast.task).unit(contrast.metric) for contrast in hurt]
+    sized = [(depth(contrast, unit), extent(contrast, unit)) for contrast, unit in zip(hurt, units, strict=True)]
     share = verdict.arm.share_of_dense
     return Cost(
         untested=verdict.tone in ("unmeasured", "undefined"),
-        steps=sum(depth for depth, _ in sized) + LOST * len(verdict.lost),
+        steps=sum(steps for steps, _ in sized) + LOST * len(verdict.lost),
         extent=sum(size for _, size in sized),
         size=math.inf if share is None else share,
     )

@@ -24,6 +24,7 @@ from crushtest.stats.verdicts import (
     SPURIOUS_IMPROVEMENT,
     WITHIN_NOISE,
     WORSE,
+    excludes_zero,
 )
 
 Tone = Literal["worse", "better", "changed", "noise", "undefined", "unmeasured"]
@@ -87,6 +88,14 @@ def is_clear(contrast: Contrast) -> bool:
 def clear_alone(contrast: Contrast) -> bool:
     """Return whether a contrast is clear on its own, but not after correction over all that are shown with it."""
     return contrast.verdict in CLEAR and contrast.look is None and not is_clear(contrast)
+
+
+def is_worse_alone(contrast: Contrast) -> bool:
+    """Return whether a contrast lies on the side of harm with all of its interval, tested or not."""
+    if contrast.intervals is None or contrast.dense is None or contrast.value is None:
+        return False
+    worse = tone_of(contrast.dense, contrast.value, contrast.better) == "worse"
+    return worse and excludes_zero(contrast.intervals.at95)
 
 
 def depth(contrast: Contrast, unit: str) -> int:

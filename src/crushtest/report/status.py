@@ -113,15 +113,19 @@ def status(
     better: tuple[Finding, ...],
     missing: tuple[str, ...],
     lost: tuple[str, ...],
+    unsettled: tuple[str, ...],
     *,
     tested: bool,
 ) -> tuple[Tone, str]:
     """Return an arm's tone, and a few words that name the dimensions it got worse in.
 
-    A lost headline is named, and never counts as "no clear difference". Neither does an arm of which no headline was
-    `tested`.
+    Lost headlines are named, and `unsettled` ones, which the clusters are too few to test, named or counted. They never
+    count as "no clear difference". Neither does an arm of which no headline was `tested`.
     """
-    partly = " · not fully measured" if missing else ""
+    partly = "not fully measured" if missing else ""
+    which = unsettled[0] if len(unsettled) == 1 else counted(len(unsettled), "headline")
+    untold = f"{which} cannot be tested" if unsettled else ""
+    gone = f"no longer measurable: {listed(list(lost))}" if lost else ""
     if not any(name == arm.name for name, _ in study.compared):
         return "unmeasured", "not measured"
     if arm.name in stopped_arms(study):
@@ -129,16 +133,21 @@ def status(
     if worse:
         how = "slightly " if max(finding.depth for finding in worse) == 1 else ""
         hit = list(worse_dimensions(study, worse))
-        also = f" · no longer measurable: {listed(list(lost))}" if lost else ""
         where = f"in {listed(hit)}" if hit else "in general, in no single dimension"
-        return "worse", f"{how}worse {where}{also}{partly}"
+        return "worse", _joined(f"{how}worse {where}", gone, untold, partly)
     if lost:
-        return "changed", f"no longer measurable: {listed(list(lost))}{partly}"
+        return "changed", _joined(gone, untold, partly)
     if any(finding.contrast.verdict == SPURIOUS_IMPROVEMENT for finding in better):
-        return "changed", f"{SPURIOUS_IMPROVEMENT}{partly}"
+        return "changed", _joined(untold, SPURIOUS_IMPROVEMENT, partly)
     if better:
-        return "changed", f"changed, not for the worse{partly}"
-    return ("noise", f"no clear difference{partly}") if tested else ("undefined", f"{INCONCLUSIVE}{partly}")
+        return "changed", _joined(untold, "changed, not for the worse", partly)
+    if not tested:
+        return "undefined", _joined(INCONCLUSIVE, partly)
+    return "noise", _joined(untold, "no clear difference" + (" in the rest" if untold else ""), partly)
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(filter(None, parts))
 
 
 def worse_dimensions(study: StudyView, worse: Iterable[Finding]) -> list[str]:

@@ -47,7 +47,7 @@ def _row(study: StudyView, verdict: ArmVerdict, judged: Judged | None) -> tuple[
 
 
 def could_miss(study: StudyView, verdict: ArmVerdict) -> str:
-    """Return the size of change that the items of each unclear headline would often miss."""
+    """Return the size of change that the items of each headline without a clear one would often miss."""
     parts = []
     for finding in verdict.unclear:
         unit = study.task(finding.contrast.task).unit(finding.contrast.metric)
@@ -56,6 +56,7 @@ def could_miss(study: StudyView, verdict: ArmVerdict) -> str:
             parts.append(f"{show_value(size, unit).rstrip('%')}{unit_of_difference(unit)} in {finding.subject}")
         elif none_detectable(finding.contrast, unit):
             parts.append(f"any change in {finding.subject}")
+    parts += [f"any change in {each.subject} (too few clusters)" for each in verdict.unsettled]
     return "; ".join(parts) or "not known"
 
 

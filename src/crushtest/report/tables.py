@@ -15,6 +15,7 @@ from crushtest.report.page.matrix import Cell, Column, cell, metric_rows, overvi
 from crushtest.report.study_view import StudyView, read_study
 from crushtest.report.table_files import Table, inert, write_all
 from crushtest.report.task_view import TaskView
+from crushtest.report.untested import why_untested
 from crushtest.report.wording import ALL, DIRECTIONS, group_text
 from crushtest.stats.verdicts import SPURIOUS_IMPROVEMENT
 from crushtest.study.contrast_table import contrast_row
@@ -39,9 +40,15 @@ def write_tables(folder: StudyFolder, target: Path) -> list[Path]:
 
 
 def tables(study: StudyView) -> Iterator[Table]:
-    """Yield the tables for reading; their captions name the variants that come from one calibration draw."""
+    """Yield the tables for reading.
+
+    Captions say why a cell cannot be tested, and which variants come from one calibration draw.
+    """
+    untested = why_untested(study)
     for table in _tables(study):
-        yield replace(table, caption=f"{table.caption} {study.draws}".rstrip())
+        has_untested = any("cannot be tested" in text for row in table.rows for text in row)
+        parts = (table.caption, untested if has_untested else "", study.draws)
+        yield replace(table, caption=" ".join(part for part in parts if part))
 
 
 def _tables(study: StudyView) -> Iterator[Table]:

@@ -62,6 +62,12 @@ def untested(study: StudyView, task: TaskView, arms: tuple[ArmView, ...]) -> Unt
     return Untested(reasons, len(rows))
 
 
+def why_untested(study: StudyView) -> str:
+    """Return a sentence that says why some comparisons of a study cannot be tested; empty if all were tested."""
+    reasons = {_reason(row) for row in study.contrasts.values() if row.verdict == INCONCLUSIVE}
+    return f"Cannot be tested: {', or '.join(sorted(reasons))}." if reasons else ""
+
+
 def _reason(row: Contrast) -> str:
     if row.clusters < FEWEST_TESTABLE:
         return FEW

@@ -70,7 +70,7 @@ def test_every_cell_and_flag_equals_an_independent_reading(data: Path, points: l
         subject = point.group if point.table == "unqover" and not point.group.startswith("category=") else ""
         metric = "perplexity" if point.metric_there == "perplexity_mean" else point.metric_there
         ours[point.table, point.line or 0, point.model, metric].append(
-            (point.value, point.better, point.compression_ratio, frozenset(point.flags), subject)
+            (point.value, point.better, point.compression_ratio, frozenset(point.flags), subject.lower())
         )
     assert len(points) == 60_773 + 69_090
     assert ours == theirs
@@ -101,6 +101,21 @@ def test_arms_are_recipes_of_ours_and_tasks_are_tasks_of_ours(points: list[Point
     for arm in {point.arm for point in points if point.arm != DENSE and point.training is None}:
         assert parse_recipes(arm)[0].text == arm
     assert {point.task for point in points} <= set(TASKS.names())
+
+
+@pytest.mark.parametrize("category", ["religion", "ethnicity", "country"])
+def test_subjects_are_spelled_as_our_task_spells_them(data: Path, points: list[Point], category: str) -> None:
+    entry = TASKS.get("unqover")
+    items = entry.function(**entry.bind({"categories": [category]})).sample_items(4000, 0)
+    ours = {group for item in items for group in item.groups}
+    theirs = {
+        f"{category}={name}"
+        for point in points
+        if point.table == "unqover" and point.group.startswith(f"{category}=")
+        for name in point.group.partition("=")[2].split(relabelling.ALIKE)
+    } - {f"{category}={relabelling.NOBODY}"}
+    assert theirs
+    assert theirs <= ours
 
 
 def test_metrics_with_our_names_exist_and_have_our_units(points: list[Point]) -> None:

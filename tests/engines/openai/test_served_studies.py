@@ -232,7 +232,8 @@ def test_replies_that_collapsed_are_a_headline_that_got_worse(tmp_path: Path, le
     study = read_study(read_study_of(tmp_path / "s", [*RIGHT[:4], *["I cannot say."] * 20], RIGHT))
     collapsed, steady = verdicts(study)
     assert [finding.contrast.metric for finding in collapsed.worse] == ["replies_read"]
-    assert collapsed.status == "worse in general, in no single dimension"
+    untold = "accuracy, letters read from replies cannot be tested"
+    assert collapsed.status == f"worse in general, in no single dimension · {untold}"
     assert not collapsed.other_worse
     assert steady.tone == "noise"
     assert lead(study, (collapsed, steady)).startswith("1 of 2 variants got clearly worse in at least one headline")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 BINS = 5
+MOST_NAMED = 6
+"""As many variants have a colour each; of more, those of one method share it."""
 
 
 class Dense(NamedTuple):
@@ -93,8 +95,9 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
     if not arms:
         return None
     dense = read_dense(study, task)
+    by_method = len(arms) > MOST_NAMED
     rows = [
-        _row(arm, place, margin_bin)
+        _row(arm, arm.family if by_method else arm.name, place, margin_bin)
         for arm in arms
         for place, margin_bin in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
     ]
@@ -107,7 +110,8 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
         "Share of items whose most likely option changed, by how far that option led in dense (nats), in five equal "
         "parts of the items, with exact 95% intervals. Flips on the left were close calls; those on the right were "
         "answers that dense was sure of.",
-        "Left: close calls. Right: answers that dense was sure of. Fifths of the items, with 95% intervals.",
+        "Left: close calls. Right: answers that dense was sure of. Fifths of the items, with 95% intervals."
+        f"{' Variants of one method share a colour; the table names them.' if by_method else ''}",
         ("variant", "lead in dense (nats)", "flipped", "95% interval", "items"),
         tuple(
             (row["arm"], row["bin"], f"{row['share']:.1%}", f"{row['low']:.1%} to {row['high']:.1%}", str(row["n"]))
@@ -125,9 +129,10 @@ def _has_right_answers(study: StudyView, task: TaskView) -> bool:
     return gold.null_count() < len(gold)
 
 
-def _row(arm: ArmView, place: int, margin_bin: Bin) -> Row:
+def _row(arm: ArmView, series: str, place: int, margin_bin: Bin) -> Row:
     return {
         "arm": name(arm.name),
+        "series": name(series),
         "place": place,
         "bin": f"{margin_bin.low:.1f}–{margin_bin.high:.1f}",
         "share": margin_bin.share,
@@ -142,17 +147,18 @@ def _draw(theme: Theme, rows: list[Row]) -> alt.TopLevelMixin:
 
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     bins = [row["bin"] for row in sorted(rows, key=lambda row: row["place"])]
-    colours, shapes = series_scale(theme, arms)
+    series = list(dict.fromkeys(row["series"] for row in rows))
+    colours, shapes = series_scale(theme, series)
     base = alt.Chart(alt.NamedData("bins")).encode(
         alt.X("bin:N", sort=list(dict.fromkeys(bins)), title="lead in dense (nats)", axis=alt.Axis(labelAngle=0)),
         alt.XOffset("arm:N", sort=arms),
-        alt.Color("arm:N", sort=arms, title=None, scale=colours, legend=alt.Legend(columns=2, labelLimit=150)),
+        alt.Color("series:N", sort=series, title=None, scale=colours, legend=alt.Legend(columns=2, labelLimit=150)),
         tooltip=["arm:N", "bin:N", alt.Tooltip("share:Q", format=".1%"), "n:Q"],
     )
     axis = alt.Axis(format=".0%", tickCount=5)
     return alt.layer(
         base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title="answers flipped", axis=axis), alt.Y2("high:Q")),
         base.mark_point(filled=True, size=50, opacity=1).encode(
-            alt.Y("share:Q"), alt.Shape("arm:N", sort=arms, scale=shapes, title=None)
+            alt.Y("share:Q"), alt.Shape("series:N", sort=series, scale=shapes, title=None)
         ),
     ).properties(**SIZE)

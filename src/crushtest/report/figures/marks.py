@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from crushtest.records import DENSE
 from crushtest.report.figures.figure import SIZE, Row
@@ -18,6 +18,8 @@ MOST_LABELS = 12
 LABELLED = "labelled"
 LABEL_ROOM = (0.35, 0.09)
 """How far two labels must be apart, in widths or in heights of the plot, so that both can be read."""
+MOST_IN_A_ROW = 4
+"""Families that a legend has in one row; more than that would be wider than the plot."""
 BAND = "measurement noise"
 DOMINATED = "dominated"
 """The family, drawn pale, of points that another one beats in both directions."""
@@ -82,7 +84,7 @@ def draw_points(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Ro
     for place, family in enumerate(families):
         shift = NUDGE * (place - (len(families) - 1) / 2)
         layers += family_layers(family, [point for point in points if point["family"] == family], channels, shift)
-    layers += labels_of(theme, channels)
+    layers += labels_of(theme, points, channels)
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
     if band:
         shaded = alt.Chart(alt.NamedData(BAND)).mark_rect(color=theme.hatch, opacity=0.5)
@@ -90,14 +92,20 @@ def draw_points(theme: Theme, points: list[Row], x: Axis, y: Axis, band: list[Ro
     return alt.layer(*layers).properties(**SIZE)
 
 
-def labels_of(theme: Theme, channels: dict[str, Any]) -> Iterator[alt.Chart]:
-    """Yield the labels of the points, on the side away from the nearer edge of the plot."""
+def labels_of(theme: Theme, points: list[Row], channels: dict[str, Any]) -> Iterator[alt.Chart]:
+    """Yield the labels of the points, on the side away from the nearer edge of the plot.
+
+    A side without labels has no layer: scales of an empty layer have no extent, of which the browser complains.
+    """
     import altair as alt
 
     base = alt.Chart(alt.NamedData(LABELLED)).encode(channels["x"], channels["y"], alt.Text("mark:N"))
     style: dict[str, Any] = {"dy": -8, "fontSize": 10, "color": theme.muted, "limit": 110}
-    yield base.transform_filter("datum.label == 'right'").mark_text(align="left", dx=9, **style)
-    yield base.transform_filter("datum.label == 'left'").mark_text(align="right", dx=-9, **style)
+    sides: dict[str, tuple[Literal["left", "right"], int]] = {"right": ("left", 9), "left": ("right", -9)}
+    for side, (align, shift) in sides.items():
+        if any(point["label"] == side for point in points):
+            labels = base.transform_filter(f"datum.label == '{side}'")
+            yield labels.mark_text(align=align, dx=shift, **style)
 
 
 def channels_of(theme: Theme, points: list[Row], families: list[str], x: Axis, y: Axis) -> dict[str, Any]:
@@ -117,11 +125,16 @@ def channels_of(theme: Theme, points: list[Row], families: list[str], x: Axis, y
         "x": alt.X("x:Q", title=x.title, **x.settings(ends["x"])),
         "y": alt.Y("y:Q", title=y.title, **y.settings(ends["y"])),
         "band": alt.Y("low:Q", title=y.title, **y.settings(ends["y"])),
-        "colour": alt.Color("family:N", title=None, scale=colours),
+        "colour": alt.Color("family:N", title=None, scale=colours, legend=alt.Legend(columns=_columns(families))),
         "shape": alt.Shape("family:N", title=None, scale=shapes),
         "fade": alt.OpacityValue(0.15, condition={"param": "pick", "value": 1}),
         "tips": [*tips, alt.Tooltip("y_low:Q", title="95% low"), alt.Tooltip("y_high:Q", title="95% high")],
     }
+
+
+def _columns(families: list[str]) -> int:
+    """Return in how many columns a legend fits beneath a plot; 0: all in one row."""
+    return 0 if len(families) <= MOST_IN_A_ROW else MOST_IN_A_ROW - 1
 
 
 def dense_layers(theme: Theme, channels: dict[str, Any]) -> list[alt.Chart]:

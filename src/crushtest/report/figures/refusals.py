@@ -118,6 +118,6 @@ def _draw(theme: Theme, points: list[Row], x: Axis, y: Axis) -> alt.TopLevelMixi
     ]
     for family in families:
         layers += family_layers(family, [point for point in points if point["family"] == family], channels, 0)
-    layers += labels_of(theme, channels)
+    layers += labels_of(theme, points, channels)
     layers[0] = layers[0].add_params(alt.selection_point(name="pick", fields=["family"], bind="legend"))
     return alt.layer(*layers).properties(**SIZE)

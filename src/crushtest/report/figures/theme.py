@@ -66,9 +66,13 @@ class Theme:
 
 
 def series_scale(theme: Theme, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the scales of colour and of shape for curves of these names."""
-    colours = [theme.series[place % len(theme.series)] for place in range(len(names))]
-    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(names))]
+    """Return the scales of colour and of shape for curves of these names.
+
+    Both begin anew after six. The shapes then begin one further on, so that no two of 36 names share both.
+    """
+    turns = [divmod(place, len(theme.series)) for place in range(len(names))]
+    colours = [theme.series[place] for _, place in turns]
+    shapes = [SHAPES[(place + turn) % len(SHAPES)] for turn, place in turns]
     return {"domain": names, "range": colours}, {"domain": names, "range": shapes}
 
 

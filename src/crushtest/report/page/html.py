@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,7 @@ def spec(figure: Figure) -> dict[str, Any]:
     return specification if figure.wide else specification | {"width": "container"}
 
 
+@cache
 def environment() -> Environment:
     """Return the template engine, which escapes everything and treats an unknown name as an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined

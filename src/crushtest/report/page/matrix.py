@@ -28,6 +28,7 @@ from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView, by_headline
 from crushtest.report.wording import ALL, DIRECTIONS, Label, counted, group_text
 from crushtest.results import Contrast, Estimate
+from crushtest.stats.joint_claims import UNTESTED
 from crushtest.stats.verdicts import INCONCLUSIVE
 
 
@@ -128,7 +129,9 @@ def _missed_text(study: StudyView, task: TaskView, group: str) -> str:
     """Say below which size a change would often have been missed, in the arm without a clear one that shows least."""
     unit = task.headline.unit
     every = [study.contrast(arm.name, task.name, task.headline.name, group) for arm in study.others]
-    rows = [row for row in every if row is not None and not is_clear(row)]
+    rows = [row for row in every if row is not None and not is_clear(row) and row.verdict not in UNTESTED]
+    if not rows and any(row is not None and row.verdict == INCONCLUSIVE for row in every):
+        return "cannot be tested"
     if any(none_detectable(row, unit) for row in rows):
         return "may miss any change"
     sizes = [row.mde for row in rows if row.mde is not None]

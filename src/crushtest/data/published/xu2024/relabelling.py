@@ -12,12 +12,14 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 
 from crushtest.data import sources
 from crushtest.data.published.xu2024.tables import Cell, Line, is_whole
 
 RELABELLED, UNKNOWN = "relabelled", "label_unknown"
+COUNTRY = "country"
 TOLD_APART = ("religion", "ethnicity")
 """The categories with few enough subjects of equal count; others keep their numbers and lose their names."""
 SAMPLE, SEED = 10_000, 42
@@ -37,10 +39,22 @@ def relabel(lines: Sequence[Line]) -> list[Line]:
 
 
 def subjects(category: str) -> list[str]:
-    """Return the subjects of a category in the order of UnQover's word lists."""
+    """Return the subjects of a category in the order of UnQover's word lists, in lower case as in the tables."""
+    return list(spellings(category))
+
+
+@cache
+def spellings(category: str) -> dict[str, str]:
+    """Return the subjects of a category as UnQover's word lists, and our task, spell them, by the tables' names."""
     text = sources.read_text("unqover", f"word_lists/nouns/subjects/{category}")
-    words = (line.partition("[subj]")[2].strip().lower() for line in text.splitlines())
-    return [word for word in words if word]
+    words = (line.partition("[subj]")[2].strip() for line in text.splitlines())
+    return {word.lower(): word for word in words if word}
+
+
+def spelled(category: str, name: str) -> str:
+    """Return our task's name of a subject, or of candidates joined by `|`; the same name for other categories."""
+    known = spellings(category) if category in (*TOLD_APART, COUNTRY) else {}
+    return ALIKE.join(known.get(each, each) for each in name.split(ALIKE))
 
 
 def item_counts(names: Sequence[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from crushtest.data.published.xu2024.columns import column_of, tables
 from crushtest.data.published.xu2024.doubts import mark_doubts, rules
 from crushtest.data.published.xu2024.dropped import mark_dropped
 from crushtest.data.published.xu2024.figures import drawn
-from crushtest.data.published.xu2024.relabelling import relabel
+from crushtest.data.published.xu2024.relabelling import relabel, spelled
 from crushtest.data.published.xu2024.repeated import tell_apart
 from crushtest.data.published.xu2024.tables import NAME, Line, read_lines
 
@@ -45,14 +45,15 @@ def mended(table: str) -> list[Line]:
 def _points(line: Line) -> Iterator[Point]:
     for name, cell in line.cells.items():
         column = column_of(line.table, name)
-        renamed = f"{column.category}={cell.subject}" if cell.subject is not None else column.group
+        subject = cell.subject or column.group_there.partition("/")[2]
+        group = f"{column.category}={spelled(column.category, subject)}" if subject else column.group
         yield Point(
             source=NAME,
             model=line.model,
             arm=line.arm.recipe,
             task=column.task,
             metric=column.measure.metric,
-            group=renamed,
+            group=group,
             value=cell.value,
             unit=column.measure.unit,
             better=column.measure.better,

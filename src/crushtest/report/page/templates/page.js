@@ -37,13 +37,17 @@
     tooltip.style.top = `${event.clientY + 14 + box.height > innerHeight ? event.clientY - box.height - 10 : event.clientY + 14}px`;
   }
 
-  async function draw(figure) {
+  const drawings = new Map();
+
+  function draw(figure) {
+    if (!drawings.has(figure)) drawings.set(figure, embed(figure));
+    return drawings.get(figure);
+  }
+
+  async function embed(figure) {
     const canvas = figure.querySelector(".canvas");
-    if (canvas.dataset.state) return;
-    canvas.dataset.state = "drawing";
     const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, config, tooltip: showTooltip };
     await window.vegaEmbed(canvas, readJson(figure.querySelector(".spec")), options);
-    canvas.dataset.state = "drawn";
     canvas.classList.add("drawn");
     sized.observe(canvas);
   }
@@ -67,6 +71,20 @@
     whenIdle(() => drawNext(rest.slice(1)));
   };
   window.addEventListener("load", () => whenIdle(() => drawNext(figures)));
+
+  // A figure grows when it is drawn and pushes down what a link has just led to, unless the reader has moved on.
+  async function holdTarget() {
+    const target = location.hash.length > 1 && byId(location.hash.slice(1));
+    if (!target) return;
+    const moved = new AbortController();
+    ["wheel", "touchmove", "keydown", "pointerdown"].forEach((event) => window.addEventListener(event, () => moved.abort(), { signal: moved.signal, passive: true }));
+    const above = figures.filter((figure) => figure.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_FOLLOWING);
+    await Promise.all(above.map(draw));
+    if (!moved.signal.aborted) target.scrollIntoView();
+    moved.abort();
+  }
+  window.addEventListener("load", holdTarget);
+  window.addEventListener("hashchange", holdTarget);
   window.addEventListener("beforeprint", () => document.querySelectorAll(".verdict, .arm-detail").forEach((part) => { part.open = true; }));
 
   /* ---- sorting the matrices ------------------------------------------------------------------- */
