@@ -29,7 +29,7 @@ def gate(folder: Path, study: Path, margin: float) -> subprocess.CompletedProces
     """Run the gate step in `folder`, with a `crushtest` of this interpreter on the path."""
     command = folder / "bin" / "crushtest"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m crushtest.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m crushtest "$@"\n')
     command.chmod(0o755)
     policy = folder / "policy.yaml"
     policy.write_text(f"rules: [{{metric: accuracy, margin: {margin}, min_items: 1, min_clusters: 1}}]")

@@ -34,7 +34,8 @@ NEW_ROOM = "is in no storey: put it into the room it belongs to, or give it a pl
 
 
 def files() -> list[Path]:
-    return [path for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
+    outside = {SOURCE / "__init__.py", SOURCE / "__main__.py"}
+    return [path for path in sorted(SOURCE.rglob("*.py")) if path not in outside]
 
 
 def room_of(path: Path) -> str:

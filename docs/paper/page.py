@@ -48,8 +48,8 @@ CLAIMS_ABOVE = """
 `holds`: the tables say so. `loosely`: for some models or measures, or less than stated. `artefact`: the number comes
 from a defect and not from the models. A verdict is about what these tables show, not about what is true of models.
 None of the published numbers has an interval. “Comparable cells only” leaves out what the rules below leave out. [Our
-run](studies/matrix/README.md) is one model of 135M parameters. “Clearly” means that a 95% interval excludes 0 and that p, corrected over the rows
-of its task and arm, is at most 0.05.
+run](studies/matrix/README.md) is one model of 135M parameters. “Clearly” means that a 95% interval excludes 0 and that
+p, corrected over the rows of its task and arm, is at most 0.05.
 
 """
 FIGURES_ABOVE = """

@@ -29,7 +29,7 @@ def test_a_study_runs_to_its_end_where_stdout_is_not_utf_8(encoding: str, tmp_pa
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     ran = [
         subprocess.run(
-            [sys.executable, "-m", "crushtest.cli", *command.split()],
+            [sys.executable, "-m", "crushtest", *command.split()],
             cwd=tmp_path,
             env=environment,
             capture_output=True,
@@ -57,7 +57,7 @@ def test_signs_stand_for_what_they_mean() -> None:
 
 
 def test_an_argument_that_is_no_text_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "crushtest.cli", "run", "fake", "--engine", "fake", "-o", b"caf\xe9"]
+    command = [sys.executable, "-m", "crushtest", "run", "fake", "--engine", "fake", "-o", b"caf\xe9"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert ran.returncode == 2
     assert b"not UTF-8" in ran.stderr
@@ -76,7 +76,7 @@ def study_of_escape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study in a folder whose name would clear a terminal."""
     folder = tmp_path_factory.mktemp("escape") / "\x1b[2Js"
     (folder.parent / "s.yaml").write_text(STUDY)
-    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", "s.yaml", "--out", folder.name]
+    command = [sys.executable, "-m", "crushtest", "run", "--study", "s.yaml", "--out", folder.name]
     subprocess.run(command, cwd=folder.parent, capture_output=True, check=True)
     return folder
 
@@ -84,7 +84,7 @@ def study_of_escape(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("command", ["report", "card", "compress demo -r rtn -o"])
 def test_a_path_never_commands_the_terminal(command: str, study_of_escape: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "crushtest.cli", *command.split(), study_of_escape.name],
+        [sys.executable, "-m", "crushtest", *command.split(), study_of_escape.name],
         cwd=study_of_escape.parent,
         capture_output=True,
         check=False,
@@ -99,7 +99,7 @@ def test_a_reader_that_leaves_ends_the_program_without_a_word(command: str) -> N
     os.close(reading)
     with open(writing, "wb") as pipe:
         ran = subprocess.run(
-            [sys.executable, "-m", "crushtest.cli", *command.split()],
+            [sys.executable, "-m", "crushtest", *command.split()],
             stdout=pipe,
             stderr=pipe if "nonsense" in command else subprocess.PIPE,
             check=False,

@@ -15,7 +15,7 @@ SUITE = "probe_facts,probe_text"
 
 
 def crushtest(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crushtest.cli", *arguments]
+    command = [sys.executable, "-m", "crushtest", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
@@ -219,7 +219,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = ["evaluate", "fake", "--engine", "fake:delay_s=0.2", "--suite", SUITE, "-o", str(tmp_path / "s")]
-    command = [sys.executable, "-m", "crushtest.cli", *arguments]
+    command = [sys.executable, "-m", "crushtest", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         process.stderr.readline()  # the first task has begun
@@ -268,7 +268,7 @@ def test_a_compression_that_is_told_to_end_leaves_nothing(
     out = tmp_path / "above" / "out"
     arguments = ["compress", str(tiny), "-r", "wanda", "-o", str(out), "--offload", "disk"]
     size = ["--sequences", "64", "--length", "256", "--device", "cpu"]
-    command = [sys.executable, "-m", "crushtest.cli", *arguments, *size]
+    command = [sys.executable, "-m", "crushtest", *arguments, *size]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("compressing" in line for line in process.stderr)

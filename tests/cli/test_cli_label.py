@@ -12,7 +12,7 @@ import pytest
 
 
 def crushtest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crushtest.cli", *arguments]
+    command = [sys.executable, "-m", "crushtest", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

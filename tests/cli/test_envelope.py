@@ -23,7 +23,7 @@ VALIDATOR = jsonschema.Draft202012Validator(output_schema())
 
 
 def crushtest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crushtest.cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "crushtest", *arguments, "--json"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -411,7 +411,7 @@ def test_the_summary_names_what_did_not_pass_and_obeys_no_name():
 
 
 def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "crushtest.cli", "gate", *arguments], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "crushtest", "gate", *arguments], capture_output=True, text=True)
 
 
 def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):

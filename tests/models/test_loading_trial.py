@@ -83,7 +83,7 @@ def test_a_found_arm_that_cannot_load_ends_the_run_before_dense(
     change(tmp_path / "found" / file, **settings)
     arguments = ["run", str(folder), "--arm", str(tmp_path / "found"), "--suite", "probe_qa", "--limit", "4"]
     ran = subprocess.run(
-        [sys.executable, "-m", "crushtest.cli", *arguments, "-o", str(tmp_path / "s")], capture_output=True, text=True
+        [sys.executable, "-m", "crushtest", *arguments, "-o", str(tmp_path / "s")], capture_output=True, text=True
     )
     assert ran.returncode != 0
     assert len(ran.stderr.splitlines()) == 1

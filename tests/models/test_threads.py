@@ -120,7 +120,7 @@ def test_the_flag_is_above_all_and_what_was_used_is_recorded(tmp_path: Path) -> 
     tokenizer().save_pretrained(tmp_path / "model")
     arguments = ["evaluate", str(tmp_path / "model"), "--suite", "probe_qa", "--limit", "4", "-o", str(tmp_path / "s")]
     subprocess.run(
-        [sys.executable, "-m", "crushtest.cli", *arguments, "--threads", "1"],
+        [sys.executable, "-m", "crushtest", *arguments, "--threads", "1"],
         check=True,
         capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "2"},

@@ -191,7 +191,7 @@ def test_killed_in_a_repeat_a_study_ends_with_the_same_tables(tmp_path: Path) ->
         "model: fake\nengine: fake:delay_s=0.01\nnoise_floor: 2\nsuite: [{probe_facts: {limit: 40}}, "
         "{probe_prompts: {limit: 20}}]\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
     )
-    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", str(study), "--out"]
+    command = [sys.executable, "-m", "crushtest", "run", "--study", str(study), "--out"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     out = tmp_path / "killed"
     kept: dict[Path, bytes] = {}
@@ -243,7 +243,7 @@ def test_one_model_alone_has_its_bands_in_the_report(tmp_path: Path, started: St
 
 def test_the_commands_take_a_noise_floor_and_its_bands_can_be_asked_for(tmp_path: Path) -> None:
     def crushtest(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "crushtest.cli", *arguments]
+        command = [sys.executable, "-m", "crushtest", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     asked = (
@@ -273,7 +273,7 @@ def test_a_study_file_that_names_no_arms_leaves_those_of_the_folder(tmp_path: Pa
     content = f"model: fake\nengine: fake\nsuite: [{{probe_facts: {{limit: 8}}}}]\n{arms}\n"
     for floor in ("{repeats: 1, arms: dense}", "{repeats: 1}"):
         (tmp_path / "s.yaml").write_text(f"{content}noise_floor: {floor}\n")
-        command = [sys.executable, "-m", "crushtest.cli", "run", "--study", "s.yaml", "-o", "s"]
+        command = [sys.executable, "-m", "crushtest", "run", "--study", "s.yaml", "-o", "s"]
         subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
         assert {band.arm for band in StudyFolder(tmp_path / "s").read_bands()} == {"dense"}
 

@@ -135,7 +135,7 @@ def test_killed_at_any_moment_no_answer_is_lost_and_none_is_asked_twice(tmp_path
         "arms: [{name: other, model: fake, engine: 'fake:seed=1,delay_s=0.01'}]\n"
         "suite: [{probe_facts: {limit: 60}}, {probe_prompts: {limit: 20}}]\n"
     )
-    command = [sys.executable, "-m", "crushtest.cli", "run", "--study", str(study), "--out", str(out)]
+    command = [sys.executable, "-m", "crushtest", "run", "--study", str(study), "--out", str(out)]
     kept: dict[Path, list[bytes]] = {}
     for later_s in (0.0, 0.3, 0.6, 0.1):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

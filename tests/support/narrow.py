@@ -17,7 +17,7 @@ def in_terminal(*arguments: str, cwd: Path | None = None, width: int = WIDTH) ->
     pty = pytest.importorskip("pty")
     here, there = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(width), "TERM": "dumb"}
-    command = [sys.executable, "-m", "crushtest.cli", *arguments]
+    command = [sys.executable, "-m", "crushtest", *arguments]
     with subprocess.Popen(command, stdout=there, stderr=subprocess.DEVNULL, env=environment, cwd=cwd):
         os.close(there)
         content = bytearray()
