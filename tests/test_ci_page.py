@@ -49,7 +49,7 @@ def test_the_policies_of_the_page_are_policies() -> None:
     assert len(parse_policy(POLICY, where="page").rules) == 2
     counts = {name: len(parse_policy(text, where=name).rules) for name, text in policies().items()}
     assert "same thirteen" in PAGE
-    assert counts == {"standard": 13, "strict": 13, "refusal": 2}
+    assert counts == {"standard": 13, "strict": 13, "refusal": 2, "decision": 13}
     assert all(f"--policy {name}`" in PAGE for name in counts)
 
 

@@ -74,6 +74,20 @@ def test_the_study_file_that_is_shown_is_one() -> None:
     assert (named["half"].model, named["found"].recipe) == ("demo", None)
 
 
+SPECS = [
+    pytest.param(yaml.safe_load(block), id=f"{page.relative_to(ROOT)}-{number}")
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    for number, block in enumerate(
+        re.findall(r"(?m)^    model: (?!str$).*\n(?:    .*\n)*", page.read_text(encoding="utf-8"))
+    )
+]
+
+
+@pytest.mark.parametrize("content", SPECS)
+def test_a_study_file_that_a_page_shows_is_one(content: dict[str, Any]) -> None:
+    assert build_spec(content, where="page").model
+
+
 def test_the_targets_of_make_that_are_shown_exist() -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     named = set(re.findall(r"\bmake (\w+)", "\n".join(line for line in README.splitlines() if line.startswith("    "))))

@@ -228,7 +228,7 @@ def test_with_the_clusters_named_as_enough_the_bound_meets_the_margin():
 # ---- policies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["standard", "strict"])
+@pytest.mark.parametrize("name", ["standard", "strict", "decision"])
 def test_ready_made_policies_can_be_read_and_every_rule_is_explained(name):
     policy = read_policy(name)
     assert len(policy.rules) >= 10

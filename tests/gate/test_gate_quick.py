@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from crushtest.gate.checks import check_all, run_gate
-from crushtest.gate.policy import Rule, read_policy
+from crushtest.gate.policy import Policy, Rule, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.pipeline.compare import compare
 from crushtest.pipeline.run import open_study
@@ -205,16 +205,18 @@ def test_an_unmeasured_task_is_inconclusive(study: Path, tmp_path: Path, policy:
 
 def measures(rule: Rule, plan: Plan) -> list[tuple[str, str]]:
     """Task and metric of what a rule is about: those that it names, or the headlines of its dimension and role."""
+    if rule.never is not None:
+        return []
     if rule.role is None:
         return [(rule.task, rule.metric)]
     tasks = [each for each in plan.tasks if each.dimension == rule.dimension]
     return [(each.name, head.name) for each in tasks for head in each.task.headline_metrics if head.role == rule.role]
 
 
-@pytest.mark.parametrize("policy", ["standard", "strict"])
-def test_enough_items_without_harm_pass(policy: str) -> None:
+@pytest.mark.parametrize(("policy", "suite"), [("standard", "quick"), ("strict", "quick"), ("decision", "standard")])
+def test_enough_items_without_harm_pass(policy: str, suite: str) -> None:
     rules = read_policy(policy)
-    plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": "quick"}, where="test"))
+    plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": suite}, where="test"))
     planned = {each.name: each for each in plan.tasks}
     rows = [
         replace(UNTOUCHED, task=task, metric=metric, group="attribute=age" if rule.group == "worst" else "all")
@@ -222,5 +224,20 @@ def test_enough_items_without_harm_pass(policy: str) -> None:
         for task, metric in measures(rule, plan)
     ]
     narrow = [with_columns(row, low=-0.005, high=0.005, low90=-0.004, high90=0.004) for row in rows]
-    checks = check_all(rules, ["half"], narrow, {}, {}, planned=planned)
+    limits = [rule for rule in rules.rules if rule.never is None]
+    checks = check_all(Policy(rules=tuple(limits)), ["half"], narrow, {}, {}, planned=planned)
     assert GateResult("study", policy, tuple(checks)).exit_code == 0
+
+
+@pytest.mark.parametrize(("policy", "suite"), [("standard", "quick"), ("strict", "quick"), ("decision", "standard")])
+def test_a_policy_is_about_what_its_suite_measures(policy: str, suite: str) -> None:
+    plan = make_plan(build_spec({"model": "fake", "engine": "fake", "suite": suite}, where="test"))
+    reported = {each.name: {metric.name for metric in each.task.metrics} for each in plan.tasks}
+    limits = {each.name: each.limit for each in plan.tasks}
+    judged = set()
+    for rule in read_policy(policy).rules:
+        for task, metric in measures(rule, plan):
+            judged.add(task)
+            assert metric in reported[task], rule
+            assert rule.min_items <= (limits[task] or rule.min_items), rule
+    assert judged == set(reported)

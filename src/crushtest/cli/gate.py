@@ -16,7 +16,7 @@ from crushtest.cli.output import AsJson, width
 def gate(
     folder: Folder,
     policy: Annotated[
-        str, typer.Option(help="A policy file, or a built-in policy: standard, strict, refusal.")
+        str, typer.Option(help="A policy file, or a built-in policy: standard, strict, refusal, decision.")
     ] = "standard",
     explain: Annotated[
         bool, typer.Option("--explain", help="Show for each rule what was measured and what would pass.")
