@@ -208,7 +208,9 @@ def test_a_relative_margin_is_a_share_of_the_dense_value():
         SURE_WORSE, better="lower", dense=10.0, value=11.0, difference=1.0, low=0.8, high=1.2, low90=0.82
     )
     row = with_columns(row, high90=1.18)
-    assert judge(row, rule="{metric: accuracy, margin: 5%}").exit_code == 3
+    result = judge(row, rule="{metric: accuracy, margin: 5%}")
+    assert result.exit_code == 3
+    assert [(each.harm, each.margin) for each in judged(result)] == [("10%", "5%")]
     assert judge(row, rule="{metric: accuracy, margin: 20%}").exit_code == 0
 
 

@@ -29,8 +29,13 @@ class Judged(NamedTuple):
 
     @property
     def harm(self) -> str:
-        """Return the harm as it was measured; empty if there is none."""
-        return f"{self.check.harm.estimate:.3g}" if self.check.harm else ""
+        """Return the harm as it was measured, in the unit of the margin; empty if there is none."""
+        harm, margin, row = self.check.harm, self.check.rule.margin, self.check.row
+        if harm is None:
+            return ""
+        if margin is not None and margin.relative and row is not None and row.dense:
+            return f"{100 * harm.estimate / abs(row.dense):.3g}%"
+        return f"{harm.estimate:.3g}"
 
     @property
     def margin(self) -> str:
