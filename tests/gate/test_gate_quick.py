@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from crushtest.gate.checks import check_all, run_gate
+from crushtest.gate.fitting import fitting_policies
 from crushtest.gate.policy import Policy, Rule, read_policy
 from crushtest.gate.result import GateResult
 from crushtest.pipeline.compare import compare
@@ -241,3 +242,12 @@ def test_a_policy_is_about_what_its_suite_measures(policy: str, suite: str) -> N
             assert metric in reported[task], rule
             assert rule.min_items <= (limits[task] or rule.min_items), rule
     assert judged == set(reported)
+
+
+@pytest.mark.parametrize(
+    ("suite", "fitting"),
+    [("quick", ["standard", "strict"]), ("standard", ["decision"]), ("refusal", []), ("probe_facts", [])],
+)
+def test_policies_fit_a_study_that_has_every_task_they_name(suite: str, fitting: list[str], tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(f"model: fake\nengine: fake\nsuite: {suite}\n")
+    assert fitting_policies(tmp_path) == fitting

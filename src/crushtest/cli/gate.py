@@ -56,4 +56,7 @@ def gate(
     if github:
         print("\n".join(gates.as_annotations(result)), file=sys.stderr if json else sys.stdout)
     print(f"gate: {result.outcome}", file=sys.stderr)
+    fitting = gates.fitting_policies(folder) if any(check.row is None for check in result.checks) else []
+    if fitting and policy not in fitting:
+        print(f"gate: for the tasks of this study there is --policy {' or '.join(fitting)}", file=sys.stderr)
     raise typer.Exit(result.exit_code)
