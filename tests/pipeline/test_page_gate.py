@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from crushtest.cli.app import app
 from crushtest.errors import UsageError
 from crushtest.gate import run_gate
 from crushtest.pipeline.page import judged_by, write_page
@@ -58,6 +60,17 @@ def test_a_summary_has_ten_lines_at_most_and_names_every_column(folder: StudyFol
     assert str(folder.report) in lines[0]
     assert {line.count(" |") for line in lines[2:]} == {5, lines[3].count(" |")}
     assert all("% of dense" in line for line in lines[4:])
+    assert all("perplexity +" in line for line in lines[4:] if "language modelling" in line)
+
+
+def test_a_summary_leaves_the_page_with_its_gate(folder: StudyFolder, policy: str) -> None:
+    with synthetic_study.stand_ins():
+        write_page(folder, policy=policy)
+        result = CliRunner().invoke(app, ["report", str(folder.root), "--summary"])
+        assert result.exit_code == 0, result.output
+        assert "policy p.yaml" in folder.report.read_text(encoding="utf-8")
+        assert CliRunner().invoke(app, ["report", str(folder.root)]).exit_code == 0
+        assert "policy p.yaml" not in folder.report.read_text(encoding="utf-8")
 
 
 def test_a_policy_that_is_gone_is_named_on_the_page_and_ends_nothing(folder: StudyFolder) -> None:

@@ -12,6 +12,7 @@ from crushtest.report import against, answers, arm_verdict, status
 from crushtest.report.arm_view import ArmView
 from crushtest.report.headlines import as_ratio
 from crushtest.report.page import matrix
+from crushtest.report.shading import verdict_text
 from crushtest.report.study_view import StudyView, judged, read_study
 from crushtest.study.folder import StudyFolder
 from crushtest.tasks.shared.dialect_metrics import bits_gaps, of_pair
@@ -186,7 +187,11 @@ def test_an_interval_beside_zero_that_is_not_clear_shows_its_p(view: StudyView) 
     key = (doubtful.arm, doubtful.task, doubtful.metric, doubtful.group)
     verdicts = arm_verdict.verdicts(replace(view, contrasts={**view.contrasts, key: doubtful}))
     held = {f.contrast.task: f for v in verdicts if v.arm.name == doubtful.arm for f in v.unclear}
-    assert "; p 0.070)" in held["probe_prompts"].text
+    text = held["probe_prompts"].text
+    assert text.startswith("no clear difference (")
+    assert "; p 0.070)" in text
+    assert "less than" not in text
+    assert verdict_text(doubtful, "rate") == "no clear difference, p 0.070"
 
 
 def test_controls_are_no_groups_of_people(view: StudyView) -> None:

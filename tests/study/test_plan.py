@@ -82,6 +82,7 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ("model: demo\nseed: x\n", "seed must be a whole number"),
         ("model: demo\nseed: -1\n", "seed must be at least 0 (got -1)"),
         ("model: demo\nlimit: 0\n", "limit must be at least 1 (got 0)"),
+        ("model: demo\nsuite: 'bbq:limit=3'\n", "as `suite: [{bbq: {option: value}}]`"),
         ("model: demo\nsuite: quik\n", "unknown suite or task 'quik'; did you mean 'quick'?"),
         ("model: demo\nsuite: [probe_qua]\n", "unknown task 'probe_qua'; did you mean 'probe_qa'?"),
         ("model: demo\nsuite: [probe_qa, probe_qa]\n", "task 'probe_qa' is listed twice"),

@@ -113,6 +113,9 @@ def report(
 ) -> None:
     """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them.
 
+    What heads the page or stands beside it is what this call or the study file names. `--summary` alone leaves the page
+    as it is.
+
     Example: crushtest report studies/demo --policy standard --summary
     """
     from crushtest import report as reporting
@@ -126,7 +129,8 @@ def report(
         if target:
             make_writable(target)
     with study.locked():
-        page = str(write_page(study, beside, policy))
+        stays = summary and beside is None and policy is None and study.report.exists() and not study.outdated.exists()
+        page = str(study.report if stays else write_page(study, beside, policy))
     lines = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
     if tables:
         reporting.write_tables(study, tables)

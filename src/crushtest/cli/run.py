@@ -91,7 +91,7 @@ def run(
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
 
-        crushtest run demo -r gptq:bits=4 --replicates 3
+        crushtest run demo -r gptq:bits=4,group_size=64 --replicates 3
 
         crushtest run path/model --arm 4bit=path/model-AWQ --arm path/model-FP8
 

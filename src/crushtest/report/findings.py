@@ -16,7 +16,7 @@ from crushtest.report.corrected import difference_text
 from crushtest.report.drift import drift_text
 from crushtest.report.formats import show_clear_difference, show_difference, show_p, show_value, unit_of_difference
 from crushtest.report.headlines import as_ratio
-from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, verdict_text
+from crushtest.report.shading import CLEAR, Tone, clear_alone, importance, is_clear, is_doubtful, verdict_text
 from crushtest.report.shading import depth as depth_of
 from crushtest.report.stopped import look_text
 from crushtest.report.study_view import StudyView
@@ -128,7 +128,7 @@ def _unclear(study: StudyView, task: TaskView, contrast: Contrast) -> str:
     if clear_alone(contrast):
         words = f"changed clearly on its own, but not after correction for {counted(study.comparisons, 'comparison')}"
     else:
-        words = verdict_text(contrast, task.unit(contrast.metric))
+        words = contrast.verdict if is_doubtful(contrast) else verdict_text(contrast, task.unit(contrast.metric))
         words = f"moved by {words}" if words.startswith("less than") else words
     answers = changed_answers(contrast, task)
     return f"{words} ({_difference(task, contrast)}){f'; {answers}' if answers else ''}"

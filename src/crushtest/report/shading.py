@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from crushtest.records import Better
 from crushtest.report.bounds import less_than, no_bound
-from crushtest.report.formats import show_band
+from crushtest.report.formats import show_band, show_p
 from crushtest.results import Contrast
 from crushtest.stats.effects import cohen_h
 from crushtest.stats.joint_claims import UNTESTED
@@ -70,6 +70,8 @@ def verdict_text(contrast: Contrast | None, unit: str) -> str:
         return f"{WITHIN_NOISE}, {show_band(contrast.noise, unit)}"
     if clear_alone(contrast):
         return CLEAR_ALONE
+    if is_doubtful(contrast):
+        return f"{NO_CLEAR_DIFFERENCE}, p {show_p(contrast.p.value if contrast.p else None)}"
     if contrast.verdict == NO_CLEAR_DIFFERENCE:
         return less_than(contrast, unit) or "; ".join(filter(None, (contrast.verdict, no_bound(contrast, unit))))
     return contrast.verdict
@@ -88,6 +90,15 @@ def is_clear(contrast: Contrast) -> bool:
 def clear_alone(contrast: Contrast) -> bool:
     """Return whether a contrast is clear on its own, but not after correction over all that are shown with it."""
     return contrast.verdict in CLEAR and contrast.look is None and not is_clear(contrast)
+
+
+def is_doubtful(contrast: Contrast) -> bool:
+    """Return whether an interval leaves out 0 and its test finds nothing: a bound on its size would reassure."""
+    return (
+        contrast.verdict == NO_CLEAR_DIFFERENCE
+        and contrast.intervals is not None
+        and excludes_zero(contrast.intervals.at95)
+    )
 
 
 def is_worse_alone(contrast: Contrast) -> bool:

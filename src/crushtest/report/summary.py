@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from crushtest.report.answers import most_changed
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
 from crushtest.report.findings import none_detectable
-from crushtest.report.formats import show_bytes, show_value, unit_of_difference
+from crushtest.report.formats import show_bytes, show_clear_difference, show_value, unit_of_difference
 from crushtest.report.harm_order import least_harm_first
 from crushtest.report.judged import Judged
 from crushtest.report.study_view import StudyView, read_study
@@ -39,11 +41,21 @@ def _row(study: StudyView, verdict: ArmVerdict, judged: Judged | None) -> tuple[
     texts = (
         arm.name,
         "not recorded" if share is None or not size else f"{show_bytes(size)} ({share:.0%} of dense)",
-        verdict.status.removeprefix("worse in "),
+        verdict.status.removeprefix("worse in ") + "".join(_sizes(study, verdict)),
         most_changed(study, arm).text,
         could_miss(study, verdict),
     )
     return (*texts, gate.outcome if gate else "no rule") if judged else texts
+
+
+def _sizes(study: StudyView, verdict: ArmVerdict) -> Iterator[str]:
+    """Yield by how much each headline got clearly worse, the first three in full."""
+    for finding in verdict.worse[:3]:
+        unit = study.task(finding.contrast.task).unit(finding.contrast.metric)
+        size = f"{show_clear_difference(finding.contrast.difference, unit)}{unit_of_difference(unit)}"
+        yield f"; {finding.subject} {size}"
+    if len(verdict.worse) > 3:
+        yield f"; and {len(verdict.worse) - 3} more"
 
 
 def could_miss(study: StudyView, verdict: ArmVerdict) -> str:

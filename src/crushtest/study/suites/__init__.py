@@ -60,6 +60,9 @@ def resolve(suite: str | list[Any]) -> TaskChoices:
         return carried[suite].tasks
     names = [name.strip() for name in suite.split(",") if name.strip()]
     if len(names) < 2 and not set(names) & set(TASKS.names()):
+        if (task := suite.partition(":")[0]) in TASKS.names():
+            written = f"`suite: [{{{task}: {{option: value}}}}]`"
+            raise UsageError(f"suite {quoted(suite)}: a task's options go into a study or suite file, as {written}")
         raise UnknownName("suite or task", suite, [*carried, *TASKS.names()])
     return _tasks(names, "suite")
 
