@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
 
 from crushtest.errors import CompressionError, UsageError
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Ints: TypeAlias = NDArray[np.int64]
 
 SECONDARY = 1e-3
 """Weight of the mean divergence beside the largest: it decides where the largest leaves a choice."""
@@ -56,26 +59,34 @@ def allocate(divergence: Floats, sizes: Ints, most: int) -> Allocation:
 
 def largest(divergence: Floats, options: Sequence[int]) -> float:
     """Return the largest of the dimensions' divergences, added up over the parts."""
+    import numpy as np
+
     return float(divergence[:, np.arange(len(options)), list(options)].sum(axis=1).max())
 
 
 def size_of(sizes: Ints, options: Sequence[int]) -> int:
     """Return the parts' sizes together."""
+    import numpy as np
+
     return int(sizes[np.arange(len(options)), list(options)].sum())
 
 
 def rungs(sizes: Ints, count: int = 10) -> list[int]:
     """Return the sizes of a ladder: evenly spaced in their logarithm between the smallest and the largest mix.
 
+    >>> import numpy as np
     >>> rungs(np.array([[1, 8], [1, 8]]), 4)
     [2, 4, 8, 16]
     """
+    import numpy as np
+
     low, high = (float(column(axis=1).sum()) for column in (sizes.min, sizes.max))
     return sorted({round(size) for size in np.geomspace(low, high, count)})
 
 
 def _solve(divergence: Floats, sizes: Ints, most: int) -> tuple[int, ...]:
     """Return the best options [parts]. The unknowns are x [parts * options], which are 0 or 1, and t."""
+    import numpy as np
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array, hstack, kron
 
