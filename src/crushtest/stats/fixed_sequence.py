@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 Candidate = TypeVar("Candidate")
 
 
-class Tested(NamedTuple, Generic[Candidate]):
+class Verified(NamedTuple, Generic[Candidate]):
     """The candidates that passed, in order, and the one that ended it; None if all passed."""
 
     passed: tuple[Candidate, ...]
@@ -25,12 +25,12 @@ class Tested(NamedTuple, Generic[Candidate]):
         return self.passed[-1] if self.passed else None
 
 
-def verify_in_order(candidates: Sequence[Candidate], passes: Callable[[Candidate], bool]) -> Tested[Candidate]:
+def verify_in_order(candidates: Sequence[Candidate], passes: Callable[[Candidate], bool]) -> Verified[Candidate]:
     """Return what passes before the first failure. Nothing after that is tested."""
     for place, candidate in enumerate(candidates):
         if not passes(candidate):
-            return Tested(tuple(candidates[:place]), candidate)
-    return Tested(tuple(candidates), None)
+            return Verified(tuple(candidates[:place]), candidate)
+    return Verified(tuple(candidates), None)
 
 
 class Screened(NamedTuple):
