@@ -126,8 +126,8 @@ class StudySpec(Checked):
                   `{policy: NAME}`. None: every arm is asked every item
     policy        the policy whose verdict heads the report: a file or a ready-made one. None: that of `stop_early`, if
                   there is one
-    half          ask only half of the clusters: `search` to choose by, `verify` to test what was chosen. The same suite,
-                  limit and seed give the same halves. None: all of them
+    half          ask only half of the clusters: `search` to choose by, `verify` to test what was chosen. The same
+                  suite, limit and seed give the same halves. None: all of them
     """
 
     model: str
