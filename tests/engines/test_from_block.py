@@ -19,7 +19,7 @@ from crushtest.records import Choices, Completion, Passage, Prompt
 from support.tiny_models import SENTENCES, loaded
 
 QUESTIONS = [
-    Choices(f"{sentence} Question {number}:", (" yes", " no", " nobody can tell"))
+    Choices(f"{sentence} Question {number}:", (" a", " b", " c"))
     for number, sentence in enumerate(SENTENCES * 2)
 ]
 PASSAGES = [Passage(sentence) for sentence in SENTENCES]
@@ -47,7 +47,7 @@ def disturb(network: Any, block: int) -> dict[str, torch.Tensor]:
     before = copy.deepcopy(module.state_dict())
     generator = torch.Generator().manual_seed(block)
     for parameter in module.parameters():
-        parameter.data.add_(0.05 * parameter.data.std() * torch.randn(parameter.shape, generator=generator))
+        parameter.data.add_(0.5 * parameter.data.std() * torch.randn(parameter.shape, generator=generator))
     return before
 
 
