@@ -19,8 +19,7 @@ from crushtest.records import Choices, Completion, Passage, Prompt
 from support.tiny_models import SENTENCES, loaded
 
 QUESTIONS = [
-    Choices(f"{sentence} Question {number}:", (" a", " b", " c"))
-    for number, sentence in enumerate(SENTENCES * 2)
+    Choices(f"{sentence} Question {number}:", (" a", " b", " c")) for number, sentence in enumerate(SENTENCES * 2)
 ]
 PASSAGES = [Passage(sentence) for sentence in SENTENCES]
 PROMPTS = [Prompt(sentence[:30]) for sentence in SENTENCES]

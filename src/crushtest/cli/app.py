@@ -22,6 +22,7 @@ from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
 from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
+from crushtest.cli.search import search
 from crushtest.cli.start import init, schema
 from crushtest.cli.unexpected import EXIT_CODE, in_one_line, missing_extra
 from crushtest.errors import CrushtestError
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Begin": {"init": init, "doctor": doctor, "schema": schema, "list": list_entries},
-    "Measure": {"run": run, "evaluate": evaluate, "compress": compress},
+    "Measure": {"run": run, "evaluate": evaluate, "compress": compress, "search": search},
     "Answers made elsewhere": {"items": items, "add": add, "score": score},
     "Read and judge": {
         "compare": compare,

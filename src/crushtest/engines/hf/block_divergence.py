@@ -65,6 +65,11 @@ class BlockDivergence:
     _dense: list[Floats | Likeliest]
 
     @property
+    def compares_anything(self) -> bool:
+        """Return False if no item has anything to compare: dense wrote nothing to any prompt."""
+        return len(self.owner) > 0
+
+    @property
     def number(self) -> int:
         """Return the block from which on passes run."""
         return self.from_block.number

@@ -1,0 +1,272 @@
+"""The search from start to finish. Whatever is done is in the folder, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from crushtest.compress.parts import Part, parts_of
+from crushtest.compress.prepare import check_recipe, read_calibration
+from crushtest.errors import StoreError
+from crushtest.files.atomic import replacing
+from crushtest.pipeline.run import draw_items, run_study, without
+from crushtest.pipeline.search.judge import judge, size_in
+from crushtest.pipeline.search.ladder import Sensitivities, candidates, read_sensitivities
+from crushtest.pipeline.search.request import SearchRequest, as_verified, check_budget, check_request
+from crushtest.pipeline.search.sensitivity import measure_cells, open_gauge
+from crushtest.progress import show_progress
+from crushtest.records import Item
+from crushtest.stats.fixed_sequence import Screened, front, verify_in_order
+from crushtest.study.plan import Plan, make_plan
+from crushtest.study.searched import Candidate, Half, Judged, Outcome, SearchFolder, SearchRecord
+from crushtest.study.spec import ArmSpec
+from crushtest.study.spec import Half as HalfName
+
+Items = Mapping[str, Sequence[Item]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search whose request was checked and whose items are drawn."""
+
+    request: SearchRequest
+    folder: SearchFolder
+    plan: Plan
+    parts: tuple[Part, ...]
+    halves: Mapping[HalfName, Items]
+
+    @property
+    def linear_bytes(self) -> int:
+        """Return what the parts take at 16 bits."""
+        return sum(part.dense_bits for part in self.parts) // 8
+
+    @property
+    def counted(self) -> dict[str, Half]:
+        """Return how many items and clusters of each task are in either half."""
+        search, verify = self.halves["search"], self.halves["verify"]
+        return {
+            planned.name: Half(
+                search=len(search[planned.name]),
+                verify=len(verify[planned.name]),
+                search_clusters=len({item.cluster for item in search[planned.name]}),
+                verify_clusters=len({item.cluster for item in verify[planned.name]}),
+            )
+            for planned in self.plan.tasks
+        }
+
+
+def open_search(request: SearchRequest, out: Path) -> Search:
+    """Check a search and draw its items. No weight is read and nothing is written.
+
+    Raises UsageError for a request that cannot be carried out, DataError for missing data, ModelError for a model that
+    cannot be compressed, StoreError for a folder that holds another search.
+    """
+    from crushtest.compress.checks import network_of_config
+    from crushtest.compress.layers.structure import find_structure
+
+    folder = SearchFolder(out)
+    stored = folder.read()
+    if stored is not None and stored.request != request.as_json():
+        changed = [key for key, value in request.as_json().items() if stored.request.get(key) != value]
+        raise StoreError(f"{out} holds another search ({', '.join(changed)} differ); use another -o")
+    if stored is None and out.exists() and any(path.name != ".lock" for path in out.iterdir()):
+        raise StoreError(f"{out} is not empty and holds no search; choose another -o")
+    plans = {half: make_plan(request.study(folder, half)) for half in ("search", "verify")}
+    plan = plans["search"]
+    check_request(request, plan)
+    options = plan.dense.model_options
+    for recipe in (*request.option_recipes, *request.given_recipes):
+        check_recipe(options, plan.dense.model, recipe)
+    halves: dict[HalfName, Items] = {}
+    for half, study in (("search", folder.screen), ("verify", folder.verify)):
+        drawn = draw_items(study, plans[half])
+        if drawn.missing:
+            without(plan, drawn.missing, skip_missing=False)
+        halves[half] = drawn.items  # type: ignore[index]
+    check_budget(request, plan, halves)
+    network = network_of_config(options.load_config(plan.dense.model), options.trust_remote_code)
+    return Search(request, folder, plan, parts_of(find_structure(network), request.grain), halves)
+
+
+def run_search(search: Search) -> SearchRecord:
+    """Finish a search and return what it found. Killed at any moment, the next call goes on."""
+    folder = search.folder
+    with folder.locked():
+        record = folder.read() or _begin(search)
+        for step in (_measure, _choose, _screen, _verify, _compare):
+            record = step(search, record)
+    return record
+
+
+def _begin(search: Search) -> SearchRecord:
+    for path, text in (
+        (search.folder.policy, search.request.budget),
+        (search.folder.verify_policy, as_verified(search.request.policy)),
+    ):
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    record = SearchRecord(
+        request=search.request.as_json(),
+        halves=search.counted,
+        parts=tuple(part.name for part in search.parts),
+        options=tuple(option.text for option in search.request.option_recipes),
+    )
+    search.folder.write(record)
+    return record
+
+
+def _measure(search: Search, record: SearchRecord) -> SearchRecord:
+    """Ask dense the search half, then measure every part at every option."""
+    folder, request = search.folder, search.request
+    if folder.sensitivity.complete:
+        return record
+    with _timed(folder, "dense on the search half"):
+        run_study(request.study(folder, "search"), folder.screen.root)
+    with _timed(folder, "sensitivity"), show_progress() as progress:
+        options, model = search.plan.dense.model_options, search.plan.dense.model
+        calibration = read_calibration(options, model, search.plan.calibration)
+        gauge = open_gauge(request, folder, search.plan, progress)
+        measure_cells(gauge, folder, request.option_recipes, calibration, progress)
+    return record
+
+
+def known_of(search: Search) -> Sensitivities:
+    """Return the sensitivities that were measured."""
+    return read_sensitivities(search.folder.sensitivity.read(), search.parts, search.request.option_recipes)
+
+
+def _choose(search: Search, record: SearchRecord) -> SearchRecord:
+    """Allocate, and write down every candidate."""
+    if record.candidates is not None:
+        return record
+    with _timed(search.folder, "allocation"):
+        known = known_of(search)
+        found = candidates(known, search.request.given_recipes, search.request.target)
+    return _with(search, record, candidates=tuple(found), reference=known.reference.text)
+
+
+def _screen(search: Search, record: SearchRecord) -> SearchRecord:
+    """Judge every candidate on the search half, stopping early, and fix the order of verification."""
+    if record.order is not None:
+        return record
+    folder, tried = search.folder, record.candidates or ()
+    with _timed(folder, "screening"):
+        run_study(search.request.study(folder, "search", _arms(tried)), folder.screen.root)
+    sizes = {one.name: size_in(folder.screen, one.name, search.linear_bytes) for one in tried}
+    screened = judge(folder.screen, str(folder.policy), [one.name for one in tried], sizes)
+    order = order_of(screened, search.request.target)
+    return _with(search, record, screened=tuple(screened), order=tuple(order))
+
+
+def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
+    """Return the names to verify, in order: of those within the budget as measured, the front from the largest down.
+
+    With a target it is the one that harms least among those that are no larger.
+    """
+    within = [
+        Screened(one.name, one.size, one.worst) for one in screened if one.outcome != "regression" and one.worst <= 1
+    ]
+    if target is None:
+        return [one.name for one in front(within)]
+    allowed = [one for one in within if one.size <= target + 1e-9]
+    return [min(allowed, key=lambda one: (one.ratio, one.size)).name] if allowed else []
+
+
+def _verify(search: Search, record: SearchRecord) -> SearchRecord:
+    """Ask the other half: candidate after candidate, in the order that stands written, until one fails."""
+    if record.outcome is not None:
+        return record
+    assert search.folder.read() == record, "the order must be on disk before an item of the other half is asked"
+    assert record.order is not None
+    verified: dict[str, Judged] = {}
+    size = {one.name: one.size for one in record.screened or ()}
+
+    def passes(name: str) -> bool:
+        verified.update(_ask_other_half(search, record, [*verified, name], size))
+        return verified[name].outcome == "passed"
+
+    with _timed(search.folder, "verification"):
+        result = verify_in_order(record.order, passes)
+    answer = result.answer
+    return _with(
+        search,
+        record,
+        verified=tuple(verified.values()),
+        outcome=_outcome(record, answer, verified.get(result.ended_by or "")),
+        answer=answer,
+        recipe=None if answer is None else record.candidate(answer).recipe,
+    )
+
+
+def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) -> Outcome:
+    if answer is not None:
+        return "found"
+    if ended_by is not None:
+        return "none" if ended_by.outcome == "regression" else "inconclusive"
+    beyond = all(one.outcome == "regression" or 1 < one.worst < float("inf") for one in record.screened or ())
+    return "none" if beyond else "inconclusive"
+
+
+def _ask_other_half(
+    search: Search, record: SearchRecord, names: Sequence[str], size: Mapping[str, float]
+) -> dict[str, Judged]:
+    """Ask these candidates, and no others, every item of the other half; return what the budget says of each."""
+    folder = search.folder
+    run_study(
+        search.request.study(folder, "verify", _arms([record.candidate(name) for name in names])), folder.verify.root
+    )
+    return {one.name: one for one in judge(folder.verify, str(folder.verify_policy), names, dict(size))}
+
+
+def _compare(search: Search, record: SearchRecord) -> SearchRecord:
+    """Ask the other half of uniform recipes about as large as the answer too, for comparison. They decide nothing."""
+    if record.beside is not None:
+        return record
+    names = neighbours(record)
+    beside: tuple[Judged, ...] = ()
+    with _timed(search.folder, "comparison"):
+        if names:
+            asked = [one.name for one in record.verified or ()]
+            size = {one.name: one.size for one in record.screened or ()}
+            judged = _ask_other_half(search, record, [*asked, *names], size)
+            beside = tuple(judged[name] for name in names)
+    return _with(search, record, beside=beside)
+
+
+def neighbours(record: SearchRecord) -> list[str]:
+    """Return the uniform recipes next in size to the answer: one no larger, one no smaller.
+
+    Without an answer they are those about what was verified last. What was verified is left out.
+    """
+    verified = [one.name for one in record.verified or ()]
+    about = record.answer or (verified[-1] if verified else None)
+    if about is None:
+        return []
+    size = {one.name: one.size for one in record.screened or ()}
+    uniform = [one.name for one in record.candidates or () if one.kind == "uniform" and one.name != about]
+    no_smaller = sorted((name for name in uniform if size[name] >= size[about]), key=lambda name: size[name])
+    no_larger = sorted((name for name in uniform if size[name] < size[about]), key=lambda name: -size[name])
+    return [name for name in (*no_smaller[:1], *no_larger[:1]) if name not in verified]
+
+
+def _arms(tried: Sequence[Candidate]) -> list[ArmSpec]:
+    return [ArmSpec(name=one.name, recipe=one.recipe) for one in tried]
+
+
+def _with(search: Search, record: SearchRecord, **facts: object) -> SearchRecord:
+    changed = record.model_copy(update=facts)
+    search.folder.write(changed)
+    return changed
+
+
+@contextmanager
+def _timed(folder: SearchFolder, step: str) -> Iterator[None]:
+    """Count the seconds of a step, also if it is interrupted by an error or by the user."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        folder.add_cost(step, time.monotonic() - began)
