@@ -64,6 +64,10 @@ def search(
     items: Annotated[
         int, typer.Option(min=1, help="Items per task that each part's sensitivity is measured on, about.")
     ] = 64,
+    sensitivity: Annotated[
+        Path | None,
+        typer.Option(help="Take the sensitivities from another search's folder: same model, items and options."),
+    ] = None,
     *,
     selection: Selection,
     engine: Engine = None,
@@ -101,7 +105,7 @@ def search(
         items=items,
         **({"options": tuple(option)} if option else {}),
     )
-    found = open_search(request, out)
+    found = open_search(request, out, sensitivity)
     if dry_run:
         show_plan(found)
         return

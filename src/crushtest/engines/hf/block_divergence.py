@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 TOP_K = 512
 """Dense's likeliest tokens that an arm is compared with, per predicted token. All others are one class more."""
 MOST_TOKENS = 24
-"""Predicted tokens per passage or completion at which distributions are compared, evenly spread over it."""
+"""Predicted tokens per window or completion at which distributions are compared, evenly spread over it."""
+LONGEST = 64
+"""Tokens of a window of a passage that are read: its beginning."""
 
 
 class Divergence(NamedTuple):
@@ -153,7 +155,8 @@ def lines_of(model: HfModel, requests: Sequence[Request], completions: Sequence[
                     raise EngineError(f"sensitivity cannot score options in parts (protocol {request.protocol!r})")
                 groups.append([part[0] for part in parts])
             case Passage():
-                groups.extend(passage_lines(tokenizer, [request], context))
+                (windows,) = passage_lines(tokenizer, [request], context)
+                groups.append([line._replace(tokens=line.tokens[:LONGEST]) for line in windows if line.start < LONGEST])
             case Prompt():
                 written = [] if completion is None else list(tokenizer.encode([completion.text], add_special=False)[0])
                 (prompt,) = encode_prompts(tokenizer, [request])

@@ -37,6 +37,7 @@ class Search:
     plan: Plan
     parts: tuple[Part, ...]
     halves: Mapping[HalfName, Items]
+    measured: SearchFolder | None = None
 
     @property
     def linear_bytes(self) -> int:
@@ -58,8 +59,10 @@ class Search:
         }
 
 
-def open_search(request: SearchRequest, out: Path) -> Search:
+def open_search(request: SearchRequest, out: Path, measured: Path | None = None) -> Search:
     """Check a search and draw its items. No weight is read and nothing is written.
+
+    measured   the folder of another search whose sensitivities are taken, of the same model, items and options
 
     Raises UsageError for a request that cannot be carried out, DataError for missing data, ModelError for a model that
     cannot be compressed, StoreError for a folder that holds another search.
@@ -88,7 +91,23 @@ def open_search(request: SearchRequest, out: Path) -> Search:
         halves[half] = drawn.items  # type: ignore[index]
     check_budget(request, plan, halves)
     network = network_of_config(options.load_config(plan.dense.model), options.trust_remote_code)
-    return Search(request, folder, plan, parts_of(find_structure(network), request.grain), halves)
+    parts = parts_of(find_structure(network), request.grain)
+    return Search(request, folder, plan, parts, halves, None if measured is None else _measured_in(measured, request))
+
+
+def _measured_in(root: Path, request: SearchRequest) -> SearchFolder:
+    """Return the folder of a search whose sensitivities are those that another one would measure.
+
+    Raises StoreError if it has none, or is about something else.
+    """
+    folder, own = SearchFolder(root), request.as_json()
+    stored = folder.read()
+    if stored is None or not folder.sensitivity.complete:
+        raise StoreError(f"{root} holds no search with finished sensitivities")
+    for key in ("study", "options", "grain", "items"):
+        if stored.request.get(key) != own[key]:
+            raise StoreError(f"{root} measured sensitivities with another {key}; leave --sensitivity out")
+    return folder
 
 
 def run_search(search: Search) -> SearchRecord:
@@ -122,6 +141,11 @@ def _measure(search: Search, record: SearchRecord) -> SearchRecord:
     """Ask dense the search half, then measure every part at every option."""
     folder, request = search.folder, search.request
     if folder.sensitivity.complete:
+        return record
+    if search.measured is not None:
+        with replacing(folder.sensitivity.final) as temporary:
+            temporary.write_bytes(search.measured.sensitivity.final.read_bytes())
+        folder.sensitivity.read()
         return record
     with _timed(folder, "dense on the search half"):
         run_study(request.study(folder, "search"), folder.screen.root)

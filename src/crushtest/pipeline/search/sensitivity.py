@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.parts import Part, compressed_part, parts_of
@@ -64,18 +65,15 @@ class Gauge:
             task.advance()
 
 
-def sample_clusters(items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """Return whole clusters drawn at random until they hold `count` items, in the items' own order; all if fewer."""
-    clusters = list(dict.fromkeys(item.cluster for item in items))
-    random.Random(f"sensitivity, {seed}").shuffle(clusters)
-    chosen: set[str] = set()
-    held = 0
-    for cluster in clusters:
-        if held >= count:
-            break
-        chosen.add(cluster)
-        held += sum(item.cluster == cluster for item in items)
-    return [item for item in items if item.cluster in chosen]
+def spread_over_clusters(items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """Return `count` items drawn at random, in their own order, of as many clusters as there are; all if fewer."""
+    chance = random.Random(f"sensitivity, {seed}")
+    by_cluster: dict[str, list[Item]] = {}
+    for item in chance.sample(items, len(items)):
+        by_cluster.setdefault(item.cluster, []).append(item)
+    rounds = chain.from_iterable(zip_longest(*by_cluster.values()))
+    chosen = {item.id for item in islice((item for item in rounds if item is not None), count)}
+    return [item for item in items if item.id in chosen]
 
 
 def open_gauge(request: SearchRequest, folder: SearchFolder, plan: Plan, progress: Progress) -> Gauge:
@@ -96,7 +94,7 @@ def open_gauge(request: SearchRequest, folder: SearchFolder, plan: Plan, progres
     with torch.no_grad():
         extras = probe(model.network, structure.blocks, ids, InPlace(model.network))
     items = {planned.name: folder.screen.read_items(planned.name) for planned in plan.tasks}
-    chosen = {task: sample_clusters(asked, request.items, plan.seed) for task, asked in items.items()}
+    chosen = {task: spread_over_clusters(asked, request.items, plan.seed) for task, asked in items.items()}
     tasks: dict[str, BlockDivergence] = {}
     with progress.step("sensitivity · dense", len(plan.tasks)) as advance:
         for planned in plan.tasks:
