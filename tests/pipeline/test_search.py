@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate.policy import parse_policy
 from crushtest.pipeline import run as running
+from crushtest.pipeline.search import run as searching
 from crushtest.pipeline.search.request import SearchRequest, as_verified
 from crushtest.pipeline.search.run import known_of, neighbours, open_search, order_of, run_search
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
@@ -26,7 +26,7 @@ from support.tiny_models import network, tokenizer
 
 WIDE = "rules: [{task: probe_facts, metric: accuracy, direction: move, margin: 0.3, min_items: 20}]"
 NONE = "rules: [{task: probe_facts, metric: accuracy, max_flips: 0, min_items: 20}]"
-OPTIONS = ("rtn:bits=2,4,8,group_size=16",)
+OPTIONS = ("rtn:bits=3,8,group_size=16",)
 
 
 @pytest.fixture(autouse=True)
@@ -120,13 +120,13 @@ def test_recipes_of_mixes_have_the_size_that_was_planned(
     known = known_of(open_search(request(model), folder.root))
     sizes = {one.name: one.size for one in record.screened or ()}
     mixes = [one for one in record.candidates or () if one.kind == "mix"]
-    assert len(mixes) >= 3
+    assert len(mixes) >= 2
     for one in mixes:
         assert one.chosen is not None
         assert sizes[one.name] == pytest.approx(size_of(known.bits, one.chosen) / known.dense_bits, abs=1e-4)
         assert sizes[one.name] == pytest.approx(one.size, abs=1e-4)
     assert {one.name for one in record.candidates or () if one.kind == "uniform"} == {
-        f"rtn:bits={bits},group_size=16" for bits in (2, 4, 8)
+        f"rtn:bits={bits},group_size=16" for bits in (3, 8)
     }
 
 
@@ -149,7 +149,7 @@ def test_a_target_takes_sensitivities_measured_before(
     assert record.order is not None
     assert len(record.order) <= 1
     assert all(one.size <= 0.4 for one in record.screened or () if one.name in record.order)
-    assert {one.kind for one in record.candidates or ()} == {"mix", "uniform", "given"}
+    assert {one.kind for one in record.candidates or ()} >= {"uniform", "given"}
     with pytest.raises(StoreError, match="measured sensitivities with another items"):
         open_search(request(model, items=9), tmp_path / "other", folder.root)
 
@@ -161,9 +161,16 @@ def test_a_budget_that_nothing_keeps_is_none(
     (tmp_path / "budget.yaml").write_text(NONE)
     result = CliRunner().invoke(
         app,
-        ["search", str(model), "--budget", str(tmp_path / "budget.yaml"), "-o", str(tmp_path / "s"), "--items", "8"]
-        + ["--suite", suite_file(tmp_path), "--device", "cpu", "--option", OPTIONS[0], "--target", "size=0.2"]
-        + ["--sensitivity", str(folder.root)],
+        [
+            *command(model, tmp_path),
+            "--items",
+            "8",
+            "--option",
+            *OPTIONS,
+            "--target",
+            "size=0.3",
+            f"--sensitivity={folder.root}",
+        ],
     )
     assert result.exit_code == 3, result.output
     record = SearchFolder(tmp_path / "s").read()
@@ -174,19 +181,26 @@ def test_a_budget_that_nothing_keeps_is_none(
     assert not (tmp_path / "s" / "verify").exists()
 
 
+def command(model: Path, folder: Path) -> list[str]:
+    """The command line of a search in `folder/s`."""
+    budget = str(folder / "budget.yaml")
+    place = ("-o", str(folder / "s"), "--suite", suite_file(folder), "--device", "cpu")
+    return ["search", str(model), "--budget", budget, *place]
+
+
 def suite_file(folder: Path) -> str:
     path = folder / "suite.yaml"
     path.write_text(json.dumps({"tasks": [{"probe_facts": {"limit": 80}}, {"probe_prompts": {"limit": 10}}]}))
     return str(path)
 
 
-def killed_run(model: Path, out: Path, after: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Run a search until so many records were appended; return whether it was killed before it was done."""
+def killed_run(model: Path, out: Path, after: int, monkeypatch: pytest.MonkeyPatch, *, log: str = "") -> bool:
+    """Run a search until so many records were appended (to a log of that name); return whether it was killed."""
     append, count = AppendLog.append, 0
 
     def counting(self: Any, item: str, record: Any) -> None:
         nonlocal count
-        count += 1
+        count += log in self.final.name
         if count > after:
             raise KeyboardInterrupt
         append(self, item, record)
@@ -200,20 +214,20 @@ def killed_run(model: Path, out: Path, after: int, monkeypatch: pytest.MonkeyPat
     return False
 
 
-def test_a_search_killed_while_it_measures_goes_on(
+def test_sensitivity_killed_in_the_middle_ends_in_the_same_bytes(
     model: Path, finished: tuple[SearchFolder, SearchRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert killed_run(model, tmp_path / "s", 50 + 4, monkeypatch)
-    lines = (tmp_path / "s" / "sensitivity.jsonl").read_text().count("\n")
-    assert 2 < lines < 18
-    assert killed_run(model, tmp_path / "s", 12, monkeypatch)
-    assert not (tmp_path / "s" / "verify").exists()
-    folder, _ = finished
-    shutil.rmtree(tmp_path / "s" / "screen")
-    for each in ("sensitivity.jsonl", "sensitivity.parquet"):
-        if (path := tmp_path / "s" / each).exists() and each.endswith("parquet"):
-            assert path.read_bytes() == (folder.root / each).read_bytes()
+    def enough(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(searching, "_choose", enough)
+    for after, cells in ((3, 3), (5, 8)):
+        assert killed_run(model, tmp_path / "s", after, monkeypatch, log="sensitivity")
+        assert (tmp_path / "s" / "sensitivity.jsonl").read_text().count("\n") == cells + 1
+    assert killed_run(model, tmp_path / "s", 10**9, monkeypatch)
+    assert (tmp_path / "s" / "sensitivity.parquet").read_bytes() == (
+        finished[0].root / "sensitivity.parquet"
+    ).read_bytes()
 
 
 @pytest.mark.slow
@@ -295,10 +309,9 @@ def test_a_dry_run_writes_nothing(model: Path, tmp_path: Path) -> None:
     (tmp_path / "budget.yaml").write_text(WIDE)
     result = CliRunner().invoke(
         app,
-        ["search", str(model), "--budget", str(tmp_path / "budget.yaml"), "-o", str(tmp_path / "s"), "--dry-run"]
-        + ["--suite", suite_file(tmp_path), "--device", "cpu"],
+        [*command(model, tmp_path), "--option", *OPTIONS, "--dry-run"],
     )
     assert result.exit_code == 0, result.output
     assert "probe_facts\t40\t40\t40\t40" in result.output
-    assert "2. sensitivity: 3 parts x 4 options" in result.output
+    assert "2. sensitivity: 3 parts x 2 options" in result.output
     assert not (tmp_path / "s").exists()

@@ -21,6 +21,7 @@ from crushtest.records import DENSE, Item
 from crushtest.study.plan import Plan
 from crushtest.study.searched import SearchFolder
 from crushtest.study.spec import ArmSpec, Half, StopEarlySpec, StudySpec
+from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
@@ -71,21 +72,19 @@ class SearchRequest:
         return self.spec.model_copy(update={"half": half, "arms": tuple(arms), "policy": policy, "stop_early": stop})
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
-        own = {"options": self.options, "given": self.given, "grain": self.grain, "items": self.items}
-        study = self.spec.model_dump(
-            mode="json", exclude={"arms", "half", "stop_early", "policy", "noise_floor", "beside"}
-        )
+        """Return all of it as JSON values, the suite with its tasks."""
+        left_out = {"arms", "half", "stop_early", "policy", "noise_floor", "beside"}
+        study = self.spec.model_dump(mode="json", exclude=left_out)
+        study["suite"] = [{task: options} for task, options in resolve(self.spec.suite)]
         return {
             "study": study,
             "budget": self.budget,
+            "options": list(self.options),
+            "given": list(self.given),
+            "grain": self.grain,
             "target": self.target,
-            **{key: _plain(v) for key, v in own.items()},
+            "items": self.items,
         }
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def check_request(request: SearchRequest, plan: Plan) -> None:

@@ -19,6 +19,7 @@ from crushtest.pipeline.search.request import SearchRequest, as_verified, check_
 from crushtest.pipeline.search.sensitivity import measure_cells, open_gauge
 from crushtest.progress import show_progress
 from crushtest.records import Item
+from crushtest.report.page.search_page import write_search_page
 from crushtest.stats.fixed_sequence import Screened, front, verify_in_order
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.searched import Candidate, Half, Judged, Outcome, SearchFolder, SearchRecord
@@ -117,6 +118,8 @@ def run_search(search: Search) -> SearchRecord:
         record = folder.read() or _begin(search)
         for step in (_measure, _choose, _screen, _verify, _compare):
             record = step(search, record)
+        if not folder.page.exists():
+            write_search_page(folder)
     return record
 
 
