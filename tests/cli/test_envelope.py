@@ -87,6 +87,7 @@ RUNS = {
 }
 ELSEWHERE = {
     "compress": "a model",
+    "search": "a model",
     "data fetch": "the network",
     "data fit": "the network",
     "published fetch": "published files",

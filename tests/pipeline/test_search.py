@@ -312,6 +312,6 @@ def test_a_dry_run_writes_nothing(model: Path, tmp_path: Path) -> None:
         [*command(model, tmp_path), "--option", *OPTIONS, "--dry-run"],
     )
     assert result.exit_code == 0, result.output
-    assert "probe_facts\t40\t40\t40\t40" in result.output
+    assert "probe_facts\t41\t41\t39\t39" in result.output
     assert "2. sensitivity: 3 parts x 2 options" in result.output
     assert not (tmp_path / "s").exists()

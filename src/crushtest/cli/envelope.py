@@ -29,6 +29,7 @@ DATA: dict[str, dict[str, Any]] = {
     "run": _keys("study", "report", "new"),
     "evaluate": _keys("study", "report", "new"),
     "compress": _keys("folder", "totals"),
+    "search": _keys("search", "outcome", "answer", "recipe", "screened", "verified"),
     "items": _keys("task", "items", "file"),
     "add": _keys("study", "arm", "task", "items", "missing", "problems", "compared"),
     "score": _keys("task", "items", "missing", "problems", "metrics"),
