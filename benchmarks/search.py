@@ -23,9 +23,8 @@ from crushtest.compress.run import compress
 from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.judge import judge
 from crushtest.pipeline.search.ladder import Sensitivities, mix
+from crushtest.pipeline.search.opening import known_of, open_gauge, open_search
 from crushtest.pipeline.search.request import SearchRequest
-from crushtest.pipeline.search.run import known_of, open_search
-from crushtest.pipeline.search.sensitivity import open_gauge
 from crushtest.progress import show_progress
 from crushtest.study.folder import StudyFolder
 from crushtest.study.searched import Candidate, SearchFolder
@@ -63,22 +62,23 @@ def mixes(root: Path) -> None:
     found = open_search(request, root)
     known = known_of(found)
     with show_progress() as progress:
-        gauge = open_gauge(request, folder, found.plan, progress)
-        before = {name: value.clone() for name, value in gauge.model.network.state_dict().items()}
+        gauge = open_gauge(found, progress)
+        model = gauge.opened.model
+        before = {name: value.clone() for name, value in model.network.state_dict().items()}
         calibration = read_calibration(found.plan.dense.model_options, found.plan.dense.model, found.plan.calibration)
         tasks = {planned.name: planned.dimension for planned in gauge.planned}
         cells = folder.sensitivity.read().values()
         options = [option.text for option in known.options]
         rows: dict[str, list[tuple[float, float]]] = {task: [] for task in tasks}
         for chosen in random_mixes(known):
-            compress(gauge.model, parse_recipe(recipe_of(known.parts, known.options, chosen)), calibration)
+            compress(model, parse_recipe(recipe_of(known.parts, known.options, chosen)), calibration)
             of_part = dict(zip((part.name for part in known.parts), (options[index] for index in chosen), strict=True))
             for planned in gauge.planned:
                 predicted = sum(
                     cell.divergence for cell in cells if cell.task == planned.name and of_part[cell.part] == cell.option
                 )
                 rows[planned.name].append((predicted, gauge.measure(planned).value))
-            gauge.model.network.load_state_dict(before)
+            model.network.load_state_dict(before)
             print(
                 f"size {known.size(chosen):.3f}", {task: tuple(np.round(pairs[-1], 3)) for task, pairs in rows.items()}
             )

@@ -18,8 +18,9 @@ from crushtest.files.append_log import AppendLog
 from crushtest.gate.policy import parse_policy
 from crushtest.pipeline import run as running
 from crushtest.pipeline.search import run as searching
+from crushtest.pipeline.search.opening import known_of, open_search
 from crushtest.pipeline.search.request import SearchRequest, as_verified
-from crushtest.pipeline.search.run import known_of, neighbours, open_search, order_of, run_search
+from crushtest.pipeline.search.run import neighbours, order_of, run_search
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.tiny_models import network, tokenizer

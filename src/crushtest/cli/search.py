@@ -28,7 +28,7 @@ from crushtest.errors import UnknownName, UsageError
 from crushtest.printing import quoted
 
 if TYPE_CHECKING:
-    from crushtest.pipeline.search.run import Search
+    from crushtest.pipeline.search.opening import Search
     from crushtest.study.searched import SearchRecord
 
 GRAINS = ("block", "linear")
@@ -86,8 +86,9 @@ def search(
 
     Example: crushtest search demo --budget policy.yaml --target size=0.25 -o searches/demo
     """
+    from crushtest.pipeline.search.opening import open_search
     from crushtest.pipeline.search.request import SearchRequest
-    from crushtest.pipeline.search.run import open_search, run_search
+    from crushtest.pipeline.search.run import run_search
     from crushtest.study.spec import build_spec
 
     if grain not in GRAINS:
