@@ -1,15 +1,17 @@
 """What a search's surrogate is worth: predicted and measured divergence, and mixes beside uniform recipes.
 
-    python benchmarks/search.py mixes DIR        # random mixes: Spearman of predicted and measured divergence
-    python benchmarks/search.py sizes DIR OUT    # at four sizes: the mix, the mix by text alone and uniform recipes
+    python benchmarks/search.py mixes DIR        # divergence: mixes of four sizes, by all and by text alone, beside
+                                                 # uniform recipes; random mixes, predicted and measured
+    python benchmarks/search.py sizes DIR OUT    # the former once more, as harm to margin, in a study in OUT
 
-The second judges them on the half that the search never saw, in a study in OUT. DIR is the folder of a finished
+Both measure mixes of a size on the half that the search never saw. DIR is the folder of a finished
 `crushtest search` on this machine; its study is read from its search.json.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from math import floor
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from crushtest.compress.prepare import read_calibration
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.run import compress
 from crushtest.pipeline.run import run_study
+from crushtest.pipeline.search.gauge import Gauge, gauge_of, spread_over_clusters
 from crushtest.pipeline.search.judge import judge
 from crushtest.pipeline.search.ladder import Sensitivities, mix
 from crushtest.pipeline.search.opening import known_of, open_gauge, open_search
@@ -56,38 +59,68 @@ def random_mixes(known: Sensitivities, seed: int = 0) -> list[tuple[int, ...]]:
 
 
 def mixes(root: Path) -> None:
-    """Print predicted and measured divergence of random mixes, on the items that the sensitivities were measured on."""
+    """Print predicted and measured divergence of random mixes, then what mixes of four sizes diverge on the other half.
+
+    The first are measured on the items of the sensitivities, the second on as many of the verification half.
+    """
     folder = SearchFolder(root)
     request = request_of(folder)
     found = open_search(request, root)
     known = known_of(found)
+    plan = found.plan
+    calibration = read_calibration(plan.dense.model_options, plan.dense.model, plan.calibration)
     with show_progress() as progress:
         gauge = open_gauge(found, progress)
-        model = gauge.opened.model
-        before = {name: value.clone() for name, value in model.network.state_dict().items()}
-        calibration = read_calibration(found.plan.dense.model_options, found.plan.dense.model, found.plan.calibration)
-        tasks = {planned.name: planned.dimension for planned in gauge.planned}
-        cells = folder.sensitivity.read().values()
-        options = [option.text for option in known.options]
-        rows: dict[str, list[tuple[float, float]]] = {task: [] for task in tasks}
-        for chosen in random_mixes(known):
-            compress(model, parse_recipe(recipe_of(known.parts, known.options, chosen)), calibration)
-            of_part = dict(zip((part.name for part in known.parts), (options[index] for index in chosen), strict=True))
-            for planned in gauge.planned:
-                predicted = sum(
-                    cell.divergence for cell in cells if cell.task == planned.name and of_part[cell.part] == cell.option
-                )
-                rows[planned.name].append((predicted, gauge.measure(planned).value))
-            model.network.load_state_dict(before)
-            print(
-                f"size {known.size(chosen):.3f}", {task: tuple(np.round(pairs[-1], 3)) for task, pairs in rows.items()}
-            )
-            sys.stdout.flush()
+        other = {
+            task: spread_over_clusters(each, request.items, plan.seed) for task, each in found.halves["verify"].items()
+        }
+        verify = gauge_of(gauge.opened, folder.screen, plan, other, progress, "other half")
+    before = {name: value.clone() for name, value in gauge.opened.model.network.state_dict().items()}
+
+    def measured(recipe: str, by: Gauge) -> dict[str, float]:
+        compress(gauge.opened.model, parse_recipe(recipe), calibration)
+        values = {planned.name: by.measure(planned).value for planned in by.planned}
+        gauge.opened.model.network.load_state_dict(before)
+        return values
+
+    reference = measured(known.reference.text, verify)
+    for name, size, recipe in of_four_sizes(known):
+        values = measured(recipe, verify)
+        ratios = {task: round(value / reference[task], 2) for task, value in values.items()}
+        print(f"{name}: size {size:.3f}, worst {max(ratios.values()):.2f} {ratios}", flush=True)
+    of_random_mixes(known, folder, gauge, measured)
+
+
+def of_four_sizes(known: Sensitivities) -> Iterator[tuple[str, float, str]]:
+    """Yield name, size and recipe of the mix of each size, of the mix by text alone, and of uniform recipes."""
+    for place, option in enumerate(known.options):
+        yield option.text, known.size((place,) * len(known.parts)), option.text
+    for size in SIZES:
+        most = floor(size * known.dense_bits)
+        for words, by in (("mix", known), ("by text", known.of_dimensions([TEXT]))):
+            one = mix(by, most, f"{words} {size:g}")
+            yield one.name, one.size or 0.0, one.recipe
+
+
+def of_random_mixes(
+    known: Sensitivities, folder: SearchFolder, gauge: Gauge, measured: Callable[[str, Gauge], dict[str, float]]
+) -> None:
+    """Print the rank correlation of predicted and measured divergence."""
+    cells = list(folder.sensitivity.read().values())
+    options = [option.text for option in known.options]
+    rows: dict[str, list[tuple[float, float]]] = {planned.name: [] for planned in gauge.planned}
+    for chosen in random_mixes(known):
+        of_part = dict(zip((part.name for part in known.parts), (options[index] for index in chosen), strict=True))
+        for task, value in measured(recipe_of(known.parts, known.options, chosen), gauge).items():
+            own = (cell for cell in cells if cell.task == task and of_part[cell.part] == cell.option)
+            rows[task].append((sum(cell.divergence for cell in own), value))
+        print(f"size {known.size(chosen):.3f}", {task: np.round(pairs[-1], 3).tolist() for task, pairs in rows.items()})
+        sys.stdout.flush()
     for task, pairs in rows.items():
-        predicted, measured = np.array(pairs).T
-        ratio = measured / predicted
+        predicted, values = np.array(pairs).T
+        ratio = values / predicted
         print(
-            f"{task} ({tasks[task]}): Spearman {spearmanr(predicted, measured).statistic:.2f}, "
+            f"{task}: Spearman {spearmanr(predicted, values).statistic:.2f}, "
             f"measured / predicted {ratio.min():.2f} to {ratio.max():.2f}, median {np.median(ratio):.2f}"
         )
 

@@ -88,6 +88,7 @@ RUNS = {
 ELSEWHERE = {
     "compress": "a model",
     "search": "a model",
+    "locate": "a model",
     "data fetch": "the network",
     "data fit": "the network",
     "published fetch": "published files",

@@ -17,6 +17,7 @@ from crushtest.cli.envelope import print_failure
 from crushtest.cli.gate import gate
 from crushtest.cli.label import label
 from crushtest.cli.listing import list_entries
+from crushtest.cli.locate import locate
 from crushtest.cli.output import print_line
 from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
 from crushtest.cli.results import card, compare, query, report, verify
@@ -48,6 +49,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "card": card,
         "query": query,
         "label": label,
+        "locate": locate,
         "verify": verify,
     },
 }

@@ -39,6 +39,7 @@ DATA: dict[str, dict[str, Any]] = {
     "card": _keys("cards"),
     "query": ROWS,
     "label": _keys("pairs"),
+    "locate": _keys("arm", "recipe", "parts", "variants", "repair", "helps", "page"),
     "verify": _keys("problems"),
     "published list": ROWS,
     "published fetch": _keys("path", "numbers", "marked"),

@@ -77,8 +77,12 @@ class BlockDivergence:
         return self.from_block.number
 
     def advance(self) -> None:
-        """Go one block up. The network must be dense."""
+        """Go one block up, under the weights of now: those below are not looked at any more."""
         self.from_block.advance()
+
+    def restart(self) -> None:
+        """Go back to the first block."""
+        self.from_block.restart()
 
     def divergence(self) -> Divergence:
         """Return the divergence under the weights of now. Only those from this block on may differ from dense's."""

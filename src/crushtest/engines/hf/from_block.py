@@ -54,6 +54,10 @@ class FromBlock:
             outputs += seen
         self._hidden, self.number = outputs, self.number + 1
 
+    def restart(self) -> None:
+        """Let passes begin at the first block again."""
+        self._hidden, self.number = [], 0
+
     def _in_order(self) -> Iterator[tuple[int, Kept | None, list[Kept]]]:
         """Yield each pack's index, where it leaves its keys and values if others continue it, and what it continues."""
         chains = [trunk_chain(self.plan, pack.trunk) for pack in self.plan]

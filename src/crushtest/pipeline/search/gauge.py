@@ -72,6 +72,11 @@ class Gauge:
         assert measured is not None
         return measured
 
+    def restart(self) -> None:
+        """Go back to the first block in every task."""
+        for task in self.tasks.values():
+            task.restart()
+
     def advance(self) -> None:
         """Go one block up in every task, under the weights of now."""
         for task in self.tasks.values():
