@@ -75,9 +75,8 @@ def test_a_repair_stands_beside_others_of_its_bytes(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     record = LocateFolder(StudyFolder(folder), UNIFORM).read()
     assert sorted(part.name for part in record.parts) == [f"layers.{block}" for block in range(BLOCKS)]
-    assert [part.mean.value for part in record.parts] == sorted(
-        (part.mean.value for part in record.parts), reverse=True
-    )
+    means = [part.mean.value for part in record.parts]
+    assert means == sorted(means, reverse=True)
     names = [one.name for one in record.variants]
     assert names[:2] == ["arm", "repair"]
     assert len([name for name in names if name.startswith("random")]) == 3

@@ -20,9 +20,9 @@ def locate(
 ) -> None:
     """Rank an arm's blocks by what each carries of its divergence from dense, and try a repair.
 
-    One block at a time goes back to dense, on half of the clusters. The repair gives finer bits to the blocks that carry
-    most. On the other half it is compared with random blocks, the last blocks and smaller groups at equal bytes. If it
-    does not beat them all, there is none.
+    One block at a time goes back to dense, on half of the clusters. The repair gives finer bits to the blocks that
+    carry most. On the other half it is compared with random blocks, the last blocks and smaller groups at equal bytes.
+    If it does not beat them all, there is none.
 
     Example: crushtest locate studies/demo --arm rtn:bits=3,group_size=64
     """
