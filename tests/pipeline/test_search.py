@@ -241,7 +241,7 @@ def test_a_search_killed_anywhere_ends_in_the_same_bytes(
     assert not killed_run(model, Path("s"), 10**9, monkeypatch)
     monkeypatch.chdir(tmp_path / "killed")
     kills = 0
-    while killed_run(model, Path("s"), 67, monkeypatch):
+    while killed_run(model, Path("s"), 36, monkeypatch):
         kills += 1
     assert kills >= 10
     assert tables(tmp_path / "killed" / "s") == tables(tmp_path / "whole" / "s")
