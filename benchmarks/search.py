@@ -11,16 +11,14 @@ Both measure mixes of a size on the half that the search never saw. DIR is the f
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import floor
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from crushtest.compress.parts import recipe_of
 from crushtest.compress.prepare import read_calibration
-from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.run import compress
 from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.gauge import Gauge, gauge_of, spread_over_clusters
@@ -29,6 +27,7 @@ from crushtest.pipeline.search.ladder import Sensitivities, mix
 from crushtest.pipeline.search.opening import known_of, open_gauge, open_search
 from crushtest.pipeline.search.request import SearchRequest
 from crushtest.progress import show_progress
+from crushtest.registry import METHODS
 from crushtest.study.folder import StudyFolder
 from crushtest.study.searched import Candidate, SearchFolder
 from crushtest.study.spec import ArmSpec, build_spec
@@ -36,6 +35,8 @@ from crushtest.study.spec import ArmSpec, build_spec
 MIXES = 20
 SIZES = (0.2, 0.25, 0.3, 0.4)
 TEXT = "language modelling"
+Measured = Callable[[Sequence[int], Gauge], dict[str, float]]
+"""Returns the divergence of each task under a mix."""
 
 
 def request_of(folder: SearchFolder) -> SearchRequest:
@@ -75,35 +76,46 @@ def mixes(root: Path) -> None:
             task: spread_over_clusters(each, request.items, plan.seed) for task, each in found.halves["verify"].items()
         }
         verify = gauge_of(gauge.opened, folder.screen, plan, other, progress, "other half")
+    blocks, made = gauge.opened.structure.blocks, []
     before = {name: value.clone() for name, value in gauge.opened.model.network.state_dict().items()}
+    for option in known.options:
+        # Methods that look at nothing but weights make the same of a block in any mix.
+        assert len(METHODS.get(option.steps[0].method).needs) == 1, option.text
+        compress(gauge.opened.model, option, calibration)
+        made.append([{name: value.clone() for name, value in block.state_dict().items()} for block in blocks])
+        gauge.opened.model.network.load_state_dict(before)
 
-    def measured(recipe: str, by: Gauge) -> dict[str, float]:
-        compress(gauge.opened.model, parse_recipe(recipe), calibration)
+    def measured(chosen: Sequence[int], by: Gauge) -> dict[str, float]:
+        for part, option in zip(known.parts, chosen, strict=True):
+            if option < len(made):
+                blocks[part.block].load_state_dict(made[option][part.block])
         values = {planned.name: by.measure(planned).value for planned in by.planned}
         gauge.opened.model.network.load_state_dict(before)
         return values
 
-    reference = measured(known.reference.text, verify)
-    for name, size, recipe in of_four_sizes(known):
-        values = measured(recipe, verify)
+    reference = measured((known.options.index(known.reference),) * len(known.parts), verify)
+    for name, chosen in of_four_sizes(known):
+        size, values = known.size(chosen), measured(chosen, verify)
         ratios = {task: round(value / reference[task], 2) for task, value in values.items()}
         print(f"{name}: size {size:.3f}, worst {max(ratios.values()):.2f} {ratios}", flush=True)
     of_random_mixes(known, folder, gauge, measured)
 
 
-def of_four_sizes(known: Sensitivities) -> Iterator[tuple[str, float, str]]:
-    """Yield name, size and recipe of the mix of each size, of the mix by text alone, and of uniform recipes."""
+def of_four_sizes(known: Sensitivities) -> Iterator[tuple[str, Sequence[int]]]:
+    """Yield the name and the options of the mix of each size, of the mix by text alone, and of uniform recipes."""
     for place, option in enumerate(known.options):
-        yield option.text, known.size((place,) * len(known.parts)), option.text
+        yield option.text, (place,) * len(known.parts)
     for size in SIZES:
         most = floor(size * known.dense_bits)
         for words, by in (("mix", known), ("by text", known.of_dimensions([TEXT]))):
-            one = mix(by, most, f"{words} {size:g}")
-            yield one.name, one.size or 0.0, one.recipe
+            yield f"{words} {size:g}", mix(by, most, words).chosen or ()
 
 
 def of_random_mixes(
-    known: Sensitivities, folder: SearchFolder, gauge: Gauge, measured: Callable[[str, Gauge], dict[str, float]]
+    known: Sensitivities,
+    folder: SearchFolder,
+    gauge: Gauge,
+    measured: Callable[[Sequence[int], Gauge], dict[str, float]],
 ) -> None:
     """Print the rank correlation of predicted and measured divergence."""
     cells = list(folder.sensitivity.read().values())
@@ -111,7 +123,7 @@ def of_random_mixes(
     rows: dict[str, list[tuple[float, float]]] = {planned.name: [] for planned in gauge.planned}
     for chosen in random_mixes(known):
         of_part = dict(zip((part.name for part in known.parts), (options[index] for index in chosen), strict=True))
-        for task, value in measured(recipe_of(known.parts, known.options, chosen), gauge).items():
+        for task, value in measured(chosen, gauge).items():
             own = (cell for cell in cells if cell.task == task and of_part[cell.part] == cell.option)
             rows[task].append((sum(cell.divergence for cell in own), value))
         print(f"size {known.size(chosen):.3f}", {task: np.round(pairs[-1], 3).tolist() for task, pairs in rows.items()})
