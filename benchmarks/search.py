@@ -111,12 +111,7 @@ def of_four_sizes(known: Sensitivities) -> Iterator[tuple[str, Sequence[int]]]:
             yield f"{words} {size:g}", mix(by, most, words).chosen or ()
 
 
-def of_random_mixes(
-    known: Sensitivities,
-    folder: SearchFolder,
-    gauge: Gauge,
-    measured: Callable[[Sequence[int], Gauge], dict[str, float]],
-) -> None:
+def of_random_mixes(known: Sensitivities, folder: SearchFolder, gauge: Gauge, measured: Measured) -> None:
     """Print the rank correlation of predicted and measured divergence."""
     cells = list(folder.sensitivity.read().values())
     options = [option.text for option in known.options]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from crushtest.gate.checks import run_gate
 from crushtest.gate.result import Check, GateResult
@@ -19,18 +19,21 @@ MOST_WORDS = 3
 def judge(folder: StudyFolder, policy: str, names: Sequence[str], sizes: dict[str, float]) -> list[Judged]:
     """Return what a policy says of each of these arms of a study; a candidate is judged by its own checks alone."""
     checks = run_gate(folder.root, policy).checks
-    dimension = {planned.name: planned.dimension for planned in stored_plan(folder.specification).tasks}
-    judged = []
-    for name in names:
-        own = tuple(check for check in checks if check.arm == name)
-        ratios: dict[str, float] = {}
-        for check in own:
-            if (share := ratio(check)) is not None and check.row is not None:
-                about = dimension[check.row.task]
-                ratios[about] = max(ratios.get(about, -BEYOND), share)
-        outcome = GateResult(str(folder.root), policy, own).outcome
-        judged.append(Judged(name=name, outcome=outcome, size=sizes[name], ratios=ratios, broke=tuple(_broke(own))))
-    return judged
+    dimensions = {planned.name: planned.dimension for planned in stored_plan(folder.specification).tasks}
+    return [
+        judged_by(name, [check for check in checks if check.arm == name], sizes[name], dimensions) for name in names
+    ]
+
+
+def judged_by(name: str, checks: Sequence[Check], size: float, dimensions: Mapping[str, str]) -> Judged:
+    """Return what these checks say of a candidate; `dimensions` are those of the tasks."""
+    ratios: dict[str, float] = {}
+    for check in checks:
+        if (share := ratio(check)) is not None and check.row is not None:
+            about = dimensions[check.row.task]
+            ratios[about] = max(ratios.get(about, -BEYOND), share)
+    outcome = GateResult("", "", tuple(checks)).outcome
+    return Judged(name=name, outcome=outcome, size=size, ratios=ratios, broke=tuple(_broke(checks)))
 
 
 def ratio(check: Check) -> float | None:
@@ -49,9 +52,10 @@ def ratio(check: Check) -> float | None:
 
 
 def _broke(checks: Sequence[Check]) -> list[str]:
-    """Return what an arm did not pass, the regressions first, in a few lines."""
-    failed = [check for check in checks if check.outcome in ("regression", "inconclusive")]
-    failed.sort(key=lambda check: check.outcome != "regression")
+    """Return what an arm did not pass, or passed beyond the margin as measured, in a few lines; regressions first."""
+    words = ("regression", "inconclusive", "passed")
+    failed = [check for check in checks if check.outcome in words[:2] or (ratio(check) or 0) > 1]
+    failed.sort(key=lambda check: words.index(check.outcome))
     lines = [f"rule {check.number}, {check.rule}: {check.seen}" for check in failed[:MOST_WORDS]]
     more = len(failed) - MOST_WORDS
     return [*lines, f"and {more} more"] if more > 0 else lines
