@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,9 @@ from crushtest.metrics import ALL
 from crushtest.pipeline.stop_rules import bound_metrics
 from crushtest.printing import quoted
 from crushtest.records import DENSE, Item
+from crushtest.results import Estimate
+from crushtest.stats.effects import BAD, room_for_harm
+from crushtest.stats.harm_bounds import ROUNDING
 from crushtest.study.plan import Plan
 from crushtest.study.searched import SearchFolder
 from crushtest.study.spec import ArmSpec, Half, StopEarlySpec, StudySpec
@@ -121,6 +124,27 @@ def check_budget(request: SearchRequest, plan: Plan, halves: Mapping[Half, Mappi
                             f"budget: rule {number} ({quoted(str(rule))}) cannot pass: the half {half!r} of "
                             f"{planned.name!r} has {why}. Lower the rule's number, or take more items"
                         )
+
+
+def check_room(request: SearchRequest, plan: Plan, dense: Iterable[Estimate]) -> None:
+    """Raise UsageError for a rule that no candidate could ever pass: dense is where nothing can be lost.
+
+    dense   what the dense arm measured on the search half
+    """
+    values = {(row.task, row.metric): row.value for row in dense if row.arm == DENSE and row.group == ALL}
+    metrics = metrics_of_tasks(plan)
+    for number, rule in enumerate(request.policy.rules, start=1):
+        for planned in plan.tasks:
+            for name in bound_metrics(rule, planned, metrics[planned.name]):
+                metric, value = metrics[planned.name][name], values.get((planned.name, name))
+                if rule.group != ALL or rule.margin is None or value is None or metric.bounds is None:
+                    continue
+                room = room_for_harm(value, metric.bounds, rule.direction or BAD[metric.better])
+                if name == metric.name and rule.margin.of(value) >= room - ROUNDING:
+                    raise UsageError(
+                        f"budget: rule {number} ({quoted(str(rule))}) cannot pass: dense is at {value:.4g}, from where "
+                        "nothing can get worse by more than the margin. Take a smaller margin, or leave the rule out"
+                    )
 
 
 def _too_few(rule: Rule, items: Sequence[Item]) -> str | None:

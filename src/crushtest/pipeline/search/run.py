@@ -12,7 +12,7 @@ from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.judge import judge, size_in
 from crushtest.pipeline.search.ladder import candidates
 from crushtest.pipeline.search.opening import Search, known_of, open_gauge
-from crushtest.pipeline.search.request import as_verified
+from crushtest.pipeline.search.request import as_verified, check_room
 from crushtest.pipeline.search.sensitivity import measure_cells
 from crushtest.progress import show_progress
 from crushtest.report.page.search_page import write_search_page
@@ -55,13 +55,14 @@ def _measure(search: Search, record: SearchRecord) -> SearchRecord:
     folder, request = search.folder, search.request
     if folder.sensitivity.complete:
         return record
+    with _timed(folder, "dense on the search half"):
+        run_study(request.study(folder, "search"), folder.screen.root)
+    check_room(request, search.plan, folder.screen.read_estimates())
     if search.measured is not None:
         with replacing(folder.sensitivity.final) as temporary:
             temporary.write_bytes(search.measured.sensitivity.final.read_bytes())
         folder.sensitivity.read()
         return record
-    with _timed(folder, "dense on the search half"):
-        run_study(request.study(folder, "search"), folder.screen.root)
     with _timed(folder, "sensitivity"), show_progress() as progress:
         options, model = search.plan.dense.model_options, search.plan.dense.model
         calibration = read_calibration(options, model, search.plan.calibration)

@@ -247,6 +247,7 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
     margin = alt.Chart(alt.NamedData("margin")).mark_rule(strokeDash=[4, 3], color=PAPER.worse[3]).encode(alt.Y("at:Q"))
     chart = alt.layer(margin, moved, points).properties(width=300, height=200).resolve_scale(color="independent")
     config = PAPER.config() | {"background": "white"}
+    config["legend"] = config["legend"] | {"labelLimit": 0}
     return {**chart.to_dict(validate=False), "datasets": {"rows": rows, "margin": [{"at": 1.0}]}, "config": config}
 
 
