@@ -1,11 +1,10 @@
-"""What a search's surrogate is worth: predicted and measured divergence, and mixes beside uniform recipes.
+"""What a search's surrogate is worth, in divergence from dense.
 
-    python benchmarks/search.py mixes DIR        # divergence: mixes of four sizes, by all and by text alone, beside
-                                                 # uniform recipes; random mixes, predicted and measured
-    python benchmarks/search.py sizes DIR OUT    # the former once more, as harm to margin, in a study in OUT
+    python benchmarks/search.py DIR
 
-Both measure mixes of a size on the half that the search never saw. DIR is the folder of a finished
-`crushtest search` on this machine; its study is read from its search.json.
+Prints mixes of four sizes, by all dimensions and by text alone, beside uniform recipes, on the half that the search
+never saw; then random mixes, predicted and measured. DIR is the folder of a finished `crushtest search` on this machine;
+its study is read from its search.json.
 """
 
 from __future__ import annotations
@@ -20,17 +19,14 @@ from scipy.stats import spearmanr
 
 from crushtest.compress.prepare import read_calibration
 from crushtest.compress.run import compress
-from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.gauge import Gauge, gauge_of, spread_over_clusters
-from crushtest.pipeline.search.judge import judge
 from crushtest.pipeline.search.ladder import Sensitivities, mix
 from crushtest.pipeline.search.opening import known_of, open_gauge, open_search
 from crushtest.pipeline.search.request import SearchRequest
 from crushtest.progress import show_progress
 from crushtest.registry import METHODS
-from crushtest.study.folder import StudyFolder
-from crushtest.study.searched import Candidate, SearchFolder
-from crushtest.study.spec import ArmSpec, build_spec
+from crushtest.study.searched import SearchFolder
+from crushtest.study.spec import build_spec
 
 MIXES = 20
 SIZES = (0.2, 0.25, 0.3, 0.4)
@@ -132,27 +128,5 @@ def of_random_mixes(known: Sensitivities, folder: SearchFolder, gauge: Gauge, me
         )
 
 
-def sizes(root: Path, out: Path) -> None:
-    """Print the worst harm to margin of mixes and of uniform recipes on the verification half."""
-    folder = SearchFolder(root)
-    request = request_of(folder)
-    known = known_of(open_search(request, root))
-    tried: dict[str, Candidate] = {}
-    for size in SIZES:
-        most = floor(size * known.dense_bits)
-        for words, by in (("mix", known), ("by text", known.of_dimensions([TEXT]))):
-            one = mix(by, most, f"{words} {size:g}")
-            tried.setdefault(one.recipe, one)
-    uniform = [Candidate(name=option.text, recipe=option.text, kind="uniform") for option in known.options]
-    size_of = {one.name: one.size or 0.0 for one in tried.values()}
-    size_of |= {one.name: known.size((place,) * len(known.parts)) for place, one in enumerate(uniform)}
-    arms = [*tried.values(), *(one for one in uniform if size_of[one.name] < 0.5)]
-    spec = request.study(folder, "verify", [ArmSpec(name=one.name, recipe=one.recipe) for one in arms])
-    run_study(spec, out)
-    for one in judge(StudyFolder(out), str(folder.verify_policy), [arm.name for arm in arms], size_of):
-        ratios = ", ".join(f"{dimension} {ratio:.2f}" for dimension, ratio in one.ratios.items())
-        print(f"{one.name}: size {one.size:.3f}, worst {one.worst:.2f} ({ratios}), {one.outcome}")
-
-
 if __name__ == "__main__":
-    {"mixes": mixes, "sizes": sizes}[sys.argv[1]](*map(Path, sys.argv[2:]))
+    mixes(Path(sys.argv[1]))
