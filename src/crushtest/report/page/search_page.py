@@ -26,7 +26,7 @@ DEPTHS = (1.0, 1.5, 2.5, 4.0)
 """A part's divergence, against the mean of all parts, from which on a cell of the map is so deep."""
 HIGHEST = 3.0
 """The largest ratio of harm to margin that a figure shows; what is beyond stands at its edge."""
-HALVES = {"search": "search half", "verify": "verification half"}
+HALVES = {"search": "search", "verify": "verification"}
 OUTCOME = {
     "found": "found: every rule was shown to be kept on the half that the search never saw",
     "none": "none passes",
@@ -239,7 +239,7 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
     moved = base.mark_line(strokeWidth=1, color=PAPER.muted).encode(alt.Detail("candidate:N"))
     points = base.mark_point(size=70, strokeWidth=1.5).encode(
         alt.Shape("kind:N", title="recipe", scale={"domain": ["mix", "uniform", "given"]}),
-        alt.Color("half:N", title="", scale={"domain": list(HALVES.values()), "range": list(PAPER.series[:2])}),
+        alt.Color("half:N", title="half", scale={"domain": list(HALVES.values()), "range": list(PAPER.series[:2])}),
         fill=alt.Color(
             "half:N", legend=None, scale={"domain": list(HALVES.values()), "range": ["white", PAPER.series[1]]}
         ),
