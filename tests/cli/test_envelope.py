@@ -88,6 +88,8 @@ RUNS = {
 ELSEWHERE = {
     "compress": "a model",
     "track": "the package of a tracker",
+    "search": "a model",
+    "locate": "a model",
     "data fetch": "the network",
     "data fit": "the network",
     "published fetch": "published files",

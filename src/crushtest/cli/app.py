@@ -18,11 +18,13 @@ from crushtest.cli.envelope import print_failure
 from crushtest.cli.gate import gate
 from crushtest.cli.label import label
 from crushtest.cli.listing import list_entries
+from crushtest.cli.locate import locate
 from crushtest.cli.output import print_line
 from crushtest.cli.parse_errors import usage_in_one_line, wrong_place
 from crushtest.cli.results import card, compare, query, report, verify
 from crushtest.cli.run import evaluate, run
 from crushtest.cli.score import score
+from crushtest.cli.search import search
 from crushtest.cli.start import init, schema
 from crushtest.cli.track import track
 from crushtest.cli.unexpected import EXIT_CODE, in_one_line, missing_extra
@@ -40,7 +42,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Begin": {"init": init, "doctor": doctor, "schema": schema, "list": list_entries},
-    "Measure": {"run": run, "evaluate": evaluate, "compress": compress},
+    "Measure": {"run": run, "evaluate": evaluate, "compress": compress, "search": search},
     "Answers made elsewhere": {"items": items, "add": add, "score": score},
     "Read and judge": {
         "compare": compare,
@@ -49,6 +51,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "card": card,
         "query": query,
         "label": label,
+        "locate": locate,
         "verify": verify,
     },
     "Take away": {"track": track, "mcp": mcp},

@@ -197,11 +197,14 @@ def _network(model: Any, trust_remote_code: bool) -> Module:
     if isinstance(getattr(model, "network", None), Module):
         network: Module = model.network
         return network
-    return _without_weights(model, trust_remote_code)
+    return network_of_config(model, trust_remote_code)
 
 
-def _without_weights(config: Any, trust_remote_code: bool) -> Module:
-    """Return the network of a config, its weights without memory."""
+def network_of_config(config: Any, trust_remote_code: bool = False) -> Module:
+    """Return the network of a config, its weights without memory.
+
+    Raises ModelError for a model that is quantized already, or that transformers cannot lay out.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 

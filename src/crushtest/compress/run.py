@@ -61,11 +61,11 @@ def compress(
             entry,
             step.options,
             calibration.ids,
-            on_progress or _silent,
+            on_progress or silent,
             residence,
             tokenizer=model.tokenizer,
         )
-        ledger.enter_step(number, step, _carry_out(job))
+        ledger.enter_step(number, step, carry_out(job))
         if not ledger.changed(number):
             raise CompressionError(
                 f"recipe {recipe.text!r}: step {step.method!r} changed no weight of {len(chosen)} layers"
@@ -149,7 +149,8 @@ class _Ledger:
         return sum(layer.changed for layer in self.layers if layer.step == number)
 
 
-def _carry_out(job: Job) -> Iterator[Compressed]:
+def carry_out(job: Job) -> Iterator[Compressed]:
+    """Compress the layers of one job, yielding each when it is done."""
     if job.entry.about.scope == "model":
         return iter(job.entry.function(job, job.tokens, **job.options))
     if not job.needs:
@@ -159,5 +160,5 @@ def _carry_out(job: Job) -> Iterator[Compressed]:
     return compress_layers(job)
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    pass
+def silent(what: str, done: int, total: int) -> None:
+    """Show no progress."""

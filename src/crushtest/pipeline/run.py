@@ -23,6 +23,7 @@ from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
 from crushtest.pipeline.from_dense import as_settled, is_settled
+from crushtest.pipeline.halves import half_of
 from crushtest.pipeline.looks import parts_asked
 from crushtest.pipeline.measured import complete_pairs
 from crushtest.pipeline.page import has_more_to_show, write_page
@@ -135,15 +136,21 @@ def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
     Tasks that have already run do not need their source data: their items are in the study folder.
     """
     drawn = Drawn({}, {})
+    whole: dict[str, list[Item]] = {}
     for planned in plan.tasks:
         name = planned.name
         try:
-            drawn.items[name] = as_settled(folder, planned, planned.draw())
+            whole[name] = planned.draw()
         except NotHere as error:
-            if name in plan.grown or not folder.items_path(name).exists():
+            if name in plan.grown or plan.half is not None or not folder.items_path(name).exists():
                 drawn.missing[name] = str(error)
                 continue
             drawn.items[name] = folder.read_items(name)
+    if plan.half is not None:
+        whole = half_of(plan, whole, plan.half)
+    for planned in plan.tasks:
+        if planned.name in whole:
+            drawn.items[planned.name] = as_settled(folder, planned, whole[planned.name])
     return drawn
 
 

@@ -15,7 +15,7 @@ from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
 from crushtest.study.draws import draws_of
 from crushtest.study.repeats import repeats_of
-from crushtest.study.spec import Correction, StopEarlySpec, StudySpec, read_stored_spec
+from crushtest.study.spec import Correction, Half, StopEarlySpec, StudySpec, read_stored_spec
 from crushtest.study.suites import resolve
 from crushtest.tasks.base import Task
 
@@ -88,6 +88,7 @@ class Plan:
     beside       published results that the report draws beside the study's own
     stop_early   when an arm need not be asked every item; None: it is
     policy       the policy whose verdict heads the report; None: it has none
+    half         which half of the clusters is asked; None: all of them
     """
 
     arms: tuple[Arm, ...]
@@ -101,6 +102,7 @@ class Plan:
     draws: tuple[Arm, ...] = ()
     stop_early: StopEarlySpec | None = None
     policy: str | None = None
+    half: Half | None = None
 
     @property
     def dense(self) -> Arm:
@@ -145,6 +147,7 @@ def make_plan(spec: StudySpec) -> Plan:
         beside=spec.beside,
         stop_early=spec.stop_early,
         policy=spec.policy or (spec.stop_early.policy if spec.stop_early else None),
+        half=spec.half,
     )
     if spec.stop_early is not None and plan.draws:
         raise UsageError(

@@ -22,6 +22,7 @@ from crushtest.study.paths import study_paths
 
 Training = Literal["before", "after"]
 Correction = Literal["benjamini-hochberg", "holm"]
+Half = Literal["search", "verify"]
 
 
 class Checked(BaseModel):
@@ -146,6 +147,8 @@ class StudySpec(Checked):
                   `{policy: NAME}`. None: every arm is asked every item
     policy        the policy whose verdict heads the report: a file or a ready-made one. None: that of `stop_early`, if
                   there is one
+    half          ask only half of the clusters: `search` to choose by, `verify` to test what was chosen. The same
+                  suite, limit and seed give the same halves. None: all of them
     """
 
     model: str
@@ -165,6 +168,7 @@ class StudySpec(Checked):
     beside: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     stop_early: StopEarlySpec | None = None
     policy: str | None = None
+    half: Half | None = None
 
 
 DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)

@@ -1,0 +1,193 @@
+"""The command that looks for the smallest recipe whose harms stay within a budget: search."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crushtest.cli.envelope import Status, print_result
+from crushtest.cli.options import (
+    Device,
+    DType,
+    Engine,
+    Model,
+    Pickle,
+    Selection,
+    System,
+    Threads,
+    Trust,
+    flattened,
+    given,
+)
+from crushtest.cli.output import AsJson, print_line, print_table
+from crushtest.errors import UnknownName, UsageError
+from crushtest.printing import quoted
+
+if TYPE_CHECKING:
+    from crushtest.pipeline.search.opening import Search
+    from crushtest.study.searched import SearchRecord
+
+GRAINS = ("block", "linear")
+EXIT_CODES = {"found": 0, "none": 3, "inconclusive": 4}
+STATUS: dict[str, Status] = {"found": "passed", "none": "regression", "inconclusive": "inconclusive"}
+
+
+@flattened
+def search(
+    model: Model,
+    budget: Annotated[str, typer.Option(help="The policy whose margins are the budget: a file or a built-in one.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The search's folder.")],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="size=SHARE",
+            help="Seek the best recipe of this size: the linear layers' bits as a share of what they take at 16 bits. "
+            "Default: seek the smallest recipe that passes.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option("--recipe", "-r", help="A recipe that is a candidate too. Repeatable.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="What parts are tried with: recipes of one step, whose lists expand. Repeatable. "
+            "Default: rtn:bits=2,3,4,8,group_size=64.",
+        ),
+    ] = None,
+    grain: Annotated[str, typer.Option(help="What has an option of its own: block or linear.")] = "block",
+    items: Annotated[
+        int, typer.Option(min=1, help="Items per task that each part's sensitivity is measured on, about.")
+    ] = 64,
+    sensitivity: Annotated[
+        Path | None,
+        typer.Option(help="Take the sensitivities from another search's folder: same model, items and options."),
+    ] = None,
+    *,
+    selection: Selection,
+    engine: Engine = None,
+    dtype: DType = None,
+    device: Device = None,
+    system: System = None,
+    trust_remote_code: Trust = False,
+    allow_pickle: Pickle = False,
+    threads: Threads = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Find the smallest mix of options whose harms stay within a policy, and verify it on items that it never saw.
+
+    Exit code 0: found; 3: none passes; 4: inconclusive. If it is interrupted, the same command resumes it.
+
+    Example: crushtest search demo --budget policy.yaml --target size=0.25 -o searches/demo
+    """
+    from crushtest.pipeline.search.opening import open_search
+    from crushtest.pipeline.search.request import SearchRequest
+    from crushtest.pipeline.search.run import run_search
+    from crushtest.study.spec import build_spec
+
+    if grain not in GRAINS:
+        raise UnknownName("grain", grain, GRAINS, where="search")
+    flags: dict[str, Any] = {"model": model, "engine": engine, "dtype": dtype, "device": device, "system": system}
+    flags |= {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
+    flags = {key: value for key, value in flags.items() if value is not None} | given(selection)
+    spec = build_spec(flags, where="search")
+    request = SearchRequest(
+        spec=spec,
+        budget=budget_text(budget),
+        given=tuple(recipe or ()),
+        grain="linear" if grain == "linear" else "block",
+        target=None if target is None else size_of(target),
+        items=items,
+        **({"options": tuple(option)} if option else {}),
+    )
+    found = open_search(request, out, sensitivity)
+    if dry_run:
+        show_plan(found)
+        return
+    try:
+        record = run_search(found)
+    except KeyboardInterrupt:
+        print_line("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    show(record, out, json=json)
+    raise typer.Exit(EXIT_CODES[record.outcome or "inconclusive"])
+
+
+def budget_text(name: str) -> str:
+    """Return the text of a policy, in a file or ready-made. Raises UsageError if there is none, or it is invalid."""
+    from crushtest.gate.policy import policies, read_policy
+
+    read_policy(name)
+    path = Path(name)
+    return path.read_text(encoding="utf-8") if path.is_file() else policies()[name]
+
+
+def size_of(text: str) -> float:
+    """Return the share in `size=0.25`. Raises UsageError for any other text."""
+    match = re.fullmatch(r"size=(\d*\.?\d+)", text.strip())
+    if match is None:
+        raise UsageError(f"target: write size=SHARE, such as size=0.25 (got {quoted(text)})")
+    return float(match[1])
+
+
+def show_plan(found: Search) -> None:
+    """Print what a search would do, step by step, and how much that is."""
+    request, halves = found.request, found.counted
+    print_table(
+        [
+            ["task", "items to search", "clusters", "items to verify", "clusters"],
+            *(
+                [task, str(half.search), str(half.search_clusters), str(half.verify), str(half.verify_clusters)]
+                for task, half in halves.items()
+            ),
+        ]
+    )
+    parts, options = len(found.parts), len(request.option_recipes)
+    mixes = 10 if request.target is None else 1
+    arms = mixes + options + len(request.given_recipes)
+    asked = sum(min(half.search, request.items) for half in halves.values())
+    search, verify = (sum(getattr(half, name) for half in halves.values()) for name in ("search", "verify"))
+    for line in (
+        f"1. dense answers the {search} items of the search half",
+        f"2. sensitivity: {parts} parts x {options} options on about {asked} items, each from its block up "
+        f"(some {parts * options * asked // 2:,} items read through the whole model)",
+        f"3. at most {mixes} mixes by integer program, {options} uniform recipes"
+        + (f", {len(request.given_recipes)} given" if request.given else ""),
+        f"4. screening: at most {arms} arms on {search} items, stopping early",
+        f"5. verification: from the largest down, until one fails, on the {verify} items of the other half"
+        if request.target is None
+        else f"5. verification of the best on the {verify} items of the other half",
+    ):
+        print_line(line)
+
+
+def show(record: SearchRecord, out: Path, *, json: bool) -> None:
+    """Print what a search found, and its recipe."""
+    if json:
+        facts = {"search": str(out), **record.model_dump(mode="json", exclude={"parts", "candidates"})}
+        print_result("search", facts, status=STATUS[record.outcome or "inconclusive"])
+        return
+    rows = [["half", "candidate", "size", "worst harm / margin", "verdict"]]
+    for half, judged in (("search", record.screened), ("verify", record.verified), ("verify, beside", record.beside)):
+        for one in judged or ():
+            ratio = "unknown" if one.worst == float("inf") else f"{one.worst:.2f}"
+            rows.append([half, one.name, f"{one.size:.3f}", ratio, one.outcome])
+    print_table(rows)
+    if record.answer is not None:
+        size = next(one.size for one in record.verified or () if one.name == record.answer)
+        print_line(f"found: {record.answer}, {size:.3f} of 16 bits; every rule was shown to be kept on the other half")
+        print_line(f"crushtest compress {record.request['study']['model']} -o DIR -r '{record.recipe}'")
+        return
+    ended = (record.verified or ())[-1:]
+    nearest = ended or sorted(record.screened or (), key=lambda one: one.worst)[:1]
+    print_line("none passes" if record.outcome == "none" else "inconclusive: nothing was shown to pass")
+    for one in nearest:
+        print_line(f"nearest: {one.name}, {one.size:.3f} of 16 bits")
+        for why in one.broke:
+            print_line(f"  {why}")

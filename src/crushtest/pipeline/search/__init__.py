@@ -1,0 +1,1 @@
+"""The search for the smallest recipe whose harms stay within a budget."""

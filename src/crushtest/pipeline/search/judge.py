@@ -1,0 +1,70 @@
+"""What the budget says of candidates on one half: verdicts, and harm as a share of the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from crushtest.gate.checks import run_gate
+from crushtest.gate.result import Check, GateResult
+from crushtest.gate.rows import margin_of
+from crushtest.study.folder import StudyFolder
+from crushtest.study.plan import stored_plan
+from crushtest.study.searched import Judged
+
+BEYOND = 1e9
+"""The ratio of a harm to a margin of 0."""
+MOST_WORDS = 3
+
+
+def judge(folder: StudyFolder, policy: str, names: Sequence[str], sizes: dict[str, float]) -> list[Judged]:
+    """Return what a policy says of each of these arms of a study; a candidate is judged by its own checks alone."""
+    checks = run_gate(folder.root, policy).checks
+    dimensions = {planned.name: planned.dimension for planned in stored_plan(folder.specification).tasks}
+    return [
+        judged_by(name, [check for check in checks if check.arm == name], sizes[name], dimensions) for name in names
+    ]
+
+
+def judged_by(name: str, checks: Sequence[Check], size: float, dimensions: Mapping[str, str]) -> Judged:
+    """Return what these checks say of a candidate; `dimensions` are those of the tasks."""
+    ratios: dict[str, float] = {}
+    for check in checks:
+        if (share := ratio(check)) is not None and check.row is not None:
+            about = dimensions[check.row.task]
+            ratios[about] = max(ratios.get(about, -BEYOND), share)
+    outcome = GateResult("", "", tuple(checks)).outcome
+    return Judged(name=name, outcome=outcome, size=size, ratios=ratios, broke=tuple(_broke(checks)))
+
+
+def ratio(check: Check) -> float | None:
+    """Return a check's harm as measured, as a share of its margin; None for a check without either.
+
+    Less than 0 is a change for the better.
+    """
+    if check.harm is None or check.row is None:
+        return None
+    margin = margin_of(check.rule, check.row)
+    if margin is None:
+        return None
+    if margin == 0:
+        return BEYOND if check.harm.estimate > 0 else 0.0
+    return min(check.harm.estimate / margin, BEYOND)
+
+
+def _broke(checks: Sequence[Check]) -> list[str]:
+    """Return what an arm did not pass, or passed beyond the margin as measured, in a few lines; regressions first."""
+    words = ("regression", "inconclusive", "passed")
+    failed = [check for check in checks if check.outcome in words[:2] or (ratio(check) or 0) > 1]
+    failed.sort(key=lambda check: words.index(check.outcome))
+    lines = [f"rule {check.number}, {check.rule}: {check.seen}" for check in failed[:MOST_WORDS]]
+    more = len(failed) - MOST_WORDS
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def size_in(folder: StudyFolder, arm: str, linear_bytes: int) -> float:
+    """Return the size of an arm's linear layers by its own record, as a share of what they take at 16 bits."""
+    record = folder.read_compression(arm)
+    assert record is not None
+    totals = record["totals"]
+    saved = totals["dense_model_size_bytes"] - totals["compressed_model_size_bytes"]
+    return float(1 - saved / linear_bytes)

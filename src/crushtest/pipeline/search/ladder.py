@@ -1,0 +1,145 @@
+"""From sensitivities to candidates: a ladder of mixes by integer program, uniform recipes, and what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crushtest.compress.allocation import allocate, rungs, size_of
+from crushtest.compress.parts import Part, recipe_of
+from crushtest.compress.recipes import Recipe
+from crushtest.errors import UsageError
+from crushtest.study.searched import Candidate, Cell
+
+REFERENCE_BITS = 4.0
+"""Bits per weight of the option that a divergence is measured by: that of the option nearest to it, everywhere."""
+RUNGS = 10
+
+
+@dataclass(frozen=True)
+class Sensitivities:
+    """What every part costs at every option, the last of which leaves it dense.
+
+    divergence  [dimensions, parts, options + 1], a share of what the reference option costs everywhere: the mean over a
+                dimension's tasks
+    bits        [parts, options + 1]
+    dimensions  their names
+    reference   the option that is the scale
+    """
+
+    parts: tuple[Part, ...]
+    options: tuple[Recipe, ...]
+    dimensions: tuple[str, ...]
+    divergence: NDArray[np.float64]
+    bits: NDArray[np.int64]
+    reference: Recipe
+
+    @property
+    def dense_bits(self) -> int:
+        """Return the bits of all parts as they are."""
+        return int(self.bits[:, -1].sum())
+
+    def size(self, chosen: Sequence[int]) -> float:
+        """Return the size of a mix, as a share of what its parts take at 16 bits."""
+        return size_of(self.bits, chosen) / self.dense_bits
+
+    def predicted(self, chosen: Sequence[int]) -> dict[str, float]:
+        """Return the sum of the parts' divergences, by dimension."""
+        sums = self.divergence[:, np.arange(len(self.parts)), list(chosen)].sum(axis=1)
+        return dict(zip(self.dimensions, sums.tolist(), strict=True))
+
+    def of_dimensions(self, names: Iterable[str]) -> Sensitivities:
+        """Return what these dimensions alone say."""
+        kept = [place for place, name in enumerate(self.dimensions) if name in set(names)]
+        dimensions = tuple(self.dimensions[place] for place in kept)
+        return Sensitivities(self.parts, self.options, dimensions, self.divergence[kept], self.bits, self.reference)
+
+
+def read_sensitivities(cells: Mapping[str, Cell], parts: Sequence[Part], options: Sequence[Recipe]) -> Sensitivities:
+    """Return the measured cells as arrays, on the scale of each task."""
+    tasks = {cell.task: cell.dimension for cell in cells.values()}
+    dimensions = tuple(dict.fromkeys(tasks.values()))
+    part_at = {part.name: place for place, part in enumerate(parts)}
+    option_at = {option.text: place for place, option in enumerate(options)}
+    by_task = {task: np.zeros((len(parts), len(options) + 1)) for task in tasks}
+    bits = np.zeros((len(parts), len(options) + 1), np.int64)
+    bits[:, -1] = [part.dense_bits for part in parts]
+    for cell in cells.values():
+        place = part_at[cell.part], option_at[cell.option]
+        by_task[cell.task][place] = cell.divergence
+        bits[place] = cell.stored_bits
+    per_weight = bits[:, :-1].sum(axis=0) * 16 / bits[:, -1].sum()
+    reference = int(np.abs(per_weight - REFERENCE_BITS).argmin())
+    scaled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in dimensions}
+    for task, values in by_task.items():
+        scale = values[:, reference].sum()
+        scaled[tasks[task]].append(values / scale if scale > 0 else values)
+    divergence = np.stack([np.mean(scaled[name], axis=0) for name in dimensions])
+    return Sensitivities(tuple(parts), tuple(options), dimensions, divergence, bits, options[reference])
+
+
+def candidates(
+    known: Sensitivities, given: Sequence[Recipe], target: float | None, *, count: int = RUNGS
+) -> list[Candidate]:
+    """Return what is screened: mixes, uniform recipes and those given, none of them twice.
+
+    Without a target the mixes have `count` sizes, from the smallest option everywhere to the largest. With one there is
+    the mix of that size, and uniform recipes that are no larger.
+    Raises UsageError if no mix is as small as the target.
+    """
+    found: dict[str, Candidate] = {}
+    for candidate in (*_uniform(known, target), *_mixes(known, target, count), *_given(given)):
+        found.setdefault(candidate.recipe, candidate)
+    return list(found.values())
+
+
+def mix(known: Sensitivities, most: int, name: str) -> Candidate:
+    """Return the mix of at most so many bits that diverges least."""
+    chosen = allocate(known.divergence, known.bits, most).options
+    return Candidate(
+        name=name,
+        recipe=recipe_of(known.parts, known.options, chosen),
+        kind="mix",
+        size=known.size(chosen),
+        predicted=known.predicted(chosen),
+        chosen=chosen,
+    )
+
+
+def _mixes(known: Sensitivities, target: float | None, count: int) -> Iterator[Candidate]:
+    if target is not None:
+        most = floor(target * known.dense_bits)
+        least = int(known.bits.min(axis=1).sum())
+        if least > most:
+            raise UsageError(
+                f"target: no mix of these options is as small as size={target:g} (the smallest is "
+                f"{least / known.dense_bits:.3g}); choose a larger target, or options that take less"
+            )
+        yield mix(known, most, f"mix {target:g}")
+        return
+    for most in rungs(known.bits[:, :-1], count):
+        yield mix(known, most, f"mix {most / known.dense_bits:.3f}")
+
+
+def _uniform(known: Sensitivities, target: float | None) -> Iterator[Candidate]:
+    for place, option in enumerate(known.options):
+        chosen = (place,) * len(known.parts)
+        size = known.size(chosen)
+        if target is None or size <= target:
+            yield Candidate(
+                name=option.text,
+                recipe=option.text,
+                kind="uniform",
+                size=size,
+                predicted=known.predicted(chosen),
+                chosen=chosen,
+            )
+
+
+def _given(given: Sequence[Recipe]) -> Iterator[Candidate]:
+    for recipe in given:
+        yield Candidate(name=recipe.text, recipe=recipe.text, kind="given")

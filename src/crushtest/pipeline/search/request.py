@@ -1,0 +1,169 @@
+"""What a search is asked for, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from crushtest.compress.parts import Grain, read_options
+from crushtest.compress.recipes import Recipe, parse_recipes
+from crushtest.errors import UsageError
+from crushtest.gate.checks import metrics_of_tasks
+from crushtest.gate.policy import Policy, Rule, parse_policy
+from crushtest.metrics import ALL
+from crushtest.pipeline.stop_rules import bound_metrics
+from crushtest.printing import quoted
+from crushtest.records import DENSE, Item
+from crushtest.results import Estimate
+from crushtest.stats.effects import BAD, room_for_harm
+from crushtest.stats.harm_bounds import ROUNDING
+from crushtest.study.plan import Plan
+from crushtest.study.searched import SearchFolder
+from crushtest.study.spec import ArmSpec, Half, StopEarlySpec, StudySpec
+from crushtest.study.suites import resolve
+
+DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
+DEFAULT_ITEMS = 64
+ENGINE = "hf"
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search as the user asked for it.
+
+    spec      the model, suite, limit, seed and engine, without arms and for all clusters
+    budget    the text of the policy that is the budget
+    options   recipes of one step that parts are tried with
+    given     recipes that are candidates besides
+    grain     what has options of its own: blocks, or single linear layers
+    target    the largest size of the linear layers, as a share of what they take at 16 bits; None: the smallest that
+              passes is sought
+    items     how many items of each task the sensitivity is measured on, about
+    """
+
+    spec: StudySpec
+    budget: str
+    options: tuple[str, ...] = DEFAULT_OPTIONS
+    given: tuple[str, ...] = ()
+    grain: Grain = "block"
+    target: float | None = None
+    items: int = DEFAULT_ITEMS
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Return the budget's rules."""
+        return parse_policy(self.budget, where="budget")
+
+    @cached_property
+    def option_recipes(self) -> tuple[Recipe, ...]:
+        """Return the options."""
+        return read_options(self.options)
+
+    @cached_property
+    def given_recipes(self) -> tuple[Recipe, ...]:
+        """Return the recipes that are candidates besides."""
+        return tuple(recipe for text in self.given for recipe in parse_recipes(text))
+
+    def study(self, folder: SearchFolder, half: Half, arms: Sequence[ArmSpec] = ()) -> StudySpec:
+        """Return the study of a half. Only arms of the search half stop early."""
+        policy = str(folder.policy if half == "search" else folder.verify_policy)
+        stop = StopEarlySpec(policy=policy) if half == "search" else None
+        return self.spec.model_copy(update={"half": half, "arms": tuple(arms), "policy": policy, "stop_early": stop})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON values, the suite with its tasks."""
+        left_out = {"arms", "half", "stop_early", "policy", "noise_floor", "beside"}
+        study = self.spec.model_dump(mode="json", exclude=left_out)
+        study["suite"] = [{task: options} for task, options in resolve(self.spec.suite)]
+        return {
+            "study": study,
+            "budget": self.budget,
+            "options": list(self.options),
+            "given": list(self.given),
+            "grain": self.grain,
+            "target": self.target,
+            "items": self.items,
+        }
+
+
+def check_request(request: SearchRequest, plan: Plan) -> None:
+    """Raise UsageError for a search that cannot be carried out, whatever its items are."""
+    if request.target is not None and not 0 < request.target <= 1:
+        raise UsageError(f"target: size must be above 0 and at most 1 (got {request.target:g})")
+    if request.items < 1:
+        raise UsageError(f"items must be at least 1 (got {request.items})")
+    if plan.dense.engine != ENGINE:
+        raise UsageError(f"search runs in engine {ENGINE!r} only (got {plan.dense.engine!r})")
+    if request.spec.noise_floor.repeats:
+        raise UsageError("search: a noise floor cannot stand beside arms that stop early; leave it out")
+    for number, rule in enumerate(request.policy.rules, start=1):
+        if rule.arm != "*" or rule.against != DENSE:
+            raise UsageError(
+                f"budget: rule {number} is about the arm {rule.arm!r} against {rule.against!r}; a budget is for every "
+                "candidate, against dense"
+            )
+    _ = request.option_recipes, request.given_recipes
+
+
+def check_budget(request: SearchRequest, plan: Plan, halves: Mapping[Half, Mapping[str, Sequence[Item]]]) -> None:
+    """Raise UsageError for a rule that no candidate could ever pass: half of the items are too few for it."""
+    metrics = metrics_of_tasks(plan)
+    for number, rule in enumerate(request.policy.rules, start=1):
+        for half, items in halves.items():
+            for planned in plan.tasks:
+                asked = items[planned.name]
+                for name in bound_metrics(rule, planned, metrics[planned.name]):
+                    metric = metrics[planned.name][name]
+                    about = [item for item in asked if name == metric.name and metric.applies_to(item)]
+                    if name == metric.name and rule.group == ALL and (why := _too_few(rule, about)):
+                        raise UsageError(
+                            f"budget: rule {number} ({quoted(str(rule))}) cannot pass: the half {half!r} of "
+                            f"{planned.name!r} has {why}. Lower the rule's number, or take more items"
+                        )
+
+
+def check_room(request: SearchRequest, plan: Plan, dense: Iterable[Estimate]) -> None:
+    """Raise UsageError for a rule that no candidate could ever pass: dense is where nothing can be lost.
+
+    dense   what the dense arm measured on the search half
+    """
+    values = {(row.task, row.metric): row.value for row in dense if row.arm == DENSE and row.group == ALL}
+    metrics = metrics_of_tasks(plan)
+    for number, rule in enumerate(request.policy.rules, start=1):
+        for planned in plan.tasks:
+            for name in bound_metrics(rule, planned, metrics[planned.name]):
+                metric, value = metrics[planned.name][name], values.get((planned.name, name))
+                if rule.group != ALL or rule.margin is None or value is None or metric.bounds is None:
+                    continue
+                room = room_for_harm(value, metric.bounds, rule.direction or BAD[metric.better])
+                if name == metric.name and rule.margin.of(value) >= room - ROUNDING:
+                    raise UsageError(
+                        f"budget: rule {number} ({quoted(str(rule))}) cannot pass: dense is at {value:.4g}, from where "
+                        "nothing can get worse by more than the margin. Take a smaller margin, or leave the rule out"
+                    )
+
+
+def _too_few(rule: Rule, items: Sequence[Item]) -> str | None:
+    clusters = len({item.cluster for item in items})
+    if len(items) < rule.min_items:
+        return f"{len(items)} items for {rule.metric}, and the rule's min_items is {rule.min_items}"
+    if clusters < rule.min_clusters:
+        return f"{clusters} clusters for {rule.metric}, and the rule's min_clusters is {rule.min_clusters}"
+    return None
+
+
+def as_verified(policy: Policy) -> str:
+    """Return a policy's text in which every margin must be shown to be kept: `sure: equivalence`."""
+    rules = [dict(_settings(rule)) for rule in policy.rules]
+    return yaml.safe_dump({"summary": policy.summary, "rules": rules}, sort_keys=False, allow_unicode=True)
+
+
+def _settings(rule: Rule) -> Iterator[tuple[str, Any]]:
+    yield from rule.model_dump(exclude={"margin", "sure"}, exclude_unset=True).items()
+    if rule.margin is not None:
+        yield "margin", f"{100 * rule.margin.size!r}%" if rule.margin.relative else rule.margin.size
+        yield "sure", "equivalence"

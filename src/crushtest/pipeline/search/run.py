@@ -1,0 +1,205 @@
+"""The search from start to finish. Whatever is done is in the folder, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from crushtest.compress.prepare import read_calibration
+from crushtest.files.atomic import replacing
+from crushtest.pipeline.run import run_study
+from crushtest.pipeline.search.judge import judge, size_in
+from crushtest.pipeline.search.ladder import candidates
+from crushtest.pipeline.search.opening import Search, known_of, open_gauge
+from crushtest.pipeline.search.request import as_verified, check_room
+from crushtest.pipeline.search.sensitivity import measure_cells
+from crushtest.progress import show_progress
+from crushtest.report.page.search_page import write_search_page
+from crushtest.stats.fixed_sequence import Screened, front, verify_in_order
+from crushtest.study.searched import Candidate, Judged, Outcome, SearchFolder, SearchRecord
+from crushtest.study.spec import ArmSpec
+
+
+def run_search(search: Search) -> SearchRecord:
+    """Finish a search and return what it found. Killed at any moment, the next call goes on."""
+    folder = search.folder
+    with folder.locked():
+        record = folder.read() or _begin(search)
+        for step in (_measure, _choose, _screen, _verify, _compare):
+            record = step(search, record)
+        if not folder.page.exists():
+            write_search_page(folder)
+    return record
+
+
+def _begin(search: Search) -> SearchRecord:
+    for path, text in (
+        (search.folder.policy, search.request.budget),
+        (search.folder.verify_policy, as_verified(search.request.policy)),
+    ):
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    record = SearchRecord(
+        request=search.request.as_json(),
+        halves=search.counted,
+        parts=tuple(part.name for part in search.parts),
+        options=tuple(option.text for option in search.request.option_recipes),
+    )
+    search.folder.write(record)
+    return record
+
+
+def _measure(search: Search, record: SearchRecord) -> SearchRecord:
+    """Ask dense the search half, then measure every part at every option."""
+    folder, request = search.folder, search.request
+    if folder.sensitivity.complete:
+        return record
+    with _timed(folder, "dense on the search half"):
+        run_study(request.study(folder, "search"), folder.screen.root)
+    check_room(request, search.plan, folder.screen.read_estimates())
+    if search.measured is not None:
+        with replacing(folder.sensitivity.final) as temporary:
+            temporary.write_bytes(search.measured.sensitivity.final.read_bytes())
+        folder.sensitivity.read()
+        return record
+    with _timed(folder, "sensitivity"), show_progress() as progress:
+        options, model = search.plan.dense.model_options, search.plan.dense.model
+        calibration = read_calibration(options, model, search.plan.calibration)
+        gauge = open_gauge(search, progress)
+        measure_cells(gauge, folder, request.option_recipes, calibration, progress)
+    return record
+
+
+def _choose(search: Search, record: SearchRecord) -> SearchRecord:
+    """Allocate, and write down every candidate."""
+    if record.candidates is not None:
+        return record
+    with _timed(search.folder, "allocation"):
+        known = known_of(search)
+        found = candidates(known, search.request.given_recipes, search.request.target)
+    return _with(search, record, candidates=tuple(found), reference=known.reference.text)
+
+
+def _screen(search: Search, record: SearchRecord) -> SearchRecord:
+    """Judge every candidate on the search half, stopping early, and fix the order of verification."""
+    if record.order is not None:
+        return record
+    folder, tried = search.folder, record.candidates or ()
+    with _timed(folder, "screening"):
+        run_study(search.request.study(folder, "search", _arms(tried)), folder.screen.root)
+    sizes = {one.name: size_in(folder.screen, one.name, search.linear_bytes) for one in tried}
+    screened = judge(folder.screen, str(folder.policy), [one.name for one in tried], sizes)
+    order = order_of(screened, search.request.target)
+    return _with(search, record, screened=tuple(screened), order=tuple(order))
+
+
+def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
+    """Return the names to verify, in order: of those within the budget as measured, the front from the largest down.
+
+    With a target it is the one that harms least among those that are no larger.
+    """
+    within = [
+        Screened(one.name, one.size, one.worst) for one in screened if one.outcome != "regression" and one.worst <= 1
+    ]
+    if target is None:
+        return [one.name for one in front(within)]
+    allowed = [one for one in within if one.size <= target + 1e-9]
+    return [min(allowed, key=lambda one: (one.ratio, one.size)).name] if allowed else []
+
+
+def _verify(search: Search, record: SearchRecord) -> SearchRecord:
+    """Ask the other half: candidate after candidate, in the order that stands written, until one fails."""
+    if record.outcome is not None:
+        return record
+    assert search.folder.read() == record, "the order must be on disk before an item of the other half is asked"
+    assert record.order is not None
+    verified: dict[str, Judged] = {}
+    size = {one.name: one.size for one in record.screened or ()}
+
+    def passes(name: str) -> bool:
+        verified.update(_ask_other_half(search, record, [*verified, name], size))
+        return verified[name].outcome == "passed"
+
+    with _timed(search.folder, "verification"):
+        result = verify_in_order(record.order, passes)
+    answer = result.answer
+    return _with(
+        search,
+        record,
+        verified=tuple(verified.values()),
+        outcome=_outcome(record, answer, verified.get(result.ended_by or "")),
+        answer=answer,
+        recipe=None if answer is None else record.candidate(answer).recipe,
+    )
+
+
+def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) -> Outcome:
+    if answer is not None:
+        return "found"
+    if ended_by is not None:
+        return "none" if ended_by.outcome == "regression" else "inconclusive"
+    beyond = all(one.outcome == "regression" or 1 < one.worst < float("inf") for one in record.screened or ())
+    return "none" if beyond else "inconclusive"
+
+
+def _ask_other_half(
+    search: Search, record: SearchRecord, names: Sequence[str], size: Mapping[str, float]
+) -> dict[str, Judged]:
+    """Ask these candidates, and no others, every item of the other half; return what the budget says of each."""
+    folder = search.folder
+    run_study(
+        search.request.study(folder, "verify", _arms([record.candidate(name) for name in names])), folder.verify.root
+    )
+    return {one.name: one for one in judge(folder.verify, str(folder.verify_policy), names, dict(size))}
+
+
+def _compare(search: Search, record: SearchRecord) -> SearchRecord:
+    """Ask the other half of uniform recipes about as large as the answer too, for comparison. They decide nothing."""
+    if record.beside is not None:
+        return record
+    names = neighbours(record)
+    beside: tuple[Judged, ...] = ()
+    with _timed(search.folder, "comparison"):
+        if names:
+            asked = [one.name for one in record.verified or ()]
+            size = {one.name: one.size for one in record.screened or ()}
+            judged = _ask_other_half(search, record, [*asked, *names], size)
+            beside = tuple(judged[name] for name in names)
+    return _with(search, record, beside=beside)
+
+
+def neighbours(record: SearchRecord) -> list[str]:
+    """Return the uniform recipes next in size to the answer: one no larger, one no smaller.
+
+    Without an answer they are those about what was verified last. What was verified is left out.
+    """
+    verified = [one.name for one in record.verified or ()]
+    about = record.answer or (verified[-1] if verified else None)
+    if about is None:
+        return []
+    size = {one.name: one.size for one in record.screened or ()}
+    uniform = [one.name for one in record.candidates or () if one.kind == "uniform" and one.name != about]
+    no_smaller = sorted((name for name in uniform if size[name] >= size[about]), key=lambda name: size[name])
+    no_larger = sorted((name for name in uniform if size[name] < size[about]), key=lambda name: -size[name])
+    return [name for name in (*no_smaller[:1], *no_larger[:1]) if name not in verified]
+
+
+def _arms(tried: Sequence[Candidate]) -> list[ArmSpec]:
+    return [ArmSpec(name=one.name, recipe=one.recipe) for one in tried]
+
+
+def _with(search: Search, record: SearchRecord, **facts: object) -> SearchRecord:
+    changed = record.model_copy(update=facts)
+    search.folder.write(changed)
+    return changed
+
+
+@contextmanager
+def _timed(folder: SearchFolder, step: str) -> Iterator[None]:
+    """Count the seconds of a step, also if it is interrupted by an error or by the user."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        folder.add_cost(step, time.monotonic() - began)

@@ -1,0 +1,81 @@
+"""Measure how far each part at each option moves each task from dense, one at a time, on items of the search half."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from crushtest.compress.parts import Part, compressed_part
+from crushtest.compress.recipes import Recipe
+from crushtest.pipeline.search.gauge import Gauge
+from crushtest.progress import Progress
+from crushtest.study.searched import Cell, SearchFolder
+
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
+
+
+def cell_id(part: str, option: str, task: str) -> str:
+    """Return the name of a cell.
+
+    >>> cell_id("layers.3", "rtn:bits=4", "probe_facts")
+    'layers.3 at rtn:bits=4 in probe_facts'
+    """
+    return f"{part} at {option} in {task}"
+
+
+def measure_cells(
+    gauge: Gauge, folder: SearchFolder, options: Sequence[Recipe], calibration: CalibrationTokens, progress: Progress
+) -> None:
+    """Measure every cell that the folder lacks, block after block; each is safe once it is measured."""
+    log, order = folder.sensitivity, cells_of(gauge, gauge.parts, options)
+    present = log.read(order).keys()
+    last = max(part.block for part in gauge.parts)
+    with progress.step("sensitivity", len(order), done=len(present), kind="sensitivity") as advance:
+        for number in range(last + 1):
+            for part in (part for part in gauge.parts if part.block == number):
+                for option in options:
+                    for key, cell in _measured(gauge, part, option, calibration, present):
+                        log.append(key, cell)
+                        advance(1)
+            above = [part for part in gauge.parts if part.block > number]
+            if set(cells_of(gauge, above, options)) <= present:
+                break
+            gauge.advance()
+    log.finish(order)
+
+
+def cells_of(gauge: Gauge, parts: Sequence[Part], options: Sequence[Recipe]) -> list[str]:
+    """Return the names of the cells of these parts, in the order of the table."""
+    return [
+        cell_id(part.name, option.text, planned.name)
+        for part in parts
+        for option in options
+        for planned in gauge.planned
+    ]
+
+
+def _measured(
+    gauge: Gauge, part: Part, option: Recipe, calibration: CalibrationTokens, present: Container[str]
+) -> Iterator[tuple[str, Cell]]:
+    missing = [planned for planned in gauge.planned if cell_id(part.name, option.text, planned.name) not in present]
+    if not missing:
+        return
+    with compressed_part(gauge.opened.model, gauge.opened.structure, part, option.steps[0], calibration) as bits:
+        for planned in missing:
+            found = gauge.measure(planned)
+            yield (
+                cell_id(part.name, option.text, planned.name),
+                Cell(
+                    part=part.name,
+                    block=part.block,
+                    option=option.text,
+                    task=planned.name,
+                    dimension=planned.dimension,
+                    divergence=found.value,
+                    error=found.error,
+                    items=found.items,
+                    clusters=found.clusters,
+                    stored_bits=bits,
+                ),
+            )

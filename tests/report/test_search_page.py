@@ -1,0 +1,83 @@
+"""The page of a search says what it found, and shows both halves side by side."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from crushtest.report.page.search_page import optimism, render_search, short_labels
+from crushtest.study.searched import Candidate, Cell, Half, Judged, SearchRecord
+
+OPTIONS = ("rtn:bits=2,group_size=64", "rtn:bits=4,group_size=64")
+
+
+def judged(name: str, ratio: float, outcome: Any = "passed", **more: Any) -> Judged:
+    return Judged(name=name, outcome=outcome, size=0.2, ratios={"bias": ratio, "dialect": ratio / 2}, **more)
+
+
+def record(**more: Any) -> SearchRecord:
+    facts: dict[str, Any] = {
+        "request": {"study": {"model": "demo"}, "target": None},
+        "halves": {"probe_qa": Half(search=10, verify=12, search_clusters=3, verify_clusters=4)},
+        "parts": ("layers.0", "layers.1"),
+        "options": OPTIONS,
+        "reference": OPTIONS[1],
+        "candidates": (
+            Candidate(name="mix 0.2", recipe="a+b", kind="mix", size=0.2, chosen=(1, 0)),
+            Candidate(name=OPTIONS[1], recipe=OPTIONS[1], kind="uniform", size=0.27, chosen=(1, 1)),
+        ),
+        "screened": (judged("mix 0.2", 0.25), judged(OPTIONS[1], 0.5)),
+        "order": ("mix 0.2",),
+        "verified": (judged("mix 0.2", 0.75),),
+        "beside": (judged(OPTIONS[1], 0.6),),
+        "outcome": "found",
+        "answer": "mix 0.2",
+        "recipe": "a+b",
+    }
+    return SearchRecord(**(facts | more))
+
+
+def cells() -> dict[str, Cell]:
+    rows = [
+        Cell(part, block, option, "probe_qa", "bias", divergence, 0.1, 10, 3, 100)
+        for block, (part, divergence) in enumerate((("layers.0", 0.32), ("layers.1", 0.08)))
+        for option in OPTIONS
+    ]
+    return {f"{cell.part} {cell.option}": cell for cell in rows}
+
+
+def test_the_page_names_the_answer_and_its_recipe() -> None:
+    page = render_search(record(), cells(), {"sensitivity": 300.0})
+    assert "<pre>a+b</pre>" in page
+    assert "0.50 margins worse on the verification half" in page
+    assert re.search(
+        r"<td>0\.25</td><td>0\.12</td><td>0\.75</td><td>0\.38</td><td>passed on the verification half</td>", page
+    )
+    assert "passed on the verification half, for comparison" in page
+    assert 'class="c worse d2">1.6</td>' in page, "the first part holds four fifths of the divergence"
+    assert "<td>bits=4</td>" in page
+    assert "5 min" in page
+    assert "<script" not in page
+    assert page.count("data:image/svg+xml;base64,") == 2
+
+
+@pytest.mark.parametrize(("outcome", "words"), [("none", "none passes"), ("inconclusive", "nothing was shown to pass")])
+def test_the_page_says_what_broke_the_nearest(outcome: Any, words: str) -> None:
+    broken = judged("mix 0.2", 2.0, "regression", broke=("rule 1: <worse>",))
+    page = render_search(record(outcome=outcome, answer=None, recipe=None, verified=(broken,), beside=()), cells(), {})
+    assert f"No recipe: {words}" in page or f"No recipe: inconclusive: {words}" in page
+    assert "rule 1: &lt;worse&gt;" in page
+    assert "Nearest: mix 0.2" in page
+
+
+def test_what_looked_worse_when_chosen_is_said_to_be_better() -> None:
+    assert optimism(record(screened=(judged("mix 0.2", 0.9), judged(OPTIONS[1], 0.5)))).startswith(
+        "0.15 margins better"
+    )
+    assert optimism(record(verified=())) == ""
+
+
+def test_options_are_told_apart_by_what_they_do_not_share() -> None:
+    assert short_labels(["a:x=1", "b:x=1"]) == ["a", "b", "dense"]
