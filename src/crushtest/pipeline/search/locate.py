@@ -102,8 +102,10 @@ def find_arm(plan: Plan, name: str) -> Arm:
     if name not in arms:
         raise UnknownName("arm", name, arms, where="locate")
     arm = arms[name]
-    if arm.recipe is None or arm.model != plan.dense.model or {arm.engine, plan.dense.engine} != {"hf"}:
-        raise UsageError(f"locate: arm {name!r} must be the study's model with a recipe, in engine 'hf'")
+    if arm.recipe is None or arm.model != plan.dense.model or not (arm.in_process and plan.dense.in_process):
+        raise UsageError(
+            f"locate: arm {name!r} must be the study's model with a recipe, in an engine that runs the loaded model"
+        )
     for step in arm.recipe.steps:
         if METHODS.get(step.method).about.replaces_layers:
             raise UsageError(

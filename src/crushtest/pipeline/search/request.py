@@ -18,6 +18,7 @@ from crushtest.metrics import ALL
 from crushtest.pipeline.stop_rules import bound_metrics
 from crushtest.printing import quoted
 from crushtest.records import DENSE, Item
+from crushtest.registry import ENGINES
 from crushtest.results import Estimate
 from crushtest.stats.effects import BAD, room_for_harm
 from crushtest.stats.harm_bounds import ROUNDING
@@ -28,7 +29,6 @@ from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
-ENGINE = "hf"
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,9 @@ def check_request(request: SearchRequest, plan: Plan) -> None:
         raise UsageError(f"target: size must be above 0 and at most 1 (got {request.target:g})")
     if request.items < 1:
         raise UsageError(f"items must be at least 1 (got {request.items})")
-    if plan.dense.engine != ENGINE:
-        raise UsageError(f"search runs in engine {ENGINE!r} only (got {plan.dense.engine!r})")
+    if not plan.dense.in_process:
+        allowed = ", ".join(entry.name for entry in ENGINES if entry.about.in_process)
+        raise UsageError(f"search: engine {plan.dense.engine!r} does not run the loaded model (allowed: {allowed})")
     if request.spec.noise_floor.repeats:
         raise UsageError("search: a noise floor cannot stand beside arms that stop early; leave it out")
     for number, rule in enumerate(request.policy.rules, start=1):
