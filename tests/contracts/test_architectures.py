@@ -33,8 +33,9 @@ HANDFUL = [
 ]
 # One of each reason to refuse a method, one that takes all, and one with parts that never run.
 COMPRESSED = ["gpt2", "mixtral", "mamba", "bart", "dory"]
-# Where a method fails with an error that is not ours: int8 on MiniCPM3.
-REFUSED_LATE = {"minicpm3"}
+# Where a method ends later than in the check of a recipe: int8 in bitsandbytes (the first three); all methods in a pass
+# without weights (Reformer); rtn when OLMo hybrid is loaded again.
+REFUSED_LATE = {"minicpm3", "prophetnet", "youtu", "reformer", "olmo_hybrid"}
 WRITING = os.environ.get("CRUSHTEST_EVIDENCE") == "write"
 
 

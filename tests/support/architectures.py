@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -325,7 +326,7 @@ def columns(trials: Iterable[Trial]) -> dict[str, str]:
 
 def short(text: str, length: int = 160) -> str:
     """Return the first line of a text, cut, without what differs from run to run."""
-    line = " ".join(text.split())
+    line = re.sub(r"'[^']*/saved'", "'saved'", " ".join(text.split()))
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
