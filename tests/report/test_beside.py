@@ -162,6 +162,10 @@ def test_the_command_takes_a_table_and_refuses_an_unknown_source(study: StudyFol
     done = CliRunner().invoke(app, ["report", str(study.root), "--beside", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "Change against compression" in study.report.read_text(encoding="utf-8")
+    assert "in common" not in done.output
+    table.write([replace(each, metric="another") for each in POINTS], tmp_path)
+    done = CliRunner().invoke(app, ["report", str(study.root), "--beside", str(tmp_path)])
+    assert "no measure in common with" in done.output
     assert isinstance(CliRunner().invoke(app, ["report", str(study.root), "--beside", "xu2042"]).exception, UnknownName)
     write_report(study)
 

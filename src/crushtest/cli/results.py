@@ -121,6 +121,8 @@ def report(
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
     from crushtest.pipeline.page import judged_by, write_page
+    from crushtest.report.beside import nothing_beside
+    from crushtest.report.study_view import read_study
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
@@ -132,6 +134,9 @@ def report(
         stays = summary and beside is None and policy is None and study.report.exists() and not study.outdated.exists()
         page = str(study.report if stays else write_page(study, beside, policy))
     lines = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
+    unmatched = nothing_beside(read_study(study, beside), beside) if beside else ""
+    if unmatched:
+        print_line(f"report: {unmatched}", file=sys.stderr)
     if tables:
         reporting.write_tables(study, tables)
     if figures:
@@ -139,7 +144,7 @@ def report(
     if json:
         folders = {"tables": tables, "figures": figures}
         written = {name: str(target) for name, target in folders.items() if target}
-        print_result("report", {"report": page, **written, "summary": lines}, warnings=[warning])
+        print_result("report", {"report": page, **written, "summary": lines}, warnings=[warning, unmatched])
         return
     for line in lines:
         print(line)

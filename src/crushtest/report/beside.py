@@ -29,6 +29,13 @@ def beside(study: StudyView, task: TaskView) -> Iterator[Figure]:
             yield figure
 
 
+def nothing_beside(study: StudyView, sources: Sequence[str]) -> str:
+    """Return that these sources and the study have no measure in common; empty if one is drawn."""
+    if any(figure for task in study.tasks for figure in beside(study, task)):
+        return ""
+    return f"no measure in common with {listed(list(sources))}: nothing is drawn beside the study's own"
+
+
 def said_of(points: Sequence[Point]) -> str:
     """Say how a source measured, and which of these numbers have no mark, by what a rule says of them or of dense."""
     sources = listed(sorted({point.source for point in points}))
