@@ -20,6 +20,7 @@ from crushtest.study.plan import PlannedTask
 from crushtest.study.spec import StudySpec, build_spec
 from support.tiny_models import network, tokenizer
 
+pytestmark = pytest.mark.usefixtures("no_page")
 TASKS = ("probe_facts", "probe_prompts")
 
 

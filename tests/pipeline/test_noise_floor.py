@@ -141,6 +141,7 @@ def test_repeats_ask_the_same_items_in_another_order(tmp_path: Path, started: St
     assert manifest.read(folder.manifest)["repeats"]["dense"]["1"]["options"]["pack_tokens"] == 2
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_noise_floor_added_later_runs_only_the_missing_repeats(tmp_path: Path, started: Started) -> None:
     run_study(packing_study(), tmp_path / "s")
     plain = tables(tmp_path / "s")
@@ -156,6 +157,7 @@ def test_a_noise_floor_added_later_runs_only_the_missing_repeats(tmp_path: Path,
     assert tables(tmp_path / "at once") == found
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_new_arm_of_a_study_with_a_noise_floor_keeps_its_bands(tmp_path: Path, started: Started) -> None:
     run_study(packing_study(noise_floor=1), tmp_path / "s")
     started.clear()
@@ -170,6 +172,7 @@ def test_a_new_arm_of_a_study_with_a_noise_floor_keeps_its_bands(tmp_path: Path,
     assert (row.verdict, row.noise) == (WITHIN_NOISE, pytest.approx(0.075))
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_repeat_that_failed_goes_on_where_it_stopped(tmp_path: Path, started: Started) -> None:
     run_study(packing_study(), tmp_path / "s")
     started.clear()
@@ -317,6 +320,7 @@ def test_a_contrast_has_the_wider_band_of_its_two_sides(tmp_path: Path, started:
     assert run_gate(tmp_path / "s", str(policy)).exit_code == 4
 
 
+@pytest.mark.usefixtures("no_page")
 def test_an_arm_without_its_repeats_is_compared_as_it_was(tmp_path: Path, started: Started) -> None:
     run_study(chain(noise_floor=1), tmp_path / "s")
     before = accuracy_rows(tmp_path / "s")
@@ -329,6 +333,7 @@ def test_an_arm_without_its_repeats_is_compared_as_it_was(tmp_path: Path, starte
     assert accuracy_rows(tmp_path / "s") == before
 
 
+@pytest.mark.usefixtures("no_page")
 def test_arms_are_added_to_a_noise_floor_and_only_they_are_run(tmp_path: Path, started: Started) -> None:
     run_study(chain(noise_floor=1), tmp_path / "s")
     for arms, packs in (("q4", [2]), ("dense", []), (["f16", "q4"], [2]), ("all", [])):
@@ -349,6 +354,7 @@ def without_arms(folder: StudyFolder) -> None:
     folder.specification.write_text(yaml.safe_dump(content))
 
 
+@pytest.mark.usefixtures("no_page")
 def test_arms_named_as_the_default_are_added_to_a_stored_noise_floor(tmp_path: Path, started: Started) -> None:
     run_study(chain(noise_floor=1), tmp_path / "s")
     assert not run_study(chain(noise_floor={"repeats": 1}), tmp_path / "s")
@@ -356,6 +362,7 @@ def test_arms_named_as_the_default_are_added_to_a_stored_noise_floor(tmp_path: P
     assert {band.arm for band in StudyFolder(tmp_path / "s").read_bands()} == {"dense", "f16", "q4"}
 
 
+@pytest.mark.usefixtures("no_page")
 def test_an_older_study_keeps_its_repeats_to_dense_and_a_new_one_is_auto(tmp_path: Path, started: Started) -> None:
     run_study(chain(noise_floor=1), tmp_path / "s")
     folder = StudyFolder(tmp_path / "s")
@@ -470,6 +477,7 @@ def test_another_dtype_is_noisier_than_another_packing(tmp_path: Path, tiny: Pat
     assert (repeat["model"]["dtype"], repeat["threads"]) == ("bfloat16", 1)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_repeat_that_computed_the_same_measured_nothing(tmp_path: Path, tiny: Path) -> None:
     """An engine that makes answers up gives them again; a model in other packs moves them in the last digits."""
     content = {"model": "m", "engine": "fake", "arms": [{"name": "o", "model": "m", "engine": "fake:seed=1"}]}
