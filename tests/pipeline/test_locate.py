@@ -5,22 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from crushtest.cli.app import app
 from crushtest.compress.recipes import parse_recipe
+from crushtest.engines.hf.block_divergence import Divergence
 from crushtest.errors import UnknownName, UsageError
-from crushtest.pipeline import run as running
 from crushtest.pipeline.run import run_study
-from crushtest.pipeline.search.locate import locate, share_of
+from crushtest.pipeline.search.locate import locate, refuse_unmoved, share_of
 from crushtest.pipeline.search.repair import Repair, why_not, with_option
-from crushtest.stats.ratio_error import RatioError
+from crushtest.stats.ratio_error import RatioError, ratio_error
 from crushtest.study.folder import StudyFolder
 from crushtest.study.located import LocateFolder
 from crushtest.study.spec import build_spec
 from support.tiny_models import network, tokenizer
 
+pytestmark = pytest.mark.usefixtures("no_page")
 UNIFORM = "rtn:bits=3,group_size=32"
 BLOCKS = 4
 
@@ -29,11 +32,6 @@ def planted(block: int) -> str:
     """Eight bits everywhere, two in one block."""
     name = f"layers.{block}.*"
     return f"rtn:bits=8,group_size=16,skip={name}+rtn:bits=2,group_size=16,layers={name}"
-
-
-@pytest.fixture(autouse=True)
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "write_report", lambda folder, _: (folder.report.touch(), folder.outdated.unlink()))
 
 
 def study(folder: Path, *recipes: str, seed: int = 0, items: int = 60) -> Path:
@@ -133,8 +131,31 @@ def test_a_repair_is_a_recipe_with_disjoint_patterns() -> None:
     assert parse_recipe(Repair(UNIFORM, None, ("layers.2",)).recipe).steps[0].skip == ("layers.2.*",)
 
 
-def test_shares_of_tasks_are_averaged_with_their_errors() -> None:
-    share = share_of([RatioError(0.2, 0.03, 9, 9), RatioError(0.4, 0.04, 9, 9)])
-    assert share.value == pytest.approx(0.3)
-    assert share.low == pytest.approx(0.3 - 1.96 * 0.025)
-    assert share_of([RatioError(0.2, None, 9, 1)]).low is None
+def share_in(values: list[float]) -> RatioError:
+    """A task of single items."""
+    found = ratio_error(np.array(values), np.ones(len(values)), [str(place) for place in range(len(values))])
+    assert found is not None
+    return found
+
+
+def test_intervals_of_shares_are_students_and_welchs() -> None:
+    one, other = [0.1, 0.5, 0.2, 0.4], [0.3, 0.9, -0.2, 0.7, 0.1, 0.4]
+    single, both = share_of([share_in(one)]), share_of([share_in(one), share_in(other)])
+    assert (single.low, single.high) == pytest.approx(stats.ttest_1samp(one, 0).confidence_interval())
+    # The sum of two means is the difference of one and the other's negative.
+    summed = stats.ttest_ind(one, [-each for each in other], equal_var=False).confidence_interval()
+    assert (both.low, both.high) == pytest.approx((summed.low / 2, summed.high / 2))
+
+
+def test_one_cluster_or_shares_that_are_all_alike_give_no_interval() -> None:
+    alike, single, varied = share_in([0.5, 0.5, 0.5]), share_in([0.2]), share_in([0.1, 0.4])
+    assert share_of([alike]).low is None
+    assert share_of([single, varied]).low is None
+    assert share_of([single, varied]).value == pytest.approx(0.225)
+
+
+def test_an_arm_that_moves_nothing_has_no_block_to_name() -> None:
+    still = Divergence(np.zeros(3), np.ones(3))
+    with pytest.raises(UsageError, match="does not diverge from dense"):
+        refuse_unmoved("arm", {"probe_facts": still})
+    refuse_unmoved("arm", {"probe_facts": still, "probe_text": Divergence(np.array([0, 0.1, 0]), np.ones(3))})

@@ -16,24 +16,19 @@ from crushtest.engines.token_engine import TokenEngine
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate.policy import parse_policy
-from crushtest.pipeline import run as running
 from crushtest.pipeline.search import run as searching
 from crushtest.pipeline.search.opening import known_of, open_search
 from crushtest.pipeline.search.request import SearchRequest, as_verified
 from crushtest.pipeline.search.run import neighbours, order_of, run_search
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
+from support.empty_page import leave_out_pages
 from support.tiny_models import network, tokenizer
 
+pytestmark = pytest.mark.usefixtures("no_page")
 WIDE = "rules: [{task: probe_facts, metric: accuracy, direction: move, margin: 0.3, min_items: 20}]"
 NONE = "rules: [{task: probe_facts, metric: accuracy, max_flips: 0, min_items: 20}]"
 OPTIONS = ("rtn:bits=3,8,group_size=16",)
-
-
-@pytest.fixture(autouse=True)
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the pages of the two studies out, which take most of the time."""
-    monkeypatch.setattr(running, "write_report", lambda folder, _: (folder.report.touch(), folder.outdated.unlink()))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +73,7 @@ def finished(
         return ask
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "write_report", lambda at, _: (at.report.touch(), at.outdated.unlink()))
+        leave_out_pages(patch)
         for name in own:
             patch.setattr(TokenEngine, name, logging(name))
         record = run_search(open_search(request(model), folder.root))

@@ -96,21 +96,27 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The options that say how models are run, and how often."""
+class Running:
+    """The options that say how models are loaded and run."""
 
     engine: Engine = None
     dtype: DType = None
     device: Device = None
-    noise_floor: NoiseFloor = None
-    noise_vary: NoiseVary = None
-    noise_arms: NoiseArms = None
     trust_remote_code: Trust = False
     allow_pickle: Pickle = False
     system: System = None
 
 
-def given(options: Selection | Setup) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Setup(Running):
+    """The options that say how models are loaded and run, and how often."""
+
+    noise_floor: NoiseFloor = None
+    noise_vary: NoiseVary = None
+    noise_arms: NoiseArms = None
+
+
+def given(options: Selection | Running) -> dict[str, Any]:
     """Return the options that the user set, by their keys in a study file."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     set_by_user = {

@@ -111,10 +111,9 @@ def report(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Rewrite report.html from the study's files alone, and published numbers if they are to stand beside them.
+    """Rewrite report.html from the study's files alone, with what this call or the study file puts beside or above it.
 
-    What heads the page or stands beside it is what this call or the study file names. `--summary` alone leaves the page
-    as it is.
+    `--summary` alone leaves the page as it is.
 
     Example: crushtest report studies/demo --policy standard --summary
     """
@@ -131,7 +130,7 @@ def report(
         if target:
             make_writable(target)
     with study.locked():
-        stays = summary and beside is None and policy is None and study.report.exists() and not study.outdated.exists()
+        stays = summary and beside is None and policy is None and study.has_current_report()
         page = str(study.report if stays else write_page(study, beside, policy))
     lines = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
     unmatched = nothing_beside(read_study(study, beside), beside) if beside else ""

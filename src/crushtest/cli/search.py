@@ -5,24 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crushtest.cli.envelope import Status, print_result
-from crushtest.cli.options import (
-    Device,
-    DType,
-    Engine,
-    Model,
-    Pickle,
-    Selection,
-    System,
-    Threads,
-    Trust,
-    flattened,
-    given,
-)
+from crushtest.cli.options import Model, Running, Selection, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
 from crushtest.printing import quoted
@@ -70,12 +58,7 @@ def search(
     ] = None,
     *,
     selection: Selection,
-    engine: Engine = None,
-    dtype: DType = None,
-    device: Device = None,
-    system: System = None,
-    trust_remote_code: Trust = False,
-    allow_pickle: Pickle = False,
+    running: Running,
     threads: Threads = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     json: AsJson = False,
@@ -93,12 +76,8 @@ def search(
 
     if grain not in GRAINS:
         raise UnknownName("grain", grain, GRAINS, where="search")
-    flags: dict[str, Any] = {"model": model, "engine": engine, "dtype": dtype, "device": device, "system": system}
-    flags |= {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
-    flags = {key: value for key, value in flags.items() if value is not None} | given(selection)
-    spec = build_spec(flags, where="search")
     request = SearchRequest(
-        spec=spec,
+        spec=build_spec({"model": model} | given(selection) | given(running), where="search"),
         budget=budget_text(budget),
         given=tuple(recipe or ()),
         grain="linear" if grain == "linear" else "block",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 from crushtest.errors import UsageError
+from crushtest.pipeline.joined import Joined
 from crushtest.pipeline.looks import blocks_of
 from crushtest.records import Item
 from crushtest.stats.halves import Halves, split_clusters
@@ -52,18 +53,10 @@ def _units(plan: Plan, items: Mapping[str, Sequence[Item]]) -> dict[str, list[st
 
     Clusters of the same name in several tasks stay together as well: the same template or person may be in both.
     """
-    parent: dict[str, str] = {}
-
-    def top(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
+    together = Joined()
     tasks = {planned.name: planned for planned in plan.tasks}
     for task, asked in items.items():
         first: dict[str, str] = {}
         for item, block in zip(asked, blocks_of(tasks[task], asked), strict=True):
-            one, other = top(item.cluster), top(first.setdefault(block, item.cluster))
-            parent[max(one, other)] = min(one, other)
-    return {task: [top(item.cluster) for item in asked] for task, asked in items.items()}
+            together.join(item.cluster, first.setdefault(block, item.cluster))
+    return {task: [together.first(item.cluster) for item in asked] for task, asked in items.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crushtest.metrics import Metric
+from crushtest.pipeline.joined import Joined
 from crushtest.records import Choices, Item, Prompt
 from crushtest.results import Contrast
 from crushtest.stats.clusters import Index
@@ -79,20 +80,12 @@ def blocks_of(planned: PlannedTask, items: Sequence[Item]) -> list[str]:
     These are the items that the task names together or that have the same context, the turns of a conversation, and
     what a metric measures together.
     """
-    parent: dict[str, str] = {}
-
-    def top(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
+    together = Joined()
     for item in items:
         for other in (*_shared(planned, item), *_with_it(planned.task.metrics, item)):
-            one, two = top(f"item {item.id}"), top(other)
-            parent[max(one, two)] = min(one, two)
+            together.join(f"item {item.id}", other)
     first: dict[str, str] = {}
-    return [first.setdefault(top(f"item {item.id}"), item.id) for item in items]
+    return [first.setdefault(together.first(f"item {item.id}"), item.id) for item in items]
 
 
 def _shared(planned: PlannedTask, item: Item) -> Iterator[str]:

@@ -205,7 +205,7 @@ def write_specification(folder: StudyFolder, spec: StudySpec, tasks: Sequence[Pl
 
 def is_finished(folder: StudyFolder, plan: Plan) -> bool:
     """Return True if everything is answered, scored, compared and reported."""
-    if not folder.report.exists() or folder.outdated.exists() or not folder.results.are_sound():
+    if not folder.has_current_report() or not folder.results.are_sound():
         return False
     stopped = {arm for arm, _ in stops_of(folder, plan)}
     if any(arm.name in stopped and goes_on(plan, arm) for arm in plan.arms):

@@ -14,7 +14,6 @@ checks them (docs/studies.md).
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,8 @@ import polars as pl
 
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog, remove_superseded
-from crushtest.files.atomic import PARTIAL, file_name, remove_partial
+from crushtest.files.atomic import PARTIAL, file_name
+from crushtest.files.locks import lock_folder
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, RESTORE, SCORE_AGAIN, Label, read_table, write_table
 from crushtest.files.regular import read_bytes, sha256
 from crushtest.files.sealed import is_sealed
@@ -61,13 +61,7 @@ class StudyFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the folder for this process. Raises StoreError if another process is writing to it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"{self.root}: another run is writing to this study; wait for it or stop it") from None
-            remove_partial(self.root)
+        with lock_folder(self.root, "another run is writing to this study"):
             remove_superseded(self.root)
             yield
 
@@ -104,6 +98,10 @@ class StudyFolder:
     def outdated(self) -> Path:
         """A marker that exists while report.html may show older results than those in the folder."""
         return self.root / ".report-outdated"
+
+    def has_current_report(self) -> bool:
+        """Return whether report.html is there and shows the results in the folder."""
+        return self.report.exists() and not self.outdated.exists()
 
     @property
     def estimates(self) -> Path:

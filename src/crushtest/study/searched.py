@@ -9,7 +9,6 @@ costs.json says what each step took.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crushtest.errors import StoreError
 from crushtest.files.append_log import AppendLog
-from crushtest.files.atomic import remove_partial, write_json
+from crushtest.files.atomic import write_json
+from crushtest.files.locks import lock_folder
 from crushtest.files.parquet import TableKind
 from crushtest.files.regular import read_bytes
 from crushtest.registry import explain
@@ -193,13 +193,7 @@ class SearchFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the folder for this process. Raises StoreError if another process is searching in it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(f"{self.root}: another search is writing here; wait for it or stop it") from None
-            remove_partial(self.root)
+        with lock_folder(self.root, "another search is writing here"):
             yield
 
     def read(self) -> SearchRecord | None:

@@ -42,9 +42,7 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-MOST_REPEATS = 100
-MOST_DRAWS = 50
-
+MOST_REPEATS, MOST_DRAWS = 100, 50
 ALL_ARMS, AUTO = "all", "auto"
 """Words for several arms in `noise_floor.arms`."""
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
     from crushtest.engines.hf.block_divergence import Divergence
 
-Z95 = 1.96
 Measures = Mapping[str, "Divergence"]
 """What an arm's items diverge by, task by task."""
 
@@ -71,8 +70,8 @@ def locate(root: Path, arm: str, items: int) -> LocateRecord:
 
     items   per task and half, about
 
-    Raises UnknownName for an arm that the study lacks, UsageError for one that is not dense with a recipe in `hf`,
-    StoreError for a folder without the dense arm's answers.
+    Raises UnknownName for an arm that the study lacks, UsageError for one that is not dense with a recipe in `hf`
+    or does not diverge from it, StoreError for a folder without the dense arm's answers.
     """
     from crushtest.pipeline.search.repair import try_repair
 
@@ -84,6 +83,7 @@ def locate(root: Path, arm: str, items: int) -> LocateRecord:
         recipe = chosen.recipe
         assert recipe is not None
         arm_measures = bench.measures(recipe, bench.search)
+        refuse_unmoved(arm, arm_measures)
         parts = located(bench, recipe, arm_measures, progress)
         record = LocateRecord(
             arm=arm,
@@ -94,6 +94,12 @@ def locate(root: Path, arm: str, items: int) -> LocateRecord:
         record = try_repair(bench, recipe, arm_measures, record, plan.seed, progress)
     LocateFolder(folder, arm).write(record)
     return record
+
+
+def refuse_unmoved(arm: str, measures: Measures) -> None:
+    """Raise UsageError if an arm's items do not diverge from dense at all: no block carries a share of nothing."""
+    if not any(measure.total.any() for measure in measures.values()):
+        raise UsageError(f"locate: arm {arm!r} does not diverge from dense on half of the items: no block to name")
 
 
 def find_arm(plan: Plan, name: str) -> Arm:
@@ -187,12 +193,19 @@ def gains_of(gauge: Gauge, scale: Measures, worse: Measures, better: Measures) -
 
 
 def share_of(gains: Sequence[RatioError]) -> Share:
-    """Return the mean of tasks' shares with its 95% interval; tasks share no items, so their errors are independent."""
-    if not gains:
-        return Share(value=0.0, low=None, high=None)
+    """Return the mean of one share or more, of a task each, with its 95% interval.
+
+    Tasks share no items, so their errors are independent. The interval is Student's, with Welch and Satterthwaite's
+    degrees of freedom (Biometrics Bulletin 2, 1946), because a task may have few clusters. There is none with a single
+    cluster in some task, or if the shares are the same in every cluster.
+    """
+    from scipy import stats
+
     value = sum(gain.value for gain in gains) / len(gains)
-    errors = [gain.error for gain in gains if gain.error is not None]
-    if len(errors) < len(gains):
+    errors = [(gain.error, gain.clusters) for gain in gains if gain.error is not None]
+    variance = sum(error**2 for error, _ in errors)
+    if len(errors) < len(gains) or variance == 0:
         return Share(value=value, low=None, high=None)
-    reach = Z95 * sqrt(sum(error**2 for error in errors)) / len(gains)
+    freedom = variance**2 / sum(error**4 / (clusters - 1) for error, clusters in errors)
+    reach = float(stats.t.ppf(0.975, freedom)) * sqrt(variance) / len(gains)
     return Share(value=value, low=value - reach, high=value + reach)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from crushtest.compress.recipes import Recipe, parse_recipe
-from crushtest.pipeline.search.locate import Bench, Measures, gains_of, share_of
+from crushtest.pipeline.search.locate import Bench, Measures, gains_of, refuse_unmoved, share_of
 from crushtest.progress import Progress
 from crushtest.study.located import LocateRecord, Variant
 
@@ -91,6 +91,7 @@ def try_repair(
         for name, text in _compared(recipe, smaller, repair, order, seed):
             measured[name] = (text, bench.measures(parse_recipe(text), bench.verify))
             advance(1)
+    refuse_unmoved(record.arm, measured["arm"][1])
     variants = _variants(bench, measured)
     helps = all(one.ahead.low is not None and one.ahead.low > 0 for one in variants if one.ahead is not None)
     return record.model_copy(update={"variants": tuple(variants), "repair": repair.recipe, "helps": helps})

@@ -114,8 +114,7 @@ def mbbq(
     Known problems: those of `bbq`; a model that hardly knows a language answers at chance in it (1/3 in either kind of
     context), which is neither bias nor its absence, so read the accuracies first; some translations are rough; the
     Turkish SES questions name other occupations than the English ones in part; 12 Spanish questions of Gender_identity
-    have no counterpart; a suite names a task once, so each language beside English is a study of its own. There are
-    10,088 questions and 10,072 control questions per language.
+    have no counterpart; each language beside English is a study of its own. 10,088 and 10,072 (control) per language.
     """
     chosen = chosen_by(scoring)
     questions = Questions(language=language, categories=categories, control=control, form=form, chat=chat)
