@@ -85,27 +85,31 @@ def contrast_rows(study: StudyFolder, task: str | None) -> list[dict[str, Any]]:
     return [row for row in rows if (row["group"] == ALL if task is None else row["task"] == task)]
 
 
+Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SOURCE",
+        help="Draw published changes beside the study's own: a source of `crushtest published list`, or a "
+        "published.parquet. Default: those of the study file (`beside`).",
+    ),
+]
+HeadPolicy = Annotated[
+    str | None,
+    typer.Option(
+        help="Head the page with the gate's outcome by this policy: a file, or a built-in one. Default: that of "
+        "the study file (`policy`)."
+    ),
+]
+
+
 def report(
     folder: Folder,
     tables: Annotated[
         Path | None, typer.Option(help="Also write all tables to this folder: CSV, LaTeX, Markdown.")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write all figures to this folder: PDF, SVG, PNG.")] = None,
-    beside: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SOURCE",
-            help="Draw published changes beside the study's own: a source of `crushtest published list`, or a "
-            "published.parquet. Default: those of the study file (`beside`).",
-        ),
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            help="Head the page with the gate's outcome by this policy: a file, or a built-in one. Default: that of "
-            "the study file (`policy`)."
-        ),
-    ] = None,
+    beside: Beside = None,
+    policy: HeadPolicy = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="Print a summary to paste: Markdown of at most ten lines.")
     ] = False,

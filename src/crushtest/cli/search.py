@@ -24,30 +24,34 @@ EXIT_CODES = {"found": 0, "none": 3, "inconclusive": 4}
 STATUS: dict[str, Status] = {"found": "passed", "none": "regression", "inconclusive": "inconclusive"}
 
 
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="size=SHARE",
+        help="Seek the best recipe of this size: the linear layers' bits as a share of what they take at 16 bits. "
+        "Default: seek the smallest recipe that passes.",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RECIPE",
+        help="What parts are tried with: recipes of one step, whose lists expand. Repeatable. "
+        "Default: rtn:bits=2,3,4,8,group_size=64.",
+    ),
+]
+
+
 @flattened
 def search(
     model: Model,
     budget: Annotated[str, typer.Option(help="The policy whose margins are the budget: a file or a built-in one.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The search's folder.")],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="size=SHARE",
-            help="Seek the best recipe of this size: the linear layers' bits as a share of what they take at 16 bits. "
-            "Default: seek the smallest recipe that passes.",
-        ),
-    ] = None,
+    target: Target = None,
     recipe: Annotated[
         list[str] | None, typer.Option("--recipe", "-r", help="A recipe that is a candidate too. Repeatable.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RECIPE",
-            help="What parts are tried with: recipes of one step, whose lists expand. Repeatable. "
-            "Default: rtn:bits=2,3,4,8,group_size=64.",
-        ),
-    ] = None,
+    option: Options = None,
     grain: Annotated[str, typer.Option(help="What has an option of its own: block or linear.")] = "block",
     items: Annotated[
         int, typer.Option(min=1, help="Items per task that each part's sensitivity is measured on, about.")
