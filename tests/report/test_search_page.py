@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
-from crushtest.report.page.search_page import optimism, render_search, short_labels
+from crushtest.report.page.search_page import as_image, optimism, render_search, short_labels, spec
 from crushtest.study.searched import Candidate, Cell, Half, Judged, SearchRecord
 
 OPTIONS = ("rtn:bits=2,group_size=64", "rtn:bits=4,group_size=64")
@@ -81,3 +82,12 @@ def test_what_looked_worse_when_chosen_is_said_to_be_better() -> None:
 
 def test_options_are_told_apart_by_what_they_do_not_share() -> None:
     assert short_labels(["a:x=1", "b:x=1"]) == ["a", "b", "dense"]
+
+
+@pytest.mark.parametrize(("ratio", "says"), [(9.0, "3 or more"), (-4.0, "-1 or less")])
+def test_a_figure_says_what_stands_beyond_its_edges(ratio: float, says: str) -> None:
+    def drawn(made: SearchRecord) -> str:
+        return b64decode(as_image(spec(made, "bias")).partition(",")[2]).decode()
+
+    assert says not in drawn(record())
+    assert says in drawn(record(screened=(judged("mix 0.2", ratio), judged(OPTIONS[1], 0.5))))

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 DEPTHS = (1.0, 1.5, 2.5, 4.0)
 """A part's divergence, against the mean of all parts, from which on a cell of the map is so deep."""
-HIGHEST = 3.0
-"""The largest ratio of harm to margin that a figure shows; what is beyond stands at its edge."""
+LOWEST, HIGHEST = -1.0, 3.0
+"""The ratios of harm to margin that a figure shows; what is beyond stands at its edge, which says so."""
+EDGES = (
+    f"datum.value >= {HIGHEST} ? '{HIGHEST:g} or more' : datum.value <= {LOWEST} ? '{LOWEST:g} or less' : datum.label"
+)
 HALVES = {"search": "search", "verify": "verification"}
 OUTCOME = {
-    "found": "found: every rule was shown to be kept on the half that the search never saw",
+    "found": "every rule was shown to be kept on the half that the search never saw",
     "none": "none passes",
     "inconclusive": "inconclusive: nothing was shown to pass",
 }
@@ -224,7 +227,7 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
         {
             "candidate": name(one.name),
             "size": one.size,
-            "ratio": max(min(one.ratios[dimension], HIGHEST), -HIGHEST / 3),
+            "ratio": max(min(one.ratios[dimension], HIGHEST), LOWEST),
             "half": HALVES[half],
             "kind": kinds[one.name],
         }
@@ -234,7 +237,7 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
     ]
     base: alt.Chart = alt.Chart(alt.NamedData("rows")).encode(
         alt.X("size:Q", title="size, of 16 bits", scale={"zero": False, "padding": 14}),
-        alt.Y("ratio:Q", title="worst harm / margin", scale={"padding": 10}),
+        alt.Y("ratio:Q", title="worst harm / margin", scale={"padding": 10}, axis={"labelExpr": EDGES}),
     )
     moved = base.mark_line(strokeWidth=1, color=PAPER.muted).encode(alt.Detail("candidate:N"))
     points = base.mark_point(size=70, strokeWidth=1.5).encode(
