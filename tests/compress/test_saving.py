@@ -65,6 +65,7 @@ def reloaded(kind: str, recipe: str, folder: Path) -> tuple[float, dict[str, Any
         ("llama", MIXED.format(",symmetric=true"), "pack-quantized"),
         ("llama", MIXED.format(""), "mixed-precision"),
         ("llama", SEARCHED, "mixed-precision"),
+        ("llama", "rtn:bits=3,group_size=16,layers=layers.0.*+rtn:bits=4,group_size=16,layers=*1.*", "pack-quantized"),
         ("qwen2", "rtn:bits=8,group_size=32,skip=down_proj", "pack-quantized"),
         ("opt", "gptq:group_size=16,symmetric=true", "pack-quantized"),
         ("gpt2", "rtn:group_size=16", "dense"),
@@ -195,25 +196,30 @@ def test_a_disk_that_fills_up_at_the_tokenizer_is_one_line_too(tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
-@given(st.integers(2, 8), st.integers(2, 8), st.integers(0, 2**31 - 1))
-def test_grids_side_by_side_are_the_same_weights(one: int, other: int, seed: int) -> None:
+@given(st.lists(st.integers(2, 8), min_size=2, max_size=4, unique=True), st.booleans(), st.integers(0, 2**31 - 1))
+def test_grids_side_by_side_are_the_same_weights(widths: list[int], alike: bool, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     weights = {
         str(bits): QuantizedWeight(
             codes=torch.randint(0, 2**bits, (4, 16), generator=random).to(torch.uint8),
-            scale=torch.rand(4, 2, generator=random),
-            zero=torch.randint(0, 2**bits, (4, 2), generator=random).to(torch.uint8),
+            scale=torch.rand(4, 2 if alike else 16 // (4 << place % 2), generator=random),
+            zero=torch.randint(0, 2**bits, (4, 2 if alike else 16 // (4 << place % 2)), generator=random).to(
+                torch.uint8
+            ),
             bits=bits,
-            group_size=8,
+            group_size=8 if alike else 4 << place % 2,
             symmetric=False,
         )
-        for bits in (one, other)
+        for place, bits in enumerate(widths)
     }
-    for name, weight in side_by_side(weights).items():
+    stored = side_by_side(weights)
+    for name, weight in stored.items():
         assert torch.equal(weight.dequantize(), weights[name].dequantize())
-        widened = one != other and weights[name].bits < 8
-        assert (weight.bits, weight.symmetric) == (weights[name].bits + widened, widened)
         assert int(weight.codes.max()) < 2**weight.bits
+        assert weight.bits == max(widths) or weight.bits <= weights[name].bits + 1
+    assert len({(weight.bits, weight.group_size) for weight in stored.values()}) == 1 or all(
+        weight.symmetric or weight.bits == 8 for weight in stored.values()
+    )
 
 
 def test_a_mix_takes_a_bit_more_than_was_counted(tmp_path: Path) -> None:

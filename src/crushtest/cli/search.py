@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crushtest.study.searched import SearchRecord
 
 GRAINS = ("block", "linear")
+SCORES = ("measured", "gradient")
 EXIT_CODES = {"found": 0, "none": 3, "inconclusive": 4}
 STATUS: dict[str, Status] = {"found": "passed", "none": "regression", "inconclusive": "inconclusive"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,24 +33,51 @@ class GridKind(NamedTuple):
         return PACKED if self.symmetric else BYTES
 
 
-def side_by_side(weights: Mapping[str, QuantizedWeight]) -> dict[str, QuantizedWeight]:
+class _Regridded(Mapping[str, "QuantizedWeight"]):
+    """Weights on other grids, each made when it is asked for: they may wait on disk."""
+
+    def __init__(
+        self, weights: Mapping[str, QuantizedWeight], regrid: Callable[[QuantizedWeight], QuantizedWeight]
+    ) -> None:
+        self._weights, self._regrid = weights, regrid
+
+    def __getitem__(self, name: str) -> QuantizedWeight:
+        return self._regrid(self._weights[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
+def side_by_side(weights: Mapping[str, QuantizedWeight]) -> Mapping[str, QuantizedWeight]:
     """Return the same weights on grids that transformers reads side by side in one folder.
 
-    One grid, or symmetric ones alone, stay as they are. Beside others, an asymmetric grid of b < 8 bits becomes a
-    symmetric one of b + 1 bits with the same scales, which holds all its values: code - zero lies within +-(2^b - 1).
-    One of 8 bits stays asymmetric and is stored a byte per weight.
-
-    compressed-tensors 0.20 does not make room for packed zero points when it lays out an empty model, so transformers 5
-    loads packed asymmetric grids only by dequantizing them on the way in, and then it reads every layer by the first
-    config group.
+    One grid, or symmetric ones alone, stay as they are. compressed-tensors 0.20 does not make room for packed zero
+    points when it lays out an empty model, so transformers 5 loads packed asymmetric grids only by dequantizing them on
+    the way in, and then it reads every layer by the first config group. So where one of several grids is asymmetric,
+    all layers take the grid of the widest, or each a symmetric one of its own (`_symmetric`), whichever is smaller.
     """
     grids = names_by_grid(weights)
-    if len(grids) == 1 or all(grid.symmetric for grid in grids):
-        return dict(weights)
-    return {name: _symmetric(weight) for name, weight in weights.items()}
+    if len(grids) <= 1 or all(grid.symmetric for grid in grids):
+        return weights
+    widest = max(grid.bits for grid in grids)
+    on_widest = _Regridded(weights, lambda weight: replace(weight, bits=widest, symmetric=False))
+    on_own = _Regridded(weights, _symmetric)
+    alike = len({grid.group_size for grid in grids}) == 1
+    return on_widest if alike and _bits(on_widest) <= _bits(on_own) else on_own
+
+
+def _bits(weights: Mapping[str, QuantizedWeight]) -> int:
+    return sum(weight.codes.numel() * weight.bits + weight.overhead_bits for weight in weights.values())
 
 
 def _symmetric(weight: QuantizedWeight) -> QuantizedWeight:
+    """Return a weight on a symmetric grid with the same scales and, if its own is asymmetric, one bit more.
+
+    It holds all values, because code - zero lies within +-(2^bits - 1). One of 8 bits stays, to be stored in bytes.
+    """
     import torch
 
     if weight.symmetric or weight.bits == WIDEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -29,6 +29,7 @@ from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
+Scores = Literal["measured", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class SearchRequest:
     target    the largest size of the linear layers, as a share of what they take at 16 bits; None: the smallest that
               passes is sought
     items     how many items of each task the sensitivity is measured on, about
+    scores    whether sensitivities are measured, or estimated from gradients; None: as the model's size says
+    swaps     how many measurements of whole mixes may go into swaps of two parts, per mix
     """
 
     spec: StudySpec
@@ -52,6 +55,8 @@ class SearchRequest:
     grain: Grain = "block"
     target: float | None = None
     items: int = DEFAULT_ITEMS
+    scores: Scores | None = None
+    swaps: int = 0
 
     @cached_property
     def policy(self) -> Policy:
@@ -87,6 +92,8 @@ class SearchRequest:
             "grain": self.grain,
             "target": self.target,
             "items": self.items,
+            "scores": self.scores,
+            "swaps": self.swaps,
         }
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from crushtest.compress.prepare import read_calibration
 from crushtest.files.atomic import replacing
 from crushtest.pipeline.run import run_study
+from crushtest.pipeline.search.gauge import open_model
+from crushtest.pipeline.search.gradient import Sample, estimate_cells
 from crushtest.pipeline.search.judge import judge, size_in
 from crushtest.pipeline.search.ladder import candidates
-from crushtest.pipeline.search.opening import Search, known_of, open_gauge
+from crushtest.pipeline.search.opening import Search, known_of, open_gauge, sample_of
 from crushtest.pipeline.search.request import as_verified, check_room
 from crushtest.pipeline.search.sensitivity import measure_cells
 from crushtest.progress import show_progress
@@ -19,6 +22,9 @@ from crushtest.report.page.search_page import write_search_page
 from crushtest.stats.fixed_sequence import Screened, front, verify_in_order
 from crushtest.study.searched import Candidate, Judged, Outcome, SearchFolder, SearchRecord
 from crushtest.study.spec import ArmSpec
+
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
 
 
 def run_search(search: Search) -> SearchRecord:
@@ -64,11 +70,20 @@ def _measure(search: Search, record: SearchRecord) -> SearchRecord:
         folder.sensitivity.read()
         return record
     with _timed(folder, "sensitivity"), show_progress() as progress:
-        options, model = search.plan.dense.model_options, search.plan.dense.model
-        calibration = read_calibration(options, model, search.plan.calibration)
-        gauge = open_gauge(search, progress)
-        measure_cells(gauge, folder, request.option_recipes, calibration, progress)
+        calibration = _calibration(search)
+        if search.scores == "gradient":
+            opened = open_model(search.plan, request.grain, progress)
+            sample = Sample(folder.screen, search.plan, sample_of(search))
+            estimate_cells(opened, sample, folder, request.option_recipes, calibration, progress)
+        else:
+            gauge = open_gauge(search, progress)
+            measure_cells(gauge, folder, request.option_recipes, calibration, progress)
     return record
+
+
+def _calibration(search: Search) -> CalibrationTokens:
+    dense = search.plan.dense
+    return read_calibration(dense.model_options, dense.model, search.plan.calibration)
 
 
 def _choose(search: Search, record: SearchRecord) -> SearchRecord:
