@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from crushtest.report.page.search_page import as_image, optimism, render_search, short_labels, spec
+from crushtest.report.page.search_page import as_image, render_search, short_labels, spec
+from crushtest.report.search_words import optimism
 from crushtest.study.searched import Candidate, Cell, Half, Judged, SearchRecord
 
 OPTIONS = ("rtn:bits=2,group_size=64", "rtn:bits=4,group_size=64")

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crushtest.compress.parts import Part, parts_of
-from crushtest.compress.prepare import check_recipe
+from crushtest.compress.prepare import check_recipe, read_calibration
 from crushtest.errors import StoreError
 from crushtest.pipeline.run import draw_items, without
 from crushtest.pipeline.search.gauge import Gauge, gauge_of, open_model, spread_over_clusters
 from crushtest.pipeline.search.ladder import Sensitivities, read_sensitivities
-from crushtest.pipeline.search.request import Scores, SearchRequest, check_budget, check_request
+from crushtest.pipeline.search.request import SearchRequest, check_budget, check_request
 from crushtest.progress import Progress
 from crushtest.records import Item
 from crushtest.study.plan import Plan, make_plan
-from crushtest.study.searched import Half, SearchFolder
+from crushtest.study.searched import Half, Scores, SearchFolder
 from crushtest.study.spec import Half as HalfName
+
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
 
 Items = Mapping[str, Sequence[Item]]
 GRADIENT_FROM = 7e9
@@ -134,6 +138,12 @@ def open_gauge(search: Search, progress: Progress) -> Gauge:
     """Return the model and its measures on a sample of the search half."""
     opened = open_model(search.plan, search.request.grain, progress)
     return gauge_of(opened, search.folder.screen, search.plan, sample_of(search), progress)
+
+
+def calibration_of(search: Search) -> CalibrationTokens:
+    """Return the calibration text of the search's recipes, as tokens."""
+    dense = search.plan.dense
+    return read_calibration(dense.model_options, dense.model, search.plan.calibration)
 
 
 def known_of(search: Search) -> Sensitivities:

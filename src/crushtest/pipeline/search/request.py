@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -23,13 +23,12 @@ from crushtest.results import Estimate
 from crushtest.stats.effects import BAD, room_for_harm
 from crushtest.stats.harm_bounds import ROUNDING
 from crushtest.study.plan import Plan
-from crushtest.study.searched import SearchFolder
+from crushtest.study.searched import Scores, SearchFolder
 from crushtest.study.spec import ArmSpec, Half, StopEarlySpec, StudySpec
 from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
-Scores = Literal["measured", "gradient"]
 
 
 @dataclass(frozen=True)
