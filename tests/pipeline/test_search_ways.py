@@ -12,12 +12,14 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 from crushtest.cli.app import app
-from crushtest.pipeline.search.opening import open_search
+from crushtest.pipeline.search.opening import known_of, open_search
 from crushtest.pipeline.search.request import SearchRequest
 from crushtest.pipeline.search.run import run_search
 from crushtest.pipeline.search.whole import WholeMixes
+from crushtest.progress import show_progress
 from crushtest.study.searched import Cell, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
+from support.empty_page import leave_out_pages
 from support.tiny_models import network, tokenizer
 
 pytestmark = pytest.mark.usefixtures("no_page")
@@ -49,8 +51,6 @@ def searched(model: Path, folder: Path, **more: Any) -> tuple[SearchRecord, dict
 def measured(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SearchRecord, dict[str, Cell]]:
     folder = tmp_path_factory.mktemp("measured") / "s"
     with pytest.MonkeyPatch.context() as patch:
-        from support.empty_page import leave_out_pages
-
         leave_out_pages(patch)
         return folder, *searched(model, folder, swaps=4)
 
@@ -60,7 +60,7 @@ def test_what_was_chosen_is_compared_on_the_other_half(measured: tuple[Path, Sea
     assert record.outcome == "found"
     kinds = {one.name: one.kind for one in (*(record.candidates or ()), *record.rivals)}
     beside = [one.name for one in record.beside or ()]
-    assert {kinds[name] for name in beside} == {"uniform", "by text"}
+    assert {kinds[name] for name in beside} <= {"uniform", "by text"}
     assert "rtn:bits=8,group_size=16" in beside, "the uniform recipe next in size is no candidate of so small a target"
     assert "rtn:bits=8,group_size=16" not in {one.name for one in record.screened or ()}
     assert record.verified is not None
@@ -78,9 +78,6 @@ def test_swaps_are_measured_on_the_whole_model(
     assert all(set(swap.ratios) == {cell.dimension for cell in cells.values()} for swap in record.swaps)
     mix = next(one for one in record.candidates or () if one.kind == "mix")
     search = open_search(request(model, swaps=4), folder)
-    from crushtest.pipeline.search.opening import known_of
-    from crushtest.progress import show_progress
-
     with show_progress() as progress:
         again = known_of(search).ratios(WholeMixes(search, progress).measure(mix.recipe))
     assert again == pytest.approx(record.swaps[0].ratios)
@@ -107,23 +104,24 @@ def test_gradient_scores_rank_as_measured_ones(
     assert "estimated from gradients and not measured" in (tmp_path / "s" / "search.html").read_text(encoding="utf-8")
 
 
-def test_single_layers_have_options_of_their_own(model: Path, tmp_path: Path) -> None:
-    record, cells = searched(model, tmp_path / "s", grain="linear", scores="gradient")
-    assert len(record.parts) == 3 * 7
-    assert {cell.part for cell in cells.values()} == set(record.parts)
-    mix = next(one for one in record.candidates or () if one.kind == "mix")
-    assert mix.chosen is not None
-    assert len(set(mix.chosen)) == 2
-    sizes = {one.name: one.size for one in record.screened or ()}
-    assert sizes[mix.name] == pytest.approx(mix.size, abs=1e-4)
-    assert record.outcome is not None
-
-
-def test_a_search_that_cannot_tell_ends_with_4(model: Path, tmp_path: Path) -> None:
+def test_a_search_by_single_layers_that_cannot_tell_ends_with_4(model: Path, tmp_path: Path) -> None:
     (tmp_path / "budget.yaml").write_text(NARROW)
     (tmp_path / "suite.yaml").write_text(json.dumps({"tasks": SUITE[:1]}))
     place = ("-o", str(tmp_path / "s"), "--suite", str(tmp_path / "suite.yaml"), "--device", "cpu")
-    how = ("--option", *OPTIONS, "--target", "size=0.4", "--items", "8", "--swaps", "0", "--scores", "gradient")
+    how = (
+        "--option",
+        *OPTIONS,
+        "--target",
+        "size=0.4",
+        "--items",
+        "8",
+        "--swaps",
+        "0",
+        "--scores",
+        "gradient",
+        "--grain",
+        "linear",
+    )
     result = CliRunner().invoke(app, ["search", str(model), "--budget", str(tmp_path / "budget.yaml"), *place, *how])
     assert result.exit_code == 4, result.output
     record = SearchFolder(tmp_path / "s").read()
@@ -132,3 +130,9 @@ def test_a_search_that_cannot_tell_ends_with_4(model: Path, tmp_path: Path) -> N
     assert [one.outcome for one in record.verified or ()] == ["inconclusive"]
     assert "inconclusive: nothing was shown to pass" in result.output
     assert "not shown to be within the margin" in result.output
+    assert len(record.parts) == 3 * 7
+    mix = next(one for one in record.candidates or () if one.kind == "mix")
+    sizes = {one.name: one.size for one in record.screened or ()}
+    assert len(set(mix.chosen or ())) == 2
+    assert sizes[mix.name] == pytest.approx(mix.size, abs=1e-4)
+    assert {cell.part for cell in SearchFolder(tmp_path / "s").sensitivity.read().values()} == set(record.parts)

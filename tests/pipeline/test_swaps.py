@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crushtest.compress.parts import Part
 from crushtest.compress.recipes import parse_recipe
-from crushtest.pipeline.search.ladder import Sensitivities, candidate, mix
+from crushtest.pipeline.search.ladder import Sensitivities, candidate, mix, rivals
 from crushtest.pipeline.search.swaps import next_swap, swap_parts
-from crushtest.study.searched import SearchRecord, Swap
+from crushtest.study.searched import Judged, SearchRecord, Swap
 
 OPTIONS = tuple(parse_recipe(f"rtn:bits={bits},group_size=64") for bits in (2, 3, 4))
 PARTS = tuple(Part(f"layers.{number}", f"layers.{number}.*", number, ()) for number in range(6))
@@ -69,6 +69,7 @@ def run(seed: int, count: int, *, most: int = 10**9, start: SearchRecord | None 
         return written[-1], model
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 12))
 def test_swaps_keep_what_is_better_as_measured_and_the_size(seed: int, count: int) -> None:
     record, model = run(seed, count)
@@ -87,6 +88,7 @@ def test_swaps_keep_what_is_better_as_measured_and_the_size(seed: int, count: in
         assert max(model.worth(one.chosen).values()) == pytest.approx(kept[-1])
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(0, 11))
 def test_swaps_killed_anywhere_end_the_same(seed: int, killed_after: int) -> None:
     whole, _ = run(seed, 12)
@@ -122,3 +124,17 @@ def test_ratios_are_means_over_the_tasks_of_a_dimension() -> None:
     assert about.ratios({"probe_facts": 1.0, "probe_text": 3.0}) == {"quality": 0.5, "language modelling": 3.0}
     assert Swap(mix="m", parts=(), ratios={"a": 1.0, "b": 2.0}, kept=True).worst == 2.0
     assert candidate(about, (0,) * 6, "u", "uniform").recipe == OPTIONS[0].text
+
+
+def test_a_mix_is_compared_with_the_next_uniform_recipe_and_the_mix_by_text() -> None:
+    about = known(3)
+    chosen = mix(about, 1700, "mix 0.18")
+    judged = Judged(name="mix 0.18", outcome="passed", size=chosen.size or 0, ratios={"quality": 0.5})
+    record = SearchRecord(request={}, candidates=(chosen,), screened=(judged,))
+    uniform, by_text = rivals(about, record, "mix 0.18", "language modelling")
+    assert (uniform.kind, uniform.recipe) == ("uniform", OPTIONS[1].text)
+    assert by_text.kind == "by text"
+    assert by_text.size == pytest.approx(chosen.size)
+    assert (by_text.predicted or {})["language modelling"] <= (chosen.predicted or {})["language modelling"]
+    assert (by_text.predicted or {})["quality"] > (chosen.predicted or {})["quality"]
+    assert [one.kind for one in rivals(about, record, "mix 0.18", "no such dimension")] == ["uniform"]

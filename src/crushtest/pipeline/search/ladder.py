@@ -141,8 +141,8 @@ def rivals(known: Sensitivities, record: SearchRecord, about: str, text: str) ->
     """
     tried = {one.recipe for one in record.candidates or ()}
     size = next(one.size for one in record.screened or () if one.name == about)
-    larger = sorted((one for one in _uniform(known, None) if (one.size or 0) >= size), key=lambda one: one.size or 0)
-    found = [one for one in larger[:1] if one.recipe not in tried]
+    others = [one for one in _uniform(known, None) if (one.size or 0) >= size and one.recipe not in tried]
+    found = sorted(others, key=lambda one: one.size or 0)[:1]
     most, least = round(size * known.dense_bits), int(known.bits.min(axis=1).sum())
     if text in known.dimensions and len(known.dimensions) > 1 and most >= least:
         by_text = known.of_dimensions([text])

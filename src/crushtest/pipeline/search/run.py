@@ -187,6 +187,7 @@ def _compare(search: Search, record: SearchRecord) -> SearchRecord:
             names = neighbours(record)
             judged = _ask_other_half(search, record, [*(one.name for one in record.verified or ()), *names])
             beside = tuple(judged[name] for name in names)
+            record = record.model_copy(update={"rivals": tuple(one for one in record.rivals if one.name in names)})
     return _with(search, record, beside=beside)
 
 
