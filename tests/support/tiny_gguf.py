@@ -6,6 +6,7 @@ import atexit
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,17 @@ def tiny_file() -> Path:
 
 
 def write_gguf(
-    path: Path, model: LoadedModel | None = None, *, template: bool | str = False, add_bos: bool = False
+    path: Path,
+    model: LoadedModel | None = None,
+    *,
+    template: bool | str = False,
+    add_bos: bool = False,
+    add: Callable[[gguf.GGUFWriter], None] | None = None,
 ) -> Path:
-    """Write a tiny llama model in float32; the same numbers as its transformers twin."""
+    """Write a tiny llama model in float32; the same numbers as its transformers twin.
+
+    add  adds what else the file says and holds
+    """
     model = model or loaded()
     config: Any = model.network.config
     writer = gguf.GGUFWriter(path, "llama")
@@ -51,6 +60,8 @@ def write_gguf(
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             values = _interleave(values, config.head_dim)
         writer.add_tensor(_tensor_name(name), np.ascontiguousarray(values))
+    if add:
+        add(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

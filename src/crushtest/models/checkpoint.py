@@ -144,10 +144,14 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
 
-def read_gguf(path: Path) -> Checkpoint:
-    """Return the checkpoint in a GGUF file. ModelError for another file, part of one, or an unknown pre-tokenizer."""
+def read_gguf(path: Path, *, unread: bool = False) -> Checkpoint:
+    """Return the checkpoint in a GGUF file. ModelError for another file, part of one, or an unknown pre-tokenizer.
+
+    unread  return it whatever its pre-tokenizer, for a program that reads it for itself
+    """
     header = read_header(path)
-    pre_tokenizer_of(path, header)
+    if not unread:
+        pre_tokenizer_of(path, header)
     return Checkpoint(path.parent, (path,), "gguf", gguf=path.name, header=header)
 
 

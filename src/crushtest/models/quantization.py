@@ -159,6 +159,11 @@ def method_named(config: Mapping[str, Any]) -> str | None:
     return None if settings is None else _method(settings)
 
 
+def title_of(method: str) -> str:
+    """Return what a format's makers call it; the method itself if it is not known."""
+    return _BY_METHOD[method].title if method in _BY_METHOD else method or "quantized"
+
+
 def _refuse_variant(where: str, method: str, settings: Mapping[str, Any], architecture: str) -> None:
     """Raise ModelError for a variant of a format that its reader does not read."""
     if method in READERS:

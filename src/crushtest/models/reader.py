@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from crushtest.errors import ModelError, UnknownName
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.foreign import file_at_fault, reading
+from crushtest.models.gguf_settings import read_gguf_config, refuse_unread_tensors
 from crushtest.models.gguf_tokenizer import mend_tokenizer
 from crushtest.models.quantization import READERS, refuse_unused_parts, unused_note
 from crushtest.models.quantized.weights import plain_weights
@@ -44,7 +45,8 @@ def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, tr
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
     if lacking:
         raise ModelError(f"model {spec!r}: {len(lacking)} tensors missing or misshapen, first {lacking[0]}")
-    if checkpoint.gguf:
+    if checkpoint.gguf and checkpoint.header:
+        refuse_unread_tensors(checkpoint.weights[0], checkpoint.header, network)
         _forget_quantization(network)
     return ReadModel(network.eval().requires_grad_(False), tokenizer, unused_note(unused))
 
@@ -60,8 +62,10 @@ def _read_network(checkpoint: Checkpoint, placement: dict[str, Any], trust_remot
 
     models: Any = AutoModelForCausalLM  # its annotations do not know that it can return two things
     source = {"trust_remote_code": trust_remote_code, "output_loading_info": True, **placement}
-    if checkpoint.gguf:
-        result = models.from_pretrained(checkpoint.folder, gguf_file=checkpoint.gguf, **_dequantizing(), **source)
+    if checkpoint.gguf and checkpoint.header:
+        config = read_gguf_config(checkpoint.weights[0], checkpoint.header, trust_remote_code=trust_remote_code)
+        source |= _dequantizing() | {"config": config}
+        result = models.from_pretrained(checkpoint.folder, gguf_file=checkpoint.gguf, **source)
     else:
         safe = checkpoint.format == "safetensors"
         result = models.from_pretrained(checkpoint.folder, use_safetensors=safe, **source)
