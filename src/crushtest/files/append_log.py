@@ -25,6 +25,7 @@ from crushtest.files.regular import read_bytes
 from crushtest.files.sealed import is_sealed
 
 if TYPE_CHECKING:
+    import polars as pl
     from _typeshed import DataclassInstance
 
 FIRST = "log"
@@ -90,7 +91,10 @@ class AppendLog(Generic[Record]):
         """
         if not self.complete:
             return self._lines(items)
-        frame = self.table(items).frame
+        return self.records(self.table(items).frame)
+
+    def records(self, frame: pl.DataFrame) -> dict[str, Record]:
+        """Return the records of some rows of the final file, by item. Raises StoreError as `read` does."""
         return dict(self._record(row, f"{self.final}: row {row['item']!r}") for row in frame.iter_rows(named=True))
 
     def table(self, items: Sequence[str] | None = None) -> Table:

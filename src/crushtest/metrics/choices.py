@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crushtest.records import ChoiceScores
+
+Chosen = Callable[[ChoiceScores], int]
+"""A rule by which an answer picks an option."""
 
 
 class NoChoice(ValueError):
