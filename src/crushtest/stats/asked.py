@@ -10,6 +10,7 @@ from typing import NamedTuple
 from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.stats.clusters import Layout, cells_of, lay_out
+from crushtest.stats.heterogeneity import Labels
 from crushtest.stats.item_sums import Measured, Meter, Sums
 from crushtest.stats.stored_choices import Index
 
@@ -42,6 +43,16 @@ class Asked:
     def meters(self) -> list[Meter]:
         """What measures each metric."""
         return [Meter(metric, self.items) for metric in self.metrics]
+
+    def labels(self, attribute: str, seed: int) -> Labels:
+        """Return the labels of an attribute's groups, with the shuffles of that seed."""
+        if (attribute, seed) not in self._labels:
+            self._labels[attribute, seed] = Labels.of(self.layout, attribute, seed=seed)
+        return self._labels[attribute, seed]
+
+    @cached_property
+    def _labels(self) -> dict[tuple[str, int], Labels]:
+        return {}
 
     def summed(self, measured: Measured) -> Summed:
         """Return what an arm measured with the sums of each metric."""

@@ -98,18 +98,18 @@ def contrasts_of(
     answers = [(pair.against.measured.answers, pair.arm.measured.answers) for pair in pairs]
     changes = None if tokens.differ else mean_changes(asked.items, answers)
     plain = [_row(task, arm, against, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
-    rows = without_per_token(plain + list(_worst(task, arm, sample.mean, slices_of, seed)), metrics, tokens)
+    rows = without_per_token(plain + list(_worst(task, arm, asked, sample.mean, slices_of)), metrics, tokens)
     rows = without_invalid(rows, metrics)
     return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
 
-def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
+def _worst(task: str, arm: str, asked: Asked, sample: Sample, slices_of: Sequence[MetricSlices]) -> Iterator[Contrast]:
     """Yield the worst group of every attribute that has several, for every metric that is reported for two or more."""
     for attribute, positions in sample.layout.attributes.items():
         names = {sample.layout.names[position] for position in positions}
         if len(names) < 2:
             continue
-        spread, p = spread_test(sample.metrics, sample.arms, sample.used, sample.layout, attribute, seed=seed)
+        spread, p = spread_test(sample.metrics, sample.arms, sample.used, asked.labels(attribute, sample.seed))
         for number, (metric, slices) in enumerate(zip(sample.metrics, slices_of, strict=True)):
             groups = tuple(slice_ for slice_ in slices.groups if slice_.group in names and slice_.seen)
             if len(groups) >= 2 and metric.interval == "bootstrap":
