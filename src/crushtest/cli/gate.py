@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Folder
 from crushtest.cli.output import AsJson, width
 
 
+@at_address("folder", writes=False)
 def gate(
     folder: Folder,
     policy: Annotated[

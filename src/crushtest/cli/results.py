@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Folder
 from crushtest.cli.output import AsJson, print_line, print_table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from crushtest.study.folder import StudyFolder
 
 
+@at_address("folder", writes=True)
 def compare(
     folder: Folder,
     task: Annotated[str | None, typer.Option(help="Print all contrasts of this task instead of the summary.")] = None,
@@ -102,6 +104,7 @@ HeadPolicy = Annotated[
 ]
 
 
+@at_address("folder", writes=True)
 def report(
     folder: Folder,
     tables: Annotated[
@@ -155,6 +158,7 @@ def report(
         print_line(page)
 
 
+@at_address("folder", writes=True)
 def card(
     folder: Folder,
     push: Annotated[
@@ -203,6 +207,7 @@ def _pushed(cards: dict[str, Path], repository: str, arm: str | None) -> str:
     return push_card(cards[name].read_text(encoding="utf-8"), repository, name)
 
 
+@at_address("folder", writes=False)
 def query(
     folder: Folder,
     sql: Annotated[
@@ -229,6 +234,7 @@ def query(
         print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
 
 
+@at_address("folder", writes=False)
 def verify(folder: Folder, json: AsJson = False) -> None:
     """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
 
