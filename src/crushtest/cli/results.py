@@ -248,11 +248,12 @@ def verify(folder: Folder, json: AsJson = False) -> None:
 
     Example: crushtest verify studies/demo && crushtest gate studies/demo
     """
+    from crushtest.pipeline.remote.opened import by_address
     from crushtest.study.chain import problems, untied_note
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
-    lines = list(problems(study))
+    lines = [by_address(problem, folder) for problem in problems(study)]
     if not lines and (note := untied_note(study)):
         lines.append(note)
     if json:

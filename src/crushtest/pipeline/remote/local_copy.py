@@ -18,7 +18,7 @@ from crushtest.errors import StoreError
 from crushtest.files.atomic import PARTIAL, write_json
 from crushtest.files.cache import cache_folder
 from crushtest.printing import printable
-from crushtest.services.storage.address import Address, odd_part
+from crushtest.services.storage.address import Address, odd_part, parse_storage_address
 from crushtest.services.storage.index import FileFacts, Index, digest_of, fetch
 from crushtest.services.storage.store import Store, for_each
 
@@ -31,9 +31,21 @@ WORK, READ = "work", "read"
 """The two copies of a study that a machine may have: one is written back, the other is read."""
 
 
+RECORD = "record.json"
+
+
 def place_of(address: Address, use: str) -> Path:
     """Return the folder in the cache that belongs to one of the copies of what is at an address."""
     return cache_folder() / "remote" / sha256(str(address).encode()).hexdigest()[:20] / use
+
+
+def address_of(folder: Path) -> Address | None:
+    """Return the address that a folder is a copy of; None if it is none."""
+    if not folder.is_relative_to(cache_folder() / "remote"):
+        return None
+    with suppress(OSError, ValueError, KeyError):
+        return parse_storage_address(json.loads((folder.parent / RECORD).read_text(encoding="utf-8"))["address"])
+    return None
 
 
 @dataclass
@@ -70,7 +82,7 @@ class LocalCopy:
     @property
     def record(self) -> Path:
         """The file that holds what is known."""
-        return self.place / "record.json"
+        return self.place / RECORD
 
     def scan(self) -> dict[str, FileFacts]:
         """Return the copy's files as they are now. Only what changed since it was last read is read.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crushtest.errors import CrushtestError
-from crushtest.pipeline.remote.local_copy import READ, WORK, LocalCopy, place_of
+from crushtest.pipeline.remote.local_copy import READ, WORK, LocalCopy, address_of, place_of
 from crushtest.pipeline.remote.reading_copy import reading_copy
 from crushtest.pipeline.remote.working_copy import WorkingCopy, working_copy
 from crushtest.services.storage.address import Address, is_address, parse_storage_address
@@ -48,6 +48,12 @@ def _naming(address: Address) -> Iterator[None]:
     except CrushtestError as error:
         error.args = (named(str(error.args[0]), address), *error.args[1:]) if error.args else ()
         raise
+
+
+def by_address(text: str, folder: Path) -> str:
+    """Return a text with the address in the place of a folder, if the folder is a copy of what is there."""
+    address = address_of(folder)
+    return text if address is None else named(text, address)
 
 
 def named(text: str, address: Address) -> str:

@@ -58,10 +58,10 @@ class WorkingCopy:
             self.local.known.commits.append(commit)
             self.local.save()  # before the index is written, so that this machine knows it after a kill
             self.index = publish(self.store, self.index, files, self.folder, commit=commit, check=self.lock.check)
-            self.local.is_at(self.index)
             self._unsettled = True
         if self._unsettled:
             settle(self.store, self.index)
+            self.local.is_at(self.index)
             self._unsettled = False
         return changed
 
@@ -71,9 +71,8 @@ class WorkingCopy:
             return
         newest = read_index(self.store)
         if newest is not None and newest.commit in self.local.known.commits:
-            self._unsettled = self._unsettled or newest.commit != self.index.commit
             self.index = newest
-            self.local.is_at(newest)
+            self._unsettled = True
 
     def part_done(self, tell: Callable[[str], None]) -> None:
         """Upload what has changed. A failure is told, and what was not uploaded is tried again with the next part."""
@@ -142,9 +141,9 @@ def _opened(local: LocalCopy, store: Store, lock: Lock) -> WorkingCopy:
         local.save()
         try:
             write_index(store, fence)
+            settle(store, fence)
         except TakenOver:
             continue  # a writer that was thought to be gone has written one more
-        settle(store, fence)
         check_whole(store, fence)
         local.is_at(fence)
         if fence.files:

@@ -138,15 +138,22 @@ def publish(
 def write_index(store: Store, index: Index) -> None:
     """Write an index. Raises TakenOver if there is one of its generation."""
     if not store.create(index.name, index.content()):
-        raise TakenOver(f"{store.address}: another machine has gone on with this study; nothing of its was overwritten")
+        raise _gone_on(store)
+
+
+def _gone_on(store: Store) -> TakenOver:
+    return TakenOver(f"{store.address}: another machine has gone on with this study; nothing of its was overwritten")
 
 
 def settle(store: Store, index: Index) -> None:
     """Put what an index has staged under its own names, and remove what it does not need.
 
-    It may be called again at any time: content that is not staged any more is in its place.
+    It may be called again at any time: content that is not staged any more is in its place. Raises TakenOver if there is
+    a newer index: those before it were removed, so that one could be written again in the place of an older one.
     """
     held = store.sizes(OWN)
+    if any(name > index.name for name in held if _INDEX.fullmatch(name)):
+        raise _gone_on(store)
     waiting = [name for name in index.staged if staged_name(index.files[name].sha256) in held]
     for_each(waiting, lambda name: store.copy(staged_name(index.files[name].sha256), name))
     for_each(index.removed, store.remove)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -50,16 +51,19 @@ class Store:
     def create(self, name: str, content: bytes) -> bool:
         """Write an object that is not there yet; return False if it is. Raises StoreError if it cannot be written.
 
-        The store decides, if it has conditional writes. An answer that was lost is asked again, and the second attempt
-        finds what the first one wrote: that counts as written.
+        The store decides, if it has conditional writes. A failure is no failure if the object is there: then a
+        request whose answer was lost had written it, or another machine has.
         """
-        with self._naming(name, "written"):
-            try:
+        try:
+            with self._naming(name, "written"):
                 if self._files.exists(self._path(name)):
                     return False
                 self._files.pipe_file(self._path(name), content, mode="create")
-            except FileExistsError:
-                return bool(self.read(name) == content)
+        except StoreError:
+            there = self.read(name)
+            if there is None:
+                raise
+            return there == content
         return True
 
     def upload(self, file: Path, name: str) -> None:
@@ -145,6 +149,9 @@ def without_secrets(text: str) -> str:
 
 def _reached(address: Address) -> tuple[Any, str]:
     """Return the file system of an address and the path there. Raises StoreError if a package is missing."""
+    if not (loop := logging.getLogger("asyncio")).handlers:
+        # A request that fails is raised here. What it leaves in fsspec's thread would be printed with a traceback.
+        loop.addHandler(logging.NullHandler())
     try:
         from fsspec.core import url_to_fs
         from fsspec.registry import get_filesystem_class, known_implementations
