@@ -1,9 +1,8 @@
-"""A study that is run at an address: killed anywhere, gone on with by another machine, and the same bytes at the end."""
+"""A study that is run at an address: killed anywhere, finished by another machine, and the same bytes at the end."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +50,13 @@ def lasting(content: dict[str, bytes]) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of the study as this machine's folder holds them."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crushtest.pipeline.run.write_page", _no_page)
         run_study(study(), folder / "study")
-    yield lasting(content_of(folder / "study"))
+    return lasting(content_of(folder / "study"))
 
 
 def _no_page(folder: StudyFolder) -> Path:

@@ -140,40 +140,39 @@ def test_a_reader_gets_one_state_while_another_machine_writes(states: list[State
 
 def test_a_second_machine_is_told_who_is_writing() -> None:
     address = empty_bucket()
-    with machine(), working_copy(address), machine():
-        with pytest.raises(StoreError, match=r"is writing to this study .*; wait for it or stop it\. If .*lock\.json"):
-            with working_copy(address):
-                pass
+    line = r"is writing to this study .*; wait for it or stop it\. If .*lock\.json"
+    with machine(), working_copy(address), machine(), pytest.raises(StoreError, match=line), working_copy(address):
+        pass
     with machine(), working_copy(address):
         pass  # the lock went with the first
 
 
+def overtaken(address: Address, patch: pytest.MonkeyPatch | None = None) -> None:
+    """Write after another machine has taken over, which somebody let it do; with `patch`, without asking the lock."""
+    with machine(), working_copy(address) as copy:
+        put({"study.yaml": b"first"}, copy.folder)
+        copy.save()
+        Store(address).remove(LOCK)
+        with machine(), working_copy(address) as other:
+            put({"study.yaml": b"second"}, other.folder)
+            other.save()
+            if patch is not None:
+                patch.setattr(type(copy.lock), "check", lambda lock: None)
+            put({"study.yaml": b"late"}, copy.folder)
+            copy.save()
+
+
 def test_a_machine_that_was_taken_over_writes_nothing() -> None:
     address = empty_bucket()
-    with machine(), pytest.raises(TakenOver, match="has taken over this study; nothing of its was overwritten"):
-        with working_copy(address) as copy:
-            put({"study.yaml": b"first"}, copy.folder)
-            copy.save()
-            Store(address).remove(LOCK)
-            with machine():
-                with working_copy(address) as other:
-                    put({"study.yaml": b"second"}, other.folder)
-                    other.save()
-                    put({"study.yaml": b"late"}, copy.folder)
-                    copy.save()
+    with pytest.raises(TakenOver, match="has taken over this study; nothing of its was overwritten"):
+        overtaken(address)
     assert read(address) == {"study.yaml": b"second"}
 
 
 def test_even_without_a_lock_an_index_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     address = empty_bucket()
-    with machine(), pytest.raises(TakenOver, match="another machine has gone on"):
-        with working_copy(address) as copy:
-            monkeypatch.setattr(type(copy.lock), "check", lambda lock: None)
-            Store(address).remove(LOCK)
-            with machine(), working_copy(address) as other:
-                put({"study.yaml": b"second"}, other.folder)
-            put({"study.yaml": b"late"}, copy.folder)
-            copy.save()
+    with pytest.raises(TakenOver, match="another machine has gone on with this study; nothing of its was overwritten"):
+        overtaken(address, monkeypatch)
     assert read(address) == {"study.yaml": b"second"}
 
 
@@ -237,12 +236,14 @@ def test_a_changed_object_is_refused_with_both_ways_out() -> None:
         with working_copy(address) as copy:
             put({"study.yaml": b"12", "report.html": b"page"}, copy.folder)
         Store(address).write("report.html", b"PAGE")
-        with pytest.raises(StoreError, match=r"report\.html is not the file that .*; restore the one that was, or remove"):
+        with pytest.raises(
+            StoreError, match=r"report\.html is not the file that .*; restore the one that was, or remove"
+        ):
             read(address)
         Store(address).remove("report.html")
-        with pytest.raises(StoreError, match=r"report\.html is missing, which .* lists; restore it, or remove"):
-            with working_copy(address):
-                pass
+        line = r"report\.html is missing, which .* lists; restore it, or remove"
+        with pytest.raises(StoreError, match=line), working_copy(address):
+            pass
         for name in content_at(address, own=True):
             if name.startswith(OWN):
                 Store(address).remove(name)
@@ -263,12 +264,11 @@ def test_a_folder_copied_there_by_other_means_is_a_study() -> None:
 def test_other_objects_are_never_taken_for_a_study() -> None:
     address = empty_bucket()
     Store(address).write("holiday.jpg", b"x")
-    with machine():
-        with pytest.raises(StoreError, match="holds 1 objects and no study"), working_copy(address):
-            pass
-    with machine(), pytest.raises(StoreError, match=r"not a study: it has no study\.yaml \(1 other objects\)"):
-        with opened(str(address), writes=False):
-            pass
+    with machine(), pytest.raises(StoreError, match="holds 1 objects and no study"), working_copy(address):
+        pass
+    line = r"not a study: it has no study\.yaml \(1 other objects\)"
+    with machine(), pytest.raises(StoreError, match=line), opened(str(address), writes=False):
+        pass
     assert content_at(address) == {"holiday.jpg": b"x"}
 
 
@@ -303,24 +303,29 @@ def test_an_upload_that_fails_is_tried_again_and_said(
     assert read(address) == {"study.yaml": b"11", "items/11.parquet": b"x"}
 
 
+def down(*arguments: object, **options: object) -> None:
+    raise ConnectionError("down")
+
+
 def test_an_upload_that_fails_at_the_end_names_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     address = empty_bucket()
+
+    def cut_off() -> None:
+        with working_copy(address) as copy:
+            put({"study.yaml": b"1"}, copy.folder)
+            monkeypatch.setattr(copy.store._files, "put_file", down, raising=False)
+
     with machine():
-        with pytest.raises(StoreError, match=r"ConnectionError: down\); what was not uploaded is kept on this machine in /"):
-            with working_copy(address) as copy:
-                put({"study.yaml": b"1"}, copy.folder)
-
-                def down(*arguments: object, **options: object) -> None:
-                    raise ConnectionError("down")
-
-                monkeypatch.setattr(copy.store._files, "put_file", down, raising=False)
+        with pytest.raises(StoreError, match=r"ConnectionError: down\); what was not uploaded is kept on this"):
+            cut_off()
         with working_copy(address):
             pass
     assert read(address) == {"study.yaml": b"1"}
 
 
 def test_a_link_in_the_folder_is_refused() -> None:
-    with machine(), pytest.raises(StoreError, match="only files with plain names can"):
-        with working_copy(empty_bucket()) as copy:
-            (copy.folder / "items").symlink_to("/etc")
+    with machine(), working_copy(empty_bucket()) as copy:
+        (copy.folder / "items").symlink_to("/etc")
+        with pytest.raises(StoreError, match="only files with plain names can"):
             copy.save()
+        (copy.folder / "items").unlink()

@@ -66,7 +66,7 @@ def test_odd_addresses_are_refused(text: str, line: str) -> None:
 
 
 def test_an_unknown_protocol_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match="unknown protocol 's4'.*did you mean 's3'"):
+    with pytest.raises(UsageError, match=r"unknown protocol 's4'.*did you mean 's3'"):
         Store(Address("s4", "bucket/study"))
 
 

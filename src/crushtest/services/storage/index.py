@@ -148,8 +148,8 @@ def _gone_on(store: Store) -> TakenOver:
 def settle(store: Store, index: Index) -> None:
     """Put what an index has staged under its own names, and remove what it does not need.
 
-    It may be called again at any time: content that is not staged any more is in its place. Raises TakenOver if there is
-    a newer index: those before it were removed, so that one could be written again in the place of an older one.
+    It may be called again at any time: content that is not staged any more is in its place. Raises TakenOver if there
+    is a newer index: older ones are removed, so that one could be written again in the place of one of them.
     """
     held = store.sizes(OWN)
     if any(name > index.name for name in held if _INDEX.fullmatch(name)):
