@@ -144,7 +144,8 @@ def test_a_rule_about_group_gaps_never_passes_with_a_task_unmeasured(monkeypatch
         (
             "{metric: acuracy, task: bbq}",
             [SURE_WORSE],
-            "the study has no metric 'acuracy' for group 'all' of task 'bbq'; metrics it has there: accuracy",
+            "the study has no metric 'acuracy' for group 'all' of task 'bbq'; did you mean 'accuracy'? "
+            "metrics it has there: accuracy",
         ),
         (
             "{metric: accuracy, group: Age=old}",

@@ -32,7 +32,7 @@ from crushtest.pipeline.provenance import describe_task, other_threads
 from crushtest.pipeline.remote.saving import saving
 from crushtest.pipeline.remote.working_copy import WorkingCopy
 from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, note_policy, on_no_task
+from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, not_judged, note_policy
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
@@ -62,6 +62,7 @@ def run_study(
     finished part is uploaded.
     """
     folder = StudyFolder(out)
+    folder.refuse_if_locked()
     check_names(spec)
     spec = merge_with_existing(spec, folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
@@ -115,7 +116,7 @@ def run_study(
 def known_before(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[str]:
     """Yield what can be said before anything is asked: what tasks cost, which rules stay open, other threads."""
     yield from (planned.task.cost(len(items[planned.name])) for planned in plan.tasks if planned.task.cost)
-    if line := on_no_task(plan):
+    for line in not_judged(plan, items):
         yield f"{line}; crushtest gate is inconclusive about that"
     for name, reasons in never_settled(plan).items():
         yield f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"
