@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from crushtest.errors import UsageError
 from crushtest.services.storage.address import is_address, parse_storage_address
@@ -34,9 +34,12 @@ def at_address(parameter: str, *, writes: bool) -> Callable[[Callable[..., None]
                 more = {COPY: study.copy} if COPY in shown.parameters else {}
                 command(**{**values, parameter: study.folder, **more})
 
-        visible = [each for each in shown.parameters.values() if each.name != COPY]
-        call.__signature__ = shown.replace(parameters=visible)  # type: ignore[attr-defined]
         call.__annotations__ = {name: hint for name, hint in command.__annotations__.items() if name != COPY}
+        hints = get_type_hints(call, include_extras=True)
+        visible = [
+            each.replace(annotation=hints[each.name]) for each in shown.parameters.values() if each.name in hints
+        ]
+        call.__signature__ = shown.replace(parameters=visible)  # type: ignore[attr-defined]
         setattr(call, TAKES, parameter)
         return call
 

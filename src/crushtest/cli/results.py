@@ -11,7 +11,7 @@ import typer
 
 from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Folder
+from crushtest.cli.options import Place
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
 from crushtest.metrics import ALL
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @at_address("folder", writes=True)
 def compare(
-    folder: Folder,
+    folder: Place,
     task: Annotated[str | None, typer.Option(help="Print all contrasts of this task instead of the summary.")] = None,
     against: Annotated[
         str | None,
@@ -106,7 +106,7 @@ HeadPolicy = Annotated[
 
 @at_address("folder", writes=True)
 def report(
-    folder: Folder,
+    folder: Place,
     tables: Annotated[
         Path | None, typer.Option(help="Also write all tables to this folder: CSV, LaTeX, Markdown.")
     ] = None,
@@ -160,7 +160,7 @@ def report(
 
 @at_address("folder", writes=True)
 def card(
-    folder: Folder,
+    folder: Place,
     push: Annotated[
         str | None,
         typer.Option(
@@ -209,7 +209,7 @@ def _pushed(cards: dict[str, Path], repository: str, arm: str | None) -> str:
 
 @at_address("folder", writes=False)
 def query(
-    folder: Folder,
+    folder: Place,
     sql: Annotated[
         str,
         typer.Argument(
@@ -235,7 +235,7 @@ def query(
 
 
 @at_address("folder", writes=False)
-def verify(folder: Folder, json: AsJson = False) -> None:
+def verify(folder: Place, json: AsJson = False) -> None:
     """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
 
     Items, answers, scores and results form a chain. Each file holds the digest of its own bytes, and the digests of

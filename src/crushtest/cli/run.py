@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from crushtest.pipeline.remote.working_copy import WorkingCopy
     from crushtest.study.spec import StudySpec
 
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The study's folder, or an address: s3://bucket/study. Default: studies/<model>."),
+]
 Recipes = Annotated[
     list[str] | None,
     typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
@@ -148,7 +151,7 @@ def _stored_suite(folder: Path) -> dict[str, Any]:
 @at_address("out", writes=True)
 def evaluate(
     model: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder, or an address.")],
     *,
     selection: Selection,
     setup: Setup,
