@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.score import Completions, Predictions
@@ -77,6 +78,7 @@ def _asked(study: Path, name: str) -> list[Item]:
     return StudyFolder.existing(study).read_items(name)
 
 
+@at_address("folder", writes=True)
 def add(
     folder: Annotated[Path, typer.Argument(help="A study's folder, or a new one, which begins with --arm dense.")],
     task: Annotated[

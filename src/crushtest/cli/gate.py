@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Folder
+from crushtest.cli.options import Place
 from crushtest.cli.output import AsJson, width
 
 
+@at_address("folder", writes=False)
 def gate(
-    folder: Folder,
+    folder: Place,
     policy: Annotated[
         str, typer.Option(help="A policy file, or a built-in policy: standard, strict, refusal, decision.")
     ] = "standard",

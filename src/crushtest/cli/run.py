@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
 from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
@@ -18,9 +19,13 @@ from crushtest.errors import UsageError
 from crushtest.printing import quoted
 
 if TYPE_CHECKING:
+    from crushtest.pipeline.remote.working_copy import WorkingCopy
     from crushtest.study.spec import StudySpec
 
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The study's folder, or an address: s3://bucket/study. Default: studies/<model>."),
+]
 Recipes = Annotated[
     list[str] | None,
     typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
@@ -62,6 +67,7 @@ Finish = Annotated[
 
 
 @flattened
+@at_address("out", writes=True)
 def run(
     model: Annotated[str | None, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo`.")] = None,
     recipe: Recipes = None,
@@ -77,6 +83,7 @@ def run(
     stop_early: StopEarly = None,
     finish: Finish = False,
     json: AsJson = False,
+    copy: WorkingCopy | None = None,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -121,7 +128,7 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json)
+    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json, copy=copy)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -141,24 +148,28 @@ def _stored_suite(folder: Path) -> dict[str, Any]:
 
 
 @flattened
+@at_address("out", writes=True)
 def evaluate(
     model: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder, or an address.")],
     *,
     selection: Selection,
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
     json: AsJson = False,
+    copy: WorkingCopy | None = None,
 ) -> None:
     """Measure one model as it is, without compressing or comparing it."""
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
-    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json)
+    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json, copy=copy)
 
 
-def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
+def run_and_show(
+    command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool, copy: WorkingCopy | None = None
+) -> None:
     """Run a study, then print its summary and the path of its report."""
     from rich.console import Console
 
@@ -168,7 +179,8 @@ def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: b
     from crushtest.study.merge import unrequested_tasks
 
     try:
-        worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
+        command_line = ["crushtest", *sys.argv[1:]]
+        worked = run_study(spec, folder, command=command_line, skip_missing=skip_missing, copy=copy)
     except KeyboardInterrupt:
         print("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -29,6 +29,8 @@ from crushtest.pipeline.measured import complete_pairs
 from crushtest.pipeline.page import has_more_to_show, write_page
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
+from crushtest.pipeline.remote.saving import saving
+from crushtest.pipeline.remote.working_copy import WorkingCopy
 from crushtest.pipeline.score import check_scorers, engines_of, score
 from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, not_judged, note_policy
 from crushtest.pipeline.workload import workload
@@ -44,12 +46,20 @@ from crushtest.study.spec import StudySpec, check_names, read_stored_spec, store
 from crushtest.study.stops import goes_on, is_asked, stops_of
 
 
-def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
+def run_study(
+    spec: StudySpec,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    skip_missing: bool = False,
+    copy: WorkingCopy | None = None,
+) -> bool:
     """Finish the study in `out`. Returns False if there was nothing left to do.
 
     If it is killed at any moment, the next call resumes. Arms and tasks may be added to a study, but its settings
     cannot be changed (StoreError). Tasks whose data are missing are an error (DataError); with `skip_missing` they are
-    left out, and the manifest says which and why.
+    left out, and the manifest says which and why. If `out` is the working `copy` of a study at an address, each
+    finished part is uploaded.
     """
     folder = StudyFolder(out)
     folder.refuse_if_locked()
@@ -85,7 +95,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         system = {} if spec.system is None else {"message": {"text": spec.system}}
         manifest.set_section(folder.manifest, "system", system)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
-        with show_progress(workload(folder, plan, items)) as progress:
+        with show_progress(workload(folder, plan, items)) as shown:
+            progress = saving(shown, copy)
             run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))
             for arm in plan.measured:
                 (run_draw if arm.draw else run_arm)(run, arm)
