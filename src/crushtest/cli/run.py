@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.cost import show_cost
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
+from crushtest.cli.options import DryRun, Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
@@ -76,6 +77,7 @@ def run(
     replicates: Replicates = None,
     stop_early: StopEarly = None,
     finish: Finish = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
@@ -88,6 +90,8 @@ def run(
         crushtest run demo -r magnitude:sparsity=0.5 -r wanda:pattern=2:4
 
         crushtest run --study study.yaml --limit 200
+
+        crushtest run demo -r gptq:bits=4,group_size=64 --dry-run
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
 
@@ -121,7 +125,7 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json)
+    (show_cost if dry_run else run_and_show)("run", spec, folder, skip_missing=skip_missing, json=json)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -149,13 +153,15 @@ def evaluate(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
 ) -> None:
     """Measure one model as it is, without compressing or comparing it."""
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
-    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json)
+    spec = build_spec(flags, where="evaluate")
+    (show_cost if dry_run else run_and_show)("evaluate", spec, out, skip_missing=skip_missing, json=json)
 
 
 def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
