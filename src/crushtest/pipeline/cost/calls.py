@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from crushtest.engines import engine_for
 from crushtest.engines.encoding import choice_lines, encode_prompts, passage_lines
+from crushtest.engines.openai.ways import first_token, read
+from crushtest.engines.openai.ways.first_token import refuse_words
 from crushtest.pipeline.cost.records import Calls
 from crushtest.records import DENSE, Choices, Item, Passage, Prompt
 from crushtest.registry import ENGINES, SCORERS
@@ -26,8 +28,15 @@ WORDING = 400
 """Characters of what a judge is told besides the exchange, about."""
 
 
+LETTERS = {"first_token": first_token.GIVES, "read": read.GIVES}
+"""Ways that answer with a letter and a request, and what they give."""
+
+
 def calls_of(engine: ServedEngine, planned: PlannedTask, items: Sequence[Item]) -> Calls:
-    """Return what a served model is asked for these items, by the way that it was proved to answer."""
+    """Return what a served model is asked for these items, by the way that it was proved to answer.
+
+    Raises EngineError, as answering does, for options that are no letters if it answers with letters alone.
+    """
     setting = engine.setting
     requests: list[Any] = [item.request for item in items]
     if planned.task.kind == "prompts":
@@ -36,13 +45,14 @@ def calls_of(engine: ServedEngine, planned: PlannedTask, items: Sequence[Item]) 
             return Calls(setting.base, len(items), characters(requests) // CHARACTERS, written, counted=False)
         return Calls(setting.base, len(items), sum(map(len, encode_prompts(setting.tokenizer, requests))), written)
     way = engine.proof.way.name if engine.proof.way else "read"
-    if way in ("read", "first_token"):
+    if way in LETTERS:
+        refuse_words(setting, requests, LETTERS[way])
         written = len(items) * (READ_TOKENS if way == "read" else 1)
         return Calls(setting.base, len(items), characters(requests) // CHARACTERS, written, counted=False)
     if setting.tokenizer is None:  # echoed as texts, an option each
         asked = sum(len(request.options) for request in requests)
-        read = sum(len(request.context) * len(request.options) + sum(map(len, request.options)) for request in requests)
-        return Calls(setting.base, asked, read // CHARACTERS, asked, counted=False)
+        sent = sum(len(request.context) * len(request.options) + sum(map(len, request.options)) for request in requests)
+        return Calls(setting.base, asked, sent // CHARACTERS, asked, counted=False)
     if planned.task.kind == "choices":
         lines = [line for options in choice_lines(setting.tokenizer, requests) for option in options for line in option]
     else:
@@ -69,8 +79,8 @@ def judged(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[Calls | 
             options = entry.bind(given, where=f"scorer {spec!r}")
             count = arms * len(items[planned.name])
             if "base_url" in options:
-                read, batches = _read(planned, items[planned.name], arms, 0), -(-count // options.get("batch_size", 1))
-                yield Calls(f"{options['base_url']} ({name})", batches, read, 0, counted=False)
+                sent, batches = _read(planned, items[planned.name], arms, 0), -(-count // options.get("batch_size", 1))
+                yield Calls(f"{options['base_url']} ({name})", batches, sent, 0, counted=False)
             if "engines" not in entry.needs:
                 continue
             model = str(options.get("model", DENSE))
@@ -79,9 +89,9 @@ def judged(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[Calls | 
                 yield f"scorer {name} asks {model} here; its time and memory are not in the estimate"
                 continue
             twice = 2 if entry.about.needs_dense == "answers" else 1  # a pair of answers is shown in both orders
-            read = _read(planned, items[planned.name], arms, WORDING) * twice
+            sent = _read(planned, items[planned.name], arms, WORDING) * twice
             written = int(options.get("max_tokens", JUDGED_TOKENS)) * count * twice
-            yield Calls(f"{model} ({name})", count * twice, read, written, counted=False)
+            yield Calls(f"{model} ({name})", count * twice, sent, written, counted=False)
 
 
 def _read(planned: PlannedTask, items: Sequence[Item], arms: int, wording: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.engines.base import close
 from crushtest.models.stored_size import stored_facts
 from crushtest.pipeline.across import refused_pairs
+from crushtest.pipeline.arm import prefix_errors
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.cost.calls import calls_of, judged, runs_served
 from crushtest.pipeline.cost.devices import room_on
@@ -53,12 +54,15 @@ def estimate(
         if not group[0].has_model:
             arms += [_unmeasured(folder, plan, items, arm, Spent()) for arm in group]
         elif runs_served(group[0].model, group[0].engine):
-            arms += [_served(folder, plan, items, arm) for arm in group]
+            for arm in group:
+                with prefix_errors(arm):
+                    arms.append(_served(folder, plan, items, arm))
         elif why := _too_large(group[0]):
             arms += [replace(_unmeasured(folder, plan, items, arm, None), notes=(why,)) for arm in group]
         else:
             measured = MeasuredModel(folder, plan, items, calibration, progress, group)
-            arms += measured.costs()
+            with prefix_errors(group[0]):
+                arms += measured.costs()
             _note(noted, measured)
     place = {arm.title: number for number, arm in enumerate(plan.measured)}
     asked = list(judged(plan, items)) if open_arms else []

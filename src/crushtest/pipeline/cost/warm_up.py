@@ -63,14 +63,14 @@ def measure(engine: Engine, planned: PlannedTask, items: Sequence[Item]) -> Rate
 
 def _reading(engine: Engine, planned: PlannedTask, items: Sequence[Item]) -> Spent:
     """Read one item, then slices as large as a pack until the time is up. The first one warms up and does not count."""
-    place, size, units = 0, 1, 0
+    place, size, units, left_s = 0, 1, 0, READING_S
     measured: list[tuple[int, Spent]] = []
-    while place < len(items) and (left_s := READING_S - added(took for _, took in measured).clock_s) > 0:
+    while place < len(items) and (left_s > 0 or not measured):
         part = items[place : place + size]
         took = _ask(engine, planned, part).spent
         read = _units(count(engine, planned, part), part)
         measured.append((read, took))
-        place, units = place + len(part), units + read
+        place, units, left_s = place + len(part), units + read, left_s - took.clock_s
         affordable = left_s / max(took.clock_s / read, 1e-9)
         size = max(1, int(min(PACK, affordable) * place / units))
     counted = measured[1:] or measured
