@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crushtest.cli.envelope import Status, print_result
-from crushtest.cli.options import Model, Running, Selection, Threads, flattened, given
+from crushtest.cli.options import DryRun, Model, Running, Selection, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
 from crushtest.printing import quoted
@@ -78,7 +78,7 @@ def search(
     selection: Selection,
     running: Running,
     threads: Threads = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
 ) -> None:
     """Find the smallest mix of options whose harms stay within a policy, and verify it on items that it never saw.

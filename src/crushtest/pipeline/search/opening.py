@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from crushtest.compress.parts import Part, parts_of
 from crushtest.compress.prepare import check_recipe, read_calibration
 from crushtest.errors import StoreError
-from crushtest.pipeline.run import draw_items, without
+from crushtest.pipeline.checked import draw_items, without
 from crushtest.pipeline.search.gauge import Gauge, gauge_of, open_model, spread_over_clusters
 from crushtest.pipeline.search.ladder import Sensitivities, read_sensitivities
 from crushtest.pipeline.search.request import SearchRequest, check_budget, check_request
