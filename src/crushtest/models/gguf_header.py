@@ -30,6 +30,7 @@ class GgufHeader:
     says_begin     whether the file says if a text begins with the begin token
     architecture   `general.architecture`, such as `llama`
     settings       the architecture's own metadata, without its name in front: `rope.freq_base`, ...
+    files          how many files hold the model (`split.count`)
     rope_factors   what the file divides each frequency of rope by (tensor `rope_freqs.weight`); empty without any
     """
 
@@ -40,6 +41,7 @@ class GgufHeader:
     architecture: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     rope_factors: tuple[float, ...] = ()
+    files: int = 1
 
     @property
     def weight_kind(self) -> str:
@@ -60,6 +62,8 @@ def read_header(path: Path) -> GgufHeader:
     try:
         reader = GGUFReader(path)
         architecture = _text(reader, "general.architecture")
+        split = reader.fields.get("split.count")
+        files = int(split.contents()) if split is not None else 1
         settings, factors = _settings(reader, architecture), _rope_factors(reader)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
         raise ModelError(f"model file {str(path)!r} is truncated or damaged ({first_error_line(error)})") from None
@@ -76,6 +80,7 @@ def read_header(path: Path) -> GgufHeader:
         architecture=architecture,
         settings=settings,
         rope_factors=factors,
+        files=files,
     )
 
 
