@@ -56,7 +56,9 @@ def test_a_scaled_rope_turns_as_in_llama_cpp(add: Add, tmp_path: Path) -> None:
 
     if not is_installed():
         pytest.skip("no llama.cpp")
-    plain, stretched = (str(write_gguf(tmp_path / f"{name}.gguf", add=extra)) for name, extra in [("a", None), ("b", add)])
+    plain, stretched = (
+        str(write_gguf(tmp_path / f"{name}.gguf", add=extra)) for name, extra in [("a", None), ("b", add)]
+    )
     there = logprob(load_engine(stretched, engine="llamacpp", kv="f32", flash="off"))
     model = load_model(stretched, device="cpu")
     assert logprob(load_engine(model)) == pytest.approx(there, abs=1e-3)

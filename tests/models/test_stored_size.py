@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crushtest.errors import ModelError
-from crushtest.models.load import load_tokenizer
+from crushtest.models.load import load_model, load_tokenizer
 from crushtest.models.stored_size import stored_facts
 from support.quantized_folders import awq, fp8, gptq, mlx, write_folder
 from support.tiny_gguf import write_gguf
@@ -119,6 +119,20 @@ def test_weights_stored_in_ways_of_their_own_are_not_counted(tmp_path: Path) -> 
     facts = stored_facts(str(tmp_path))
     size = (tmp_path / "model.safetensors").stat().st_size
     assert facts == {"method": "ExLlamaV2", "totals": {"weights_size_bytes": size}}
+
+
+def test_a_gguf_model_in_several_files_counts_them_all_and_is_refused(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"a-{number:05}-of-00002.gguf") for number in (1, 2)]
+    for file in files:
+        write_gguf(Path(file), add=lambda writer: writer.add_uint16("split.count", 2))
+    whole = stored_facts(str(write_gguf(tmp_path / "b.gguf")))["totals"]
+    totals = stored_facts(files[0])["totals"]
+    assert totals["dense_model_size_bytes"] == 2 * whole["dense_model_size_bytes"]
+    assert totals["weights_size_bytes"] == sum(Path(file).stat().st_size for file in files)
+    with pytest.raises(ModelError, match=r"is one of 2 that hold the model.*engine 'llamacpp'"):
+        load_model(files[0])
+    Path(files[1]).unlink()
+    assert stored_facts(files[0]) == {}
 
 
 def test_a_gguf_file_has_a_size_whatever_its_pre_tokenizer(tmp_path: Path) -> None:

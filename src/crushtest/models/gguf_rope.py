@@ -1,7 +1,7 @@
 """The rope of a GGUF file: transformers takes its base from some files and the scaling of long contexts from none.
 
-Read are the kinds that a file describes in full: `linear`, `yarn`, and Llama 3's, which the file holds as one factor per
-frequency. The numbers that made those factors are not in it, so the usual ones are tried and must give the same factors.
+Read are the kinds that a file describes in full: `linear`, `yarn`, and Llama 3's, which the file holds as one factor
+per frequency. The numbers that made those factors are not in it, so the usual ones must give the same factors.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rope_of(path: Path, header: GgufHeader) -> dict[str, Any]:
         raise _unread(path, f"its rope is scaled with rope.scaling.{odd[0]} = {scaling[odd[0]]}")
     rope |= {"rope_type": kind, "factor": float(scaling["factor"])}
     if kind == "yarn":
-        trained = scaling.get("original_context_length", header.settings.get("context_length"))
+        trained: Any = scaling.get("original_context_length", header.settings.get("context_length"))
         rope["original_max_position_embeddings"] = int(trained)
     return rope
 
@@ -58,11 +58,11 @@ def _of_factors(path: Path, header: GgufHeader, base: float) -> dict[str, Any]:
         raise _unread(path, "its rope is scaled by factors of its own for long texts")
     if all(factor == 1.0 for factor in factors):
         return {}
-    wanted = LLAMA3 | {"factor": max(factors)}
+    wanted: dict[str, Any] = {**LLAMA3, "factor": max(factors)}
     meant = llama3_factors(len(factors), base, wanted)
     if not all(math.isclose(one, other, rel_tol=_CLOSE) for one, other in zip(factors, meant, strict=True)):
         raise _unread(path, "its rope is scaled by factors (rope_freqs) that are not Llama 3's")
-    return dict(wanted)
+    return wanted
 
 
 def llama3_factors(count: int, base: float, rope: Mapping[str, Any]) -> Sequence[float]:
@@ -78,6 +78,6 @@ def llama3_factors(count: int, base: float, rope: Mapping[str, Any]) -> Sequence
 
 def _unread(path: Path, what: str) -> ModelError:
     return ModelError(
-        f"model file {str(path)!r}: {what}, which is not read here (allowed: linear, yarn, Llama 3's factors, or none); "
-        "engine 'llamacpp' runs the file"
+        f"model file {str(path)!r}: {what}, which is not read here (allowed: linear, yarn, Llama 3's factors, or "
+        "none); engine 'llamacpp' runs the file"
     )

@@ -1,8 +1,8 @@
 """Whether the model that transformers builds from a GGUF file computes what the file says.
 
-transformers reads some metadata of each architecture, leaves the others out and fills in defaults; it drops tensors that
-its model has no place for. So everything that a file says is compared with the model that was built, and what cannot be
-compared is refused.
+transformers reads some metadata of each architecture, leaves the others out and fills in defaults; it drops tensors
+that its model has no place for. So everything that a file says is compared with the model that was built, and what
+cannot be compared is refused.
 """
 
 from __future__ import annotations
@@ -16,12 +16,22 @@ from crushtest.errors import ModelError
 from crushtest.models.gguf_header import GgufHeader
 from crushtest.models.gguf_rope import rope_of
 
-TOLD_BY_SHAPES = frozenset(
-    """
-    block_count context_length decoder_block_count embedding_length expert_count expert_feed_forward_length
-    expert_shared_feed_forward_length feed_forward_length tensor_data_layout vocab_size shortconv.l_cache
-    ssm.conv_kernel ssm.inner_size ssm.state_size ssm.time_step_rank
-    """.split()
+TOLD_BY_SHAPES = (
+    "block_count",
+    "context_length",
+    "decoder_block_count",
+    "embedding_length",
+    "expert_count",
+    "expert_feed_forward_length",
+    "expert_shared_feed_forward_length",
+    "feed_forward_length",
+    "shortconv.l_cache",
+    "ssm.conv_kernel",
+    "ssm.inner_size",
+    "ssm.state_size",
+    "ssm.time_step_rank",
+    "tensor_data_layout",
+    "vocab_size",
 )
 """Settings that no other weights would fit, or that change no number."""
 OWN_ATTENTION_SCALE = {"gemma2": 46, "gemma3": 62}
@@ -29,7 +39,10 @@ OWN_ATTENTION_SCALE = {"gemma2": 46, "gemma3": 62}
 
 
 def read_gguf_config(path: Path, header: GgufHeader, *, trust_remote_code: bool) -> Any:
-    """Return a GGUF file's configuration, with the rope that transformers leaves out. ModelError for what it misreads."""
+    """Return a GGUF file's configuration, with the rope that transformers leaves out.
+
+    ModelError for what it misreads.
+    """
     from transformers import AutoConfig
 
     rope = rope_of(path, header)
@@ -90,7 +103,8 @@ def _head_size(config: Any) -> int:
 def _rope(config: Any, layers: str) -> Mapping[str, Any]:
     """Return a configuration's rope; in one that has a rope per kind of layer, that of these layers."""
     rope: Mapping[str, Any] = getattr(config, "rope_parameters", None) or {}
-    return rope.get(layers, rope)
+    own: Mapping[str, Any] = rope.get(layers, rope)
+    return own
 
 
 def _turned(config: Any) -> int:

@@ -103,7 +103,7 @@ def _read_config(
     from transformers import AutoConfig
 
     config: PreTrainedConfig
-    place = folder / (checkpoint and checkpoint.gguf or "config.json")
+    place = folder / ((checkpoint and checkpoint.gguf) or "config.json")
     with quiet(), reading(f"model {spec!r}: transformers cannot read its configuration", lambda: str(place)):
         if checkpoint and checkpoint.header:
             config = read_gguf_config(place, checkpoint.header, trust_remote_code=trust_remote_code)

@@ -60,7 +60,7 @@ FORMATS: tuple[Format, ...] = (
         "emulated",
         _THEIRS,
         "needs the package compressed-tensors; activations are rounded in floating point where the scheme rounds them, "
-        "the KV cache is not rounded",
+        "the KV cache is not rounded; where activations are rounded, weights of 4-bit floats are, to bfloat16",
         package="compressed-tensors",
     ),
     Format(

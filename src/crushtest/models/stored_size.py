@@ -89,7 +89,7 @@ def totals(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _unread_totals(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the sizes of a format that is not read: that of its files alone, if it stores weights in ways of its own."""
+    """Return the sizes of a format that is not read; that of its files alone if it stores weights its own way."""
     stored = {
         part
         for parts in _by_layer(checkpoint.weights).values()

@@ -143,7 +143,11 @@ class Forcing:
 
 def _read(reply: Any) -> Forced:
     # llama-server leaves them out where the text so far ends within a character.
-    if "completion_probabilities" not in reply and reply["content"] in ("", "\ufffd") and reply["tokens_predicted"] == 1:
+    if (
+        "completion_probabilities" not in reply
+        and reply["content"] in ("", "\ufffd")
+        and reply["tokens_predicted"] == 1
+    ):
         return Forced(None, 0.0, [], reply.get("tokens_evaluated"))
     first = reply["completion_probabilities"][0]
     top = [(int(each["id"]), log_probability(each["logprob"])) for each in first["top_logprobs"]]
