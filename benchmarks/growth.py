@@ -3,9 +3,9 @@
     python benchmarks/growth.py --items 1000,10000,100000 --arms 2 --groups 20 [--cluster 20] [--folder DIR]
     python benchmarks/growth.py --items 100000 --arms 1,5,20,50
 
-Every combination of items, arms and groups is a study of one task, `custom_questions`, which has eight metrics: questions
-with three options about one group of each of two attributes, so that half of `--groups` belongs to each. `--cluster`
-questions in a row share a template. The engine `fake` answers, with another seed in each arm.
+Every combination of items, arms and groups is a study of one task, `custom_questions`, which has eight metrics:
+questions with three options about one group of each of two attributes, so that half of `--groups` belongs to each.
+`--cluster` questions in a row share a template. The engine `fake` answers, with another seed in each arm.
 
     plan      read the questions, check them, write items and study file
     append    what asking all arms costs beyond the engine's own time

@@ -53,8 +53,7 @@ def mean_change(changes: Array | None, rows: Index) -> OptionChange | None:
 def _options(items: Sequence[Item], answers: Answers) -> Index:
     """Return [items] how many options have a score; 0 for an item that has no scores."""
     if isinstance(answers, StoredChoices):
-        at = answers.rows(items)
-        return np.where(at >= 0, answers.options[at], 0)
+        return answers.options(items)
     given = (answers.get(item.id) for item in items)
     return np.array([len(each.logprobs) if isinstance(each, ChoiceScores) else 0 for each in given], np.int64)
 

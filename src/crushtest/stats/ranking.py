@@ -76,8 +76,8 @@ def losses(
 ) -> Losses:
     """Return the losses of every arm but dense, which is the first of `measured`, on items with a number in all arms.
 
-    `metric` names one of those of `asked`. An arm without a number for any item is left out. Measures with the same seed and the same clusters share their
-    draws.
+    `metric` names one of those of `asked`. An arm without a number for any item is left out. Measures with the same
+    seed and the same clusters share their draws.
     """
     meter = next(meter for meter in asked.meters if meter.metric.name == metric)
     better, formula = meter.metric.better, meter.metric.formula

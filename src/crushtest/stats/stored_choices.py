@@ -82,23 +82,25 @@ class StoredChoices(Mapping[str, Answer]):
             self._aligned = items, at
         return self._aligned[1]
 
-    @cached_property
-    def options(self) -> Index:
-        """Return [rows] how many options an answer has scores of, 0 if it is not plain."""
-        counts: Index = self.frame["logprobs"].list.len().fill_null(0).to_numpy().astype(np.int64)
-        return np.where(self.plain, counts, 0)
+    def options(self, items: Sequence[Item]) -> Index:
+        """Return [items] how many options each answer has scores of; 0 if it is not plain."""
+        return _at(self._options, self.rows(items), 0)
 
     @cached_property
     def logprobs(self) -> Array:
         """Return [rows, most options] the log-likelihoods of plain answers, -inf where there is no such option."""
         return self._lists("logprobs", -np.inf)
 
+    @cached_property
+    def _options(self) -> Index:
+        counts: Index = self.frame["logprobs"].list.len().fill_null(0).to_numpy().astype(np.int64)
+        return np.where(self.plain, counts, 0)
+
     def picks(self, rule: Chosen, items: Sequence[Item]) -> Index:
         """Return [items] which option each answer picks by a rule; -1 if none, or if the answer is not plain."""
         if rule not in self._picks:
             self._picks[rule] = self._picked(LENGTHS[rule])
-        at = self.rows(items)
-        return np.where(at >= 0, self._picks[rule][at], -1)
+        return _at(self._picks[rule], self.rows(items), -1)
 
     def same_tokens(self, other: StoredChoices, items: Sequence[Item]) -> tuple[int, int, int]:
         """Return how many items have scores of the same tokens in both, of other tokens, and of either.
@@ -127,6 +129,12 @@ class StoredChoices(Mapping[str, Answer]):
     def _lists(self, column: str, blank: float) -> Array:
         """Return [rows, most options] the lists of a column of plain answers, with `blank` behind their ends."""
         flat: Any = self.frame[column].filter(self.plain).explode().to_numpy()
-        values = np.full((len(self.options), int(self.options.max(initial=0))), blank)
-        values[np.arange(values.shape[1]) < self.options[:, None]] = flat
+        values = np.full((len(self._options), int(self._options.max(initial=0))), blank)
+        values[np.arange(values.shape[1]) < self._options[:, None]] = flat
         return values
+
+
+def _at(values: Index, rows: Index, blank: int) -> Index:
+    """Return [n] values of rows, `blank` for the row -1."""
+    found: Index = np.append(values, blank)[rows]
+    return found
