@@ -236,7 +236,7 @@ def query(
         print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
 
 
-@at_address("folder", writes=False)
+@at_address("folder", writes=False, afresh=True)
 def verify(folder: Place, json: AsJson = False) -> None:
     """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
 

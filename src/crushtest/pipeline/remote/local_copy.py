@@ -117,15 +117,15 @@ class LocalCopy:
         here = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*")}
         return all(name in here or name == MARKER or _twin(name) in here for name in index.files)
 
-    def become(self, index: Index, store: Store) -> int:
-        """Make the copy what an index says, and return how many files were downloaded.
+    def become(self, index: Index, store: Store, *, afresh: bool = False) -> int:
+        """Make the copy what an index says, and return how many files were downloaded; `afresh`: all of them.
 
         What a killed run had done and not uploaded is set aside, with a line. Raises StoreError if a file cannot be
         downloaded as the index says it is.
         """
         here = self._cleared()
-        lacking = [name for name, facts in index.files.items() if here.get(name) != facts]
-        lacking = [name for name in lacking if not self._is_beside(name, index.files[name])]
+        lacking = [name for name, facts in index.files.items() if afresh or here.get(name) != facts]
+        lacking = [name for name in lacking if afresh or not self._is_beside(name, index.files[name])]
         for_each(lacking, lambda name: fetch(store, index, name, self.folder / name))
         for name in here.keys() - index.files.keys():
             (self.folder / name).unlink(missing_ok=True)
