@@ -16,7 +16,7 @@ import pytest
 from crushtest.pipeline.remote.opened import opened
 from crushtest.pipeline.run import run_study
 from crushtest.services.storage.address import Address, parse_storage_address
-from crushtest.services.storage.index import STAGED
+from crushtest.services.storage.index import OWN, STAGED
 from crushtest.services.storage.lock import LOCK
 from crushtest.services.storage.store import Store
 from crushtest.study.chain import problems
@@ -25,7 +25,7 @@ from crushtest.study.spec import read_spec
 from support.empty_page import leave_out_pages
 from support.object_store import content_at, content_of, s3_on_loopback
 
-KILLS = 30
+KILLS = 24
 STUDY = """
 model: fake
 engine: fake:delay_s=0.02
@@ -34,7 +34,6 @@ suite: [{probe_facts: {limit: 150}}, {probe_text: {limit: 40}}, {probe_prompts: 
 """
 HURRIED = """
 import sys, time
-from pathlib import Path
 from crushtest.pipeline import run
 from crushtest.pipeline.remote import working_copy
 from crushtest.services.storage.store import Store
@@ -59,6 +58,8 @@ sys.argv = ["crushtest", "run", "--study", "study.yaml", "--out", sys.argv[1]]
 main()
 """
 """A run that uploads all the time, and takes as long for a request as a far store does."""
+CALM = HURRIED.replace("working_copy.EVERY_S, working_copy.SHARE = 0.1, 1e9", "")
+"""One that uploads as often as it does by itself."""
 
 
 def answered(address: Address) -> dict[str, list[str]]:
@@ -73,6 +74,11 @@ def answered(address: Address) -> dict[str, list[str]]:
             logs[path.stem + path.parts[-3]] = folder.items_table(path.stem)["item"].to_list()
     assert all(len(items) == len(set(items)) for items in logs.values())
     return logs
+
+
+def is_uploading(store: Store) -> bool:
+    """Whether content waits to be under its own name."""
+    return any(name.startswith(STAGED) for name in store.sizes(OWN))
 
 
 @pytest.mark.slow
@@ -95,19 +101,21 @@ def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path, monkeypatch: pytest
             if elsewhere := chance.random() < 0.5:
                 machine += 1
                 store.remove(LOCK)
-            command = [sys.executable, "-c", HURRIED, str(address)]
+            command = [sys.executable, "-c", HURRIED if kills < KILLS else CALM, str(address)]
             cache = {**os.environ, "CRUSHTEST_CACHE": str(tmp_path / f"machine{machine}")}
             held, wait_s = store.read(LOCK), chance.uniform(0, 4)
             with (tmp_path / "log").open("a") as log, subprocess.Popen(command, env=cache, stderr=log) as process:
                 while store.read(LOCK) == held and process.poll() is None:
-                    time.sleep(0.02)
+                    time.sleep(0.05)
                 if kills < KILLS:
                     time.sleep(wait_s)
+                    while kills % 2 and not is_uploading(store) and process.poll() is None:
+                        time.sleep(0.02)
                     process.kill()
                 finished = process.wait() == 0
             assert finished or process.returncode == -9, (tmp_path / "log").read_text()[-2000:]
             kills += not finished
-            where["between two uploads"] += not finished and any(name.startswith(STAGED) for name in store.sizes())
+            where["between two uploads"] += not finished and is_uploading(store)
             where["goes on elsewhere"] += elsewhere
             now = answered(address) if "study.yaml" in content_at(address) else {}
             assert all(set(items) <= set(now.get(log, ())) for log, items in before.items())

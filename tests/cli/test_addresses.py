@@ -93,6 +93,7 @@ def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path)
     assert tables(remote) == tables(content_of(tmp_path / "local"))
     for command in ("verify", "card", "compare", "report"):
         assert crushtest(command, s3).exit_code == 0
+    assert f"[Report]({s3}/report.html)" in crushtest("report", s3, "--summary").stdout
     assert crushtest("gate", s3).exit_code == crushtest("gate", "local").exit_code
     assert crushtest("query", s3, "SELECT count(*) FROM answers").stdout == "count_star()\n60\n"
     assert "cards/other.md" in content_at(parse_storage_address(s3))
@@ -104,12 +105,22 @@ def test_a_damaged_object_is_named_by_its_address(s3: str) -> None:
     store = Store(parse_storage_address(s3))
     name = "arms/dense/answers/probe_facts.parquet"
     store.write(name, (store.read(name) or b"")[:-1] + b"?")
-    assert f"{s3}/{name} is not the file that {s3}/.crushtest/index" in str(crushtest("gate", s3).exception)
+    assert f"{s3}/{name} is not the file that {s3}/.crushtest/index" in str(crushtest("verify", s3).exception)
     for own in store.sizes(".crushtest"):
         store.remove(own)
     verified = crushtest("verify", s3)  # now it is a folder without an index, and its own seals tell
     assert verified.exit_code == 1
     assert f"{s3}/{name}" in verified.stdout
+
+
+def test_the_server_itself_lets_an_object_be_created_once(s3: str) -> None:
+    """Two machines that both found no object there: the condition goes with the request."""
+    first, second = (Store(parse_storage_address(s3)) for _ in range(2))
+    for store in (first, second):
+        store._files.exists = lambda path: False
+    assert first.create("index", b"first")
+    assert not second.create("index", b"second")
+    assert first.read("index") == b"first"
 
 
 @pytest.mark.parametrize("command", ["run", "gate"])

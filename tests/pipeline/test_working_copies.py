@@ -230,6 +230,22 @@ def test_a_cleaned_cache_deletes_nothing_at_the_address() -> None:
     assert read(address) == state
 
 
+def test_one_machine_downloads_nothing_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    address, state = empty_bucket(), {"study.yaml": b"1", "items/t.parquet": b"2"}
+    with machine():
+        with working_copy(address) as copy:
+            put(state, copy.folder)
+        for expected in ("2 files, 2 B, 0 of them", "2 files, 2 B, 0 of them"):
+            with opened(str(address), writes=False) as study:
+                assert content_of(study.folder) == state
+            assert expected in capsys.readouterr().err
+        with machine(), working_copy(address) as copy:
+            put({**state, "items/t.parquet": b"3"}, copy.folder)
+        with opened(str(address), writes=False) as study:
+            assert content_of(study.folder)["items/t.parquet"] == b"3"
+        assert "2 files, 2 B, 1 of them downloaded" in capsys.readouterr().err
+
+
 def test_a_changed_object_is_refused_with_both_ways_out() -> None:
     address = empty_bucket()
     with machine():

@@ -16,7 +16,9 @@ COPY = "copy"
 TAKES = "takes_address"
 
 
-def at_address(parameter: str, *, writes: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def at_address(
+    parameter: str, *, writes: bool, afresh: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let a command's folder be an address: the command gets a copy, which is uploaded at the end if it `writes`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -30,7 +32,7 @@ def at_address(parameter: str, *, writes: bool) -> Callable[[Callable[..., None]
                 return
             from crushtest.pipeline.remote.opened import opened
 
-            with opened(place, writes=writes) as study:
+            with opened(place, writes=writes, afresh=afresh) as study:
                 more = {COPY: study.copy} if COPY in shown.parameters else {}
                 command(**{**values, parameter: study.folder, **more})
 

@@ -127,6 +127,7 @@ def report(
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
     from crushtest.pipeline.page import judged_by, write_page
+    from crushtest.pipeline.remote.opened import by_address
     from crushtest.report.beside import nothing_beside
     from crushtest.report.study_view import read_study
     from crushtest.study.folder import StudyFolder
@@ -139,7 +140,8 @@ def report(
     with study.locked():
         stays = summary and beside is None and policy is None and study.has_current_report()
         page = str(study.report if stays else write_page(study, beside, policy))
-    lines = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
+    pasted = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
+    lines = [by_address(line, folder) for line in pasted]
     unmatched = nothing_beside(read_study(study, beside), beside) if beside else ""
     if unmatched:
         print_line(f"report: {unmatched}", file=sys.stderr)
@@ -234,7 +236,7 @@ def query(
         print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
 
 
-@at_address("folder", writes=False)
+@at_address("folder", writes=False, afresh=True)
 def verify(folder: Place, json: AsJson = False) -> None:
     """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from secrets import token_hex
 from typing import Any
 
 from crushtest.errors import StoreError
-from crushtest.files.atomic import PARTIAL, write_json
+from crushtest.files.atomic import PARTIAL, replacing, write_json
 from crushtest.files.cache import cache_folder
 from crushtest.printing import printable
 from crushtest.services.storage.address import Address, odd_part, parse_storage_address
@@ -116,14 +117,15 @@ class LocalCopy:
         here = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*")}
         return all(name in here or name == MARKER or _twin(name) in here for name in index.files)
 
-    def become(self, index: Index, store: Store) -> int:
-        """Make the copy what an index says, and return how many files were downloaded.
+    def become(self, index: Index, store: Store, *, afresh: bool = False) -> int:
+        """Make the copy what an index says, and return how many files were downloaded; `afresh`: all of them.
 
         What a killed run had done and not uploaded is set aside, with a line. Raises StoreError if a file cannot be
         downloaded as the index says it is.
         """
         here = self._cleared()
-        lacking = [name for name, facts in index.files.items() if here.get(name) != facts]
+        lacking = [name for name, facts in index.files.items() if afresh or here.get(name) != facts]
+        lacking = [name for name in lacking if afresh or not self._is_beside(name, index.files[name])]
         for_each(lacking, lambda name: fetch(store, index, name, self.folder / name))
         for name in here.keys() - index.files.keys():
             (self.folder / name).unlink(missing_ok=True)
@@ -141,6 +143,16 @@ class LocalCopy:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         for_each(sizes, lambda name: store.download(name, self.folder / name))
         return Index(0, token_hex(8), self.scan())
+
+    def _is_beside(self, name: str, facts: FileFacts) -> bool:
+        """Take a file from this machine's other copy; return False if that has none with this content."""
+        other = place_of(self.address, READ if self.place.name == WORK else WORK) / "study" / name
+        with suppress(OSError), replacing(self.folder / name) as temporary:
+            shutil.copyfile(other, temporary)
+            if digest_of(temporary) != facts.sha256:
+                raise FileNotFoundError(other)
+            return True
+        return False
 
     def is_at(self, index: Index) -> None:
         """Write down that the copy is what an index says."""

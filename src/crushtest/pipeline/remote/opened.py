@@ -22,8 +22,10 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(study: Path | str, *, writes: bool) -> Iterator[Opened]:
+def opened(study: Path | str, *, writes: bool, afresh: bool = False) -> Iterator[Opened]:
     """Yield the folder of a study that is named by a path or by an address, for reading or for writing.
+
+    afresh  download what this machine has read before as well
 
     Errors name the address instead of the copy. Raises UsageError for an address that is not allowed, StoreError as
     `working_copy` and `reading_copy` do.
@@ -37,7 +39,7 @@ def opened(study: Path | str, *, writes: bool) -> Iterator[Opened]:
             with working_copy(address) as copy:
                 yield Opened(copy.folder, copy)
         else:
-            with reading_copy(address) as folder:
+            with reading_copy(address, afresh=afresh) as folder:
                 yield Opened(folder, None)
 
 

@@ -20,9 +20,10 @@ TIMES = 5
 
 
 @contextmanager
-def reading_copy(address: Address) -> Iterator[Path]:
-    """Yield a folder with the study at an address, whole. What this machine has read before is not downloaded again.
+def reading_copy(address: Address, *, afresh: bool = False) -> Iterator[Path]:
+    """Yield a folder with the study at an address, whole.
 
+    What this machine has read before is not downloaded again, unless `afresh`, which checks what the address holds now.
     Nothing is written to the address. Raises StoreError if there is no study, if it cannot be reached, if what is there
     is not what its index lists, and if it changes as fast as it is read.
     """
@@ -31,7 +32,7 @@ def reading_copy(address: Address) -> Iterator[Path]:
     with (place / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another command of this machine that reads it
         local = LocalCopy(address, place)
-        downloaded = _refresh(local, store)
+        downloaded = _refresh(local, store, afresh=afresh)
         files = local.known.synced.values()
         size = show_bytes(sum(facts[1] for facts in files))
         say(f"{address}: {len(files)} files, {size}, {downloaded} of them downloaded")
@@ -39,7 +40,7 @@ def reading_copy(address: Address) -> Iterator[Path]:
         yield local.folder
 
 
-def _refresh(local: LocalCopy, store: Store) -> int:
+def _refresh(local: LocalCopy, store: Store, *, afresh: bool) -> int:
     """Make the copy what the newest index says, and return how many files were downloaded."""
     for time in range(1, TIMES + 1):
         index = read_index(store)
@@ -49,7 +50,7 @@ def _refresh(local: LocalCopy, store: Store) -> int:
         if "study.yaml" not in index.files:
             raise StoreError(f"{store.address} holds no study yet: a run began there and has not finished a part")
         try:
-            return local.become(index, store)
+            return local.become(index, store, afresh=afresh)
         except StoreError:
             newer = read_index(store)
             if newer is None or newer.commit == index.commit or time == TIMES:
