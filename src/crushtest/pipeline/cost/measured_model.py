@@ -132,9 +132,11 @@ class MeasuredModel:
         if arm.recipe is not None:
             memory = {place: max(size, self._memory[place]) for place, size in peak_memory_bytes().items()}
         weights = None if self._model is None else weights_bytes(self._model)
+        place = "process" if self._model is None or self._model.network.device.type == "cpu" else "accelerator"
+        room = max((rate.room for rate in self.rates.values()), default=0)
+        memory[place] += self.facts.get("kv_bytes_per_token", 0) * room
         asked, notes = self.plan.asked_of(arm), list[str]()
         if weights and any(self._against_dense(arm, planned, self.items[planned.name]) for planned in asked):
-            place = "process" if self._model is None or self._model.network.device.type == "cpu" else "accelerator"
             memory[place] += weights
             notes.append("holds the dense model as well, to compare with")
         if preparing is None:

@@ -20,6 +20,15 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.clock_s + other.clock_s, self.processor_s + other.processor_s)
 
+    @property
+    def effort_s(self) -> float:
+        """Seconds that the work would take if nobody else used the machine: what a measurement is bounded by.
+
+        No more than the clock, where several threads share the work, and at least a fifth of it: an engine in another
+        process uses no time of this one.
+        """
+        return max(min(self.clock_s, self.processor_s), self.clock_s / 5)
+
     def times(self, factor: float) -> Spent:
         """Return it so many times."""
         return Spent(self.clock_s * factor, self.processor_s * factor)
