@@ -18,7 +18,7 @@ from crushtest.pipeline.cost.measured_model import MeasuredModel, answered
 from crushtest.pipeline.cost.records import ArmCost, Calls, Spent, StudyCost, TaskCost
 from crushtest.pipeline.fixed_text import SECTION
 from crushtest.progress import Progress
-from crushtest.records import Item
+from crushtest.records import Item, Prompt
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -72,7 +72,7 @@ def estimate(
         after=_after(plan, items) if open_arms else Spent(),
         scorers=tuple(one for one in asked if isinstance(one, Calls)),
         refused=tuple(f"{arm} against {other}: {why}" for (arm, other), why in refused_pairs(noted, plan).items()),
-        notes=tuple(dict.fromkeys(one for one in asked if isinstance(one, str))),
+        notes=tuple(dict.fromkeys((*(one for one in asked if isinstance(one, str)), *_not_counted(plan, items)))),
     )
 
 
@@ -102,7 +102,7 @@ def _unmeasured(
         for planned in plan.asked_of(arm)
         for done in [answered(folder, plan, arm, planned, items[planned.name])]
     )
-    return ArmCost(arm.title, arm.engine, None, tasks, preparing=spent)
+    return ArmCost(arm.title, arm.engine, tasks, preparing=spent)
 
 
 def _served(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]], arm: Arm) -> ArmCost:
@@ -136,6 +136,15 @@ def _too_large(arm: Arm) -> str | None:
         return None
     need, have = size // 2 * width / 2**30, room.bytes / 2**30
     return f"its weights take {need:.1f} GB in {arm.model_options.dtype}, {room.device} has {have:.1f} GB"
+
+
+def _not_counted(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[str]:
+    """Yield, in words, what makes a run cheaper or dearer than what is counted."""
+    if plan.stop_early is not None:
+        yield "arms that stop early cost less"
+    for name, asked in items.items():
+        if any(isinstance(item.request, Prompt) and item.request.follows for item in asked):
+            yield f"{name}: later turns are counted without the answers before them"
 
 
 def _after(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Spent:

@@ -105,8 +105,7 @@ class TaskCost:
 class ArmCost:
     """What an arm, a repeat or a draw costs.
 
-    device        where it runs; None for what this process does not run
-    weights_bytes what its weights take in memory
+    weights_bytes what its weights take, by device; empty for what this process does not run
     memory_bytes  the most that is held at once, by place (`process`, `accelerator`)
     preparing     loading and compressing; None if nothing tells
     calls         what is asked of a served model
@@ -115,9 +114,8 @@ class ArmCost:
 
     arm: str
     engine: str
-    device: str | None
     tasks: tuple[TaskCost, ...]
-    weights_bytes: int | None = None
+    weights_bytes: Mapping[str, int] = field(default_factory=dict)
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     preparing: Spent | None = None
     calls: Calls | None = None
