@@ -15,7 +15,7 @@ from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.cost.calls import calls_of, judged, runs_served
 from crushtest.pipeline.cost.devices import room_on
 from crushtest.pipeline.cost.measured_model import MeasuredModel, answered
-from crushtest.pipeline.cost.records import ArmCost, Calls, Spent, StudyCost, TaskCost
+from crushtest.pipeline.cost.records import ArmCost, Calls, Spent, StudyCost, TaskCost, added
 from crushtest.pipeline.fixed_text import SECTION
 from crushtest.progress import Progress
 from crushtest.records import Item, Prompt
@@ -46,7 +46,7 @@ def estimate(
 
     Raises what loading a model raises, and StoreError for one that is not what the folder's study was measured on.
     """
-    before = Spent(time.process_time(), time.process_time())
+    used_s = time.process_time()
     open_arms = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
     arms: list[ArmCost] = []
     noted: dict[str, Any] = manifest.read(folder.manifest)
@@ -66,10 +66,11 @@ def estimate(
             _note(noted, measured)
     place = {arm.title: number for number, arm in enumerate(plan.measured)}
     asked = list(judged(plan, items)) if open_arms else []
+    busy = _busy(arms)
     return StudyCost(
         arms=tuple(sorted(arms, key=lambda arm: place[arm.arm])),
-        before=before,
-        after=_after(plan, items) if open_arms else Spent(),
+        before=Spent(used_s * busy, used_s),
+        after=_after(plan, items, busy) if open_arms else Spent(),
         scorers=tuple(one for one in asked if isinstance(one, Calls)),
         refused=tuple(f"{arm} against {other}: {why}" for (arm, other), why in refused_pairs(noted, plan).items()),
         notes=tuple(dict.fromkeys((*(one for one in asked if isinstance(one, str)), *_not_counted(plan, items)))),
@@ -147,8 +148,14 @@ def _not_counted(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[st
             yield f"{name}: later turns are counted without the answers before them"
 
 
-def _after(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Spent:
+def _busy(arms: Sequence[ArmCost]) -> float:
+    """Return how much longer than its processor time something takes here now, as preparing arms does; at least 1."""
+    loading = added(arm.preparing for arm in arms if arm.preparing is not None)
+    return max(1.0, loading.clock_s / loading.processor_s) if loading.processor_s else 1.0
+
+
+def _after(plan: Plan, items: Mapping[str, Sequence[Item]], busy: float) -> Spent:
     """Return what scoring, comparing and reporting take, by the rates above."""
     pairs, answers = len(plan.pairs) * len(plan.tasks), len(plan.measured) * sum(map(len, items.values()))
     seconds = REPORT_S + PER_PAIR_S * pairs + PER_ANSWER_S * answers
-    return Spent(seconds, seconds)
+    return Spent(seconds * busy, seconds)
