@@ -93,11 +93,11 @@ def devices(cost: StudyCost) -> Iterator[str]:
     """Yield what each device will hold at most, one arm after the other."""
     from crushtest.pipeline.cost.devices import room_on
 
-    for device in dict.fromkeys(arm.device for arm in cost.arms if arm.device is not None):
-        arms, room = [arm for arm in cost.arms if arm.device == device], room_on(device)
+    for device in dict.fromkeys(device for arm in cost.arms for device in arm.weights_bytes):
+        arms, room = [arm for arm in cost.arms if device in arm.weights_bytes], room_on(device)
         place = "process" if device == "cpu" else "accelerator"
         most = max(arm.memory_bytes.get(place, 0) for arm in arms)
-        weights = max(arm.weights_bytes or 0 for arm in arms)
+        weights = max(arm.weights_bytes[device] for arm in arms)
         of = "" if room is None else f" of {_bytes(room.bytes)}"
         yield f"{device}: holds one arm at a time, {_bytes(weights)} of weights, at most {_bytes(most)}{of} in all"
 

@@ -48,7 +48,7 @@ def _measure_step(model: LoadedModel, recipe: Recipe, step: Step, calibration: C
 
     def show(what: str, done: int, total: int) -> None:
         events.append(_Event(what, done, total, watch.spent()))
-        if watch.spent().clock_s > COMPRESSING_S and sum(event.what == what for event in events) > 1 and done < total:
+        if watch.spent().effort_s > COMPRESSING_S and sum(event.what == what for event in events) > 1 and done < total:
             raise _Enough
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from crushtest.models.devices import resolve_device
+from crushtest.models.devices import devices_here, resolve_device
 
 
 class Room(NamedTuple):
@@ -16,9 +16,11 @@ class Room(NamedTuple):
 
 
 def room_on(device: str) -> Room | None:
-    """Return the memory of a device, of the machine for `cpu`; None if it is not told. Raises as `resolve_device`."""
+    """Return the memory of a device, of the machine for `cpu`; None if it is not told, or not here."""
     import torch
 
+    if device not in ("auto", *devices_here()):
+        return None
     name = resolve_device(device)
     if name == "cpu":
         return Room(name, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

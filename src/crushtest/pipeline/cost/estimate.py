@@ -15,10 +15,10 @@ from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.cost.calls import calls_of, judged, runs_served
 from crushtest.pipeline.cost.devices import room_on
 from crushtest.pipeline.cost.measured_model import MeasuredModel, answered
-from crushtest.pipeline.cost.records import ArmCost, Calls, Spent, StudyCost, TaskCost
+from crushtest.pipeline.cost.records import ArmCost, Calls, Spent, StudyCost, TaskCost, added
 from crushtest.pipeline.fixed_text import SECTION
 from crushtest.progress import Progress
-from crushtest.records import Item
+from crushtest.records import Item, Prompt
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
@@ -46,7 +46,7 @@ def estimate(
 
     Raises what loading a model raises, and StoreError for one that is not what the folder's study was measured on.
     """
-    before = Spent(time.process_time(), time.process_time())
+    used_s = time.process_time()
     open_arms = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
     arms: list[ArmCost] = []
     noted: dict[str, Any] = manifest.read(folder.manifest)
@@ -66,13 +66,14 @@ def estimate(
             _note(noted, measured)
     place = {arm.title: number for number, arm in enumerate(plan.measured)}
     asked = list(judged(plan, items)) if open_arms else []
+    busy = _busy(arms)
     return StudyCost(
         arms=tuple(sorted(arms, key=lambda arm: place[arm.arm])),
-        before=before,
-        after=_after(plan, items) if open_arms else Spent(),
+        before=Spent(used_s * busy, used_s),
+        after=_after(plan, items, busy) if open_arms else Spent(),
         scorers=tuple(one for one in asked if isinstance(one, Calls)),
         refused=tuple(f"{arm} against {other}: {why}" for (arm, other), why in refused_pairs(noted, plan).items()),
-        notes=tuple(dict.fromkeys(one for one in asked if isinstance(one, str))),
+        notes=tuple(dict.fromkeys((*(one for one in asked if isinstance(one, str)), *_not_counted(plan, items)))),
     )
 
 
@@ -102,7 +103,7 @@ def _unmeasured(
         for planned in plan.asked_of(arm)
         for done in [answered(folder, plan, arm, planned, items[planned.name])]
     )
-    return ArmCost(arm.title, arm.engine, None, tasks, preparing=spent)
+    return ArmCost(arm.title, arm.engine, tasks, preparing=spent)
 
 
 def _served(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]], arm: Arm) -> ArmCost:
@@ -138,8 +139,23 @@ def _too_large(arm: Arm) -> str | None:
     return f"its weights take {need:.1f} GB in {arm.model_options.dtype}, {room.device} has {have:.1f} GB"
 
 
-def _after(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Spent:
+def _not_counted(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[str]:
+    """Yield, in words, what makes a run cheaper or dearer than what is counted."""
+    if plan.stop_early is not None:
+        yield "arms that stop early cost less"
+    for name, asked in items.items():
+        if any(isinstance(item.request, Prompt) and item.request.follows for item in asked):
+            yield f"{name}: later turns are counted without the answers before them"
+
+
+def _busy(arms: Sequence[ArmCost]) -> float:
+    """Return how much longer than its processor time something takes here now, as preparing arms does; at least 1."""
+    loading = added(arm.preparing for arm in arms if arm.preparing is not None)
+    return max(1.0, loading.clock_s / loading.processor_s) if loading.processor_s else 1.0
+
+
+def _after(plan: Plan, items: Mapping[str, Sequence[Item]], busy: float) -> Spent:
     """Return what scoring, comparing and reporting take, by the rates above."""
     pairs, answers = len(plan.pairs) * len(plan.tasks), len(plan.measured) * sum(map(len, items.values()))
     seconds = REPORT_S + PER_PAIR_S * pairs + PER_ANSWER_S * answers
-    return Spent(seconds, seconds)
+    return Spent(seconds * busy, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -131,16 +132,17 @@ class MeasuredModel:
         preparing, memory = self._preparing(arm), dict(self._memory)
         if arm.recipe is not None:
             memory = {place: max(size, self._memory[place]) for place, size in peak_memory_bytes().items()}
-        weights = None if self._model is None else weights_bytes(self._model)
+        weights = {} if self._model is None else weights_bytes(self._model)
+        place = "process" if {*weights} <= {"cpu"} else "accelerator"
+        room = max((rate.room for rate in self.rates.values()), default=0)
+        memory[place] += self.facts.get("kv_bytes_per_token", 0) * room
         asked, notes = self.plan.asked_of(arm), list[str]()
         if weights and any(self._against_dense(arm, planned, self.items[planned.name]) for planned in asked):
-            place = "process" if self._model is None or self._model.network.device.type == "cpu" else "accelerator"
-            memory[place] += weights
+            memory[place] += sum(weights.values())
             notes.append("holds the dense model as well, to compare with")
         if preparing is None:
             notes.append("how long compressing takes is not known")
-        device = None if self._model is None else str(self._model.network.device)
-        return ArmCost(arm.title, arm.engine, device, tasks, weights, memory, preparing, notes=tuple(notes))
+        return ArmCost(arm.title, arm.engine, tasks, weights, memory, preparing, notes=tuple(notes))
 
     def _preparing(self, arm: Arm) -> Spent | None:
         earlier = prepared_in_s(self.folder, arm)
@@ -171,9 +173,12 @@ def answered(folder: StudyFolder, plan: Plan, arm: Arm, planned: PlannedTask, it
     return frozenset(index for index, item in enumerate(items) if item.id in ids)
 
 
-def weights_bytes(model: LoadedModel) -> int:
-    """Return what a model's weights take in memory."""
-    return sum(weight.numel() * weight.element_size() for weight in model.network.parameters())
+def weights_bytes(model: LoadedModel) -> dict[str, int]:
+    """Return what a model's weights take, by device."""
+    sizes: Counter[str] = Counter()
+    for weight in model.network.parameters():
+        sizes[str(weight.device)] += weight.numel() * weight.element_size()
+    return dict(sizes)
 
 
 def _key(arm: Arm) -> str:

@@ -20,6 +20,15 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(self.clock_s + other.clock_s, self.processor_s + other.processor_s)
 
+    @property
+    def effort_s(self) -> float:
+        """Seconds that the work would take if nobody else used the machine: what a measurement is bounded by.
+
+        No more than the clock, where several threads share the work, and at least a fifth of it: an engine in another
+        process uses no time of this one.
+        """
+        return max(min(self.clock_s, self.processor_s), self.clock_s / 5)
+
     def times(self, factor: float) -> Spent:
         """Return it so many times."""
         return Spent(self.clock_s * factor, self.processor_s * factor)
@@ -96,8 +105,7 @@ class TaskCost:
 class ArmCost:
     """What an arm, a repeat or a draw costs.
 
-    device        where it runs; None for what this process does not run
-    weights_bytes what its weights take in memory
+    weights_bytes what its weights take, by device; empty for what this process does not run
     memory_bytes  the most that is held at once, by place (`process`, `accelerator`)
     preparing     loading and compressing; None if nothing tells
     calls         what is asked of a served model
@@ -106,9 +114,8 @@ class ArmCost:
 
     arm: str
     engine: str
-    device: str | None
     tasks: tuple[TaskCost, ...]
-    weights_bytes: int | None = None
+    weights_bytes: Mapping[str, int] = field(default_factory=dict)
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     preparing: Spent | None = None
     calls: Calls | None = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crushtest.engines.base import Engine
 
 READING_S, WRITING_S = 2.0, 4.0
-"""What the warm-up of a task takes, about; at least one item is read."""
+"""What the warm-up of a task takes, about; at least one item is read, and eight tokens are written by each prompt."""
 PACK = 2048
 """Tokens of a slice of items, as many as an engine runs at once."""
 FEW = 4
@@ -34,11 +34,13 @@ class Rate:
     read      per token that is read; per item if the engine does not count tokens
     written   per token that is written
     length    tokens that a completion is expected to have
+    room      tokens for which there was no room in the warm-up and will be when a whole batch is written
     """
 
     read: Spent
     written: Spent = field(default_factory=Spent)
     length: float = 0.0
+    room: int = 0
 
     def of(self, tokens: Tokens | None, items: int) -> Spent:
         """Return what so many tokens and items cost."""
@@ -70,8 +72,8 @@ def _reading(engine: Engine, planned: PlannedTask, items: Sequence[Item]) -> Spe
         took = _ask(engine, planned, part).spent
         read = _units(count(engine, planned, part), part)
         measured.append((read, took))
-        place, units, left_s = place + len(part), units + read, left_s - took.clock_s
-        affordable = left_s / max(took.clock_s / read, 1e-9)
+        place, units, left_s = place + len(part), units + read, left_s - took.effort_s
+        affordable = left_s / max(took.effort_s / read, 1e-9)
         size = max(1, int(min(PACK, affordable) * place / units))
     counted = measured[1:] or measured
     return added(took for _, took in counted).times(1 / sum(read for read, _ in counted))
@@ -86,16 +88,15 @@ def _writing(engine: Engine, planned: PlannedTask, items: Sequence[Item]) -> Rat
     some, most = items[:: math.ceil(len(items) / size)], planned.task.sampling.max_tokens
     read = _units(count(engine, planned, some), some)
     short = _ask(engine, _cut(planned, FEW), some)
-    per_token = short.spent.clock_s / FEW
-    length = most if per_token * most <= WRITING_S else int(WRITING_S / max(per_token, 1e-9))
-    if min(length, most) <= FEW:
-        each = short.spent.times(1 / max(1, short.written))
-        return Rate(Spent(), each, _expected(short, FEW, most))
+    length = min(most, max(2 * FEW, int(WRITING_S / max(short.spent.effort_s / FEW, 1e-9))))
+    room = len(some) * max(0, most - length)
+    if length <= FEW:
+        return Rate(Spent(), short.spent.times(1 / max(1, short.written)), _expected(short, FEW, most), room)
     long = _ask(engine, _cut(planned, length), some)
     more = long.written - short.written
     each = long.spent.less(short.spent).times(1 / more) if more > 0 else Spent()
     of_prompts = (long if more <= 0 else short).spent.less(each.times(short.written))
-    return Rate(of_prompts.times(1 / read), each, _expected(long, length, most))
+    return Rate(of_prompts.times(1 / read), each, _expected(long, length, most), room)
 
 
 @dataclass(frozen=True)
