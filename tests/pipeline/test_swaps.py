@@ -126,7 +126,7 @@ def test_ratios_are_means_over_the_tasks_of_a_dimension() -> None:
     assert candidate(about, (0,) * 6, "u", "uniform").recipe == OPTIONS[0].text
 
 
-def test_a_mix_is_compared_with_the_next_uniform_recipe_and_the_mix_by_text() -> None:
+def test_rivals_are_the_next_uniform_recipe_and_the_mix_by_text() -> None:
     about = known(3)
     chosen = mix(about, 1700, "mix 0.18")
     judged = Judged(name="mix 0.18", outcome="passed", size=chosen.size or 0, ratios={"quality": 0.5})

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from crushtest.compress.calibration import CalibrationTokens
+    from crushtest.compress.kernels.statistics import WeightGradient
     from crushtest.engines.packing import Line
 
 
-class _Squares(NamedTuple):
-    """The squared gradients of a task's items, added up by layer, and how much they are of.
+class _Gradients(NamedTuple):
+    """The gradients of a task's items by layer, their squares added up, and how much they are of.
 
     weight   1 per question, or per predicted token
     """
 
-    of_layer: Mapping[str, Tensor]
+    of_layer: Mapping[str, WeightGradient]
     weight: int
     items: int
     clusters: int
@@ -78,8 +79,8 @@ def estimate_cells(
             own = [(part, option) for part in opened.parts for option in options]
             if all(cell_id(part.name, option.text, planned.name) in present for part, option in own):
                 continue
-            squares = _squares(opened, sample, planned, lines[planned.name])
-            for key, cell in _estimated(opened, planned, squares, own, calibration, present):
+            gradients = _gradients(opened, sample, planned, lines[planned.name])
+            for key, cell in _estimated(opened, planned, gradients, own, calibration, present):
                 log.append(key, cell)
                 advance(1)
     log.finish(order)
@@ -91,7 +92,7 @@ def _lines(opened: Opened, sample: Sample, planned: PlannedTask) -> list[list[Li
     return lines_of(opened.runs, *requests_of(sample.study, planned, sample.items[planned.name]))
 
 
-def _squares(opened: Opened, sample: Sample, planned: PlannedTask, groups: Sequence[Sequence[Line]]) -> _Squares:
+def _gradients(opened: Opened, sample: Sample, planned: PlannedTask, groups: Sequence[Sequence[Line]]) -> _Gradients:
     import torch
 
     from crushtest.engines.hf.drawn_scores import drawn_scores
@@ -106,16 +107,15 @@ def _squares(opened: Opened, sample: Sample, planned: PlannedTask, groups: Seque
             yield drawn.logprob
 
     linears = [linear for part in opened.parts for linear in part.linears]
-    gradients = gradients_of(linears, losses(), "l2")
+    of_layer = gradients_of(linears, losses(), "l2")
     asked = [item.cluster for item, lines in zip(sample.items[planned.name], groups, strict=True) if lines]
-    squares = {name: gradient.size.square() for name, gradient in gradients.items()}
-    return _Squares(squares, sum(weights), len(asked), len(set(asked)))
+    return _Gradients(of_layer, sum(weights), len(asked), len(set(asked)))
 
 
 def _estimated(
     opened: Opened,
     planned: PlannedTask,
-    squares: _Squares,
+    gradients: _Gradients,
     cells: Sequence[tuple[Part, Recipe]],
     calibration: CalibrationTokens,
     present: Container[str],
@@ -129,7 +129,7 @@ def _estimated(
         with compressed_part(opened.model, opened.structure, part, option.steps[0], calibration) as bits:
             for linear, dense in zip(part.linears, before, strict=True):
                 change = linear.weight.float() - dense
-                total += float((squares.of_layer[linear.name] * change.square()).sum(dtype=change.double().dtype))
+                total += float((gradients.of_layer[linear.name].size * change).square().sum())
         yield (
             key,
             Cell(
@@ -138,10 +138,10 @@ def _estimated(
                 option=option.text,
                 task=planned.name,
                 dimension=planned.dimension,
-                divergence=total / 2 / squares.weight,
+                divergence=total / 2 / gradients.weight,
                 error=None,
-                items=squares.items,
-                clusters=squares.clusters,
+                items=gradients.items,
+                clusters=gradients.clusters,
                 stored_bits=bits,
             ),
         )
