@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from crushtest.engines.base import Reference
 from crushtest.engines.likelihood import LogLikelihood
@@ -125,6 +125,15 @@ class TokenModel(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return what ran, for the manifest (JSON values); `sampling` if the model draws tokens by itself."""
+        ...
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """A model that says how it lays lines out. No model must be one."""
+
+    def log_likelihood(self, groups: Sequence[Sequence[Line]]) -> LogLikelihood:
+        """Return what scores these lines."""
         ...
 
 
