@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crushtest.cli.envelope import print_result
+from crushtest.cli.machines import Machines, executor_of
 from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
@@ -18,6 +19,7 @@ from crushtest.errors import UsageError
 from crushtest.printing import quoted
 
 if TYPE_CHECKING:
+    from crushtest.pipeline.executors.executor import Executor
     from crushtest.study.spec import StudySpec
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
@@ -76,6 +78,7 @@ def run(
     replicates: Replicates = None,
     stop_early: StopEarly = None,
     finish: Finish = False,
+    machines: Machines,
     json: AsJson = False,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
@@ -121,7 +124,8 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json)
+    with executor_of(machines) as executor:
+        run_and_show("run", spec, folder, skip_missing=skip_missing, executor=executor, json=json)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -149,16 +153,21 @@ def evaluate(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    machines: Machines,
     json: AsJson = False,
 ) -> None:
     """Measure one model as it is, without compressing or comparing it."""
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
-    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json)
+    with executor_of(machines) as executor:
+        spec = build_spec(flags, where="evaluate")
+        run_and_show("evaluate", spec, out, skip_missing=skip_missing, executor=executor, json=json)
 
 
-def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
+def run_and_show(
+    command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, executor: Executor, json: bool
+) -> None:
     """Run a study, then print its summary and the path of its report."""
     from rich.console import Console
 
@@ -168,7 +177,8 @@ def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: b
     from crushtest.study.merge import unrequested_tasks
 
     try:
-        worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
+        line = ["crushtest", *sys.argv[1:]]
+        worked = run_study(spec, folder, command=line, skip_missing=skip_missing, executor=executor)
     except KeyboardInterrupt:
         print("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
         raise typer.Exit(130) from None

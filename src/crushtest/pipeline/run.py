@@ -18,10 +18,10 @@ from crushtest.errors import DataError, UnknownName
 from crushtest.files.atomic import replacing
 from crushtest.gate.policy import read_policy
 from crushtest.pipeline.across import recorded_refusals, refused_pairs
-from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
+from crushtest.pipeline.executors.executor import LOCAL, Executor
 from crushtest.pipeline.from_dense import as_settled, is_settled
 from crushtest.pipeline.halves import half_of
 from crushtest.pipeline.looks import parts_asked
@@ -44,8 +44,15 @@ from crushtest.study.spec import StudySpec, check_names, read_stored_spec, store
 from crushtest.study.stops import goes_on, is_asked, stops_of
 
 
-def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
-    """Finish the study in `out`. Returns False if there was nothing left to do.
+def run_study(
+    spec: StudySpec,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    skip_missing: bool = False,
+    executor: Executor = LOCAL,
+) -> bool:
+    """Finish the study in `out`; `executor` asks its arms. Returns False if there was nothing left to do.
 
     If it is killed at any moment, the next call resumes. Arms and tasks may be added to a study, but its settings
     cannot be changed (StoreError). Tasks whose data are missing are an error (DataError); with `skip_missing` they are
@@ -56,7 +63,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     spec = merge_with_existing(spec, folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     check_rules(plan)
-    calibration = check_arms(folder, plan)
+    executor.check(plan)
+    calibration = check_arms(folder, plan, devices=executor.is_here)
     check_scorers(folder, plan)
     items, missing = draw_items(folder, plan)
     if missing:
@@ -86,8 +94,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         manifest.start(folder.manifest, command=command, seed=plan.seed)
         with show_progress(workload(folder, plan, items)) as progress:
             run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))
-            for arm in plan.measured:
-                (run_draw if arm.draw else run_arm)(run, arm)
+            executor.run_arms(run)
             plan = without_failed(folder, plan)
             for planned in plan.tasks:
                 for arm in plan.measured:
