@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crushtest.errors import UsageError
+from crushtest.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from crushtest.pipeline.executors.executor import Executor
 
 AUTO = "auto"
+EXECUTORS = ("local", "ray")
 Name = Annotated[
-    Literal["local", "ray"],
+    str,
     typer.Option(
+        metavar="|".join(EXECUTORS),
         help="Where arms are measured: one after another in this process, or side by side on a Ray cluster that runs."
     ),
 ]
@@ -54,6 +56,8 @@ def executor_of(machines: Machines) -> AbstractContextManager[Executor]:
     """Return what measures arms, connected. Raises UsageError for options of a cluster without one, or without Ray."""
     from crushtest.pipeline.executors.executor import LOCAL
 
+    if machines.executor not in EXECUTORS:
+        raise UnknownName("executor", machines.executor, EXECUTORS, where="--executor")
     if machines.executor == "local":
         given = {
             "--address": machines.address,

@@ -146,13 +146,12 @@ class Cluster:
     def _start(self) -> Any:
         import ray
 
-        made: Any = ray.remote(Worker)
+        made: Any = ray.remote(concurrency_groups={BESIDE: 1})(Worker)
         worker = made.options(
             num_cpus=self._need.cpus,
             num_gpus=self._need.gpus,
             max_restarts=0,
             max_task_retries=0,
-            concurrency_groups={BESIDE: 1},
         ).remote(self._threads)
         self._held.append(worker)
         return worker
