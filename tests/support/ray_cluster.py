@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +32,15 @@ LISTENS = "0A"
 class RayCluster:
     """A cluster that runs.
 
-    enter   what a command begins with to run in the cluster's network
-    keeper  the process whose children the nodes are
+    enter     what a command begins with to run in the cluster's network
+    keeper    the process whose children the nodes are
+    settings  the environment of all
     """
 
     address: str
     enter: tuple[str, ...]
     keeper: subprocess.Popen[str]
+    settings: dict[str, str]
 
     def tell(self, *command: Any) -> Any:
         """Give the keeper a command: `add CPUS GPUS` starts a node, `kill` kills the last one as a machine goes."""
@@ -48,12 +49,13 @@ class RayCluster:
         print(*command, file=self.keeper.stdin, flush=True)
         return json.loads(self.keeper.stdout.readline())
 
-    def start(self, *arguments: Any, **settings: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: Any) -> subprocess.Popen[str]:
         """Start crushtest with this cluster as its executor."""
         command = [*self.enter, sys.executable, "-m", "crushtest", *map(str, arguments)]
         command += ["--executor", "ray", "--address", self.address]
-        pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | settings
-        return subprocess.Popen(command, env=os.environ | SETTINGS, text=True, **pipe)
+        return subprocess.Popen(
+            command, env=self.settings, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
 
     def run(self, *arguments: Any) -> str:
         """Run crushtest on this cluster to its end; return what it said on stderr."""
@@ -115,23 +117,31 @@ def in_words(address: str) -> str:
 
 
 @contextmanager
-def ray_cluster(*nodes: tuple[int, int]) -> Iterator[RayCluster]:
+def ray_cluster(*nodes: tuple[int, int], **more: str) -> Iterator[RayCluster]:
     """Run a cluster with a node for each of these numbers of processors and GPUs, until the block ends."""
+    settings = os.environ | SETTINGS | more
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # paths of sockets must be short
     own = ("unshare", "-n") if os.getuid() == 0 else ("unshare", "-Urn")
-    alone = shutil.which("unshare") and shutil.which("ip") and subprocess.run([*own, "true"], check=False).returncode == 0
+    alone = (
+        shutil.which("unshare") and shutil.which("ip") and subprocess.run([*own, "true"], check=False).returncode == 0
+    )
     script = f"exec {sys.executable} -m support.ray_cluster"
     command = [*own, "sh", "-c", f"ip link set lo up && {script}"] if alone else ["sh", "-c", script]
     keeper = subprocess.Popen(
-        command, env=os.environ | SETTINGS | {"RAY_TMPDIR": folder}, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        command,
+        env=settings | {"RAY_TMPDIR": folder},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     users = () if os.getuid() == 0 else ("-U", "--preserve-credentials")
     enter = ("nsenter", "-t", str(keeper.pid), "-n", *users) if alone else ()
-    cluster = RayCluster("", enter, keeper)
+    cluster = RayCluster("", enter, keeper, settings)
     try:
-        address = [cluster.tell("add", *node) for node in nodes][0]
-        yield RayCluster(address, enter, keeper)
+        addresses = [cluster.tell("add", *node) for node in nodes]
+        yield RayCluster(addresses[0], enter, keeper, settings)
     finally:
         ours = list(cluster.processes())
         for pid in ours:

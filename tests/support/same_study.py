@@ -1,4 +1,4 @@
-"""What two runs of one study must have in common: every byte that is no clock and no command line."""
+"""What two runs of one study have in common: every byte that is no clock and does not say how a process was started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-CLOCKS = re.compile(r"(^|_)(s|seconds|created|updated|timing|peak_memory_bytes|command)$")
+CLOCKS = re.compile(r"(^|_)(s|seconds|created|updated|timing|peak_memory_bytes|command|thread_waits)$")
 UNEQUAL = {".lock", "report.html"}
 """The report shows how long things took."""
 
@@ -27,6 +27,6 @@ def _timeless(value: Any) -> Any:
         return [_timeless(each) for each in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: each for key, each in value.items() if not CLOCKS.search(key) and key != "sealed"}
+    kept = {key: each for key, each in value.items() if not CLOCKS.search(key) and key != "sha256_with_zeros_here"}
     # Digests and sizes of files that hold clocks themselves.
     return {key: _timeless(each) for key, each in kept.items() if not key.endswith("compression.json")}

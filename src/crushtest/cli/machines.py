@@ -19,7 +19,7 @@ Name = Annotated[
     str,
     typer.Option(
         metavar="|".join(EXECUTORS),
-        help="Where arms are measured: one after another in this process, or side by side on a Ray cluster that runs."
+        help="Where arms are measured: one after another in this process, or side by side on a Ray cluster that runs.",
     ),
 ]
 Address = Annotated[

@@ -62,37 +62,65 @@ class Cluster:
     """Places for workers. Everything is called by the thread that has the turn.
 
     limit    workers at once; None: as many as there is room for
-    waiting  the arms that have no worker yet, in the order in which they get one
+    waiting  the arms that have no worker yet
     """
 
     def __init__(self, turns: Turns, need: Need, threads: int, limit: int | None) -> None:
         self.turns = turns
         self.waiting: list[str] = []
+        self._queue: list[str] = []
         self._need = need
         self._threads = threads
         self._limit = limit
         self._held: list[Any] = []
+        self._idle: list[Any] = []
         self._looked = time.monotonic()
+
+    def expect(self, titles: Sequence[str]) -> None:
+        """Take in arms that want a worker, in this order."""
+        self.waiting, self._queue = list(titles), list(titles)
 
     def place(self, title: str, say: Callable[[str], None]) -> Any:
         """Return a worker for an arm, as soon as it is the arm's turn and there is room; say where that is."""
-        while self._full() or (title in self.waiting and self.waiting[0] != title):
+        while (self._full() and not self._idle) or (title in self._queue and self._queue[0] != title):
             with self.turns.away():
                 time.sleep(0.05)
-        worker = self._start()
+        if title in self._queue:
+            self._queue.remove(title)
+        worker = self._idle.pop() if self._idle else self._start()
         try:
-            where: Where = self.result(worker.where.remote(), lambda: say(f"{title}: waits for {self._need}"))
+            where = worker.where.remote()
+            began, told = time.monotonic(), False
+            while not self.ready([where]):
+                if self._idle:  # it has a place, which this one waits for
+                    self.release(worker)
+                    worker = self._idle.pop()
+                    where = worker.where.remote()
+                elif not told and time.monotonic() - began > PATIENCE_S:
+                    told = True
+                    say(f"{title} waits for {self._need}")
+            place: Where = self.result(where)
         except BaseException:
             self.release(worker)
             raise
         self.no_longer_waits(title)
-        say(f"{title} runs on {where}")
+        say(f"{title} runs on {place}")
         return worker
+
+    def hand_on(self, worker: Any) -> None:
+        """Keep a worker that has let go of its arm, for one that waits."""
+        if len(self._idle) < len(self.waiting):
+            self._idle.append(worker)
+        else:
+            self.release(worker)
 
     def no_longer_waits(self, title: str) -> None:
         """Let the next arm have a worker."""
-        if title in self.waiting:
-            self.waiting.remove(title)
+        for titles in (self.waiting, self._queue):
+            if title in titles:
+                titles.remove(title)
+        while len(self._idle) > len(self.waiting):
+            self.release(self._idle.pop())
 
     def helper(self) -> Any | None:
         """Return another worker for an arm that has one; None if there is no room, or another arm waits for it."""
@@ -115,15 +143,12 @@ class Cluster:
             there: list[Any] = ray.wait(list(waited), num_returns=1, timeout=LOOKS_S, fetch_local=False)[0]
         return there
 
-    def result(self, reference: Any, on_delay: Callable[[], None] | None = None) -> Any:
+    def result(self, reference: Any) -> Any:
         """Let others have the turn until a result is there, and return it. Raises what became of its worker."""
         import ray
 
-        began = time.monotonic()
         while not self.ready([reference]):
-            if on_delay is not None and time.monotonic() - began > PATIENCE_S:
-                on_delay()
-                on_delay = None
+            pass
         with self.turns.away():
             return ray.get(reference)
 

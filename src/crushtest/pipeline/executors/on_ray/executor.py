@@ -69,7 +69,7 @@ class OnRay:
 
     def _side_by_side(self, run: Run, arms: Sequence[Arm]) -> None:
         failed: dict[str, BaseException] = {}
-        self._cluster.waiting = [arm.title for arm in arms]
+        self._cluster.expect([arm.title for arm in arms])
         threads = [Thread(target=self._measure, args=(run, arm, failed), name=arm.title) for arm in arms]
         try:
             for thread in threads:

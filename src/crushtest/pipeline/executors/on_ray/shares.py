@@ -15,7 +15,7 @@ FEW = 16
 class Share:
     """Parts of a call (lists of indexes) that one worker takes.
 
-    failures   how many workers have died of it, or with it
+    failures   how many workers in a row have died with it before they answered anything
     """
 
     parts: list[list[int]]
@@ -30,7 +30,7 @@ class Share:
     def rest(self) -> Share:
         """Return what is left of it after its worker has died: if nothing, a call that only counts what was cut."""
         parts = [[index for index in part if index not in self.answered] for part in self.parts]
-        return Share([part for part in parts if part] or [[]], self.failures + 1)
+        return Share([part for part in parts if part] or [[]], 1 if self.answered else self.failures + 1)
 
 
 class Shares:

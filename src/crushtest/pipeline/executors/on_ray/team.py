@@ -92,15 +92,17 @@ class Team:
         """End the workers; they are given time to let go of what would outlive them."""
         from ray.exceptions import RayError
 
-        closing = [member.actor.close.remote() for member in self._members]
-        for reference in closing:
+        for member in self._joining.values():
+            self._cluster.release(member.actor)
+        closing = [(member, member.actor.close.remote()) for member in self._members]
+        self._members, self._joining = [], {}
+        for member, reference in closing:
             try:
                 self._cluster.result(reference)
-            except RayError:
-                continue  # it is gone already
-        for member in [*self._members, *self._joining.values()]:
-            self._cluster.release(member.actor)
-        self._members, self._joining = [], {}
+            except RayError:  # it is gone already, or could not let go
+                self._cluster.release(member.actor)
+            else:
+                self._cluster.hand_on(member.actor)
 
     # ---- asking
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -72,10 +74,12 @@ class Worker:
         settle()
         use_threads(threads)
         self._threads = threads
+        self._begin()
+
+    def _begin(self) -> None:
         self._scratch = TemporaryDirectory(prefix="crushtest-")
         self._folder = StudyFolder(Path(self._scratch.name))
         self._engine: Engine | None = None
-        self._network: Any = None
         self._run: Run | None = None
         self._job: Job | None = None
         self._kept: Path | None = None
@@ -192,10 +196,14 @@ class Worker:
         return on_threads(job.arm.threads or self._threads)
 
     def close(self) -> None:
-        """Let go of the engine and of the folder."""
+        """Let go of everything that is of this arm; another may follow."""
         if self._engine is not None:
             close(self._engine)
         self._scratch.cleanup()
+        self._begin()
+        gc.collect()
+        if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def with_weights(arm: Arm, weights: dict[str, Tensor]) -> Engine:
