@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
-from crushtest.study.spec import build_spec
+from crushtest.study.spec import build_spec, read_spec
 from support.counted_engine import FILE, install
 from support.quantized_folders import write_folder
 from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster
 from support.same_study import content_of
+from support.tiny_models import SENTENCES
 
 pytestmark = pytest.mark.skipif(
     find_spec("ray") is None or sys.platform != "linux", reason="needs Ray, and Linux to look at its processes"
@@ -77,6 +79,19 @@ def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
     raise TimeoutError
 
 
+class Counted(NamedTuple):
+    """An answer that was computed: by whom, and on which GPUs."""
+
+    process: str
+    gpus: str
+
+
+def counted(site: Path) -> list[Counted]:
+    """The answers that the counting engine has computed, but for the fixed text, which is asked alone."""
+    lines = (site / FILE).read_text().splitlines() if (site / FILE).exists() else []
+    return [Counted(*line.split()[:2]) for line in lines if not line.endswith("/1")]
+
+
 def answers(study: Path) -> int:
     """How many answers a study that runs has, in tasks that are not finished."""
     return sum(path.read_bytes().count(b"\n") for path in study.glob("arms/*/answers/*.jsonl"))
@@ -104,51 +119,44 @@ class Killed:
     kills    of workers, of nodes with their workers, of the process that writes the folder
     studies  that were finished
     runs     how often a command was given
-    asked    answers that were computed
     """
 
     kills: Counter[str]
     studies: int = 0
     runs: int = 0
-    asked: int = 0
 
 
-def killing(
-    cluster: RayCluster, model: Path, folder: Path, site: Path, moments: Iterator[tuple[float, str]]
-) -> Iterator[Killed]:
-    """Run studies while a process is killed at each moment (seconds after the one before); yield after every study."""
-    killed, process = Killed(Counter()), None
-    wait_s, whom = next(moments)
-    while whom != "nobody":
-        if process is None:
-            process = cluster.start(*command(model, folder / str(killed.studies), engine="counted"))
-            killed.runs += 1
-        try:
-            said = process.communicate(timeout=wait_s)[1]
-        except subprocess.TimeoutExpired:
-            if whom == "driver":
-                process.kill()
-                process.communicate()
+def killing(cluster: RayCluster, model: Path, folder: Path, site: Path, moments: Iterable[tuple[int, str]]) -> Killed:
+    """Run studies while a process is killed at each moment: when so many answers more are computed than at the last."""
+    killed = Killed(Counter())
+    process = None
+    for count, whom in moments:
+        until = len(counted(site)) + count
+        while process is None or len(counted(site)) < until or not cluster.workers():
+            time.sleep(0.02)
+            if process is not None and process.poll() is not None:
+                said = process.communicate()[1]
+                assert process.returncode in (0, 1), said
+                killed.studies += process.returncode == 0
                 process = None
-            elif whom == "node":
-                cluster.tell("kill")
-                cluster.tell("add", 1, 0)
-            elif workers := cluster.workers():
-                os.kill(workers[int(wait_s * 1000) % len(workers)], signal.SIGKILL)
-            else:
-                continue
-            killed.kills[whom] += 1
-            wait_s, whom = next(moments, (0.0, "nobody"))
-            continue
-        assert process.returncode in (0, 1), said
-        killed.studies += process.returncode == 0
-        print(said[-300:] if process.returncode else "finished", killed)
-        process = None
+            if process is None:
+                process = cluster.start(*command(model, folder / str(killed.studies), engine="counted"))
+                killed.runs += 1
+        if whom == "driver":
+            process.kill()
+            process.communicate()
+            process = None
+        elif whom == "node":
+            cluster.tell("kill")
+            cluster.tell("add", 1, 0)
+        else:
+            workers = cluster.workers()
+            os.kill(workers[count % len(workers)], signal.SIGKILL)
+        killed.kills[whom] += 1
+        print(killed, len(counted(site)), flush=True)
     if process is not None:
         process.communicate()
-    lines = (site / FILE).read_text().splitlines()
-    killed.asked = sum(not line.endswith("/1") for line in lines)  # the fixed text is asked alone
-    yield killed
+    return killed
 
 
 @pytest.mark.slow
@@ -158,7 +166,82 @@ def test_thirty_kills_lose_nothing_and_ask_little_again(
     generator = random.Random(5)
     whom = ["worker"] * 20 + ["node"] * 4 + ["driver"] * 6
     generator.shuffle(whom)
-    [killed] = killing(cluster, model, tmp_path, site, iter([(generator.uniform(2, 20), each) for each in whom]))
-    last = tmp_path / str(killed.studies)
-    cluster.run(*command(model, last, engine="counted"))
-    print(killed)
+    (site / FILE).unlink(missing_ok=True)
+    killed = killing(cluster, model, tmp_path, site, [(generator.randrange(30), each) for each in whom])
+    cluster.run(*command(model, tmp_path / str(killed.studies), engine="counted"))
+    asked = len(counted(site))
+    cluster.run(*command(model, tmp_path / "undisturbed", engine="counted"))
+    studies = [content_of(tmp_path / str(number)) for number in range(killed.studies + 1)]
+    assert all(study == content_of(tmp_path / "undisturbed") for study in studies)
+    arms, tasks = len(RECIPES) + 1, SUITE.count(",") + 1
+    assert asked - len(studies) * arms * tasks * LIMIT <= 64 * killed.kills.total()
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_takes_a_share(model: Path, site: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", model, "--suite", "probe_text", "--limit", 60, "--engine", "counted:pack_tokens=16"]
+    (site / FILE).unlink(missing_ok=True)
+    with ray_cluster((1, 0), **install(site)) as small, small.start(*arguments, "-o", tmp_path / "s") as process:
+        wait_for(lambda: len(counted(site)) > 3)
+        small.tell("add", 1, 0)
+        said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert len({answer.process for answer in counted(site)}) == 2
+    assert len(counted(site)) == 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_arms_see_their_own_gpus_and_run_side_by_side_if_there_are_enough(
+    model: Path, site: Path, tmp_path: Path, gpus: int
+) -> None:
+    (site / FILE).unlink(missing_ok=True)
+    arguments = ["run", model, "-r", RECIPES[0], "--suite", SUITE, "--limit", LIMIT, "--engine", "counted"]
+    with ray_cluster((2, 2), **install(site)) as with_gpus:
+        with_gpus.run(*arguments, "--gpus-per-arm", gpus, "-o", tmp_path / "s")
+    seen = {(answer.process, answer.gpus) for answer in counted(site)}
+    assert {gpus for _, gpus in seen} == ({"0", "1"} if gpus == 1 else {"0,1"})
+    assert len(seen) == 3 - gpus
+
+
+@pytest.mark.slow
+def test_draws_repeats_and_comparisons_with_dense_are_those_of_a_run_here(
+    cluster: RayCluster, model: Path, tmp_path: Path
+) -> None:
+    texts, calibration = tmp_path / "texts.jsonl", tmp_path / "calibration.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in SENTENCES))
+    calibration.write_text("".join(json.dumps({"text": text * 20}) + "\n" for text in SENTENCES))
+    custom = {"path": str(texts), "window": 40}
+    content = {
+        "model": str(model),
+        "arms": [{"recipe": "wanda:sparsity=0.5", "replicates": 2}],
+        "suite": [{"custom_text": custom | {"divergence": "top_k"}}, {"probe_prompts": {"limit": 6}}],
+        "calibration": {"source": str(calibration), "sequences": 2, "length": 32},
+        "noise_floor": {"repeats": 1},
+        "device": "cpu",
+    }
+    the_same_there(cluster, content, tmp_path)
+
+
+@pytest.mark.slow
+def test_an_arm_stops_early_where_it_does_here(cluster: RayCluster, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, min_items: 20}]")
+    content = {
+        "model": "fake",
+        "engine": "fake",
+        "arms": [{"name": "other", "model": "fake", "engine": "fake:seed=1"}],
+        "suite": ["probe_facts"],
+        "stop_early": {"policy": str(policy)},
+    }
+    the_same_there(cluster, content, tmp_path)
+
+
+def the_same_there(cluster: RayCluster, content: dict[str, Any], folder: Path) -> None:
+    """Run a study here and on the cluster, and compare every byte."""
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with on_threads(1):
+        run_study(read_spec(file), folder / "here")
+    cluster.run("run", "--study", file, "-o", folder / "there")
+    assert content_of(folder / "there") == content_of(folder / "here")

@@ -21,6 +21,8 @@ SETTINGS = {
     # On Linux Ray otherwise looks for the machine's own address, even where it was given this one.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Workers otherwise give way to whatever else runs, which on a busy machine is for minutes.
+    "RAY_worker_niceness": "0",
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
