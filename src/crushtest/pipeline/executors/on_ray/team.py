@@ -51,6 +51,7 @@ class Team:
         self._job = job
         self._members: list[Member] = []
         self._joining: dict[Any, Member] = {}
+        self._running: dict[Any, tuple[Member, Share]] = {}
         self._alone = False
         self._truncated = 0
         self._comparison: Comparison | None = None
@@ -94,6 +95,8 @@ class Team:
 
         for member in self._joining.values():
             self._cluster.release(member.actor)
+        for member, _ in self._running.values():  # after an error: what it computes is for nobody
+            self._lose(member)
         closing = [(member, member.actor.close.remote()) for member in self._members]
         self._members, self._joining = [], {}
         for member, reference in closing:
@@ -115,17 +118,16 @@ class Team:
         compared = any(isinstance(request, Passage) and request.against_dense for request in requests)
         shared = not compared and not self._alone and len(mine) > FEW
         shares = Shares(self._parts(asked, sent, mine) if shared else [mine])
-        running: dict[Any, tuple[Member, Share]] = {}
         truncated = 0
-        while shares or running:
-            self._give(asked, sent, shares, running, shared=shared, compared=compared)
+        while shares or self._running:
+            self._give(asked, sent, shares, shared=shared, compared=compared)
             if shares and shared:
                 self._call_helper()
-            for reference in self._cluster.ready([*running, *self._joining]):
+            for reference in self._cluster.ready([*self._running, *self._joining]) if self._running else ():
                 if reference in self._joining:
                     self._welcome(reference)
                     continue
-                batch = self._received(reference, running, shares)
+                batch = self._received(reference, shares)
                 if batch is not None:
                     truncated = max(truncated, batch.truncated or 0)  # every worker counts those of the whole call
                     yield from batch.answers
@@ -140,57 +142,45 @@ class Team:
         kept = ([index for index in part if index in wanted] for part in parts)
         return [part for part in kept if part] or [[]]
 
-    def _give(
-        self,
-        asked: Asked,
-        sent: Any,
-        shares: Shares,
-        running: dict[Any, tuple[Member, Share]],
-        *,
-        shared: bool,
-        compared: bool,
-    ) -> None:
+    def _give(self, asked: Asked, sent: Any, shares: Shares, *, shared: bool, compared: bool) -> None:
         """Give every idle worker a share."""
         from ray.exceptions import RayError, RayTaskError
 
         if not self._members:
             self._first()
-        busy = {member for member, _ in running.values()}
+        busy = {member for member, _ in self._running.values()}
         for member in [each for each in self._members if each not in busy]:
             if not shares:
                 return
+            share = shares.take(len(self._members), shared=shared and not self._cluster.waiting)
             try:
                 if compared and self._comparison is not None and member.attached != self._comparison.planned.name:
                     self._accepted(member.actor.attach.remote(self._comparison.planned, self._comparison.files))
                     member.attached = self._comparison.planned.name
             except RayTaskError:
                 raise
-            except RayError:
-                self._lose(member)
+            except RayError as died:
+                self._reopen(member, share, shares, died)
                 continue
-            share = shares.take(len(self._members), shared=shared and not self._cluster.waiting)
-            running[member.actor.ask.remote(asked, sent, share.mine)] = (member, share)
+            self._running[member.actor.ask.remote(asked, sent, share.mine)] = (member, share)
 
-    def _received(self, stream: Any, running: dict[Any, tuple[Member, Share]], shares: Shares) -> Batch | None:
+    def _received(self, stream: Any, shares: Shares) -> Batch | None:
         """Return what has come from one worker; None if it has ended or died, and what it had is open again."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        member, share = running[stream]
+        member, share = self._running[stream]
         try:
             with self._cluster.turns.away():
                 given: Batch | Refused = ray.get(next(stream))
         except StopIteration:
-            del running[stream]
+            del self._running[stream]
             return None
         except RayTaskError:
             raise
         except RayError as died:
-            del running[stream]
-            self._lose(member)
-            rest = share.rest()
-            self._refuse_again(rest.failures, died)
-            shares.give_back(rest)
+            del self._running[stream]
+            self._reopen(member, share, shares, died)
             return None
         if isinstance(given, Refused):
             raise given.error()
@@ -199,6 +189,13 @@ class Team:
         for device, held in given.peak_memory_bytes.items():
             self.peak_memory_bytes[device] = max(held, self.peak_memory_bytes.get(device, 0))
         return given
+
+    def _reopen(self, member: Member, share: Share, shares: Shares, died: Exception) -> None:
+        """Give back what a worker had when it died."""
+        self._lose(member)
+        rest = share.rest()
+        self._refuse_again(rest.failures, died)
+        shares.give_back(rest)
 
     # ---- workers
 
