@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
 import pytest
 import yaml
 
@@ -179,15 +180,20 @@ def test_thirty_kills_lose_nothing_and_ask_little_again(
 
 @pytest.mark.slow
 def test_a_node_that_joins_takes_a_share(model: Path, site: Path, tmp_path: Path) -> None:
-    arguments = ["evaluate", model, "--suite", "probe_text", "--limit", 60, "--engine", "counted:pack_tokens=16"]
+    engine = "counted:pack_tokens=16,delay_s=1.0"
+    arguments = ["evaluate", model, "--suite", "probe_text", "--limit", 60, "--engine", engine]
     (site / FILE).unlink(missing_ok=True)
     with ray_cluster((1, 0), **install(site)) as small, small.start(*arguments, "-o", tmp_path / "s") as process:
         wait_for(lambda: len(counted(site)) > 3)
         small.tell("add", 1, 0)
+        began = time.monotonic()
+        wait_for(lambda: len(small.workers()) == 2 or process.poll() is not None)
+        print(f"a worker on the new node after {time.monotonic() - began:.1f} s")
         said = process.communicate()[1]
     assert process.returncode == 0, said
     assert len({answer.process for answer in counted(site)}) == 2
-    assert len(counted(site)) == 60
+    [log] = (tmp_path / "s").glob("arms/dense/answers/*.parquet")
+    assert len(counted(site)) == pl.read_parquet(log).height
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,28 +28,30 @@ def install(site: Path) -> dict[str, str]:
 class Counted:
     """An `hf` engine; a line for each answer says the process and what was answered."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, delay_s: float) -> None:
         self._inner = inner
+        self._delay_s = delay_s
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def choices(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
-        return noted(requests, self._inner.choices(requests, done=done))
+        return noted(requests, self._inner.choices(requests, done=done), self._delay_s)
 
     def passages(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
-        return noted(requests, self._inner.passages(requests, done=done))
+        return noted(requests, self._inner.passages(requests, done=done), self._delay_s)
 
     def generate(
         self, requests: Sequence[Any], sampling: Any, *, done: Container[int] = ()
     ) -> Iterator[tuple[int, Any]]:
-        return noted(requests, self._inner.generate(requests, sampling, done=done))
+        return noted(requests, self._inner.generate(requests, sampling, done=done), self._delay_s)
 
 
-def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]], delay_s: float) -> Iterator[tuple[int, Any]]:
     file = os.open(os.environ[SETTING], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         for index, answer in answers:
+            time.sleep(delay_s)
             os.write(file, f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')} {index}/{len(requests)}\n".encode())
             yield index, answer
     finally:
@@ -66,4 +69,4 @@ def counted(
     model: Any, *, dtype: str = "float32", device: str = "auto", pack_tokens: int = 64, batch_size: int = 4,
     trust_remote_code: bool = False, allow_pickle: bool = False,
 ) -> Counted:  # fmt: skip
-    return Counted(ENGINES.get("hf").function(model, pack_tokens=pack_tokens, batch_size=batch_size))
+    return Counted(ENGINES.get("hf").function(model, pack_tokens=pack_tokens, batch_size=batch_size), delay_s)

@@ -15,7 +15,7 @@ from crushtest.pipeline.executors.on_ray.travel import Asked, Batch, Files, Job,
 from crushtest.records import Choices, Passage, Prompt, Sampling
 from crushtest.study.plan import PlannedTask
 
-FEW = 64
+FEW = 16
 """Requests of a call that one worker takes alone."""
 
 
