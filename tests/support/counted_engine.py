@@ -46,6 +46,10 @@ class Counted:
     ) -> Iterator[tuple[int, Any]]:
         return noted(requests, self._inner.generate(requests, sampling, done=done), self._delay_s)
 
+    def parts(self, requests: Sequence[Any], sampling: Any) -> list[list[int]]:
+        parts: list[list[int]] = self._inner.parts(requests, sampling)
+        return parts
+
 
 def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]], delay_s: float) -> Iterator[tuple[int, Any]]:
     file = os.open(os.environ[SETTING], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -67,6 +71,6 @@ def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]], delay_s: 
 )
 def counted(
     model: Any, *, dtype: str = "float32", device: str = "auto", pack_tokens: int = 64, batch_size: int = 4,
-    trust_remote_code: bool = False, allow_pickle: bool = False,
+    trust_remote_code: bool = False, allow_pickle: bool = False, delay_s: float = 0.0,
 ) -> Counted:  # fmt: skip
     return Counted(ENGINES.get("hf").function(model, pack_tokens=pack_tokens, batch_size=batch_size), delay_s)
