@@ -197,6 +197,21 @@ def test_a_node_that_joins_takes_a_share(model: Path, site: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_an_interrupt_ends_the_workers_and_the_same_command_goes_on(cluster: RayCluster, tmp_path: Path) -> None:
+    arguments = ["evaluate", "fake", "--suite", "probe_facts", "--limit", 40, "-o", tmp_path / "s", "--engine"]
+    with cluster.start(*arguments, "fake:delay_s=1.0") as process:
+        wait_for(lambda: answers(tmp_path / "s") > 2)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.rstrip().endswith("interrupted; the same command resumes from here")
+    wait_for(lambda: not cluster.workers(), 30)
+    before = answers(tmp_path / "s")
+    said = cluster.run(*arguments, "fake:delay_s=1.0")
+    assert f"{before - 1} done before" in said  # the first line says what the log is
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_arms_see_their_own_gpus_and_run_side_by_side_if_there_are_enough(
     model: Path, site: Path, tmp_path: Path, gpus: int
