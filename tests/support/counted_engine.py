@@ -19,7 +19,7 @@ ENTRY_POINTS = "[crushtest.engines]\ncounted = support.counted_engine\n"
 def install(site: Path) -> dict[str, str]:
     """Write what pip would, so that crushtest finds the engine; return the environment in which it does."""
     metadata = site / "counted_engine-1.0.dist-info"
-    metadata.mkdir(parents=True)
+    metadata.mkdir(parents=True, exist_ok=True)
     (metadata / "METADATA").write_text(METADATA)
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     return {SETTING: str(site / FILE), "PYTHONPATH": f"{site}:{SETTINGS['PYTHONPATH']}"}
