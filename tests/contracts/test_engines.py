@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from crushtest import load_engine
-from crushtest.engines.base import Engine
+from crushtest.engines.base import Engine, LaidOut
 from crushtest.engines.llamacpp.library import is_installed
 from crushtest.records import Choices, Completion, Passage, Prompt, Sampling
 from crushtest.registry import ENGINES, Answers
@@ -173,3 +173,20 @@ def test_looking_for_engines_loads_no_torch() -> None:
 
     code = "import sys; from crushtest.registry import ENGINES; ENGINES.names(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("asked", sorted(ASKED))
+def test_parts_asked_apart_give_the_numbers_of_the_whole_bit_for_bit(engine: Engine, asked: str) -> None:
+    if not isinstance(engine, LaidOut):
+        pytest.skip("does not say how it lays out its work")
+    requests: Any = {"choices": CHOICES, "passages": PASSAGES}.get(asked, PROMPTS)
+    parts = engine.parts(requests, DRAWN if asked == "drawn" else GREEDY)
+    assert sorted(index for part in parts for index in part) == list(range(len(requests)))
+    whole = dict(ASKED[asked](engine, ()))
+    apart: dict[int, Any] = {}
+    for cut in (parts[1::2], parts[::2]):  # as two workers would have them
+        mine = {index for part in cut for index in part}
+        given = dict(ASKED[asked](engine, frozenset(range(len(requests))) - mine))
+        assert given.keys() == mine
+        apart |= given
+    assert {index: repr(answer) for index, answer in apart.items()} == {i: repr(a) for i, a in whole.items()}

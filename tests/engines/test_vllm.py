@@ -345,6 +345,12 @@ def test_options_are_handed_on_by_vllms_names(folder: Path, stand_in: Behaviour)
     assert settings["trust_remote_code"] is False
 
 
+def test_several_gpus_are_run_by_processes_of_vllms_own(folder: Path, stand_in: Behaviour) -> None:
+    engine(folder, tensor_parallel=2)
+    engine(folder)
+    assert [each.get("distributed_executor_backend") for each in stand_in.started] == ["mp", None]
+
+
 def test_a_gpu_keeps_vllms_own_block_size(folder: Path) -> None:
     with standing_in(Behaviour(on_cpu=False)) as stand_in:
         assert engine(folder).describe()["device"] == "cuda"

@@ -12,7 +12,7 @@ import pytest
 from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import CompressionError, EngineError, StoreError, UsageError
 from crushtest.gate.checks import run_gate
-from crushtest.pipeline import arm as pipeline_arm
+from crushtest.pipeline import prepare as preparing
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.records import Answer, Choices, ChoiceScores, Request
 from crushtest.registry import ENGINES, AboutEngine, Entry
@@ -57,7 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """An engine that takes recipes and loses as many answers as `LOST` says of the arm's draw."""
     engines, running = Started(), [("dense", 0, "dense")]
     engines.fail = {}
-    prepare = pipeline_arm.prepare
+    prepare = preparing.prepare
 
     def note(run: Any, arm: Arm) -> Any:
         running[0] = (arm.name, arm.draw, arm.title)
@@ -79,7 +79,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
     about = AboutEngine(runs="a test", answers=("choices", "prompts"), has_model=False, takes_recipes=True)
     monkeypatch.setitem(ENGINES._entries, "drawing", Entry("engine", "drawing", drawing, about))
-    monkeypatch.setattr(pipeline_arm, "prepare", note)
+    monkeypatch.setattr(preparing, "prepare", note)
     items = make_plan(study()).tasks[0].draw()
     place_of = {item.request.context: place for place, item in enumerate(items)}  # type: ignore[union-attr]
     gold = [item.gold or 0 for item in items]
@@ -168,14 +168,14 @@ def test_replicates_grow_and_only_the_missing_draws_are_run(tmp_path: Path, star
 def test_a_draw_that_cannot_be_compressed_is_left_out_and_named(
     tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = pipeline_arm.prepare
+    prepare = preparing.prepare
 
     def fail(run: Any, arm: Arm) -> Any:
         if arm.draw == 1:
             raise CompressionError("layer x: not positive definite")
         return prepare(run, arm)
 
-    monkeypatch.setattr(pipeline_arm, "prepare", fail)
+    monkeypatch.setattr(preparing, "prepare", fail)
     run_study(study(arm()), tmp_path / "s")
     found = row(tmp_path / "s").draws
     assert found is not None

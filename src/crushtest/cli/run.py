@@ -13,6 +13,7 @@ import typer
 from crushtest.cli.at_address import at_address
 from crushtest.cli.cost import show_cost
 from crushtest.cli.envelope import print_result
+from crushtest.cli.machines import Machines, executor_of
 from crushtest.cli.options import DryRun, Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
@@ -20,6 +21,7 @@ from crushtest.errors import UsageError
 from crushtest.printing import quoted
 
 if TYPE_CHECKING:
+    from crushtest.pipeline.executors.executor import Executor
     from crushtest.pipeline.remote.working_copy import WorkingCopy
     from crushtest.study.spec import StudySpec
 
@@ -84,6 +86,7 @@ def run(
     stop_early: StopEarly = None,
     finish: Finish = False,
     dry_run: DryRun = False,
+    machines: Machines,
     json: AsJson = False,
     copy: WorkingCopy | None = None,
 ) -> None:
@@ -134,8 +137,9 @@ def run(
         )
     if dry_run:
         show_cost("run", spec, folder, skip_missing=skip_missing, json=json)
-    else:
-        run_and_show("run", spec, folder, skip_missing=skip_missing, json=json, copy=copy)
+        return
+    with executor_of(machines) as executor:
+        run_and_show("run", spec, folder, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -165,6 +169,7 @@ def evaluate(
     threads: Threads = None,
     skip_missing: Skip = False,
     dry_run: DryRun = False,
+    machines: Machines,
     json: AsJson = False,
     copy: WorkingCopy | None = None,
 ) -> None:
@@ -175,12 +180,20 @@ def evaluate(
     spec = build_spec(flags, where="evaluate")
     if dry_run:
         show_cost("evaluate", spec, out, skip_missing=skip_missing, json=json)
-    else:
-        run_and_show("evaluate", spec, out, skip_missing=skip_missing, json=json, copy=copy)
+        return
+    with executor_of(machines) as executor:
+        run_and_show("evaluate", spec, out, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
 
 
 def run_and_show(
-    command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool, copy: WorkingCopy | None = None
+    command: str,
+    spec: StudySpec,
+    folder: Path,
+    *,
+    skip_missing: bool,
+    executor: Executor,
+    json: bool,
+    copy: WorkingCopy | None = None,
 ) -> None:
     """Run a study, then print its summary and the path of its report."""
     from rich.console import Console
@@ -191,8 +204,8 @@ def run_and_show(
     from crushtest.study.merge import unrequested_tasks
 
     try:
-        command_line = ["crushtest", *sys.argv[1:]]
-        worked = run_study(spec, folder, command=command_line, skip_missing=skip_missing, copy=copy)
+        line = ["crushtest", *sys.argv[1:]]
+        worked = run_study(spec, folder, command=line, skip_missing=skip_missing, executor=executor, copy=copy)
     except KeyboardInterrupt:
         print("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -15,6 +15,7 @@ from crushtest.records import (
     PassageScore,
     Prompt,
     ReadChoice,
+    Request,
     Sampling,
     Unanswered,
 )
@@ -96,6 +97,19 @@ class Closing(Protocol):
 
     def close(self) -> None:
         """Let go of everything; of a program that is dead already, too."""
+        ...
+
+
+@runtime_checkable
+class LaidOut(Protocol):
+    """An engine that says how it lays out its work, so that several may share it. No engine must be one."""
+
+    def parts(self, requests: Sequence[Request], sampling: Sampling) -> list[list[int]]:
+        """Return the requests' indexes, each once, by the pack or batch that completes them, in the order of these.
+
+        Engines that each take some of the parts, and the others' indexes as `done`, together do little more than one
+        would, and give its numbers bit for bit. All requests are of one kind.
+        """
         ...
 
 

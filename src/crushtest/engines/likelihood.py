@@ -89,6 +89,18 @@ def score_groups(
                 yield group, total[first[group] : first[group + 1]].tolist()
 
 
+def completed_by(plan: Sequence[Part], groups: Sequence[Sequence[Line]]) -> list[list[int]]:
+    """Return the groups by the part of their layout that completes them, those without lines first."""
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    last: dict[int, int] = dict.fromkeys(range(len(groups)), -1)
+    for number, part in enumerate(plan):
+        last.update(dict.fromkeys(owner[part.lines].tolist(), number))
+    parts: dict[int, list[int]] = {}
+    for group, number in last.items():
+        parts.setdefault(number, []).append(group)
+    return [parts[number] for number in sorted(parts)]
+
+
 def log_probabilities(predictions: Iterator[Predictions], targets: Ints) -> Floats:
     """Return the log-probability in nats of each of `targets`, one per edge; softmax in float32."""
     import torch

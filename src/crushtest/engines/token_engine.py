@@ -16,13 +16,13 @@ from crushtest.engines.encoding import (
     scored_bytes,
 )
 from crushtest.engines.generation import Text, batches, draws, seed_of
-from crushtest.engines.likelihood import score_groups
+from crushtest.engines.likelihood import completed_by, score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.thinking import with_opening
 from crushtest.engines.token_digest import digest_of_lines, digest_of_scored
-from crushtest.engines.token_model import Ability, Comparison, TokenModel, Tokens
+from crushtest.engines.token_model import Ability, Comparison, LaysOut, TokenModel, Tokens
 from crushtest.errors import EngineError
-from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Sampling
+from crushtest.records import Choices, ChoiceScores, Completion, Passage, PassageScore, Prompt, Request, Sampling
 
 Model = TypeVar("Model", bound=TokenModel)
 
@@ -46,10 +46,7 @@ class TokenEngine(Generic[Model]):
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
         """Yield each option's log-likelihood given its context, split and cut as lm-evaluation-harness does."""
         self._require("scores")
-        parts = [
-            [[self._fitted(line) for line in option] for option in options]
-            for options in choice_lines(self.model.tokenizer, requests)
-        ]
+        parts = self._option_lines(requests)
         for index, logprobs in self.model.score([list(chain(*options)) for options in parts], done):
             scored = iter(logprobs)
             sums = tuple(sum(islice(scored, len(option))) for option in parts[index])
@@ -86,9 +83,7 @@ class TokenEngine(Generic[Model]):
     ) -> Iterator[tuple[int, Completion]]:
         """Yield completions, in batches of prompts of similar length."""
         self._require("generates")
-        if sampling.max_tokens < 1:
-            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
-        prompts = [self._fitted_prompt(tokens, sampling) for tokens in encode_prompts(self.model.tokenizer, requests)]
+        prompts = self._fitted_prompts(requests, sampling)
         for batch in self.batches(prompts, sampling):
             if all(index in done for index in batch):
                 continue
@@ -103,6 +98,24 @@ class TokenEngine(Generic[Model]):
         """Return the indexes of prompts that are continued together."""
         size, tokens = self.model.batch
         return batches(prompts, size, sampling.max_tokens, tokens)
+
+    def parts(self, requests: Sequence[Request], sampling: Sampling) -> list[list[int]]:
+        """Return the requests by the pack or batch that completes them; all in one if only the model knows them."""
+        counted = self.truncated
+        try:
+            if not isinstance(self.model, LaysOut):
+                return [list(range(len(requests)))]
+            if prompts := [request for request in requests if isinstance(request, Prompt)]:
+                return self.batches(self._fitted_prompts(prompts, sampling), sampling)
+            choices = [request for request in requests if isinstance(request, Choices)]
+            passages = [request for request in requests if isinstance(request, Passage)]
+            groups = [
+                *(list(chain(*options)) for options in self._option_lines(choices)),
+                *passage_lines(self.model.tokenizer, passages, self.model.context),
+            ]
+            return completed_by(self.model.layout(groups), groups)
+        finally:
+            self.truncated = counted
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare with the reference, if the model gives distributions."""
@@ -128,6 +141,18 @@ class TokenEngine(Generic[Model]):
         if ability not in self.model.can:
             able = ", ".join(sorted(self.model.can))
             raise EngineError(f"{self.model.describe()['model']!r} cannot give {ability!r}; it can: {able}")
+
+    def _option_lines(self, requests: Sequence[Choices]) -> list[list[list[Line]]]:
+        """Return the lines of each option of each request."""
+        return [
+            [[self._fitted(line) for line in option] for option in options]
+            for options in choice_lines(self.model.tokenizer, requests)
+        ]
+
+    def _fitted_prompts(self, requests: Sequence[Prompt], sampling: Sampling) -> list[Tokens]:
+        if sampling.max_tokens < 1:
+            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
+        return [self._fitted_prompt(tokens, sampling) for tokens in encode_prompts(self.model.tokenizer, requests)]
 
     def _fitted_prompt(self, tokens: Tokens, sampling: Sampling) -> Tokens:
         room = self.model.context - sampling.max_tokens

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from crushtest.engines.base import close
 from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError
 from crushtest.files.append_log import AppendLog
-from crushtest.models.threads import on_threads
 from crushtest.pipeline.across import warn_early
 from crushtest.pipeline.ask import answers_of, ask, reordered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.cost.records import Watch
 from crushtest.pipeline.early import watch
+from crushtest.pipeline.executors.host import HERE, Host
 from crushtest.pipeline.fixed_text import record_fixed_text
 from crushtest.pipeline.from_dense import settle
 from crushtest.pipeline.looks import order_of
-from crushtest.pipeline.prepare import attach_reference, prepare
 from crushtest.pipeline.provenance import record_cost, record_truncation, truncated_so_far
 from crushtest.records import Passage
 from crushtest.study import manifest
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     from crushtest.engines.base import Engine
 
 
-def run_arm(run: Run, arm: Arm) -> None:
+def run_arm(run: Run, arm: Arm, host: Host = HERE) -> None:
     """Load the arm's model, compress it, and ask it the open items. Loads nothing if no item is open.
 
-    The engine is closed at the end, also after an error.
+    The engine, which `host` runs, is closed at the end, also after an error.
     """
     engine = None
     try:
@@ -50,16 +49,16 @@ def run_arm(run: Run, arm: Arm) -> None:
             with (
                 prefix_errors(arm),
                 noting_invalid(run, arm),
-                on_threads(arm.threads),
+                host.on_threads(arm),
                 run.progress.step(title, len(items), done=done, kind=planned.name) as advance,
             ):
                 if log.complete:
                     continue
                 if engine is None:
-                    engine = prepare(run, arm)
+                    engine = host.prepare(run, arm)
                     read_fixed_text(run, arm, engine)
                 if any(isinstance(item.request, Passage) and item.request.against_dense for item in items):
-                    attach_reference(run, engine, arm, planned)
+                    host.attach_reference(run, engine, arm, planned)
                 advance(0)  # the engine was no work of this task
                 truncated, spending = truncated_so_far(engine), Watch()
                 stop, asked = None, ids
@@ -77,7 +76,8 @@ def run_arm(run: Run, arm: Arm) -> None:
                             break
                 # Recorded before the log is finished, because a later run skips finished tasks.
                 record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
-                record_cost(run.folder, arm, planned, len(asked) - done, spending.spent())
+                spent, peak = spending.spent(), host.peak_memory_bytes(engine)
+                record_cost(run.folder, arm, planned, len(asked) - done, spent, peak, here=host.is_here)
                 log.finish(asked, part=None if stop is None else stop._asdict())
     finally:
         if engine is not None:
@@ -86,10 +86,10 @@ def run_arm(run: Run, arm: Arm) -> None:
         gc.collect()
 
 
-def run_draw(run: Run, arm: Arm) -> None:
+def run_draw(run: Run, arm: Arm, host: Host = HERE) -> None:
     """Measure a further draw of an arm. If its compression fails, note that and go on with the others."""
     try:
-        run_arm(run, arm)
+        run_arm(run, arm, host)
     except CompressionError as error:
         manifest.update(run.folder.manifest, manifest.FAILED_DRAWS, arm.title, {"reason": str(error)})
         run.progress.say(f"left out: {error}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError
 from crushtest.pipeline.draws import without_failed
+from crushtest.pipeline.executors.executor import LOCAL, Executor
 from crushtest.pipeline.from_dense import as_settled
 from crushtest.pipeline.halves import half_of
 from crushtest.pipeline.prepare import check_arms, check_tokenizers
@@ -43,7 +44,7 @@ class Checked(NamedTuple):
     calibration: dict[tuple[str, Calibration], CalibrationTokens]
 
 
-def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False) -> Checked:
+def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False, executor: Executor = LOCAL) -> Checked:
     """Return the study that `run_study` would run in `out`, checked as far as that needs no weight. Writes nothing.
 
     Raises as `run_study` does.
@@ -53,7 +54,8 @@ def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False) -> Ch
     spec = merge_with_existing(spec, folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     check_rules(plan)
-    calibration = check_arms(folder, plan)
+    executor.check(plan)
+    calibration = check_arms(folder, plan, devices=executor.is_here)
     check_scorers(folder, plan)
     items, missing = draw_items(folder, plan)
     if missing:

@@ -36,12 +36,14 @@ TEMPLATE = "chat_template_sha256"
 """The entry of what a model or an engine says of itself that is None without a chat template."""
 
 
-def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, Calibration], CalibrationTokens]:
+def check_arms(
+    folder: StudyFolder, plan: Plan, *, devices: bool = True
+) -> dict[tuple[str, Calibration], CalibrationTokens]:
     """Return the calibration tokens of every model and draw that is still to be compressed. No weight is read.
 
     Raises ModelError for a model that cannot be loaded, UsageError for a recipe that does not fit its layers or a
     device that is not here, DataError for calibration text that is too short or cannot be read. Arms that are answered
-    already need none of it.
+    already need none of it. Without `devices`, models run elsewhere, and this machine's devices say nothing.
     """
     from crushtest.models.devices import resolve_device
     from crushtest.models.find import check_model
@@ -51,7 +53,7 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, Calibration],
     for arm in unanswered:
         check_engine(arm, plan.tasks)
     pending = [arm for arm in unanswered if arm.in_process]
-    for arm in pending:
+    for arm in pending if devices else ():
         resolve_device(arm.model_options.device)
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
         check_model(model, allow_pickle=options.allow_pickle)

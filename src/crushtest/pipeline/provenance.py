@@ -6,10 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crushtest.errors import StoreError
-from crushtest.models.memory import peak_memory_bytes
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.cost.records import Spent
 from crushtest.progress import Progress
@@ -23,7 +22,6 @@ from crushtest.study.plan import Plan, PlannedTask
 if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
     from crushtest.engines.base import Engine
-    from crushtest.models.load import LoadedModel
 
 
 def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Item]) -> None:
@@ -37,7 +35,16 @@ def describe_task(folder: StudyFolder, planned: PlannedTask, items: Sequence[Ite
     manifest.update(folder.manifest, "tasks", planned.name, facts)
 
 
-def refuse_another_model(folder: StudyFolder, model: LoadedModel, arm: Arm | None = None) -> None:
+class Identified(Protocol):
+    """A model that was loaded, here or elsewhere; `LoadedModel` says what these are."""
+
+    @property
+    def spec(self) -> str: ...
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+
+def refuse_another_model(folder: StudyFolder, model: Identified, arm: Arm | None = None) -> None:
     """Raise StoreError if this model is not the one that the study has measured under its name.
 
     All arms of a model share its weights and chat template. An arm's own answers also come from one dtype, and
@@ -157,21 +164,27 @@ def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count
         progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
 
 
-def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, spent: Spent) -> None:
-    """Record how long the items that this process asked took, and the most memory it has held so far.
+def record_cost(
+    folder: StudyFolder,
+    arm: Arm,
+    planned: PlannedTask,
+    items: int,
+    spent: Spent,
+    peak_bytes: dict[str, int],
+    *,
+    here: bool = True,
+) -> None:
+    """Record how long the items that this process asked took, and the most memory that their engine's process has held.
 
-    On a machine that others use too, the processor time says more than the clock.
+    On a machine that others use too, the processor time says more than the clock. It is unknown of a worker that is
+    not `here`.
 
     A process that asked none, and only finishes what another asked, records nothing.
     """
     if items and not arm.repeat and not arm.draw:
         others = manifest.read(folder.manifest).get("timing", {}).get(arm.name, {})
-        cost = {
-            "items": items,
-            "seconds": round(spent.clock_s, 1),
-            "processor_s": round(spent.processor_s, 1),
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
+        processor = {"processor_s": round(spent.processor_s, 1)} if here else {}
+        cost = {"items": items, "seconds": round(spent.clock_s, 1), **processor, "peak_memory_bytes": peak_bytes}
         manifest.update(folder.manifest, "timing", arm.name, {**others, planned.name: cost})
 
 

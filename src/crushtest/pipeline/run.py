@@ -16,11 +16,11 @@ from crushtest.errors import UnknownName
 from crushtest.files.atomic import replacing
 from crushtest.gate.policy import read_policy
 from crushtest.pipeline.across import recorded_refusals, refused_pairs
-from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
+from crushtest.pipeline.executors.executor import LOCAL, Executor
 from crushtest.pipeline.from_dense import is_settled
 from crushtest.pipeline.looks import parts_asked
 from crushtest.pipeline.measured import complete_pairs
@@ -49,9 +49,10 @@ def run_study(
     *,
     command: Sequence[str] = (),
     skip_missing: bool = False,
+    executor: Executor = LOCAL,
     copy: WorkingCopy | None = None,
 ) -> bool:
-    """Finish the study in `out`. Returns False if there was nothing left to do.
+    """Finish the study in `out`; `executor` asks its arms. Returns False if there was nothing left to do.
 
     If it is killed at any moment, the next call resumes. Arms and tasks may be added to a study, but its settings
     cannot be changed (StoreError). Tasks whose data are missing are an error (DataError); with `skip_missing` they are
@@ -59,7 +60,8 @@ def run_study(
     finished part is uploaded.
     """
     StudyFolder(out).refuse_if_locked()
-    folder, spec, plan, items, missing, calibration = check_study(spec, out, skip_missing=skip_missing)
+    checked = check_study(spec, out, skip_missing=skip_missing, executor=executor)
+    folder, spec, plan, items, missing, calibration = checked
     gained = has_more_to_show(folder, plan)
     with folder.locked():
         if not folder.has_measured():
@@ -85,8 +87,7 @@ def run_study(
         with show_progress(workload(folder, plan, items)) as shown:
             progress = saving(shown, copy)
             run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))
-            for arm in plan.measured:
-                (run_draw if arm.draw else run_arm)(run, arm)
+            executor.run_arms(run)
             plan = without_failed(folder, plan)
             for planned in plan.tasks:
                 for arm in plan.measured:

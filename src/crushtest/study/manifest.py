@@ -146,7 +146,7 @@ def start(path: Path, *, command: Sequence[str], seed: int) -> None:
         command=list(command),
         seed=seed,
         python=platform.python_version(),
-        packages={name: installed for name in PACKAGES if (installed := _version(name))},
+        packages=packages(),
         machine=machine(),
     )
     write_sealed_json(path, content)
@@ -155,6 +155,11 @@ def start(path: Path, *, command: Sequence[str], seed: int) -> None:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that compute numbers."""
+    return {name: installed for name in PACKAGES if (installed := _version(name))}
 
 
 def machine() -> dict[str, Any]:

@@ -101,6 +101,8 @@ def _start(checkpoint: Checkpoint, settings: Settings, trust_remote_code: bool) 
         # They say which requests were interrupted.
         disable_log_stats=False,
         **({"block_size": block} if block else {}),
+        # In a worker of Ray it would take Ray for its own processes, and wait for places that nobody has.
+        **({"distributed_executor_backend": "mp"} if settings.tensor_parallel > 1 else {}),
     )
 
 

@@ -1,0 +1,182 @@
+"""A Ray cluster that somebody else has started: connect to it, and place workers on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from crushtest.errors import UsageError, first_error_line
+from crushtest.pipeline.executors.on_ray.travel import Where
+from crushtest.pipeline.executors.on_ray.turns import Turns
+from crushtest.pipeline.executors.on_ray.worker import Worker
+
+LOOPBACK = "127.0.0.1"
+LOOKS_S = 1.0
+"""How often a wait looks up, and how long what the cluster says of its free places holds."""
+PATIENCE_S = 20.0
+"""How long an arm waits for a place before that is said."""
+BESIDE = "beside"
+"""The group of calls that a worker answers while it computes."""
+
+
+def require_package() -> None:
+    """Raise UsageError if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise UsageError("--executor ray needs a package that is not installed; `pip install 'crushtest[ray]'`")
+
+
+def connect(address: str) -> None:
+    """Become a driver of a cluster. Raises UsageError if there is none: none is ever started here."""
+    import ray
+
+    if address == "local" or "://" in address:
+        raise UsageError(
+            f"--address is `auto` or HOST:PORT of a cluster that runs (got {address!r}); start one with "
+            "`ray start --head`, and run this on one of its nodes"
+        )
+    own = {"_node_ip_address": LOOPBACK} if address.partition(":")[0] in (LOOPBACK, "localhost") else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        raise UsageError(
+            f"--executor ray: no cluster answers at {address!r} ({first_error_line(error)}); "
+            "start one with `ray start --head`"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one worker takes of the cluster."""
+
+    cpus: int
+    gpus: int
+
+    def __str__(self) -> str:
+        return f"{self.cpus} CPU" + (f" and {self.gpus} GPU" if self.gpus else "")
+
+
+class Cluster:
+    """Places for workers. Everything is called by the thread that has the turn.
+
+    limit    workers at once; None: as many as there is room for
+    waiting  the arms that have no worker yet
+    """
+
+    def __init__(self, turns: Turns, need: Need, threads: int, limit: int | None) -> None:
+        self.turns = turns
+        self.waiting: list[str] = []
+        self._queue: list[str] = []
+        self._need = need
+        self._threads = threads
+        self._limit = limit
+        self._held: list[Any] = []
+        self._idle: list[Any] = []
+        self._looked = time.monotonic()
+
+    def expect(self, titles: Sequence[str]) -> None:
+        """Take in arms that want a worker, in this order."""
+        self.waiting, self._queue = list(titles), list(titles)
+
+    def place(self, title: str, say: Callable[[str], None]) -> Any:
+        """Return a worker for an arm, as soon as it is the arm's turn and there is room; say where that is."""
+        while (self._full() and not self._idle) or (title in self._queue and self._queue[0] != title):
+            with self.turns.away():
+                time.sleep(0.05)
+        if title in self._queue:
+            self._queue.remove(title)
+        worker = self._idle.pop() if self._idle else self._start()
+        try:
+            where = worker.where.remote()
+            began, told = time.monotonic(), False
+            while not self.ready([where]):
+                if self._idle:  # it has a place, which this one waits for
+                    self.release(worker)
+                    worker = self._idle.pop()
+                    where = worker.where.remote()
+                elif not told and time.monotonic() - began > PATIENCE_S:
+                    told = True
+                    say(f"{title} waits for {self._need}")
+            place: Where = self.result(where)
+        except BaseException:
+            self.release(worker)
+            raise
+        self.no_longer_waits(title)
+        say(f"{title} runs on {place}")
+        return worker
+
+    def hand_on(self, worker: Any) -> None:
+        """Keep a worker that has let go of its arm, for one that waits."""
+        if len(self._idle) < len(self.waiting):
+            self._idle.append(worker)
+        else:
+            self.release(worker)
+
+    def no_longer_waits(self, title: str) -> None:
+        """Let the next arm have a worker."""
+        for titles in (self.waiting, self._queue):
+            if title in titles:
+                titles.remove(title)
+        while len(self._idle) > len(self.waiting):
+            self.release(self._idle.pop())
+
+    def helper(self) -> Any | None:
+        """Return another worker for an arm that has one; None if there is no room, or another arm waits for it."""
+        import ray
+
+        if self.waiting or self._full() or time.monotonic() - self._looked < LOOKS_S:
+            return None
+        self._looked = time.monotonic()
+        with self.turns.away():
+            free = ray.available_resources()
+        if self.waiting or free.get("CPU", 0) < self._need.cpus or free.get("GPU", 0) < self._need.gpus:
+            return None
+        return self._start()
+
+    def ready(self, waited: Sequence[Any]) -> list[Any]:
+        """Let others have the turn until one of these is there, or for a second; return which are."""
+        import ray
+
+        with self.turns.away():
+            there: list[Any] = ray.wait(list(waited), num_returns=1, timeout=LOOKS_S, fetch_local=False)[0]
+        return there
+
+    def result(self, reference: Any) -> Any:
+        """Let others have the turn until a result is there, and return it. Raises what became of its worker."""
+        import ray
+
+        while not self.ready([reference]):
+            pass
+        with self.turns.away():
+            return ray.get(reference)
+
+    def release(self, worker: Any) -> None:
+        """End a worker, whatever it does."""
+        import ray
+
+        if worker in self._held:
+            self._held.remove(worker)
+            ray.kill(worker)
+
+    def release_all(self) -> None:
+        """End every worker."""
+        for worker in list(self._held):
+            self.release(worker)
+
+    def _full(self) -> bool:
+        return self._limit is not None and len(self._held) >= self._limit
+
+    def _start(self) -> Any:
+        import ray
+
+        made: Any = ray.remote(concurrency_groups={BESIDE: 1})(Worker)
+        worker = made.options(
+            num_cpus=self._need.cpus,
+            num_gpus=self._need.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+        ).remote(self._threads)
+        self._held.append(worker)
+        return worker

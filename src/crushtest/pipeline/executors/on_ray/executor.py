@@ -1,0 +1,120 @@
+"""Arms side by side on a Ray cluster: workers hold the models, this process asks, keeps and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Thread
+from types import TracebackType
+
+from crushtest.errors import UsageError
+from crushtest.pipeline.arm import run_arm, run_draw
+from crushtest.pipeline.context import Run
+from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need, connect, require_package
+from crushtest.pipeline.executors.on_ray.host import Workers
+from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
+from crushtest.records import Passage
+from crushtest.services.addresses import is_address
+from crushtest.study.arms import Arm
+from crushtest.study.plan import Plan
+
+
+class OnRay:
+    """Measures arms on a cluster, side by side.
+
+    address        of the cluster; `auto` for the one that runs on this machine
+    gpus_per_arm   that a worker takes, all on one node
+    workers        at once, at most
+    threads        that a worker computes on; without GPUs it takes as many processors
+    """
+
+    def __init__(self, address: str, *, gpus_per_arm: int, workers: int | None, threads: int) -> None:
+        require_package()
+        self._address = address
+        self._gpus = gpus_per_arm
+        self._threads = threads
+        self._turns = Turns()
+        need = Need(1 if gpus_per_arm else threads, gpus_per_arm)
+        self._cluster = Cluster(self._turns, need, threads, workers)
+
+    def __enter__(self) -> OnRay:
+        connect(self._address)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        import ray
+
+        ray.shutdown()
+
+    @property
+    def is_here(self) -> bool:
+        """False: what devices there are, the workers know."""
+        return False
+
+    def check(self, plan: Plan) -> None:
+        """Raise UsageError for an arm that asks for GPUs which its worker would not have."""
+        for arm in plan.measured:
+            device, parallel = arm.model_options.device, arm.engine_options.get("tensor_parallel", 1)
+            if arm.in_process and device.startswith("cuda") and not self._gpus:
+                raise UsageError(f"device {device!r}: a worker has no GPU without --gpus-per-arm")
+            if parallel > 1 and parallel > self._gpus:
+                raise UsageError(f"arm {arm.title!r}: tensor_parallel={parallel} needs --gpus-per-arm {parallel}")
+
+    def run_arms(self, run: Run) -> None:
+        """Ask every arm its open items. If arms fail, the others go on, and the first one's error is raised then."""
+        for arms in in_turn(run):
+            self._side_by_side(run, [arm for arm in arms if not is_address(arm.model)])
+            for arm in arms:
+                if is_address(arm.model):  # runs elsewhere anyway, where this machine reaches it and has its key
+                    (run_draw if arm.draw else run_arm)(run, arm)
+
+    def _side_by_side(self, run: Run, arms: Sequence[Arm]) -> None:
+        failed: dict[str, BaseException] = {}
+        self._cluster.expect([arm.title for arm in arms])
+        threads = [Thread(target=self._measure, args=(run, arm, failed), name=arm.title) for arm in arms]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(timeout=0.2)  # a wait without an end hears no Ctrl-C
+        except BaseException:
+            self._turns.stopping = True
+            self._cluster.release_all()
+            for thread in threads:
+                if thread.is_alive():
+                    thread.join()
+            raise
+        errors = [failed[arm.title] for arm in arms if arm.title in failed]
+        for other in errors[1:]:
+            run.progress.say(f"failed as well: {other}")
+        if errors:
+            raise errors[0]
+
+    def _measure(self, run: Run, arm: Arm, failed: dict[str, BaseException]) -> None:
+        with self._turns.taken():
+            try:
+                (run_draw if arm.draw else run_arm)(run, arm, Workers(self._cluster, self._threads))
+            except Stopped:
+                pass
+            except BaseException as error:  # raised again by who started this thread
+                failed[arm.title] = error
+            finally:
+                self._cluster.no_longer_waits(arm.title)
+
+
+def in_turn(run: Run) -> Iterator[list[Arm]]:
+    """Yield arms that may be measured side by side: dense first if others need its answers, draws and repeats last."""
+    plan, dense = run.plan, run.plan.dense
+    others = [arm for arm in plan.arms if arm is not dense]
+    yield from [[dense], others] if needs_dense(run) else [[dense, *others]]
+    yield [*plan.draws, *plan.repeats]
+
+
+def needs_dense(run: Run) -> bool:
+    """Return True if what other arms are asked, or how far, depends on what dense answered."""
+    if run.plan.stop_early is not None:
+        return True
+    requests = (item.request for planned in run.plan.tasks for item in run.items[planned.name])
+    return any(planned.task.from_dense is not None for planned in run.plan.tasks) or any(
+        isinstance(request, Passage) and request.against_dense for request in requests
+    )

@@ -1,0 +1,106 @@
+"""What an arm needs done where its engine runs, done by workers, and written down as if it had been done here."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from crushtest.compress.prepare import COMPRESSING, LOADING
+from crushtest.engines.base import Engine
+from crushtest.models.memory import peak_memory_bytes
+from crushtest.pipeline.context import Run
+from crushtest.pipeline.executors.on_ray.cluster import Cluster
+from crushtest.pipeline.executors.on_ray.team import Team
+from crushtest.pipeline.executors.on_ray.travel import Job, Prepared, program, read_files, write_files
+from crushtest.pipeline.prepare import TEMPLATE, refuse_without_template
+from crushtest.pipeline.provenance import record_arm, refuse_another_model, refuse_another_server
+from crushtest.study.arms import Arm
+from crushtest.study.plan import PlannedTask
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is known here of a model that a worker has loaded."""
+
+    spec: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Runs the engines of arms on a cluster.
+
+    threads  that each of them computes on
+    """
+
+    cluster: Cluster
+    threads: int
+
+    @property
+    def is_here(self) -> bool:
+        """False: with workers."""
+        return False
+
+    def prepare(self, run: Run, arm: Arm) -> Engine:
+        """Return an arm's workers, its model loaded and compressed, and write both down."""
+        title = f"{arm.title} · loading" + (" and compressing" if arm.recipe else "")
+        team = Team(self.cluster, run, self._job(run, arm))
+        try:
+            with run.progress.step(title, 1, kind=LOADING) as advance:
+                note(run, arm, team.begin())
+                advance(1)
+        except BaseException:
+            team.close()
+            raise
+        if arm.recipe is not None:  # announced as hundredths, which nobody here sees go by
+            with run.progress.step(title, 100, done=100, kind=COMPRESSING):
+                pass
+        return team
+
+    def _job(self, run: Run, arm: Arm) -> Job:
+        folder = run.folder
+        needed = [(arm.model, run.plan.calibration_of(arm))] if arm.recipe is not None else []
+        return Job(
+            arm=arm,
+            plan=run.plan,
+            calibration={key: run.calibration[key] for key in needed},
+            threads=self.threads,
+            folder=os.getcwd(),
+            files=read_files(folder.root, [folder.manifest, folder.compression(arm.name, arm.draw)]),
+        )
+
+    def attach_reference(self, run: Run, engine: Engine, arm: Arm, planned: PlannedTask) -> None:
+        """Let a worker compare with the dense model, or with what the dense arm kept of it, which travels there."""
+        assert isinstance(engine, Team)
+        kept = (
+            [] if planned.task.likeliest is None else sorted(run.folder.likeliest(planned.name).glob("*.safetensors"))
+        )
+        engine.compare(planned, read_files(run.folder.root, [run.folder.manifest, *kept]))
+
+    def on_threads(self, arm: Arm) -> AbstractContextManager[None]:
+        """Leave this process's threads alone."""
+        return nullcontext()
+
+    def peak_memory_bytes(self, engine: Engine) -> dict[str, int]:
+        """Return the most memory that one of an arm's workers has held, by device."""
+        return engine.peak_memory_bytes if isinstance(engine, Team) else peak_memory_bytes()
+
+
+def note(run: Run, arm: Arm, prepared: Prepared) -> None:
+    """Write down what a worker has prepared. Raises what preparing here would have refused."""
+    facts = dict(prepared.noted or {})
+    if arm.in_process:
+        refuse_another_model(run.folder, Loaded(arm.model, facts["model"]), arm)
+        described = facts["model"]
+    else:
+        refuse_another_server(run.folder, arm, prepared.engine)
+        described = prepared.engine
+    if described.get(TEMPLATE, "unstated") is None:
+        refuse_without_template(run.plan, run.items, f"model {arm.model!r}")
+    here = program()
+    if others := {name: value for name, value in prepared.program.items() if here.get(name) != value}:
+        facts["computed_on"] = others
+    write_files(run.folder.root, prepared.files)
+    record_arm(run.folder, arm, facts)

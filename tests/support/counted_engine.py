@@ -1,0 +1,76 @@
+"""An engine of a plug-in that notes every answer which it computes, in a file that all workers append to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from crushtest.registry import ENGINES, engine
+from support.ray_cluster import SETTINGS
+
+FILE, SETTING = "answers.txt", "COUNTED_ANSWERS"
+METADATA = "Metadata-Version: 2.1\nName: counted-engine\nVersion: 1.0\n"
+ENTRY_POINTS = "[crushtest.engines]\ncounted = support.counted_engine\n"
+
+
+def install(site: Path) -> dict[str, str]:
+    """Write what pip would, so that crushtest finds the engine; return the environment in which it does."""
+    metadata = site / "counted_engine-1.0.dist-info"
+    metadata.mkdir(parents=True, exist_ok=True)
+    (metadata / "METADATA").write_text(METADATA)
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    return {SETTING: str(site / FILE), "PYTHONPATH": f"{site}:{SETTINGS['PYTHONPATH']}"}
+
+
+class Counted:
+    """An `hf` engine; a line for each answer says the process and what was answered."""
+
+    def __init__(self, inner: Any, delay_s: float) -> None:
+        self._inner = inner
+        self._delay_s = delay_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def choices(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
+        return noted(requests, self._inner.choices(requests, done=done), self._delay_s)
+
+    def passages(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
+        return noted(requests, self._inner.passages(requests, done=done), self._delay_s)
+
+    def generate(
+        self, requests: Sequence[Any], sampling: Any, *, done: Container[int] = ()
+    ) -> Iterator[tuple[int, Any]]:
+        return noted(requests, self._inner.generate(requests, sampling, done=done), self._delay_s)
+
+    def parts(self, requests: Sequence[Any], sampling: Any) -> list[list[int]]:
+        parts: list[list[int]] = self._inner.parts(requests, sampling)
+        return parts
+
+
+def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]], delay_s: float) -> Iterator[tuple[int, Any]]:
+    file = os.open(os.environ[SETTING], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        for index, answer in answers:
+            time.sleep(delay_s)
+            os.write(file, f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')} {index}/{len(requests)}\n".encode())
+            yield index, answer
+    finally:
+        os.close(file)
+
+
+@engine(
+    "counted",
+    runs="a test",
+    answers=("choices", "passages", "prompts", "distributions"),
+    in_process=True,
+    takes_recipes=True,
+)
+def counted(
+    model: Any, *, dtype: str = "float32", device: str = "auto", pack_tokens: int = 64, batch_size: int = 4,
+    trust_remote_code: bool = False, allow_pickle: bool = False, delay_s: float = 0.0,
+) -> Counted:  # fmt: skip
+    return Counted(ENGINES.get("hf").function(model, pack_tokens=pack_tokens, batch_size=batch_size), delay_s)

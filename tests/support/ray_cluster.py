@@ -1,0 +1,190 @@
+"""A Ray cluster of several nodes on one machine, on loopback alone; in a network of its own where that is allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = "127.0.0.1"
+SETTINGS = {
+    # On Linux Ray otherwise looks for the machine's own address, even where it was given this one.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Workers otherwise give way to whatever else runs, which on a busy machine is for minutes.
+    "RAY_worker_niceness": "0",
+    "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+LISTENS = "0A"
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """A cluster that runs.
+
+    enter     what a command begins with to run in the cluster's network
+    keeper    the process whose children the nodes are
+    settings  the environment of all
+    """
+
+    address: str
+    enter: tuple[str, ...]
+    keeper: subprocess.Popen[str]
+    settings: dict[str, str]
+
+    def tell(self, *command: Any) -> Any:
+        """Give the keeper a command: `add CPUS GPUS` starts a node, `kill` kills the last one as a machine goes."""
+        assert self.keeper.stdin is not None
+        assert self.keeper.stdout is not None
+        print(*command, file=self.keeper.stdin, flush=True)
+        return json.loads(self.keeper.stdout.readline())
+
+    def start(self, *arguments: Any) -> subprocess.Popen[str]:
+        """Start crushtest with this cluster as its executor."""
+        command = [*self.enter, sys.executable, "-m", "crushtest", *map(str, arguments)]
+        command += ["--executor", "ray", "--address", self.address]
+        return subprocess.Popen(
+            command, env=self.settings, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+
+    def run(self, *arguments: Any) -> str:
+        """Run crushtest on this cluster to its end; return what it said on stderr."""
+        with self.start(*arguments) as process:
+            said = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, said
+        return said
+
+    def processes(self) -> dict[int, str]:
+        """Return the cluster's processes, and what they run."""
+        parents = {pid: (parent, command) for pid, parent, command in running()}
+        ours = {self.keeper.pid}
+        while new := {pid for pid, (parent, _) in parents.items() if parent in ours} - ours:
+            ours |= new
+        return {pid: parents[pid][1] for pid in ours if pid in parents}
+
+    def workers(self) -> list[int]:
+        """Return the processes that hold an arm."""
+        return [pid for pid, command in self.processes().items() if command.startswith("ray::Worker")]
+
+    def raylets(self) -> list[int]:
+        """Return the processes that stand for nodes."""
+        return [pid for pid, command in self.processes().items() if "/raylet/raylet " in command]
+
+    def listening(self) -> set[str]:
+        """Return the addresses on which any process of the cluster listens."""
+        return {address for pid in self.processes() for address in listening(pid)}
+
+
+def running() -> Iterator[tuple[int, int, str]]:
+    """Yield every process of this machine with its parent and command line."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            yield int(folder.name), parent, (folder / "cmdline").read_text().replace("\0", " ")
+
+
+def listening(pid: int) -> Iterator[str]:
+    """Yield the addresses on which a process listens."""
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):
+            held.add(os.readlink(descriptor))
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == LISTENS and f"socket:[{fields[9]}]" in held:
+                    yield in_words(fields[1].partition(":")[0])
+
+
+def in_words(address: str) -> str:
+    """Return an address of /proc/net/tcp: words of four bytes, each in the machine's order."""
+    words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+    *before, last = words
+    if before and (before != [bytes(4), bytes(4), b"\0\0\xff\xff"]):
+        return b"".join(words).hex(":", 2)
+    return ".".join(map(str, last))
+
+
+@contextmanager
+def ray_cluster(*nodes: tuple[int, int], **more: str) -> Iterator[RayCluster]:
+    """Run a cluster with a node for each of these numbers of processors and GPUs, until the block ends."""
+    settings = os.environ | SETTINGS | more
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # paths of sockets must be short
+    own = ("unshare", "-n") if os.getuid() == 0 else ("unshare", "-Urn")
+    alone = (
+        shutil.which("unshare") and shutil.which("ip") and subprocess.run([*own, "true"], check=False).returncode == 0
+    )
+    script = f"exec {sys.executable} -m support.ray_cluster"
+    command = [*own, "sh", "-c", f"ip link set lo up && {script}"] if alone else ["sh", "-c", script]
+    keeper = subprocess.Popen(
+        command,
+        env=settings | {"RAY_TMPDIR": folder},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    users = () if os.getuid() == 0 else ("-U", "--preserve-credentials")
+    enter = ("nsenter", "-t", str(keeper.pid), "-n", *users) if alone else ()
+    cluster = RayCluster("", enter, keeper, settings)
+    try:
+        addresses = [cluster.tell("add", *node) for node in nodes]
+        yield RayCluster(addresses[0], enter, keeper, settings)
+    finally:
+        ours = list(cluster.processes())
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        keeper.wait()
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        keeper.stdin.close()
+        keeper.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep() -> None:
+    """Start and kill nodes as standard input says."""
+    import ray.cluster_utils
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    cluster: Any = ray.cluster_utils.Cluster()
+    nodes: list[Any] = []
+    for line in sys.stdin:
+        match line.split():
+            case ["add", cpus, gpus]:
+                nodes.append(
+                    cluster.add_node(
+                        num_cpus=int(cpus),
+                        num_gpus=int(gpus),
+                        node_ip_address=LOOPBACK,
+                        include_dashboard=False,
+                        object_store_memory=80 * 2**20,
+                    )
+                )
+            case ["kill"]:
+                node = nodes.pop()
+                raylet = node.all_processes["raylet"][0].process.pid
+                children = [pid for pid, parent, command in running() if parent == raylet]
+                for pid in [raylet, *children]:
+                    os.kill(pid, signal.SIGKILL)
+        print(json.dumps(cluster.address), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    keep()
