@@ -43,8 +43,8 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, Calibration],
     device that is not here, DataError for calibration text that is too short or cannot be read. Arms that are answered
     already need none of it.
     """
-    from crushtest.models.devices import resolve_device
     from crushtest.models.find import check_model
+    from crushtest.models.places import first_device, needs_disk
     from crushtest.models.trial import try_out
 
     unanswered = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
@@ -52,7 +52,12 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, Calibration],
         check_engine(arm, plan.tasks)
     pending = [arm for arm in unanswered if arm.in_process]
     for arm in pending:
-        resolve_device(arm.model_options.device)
+        first_device(arm.model_options.device)
+        if arm.recipe is not None and needs_disk(arm.model_options.device):
+            raise UsageError(
+                f"arm {arm.title!r}: weights on the disk cannot be compressed; `crushtest compress --offload disk` writes a "
+                f"folder, which `--arm` tests (got device {arm.model_options.device!r})"
+            )
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
         check_model(model, allow_pickle=options.allow_pickle)
     found = {arm.model: arm.model_options for arm in pending if arm.recipe is None and arm.model != plan.dense.model}
