@@ -111,10 +111,9 @@ def spread(network: Any, places: dict[str, str]) -> None:
             for tensors in (module._parameters, module._buffers):
                 for key, tensor in tensors.items():
                     if tensor is not None and not isinstance(tensor, OnToy):
-                        moved = OnToy(tensor.detach().clone(), torch.device(place))
-                        tensors[key] = (
-                            torch.nn.Parameter(moved, requires_grad=False) if tensors is module._parameters else moved
-                        )
+                        moved: Any = OnToy(tensor.detach().clone(), torch.device(place))
+                        is_weight = tensors is module._parameters
+                        tensors[key] = torch.nn.Parameter(moved, requires_grad=False) if is_weight else moved
     devices = {name: torch.device(place) for name, place in places.items()}
     first = next(iter(devices.values()))
     attach_align_device_hook_on_blocks(

@@ -24,8 +24,20 @@ Limit = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, calibration and bootstrap. Default: 0.")]
 Engine = Annotated[str | None, typer.Option(help="An engine with its options: `hf:option=value`. Default: hf.")]
-DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
+DType = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, bfloat16, float16, or auto: the dense checkpoint's own. Default: auto on an accelerator, "
+        "float32 on a CPU."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:0, or several places to spread a model over, with limits: cuda:0,cuda:1 or "
+        "cpu=8GB,disk. Default: auto."
+    ),
+]
 NoiseFloor = Annotated[
     int | None,
     typer.Option(

@@ -73,6 +73,7 @@ def search(
 
     Example: crushtest search demo --budget policy.yaml --target size=0.25 -o searches/demo
     """
+    from crushtest.pipeline.dtypes import settle_dtype
     from crushtest.pipeline.search.opening import open_search
     from crushtest.pipeline.search.request import SearchRequest
     from crushtest.pipeline.search.run import run_search
@@ -81,7 +82,7 @@ def search(
     if grain not in GRAINS:
         raise UnknownName("grain", grain, GRAINS, where="search")
     request = SearchRequest(
-        spec=build_spec({"model": model} | given(selection) | given(running), where="search"),
+        spec=settle_dtype(build_spec({"model": model} | given(selection) | given(running), where="search")),
         budget=budget_text(budget),
         given=tuple(recipe or ()),
         grain="linear" if grain == "linear" else "block",

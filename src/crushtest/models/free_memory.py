@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from crushtest.models.threads import group_folders
 
@@ -17,8 +18,9 @@ def free_bytes(device: str) -> int | None:
         return free_host_bytes()
     if kind == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    module = {"cuda": torch.cuda, "xpu": torch.xpu}[kind]
-    return int(module.mem_get_info(device)[0])
+    module: Any = {"cuda": torch.cuda, "xpu": torch.xpu}[kind]
+    held = module.memory_reserved(device) - module.memory_allocated(device)  # by torch, and not in use
+    return int(module.mem_get_info(device)[0] + held)
 
 
 def free_host_bytes(

@@ -1,4 +1,4 @@
-"""The places that `--device` names: one device, or several that a model is spread over, in the order they are filled."""
+"""The places that `--device` names: one, or several that a model is spread over, in the order they are filled."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def read_places(device: str) -> tuple[Place, ...]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"device {quoted(device)}: {twice[0]} is named twice")
     if DISK in names and (names[-1] != DISK or len(names) == 1):
-        raise UsageError(
-            f"device {quoted(device)}: weights are not computed with on the disk; name it last, as cpu,disk"
-        )
+        raise UsageError(f"device {quoted(device)}: nothing is computed on the disk; name it last, as in cpu,disk")
     return tuple(places)
 
 

@@ -33,8 +33,8 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
             f"model {spec!r}: weights can stay on disk in safetensors files only (got {checkpoint.format})"
         )
     config = load_config(spec, trust_remote_code=trust_remote_code)
-    chosen = loaded_dtype(model_kind(spec), checkpoint, dtype)
-    chosen = config.dtype if chosen == "auto" else chosen
+    named = loaded_dtype(model_kind(spec), checkpoint, dtype)
+    chosen = config.dtype if named == "auto" else named
     if chosen is None:
         raise ModelError(f"model {spec!r}: its config names no dtype; name one instead of auto")
     models: Any = AutoModelForCausalLM

@@ -11,6 +11,7 @@ from crushtest.engines.base import Reference
 from crushtest.errors import EngineError, UsageError
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.memory import sized_options
 from crushtest.pipeline.provenance import (
     engine_facts,
     record_arm,
@@ -55,8 +56,8 @@ def check_arms(folder: StudyFolder, plan: Plan) -> dict[tuple[str, Calibration],
         first_device(arm.model_options.device)
         if arm.recipe is not None and needs_disk(arm.model_options.device):
             raise UsageError(
-                f"arm {arm.title!r}: weights on the disk cannot be compressed; `crushtest compress --offload disk` writes a "
-                f"folder, which `--arm` tests (got device {arm.model_options.device!r})"
+                f"arm {arm.title!r}: weights on the disk cannot be compressed; `crushtest compress --offload disk` "
+                f"writes a folder, which `--arm` tests (got device {arm.model_options.device!r})"
             )
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
         check_model(model, allow_pickle=options.allow_pickle)
@@ -157,7 +158,7 @@ def prepare(run: Run, arm: Arm) -> Engine:
     model = load_arm(run, arm)
     if model.facts.get(TEMPLATE, "unstated") is None:  # of a model of the hub that was not here before
         refuse_without_template(run.plan, run.items, f"model {arm.model!r}")
-    engine = load_engine(model, engine=arm.engine, **arm.engine_options)
+    engine = load_engine(model, engine=arm.engine, **sized_options(run.folder, arm))
     facts = {"model": model.facts, "engine": engine_facts(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
     record_arm(run.folder, arm, {**facts, **saved_sizes(arm)})
     return engine

@@ -22,6 +22,7 @@ from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
+from crushtest.pipeline.dtypes import bfloat16_offer, settle_dtype
 from crushtest.pipeline.from_dense import as_settled, is_settled
 from crushtest.pipeline.halves import half_of
 from crushtest.pipeline.looks import parts_asked
@@ -53,7 +54,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
     """
     folder = StudyFolder(out)
     check_names(spec)
-    spec = merge_with_existing(spec, folder)
+    spec = merge_with_existing(settle_dtype(spec, folder), folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     check_rules(plan)
     calibration = check_arms(folder, plan)
@@ -79,7 +80,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
             return False
         check_page(plan)
         note_policy(folder, plan)
-        for line in known_before(folder, plan, items):
+        for line in filter(None, [*known_before(folder, plan, items), bfloat16_offer(folder, spec, plan)]):
             print(printable(line), file=sys.stderr)
         system = {} if spec.system is None else {"message": {"text": spec.system}}
         manifest.set_section(folder.manifest, "system", system)
