@@ -135,6 +135,6 @@ def prefix_errors(arm: Arm) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise EngineError(
-            f"arm {arm.title!r}: out of memory before the first question ({first_error_line(error)}); free memory, use "
+            f"arm {arm.title!r}: out of memory while it was prepared ({first_error_line(error)}); free memory, use "
             "--dtype bfloat16, or give the model more places (--device cuda:0,cuda:1, or cpu,disk)"
         ) from error

@@ -99,6 +99,12 @@ def record_halved(folder: StudyFolder, arm: Arm, engine: Engine, facts: dict[str
     record_arm(folder, arm, {**noted, "engine": engine_facts(engine), HALVED: halvings})
 
 
+def halvings(folder: StudyFolder, arm: Arm) -> dict[str, Any]:
+    """Return what was recorded of an arm's halvings, for the facts that are recorded when it goes on."""
+    noted = arm_facts(manifest.read(folder.manifest), arm)
+    return {HALVED: noted[HALVED]} if HALVED in noted else {}
+
+
 def in_words(sizes: dict[str, int] | None) -> str:
     """Return sizes as a reader may lower them: `pack_tokens=2048, batch_size=64`."""
     return ", ".join(f"{name}={size}" for name, size in (sizes or {}).items()) or "what runs at once"

@@ -11,7 +11,7 @@ from crushtest.engines.base import Reference
 from crushtest.errors import EngineError, UsageError
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
-from crushtest.pipeline.memory import sized_options
+from crushtest.pipeline.memory import halvings, sized_options
 from crushtest.pipeline.provenance import (
     engine_facts,
     record_arm,
@@ -160,7 +160,7 @@ def prepare(run: Run, arm: Arm) -> Engine:
         refuse_without_template(run.plan, run.items, f"model {arm.model!r}")
     engine = load_engine(model, engine=arm.engine, **sized_options(run.folder, arm))
     facts = {"model": model.facts, "engine": engine_facts(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
-    record_arm(run.folder, arm, {**facts, **saved_sizes(arm)})
+    record_arm(run.folder, arm, {**facts, **saved_sizes(arm), **halvings(run.folder, arm)})
     return engine
 
 
