@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from logging import ERROR, getLogger
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import finalize
 
 from crushtest.errors import ModelError
+from crushtest.files.cache import cache_folder
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.foreign import file_at_fault, reading
 from crushtest.models.gguf_tokenizer import mend_tokenizer
@@ -34,13 +39,18 @@ def read_model(
     spec: str, checkpoint: Checkpoint, *, dtype: torch.dtype | str, placement: Placement, trust_remote_code: bool
 ) -> ReadModel:
     """Return the model and its tokenizer. The many ways in which transformers fails become ModelError."""
-    device, options = placement.device, {"dtype": dtype, "device_map": placement.for_transformers}
+    device = placement.device
+    options: dict[str, Any] = {"dtype": dtype, "device_map": placement.for_transformers}
+    folder = offload_folder() if placement.on_disk else None
+    options |= {} if folder is None else {"offload_folder": folder}
     with quiet(), reading(f"model {spec!r}: transformers cannot load it", lambda: suspect(checkpoint)):
         tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         if _is_dequantized_here(checkpoint, device):
             network, report = _read_dequantized(spec, checkpoint, options, trust_remote_code)
         else:
             network, report = _read_network(checkpoint, options, trust_remote_code)
+    if folder is not None:
+        finalize(network, rmtree, folder, ignore_errors=True)
     unused = refuse_unused_parts(spec, report["unexpected_keys"], checkpoint.quantization)
     # transformers would fill the tensors that a checkpoint lacks with random numbers.
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
@@ -49,6 +59,16 @@ def read_model(
     if checkpoint.gguf:
         _forget_quantization(network)
     return ReadModel(network.eval().requires_grad_(False), tokenizer, unused_note(unused))
+
+
+def offload_folder() -> Path:
+    """Return a new folder for weights that stay on the disk in another form than the checkpoint's (packed experts).
+
+    All others are read from the checkpoint's own files. It is removed with the network.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    return Path(mkdtemp(prefix="offload-", dir=cache))
 
 
 def suspect(checkpoint: Checkpoint) -> str:
