@@ -18,7 +18,9 @@ def free_bytes(device: str) -> int | None:
         return free_host_bytes()
     if kind == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    module: Any = {"cuda": torch.cuda, "xpu": torch.xpu}[kind]
+    module: Any = {"cuda": torch.cuda, "xpu": torch.xpu}.get(kind)
+    if module is None:
+        return None
     held = module.memory_reserved(device) - module.memory_allocated(device)  # by torch, and not in use
     return int(module.mem_get_info(device)[0] + held)
 
