@@ -33,7 +33,10 @@ TESTS = Path(__file__).parents[1]
 LIMITS = {"llama": "420KB", "gpt2": "600KB", "gemma2": "360KB", "mixtral": "900KB"}
 
 
-@pytest.fixture(scope="module", params=LIMITS)
+@pytest.fixture(
+    scope="module",
+    params=["llama", "mixtral", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("gpt2", "gemma2"))],
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A saved model, and how much of it the host's memory takes."""
     kind, made = request.param, tmp_path_factory.mktemp("models") / request.param
