@@ -95,6 +95,12 @@ def test_a_device_that_is_not_here_is_one_line_before_anything_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
+def test_recipes_are_refused_for_weights_that_stay_on_the_disk(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="arm 'magnitude:sparsity=0.5': weights on the disk cannot be compressed"):
+        run_study(spec(model, "magnitude:sparsity=0.5", device="cpu=1GB,disk"), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_devices_of_a_machine_are_named_and_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, count in {"cuda": 2, "mps": 0, "xpu": 0}.items():
         monkeypatch.setattr(getattr(torch, kind), "device_count", lambda count=count: count)

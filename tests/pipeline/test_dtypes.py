@@ -50,7 +50,7 @@ def on_an_accelerator(patch: pytest.MonkeyPatch) -> None:
         (True, "float32", "float32"),
     ],
 )
-def test_a_study_runs_in_what_it_asks_for_or_the_checkpoints_own_on_accelerators(
+def test_on_accelerators_a_study_runs_in_the_checkpoints_own_dtype(
     model: Path, monkeypatch: pytest.MonkeyPatch, accelerator: bool, asked: str | None, dtype: str
 ) -> None:
     if accelerator:

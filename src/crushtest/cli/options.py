@@ -54,7 +54,7 @@ NoiseVary = Annotated[
     typer.Option(
         metavar="WHAT=VALUE",
         help="What every repeat of the noise floor also differs in: `dtype=bfloat16`, `threads=1`, or "
-        "`engine=NAME:option=value`. Repeatable.",
+        "`engine=NAME:option=value`. Repeatable. Default: dtype=float32 with `--dtype auto` on a CPU, else nothing.",
     ),
 ]
 NoiseArms = Annotated[

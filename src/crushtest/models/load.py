@@ -67,14 +67,17 @@ def load_model(
     kind = model_kind(spec)
     checkpoint = find_checkpoint(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     chosen = loaded_dtype(kind, checkpoint, dtype)
-    placement = place(
-        spec,
-        checkpoint,
-        device,
-        dtype=chosen,
-        read_config=lambda: _read_config(spec, checkpoint.folder, checkpoint.gguf, trust_remote_code=trust_remote_code),
-        trust_remote_code=trust_remote_code,
-    )
+    with quiet(), reading(f"model {spec!r}: transformers cannot lay it out", lambda: suspect(checkpoint)):
+        placement = place(
+            spec,
+            checkpoint,
+            device,
+            dtype=chosen,
+            read_config=lambda: _read_config(
+                spec, checkpoint.folder, checkpoint.gguf, trust_remote_code=trust_remote_code
+            ),
+            trust_remote_code=trust_remote_code,
+        )
     read = read_model(spec, checkpoint, dtype=chosen, placement=placement, trust_remote_code=trust_remote_code)
     return LoadedModel(read.network, read.tokenizer, spec, _facts(kind, checkpoint, read))
 

@@ -71,8 +71,8 @@ def own_dtype(model: str) -> str:
 
 
 OFFER = (
-    "this processor computes in bfloat16, which is this model's own dtype: --dtype auto is about 2.5 times as fast as "
-    "float32, and moves log-likelihoods by some hundredths of a nat (docs/scale.md); a study keeps what it begins with"
+    "this processor computes in bfloat16, the model's own dtype: --dtype auto takes it. On the demo it was 1.5 to 1.7 "
+    "times as fast as float32, moved log-likelihoods of options by 0.08 nats and 1 answer of 120 (docs/scale.md)"
 )
 
 
