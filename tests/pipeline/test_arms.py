@@ -96,7 +96,7 @@ def test_a_device_that_is_not_here_is_one_line_before_anything_is_loaded(
 
 
 def test_recipes_are_refused_for_weights_that_stay_on_the_disk(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="arm 'magnitude:sparsity=0.5': weights on the disk cannot be compressed"):
+    with pytest.raises(UsageError, match=r"arm 'magnitude.*': weights on the disk cannot be compressed"):
         run_study(spec(model, "magnitude:sparsity=0.5", device="cpu=1GB,disk"), tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
