@@ -130,8 +130,7 @@ class StudySpec(Checked):
     limit         items per task, drawn evenly over its groups; None: all
     calibration   the text that some methods look at
     engine        an engine's name with options: `hf:pack_tokens=1024`
-    dtype         in which models are loaded; `auto` is the dense checkpoint's own, for every arm. Left out, it is that
-                  on an accelerator, and float32 on a CPU
+    dtype         in which models are loaded; `auto`, the dense checkpoint's own, is the default on an accelerator
     device        `auto`, `cpu`, `cuda`, `cuda:0`, or places that are filled in order: `cuda:0,cuda:1`, `cpu=8GB,disk`
     seed          seed of item samples, calibration and bootstrap
     noise_floor   repeats of arms that show how far their numbers move by measurement alone; a number K in a study
@@ -171,7 +170,6 @@ class StudySpec(Checked):
 
 
 DTYPES = tuple(name for name in get_args(StudySpec.model_fields["dtype"].annotation) if name != AUTO)
-"""The dtypes by name, in which an arm or a repeat may run that does not run in the study's."""
 
 
 def read_spec(path: Path) -> StudySpec:
