@@ -38,6 +38,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="simulations run with CRUSHTEST_SLOW=1"))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `gpu`, or `gpu(2)`, on a machine with fewer CUDA GPUs."""
+    marker = item.get_closest_marker("gpu")
+    if marker is not None:
+        import torch
+
+        needed, here = marker.args[0] if marker.args else 1, torch.cuda.device_count()
+        if here < needed:
+            pytest.skip(f"needs {needed} CUDA GPU{'s' if needed > 1 else ''}; this machine has {here}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_waits_for_the_disk() -> Iterator[None]:
     """Tests kill processes, not machines, so that what is written need not be on the disk."""

@@ -17,8 +17,9 @@ from crushtest.compress.layers.offload import OFFLOADS
 from crushtest.compress.record import saved_totals
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
-from crushtest.models.devices import devices_here, resolve_device
+from crushtest.models.devices import devices_here
 from crushtest.models.options import ModelOptions
+from crushtest.models.places import first_device
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.provenance import saved_sizes
 from crushtest.pipeline.run import run_study
@@ -94,11 +95,17 @@ def test_a_device_that_is_not_here_is_one_line_before_anything_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
+def test_recipes_are_refused_for_weights_that_stay_on_the_disk(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"arm 'magnitude.*': weights on the disk cannot be compressed"):
+        run_study(spec(model, "magnitude:sparsity=0.5", device="cpu=1GB,disk"), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_devices_of_a_machine_are_named_and_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, count in {"cuda": 2, "mps": 0, "xpu": 0}.items():
         monkeypatch.setattr(getattr(torch, kind), "device_count", lambda count=count: count)
     assert devices_here() == ["cpu", "cuda", "cuda:0", "cuda:1"]
-    assert resolve_device("cuda:1") == "cuda:1"
+    assert first_device("cuda:1") == "cuda:1"
 
 
 @pytest.mark.parametrize("later", [{"suite": "probe_facts"}, {"arms": ("magnitude:sparsity=0.5",)}])

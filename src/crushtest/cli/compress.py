@@ -48,8 +48,8 @@ def compress(
     from crushtest.compress.new_folder import unfinished
     from crushtest.compress.recipes import parse_recipe
     from crushtest.compress.to_folder import compress_and_save
+    from crushtest.models.dtypes import DTYPES
     from crushtest.models.options import ModelOptions
-    from crushtest.models.reader import DTYPES
 
     # Exiting unwinds the stack, so that the unfinished folder is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

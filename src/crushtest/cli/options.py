@@ -25,8 +25,20 @@ Limit = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of sampling, calibration and bootstrap. Default: 0.")]
 Engine = Annotated[str | None, typer.Option(help="An engine with its options: `hf:option=value`. Default: hf.")]
-DType = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16. Default: float32.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:0, ... Default: auto.")]
+DType = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, bfloat16, float16, or auto: the dense checkpoint's own. Default: auto on an accelerator, "
+        "float32 on a CPU."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:0, or several places to spread a model over, with limits: cuda:0,cuda:1 or "
+        "cpu=8GB,disk. Default: auto."
+    ),
+]
 NoiseFloor = Annotated[
     int | None,
     typer.Option(
@@ -43,7 +55,7 @@ NoiseVary = Annotated[
     typer.Option(
         metavar="WHAT=VALUE",
         help="What every repeat of the noise floor also differs in: `dtype=bfloat16`, `threads=1`, or "
-        "`engine=NAME:option=value`. Repeatable.",
+        "`engine=NAME:option=value`. Repeatable. Default: dtype=float32 with `--dtype auto` on a CPU, else nothing.",
     ),
 ]
 NoiseArms = Annotated[

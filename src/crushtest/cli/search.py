@@ -87,6 +87,7 @@ def search(
 
     Example: crushtest search demo --budget policy.yaml --target size=0.25 -o searches/demo
     """
+    from crushtest.pipeline.dtypes import settle_dtype
     from crushtest.pipeline.search.opening import open_search
     from crushtest.pipeline.search.request import DEFAULT_OPTIONS, SearchRequest
     from crushtest.pipeline.search.run import run_search
@@ -97,7 +98,7 @@ def search(
     if scores is not None and scores not in SCORES:
         raise UnknownName("scores", scores, SCORES, where="search")
     request = SearchRequest(
-        spec=build_spec({"model": model} | given(selection) | given(running), where="search"),
+        spec=settle_dtype(build_spec({"model": model} | given(selection) | given(running), where="search")),
         budget=budget_text(budget),
         given=tuple(recipe or ()),
         grain="linear" if grain == "linear" else "block",

@@ -41,12 +41,12 @@ def compress_and_save(
     device, the calibration text, the packages, the folder. Nothing is left there where a later step fails.
     """
     from crushtest.compress.layers.offload import check_offload
-    from crushtest.models.devices import resolve_device
+    from crushtest.models.places import first_device
 
     recipe = parse_recipe(recipe_text)
     check_new(folder)
     check_offload(recipe, offload)
-    resolve_device(options.device)
+    first_device(options.device)
     check_recipe(options, model, recipe, to_save=True)
     tokens = read_calibration(options, model, calibration)
     with show_progress() as progress:
@@ -113,6 +113,6 @@ class _Compression:
     def _device(self) -> torch.device:
         import torch
 
-        from crushtest.models.devices import resolve_device
+        from crushtest.models.places import first_device
 
-        return torch.device(resolve_device(self.options.device))
+        return torch.device(first_device(self.options.device))

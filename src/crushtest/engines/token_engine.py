@@ -122,6 +122,14 @@ class TokenEngine(Generic[Model]):
         if self.comparison is not None:
             self.comparison.attach_reference(reference)
 
+    def halve(self, kind: str) -> bool:
+        """Run half as much at once for a kind of request (`choices`, `passages`, `prompts`).
+
+        Returns False if that was done before, or the model cannot.
+        """
+        halve = getattr(self.model, "halve", None)
+        return halve is not None and bool(halve("generates" if kind == "prompts" else "scores"))
+
     def close(self) -> None:
         """Close the model, if it holds what would outlive it."""
         close(self.model)

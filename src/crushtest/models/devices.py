@@ -1,20 +1,11 @@
-"""The devices of this machine."""
+"""The devices of this machine, and those that a network is on."""
 
 from __future__ import annotations
 
-from crushtest.errors import UsageError
+from typing import TYPE_CHECKING, Any
 
-
-def resolve_device(device: str) -> str:
-    """Return a device's name; `auto` is the first GPU, else the CPU. Raises UsageError for one that is not here."""
+if TYPE_CHECKING:
     import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    here = devices_here()
-    if device not in here:
-        raise UsageError(f"device {device!r} is not on this machine (allowed: auto, {', '.join(here)})")
-    return device
 
 
 def devices_here() -> list[str]:
@@ -28,3 +19,23 @@ def devices_here() -> list[str]:
         if count:
             names += [kind, *(f"{kind}:{number}" for number in range(count))]
     return names
+
+
+def default_device() -> str:
+    """Return the device that `auto` begins with: the first GPU, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def input_device(network: Any) -> torch.device:
+    """Return where a network takes its inputs and returns its logits, wherever its weights are.
+
+    A network that is spread over devices, or whose weights wait elsewhere, has hooks of accelerate's that move what it
+    is given. Its first parameter may be without memory.
+    """
+    import torch
+
+    place = getattr(getattr(network, "_hf_hook", None), "execution_device", None)
+    device: torch.device = network.device if place is None else torch.device(place)
+    return device

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import ModelError
 from crushtest.models import demo, hub
 from crushtest.models.checkpoint import Checkpoint, read_config, read_folder, read_gguf, weights_id
-from crushtest.models.devices import resolve_device
+from crushtest.models.devices import input_device
+from crushtest.models.dtypes import dtype_named, loaded_dtype
 from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
 from crushtest.models.foreign import reading
 from crushtest.models.gguf_settings import read_gguf_config
 from crushtest.models.notes import weights_note
+from crushtest.models.placement import Placement, place, placed_bytes
+from crushtest.models.places import read_places
 from crushtest.models.reader import ReadModel, quiet, read_model, read_tokenizer, suspect
 
 if TYPE_CHECKING:
@@ -53,17 +56,29 @@ def load_model(
     """Return the model and its tokenizer, ready to run.
 
     spec    a hub id (`org/name`, `org/name@revision`), a folder, a `.gguf` file (dequantized), or `demo`
-    dtype   `float32`, `bfloat16`, `float16`, or `auto` for what the checkpoint holds
-    device  `auto` is the first GPU, else the CPU
+    dtype   `float32`, `bfloat16`, `float16`, or `auto` for what the checkpoint holds (`models.dtypes`)
+    device  `auto` is the first GPU, all GPUs for a model that does not fit it, the CPU if there is none; or one device,
+            or several to spread the model over, with limits: `cuda:0,cuda:1`, `cpu=8GB,disk`
 
     Weights in pickle files can run any code when loaded, so they are refused unless `allow_pickle`; likewise
     code that comes with a model, unless `trust_remote_code`. ModelError says in one line what is missing, broken or
-    quantized in a way that is not read; UsageError which devices there are.
+    quantized in a way that is not read, or that it does not fit; UsageError which devices there are.
     """
-    device = resolve_device(device)
+    read_places(device)
+    kind = model_kind(spec)
     checkpoint = find_checkpoint(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    read = read_model(spec, checkpoint, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    return LoadedModel(read.network, read.tokenizer, spec, _facts(model_kind(spec), checkpoint, read))
+    chosen = loaded_dtype(kind, checkpoint, dtype)
+    with quiet(), reading(f"model {spec!r}: transformers cannot lay it out", lambda: suspect(checkpoint)):
+        placement = place(
+            spec,
+            checkpoint,
+            device,
+            dtype=chosen,
+            read_config=lambda: _read_config(spec, checkpoint.folder, checkpoint, trust_remote_code=trust_remote_code),
+            trust_remote_code=trust_remote_code,
+        )
+    read = read_model(spec, checkpoint, dtype=chosen, placement=placement, trust_remote_code=trust_remote_code)
+    return LoadedModel(read.network, read.tokenizer, spec, _facts(kind, checkpoint, read))
 
 
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
@@ -149,7 +164,9 @@ def _demo_checkpoint() -> Checkpoint:
         return read_folder(demo.converted_folder())
     except ModelError:
         demo.forget_converted()
-    read = read_model("demo", read_gguf(gguf), dtype="float32", device="cpu", trust_remote_code=False)
+    read = read_model(
+        "demo", read_gguf(gguf), dtype=dtype_named("float32"), placement=Placement("cpu"), trust_remote_code=False
+    )
     with quiet():
         demo.keep_converted(read.network, read.tokenizer)
     return read_folder(demo.converted_folder())
@@ -163,7 +180,8 @@ def _facts(kind: str, checkpoint: Checkpoint, read: ReadModel) -> dict[str, Any]
         "architecture": type(network).__name__,
         "parameters": sum(p.numel() for p in network.parameters()),
         "dtype": str(network.dtype).removeprefix("torch."),
-        "device": str(network.device),
+        "device": str(input_device(network)),
+        **({"placement_bytes": placed} if (placed := placed_bytes(network)) else {}),
         "chat_template_sha256": hashlib.sha256(json.dumps(template).encode()).hexdigest() if template else None,
     }
     if kind == "demo":

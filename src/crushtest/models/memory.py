@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import resource
 import sys
 
@@ -30,6 +31,25 @@ def forget_peak_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+
+
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""How the allocators of torch say it: the CPU's, that of Windows, accelerators'."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory was too small for what was asked of it."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def give_back_memory() -> None:
+    """Give back what is not in use, and was held for the next allocation, to the system or the device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def keep_freed_memory() -> None:

@@ -6,22 +6,27 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from logging import ERROR, getLogger
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import finalize
 
-from crushtest.errors import ModelError, UnknownName
+from crushtest.errors import ModelError
+from crushtest.files.cache import cache_folder
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.foreign import file_at_fault, reading
 from crushtest.models.gguf_settings import read_gguf_config, refuse_unread_tensors
 from crushtest.models.gguf_tokenizer import mend_tokenizer
 from crushtest.models.notes import rounds_weights_alone, unpacks_in_sixteen_bits
+from crushtest.models.placement import Placement
 from crushtest.models.quantization import READERS, refuse_unused_parts, unused_note
 from crushtest.models.quantized.weights import plain_weights
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
 class ReadModel(NamedTuple):
@@ -32,15 +37,22 @@ class ReadModel(NamedTuple):
     unused: str
 
 
-def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, trust_remote_code: bool) -> ReadModel:
+def read_model(
+    spec: str, checkpoint: Checkpoint, *, dtype: torch.dtype | str, placement: Placement, trust_remote_code: bool
+) -> ReadModel:
     """Return the model and its tokenizer. The many ways in which transformers fails become ModelError."""
-    placement: dict[str, Any] = {"dtype": dtype_named(dtype), "device_map": None if device == "cpu" else device}
+    device = placement.device
+    options: dict[str, Any] = {"dtype": dtype, "device_map": placement.for_transformers}
+    folder = offload_folder() if placement.on_disk else None
+    options |= {} if folder is None else {"offload_folder": folder}
     with quiet(), reading(f"model {spec!r}: transformers cannot load it", lambda: suspect(checkpoint)):
         tokenizer = read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
         if _is_dequantized_here(checkpoint, device):
-            network, report = _read_dequantized(spec, checkpoint, placement, trust_remote_code)
+            network, report = _read_dequantized(spec, checkpoint, options, trust_remote_code)
         else:
-            network, report = _read_network(checkpoint, placement, trust_remote_code)
+            network, report = _read_network(checkpoint, options, trust_remote_code)
+    if folder is not None:
+        finalize(network, rmtree, folder, ignore_errors=True)
     unused = refuse_unused_parts(spec, report["unexpected_keys"], checkpoint.quantization)
     # transformers would fill the tensors that a checkpoint lacks with random numbers.
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
@@ -54,17 +66,27 @@ def read_model(spec: str, checkpoint: Checkpoint, *, dtype: str, device: str, tr
     return ReadModel(network.eval().requires_grad_(False), tokenizer, unused_note(unused))
 
 
+def offload_folder() -> Path:
+    """Return a new folder for weights that stay on the disk in another form than the checkpoint's (packed experts).
+
+    All others are read from the checkpoint's own files. It is removed with the network.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    return Path(mkdtemp(prefix="offload-", dir=cache))
+
+
 def suspect(checkpoint: Checkpoint) -> str:
     """Return the file of a checkpoint that cannot be read by itself; empty if that cannot be said."""
     return str(checkpoint.weights[0]) if checkpoint.gguf else file_at_fault(checkpoint.folder)
 
 
-def _read_network(checkpoint: Checkpoint, placement: dict[str, Any], trust_remote_code: bool) -> tuple[Any, Any]:
+def _read_network(checkpoint: Checkpoint, options: dict[str, Any], trust_remote_code: bool) -> tuple[Any, Any]:
     """Return the network, and transformers' report of tensors that are missing, misshapen or unexpected."""
     from transformers import AutoModelForCausalLM
 
     models: Any = AutoModelForCausalLM  # its annotations do not know that it can return two things
-    source = {"trust_remote_code": trust_remote_code, "output_loading_info": True, **placement}
+    source = {"trust_remote_code": trust_remote_code, "output_loading_info": True, **options}
     if checkpoint.gguf and checkpoint.header:
         config = read_gguf_config(checkpoint.weights[0], checkpoint.header, trust_remote_code=trust_remote_code)
         source |= _dequantizing() | {"config": config}
@@ -90,7 +112,7 @@ def _computes_in_fp8(device: str) -> bool:
 
 
 def _read_dequantized(
-    spec: str, checkpoint: Checkpoint, placement: dict[str, Any], trust_remote_code: bool
+    spec: str, checkpoint: Checkpoint, options: dict[str, Any], trust_remote_code: bool
 ) -> tuple[Any, Any]:
     """Return what `_read_network` does, of weights that our own reader dequantized."""
     import torch
@@ -100,13 +122,13 @@ def _read_dequantized(
     for name in ("quantization_config", "quantization"):
         if hasattr(config, name):
             delattr(config, name)
-    dtype = config.dtype if placement["dtype"] == "auto" else placement["dtype"]
+    dtype = config.dtype if options["dtype"] == "auto" else options["dtype"]
     weights = plain_weights(spec, checkpoint, dtype)
     models: Any = AutoModelForCausalLM
     with torch.device("meta"):  # only to learn its class: the automatic one takes no weights without a folder
         kind: Any = type(models.from_config(config, trust_remote_code=trust_remote_code))
     network, report = kind.from_pretrained(
-        None, config=config, state_dict=weights, output_loading_info=True, **(placement | {"dtype": dtype})
+        None, config=config, state_dict=weights, output_loading_info=True, **(options | {"dtype": dtype})
     )
     transposed = [name for name, module in network.named_modules() if type(module).__name__ == "Conv1D"]
     if transposed:
@@ -152,15 +174,6 @@ def read_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool) -> PreTra
     return tokenizer
 
 
-def dtype_named(name: str) -> torch.dtype | str:
-    """Return torch's dtype of that name; `auto` stays. Raises UnknownName."""
-    import torch
-
-    if name not in DTYPES:
-        raise UnknownName("dtype", name, DTYPES)
-    return name if name == "auto" else cast("torch.dtype", getattr(torch, name))
-
-
 def _unpack_in_one_dtype(network: PreTrainedModel) -> None:
     """Give linear layers the model's dtype once compressed-tensors has unpacked them.
 
@@ -190,7 +203,9 @@ def quiet() -> Iterator[None]:
     """Silence transformers' progress bars, log lines and warnings; what matters of them is checked and raised."""
     gguf_loading: Any = import_module("transformers.modeling_gguf_pytorch_utils")
     logging: Any = import_module("transformers.utils.logging")
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    placing = getLogger("accelerate.big_modeling")  # warns of weights that wait elsewhere, as they were asked to
+    verbosity, bars, placing_level = logging.get_verbosity(), logging.is_progress_bar_enabled(), placing.level
+    placing.setLevel(ERROR)
     gguf_bar = gguf_loading.tqdm
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -201,6 +216,7 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        placing.setLevel(placing_level)
         gguf_loading.tqdm = gguf_bar
         logging.set_verbosity(verbosity)
         if bars:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crushtest.errors import ModelError
+from crushtest.models.dtypes import loaded_dtype
 from crushtest.models.find import model_kind
 from crushtest.models.foreign import reading
 from crushtest.models.load import LoadedModel, find_checkpoint, load_config
 from crushtest.models.merging import Merging
-from crushtest.models.reader import dtype_named, quiet, suspect
+from crushtest.models.reader import quiet, suspect
 from crushtest.models.tensor_files import TensorFiles
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def load_skeleton(spec: str, *, dtype: str = "float32", trust_remote_code: bool 
             f"model {spec!r}: weights can stay on disk in safetensors files only (got {checkpoint.format})"
         )
     config = load_config(spec, trust_remote_code=trust_remote_code)
-    chosen = config.dtype if dtype == "auto" else dtype_named(dtype)
+    named = loaded_dtype(model_kind(spec), checkpoint, dtype)
+    chosen = config.dtype if named == "auto" else named
     if chosen is None:
         raise ModelError(f"model {spec!r}: its config names no dtype; name one instead of auto")
     models: Any = AutoModelForCausalLM

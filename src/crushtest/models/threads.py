@@ -62,19 +62,35 @@ def cpu_quota(mounts: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/
     A limit on any group above the process's own holds as well. Inside a container its own group may be the mount
     itself, whatever path `groups` names, so the mount is always asked.
     """
+    quotas = [
+        quota
+        for folder in group_folders("cpu", mounts, groups)
+        for quota in (
+            _quota(folder / "cpu.max"),
+            _quota(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"),
+        )
+        if quota is not None
+    ]
+    return min(quotas, default=None)
+
+
+def group_folders(controller: str, mounts: Path, groups: Path) -> list[Path]:
+    """Return the folders of this process's control groups that a controller may limit, and of those above them.
+
+    Of either version, in whose folders files have other names. None where there are no control groups.
+    """
     try:
         lines = groups.read_text().splitlines()
     except OSError:  # no Linux
-        return None
-    quotas = []
+        return []
+    folders: list[Path] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":  # version 2
-            quotas += [_quota(folder / "cpu.max") for folder in _upwards(mounts, path)]
-        elif "cpu" in controllers.split(","):
-            folders = _upwards(mounts / controllers, path)
-            quotas += [_quota(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us") for folder in folders]
-    return min((quota for quota in quotas if quota is not None), default=None)
+            folders += _upwards(mounts, path)
+        elif controller in controllers.split(","):
+            folders += _upwards(mounts / controllers, path)
+    return folders
 
 
 def _upwards(mount: Path, group: str) -> list[Path]:

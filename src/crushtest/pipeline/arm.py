@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from crushtest.engines.base import close
-from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError
+from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError, first_error_line
 from crushtest.files.append_log import AppendLog
+from crushtest.models.memory import is_out_of_memory
 from crushtest.pipeline.across import warn_early
-from crushtest.pipeline.ask import answers_of, ask, reordered
+from crushtest.pipeline.ask import answers_of, reordered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.cost.records import Watch
 from crushtest.pipeline.early import watch
@@ -19,6 +20,7 @@ from crushtest.pipeline.executors.host import HERE, Host
 from crushtest.pipeline.fixed_text import record_fixed_text
 from crushtest.pipeline.from_dense import settle
 from crushtest.pipeline.looks import order_of
+from crushtest.pipeline.memory import ask_within_memory
 from crushtest.pipeline.provenance import record_cost, record_truncation, truncated_so_far
 from crushtest.records import Passage
 from crushtest.study import manifest
@@ -63,12 +65,12 @@ def run_arm(run: Run, arm: Arm, host: Host = HERE) -> None:
                 truncated, spending = truncated_so_far(engine), Watch()
                 stop, asked = None, ids
                 if watching is None:
-                    for count in ask(engine, planned, reordered(items, arm.repeat), log):
+                    for count in ask_within_memory(run, arm, engine, planned, reordered(items, arm.repeat), log):
                         advance(count)
                 else:
                     order = order_of(run.plan, planned, items)
                     for look, part in enumerate(order.parts()):
-                        for count in ask(engine, planned, part, log):
+                        for count in ask_within_memory(run, arm, engine, planned, part, log):
                             advance(count)
                         stop = watching.stop(arm, planned, order, look)
                         if stop is not None:
@@ -129,3 +131,10 @@ def prefix_errors(arm: Arm) -> Iterator[None]:
         yield
     except (EngineError, CompressionError, ModelError) as error:
         raise type(error)(f"arm {arm.title!r}: {error}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise EngineError(
+            f"arm {arm.title!r}: out of memory while it was prepared ({first_error_line(error)}); free memory, use "
+            "--dtype bfloat16, or give the model more places (--device cuda:0,cuda:1, or cpu,disk)"
+        ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError
 from crushtest.pipeline.draws import without_failed
+from crushtest.pipeline.dtypes import settle_dtype
 from crushtest.pipeline.executors.executor import LOCAL, Executor
 from crushtest.pipeline.from_dense import as_settled
 from crushtest.pipeline.halves import half_of
@@ -51,7 +52,7 @@ def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False, execu
     """
     folder = StudyFolder(out)
     check_names(spec)
-    spec = merge_with_existing(spec, folder)
+    spec = merge_with_existing(settle_dtype(spec, folder), folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     check_rules(plan)
     executor.check(plan)

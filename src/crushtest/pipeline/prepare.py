@@ -11,6 +11,7 @@ from crushtest.engines.base import Reference
 from crushtest.errors import EngineError, UsageError
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.memory import halvings, sized_options
 from crushtest.pipeline.provenance import (
     engine_facts,
     record_arm,
@@ -45,16 +46,22 @@ def check_arms(
     device that is not here, DataError for calibration text that is too short or cannot be read. Arms that are answered
     already need none of it. Without `devices`, models run elsewhere, and this machine's devices say nothing.
     """
-    from crushtest.models.devices import resolve_device
     from crushtest.models.find import check_model
+    from crushtest.models.places import first_device, needs_disk
     from crushtest.models.trial import try_out
 
     unanswered = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
     for arm in unanswered:
         check_engine(arm, plan.tasks)
     pending = [arm for arm in unanswered if arm.in_process]
-    for arm in pending if devices else ():
-        resolve_device(arm.model_options.device)
+    for arm in pending:
+        if devices:
+            first_device(arm.model_options.device)
+        if arm.recipe is not None and needs_disk(arm.model_options.device):
+            raise UsageError(
+                f"arm {arm.title!r}: weights on the disk cannot be compressed; `crushtest compress --offload disk` "
+                f"writes a folder, which `--arm` tests (got device {arm.model_options.device!r})"
+            )
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
         check_model(model, allow_pickle=options.allow_pickle)
     found = {arm.model: arm.model_options for arm in pending if arm.recipe is None and arm.model != plan.dense.model}
@@ -154,9 +161,9 @@ def prepare(run: Run, arm: Arm) -> Engine:
     model = load_arm(run, arm)
     if model.facts.get(TEMPLATE, "unstated") is None:  # of a model of the hub that was not here before
         refuse_without_template(run.plan, run.items, f"model {arm.model!r}")
-    engine = load_engine(model, engine=arm.engine, **arm.engine_options)
+    engine = load_engine(model, engine=arm.engine, **sized_options(run.folder, arm))
     facts = {"model": model.facts, "engine": engine_facts(engine), "prepared_in_s": round(time.monotonic() - began, 1)}
-    record_arm(run.folder, arm, {**facts, **saved_sizes(arm)})
+    record_arm(run.folder, arm, {**facts, **saved_sizes(arm), **halvings(run.folder, arm)})
     return engine
 
 

@@ -20,6 +20,7 @@ from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
+from crushtest.pipeline.dtypes import bfloat16_offer
 from crushtest.pipeline.executors.executor import LOCAL, Executor
 from crushtest.pipeline.from_dense import is_settled
 from crushtest.pipeline.looks import parts_asked
@@ -79,7 +80,7 @@ def run_study(
             return False
         check_page(plan)
         note_policy(folder, plan)
-        for line in known_before(folder, plan, items):
+        for line in filter(None, [*known_before(folder, plan, items), bfloat16_offer(folder, spec, plan)]):
             print(printable(line), file=sys.stderr)
         system = {} if spec.system is None else {"message": {"text": spec.system}}
         manifest.set_section(folder.manifest, "system", system)

@@ -19,8 +19,8 @@ from crushtest.study.spec import ALL_ARMS, AUTO, DTYPES, NoiseFloorSpec, StudySp
 ARMS = "noise_floor.arms"
 VARY = "noise_floor.vary"
 VARIED = ("dtype", "threads", "engine")
-PACKING = ("pack_tokens", "batch_size")
-"""Options of engines that say how much is run at once."""
+PACKING = {"pack_tokens": 2048, "batch_size": 64}
+"""Options of engines that say how much is run at once, and what is usual where memory decides (None)."""
 
 
 class Variation(NamedTuple):
@@ -125,4 +125,7 @@ def read_variation(given: Sequence[str]) -> Variation:
 
 def repacked(options: Mapping[str, Any], number: int) -> dict[str, Any]:
     """Return an engine's options with packs and batches cut to a quarter in repeat 1, and further in each one after."""
-    return {key: max(1, value * 7 // (4 * (6 + number))) if key in PACKING else value for key, value in options.items()}
+    return {
+        key: max(1, (value or PACKING[key]) * 7 // (4 * (6 + number))) if key in PACKING else value
+        for key, value in options.items()
+    }

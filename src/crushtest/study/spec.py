@@ -130,8 +130,8 @@ class StudySpec(Checked):
     limit         items per task, drawn evenly over its groups; None: all
     calibration   the text that some methods look at
     engine        an engine's name with options: `hf:pack_tokens=1024`
-    dtype         in which models are loaded
-    device        `auto`, `cpu`, `cuda`, `cuda:0`, ...
+    dtype         in which models are loaded; `auto`, the dense checkpoint's own, is the default on an accelerator
+    device        `auto`, `cpu`, `cuda`, `cuda:0`, or places that are filled in order: `cuda:0,cuda:1`, `cpu=8GB,disk`
     seed          seed of item samples, calibration and bootstrap
     noise_floor   repeats of arms that show how far their numbers move by measurement alone; a number K in a study
                   file is short for `{repeats: K}`
@@ -155,7 +155,7 @@ class StudySpec(Checked):
     limit: int | None = Field(default=None, ge=1)
     calibration: CalibrationSpec = CalibrationSpec()
     engine: str = DEFAULT_ENGINE
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device: str = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)
     noise_floor: NoiseFloorSpec = NoiseFloorSpec()
@@ -169,7 +169,7 @@ class StudySpec(Checked):
     half: Half | None = None
 
 
-DTYPES = get_args(StudySpec.model_fields["dtype"].annotation)
+DTYPES = tuple(name for name in get_args(StudySpec.model_fields["dtype"].annotation) if name != AUTO)
 
 
 def read_spec(path: Path) -> StudySpec:

@@ -50,11 +50,19 @@ class Residence(Protocol):
 
 
 class InPlace:
-    """Everything where the network is."""
+    """Everything where the network is: on a device, or spread over several."""
 
     keeps_all = True
 
     def __init__(self, network: PreTrainedModel) -> None:
+        """Raise ModelError for a network whose weights wait elsewhere until a layer runs: they cannot be changed."""
+        waiting = [name for name, parameter in network.named_parameters() if parameter.is_meta]
+        if waiting and getattr(network, "hf_device_map", None):
+            raise ModelError(
+                f"{len(waiting)} weights wait outside of the devices, first {waiting[0]}, and cannot be compressed "
+                "there; `crushtest compress --offload disk` compresses what does not fit, into a folder that a study "
+                "tests with --arm"
+            )
         self.device = next(network.parameters()).device
 
     def load(self, number: int) -> AbstractContextManager[None]:

@@ -91,7 +91,7 @@ class AgainstModel:
         def compare_rows(predictions: Predictions) -> Compared:
             nonlocal pieces
             rows, pieces = take_rows(pieces, len(predictions.logits))
-            return compare(rows, predictions.logits)
+            return compare(rows.to(predictions.logits.device), predictions.logits)
 
         return compare_rows
 

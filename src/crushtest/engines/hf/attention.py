@@ -10,7 +10,7 @@ Where nothing branches, as in a pack of long passages, plain causal attention do
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,10 @@ class Chunks:
             self.windowed[window] = self.mask.masked_fill(beyond, float("-inf"))
         return self.windowed[window]
 
+    def on(self, device: torch.device) -> Chunks:
+        """Return the same chunks for attention on another device."""
+        return replace(self, keys=self.keys.to(device), mask=self.mask.to(device), windowed={})
+
 
 @dataclass
 class Kept:
@@ -79,6 +83,7 @@ class Layout:
     length    tokens of the longest path, trunk included: a sliding window that is as long hides nothing
     trunk     the pieces of the trunk that the pack continues, from the root on
     keep      where to leave the nodes' keys and values, in the pack's order; None if nobody needs them
+    calls     counts the calls of attention, on whatever device
     """
 
     order: Tensor
@@ -89,6 +94,18 @@ class Layout:
     trunk: Sequence[Kept] = ()
     keep: Kept | None = None
     calls: Iterator[int] = field(default_factory=count)
+    _elsewhere: dict[torch.device, Layout] = field(default_factory=dict)
+
+    def on(self, device: torch.device) -> Layout:
+        """Return the layout for layers on a device: a network may be spread over several. Copied once for each."""
+        if device == self.order.device:
+            return self
+        if device not in self._elsewhere:
+            chunks = [some.on(device) for some in self.chunks]
+            self._elsewhere[device] = replace(
+                self, order=self.order.to(device), place=self.place.to(device), chunks=chunks
+            )
+        return self._elsewhere[device]
 
 
 def lay_out(
@@ -194,6 +211,7 @@ def packed_attention(
     """
     import torch
 
+    pack = pack.on(query.device)
     wanted = variant_of(scaling, variant)
     window = None if wanted.window is None or wanted.window >= pack.length else wanted.window
     call = next(pack.calls)

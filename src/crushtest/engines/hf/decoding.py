@@ -18,6 +18,7 @@ from crushtest.engines.hf.likelihood import run_pack
 from crushtest.engines.hf.own_attention import attending
 from crushtest.engines.hf.variants import attend, variant_of
 from crushtest.engines.packing import Pack, as_line, plan_packs, trunk_chain
+from crushtest.models.devices import input_device
 
 if TYPE_CHECKING:
     import torch
@@ -41,21 +42,21 @@ class Store:
     values: list[Tensor]
     begin: Tensor
     filled: int
-    masks: dict[int | None, Tensor] = field(default_factory=dict)
+    masks: dict[tuple[int | None, torch.device], Tensor] = field(default_factory=dict)
     calls: Iterator[int] = field(default_factory=count)
 
-    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+    def mask(self, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Return what is added to a row's scores under a sliding window: [rows, 1, 1, filled + 1]."""
         import torch
 
-        if window not in self.masks:
-            places = torch.arange(self.filled + 1, device=self.begin.device)
-            used = places >= self.begin[:, None]
+        if (window, device) not in self.masks:
+            places = torch.arange(self.filled + 1, device=device)
+            used = places >= self.begin.to(device)[:, None]
             used &= places > self.filled - (self.filled + 1 if window is None else window)
-            self.masks[window] = torch.zeros(used.shape, dtype=dtype, device=used.device).masked_fill_(
+            self.masks[window, device] = torch.zeros(used.shape, dtype=dtype, device=device).masked_fill_(
                 ~used, float("-inf")
             )[:, None, None]
-        return self.masks[window]
+        return self.masks[window, device]
 
 
 def stored_attention(
@@ -79,7 +80,7 @@ def stored_attention(
     keys[:, :, store.filled], values[:, :, store.filled] = key[:, :, 0], value[:, :, 0]
     rows, heads, _, size = query.shape
     keys, values = (stored[:, :, : store.filled + 1] for stored in (keys, values))
-    mask = store.mask(wanted.window, query.dtype)
+    mask = store.mask(wanted.window, query.dtype, query.device)
     if wanted.written_out:
         return attend(query, keys, values, mask, wanted).transpose(1, 2), None
     # The heads that share a key head are its queries: one product each, and no key is copied.
@@ -106,7 +107,7 @@ class PackedDecoder:
         network, rows, read = self.network, len(prompts), max(map(len, prompts))
         plan = plan_packs([as_line(prompt) for prompt in prompts], self.size)
         last: Tensor | None = None
-        begin = torch.tensor([read - len(prompt) for prompt in prompts], device=network.device)
+        begin = torch.tensor([read - len(prompt) for prompt in prompts], device=input_device(network))
         self._store = Store([], [], begin, read)
         kept: dict[int, Kept] = {}
         for index, pack in enumerate(plan):
@@ -134,7 +135,7 @@ class PackedDecoder:
         around = self.kv.around(attention) if isinstance(self.kv, BlockCache) else attention
         with torch.inference_mode(), attending(self.network, NAME, around):
             hidden: Tensor = base_of(self.network)(
-                input_ids=tokens[:, None],
+                input_ids=tokens.to(store.begin.device)[:, None],
                 position_ids=(store.filled - store.begin)[:, None],
                 use_cache=False,
             )[0]
@@ -148,11 +149,11 @@ class PackedDecoder:
         """Go on with these rows and give up places that only the others needed."""
         store = self._store
         assert store is not None
-        begin = store.begin[rows]
+        begin = store.begin[rows.to(store.begin.device)]
         unused = int(begin.min())
         for layers in (store.keys, store.values):
             for layer, values in enumerate(layers):
-                layers[layer] = values[rows, :, unused:]
+                layers[layer] = values[rows.to(values.device), :, unused:]
         self._store = Store(store.keys, store.values, begin - unused, store.filled - unused)
 
 
@@ -169,8 +170,7 @@ def _store_paths(store: Store, pack: Pack, pieces: list[Kept], rows: int, places
         path = np.concatenate([np.arange(before), before + own])
         paths[number, store.filled - len(path) :] = path
     with torch.inference_mode():
-        index = torch.from_numpy(paths).to(store.begin.device)
-        lines = torch.from_numpy(pack.lines).to(store.begin.device)
+        index, lines = torch.from_numpy(paths), torch.from_numpy(pack.lines)
         for stored, layers in (
             (store.keys, zip(*(piece.keys for piece in pieces), strict=True)),
             (store.values, zip(*(piece.values for piece in pieces), strict=True)),
@@ -179,4 +179,5 @@ def _store_paths(store: Store, pack: Pack, pieces: list[Kept], rows: int, places
                 source = torch.cat(parts, dim=1)
                 if layer == len(stored):
                     stored.append(source.new_zeros(rows, source.shape[0], places, source.shape[2]))
+                index, lines = index.to(source.device), lines.to(source.device)
                 stored[layer][lines, :, : store.filled] = source[:, index].transpose(0, 1)

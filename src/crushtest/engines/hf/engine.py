@@ -50,8 +50,9 @@ def hf(
     *,
     dtype: str = "float32",
     device: str = "auto",
-    pack_tokens: Annotated[int, Ge(1)] = 2048,
-    batch_size: Annotated[int, Ge(1)] = 64,
+    pack_tokens: Annotated[int, Ge(1)] | None = None,
+    batch_size: Annotated[int, Ge(1)] | None = None,
+    batch_tokens: Annotated[int, Ge(1)] | None = None,
     kv: KvName = "none",
     thinking: Thinking | None = None,
     trust_remote_code: bool = False,
@@ -59,18 +60,23 @@ def hf(
 ) -> TokenEngine[HfModel]:
     """Scoring with shared prefixes, rolling perplexity and batched generation, in PyTorch on a CPU or GPU.
 
-    pack_tokens  tokens run at once when scoring; memory grows with it. At most the length up to which packs are exact
-    batch_size   prompts continued at once
+    pack_tokens  tokens run at once when scoring; memory grows with it. At most the length up to which packs are exact.
+                 None: 2048 on a CPU unless memory is too small, up to 16384 where an accelerator has room
+    batch_size   prompts continued at once. None: 64 on a CPU, 256 on an accelerator
+    batch_tokens tokens of the prompts continued at once, with what they are continued by. None: those whose keys and
+                 values take 512 MB on a CPU, a quarter of an accelerator's free memory
     kv           precision of the stored keys and values: `none` as the model's dtype, `q8_0` and `q4_0` as llama.cpp
                  reads them, `kivi4` and `kivi2` as KIVI does, for tokens written after the prompt
     thinking     `on`, `off` or a number of tokens, if the chat template has a switch for it
     The other options are those of `load_model`; a model that is loaded already stays as it is.
     """
     from crushtest.engines.hf.model import engine_of
+    from crushtest.engines.hf.sizes import Asked
     from crushtest.models.load import load_model
 
     if isinstance(model, str):
         model = load_model(
             model, dtype=dtype, device=device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle
         )
-    return engine_of(model, pack_tokens=pack_tokens, batch_size=batch_size, kv=kv, thinking=thinking)
+    asked = Asked(pack_tokens, batch_size, batch_tokens)
+    return engine_of(model, asked, kv=kv, thinking=thinking)

@@ -15,6 +15,7 @@ from crushtest.engines.hf.likelihood import LOGITS, forget_longer_lines, vocabul
 from crushtest.engines.hf.own_attention import attending_around
 from crushtest.engines.hf.tokenizer import ends_of
 from crushtest.engines.token_model import Tokenizer
+from crushtest.models.devices import input_device
 from crushtest.records import Completion, Sampling
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def generate(
             only = torch.full_like(scores, float("-inf"))
             return cast("torch.FloatTensor", only.scatter_(1, token[:, None], 0.0))
 
-    width = max(map(len, prompts))
+    device, width = input_device(network), max(map(len, prompts))
     tokens = np.zeros((len(prompts), width), dtype=np.int64)
     for row, prompt in enumerate(prompts):
         tokens[row, width - len(prompt) :] = prompt
@@ -78,8 +79,8 @@ def generate(
     )
     with without_own_settings(network):
         written = cast(Any, network).generate(
-            input_ids=torch.from_numpy(tokens).to(network.device),
-            attention_mask=torch.from_numpy(present).to(network.device),
+            input_ids=torch.from_numpy(tokens).to(device),
+            attention_mask=torch.from_numpy(present).to(device),
             generation_config=settings,
             logits_processor=LogitsProcessorList([Chosen()]),
         )
@@ -116,7 +117,7 @@ class PlainDecoder:
     def _logits(self) -> Tensor:
         import torch
 
-        device = self.network.device
+        device = input_device(self.network)
         longest = max(map(len, self._rows))
         most = max(min(self.lines, 8 * LOGITS // (vocabulary_size(self.network) * longest)), 1)
         pieces: list[tuple[int, Tensor]] = []

@@ -60,7 +60,7 @@ class Kivi:
             if count <= RESIDUAL:
                 return exact, weights
             written = self.attend_written(query, key, value, options.get("scaling"))
-            is_written = torch.arange(count, device=starts.device) >= starts[:, None]
+            is_written = torch.arange(count, device=query.device) >= starts.to(query.device)[:, None]
             return torch.where(is_written[:, :, None, None], written, exact), weights
 
         return two_ways

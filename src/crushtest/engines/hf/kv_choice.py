@@ -9,6 +9,7 @@ from crushtest.engines.hf.kv_cache import PAIRED, STORED, BlockCache, check_head
 from crushtest.engines.hf.own_attention import attending_around
 from crushtest.engines.kv_size import ATTENTION_LAYERS
 from crushtest.errors import EngineError
+from crushtest.models.devices import input_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +63,7 @@ def refuse_unless_read(name: str, network: PreTrainedModel) -> None:
 
     try:
         with torch.inference_mode(), attending_around(network, counting):
-            network(input_ids=torch.zeros(1, 2, dtype=torch.long, device=network.device), use_cache=False)
+            network(input_ids=torch.zeros(1, 2, dtype=torch.long, device=input_device(network)), use_cache=False)
     except (AttributeError, KeyError, TypeError, ValueError):
         calls = 0
     if not layers or calls != layers:

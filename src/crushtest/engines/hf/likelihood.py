@@ -16,6 +16,7 @@ from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.own_attention import attending, attending_around
 from crushtest.engines.likelihood import Floats, Part, Predictions, log_probabilities
 from crushtest.engines.packing import Ints, Line, Pack, plan_packs, trunk_chain
+from crushtest.models.devices import input_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ def run_pack(
     """
     import torch
 
-    device = network.device
+    device = input_device(network)
     layout = lay_out(pack, dtype=network.dtype, device=device, trunk=trunk, keep=keep)
     # Not handed through the network: some networks give their attention none of what they are called with.
     attention = partial(packed_attention, pack=layout)
@@ -95,7 +96,7 @@ def run_pack(
             position_ids=torch.from_numpy(pack.depth).to(device)[layout.order][None],
             use_cache=False,
         )[0]
-        return hidden[0, layout.place]
+        return hidden[0, layout.on(hidden.device).place]
 
 
 def edge_logits(network: PreTrainedModel, hidden: Tensor, rows: Ints) -> Iterator[Predictions]:
@@ -197,7 +198,7 @@ class PaddedLogLikelihood:
         tokens = np.zeros((len(batch.members), width), dtype=np.int64)
         for row, line in enumerate(batch.members):
             tokens[row, : len(line.tokens) - 1] = line.tokens[:-1]
-        device = self.network.device
+        device = input_device(self.network)
         starts = torch.tensor([line.start for line in batch.members], device=device)
         around = None if self.kv is None else partial(self.kv.around, starts=starts)
         with torch.inference_mode():
@@ -206,7 +207,7 @@ class PaddedLogLikelihood:
                 logits = self.network(input_ids=torch.from_numpy(tokens).to(device), use_cache=False).logits
             flat = batch.rows * width + batch.columns
             asked, edge_row = np.unique(flat, return_inverse=True)
-            chosen = logits.flatten(0, 1)[torch.from_numpy(asked).to(device)]
+            chosen = logits.flatten(0, 1)[torch.from_numpy(asked).to(logits.device)]
         yield Predictions(np.arange(len(edge_row)), edge_row, chosen)
 
 
@@ -225,7 +226,7 @@ def forget_longer_lines(network: PreTrainedModel) -> None:
         if name.endswith("max_seq_len_cached")
     )
     if any(grown):
-        network(input_ids=torch.zeros(1, 1, dtype=torch.long, device=network.device), use_cache=False)
+        network(input_ids=torch.zeros(1, 1, dtype=torch.long, device=input_device(network)), use_cache=False)
 
 
 def _batch(lines: Sequence[Line], chosen: list[int]) -> Batch:

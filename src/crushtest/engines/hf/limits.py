@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.engines.hf.own_attention import attending_around
 from crushtest.engines.hf.variants import Variant, variant_of
 from crushtest.errors import EngineError
+from crushtest.models.devices import input_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -73,7 +74,7 @@ def attention_variants(network: PreTrainedModel) -> list[Variant] | None:
 
     try:
         with torch.inference_mode(), attending_around(network, watching):
-            network(input_ids=torch.zeros(1, 2, dtype=torch.long, device=network.device), use_cache=False)
+            network(input_ids=torch.zeros(1, 2, dtype=torch.long, device=input_device(network)), use_cache=False)
     except torch.OutOfMemoryError:
         raise
     except UNFIT:

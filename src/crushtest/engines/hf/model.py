@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from crushtest.engines.hf.generation import PlainDecoder, by_length, continue_ca
 from crushtest.engines.hf.kivi import RESIDUAL, Kivi
 from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.kv_choice import BITS, KvCache, kv_cache
-from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood, bytes_per_token
+from crushtest.engines.hf.likelihood import PackedLogLikelihood, PaddedLogLikelihood
 from crushtest.engines.hf.limits import size_within
 from crushtest.engines.hf.routes import ByLength, Way
+from crushtest.engines.hf.sizes import Asked, Sizes, fit_sizes, halved
 from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
 from crushtest.engines.hf.trial import NAMES, Paths, find_paths
 from crushtest.engines.kv_size import config_numbers, stored_bytes
@@ -26,15 +27,13 @@ from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
 from crushtest.errors import EngineError
+from crushtest.models.devices import input_device
+from crushtest.models.free_memory import free_bytes
 from crushtest.models.memory import keep_freed_memory
 from crushtest.records import Completion, Sampling
 
 if TYPE_CHECKING:
     from crushtest.models.load import LoadedModel
-
-
-# Bytes of keys and values that a batch of prompts may take.
-STORED = 2**29
 
 
 @dataclass
@@ -45,6 +44,7 @@ class HfModel:
     context  tokens that the model takes at once
     batch    the tokens of a batch are limited by the memory of its keys and values
     paths    which ways these are
+    halved   what was halved for want of memory: `scores`, `generates`
     """
 
     loaded: LoadedModel
@@ -55,6 +55,23 @@ class HfModel:
     context: int
     batch: BatchLimits
     paths: Paths
+    halved: set[Ability] = field(default_factory=set)
+
+    @property
+    def sizes(self) -> Sizes:
+        """What is run at once."""
+        return Sizes(self.packed.size, *self.batch)
+
+    def halve(self, ability: Ability) -> bool:
+        """Run half as much at once from now on; return False if that was done before, or cannot be."""
+        sizes = halved(self.sizes, writing=ability == "generates")
+        if ability in self.halved or sizes == self.sizes:
+            return False
+        self.halved.add(ability)
+        self.packed = PackedLogLikelihood(self.loaded.network, sizes.pack_tokens, self.packed.kv)
+        self.padded, self.alone = (replace(one, size=sizes.pack_tokens) for one in (self.padded, self.alone))
+        self.batch = BatchLimits(sizes.batch_size, sizes.batch_tokens)
+        return True
 
     @property
     def can(self) -> frozenset[Ability]:
@@ -147,6 +164,7 @@ class HfModel:
             **self.loaded.facts,
             "scoring": scoring,
             "generation": writing,
+            "sizes": self.sizes._asdict(),
             **({"kv": self.kv.name} if self.kv else {}),
             **stored_bytes(config_numbers(self.loaded.network.config), BITS[self.kv.name if self.kv else "none"]),
             "threads": torch.get_num_threads(),
@@ -163,7 +181,7 @@ def why_not_kivi(paths: Paths) -> str | None:
 
 
 def engine_of(
-    model: LoadedModel, *, pack_tokens: int, batch_size: int, kv: str, thinking: Thinking | None = None
+    model: LoadedModel, asked: Asked, *, kv: str = "none", thinking: Thinking | None = None
 ) -> TokenEngine[HfModel]:
     """Return the engine that runs a loaded model.
 
@@ -171,21 +189,24 @@ def engine_of(
     """
     keep_freed_memory()
     tokenizer = with_thinking(HfTokenizer(model.tokenizer), thinking, f"model {model.spec!r}")
-    network = model.network
-    paths, cache = find_paths(model, pack_tokens), kv_cache(kv, network)
+    network, device = model.network, input_device(model.network)
+    sizes = fit_sizes(network, asked, free=free_bytes(str(device)), accelerator=device.type != "cpu")
+    paths, cache = find_paths(model, sizes.pack_tokens), kv_cache(kv, network)
     if paths.limit is not None:
-        pack_tokens = size_within(pack_tokens, paths.limit)
-        batch_size = size_within(batch_size, paths.limit)  # a pack of a token per prompt
+        sizes = sizes._replace(
+            pack_tokens=size_within(sizes.pack_tokens, paths.limit),
+            batch_size=size_within(sizes.batch_size, paths.limit),  # a pack of a token per prompt
+        )
     if isinstance(cache, Kivi) and (reason := why_not_kivi(paths)):
         raise EngineError(f"kv={kv} needs a model that runs in prefix-shared packs of any length; {reason}")
     runs = HfModel(
         loaded=model,
         tokenizer=tokenizer,
-        packed=PackedLogLikelihood(network, pack_tokens, cache if isinstance(cache, BlockCache) else None),
-        padded=PaddedLogLikelihood(network, pack_tokens, cache),
-        alone=PaddedLogLikelihood(network, pack_tokens, cache, lines=1),
+        packed=PackedLogLikelihood(network, sizes.pack_tokens, cache if isinstance(cache, BlockCache) else None),
+        padded=PaddedLogLikelihood(network, sizes.pack_tokens, cache),
+        alone=PaddedLogLikelihood(network, sizes.pack_tokens, cache, lines=1),
         context=context_length(network.config, model.tokenizer),
-        batch=BatchLimits(batch_size, max(STORED // bytes_per_token(network), 1)),
+        batch=BatchLimits(sizes.batch_size, sizes.batch_tokens),
         paths=paths,
     )
     return TokenEngine(runs, comparison=DenseComparison(runs))

@@ -23,6 +23,7 @@ from crushtest.engines.kv_size import ATTENTION_LAYERS
 from crushtest.engines.likelihood import Floats, LogLikelihood
 from crushtest.engines.packing import Line
 from crushtest.errors import EngineError
+from crushtest.models.devices import input_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,7 +151,7 @@ def _find_writing(
     )
 
     def next_tokens(rows: Sequence[int], step: int) -> Tensor:
-        return torch.tensor([lines[row][len(prompts[row]) + step] for row in rows], device=network.device)
+        return torch.tensor([lines[row][len(prompts[row]) + step] for row in rows], device=input_device(network))
 
     def packed() -> Tensor:
         decoder = PackedDecoder(network, size)
@@ -203,7 +204,7 @@ def _why_not(difference: Callable[[], float], allowed: float) -> str | None:
 
 def _furthest(logits: Tensor, expected: Tensor) -> float:
     """Return the largest difference, in nats, of the log-probabilities of the tokens that are likeliest."""
-    ours, theirs = (some.float().log_softmax(-1) for some in (logits, expected))
+    ours, theirs = (some.to(expected.device).float().log_softmax(-1) for some in (logits, expected))
     likeliest = theirs.topk(min(LIKELIEST, theirs.shape[-1])).indices
     worst = (ours.gather(-1, likeliest) - theirs.gather(-1, likeliest)).abs().max()
     return float(worst.nan_to_num(float("inf")))
@@ -230,7 +231,7 @@ def _noise_of_length(network: PreTrainedModel, tokens: list[int], logits: Tensor
     nats = 0.0
     for cut in {len(tokens) * part // 4 for part in (1, 2, 3)} | {len(tokens) - 1}:
         shorter = _logits_alone(network, tokens[:cut])
-        following = torch.tensor(tokens[1 : cut + 1], device=network.device)
+        following = torch.tensor(tokens[1 : cut + 1], device=logits.device)
         ours, theirs = (
             float(torch.nn.functional.cross_entropy(some.float(), following, reduction="sum"))
             for some in (shorter, logits[:cut])
@@ -247,7 +248,7 @@ def _first_logits(network: PreTrainedModel, lines: Sequence[Sequence[int]]) -> T
     import torch
 
     with torch.inference_mode():
-        logits: Tensor = network(input_ids=torch.tensor(lines, device=network.device), use_cache=False).logits
+        logits: Tensor = network(input_ids=torch.tensor(lines, device=input_device(network)), use_cache=False).logits
     return logits[0]
 
 

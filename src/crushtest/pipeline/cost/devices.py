@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from crushtest.models.devices import devices_here, resolve_device
+from crushtest.errors import UsageError
+from crushtest.models.devices import default_device
+from crushtest.models.places import read_places
 
 
 class Room(NamedTuple):
@@ -16,12 +18,16 @@ class Room(NamedTuple):
 
 
 def room_on(device: str) -> Room | None:
-    """Return the memory of a device, of the machine for `cpu`; None if it is not told, or not here."""
+    """Return the memory of a device, of the machine for `cpu`; None if it is not told, not here, or several are named."""
     import torch
 
-    if device not in ("auto", *devices_here()):
+    try:
+        places = read_places(device)
+    except UsageError:
         return None
-    name = resolve_device(device)
+    if len(places) > 1:
+        return None
+    name = places[0].name if places else default_device()
     if name == "cpu":
         return Room(name, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     if name.startswith("cuda"):

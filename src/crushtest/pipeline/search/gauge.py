@@ -91,12 +91,13 @@ def open_model(plan: Plan, grain: Grain, progress: Progress) -> Opened:
     from crushtest.compress.layers.offload import InPlace
     from crushtest.compress.layers.structure import find_structure
     from crushtest.engines import load_engine
+    from crushtest.models.devices import input_device
 
     dense = plan.dense
     model = load_base(dense.model_options, dense.model, "sensitivity", progress)
     engine: Any = load_engine(model, engine=dense.engine, **dense.engine_options)
     structure = find_structure(model.network)
-    ids = torch.zeros(1, 8, dtype=torch.long, device=model.network.device)
+    ids = torch.zeros(1, 8, dtype=torch.long, device=input_device(model.network))
     with torch.no_grad():
         extras = probe(model.network, structure.blocks, ids, InPlace(model.network))
     return Opened(model, engine.model, structure, parts_of(structure, grain), extras)
