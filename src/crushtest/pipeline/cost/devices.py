@@ -18,7 +18,7 @@ class Room(NamedTuple):
 
 
 def room_on(device: str) -> Room | None:
-    """Return the memory of a device, of the machine for `cpu`; None if it is not told, not here, or several are named."""
+    """Return the memory of a device, of the machine for `cpu`; None if it is not told or not here, or for several."""
     import torch
 
     try:
