@@ -98,6 +98,8 @@ def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> 
 
 def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:
     assert arm_verdict.size_text(replace(view.arms[1], compression=None)) == "size not recorded"
+    files = {"method": "ExLlamaV2", "totals": {"weights_size_bytes": 3_000_000}}
+    assert arm_verdict.size_text(replace(view.arms[1], compression=files)) == "weight files of 3 MB"
 
 
 def with_kv(arm: ArmView, before: int | None, after: int | None) -> ArmView:

@@ -86,6 +86,8 @@ System = Annotated[
 ]
 Skip = Annotated[bool, typer.Option("--skip-missing", help="Skip tasks whose data are missing, and name them.")]
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what will be done and what it will cost. Write nothing.")]
+
 
 @dataclass(frozen=True)
 class Selection:

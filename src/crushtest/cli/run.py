@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crushtest.cli.at_address import at_address
+from crushtest.cli.cost import show_cost
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
+from crushtest.cli.options import DryRun, Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
@@ -82,6 +83,7 @@ def run(
     replicates: Replicates = None,
     stop_early: StopEarly = None,
     finish: Finish = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
     copy: WorkingCopy | None = None,
 ) -> None:
@@ -95,6 +97,8 @@ def run(
         crushtest run demo -r magnitude:sparsity=0.5 -r wanda:pattern=2:4
 
         crushtest run --study study.yaml --limit 200
+
+        crushtest run demo -r gptq:bits=4,group_size=64 --dry-run
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
 
@@ -128,7 +132,10 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json, copy=copy)
+    if dry_run:
+        show_cost("run", spec, folder, skip_missing=skip_missing, json=json)
+    else:
+        run_and_show("run", spec, folder, skip_missing=skip_missing, json=json, copy=copy)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -157,6 +164,7 @@ def evaluate(
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
     copy: WorkingCopy | None = None,
 ) -> None:
@@ -164,7 +172,11 @@ def evaluate(
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
-    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json, copy=copy)
+    spec = build_spec(flags, where="evaluate")
+    if dry_run:
+        show_cost("evaluate", spec, out, skip_missing=skip_missing, json=json)
+    else:
+        run_and_show("evaluate", spec, out, skip_missing=skip_missing, json=json, copy=copy)
 
 
 def run_and_show(

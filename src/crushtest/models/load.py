@@ -13,6 +13,7 @@ from crushtest.models.checkpoint import Checkpoint, read_config, read_folder, re
 from crushtest.models.devices import resolve_device
 from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
 from crushtest.models.foreign import reading
+from crushtest.models.gguf_settings import read_gguf_config
 from crushtest.models.notes import weights_note
 from crushtest.models.reader import ReadModel, quiet, read_model, read_tokenizer, suspect
 
@@ -68,7 +69,7 @@ def load_model(
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
     """Return the model's configuration alone: its shapes, without its weights. Raises as `load_model` does."""
     checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    return _read_config(spec, checkpoint.folder, checkpoint.gguf, trust_remote_code=trust_remote_code)
+    return _read_config(spec, checkpoint.folder, checkpoint, trust_remote_code=trust_remote_code)
 
 
 def peek_config(spec: str) -> PreTrainedConfig | None:
@@ -80,27 +81,34 @@ def peek_config(spec: str) -> PreTrainedConfig | None:
     from transformers import CONFIG_MAPPING
 
     if model_kind(spec) == "hub":
-        folder, gguf = hub.config_folder(spec), None
+        checkpoint: Checkpoint | None = None
+        folder = hub.config_folder(spec)
         if folder is None:
             return None
     else:
         checkpoint = _unconverted(spec, trust_remote_code=False, allow_pickle=True)  # weights are not read
-        folder, gguf = checkpoint.folder, checkpoint.gguf
-    if not gguf:
+        folder = checkpoint.folder
+    if checkpoint is None or not checkpoint.gguf:
         content = read_config(folder)
         with_code, known = content.get("auto_map"), str(content.get("model_type")) in CONFIG_MAPPING
         if isinstance(with_code, dict) and "AutoConfig" in with_code and not known:
             return None
-    return _read_config(spec, folder, gguf, trust_remote_code=False)
+    return _read_config(spec, folder, checkpoint, trust_remote_code=False)
 
 
-def _read_config(spec: str, folder: Path, gguf: str | None, *, trust_remote_code: bool) -> PreTrainedConfig:
+def _read_config(
+    spec: str, folder: Path, checkpoint: Checkpoint | None, *, trust_remote_code: bool
+) -> PreTrainedConfig:
+    """Return a configuration; `checkpoint` may be missing where there is a config.json and nothing else."""
     from transformers import AutoConfig
 
-    file = {"gguf_file": gguf} if gguf else {}
-    place = str(folder / (gguf or "config.json"))
-    with quiet(), reading(f"model {spec!r}: transformers cannot read its configuration", lambda: place):
-        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **file)
+    config: PreTrainedConfig
+    place = folder / ((checkpoint and checkpoint.gguf) or "config.json")
+    with quiet(), reading(f"model {spec!r}: transformers cannot read its configuration", lambda: str(place)):
+        if checkpoint and checkpoint.header:
+            config = read_gguf_config(place, checkpoint.header, trust_remote_code=trust_remote_code)
+        else:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     return config
 
 

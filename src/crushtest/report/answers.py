@@ -62,7 +62,8 @@ def _directions(contrast: Contrast) -> str:
     rest = total - up - down
     as_before = f", {rest} {'counts' if rest == 1 else 'count'} as before" if rest else ""
     if contrast.better not in ("lower", "higher"):
-        return f"{up} now count in the measure, {down} no longer do{as_before}"
+        gained, lost = (f"{up} now count{'s' * (up == 1)}", f"{down} no longer do{'es' * (down == 1)}")
+        return f"{gained} in the measure, {lost}{as_before}"
     better, worse = (up, down) if contrast.better == "higher" else (down, up)
     return f"{better} for the better, {worse} for the worse{as_before}"
 

@@ -193,11 +193,11 @@ def _weights_text(arm: ArmView) -> str:
     before, after = (arm.totals.get(f"{which}_model_size_bytes") for which in ("dense", "compressed"))
     if arm.same_weights:
         return f"the weights of dense ({show_bytes(after)})" if after else "the weights of dense"
+    files = arm.totals.get("weights_size_bytes")
     if not before or not after:
-        return "size not recorded"
+        return f"weight files of {show_bytes(files)}" if files else "size not recorded"
     whole = f"whole model {show_bytes(before)} → {show_bytes(after)} ({after / before - 1:+.0%})"
     layers = "" if arm.ratio is None else f", its compressed layers {-arm.ratio:+.0%}"
-    files = arm.totals.get("weights_size_bytes")
     stored = f"; weight files of {show_bytes(files)}" if files else ""
     return f"{whole}{layers}; ideal storage, 16 bits per dense weight{stored}"
 

@@ -154,16 +154,21 @@ class StudyFolder:
     def write_items(self, task: str, items: Sequence[Item], *, anew: bool = False) -> None:
         """Write the items of a task. Raises StoreError if the folder holds others under that name, unless `anew`."""
         path = self.items_path(task)
-        rows = [item_row(item) for item in items]
         if path.exists() and not anew:
-            existing = self._items(task).to_dicts()
-            if existing != pl.DataFrame(rows, schema=ITEMS.schema).to_dicts():
-                raise StoreError(
-                    f"{path}: this study was run on other items of {task!r} "
-                    f"({len(existing)} then, {len(rows)} now); use another --out"
-                )
+            self.check_items(task, items)
         else:
-            write_table(path, rows, ITEMS, Label({"kind": "items", "task": task}))
+            write_table(path, [item_row(item) for item in items], ITEMS, Label({"kind": "items", "task": task}))
+
+    def check_items(self, task: str, items: Sequence[Item]) -> None:
+        """Raise StoreError if the folder holds other items of a task."""
+        if not (path := self.items_path(task)).exists():
+            return
+        existing, rows = self._items(task).to_dicts(), [item_row(item) for item in items]
+        if existing != pl.DataFrame(rows, schema=ITEMS.schema).to_dicts():
+            raise StoreError(
+                f"{path}: this study was run on other items of {task!r} "
+                f"({len(existing)} then, {len(rows)} now); use another --out"
+            )
 
     def read_items(self, task: str) -> list[Item]:
         """Return the items of a task as they were asked."""
