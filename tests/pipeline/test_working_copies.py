@@ -319,6 +319,24 @@ def test_an_upload_that_fails_is_tried_again_and_said(
     assert read(address) == {"study.yaml": b"11", "items/11.parquet": b"x"}
 
 
+def test_an_index_that_arrived_unnoticed_is_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the answer to its upload came back, nor could be asked whether it is there."""
+    address, create, told = empty_bucket(), Store.create, list[str]()
+
+    def unnoticed(store: Store, name: str, content: bytes) -> bool:
+        create(store, name, content)
+        monkeypatch.setattr(Store, "create", create)
+        raise StoreError("the line is down")
+
+    with machine(), working_copy(address) as copy:
+        monkeypatch.setattr(Store, "create", unnoticed)
+        for number in range(3):
+            put({"study.yaml": b"%d" % number}, copy.folder)
+            copy.part_done(told.append)
+    assert told == ["not uploaded, which is tried again later: the line is down"]
+    assert read(address) == {"study.yaml": b"2"}
+
+
 def down(*arguments: object, **options: object) -> None:
     raise ConnectionError("down")
 
