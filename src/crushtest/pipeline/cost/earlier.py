@@ -30,7 +30,7 @@ def spent_per_item(folder: StudyFolder, plan: Plan, arm: Arm, task: str) -> Spen
 
 
 def peak_bytes(folder: StudyFolder, plan: Plan, arm: Arm) -> dict[str, int]:
-    """Return the most that was held, by place, when this arm or one that runs alike was measured; empty if not noted."""
+    """Return the most that was held, by place, when this arm or one that runs alike was measured; empty if unknown."""
     noted = manifest.read(folder.manifest).get("timing", {})
     peaks = [cost["peak_memory_bytes"] for other in _alike(plan, arm) for cost in noted.get(other.name, {}).values()]
     return {place: max(peak.get(place, 0) for peak in peaks) for place in {place for peak in peaks for place in peak}}
