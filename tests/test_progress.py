@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crushtest.progress import Bars, Lines, Pace, Work, in_words
+from crushtest.progress import Bars, Lines, in_words
+from crushtest.progress.pace import Pace, Work
 
 
 class Clock:
@@ -87,9 +88,11 @@ def test_a_kind_begun_is_paced_by_itself_and_others_by_their_cost() -> None:
     assert pace.left_s() == pytest.approx(8 * 1.0 + 10 * 20.0)
     clock.now = 12.0
     pace.done("long", 1)  # half as slow as announced
+    pace.restart()
     assert pace.left_s() == pytest.approx(8 * 1.0 + 9 * 10.0)
     clock.now = 17.0
     pace.done("loading", 1)
+    pace.restart()
     assert pace.left_s() == pytest.approx(8 * 1.0 + 9 * 10.0 + 5.0)
     assert (pace.completed, pace.total) == (3, 20)
 
@@ -156,6 +159,22 @@ def test_the_time_left_does_not_jump_at_the_next_task(first: float, second: floa
     assert all(left is not None and left >= 40 / 4.1 for left in shown[:size])
 
 
+@given(size=st.integers(8, 64), first=st.floats(0.3, 0.99))
+def test_texts_that_end_early_do_not_stand_for_the_batch(size: int, first: float) -> None:
+    """A batch is written at once: the first text to end has taken most of the batch's time, and is not a slow one."""
+    clock = Clock()
+    pace = Pace([Work("other", 10, 1.0), Work("t", 4 * size, 1.0)], clock)
+    clock.now = 10.0
+    pace.done("other", 10)
+    pace.restart()
+    for text in range(size // 4):
+        clock.now = 10.0 + size * (first + (1 - first) * text / size)
+        pace.done("t", 1)
+        left = pace.left_s()
+        assert left is not None
+        assert left <= 2.5 * 4 * size
+
+
 def test_a_repeated_study_knows_the_time_from_its_start() -> None:
     clock = Clock()
     works = [Work("t", 40, 1.0, took_s=2.0), Work("new", 10, 3.0), Work("loading", 2, counted=False, took_s=5.0)]
@@ -163,6 +182,7 @@ def test_a_repeated_study_knows_the_time_from_its_start() -> None:
     assert pace.left_s() == pytest.approx(40 * 2.0 + 10 * 6.0 + 2 * 5.0)
     clock.now = 4.0
     pace.done("t", 4)
+    pace.restart()
     assert pace.left_s() == pytest.approx(36 * 1.0 + 10 * 3.0 + 2 * 5.0)
 
 

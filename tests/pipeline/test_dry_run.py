@@ -144,13 +144,16 @@ def test_every_arm_reads_the_tokens_that_were_announced(
 def test_what_a_run_has_noted_stands_for_what_is_left(model: Path, tmp_path: Path) -> None:
     spec, folder = tiny(model, suite=SUITE[:2]), tmp_path / "s"
     run_study(spec, folder)
-    noted = {"probe_facts": {"items": 12, "seconds": 600.0, "processor_s": 300.0, "peak_memory_bytes": {"process": 1}}}
+    noted = {
+        "probe_facts": {"items": 12, "seconds": 600.0, "processor_s": 300.0, "peak_memory_bytes": {"process": 2**45}}
+    }
     manifest.update(StudyFolder(folder).manifest, "timing", "dense", noted)
     cost = dry_run(tiny(model, "rtn:bits=4,group_size=16", suite=SUITE[:2]), folder)
     [arm] = cost.arms
     facts, text = arm.tasks
     assert (facts.known_from, text.known_from) == ("earlier run", "warm-up")
     assert facts.spent == Spent(600.0, 300.0)
+    assert arm.memory_bytes["process"] == 2**45
     work = {one.kind: one for one in workload(StudyFolder(folder), make_plan(spec), items_of(folder))}
     assert work["probe_facts"].took_s == 50.0
     assert work["probe_text"].took_s is None

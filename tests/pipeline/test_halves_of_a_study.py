@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from crushtest.errors import StoreError, UsageError
-from crushtest.pipeline.run import draw_items, run_study
+from crushtest.pipeline.checked import draw_items
+from crushtest.pipeline.run import run_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec

@@ -9,7 +9,7 @@ from typing import Any
 
 from crushtest.compress.prepare import COMPRESSING, LOADING
 from crushtest.pipeline.ask import is_answered
-from crushtest.progress import Work
+from crushtest.progress.pace import Work
 from crushtest.records import DENSE, Choices, Item, Passage, Prompt
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder

@@ -29,6 +29,13 @@ def spent_per_item(folder: StudyFolder, plan: Plan, arm: Arm, task: str) -> Spen
     return None
 
 
+def peak_bytes(folder: StudyFolder, plan: Plan, arm: Arm) -> dict[str, int]:
+    """Return the most that was held, by place, when this arm or one that runs alike was measured; empty if unknown."""
+    noted = manifest.read(folder.manifest).get("timing", {})
+    peaks = [cost["peak_memory_bytes"] for other in _alike(plan, arm) for cost in noted.get(other.name, {}).values()]
+    return {place: max(peak.get(place, 0) for peak in peaks) for place in {place for peak in peaks for place in peak}}
+
+
 def _alike(plan: Plan, arm: Arm) -> Iterator[Arm]:
     """Yield the arm itself, then those that run alike. Repeats are slower, and none of them is noted."""
     if not arm.repeat:

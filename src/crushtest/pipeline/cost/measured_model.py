@@ -12,7 +12,7 @@ from crushtest.engines.base import close
 from crushtest.models.memory import forget_peak_memory, peak_memory_bytes
 from crushtest.pipeline.ask import answers_of
 from crushtest.pipeline.cost.compressing import measure_compression
-from crushtest.pipeline.cost.earlier import prepared_in_s, spent_per_item
+from crushtest.pipeline.cost.earlier import peak_bytes, prepared_in_s, spent_per_item
 from crushtest.pipeline.cost.records import ArmCost, Spent, TaskCost, Watch, added
 from crushtest.pipeline.cost.warm_up import Rate, count, measure
 from crushtest.pipeline.fixed_text import score_fixed_text
@@ -136,6 +136,8 @@ class MeasuredModel:
         place = "process" if {*weights} <= {"cpu"} else "accelerator"
         room = max((rate.room for rate in self.rates.values()), default=0)
         memory[place] += self.facts.get("kv_bytes_per_token", 0) * room
+        for where, size in peak_bytes(self.folder, self.plan, arm).items():
+            memory[where] = max(memory.get(where, 0), size)
         asked, notes = self.plan.asked_of(arm), list[str]()
         if weights and any(self._against_dense(arm, planned, self.items[planned.name]) for planned in asked):
             memory[place] += sum(weights.values())
