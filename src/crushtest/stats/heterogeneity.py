@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from hashlib import sha256
 
 import numpy as np
 
@@ -175,7 +176,7 @@ def _patterns(columns: Sequence[Array]) -> tuple[Index, Array] | None:
     None if there are other numbers, or too many patterns.
     """
     codes, at, most = np.zeros(len(columns[0]), np.int64), np.zeros(1, np.int64), 1
-    for column in {column.tobytes(): column for column in columns}.values():
+    for column in {sha256(column.tobytes()).digest(): column for column in columns}.values():
         numbers = column.astype(np.int64)
         least, span = int(numbers.min()), int(np.ptp(numbers)) + 1
         if (numbers != column).any() or span > MOST_PATTERNS:

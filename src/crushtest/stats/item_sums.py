@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
-from crushtest.stats.stored_choices import Index, StoredChoices
+from crushtest.stats.stored_choices import LENGTHS, Index, StoredChoices
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
@@ -82,7 +82,8 @@ class Meter:
         self.metric, self._items = metric, items
         self.applies: Mask = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
         alone = metric.partner_ids is None and metric.scorer is None and metric.reads is None
-        self._rule = metric.from_pick if alone and callable(metric.from_pick) else None
+        rule = metric.from_pick
+        self._rule = rule if alone and not isinstance(rule, bool) and rule in LENGTHS else None
         self._cases: list[_Case] = []
         self._place_of: dict[Hashable, int] = {}  # where an equal case stands in `_cases`
         self._known: dict[int, Index] = {}  # option -> [items] place of the case of an item that picks it, or -1

@@ -16,7 +16,7 @@ from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Mask, Sums
 from crushtest.stats.metric_kind import shape_of
 from crushtest.stats.resample import Values, against_rest, bootstrap, exchange, leave_one_out, observed
-from crushtest.stats.slices import Slice
+from crushtest.stats.slices import RowsOf, Slice
 
 NO_REST = "the group or the others of its attribute have no item with a number"
 
@@ -85,7 +85,7 @@ class Sample:
             if len(arms) == 2
             else Values(*(v[..., :0] for v in values))
         )
-        columns = [[arm[m].columns[mask] for arm in arms] for m, mask in enumerate(used)]
+        columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
         return cls(
             metrics=metrics,
             seed=seed,
@@ -203,7 +203,7 @@ class Sample:
             undefined_reason=metric.undefined_reason,
             unscored="" if len(rows) else next(filter(None, reasons), "not answered"),
             jackknife=metric.interval == "jackknife",
-            columns=tuple(arm[place].columns[rows] for arm in self.arms),
+            columns=RowsOf([arm[place].columns for arm in self.arms], rows),
             cluster=self.layout.cluster[rows],
             formula=metric.formula,
             possible=self.possible[place],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Slice:
     undefined_reason: str
     unscored: str
     jackknife: bool
-    columns: tuple[Array, ...]
+    columns: Sequence[Array]
     cluster: Index
     formula: Callable[..., Array]
     possible: Array | None
@@ -128,6 +128,28 @@ class Slice:
         if not self.seen:
             return "no item of this group that the metric is about"
         return f"none of {self.seen} items has a number: {self.unscored}"
+
+
+class RowsOf(Sequence[Array]):
+    """Rows of each of several arrays, taken whenever they are asked for.
+
+    Every item is in several groups of every metric: rows that were kept would be most of a large comparison's memory.
+    """
+
+    def __init__(self, arrays: Sequence[Array], rows: Index) -> None:
+        self._arrays, self._rows = arrays, rows
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    @overload
+    def __getitem__(self, place: int) -> Array: ...
+    @overload
+    def __getitem__(self, place: slice) -> RowsOf: ...
+    def __getitem__(self, place: int | slice) -> Array | RowsOf:
+        if isinstance(place, slice):
+            return RowsOf(self._arrays[place], self._rows)
+        return self._arrays[place][self._rows]
 
 
 def difference(arms: Array) -> Array:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Index = NDArray[np.int64]
 
 LENGTHS: Mapping[Chosen, str | None] = {choice: None, choice_per_token: "tokens", choice_per_byte: "bytes"}
-"""Rules by which an answer picks an option -> the column that they divide log-likelihoods by."""
+"""Rules that can be applied by columns -> the column that they divide log-likelihoods by."""
 
 
 class StoredChoices(Mapping[str, Answer]):
