@@ -62,7 +62,7 @@ class RayCluster:
     def run(self, *arguments: Any) -> str:
         """Run crushtest on this cluster to its end; return what it said on stderr."""
         with self.start(*arguments) as process:
-            said = process.communicate(timeout=300)[1]
+            said = process.communicate(timeout=900)[1]
         assert process.returncode == 0, said
         return said
 
