@@ -136,3 +136,33 @@ def test_a_search_by_single_layers_that_cannot_tell_ends_with_4(model: Path, tmp
     assert len(set(mix.chosen or ())) == 2
     assert sizes[mix.name] == pytest.approx(mix.size, abs=1e-4)
     assert {cell.part for cell in SearchFolder(tmp_path / "s").sensitivity.read().values()} == set(record.parts)
+
+
+@pytest.mark.slow
+def test_a_search_killed_during_swaps_ends_in_the_same_bytes(
+    model: Path,
+    measured: tuple[Path, SearchRecord, dict[str, Cell]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, record, _ = measured
+    measure, asked = WholeMixes.measure, 0
+
+    def killed(self: WholeMixes, recipe: str) -> dict[str, float]:
+        nonlocal asked
+        asked += 1
+        if asked % 2 == 0:
+            raise KeyboardInterrupt
+        return measure(self, recipe)
+
+    monkeypatch.setattr(WholeMixes, "measure", killed)
+    kills = 0
+    while True:
+        try:
+            run_search(open_search(request(model, swaps=4), tmp_path / "s", folder))
+        except KeyboardInterrupt:
+            kills += 1
+            continue
+        break
+    assert kills == len(record.swaps) - 1
+    assert (tmp_path / "s" / "search.json").read_bytes() == (folder / "search.json").read_bytes()
