@@ -162,7 +162,7 @@ def killing(cluster: RayCluster, model: Path, folder: Path, site: Path, moments:
 
 @pytest.mark.slow
 def test_thirty_kills_lose_nothing_and_ask_little_again(
-    cluster: RayCluster, model: Path, here: dict[str, Any], site: Path, tmp_path: Path
+    cluster: RayCluster, model: Path, site: Path, tmp_path: Path
 ) -> None:
     generator = random.Random(5)
     whom = ["worker"] * 20 + ["node"] * 4 + ["driver"] * 6
