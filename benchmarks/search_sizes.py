@@ -2,7 +2,7 @@
 
     python benchmarks/search_sizes.py DIR OUT
 
-DIR is the folder of a `crushtest search` on this machine, whose sensitivities and budget are taken. OUT is a new folder.
+DIR is the folder of a `crushtest search` on this machine, whose sensitivities and budget are taken; OUT is a new one.
 Whoever looks here has used the verification half: it proves nothing about a recipe chosen by these figures.
 """
 
