@@ -42,7 +42,7 @@ def request_of(folder: SearchFolder) -> SearchRequest:
     asked = record.request
     spec = build_spec(asked["study"], where="search.json")
     own = {key: tuple(asked[key]) for key in ("options", "given")}
-    rest = {key: asked[key] for key in ("grain", "target", "items")}
+    rest = {key: asked[key] for key in ("grain", "target", "items", "scores", "swaps") if key in asked}
     return SearchRequest(spec=spec, budget=asked["budget"], **own, **rest)
 
 

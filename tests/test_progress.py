@@ -111,17 +111,66 @@ def test_costs_right_within_a_factor_give_a_time_left_within_it(
             left -= cost
             estimate.done(str(number), 1)
             shown = estimate.left_s()
-            assert (shown is None) == (estimate.completed == estimate.total)
+            assert (shown is None) == (estimate.completed in (1, estimate.total))  # nothing tells if one was a burst
             if shown is not None:
                 assert shown >= 1.0
                 assert left * pace / 4.001 <= shown <= max(1.0, left * pace * 4.001)
+
+
+def in_packs(
+    pace: Pace, clock: Clock, kind: str, packs: int, size: int, seconds: float, *, before_s: float = 0.0
+) -> list[float | None]:
+    """What is shown after every answer: packs of that many answers, whose answers come at once."""
+    shown = []
+    clock.now += before_s
+    for _ in range(packs):
+        clock.now += seconds
+        for _ in range(size):
+            pace.done(kind, 1)
+            shown.append(pace.left_s())
+            clock.now += seconds / size / 1000
+    return shown
+
+
+@given(packs=st.integers(2, 8), size=st.integers(2, 64), seconds=st.floats(0.5, 100))
+def test_the_first_answer_of_a_pack_does_not_stand_for_all(packs: int, size: int, seconds: float) -> None:
+    """The time left is right within the time of one pack, from the second pack on; until then none is shown."""
+    clock = Clock()
+    shown = in_packs(Pace([Work("t", packs * size, 1.0)], clock), clock, "t", packs, size, seconds)
+    assert shown[:size] == [None] * size
+    for place, left in enumerate(shown[size:-1], start=size):
+        true_s = seconds * (packs - 1 - place // size)
+        assert left is not None
+        assert abs(left - max(1.0, true_s)) <= seconds * 1.1 + 1.0
+
+
+@given(first=st.floats(0.5, 2), second=st.floats(0.5, 2), size=st.integers(2, 32))
+def test_the_time_left_does_not_jump_at_the_next_task(first: float, second: float, size: int) -> None:
+    """Costs announced within a factor of 2 leave it within one of 4, though a task begins with a pack of answers."""
+    clock = Clock()
+    pace = Pace([Work("a", 5 * size, first), Work("b", 5 * size, second)], clock)
+    in_packs(pace, clock, "a", 5, size, 10.0)
+    pace.restart()
+    shown = in_packs(pace, clock, "b", 5, size, 10.0, before_s=5.0)
+    assert all(left is not None and left <= 4.1 * 50 for left in shown[:-1])
+    assert all(left is not None and left >= 40 / 4.1 for left in shown[:size])
+
+
+def test_a_repeated_study_knows_the_time_from_its_start() -> None:
+    clock = Clock()
+    works = [Work("t", 40, 1.0, took_s=2.0), Work("new", 10, 3.0), Work("loading", 2, counted=False, took_s=5.0)]
+    pace = Pace(works, clock)
+    assert pace.left_s() == pytest.approx(40 * 2.0 + 10 * 6.0 + 2 * 5.0)
+    clock.now = 4.0
+    pace.done("t", 4)
+    assert pace.left_s() == pytest.approx(36 * 1.0 + 10 * 3.0 + 2 * 5.0)
 
 
 def test_bars_leave_what_an_earlier_run_did_out_of_the_pace() -> None:
     with Bars([Work("t", 40, 1.0)]) as progress, progress.step("a · t", 40, done=10, kind="t") as advance:
         advance(1)
         assert progress._bars.tasks[0].completed == 11
-        assert progress._pace._took["t"][1] == 1
+        assert progress._pace._kinds["t"].burst == 1
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])

@@ -67,8 +67,9 @@ def test_a_command_that_is_wrong_is_not_understood() -> None:
 
 
 def test_the_study_file_that_is_shown_is_one() -> None:
-    [block] = re.findall(r"(?m)^    model: demo\n(?:    .*\n)+", README)
-    plan = make_plan(build_spec(yaml.safe_load(block), where="README.md"))
+    page = (ROOT / "docs" / "howto" / "study-file.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"(?m)^    model: demo\n(?:    .*\n)+", page)
+    plan = make_plan(build_spec(yaml.safe_load(block), where="study-file.md"))
     named = {arm.name: arm for arm in plan.arms}
     assert {"dense", "magnitude:sparsity=0.1", "magnitude:sparsity=0.5", "half", "found"} <= named.keys()
     assert (named["half"].model, named["found"].recipe) == ("demo", None)

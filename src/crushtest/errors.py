@@ -9,6 +9,7 @@ CrushtestError                something we expected can go wrong; the CLI prints
 ├── EngineError               a model that could not be run on the items
 │   └── ModelChanged          a served model that became another one while it was measured
 └── StoreError                a folder that is not a study, or holds another study
+    └── TakenOver             a study at an address that another machine has gone on with
 
 The message says what was wrong, where, what is allowed and, for names, the nearest match.
 """
@@ -84,6 +85,10 @@ class ModelChanged(EngineError):
 
 class StoreError(CrushtestError):
     """A study folder that cannot be used for this study."""
+
+
+class TakenOver(StoreError):
+    """A study at an address that another machine has gone on with, so that this one must not write to it any more."""
 
 
 def first_error_line(error: BaseException) -> str:

@@ -23,12 +23,14 @@ class Work:
 
     cost     roughly what one costs, in a unit that all kinds share; 0 if nothing is known until one is done
     counted  whether they are among the things that the run's count shows
+    took_s   seconds that one took in an earlier run; None if none tells
     """
 
     kind: str
     count: int
     cost: float = 0.0
     counted: bool = True
+    took_s: float | None = None
 
 
 class Progress(Protocol):
@@ -49,54 +51,110 @@ class Progress(Protocol):
         ...
 
 
+@dataclass
+class _Kind:
+    """A kind of work: what is left of it, and what things of it took.
+
+    Engines give answers in bursts: a pack of questions takes a while, then its answers come at once. The first of them
+    has waited for all, so the last burst may not say that one thing takes longer than those before it until it is over.
+    """
+
+    work: Work
+    left: int
+    seconds: float = 0.0
+    things: int = 0
+    burst_s: float = 0.0
+    burst_first_s: float = 0.0
+    burst: int = 0
+
+    def took(self, seconds: float, count: int, usual_s: float | None) -> None:
+        """Note that things are done, so many seconds after the last ones; one is known to take `usual_s`."""
+        if self.burst and (seconds >= self.burst_first_s / 2 or (usual_s is not None and seconds > usual_s)):
+            self.close()
+        if not self.burst:
+            self.burst_first_s = seconds
+        self.burst_s, self.burst = self.burst_s + seconds, self.burst + count
+        if count > 1:
+            self.close()
+
+    def close(self) -> None:
+        """Count the last burst as over."""
+        self.seconds, self.things = self.seconds + self.burst_s, self.things + self.burst
+        self.burst_s, self.burst_first_s, self.burst = 0.0, 0.0, 0
+
+    def one_s(self, usual_s: float | None) -> float | None:
+        """Return what one thing takes; None if nothing tells.
+
+        usual_s  what one took until the last burst, or should take
+        """
+        if not self.burst:
+            return usual_s
+        burst_s = self.burst_s if usual_s is None else min(self.burst_s, usual_s * self.burst)
+        return (self.seconds + burst_s) / (self.things + self.burst)
+
+
 class Pace:
     """Estimates the time left.
 
-    Of every kind of work it is known what one thing took so far. Kinds of which none is done yet are taken to cost what
-    they were announced to cost, at the pace of the others.
+    Of every kind of work it is known what one thing took so far, in this run or else in an earlier one. Kinds of which
+    neither is known are taken to cost what they were announced to cost, at the pace of the others.
     """
 
     def __init__(self, works: Iterable[Work], clock: Clock) -> None:
         listed = list(works)
         self._clock = clock
-        self._cost = {work.kind: work.cost for work in listed}
-        self._left = {work.kind: work.count for work in listed}
-        self._counted = {work.kind for work in listed if work.counted}
-        self._took: dict[str, tuple[float, int]] = {}  # seconds, things
+        self._kinds = {work.kind: _Kind(work, work.count) for work in listed}
         self._since = clock()
         self.total = sum(work.count for work in listed if work.counted)
         self.completed = 0
 
     def restart(self) -> None:
         """Count the time until now for no kind of work."""
+        for kind in self._kinds.values():
+            kind.close()
         self._since = self._clock()
 
     def skip(self, kind: str | None, count: int) -> None:
         """Take away things that an earlier run did: they say nothing about the pace."""
-        if kind in self._left:
-            self._left[kind] -= count
-            self.completed += count if kind in self._counted else 0
+        if kind is not None and (known := self._kinds.get(kind)) is not None:
+            known.left -= count
+            self.completed += count if known.work.counted else 0
 
     def done(self, kind: str | None, count: int) -> None:
         """Count things as done; the time since the last were done was theirs."""
         now = self._clock()
-        if kind in self._left and count:
-            seconds, things = self._took.get(kind, (0.0, 0))
-            self._took[kind] = seconds + now - self._since, things + count
+        if kind is not None and count and (known := self._kinds.get(kind)) is not None:
+            for other in self._kinds.values():
+                if other is not known:
+                    other.close()
+            known.took(now - self._since, count, self._usual_s(known))
             self.skip(kind, count)
         self._since = now
 
     def left_s(self) -> float | None:
         """Return the seconds that announced work will still take, at least 1; None if nothing tells or none is left."""
-        spent = sum(seconds for kind, (seconds, _) in self._took.items() if self._cost[kind])
-        cost = sum(things * self._cost[kind] for kind, (_, things) in self._took.items())
-        if not cost or not any(self._left.values()):
+        kinds = self._kinds.values()
+        if self._pace() is None or not any(kind.left for kind in kinds):
             return None
-        of_one = {kind: seconds / things for kind, (seconds, things) in self._took.items()}
-        left = sum(
-            max(0, count) * of_one.get(kind, self._cost[kind] * spent / cost) for kind, count in self._left.items()
-        )
-        return max(1.0, left)
+        return max(1.0, sum(max(0, kind.left) * (kind.one_s(self._usual_s(kind)) or 0.0) for kind in kinds))
+
+    def _usual_s(self, kind: _Kind) -> float | None:
+        """Return what one thing of a kind took until the last burst, or should take; None if nothing tells."""
+        if kind.things:
+            return kind.seconds / kind.things
+        if kind.work.took_s is not None:
+            return kind.work.took_s
+        pace = self._pace()
+        return None if pace is None or not kind.work.cost else kind.work.cost * pace
+
+    def _pace(self) -> float | None:
+        """Return seconds per unit of cost: of what was done, or else of earlier runs; None if nothing tells."""
+        done = [(kind.seconds, kind.things * kind.work.cost) for kind in self._kinds.values()]
+        earlier = [(kind.work.took_s or 0.0, kind.work.cost) for kind in self._kinds.values() if kind.work.took_s]
+        for known in (done, earlier):
+            if cost := sum(cost for _, cost in known):
+                return sum(seconds for seconds, cost in known if cost) / cost
+        return None
 
 
 def in_words(seconds: float) -> str:
@@ -166,6 +224,7 @@ class Bars:
         finally:
             self._bars.remove_task(step)
             self._pace.restart()
+            self._show()
 
     def say(self, line: str) -> None:
         self.console.print(one_line(line), markup=False, highlight=False)

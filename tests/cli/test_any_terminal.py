@@ -93,7 +93,7 @@ def test_a_path_never_commands_the_terminal(command: str, study_of_escape: Path)
     assert rb"\x1b[2Js" in ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("command", ["list tasks", "list methods", "list nonsense"])
+@pytest.mark.parametrize("command", ["list tasks", "list methods", "list nonsense", "--help", "run --help"])
 def test_a_reader_that_leaves_ends_the_program_without_a_word(command: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -76,7 +76,8 @@ def add(root: Path, arm: str, task: str, path: Path, form: Form = "predictions",
 
 
 def test_two_files_become_a_study_with_page_and_gate(tmp_path: Path) -> None:
-    assert crushtest(tmp_path, "items", CHOICES, "--limit", str(LIMIT), "-o", "items.jsonl").returncode == 0
+    written_items = crushtest(tmp_path, "items", CHOICES, "--limit", str(LIMIT), "-o", "items.jsonl")
+    assert f"--task {CHOICES}:limit={LIMIT}`" in written_items.stdout
     items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
     assert len(items) == LIMIT
     assert all({"item", "kind", "prompt", "options", "groups"} <= item.keys() for item in items)
@@ -133,6 +134,7 @@ def test_missing_items_and_null_count_as_unanswered_with_their_reason(tmp_path: 
         root = tmp_path / form.__name__
         added = add(root, "dense", CHOICES, written(tmp_path / "some.jsonl", lines))
         assert len(added.given.missing.items) == 3
+        assert added.given.are_picks is (form is picks)
         answers = StudyFolder(root).answers("dense", CHOICES, "choices").read()
         assert len(answers) == LIMIT
         without = [answer for answer in answers.values() if getattr(answer, "reason", None)]

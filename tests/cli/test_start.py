@@ -54,6 +54,11 @@ def test_init_writes_a_study_that_reads_back(tmp_path: Path, flags: tuple[str, .
     assert titles == (["wanda:sparsity=0.1,0.2", "w4", "y"] if "-r" in wanted else ["rtn:bits=4,group_size=64"])
 
 
+def test_init_makes_the_folder_that_it_writes_into(tmp_path: Path) -> None:
+    assert crushtest("init", str(tmp_path / "new" / "s.yaml")).exit_code == 0
+    assert (tmp_path / "new" / "s.yaml").is_file()
+
+
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("model: mine\n")

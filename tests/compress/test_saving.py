@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from crushtest.compress import compress
 from crushtest.compress.calibration import Calibration, calibration_tokens
+from crushtest.compress.kernels.grids import QuantizedWeight
 from crushtest.compress.new_folder import check_new
+from crushtest.compress.packed import side_by_side
 from crushtest.compress.recipes import parse_recipe
 from crushtest.compress.save import save
 from crushtest.errors import CompressionError
@@ -21,6 +25,8 @@ from support.small_models import TOKENIZER, loaded, small_network
 
 CALIBRATION = calibration_tokens(Calibration(sequences=4, length=24), TOKENIZER)
 IDS = torch.arange(1, 25).reshape(2, 12)
+BLOCKS = ((2, "0.*"), (3, "1.mlp.*"), (8, "1.self_attn.*"))
+SEARCHED = "+".join(f"rtn:bits={bits},group_size=16,layers=layers.{where}" for bits, where in BLOCKS)
 MIXED = "rtn:bits=8,group_size=16,layers=*mlp*{0}+rtn:bits=4,group_size=32,skip=*mlp*{0}"
 
 
@@ -57,7 +63,9 @@ def reloaded(kind: str, recipe: str, folder: Path) -> tuple[float, dict[str, Any
         ("llama", "rtn:group_size=channel", "pack-quantized"),
         ("llama", "rtn:group_size=32", "pack-quantized"),
         ("llama", MIXED.format(",symmetric=true"), "pack-quantized"),
-        ("llama", MIXED.format(""), "dense"),
+        ("llama", MIXED.format(""), "mixed-precision"),
+        ("llama", SEARCHED, "mixed-precision"),
+        ("llama", "rtn:bits=3,group_size=16,layers=layers.0.*+rtn:bits=4,group_size=16,layers=*1.*", "pack-quantized"),
         ("qwen2", "rtn:bits=8,group_size=32,skip=down_proj", "pack-quantized"),
         ("opt", "gptq:group_size=16,symmetric=true", "pack-quantized"),
         ("gpt2", "rtn:group_size=16", "dense"),
@@ -186,3 +194,44 @@ def test_a_disk_that_fills_up_at_the_tokenizer_is_one_line_too(tmp_path: Path, m
     with pytest.raises(CompressionError, match=r"No space left on device .*nothing was left there"):
         save(model, record, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.integers(2, 8), min_size=2, max_size=4, unique=True), st.booleans(), st.integers(0, 2**31 - 1))
+def test_grids_side_by_side_are_the_same_weights(widths: list[int], alike: bool, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    weights = {
+        str(bits): QuantizedWeight(
+            codes=torch.randint(0, 2**bits, (4, 16), generator=random).to(torch.uint8),
+            scale=torch.rand(4, 2 if alike else 16 // (4 << place % 2), generator=random),
+            zero=torch.randint(0, 2**bits, (4, 2 if alike else 16 // (4 << place % 2)), generator=random).to(
+                torch.uint8
+            ),
+            bits=bits,
+            group_size=8 if alike else 4 << place % 2,
+            symmetric=False,
+        )
+        for place, bits in enumerate(widths)
+    }
+    stored = side_by_side(weights)
+    for name, weight in stored.items():
+        assert torch.equal(weight.dequantize(), weights[name].dequantize())
+        assert int(weight.codes.max()) < 2**weight.bits
+        assert weight.bits == max(widths) or weight.bits <= weights[name].bits + 1
+    assert len({(weight.bits, weight.group_size) for weight in stored.values()}) == 1 or all(
+        weight.symmetric or weight.bits == 8 for weight in stored.values()
+    )
+
+
+def test_a_mix_takes_a_bit_more_than_was_counted(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    pytest.importorskip("compressed_tensors")
+    saved("llama", SEARCHED, tmp_path / "mix")
+    widths = {"0.self_attn.q_proj": 2, "1.mlp.up_proj": 3, "1.self_attn.q_proj": 8}
+    tensors = load_file(tmp_path / "mix" / "model.safetensors")
+    for name, bits in widths.items():
+        layer = f"model.layers.{name}"
+        if bits == 8:
+            assert tensors[f"{layer}.weight"].dtype == torch.int8
+        else:
+            assert tensors[f"{layer}.weight_packed"].shape[1] * 32 == 32 * (bits + 1)

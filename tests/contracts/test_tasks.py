@@ -14,12 +14,13 @@ import pytest
 
 from crushtest.engines.fake.engine import FakeEngine
 from crushtest.errors import DataError
-from crushtest.records import Answer, Better, Choices, Item, Kind, Passage, Prompt, Score
+from crushtest.records import Answer, Better, Choices, Item, Kind, Passage, Prompt, Score, Unanswered
 from crushtest.registry import SCORERS, TASKS, Dimension
 from crushtest.stats import estimate
 from crushtest.stats.item_sums import measure_sums
 from crushtest.tasks.base import Task
 from crushtest.tasks.sampling import stratified_sample
+from support.stored import assert_same_sums, stored, tied
 
 DRAWN = 120
 REQUESTS = {"choices": Choices, "passages": Passage, "prompts": Prompt}
@@ -138,6 +139,16 @@ def test_a_metric_does_not_depend_on_how_often_the_set_is_repeated(name: str) ->
         totals = measure_sums(metric, items, answers, scores).columns.sum(axis=0)
         once, thrice = metric.formula(*(np.array([total, 3 * total]) for total in totals))
         np.testing.assert_allclose(once, thrice, err_msg=metric.name)
+
+
+def test_answers_read_by_columns_count_as_they_do_one_by_one(name: str) -> None:
+    task, items, answers, scores = answered(name)
+    if task.kind != "choices":
+        return
+    columns = stored(answers | {items[0].id: Unanswered("too long"), items[1].id: tied(items[1])})
+    for metric in task.metrics:
+        one, other = (measure_sums(metric, items, given, scores) for given in (dict(columns), columns))
+        assert_same_sums(one, other)
 
 
 def test_outcomes_are_yes_or_no(name: str) -> None:

@@ -147,6 +147,19 @@ def test_a_chat_is_rendered_as_transformers_renders_it(twin: Any) -> None:
     assert ours.render(messages) == twin.model.tokenizer.render(messages)
 
 
+@pytest.mark.parametrize("name", ["llamacpp", "hf"])
+def test_a_files_template_runs_in_a_sandbox(name: str, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "reaching.gguf", template="{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(EngineError, match="template does not render a message: access to attribute '__class__'"):
+        list(load_engine(str(path), engine=name).generate([Prompt("Who?", chat=True)], Sampling(max_tokens=1)))
+
+
+def test_a_model_in_several_files_is_told_by_all_of_them(tmp_path: Path) -> None:
+    first = write_gguf(tmp_path / "a-00001-of-00002.gguf")
+    write_gguf(tmp_path / "a-00002-of-00002.gguf")
+    assert sorted(engine(first).describe()["model_sha256"]) == ["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"]
+
+
 def test_a_file_without_a_template_has_none(tmp_path: Path) -> None:
     plain = engine(write_gguf(tmp_path / "plain.gguf"))
     assert not plain.model.tokenizer.has_template

@@ -14,6 +14,7 @@ from crushtest.models.find import check_model
 from crushtest.models.gguf_header import GgufHeader
 from crushtest.models.gguf_tokenizer import PRE_TOKENIZERS, mend_tokenizer
 from crushtest.models.load import load_tokenizer
+from support import tiny_gguf
 from support.tiny_models import tokenizer
 
 TEXT = "It's 1995,\n   12  é!  "
@@ -72,10 +73,10 @@ def test_a_text_begins_with_the_begin_token_where_llama_cpp_has_it() -> None:
         assert (made("The dog")["input_ids"][0] == made.bos_token_id) is begins
 
 
-def test_vocabularies_that_cut_by_themselves_are_left_alone() -> None:
+def test_a_vocabulary_whose_kind_is_not_named_is_left_alone() -> None:
     made = deepcopy(tokenizer())
     before = made.backend_tokenizer.to_str()
-    mend_tokenizer(made, Path("a.gguf"), GgufHeader("llama", "", says_begin=False, tensors=()))
+    mend_tokenizer(made, Path("a.gguf"), GgufHeader("", "", says_begin=False, tensors=()))
     assert made.backend_tokenizer.to_str() == before
 
 
@@ -95,3 +96,43 @@ def test_the_demo_reads_texts_in_the_tokens_of_llama_cpp() -> None:
         pytest.skip(str(error))
     made = load_tokenizer("demo")
     assert {text: made(text)["input_ids"] for text in DEMO_TOKENS} == DEMO_TOKENS
+
+
+SENTENCES = [
+    "the cat",
+    " the cat",
+    "  the  dog",
+    "In 1995,\n  12",
+    "café 日本",
+    "<s>the</s> cat",
+    "",
+    "\n\nthe",
+    "a</s>the",
+]
+
+
+@pytest.mark.parametrize("prefix", [None, True, False])
+def test_sentence_piece_puts_spaces_where_llama_cpp_does(prefix: bool | None, tmp_path: Path) -> None:
+    from crushtest import load_engine
+    from crushtest.engines.llamacpp.library import is_installed
+
+    if not is_installed():
+        pytest.skip("no llama.cpp")
+    add = None if prefix is None else lambda writer: writer.add_add_space_prefix(prefix)
+    path = str(tiny_gguf.write_gguf(tmp_path / "a.gguf", sentence_piece=True, add=add))
+    here, there = load_tokenizer(path), load_engine(path, engine="llamacpp").model.tokenizer  # type: ignore[attr-defined]
+    for special in (True, False):
+        expected = [list(tokens) for tokens in there.encode(SENTENCES, add_special=special)]
+        assert [here.encode(text, add_special_tokens=special) for text in SENTENCES] == expected
+
+
+def test_another_kind_of_vocabulary_is_refused(tmp_path: Path) -> None:
+    path = tiny_gguf.write_gguf(tmp_path / "a.gguf", sentence_piece=True)
+    path.write_bytes(path.read_bytes().replace(kind(b"llama"), kind(b"plamo")))
+    with pytest.raises(ModelError, match=r"vocabularies of kind 'plamo' .* are not read \(allowed: gpt2, llama\)"):
+        load_tokenizer(str(path))
+
+
+def kind(name: bytes) -> bytes:
+    """The metadata of a file that name its kind of vocabulary: a text (8) of five bytes."""
+    return b"tokenizer.ggml.model" + (8).to_bytes(4, "little") + (5).to_bytes(8, "little") + name

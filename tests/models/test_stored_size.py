@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
+from crushtest.errors import ModelError
+from crushtest.models.load import load_model, load_tokenizer
 from crushtest.models.stored_size import stored_facts
 from support.quantized_folders import awq, fp8, gptq, mlx, write_folder
+from support.tiny_gguf import write_gguf
 from support.tiny_models import network, tokenizer
 
 GPTQ = {"quant_method": "gptq", "group_size": 16}
@@ -94,3 +98,46 @@ def test_what_compress_saves_is_sized_by_its_headers_too(tmp_path: Path, recipe:
 def test_what_is_not_here_has_no_size(tmp_path: Path) -> None:
     for spec in ("demo", "http://localhost:8000/v1", str(tmp_path / "none"), str(tmp_path / "none.gguf"), ""):
         assert stored_facts(spec) == {}
+
+
+def test_a_format_that_another_program_reads_has_a_size_as_well(tmp_path: Path) -> None:
+    dense = write_folder(tmp_path, None, {"quantization_config": {"quant_method": "modelopt"}})
+    names = [name for name in dense if "_proj." in name]
+    tensors = {name: weight.to(torch.float8_e4m3fn) if name in names else weight for name, weight in dense.items()}
+    tensors |= {name.replace("weight", "weight_scale"): torch.tensor(0.5) for name in names}
+    save_file(tensors, tmp_path / "model.safetensors")
+    facts = stored_facts(str(tmp_path))
+    inside = sum(dense[name].numel() for name in names)
+    assert facts["method"] == "NVIDIA ModelOpt"
+    assert facts["totals"]["linear_weights"] == inside
+    assert facts["totals"]["compressed_size_bytes"] == inside + 4 * len(names)
+
+
+def test_weights_stored_in_ways_of_their_own_are_not_counted(tmp_path: Path) -> None:
+    dense = write_folder(tmp_path, None, {"quantization_config": {"quant_method": "exl2"}})
+    save_file(dense | {"a.q_weight": torch.ones(4, 4, dtype=torch.int32)}, tmp_path / "model.safetensors")
+    facts = stored_facts(str(tmp_path))
+    size = (tmp_path / "model.safetensors").stat().st_size
+    assert facts == {"method": "ExLlamaV2", "totals": {"weights_size_bytes": size}}
+
+
+def test_a_gguf_model_in_several_files_counts_them_all_and_is_refused(tmp_path: Path) -> None:
+    files = [str(tmp_path / f"a-{number:05}-of-00002.gguf") for number in (1, 2)]
+    for file in files:
+        write_gguf(Path(file), add=lambda writer: writer.add_uint16("split.count", 2))
+    whole = stored_facts(str(write_gguf(tmp_path / "b.gguf")))["totals"]
+    totals = stored_facts(files[0])["totals"]
+    assert totals["dense_model_size_bytes"] == 2 * whole["dense_model_size_bytes"]
+    assert totals["weights_size_bytes"] == sum(Path(file).stat().st_size for file in files)
+    with pytest.raises(ModelError, match=r"is one of 2 that hold the model.*engine 'llamacpp'"):
+        load_model(files[0])
+    Path(files[1]).unlink()
+    assert stored_facts(files[0]) == {}
+
+
+def test_a_gguf_file_has_a_size_whatever_its_pre_tokenizer(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "a.gguf")
+    path.write_bytes(path.read_bytes().replace(b"gpt-2", b"gpt-9"))
+    assert stored_facts(str(path))["method"] == "GGUF F32"
+    with pytest.raises(ModelError, match="pre-tokenizer 'gpt-9' is not known"):
+        load_tokenizer(str(path))

@@ -444,3 +444,11 @@ def test_another_arm_of_the_same_name_is_refused_by_what_differs(tmp_path: Path)
             spec().model_copy(update={"arms": build_spec({"model": "fake", "arms": [other]}, where="t").arms}),
             tmp_path / "s",
         )
+
+
+def test_a_folder_that_another_run_writes_to_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "check_study", lambda *given, **more: pytest.fail("the study was planned"))
+    with StudyFolder(tmp_path).locked(), pytest.raises(StoreError, match="another run is writing to this study"):
+        run_study(spec("a"), tmp_path)

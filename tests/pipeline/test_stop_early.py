@@ -19,7 +19,7 @@ from crushtest.gate.policy import read_policy
 from crushtest.metrics import mean
 from crushtest.pipeline.looks import asking_order
 from crushtest.pipeline.run import recompare, run_study
-from crushtest.pipeline.stop_rules import never_settled, on_no_task, sharing, why_not_exact
+from crushtest.pipeline.stop_rules import never_settled, not_judged, on_no_task, sharing, why_not_exact
 from crushtest.records import Choices, Item
 from crushtest.report.against import refusals
 from crushtest.report.study_view import read_study
@@ -245,6 +245,18 @@ def test_rules_on_tasks_that_the_study_lacks_are_named(tmp_path: Path) -> None:
     rules = policy(tmp_path, LENIENT)
     assert on_no_task(make_plan(spec(rules))) == ""
     assert "rule 2 of" in on_no_task(make_plan(spec(rules, suite=["probe_facts"])))
+
+
+def test_rules_that_need_more_items_than_the_task_has_are_named(tmp_path: Path) -> None:
+    rules = policy(
+        tmp_path, LENIENT.replace("rules:", "rules:\n  - {metric: accuracy, task: probe_facts, min_items: 60}", 1)
+    )
+    plan = make_plan(spec(rules, suite=["probe_facts"]))
+    items = {"probe_facts": plan.tasks[0].draw()[:59]}
+    assert [line for line in not_judged(plan, items) if "rule 1 " in line] == [
+        "stop_early: rule 1 needs 60 items of probe_facts, which has 59"
+    ]
+    assert not any("rule 1 " in line for line in not_judged(plan, {"probe_facts": plan.tasks[0].draw()[:60]}))
 
 
 def test_a_policy_without_a_rule_on_the_study_is_refused(tmp_path: Path) -> None:

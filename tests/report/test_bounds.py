@@ -65,6 +65,7 @@ def test_the_bound_is_the_larger_end_of_the_90_percent_interval(
     ("dense", "better", "text"),
     [
         (0.03, "higher", "no clear difference; at 3.0% in dense, at most 3.0 points could be lost"),
+        (1 / 16, "higher", "no clear difference; at 6.2% in dense, at most 6.2 points could be lost"),
         (0.0, "higher", "no clear difference; at 0.0% in dense, nothing could be lost"),
         (0.97, "lower", "no clear difference; at 97.0% in dense, at most 3.0 points could be added"),
         (0.03, "lower", "less than 7.6 points"),

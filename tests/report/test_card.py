@@ -69,6 +69,15 @@ def test_a_card_names_the_dense_model_and_how_the_variant_was_made(tmp_path: Pat
     assert [card["base_model_relation"] for card in made.values()] == ["finetune", "quantized", "quantized"]
 
 
+def test_a_path_is_no_base_model(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    for model in (str(tmp_path), "models/own/dense", "model.gguf", "http://127.0.0.1:8000/v1#name"):
+        plan = make_plan(build_spec({"model": model, "suite": ["probe_facts"]}, where="test"))
+        dense = read_arm(folder, {}, 0, plan.arms[0], plan.dense)
+        study = StudyView(folder, plan, {}, (dense,), tasks=(), estimates={}, contrasts={}, bands=())
+        assert "base_model" not in card.card_metadata(study, dense), model
+
+
 def test_a_card_says_on_how_many_items_and_that_probes_are_no_benchmark(cards: dict[str, Path]) -> None:
     text = cards["wanda:sparsity=0.5"].read_text(encoding="utf-8")
     assert "smoke alarm, not a benchmark" in text

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from crushtest.report.page.search_page import as_image, optimism, render_search, short_labels, spec
-from crushtest.study.searched import Candidate, Cell, Half, Judged, SearchRecord
+from crushtest.report.page.search_page import as_image, render_search, short_labels, spec
+from crushtest.report.search_words import comparison, optimism, swapped
+from crushtest.study.searched import Candidate, Cell, Half, Judged, SearchRecord, Swap
 
 OPTIONS = ("rtn:bits=2,group_size=64", "rtn:bits=4,group_size=64")
 
@@ -91,3 +92,34 @@ def test_a_figure_says_what_stands_beyond_its_edges(ratio: float, says: str) -> 
 
     assert says not in drawn(record())
     assert says in drawn(record(screened=(judged("mix 0.2", ratio), judged(OPTIONS[1], 0.5))))
+
+
+def test_who_won_on_the_verification_half_is_said() -> None:
+    assert comparison(record()) == (
+        "Worst harm on the verification half, as a share of its margin, as measured: mix 0.2 0.75 at size 0.200; "
+        f"{OPTIONS[1]} 0.60 at size 0.200. Uniform {OPTIONS[1]} won against mix 0.2. {OPTIONS[1]} is no larger."
+    )
+    text = Candidate(name="by text 0.200", recipe="c", kind="by text", size=0.2)
+    beside = (judged(OPTIONS[1], 0.9), judged("by text 0.200", 0.8))
+    assert comparison(record(rivals=(text,), beside=beside)).endswith(
+        "by text 0.200 0.80 at size 0.200. mix 0.2 did best."
+    )
+    lost = record(rivals=(text,), beside=(judged(OPTIONS[1], 0.9), judged("by text 0.200", 0.7)))
+    assert "The mix by text 0.200 won against mix 0.2." in comparison(lost)
+    page = render_search(lost, cells(), {})
+    assert "The mix by text 0.200 won" in page
+    assert "<td>by text</td>" in page
+    assert comparison(record(beside=())) == ""
+    assert comparison(record(verified=(), answer=None)) == ""
+
+
+def test_what_swaps_brought_is_said() -> None:
+    first = Swap(mix="mix 0.2", parts=(), ratios={"bias": 1.0}, kept=True)
+    worse = Swap(mix="mix 0.2", parts=("layers.0", "layers.1"), ratios={"bias": 1.5}, kept=False)
+    better = Swap(mix="mix 0.2", parts=("layers.1", "layers.0"), ratios={"bias": 0.5}, kept=True)
+    assert swapped(record(swaps=(first, worse))) == [
+        "mix 0.2: 1 swap of two parts tried, none lowers the largest measured divergence (1.000)."
+    ]
+    page = render_search(record(swaps=(first, worse, better)), cells(), {})
+    assert "2 swaps of two parts tried; kept layers.1 with layers.0." in page
+    assert "1.000 before, 0.500 after" in page

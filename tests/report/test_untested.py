@@ -102,3 +102,15 @@ def test_a_collapse_that_cannot_be_tested_is_no_least_harm(study: StudyFolder) -
     assert "perplexity cannot be tested" in found[collapsed.name].status
     assert [each.arm.name for each in least_harm_first(made, list(found.values()))] == [calm.name, collapsed.name]
     assert "any change in perplexity" in could_miss(made, found[collapsed.name])
+
+
+def test_a_change_beyond_what_dense_could_lose_is_no_size_to_miss(study: StudyFolder) -> None:
+    view = read_study(study)
+    task = next(task for task in view.headed if task.headline.better == "higher" and task.headline.unit == "rate")
+    arm = view.others[0]
+    key = (arm.name, task.name, task.headline.name, "all")
+    row = replace(view.contrasts[key], verdict="no clear difference", caution=None, dense=0.08, value=0.07, mde=0.5)
+    for mde, words in ((0.5, "any harm in"), (0.05, "5.0 points in")):
+        made = replace(view, contrasts=view.contrasts | {key: replace(row, mde=mde)})
+        [verdict] = [each for each in arm_verdict.verdicts(made) if each.arm.name == arm.name]
+        assert words in could_miss(made, verdict)

@@ -85,7 +85,7 @@ def test_sizes_are_those_of_compression_json(view: StudyView) -> None:
 def test_changed_answers_are_counted_in_words(view: StudyView) -> None:
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy" and row.flips.total)
     text = answers.changed_text(with_columns(row, flips=3, flips_up=2, flips_down=0))
-    assert text == "3 (2 gained, 0 lost, 1 neither; p item by item 1.000)"
+    assert text == "3 (2 gained, 0 lost, 1 as before; p item by item 1.000)"
     assert answers.changed_text(with_columns(row, flips=None)) == ""
 
 
@@ -98,6 +98,8 @@ def test_where_no_difference_could_be_detected_that_is_said(view: StudyView) -> 
 
 def test_an_arm_without_compression_json_has_no_size(view: StudyView) -> None:
     assert arm_verdict.size_text(replace(view.arms[1], compression=None)) == "size not recorded"
+    files = {"method": "ExLlamaV2", "totals": {"weights_size_bytes": 3_000_000}}
+    assert arm_verdict.size_text(replace(view.arms[1], compression=files)) == "weight files of 3 MB"
 
 
 def with_kv(arm: ArmView, before: int | None, after: int | None) -> ArmView:
@@ -122,6 +124,9 @@ def test_an_arm_with_the_weights_of_dense_is_no_smaller_than_dense(view: StudyVi
     found = replace(view.arms[1], compression=None, facts={"totals": view.arms[1].totals})
     assert found.ratio
     assert "%" in arm_verdict.size_text(found)
+    assert "weight files" not in arm_verdict.size_text(found)
+    stored = replace(found, facts={"totals": found.totals | {"weights_size_bytes": 174_000_000}})
+    assert arm_verdict.size_text(stored).endswith("; weight files of 174 MB")
     same = replace(found, same_weights=True)
     assert same.ratio == 0
     assert "%" not in arm_verdict.size_text(same)

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from crushtest.metrics import rate
 from crushtest.records import DENSE, Answer, Item, Score
+from crushtest.stats.asked import Asked
 from crushtest.stats.ranking import FEWEST_ARMS, Losses, losses, ordered, rank, rank_interval, spearman
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong
 
@@ -33,7 +34,7 @@ def made(items: list[Item], harms: list[float], *, noise: float = 0.0, seed: int
         **{a: base + h + noise * rng.normal(size=len(items)) for a, h in zip(ARMS, harms, strict=False)},
     }
     measured = costs({arm: list(given) for arm, given in values.items()})
-    return losses(task, number(), items, measured, seed=(seed,), replicates=300)  # type: ignore[arg-type]
+    return losses(task, "number", Asked([number()], items), measured.items(), seed=(seed,), replicates=300)  # type: ignore[arg-type]
 
 
 ITEMS = make_items([()] * 80, [f"c{n // 2}" for n in range(80)])
@@ -44,13 +45,13 @@ def test_losses_are_differences_from_dense_in_the_bad_direction() -> None:
     items = make_items([()] * 4)
     right = {DENSE: [True] * 4, "a": [True, True, True, False], "b": [False] * 4}
     measured = {arm: (right_or_wrong(outcomes), {}) for arm, outcomes in right.items()}
-    result = losses("t", ACCURACY, items, measured, seed=(0,), replicates=50)
+    result = losses("t", "accuracy", Asked([ACCURACY], items), measured.items(), seed=(0,), replicates=50)
     assert result.arms == ("a", "b")
     assert result.observed == pytest.approx([0.25, 1.0])
     assert result.values.shape == (2, 50)
     assert result.values[1] == pytest.approx(1.0)
     signed = {DENSE: [0.2] * 4, "a": [-0.5] * 4, "b": [0.1] * 4}
-    bias = losses("t", number(better="zero"), items, costs(signed), seed=(0,), replicates=5)  # type: ignore[arg-type]
+    bias = losses("t", "number", Asked([number(better="zero")], items), costs(signed).items(), seed=(0,), replicates=5)  # type: ignore[arg-type]
     assert bias.observed == pytest.approx([0.3, -0.1])
 
 
@@ -62,7 +63,7 @@ def test_an_arm_without_any_number_takes_none_from_the_others() -> None:
     scores = {arm: {item.id: Score(value) for item in items} for arm, value in ((DENSE, 0.0), ("a", 1.0))}
     scores["silent"] = {item.id: Score(None, "empty") for item in items}
     measured = {arm: (numbers([0.0] * 4), {"s": given}) for arm, given in scores.items()}
-    result = losses("t", scored, items, measured, seed=(0,), replicates=5)  # type: ignore[arg-type]
+    result = losses("t", "scored", Asked([scored], items), measured.items(), seed=(0,), replicates=5)  # type: ignore[arg-type]
     assert result.arms == ("a",)
     assert result.observed == pytest.approx([1.0])
 

@@ -46,8 +46,8 @@ def test_an_exchange_swaps_each_cluster_half_the_time():
 
 
 def test_values_depend_on_the_seed_and_not_on_the_size_of_the_pieces(monkeypatch):
-    items, layout, sums = made()
-    units = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
+    _, layout, sums = made()
+    units = total_by_cluster([number()], [None], layout, [sums], [sums[0].scored])
     runs = []
     for size in (1, 4000, 10**9):
         monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", size)
@@ -59,8 +59,8 @@ def test_values_depend_on_the_seed_and_not_on_the_size_of_the_pieces(monkeypatch
 
 
 def test_threads_change_nothing(monkeypatch):
-    items, layout, sums = made()
-    units = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
+    _, layout, sums = made()
+    units = total_by_cluster([number()], [None], layout, [sums], [sums[0].scored])
     alone = resample.bootstrap([number()], units, seed=3, replicates=600).groups
     monkeypatch.setattr(resample, "WORTH_THREADS", 0)
     monkeypatch.setattr(resample, "NUMBERS_AT_ONCE", 1)
@@ -69,8 +69,8 @@ def test_threads_change_nothing(monkeypatch):
 
 
 def test_totals_are_the_same_however_they_are_multiplied():
-    items, layout, sums = made(n=2000, clusters=900)
-    units = total_by_cluster([number()], items, layout, [sums], [sums[0].scored])
+    _, layout, sums = made(n=2000, clusters=900)
+    units = total_by_cluster([number()], [None], layout, [sums], [sums[0].scored])
     weights = seeded().integers(0, 4, (20, len(units.counts))).astype(float)
     for rows, total in zip(units.groups, plan(units, [g.columns for g in units.groups]).totals(weights), strict=True):
         assert total == pytest.approx((weights[:, rows.units] @ rows.columns).T)
@@ -81,9 +81,9 @@ def test_collapsing_equal_clusters_keeps_every_total_and_the_distribution(monkey
     items = make_items([(f"a={g}",) for g in rng.integers(0, 4, 3000)])
     sums = [measure_sums(ACCURACY, items, right_or_wrong(rng.random(3000) < 0.3), {})]
     layout = lay_out(items)
-    collapsed = total_by_cluster([ACCURACY], items, layout, [sums], [sums[0].scored])
+    collapsed = total_by_cluster([ACCURACY], [None], layout, [sums], [sums[0].scored])
     monkeypatch.setattr(clusters, "WORTH_COLLAPSING", 10**9)
-    whole = total_by_cluster([ACCURACY], items, layout, [sums], [sums[0].scored])
+    whole = total_by_cluster([ACCURACY], [None], layout, [sums], [sums[0].scored])
     assert len(collapsed.counts) == 8
     assert collapsed.counts.sum() == len(whole.counts) == 3000
     assert resample.observed([ACCURACY], collapsed).groups == pytest.approx(resample.observed([ACCURACY], whole).groups)
@@ -100,7 +100,7 @@ def test_totals_of_a_group_in_runs_of_neighbours_are_the_plain_product(starts):
     items = make_items([("a=x",) if place in inside else ("a=y",) for place in range(1000)])
     values = seeded().normal(size=1000)
     sums = [measure_sums(number(), items, numbers(values), {})]
-    units = total_by_cluster([number()], items, lay_out(items), [sums], [sums[0].scored])
+    units = total_by_cluster([number()], [None], lay_out(items), [sums], [sums[0].scored])
     weights = seeded(1).integers(0, 4, (5, len(units.counts))).astype(float)
     products = plan(units, [rows.columns for rows in units.groups])
     assert any(runs is not None and len(runs) == len(starts) for _, runs in products.runs)

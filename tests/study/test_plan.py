@@ -110,6 +110,8 @@ def test_a_list_in_a_recipe_becomes_an_arm_a_value() -> None:
         ("model: demo\narms: [{model: ''}]\n", "arms.0.model must not be empty (got '')"),
         ("model: demo\narms: [{model: x, engine: ''}]\n", "arms.0.engine must not be empty (got '')"),
         ("model: demo\narms: [wanda, wanda]\n", "two arms are called 'wanda'"),
+        ("model: demo\narms: [{name: dense, model: x}]\n", "'dense' is the model before compression; give the arm"),
+        ("model: demo\nsuite: [{probe_facts: {limt: 5}}]\n", "unknown option 'limt'; did you mean 'limit'?"),
         ("model: demo\narms: wanda\n", "arms must be a list"),
         ("model: demo\narms: [7]\n", "`key: value` pairs are needed (got 7)"),
         ("model: demo\nengine: hg\n", "unknown engine 'hg'; did you mean 'hf'?"),

@@ -309,13 +309,15 @@ class Stub:
                 biased[token] += bias
             first = int(biased.argmax()) if body.get("logit_bias") else first
         listed = [{"id": t, "logprob": v} for t, v in self._top(tokens, body.get("n_probs", 0))]
+        probabilities = [{"id": first, "logprob": float(values[first]), "top_logprobs": listed}]
         return {
             "model": self.model,
-            "content": decode(written),
+            "content": decode([first] if body.get("logit_bias") else written),
             "tokens_evaluated": len(tokens),
             "tokens_predicted": len(written),
             "stop_type": "limit" if stop == "length" else "eos",
-            "completion_probabilities": [{"id": first, "logprob": float(values[first]), "top_logprobs": listed}],
+            # As llama-server: none while the text ends within a character.
+            **({} if 128 <= first < BOS else {"completion_probabilities": probabilities}),
         }
 
     def _generate(self, body: dict[str, Any]) -> dict[str, Any]:

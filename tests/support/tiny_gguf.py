@@ -6,6 +6,7 @@ import atexit
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from crushtest.models.load import LoadedModel
 from support.tiny_models import TEMPLATE, loaded
 
-NORMAL, CONTROL = 1, 3  # gguf.TokenType
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # gguf.TokenType
 
 
 @cache
@@ -28,9 +29,19 @@ def tiny_file() -> Path:
 
 
 def write_gguf(
-    path: Path, model: LoadedModel | None = None, *, template: bool | str = False, add_bos: bool = False
+    path: Path,
+    model: LoadedModel | None = None,
+    *,
+    template: bool | str = False,
+    add_bos: bool = False,
+    add: Callable[[gguf.GGUFWriter], None] | None = None,
+    sentence_piece: bool = False,
 ) -> Path:
-    """Write a tiny llama model in float32; the same numbers as its transformers twin."""
+    """Write a tiny llama model in float32; the same numbers as its transformers twin.
+
+    add             adds what else the file says and holds
+    sentence_piece  gives it a vocabulary of SentencePiece's kind in the place of the model's own
+    """
     model = model or loaded()
     config: Any = model.network.config
     writer = gguf.GGUFWriter(path, "llama")
@@ -45,12 +56,17 @@ def write_gguf(
     writer.add_value_length(config.head_dim)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    _add_tokenizer(writer, model, template, add_bos)
+    if sentence_piece:
+        _add_sentence_piece(writer, config.vocab_size)
+    else:
+        _add_tokenizer(writer, model, template, add_bos)
     for name, weight in model.network.state_dict().items():
         values = weight.float().numpy()
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             values = _interleave(values, config.head_dim)
         writer.add_tensor(_tensor_name(name), np.ascontiguousarray(values))
+    if add:
+        add(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -72,6 +88,20 @@ def _add_tokenizer(writer: gguf.GGUFWriter, model: LoadedModel, template: bool |
     writer.add_add_bos_token(add_bos)
     if template:
         writer.add_chat_template(TEMPLATE if template is True else template)
+
+
+def _add_sentence_piece(writer: gguf.GGUFWriter, size: int) -> None:
+    pieces = ["▁", "▁the", "▁a", "▁cat", "▁dog", "th", "he", "the", "in", "▁in", "an", "er", "▁t", "▁c"]
+    pieces += ["ca", "at", "do", "og", "▁d", "19", "95", "▁▁", "▁▁▁", "12"]
+    pieces += list("abcdefghijklmnopqrstuvwxyzABCDEFGHI0123456789.,!?\né")
+    pieces += [f"<unused{index}>" for index in range(size - 259 - len(pieces))]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces])
+    writer.add_token_types([UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, *[NORMAL] * len(pieces)])
+    writer.add_token_scores([0.0] * 259 + [-float(rank) for rank in range(len(pieces))])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
 
 
 def _interleave(weight: np.ndarray[Any, Any], size: int) -> np.ndarray[Any, Any]:

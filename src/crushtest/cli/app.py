@@ -10,6 +10,7 @@ import typer
 
 from crushtest.cli import data, published
 from crushtest.cli.agents import mcp
+from crushtest.cli.at_address import refusing_addresses
 from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
 from crushtest.cli.elsewhere import add, items
@@ -58,7 +59,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        app.command(name, rich_help_panel=panel)(refusing_addresses(command))
 app.add_typer(data.app, name="data", rich_help_panel="Begin")
 app.add_typer(published.app, name="published", rich_help_panel="Read and judge")
 

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.score import Completions, Predictions
 from crushtest.errors import UsageError
-from crushtest.records import DENSE
+from crushtest.records import DENSE, Passage
 
 if TYPE_CHECKING:
     from crushtest.pipeline.added import Added, Form
     from crushtest.records import Item
 
+READ_ALONE = (
+    "the answers are options without scores: they count in measures whose names end in `_read`, such as accuracy_read, "
+    "and rules about the others do not see them"
+)
 Task = Annotated[
     str, typer.Argument(metavar="TASK[:OPTION=VALUE,...]", help="A task of `crushtest list tasks`, with options.")
 ]
@@ -55,10 +60,15 @@ def items(
     else:
         drawn = _asked(study, name)
     export_items(drawn, output)
+    asked = name if limit is None else f"{name}:limit={limit}"
+    if any(isinstance(item.request, Passage) for item in drawn):
+        after = "; they are texts to score, whose answers `add` does not take"
+    else:
+        after = "" if limit is None else f"; `crushtest add --task {asked}` takes their answers"
     if json:
         print_result("items", {"task": name, "items": len(drawn), "file": str(output)})
     else:
-        print_line(f"{output}: {len(drawn):,} items of {name}")
+        print_line(f"{output}: {len(drawn):,} items of {name}{after}")
 
 
 def _drawn(name: str, options: dict[str, Any], limit: int | None, seed: int) -> list[Item]:
@@ -77,6 +87,7 @@ def _asked(study: Path, name: str) -> list[Item]:
     return StudyFolder.existing(study).read_items(name)
 
 
+@at_address("folder", writes=True)
 def add(
     folder: Annotated[Path, typer.Argument(help="A study's folder, or a new one, which begins with --arm dense.")],
     task: Annotated[
@@ -121,6 +132,7 @@ def _show_added(added: Added, folder: Path, *, json: bool) -> None:
     missing = added.given.missing
     warnings = [
         *([f"missing: {missing}; they count as unanswered"] if missing.items else []),
+        *([READ_ALONE] if added.given.are_picks else []),
         *([f"problems: {added.given.problems}"] if added.given.problems else []),
     ]
     for warning in warnings:
@@ -141,4 +153,5 @@ def _show_added(added: Added, folder: Path, *, json: bool) -> None:
         )
         return
     compared = f"; compared with {DENSE}: {', '.join(added.compared)}" if added.compared else ""
-    print_line(f"{folder}: {added.items:,} items of {added.task} answered by {added.arm}{compared}")
+    answered = f"{added.items - len(missing.items):,} of {added.items:,}"
+    print_line(f"{folder}: {answered} items of {added.task} answered by {added.arm}{compared}")

@@ -58,7 +58,10 @@ def until_reader_leaves() -> Iterator[None]:
             sys.stdout.flush()  # what is left would fail when the interpreter ends, with a traceback
             if sys.stdout is not before:  # click puts a silent stream there, and exits with 1
                 raise BrokenPipeError
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as left:
+        # rich ends the program itself, with exit code 1, where the help's reader left
+        if isinstance(left, SystemExit) and not isinstance(left.__context__, BrokenPipeError):
+            raise
         _drop_output(before)
         sys.exit(PIPE_EXIT_CODE)
 

@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Folder
-from crushtest.cli.output import AsJson, width
+from crushtest.cli.options import Place
+from crushtest.cli.output import AsJson, print_line, width
 
 
+@at_address("folder", writes=False)
 def gate(
-    folder: Folder,
+    folder: Place,
     policy: Annotated[
         str, typer.Option(help="A policy file, or a built-in policy: standard, strict, refusal, decision.")
     ] = "standard",
@@ -55,8 +57,9 @@ def gate(
         print("\n".join(gates.gate_lines(result, width())))
     if github:
         print("\n".join(gates.as_annotations(result)), file=sys.stderr if json else sys.stdout)
-    print(f"gate: {result.outcome}", file=sys.stderr)
-    fitting = gates.fitting_policies(folder) if any(check.row is None for check in result.checks) else []
+    print_line(f"gate: {result.outcome}, by policy {policy}", file=sys.stderr)
+    own = Path(policy).is_file()
+    fitting = gates.fitting_policies(folder) if not own and any(check.row is None for check in result.checks) else []
     if fitting and policy not in fitting:
         print(f"gate: for the tasks of this study there is --policy {' or '.join(fitting)}", file=sys.stderr)
     raise typer.Exit(result.exit_code)

@@ -13,6 +13,7 @@ import typer
 
 Model = Annotated[str, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo` (SmolLM2-135M-Instruct).")]
 Folder = Annotated[Path, typer.Argument(help="A study's folder.")]
+Place = Annotated[Path, typer.Argument(help="A study's folder, or its address: s3://bucket/study.")]
 Suite = Annotated[
     str | None, typer.Option(help="A suite's name, a YAML file, or task names joined by commas. Default: quick.")
 ]
@@ -96,6 +97,8 @@ System = Annotated[
     ),
 ]
 Skip = Annotated[bool, typer.Option("--skip-missing", help="Skip tasks whose data are missing, and name them.")]
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what will be done and what it will cost. Write nothing.")]
 
 
 @dataclass(frozen=True)

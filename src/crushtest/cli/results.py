@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Folder
+from crushtest.cli.options import Place
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
 from crushtest.metrics import ALL
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from crushtest.study.folder import StudyFolder
 
 
+@at_address("folder", writes=True)
 def compare(
-    folder: Folder,
+    folder: Place,
     task: Annotated[str | None, typer.Option(help="Print all contrasts of this task instead of the summary.")] = None,
     against: Annotated[
         str | None,
@@ -102,8 +104,9 @@ HeadPolicy = Annotated[
 ]
 
 
+@at_address("folder", writes=True)
 def report(
-    folder: Folder,
+    folder: Place,
     tables: Annotated[
         Path | None, typer.Option(help="Also write all tables to this folder: CSV, LaTeX, Markdown.")
     ] = None,
@@ -124,6 +127,7 @@ def report(
     from crushtest import report as reporting
     from crushtest.files.atomic import make_writable
     from crushtest.pipeline.page import judged_by, write_page
+    from crushtest.pipeline.remote.opened import by_address
     from crushtest.report.beside import nothing_beside
     from crushtest.report.study_view import read_study
     from crushtest.study.folder import StudyFolder
@@ -136,7 +140,8 @@ def report(
     with study.locked():
         stays = summary and beside is None and policy is None and study.has_current_report()
         page = str(study.report if stays else write_page(study, beside, policy))
-    lines = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
+    pasted = reporting.summary_lines(study, judged_by(study, policy)) if summary else []
+    lines = [by_address(line, folder) for line in pasted]
     unmatched = nothing_beside(read_study(study, beside), beside) if beside else ""
     if unmatched:
         print_line(f"report: {unmatched}", file=sys.stderr)
@@ -155,8 +160,9 @@ def report(
         print_line(page)
 
 
+@at_address("folder", writes=True)
 def card(
-    folder: Folder,
+    folder: Place,
     push: Annotated[
         str | None,
         typer.Option(
@@ -203,8 +209,9 @@ def _pushed(cards: dict[str, Path], repository: str, arm: str | None) -> str:
     return push_card(cards[name].read_text(encoding="utf-8"), repository, name)
 
 
+@at_address("folder", writes=False)
 def query(
-    folder: Folder,
+    folder: Place,
     sql: Annotated[
         str,
         typer.Argument(
@@ -229,7 +236,8 @@ def query(
         print_table([table.columns, *([str(value) for value in row] for row in table.rows)])
 
 
-def verify(folder: Folder, json: AsJson = False) -> None:
+@at_address("folder", writes=False, afresh=True)
+def verify(folder: Place, json: AsJson = False) -> None:
     """Check that a study's files are whole and belong together: exit code 0 if they do, 1 if anything does not fit.
 
     Items, answers, scores and results form a chain. Each file holds the digest of its own bytes, and the digests of
@@ -242,11 +250,12 @@ def verify(folder: Folder, json: AsJson = False) -> None:
 
     Example: crushtest verify studies/demo && crushtest gate studies/demo
     """
+    from crushtest.pipeline.remote.opened import by_address
     from crushtest.study.chain import problems, untied_note
     from crushtest.study.folder import StudyFolder
 
     study = StudyFolder.existing(folder)
-    lines = list(problems(study))
+    lines = [by_address(problem, folder) for problem in problems(study)]
     if not lines and (note := untied_note(study)):
         lines.append(note)
     if json:

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crushtest.cli.at_address import at_address
+from crushtest.cli.cost import show_cost
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Model, Selection, Setup, Skip, Threads, flattened, given
+from crushtest.cli.options import DryRun, Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UsageError
 from crushtest.printing import quoted
 
 if TYPE_CHECKING:
+    from crushtest.pipeline.remote.working_copy import WorkingCopy
     from crushtest.study.spec import StudySpec
 
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/<model>.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The study's folder, or an address: s3://bucket/study. Default: studies/<model>."),
+]
 Recipes = Annotated[
     list[str] | None,
     typer.Option("--recipe", "-r", help="How to compress: `wanda:sparsity=0.5`. Repeatable; lists expand."),
@@ -62,6 +68,7 @@ Finish = Annotated[
 
 
 @flattened
+@at_address("out", writes=True)
 def run(
     model: Annotated[str | None, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo`.")] = None,
     recipe: Recipes = None,
@@ -76,7 +83,9 @@ def run(
     replicates: Replicates = None,
     stop_early: StopEarly = None,
     finish: Finish = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
+    copy: WorkingCopy | None = None,
 ) -> None:
     """Compress a model in every way asked for, measure each arm against the dense model, and write the report.
 
@@ -88,6 +97,8 @@ def run(
         crushtest run demo -r magnitude:sparsity=0.5 -r wanda:pattern=2:4
 
         crushtest run --study study.yaml --limit 200
+
+        crushtest run demo -r gptq:bits=4,group_size=64 --dry-run
 
         crushtest run demo -r wanda:sparsity=0.1 --noise-floor 3
 
@@ -121,7 +132,10 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    run_and_show("run", spec, folder, skip_missing=skip_missing, json=json)
+    if dry_run:
+        show_cost("run", spec, folder, skip_missing=skip_missing, json=json)
+    else:
+        run_and_show("run", spec, folder, skip_missing=skip_missing, json=json, copy=copy)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -141,24 +155,33 @@ def _stored_suite(folder: Path) -> dict[str, Any]:
 
 
 @flattened
+@at_address("out", writes=True)
 def evaluate(
     model: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The study's folder, or an address.")],
     *,
     selection: Selection,
     setup: Setup,
     threads: Threads = None,
     skip_missing: Skip = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
+    copy: WorkingCopy | None = None,
 ) -> None:
     """Measure one model as it is, without compressing or comparing it."""
     from crushtest.study.spec import build_spec
 
     flags = {"model": model} | given(selection) | given(setup)
-    run_and_show("evaluate", build_spec(flags, where="evaluate"), out, skip_missing=skip_missing, json=json)
+    spec = build_spec(flags, where="evaluate")
+    if dry_run:
+        show_cost("evaluate", spec, out, skip_missing=skip_missing, json=json)
+    else:
+        run_and_show("evaluate", spec, out, skip_missing=skip_missing, json=json, copy=copy)
 
 
-def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
+def run_and_show(
+    command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool, copy: WorkingCopy | None = None
+) -> None:
     """Run a study, then print its summary and the path of its report."""
     from rich.console import Console
 
@@ -168,7 +191,8 @@ def run_and_show(command: str, spec: StudySpec, folder: Path, *, skip_missing: b
     from crushtest.study.merge import unrequested_tasks
 
     try:
-        worked = run_study(spec, folder, command=["crushtest", *sys.argv[1:]], skip_missing=skip_missing)
+        command_line = ["crushtest", *sys.argv[1:]]
+        worked = run_study(spec, folder, command=command_line, skip_missing=skip_missing, copy=copy)
     except KeyboardInterrupt:
         print("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
         raise typer.Exit(130) from None

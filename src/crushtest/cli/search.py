@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crushtest.cli.envelope import Status, print_result
-from crushtest.cli.options import Model, Running, Selection, Threads, flattened, given
+from crushtest.cli.options import DryRun, Model, Running, Selection, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
 from crushtest.printing import quoted
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from crushtest.study.searched import SearchRecord
 
 GRAINS = ("block", "linear")
+SCORES = ("measured", "gradient")
+SWAPS = 12
+"""Measurements that go into swaps by default if there is a target: then there is one mix."""
 EXIT_CODES = {"found": 0, "none": 3, "inconclusive": 4}
 STATUS: dict[str, Status] = {"found": "passed", "none": "regression", "inconclusive": "inconclusive"}
 
@@ -60,11 +63,22 @@ def search(
         Path | None,
         typer.Option(help="Take the sensitivities from another search's folder: same model, items and options."),
     ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(help="measured, or gradient: estimated from gradients. Default: gradient above 7B parameters."),
+    ] = None,
+    swaps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Measurements of each whole mix that go into swaps of two parts. Default: 12 with --target, else 0.",
+        ),
+    ] = None,
     *,
     selection: Selection,
     running: Running,
     threads: Threads = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     json: AsJson = False,
 ) -> None:
     """Find the smallest mix of options whose harms stay within a policy, and verify it on items that it never saw.
@@ -75,12 +89,14 @@ def search(
     """
     from crushtest.pipeline.dtypes import settle_dtype
     from crushtest.pipeline.search.opening import open_search
-    from crushtest.pipeline.search.request import SearchRequest
+    from crushtest.pipeline.search.request import DEFAULT_OPTIONS, SearchRequest
     from crushtest.pipeline.search.run import run_search
     from crushtest.study.spec import build_spec
 
     if grain not in GRAINS:
         raise UnknownName("grain", grain, GRAINS, where="search")
+    if scores is not None and scores not in SCORES:
+        raise UnknownName("scores", scores, SCORES, where="search")
     request = SearchRequest(
         spec=settle_dtype(build_spec({"model": model} | given(selection) | given(running), where="search")),
         budget=budget_text(budget),
@@ -88,7 +104,9 @@ def search(
         grain="linear" if grain == "linear" else "block",
         target=None if target is None else size_of(target),
         items=items,
-        **({"options": tuple(option)} if option else {}),
+        scores=None if scores is None else ("gradient" if scores == "gradient" else "measured"),
+        swaps=swaps if swaps is not None else SWAPS if target is not None else 0,
+        options=tuple(option) if option else DEFAULT_OPTIONS,
     )
     found = open_search(request, out, sensitivity)
     if dry_run:
@@ -134,15 +152,20 @@ def show_plan(found: Search) -> None:
     )
     parts, options = len(found.parts), len(request.option_recipes)
     mixes = 10 if request.target is None else 1
-    arms = mixes + options + len(request.given_recipes)
+    arms = mixes * (2 if request.swaps else 1) + options + len(request.given_recipes)
     asked = sum(min(half.search, request.items) for half in halves.values())
     search, verify = (sum(getattr(half, name) for half in halves.values()) for name in ("search", "verify"))
     for line in (
         f"1. dense answers the {search} items of the search half",
-        f"2. sensitivity: {parts} parts x {options} options on about {asked} items, each from its block up "
-        f"(some {parts * options * asked // 2:,} items read through the whole model)",
+        f"2. sensitivity: {parts} parts x {options} options on about {asked} items, "
+        + (
+            "estimated from a backward pass per item"
+            if found.scores == "gradient"
+            else f"each from its block up (some {parts * options * asked // 2:,} items read through the whole model)"
+        ),
         f"3. at most {mixes} mixes by integer program, {options} uniform recipes"
-        + (f", {len(request.given_recipes)} given" if request.given else ""),
+        + (f", {len(request.given_recipes)} given" if request.given else "")
+        + (f"; swaps: at most {request.swaps} measurements per mix on about {asked} items" if request.swaps else ""),
         f"4. screening: at most {arms} arms on {search} items, stopping early",
         f"5. verification: from the largest down, until one fails, on the {verify} items of the other half"
         if request.target is None
@@ -153,6 +176,8 @@ def show_plan(found: Search) -> None:
 
 def show(record: SearchRecord, out: Path, *, json: bool) -> None:
     """Print what a search found, and its recipe."""
+    from crushtest.report.search_words import comparison, nearest, swapped
+
     if json:
         facts = {"search": str(out), **record.model_dump(mode="json", exclude={"parts", "candidates"})}
         print_result("search", facts, status=STATUS[record.outcome or "inconclusive"])
@@ -163,15 +188,16 @@ def show(record: SearchRecord, out: Path, *, json: bool) -> None:
             ratio = "unknown" if one.worst == float("inf") else f"{one.worst:.2f}"
             rows.append([half, one.name, f"{one.size:.3f}", ratio, one.outcome])
     print_table(rows)
+    for line in (*swapped(record), comparison(record)):
+        if line:
+            print_line(line)
     if record.answer is not None:
         size = next(one.size for one in record.verified or () if one.name == record.answer)
         print_line(f"found: {record.answer}, {size:.3f} of 16 bits; every rule was shown to be kept on the other half")
         print_line(f"crushtest compress {record.request['study']['model']} -o DIR -r '{record.recipe}'")
         return
-    ended = (record.verified or ())[-1:]
-    nearest = ended or sorted(record.screened or (), key=lambda one: one.worst)[:1]
     print_line("none passes" if record.outcome == "none" else "inconclusive: nothing was shown to pass")
-    for one in nearest:
-        print_line(f"nearest: {one.name}, {one.size:.3f} of 16 bits")
-        for why in one.broke:
+    if (closest := nearest(record)) is not None:
+        print_line(f"nearest: {closest.name}, {closest.size:.3f} of 16 bits")
+        for why in closest.broke:
             print_line(f"  {why}")

@@ -37,8 +37,8 @@ suite: {suite}
 # The text that wanda, sparsegpt, gblm, gptq and awq look at.
 calibration: {{source: pydoc, sequences: 16, length: 512}}
 
-# The dense model is measured once more, so that the report shows what measurement alone moves.
-noise_floor: 1
+# Measure the dense model once more, so that the report shows what measurement alone moves.
+# noise_floor: 1
 
 seed: 0
 """
@@ -90,6 +90,7 @@ def init(
         suite=_yaml(suite),
         limit=f"limit: {limit}" if limit else "# limit: 200",
     )
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     if json:
         print_result("init", {"file": str(file)})

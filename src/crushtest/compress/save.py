@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.new_folder import atomic_folder, check_new
-from crushtest.errors import CompressionError, first_error_line
+from crushtest.compress.packed import names_by_grid, packed_tensors, quantization_config, side_by_side
+from crushtest.errors import first_error_line
 from crushtest.files.atomic import write_json
 from crushtest.models.checkpoint import SAFETENSORS
 from crushtest.models.tensor_files import TensorFiles
@@ -27,10 +28,10 @@ def save(model: LoadedModel, record: CompressionRecord, folder: Path) -> Path:
     """Write weights, config, tokenizer and compression.json into a new folder, whole or not at all; return the folder.
 
     Quantized layers are stored as packed integers with scales (compressed-tensors, format `pack-quantized`), everything
-    else as it is in memory, in its own dtype; LLM.int8() layers as bitsandbytes stores them. Stored dequantized, as
-    `saved` in compression.json says: the 4-bit floats of bitsandbytes; transformers' Conv1D (GPT-2), which
-    compressed-tensors does not know; several grids of which one is asymmetric, which transformers 5 cannot load; what
-    is beside LLM.int8() layers, as a folder has one quantization config.
+    else as it is in memory, in its own dtype; LLM.int8() layers as bitsandbytes stores them. Several grids are several
+    config groups, asymmetric ones among them at one bit more (`side_by_side`). Stored dequantized, as `saved` in
+    compression.json says: the 4-bit floats of bitsandbytes; transformers' Conv1D (GPT-2), which compressed-tensors does
+    not know; what is beside LLM.int8() layers, as a folder has one quantization config.
 
     CompressionError for a folder that holds something already, and where writing fails (a full disk): then nothing is
     left there.
@@ -56,7 +57,7 @@ def write_from_disk(model: LoadedModel, record: CompressionRecord, blocks: OnDis
 
 
 def _packed(model: LoadedModel, record: CompressionRecord) -> Mapping[str, QuantizedWeight]:
-    return record.quantized if _can_pack(model, record) else {}
+    return side_by_side(record.quantized) if _can_pack(model, record) else {}
 
 
 def _write_about(model: LoadedModel, record: CompressionRecord, partial: Path) -> None:
@@ -127,10 +128,11 @@ def _write_shards(model: LoadedModel, blocks: OnDisk, packed: Mapping[str, Quant
 def _with_packed(tensors: Mapping[str, Tensor], packed: Mapping[str, QuantizedWeight]) -> dict[str, Tensor]:
     """Return tensors by name, those of quantized layers packed."""
     made: dict[str, Tensor] = {}
+    alone = len(names_by_grid(packed)) == 1
     for name, tensor in tensors.items():
         layer = name.removesuffix(".weight")
         if name != layer and layer in packed:
-            made |= {f"{layer}.{part}": values for part, values in _packed_tensors(packed[layer]).items()}
+            made |= {f"{layer}.{part}": values for part, values in packed_tensors(packed[layer], alone=alone).items()}
         else:
             made[name] = tensor
     return made
@@ -155,86 +157,8 @@ def _bitsandbytes_config(network: Any) -> dict[str, Any] | None:
     }
 
 
-def _packed_tensors(weight: QuantizedWeight) -> dict[str, Tensor]:
-    """Return the tensors that stand for one quantized weight. Their integers are signed: ours less 2^(bits - 1)."""
-    import torch
-
-    compressors = _compressed_tensors()
-    middle = 1 << (weight.bits - 1)
-    signed = (weight.codes.to(torch.int16) - middle).to(torch.int8)
-    tensors = {
-        "weight_packed": compressors.pack_to_int32(signed, weight.bits),
-        "weight_scale": weight.scale.contiguous(),
-        "weight_shape": torch.tensor(weight.codes.shape, dtype=torch.int64),
-    }
-    if not weight.symmetric:
-        zero = (weight.zero.to(torch.int16) - middle).to(torch.int8)
-        tensors["weight_zero_point"] = compressors.pack_to_int32(zero, weight.bits, packed_dim=0)
-    return tensors
-
-
-def quantization_config(network: Any, packed: Mapping[str, QuantizedWeight]) -> dict[str, Any]:
-    """Return what config.json says of the quantized layers: one group per grid in use, which names its layers."""
-    from torch.nn import Linear
-
-    groups = _names_by_grid(packed)
-    one_grid = len(groups) == 1
-    # compressed-tensors 0.20 does not make room for packed zero points when it lays out an empty model, so that
-    # transformers can load asymmetric grids only if it dequantizes them on the way in.
-    dequantize = {} if all(grid.symmetric for grid in groups) else {"dequantize": True}
-    return {
-        "quant_method": "compressed-tensors",
-        "format": "pack-quantized",
-        "quantization_status": "compressed",
-        "config_groups": {
-            f"group_{number}": {"targets": ["Linear"] if one_grid else names, "weights": _weights_config(grid)}
-            for number, (grid, names) in enumerate(groups.items())
-        },
-        "ignore": [
-            name for name, module in network.named_modules() if isinstance(module, Linear) and name not in packed
-        ],
-        **dequantize,
-    }
-
-
-class _GridKind(NamedTuple):
-    """What layers of one config group have in common; `group_size` is None for one group a row, whatever its width."""
-
-    bits: int
-    group_size: int | None
-    symmetric: bool
-
-
-def _names_by_grid(packed: Mapping[str, QuantizedWeight]) -> dict[_GridKind, list[str]]:
-    # A group can be a whole row in narrow layers and less in others; one kind of grid serves both.
-    parted = {weight.group_size for weight in packed.values() if weight.scale.shape[1] > 1}
-    groups: dict[_GridKind, list[str]] = {}
-    for name, weight in packed.items():
-        group_size = weight.group_size if weight.group_size in parted else None
-        groups.setdefault(_GridKind(weight.bits, group_size, weight.symmetric), []).append(name)
-    return groups
-
-
-def _weights_config(grid: _GridKind) -> dict[str, Any]:
-    grouping = {"strategy": "group", "group_size": grid.group_size} if grid.group_size else {"strategy": "channel"}
-    return {"num_bits": grid.bits, "type": "int", "symmetric": grid.symmetric, "dynamic": False, **grouping}
-
-
 def _can_pack(model: LoadedModel, record: CompressionRecord) -> bool:
     if record.quantized_experts or _bitsandbytes_config(model.network):
         return False
-    grids = _names_by_grid(record.quantized)
     linears = {name for name, module in model.network.named_modules() if type(module).__name__ == "Linear"}
-    plain = record.quantized.keys() <= linears
-    return plain and (len(grids) == 1 or all(grid.symmetric for grid in grids))
-
-
-def _compressed_tensors() -> Any:
-    try:
-        from compressed_tensors import compressors
-    except ImportError:
-        raise CompressionError(
-            "saving quantized weights as integers needs the package compressed-tensors: "
-            "pip install 'crushtest[compressed-tensors]'"
-        ) from None
-    return compressors
+    return record.quantized.keys() <= linears

@@ -61,6 +61,13 @@ def _alone(tokenizer: Tokenizer, option: str) -> Line:
     return Line(tokens if tokens[:1] == start else start + tokens, 1)
 
 
+def choice_lines(tokenizer: Tokenizer, requests: Sequence[Choices]) -> list[list[list[Line]]]:
+    """Return for each request and option the lines whose log-likelihoods add up to the option's, however long."""
+    pairs = [pair for request in requests for pair in choice_pairs(tokenizer, request)]
+    lines = iter(encode_options(tokenizer, pairs))
+    return [[scored_parts(next(lines), request) for _ in request.options] for request in requests]
+
+
 def scored_parts(line: Line, request: Choices) -> list[Line]:
     """Return the lines whose log-likelihoods add up to an option's by the request's protocol."""
     if request.protocol != "first_apart":

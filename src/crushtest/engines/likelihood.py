@@ -25,6 +25,10 @@ class Part(Protocol):
     def lines(self) -> Ints: ...
     @property
     def positions(self) -> Ints: ...
+    @property
+    def read(self) -> int:
+        """How many tokens the model reads to run it, padding included."""
+        ...
 
 
 class LogLikelihood(Protocol):

@@ -29,6 +29,11 @@ class Line(NamedTuple):
     start: int
 
 
+def as_line(prompt: Sequence[int]) -> Line:
+    """Return a prompt as a line. Its last token is no node, so one is added that nobody asks about."""
+    return Line([*prompt, 0], len(prompt))
+
+
 @dataclass(frozen=True)
 class Pack:
     """Nodes that are run together, in depth-first order, and what is asked of them.
@@ -56,6 +61,11 @@ class Pack:
     def positions(self) -> Ints:
         """[edges] the place in its line of the token that predicts."""
         return self.depth[self.rows]
+
+    @property
+    def read(self) -> int:
+        """How many tokens the model reads to run it."""
+        return len(self.tokens)
 
 
 def plan_packs(

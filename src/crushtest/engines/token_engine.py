@@ -9,13 +9,11 @@ from typing import Any, Generic, TypeVar
 
 from crushtest.engines.base import Reference, close
 from crushtest.engines.encoding import (
-    choice_pairs,
+    choice_lines,
     cut_left,
-    encode_options,
     encode_prompts,
     passage_lines,
     scored_bytes,
-    scored_parts,
 )
 from crushtest.engines.generation import Text, batches, draws, seed_of
 from crushtest.engines.likelihood import score_groups
@@ -48,12 +46,9 @@ class TokenEngine(Generic[Model]):
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
         """Yield each option's log-likelihood given its context, split and cut as lm-evaluation-harness does."""
         self._require("scores")
-        tokenizer = self.model.tokenizer
-        pairs = [pair for request in requests for pair in choice_pairs(tokenizer, request)]
-        lines = iter(encode_options(tokenizer, pairs))
         parts = [
-            [[self._fitted(part) for part in scored_parts(next(lines), request)] for _ in request.options]
-            for request in requests
+            [[self._fitted(line) for line in option] for option in options]
+            for options in choice_lines(self.model.tokenizer, requests)
         ]
         for index, logprobs in self.model.score([list(chain(*options)) for options in parts], done):
             scored = iter(logprobs)
@@ -94,8 +89,7 @@ class TokenEngine(Generic[Model]):
         if sampling.max_tokens < 1:
             raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
         prompts = [self._fitted_prompt(tokens, sampling) for tokens in encode_prompts(self.model.tokenizer, requests)]
-        size, tokens = self.model.batch
-        for batch in batches(prompts, size, sampling.max_tokens, tokens):
+        for batch in self.batches(prompts, sampling):
             if all(index in done for index in batch):
                 continue
             texts = [Text(at, draws(requests[at], sampling), seed_of(requests[at], sampling)) for at in batch]
@@ -104,6 +98,11 @@ class TokenEngine(Generic[Model]):
                     prompt = prompts[index]
                     written = with_opening(completion, self.model.tokenizer, prompt)
                     yield index, replace(written, token_digest=digest_of_lines([Line(prompt, 1)]))
+
+    def batches(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[int]]:
+        """Return the indexes of prompts that are continued together."""
+        size, tokens = self.model.batch
+        return batches(prompts, size, sampling.max_tokens, tokens)
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare with the reference, if the model gives distributions."""

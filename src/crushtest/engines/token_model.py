@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from crushtest.engines.base import Reference
-from crushtest.engines.likelihood import LogLikelihood
+from crushtest.engines.likelihood import LogLikelihood, Part
 from crushtest.engines.packing import Line
 from crushtest.records import Completion, Passage, Sampling
 
@@ -125,6 +125,19 @@ class TokenModel(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return what ran, for the manifest (JSON values); `sampling` if the model draws tokens by itself."""
+        ...
+
+
+@runtime_checkable
+class LaysOut(Protocol):
+    """A model that says how it would lay lines out. One that does not is taken to run every line by itself."""
+
+    def layout(self, groups: Sequence[Sequence[Line]]) -> Sequence[Part]:
+        """Return the parts in which `score` runs the lines of these groups. Runs nothing."""
+        ...
+
+    def read_to_continue(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Return how many tokens are read before a batch of prompts is continued, padding included."""
         ...
 
 

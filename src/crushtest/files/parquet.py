@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,11 @@ class TableKind:
     schema: pl.Schema
     newer: frozenset[str] = frozenset()
     filled: tuple[str, ...] = ("item",)
+
+    @cached_property
+    def fits(self) -> dict[str, Callable[[Any], bool]]:
+        """Per column what says whether a value other than None may stand in it."""
+        return {name: _fits(dtype) for name, dtype in self.schema.items()}
 
 
 @dataclass(frozen=True)
@@ -189,25 +195,26 @@ def check_sources(root: Path, table: Table, *, remedy: str) -> None:
 
 def row_problem(row: Mapping[str, Any], kind: TableKind) -> str | None:
     """Return which value of a row cannot stand in its column; None if all can."""
-    unfit = ((name, dtype) for name, dtype in kind.schema.items() if not _fits(row.get(name), dtype))
-    return next((f"{name} is no {dtype}" for name, dtype in unfit), None)
+    for name, fits in kind.fits.items():
+        if (value := row.get(name)) is not None and not fits(value):
+            return f"{name} is no {kind.schema[name]}"
+    return None
 
 
-def _fits(value: Any, dtype: Any) -> bool:
-    """Return whether a value of a line may stand in a column; None may, in those that can be empty."""
-    if value is None:
-        return True
+def _fits(dtype: Any) -> Callable[[Any], bool]:
+    """Return what says whether a value of a line, if it is not None, may stand in a column."""
     match str(dtype.base_type()):
         case "List":
-            return isinstance(value, list | tuple) and all(_fits(inner, dtype.inner) for inner in value)
+            inner = _fits(dtype.inner)
+            return lambda value: isinstance(value, (list, tuple)) and all(each is None or inner(each) for each in value)
         case "String":
-            return _is_text(value)
+            return _is_text
         case "Boolean":
-            return isinstance(value, bool)
+            return lambda value: isinstance(value, bool)
         case "Int64":
-            return _is_number(value, int) and -(2**63) <= value < 2**63
+            return lambda value: _is_number(value, int) and -(2**63) <= value < 2**63
         case _:
-            return _is_number(value, int | float) and abs(value) <= sys.float_info.max
+            return lambda value: _is_number(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def _is_number(value: Any, types: Any) -> bool:

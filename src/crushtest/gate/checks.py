@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -213,5 +214,7 @@ def explain_no_match(rule: Rule, rows: Sequence[Contrast]) -> str:
         return f"{problem}; run it on such a task (--suite), or remove the rule from the policy"
     groups = dict.fromkeys(row.group for row in rows if matches(row.metric, rule.metric))
     names = list(groups or dict.fromkeys(row.metric for row in rows))
+    near = [] if groups else get_close_matches(rule.metric, names, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ";"
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{problem}; {'groups' if groups else 'metrics'} it has there: {', '.join(names[:MOST_NAMED])}{more}"
+    return f"{problem}{meant} {'groups' if groups else 'metrics'} it has there: {', '.join(names[:MOST_NAMED])}{more}"

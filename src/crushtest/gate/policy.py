@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from math import inf, nan
@@ -193,4 +194,5 @@ def _policy(content: Any, *, where: str) -> Policy:
     try:
         return Policy(**content)
     except ValidationError as error:
-        raise UsageError(f"{where}: {explain(error)}") from None
+        numbered = re.sub(r"\brules\.(\d+)\.", lambda place: f"rule {int(place[1]) + 1}: ", explain(error))
+        raise UsageError(f"{where}: {numbered}") from None

@@ -41,7 +41,7 @@ def check_row(
     if rule.margin is not None:
         yield check_margin(number, rule, row, searched=searched, cramped=cramped)
     elif rule.max_flips is None:
-        yield Check(number, rule, row.arm, "passed", counted(row.n, "item"), row)
+        yield Check(number, rule, row.arm, "passed", f"{counted(row.n, 'item')}; the rule sets no margin", row)
 
 
 def too_little(rule: Rule, row: Contrast) -> str | None:

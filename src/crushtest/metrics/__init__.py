@@ -9,6 +9,7 @@ from __future__ import annotations
 from crushtest.metrics.choices import (
     NOT_FINITE,
     TIED,
+    Chosen,
     NoChoice,
     as_scores,
     choice,
@@ -47,6 +48,7 @@ __all__ = [
     "TIED",
     "WORST",
     "Array",
+    "Chosen",
     "Measure",
     "Metric",
     "NoChoice",

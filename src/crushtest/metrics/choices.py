@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from crushtest.records import ChoiceScores
+
+Chosen = Callable[[ChoiceScores], int]
+"""A rule by which an answer picks an option."""
 
 
 class NoChoice(ValueError):
@@ -49,6 +53,7 @@ def choice_per_token(answer: ChoiceScores) -> int:
     return choice(answer, answer.tokens)
 
 
+@lru_cache(maxsize=1000)
 def as_scores(pick: int, options: int) -> ChoiceScores:
     """Return scores by which an option is picked, however options are compared. Their numbers mean nothing else."""
     return ChoiceScores(tuple(float(option == pick) - 1 for option in range(options)), (1,) * options, (1,) * options)

@@ -58,7 +58,7 @@ def accuracy(name: str = "accuracy", **settings: Any) -> Metric:
         "label": "accuracy",
         "meaning": "Share of questions whose most likely answer is the right one.",
         "role": "ability",
-        "from_pick": True,
+        "from_pick": choice,
     }
     return rate(name, lambda item, answer, score: choice(answer) == item.gold, better="higher", **(words | settings))
 

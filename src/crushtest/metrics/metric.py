@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from crushtest.metrics.choices import choice
+from crushtest.metrics.choices import Chosen, choice
 from crushtest.records import Answer, Better, ChoiceScores, Item
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ class Metric:
                        of them
     ratio_metric       of a gap: the metric with the ratio of the same two sides, which is shown beside it. A gap may
                        widen while the ratio shrinks
-    from_pick          needs no more of an answer than which option was picked. Where letters are read from replies it
-                       is also reported as `<name>_read` (`with_read`)
+    from_pick          needs no more of an answer than which option was picked: the rule by which an answer picks one
+                       (`choice`, ...), in `flip_key` as well, or True. Where letters are read from replies it is also
+                       reported as `<name>_read` (`with_read`)
     valid_if           what other metrics of its task must be over all items in the arm compared with, at least, for a
                        difference in this one to mean anything
     reads              which answers it counts. None: those with log-likelihoods or texts; `letter`: letters read from
@@ -159,7 +160,7 @@ class Metric:
     side: str | None = None
     ratio_metric: str | None = None
     per_token: bool = False
-    from_pick: bool = False
+    from_pick: Chosen | bool = False
     valid_if: Mapping[str, float] = field(default_factory=dict)
     reads: Literal["letter", "reply"] | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -144,11 +144,35 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
 
-def read_gguf(path: Path) -> Checkpoint:
-    """Return the checkpoint in a GGUF file. ModelError for another file, part of one, or an unknown pre-tokenizer."""
+def read_gguf(path: Path, *, unread: bool = False) -> Checkpoint:
+    """Return the checkpoint in a GGUF file. ModelError for another file, part of one, or an unknown pre-tokenizer.
+
+    unread  return it whatever its pre-tokenizer, for a program that reads it for itself; of a model in several files
+            those that lie beside it as well
+    """
     header = read_header(path)
-    pre_tokenizer_of(path, header)
+    if unread and header.files > 1:
+        return _split_gguf(path, header)
+    if header.files > 1:
+        raise ModelError(
+            f"model file {str(path)!r} is one of {header.files} that hold the model, which are not read here; merge "
+            "them (llama-gguf-split --merge), or run them in engine 'llamacpp'"
+        )
+    if not unread:
+        pre_tokenizer_of(path, header)
     return Checkpoint(path.parent, (path,), "gguf", gguf=path.name, header=header)
+
+
+def _split_gguf(path: Path, header: GgufHeader) -> Checkpoint:
+    """Return the checkpoint that several files hold. ModelError if one is missing."""
+    stem = path.name.rpartition("-of-")[0].rpartition("-")[0]
+    names = [f"{stem}-{number:05}-of-{header.files:05}.gguf" for number in range(1, header.files + 1)]
+    files = tuple(path.with_name(name) for name in names)
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise ModelError(f"model file {str(path)!r}: {len(missing)} of {len(files)} parts missing, first {missing[0]}")
+    tensors = tuple(tensor for file in files for tensor in read_header(file).tensors)
+    return Checkpoint(path.parent, files, "gguf", gguf=path.name, header=replace(header, tensors=tensors))
 
 
 def weights_id(checkpoint: Checkpoint) -> dict[str, Any]:

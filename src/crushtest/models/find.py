@@ -75,7 +75,7 @@ def local_checkpoint(spec: str, kind: str, *, allow_pickle: bool, unread: bool =
         raise ModelError(f"model {spec!r}: no such {what}{_nearest(spec)} (allowed: {ALLOWED})")
     if kind == "gguf" and path.is_file():
         with reading(f"model {spec!r}: the file cannot be read"):
-            return read_gguf(path)
+            return read_gguf(path, unread=unread)
     if not path.is_dir():
         raise ModelError(f"model {spec!r}: a file that is no .gguf file (allowed: {ALLOWED})")
     with reading(f"model {spec!r}: its files cannot be read"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,22 @@ class GgufHeader:
     tokenizer      `tokenizer.ggml.model`: the kind of vocabulary, such as `gpt2` for byte-level BPE
     pre_tokenizer  `tokenizer.ggml.pre`: how text is cut before it merges
     says_begin     whether the file says if a text begins with the begin token
+    space_prefix   whether a space is put before each piece of text, in SentencePiece files
+    architecture   `general.architecture`, such as `llama`
+    settings       the architecture's own metadata, without its name in front: `rope.freq_base`, ...
+    files          how many files hold the model (`split.count`)
+    rope_factors   what the file divides each frequency of rope by (tensor `rope_freqs.weight`); empty without any
     """
 
     tokenizer: str
     pre_tokenizer: str
     says_begin: bool
     tensors: tuple[StoredTensor, ...]
+    space_prefix: bool = True
+    architecture: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rope_factors: tuple[float, ...] = ()
+    files: int = 1
 
     @property
     def weight_kind(self) -> str:
@@ -52,6 +63,12 @@ def read_header(path: Path) -> GgufHeader:
             raise ModelError(f"model file {str(path)!r} is not a GGUF file (it does not begin with 'GGUF')")
     try:
         reader = GGUFReader(path)
+        architecture = _text(reader, "general.architecture")
+        split = reader.fields.get("split.count")
+        files = int(split.contents()) if split is not None else 1
+        prefix = reader.fields.get("tokenizer.ggml.add_space_prefix")
+        space_prefix = prefix is None or bool(prefix.contents())
+        settings, factors = _settings(reader, architecture), _rope_factors(reader)
     except (ValueError, IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
         raise ModelError(f"model file {str(path)!r} is truncated or damaged ({first_error_line(error)})") from None
     if not reader.tensors:
@@ -64,7 +81,22 @@ def read_header(path: Path) -> GgufHeader:
             StoredTensor(str(tensor.name), str(tensor.tensor_type.name), int(tensor.n_elements), int(tensor.n_bytes))
             for tensor in reader.tensors
         ),
+        space_prefix=space_prefix,
+        architecture=architecture,
+        settings=settings,
+        rope_factors=factors,
+        files=files,
     )
+
+
+def _settings(reader: Any, architecture: str) -> dict[str, Any]:
+    own = f"{architecture}."
+    return {key.removeprefix(own): field.contents() for key, field in reader.fields.items() if key.startswith(own)}
+
+
+def _rope_factors(reader: Any) -> tuple[float, ...]:
+    found = next((tensor for tensor in reader.tensors if tensor.name == "rope_freqs.weight"), None)
+    return () if found is None else tuple(map(float, found.data.flatten()))
 
 
 def _text(reader: Any, key: str) -> str:

@@ -17,6 +17,11 @@ from crushtest.models.gguf_header import GgufHeader
 
 BYTE_LEVEL = "gpt2"
 """`tokenizer.ggml.model` of byte-level BPE, the only kind whose files name a pre-tokenizer."""
+SENTENCE_PIECE = "llama"
+"""`tokenizer.ggml.model` of SentencePiece, which cuts nothing beforehand and puts a space before a text."""
+
+SPACE = "\u2581"
+"""How SentencePiece writes a space."""
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -75,8 +80,13 @@ PRE_TOKENIZERS: dict[str, PreTokenizer] = {name: cut for names, cut in _FAMILIES
 def pre_tokenizer_of(path: Path, header: GgufHeader) -> PreTokenizer | None:
     """Return how a file's tokenizer cuts text, None for a kind of vocabulary that cuts by itself alone.
 
-    ModelError for byte-level BPE whose pre-tokenizer is not known, or not named.
+    ModelError for byte-level BPE whose pre-tokenizer is not known, or not named, and for other kinds of vocabulary.
     """
+    if header.tokenizer not in (BYTE_LEVEL, SENTENCE_PIECE, ""):
+        raise ModelError(
+            f"model file {str(path)!r}: vocabularies of kind {header.tokenizer!r} (tokenizer.ggml.model) are not read "
+            f"(allowed: {BYTE_LEVEL}, {SENTENCE_PIECE})"
+        )
     if header.tokenizer != BYTE_LEVEL:
         return None
     name = header.pre_tokenizer
@@ -93,12 +103,16 @@ def pre_tokenizer_of(path: Path, header: GgufHeader) -> PreTokenizer | None:
 
 def mend_tokenizer(tokenizer: Any, path: Path, header: GgufHeader) -> None:
     """Make a tokenizer that transformers built from a GGUF file cut text as llama.cpp does. Raises ModelError."""
-    from tokenizers import Regex, pre_tokenizers
+    from tokenizers import Regex, normalizers, pre_tokenizers
 
-    cut = pre_tokenizer_of(path, header)
+    cut, backend = pre_tokenizer_of(path, header), tokenizer.backend_tokenizer
+    if header.tokenizer == SENTENCE_PIECE:
+        # transformers' own puts no space before a text that begins with one, and one where the file wants none.
+        front = [normalizers.Prepend(SPACE)] if header.space_prefix else []
+        backend.normalizer = normalizers.Sequence([*front, normalizers.Replace(" ", SPACE)])
+        backend.pre_tokenizer = None
     if cut is None:
         return
-    backend = tokenizer.backend_tokenizer
     splits = [pre_tokenizers.Split(Regex(expression), "isolated") for expression in cut.expressions]
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence([*splits, to_bytes])

@@ -155,10 +155,12 @@ def _hub_errors(spec: str) -> Iterator[None]:
         raise ModelError(f"model {spec!r}: the hub answered with an error ({str(error).splitlines()[0]})") from None
     except OfflineModeIsEnabled:
         raise ModelError(
-            f"model {spec!r}: not in the hub's cache, and HF_HUB_OFFLINE is set, so the hub is not asked; unset it to "
-            "fetch the model"
+            f"model {spec!r}: no such folder here, not in the hub's cache, and HF_HUB_OFFLINE is set, so the hub is "
+            "not asked; unset it to fetch the model"
         ) from None
     except (HTTPError, OSError):
-        raise ModelError(f"model {spec!r}: not in the hub's cache, and the hub cannot be reached") from None
+        raise ModelError(
+            f"model {spec!r}: no such folder here, not in the hub's cache, and the hub cannot be reached"
+        ) from None
     finally:
         log.setLevel(level)

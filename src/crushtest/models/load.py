@@ -14,6 +14,7 @@ from crushtest.models.devices import input_device
 from crushtest.models.dtypes import dtype_named, loaded_dtype
 from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
 from crushtest.models.foreign import reading
+from crushtest.models.gguf_settings import read_gguf_config
 from crushtest.models.notes import weights_note
 from crushtest.models.placement import Placement, place, placed_bytes
 from crushtest.models.places import read_places
@@ -73,9 +74,7 @@ def load_model(
             checkpoint,
             device,
             dtype=chosen,
-            read_config=lambda: _read_config(
-                spec, checkpoint.folder, checkpoint.gguf, trust_remote_code=trust_remote_code
-            ),
+            read_config=lambda: _read_config(spec, checkpoint.folder, checkpoint, trust_remote_code=trust_remote_code),
             trust_remote_code=trust_remote_code,
         )
     read = read_model(spec, checkpoint, dtype=chosen, placement=placement, trust_remote_code=trust_remote_code)
@@ -85,7 +84,7 @@ def load_model(
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
     """Return the model's configuration alone: its shapes, without its weights. Raises as `load_model` does."""
     checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    return _read_config(spec, checkpoint.folder, checkpoint.gguf, trust_remote_code=trust_remote_code)
+    return _read_config(spec, checkpoint.folder, checkpoint, trust_remote_code=trust_remote_code)
 
 
 def peek_config(spec: str) -> PreTrainedConfig | None:
@@ -97,27 +96,34 @@ def peek_config(spec: str) -> PreTrainedConfig | None:
     from transformers import CONFIG_MAPPING
 
     if model_kind(spec) == "hub":
-        folder, gguf = hub.config_folder(spec), None
+        checkpoint: Checkpoint | None = None
+        folder = hub.config_folder(spec)
         if folder is None:
             return None
     else:
         checkpoint = _unconverted(spec, trust_remote_code=False, allow_pickle=True)  # weights are not read
-        folder, gguf = checkpoint.folder, checkpoint.gguf
-    if not gguf:
+        folder = checkpoint.folder
+    if checkpoint is None or not checkpoint.gguf:
         content = read_config(folder)
         with_code, known = content.get("auto_map"), str(content.get("model_type")) in CONFIG_MAPPING
         if isinstance(with_code, dict) and "AutoConfig" in with_code and not known:
             return None
-    return _read_config(spec, folder, gguf, trust_remote_code=False)
+    return _read_config(spec, folder, checkpoint, trust_remote_code=False)
 
 
-def _read_config(spec: str, folder: Path, gguf: str | None, *, trust_remote_code: bool) -> PreTrainedConfig:
+def _read_config(
+    spec: str, folder: Path, checkpoint: Checkpoint | None, *, trust_remote_code: bool
+) -> PreTrainedConfig:
+    """Return a configuration; `checkpoint` may be missing where there is a config.json and nothing else."""
     from transformers import AutoConfig
 
-    file = {"gguf_file": gguf} if gguf else {}
-    place = str(folder / (gguf or "config.json"))
-    with quiet(), reading(f"model {spec!r}: transformers cannot read its configuration", lambda: place):
-        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **file)
+    config: PreTrainedConfig
+    place = folder / ((checkpoint and checkpoint.gguf) or "config.json")
+    with quiet(), reading(f"model {spec!r}: transformers cannot read its configuration", lambda: str(place)):
+        if checkpoint and checkpoint.header:
+            config = read_gguf_config(place, checkpoint.header, trust_remote_code=trust_remote_code)
+        else:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     return config
 
 

@@ -40,6 +40,18 @@ def give_back_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def forget_peak_memory() -> None:
+    """Count the most bytes held anew from now on: those of the accelerator, and on Linux those of the process."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as counters:
+            counters.write("5")
+    except OSError:  # no Linux, or not allowed: the peak stays that of the whole process
+        pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks of up to 256 MB for the next allocation; elsewhere nothing happens.
 

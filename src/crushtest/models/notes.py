@@ -7,6 +7,7 @@ from typing import Any
 
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.gguf_header import GgufHeader
+from crushtest.models.quantization import Quantization
 
 PLAIN_GGUF = ("F32", "F16", "BF16", "F64")
 
@@ -65,11 +66,35 @@ def _compressed_tensors_note(settings: Mapping[str, Any]) -> str:
     activations = [group["input_activations"] for group in _config_groups(settings) if group.get("input_activations")]
     rounded = sorted(set(map(_precision, activations)))
     parts = [f"quantized weights (compressed-tensors {settings.get('format', '')}".rstrip() + ")"]
+    if _in_sixteen_bits(settings):
+        parts.append("unpacked in bfloat16, to which they are rounded")
     if rounded:
         parts.append(f"activations rounded to {' and '.join(rounded)} in floating point (emulated)")
     if settings.get("kv_cache_scheme"):
         parts.append(f"the KV cache is not rounded to {_precision(settings['kv_cache_scheme'])} as a deployment does")
     return "; ".join(parts)
+
+
+def rounds_weights_alone(quantization: Quantization | None) -> bool:
+    """Return True for compressed-tensors without rounded activations."""
+    if quantization is None or quantization.format.method != "compressed-tensors":
+        return False
+    groups = _config_groups(quantization.settings)
+    return not any(group.get("input_activations") or group.get("output_activations") for group in groups)
+
+
+def unpacks_in_sixteen_bits(quantization: Quantization | None) -> bool:
+    """Return True for floats of less than 8 bits beside rounded activations: compressed-tensors unpacks in bfloat16."""
+    if quantization is None or quantization.format.method != "compressed-tensors":
+        return False
+    return _in_sixteen_bits(quantization.settings)
+
+
+def _in_sixteen_bits(settings: Mapping[str, Any]) -> bool:
+    groups = _config_groups(settings)
+    schemes = [group.get("weights") or {} for group in groups]
+    rounds = any(group.get("input_activations") for group in groups)
+    return rounds and any(scheme.get("type") == "float" and int(scheme.get("num_bits") or 8) < 8 for scheme in schemes)
 
 
 def _config_groups(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:

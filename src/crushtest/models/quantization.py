@@ -60,7 +60,7 @@ FORMATS: tuple[Format, ...] = (
         "emulated",
         _THEIRS,
         "needs the package compressed-tensors; activations are rounded in floating point where the scheme rounds them, "
-        "the KV cache is not rounded",
+        "the KV cache is not rounded; where activations are rounded, weights of 4-bit floats are, to bfloat16",
         package="compressed-tensors",
     ),
     Format(
@@ -157,6 +157,11 @@ def method_named(config: Mapping[str, Any]) -> str | None:
     """
     settings = _settings(config)
     return None if settings is None else _method(settings)
+
+
+def title_of(method: str) -> str:
+    """Return what a format's makers call it; the method itself if it is not known."""
+    return _BY_METHOD[method].title if method in _BY_METHOD else method or "quantized"
 
 
 def _refuse_variant(where: str, method: str, settings: Mapping[str, Any], architecture: str) -> None:

@@ -17,7 +17,9 @@ from crushtest.errors import ModelError
 from crushtest.files.cache import cache_folder
 from crushtest.models.checkpoint import Checkpoint
 from crushtest.models.foreign import file_at_fault, reading
+from crushtest.models.gguf_settings import read_gguf_config, refuse_unread_tensors
 from crushtest.models.gguf_tokenizer import mend_tokenizer
+from crushtest.models.notes import rounds_weights_alone, unpacks_in_sixteen_bits
 from crushtest.models.placement import Placement
 from crushtest.models.quantization import READERS, refuse_unused_parts, unused_note
 from crushtest.models.quantized.weights import plain_weights
@@ -56,7 +58,10 @@ def read_model(
     lacking = sorted(map(str, {*report["missing_keys"], *report["mismatched_keys"]}))
     if lacking:
         raise ModelError(f"model {spec!r}: {len(lacking)} tensors missing or misshapen, first {lacking[0]}")
-    if checkpoint.gguf:
+    if unpacks_in_sixteen_bits(checkpoint.quantization):
+        _unpack_in_one_dtype(network)
+    if checkpoint.gguf and checkpoint.header:
+        refuse_unread_tensors(checkpoint.weights[0], checkpoint.header, network)
         _forget_quantization(network)
     return ReadModel(network.eval().requires_grad_(False), tokenizer, unused_note(unused))
 
@@ -82,9 +87,13 @@ def _read_network(checkpoint: Checkpoint, options: dict[str, Any], trust_remote_
 
     models: Any = AutoModelForCausalLM  # its annotations do not know that it can return two things
     source = {"trust_remote_code": trust_remote_code, "output_loading_info": True, **options}
-    if checkpoint.gguf:
-        result = models.from_pretrained(checkpoint.folder, gguf_file=checkpoint.gguf, **_dequantizing(), **source)
+    if checkpoint.gguf and checkpoint.header:
+        config = read_gguf_config(checkpoint.weights[0], checkpoint.header, trust_remote_code=trust_remote_code)
+        source |= _dequantizing() | {"config": config}
+        result = models.from_pretrained(checkpoint.folder, gguf_file=checkpoint.gguf, **source)
     else:
+        if rounds_weights_alone(checkpoint.quantization):
+            source["config"] = _dequantizing_config(checkpoint, trust_remote_code)
         safe = checkpoint.format == "safetensors"
         result = models.from_pretrained(checkpoint.folder, use_safetensors=safe, **source)
     return cast("tuple[Any, Any]", result)
@@ -129,6 +138,21 @@ def _read_dequantized(
     return network, report
 
 
+def _dequantizing_config(checkpoint: Checkpoint, trust_remote_code: bool) -> Any:
+    """Return a configuration that has compressed-tensors make plain weights, each from its codes, in the model's dtype.
+
+    Otherwise transformers takes no packed zero points, and floats of 4 bits are unpacked in bfloat16.
+    """
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code)
+    if isinstance(
+        stated := getattr(config, "quantization_config", None), dict
+    ):  # some state it for a part of the model
+        stated["dequantize"] = True
+    return config
+
+
 def _dequantizing() -> dict[str, Any]:
     """Return the option that keeps transformers from computing with a GGUF file's blocks; older releases never do."""
     import transformers
@@ -148,6 +172,23 @@ def read_tokenizer(checkpoint: Checkpoint, *, trust_remote_code: bool) -> PreTra
     if checkpoint.header:
         mend_tokenizer(tokenizer, checkpoint.weights[0], checkpoint.header)
     return tokenizer
+
+
+def _unpack_in_one_dtype(network: PreTrainedModel) -> None:
+    """Give linear layers the model's dtype once compressed-tensors has unpacked them.
+
+    It unpacks as the first forward pass begins, and floats of 4 bits in bfloat16.
+    """
+    import torch
+
+    def cast(model: PreTrainedModel, _: Any) -> None:
+        hook.remove()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear) and module.weight.dtype == torch.bfloat16:
+                # Not assigned: its parameters are kept in a cache that copies into what it has.
+                module.weight.data = module.weight.data.to(model.dtype)
+
+    hook = network.register_forward_pre_hook(cast)  # theirs was registered before, and runs before
 
 
 def _forget_quantization(network: PreTrainedModel) -> None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crushtest.errors import ModelError
 from crushtest.models import hub
-from crushtest.models.checkpoint import Checkpoint, safetensors_header
+from crushtest.models.checkpoint import Checkpoint, read_config, read_quantization, safetensors_header
 from crushtest.models.find import local_checkpoint, model_kind
 from crushtest.models.notes import PLAIN_GGUF, method_text
+from crushtest.models.quantization import method_named, title_of
 
 DENSE_BITS = 16
 _FLOATS = ("F64", "F32", "F16", "BF16")
+_COUNTED = {"weight", "weight_scale", "qweight", "qzeros", "g_idx", "weight_packed", "weight_shape"}
+"""Parts, by the last part of their names, whose codes are counted whoever wrote them."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,30 @@ class StoredWeight:
 
 
 def stored_facts(spec: str) -> dict[str, Any]:
-    """Return how a model is stored, for the manifest: `method` and `totals`; nothing if its files are not here."""
+    """Return how a model is stored, for the manifest: `method` and `totals`; nothing if its files are not here.
+
+    Also of a model that is not read here: another program may run it.
+    """
     try:
         kind = model_kind(spec)
-        checkpoint = hub.cached(spec) if kind == "hub" else local_checkpoint(spec, kind, allow_pickle=False)
+        found = (
+            hub.cached(spec, unread=True)
+            if kind == "hub"
+            else local_checkpoint(spec, kind, allow_pickle=False, unread=True)
+        )
+        if found is None:
+            return {}
+        if found.header:
+            return {"method": method_text(found), "totals": totals(found)}
+        config = read_config(found.folder)
     except ModelError:  # served, pickled, or the demo: what cannot be loaded is refused elsewhere
         return {}
-    if checkpoint is None or checkpoint.format == "pickle":
-        return {}
-    return {"method": method_text(checkpoint), "totals": totals(checkpoint)}
+    try:
+        checkpoint = replace(found, quantization=read_quantization(found.folder))
+        return {"method": method_text(checkpoint), "totals": totals(checkpoint)}
+    except ModelError:
+        method = method_named(config)
+        return {"method": title_of("modelopt" if method is None else method), "totals": _unread_totals(found)}
 
 
 def totals(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -68,6 +86,19 @@ def totals(checkpoint: Checkpoint) -> dict[str, Any]:
         "compressed_size_bytes": stored,
         "compression_ratio": 1 - stored * 8 / (inside * DENSE_BITS),
     }
+
+
+def _unread_totals(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the sizes of a format that is not read; that of its files alone if it stores weights its own way."""
+    stored = {
+        part
+        for parts in _by_layer(checkpoint.weights).values()
+        for part, entry in parts.items()
+        if entry["dtype"] not in _FLOATS
+    }
+    if stored <= _COUNTED:
+        return totals(checkpoint)
+    return {"weights_size_bytes": sum(path.stat().st_size for path in checkpoint.weights)}
 
 
 def _dense(numbers: int) -> int:

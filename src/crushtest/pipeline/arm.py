@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from crushtest.models.threads import on_threads
 from crushtest.pipeline.across import warn_early
 from crushtest.pipeline.ask import answers_of, reordered
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.cost.records import Watch
 from crushtest.pipeline.early import watch
 from crushtest.pipeline.fixed_text import record_fixed_text
 from crushtest.pipeline.from_dense import settle
@@ -63,7 +63,7 @@ def run_arm(run: Run, arm: Arm) -> None:
                 if any(isinstance(item.request, Passage) and item.request.against_dense for item in items):
                     attach_reference(run, engine, arm, planned)
                 advance(0)  # the engine was no work of this task
-                truncated, began = truncated_so_far(engine), time.monotonic()
+                truncated, spending = truncated_so_far(engine), Watch()
                 stop, asked = None, ids
                 if watching is None:
                     for count in ask_within_memory(run, arm, engine, planned, reordered(items, arm.repeat), log):
@@ -79,7 +79,7 @@ def run_arm(run: Run, arm: Arm) -> None:
                             break
                 # Recorded before the log is finished, because a later run skips finished tasks.
                 record_truncation(run.folder, arm, planned, truncated_so_far(engine) - truncated, run.progress)
-                record_cost(run.folder, arm, planned, len(asked) - done, time.monotonic() - began)
+                record_cost(run.folder, arm, planned, len(asked) - done, spending.spent())
                 log.finish(asked, part=None if stop is None else stop._asdict())
     finally:
         if engine is not None:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from crushtest import stats
-from crushtest.metrics import Metric
+from crushtest.metrics import Metric, with_read
 from crushtest.pipeline.across import SECTION, Pair, checked_pairs, refused_pairs
 from crushtest.pipeline.looks import order_of, rows_at
-from crushtest.pipeline.measured import (
-    Draws,
-    check_inputs,
-    complete_pairs,
-    metrics_of,
-    read_draws,
-    read_files,
-    read_measured,
-    repeats_of_task,
-)
+from crushtest.pipeline.measured import Arms, check_inputs, complete_pairs, complete_repeats, read_files
 from crushtest.pipeline.rankings import headline_losses, rankings
 from crushtest.pipeline.stop_rules import sharing_of
 from crushtest.progress import Progress
-from crushtest.records import DENSE, Item
+from crushtest.records import DENSE
 from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.stats.asked import Asked
 from crushtest.stats.attribution import compares
+from crushtest.stats.contrasts import SummedPair, contrasts_of
+from crushtest.stats.estimates import estimates_of
 from crushtest.stats.false_improvements import mark_traps
 from crushtest.stats.fluency import mark_less_fluent
-from crushtest.stats.item_sums import Measured
 from crushtest.stats.ranking import Losses
 from crushtest.stats.stopped import with_looks
 from crushtest.stats.tokens import TokenCounts, compare_tokens
@@ -102,11 +95,11 @@ def compare(folder: StudyFolder, plan: Plan, progress: Progress) -> None:
     disagree on the fixed text has no contrasts.
     """
     pairs = complete_pairs(folder, plan)
-    check_inputs(folder, plan, pairs)
+    replies = check_inputs(folder, plan, pairs)
     noted = manifest.read(folder.manifest)
     answered = {arm for arm, _ in pairs}
     refused = refused_pairs(noted, plan, answered)
-    made = Comparison(folder, plan, what_differs(folder, plan), refused, stops_of(folder, plan))
+    made = Comparison(folder, plan, what_differs(folder, plan), refused, stops_of(folder, plan), replies)
     with progress.step("comparing", len(pairs)) as advance:
         for planned in plan.tasks:
             arms = [arm for arm, task in pairs if task == planned.name]
@@ -133,6 +126,7 @@ class Comparison:
     compares   what each pair's contrasts compare
     refused    pairs that disagree on the fixed text
     stops      where an arm was stopped early in a task
+    replies    tasks in which letters were read from replies
     repeated   per task the repeats in its noise bands, and which of them gave the arm's own answers
     drawn      per task and arm the numbers of the draws that were compared
     """
@@ -142,6 +136,7 @@ class Comparison:
     compares: Mapping[Pair, str]
     refused: Mapping[Pair, str]
     stops: Mapping[Pair, Stop]
+    replies: Container[str]
     estimates: list[Estimate] = field(default_factory=list)
     contrasts: list[Contrast] = field(default_factory=list)
     bands: list[NoiseBand] = field(default_factory=list)
@@ -152,63 +147,69 @@ class Comparison:
     drawn: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def add_task(self, planned: PlannedTask, arms: Sequence[str], advance: Callable[[int], None]) -> None:
-        """Estimate and compare the arms that have finished a task."""
-        items = self.folder.read_items(planned.name)
-        ids = [item.id for item in items]
-        measured = {arm: read_measured(self.folder, arm, planned, ids) for arm in arms}
-        draws = read_draws(self.folder, self.plan, planned, measured, ids)
-        self.metrics[planned.name] = metrics_of(planned, (answers for answers, _ in measured.values()))
-        if draws.measured:
-            self.drawn[planned.name] = {arm: list(numbers) for arm, numbers in draws.measured.items()}
-        for arm in arms:
-            self._add_arm(planned, arm, items, measured, draws)
+        """Estimate and compare the arms that have finished a task, one after the other."""
+        declared = planned.task.metrics
+        metrics = self.metrics[planned.name] = with_read(declared) if planned.name in self.replies else declared
+        against = {arm: [other for one, other in self.compares if one == arm and other in arms] for arm in arms}
+        asked = Asked(metrics, self.folder.read_items(planned.name))
+        measured = Arms(self.folder, self.plan, planned, arms, against, asked)
+        if measured.numbers:
+            self.drawn[planned.name] = measured.numbers
+        for arm in measured.one_by_one():
+            self._add_arm(planned, arm, measured)
             advance(1)
-        self._add_losses(planned, items, measured)
-        self._add_bands(planned, items, measured)
+        self._add_losses(planned, measured)
+        self._add_bands(planned, measured)
 
-    def _add_arm(
-        self, planned: PlannedTask, arm: str, items: Sequence[Item], measured: Mapping[str, Measured], draws: Draws
-    ) -> None:
-        metrics, seed = self.metrics[planned.name], self.plan.seed
-        stop, own = self.stops.get((arm, planned.name)), measured[arm]
-        asked = items if stop is None else [item for item in items if item.id in own.answers]
-        self.estimates += stats.estimate(planned.name, metrics, asked, arm, *own, seed=seed, draws=draws.own(arm))
-        for against in (other for one, other in self.compares if one == arm and other in measured):
-            theirs = measured[against]
-            self.tokens[arm, against, planned.name] = compare_tokens(items, theirs.answers, own.answers)
+    def _add_arm(self, planned: PlannedTask, arm: str, arms: Arms) -> None:
+        seed, stop, asked = self.plan.seed, self.stops.get((arm, planned.name)), arms.asked
+        draws = arms.draws(arm)
+        if stop is not None:
+            held = draws[0].measured.answers
+            asked = Asked(asked.metrics, [item for item in asked.items if item.id in held])
+            draws = [asked.summed(each.measured) for each in draws]
+        self.estimates += estimates_of(planned.name, asked, arm, draws, seed=seed)
+        for against in arms.compared[arm]:
+            pairs = arms.pairs(arm, against)
+            answers = [each.measured.answers for each in pairs[0]]
+            tokens = self.tokens[arm, against, planned.name] = compare_tokens(arms.asked.items, *answers)
             if (arm, against) in self.refused or self._waits(arm, against, planned):
                 continue
-            rows = stats.contrast(
-                planned.name, metrics, asked, arm, *theirs, *own, seed=seed, correction=self.plan.correction,
-                compares=self.compares[arm, against], against=against, draws=draws.pairs(arm, against),
+            if stop is not None:
+                pairs = [SummedPair(*(asked.summed(each.measured) for each in pair)) for pair in pairs]
+            rows = contrasts_of(
+                planned.name, asked, arm, pairs, tokens, seed=seed, correction=self.plan.correction,
+                compares=self.compares[arm, against], against=against,
             )  # fmt: skip
             if stop is not None:
-                rows = with_looks(rows, self._rows_at_stop(planned, arm, stop, items, theirs, own))
-            self.contrasts += mark_less_fluent(rows, metrics)
+                rows = with_looks(rows, self._rows_at_stop(planned, arm, stop, arms.asked, pairs[0]))
+            self.contrasts += mark_less_fluent(rows, asked.metrics)
 
     def _waits(self, arm: str, against: str, planned: PlannedTask) -> bool:
         """Return True if two arms besides dense have no contrast yet: one of them stopped, and `run` asks the rest."""
         return against != DENSE and any((each, planned.name) in self.stops for each in (arm, against))
 
     def _rows_at_stop(
-        self, planned: PlannedTask, arm: str, stop: Stop, items: Sequence[Item], dense: Measured, own: Measured
+        self, planned: PlannedTask, arm: str, stop: Stop, asked: Asked, pair: SummedPair
     ) -> list[Contrast]:
-        order, rules = order_of(self.plan, planned, items), sharing_of(self.folder, self.plan)
-        look = order.place_of(stop.look)
-        return rows_at(self.plan, planned, self.metrics[planned.name], order, look, arm, dense, own, rules=rules)
+        order, rules = order_of(self.plan, planned, asked.items), sharing_of(self.folder, self.plan)
+        look, (dense, own) = order.place_of(stop.look), (each.measured for each in pair)
+        return rows_at(self.plan, planned, asked.metrics, order, look, arm, dense, own, rules=rules)
 
-    def _add_losses(self, planned: PlannedTask, items: Sequence[Item], measured: Mapping[str, Measured]) -> None:
+    def _add_losses(self, planned: PlannedTask, arms: Arms) -> None:
         """Add how much each arm lost in the task's headlines, unless one of them was not asked every item."""
         rows = [row for row in self.contrasts if (row.task, row.against) == (planned.name, DENSE)]
         if not any(task == planned.name for _, task in self.stops):
-            self.losses += headline_losses(planned, rows, items, measured, seed=self.plan.seed)
+            self.losses += headline_losses(planned, rows, arms, seed=self.plan.seed)
 
-    def _add_bands(self, planned: PlannedTask, items: Sequence[Item], measured: Mapping[str, Measured]) -> None:
+    def _add_bands(self, planned: PlannedTask, arms: Arms) -> None:
         counts: dict[str, int] = {}
         identical: list[str] = []
-        for arm, again in repeats_of_task(self.folder, self.plan, planned, [item.id for item in items], measured):
-            own, metrics = measured[arm], self.metrics[planned.name]
-            self.bands += stats.noise_bands(planned.name, metrics, items, own, again, arm=arm)
+        for arm, numbers in complete_repeats(self.folder, self.plan, planned).items():
+            if arm not in arms.names:
+                continue
+            own, again = arms.measured(arm), [arms.measured(arm, repeat=number) for number in numbers]
+            self.bands += stats.noise_bands(planned.name, arms.asked.metrics, arms.asked.items, own, again, arm=arm)
             counts[arm] = len(again)
             if all(answers == own.answers for answers, _ in again):
                 identical.append(arm)

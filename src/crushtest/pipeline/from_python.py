@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.pipeline import run
+from crushtest.pipeline.remote.opened import opened
 from crushtest.study.spec import build_spec, read_spec
 from crushtest.study.tables import Study
 
 
 def run_study(study: Mapping[str, Any] | Path | str, out: Path | str, *, skip_missing: bool = False) -> Study:
-    """Finish a study in the folder `out` and return it. A study that was interrupted resumes.
+    """Finish a study in the folder `out`, or at an address, and return it. A study that was interrupted resumes.
 
     study         what a study file says, as a dictionary, or the path of such a file
     skip_missing  leave out tasks whose data are missing, instead of raising DataError
@@ -20,5 +21,7 @@ def run_study(study: Mapping[str, Any] | Path | str, out: Path | str, *, skip_mi
     Raises UsageError for whatever is wrong in `study`, before a model is loaded.
     """
     spec = read_spec(Path(study)) if isinstance(study, Path | str) else build_spec(dict(study), where="run_study")
-    run.run_study(spec, Path(out), command=["crushtest.run_study"], skip_missing=skip_missing)
-    return Study(out)
+    with opened(out, writes=True) as place:
+        command = ["crushtest.run_study"]
+        run.run_study(spec, place.folder, command=command, skip_missing=skip_missing, copy=place.copy)
+    return Study(place.folder)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,9 +11,11 @@ from crushtest.files.append_log import AppendLog
 from crushtest.metrics import Metric, with_read
 from crushtest.pipeline.draws import complete_draws
 from crushtest.records import DENSE, ReadChoice
+from crushtest.stats.asked import Asked, Summed
+from crushtest.stats.contrasts import SummedPair
 from crushtest.stats.item_sums import Measured
+from crushtest.stats.stored_choices import StoredChoices
 from crushtest.study import manifest
-from crushtest.study.arms import Arm
 from crushtest.study.draws import paired_draws
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
@@ -51,7 +54,9 @@ def read_measured(
     Raises StoreError unless they are of exactly these items.
     """
     again = {"repeat": repeat, "draw": draw}
-    answers = folder.answers(arm, planned.name, planned.task.kind, **again).read(items)
+    log = folder.answers(arm, planned.name, planned.task.kind, **again)
+    by_columns = planned.task.kind == "choices" and log.complete
+    answers = StoredChoices(log.table(items).frame, log.records) if by_columns else log.read(items)
     scores = {s: folder.scores(arm, s, planned.name, **again).read(items) for s in planned.task.scorers}
     return Measured(answers, scores)
 
@@ -62,50 +67,57 @@ def metrics_of(planned: PlannedTask, answers: Iterable[Mapping[str, Any]]) -> tu
     return with_read(planned.task.metrics) if is_read else planned.task.metrics
 
 
-def repeats_of_task(
-    folder: StudyFolder, plan: Plan, planned: PlannedTask, items: Sequence[str], arms: Container[str]
-) -> Iterator[tuple[str, list[Measured]]]:
-    """Yield each of these arms that was repeated, with what its complete repeats measured."""
-    for arm, numbers in complete_repeats(folder, plan, planned).items():
-        if arm in arms:
-            yield arm, [read_measured(folder, arm, planned, items, repeat=number) for number in numbers]
+@dataclass
+class Arms:
+    """What the arms of one task measured, and their draws, read and summed when first asked for.
 
+    names     the arms that have finished the task
+    compared  what each of them is compared with
+    asked     the task's items
+    numbers   the draws of each arm that has several, its own 0 first
+    """
 
-class Draws(NamedTuple):
-    """What the draws of a task's arms measured, by arm and number; those of arms with further draws only."""
+    folder: StudyFolder
+    plan: Plan
+    planned: PlannedTask
+    names: Sequence[str]
+    compared: Mapping[str, Sequence[str]]
+    asked: Asked
 
-    arms: Mapping[str, Arm]
-    first: Mapping[str, Measured]
-    measured: Mapping[str, Mapping[int, Measured]]
+    def __post_init__(self) -> None:
+        complete = complete_draws(self.folder, self.plan, self.planned)
+        self.numbers = {arm: complete[arm] for arm in self.names if arm in complete}
+        self._ids = [item.id for item in self.asked.items]
+        self._arms = {arm.name: arm for arm in self.plan.arms}
+        self._read: dict[tuple[str, int], Summed] = {}
 
-    def own(self, arm: str) -> list[Measured]:
-        """Return the further draws of an arm. Dense has none: arms that are measured once are compared with draw 0."""
-        return [] if arm == DENSE else list(self.measured.get(arm, {}).values())[1:]
+    def one_by_one(self) -> Iterator[str]:
+        """Yield every arm; what no arm after it is compared with is forgotten."""
+        for place, arm in enumerate(self.names):
+            yield arm
+            later = self.names[place + 1 :]
+            needed = {*later, *(against for name in later for against in self.compared[name])}
+            self._read = {key: summed for key, summed in self._read.items() if key[0] in needed}
 
-    def pairs(self, arm: str, against: str) -> list[tuple[Measured, Measured]]:
-        """Return what an arm's further draws are compared with, and these: (against, arm)."""
-        of_arm, of_other = (self.measured.get(name, {0: self.first[name]}) for name in (arm, against))
-        pairs = paired_draws(self.arms[arm], list(of_arm), self.arms[against], list(of_other))
-        return [(of_other[two], of_arm[one]) for one, two in pairs if (one, two) != (0, 0)]
+    def summed(self, arm: str, draw: int = 0) -> Summed:
+        """Return what an arm or draw measured. Raises StoreError unless it is of the task's items."""
+        if (arm, draw) not in self._read:
+            self._read[arm, draw] = self.asked.summed(self.measured(arm, draw=draw))
+        return self._read[arm, draw]
 
+    def measured(self, arm: str, *, draw: int = 0, repeat: int = 0) -> Measured:
+        """Return what an arm, draw or repeat measured, without its sums."""
+        return read_measured(self.folder, arm, self.planned, self._ids, draw=draw, repeat=repeat)
 
-def read_draws(
-    folder: StudyFolder, plan: Plan, planned: PlannedTask, measured: Mapping[str, Measured], items: Sequence[str]
-) -> Draws:
-    """Return what the complete draws of a task's arms measured, given what the arms themselves did."""
-    complete = complete_draws(folder, plan, planned)
-    return Draws(
-        {arm.name: arm for arm in plan.arms},
-        measured,
-        {
-            arm: {
-                draw: read_measured(folder, arm, planned, items, draw=draw) if draw else measured[arm]
-                for draw in complete[arm]
-            }
-            for arm in measured
-            if arm in complete
-        },
-    )
+    def draws(self, arm: str) -> list[Summed]:
+        """Return the draws of an arm. Dense has one: arms that are measured once are compared with draw 0."""
+        return [self.summed(arm, draw) for draw in ([0] if arm == DENSE else self.numbers.get(arm, [0]))]
+
+    def pairs(self, arm: str, against: str) -> list[SummedPair]:
+        """Return what an arm and its further draws are compared with, and these; the arms themselves first."""
+        own, other = (self.numbers.get(name, [0]) for name in (arm, against))
+        further = (pair for pair in paired_draws(self._arms[arm], own, self._arms[against], other) if pair != (0, 0))
+        return [SummedPair(self.summed(against, two), self.summed(arm, one)) for one, two in ((0, 0), *further)]
 
 
 class Compared(NamedTuple):
@@ -131,14 +143,20 @@ def compared_logs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, st
             yield Compared(planned, 0, (answers, *scores))
 
 
-def check_inputs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise StoreError if answers or scores are damaged or not of their items, before anything is computed."""
+def check_inputs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return the tasks in which letters were read from replies.
+
+    Raises StoreError if answers or scores are damaged or not of their items, before anything is computed.
+    """
     items: dict[str, list[str]] = {}
+    read: set[str] = set()
     for planned, _, logs in compared_logs(folder, plan, pairs):
         if planned.name not in items:
             items[planned.name] = folder.items_table(planned.name)["item"].to_list()
-        for log in logs:
-            log.table(items[planned.name])
+        frames = [log.table(items[planned.name]).frame for log in logs]
+        if "reply" in frames[0].columns and frames[0]["reply"].is_not_null().any():
+            read.add(planned.name)
+    return frozenset(read)
 
 
 def read_files(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str]]) -> tuple[list[Path], list[Path]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import StoreError
 from crushtest.models.memory import peak_memory_bytes
 from crushtest.pipeline.ask import is_answered
+from crushtest.pipeline.cost.records import Spent
 from crushtest.progress import Progress
 from crushtest.records import DENSE, Item
 from crushtest.registry import ENGINES, TASKS
@@ -156,14 +157,21 @@ def record_truncation(folder: StudyFolder, arm: Arm, planned: PlannedTask, count
         progress.say(f"{arm.name} · {planned.name}: {count} prompts or options lost their beginning to fit the context")
 
 
-def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, seconds: float) -> None:
+def record_cost(folder: StudyFolder, arm: Arm, planned: PlannedTask, items: int, spent: Spent) -> None:
     """Record how long the items that this process asked took, and the most memory it has held so far.
+
+    On a machine that others use too, the processor time says more than the clock.
 
     A process that asked none, and only finishes what another asked, records nothing.
     """
     if items and not arm.repeat and not arm.draw:
         others = manifest.read(folder.manifest).get("timing", {}).get(arm.name, {})
-        cost = {"items": items, "seconds": round(seconds, 1), "peak_memory_bytes": peak_memory_bytes()}
+        cost = {
+            "items": items,
+            "seconds": round(spent.clock_s, 1),
+            "processor_s": round(spent.processor_s, 1),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
         manifest.update(folder.manifest, "timing", arm.name, {**others, planned.name: cost})
 
 

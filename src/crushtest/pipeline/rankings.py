@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from crushtest.metrics import ALL
-from crushtest.records import DENSE, Item
+from crushtest.records import DENSE
 from crushtest.results import Contrast
 from crushtest.study.headlines import headings
 from crushtest.study.plan import PlannedTask
 
 if TYPE_CHECKING:
+    from crushtest.pipeline.measured import Arms
     from crushtest.stats.ranking import Losses
 
 LANGUAGE = "language modelling"
@@ -26,8 +27,7 @@ RANKS = 2
 def headline_losses(
     planned: PlannedTask,
     rows: Sequence[Contrast],
-    items: Sequence[Item],
-    measured: Mapping[str, Any],
+    arms: Arms,
     *,
     seed: int,
 ) -> Iterator[Losses]:
@@ -37,16 +37,18 @@ def headline_losses(
     """
     from crushtest.stats.ranking import FEWEST_ARMS, losses
 
-    arms = [arm for arm in measured if any(row.arm == arm for row in rows)]
-    if len(arms) < FEWEST_ARMS:
+    compared = {row.arm for row in rows}
+    names = [arm for arm in arms.names if arm in compared]
+    if len(names) < FEWEST_ARMS:
         return
+    items = arms.asked.items
     identity = "\n".join(f"{item.id}\t{item.cluster}" for item in items)
     drawn = (seed, RANKS, crc32(identity.encode("utf-8", "surrogatepass")))
-    compared = {arm: measured[arm] for arm in (DENSE, *arms)}
     heads = {metric.name: metric for _, metric, row in headings([planned], rows) if row.group == ALL}
     for metric in heads.values():
         if metric.cell_of is None and metric.better != "neither":
-            yield losses(planned.name, metric, items, compared, seed=drawn)
+            measured = ((arm, arms.measured(arm)) for arm in (DENSE, *names))
+            yield losses(planned.name, metric.name, arms.asked, measured, seed=drawn)
 
 
 def rankings(tasks: Iterable[PlannedTask], every: Sequence[Losses]) -> dict[str, dict[str, Any]]:

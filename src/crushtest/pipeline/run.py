@@ -10,59 +10,57 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from crushtest.data.published.catalogue import read_points
-from crushtest.data.sources import NotHere
-from crushtest.errors import DataError, UnknownName
+from crushtest.errors import UnknownName
 from crushtest.files.atomic import replacing
 from crushtest.gate.policy import read_policy
 from crushtest.pipeline.across import recorded_refusals, refused_pairs
 from crushtest.pipeline.arm import run_arm, run_draw
+from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.compare import compare, compared_repeats
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.draws import compared_draws, planned_draws, without_failed
-from crushtest.pipeline.dtypes import bfloat16_offer, settle_dtype
-from crushtest.pipeline.from_dense import as_settled, is_settled
-from crushtest.pipeline.halves import half_of
+from crushtest.pipeline.dtypes import bfloat16_offer
+from crushtest.pipeline.from_dense import is_settled
 from crushtest.pipeline.looks import parts_asked
 from crushtest.pipeline.measured import complete_pairs
 from crushtest.pipeline.page import has_more_to_show, write_page
-from crushtest.pipeline.prepare import check_arms, check_tokenizers
 from crushtest.pipeline.provenance import describe_task, other_threads
-from crushtest.pipeline.score import check_scorers, engines_of, score
-from crushtest.pipeline.stop_rules import check_rules, forget_finished, never_settled, note_policy, on_no_task
+from crushtest.pipeline.remote.saving import saving
+from crushtest.pipeline.remote.working_copy import WorkingCopy
+from crushtest.pipeline.score import engines_of, score
+from crushtest.pipeline.stop_rules import forget_finished, never_settled, not_judged, note_policy
 from crushtest.pipeline.workload import workload
 from crushtest.printing import printable
 from crushtest.progress import Progress, show_progress
 from crushtest.records import DENSE, Item
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
-from crushtest.study.grow import check_growth, enlarge, grown_tasks
-from crushtest.study.merge import accepted, compared_also, merge_with_existing
+from crushtest.study.grow import check_growth, enlarge
+from crushtest.study.merge import accepted, compared_also
 from crushtest.study.plan import Plan, PlannedTask, make_plan
-from crushtest.study.spec import StudySpec, check_names, read_stored_spec, stored_text
+from crushtest.study.spec import StudySpec, read_stored_spec, stored_text
 from crushtest.study.stops import goes_on, is_asked, stops_of
 
 
-def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_missing: bool = False) -> bool:
+def run_study(
+    spec: StudySpec,
+    out: Path,
+    *,
+    command: Sequence[str] = (),
+    skip_missing: bool = False,
+    copy: WorkingCopy | None = None,
+) -> bool:
     """Finish the study in `out`. Returns False if there was nothing left to do.
 
     If it is killed at any moment, the next call resumes. Arms and tasks may be added to a study, but its settings
     cannot be changed (StoreError). Tasks whose data are missing are an error (DataError); with `skip_missing` they are
-    left out, and the manifest says which and why.
+    left out, and the manifest says which and why. If `out` is the working `copy` of a study at an address, each
+    finished part is uploaded.
     """
-    folder = StudyFolder(out)
-    check_names(spec)
-    spec = merge_with_existing(settle_dtype(spec, folder), folder)
-    plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
-    check_rules(plan)
-    calibration = check_arms(folder, plan)
-    check_scorers(folder, plan)
-    items, missing = draw_items(folder, plan)
-    if missing:
-        plan = without(plan, missing, skip_missing=skip_missing)
-    check_tokenizers(folder, plan, items)
+    StudyFolder(out).refuse_if_locked()
+    folder, spec, plan, items, missing, calibration = check_study(spec, out, skip_missing=skip_missing)
     gained = has_more_to_show(folder, plan)
     with folder.locked():
         if not folder.has_measured():
@@ -85,7 +83,8 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
         system = {} if spec.system is None else {"message": {"text": spec.system}}
         manifest.set_section(folder.manifest, "system", system)
         manifest.start(folder.manifest, command=command, seed=plan.seed)
-        with show_progress(workload(folder, plan, items)) as progress:
+        with show_progress(workload(folder, plan, items)) as shown:
+            progress = saving(shown, copy)
             run = Run(folder, plan, items, calibration=calibration, progress=progress, engines=engines_of(plan))
             for arm in plan.measured:
                 (run_draw if arm.draw else run_arm)(run, arm)
@@ -105,7 +104,7 @@ def run_study(spec: StudySpec, out: Path, *, command: Sequence[str] = (), skip_m
 def known_before(folder: StudyFolder, plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[str]:
     """Yield what can be said before anything is asked: what tasks cost, which rules stay open, other threads."""
     yield from (planned.task.cost(len(items[planned.name])) for planned in plan.tasks if planned.task.cost)
-    if line := on_no_task(plan):
+    for line in not_judged(plan, items):
         yield f"{line}; crushtest gate is inconclusive about that"
     for name, reasons in never_settled(plan).items():
         yield f"{name} cannot be settled by a part of its items: {', '.join(reasons)}"
@@ -122,51 +121,6 @@ def check_page(plan: Plan) -> None:
 
 
 # ---- before anything is loaded ---------------------------------------------------------------------
-
-
-class Drawn(NamedTuple):
-    """The items of every task whose data are here, and why the others have none."""
-
-    items: dict[str, list[Item]]
-    missing: dict[str, str]
-
-
-def draw_items(folder: StudyFolder, plan: Plan) -> Drawn:
-    """Return the items of every task.
-
-    Tasks that have already run do not need their source data: their items are in the study folder.
-    """
-    drawn = Drawn({}, {})
-    whole: dict[str, list[Item]] = {}
-    for planned in plan.tasks:
-        name = planned.name
-        try:
-            whole[name] = planned.draw()
-        except NotHere as error:
-            if name in plan.grown or plan.half is not None or not folder.items_path(name).exists():
-                drawn.missing[name] = str(error)
-                continue
-            drawn.items[name] = folder.read_items(name)
-    if plan.half is not None:
-        whole = half_of(plan, whole, plan.half)
-    for planned in plan.tasks:
-        if planned.name in whole:
-            drawn.items[planned.name] = as_settled(folder, planned, whole[planned.name])
-    return drawn
-
-
-def without(plan: Plan, missing: Mapping[str, str], *, skip_missing: bool) -> Plan:
-    """Return the plan without these tasks, and name each on stderr. Raises DataError unless they may be skipped."""
-    name, reason = next(iter(missing.items()))
-    if not skip_missing:
-        others = [other for other in missing if other != name]
-        more = f"; also missing: {', '.join(others)}" if others else ""
-        raise DataError(f"{reason}{more}" + ("; --skip-missing leaves such tasks out" if len(plan.tasks) > 1 else ""))
-    if len(missing) == len(plan.tasks):
-        raise DataError(f"no task of the suite has its data here: {reason}")
-    for name, reason in missing.items():
-        print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
-    return replace(plan, tasks=tuple(planned for planned in plan.tasks if planned.name not in missing))
 
 
 def open_study(

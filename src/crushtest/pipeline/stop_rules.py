@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.regular import sha256
@@ -10,7 +10,7 @@ from crushtest.gate.checks import metrics_of_tasks
 from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import Policy, Rule, read_policy
 from crushtest.metrics import AGAINST_REST, ALL, GAP, Metric
-from crushtest.records import DENSE
+from crushtest.records import DENSE, Item
 from crushtest.stats.metric_kind import is_over_items
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
@@ -85,6 +85,20 @@ def on_no_task(plan: Plan) -> str:
     ]
     which = f"rule{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}"
     return f"stop_early: no task of the study has what {which} of the policy needs" if lacking else ""
+
+
+def not_judged(plan: Plan, items: Mapping[str, Sequence[Item]]) -> Iterator[str]:
+    """Yield a line about the rules without a task, and one per rule and task with fewer items than the rule needs."""
+    if plan.stop_early is None:
+        return
+    if line := on_no_task(plan):
+        yield line
+    tasks = metrics_of_tasks(plan)
+    for number, rule in enumerate(rules_of(plan.stop_early).rules, start=1):
+        for planned in plan.tasks:
+            count = len(items[planned.name])
+            if count < rule.min_items and bound_metrics(rule, planned, tasks[planned.name]):
+                yield f"stop_early: rule {number} needs {rule.min_items} items of {planned.name}, which has {count}"
 
 
 def _why_never(rule: Rule, name: str, metric: Metric) -> str:

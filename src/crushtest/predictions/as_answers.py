@@ -27,6 +27,11 @@ class Given(NamedTuple):
     missing: Missing
     problems: str
 
+    @property
+    def are_picks(self) -> bool:
+        """Whether the lines name options, without scores."""
+        return any(isinstance(answer, ReadChoice) for answer in self.answers.values())
+
 
 def answers_from(name: str, task: Task, items: Sequence[Item], path: Path, *, allow_partial: bool = False) -> Given:
     """Read answers to these items of a task. An item without a line, or with null, has no answer, for that reason.

@@ -9,7 +9,8 @@ import numpy as np
 
 from crushtest.metrics import ALL, Array, Metric
 from crushtest.records import Answer, Item
-from crushtest.stats.item_sums import Mask, Scores, Sums, measure_sums
+from crushtest.stats.clusters import Index
+from crushtest.stats.item_sums import Scores, Sums, measure_sums
 
 
 class PointEstimate(NamedTuple):
@@ -40,7 +41,7 @@ def point_estimates(
     ]
 
 
-def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Mask) -> PointEstimate:
+def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item], rows: Index) -> PointEstimate:
     applies, scored = int(sums.applies[rows].sum()), rows[sums.scored[rows]]
     value: float | None = None
     reason: str | None = None
@@ -49,13 +50,13 @@ def _point_estimate(metric: Metric, group: str, sums: Sums, items: Sequence[Item
             number = float(metric.formula(*_totals(metric, sums, items, scored)))
         value, reason = (number, None) if np.isfinite(number) else (None, metric.undefined_reason)
     elif applies:
-        reason = f"none of {applies} items has a number: {sums.unscored(rows.tolist()) or 'not answered'}"
+        reason = f"none of {applies} items has a number: {sums.unscored(rows) or 'not answered'}"
     else:
         reason = "the metric applies to no item of this group"
     return PointEstimate(metric.name, group, value, len(scored), applies - len(scored), reason)
 
 
-def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Mask) -> list[Array]:
+def _totals(metric: Metric, sums: Sums, items: Sequence[Item], rows: Index) -> list[Array]:
     """Return the columns' totals, with an axis for each part of a cell's name if the metric has cells."""
     columns = sums.columns[rows]
     if metric.cell_of is None:

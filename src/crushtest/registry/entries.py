@@ -116,7 +116,11 @@ def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | 
     """
     parts: dict[str, str] = {}
     wrong: dict[str, list[ErrorDetails]] = {}
-    for detail in error.errors():
+    details = error.errors()
+    for detail in details:
+        # A list with wrong entries also counts as too short, by those that are left.
+        if detail["type"] == "too_short" and any(_is_within(each["loc"], detail["loc"]) for each in details):
+            continue
         place = ".".join(str(part) for part in detail["loc"] if not _ALTERNATIVE.fullmatch(str(part)))
         if detail["type"] == "missing":
             described = schema.model_fields[place].description if schema and place in schema.model_fields else None
@@ -126,6 +130,10 @@ def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | 
             needs = ", or ".join(_joined(_requirement(each) for each in wrong[place]))
             parts[place] = f"{place} {needs} (got {quoted(detail['input'])})".strip()
     return "; ".join(parts.values())
+
+
+def _is_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
 
 
 _ALTERNATIVE = re.compile(r"literal\[.*\]|constrained-(int|float|str)")
@@ -175,7 +183,8 @@ def _requirement(detail: ErrorDetails) -> str:
         case "multiple_of":
             return f"must be a multiple of {context['multiple_of']}"
         case "too_short":
-            return f"must hold at least {context['min_length']} values"
+            count = context["min_length"]
+            return f"must hold at least {count} value{'s' * (count != 1)}"
         case "string_too_short" | "string_too_long" | "string_pattern_mismatch":
             return detail["msg"]
         case kind if (name := kind.partition("_")[0]) in _TYPES:

@@ -16,7 +16,7 @@ from crushtest.stats.verdicts import WITHIN_NOISE
 
 
 def changed_text(contrast: Contrast) -> str:
-    """Return `3 (2 gained, 0 lost, 1 neither; repeats up to 9%)`: changed answers, and how the counted outcome changed.
+    """Return `3 (2 gained, 0 lost, 1 as before; repeats up to 9%)`: changed answers, and which way the outcome went.
 
     Repeats are named if the changes are within their noise. Where the row's p is one over clusters, McNemar's over
     single items stands here: `p item by item 0.039`.
@@ -24,7 +24,7 @@ def changed_text(contrast: Contrast) -> str:
     total, up, down = contrast.flips.total, contrast.flips.up, contrast.flips.down
     if total is None:
         return ""
-    details = [] if up is None or down is None else [f"{up} gained, {down} lost, {total - up - down} neither"]
+    details = [] if up is None or down is None else [f"{up} gained, {down} lost, {total - up - down} as before"]
     details += [f"p item by item {show_p(contrast.flips.p)}"] if has_other_p(contrast) else []
     details += [f"repeats up to {contrast.noise_flip_share:.0%}"] if flips_within_noise(contrast) else []
     return f"{total} ({'; '.join(details)})" if details else str(total)
@@ -60,11 +60,12 @@ def _directions(contrast: Contrast) -> str:
     if not total or up is None or down is None:
         return ""
     rest = total - up - down
-    neither = f", {rest} neither" if rest else ""
+    as_before = f", {rest} {'counts' if rest == 1 else 'count'} as before" if rest else ""
     if contrast.better not in ("lower", "higher"):
-        return f"{up} now count in the measure, {down} no longer do{neither}"
+        gained, lost = (f"{up} now count{'s' * (up == 1)}", f"{down} no longer do{'es' * (down == 1)}")
+        return f"{gained} in the measure, {lost}{as_before}"
     better, worse = (up, down) if contrast.better == "higher" else (down, up)
-    return f"{better} for the better, {worse} for the worse{neither}"
+    return f"{better} for the better, {worse} for the worse{as_before}"
 
 
 class Changed(NamedTuple):

@@ -55,7 +55,7 @@ def room_text(contrast: Contrast, unit: str, change: float) -> str:
     room = max(0.0, room_for_harm(contrast.dense, (0.0, 1.0), BAD[contrast.better]))
     if change <= room:
         return ""
-    most = f"at most {show_bound(room, unit)}{unit_of_difference(unit)}" if room else "nothing"
+    most = f"at most {show_value(room, unit).rstrip('%')}{unit_of_difference(unit)}" if room else "nothing"
     way = "lost" if contrast.better == "higher" else "added"
     return f"at {show_value(contrast.dense, unit)} in dense, {most} could be {way}"
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crushtest.errors import StoreError
+from crushtest.errors import ModelError, StoreError
 from crushtest.files.atomic import file_name, replacing
+from crushtest.models.find import model_kind
 from crushtest.registry import METHODS
 from crushtest.report.against import is_refused
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
@@ -67,13 +68,23 @@ def card_metadata(study: StudyView, arm: ArmView) -> dict[str, Any]:
 
 
 def _base(study: StudyView, arm: ArmView) -> dict[str, str]:
-    """Return the dense model and how the variant was made of it, in the hub's words, which know no pruning."""
-    if study.plan.dense.model == "demo":
+    """Return the dense model and how the variant was made of it, in the hub's words, which know no pruning.
+
+    Nothing if the dense model is not on the hub: a path is no name there, and nobody's business.
+    """
+    if not _is_on_hub(study.plan.dense.model):
         return {}
     steps = arm.plan.recipe.steps if arm.plan.recipe else ()
     pruned_only = bool(steps) and all(METHODS.get(step.method).about.kind == "pruning" for step in steps)
     relation = "finetune" if pruned_only else "quantized"
     return {"base_model": name(study.plan.dense.model), "base_model_relation": relation}
+
+
+def _is_on_hub(model: str) -> bool:
+    try:
+        return model_kind(model) == "hub"
+    except ModelError:  # a served one
+        return False
 
 
 def _result(study: StudyView, arm: ArmView, task: TaskView) -> dict[str, Any]:

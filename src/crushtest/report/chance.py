@@ -75,7 +75,8 @@ def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:
     )
     return (
         f"no evidence of stereotyping, because {name(study.baseline)} decides at chance. It gets {accuracy} of the "
-        f"questions right that the context decides; picking either person gives {show_value(chance, 'rate')}{abstained}"
+        f"questions right that the context decides, where picking either person gives {show_value(chance, 'rate')}"
+        f"{abstained}"
     )
 
 

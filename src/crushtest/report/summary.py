@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from crushtest.report.answers import most_changed
 from crushtest.report.arm_verdict import ArmVerdict, verdicts
+from crushtest.report.bounds import room_text
 from crushtest.report.findings import none_detectable
 from crushtest.report.formats import show_bytes, show_clear_difference, show_value, unit_of_difference
 from crushtest.report.harm_order import least_harm_first
@@ -64,7 +65,9 @@ def could_miss(study: StudyView, verdict: ArmVerdict) -> str:
     for finding in verdict.unclear:
         unit = study.task(finding.contrast.task).unit(finding.contrast.metric)
         size = finding.contrast.mde
-        if size is not None:
+        if size is not None and room_text(finding.contrast, unit, size):
+            parts.append(f"any harm in {finding.subject}")
+        elif size is not None:
             parts.append(f"{show_value(size, unit).rstrip('%')}{unit_of_difference(unit)} in {finding.subject}")
         elif none_detectable(finding.contrast, unit):
             parts.append(f"any change in {finding.subject}")

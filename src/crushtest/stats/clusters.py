@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from crushtest.metrics import ALL, Array, Metric, about_people
 from crushtest.records import Item
 from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.stored_choices import Index as Index
 
-Index = NDArray[np.int64]
 Kinds = NDArray[np.uint64]
 
 WORTH_COLLAPSING = 2000
@@ -115,16 +115,16 @@ class ClusterTotals:
 
 def total_by_cluster(
     metrics: Sequence[Metric],
-    items: Sequence[Item],
+    cells: Sequence[Index | None],
     layout: Layout,
     arms: Sequence[Sequence[Sums]],
     used: Sequence[Mask],
 ) -> ClusterTotals:
     """Return the cluster totals of one or two arms.
 
-    `arms[a][m]` are the sums of arm a and metric m, `used[m]` [items] the items that count for metric m.
+    `arms[a][m]` are the sums of arm a and metric m, `used[m]` [items] the items that count for metric m, `cells[m]`
+    those of `cells_of`.
     """
-    cells = [_cells(metric, items) for metric in metrics]
     groups = [
         _rows(layout, rows, arms, _reported(metrics, used, name), cells)
         for name, rows in zip(layout.names, layout.members, strict=True)
@@ -150,7 +150,7 @@ def _reported(metrics: Sequence[Metric], used: Sequence[Mask], group: str) -> li
     return [mask if metric.groups(group) else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)]
 
 
-def _cells(metric: Metric, items: Sequence[Item]) -> Index | None:
+def cells_of(metric: Metric, items: Sequence[Item]) -> Index | None:
     """Return [axes, items] the number of each item's cell on each axis; 0 where the metric is not about the item."""
     if metric.cell_of is None:
         return None

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
+from crushtest.stats.asked import Asked, Summed
 from crushtest.stats.decision_margins import mean_change, mean_changes
 from crushtest.stats.draws import Draws, middle_flips
 from crushtest.stats.effects import cohen_d, cohen_h
 from crushtest.stats.estimates import REPLICATES
 from crushtest.stats.flips import count_flips
 from crushtest.stats.heterogeneity import spread_test
-from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.item_sums import Answers, Measured, Scores
 from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.sample import MetricSlices, Sample
 from crushtest.stats.significance import detectable, detectable_move, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
-from crushtest.stats.tokens import compare_tokens, without_per_token
+from crushtest.stats.tokens import TokenCounts, compare_tokens, without_per_token
 from crushtest.stats.uncertainty import distance_interval, draw_spread, uncertainty
 from crushtest.stats.validity import without_invalid
 from crushtest.stats.verdicts import INCONCLUSIVE, UNCLEAR, UNDEFINED, clear_alone, verdict
@@ -57,26 +59,57 @@ def contrast(
     token are undefined, and there is no KL (see `tokens`). `draws` are further pairs of what the other arm and the arm
     measured (`draws`): a difference is then the mean over all pairs, and its interval speaks of other draws as well.
     """
-    items = list(items)
-    pairs = [((dense_answers, dense_scores), (answers, scores)), *draws]
-    arms = [[[measure_sums(metric, items, *pair[at]) for metric in metrics] for pair in pairs] for at in (0, 1)]
-    sample = Draws.draw(metrics, items, arms, seed=seed, replicates=replicates)
+    asked = Asked(metrics, list(items))
+    pairs = [
+        SummedPair(*(asked.summed(Measured(*measured)) for measured in pair))
+        for pair in (((dense_answers, dense_scores), (answers, scores)), *draws)
+    ]
+    tokens = compare_tokens(asked.items, dense_answers, answers)
+    return contrasts_of(
+        task, asked, arm, pairs, tokens,
+        seed=seed, replicates=replicates, correction=correction, compares=compares, against=against,
+    )  # fmt: skip
+
+
+class SummedPair(NamedTuple):
+    """What the other arm and the arm measured in one draw, and the sums of it."""
+
+    against: Summed
+    arm: Summed
+
+
+def contrasts_of(
+    task: str,
+    asked: Asked,
+    arm: str,
+    pairs: Sequence[SummedPair],
+    tokens: TokenCounts,
+    *,
+    seed: int,
+    replicates: int = REPLICATES,
+    correction: Correction = "benjamini-hochberg",
+    compares: str | None = None,
+    against: str = DENSE,
+) -> list[Contrast]:
+    """Return the rows of `contrast` of arms that are summed; the first pair is that of the arms themselves."""
+    metrics = asked.metrics
+    sample = Draws.draw(asked, [[pair[at].sums for pair in pairs] for at in (0, 1)], seed=seed, replicates=replicates)
     slices_of = sample.slices()
-    tokens = compare_tokens(items, dense_answers, answers)
-    changes = None if tokens.differ else mean_changes(items, [(dense[0], given[0]) for dense, given in pairs])
+    answers = [(pair.against.measured.answers, pair.arm.measured.answers) for pair in pairs]
+    changes = None if tokens.differ else mean_changes(asked.items, answers)
     plain = [_row(task, arm, against, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
-    rows = without_per_token(plain + list(_worst(task, arm, sample.mean, slices_of, seed)), metrics, tokens)
+    rows = without_per_token(plain + list(_worst(task, arm, asked, sample.mean, slices_of)), metrics, tokens)
     rows = without_invalid(rows, metrics)
     return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
 
-def _worst(task: str, arm: str, sample: Sample, slices_of: Sequence[MetricSlices], seed: int) -> Iterator[Contrast]:
+def _worst(task: str, arm: str, asked: Asked, sample: Sample, slices_of: Sequence[MetricSlices]) -> Iterator[Contrast]:
     """Yield the worst group of every attribute that has several, for every metric that is reported for two or more."""
     for attribute, positions in sample.layout.attributes.items():
         names = {sample.layout.names[position] for position in positions}
         if len(names) < 2:
             continue
-        spread, p = spread_test(sample.metrics, sample.arms, sample.used, sample.layout, attribute, seed=seed)
+        spread, p = spread_test(sample.metrics, sample.arms, sample.used, asked.labels(attribute, sample.seed))
         for number, (metric, slices) in enumerate(zip(sample.metrics, slices_of, strict=True)):
             groups = tuple(slice_ for slice_ in slices.groups if slice_.group in names and slice_.seen)
             if len(groups) >= 2 and metric.interval == "bootstrap":

@@ -11,6 +11,7 @@ from crushtest.records import ChoiceScores, Item
 from crushtest.results import OptionChange
 from crushtest.stats.clusters import Index
 from crushtest.stats.item_sums import Answers
+from crushtest.stats.stored_choices import StoredChoices
 
 
 def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array | None:
@@ -20,13 +21,10 @@ def option_changes(items: Sequence[Item], dense: Answers, arm: Answers) -> Array
     chooses none because options are tied. None for tasks without options.
     """
     changes = np.full((len(items), 3), np.nan)
-    same_length: dict[int, list[int]] = {}
-    for row, item in enumerate(items):
-        before, after = dense.get(item.id), arm.get(item.id)
-        if isinstance(before, ChoiceScores) and isinstance(after, ChoiceScores) and len(before.logprobs) > 1:
-            same_length.setdefault(len(before.logprobs), []).append(row)
-    for rows in same_length.values():
-        changes[rows] = _changes(_logprobs(items, rows, dense), _logprobs(items, rows, arm))
+    options = np.minimum(*(_options(items, answers) for answers in (dense, arm)))
+    for count in np.unique(options[options > 1]).tolist():
+        rows = np.flatnonzero(options == count)
+        changes[rows] = _changes(*(_logprobs(items, rows, answers, count) for answers in (dense, arm)))
     return None if np.isnan(changes).all() else changes
 
 
@@ -52,9 +50,19 @@ def mean_change(changes: Array | None, rows: Index) -> OptionChange | None:
     return OptionChange(margin_dense=margin_dense, margin=margin, kl=kl)
 
 
-def _logprobs(items: Sequence[Item], rows: Sequence[int], answers: Answers) -> Array:
-    """Return the log-probabilities [rows, options] of the answers to some items."""
-    return np.array([answers[items[row].id].logprobs for row in rows])  # type: ignore[union-attr]
+def _options(items: Sequence[Item], answers: Answers) -> Index:
+    """Return [items] how many options have a score; 0 for an item that has no scores."""
+    if isinstance(answers, StoredChoices):
+        return answers.options(items)
+    given = (answers.get(item.id) for item in items)
+    return np.array([len(each.logprobs) if isinstance(each, ChoiceScores) else 0 for each in given], np.int64)
+
+
+def _logprobs(items: Sequence[Item], rows: Index, answers: Answers, count: int) -> Array:
+    """Return the log-probabilities [rows, options] of the answers to some items, which all have `count` options."""
+    if isinstance(answers, StoredChoices):
+        return np.ascontiguousarray(answers.logprobs[answers.rows(items)[rows], :count])
+    return np.array([answers[items[row].id].logprobs for row in rows.tolist()])  # type: ignore[union-attr]
 
 
 def _changes(dense: Array, arm: Array) -> Array:

@@ -20,9 +20,9 @@ from math import hypot, sqrt
 
 import numpy as np
 
-from crushtest.metrics import Array, Metric
-from crushtest.records import Item
+from crushtest.metrics import Array
 from crushtest.results import Flips, Interval
+from crushtest.stats.asked import Asked
 from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, Layout
 from crushtest.stats.intervals import normal_quantile, student_quantile
 from crushtest.stats.item_sums import Sums
@@ -40,8 +40,7 @@ class Draws:
     @classmethod
     def draw(
         cls,
-        metrics: Sequence[Metric],
-        items: Sequence[Item],
+        asked: Asked,
         arms: Sequence[Sequence[Sequence[Sums]]],
         *,
         seed: int,
@@ -53,9 +52,9 @@ class Draws:
         """
         if len(arms[0]) == 1:
             sums = [draws[0] for draws in arms]
-            return cls((Sample.draw(metrics, items, sums, seed=seed, replicates=replicates),))
+            return cls((Sample.draw(asked, sums, seed=seed, replicates=replicates),))
         together = [sums for draws in arms for sums in draws]
-        whole = Sample.draw(metrics, items, together, seed=seed, replicates=replicates)
+        whole = Sample.draw(asked, together, seed=seed, replicates=replicates)
         count = len(arms[0])
         places = [[number + arm * count for arm in range(len(arms))] for number in range(count)]
         return cls(tuple(_of_arms(whole, at, seed=seed, replicates=replicates) for at in places))

@@ -10,8 +10,9 @@ import numpy as np
 from crushtest.metrics import Metric
 from crushtest.records import Item
 from crushtest.results import Estimate
+from crushtest.stats.asked import Asked, Summed
 from crushtest.stats.draws import Draws
-from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.item_sums import Answers, Measured, Scores
 from crushtest.stats.slices import Slice, cautions
 from crushtest.stats.uncertainty import draw_spread, uncertainty
 
@@ -36,9 +37,16 @@ def estimate(
     nothing to divide by, has the value None and says why. `draws` are the answers and scores of the arm's further
     draws: a value is then the mean over all, and its interval speaks of other draws as well.
     """
-    items = list(items)
-    every = [[measure_sums(metric, items, *measured) for metric in metrics] for measured in ((answers, scores), *draws)]
-    sample = Draws.draw(metrics, items, [every], seed=seed, replicates=replicates)
+    asked = Asked(metrics, list(items))
+    every = [asked.summed(Measured(*measured)) for measured in ((answers, scores), *draws)]
+    return estimates_of(task, asked, arm, every, seed=seed, replicates=replicates)
+
+
+def estimates_of(
+    task: str, asked: Asked, arm: str, draws: Sequence[Summed], *, seed: int, replicates: int = REPLICATES
+) -> list[Estimate]:
+    """Return the rows of `estimate` of an arm whose draws are summed, the arm itself first."""
+    sample = Draws.draw(asked, [[each.sums for each in draws]], seed=seed, replicates=replicates)
     return [_row(task, arm, slice_) for slices in sample.slices() for slice_ in slices.all]
 
 

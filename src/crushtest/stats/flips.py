@@ -15,7 +15,7 @@ def count_flips(dense: Sums, arm: Sums, rows: Index) -> Flips:
     """
     total = None
     if dense.states is not None and arm.states is not None:
-        total = sum(dense.states[row] != arm.states[row] for row in rows.tolist())
+        total = int((dense.states[rows] != arm.states[rows]).sum())
     if dense.outcome is None or arm.outcome is None:
         return Flips(total=total)
     before, after = dense.outcome[rows] > 0, arm.outcome[rows] > 0

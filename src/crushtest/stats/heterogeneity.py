@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -14,6 +16,10 @@ PERMUTATIONS = 2000
 LABELS = 5_000_000
 """How many labels may be shuffled in all: with very many items there are fewer permutations, at least 200."""
 NUMBERS_AT_ONCE = 500_000
+KEPT = 400_000_000
+"""How many shuffled labels of an attribute are kept for other arms, a byte each."""
+MOST_PATTERNS = 5000
+"""Items with more patterns of numbers are not counted by pattern."""
 
 
 def weighted_spread(differences: Array, sizes: Array) -> Array:
@@ -28,14 +34,50 @@ def weighted_spread(differences: Array, sizes: Array) -> Array:
     return spread
 
 
+@dataclass
+class Labels:
+    """The labels of an attribute's groups on items, and how they are shuffled: the same for every arm and metric.
+
+    rows     the items [n] that have the attribute
+    kinds    [kinds, groups] which groups a kind of label is of: items in the same groups share a kind
+    unit     [n] the unit of each item, which carries a label
+    kind     [units] the kind of its label
+    strata   [units] labels are shuffled within these (`_units`)
+    """
+
+    rows: Index
+    kinds: Array
+    unit: Index
+    kind: Index
+    strata: Index
+    seed: int
+
+    @classmethod
+    def of(cls, layout: Layout, attribute: str, *, seed: int) -> Labels:
+        """Return the labels of an attribute that has groups."""
+        rows, label, kinds = _labels(layout, layout.attributes[attribute])
+        return cls(rows, kinds, *_units(layout.cluster[rows], label), seed)
+
+    @property
+    def permutations(self) -> int:
+        """How many are drawn."""
+        return max(200, min(PERMUTATIONS, LABELS // len(self.kind)))
+
+    def shuffles(self) -> Iterator[Index]:
+        """Yield pieces [permutations, units] of the kinds of the units' labels."""
+        if self.permutations * len(self.kind) > KEPT or len(self.kinds) > 256:
+            yield from _shuffles(self.kind, self.strata, self.permutations, self.seed)
+        else:
+            yield from self._kept
+
+    @cached_property
+    def _kept(self) -> list[Index]:
+        drawn = _shuffles(self.kind, self.strata, self.permutations, self.seed)
+        return [piece.astype(np.uint8) for piece in drawn]
+
+
 def spread_test(
-    metrics: Sequence[Metric],
-    arms: Sequence[Sequence[Sums]],
-    used: Sequence[Mask],
-    layout: Layout,
-    attribute: str,
-    *,
-    seed: int,
+    metrics: Sequence[Metric], arms: Sequence[Sequence[Sums]], used: Sequence[Mask], labels: Labels
 ) -> tuple[Array, Array]:
     """Return per metric the spread of effects over an attribute's groups, and its permutation p (NaN: undefined).
 
@@ -43,21 +85,16 @@ def spread_test(
     groups, and between clusters where each holds one. Under the hypothesis the effect on an item does not depend on
     its group. Metrics of cells are left out: their cells are tied to their groups.
     """
-    groups = layout.attributes[attribute]
     spread, p = np.full(len(metrics), np.nan), np.full(len(metrics), np.nan)
     plain = [m for m, metric in enumerate(metrics) if metric.cell_of is None]
     if not plain:
         return spread, p
-    rows, label, kinds = _labels(layout, groups)
-    columns = _columns([arms[0], arms[1]], used, plain, rows)
-    unit, kind, strata = _units(layout.cluster[rows], label)
-    totals = np.zeros((len(kind), columns.shape[1]))
-    np.add.at(totals, unit, columns)
     measured = [metrics[m] for m in plain]
-    observed = _spreads(measured, _group_totals(kind[None], kinds, totals))[0]
+    totals_of = _totals_of(_columns([arms[0], arms[1]], used, plain, labels.rows), labels)
+    observed = _spreads(measured, totals_of(labels.kind[None]))[0]
     reached, count = np.zeros(len(plain)), 0
-    for shuffled in _shuffles(kind, strata, seed):
-        again = _spreads(measured, _group_totals(shuffled, kinds, totals))
+    for shuffled in labels.shuffles():
+        again = _spreads(measured, totals_of(shuffled))
         reached += (~(again < observed - 1e-12)).sum(axis=0)
         count += len(shuffled)
     spread[plain], p[plain] = observed, np.where(np.isnan(observed), np.nan, (1 + reached) / (1 + count))
@@ -78,13 +115,13 @@ def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Index, Array]
     return rows, label.reshape(-1).astype(np.int64), kinds.astype(np.float64)
 
 
-def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index) -> Array:
-    """Return [items, (metric: dense columns, arm columns, 1) ...], 0 where an item does not count."""
-    blocks = []
+def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index) -> list[Array]:
+    """Return columns [items] of (metric: dense columns, arm columns, 1) ..., 0 where an item does not count."""
+    columns: list[Array] = []
     for metric in plain:
-        mask = used[metric][rows].astype(np.float64)[:, None]
-        blocks += [arm[metric].columns[rows] * mask for arm in arms] + [mask]
-    return np.concatenate(blocks, axis=1)
+        mask = used[metric][rows].astype(np.float64)
+        columns += [column[rows] * mask for arm in arms for column in arm[metric].columns.T] + [mask]
+    return columns
 
 
 def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
@@ -104,10 +141,9 @@ def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
     return unit.reshape(-1), label[first], np.where(mixed, 1 + place, 0)[first]
 
 
-def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:
+def _shuffles(kind: Index, strata: Index, wanted: int, seed: int) -> Iterator[Index]:
     """Yield pieces [permutations, units] of the units' kinds of label, shuffled within the strata."""
     rng = np.random.default_rng((seed, 2))
-    wanted = max(200, min(PERMUTATIONS, LABELS // len(kind)))
     home = np.argsort(strata, kind="stable")
     piece = max(1, NUMBERS_AT_ONCE // len(kind))
     for start in range(0, wanted, piece):
@@ -120,10 +156,62 @@ def _shuffles(kind: Index, strata: Index, seed: int) -> Iterator[Index]:
         yield shuffled
 
 
-def _group_totals(shuffled: Index, kinds: Array, totals: Array) -> Array:
+def _totals_of(columns: Sequence[Array], labels: Labels) -> Callable[[Index], Array]:
+    """Return what sums columns [items] by group, given the units' kinds of label: [permutations, groups, columns].
+
+    Of whole numbers, which few items differ in, items are counted by label and numbers. These sums have no rounding.
+    """
+    patterns = _patterns(columns)
+    if patterns is not None:
+        return partial(_counted_totals, labels, *patterns)
+    totals = np.zeros((len(labels.kind), len(columns)))
+    np.add.at(totals, labels.unit, np.stack(columns, axis=1))
+    return partial(_group_totals, labels.kinds, totals)
+
+
+def _patterns(columns: Sequence[Array]) -> tuple[Index, Array] | None:
+    """Return which pattern [items] of numbers each item has, and the patterns [patterns, columns] of whole numbers.
+
+    None if there are other numbers, or too many patterns.
+    """
+    codes, at, most = np.zeros(len(columns[0]), np.int64), np.zeros(1, np.int64), 1
+    for column in {column.tobytes(): column for column in columns}.values():
+        numbers = column.astype(np.int64)
+        least, span = int(numbers.min()), int(np.ptp(numbers)) + 1
+        if (numbers != column).any() or span > MOST_PATTERNS:
+            return None
+        codes = codes * span + numbers - least
+        most *= span
+        if most > MOST_PATTERNS:
+            at, codes = _numbered(codes)
+            most = len(at)
+            if most > MOST_PATTERNS:
+                return None
+    at, codes = _numbered(codes)
+    return codes, np.stack([column[at] for column in columns], axis=1)
+
+
+def _numbered(codes: Index) -> tuple[Index, Index]:
+    """Return where each distinct code first stands, and the number [items] of each item's code among these."""
+    at, number = np.unique(codes, return_index=True, return_inverse=True)[1:]
+    return at, number.reshape(-1)
+
+
+def _counted_totals(labels: Labels, pattern: Index, numbers: Array, shuffled: Index) -> Array:
+    """Sum numbers [patterns, columns] by the groups of the items' labels [permutations, units]."""
+    bins, count = len(labels.kinds), len(numbers)
+    by_kind = [
+        np.bincount(kind[labels.unit] * np.int64(count) + pattern, minlength=bins * count).reshape(bins, count)
+        for kind in shuffled
+    ]
+    by_group: Array = labels.kinds.T @ (np.stack(by_kind) @ numbers)
+    return by_group
+
+
+def _group_totals(kinds: Array, totals: Array, shuffled: Index) -> Array:
     """Sum totals [units, columns] by the groups of each unit's label into [permutations, groups, columns]."""
     size, count = len(shuffled), len(kinds)
-    bins = (shuffled + count * np.arange(size)[:, None]).ravel()
+    bins = (shuffled.astype(np.int64) + count * np.arange(size)[:, None]).ravel()
     sums = [
         np.bincount(bins, weights=np.tile(column, size), minlength=size * count).reshape(size, count)
         for column in totals.T

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice
+from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
+from crushtest.stats.stored_choices import Index, StoredChoices
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
 Mask = NDArray[np.bool_]
+Objects = NDArray[np.object_]
 
 
 class Measured(NamedTuple):
@@ -36,49 +39,112 @@ class Sums:
     columns   [items, k]; 0 in the rows of items that are not scored
     applies   [items] which items the metric is about
     scored    [items] which of those have an answer and, where the metric names a scorer, a number
-    states    per item what must change for a flip; None if the item cannot flip
+    states    [items] what must change for a flip, None for items that cannot flip; None if no item can
     outcome   [items] the counted outcome, or None
-    reasons   per item why it has no number; None for those that have one or that the metric is not about
+    reasons   [items] why they have no number; None for those that have one or that the metric is not about
     """
 
     columns: Array
     applies: Mask
     scored: Mask
-    states: list[object] | None
+    states: Objects | None
     outcome: Array | None
-    reasons: list[str | None]
+    reasons: Objects
 
-    def unscored(self, rows: Iterable[int]) -> str | None:
+    def unscored(self, rows: Index) -> str | None:
         """Return the commonest reason among some items; None if all have a number."""
-        reasons = Counter(self.reasons[row] for row in rows)
+        reasons = Counter(self.reasons[rows].tolist())
         del reasons[None]
         return next((reason for reason, _ in reasons.most_common(1)), None)
 
 
 def measure_sums(metric: Metric, items: Sequence[Item], answers: Answers, scores: Scores) -> Sums:
     """Return the sums of every item. Numbers that are not finite and tied options count as unscored."""
-    columns = np.zeros((len(items), len(metric.columns)))
-    applies = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
-    scored = np.zeros(len(items), bool)
-    states: list[object] = [None] * len(items)
-    reasons: list[str | None] = [None] * len(items)
-    for row in np.flatnonzero(applies).tolist():
-        item = items[row]
-        answer, score, reason = _scored_answer(metric, item, answers, scores)
-        if reason is None:
-            try:
-                columns[row] = metric.measure(item, answer, score)
-                reason = None if np.isfinite(columns[row]).all() else NOT_FINITE
-            except NoChoice as none:
-                reason = str(none)
-        if reason is None:
-            scored[row] = True
-            states[row] = _state(metric, item, answer, score)
-        else:
-            columns[row] = 0.0
-            reasons[row] = reason
-    outcome = columns[:, metric.columns.index(metric.outcome)] if metric.outcome else None
-    return Sums(columns, applies, scored, _known_states(metric, states, outcome, scored), outcome, reasons)
+    return Meter(metric, items).sums(Measured(answers, scores))
+
+
+class _Case(NamedTuple):
+    """What an item adds to a metric: its sums, what must change for a flip, and why it has no number."""
+
+    columns: tuple[float, ...]
+    state: object
+    reason: str | None
+
+
+class Meter:
+    """Measures one metric of a task's items, arm after arm.
+
+    Where all that counts of an answer is which option it picks (`from_pick`), an item with an option is measured when
+    an arm is the first to pick it, and looked up from then on.
+    """
+
+    def __init__(self, metric: Metric, items: Sequence[Item]) -> None:
+        self.metric, self._items = metric, items
+        self.applies: Mask = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
+        alone = metric.partner_ids is None and metric.scorer is None and metric.reads is None
+        self._rule = metric.from_pick if alone and callable(metric.from_pick) else None
+        self._cases: list[_Case] = []
+        self._place_of: dict[Hashable, int] = {}  # where an equal case stands in `_cases`
+        self._known: dict[int, Index] = {}  # option -> [items] place of the case of an item that picks it, or -1
+
+    def sums(self, measured: Measured) -> Sums:
+        """Return the sums of one arm."""
+        count, width = len(self._items), len(self.metric.columns)
+        columns, scored = np.zeros((count, width)), np.zeros(count, bool)
+        states, reasons = np.empty(count, object), np.empty(count, object)
+        rows, (answers, scores) = np.flatnonzero(self.applies), measured
+        if self._rule is not None and isinstance(answers, StoredChoices):
+            picks = answers.picks(self._rule, self._items)[rows]
+            picked, rows = rows[picks >= 0], rows[picks < 0]
+            place = self._places(picked, picks[picks >= 0])
+            sums, state, reason = zip(*self._cases, strict=True) if self._cases else ((), (), ())
+            columns[picked] = np.array(sums).reshape(-1, width)[place]
+            states[picked] = np.fromiter(state, object, len(state))[place]
+            reasons[picked] = np.fromiter(reason, object, len(reason))[place]
+            scored[picked] = np.array([each is None for each in reason], bool)[place]
+            answers = answers.some(self._items, rows)
+        for row in rows.tolist():
+            columns[row], states[row], reasons[row] = _measure(self.metric, self._items[row], answers, scores)
+            scored[row] = reasons[row] is None
+        outcome = columns[:, self.metric.columns.index(self.metric.outcome)] if self.metric.outcome else None
+        states_known = _known_states(self.metric, states, outcome, scored)
+        return Sums(columns, self.applies, scored, states_known, outcome, reasons)
+
+    def _places(self, rows: Index, picks: Index) -> Index:
+        """Return [n] which of the cases known each of these items [n] is, given the option [n] that it picks."""
+        places = np.empty(len(rows), np.int64)
+        for option in np.unique(picks).tolist():
+            known = self._known.setdefault(option, np.full(len(self._items), -1, np.int32))
+            mine = rows[picks == option]
+            for row in mine[known[mine] < 0].tolist():
+                known[row] = self._place(row, option)
+            places[picks == option] = known[mine]
+        return places
+
+    def _place(self, row: int, option: int) -> int:
+        item = self._items[row]
+        answer = as_scores(option, len(item.request.options))  # type: ignore[union-attr]
+        case = _measure(self.metric, item, {item.id: answer}, {})
+        key = (np.array(case.columns).tobytes(), case.state, case.reason)  # bytes: -0.0 equals 0.0
+        if key not in self._place_of:
+            self._place_of[key] = len(self._cases)
+            self._cases.append(case)
+        return self._place_of[key]
+
+
+def _measure(metric: Metric, item: Item, answers: Answers, scores: Scores) -> _Case:
+    """Return what one item that a metric is about adds to it."""
+    nothing = (0.0,) * len(metric.columns)
+    answer, score, reason = _scored_answer(metric, item, answers, scores)
+    if reason is not None:
+        return _Case(nothing, None, reason)
+    try:
+        columns = metric.measure(item, answer, score)
+    except NoChoice as none:
+        return _Case(nothing, None, str(none))
+    if not all(map(isfinite, columns)):
+        return _Case(nothing, None, NOT_FINITE)
+    return _Case(columns, _state(metric, item, answer, score), None)
 
 
 def _state(metric: Metric, item: Item, answer: Any, score: Any) -> object:
@@ -134,7 +200,7 @@ def _numbers(metric: Metric, item: Item, scores: Scores) -> tuple[tuple[float, .
     return tuple(numbers), None
 
 
-def _known_states(metric: Metric, states: list[object], outcome: Array | None, scored: Mask) -> list[object] | None:
+def _known_states(metric: Metric, states: Objects, outcome: Array | None, scored: Mask) -> Objects | None:
     """Return the states, or the outcomes if the answers have no state of their own (a completion, profane or not)."""
     if metric.flip_key is None:
         return None
@@ -142,4 +208,6 @@ def _known_states(metric: Metric, states: list[object], outcome: Array | None, s
         return states
     if outcome is None:
         return None
-    return [bool(value) if is_scored else None for value, is_scored in zip(outcome, scored, strict=True)]
+    of_outcome = outcome.astype(bool).astype(object)
+    of_outcome[~scored] = None
+    return of_outcome

@@ -60,16 +60,15 @@ def _spread(sums: Sums, asked: Mask) -> Sums:
         wide = np.zeros(len(asked), bool)
         wide[places] = flag
         flags.append(wide)
-    states: list[object] | None = None
+    states = None
     if sums.states is not None:
-        states = [None] * len(asked)
-        for place, state in zip(places.tolist(), sums.states, strict=True):
-            states[place] = state
+        states = np.full(len(asked), None, object)
+        states[places] = sums.states
     outcome = None
     if sums.outcome is not None:
         outcome = np.zeros(len(asked))
         outcome[places] = sums.outcome
-    return Sums(columns, flags[0], flags[1], states, outcome, [])
+    return Sums(columns, flags[0], flags[1], states, outcome, np.zeros(0, object))
 
 
 def _rows(

@@ -15,8 +15,9 @@ import numpy as np
 from crushtest.metrics import WORST, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Flips, NoiseBand
+from crushtest.stats.asked import Asked
 from crushtest.stats.flips import count_flips
-from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.item_sums import Answers, Measured, Scores
 from crushtest.stats.sample import Sample
 from crushtest.stats.verdicts import INCONCLUSIVE, UNCLEAR, UNDEFINED, WITHIN_NOISE
 
@@ -44,12 +45,12 @@ def noise_bands(
     """
     if not repeats or not metrics:
         return []
-    items = list(items)
-    first = [measure_sums(metric, items, *measured) for metric in metrics]
+    asked = Asked(metrics, list(items))
+    first = asked.summed(Measured(*measured)).sums
     moved: dict[tuple[str, str], list[_Move]] = {}
     for repeat in repeats:
-        again = [measure_sums(metric, items, *repeat) for metric in metrics]
-        sample = Sample.draw(metrics, items, [first, again], seed=0, replicates=0)
+        again = asked.summed(Measured(*repeat)).sums
+        sample = Sample.draw(asked, [first, again], seed=0, replicates=0)
         for slices in sample.slices():
             for slice_ in slices.all:
                 # The value in dense is known, so it cannot move.

@@ -7,18 +7,19 @@ they ask about the same clusters of the same items; otherwise each is resampled 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from crushtest.metrics import Array, Metric
-from crushtest.records import DENSE, Better, Item
+from crushtest.metrics import Array
+from crushtest.records import DENSE, Better
 from crushtest.results import Interval
-from crushtest.stats.clusters import Index, lay_out
+from crushtest.stats.asked import Asked
+from crushtest.stats.clusters import Index
 from crushtest.stats.harm_bounds import ROUNDING
 from crushtest.stats.intervals import UNDEFINED_SHARE
-from crushtest.stats.item_sums import Answers, Scores, measure_sums
+from crushtest.stats.item_sums import Measured
 
 FEWEST_ARMS = 8
 """Fewer arms have too few ranks to say anything of perplexity."""
@@ -66,28 +67,30 @@ class Losses:
 
 def losses(
     task: str,
-    metric: Metric,
-    items: Sequence[Item],
-    measured: Mapping[str, tuple[Answers, Scores]],
+    metric: str,
+    asked: Asked,
+    measured: Iterable[tuple[str, Measured]],
     *,
     seed: Sequence[int],
     replicates: int = REPLICATES,
 ) -> Losses:
-    """Return the losses of every arm but dense, which must be among `measured`, on items with a number in all arms.
+    """Return the losses of every arm but dense, which is the first of `measured`, on items with a number in all arms.
 
-    An arm without a number for any item is left out. Measures with the same seed and the same clusters share their
-    draws.
+    `metric` names one of those of `asked`. An arm without a number for any item is left out. Measures with the same
+    seed and the same clusters share their draws.
     """
-    every = {arm: measure_sums(metric, items, *measured[arm]) for arm in dict.fromkeys((DENSE, *measured))}
-    arms = [arm for arm, each in every.items() if arm == DENSE or each.scored.any()]
-    sums = [every[arm] for arm in arms]
-    used = np.logical_and.reduce([each.scored for each in sums])
-    cluster = lay_out(items).cluster
-    totals = np.zeros((len(arms), int(cluster.max(initial=-1)) + 1, len(metric.columns)))
-    for place, each in enumerate(sums):
-        np.add.at(totals[place], cluster[used], each.columns[used])
-    loss = _loss(metric.better)
-    observed = loss(metric.formula(*np.moveaxis(totals.sum(axis=1), -1, 0)))
+    meter = next(meter for meter in asked.meters if meter.metric.name == metric)
+    better, formula = meter.metric.better, meter.metric.formula
+    every = ((arm, meter.sums(given)) for arm, given in measured)
+    kept = {arm: (sums.columns, sums.scored) for arm, sums in every if arm == DENSE or sums.scored.any()}
+    arms = list(kept)
+    used = np.logical_and.reduce([scored for _, scored in kept.values()])
+    cluster = asked.layout.cluster
+    totals = np.zeros((len(arms), int(cluster.max(initial=-1)) + 1, len(meter.metric.columns)))
+    for place, (columns, _) in enumerate(kept.values()):
+        np.add.at(totals[place], cluster[used], columns[used])
+    loss = _loss(better)
+    observed = loss(formula(*np.moveaxis(totals.sum(axis=1), -1, 0)))
     count, rng = totals.shape[1], np.random.default_rng(tuple(seed))
     step = max(1, WEIGHTS_AT_ONCE // max(1, count))
     values = np.empty((len(arms) - 1, replicates))
@@ -95,9 +98,9 @@ def losses(
         drawn = min(step, replicates - start)
         weights = rng.multinomial(count, np.full(count, 1 / count), size=drawn).astype(np.float64)
         with np.errstate(all="ignore"):
-            resampled = metric.formula(*np.moveaxis(np.einsum("rc,ack->akr", weights, totals), 1, 0))
+            resampled = formula(*np.moveaxis(np.einsum("rc,ack->akr", weights, totals), 1, 0))
         values[:, start : start + drawn] = loss(resampled)
-    return Losses(task, metric.name, tuple(arms[1:]), observed, values)
+    return Losses(task, metric, tuple(arms[1:]), observed, values)
 
 
 def _loss(better: Better) -> Callable[[Array], Array]:

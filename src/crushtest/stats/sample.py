@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from crushtest.metrics import AGAINST_REST, GAP, Array, Metric
-from crushtest.records import Item
 from crushtest.stats import gaps
-from crushtest.stats.clusters import ClusterTotals, Index, Layout, lay_out, total_by_cluster
+from crushtest.stats.asked import Asked
+from crushtest.stats.clusters import ClusterTotals, Index, Layout, total_by_cluster
 from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Mask, Sums
 from crushtest.stats.metric_kind import shape_of
@@ -69,17 +69,16 @@ class Sample:
     @classmethod
     def draw(
         cls,
-        metrics: Sequence[Metric],
-        items: Sequence[Item],
+        asked: Asked,
         arms: Sequence[Sequence[Sums]],
         *,
         seed: int,
         replicates: int,
     ) -> Sample:
         """Resample the clusters of one or two arms. With two, only items that both have a number for count."""
-        layout = lay_out(items)
+        metrics, layout = asked.metrics, asked.layout
         used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
-        units = total_by_cluster(metrics, items, layout, arms, used)
+        units = total_by_cluster(metrics, asked.cells, layout, arms, used)
         values = bootstrap(metrics, units, seed=seed, replicates=replicates)
         swaps = (
             exchange(metrics, units, seed=seed, replicates=replicates)
@@ -191,7 +190,7 @@ class Sample:
     def _slice(self, place: int, name: str, group: str, members: Index, arrays: _Resampled) -> Slice:
         metric, used = self.metrics[place], self.used[place]
         rows = members[used[members]]
-        reasons = (arm[place].unscored(members.tolist()) for arm in self.arms)
+        reasons = (arm[place].unscored(members) for arm in self.arms)
         return Slice(
             metric=place,
             name=name,

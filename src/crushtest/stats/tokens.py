@@ -15,6 +15,7 @@ from crushtest.metrics import Metric, by_reported_name
 from crushtest.records import Answer, ChoiceScores, Completion, Item, PassageScore, Prompt
 from crushtest.results import Contrast, Effect, Flips
 from crushtest.stats.item_sums import Answers
+from crushtest.stats.stored_choices import StoredChoices
 from crushtest.stats.verdicts import UNDEFINED
 
 
@@ -39,6 +40,8 @@ def compare_tokens(items: Sequence[Item], before: Answers, after: Answers) -> To
 
     A turn that follows another is left out: its prompt holds what the model itself answered before.
     """
+    if isinstance(before, StoredChoices) and isinstance(after, StoredChoices):
+        return TokenCounts(*before.same_tokens(after, items))
     pairs = [
         (before.get(item.id), after.get(item.id))
         for item in items

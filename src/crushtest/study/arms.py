@@ -96,6 +96,8 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
             arms.append(_arm(spec, name, given, recipe))
     for name, count in Counter(arm.name for arm in arms).items():
         if count > 1:
+            if name == DENSE:
+                raise UsageError(f"{DENSE!r} is the model before compression; give the arm another name")
             raise UsageError(f"two arms are called {quoted(name)}; give one of them another name")
     check_against({arm.name: arm.against for arm in arms})
     return tuple(arms)

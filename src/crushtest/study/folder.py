@@ -27,7 +27,7 @@ import polars as pl
 from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog, remove_superseded
 from crushtest.files.atomic import PARTIAL, file_name
-from crushtest.files.locks import lock_folder
+from crushtest.files.locks import lock_folder, refuse_if_locked
 from crushtest.files.parquet import ASK_AGAIN, DRAW_AGAIN, RESTORE, SCORE_AGAIN, Label, read_table, write_table
 from crushtest.files.regular import read_bytes, sha256
 from crushtest.files.sealed import is_sealed
@@ -39,6 +39,7 @@ from crushtest.study.compression_file import read_compression
 from crushtest.study.result_tables import ResultTables
 from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_from_row, item_row
 
+BUSY = "another run is writing to this study"
 PART = ("look", "looks", "asked", "items", "because")
 """What answers say that were not asked of every item (`stops`)."""
 
@@ -61,9 +62,13 @@ class StudyFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the folder for this process. Raises StoreError if another process is writing to it."""
-        with lock_folder(self.root, "another run is writing to this study"):
+        with lock_folder(self.root, BUSY):
             remove_superseded(self.root)
             yield
+
+    def refuse_if_locked(self) -> None:
+        """Raise StoreError if another process is writing to the folder: asked before any work."""
+        refuse_if_locked(self.root, BUSY)
 
     def is_fresh(self) -> bool:
         """Return True if the folder is missing or holds only debris of a run killed before it wrote anything."""
@@ -149,16 +154,21 @@ class StudyFolder:
     def write_items(self, task: str, items: Sequence[Item], *, anew: bool = False) -> None:
         """Write the items of a task. Raises StoreError if the folder holds others under that name, unless `anew`."""
         path = self.items_path(task)
-        rows = [item_row(item) for item in items]
         if path.exists() and not anew:
-            existing = self._items(task).to_dicts()
-            if existing != pl.DataFrame(rows, schema=ITEMS.schema).to_dicts():
-                raise StoreError(
-                    f"{path}: this study was run on other items of {task!r} "
-                    f"({len(existing)} then, {len(rows)} now); use another --out"
-                )
+            self.check_items(task, items)
         else:
-            write_table(path, rows, ITEMS, Label({"kind": "items", "task": task}))
+            write_table(path, [item_row(item) for item in items], ITEMS, Label({"kind": "items", "task": task}))
+
+    def check_items(self, task: str, items: Sequence[Item]) -> None:
+        """Raise StoreError if the folder holds other items of a task."""
+        if not (path := self.items_path(task)).exists():
+            return
+        existing, rows = self._items(task).to_dicts(), [item_row(item) for item in items]
+        if existing != pl.DataFrame(rows, schema=ITEMS.schema).to_dicts():
+            raise StoreError(
+                f"{path}: this study was run on other items of {task!r} "
+                f"({len(existing)} then, {len(rows)} now); use another --out"
+            )
 
     def read_items(self, task: str) -> list[Item]:
         """Return the items of a task as they were asked."""

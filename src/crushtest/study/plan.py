@@ -9,7 +9,7 @@ from typing import Any
 
 from crushtest.compress.calibration import Calibration
 from crushtest.data.published.catalogue import check_name
-from crushtest.errors import UsageError
+from crushtest.errors import UnknownName, UsageError
 from crushtest.records import Item, Passage
 from crushtest.registry import ENGINES, SCORERS, TASKS, Dimension
 from crushtest.study.arms import Arm, make_arms
@@ -217,6 +217,9 @@ def _plan_task(spec: StudySpec, name: str, options: dict[str, Any]) -> PlannedTa
         raise UsageError(f"task {name!r}: limit must be a whole number of at least 1 (got {limit!r})")
     if "seed" in entry.options:
         given.setdefault("seed", spec.seed)
+    for option in given:
+        if option not in entry.options:
+            raise UnknownName("option", option, [*entry.options, "limit"], where=f"task {name!r}")
     bound = entry.bind(given)
     task = entry.function(**bound)
     if limit is None and "limit" not in options:  # `limit: null` asks for all items

@@ -29,7 +29,8 @@ from crushtest.registry import explain
 from crushtest.study.folder import StudyFolder
 
 Outcome = Literal["found", "none", "inconclusive"]
-CandidateKind = Literal["mix", "uniform", "given"]
+Scores = Literal["measured", "gradient"]
+CandidateKind = Literal["mix", "swapped", "uniform", "given", "by text"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,25 @@ class Judged(_Stored):
         return max(self.ratios.values(), default=float("inf"))
 
 
+class Swap(_Stored):
+    """A measurement of a whole mix on items of the search half, after two of its parts exchanged their options.
+
+    parts   the two; none for the mix of the integer program
+    ratios  dimension -> divergence, as a share of that of the reference option everywhere, as predicted from parts
+    kept    it has the least largest ratio so far
+    """
+
+    mix: str
+    parts: tuple[str, ...]
+    ratios: dict[str, float]
+    kept: bool
+
+    @property
+    def worst(self) -> float:
+        """Return the largest ratio."""
+        return max(self.ratios.values())
+
+
 class Half(_Stored):
     """How many items and clusters of a task are in either half."""
 
@@ -124,25 +144,33 @@ class Half(_Stored):
 
 
 class SearchRecord(_Stored):
-    """search.json: it grows step by step. `order` stands in it before any item of the other half is asked."""
+    """search.json: it grows step by step. `order` stands in it before any item of the other half is asked.
+
+    scores   whether sensitivities were measured, or estimated from gradients
+    swaps    what was measured to better the mixes, in order
+    rivals   what is no candidate and was measured on the other half for comparison alone
+    """
 
     request: dict[str, Any]
     halves: dict[str, Half] = {}
     parts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    scores: Scores = "measured"
     reference: str | None = None
     candidates: tuple[Candidate, ...] | None = None
+    swaps: tuple[Swap, ...] = ()
     screened: tuple[Judged, ...] | None = None
     order: tuple[str, ...] | None = None
     verified: tuple[Judged, ...] | None = None
+    rivals: tuple[Candidate, ...] = ()
     beside: tuple[Judged, ...] | None = None
     outcome: Outcome | None = None
     answer: str | None = None
     recipe: str | None = None
 
     def candidate(self, name: str) -> Candidate:
-        """Return the candidate of that name."""
-        return next(one for one in self.candidates or () if one.name == name)
+        """Return the candidate of that name, or what stands beside the candidates."""
+        return next(one for one in (*(self.candidates or ()), *self.rivals) if one.name == name)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,22 @@ def test_forced_and_echoed_tokens_have_the_same_values(context: str, option: str
     assert values[0].logprobs == pytest.approx(values[1].logprobs)
 
 
+def test_a_token_that_is_a_part_of_a_character_is_read_from_the_list() -> None:
+    request = Choices("Call it a caf", ("é", "\u4e2d", "🙂"))
+    with serving(Stub("llama.cpp", echoes=False)) as address:
+        assert_exact(dict(engine_at(address, way="forced").choices([request])), [request])
+
+
+def test_a_list_that_lacks_such_a_token_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Stub._top
+    monkeypatch.setattr(
+        Stub, "_top", lambda self, tokens, count: [e for e in listed(self, tokens, count) if e[0] < 128]
+    )
+    listless = "is a part of a character, and not in the list"
+    with serving(Stub("llama.cpp", echoes=False)) as address, pytest.raises(EngineError, match=listless):
+        dict(engine_at(address, way="forced").choices([Choices("a", ("é", "b"))]))
+
+
 def test_passages_are_exact_by_echo_and_forced_only_if_asked() -> None:
     text = Passage("Nine people waited. é")
     expected = log_likelihood([BOS, *encode(text.text)], 1)

@@ -18,7 +18,7 @@ from crushtest.records import Choices, Item, ReadChoice, Unanswered
 from crushtest.registry import TASKS, AboutTask
 from crushtest.registry.entries import Entry
 from crushtest.report.arm_verdict import verdicts
-from crushtest.report.page.changed_answers import changed_answers
+from crushtest.report.page.changed_answers import DenseAnswers
 from crushtest.report.page.matrix import overview
 from crushtest.report.status import lead
 from crushtest.report.study_view import read_study
@@ -222,7 +222,8 @@ def test_the_page_heads_the_task_with_letters_read_and_warns_of_other_ways(read_
     cautions = {verdict.arm.name: " ".join(verdict.cautions) for verdict in verdicts(study)}
     assert "as the reply to a user" in cautions["scored"]
     assert "as the reply to a user" not in cautions["other"]
-    other, scored = (changed_answers(study, study.tasks[0], arm) for arm in study.others)
+    dense = DenseAnswers.read(study, study.tasks[0])
+    other, scored = (dense.changed(arm) for arm in study.others)
     assert set(other["item"]) == {f"q/{number}" for number in range(16, 20)}
     assert scored.is_empty(), "asked in another way"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -172,15 +172,30 @@ def collect_gradients(
     take 4 bytes per weight. A layer that the loss does not depend on smoothly (it only chooses the tokens to attend to)
     has a gradient of 0.
     """
+
+    def losses() -> Iterator[Tensor]:
+        for index, sequence in enumerate(tokens):
+            ids = sequence.unsqueeze(0).to(network.device)
+            loss: Any = network(input_ids=ids, labels=ids, use_cache=False).loss
+            yield loss
+            on_sequence(index + 1)
+
+    return gradients_of(linears, losses(), norm)
+
+
+def gradients_of(
+    linears: Sequence[Linear], losses: Iterable[Tensor], norm: Literal["l2", "l1"]
+) -> dict[str, WeightGradient]:
+    """Return the size of the gradient of every layer's weight over some losses, one backward pass each.
+
+    losses   made one by one while they are asked for, with gradients enabled
+    """
     import torch
 
     gradients = {linear.name: WeightGradient(norm=norm) for linear in linears}
     with torch.enable_grad(), _gradients_for(linears, gradients):
-        for index, sequence in enumerate(tokens):
-            ids = sequence.unsqueeze(0).to(network.device)
-            loss: Any = network(input_ids=ids, labels=ids, use_cache=False).loss
-            loss.backward()
-            on_sequence(index + 1)
+        for loss in losses:
+            loss.backward()  # type: ignore[no-untyped-call]
     for linear in linears:
         if gradients[linear.name].is_empty:
             gradients[linear.name].add(torch.zeros_like(linear.weight))

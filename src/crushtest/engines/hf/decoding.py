@@ -17,7 +17,7 @@ from crushtest.engines.hf.kv_cache import BlockCache
 from crushtest.engines.hf.likelihood import run_pack
 from crushtest.engines.hf.own_attention import attending
 from crushtest.engines.hf.variants import attend, variant_of
-from crushtest.engines.packing import Line, Pack, plan_packs, trunk_chain
+from crushtest.engines.packing import Pack, as_line, plan_packs, trunk_chain
 from crushtest.models.devices import input_device
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ class PackedDecoder:
         import torch
 
         network, rows, read = self.network, len(prompts), max(map(len, prompts))
-        # A line's last token is no node, so one is added that nobody asks about.
-        plan = plan_packs([Line([*prompt, 0], len(prompt)) for prompt in prompts], self.size)
+        plan = plan_packs([as_line(prompt) for prompt in prompts], self.size)
         last: Tensor | None = None
         begin = torch.tensor([read - len(prompt) for prompt in prompts], device=input_device(network))
         self._store = Store([], [], begin, read)

@@ -147,6 +147,11 @@ class Batch:
         """[edges] place, in its line, of the token that predicts."""
         return self.columns
 
+    @property
+    def read(self) -> int:
+        """How many tokens the model reads to run it, padding included."""
+        return len(self.members) * (len(self.members[0].tokens) - 1)
+
 
 @dataclass(frozen=True)
 class PaddedLogLikelihood:

@@ -21,8 +21,8 @@ from crushtest.engines.hf.sizes import Asked, Sizes, fit_sizes, halved
 from crushtest.engines.hf.tokenizer import HfTokenizer, context_length
 from crushtest.engines.hf.trial import NAMES, Paths, find_paths
 from crushtest.engines.kv_size import config_numbers, stored_bytes
-from crushtest.engines.likelihood import score_groups
-from crushtest.engines.packing import Line
+from crushtest.engines.likelihood import Part, score_groups
+from crushtest.engines.packing import Line, as_line, plan_packs
 from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.engines.token_model import Ability, BatchLimits
@@ -86,6 +86,20 @@ class HfModel:
     def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
         """Yield each group's log-likelihoods, computed in packs or padded batches."""
         return score_groups(self.log_likelihood(groups), groups, done)
+
+    def layout(self, groups: Sequence[Sequence[Line]]) -> Sequence[Part]:
+        """Return the packs or padded batches that scoring runs."""
+        return self.log_likelihood(groups).plan([line for group in groups for line in group])
+
+    def read_to_continue(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Return the tokens that are read before a batch of prompts is continued, padding included."""
+        match self.paths.writing:
+            case "packs":
+                return sum(pack.read for pack in plan_packs([as_line(prompt) for prompt in prompts], self.packed.size))
+            case "cached":
+                return len(prompts) * max(map(len, prompts))
+            case _:
+                return sum(map(len, prompts))
 
     def log_likelihood(self, groups: Sequence[Sequence[Line]]) -> Way:
         """Return what runs lines of these lengths."""

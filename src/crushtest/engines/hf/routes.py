@@ -44,6 +44,16 @@ class Routed:
         """[edges] place, in its line, of the token that predicts."""
         return self.part.positions
 
+    @property
+    def read(self) -> int:
+        """How many tokens the model reads to run it."""
+        return self.part.read
+
+    @property
+    def trunk(self) -> int | None:
+        """The part that this one continues; short lines come first, so it has the same place in the whole plan."""
+        return getattr(self.part, "trunk", None)
+
 
 @dataclass(frozen=True)
 class ByLength:

@@ -12,14 +12,14 @@ from typing import Any
 
 from crushtest.engines.generation import Text, continue_batch
 from crushtest.engines.kv_size import stored_bytes
-from crushtest.engines.likelihood import score_groups
+from crushtest.engines.likelihood import Part, score_groups
 from crushtest.engines.llamacpp.decoding import SequencesDecoder
 from crushtest.engines.llamacpp.library import Supplier
 from crushtest.engines.llamacpp.likelihood import SequencesLogLikelihood
 from crushtest.engines.llamacpp.model_file import KV_BITS, Context, ModelFile, Settings
 from crushtest.engines.llamacpp.tokenizer import GgufTokenizer
 from crushtest.engines.llamacpp.trunks import Trunks
-from crushtest.engines.packing import Line
+from crushtest.engines.packing import Line, as_line
 from crushtest.engines.token_model import Ability, BatchLimits
 from crushtest.models.checkpoint import sha256
 from crushtest.records import Completion, Sampling
@@ -53,10 +53,11 @@ class LlamaModel:
 
     def score(self, groups: Sequence[Sequence[Line]], done: Container[int]) -> Iterator[tuple[int, list[float]]]:
         """Yield each group's log-likelihoods, computed in prefix-shared packs."""
-        longest = max((len(line.tokens) for group in groups for line in group), default=0)
-        context = self._of(longest + self.pack_tokens)
-        likelihood = SequencesLogLikelihood(context, Trunks(context), self.pack_tokens, self.file.shares_prefixes)
-        return score_groups(likelihood, groups, done)
+        return score_groups(self._likelihood(groups), groups, done)
+
+    def layout(self, groups: Sequence[Sequence[Line]]) -> Sequence[Part]:
+        """Return the packs that scoring runs."""
+        return self._likelihood(groups).plan([line for group in groups for line in group])
 
     def continue_batch(
         self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
@@ -77,6 +78,15 @@ class LlamaModel:
             **stored_bytes(self.file.kv_numbers, KV_BITS[settings.kv]),
             "threads": settings.threads,
         }
+
+    def read_to_continue(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Return the tokens that are read before a batch of prompts is continued."""
+        return sum(pack.read for pack in self.layout([[as_line(prompt)] for prompt in prompts]))
+
+    def _likelihood(self, groups: Sequence[Sequence[Line]]) -> SequencesLogLikelihood:
+        longest = max((len(line.tokens) for group in groups for line in group), default=0)
+        context = self._of(longest + self.pack_tokens)
+        return SequencesLogLikelihood(context, Trunks(context), self.pack_tokens, self.file.shares_prefixes)
 
     def _of(self, cells: int) -> Context:
         """Return a context of at least so many places. It may be one that was used before."""

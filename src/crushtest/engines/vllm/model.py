@@ -8,7 +8,7 @@ from typing import Any
 
 from crushtest.engines.generation import Text
 from crushtest.engines.hf.tokenizer import HfTokenizer
-from crushtest.engines.likelihood import score_groups
+from crushtest.engines.likelihood import Part, score_groups
 from crushtest.engines.packing import Line
 from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.engines.token_model import Ability, BatchLimits
@@ -51,11 +51,19 @@ class VllmModel:
         """Yield each group's log-likelihoods."""
         return score_groups(self.likelihood, groups, done)
 
+    def layout(self, groups: Sequence[Sequence[Line]]) -> Sequence[Part]:
+        """Return the parts that are asked of vLLM at once."""
+        return self.likelihood.plan([line for group in groups for line in group])
+
     def continue_batch(
         self, prompts: Sequence[Sequence[int]], texts: Sequence[Text], sampling: Sampling
     ) -> Iterator[tuple[int, Completion]]:
         """Yield the completions of one batch."""
         return continue_batch(self.likelihood.llm, self.tokenizer, self.ends, prompts, texts, sampling)
+
+    def read_to_continue(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Return the tokens of prompts; those that vLLM's cache spares it are not known before it runs."""
+        return sum(map(len, prompts))
 
     def close(self) -> None:
         """End vLLM, which would keep its share of the memory from the next one."""

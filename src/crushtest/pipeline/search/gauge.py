@@ -120,7 +120,7 @@ def gauge_of(
     tasks: dict[str, BlockDivergence] = {}
     with progress.step(f"{title} · dense", len(plan.tasks)) as advance:
         for planned in plan.tasks:
-            asked, written = _requests(study, planned, chosen[planned.name])
+            asked, written = requests_of(study, planned, chosen[planned.name])
             measure = block_divergence(opened.runs, asked, written, opened.structure.blocks, opened.extras)
             if measure.compares_anything:
                 tasks[planned.name] = measure
@@ -133,7 +133,7 @@ def gauge_of(
     return Gauge(opened, measured, chosen, tasks)
 
 
-def _requests(
+def requests_of(
     study: StudyFolder, planned: PlannedTask, chosen: Sequence[Item]
 ) -> tuple[list[Any], list[Completion | None]]:
     """Return the requests, and what dense wrote to those that are prompts."""

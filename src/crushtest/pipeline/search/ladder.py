@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
@@ -13,7 +13,7 @@ from crushtest.compress.allocation import allocate, rungs, size_of
 from crushtest.compress.parts import Part, recipe_of
 from crushtest.compress.recipes import Recipe
 from crushtest.errors import UsageError
-from crushtest.study.searched import Candidate, Cell
+from crushtest.study.searched import Candidate, CandidateKind, Cell, SearchRecord
 
 REFERENCE_BITS = 4.0
 """Bits per weight of the option that a divergence is measured by: that of the option nearest to it, everywhere."""
@@ -29,6 +29,8 @@ class Sensitivities:
     bits        [parts, options + 1]
     dimensions  their names
     reference   the option that is the scale
+    scale       task -> what the reference option costs everywhere, in nats
+    tasks       task -> its dimension
     """
 
     parts: tuple[Part, ...]
@@ -37,6 +39,8 @@ class Sensitivities:
     divergence: NDArray[np.float64]
     bits: NDArray[np.int64]
     reference: Recipe
+    scale: Mapping[str, float]
+    tasks: Mapping[str, str]
 
     @property
     def dense_bits(self) -> int:
@@ -56,7 +60,15 @@ class Sensitivities:
         """Return what these dimensions alone say."""
         kept = [place for place, name in enumerate(self.dimensions) if name in set(names)]
         dimensions = tuple(self.dimensions[place] for place in kept)
-        return Sensitivities(self.parts, self.options, dimensions, self.divergence[kept], self.bits, self.reference)
+        return replace(self, dimensions=dimensions, divergence=self.divergence[kept])
+
+    def ratios(self, measured: Mapping[str, float]) -> dict[str, float]:
+        """Return the divergence of each dimension as a share of the reference's, from those of tasks in nats."""
+        shares: dict[str, list[float]] = {}
+        for task, value in measured.items():
+            if task in self.tasks and self.tasks[task] in self.dimensions:
+                shares.setdefault(self.tasks[task], []).append(value / self.scale[task])
+        return {dimension: sum(each) / len(each) for dimension, each in shares.items()}
 
 
 def read_sensitivities(cells: Mapping[str, Cell], parts: Sequence[Part], options: Sequence[Recipe]) -> Sensitivities:
@@ -75,11 +87,19 @@ def read_sensitivities(cells: Mapping[str, Cell], parts: Sequence[Part], options
     per_weight = bits[:, :-1].sum(axis=0) * 16 / bits[:, -1].sum()
     reference = int(np.abs(per_weight - REFERENCE_BITS).argmin())
     scaled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in dimensions}
+    scale = {task: float(values[:, reference].sum()) or 1.0 for task, values in by_task.items()}
     for task, values in by_task.items():
-        scale = values[:, reference].sum()
-        scaled[tasks[task]].append(values / scale if scale > 0 else values)
-    divergence = np.stack([np.mean(scaled[name], axis=0) for name in dimensions])
-    return Sensitivities(tuple(parts), tuple(options), dimensions, divergence, bits, options[reference])
+        scaled[tasks[task]].append(values / scale[task])
+    return Sensitivities(
+        parts=tuple(parts),
+        options=tuple(options),
+        dimensions=dimensions,
+        divergence=np.stack([np.mean(scaled[name], axis=0) for name in dimensions]),
+        bits=bits,
+        reference=options[reference],
+        scale=scale,
+        tasks=tasks,
+    )
 
 
 def candidates(
@@ -99,15 +119,36 @@ def candidates(
 
 def mix(known: Sensitivities, most: int, name: str) -> Candidate:
     """Return the mix of at most so many bits that diverges least."""
-    chosen = allocate(known.divergence, known.bits, most).options
+    return candidate(known, allocate(known.divergence, known.bits, most).options, name, "mix")
+
+
+def candidate(known: Sensitivities, chosen: Sequence[int], name: str, kind: CandidateKind) -> Candidate:
+    """Return the candidate with these options."""
     return Candidate(
         name=name,
         recipe=recipe_of(known.parts, known.options, chosen),
-        kind="mix",
+        kind=kind,
         size=known.size(chosen),
         predicted=known.predicted(chosen),
-        chosen=chosen,
+        chosen=tuple(chosen),
     )
+
+
+def rivals(known: Sensitivities, record: SearchRecord, about: str, text: str) -> list[Candidate]:
+    """Return what is no candidate and is compared with one of this name.
+
+    These are the uniform recipe next in size above it, and the mix of its size by the dimension `text` alone.
+    """
+    tried = {one.recipe for one in record.candidates or ()}
+    size = next(one.size for one in record.screened or () if one.name == about)
+    others = [one for one in _uniform(known, None) if (one.size or 0) >= size and one.recipe not in tried]
+    found = sorted(others, key=lambda one: one.size or 0)[:1]
+    most, least = round(size * known.dense_bits), int(known.bits.min(axis=1).sum())
+    if text in known.dimensions and len(known.dimensions) > 1 and most >= least:
+        by_text = known.of_dimensions([text])
+        chosen = allocate(by_text.divergence, known.bits, most).options
+        found.append(candidate(known, chosen, f"by text {size:.3f}", "by text"))
+    return [one for one in found if one.recipe not in tried]
 
 
 def _mixes(known: Sensitivities, target: float | None, count: int) -> Iterator[Candidate]:
@@ -128,16 +169,8 @@ def _mixes(known: Sensitivities, target: float | None, count: int) -> Iterator[C
 def _uniform(known: Sensitivities, target: float | None) -> Iterator[Candidate]:
     for place, option in enumerate(known.options):
         chosen = (place,) * len(known.parts)
-        size = known.size(chosen)
-        if target is None or size <= target:
-            yield Candidate(
-                name=option.text,
-                recipe=option.text,
-                kind="uniform",
-                size=size,
-                predicted=known.predicted(chosen),
-                chosen=chosen,
-            )
+        if target is None or known.size(chosen) <= target:
+            yield candidate(known, chosen, option.text, "uniform")
 
 
 def _given(given: Sequence[Recipe]) -> Iterator[Candidate]:

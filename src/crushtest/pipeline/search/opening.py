@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crushtest.compress.parts import Part, parts_of
-from crushtest.compress.prepare import check_recipe
+from crushtest.compress.prepare import check_recipe, read_calibration
 from crushtest.errors import StoreError
-from crushtest.pipeline.run import draw_items, without
+from crushtest.pipeline.checked import draw_items, without
 from crushtest.pipeline.search.gauge import Gauge, gauge_of, open_model, spread_over_clusters
 from crushtest.pipeline.search.ladder import Sensitivities, read_sensitivities
 from crushtest.pipeline.search.request import SearchRequest, check_budget, check_request
 from crushtest.progress import Progress
 from crushtest.records import Item
 from crushtest.study.plan import Plan, make_plan
-from crushtest.study.searched import Half, SearchFolder
+from crushtest.study.searched import Half, Scores, SearchFolder
 from crushtest.study.spec import Half as HalfName
 
+if TYPE_CHECKING:
+    from crushtest.compress.calibration import CalibrationTokens
+
 Items = Mapping[str, Sequence[Item]]
+GRADIENT_FROM = 7e9
+"""Parameters of a model above which sensitivities are estimated from gradients unless the request says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,13 @@ class Search:
     plan: Plan
     parts: tuple[Part, ...]
     halves: Mapping[HalfName, Items]
+    parameters: int
     measured: SearchFolder | None = None
+
+    @property
+    def scores(self) -> Scores:
+        """Return how sensitivities are come by."""
+        return self.request.scores or ("gradient" if self.parameters > GRADIENT_FROM else "measured")
 
     @property
     def linear_bytes(self) -> int:
@@ -86,7 +98,15 @@ def open_search(request: SearchRequest, out: Path, measured: Path | None = None)
     check_budget(request, plan, halves)
     network = network_of_config(options.load_config(plan.dense.model), options.trust_remote_code)
     parts = parts_of(find_structure(network), request.grain)
-    return Search(request, folder, plan, parts, halves, None if measured is None else _measured_in(measured, request))
+    return Search(
+        request=request,
+        folder=folder,
+        plan=plan,
+        parts=parts,
+        halves=halves,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        measured=None if measured is None else _measured_in(measured, request),
+    )
 
 
 def _measured_in(root: Path, request: SearchRequest) -> SearchFolder:
@@ -98,20 +118,32 @@ def _measured_in(root: Path, request: SearchRequest) -> SearchFolder:
     stored = folder.read()
     if stored is None or not folder.sensitivity.complete:
         raise StoreError(f"{root} holds no search with finished sensitivities")
-    for key in ("study", "options", "grain", "items"):
+    for key in ("study", "options", "grain", "items", "scores"):
         if stored.request.get(key) != own[key]:
             raise StoreError(f"{root} measured sensitivities with another {key}; leave --sensitivity out")
     return folder
 
 
-def open_gauge(search: Search, progress: Progress) -> Gauge:
-    """Return the model and its measures on a sample of the search half, which dense has answered."""
-    study, plan = search.folder.screen, search.plan
-    chosen = {
-        planned.name: spread_over_clusters(study.read_items(planned.name), search.request.items, plan.seed)
-        for planned in plan.tasks
+def sample_of(search: Search) -> Items:
+    """Return the items of the search half, which dense has answered, that sensitivities are about."""
+    return {
+        planned.name: spread_over_clusters(
+            search.folder.screen.read_items(planned.name), search.request.items, search.plan.seed
+        )
+        for planned in search.plan.tasks
     }
-    return gauge_of(open_model(plan, search.request.grain, progress), study, plan, chosen, progress)
+
+
+def open_gauge(search: Search, progress: Progress) -> Gauge:
+    """Return the model and its measures on a sample of the search half."""
+    opened = open_model(search.plan, search.request.grain, progress)
+    return gauge_of(opened, search.folder.screen, search.plan, sample_of(search), progress)
+
+
+def calibration_of(search: Search) -> CalibrationTokens:
+    """Return the calibration text of the search's recipes, as tokens."""
+    dense = search.plan.dense
+    return read_calibration(dense.model_options, dense.model, search.plan.calibration)
 
 
 def known_of(search: Search) -> Sensitivities:

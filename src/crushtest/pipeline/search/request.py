@@ -23,7 +23,7 @@ from crushtest.results import Estimate
 from crushtest.stats.effects import BAD, room_for_harm
 from crushtest.stats.harm_bounds import ROUNDING
 from crushtest.study.plan import Plan
-from crushtest.study.searched import SearchFolder
+from crushtest.study.searched import Scores, SearchFolder
 from crushtest.study.spec import ArmSpec, Half, StopEarlySpec, StudySpec
 from crushtest.study.suites import resolve
 
@@ -43,6 +43,8 @@ class SearchRequest:
     target    the largest size of the linear layers, as a share of what they take at 16 bits; None: the smallest that
               passes is sought
     items     how many items of each task the sensitivity is measured on, about
+    scores    whether sensitivities are measured, or estimated from gradients; None: as the model's size says
+    swaps     how many measurements of whole mixes may go into swaps of two parts, per mix
     """
 
     spec: StudySpec
@@ -52,6 +54,8 @@ class SearchRequest:
     grain: Grain = "block"
     target: float | None = None
     items: int = DEFAULT_ITEMS
+    scores: Scores | None = None
+    swaps: int = 0
 
     @cached_property
     def policy(self) -> Policy:
@@ -87,6 +91,8 @@ class SearchRequest:
             "grain": self.grain,
             "target": self.target,
             "items": self.items,
+            "scores": self.scores,
+            "swaps": self.swaps,
         }
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from crushtest.compress.prepare import read_calibration
 from crushtest.files.atomic import replacing
+from crushtest.pipeline.rankings import LANGUAGE
 from crushtest.pipeline.run import run_study
+from crushtest.pipeline.search.gauge import open_model
+from crushtest.pipeline.search.gradient import Sample, estimate_cells
 from crushtest.pipeline.search.judge import judge, size_in
-from crushtest.pipeline.search.ladder import candidates
-from crushtest.pipeline.search.opening import Search, known_of, open_gauge
+from crushtest.pipeline.search.ladder import candidates, rivals
+from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of
 from crushtest.pipeline.search.request import as_verified, check_room
 from crushtest.pipeline.search.sensitivity import measure_cells
+from crushtest.pipeline.search.swaps import swap_parts
+from crushtest.pipeline.search.whole import WholeMixes
 from crushtest.progress import show_progress
 from crushtest.report.page.search_page import write_search_page
 from crushtest.stats.fixed_sequence import Screened, front, verify_in_order
@@ -26,7 +30,7 @@ def run_search(search: Search) -> SearchRecord:
     folder = search.folder
     with folder.locked():
         record = folder.read() or _begin(search)
-        for step in (_measure, _choose, _screen, _verify, _compare):
+        for step in (_measure, _choose, _swap, _screen, _verify, _compare):
             record = step(search, record)
         if not folder.page.exists():
             write_search_page(folder)
@@ -45,6 +49,7 @@ def _begin(search: Search) -> SearchRecord:
         halves=search.counted,
         parts=tuple(part.name for part in search.parts),
         options=tuple(option.text for option in search.request.option_recipes),
+        scores=search.scores,
     )
     search.folder.write(record)
     return record
@@ -64,10 +69,14 @@ def _measure(search: Search, record: SearchRecord) -> SearchRecord:
         folder.sensitivity.read()
         return record
     with _timed(folder, "sensitivity"), show_progress() as progress:
-        options, model = search.plan.dense.model_options, search.plan.dense.model
-        calibration = read_calibration(options, model, search.plan.calibration)
-        gauge = open_gauge(search, progress)
-        measure_cells(gauge, folder, request.option_recipes, calibration, progress)
+        calibration = calibration_of(search)
+        if search.scores == "gradient":
+            opened = open_model(search.plan, request.grain, progress)
+            sample = Sample(folder.screen, search.plan, sample_of(search))
+            estimate_cells(opened, sample, folder, request.option_recipes, calibration, progress)
+        else:
+            gauge = open_gauge(search, progress)
+            measure_cells(gauge, folder, request.option_recipes, calibration, progress)
     return record
 
 
@@ -79,6 +88,18 @@ def _choose(search: Search, record: SearchRecord) -> SearchRecord:
         known = known_of(search)
         found = candidates(known, search.request.given_recipes, search.request.target)
     return _with(search, record, candidates=tuple(found), reference=known.reference.text)
+
+
+def _swap(search: Search, record: SearchRecord) -> SearchRecord:
+    """Try swaps of two parts in each mix; those mixes that became better are candidates besides."""
+    request = search.request
+    if record.order is not None or not request.swaps:
+        return record
+    with _timed(search.folder, "swaps"), show_progress() as progress:
+        whole = WholeMixes(search, progress)
+        record = swap_parts(known_of(search), record, request.target, request.swaps, whole.measure, search.folder.write)
+    search.folder.write(record)
+    return record
 
 
 def _screen(search: Search, record: SearchRecord) -> SearchRecord:
@@ -115,10 +136,9 @@ def _verify(search: Search, record: SearchRecord) -> SearchRecord:
     assert search.folder.read() == record, "the order must be on disk before an item of the other half is asked"
     assert record.order is not None
     verified: dict[str, Judged] = {}
-    size = {one.name: one.size for one in record.screened or ()}
 
     def passes(name: str) -> bool:
-        verified.update(_ask_other_half(search, record, [*verified, name], size))
+        verified.update(_ask_other_half(search, record, [*verified, name]))
         return verified[name].outcome == "passed"
 
     with _timed(search.folder, "verification"):
@@ -143,46 +163,56 @@ def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) 
     return "none" if beyond else "inconclusive"
 
 
-def _ask_other_half(
-    search: Search, record: SearchRecord, names: Sequence[str], size: Mapping[str, float]
-) -> dict[str, Judged]:
+def _ask_other_half(search: Search, record: SearchRecord, names: Sequence[str]) -> dict[str, Judged]:
     """Ask these candidates, and no others, every item of the other half; return what the budget says of each."""
     folder = search.folder
     run_study(
         search.request.study(folder, "verify", _arms([record.candidate(name) for name in names])), folder.verify.root
     )
-    return {one.name: one for one in judge(folder.verify, str(folder.verify_policy), names, dict(size))}
+    sizes = {name: size_in(folder.verify, name, search.linear_bytes) for name in names}
+    return {one.name: one for one in judge(folder.verify, str(folder.verify_policy), names, sizes)}
 
 
 def _compare(search: Search, record: SearchRecord) -> SearchRecord:
-    """Ask the other half of uniform recipes about as large as the answer too, for comparison. They decide nothing."""
+    """Ask the other half of uniform recipes about as large as the answer, and of the mix by text alone of its size.
+
+    They stand beside the answer and decide nothing.
+    """
     if record.beside is not None:
         return record
-    names = neighbours(record)
-    beside: tuple[Judged, ...] = ()
+    about, beside = compared_with(record), tuple[Judged, ...]()
     with _timed(search.folder, "comparison"):
-        if names:
-            asked = [one.name for one in record.verified or ()]
-            size = {one.name: one.size for one in record.screened or ()}
-            judged = _ask_other_half(search, record, [*asked, *names], size)
+        if about is not None:
+            record = record.model_copy(update={"rivals": tuple(rivals(known_of(search), record, about, LANGUAGE))})
+            names = neighbours(record)
+            judged = _ask_other_half(search, record, [*(one.name for one in record.verified or ()), *names])
             beside = tuple(judged[name] for name in names)
+            record = record.model_copy(update={"rivals": tuple(one for one in record.rivals if one.name in names)})
     return _with(search, record, beside=beside)
 
 
-def neighbours(record: SearchRecord) -> list[str]:
-    """Return the uniform recipes next in size to the answer: one no larger, one no smaller.
+def compared_with(record: SearchRecord) -> str | None:
+    """Return the name of the answer; without one, of what was verified last; None if nothing was verified."""
+    return record.answer or next((one.name for one in reversed(record.verified or ())), None)
 
-    Without an answer they are those about what was verified last. What was verified is left out.
+
+def neighbours(record: SearchRecord) -> list[str]:
+    """Return what is measured beside the answer: the uniform recipes next in size, and rivals that are not uniform.
+
+    One of the uniform recipes is no larger, one no smaller. What was verified is left out.
     """
     verified = [one.name for one in record.verified or ()]
-    about = record.answer or (verified[-1] if verified else None)
+    about = compared_with(record)
     if about is None:
         return []
-    size = {one.name: one.size for one in record.screened or ()}
-    uniform = [one.name for one in record.candidates or () if one.kind == "uniform" and one.name != about]
+    size = {one.name: one.size or 0.0 for one in record.rivals}
+    size |= {one.name: one.size for one in record.screened or ()}
+    known = (*(record.candidates or ()), *record.rivals)
+    uniform = [one.name for one in known if one.kind == "uniform" and one.name != about]
+    others = [one.name for one in record.rivals if one.kind != "uniform"]
     no_smaller = sorted((name for name in uniform if size[name] >= size[about]), key=lambda name: size[name])
     no_larger = sorted((name for name in uniform if size[name] < size[about]), key=lambda name: -size[name])
-    return [name for name in (*no_smaller[:1], *no_larger[:1]) if name not in verified]
+    return [name for name in (*no_smaller[:1], *no_larger[:1], *others) if name not in verified]
 
 
 def _arms(tried: Sequence[Candidate]) -> list[ArmSpec]:

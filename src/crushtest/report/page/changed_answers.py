@@ -55,11 +55,13 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
     rows: list[list[Any]] = []
     total = 0
     candidates = []
-    for arm in study.others:
-        if (arm.name, task.name) in study.compared:
-            frame = changed_answers(study, task, arm)
-            total += frame.height
-            candidates.append((arm, list(frame.head(share).iter_rows(named=True))))
+    compared = [arm for arm in study.others if (arm.name, task.name) in study.compared]
+    dense = DenseAnswers.read(study, task) if compared else None
+    for arm in compared:
+        assert dense is not None
+        changed = dense.changed(arm)
+        total += changed.height
+        candidates.append((arm, list(dense.with_items(changed.head(share)).iter_rows(named=True))))
     for position in range(share):
         for arm, changes in candidates:
             if position >= len(changes) or room < 0:
@@ -85,19 +87,36 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
 # ---- which answers changed ------------------------------------------------------------------------
 
 
-def changed_answers(study: StudyView, task: TaskView, arm: ArmView) -> pl.DataFrame:
-    """Return items with both answers (columns `dense_*` and `arm_*`), `index` and `size` of the change.
+@dataclass(frozen=True)
+class DenseAnswers:
+    """A task's items with `index`, and dense's answers to them (columns `dense_*`), read once for all arms."""
 
-    An answer changed if another option is the most likely one (size in nats), another letter was read from the reply
-    (size 0), another text was written (in the scorers' unit), or a passage became more or less likely (in bits per
-    byte).
-    """
-    kind = task.planned.task.kind
-    items = study.folder.items_table(task.name).with_row_index("index")
-    frame = items.join(_answers(study, task, DENSE, "dense_"), on="item").join(
-        _answers(study, task, arm.name, "arm_"), on="item"
-    )
-    return CHANGED[kind](frame, task).sort("size", "index", descending=[True, False])
+    study: StudyView
+    task: TaskView
+    items: pl.DataFrame
+    answers: pl.DataFrame
+
+    @classmethod
+    def read(cls, study: StudyView, task: TaskView) -> DenseAnswers:
+        """Read a task's items and dense's answers. Raises StoreError if they are damaged."""
+        items = study.folder.items_table(task.name).with_row_index("index")
+        answers = items.select("index", "item").join(_answers(study, task, DENSE, "dense_"), on="item")
+        return cls(study, task, items, answers)
+
+    def changed(self, arm: ArmView) -> pl.DataFrame:
+        """Return changed answers, dense's and the arm's (`arm_*`), with `size` of the change, the largest first.
+
+        An answer changed if another option is the most likely one (size in nats), another letter was read from the
+        reply (size 0), another text was written (in the scorers' unit), or a passage became more or less likely (in
+        bits per byte).
+        """
+        frame = self.answers.join(_answers(self.study, self.task, arm.name, "arm_"), on="item")
+        changed = CHANGED[self.task.planned.task.kind](frame, self.task)
+        return changed.sort("size", "index", descending=[True, False])
+
+    def with_items(self, changed: pl.DataFrame) -> pl.DataFrame:
+        """Return changed answers with what was asked."""
+        return changed.join(self.items, on=["index", "item"], maintain_order="left")
 
 
 def _answers(study: StudyView, task: TaskView, arm: str, prefix: str) -> pl.DataFrame:

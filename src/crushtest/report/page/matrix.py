@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crushtest.records import DENSE
 from crushtest.report.answers import Changed, changed_text, most_changed
 from crushtest.report.arm_view import ArmView
-from crushtest.report.bounds import interval_text
+from crushtest.report.bounds import interval_text, room_text
 from crushtest.report.chance import no_evidence_of_bias
 from crushtest.report.claims import judged_p
 from crushtest.report.findings import anchor, none_detectable
@@ -134,6 +134,8 @@ def _missed_text(study: StudyView, task: TaskView, group: str) -> str:
         return "cannot be tested"
     if any(none_detectable(row, unit) for row in rows):
         return "may miss any change"
+    if any(row.mde is not None and room_text(row, unit, row.mde) for row in rows):
+        return "may miss any harm"
     sizes = [row.mde for row in rows if row.mde is not None]
     if not sizes:
         return ""

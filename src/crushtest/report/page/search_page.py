@@ -10,14 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from crushtest.files.atomic import replacing
 from crushtest.progress import in_words
 from crushtest.report.figures.theme import PAPER
 from crushtest.report.page.html import TEMPLATES, environment, policy
+from crushtest.report.search_words import comparison, nearest, optimism, swapped
 from crushtest.report.untrusted import name
-from crushtest.study.searched import Cell, Judged, SearchFolder, SearchRecord
+from crushtest.study.searched import CandidateKind, Cell, Judged, SearchFolder, SearchRecord
 
 if TYPE_CHECKING:
     import altair as alt
@@ -83,7 +84,7 @@ def render_search(record: SearchRecord, cells: Mapping[str, Cell], costs: Mappin
 
     style = TEMPLATES.joinpath("page.css").read_text("utf-8")
     dimensions = list(dict.fromkeys(key for one in (*screened(record), *verified(record)) for key in one.ratios))
-    shown = shown_mixes(record)
+    shown, known = shown_mixes(record), (*(record.candidates or ()), *record.rivals)
     measured = list(dict.fromkeys(cell.dimension for cell in cells.values()))
     return (
         environment()
@@ -97,8 +98,10 @@ def render_search(record: SearchRecord, cells: Mapping[str, Cell], costs: Mappin
             nearest=nearest(record),
             dimensions=dimensions,
             figures=[(dimension, as_image(spec(record, dimension))) for dimension in dimensions],
-            candidates=[candidate_row(record, one.name, dimensions) for one in record.candidates or ()],
+            candidates=[candidate_row(record, one.name, dimensions) for one in known],
             optimism=optimism(record),
+            comparison=comparison(record),
+            swapped=swapped(record),
             measured=measured,
             mixes=shown,
             parts=list(part_rows(record, cells, measured, shown)),
@@ -115,24 +118,6 @@ def screened(record: SearchRecord) -> Sequence[Judged]:
 def verified(record: SearchRecord) -> Sequence[Judged]:
     """Return what was judged on the other half, for the decision or beside it."""
     return (*(record.verified or ()), *(record.beside or ()))
-
-
-def nearest(record: SearchRecord) -> Judged | None:
-    """Return what came nearest if nothing passed: what ended the verification, or what harmed least when screened."""
-    if record.answer is not None:
-        return None
-    ended = (record.verified or ())[-1:] or sorted(screened(record), key=lambda one: one.worst)[:1]
-    return ended[0] if ended else None
-
-
-def optimism(record: SearchRecord) -> str:
-    """Say how much better candidates looked on the half that they were chosen by; empty if none was verified."""
-    before = {one.name: one.worst for one in screened(record)}
-    gaps = [one.worst - before[one.name] for one in record.verified or () if one.worst < float("inf")]
-    if not gaps:
-        return ""
-    gap = sum(gaps) / len(gaps)
-    return f"{abs(gap):.2f} margins {'worse' if gap > 0 else 'better'} on the verification half than on the search half"
 
 
 def candidate_row(record: SearchRecord, candidate: str, dimensions: Sequence[str]) -> CandidateRow:
@@ -165,7 +150,7 @@ def candidate_row(record: SearchRecord, candidate: str, dimensions: Sequence[str
 
 def shown_mixes(record: SearchRecord) -> list[str]:
     """Return the mixes whose options the map shows: those that were verified, or else the two that harm least."""
-    mixes = [one.name for one in record.candidates or () if one.kind == "mix"]
+    mixes = [one.name for one in record.candidates or () if one.kind in ("mix", "swapped")]
     asked = [one.name for one in verified(record) if one.name in mixes]
     best = [one.name for one in sorted(screened(record), key=lambda one: one.worst) if one.name in mixes]
     return (asked or best or mixes)[-3:]
@@ -222,7 +207,7 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
     """Return the figure of one dimension: size against the worst ratio of harm to margin, both halves."""
     import altair as alt
 
-    kinds = {one.name: one.kind for one in record.candidates or ()}
+    kinds = {one.name: one.kind for one in (*(record.candidates or ()), *record.rivals)}
     rows = [
         {
             "candidate": name(one.name),
@@ -241,7 +226,7 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
     )
     moved = base.mark_line(strokeWidth=1, color=PAPER.muted).encode(alt.Detail("candidate:N"))
     points = base.mark_point(size=70, strokeWidth=1.5).encode(
-        alt.Shape("kind:N", title="recipe", scale={"domain": ["mix", "uniform", "given"]}),
+        alt.Shape("kind:N", title="recipe", scale={"domain": list(get_args(CandidateKind))}),
         alt.Color("half:N", title="half", scale={"domain": list(HALVES.values()), "range": list(PAPER.series[:2])}),
         fill=alt.Color(
             "half:N", legend=None, scale={"domain": list(HALVES.values()), "range": ["white", PAPER.series[1]]}

@@ -146,7 +146,7 @@ def undecided() -> Metric:
         lambda item, answer, score: item.facts["biased"] is None,
         better="neither",
         flip_key=None,
-        from_pick=True,
+        from_pick=choice,
         label="items left out of bias",
         meaning="Share of items whose stereotyped answer is not known.",
     )

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crushtest.metrics import Array, Metric, rate, ratio
+from crushtest.metrics import Array, Chosen, Metric, rate, ratio
 from crushtest.records import ChoiceScores, Item
 from crushtest.tasks.bbq.stereotypes import UNKNOWN
-
-Chosen = Callable[[ChoiceScores], int]
 
 
 def xu2024_metrics(chosen: Chosen) -> tuple[Metric, ...]:
@@ -43,7 +41,7 @@ def _accuracy(condition: str, chosen: Chosen) -> Metric:
         better="neither",
         applies_to=_in_condition(condition),
         flip_key=lambda item, answer, score: chosen(answer),
-        from_pick=True,
+        from_pick=chosen,
     )
 
 
@@ -65,6 +63,6 @@ def _bias(condition: str, chosen: Chosen, scaled: Callable[[Array, Array, Array]
         bounds=(-1.0, 1.0),
         applies_to=_in_condition(condition),
         flip_key=lambda item, answer, score: chosen(answer),
-        from_pick=True,
+        from_pick=chosen,
         undefined_reason="every answer was unknown",
     )

@@ -156,7 +156,7 @@ def _control_metrics(chosen: Callable[[ChoiceScores], int]) -> tuple[Metric, ...
                     item.facts["asked"] == "control" and item.facts["condition"] == condition
                 ),
                 flip_key=lambda item, answer, score: chosen(answer),
-                from_pick=True,
+                from_pick=chosen,
                 label=f"accuracy about first names, {words} contexts",
                 meaning="Share of the control questions, which name no group, answered rightly.",
             )
@@ -169,7 +169,7 @@ def _control_metrics(chosen: Callable[[ChoiceScores], int]) -> tuple[Metric, ...
             lambda item: item.facts["asked"] == "control",
             applies_to=lambda item: item.facts["asked"] != "english" and item.facts["condition"] == "disambiguated",
             flip_key=lambda item, answer, score: chosen(answer),
-            from_pick=True,
+            from_pick=chosen,
             undefined_reason="no control question, or no question about groups",
             label="accuracy cost of naming groups",
             meaning="Accuracy about first names minus accuracy about groups where the context decides; 0: no cost.",

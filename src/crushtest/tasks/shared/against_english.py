@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crushtest.metrics import Array, Metric, choice, mean, rate, ratio
+from crushtest.metrics import Array, Chosen, Metric, choice, mean, rate, ratio
 from crushtest.records import ChoiceScores, Item
-from crushtest.tasks.shared.bbq_metrics import ONE_TRUTH, Chosen
+from crushtest.tasks.shared.bbq_metrics import ONE_TRUTH
 from crushtest.tasks.shared.diff_bias import has_leaning, leaning
 
 Pair = tuple[ChoiceScores, ChoiceScores]
@@ -52,7 +52,7 @@ def against_english(language: str, chosen: Chosen = choice) -> tuple[Metric, ...
             better="neither",
             applies_to=_is_of_language,
             flip_key=None,
-            from_pick=True,
+            from_pick=chosen,
             label="questions without English counterpart",
             meaning="Share of the language's questions that have no counterpart in English.",
         ),
@@ -78,7 +78,7 @@ def _together(chosen: Chosen) -> dict[str, Any]:
     return {
         "partner_ids": lambda item: (item.facts["english"]["item"],),
         "flip_key": lambda item, answers, score: tuple(map(chosen, answers)),
-        "from_pick": True,
+        "from_pick": chosen,
     }
 
 

@@ -9,9 +9,9 @@ answers, so they also shrink when a model says unknown more often, and they are 
 
 from __future__ import annotations
 
-from crushtest.metrics import Metric, choice, mean
+from crushtest.metrics import Chosen, Metric, choice, mean
 from crushtest.records import Item
-from crushtest.tasks.shared.bbq_metrics import Chosen, accuracy_by_truth
+from crushtest.tasks.shared.bbq_metrics import accuracy_by_truth
 
 
 def leaning(item: Item, option: int) -> float:
@@ -40,7 +40,7 @@ def diff_bias_metrics(chosen: Chosen = choice) -> tuple[Metric, Metric]:
             bounds=(-1.0, 1.0),
             applies_to=has_leaning,
             flip_key=lambda item, answer, score: chosen(answer),
-            from_pick=True,
+            from_pick=chosen,
             label="biased minus counter-biased, ambiguous contexts",
             meaning="Share of answers that follow the stereotype minus share that goes against it; 0: equal.",
             role="bias",

@@ -23,6 +23,7 @@ from crushtest.errors import EngineError
 from crushtest.records import Choices, ChoiceScores, Passage, PassageScore, Unanswered
 from crushtest.services.retrying import Refused, Transient
 
+GIVES = "the likeliest first tokens only"
 WIDTHS = (20, 11, 5)
 """How many likeliest tokens servers give: OpenAI and vLLM 20, mlx-lm 11, others 5."""
 QUESTION = "Which letter comes first in the alphabet?\nA. M\nB. D\nAnswer:"
@@ -72,7 +73,7 @@ class FirstToken:
 
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ChoiceScores | Unanswered]]:
         """Yield each letter's log-likelihood; a question with a letter that the server does not list is unanswered."""
-        refuse_words(self.setting, requests, "the likeliest first tokens only")
+        refuse_words(self.setting, requests, GIVES)
         yield from self.setting.each(requests, self._score)
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from crushtest.engines.encoding import encode
@@ -22,9 +23,12 @@ SMALL = 10.0
 
 
 class Forced(NamedTuple):
-    """The token that a server chose, its log-probability, and the likeliest ones."""
+    """The token that a server chose, its log-probability, and the likeliest ones.
 
-    token: int
+    token  None where the server gives no log-probabilities: it chose a token that is a part of a character
+    """
+
+    token: int | None
     logprob: float
     top: list[tuple[int, float]]
     read: object
@@ -48,12 +52,10 @@ class Forcing:
         if self.setting.server.kind != "llama.cpp" or self.setting.tokenizer is None:
             raise Unproved("only llama-server gives a forced token its unbiased log-probability")
         prompt = list(encode(self.setting.tokenizer, [FIXED])[0])
-        listed = self._ask(prompt, None, bias=0.0, top=LISTED)
+        listed = self._ask(prompt, self._whole, bias=CERTAIN, top=LISTED)
         self.setting.check_read(len(prompt), listed.read)
-        likeliest, best = listed.top[0]
-        unlikely = next(((token, value) for token, value in listed.top if 2 < best - value < SMALL - 1), None)
-        if unlikely is None:
-            raise Unproved(f"none of the {LISTED} likeliest tokens is unlikely enough to be looked at")
+        likeliest, best = self._first_whole(prompt, listed.top)
+        unlikely = self._first_whole(prompt, [each for each in listed.top if 2 < best - each[1] < SMALL - 1])
         values = {
             "likeliest_listed": best,
             "likeliest_forced": self._forced(prompt, likeliest, CERTAIN),
@@ -90,10 +92,38 @@ class Forcing:
 
     def _forced(self, prompt: list[int], token: int, bias: float) -> float:
         answer = self._ask(prompt, token, bias=bias, top=1)
+        self.setting.check_read(len(prompt), answer.read)
+        if answer.token is None:
+            return self._listed(prompt, token)
         if answer.token != token:
             raise Unproved(f"token {token} was forced by logit_bias, and the server chose {answer.token}")
-        self.setting.check_read(len(prompt), answer.read)
         return answer.logprob
+
+    def _listed(self, prompt: list[int], token: int) -> float:
+        """Return the log-probability of a token from the list of likeliest ones, which a bias does not change."""
+        for top in (LISTED, self._vocabulary):
+            listed = dict(self._ask(prompt, self._whole, bias=CERTAIN, top=top).top)
+            if token in listed:
+                return listed[token]
+        raise Unproved(f"token {token} is a part of a character, and not in the list of all tokens either")
+
+    def _first_whole(self, prompt: list[int], top: Sequence[tuple[int, float]]) -> tuple[int, float]:
+        """Return the first of these tokens that the server gives log-probabilities for. Raises Unproved."""
+        for token, value in top:
+            if self._ask(prompt, token, bias=CERTAIN, top=1).token is not None:
+                return token, value
+        raise Unproved(f"none of the {LISTED} likeliest tokens is likely or unlikely enough to be looked at")
+
+    @cached_property
+    def _whole(self) -> int:
+        """A token that is no part of a character."""
+        assert self.setting.tokenizer is not None
+        return int(encode(self.setting.tokenizer, ["a"])[0][-1])
+
+    @property
+    def _vocabulary(self) -> int:
+        """How many tokens there are, or more."""
+        return int((self.setting.server.identity.get("weights") or {}).get("n_vocab") or 2**20)
 
     def _ask(self, prompt: list[int], token: int | None, *, bias: float, top: int) -> Forced:
         body = {
@@ -112,6 +142,13 @@ class Forcing:
 
 
 def _read(reply: Any) -> Forced:
+    # llama-server leaves them out where the text so far ends within a character.
+    if (
+        "completion_probabilities" not in reply
+        and reply["content"] in ("", "\ufffd")
+        and reply["tokens_predicted"] == 1
+    ):
+        return Forced(None, 0.0, [], reply.get("tokens_evaluated"))
     first = reply["completion_probabilities"][0]
     top = [(int(each["id"]), log_probability(each["logprob"])) for each in first["top_logprobs"]]
     return Forced(int(first["id"]), log_probability(first["logprob"]), top, reply.get("tokens_evaluated"))

@@ -16,6 +16,7 @@ from crushtest.records import Choices, Passage, PassageScore, Prompt, ReadChoice
 
 INSTRUCTION = "Reply with the letter of your answer only."
 """What is put before a question. Without it a model that chats explains first."""
+GIVES = "replies only, from which letters are read"
 GREEDY = Sampling(max_tokens=16)
 KEPT = 200
 """Characters of a reply that are kept."""
@@ -72,7 +73,7 @@ class Read:
 
     def choices(self, requests: Sequence[Choices]) -> Iterator[tuple[int, ReadChoice | Unanswered]]:
         """Yield the option whose letter each reply gives."""
-        refuse_words(self.setting, requests, "replies only, from which letters are read")
+        refuse_words(self.setting, requests, GIVES)
         yield from self.setting.each(requests, self._read)
 
     def passages(self, requests: Sequence[Passage]) -> Iterator[tuple[int, PassageScore | Unanswered]]:

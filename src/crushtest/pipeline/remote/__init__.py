@@ -1,0 +1,1 @@
+"""Studies at addresses of object storage: working copies that are written back, and copies to read."""

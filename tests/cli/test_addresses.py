@@ -1,0 +1,166 @@
+"""Commands at an address, against a real server: run, killed, resumed elsewhere, read, judged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from crushtest.cli.app import app
+from crushtest.errors import CrushtestError
+from crushtest.services.storage.address import parse_storage_address
+from crushtest.services.storage.index import read_index
+from crushtest.services.storage.lock import LOCK
+from crushtest.services.storage.store import Store
+from support.cut_line import CutLine
+from support.empty_page import leave_out_pages
+from support.object_store import content_at, content_of, s3_on_loopback
+
+STUDY = """
+model: fake
+engine: fake:delay_s=0.02
+arms: [{name: other, model: fake, engine: 'fake:seed=1,delay_s=0.02'}]
+suite: [{probe_facts: {limit: 30}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with s3_on_loopback() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        import fsspec
+
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("tests")
+        yield environment
+
+
+@pytest.fixture
+def s3(server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """An address where nothing is yet, and a machine that can reach it. Studies end with empty pages."""
+    leave_out_pages(monkeypatch)
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CRUSHTEST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return f"s3://tests/{request.node.name}/study"
+
+
+def crushtest(*arguments: str) -> Result:
+    """Run a command in this process. Its outputs never hold a secret, and never a traceback."""
+    result = CliRunner().invoke(app, arguments)
+    assert "a-secret-of-tests" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit | CrushtestError), result.exc_info
+    return result
+
+
+def tables(content: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: value for name, value in content.items() if name.endswith((".parquet", ".yaml"))}
+
+
+def killed_when(address: str, suffix: str, cache: Path) -> None:
+    """Run the study in another process, and kill it once the address holds a file with this suffix."""
+    command = [sys.executable, "-m", "crushtest", "run", "--study", "study.yaml", "--out", address]
+    environment = {**os.environ, "CRUSHTEST_CACHE": str(cache)}
+    store = Store(parse_storage_address(address))
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
+        while not any(name.endswith(suffix) for name in getattr(read_index(store), "files", ())):
+            assert process.poll() is None, process.stderr and process.stderr.read().decode()
+            time.sleep(0.02)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path) -> None:
+    killed_when(s3, "answers/probe_facts.parquet", tmp_path / "killed")
+    told = crushtest("run", "--study", "study.yaml", "--out", s3)
+    assert "is writing to this study" in str(told.exception)
+    Store(parse_storage_address(s3)).remove(LOCK)
+    resumed = crushtest("run", "--study", "study.yaml", "--out", s3)
+    assert resumed.exit_code == 0
+    assert "files, " in resumed.stderr
+    assert "dense · probe_facts" not in resumed.stderr  # the first machine's answers
+    crushtest("run", "--study", "study.yaml", "--out", "local")
+    remote = content_at(parse_storage_address(s3))
+    assert tables(remote) == tables(content_of(tmp_path / "local"))
+    for command in ("verify", "card", "compare", "report"):
+        assert crushtest(command, s3).exit_code == 0
+    assert f"[Report]({s3}/report.html)" in crushtest("report", s3, "--summary").stdout
+    assert crushtest("gate", s3).exit_code == crushtest("gate", "local").exit_code
+    assert crushtest("query", s3, "SELECT count(*) FROM answers").stdout == "count_star()\n60\n"
+    assert "cards/other.md" in content_at(parse_storage_address(s3))
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_a_damaged_object_is_named_by_its_address(s3: str) -> None:
+    assert crushtest("evaluate", "fake", "--engine", "fake", "--suite", "probe_facts", "-o", s3).exit_code == 0
+    store = Store(parse_storage_address(s3))
+    name = "arms/dense/answers/probe_facts.parquet"
+    store.write(name, (store.read(name) or b"")[:-1] + b"?")
+    assert f"{s3}/{name} is not the file that {s3}/.crushtest/index" in str(crushtest("verify", s3).exception)
+    for own in store.sizes(".crushtest"):
+        store.remove(own)
+    verified = crushtest("verify", s3)  # now it is a folder without an index, and its own seals tell
+    assert verified.exit_code == 1
+    assert f"{s3}/{name}" in verified.stdout
+
+
+def test_the_server_itself_lets_an_object_be_created_once(s3: str) -> None:
+    """Two machines that both found no object there: the condition goes with the request."""
+    first, second = (Store(parse_storage_address(s3)) for _ in range(2))
+    for store in (first, second):
+        store._files.exists = lambda path: False
+    assert first.create("index", b"first")
+    assert not second.create("index", b"second")
+    assert first.read("index") == b"first"
+
+
+@pytest.mark.parametrize("command", ["run", "gate"])
+def test_a_bucket_that_is_not_there_is_one_line(s3: str, command: str) -> None:
+    address = "s3://nowhere-at-all/study"
+    more = ["--study", "study.yaml", "--out", address] if command == "run" else [address]
+    assert "The specified bucket does not exist" in str(crushtest(command, *more).exception)
+
+
+def test_an_address_where_nothing_is_is_no_study(s3: str) -> None:
+    assert f"{s3} is not a study: it has no study.yaml" in str(crushtest("gate", s3).exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "fake", "--budget", "standard", "--out", "s3://tests/x"],
+        ["report", "study", "--tables", "s3://tests/x"],
+        ["run", "--study", "s3://tests/x"],
+    ],
+)
+def test_other_paths_are_of_this_machine(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "is a path of this machine here (got s3://tests/x)" in str(crushtest(*arguments).exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_line_cut_during_an_upload_is_one_line(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with CutLine(os.environ["AWS_ENDPOINT_URL"]) as line:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", line.address)
+        line.cut_after(40_000)  # in the middle of the first part
+        failed = crushtest("run", "--study", "study.yaml", "--out", s3)
+        assert "not uploaded, which is tried again later" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        assert f"{s3}/.crushtest could not be listed (" in str(failed.exception)
+        assert "the same command uploads it" in str(failed.exception)
+        assert line.was_cut
+        line.mend()
+        assert crushtest("run", "--study", "study.yaml", "--out", s3).exit_code == 0
+        crushtest("run", "--study", "study.yaml", "--out", "local")
+        assert tables(content_at(parse_storage_address(s3))) == tables(content_of(tmp_path / "local"))
+        assert crushtest("verify", s3).exit_code == 0
