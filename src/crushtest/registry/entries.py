@@ -182,7 +182,7 @@ def _requirement(detail: ErrorDetails) -> str:
         case "multiple_of":
             return f"must be a multiple of {context['multiple_of']}"
         case "too_short":
-            return f"must hold at least {context['min_length']} value" + "s" * (context["min_length"] != 1)
+            return f"must hold at least {context['min_length']} value{'s' if context['min_length'] != 1 else ''}"
         case "string_too_short" | "string_too_long" | "string_pattern_mismatch":
             return detail["msg"]
         case kind if (name := kind.partition("_")[0]) in _TYPES:
