@@ -144,6 +144,14 @@ def test_a_name_that_is_no_name_of_an_arm_is_refused(name: str) -> None:
     assert str(caught.value).isprintable()
 
 
+def test_a_recipe_too_long_for_a_folder_needs_a_name() -> None:
+    long = "+".join(f"rtn:bits=4,group_size=64,layers=*layers.{block}.*" for block in range(9))
+    with pytest.raises(UsageError, match="too long to name a folder") as caught:
+        make_arms(build_spec({"model": "demo", "arms": [long]}, where="test"))
+    assert str(caught.value).isprintable()
+    assert make_arms(build_spec({"model": "demo", "arms": [{"name": "mix", "recipe": long}]}, where="test"))
+
+
 def test_a_recipe_and_a_folder_name_their_arm_as_they_are() -> None:
     spec = build_spec({"model": "demo", "arms": ["wanda:pattern=2:4", {"model": "a/dir"}]}, where="test")
     check_names(spec)

@@ -10,11 +10,15 @@ from typing import Any
 from crushtest.compress.recipes import MOST_ARMS, Recipe, parse_recipes
 from crushtest.engines import engine_for
 from crushtest.errors import UnknownName, UsageError
+from crushtest.files.atomic import file_name
 from crushtest.models.options import ModelOptions
 from crushtest.printing import quoted
 from crushtest.records import DENSE
 from crushtest.registry import ENGINES
 from crushtest.study.spec import DTYPES, ArmSpec, CalibrationSpec, StudySpec, Training
+
+LONGEST_NAME = 220
+"""Of an arm's folder: a file's name may have 255 bytes, and cards and temporary files add to it."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,11 @@ def make_arms(spec: StudySpec) -> tuple[Arm, ...]:
                 raise UsageError(f"a study has at most {MOST_ARMS} arms; its lists of recipes expand into more")
             arms.append(_arm(spec, name, given, recipe))
     for name, count in Counter(arm.name for arm in arms).items():
+        if len(file_name(name)) > LONGEST_NAME:
+            raise UsageError(
+                f"arm {quoted(name)}: too long to name a folder; name it in a study file: "
+                "`arms: [{name: mix, recipe: ...}]`"
+            )
         if count > 1:
             if name == DENSE:
                 raise UsageError(f"{DENSE!r} is the model before compression; give the arm another name")
