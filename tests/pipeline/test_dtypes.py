@@ -11,6 +11,7 @@ import torch
 
 from crushtest.errors import StoreError, UsageError
 from crushtest.pipeline import dtypes
+from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.dtypes import OFFER, own_dtype, settle_dtype
 from crushtest.pipeline.run import run_study
 from crushtest.study.folder import StudyFolder
@@ -62,6 +63,17 @@ def test_a_device_that_is_named_decides_as_well(model: Path, monkeypatch: pytest
     on_an_accelerator(monkeypatch)
     assert settle_dtype(spec(model, device="cpu")).dtype == "float32"
     assert settle_dtype(spec(model, device="cpu=1GB,disk")).dtype == "float32"
+
+
+def test_on_a_cluster_the_workers_gpus_decide(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from crushtest.pipeline.executors.on_ray.executor import OnRay
+
+    for gpus, dtype in ((1, "bfloat16"), (0, "float32")):
+        if not gpus:
+            on_an_accelerator(monkeypatch)  # of the machine that asks
+        executor = OnRay("auto", gpus_per_arm=gpus, workers=None, threads=1)
+        assert check_study(spec(model), tmp_path / "s", executor=executor).spec.dtype == dtype
 
 
 def test_a_study_of_answers_without_a_model_asks_no_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,8 @@ def test_sizes_are_kept_by_what_goes_on_and_by_other_arms(
 def test_what_is_cut_is_counted_once_although_memory_ran_out(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HfModel, "context", 6)
+    short = property(lambda model: 18, lambda model, context: None)
+    monkeypatch.setattr(HfModel, "context", short, raising=False)
     fitting(monkeypatch, Sizes(64, 8, 4000))
     run_study(spec(model), tmp_path / "enough")
     failing(monkeypatch, above=32, after=3)

@@ -13,23 +13,28 @@ from crushtest.progress import in_words
 
 if TYPE_CHECKING:
     from crushtest.pipeline.cost.records import ArmCost, Spent, StudyCost, TaskCost
+    from crushtest.pipeline.executors.executor import Executor
     from crushtest.study.spec import StudySpec
 
 UNKNOWN = "unknown"
 GIGABYTE = 2**30
 
 
-def show_cost(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
+def show_cost(
+    command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, executor: Executor, json: bool
+) -> None:
     """Print what running a study in a folder will cost. Writes nothing there."""
     from crushtest.pipeline.cost.dry_run import dry_run
+    from crushtest.pipeline.remote.opened import by_address
 
-    cost = dry_run(spec, folder, skip_missing=skip_missing)
+    cost = dry_run(spec, folder, skip_missing=skip_missing, executor=executor)
+    named = by_address(str(folder), folder)
     if json:
-        facts = {"study": str(folder), "report": None, "new": False, "cost": as_json(cost)}
+        facts = {"study": named, "report": None, "new": False, "cost": as_json(cost)}
         print_result(command, facts, warnings=cost.refused)
         return
     if not cost.arms:
-        print_line(f"{folder}: every arm has answered every item; only what is scored and compared may be left")
+        print_line(f"{named}: every arm has answered every item; only what is scored and compared may be left")
         return
     print_table([["task", "items", "tokens read", "written, at most", "time"], *_task_rows(cost)])
     print_table([["arm", "loading", "asking", "memory", "items", "time"], *map(_arm_row, cost.arms)])

@@ -9,6 +9,7 @@ from types import TracebackType
 from crushtest.errors import UsageError
 from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.dtypes import is_on_cpu
 from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need, connect, require_package
 from crushtest.pipeline.executors.on_ray.host import Workers
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
@@ -49,6 +50,10 @@ class OnRay:
     def is_here(self) -> bool:
         """False: what devices there are, the workers know."""
         return False
+
+    def is_on_cpu(self, device: str) -> bool:
+        """Return True if models that are loaded to a device run on processors; `auto` is a GPU if workers have one."""
+        return not self._gpus if device == "auto" else is_on_cpu(device)
 
     def check(self, plan: Plan) -> None:
         """Raise UsageError for an arm that asks for GPUs which its worker would not have."""
