@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +15,8 @@ import pytest
 from crushtest.errors import EngineError
 from crushtest.models.memory import is_out_of_memory
 from crushtest.pipeline.executors.on_ray.travel import Prepared, Refused
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Ray is tried on Linux")
@@ -97,3 +103,31 @@ def test_memory_that_runs_out_on_a_worker_is_known_as_that_here() -> None:
     assert isinstance(Refused.of(EngineError("why")).error(), EngineError)
     with pytest.raises(RuntimeError, match="a bug"):
         Refused.of(RuntimeError("a bug"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_arms_wait_until_dense_has_said_how_much_runs_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    from crushtest.pipeline.executors.on_ray import executor
+
+    folder = StudyFolder(tmp_path)
+    options: dict[str, Any] = {"engine": "hf", "engine_options": {"pack_tokens": None}, "draw": 0, "repeat": 0}
+    dense, other = (SimpleNamespace(name=name, title=name, **options) for name in ("dense", "other"))
+    run: Any = SimpleNamespace(folder=folder, plan=SimpleNamespace(dense=dense), progress=Quiet())
+    cluster = executor.OnRay("auto", gpus_per_arm=0, workers=None, threads=1)
+    began = []
+
+    def run_arm(run: Any, arm: Any, host: Any) -> None:
+        if arm is dense:
+            with cluster._turns.away():
+                time.sleep(0.5)
+            if fails:
+                raise EngineError("no memory")
+            manifest.update(folder.manifest, "arms", "dense", {"engine": {"engine": "hf"}})
+        began.append(arm.name)
+
+    monkeypatch.setattr(executor, "run_arm", run_arm)
+    with pytest.raises(EngineError) if fails else nullcontext():
+        cluster._side_by_side(run, [dense, other])  # type: ignore[list-item]
+    assert began == ["other"] if fails else ["dense", "other"]
