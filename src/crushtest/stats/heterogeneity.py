@@ -203,9 +203,10 @@ def _counted_totals(labels: Labels, pattern: Index, numbers: Array, shuffled: In
     bins, count = len(labels.kinds), len(numbers)
     by_kind = [
         np.bincount(kind[labels.unit] * np.int64(count) + pattern, minlength=bins * count).reshape(bins, count)
+        @ numbers
         for kind in shuffled
     ]
-    by_group: Array = labels.kinds.T @ (np.stack(by_kind) @ numbers)
+    by_group: Array = labels.kinds.T @ np.stack(by_kind)
     return by_group
 
 
