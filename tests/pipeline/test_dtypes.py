@@ -92,8 +92,8 @@ def test_a_search_goes_on_in_the_dtype_that_it_began_with(
     run_study(spec(model, dtype="float32"), SearchFolder(tmp_path).screen.root)
     on_an_accelerator(monkeypatch)
     for out in (tmp_path, tmp_path / "another"):
+        search = ["search", str(model), "--suite", "probe_facts", "--budget", "standard", "-o", str(out)]
         with pytest.raises(UsageError, match="far enough"):
-            search = ["search", str(model), "--suite", "probe_facts", "--budget", "standard", "-o", str(out)]
             CliRunner().invoke(app, search, catch_exceptions=False)
     assert asked == ["float32", "bfloat16"]
 
