@@ -96,15 +96,21 @@ def lines(cost: StudyCost) -> Iterator[str]:
 
 def devices(cost: StudyCost) -> Iterator[str]:
     """Yield what each device will hold at most, one arm after the other."""
-    from crushtest.pipeline.cost.devices import room_on
+    from crushtest.models.places import DISK
+    from crushtest.pipeline.cost.devices import held_by, room_on
 
     for device in dict.fromkeys(device for arm in cost.arms for device in arm.weights_bytes):
         arms, room = [arm for arm in cost.arms if device in arm.weights_bytes], room_on(device)
-        place = "process" if device == "cpu" else "accelerator"
-        most = max(arm.memory_bytes.get(place, 0) for arm in arms)
-        weights = max(arm.weights_bytes[device] for arm in arms)
-        of = "" if room is None else f" of {_bytes(room.bytes)}"
-        yield f"{device}: holds one arm at a time, {_bytes(weights)} of weights, at most {_bytes(most)}{of} in all"
+        weights = _bytes(max(arm.weights_bytes[device] for arm in arms))
+        if device == DISK:
+            yield f"{device}: {weights} of weights stay there, and are read for every pack"
+            continue
+        place = held_by(device)
+        most = _bytes(max(arm.memory_bytes.get(place, 0) for arm in arms))
+        here = "" if room is None else f"; it has {_bytes(room.bytes)}"
+        sharing = {other for arm in arms for other in arm.weights_bytes if held_by(other) == place and other != DISK}
+        together = "in all" if len(sharing) == 1 else "on all accelerators together"
+        yield f"{device}: holds one arm at a time, {weights} of weights, at most {most} {together}{here}"
 
 
 def _known_from_earlier(cost: StudyCost) -> list[str]:
