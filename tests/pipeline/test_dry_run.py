@@ -16,7 +16,7 @@ from crushtest.cli.app import app
 from crushtest.cli.envelope import output_schema
 from crushtest.engines.hf.likelihood import PackedLogLikelihood
 from crushtest.errors import CrushtestError, EngineError
-from crushtest.pipeline import arm as asking
+from crushtest.pipeline import memory as asking
 from crushtest.pipeline.cost import compressing, measured_model, warm_up
 from crushtest.pipeline.cost.compressing import _Event, _extrapolated
 from crushtest.pipeline.cost.dry_run import dry_run

@@ -295,6 +295,10 @@ def test_margins_of_the_budget_must_be_shown_when_verified() -> None:
     [
         ({"budget": "rules: [{task: probe_facts, metric: accuracy, margin: 0.1, arm: x}]"}, "for every candidate"),
         ({"budget": "rules: [{task: probe_facts, metric: accuracy, margin: 0.1}]"}, "min_items is 100"),
+        (
+            {"budget": "rules: [{task: bbq, metric: accuracy, margin: 0.1}]"},
+            "no task of the search has what it is about",
+        ),
         ({"options": ("rtn:bits=4",)}, "two or more different ones"),
         ({"options": ("rtn:bits=3,4,layers=*mlp*",)}, "leave layers and skip out"),
         ({"options": ("wanda+rtn:bits=3,4",)}, "in one step"),

@@ -11,7 +11,7 @@ import pytest
 from crushtest.engines import load_engine
 from crushtest.engines.openai.served import ServedEngine
 from crushtest.errors import EngineError
-from crushtest.pipeline import arm as asking
+from crushtest.pipeline import memory as asking
 from crushtest.pipeline.cost.calls import JUDGED_TOKENS, calls_of, judged
 from crushtest.pipeline.cost.dry_run import dry_run
 from crushtest.pipeline.cost.records import Calls

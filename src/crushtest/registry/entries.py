@@ -118,9 +118,8 @@ def explain(error: pydantic.ValidationError, schema: type[pydantic.BaseModel] | 
     wrong: dict[str, list[ErrorDetails]] = {}
     details = error.errors()
     for detail in details:
-        # A list with wrong entries also counts as too short, by those that are left.
         if detail["type"] == "too_short" and any(_is_within(each["loc"], detail["loc"]) for each in details):
-            continue
+            continue  # the list is short by its wrong entries alone
         place = ".".join(str(part) for part in detail["loc"] if not _ALTERNATIVE.fullmatch(str(part)))
         if detail["type"] == "missing":
             described = schema.model_fields[place].description if schema and place in schema.model_fields else None
@@ -183,8 +182,7 @@ def _requirement(detail: ErrorDetails) -> str:
         case "multiple_of":
             return f"must be a multiple of {context['multiple_of']}"
         case "too_short":
-            count = context["min_length"]
-            return f"must hold at least {count} value{'s' * (count != 1)}"
+            return f"must hold at least {context['min_length']} value{'s' if context['min_length'] != 1 else ''}"
         case "string_too_short" | "string_too_long" | "string_pattern_mismatch":
             return detail["msg"]
         case kind if (name := kind.partition("_")[0]) in _TYPES:

@@ -117,9 +117,15 @@ def check_request(request: SearchRequest, plan: Plan) -> None:
 
 
 def check_budget(request: SearchRequest, plan: Plan, halves: Mapping[Half, Mapping[str, Sequence[Item]]]) -> None:
-    """Raise UsageError for a rule that no candidate could ever pass: half of the items are too few for it."""
+    """Raise UsageError for a rule that no candidate could ever pass: no task has what it is about, or half too few."""
     metrics = metrics_of_tasks(plan)
     for number, rule in enumerate(request.policy.rules, start=1):
+        if rule.never is None and not any(bound_metrics(rule, each, metrics[each.name]) for each in plan.tasks):
+            names = ", ".join(planned.name for planned in plan.tasks)
+            raise UsageError(
+                f"budget: rule {number} ({quoted(str(rule))}) cannot pass: no task of the search has what it is about "
+                f"(its tasks: {names}). Add the task with --suite, or leave the rule out"
+            )
         for half, items in halves.items():
             for planned in plan.tasks:
                 asked = items[planned.name]
