@@ -70,16 +70,19 @@ class Placed:
 
 
 class Quiet:
-    """A run, an arm and their progress, of which only names are read."""
+    """A run, an arm and their progress."""
 
     title = "dense"
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
 
     @property
     def progress(self) -> Quiet:
         return self
 
     def say(self, line: str) -> None:
-        """Say nothing."""
+        self.said.append(line)
 
 
 def test_a_worker_that_takes_anothers_place_prepares_the_arm_as_noted() -> None:
@@ -94,6 +97,33 @@ def test_a_worker_that_takes_anothers_place_prepares_the_arm_as_noted() -> None:
     assert team.halve("choices")
     assert [actor.jobs for actor in cluster.actors] == [[64], [32]]
     assert team.describe()["sizes"] == {"pack_tokens": 16}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Refused("ModelError", "no such folder"), "another cannot prepare it (no such folder)"),
+        (Refused("MemoryError", "out of memory"), "another cannot prepare it (out of memory)"),
+        (Prepared({}, {"sizes": {"pack_tokens": 32}}, {}), "(sizes is {'pack_tokens': 32}, not {'pack_tokens': 64})"),
+    ],
+)
+def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> None:
+    from crushtest.pipeline.executors.on_ray.cluster import Member
+    from crushtest.pipeline.executors.on_ray.team import Team
+
+    cluster, run, helper = Placed(), Quiet(), Actor()
+    known: Any = {"cluster": cluster, "run": run, "arm": Quiet(), "job": lambda: 64, "note": lambda prepared: None}
+    team = Team(**known)
+    team.begin()
+
+    def joined() -> Any:
+        return answer
+
+    team._joining[joined] = Member(helper)
+    team._welcome(joined)
+    assert helper.dead
+    assert not cluster.actors[0].dead
+    assert why in run.said[-1]
 
 
 def test_memory_that_runs_out_on_a_worker_is_known_as_that_here() -> None:

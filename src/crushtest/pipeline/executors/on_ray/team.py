@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from crushtest.engines.base import Reference
-from crushtest.errors import EngineError
+from crushtest.errors import CrushtestError, EngineError
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.executors.on_ray.cluster import BESIDE, Cluster, Member, reason_of
 from crushtest.pipeline.executors.on_ray.shares import MOST_FAILURES, Share, Shares
@@ -284,14 +284,17 @@ class Team:
             raise
         except RayError:
             self._cluster.release(member.actor)
-            return
-        if prepared.engine != self.prepared.engine:
+        except (CrushtestError, MemoryError) as refused:  # what one node lacks ends no arm that another one runs
+            self._stay_alone(member, f"cannot prepare it ({refused})")
+        else:
+            if prepared.engine == self.prepared.engine:
+                self._members.append(member)
+                return
             differs = next(key for key, value in self.prepared.engine.items() if prepared.engine.get(key) != value)
-            self._run.progress.say(
-                f"{self._arm.title} stays with one worker: another would run it otherwise ({differs} is "
-                f"{prepared.engine.get(differs)}, not {self.prepared.engine[differs]})"
-            )
-            self._alone = True
-            self._cluster.release(member.actor)
-            return
-        self._members.append(member)
+            now, before = prepared.engine.get(differs), self.prepared.engine[differs]
+            self._stay_alone(member, f"would run it otherwise ({differs} is {now}, not {before})")
+
+    def _stay_alone(self, member: Member, why: str) -> None:
+        self._run.progress.say(f"{self._arm.title} stays with one worker: another {why}")
+        self._alone = True
+        self._cluster.release(member.actor)
