@@ -100,6 +100,19 @@ def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path)
     assert not (tmp_path / "s3:").exists()
 
 
+def test_a_dry_run_writes_nothing_to_an_address(s3: str) -> None:
+    store = Store(parse_storage_address(s3))
+    asked = ["evaluate", "fake", "--engine", "fake", "--suite", "probe_facts", "-o", s3]
+    assert crushtest(*asked, "--dry-run").exit_code == 0
+    assert not store.sizes()
+    assert crushtest(*asked).exit_code == 0
+    before = store.sizes()
+    dry = crushtest(*asked, "--dry-run")
+    assert dry.exit_code == 0
+    assert f"{s3}: every arm has answered every item" in dry.stdout
+    assert store.sizes() == before
+
+
 def test_a_damaged_object_is_named_by_its_address(s3: str) -> None:
     assert crushtest("evaluate", "fake", "--engine", "fake", "--suite", "probe_facts", "-o", s3).exit_code == 0
     store = Store(parse_storage_address(s3))

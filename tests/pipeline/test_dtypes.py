@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from crushtest.cli.app import app
 from crushtest.errors import StoreError, UsageError
 from crushtest.pipeline import dtypes
+from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.dtypes import OFFER, own_dtype, settle_dtype
 from crushtest.pipeline.run import run_study
 from crushtest.study.folder import StudyFolder
+from crushtest.study.searched import SearchFolder
 from crushtest.study.spec import StudySpec, build_spec, read_spec
 from support.tiny_models import network, tokenizer
 
@@ -62,6 +66,36 @@ def test_a_device_that_is_named_decides_as_well(model: Path, monkeypatch: pytest
     on_an_accelerator(monkeypatch)
     assert settle_dtype(spec(model, device="cpu")).dtype == "float32"
     assert settle_dtype(spec(model, device="cpu=1GB,disk")).dtype == "float32"
+
+
+def test_on_a_cluster_the_workers_gpus_decide(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from crushtest.pipeline.executors.on_ray.executor import OnRay
+
+    for gpus, dtype in ((1, "bfloat16"), (0, "float32")):
+        if not gpus:
+            on_an_accelerator(monkeypatch)  # of the machine that asks
+        executor = OnRay("auto", gpus_per_arm=gpus, workers=None, threads=1)
+        assert check_study(spec(model), tmp_path / "s", executor=executor).spec.dtype == dtype
+
+
+def test_a_search_goes_on_in_the_dtype_that_it_began_with(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opened(request: Any, *_: Any) -> None:
+        asked.append(request.spec.dtype)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("crushtest.pipeline.search.opening.open_search", opened)
+    run_study(spec(model, dtype="float32"), SearchFolder(tmp_path).screen.root)
+    on_an_accelerator(monkeypatch)
+    for out in (tmp_path, tmp_path / "another"):
+        search = ["search", str(model), "--suite", "probe_facts", "--budget", "standard", "-o", str(out)]
+        with pytest.raises(UsageError, match="far enough"):
+            CliRunner().invoke(app, search, catch_exceptions=False)
+    assert asked == ["float32", "bfloat16"]
 
 
 def test_a_study_of_answers_without_a_model_asks_no_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,20 @@ def test_sizes_are_kept_by_what_goes_on_and_by_other_arms(
     assert noted(tmp_path / "s")["repeats"]["dense"]["1"]["engine"]["sizes"]["pack_tokens"] == 512
 
 
+def test_what_is_cut_is_counted_once_although_memory_ran_out(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = property(lambda model: 18, lambda model, context: None)
+    monkeypatch.setattr(HfModel, "context", short, raising=False)
+    fitting(monkeypatch, Sizes(64, 8, 4000))
+    run_study(spec(model), tmp_path / "enough")
+    failing(monkeypatch, above=32, after=3)
+    run_study(spec(model), tmp_path / "s")
+    assert "halved" in noted(tmp_path / "s")["arms"]["dense"]
+    assert noted(tmp_path / "enough")["truncated"]["dense"]["probe_facts"] > 0
+    assert noted(tmp_path / "s")["truncated"] == noted(tmp_path / "enough")["truncated"]
+
+
 def test_a_study_that_recorded_no_sizes_goes_on_with_the_usual(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,23 @@ def test_a_worker_is_killed_and_every_byte_is_that_of_a_run_here(
     assert content_of(tmp_path / "s") == here
 
 
+@pytest.mark.slow
+def test_where_memory_runs_out_on_a_worker_its_packs_are_halved(
+    cluster: RayCluster, model: Path, tmp_path: Path
+) -> None:
+    engine = "counted:pack_tokens=64,fits=32,delay_s=0.2"
+    said = cluster.run(
+        "evaluate", model, "--suite", "probe_qa", "--limit", 24, "--engine", engine, "-o", tmp_path / "s"
+    )
+    assert "out of memory with pack_tokens=64, " in said
+    assert "goes on with pack_tokens=32, " in said
+    facts = json.loads((tmp_path / "s" / "manifest.json").read_text())["arms"]["dense"]
+    assert facts["engine"]["sizes"]["pack_tokens"] == 32
+    assert [each["from"]["pack_tokens"] for each in facts["halved"]] == [64]
+    answered = pl.read_parquet(tmp_path / "s" / "arms" / "dense" / "answers" / "probe_qa.parquet")
+    assert answered["item"].n_unique() == answered.height == 24
+
+
 @dataclass
 class Killed:
     """Studies that ran although somebody kept killing.

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -106,6 +107,19 @@ def test_options_are_refused_in_one_line(options: list[str], said: str) -> None:
         result = CliRunner().invoke(app, ["evaluate", "fake", "--engine", "fake", "-o", "x", *options])
     assert isinstance(result.exception, errors.UsageError)
     assert said in str(result.exception)
+
+
+def test_a_dry_run_for_a_cluster_needs_none_and_says_where_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    asked = ["evaluate", "fake", "--engine", "fake", "--suite", "probe_facts", "--limit", "4", "-o", "x", "--dry-run"]
+    result = CliRunner().invoke(app, [*asked, "--executor", "ray"])
+    assert result.exit_code == 0
+    assert "a cluster runs as many side by side" in " ".join(result.stdout.split())
+    with pytest.raises(errors.UsageError, match="--workers is for --executor ray"):
+        CliRunner().invoke(app, [*asked, "--workers", "2"], catch_exceptions=False)
 
 
 @contextmanager

@@ -28,15 +28,17 @@ def install(site: Path) -> dict[str, str]:
 class Counted:
     """An `hf` engine; a line for each answer says the process and what was answered."""
 
-    def __init__(self, inner: Any, delay_s: float) -> None:
+    def __init__(self, inner: Any, delay_s: float, fits: int | None) -> None:
         self._inner = inner
         self._delay_s = delay_s
+        self._fits = fits
+        self.truncated = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def choices(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
-        return noted(requests, self._inner.choices(requests, done=done), self._delay_s)
+        return noted(requests, self._within(self._inner.choices(requests, done=done)), self._delay_s)
 
     def passages(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
         return noted(requests, self._inner.passages(requests, done=done), self._delay_s)
@@ -49,6 +51,17 @@ class Counted:
     def parts(self, requests: Sequence[Any], sampling: Any) -> list[list[int]]:
         parts: list[list[int]] = self._inner.parts(requests, sampling)
         return parts
+
+    def halve(self, kind: str) -> bool:
+        halved: bool = self._inner.halve(kind)
+        return halved
+
+    def _within(self, answers: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        """Run out of memory after a few answers where packs are larger than what fits."""
+        for number, answer in enumerate(answers):
+            if self._fits is not None and self._inner.model.packed.size > self._fits and number == 3:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            yield answer
 
 
 def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]], delay_s: float) -> Iterator[tuple[int, Any]]:
@@ -71,6 +84,6 @@ def noted(requests: Sequence[Any], answers: Iterator[tuple[int, Any]], delay_s: 
 )
 def counted(
     model: Any, *, dtype: str = "float32", device: str = "auto", pack_tokens: int = 64, batch_size: int = 4,
-    trust_remote_code: bool = False, allow_pickle: bool = False, delay_s: float = 0.0,
+    trust_remote_code: bool = False, allow_pickle: bool = False, delay_s: float = 0.0, fits: int | None = None,
 ) -> Counted:  # fmt: skip
-    return Counted(ENGINES.get("hf").function(model, pack_tokens=pack_tokens, batch_size=batch_size), delay_s)
+    return Counted(ENGINES.get("hf").function(model, pack_tokens=pack_tokens, batch_size=batch_size), delay_s, fits)

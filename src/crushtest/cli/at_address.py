@@ -13,6 +13,8 @@ from crushtest.services.storage.address import is_address, parse_storage_address
 
 COPY = "copy"
 """The parameter of a command that wants the working copy itself; no option of its users."""
+DRY_RUN = "dry_run"
+"""The option of a command that then writes nothing, here or at an address, where there need be nothing yet."""
 TAKES = "takes_address"
 
 
@@ -32,7 +34,8 @@ def at_address(
                 return
             from crushtest.pipeline.remote.opened import opened
 
-            with opened(place, writes=writes, afresh=afresh) as study:
+            dry = values.get(DRY_RUN, False)
+            with opened(place, writes=writes and not dry, afresh=afresh, or_none=dry) as study:
                 more = {COPY: study.copy} if COPY in shown.parameters else {}
                 command(**{**values, parameter: study.folder, **more})
 

@@ -13,23 +13,28 @@ from crushtest.progress import in_words
 
 if TYPE_CHECKING:
     from crushtest.pipeline.cost.records import ArmCost, Spent, StudyCost, TaskCost
+    from crushtest.pipeline.executors.executor import Executor
     from crushtest.study.spec import StudySpec
 
 UNKNOWN = "unknown"
 GIGABYTE = 2**30
 
 
-def show_cost(command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, json: bool) -> None:
+def show_cost(
+    command: str, spec: StudySpec, folder: Path, *, skip_missing: bool, executor: Executor, json: bool
+) -> None:
     """Print what running a study in a folder will cost. Writes nothing there."""
     from crushtest.pipeline.cost.dry_run import dry_run
+    from crushtest.pipeline.remote.opened import by_address
 
-    cost = dry_run(spec, folder, skip_missing=skip_missing)
+    cost = dry_run(spec, folder, skip_missing=skip_missing, executor=executor)
+    named = by_address(str(folder), folder)
     if json:
-        facts = {"study": str(folder), "report": None, "new": False, "cost": as_json(cost)}
+        facts = {"study": named, "report": None, "new": False, "cost": as_json(cost)}
         print_result(command, facts, warnings=cost.refused)
         return
     if not cost.arms:
-        print_line(f"{folder}: every arm has answered every item; only what is scored and compared may be left")
+        print_line(f"{named}: every arm has answered every item; only what is scored and compared may be left")
         return
     print_table([["task", "items", "tokens read", "written, at most", "time"], *_task_rows(cost)])
     print_table([["arm", "loading", "asking", "memory", "items", "time"], *map(_arm_row, cost.arms)])
@@ -91,15 +96,21 @@ def lines(cost: StudyCost) -> Iterator[str]:
 
 def devices(cost: StudyCost) -> Iterator[str]:
     """Yield what each device will hold at most, one arm after the other."""
-    from crushtest.pipeline.cost.devices import room_on
+    from crushtest.models.places import DISK
+    from crushtest.pipeline.cost.devices import held_by, room_on
 
     for device in dict.fromkeys(device for arm in cost.arms for device in arm.weights_bytes):
         arms, room = [arm for arm in cost.arms if device in arm.weights_bytes], room_on(device)
-        place = "process" if device == "cpu" else "accelerator"
-        most = max(arm.memory_bytes.get(place, 0) for arm in arms)
-        weights = max(arm.weights_bytes[device] for arm in arms)
-        of = "" if room is None else f" of {_bytes(room.bytes)}"
-        yield f"{device}: holds one arm at a time, {_bytes(weights)} of weights, at most {_bytes(most)}{of} in all"
+        weights = _bytes(max(arm.weights_bytes[device] for arm in arms))
+        if device == DISK:
+            yield f"{device}: {weights} of weights stay there, and are read for every pack"
+            continue
+        place = held_by(device)
+        most = _bytes(max(arm.memory_bytes.get(place, 0) for arm in arms))
+        here = "" if room is None else f"; it has {_bytes(room.bytes)}"
+        sharing = {other for arm in arms for other in arm.weights_bytes if held_by(other) == place and other != DISK}
+        together = "in all" if len(sharing) == 1 else "on all accelerators together"
+        yield f"{device}: holds one arm at a time, {weights} of weights, at most {most} {together}{here}"
 
 
 def _known_from_earlier(cost: StudyCost) -> list[str]:

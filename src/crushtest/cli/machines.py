@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,8 +51,11 @@ class Machines:
     workers: Workers = None
 
 
-def executor_of(machines: Machines) -> AbstractContextManager[Executor]:
-    """Return what measures arms, connected. Raises UsageError for options of a cluster without one, or without Ray."""
+def executor_of(machines: Machines) -> Executor:
+    """Return what measures arms, not connected yet.
+
+    Raises UsageError for options of a cluster without one, or without Ray.
+    """
     from crushtest.pipeline.executors.executor import LOCAL
 
     if machines.executor not in EXECUTORS:
@@ -66,7 +68,7 @@ def executor_of(machines: Machines) -> AbstractContextManager[Executor]:
         }
         if option := next((name for name, value in given.items() if value is not None), None):
             raise UsageError(f"{option} is for --executor ray")
-        return nullcontext(LOCAL)
+        return LOCAL
     from crushtest.pipeline.executors.on_ray.cluster import require_package
 
     require_package()

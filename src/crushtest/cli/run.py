@@ -135,10 +135,11 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
+    measuring = executor_of(machines)
     if dry_run:
-        show_cost("run", spec, folder, skip_missing=skip_missing, json=json)
+        show_cost("run", spec, folder, skip_missing=skip_missing, executor=measuring, json=json)
         return
-    with executor_of(machines) as executor:
+    with measuring as executor:
         run_and_show("run", spec, folder, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
 
 
@@ -178,10 +179,11 @@ def evaluate(
 
     flags = {"model": model} | given(selection) | given(setup)
     spec = build_spec(flags, where="evaluate")
+    measuring = executor_of(machines)
     if dry_run:
-        show_cost("evaluate", spec, out, skip_missing=skip_missing, json=json)
+        show_cost("evaluate", spec, out, skip_missing=skip_missing, executor=measuring, json=json)
         return
-    with executor_of(machines) as executor:
+    with measuring as executor:
         run_and_show("evaluate", spec, out, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
 
 

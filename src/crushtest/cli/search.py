@@ -91,14 +91,16 @@ def search(
     from crushtest.pipeline.search.opening import open_search
     from crushtest.pipeline.search.request import DEFAULT_OPTIONS, SearchRequest
     from crushtest.pipeline.search.run import run_search
+    from crushtest.study.searched import SearchFolder
     from crushtest.study.spec import build_spec
 
     if grain not in GRAINS:
         raise UnknownName("grain", grain, GRAINS, where="search")
     if scores is not None and scores not in SCORES:
         raise UnknownName("scores", scores, SCORES, where="search")
+    spec = build_spec({"model": model} | given(selection) | given(running), where="search")
     request = SearchRequest(
-        spec=settle_dtype(build_spec({"model": model} | given(selection) | given(running), where="search")),
+        spec=settle_dtype(spec, SearchFolder(out).screen),
         budget=budget_text(budget),
         given=tuple(recipe or ()),
         grain="linear" if grain == "linear" else "block",

@@ -113,6 +113,23 @@ class LaidOut(Protocol):
         ...
 
 
+@runtime_checkable
+class Halving(Protocol):
+    """An engine that can run half as much at once where memory ran out. No engine must be one.
+
+    truncated  requests that were cut to fit, so far; whoever asks a call again takes back what it counted
+    """
+
+    truncated: int
+
+    def halve(self, kind: str) -> bool:
+        """Run half as much at once for a kind of request (`choices`, `passages`, `prompts`).
+
+        Returns False if that was done before, or cannot be.
+        """
+        ...
+
+
 def close(engine: object) -> None:
     """Close an engine, or a model of one, that needs it."""
     if isinstance(engine, Closing):

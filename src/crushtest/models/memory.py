@@ -13,11 +13,14 @@ LIMIT = 2**28
 
 
 def peak_memory_bytes() -> dict[str, int]:
-    """Return the most bytes held: `process` (resident, mapped files included) and `accelerator` (torch's), if any."""
+    """Return the most bytes held: `process` (resident, mapped files included) and `accelerator` (torch's), if any.
+
+    Several accelerators are added up, each at its own peak.
+    """
     peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     torch = sys.modules.get("torch")  # without it nothing is on an accelerator
     if torch is not None and torch.cuda.is_available():
-        peak["accelerator"] = torch.cuda.max_memory_allocated()
+        peak["accelerator"] = sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
     return peak
 
 
@@ -30,7 +33,8 @@ def forget_peak_memory() -> None:
         pass
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(device)
 
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")

@@ -52,7 +52,7 @@ def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False, execu
     """
     folder = StudyFolder(out)
     check_names(spec)
-    spec = merge_with_existing(settle_dtype(spec, folder), folder)
+    spec = merge_with_existing(settle_dtype(spec, folder, runs_on_cpu=executor.is_on_cpu), folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     check_rules(plan)
     executor.check(plan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from crushtest.models.devices import default_device
 from crushtest.models.dtypes import AUTO, QUANTIZED, computes_in_bfloat16, config_dtype, gguf_dtype
 from crushtest.models.find import local_checkpoint, model_kind
@@ -15,11 +17,15 @@ from crushtest.study.spec import StudySpec, read_stored_spec
 FLOAT32 = "float32"
 
 
-def settle_dtype(spec: StudySpec, folder: StudyFolder | None = None) -> StudySpec:
+def settle_dtype(
+    spec: StudySpec, folder: StudyFolder | None = None, *, runs_on_cpu: Callable[[str], bool] | None = None
+) -> StudySpec:
     """Return the study with the dtype that it runs in, and in which repeats of a 16-bit study on a CPU run.
 
     A study that names no dtype keeps that of its folder. A new one gets the dense checkpoint's own on an accelerator,
     and float32 on a CPU. `auto` becomes the dense checkpoint's own, for every arm alike: a study does not mix dtypes.
+
+    runs_on_cpu  says if a device is a CPU, where models run on other machines than this one
 
     Raises ModelError for a dense model whose own dtype is asked for and that is not there.
     """
@@ -31,7 +37,7 @@ def settle_dtype(spec: StudySpec, folder: StudyFolder | None = None) -> StudySpe
     asked = spec.dtype if "dtype" in spec.model_fields_set else None
     if asked not in (None, AUTO) or not runs_here(spec):
         return spec
-    on_cpu = is_on_cpu(spec.device)
+    on_cpu = (runs_on_cpu or is_on_cpu)(spec.device)
     if asked is None and on_cpu:
         return spec
     own = own_dtype(spec.model)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from crushtest.engines.base import Halving
 from crushtest.errors import EngineError, first_error_line
 from crushtest.files.append_log import AppendLog
 from crushtest.models.memory import give_back_memory, is_out_of_memory
 from crushtest.pipeline.ask import ask
 from crushtest.pipeline.context import Run
-from crushtest.pipeline.provenance import engine_facts, record_arm
+from crushtest.pipeline.provenance import engine_facts, record_arm, truncated_so_far
 from crushtest.records import DENSE, Item
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -65,6 +66,7 @@ def ask_within_memory(
     An answer is whole or not there: what was not appended is asked again. Raises EngineError, which says what to lower,
     if memory runs out again.
     """
+    counted = truncated_so_far(engine)
     try:
         yield from ask(engine, planned, items, log)
         return
@@ -74,9 +76,11 @@ def ask_within_memory(
         why = first_error_line(error)
     # Not in the clause above: the error holds on to what was being computed.
     before = engine_facts(engine).get(SIZES)
-    halve = getattr(engine, "halve", None)
-    if halve is None or not halve(planned.task.kind):
+    if before is None or not isinstance(engine, Halving):
+        raise EngineError(f"{planned.name}: out of memory ({why}); free memory, or give the engine less to run at once")
+    if not engine.halve(planned.task.kind):
         raise EngineError(f"{planned.name}: out of memory ({why}) with {in_words(before)}; {LOWER}")
+    engine.truncated = counted  # what is asked again is counted again
     give_back_memory()
     after = engine_facts(engine)[SIZES]
     record_halved(run.folder, arm, engine, {"task": planned.name, "from": before, "answered": len(log.read())})

@@ -80,7 +80,8 @@ def run_study(
             return False
         check_page(plan)
         note_policy(folder, plan)
-        for line in filter(None, [*known_before(folder, plan, items), bfloat16_offer(folder, spec, plan)]):
+        offer = bfloat16_offer(folder, spec, plan) if executor.is_here else ""
+        for line in filter(None, [*known_before(folder, plan, items), offer]):
             print(printable(line), file=sys.stderr)
         system = {} if spec.system is None else {"message": {"text": spec.system}}
         manifest.set_section(folder.manifest, "system", system)

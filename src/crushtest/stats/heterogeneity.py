@@ -201,11 +201,11 @@ def _numbered(codes: Index) -> tuple[Index, Index]:
 def _counted_totals(labels: Labels, pattern: Index, numbers: Array, shuffled: Index) -> Array:
     """Sum numbers [patterns, columns] by the groups of the items' labels [permutations, units]."""
     bins, count = len(labels.kinds), len(numbers)
-    by_kind = [
-        np.bincount(kind[labels.unit] * np.int64(count) + pattern, minlength=bins * count).reshape(bins, count)
-        for kind in shuffled
-    ]
-    by_group: Array = labels.kinds.T @ (np.stack(by_kind) @ numbers)
+    by_kind = []
+    for kind in shuffled:  # one after another: the counts of all would be most of the memory
+        counts = np.bincount(kind[labels.unit] * np.int64(count) + pattern, minlength=bins * count)
+        by_kind.append(counts.reshape(bins, count) @ numbers)
+    by_group: Array = labels.kinds.T @ np.stack(by_kind)
     return by_group
 
 

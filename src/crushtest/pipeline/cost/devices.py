@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from crushtest.errors import UsageError
 from crushtest.models.devices import default_device
-from crushtest.models.places import read_places
+from crushtest.models.places import DISK, read_places
+
+PROCESS, ACCELERATOR = "process", "accelerator"
+"""Where memory is counted."""
+
+
+def held_by(device: str) -> str:
+    """Return where the memory counts that a model takes on a device: with the process, or with the accelerators."""
+    return PROCESS if device in ("cpu", DISK) else ACCELERATOR
 
 
 class Room(NamedTuple):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from crushtest.compress.prepare import load_base
 from crushtest.engines.base import close
 from crushtest.models.memory import forget_peak_memory, peak_memory_bytes
+from crushtest.models.placement import placed_bytes
 from crushtest.pipeline.ask import answers_of
 from crushtest.pipeline.cost.compressing import measure_compression
+from crushtest.pipeline.cost.devices import ACCELERATOR, PROCESS, held_by
 from crushtest.pipeline.cost.earlier import peak_bytes, prepared_in_s, spent_per_item
 from crushtest.pipeline.cost.records import ArmCost, Spent, TaskCost, Watch, added
 from crushtest.pipeline.cost.warm_up import Rate, count, measure
@@ -133,7 +135,7 @@ class MeasuredModel:
         if arm.recipe is not None:
             memory = {place: max(size, self._memory[place]) for place, size in peak_memory_bytes().items()}
         weights = {} if self._model is None else weights_bytes(self._model)
-        place = "process" if {*weights} <= {"cpu"} else "accelerator"
+        place = ACCELERATOR if ACCELERATOR in memory and ACCELERATOR in map(held_by, weights) else PROCESS
         room = max((rate.room for rate in self.rates.values()), default=0)
         memory[place] += self.facts.get("kv_bytes_per_token", 0) * room
         for where, size in peak_bytes(self.folder, self.plan, arm).items():
@@ -177,6 +179,8 @@ def answered(folder: StudyFolder, plan: Plan, arm: Arm, planned: PlannedTask, it
 
 def weights_bytes(model: LoadedModel) -> dict[str, int]:
     """Return what a model's weights take, by device."""
+    if spread := placed_bytes(model.network):
+        return spread
     sizes: Counter[str] = Counter()
     for weight in model.network.parameters():
         sizes[str(weight.device)] += weight.numel() * weight.element_size()

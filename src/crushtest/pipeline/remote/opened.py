@@ -22,10 +22,11 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(study: Path | str, *, writes: bool, afresh: bool = False) -> Iterator[Opened]:
+def opened(study: Path | str, *, writes: bool, afresh: bool = False, or_none: bool = False) -> Iterator[Opened]:
     """Yield the folder of a study that is named by a path or by an address, for reading or for writing.
 
-    afresh  download what this machine has read before as well
+    afresh   download what this machine has read before as well
+    or_none  read an empty folder where nothing is yet
 
     Errors name the address instead of the copy. Raises UsageError for an address that is not allowed, StoreError as
     `working_copy` and `reading_copy` do.
@@ -39,7 +40,7 @@ def opened(study: Path | str, *, writes: bool, afresh: bool = False) -> Iterator
             with working_copy(address) as copy:
                 yield Opened(copy.folder, copy)
         else:
-            with reading_copy(address, afresh=afresh) as folder:
+            with reading_copy(address, afresh=afresh, or_none=or_none) as folder:
                 yield Opened(folder, None)
 
 

@@ -20,11 +20,12 @@ TIMES = 5
 
 
 @contextmanager
-def reading_copy(address: Address, *, afresh: bool = False) -> Iterator[Path]:
+def reading_copy(address: Address, *, afresh: bool = False, or_none: bool = False) -> Iterator[Path]:
     """Yield a folder with the study at an address, whole.
 
     What this machine has read before is not downloaded again, unless `afresh`, which checks what the address holds now.
-    Nothing is written to the address. Raises StoreError if there is no study, if it cannot be reached, if what is there
+    Nothing is written to the address. Where nothing is yet, the folder is empty if that will do (`or_none`). Raises
+    StoreError if there is no study, if it cannot be reached, if what is there
     is not what its index lists, and if it changes as fast as it is read.
     """
     place, store = place_of(address, READ), Store(address)
@@ -32,7 +33,7 @@ def reading_copy(address: Address, *, afresh: bool = False) -> Iterator[Path]:
     with (place / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for another command of this machine that reads it
         local = LocalCopy(address, place)
-        downloaded = _refresh(local, store, afresh=afresh)
+        downloaded = _refresh(local, store, afresh=afresh, or_none=or_none)
         files = local.known.synced.values()
         size = show_bytes(sum(facts[1] for facts in files))
         say(f"{address}: {len(files)} files, {size}, {downloaded} of them downloaded")
@@ -40,14 +41,14 @@ def reading_copy(address: Address, *, afresh: bool = False) -> Iterator[Path]:
         yield local.folder
 
 
-def _refresh(local: LocalCopy, store: Store, *, afresh: bool) -> int:
+def _refresh(local: LocalCopy, store: Store, *, afresh: bool, or_none: bool) -> int:
     """Make the copy what the newest index says, and return how many files were downloaded."""
     for time in range(1, TIMES + 1):
         index = read_index(store)
         local.known.commits = []  # nobody works on this copy, so nothing in it is worth setting aside
         if index is None:
-            return _without_index(local, store)
-        if "study.yaml" not in index.files:
+            return _without_index(local, store, or_none=or_none)
+        if "study.yaml" not in index.files and not or_none:
             raise StoreError(f"{store.address} holds no study yet: a run began there and has not finished a part")
         try:
             return local.become(index, store, afresh=afresh)
@@ -58,10 +59,10 @@ def _refresh(local: LocalCopy, store: Store, *, afresh: bool) -> int:
     raise AssertionError("unreachable: the last time returns or raises")
 
 
-def _without_index(local: LocalCopy, store: Store) -> int:
+def _without_index(local: LocalCopy, store: Store, *, or_none: bool) -> int:
     """Download a study that was copied to an address by other means; nothing says what its files must be."""
     sizes = objects(store)
-    if "study.yaml" not in sizes:
+    if "study.yaml" not in sizes and (sizes or not or_none):
         beside = f" ({len(sizes)} other objects)" if sizes else ""
         raise StoreError(f"{store.address} is not a study: it has no study.yaml{beside}")
     index: Index = local.take_as_it_lies(store, sizes)

@@ -58,6 +58,17 @@ class Need:
         return f"{self.cpus} CPU" + (f" and {self.gpus} GPU" if self.gpus else "")
 
 
+@dataclass(eq=False)
+class Member:
+    """A worker of an arm.
+
+    attached  the task that its engine compares with the dense model for
+    """
+
+    actor: Any
+    attached: str | None = None
+
+
 class Cluster:
     """Places for workers. Everything is called by the thread that has the turn.
 
@@ -180,3 +191,10 @@ class Cluster:
         ).remote(self._threads)
         self._held.append(worker)
         return worker
+
+
+def reason_of(died: Exception) -> str:
+    """Return why a worker died, in the words of Ray that say most."""
+    lines = [line.strip() for line in str(died).splitlines()]
+    named = [line for line in lines if line.startswith(("The actor died because", "The actor died unexpectedly"))]
+    return first_error_line(Exception(named[0])) if named else first_error_line(died)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from threading import Thread
 from types import TracebackType
@@ -9,13 +10,17 @@ from types import TracebackType
 from crushtest.errors import UsageError
 from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.context import Run
+from crushtest.pipeline.dtypes import is_on_cpu
 from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need, connect, require_package
 from crushtest.pipeline.executors.on_ray.host import Workers
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
+from crushtest.pipeline.memory import arm_facts
 from crushtest.records import Passage
 from crushtest.services.addresses import is_address
+from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import Plan
+from crushtest.study.repeats import PACKING
 
 
 class OnRay:
@@ -33,6 +38,7 @@ class OnRay:
         self._gpus = gpus_per_arm
         self._threads = threads
         self._turns = Turns()
+        self._ended: set[str] = set()
         need = Need(1 if gpus_per_arm else threads, gpus_per_arm)
         self._cluster = Cluster(self._turns, need, threads, workers)
 
@@ -49,6 +55,10 @@ class OnRay:
     def is_here(self) -> bool:
         """False: what devices there are, the workers know."""
         return False
+
+    def is_on_cpu(self, device: str) -> bool:
+        """Return True if models that are loaded to a device run on processors; `auto` is a GPU if workers have one."""
+        return not self._gpus if device == "auto" else is_on_cpu(device)
 
     def check(self, plan: Plan) -> None:
         """Raise UsageError for an arm that asks for GPUs which its worker would not have."""
@@ -69,8 +79,9 @@ class OnRay:
 
     def _side_by_side(self, run: Run, arms: Sequence[Arm]) -> None:
         failed: dict[str, BaseException] = {}
+        sizing = run.plan.dense if run.plan.dense in arms else None
         self._cluster.expect([arm.title for arm in arms])
-        threads = [Thread(target=self._measure, args=(run, arm, failed), name=arm.title) for arm in arms]
+        threads = [Thread(target=self._measure, args=(run, arm, sizing, failed), name=arm.title) for arm in arms]
         try:
             for thread in threads:
                 thread.start()
@@ -90,16 +101,30 @@ class OnRay:
         if errors:
             raise errors[0]
 
-    def _measure(self, run: Run, arm: Arm, failed: dict[str, BaseException]) -> None:
+    def _measure(self, run: Run, arm: Arm, sizing: Arm | None, failed: dict[str, BaseException]) -> None:
         with self._turns.taken():
             try:
+                if sizing is not None and arm is not sizing and is_sized_by(arm, sizing):
+                    self._wait_for(run, sizing)
                 (run_draw if arm.draw else run_arm)(run, arm, Workers(self._cluster, self._threads))
             except Stopped:
                 pass
             except BaseException as error:  # raised again by who started this thread
                 failed[arm.title] = error
             finally:
+                self._ended.add(arm.title)
                 self._cluster.no_longer_waits(arm.title)
+
+    def _wait_for(self, run: Run, sizing: Arm) -> None:
+        """Wait until the manifest says how much an arm runs at once, or the arm has ended."""
+        while sizing.title not in self._ended and not arm_facts(manifest.read(run.folder.manifest), sizing):
+            with self._turns.away():
+                time.sleep(0.2)
+
+
+def is_sized_by(arm: Arm, dense: Arm) -> bool:
+    """Return True if an arm runs as much at once as dense does, because nobody said how much and memory decides."""
+    return arm.engine == dense.engine and any(arm.engine_options.get(key, 0) is None for key in PACKING)
 
 
 def in_turn(run: Run) -> Iterator[list[Arm]]:

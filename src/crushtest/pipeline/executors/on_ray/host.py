@@ -46,10 +46,16 @@ class Workers:
     def prepare(self, run: Run, arm: Arm) -> Engine:
         """Return an arm's workers, its model loaded and compressed, and write both down."""
         title = f"{arm.title} · loading" + (" and compressing" if arm.recipe else "")
-        team = Team(self.cluster, run, self._job(run, arm))
+        team = Team(
+            self.cluster,
+            run,
+            arm,
+            job=lambda: self._job(run, arm),
+            note=lambda prepared: note(run, arm, prepared),
+        )
         try:
             with run.progress.step(title, 1, kind=LOADING) as advance:
-                note(run, arm, team.begin())
+                team.begin()
                 advance(1)
         except BaseException:
             team.close()

@@ -3,64 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from crushtest.engines.base import Reference
-from crushtest.errors import EngineError, first_error_line
+from crushtest.errors import CrushtestError, EngineError
 from crushtest.pipeline.context import Run
-from crushtest.pipeline.executors.on_ray.cluster import BESIDE, Cluster
+from crushtest.pipeline.executors.on_ray.cluster import BESIDE, Cluster, Member, reason_of
 from crushtest.pipeline.executors.on_ray.shares import MOST_FAILURES, Share, Shares
-from crushtest.pipeline.executors.on_ray.travel import Asked, Batch, Files, Job, Prepared, Refused, write_files
+from crushtest.pipeline.executors.on_ray.travel import (
+    Asked,
+    Batch,
+    Comparison,
+    Files,
+    Job,
+    Prepared,
+    Refused,
+    write_files,
+)
 from crushtest.records import Choices, Passage, Prompt, Sampling
+from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask
 
 FEW = 16
 """Requests of a call that one worker takes alone."""
 
 
-@dataclass(eq=False)
-class Member:
-    """A worker of an arm.
-
-    attached  the task that its engine compares with the dense model for
-    """
-
-    actor: Any
-    attached: str | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What the engine compares with the dense model for, and the files that it needs of that."""
-
-    planned: PlannedTask
-    files: Files
-
-
 class Team:
     """Answers as an engine does: with one worker, and with more while the cluster has room that no other arm needs.
 
     A worker that dies is replaced, and the new one is asked what is not answered.
+
+    job   makes the arm's job, of what the manifest says by then: whoever comes later runs as much at once as the first
+    note  writes down what a worker has prepared, or refuses it
     """
 
-    def __init__(self, cluster: Cluster, run: Run, job: Job) -> None:
+    def __init__(
+        self, cluster: Cluster, run: Run, arm: Arm, *, job: Callable[[], Job], note: Callable[[Prepared], None]
+    ) -> None:
         self.peak_memory_bytes: dict[str, int] = {}
+        self.truncated = 0
         self._cluster = cluster
         self._run = run
+        self._arm = arm
         self._job = job
+        self._note = note
         self._members: list[Member] = []
         self._joining: dict[Any, Member] = {}
         self._running: dict[Any, tuple[Member, Share]] = {}
         self._alone = False
-        self._truncated = 0
         self._comparison: Comparison | None = None
         self.prepared: Prepared
 
-    def begin(self) -> Prepared:
-        """Return what the first worker says when the arm is prepared."""
-        self.prepared = self._first()
-        return self.prepared
+    def begin(self) -> None:
+        """Have the arm prepared by a first worker."""
+        self._retried(None)
 
     # ---- what an engine does
 
@@ -81,13 +78,31 @@ class Team:
     def attach_reference(self, reference: Reference | None) -> None:
         """Do nothing: `compare` is called, because a reference that loads a model cannot travel."""
 
+    def halve(self, kind: str) -> bool:
+        """Let the first worker run half as much at once, and those that come from now on.
+
+        Returns False if that was done before, or the engine cannot.
+        """
+        for member, _ in self._running.values():
+            self._lose(member)
+        for member in self._members[1:]:
+            self._lose(member)
+        for member in self._joining.values():
+            self._cluster.release(member.actor)
+        self._running, self._joining = {}, {}
+        facts = self._retried(lambda member: member.actor.halve.remote(kind))
+        if facts is None:
+            return False
+        self.prepared = replace(self.prepared, engine=facts)
+        return True
+
     def compare(self, planned: PlannedTask, files: Files) -> None:
         """Let the engine compare a task's distributions with the dense model from now on."""
         self._comparison = Comparison(planned, files)
 
     def describe(self) -> dict[str, Any]:
         """Return what the first worker said that runs."""
-        return {**self.prepared.engine, "truncated": self._truncated}
+        return {**self.prepared.engine, "truncated": self.truncated}
 
     def close(self) -> None:
         """End the workers; they are given time to let go of what would outlive them."""
@@ -131,7 +146,7 @@ class Team:
                 if batch is not None:
                     truncated = max(truncated, batch.truncated or 0)  # every worker counts those of the whole call
                     yield from batch.answers
-        self._truncated += truncated
+        self.truncated += truncated
 
     def _parts(self, asked: Asked, sent: Any, mine: Sequence[int]) -> list[list[int]]:
         """Return what is to be answered by the packs or batches that complete it."""
@@ -147,7 +162,7 @@ class Team:
         from ray.exceptions import RayError, RayTaskError
 
         if not self._members:
-            self._first()
+            self._retried(None)
         busy = {member for member, _ in self._running.values()}
         for member in [each for each in self._members if each not in busy]:
             if not shares:
@@ -183,6 +198,7 @@ class Team:
             self._reopen(member, share, shares, died)
             return None
         if isinstance(given, Refused):
+            del self._running[stream]
             raise given.error()
         write_files(self._run.folder.root, given.files)
         share.answered.update(index for index, _ in given.answers)
@@ -199,24 +215,29 @@ class Team:
 
     # ---- workers
 
-    def _first(self) -> Prepared:
-        """Place a worker, and return what it says when the arm is prepared."""
-        prepared: Prepared = self._retried(lambda member: member.actor.prepare.remote(self._job))
+    def _place(self) -> None:
+        """Place a worker and let it prepare the arm, as a run does that begins or goes on."""
+        member = Member(self._cluster.place(self._arm.title, self._run.progress.say))
+        self._members.append(member)
+        prepared: Prepared = self._accepted(member.actor.prepare.remote(self._job()))
         for line in prepared.said:
             self._run.progress.say(line)
-        return prepared
+        self._note(prepared)
+        self.prepared = prepared
 
-    def _retried(self, call: Callable[[Member], Any]) -> Any:
-        """Return the result of a call of the first worker, or of those after it if it dies; three may."""
+    def _retried(self, call: Callable[[Member], Any] | None) -> Any:
+        """Return the result of a call of the first worker, or of those after it if it dies; three may.
+
+        Without a call a worker is only there afterwards, and has prepared the arm.
+        """
         from ray.exceptions import RayError, RayTaskError
 
         failures = 0
         while True:
             try:
                 if not self._members:
-                    actor = self._cluster.place(self._job.arm.title, self._run.progress.say)
-                    self._members.append(Member(actor))
-                return self._accepted(call(self._members[0]))
+                    self._place()
+                return None if call is None else self._accepted(call(self._members[0]))
             except RayTaskError:
                 raise
             except RayError as died:
@@ -234,7 +255,7 @@ class Team:
     def _refuse_again(self, failures: int, died: Exception) -> None:
         if failures >= MOST_FAILURES:
             raise EngineError(f"given up after {failures} workers died of it; the last: {reason_of(died)}") from None
-        self._run.progress.say(f"{self._job.arm.title}: a worker died and is replaced ({reason_of(died)})")
+        self._run.progress.say(f"{self._arm.title}: a worker died and is replaced ({reason_of(died)})")
 
     def _lose(self, member: Member) -> None:
         self._members.remove(member)
@@ -248,9 +269,9 @@ class Team:
         if actor is None:
             return
         weights = None
-        if self._job.arm.recipe is not None:
+        if self._arm.recipe is not None:
             weights = self._members[0].actor.weights.options(concurrency_group=BESIDE).remote()
-        self._joining[actor.join.remote(self._job, weights)] = Member(actor)
+        self._joining[actor.join.remote(self._job(), weights)] = Member(actor)
 
     def _welcome(self, reference: Any) -> None:
         """Take in a worker that has loaded the arm, if it runs it as the others do."""
@@ -263,21 +284,17 @@ class Team:
             raise
         except RayError:
             self._cluster.release(member.actor)
-            return
-        if prepared.engine != self.prepared.engine:
+        except (CrushtestError, MemoryError) as refused:  # what one node lacks ends no arm that another one runs
+            self._stay_alone(member, f"cannot prepare it ({refused})")
+        else:
+            if prepared.engine == self.prepared.engine:
+                self._members.append(member)
+                return
             differs = next(key for key, value in self.prepared.engine.items() if prepared.engine.get(key) != value)
-            self._run.progress.say(
-                f"{self._job.arm.title} stays with one worker: another would run it otherwise ({differs} is "
-                f"{prepared.engine.get(differs)}, not {self.prepared.engine[differs]})"
-            )
-            self._alone = True
-            self._cluster.release(member.actor)
-            return
-        self._members.append(member)
+            now, before = prepared.engine.get(differs), self.prepared.engine[differs]
+            self._stay_alone(member, f"would run it otherwise ({differs} is {now}, not {before})")
 
-
-def reason_of(died: Exception) -> str:
-    """Return why a worker died, in the words of Ray that say most."""
-    lines = [line.strip() for line in str(died).splitlines()]
-    named = [line for line in lines if line.startswith(("The actor died because", "The actor died unexpectedly"))]
-    return first_error_line(Exception(named[0])) if named else first_error_line(died)
+    def _stay_alone(self, member: Member, why: str) -> None:
+        self._run.progress.say(f"{self._arm.title} stays with one worker: another {why}")
+        self._alone = True
+        self._cluster.release(member.actor)

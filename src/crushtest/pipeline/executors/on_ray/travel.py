@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import crushtest
 from crushtest import errors
-from crushtest.errors import CrushtestError
+from crushtest.errors import CrushtestError, first_error_line
 from crushtest.files.atomic import replacing
+from crushtest.models.memory import is_out_of_memory
 from crushtest.records import Answer, Kind, Sampling
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
-from crushtest.study.plan import Plan
+from crushtest.study.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
     from crushtest.compress.calibration import Calibration, CalibrationTokens
@@ -69,6 +70,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What an engine compares with the dense model for, and the files that it needs of that."""
+
+    planned: PlannedTask
+    files: Files
+
+
+@dataclass(frozen=True)
 class Batch:
     """Answers by the indexes of their requests, and the files that are to be written before them.
 
@@ -84,18 +93,24 @@ class Batch:
 
 @dataclass(frozen=True)
 class Refused:
-    """An expected error of a worker."""
+    """An expected error of a worker, or memory that ran out there."""
 
     kind: str
     message: str
 
     @classmethod
-    def of(cls, error: CrushtestError) -> Refused:
-        """Return what travels of an error."""
+    def of(cls, error: Exception) -> Refused:
+        """Return what travels of an error. Raises it again if it is no expected one."""
+        if is_out_of_memory(error):
+            return cls(MemoryError.__name__, first_error_line(error))
+        if not isinstance(error, CrushtestError):
+            raise error
         return cls(type(error).__name__, str(error))
 
-    def error(self) -> CrushtestError:
+    def error(self) -> Exception:
         """Return the error again."""
+        if self.kind == MemoryError.__name__:
+            return MemoryError(self.message)
         kind: type[CrushtestError] = getattr(errors, self.kind, CrushtestError)
         error = kind.__new__(kind)  # names are looked up when an UnknownName is made, but here the message is made
         error.args = (self.message,)

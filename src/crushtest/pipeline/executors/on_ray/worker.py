@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import crushtest
-from crushtest.engines.base import LaidOut, close
+from crushtest.engines.base import Halving, LaidOut, close
 from crushtest.engines.load import only_named
 from crushtest.errors import CrushtestError, EngineError
-from crushtest.models.memory import peak_memory_bytes
+from crushtest.models.memory import give_back_memory, peak_memory_bytes
 from crushtest.models.threads import on_threads, settle, use_threads
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.executors.on_ray.travel import (
@@ -32,6 +32,7 @@ from crushtest.pipeline.executors.on_ray.travel import (
     read_files,
     write_files,
 )
+from crushtest.pipeline.memory import sized_options
 from crushtest.pipeline.prepare import attach_reference, prepare
 from crushtest.pipeline.provenance import engine_facts, truncated_so_far
 from crushtest.progress import Advance
@@ -101,7 +102,7 @@ class Worker:
         """Load an arm's model as a study does, and the weights that another worker has compressed in their place."""
         if weights is None:
             return self.prepare(job)
-        return self._ready(job, lambda run: with_weights(job.arm, weights))
+        return self._ready(job, lambda run: with_weights(run, job.arm, weights))
 
     def _ready(self, job: Job, start: Callable[[Run], Engine]) -> Prepared | Refused:
         if job.version != crushtest.__version__:
@@ -116,7 +117,7 @@ class Worker:
             with self._computing(job):
                 self._engine = start(self._run)
                 facts = engine_facts(self._engine)
-        except CrushtestError as error:
+        except (CrushtestError, RuntimeError, MemoryError) as error:
             return Refused.of(error)
         arm = job.arm
         written = read_files(self._folder.root, [] if arm.repeat else [self._folder.compression(arm.name, arm.draw)])
@@ -127,6 +128,14 @@ class Worker:
         network = network_of(self._engine)
         return None if network is None else {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
+    def halve(self, kind: str) -> dict[str, Any] | None:
+        """Run half as much at once and return what runs then; None if that was done before, or the engine cannot."""
+        assert self._engine is not None
+        if not (isinstance(self._engine, Halving) and self._engine.halve(kind)):
+            return None
+        give_back_memory()
+        return engine_facts(self._engine)
+
     def attach(self, planned: PlannedTask, files: Files) -> Refused | None:
         """Compare with the dense model from now on."""
         assert self._run is not None
@@ -136,7 +145,7 @@ class Worker:
             write_files(self._folder.root, files)
             with self._computing(self._job):
                 attach_reference(self._run, self._engine, self._job.arm, planned)
-        except CrushtestError as error:
+        except (CrushtestError, RuntimeError, MemoryError) as error:
             return Refused.of(error)
         self._kept, self._sent = self._folder.likeliest(planned.name), {self._folder.root / name for name in files}
         return None
@@ -147,7 +156,7 @@ class Worker:
             return [list(range(len(requests)))]
         try:
             return self._engine.parts(requests, asked.sampling)
-        except CrushtestError as error:
+        except (CrushtestError, RuntimeError, MemoryError) as error:
             return Refused.of(error)
 
     def ask(self, asked: Asked, requests: Sequence[Any], mine: Sequence[int]) -> Iterator[Batch | Refused]:
@@ -165,9 +174,10 @@ class Worker:
                     if len(answers) >= MOST or time.monotonic() - began > LONGEST_S:
                         yield Batch(answers, self._new_files())
                         answers = []
-        except CrushtestError as error:
+        except (CrushtestError, RuntimeError, MemoryError) as error:
+            refused = Refused.of(error)
             yield Batch(answers, self._new_files())
-            yield Refused.of(error)
+            yield refused
             return
         truncated = truncated_so_far(self._engine) - before
         yield Batch(answers, self._new_files(), truncated, peak_memory_bytes())
@@ -206,13 +216,13 @@ class Worker:
             torch.cuda.empty_cache()
 
 
-def with_weights(arm: Arm, weights: dict[str, Tensor]) -> Engine:
-    """Return an arm's engine with weights that were compressed elsewhere."""
+def with_weights(run: Run, arm: Arm, weights: dict[str, Tensor]) -> Engine:
+    """Return an arm's engine with weights that were compressed elsewhere, which runs as much at once as noted."""
     from crushtest.engines import load_engine
 
     model = arm.model_options.load(arm.model)
     model.network.load_state_dict(weights)
-    return load_engine(model, engine=arm.engine, **arm.engine_options)
+    return load_engine(model, engine=arm.engine, **sized_options(run.folder, arm))
 
 
 def network_of(engine: Any) -> Any:

@@ -1,0 +1,163 @@
+"""The workers of an arm: whoever takes the place of another has prepared the arm, and memory may run out on them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from crushtest.errors import EngineError
+from crushtest.models.memory import is_out_of_memory
+from crushtest.pipeline.executors.on_ray.travel import Prepared, Refused
+from crushtest.study import manifest
+from crushtest.study.folder import StudyFolder
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Ray is tried on Linux")
+
+
+class Actor:
+    """A worker without a process; `dead` ones answer nothing."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+        self.dead = False
+
+    def __getattr__(self, name: str) -> Any:
+        return Method(self, name)
+
+    def answer(self, name: str, *arguments: Any) -> Any:
+        if self.dead:
+            raise ray.exceptions.ActorDiedError
+        if name == "prepare":
+            self.jobs += arguments
+            return Prepared({}, {"sizes": {"pack_tokens": arguments[0]}}, {})
+        assert self.jobs, f"{name} of a worker that has prepared nothing"
+        return {"sizes": {"pack_tokens": self.jobs[-1] // 2}}
+
+
+class Method:
+    """A method of a worker, called when its result is asked for."""
+
+    def __init__(self, actor: Actor, name: str) -> None:
+        self._actor, self._name = actor, name
+
+    def remote(self, *arguments: Any) -> Callable[[], Any]:
+        return lambda: self._actor.answer(self._name, *arguments)
+
+
+class Placed:
+    """A cluster that has a place for everybody."""
+
+    def __init__(self) -> None:
+        self.actors: list[Actor] = []
+
+    def place(self, title: str, say: Any) -> Actor:
+        self.actors.append(Actor())
+        return self.actors[-1]
+
+    def result(self, reference: Callable[[], Any]) -> Any:
+        return reference()
+
+    def release(self, actor: Actor) -> None:
+        actor.dead = True
+
+
+class Quiet:
+    """A run, an arm and their progress."""
+
+    title = "dense"
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    @property
+    def progress(self) -> Quiet:
+        return self
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def test_a_worker_that_takes_anothers_place_prepares_the_arm_as_noted() -> None:
+    from crushtest.pipeline.executors.on_ray.team import Team
+
+    cluster, noted = Placed(), [64]
+    known: Any = {"cluster": cluster, "run": Quiet(), "arm": Quiet(), "job": lambda: noted[-1]}
+    team = Team(**known, note=lambda prepared: noted.append(prepared.engine["sizes"]["pack_tokens"]))
+    team.begin()
+    cluster.actors[0].dead = True
+    noted.append(32)  # what was recorded meanwhile
+    assert team.halve("choices")
+    assert [actor.jobs for actor in cluster.actors] == [[64], [32]]
+    assert team.describe()["sizes"] == {"pack_tokens": 16}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Refused("ModelError", "no such folder"), "another cannot prepare it (no such folder)"),
+        (Refused("MemoryError", "out of memory"), "another cannot prepare it (out of memory)"),
+        (Prepared({}, {"sizes": {"pack_tokens": 32}}, {}), "(sizes is {'pack_tokens': 32}, not {'pack_tokens': 64})"),
+    ],
+)
+def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> None:
+    from crushtest.pipeline.executors.on_ray.cluster import Member
+    from crushtest.pipeline.executors.on_ray.team import Team
+
+    cluster, run, helper = Placed(), Quiet(), Actor()
+    known: Any = {"cluster": cluster, "run": run, "arm": Quiet(), "job": lambda: 64, "note": lambda prepared: None}
+    team = Team(**known)
+    team.begin()
+
+    def joined() -> Any:
+        return answer
+
+    team._joining[joined] = Member(helper)
+    team._welcome(joined)
+    assert helper.dead
+    assert not cluster.actors[0].dead
+    assert why in run.said[-1]
+
+
+def test_memory_that_runs_out_on_a_worker_is_known_as_that_here() -> None:
+    refused = Refused.of(RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"))
+    assert is_out_of_memory(refused.error())
+    assert "9 GiB" in str(refused.error())
+    assert isinstance(Refused.of(EngineError("why")).error(), EngineError)
+    with pytest.raises(RuntimeError, match="a bug"):
+        Refused.of(RuntimeError("a bug"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_arms_wait_until_dense_has_said_how_much_runs_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    from crushtest.pipeline.executors.on_ray import executor
+
+    folder = StudyFolder(tmp_path)
+    options: dict[str, Any] = {"engine": "hf", "engine_options": {"pack_tokens": None}, "draw": 0, "repeat": 0}
+    dense, other = (SimpleNamespace(name=name, title=name, **options) for name in ("dense", "other"))
+    run: Any = SimpleNamespace(folder=folder, plan=SimpleNamespace(dense=dense), progress=Quiet())
+    cluster = executor.OnRay("auto", gpus_per_arm=0, workers=None, threads=1)
+    began = []
+
+    def run_arm(run: Any, arm: Any, host: Any) -> None:
+        if arm is dense:
+            with cluster._turns.away():
+                time.sleep(0.5)
+            if fails:
+                raise EngineError("no memory")
+            manifest.update(folder.manifest, "arms", "dense", {"engine": {"engine": "hf"}})
+        began.append(arm.name)
+
+    monkeypatch.setattr(executor, "run_arm", run_arm)
+    with pytest.raises(EngineError) if fails else nullcontext():
+        cluster._side_by_side(run, [dense, other])  # type: ignore[list-item]
+    assert began == ["other"] if fails else ["dense", "other"]
