@@ -67,7 +67,7 @@ def study_of(folder: Path, arms: int) -> dict[str, object]:
 
 def run_stage(stage: str, folder: Path, arms: int) -> dict[str, float]:
     """Run one stage of a study; return its processor seconds, its wall time and the process's peak memory."""
-    from crushtest.pipeline import compare, page, run
+    from crushtest.pipeline import checked, compare, page, run
     from crushtest.pipeline.ask import answers_of, ask
     from crushtest.progress import Lines
     from crushtest.study import manifest
@@ -84,7 +84,7 @@ def run_stage(stage: str, folder: Path, arms: int) -> dict[str, float]:
     match stage:
         case "plan":
             study.root.mkdir(exist_ok=True)
-            run.open_study(study, spec, plan, run.draw_items(study, plan).items)
+            run.open_study(study, spec, plan, checked.draw_items(study, plan).items)
             manifest.start(study.manifest, command=["benchmark"], seed=plan.seed)
         case "append":
             for arm in plan.arms:

@@ -7,7 +7,7 @@ handful of kinds among thousands of clusters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -254,14 +254,19 @@ def to_resample(metrics: Sequence[Metric], units: ClusterTotals) -> ClusterTotal
     """Return the same units without the columns of metrics that are not resampled: grids of cells have many."""
     if all(metric.interval == "bootstrap" for metric in metrics):
         return units
-    return replace(units, groups=tuple(_narrowed(metrics, rows) for rows in units.groups))
+    return of_metrics(units, [number for number, metric in enumerate(metrics) if metric.interval == "bootstrap"])
 
 
-def _narrowed(metrics: Sequence[Metric], rows: GroupTotals) -> GroupTotals:
+def of_metrics(units: ClusterTotals, wanted: Container[int]) -> ClusterTotals:
+    """Return the same units with the columns of some metrics only."""
+    return replace(units, groups=tuple(_narrowed(rows, wanted) for rows in units.groups))
+
+
+def _narrowed(rows: GroupTotals, wanted: Container[int]) -> GroupTotals:
     columns: list[int] = []
     parts: list[MetricColumns] = []
-    for metric, part in zip(metrics, rows.parts, strict=True):
-        block = range(part.start, part.stop) if metric.interval == "bootstrap" else range(0)
+    for number, part in enumerate(rows.parts):
+        block = range(part.start, part.stop) if number in wanted else range(0)
         clusters = part.clusters if block else 0
         parts.append(MetricColumns(len(columns), len(columns) + len(block), part.shape, clusters))
         columns += block

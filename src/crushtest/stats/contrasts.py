@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from crushtest.stats.flips import count_flips
 from crushtest.stats.heterogeneity import spread_test
 from crushtest.stats.item_sums import Answers, Measured, Scores
 from crushtest.stats.multiplicity import Correction, adjust_families
-from crushtest.stats.sample import MetricSlices, Sample
+from crushtest.stats.sample import Sample
 from crushtest.stats.significance import detectable, detectable_move, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
 from crushtest.stats.tokens import TokenCounts, compare_tokens, without_per_token
@@ -94,26 +95,50 @@ def contrasts_of(
     """Return the rows of `contrast` of arms that are summed; the first pair is that of the arms themselves."""
     metrics = asked.metrics
     sample = Draws.draw(asked, [[pair[at].sums for pair in pairs] for at in (0, 1)], seed=seed, replicates=replicates)
-    slices_of = sample.slices()
     answers = [(pair.against.measured.answers, pair.arm.measured.answers) for pair in pairs]
     changes = None if tokens.differ else mean_changes(asked.items, answers)
-    plain = [_row(task, arm, against, sample, slice_, changes) for slices in slices_of for slice_ in slices.all]
-    rows = without_per_token(plain + list(_worst(task, arm, asked, sample.mean, slices_of)), metrics, tokens)
-    rows = without_invalid(rows, metrics)
+    searched = _searched(asked, sample.mean)
+    plain: list[Contrast] = []
+    worst: list[list[Contrast]] = [[] for _ in searched]
+    for metric in range(len(metrics)):
+        slices = sample.slices(metric)
+        plain += [_row(task, arm, against, sample, slice_, changes) for slice_ in slices.all]
+        for rows, attribute in zip(worst, searched, strict=True):
+            rows += _worst(task, arm, metrics[metric], metric, slices.groups, attribute)
+        del slices  # before the next metric's take its memory
+    rows = without_invalid(without_per_token([*plain, *chain(*worst)], metrics, tokens), metrics)
     return [replace(row, compares=compares, against=against) for row in adjust_families(rows, correction)]
 
 
-def _worst(task: str, arm: str, asked: Asked, sample: Sample, slices_of: Sequence[MetricSlices]) -> Iterator[Contrast]:
-    """Yield the worst group of every attribute that has several, for every metric that is reported for two or more."""
+class _Attribute(NamedTuple):
+    """An attribute of several groups, with the spread of the arm's effects over them and its p, by metric."""
+
+    name: str
+    groups: set[str]
+    spread: Array
+    p: Array
+
+
+def _searched(asked: Asked, sample: Sample) -> list[_Attribute]:
+    """Return the attributes whose worst groups are reported: those with several."""
+    searched = []
     for attribute, positions in sample.layout.attributes.items():
         names = {sample.layout.names[position] for position in positions}
-        if len(names) < 2:
-            continue
-        spread, p = spread_test(sample.metrics, sample.arms, sample.used, asked.labels(attribute, sample.seed))
-        for number, (metric, slices) in enumerate(zip(sample.metrics, slices_of, strict=True)):
-            groups = tuple(slice_ for slice_ in slices.groups if slice_.group in names and slice_.seen)
-            if len(groups) >= 2 and metric.interval == "bootstrap":
-                yield worst_row(task, arm, metric.name, Searched(attribute, groups, spread[number], p[number]))
+        if len(names) >= 2:
+            labels = asked.labels(attribute, sample.seed)
+            spread, p = spread_test(sample.metrics, sample.arms, sample.used, labels)
+            searched.append(_Attribute(attribute, names, spread, p))
+    return searched
+
+
+def _worst(
+    task: str, arm: str, metric: Metric, number: int, slices: Sequence[Slice], attribute: _Attribute
+) -> Iterator[Contrast]:
+    """Yield the worst group of an attribute, for a metric that is reported for two or more."""
+    groups = tuple(slice_ for slice_ in slices if slice_.group in attribute.groups and slice_.seen)
+    if len(groups) >= 2 and metric.interval == "bootstrap":
+        searched = Searched(attribute.name, groups, attribute.spread[number], attribute.p[number])
+        yield worst_row(task, arm, metric.name, searched)
 
 
 def _row(task: str, arm: str, against: str, drawn: Draws, slice_: Slice, changes: Array | None) -> Contrast:

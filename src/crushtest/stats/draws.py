@@ -23,11 +23,11 @@ import numpy as np
 from crushtest.metrics import Array
 from crushtest.results import Flips, Interval
 from crushtest.stats.asked import Asked
-from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, Layout
+from crushtest.stats.clusters import GroupTotals, Index, Layout
 from crushtest.stats.intervals import normal_quantile, student_quantile
 from crushtest.stats.item_sums import Sums
-from crushtest.stats.resample import Values, exchange
-from crushtest.stats.sample import MetricSlices, Sample
+from crushtest.stats.resample import Values
+from crushtest.stats.sample import MetricSlices, Sample, exchanges
 from crushtest.stats.slices import Slice, difference
 
 
@@ -57,7 +57,7 @@ class Draws:
         whole = Sample.draw(asked, together, seed=seed, replicates=replicates)
         count = len(arms[0])
         places = [[number + arm * count for arm in range(len(arms))] for number in range(count)]
-        return cls(tuple(_of_arms(whole, at, seed=seed, replicates=replicates) for at in places))
+        return cls(tuple(_of_arms(whole, at, seed=seed, replicates=replicates, draws=count) for at in places))
 
     @property
     def layout(self) -> Layout:
@@ -76,37 +76,27 @@ class Draws:
         ]
         return replace(first, arms=arms)
 
-    def slices(self) -> list[MetricSlices]:
-        """Return metric by metric the slices of the means over the draws; those of a single draw as they are."""
-        each = [sample.slices() for sample in self.samples]
+    def slices(self, metric: int) -> MetricSlices:
+        """Return a metric's slices of the means over the draws; those of a single draw as they are."""
+        each = [sample.slices(metric) for sample in self.samples]
         if len(each) == 1:
             return each[0]
-        return [
-            MetricSlices(*(tuple(map(mean_slice, zip(*kind, strict=True))) for kind in zip(*draws, strict=True)))
-            for draws in zip(*each, strict=True)
-        ]
+        return MetricSlices(*(tuple(map(mean_slice, zip(*kind, strict=True))) for kind in zip(*each, strict=True)))
 
 
-def _of_arms(whole: Sample, at: Sequence[int], *, seed: int, replicates: int) -> Sample:
+def _of_arms(whole: Sample, at: Sequence[int], *, seed: int, replicates: int, draws: int) -> Sample:
     """Return the sample of one or two of the arms that were resampled together, in ascending order."""
     step = slice(at[0], at[-1] + 1, max(1, at[-1] - at[0]))
     units = replace(whole.units, groups=tuple(_columns_of(rows, at) for rows in whole.units.groups))
-    drawn = whole.values
-    values, observed = (Values(v.groups[:, step], v.rests[:, step]) for v in (drawn, whole.observed))
+    observed = Values(whole.observed.groups[:, step], whole.observed.rests[:, step])
     return replace(
         whole,
         arms=[whole.arms[arm] for arm in at],
         units=units,
         observed=observed,
-        values=values,
-        exchanged=_exchanged(whole, units, values, seed=seed, replicates=replicates),
+        values=lambda metric: whole.values(metric).of_arms(step),
+        exchanged=exchanges(whole.metrics, units, seed=seed, replicates=replicates, share=draws),
     )
-
-
-def _exchanged(whole: Sample, units: ClusterTotals, values: Values, *, seed: int, replicates: int) -> Values:
-    if values.groups.shape[1] == 1:
-        return Values(*(v[..., :0] for v in values))
-    return exchange(whole.metrics, units, seed=seed, replicates=replicates)
 
 
 def _columns_of(rows: GroupTotals, at: Sequence[int]) -> GroupTotals:

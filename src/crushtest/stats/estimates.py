@@ -47,7 +47,7 @@ def estimates_of(
 ) -> list[Estimate]:
     """Return the rows of `estimate` of an arm whose draws are summed, the arm itself first."""
     sample = Draws.draw(asked, [[each.sums for each in draws]], seed=seed, replicates=replicates)
-    return [_row(task, arm, slice_) for slices in sample.slices() for slice_ in slices.all]
+    return [_row(task, arm, slice_) for metric in range(len(asked.metrics)) for slice_ in sample.slices(metric).all]
 
 
 def _row(task: str, arm: str, slice_: Slice) -> Estimate:

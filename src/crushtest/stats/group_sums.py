@@ -42,6 +42,55 @@ EXACT = 2**24
 
 
 @dataclass(frozen=True)
+class Totals:
+    """Totals of every group's columns, of n replicates.
+
+    sums     [rows, n]
+    rows     per group [width] which row of `sums` each of its columns is
+    start    per group [width] to which the row is added, `sign` times; None: there is nothing to add to
+    """
+
+    sums: Array
+    rows: tuple[Index, ...]
+    start: tuple[Array, ...] | None = None
+    sign: tuple[Array, ...] | None = None
+
+    @property
+    def count(self) -> int:
+        """Return the number of replicates."""
+        return int(self.sums.shape[1])
+
+    def of(self, groups: Sequence[int], columns: Sequence[slice]) -> Array:
+        """Return [k, groups, n] the totals of k columns of each of several groups."""
+        at = np.stack([self.rows[group][place] for group, place in zip(groups, columns, strict=True)], axis=1)
+        totals = self.sums.take(at, axis=0).astype(np.float64, copy=False)
+        if self.start is None or self.sign is None:
+            return totals
+        start, sign = (
+            np.stack([each[group][place] for group, place in zip(groups, columns, strict=True)], axis=1)[..., None]
+            for each in (self.start, self.sign)
+        )
+        added: Array = start + sign * totals
+        return added
+
+    def of_one(self, group: int, columns: slice) -> Array:
+        """Return [k, n] the totals of k columns of one group: a view where they stand side by side."""
+        at = self.rows[group][columns]
+        if self.start is not None or not len(at) or (np.diff(at) != 1).any():
+            return self.of([group], [columns])[:, 0]
+        return self.sums[at[0] : at[-1] + 1].astype(np.float64, copy=False)
+
+
+def listed(totals: Sequence[Array]) -> Totals:
+    """Return totals that stand in one array [width, n] per group."""
+    if len(totals) == 1:
+        return Totals(totals[0], (np.arange(len(totals[0])),))
+    ends = np.cumsum([len(each) for each in totals])
+    rows = tuple(np.arange(end - len(each), end) for each, end in zip(totals, ends, strict=True))
+    return Totals(np.concatenate(totals), rows)
+
+
+@dataclass(frozen=True)
 class Products:
     """A plan. `wide` [units, sum of the widths of the groups in `joined`]; the other groups stand in `runs`.
 
@@ -55,17 +104,19 @@ class Products:
     columns: tuple[Array, ...]
     places: tuple[Index, ...]
 
-    def totals(self, weights: Array) -> list[Array]:
-        """Return per group the totals [width, n] of weights [n, units]."""
+    def totals(self, weights: Array) -> Totals:
+        """Return the totals of weights [n, units]."""
         weights = weights.astype(self.wide.dtype, copy=False)
-        sums: list[Array] = [np.zeros((columns.shape[1], len(weights))) for columns in self.columns]
+        ends = np.cumsum([columns.shape[1] for columns in self.columns]).tolist()
+        starts = [end - columns.shape[1] for end, columns in zip(ends, self.columns, strict=True)]
+        sums: Array = np.zeros((ends[-1], len(weights)), self.wide.dtype)
         if self.joined:
             product = (weights @ self.wide).T
             for group, place in self.joined:
-                sums[group] = product[place]
+                sums[starts[group] : ends[group]] = product[place]
         for group, runs in self.runs:
-            sums[group] = self._thin(weights, group, runs)
-        return [each.astype(np.float64, copy=False)[place] for each, place in zip(sums, self.places, strict=True)]
+            sums[starts[group] : ends[group]] = self._thin(weights, group, runs)
+        return Totals(sums, tuple(start + place for start, place in zip(starts, self.places, strict=True)))
 
     def _thin(self, weights: Array, group: int, runs: tuple[slice, ...] | None) -> Array:
         columns = self.columns[group]
@@ -83,7 +134,7 @@ class Products:
 def plan(units: ClusterTotals, columns: Sequence[Array]) -> Products:
     """Return the plan for these columns, one array [units of the group, width] per group."""
     places = tuple(np.arange(mine.shape[1]) for mine in columns)
-    if is_exact := _are_whole(units, columns):
+    if is_exact := are_whole(units, columns):
         places = tuple(map(_equal_columns, columns))
         columns = [_distinct(mine, place).astype(np.float32) for mine, place in zip(columns, places, strict=True)]
     joined: list[tuple[int, slice]] = []
@@ -106,7 +157,7 @@ def plan(units: ClusterTotals, columns: Sequence[Array]) -> Products:
     )
 
 
-def _are_whole(units: ClusterTotals, columns: Sequence[Array]) -> bool:
+def are_whole(units: ClusterTotals, columns: Sequence[Array]) -> bool:
     """Return True if any weights that add up to the clusters give totals of whole numbers below `EXACT`."""
     largest = max((float(np.abs(mine).max(initial=0.0)) for mine in columns), default=0.0)
     return int(units.counts.sum()) * largest < EXACT and all((mine == np.rint(mine)).all() for mine in columns)

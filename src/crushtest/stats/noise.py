@@ -51,8 +51,8 @@ def noise_bands(
     for repeat in repeats:
         again = asked.summed(Measured(*repeat)).sums
         sample = Sample.draw(asked, [first, again], seed=0, replicates=0)
-        for slices in sample.slices():
-            for slice_ in slices.all:
+        for metric in range(len(metrics)):
+            for slice_ in sample.slices(metric).all:
                 # The value in dense is known, so it cannot move.
                 is_fixed = arm == DENSE and metrics[slice_.metric].relative_to_dense
                 change = float("nan") if is_fixed else float(slice_.observed[1] - slice_.observed[0])

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
-from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, to_resample
-from crushtest.stats.group_sums import plan
+from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, Rest, of_metrics, to_resample
+from crushtest.stats.group_sums import Totals, are_whole, listed, plan
 from crushtest.stats.weights import resampled, swapped
 
 STRIPE = 100
@@ -42,34 +42,47 @@ class Values(NamedTuple):
     rests: Array
 
 
-def evaluate(metrics: Sequence[Metric], groups: Sequence[GroupTotals], totals: Sequence[Array]) -> Array:
-    """Return values [metrics, arms, groups, n] of the groups' totals, each [arms * width, n]; NaN where undefined."""
-    arms = _arms(groups)
-    values = np.full((len(metrics), arms, len(groups), totals[0].shape[1]), np.nan)
+def evaluate(
+    metrics: Sequence[Metric],
+    groups: Sequence[GroupTotals],
+    totals: Totals,
+    *,
+    wanted: Sequence[int] | None = None,
+    into: Array | None = None,
+) -> Array:
+    """Return values [metrics, arms, groups, n] of the groups' totals; NaN where undefined.
+
+    wanted   the places of the metrics; default: all
+    into     is filled and returned, where it is given
+    """
+    wanted, arms = range(len(metrics)) if wanted is None else wanted, arms_of(groups)
+    values = np.empty((len(wanted), arms, len(groups), totals.count)) if into is None else into
     with np.errstate(all="ignore"):
-        for number, metric in enumerate(metrics):
+        for place, number in enumerate(wanted):
             held = [group for group, rows in enumerate(groups) if rows.parts[number].clusters]
+            if len(held) < len(groups):
+                values[place] = np.nan
             for arm in range(arms if held else 0):
-                blocks = [_columns(groups[group], totals[group], number, arm) for group in held]
-                if metric.cell_of is None:  # one call for all groups: most metrics take less time than calling them
-                    values[number, arm, held] = metric.formula(*np.stack(blocks, axis=1))
+                if metrics[number].cell_of is None:  # one call for all: most metrics take less time than calling them
+                    of_all = metrics[number].formula(*_columns(groups, totals, held, number, arm))
+                    values[place, arm, held] = np.where(np.isfinite(of_all), of_all, np.nan)
                     continue
-                for group, block in zip(held, blocks, strict=True):
-                    values[number, arm, group] = metric.formula(*(np.moveaxis(column, -1, 0) for column in block))
-    values[~np.isfinite(values)] = np.nan
+                for group in held:
+                    cells = totals.of_one(group, _place(groups[group], number, arm))
+                    cells = cells.reshape(*groups[group].parts[number].shape, totals.count)
+                    own = metrics[number].formula(*(np.moveaxis(column, -1, 0) for column in cells))
+                    values[place, arm, group] = np.where(np.isfinite(own), own, np.nan)
     return values
 
 
-def evaluate_rests(units: ClusterTotals, totals: Sequence[Array]) -> Array:
+def evaluate_rests(units: ClusterTotals, rests: Sequence[Rest], totals: Totals) -> Array:
     """Return the values [rests, arms, n]: a group's ratio minus the ratio of the others of its attribute."""
-    arms = _arms(units.groups)
-    values = np.full((len(units.rests), arms, totals[0].shape[1]), np.nan)
-    for number, (metric, group, union) in enumerate(units.rests):
+    arms = arms_of(units.groups)
+    values = np.full((len(rests), arms, totals.count), np.nan)
+    for number, (metric, group, union) in enumerate(rests):
         for arm in range(arms if units.groups[group].parts[metric].clusters else 0):
-            of_group = _columns(units.groups[group], totals[group], metric, arm)
-            values[number, arm] = against_rest(
-                *of_group, *(_columns(units.groups[union], totals[union], metric, arm) - of_group)
-            )
+            mine, every = np.moveaxis(_columns(units.groups, totals, [group, union], metric, arm), 1, 0)
+            values[number, arm] = against_rest(*mine, *(every - mine))
     return values
 
 
@@ -78,50 +91,79 @@ def against_rest(mine: Array, of_mine: Array, others: Array, of_others: Array) -
     return ratio(mine, of_mine) - ratio(others, of_others)
 
 
-def _columns(rows: GroupTotals, totals: Array, metric: int, arm: int) -> Array:
-    """Return the columns [k, n] of one metric and arm, or [k, cells, n]."""
+def _columns(groups: Sequence[GroupTotals], totals: Totals, at: Sequence[int], metric: int, arm: int) -> Array:
+    """Return the totals [k, groups, n] of one metric and arm, for several groups."""
+    return totals.of(at, [_place(groups[group], metric, arm) for group in at])
+
+
+def _place(rows: GroupTotals, metric: int, arm: int) -> slice:
+    """Return where the columns of one metric and arm stand among a group's."""
     part = rows.parts[metric]
-    block = totals[arm * rows.width + part.start : arm * rows.width + part.stop]
-    return block.reshape(*part.shape, -1)
+    return slice(arm * rows.width + part.start, arm * rows.width + part.stop)
 
 
-def _arms(groups: Sequence[GroupTotals]) -> int:
+def arms_of(groups: Sequence[GroupTotals]) -> int:
+    """Return how many arms stand side by side in groups' columns."""
     return max((rows.columns.shape[1] // rows.width for rows in groups if rows.width), default=1)
 
 
 def observed(metrics: Sequence[Metric], units: ClusterTotals) -> Values:
     """Return the values of the data as it is, without the last axis."""
-    totals = [_sum(units, rows)[:, None] for rows in units.groups]
-    return Values(evaluate(metrics, units.groups, totals)[..., 0], evaluate_rests(units, totals)[..., 0])
+    totals = listed([_sum(units, rows)[:, None] for rows in units.groups])
+    return Values(evaluate(metrics, units.groups, totals)[..., 0], evaluate_rests(units, units.rests, totals)[..., 0])
 
 
 def leave_one_out(metrics: Sequence[Metric], units: ClusterTotals, group: int) -> Array:
     """Return the values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
-    return evaluate(metrics, [rows], [_sum(units, rows)[:, None] - rows.columns.T])[:, :, 0]
+    return evaluate(metrics, [rows], listed([_sum(units, rows)[:, None] - rows.columns.T]))[:, :, 0]
 
 
-def bootstrap(metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int) -> Values:
-    """Return the values over resampled clusters, n = replicates; NaN for metrics with a jackknife."""
-    units = to_resample(metrics, units)
+def bootstrap(
+    metrics: Sequence[Metric],
+    units: ClusterTotals,
+    *,
+    seed: int,
+    replicates: int,
+    wanted: Sequence[int] | None = None,
+) -> Values:
+    """Return the values over resampled clusters, n = replicates; NaN for metrics with a jackknife.
+
+    `wanted` are the places of the metrics that are returned; default: all. They have the same values, whichever
+    others are.
+    """
+    wanted = range(len(metrics)) if wanted is None else wanted
+    units = _without_others(to_resample(metrics, units), wanted)
     products = plan(units, [rows.columns for rows in units.groups])
-    return _replicate(metrics, units, resampled, products.totals, stream=(seed, 0), replicates=replicates)
+    work = _Work(metrics, units, resampled, products.totals, (seed, 0), wanted)
+    return _replicate(work, replicates)
 
 
-def exchange(metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int) -> Values:
-    """Return the values with both arms exchanged in randomly drawn clusters; NaN for metrics with a jackknife."""
-    units = to_resample(metrics, units)
+def exchange(
+    metrics: Sequence[Metric],
+    units: ClusterTotals,
+    *,
+    seed: int,
+    replicates: int,
+    wanted: Sequence[int] | None = None,
+) -> Values:
+    """Return the values with both arms exchanged in randomly drawn clusters; otherwise as `bootstrap`."""
+    wanted = range(len(metrics)) if wanted is None else wanted
+    units = _without_others(to_resample(metrics, units), wanted)
     products = plan(units, [rows.columns[:, rows.width :] - rows.columns[:, : rows.width] for rows in units.groups])
-    sums = [_sum(units, rows).reshape(2, -1, 1) for rows in units.groups]
-    signs = np.array([1.0, -1.0])[:, None, None]
+    start = tuple(_sum(units, rows) for rows in units.groups)
+    sign = tuple(np.repeat([1.0, -1.0], rows.width) for rows in units.groups)
 
-    def totals(weights: Array) -> list[Array]:
+    def totals(weights: Array) -> Totals:
         moved = products.totals(weights)
-        return [
-            (total + signs * change).reshape(2 * len(change), -1) for total, change in zip(sums, moved, strict=True)
-        ]
+        return Totals(moved.sums, tuple(np.tile(rows, 2) for rows in moved.rows), start, sign)
 
-    return _replicate(metrics, units, swapped, totals, stream=(seed, 1), replicates=replicates)
+    return _replicate(_Work(metrics, units, swapped, totals, (seed, 1), wanted), replicates)
+
+
+def _without_others(units: ClusterTotals, wanted: Sequence[int]) -> ClusterTotals:
+    """Return the units without the columns of other metrics, if that changes no rounding: if all are whole numbers."""
+    return of_metrics(units, wanted) if are_whole(units, [rows.columns for rows in units.groups]) else units
 
 
 def _sum(units: ClusterTotals, rows: GroupTotals) -> Array:
@@ -129,31 +171,35 @@ def _sum(units: ClusterTotals, rows: GroupTotals) -> Array:
     return total
 
 
-def _replicate(
-    metrics: Sequence[Metric],
-    units: ClusterTotals,
-    draw: Draw,
-    totals: Callable[[Array], list[Array]],
-    *,
-    stream: tuple[int, int],
-    replicates: int,
-) -> Values:
+class _Work(NamedTuple):
+    """What is drawn, what is summed and which metrics are made of it."""
+
+    metrics: Sequence[Metric]
+    units: ClusterTotals
+    draw: Draw
+    totals: Callable[[Array], Totals]
+    stream: tuple[int, int]
+    wanted: Sequence[int]
+
+
+def _replicate(work: _Work, replicates: int) -> Values:
     """Return the values of every replicate. A piece of work is as many stripes as fit the memory it may use."""
-    arms = _arms(units.groups)
-    values = np.full((len(metrics), arms, len(units.groups), replicates), np.nan)
-    rests = np.full((len(units.rests), arms, replicates), np.nan)
+    units, arms = work.units, arms_of(work.units.groups)
+    values = np.empty((len(work.wanted), arms, len(units.groups), replicates))
+    wanted_rests = [rest for rest in units.rests if rest.metric in work.wanted]
+    rests = np.empty((len(wanted_rests), arms, replicates))
     stripe = max(SMALLEST_STRIPE, min(STRIPE, STRIPE_NUMBERS // max(1, len(units.counts))))
     widest = max([len(units.counts), *(rows.columns.shape[1] for rows in units.groups)])
     piece = stripe * max(1, NUMBERS_AT_ONCE // (widest * stripe or 1))
 
     def fill(start: int) -> None:
         stop = min(start + piece, replicates)
-        generators = [np.random.default_rng((*stream, at)) for at in range(start, stop, stripe)]
-        stripes = [draw(rng, units.counts, stripe) for rng in generators]
+        generators = [np.random.default_rng((*work.stream, at)) for at in range(start, stop, stripe)]
+        stripes = [work.draw(rng, units.counts, stripe) for rng in generators]
         weights = np.concatenate(stripes) if len(stripes) > 1 else stripes[0]
-        sums = totals(weights[: stop - start])
-        values[..., start:stop] = evaluate(metrics, units.groups, sums)
-        rests[..., start:stop] = evaluate_rests(units, sums)
+        totals = work.totals(weights[: stop - start])
+        evaluate(work.metrics, units.groups, totals, wanted=work.wanted, into=values[..., start:stop])
+        rests[..., start:stop] = evaluate_rests(units, wanted_rests, totals)
 
     starts = range(0, replicates, piece)
     if len(units.counts) * replicates < WORTH_THREADS:

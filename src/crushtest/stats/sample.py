@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from crushtest.metrics import AGAINST_REST, GAP, Array, Metric
 from crushtest.stats import gaps
 from crushtest.stats.asked import Asked
+from crushtest.stats.batches import Batches, Replicates
 from crushtest.stats.clusters import ClusterTotals, Index, Layout, total_by_cluster
 from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Mask, Sums
 from crushtest.stats.metric_kind import shape_of
-from crushtest.stats.resample import Values, against_rest, bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.resample import Values, against_rest, arms_of, bootstrap, exchange, leave_one_out, observed
 from crushtest.stats.slices import RowsOf, Slice
 
 NO_REST = "the group or the others of its attribute have no item with a number"
@@ -50,6 +52,9 @@ class Sample:
 
     arms       per arm, the sums of each metric
     used       per metric, the items that count: those with a number in every arm
+    values     the replicates of a metric over resampled clusters, made when it is asked for them; none of metrics
+               whose intervals need none
+    exchanged  those with the arms exchanged
     possible   per metric, the few sums that an item may have; None where there are too many
     extremes   per metric, the sums of the smallest and the largest item; None where the metric is no mean
     """
@@ -60,8 +65,8 @@ class Sample:
     used: Sequence[Mask]
     units: ClusterTotals
     observed: Values
-    values: Values
-    exchanged: Values
+    values: Callable[[int], Replicates]
+    exchanged: Callable[[int], Replicates]
     possible: Sequence[Array | None]
     extremes: Sequence[Array | None]
     seed: int
@@ -79,11 +84,12 @@ class Sample:
         metrics, layout = asked.metrics, asked.layout
         used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
         units = total_by_cluster(metrics, asked.cells, layout, arms, used)
-        values = bootstrap(metrics, units, seed=seed, replicates=replicates)
-        swaps = (
-            exchange(metrics, units, seed=seed, replicates=replicates)
-            if len(arms) == 2
-            else Values(*(v[..., :0] for v in values))
+        needed = [m for m, metric in enumerate(metrics) if _reads_resamples(metric, [arm[m] for arm in arms], used[m])]
+        values = Batches(
+            units,
+            lambda wanted: bootstrap(metrics, units, seed=seed, replicates=replicates, wanted=wanted),
+            needed,
+            replicates=replicates,
         )
         columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
         return cls(
@@ -95,52 +101,58 @@ class Sample:
             units=units,
             observed=observed(metrics, units),
             values=values,
-            exchanged=swaps,
+            exchanged=exchanges(metrics, units, seed=seed, replicates=replicates),
             possible=[_possible(metric, columns[m]) for m, metric in enumerate(metrics)],
             extremes=[_extremes(metric, arms[-1][m], used[m], columns[m]) for m, metric in enumerate(metrics)],
         )
 
-    def slices(self) -> list[MetricSlices]:
-        """Return metric by metric its groups, the gaps of its attributes, and its groups against the rest."""
-        without = [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
-        return [self._metric(metric, [values[metric] for values in without]) for metric in range(len(self.metrics))]
+    @cached_property
+    def _without(self) -> list[Array]:
+        """Per group, the values [metrics, arms, units] with one cluster left out."""
+        return [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
 
-    def _metric(self, metric: int, without: Sequence[Array]) -> MetricSlices:
+    def slices(self, metric: int) -> MetricSlices:
+        """Return a metric's groups, the gaps of its attributes, and its groups against the rest.
+
+        They hold the replicates of all groups: a metric's slices are best let go before the next one's are made.
+        """
         is_reported = self.metrics[metric].groups
+        values, exchanged = self.values(metric), self.exchanged(metric)
         groups = [
-            self._group(metric, group, without[group])
+            self._group(metric, group, values, exchanged)
             for group, name in enumerate(self.layout.names)
             if is_reported(name)
         ]
         by_name = {slice_.group: slice_ for slice_ in groups}
         gaps = [
-            self._gap(metric, attribute, positions, by_name)
+            self._gap(metric, attribute, positions, by_name, exchanged)
             for attribute, positions in self.layout.attributes.items()
             if self.metrics[metric].with_gap and len(positions) > 1
         ]
+        of_metric = [(number, rest) for number, rest in enumerate(self.units.rests) if rest.metric == metric]
         rests = [
-            self._rest(number, rest.group)
-            for number, rest in enumerate(self.units.rests)
-            if rest.metric == metric and is_reported(self.layout.names[rest.group])
+            self._rest(number, rest.group, values.rests[place], exchanged.rests[place])
+            for place, (number, rest) in enumerate(of_metric)
+            if is_reported(self.layout.names[rest.group])
         ]
         return MetricSlices(tuple(groups), tuple(gaps), tuple(rests))
 
-    def _group(self, metric: int, group: int, without: Array) -> Slice:
+    def _group(self, metric: int, group: int, values: Replicates, exchanged: Replicates) -> Slice:
         arrays = _Resampled(
             observed=self.observed.groups[metric, :, group],
-            values=self.values.groups[metric, :, group],
-            without=without,
+            values=values.groups[:, group],
+            without=self._without[group][metric],
             counts=self.units.counts[self.units.groups[group].units],
-            exchanged=self.exchanged.groups[metric, :, group],
+            exchanged=exchanged.groups[:, group],
         )
         name = self.metrics[metric].name
         return self._slice(metric, name, self.layout.names[group], self.layout.members[group], arrays)
 
-    def _rest(self, number: int, group: int) -> Slice:
+    def _rest(self, number: int, group: int, values: Array, exchanged: Array) -> Slice:
         """Return a group minus the others of its attribute: its items are all the attribute's, in two columns each."""
         place, name = self.units.rests[number].metric, self.layout.names[group]
         metric = self.metrics[place]
-        arrays = self._alone(self.observed.rests[number], self.values.rests[number], self.exchanged.rests[number])
+        arrays = self._alone(self.observed.rests[number], values, exchanged)
         union = self.layout.unions[name.partition("=")[0]]
         both = self._slice(place, metric.name + AGAINST_REST, name, union, arrays)
         is_member = np.isin(both.rows, self.layout.members[group])[:, None]
@@ -161,13 +173,21 @@ class Sample:
             counts=np.ones(without.shape[1:], np.int64),
         )
 
-    def _gap(self, metric: int, attribute: str, groups: tuple[int, ...], slices: Mapping[str, Slice]) -> Slice:
+    def _gap(
+        self,
+        metric: int,
+        attribute: str,
+        groups: tuple[int, ...],
+        slices: Mapping[str, Slice],
+        exchanged: Replicates,
+    ) -> Slice:
+        """Return the gap of an attribute. Its interval is that of its groups, so it has no resamples of its own."""
         members = np.unique(np.concatenate([self.layout.members[group] for group in groups]))
         at = list(groups)
         arrays = self._alone(
             gaps.gap(self.observed.groups[metric][:, at].T),
-            gaps.gap(np.moveaxis(self.values.groups[metric][:, at], 1, 0)),
-            gaps.gap(np.moveaxis(self.exchanged.groups[metric][:, at], 1, 0)),
+            np.zeros((len(self.arms), 0)),
+            gaps.gap(np.moveaxis(exchanged.groups[:, at], 1, 0)),
         )
         together = self._slice(metric, self.metrics[metric].name + GAP, attribute, members, arrays)
         bounds = together.bounds
@@ -213,6 +233,26 @@ class Sample:
             bounds=metric.bounds,
             **arrays._asdict(),
         )
+
+
+def exchanges(
+    metrics: Sequence[Metric], units: ClusterTotals, *, seed: int, replicates: int, share: int = 1
+) -> Batches:
+    """Return the replicates with both arms exchanged; none for one arm. `share` is as in `Batches`."""
+
+    def make(wanted: Sequence[int]) -> Values:
+        return exchange(metrics, units, seed=seed, replicates=replicates, wanted=wanted)
+
+    needed = range(len(metrics) if arms_of(units.groups) == 2 else 0)
+    return Batches(units, make, needed, replicates=replicates, share=share)
+
+
+def _reads_resamples(metric: Metric, sums: Sequence[Sums], used: Mask) -> bool:
+    """Return False if no interval of a metric reads its resamples: a jackknife, a closed form, or draws of its own."""
+    if metric.interval != "bootstrap":
+        return False
+    is_rate = all(shape_of(metric, each, used) == "rate" for each in sums)
+    return metric.with_rest or not (is_rate or metric.item_sums)
 
 
 def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:
