@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crushtest.engines.counting import count_tokens
 from crushtest.engines.hf.model import HfModel, engine_of
+from crushtest.engines.hf.sizes import Asked
 from crushtest.engines.token_engine import TokenEngine
 from crushtest.records import Choices, Kind, Passage, Prompt, Sampling
 from support.tiny_models import loaded
@@ -32,7 +33,7 @@ PROMPTS = st.builds(Prompt, st.one_of(CONTEXTS, WORDS))
 @pytest.fixture(scope="module", params=["llama", "mamba"])
 def engine(request: pytest.FixtureRequest) -> TokenEngine[HfModel]:
     """One model that runs in packs, small enough for trunks, and one that does not."""
-    return engine_of(loaded(request.param), pack_tokens=32, batch_size=4, kv="none")
+    return engine_of(loaded(request.param), Asked(32, 4))
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def test_counted_tokens_are_those_that_go_through_the_network(
 
 
 def test_a_shared_context_is_read_once() -> None:
-    engine = engine_of(loaded("llama"), pack_tokens=512, batch_size=4, kv="none")
+    engine = engine_of(loaded("llama"), Asked(512, 4))
     one = Choices("Two neighbours met at the market. " * 4, (" a", " b"))
     both = [one, Choices(one.context, (" c", " d"))]
     first, second = (count_tokens(engine, "choices", requests, ONE_TOKEN).read for requests in ([one], both))
@@ -82,7 +83,7 @@ def test_a_shared_context_is_read_once() -> None:
 
 
 def test_at_most_as_many_tokens_are_written_as_sampling_allows() -> None:
-    engine = engine_of(loaded("llama"), pack_tokens=32, batch_size=2, kv="none")
+    engine = engine_of(loaded("llama"), Asked(32, 2))
     prompts = [Prompt(text) for text in ("a", "b", "c")]
     counted = count_tokens(engine, "prompts", prompts, Sampling(max_tokens=5))
     assert counted.written == 15

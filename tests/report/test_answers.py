@@ -23,9 +23,9 @@ def view(study: StudyFolder) -> StudyView:
 @pytest.mark.parametrize(
     ("better", "text"),
     [
-        ("higher", "12 of 60 answers changed (20%): 5 for the better, 4 for the worse, 3 neither"),
-        ("lower", "12 of 60 answers changed (20%): 4 for the better, 5 for the worse, 3 neither"),
-        ("zero", "12 of 60 answers changed (20%): 5 now count in the measure, 4 no longer do, 3 neither"),
+        ("higher", "12 of 60 answers changed (20%): 5 for the better, 4 for the worse, 3 count as before"),
+        ("lower", "12 of 60 answers changed (20%): 4 for the better, 5 for the worse, 3 count as before"),
+        ("zero", "12 of 60 answers changed (20%): 5 now count in the measure, 4 no longer do, 3 count as before"),
     ],
 )
 def test_changed_answers_have_a_direction_where_the_measure_has_one(view: StudyView, better: str, text: str) -> None:
@@ -44,7 +44,7 @@ def test_the_p_of_single_items_stands_beside_that_of_clusters(view: StudyView) -
     task = next(task for task in view.tasks if task.name == "probe_facts")
     row = next(row for row in view.contrasts.values() if row.metric == "accuracy")
     row = with_columns(row, n=450, flips=9, flips_up=0, flips_down=9, flips_p=2 / 2**9, clusters=8)  # type: ignore[arg-type]
-    assert answers.changed_text(row) == "9 (0 gained, 9 lost, 0 neither; p item by item 0.004)"
+    assert answers.changed_text(row) == "9 (0 gained, 9 lost, 0 as before; p item by item 0.004)"
     assert "item by item 0.004; the verdict's is over 8 clusters" in answers.changed_answers(row, task)
     for alone in (with_columns(row, clusters=450), with_columns(row, flips_p=None), with_columns(row, flips=0)):
         assert "item by item" not in answers.changed_text(alone) + answers.changed_answers(alone, task)

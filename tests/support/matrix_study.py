@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crushtest.files.atomic import write_json
-from crushtest.pipeline.run import draw_items, open_study, recompare
+from crushtest.pipeline.checked import draw_items
+from crushtest.pipeline.run import open_study, recompare
 from crushtest.records import DENSE, Answer, Choices, ChoiceScores, Completion, Item, Passage, PassageScore, Score
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
