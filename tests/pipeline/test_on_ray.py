@@ -22,7 +22,7 @@ import yaml
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
 from crushtest.study.spec import build_spec, read_spec
-from support.counted_engine import FILE, install
+from support.counted_plugin import FILE, install
 from support.quantized_folders import write_folder
 from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster
 from support.same_study import content_of
