@@ -116,7 +116,12 @@ def test_settings_that_are_switched_off_change_nothing(tmp_path: Path) -> None:
         writer.add_string("llama.rope.scaling.type", "none")
         writer.add_vocab_size(400)
 
-    load_model(str(write_gguf(tmp_path / "a.gguf", add=add)))
+    plain, switched_off = (
+        load_model(str(write_gguf(tmp_path / f"{name}.gguf", add=extra)), device="cpu")
+        for name, extra in [("a", None), ("b", add)]
+    )
+    assert switched_off.network.config.to_dict().keys() == plain.network.config.to_dict().keys()
+    assert logprob(load_engine(switched_off)) == logprob(load_engine(plain))
 
 
 @pytest.mark.parametrize(
@@ -154,6 +159,9 @@ def test_settings_are_compared_with_the_model_that_was_built(
 def test_settings_that_a_model_keeps_are_no_complaint(kind: str, settings: dict[str, Any]) -> None:
     config = CONFIG_MAPPING[{"gemma3": "gemma3_text"}.get(kind, kind)]()
     refuse_other_settings(PATH, GgufHeader("gpt2", "gpt-2", True, (), architecture=kind, settings=settings), config)
+    others = GgufHeader("gpt2", "gpt-2", True, (), architecture=kind, settings=settings | {"unheard.of": 7})
+    with pytest.raises(ModelError, match=r"unheard\.of = 7"):  # and not one of those before it
+        refuse_other_settings(PATH, others, config)
 
 
 def test_a_base_that_transformers_leaves_out_is_read() -> None:

@@ -11,9 +11,10 @@ from crushtest.compress.parts import Part, compressed_part
 from crushtest.compress.recipes import Recipe
 from crushtest.errors import EngineError
 from crushtest.pipeline.search.gauge import Opened, requests_of
-from crushtest.pipeline.search.sensitivity import cell_id
+from crushtest.pipeline.search.sensitivity import cell_id, cell_of
 from crushtest.progress import Progress
 from crushtest.records import Item
+from crushtest.stats.ratio_error import RatioError
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 from crushtest.study.searched import Cell, SearchFolder
@@ -130,18 +131,5 @@ def _estimated(
             for linear, dense in zip(part.linears, before, strict=True):
                 change = linear.weight.float() - dense
                 total += float((gradients.of_layer[linear.name].size * change).square().sum())
-        yield (
-            key,
-            Cell(
-                part=part.name,
-                block=part.block,
-                option=option.text,
-                task=planned.name,
-                dimension=planned.dimension,
-                divergence=total / 2 / gradients.weight,
-                error=None,
-                items=gradients.items,
-                clusters=gradients.clusters,
-                stored_bits=bits,
-            ),
-        )
+        found = RatioError(total / 2 / gradients.weight, None, gradients.items, gradients.clusters)
+        yield key, cell_of(part, option, planned, found, bits)

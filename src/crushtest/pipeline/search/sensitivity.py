@@ -9,6 +9,8 @@ from crushtest.compress.parts import Part, compressed_part
 from crushtest.compress.recipes import Recipe
 from crushtest.pipeline.search.gauge import Gauge
 from crushtest.progress import Progress
+from crushtest.stats.ratio_error import RatioError
+from crushtest.study.plan import PlannedTask
 from crushtest.study.searched import Cell, SearchFolder
 
 if TYPE_CHECKING:
@@ -22,6 +24,22 @@ def cell_id(part: str, option: str, task: str) -> str:
     'layers.3 at rtn:bits=4 in probe_facts'
     """
     return f"{part} at {option} in {task}"
+
+
+def cell_of(part: Part, option: Recipe, planned: PlannedTask, found: RatioError, bits: int) -> Cell:
+    """Return the cell of a part, an option and a task, whose divergence was found."""
+    return Cell(
+        part=part.name,
+        block=part.block,
+        option=option.text,
+        task=planned.name,
+        dimension=planned.dimension,
+        divergence=found.value,
+        error=found.error,
+        items=found.items,
+        clusters=found.clusters,
+        stored_bits=bits,
+    )
 
 
 def measure_cells(
@@ -64,18 +82,4 @@ def _measured(
     with compressed_part(gauge.opened.model, gauge.opened.structure, part, option.steps[0], calibration) as bits:
         for planned in missing:
             found = gauge.measure(planned)
-            yield (
-                cell_id(part.name, option.text, planned.name),
-                Cell(
-                    part=part.name,
-                    block=part.block,
-                    option=option.text,
-                    task=planned.name,
-                    dimension=planned.dimension,
-                    divergence=found.value,
-                    error=found.error,
-                    items=found.items,
-                    clusters=found.clusters,
-                    stored_bits=bits,
-                ),
-            )
+            yield cell_id(part.name, option.text, planned.name), cell_of(part, option, planned, found, bits)
