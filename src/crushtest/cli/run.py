@@ -135,12 +135,7 @@ def run(
             "run: nothing to compare with the dense model; give a recipe (`-r wanda:sparsity=0.5`), a model (`--arm`) "
             f"or `arms:` in a study file. `crushtest evaluate {spec.model} -o DIR` measures a model alone"
         )
-    measuring = executor_of(machines)
-    if dry_run:
-        show_cost("run", spec, folder, skip_missing=skip_missing, executor=measuring, json=json)
-        return
-    with measuring as executor:
-        run_and_show("run", spec, folder, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
+    measure("run", spec, folder, machines, dry_run=dry_run, skip_missing=skip_missing, json=json, copy=copy)
 
 
 def _stored(folder: Path) -> Path | None:
@@ -179,12 +174,27 @@ def evaluate(
 
     flags = {"model": model} | given(selection) | given(setup)
     spec = build_spec(flags, where="evaluate")
+    measure("evaluate", spec, out, machines, dry_run=dry_run, skip_missing=skip_missing, json=json, copy=copy)
+
+
+def measure(
+    command: str,
+    spec: StudySpec,
+    folder: Path,
+    machines: Machines,
+    *,
+    dry_run: bool,
+    skip_missing: bool,
+    json: bool,
+    copy: WorkingCopy | None,
+) -> None:
+    """Run a study, or show what it will cost."""
     measuring = executor_of(machines)
     if dry_run:
-        show_cost("evaluate", spec, out, skip_missing=skip_missing, executor=measuring, json=json)
+        show_cost(command, spec, folder, skip_missing=skip_missing, executor=measuring, json=json)
         return
     with measuring as executor:
-        run_and_show("evaluate", spec, out, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
+        run_and_show(command, spec, folder, skip_missing=skip_missing, executor=executor, json=json, copy=copy)
 
 
 def run_and_show(
