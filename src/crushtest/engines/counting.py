@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from crushtest.engines.encoding import choice_lines, cut_left, encode_prompts, passage_lines
+from crushtest.engines.encoding import passage_lines
 from crushtest.engines.likelihood import Part
 from crushtest.engines.packing import Line, trunk_chain
 from crushtest.engines.token_engine import TokenEngine
@@ -35,7 +36,7 @@ def count_tokens(
 ) -> Tokens:
     """Return what an engine reads and writes to answer requests, those that are `done` left out as it leaves them out.
 
-    Raises EngineError as answering does, for an option without tokens or longer than the context.
+    Raises EngineError as answering does, for an option or a prompt that leaves no room in the context.
     """
     model = engine.model
     if kind == "prompts":
@@ -44,19 +45,13 @@ def count_tokens(
     if kind == "passages":
         groups = passage_lines(model.tokenizer, requests, model.context)
     else:
-        asked = choice_lines(model.tokenizer, requests)
-        groups = [[line for option in options for line in option] for options in asked]
-        fitted = [[cut_left(line, model.context) for line in group] for group in groups]
-        pairs = zip(groups, fitted, strict=True)
-        truncated = sum(a is not b for before, after in pairs for a, b in zip(before, after, strict=True))
-        groups = fitted
+        lines, truncated = engine.option_lines(requests)
+        groups = [list(chain(*options)) for options in lines]
     return Tokens(read_by(model, groups, done), truncated=truncated)
 
 
 def _of_prompts(engine: TokenEngine[Any], requests: Sequence[Any], sampling: Sampling, done: Container[int]) -> Tokens:
-    room = engine.model.context - sampling.max_tokens
-    encoded = encode_prompts(engine.model.tokenizer, requests)
-    prompts = [tokens[-room:] for tokens in encoded]
+    prompts, truncated = engine.fitted_prompts(requests, sampling)
     asked = [batch for batch in engine.batches(prompts, sampling) if any(index not in done for index in batch)]
     together = [[prompts[index] for index in batch] for batch in asked]
     model = engine.model
@@ -65,7 +60,7 @@ def _of_prompts(engine: TokenEngine[Any], requests: Sequence[Any], sampling: Sam
             model.read_to_continue(batch) if isinstance(model, LaysOut) else sum(map(len, batch)) for batch in together
         ),
         written=sum(map(len, asked)) * sampling.max_tokens,
-        truncated=sum(len(tokens) > room for tokens in encoded),
+        truncated=truncated,
     )
 
 

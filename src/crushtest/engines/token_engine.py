@@ -46,7 +46,8 @@ class TokenEngine(Generic[Model]):
     def choices(self, requests: Sequence[Choices], *, done: Container[int] = ()) -> Iterator[tuple[int, ChoiceScores]]:
         """Yield each option's log-likelihood given its context, split and cut as lm-evaluation-harness does."""
         self._require("scores")
-        parts = self._option_lines(requests)
+        parts, cut = self.option_lines(requests)
+        self.truncated += cut
         for index, logprobs in self.model.score([list(chain(*options)) for options in parts], done):
             scored = iter(logprobs)
             sums = tuple(sum(islice(scored, len(option))) for option in parts[index])
@@ -83,7 +84,8 @@ class TokenEngine(Generic[Model]):
     ) -> Iterator[tuple[int, Completion]]:
         """Yield completions, in batches of prompts of similar length."""
         self._require("generates")
-        prompts = self._fitted_prompts(requests, sampling)
+        prompts, cut = self.fitted_prompts(requests, sampling)
+        self.truncated += cut
         for batch in self.batches(prompts, sampling):
             if all(index in done for index in batch):
                 continue
@@ -94,6 +96,32 @@ class TokenEngine(Generic[Model]):
                     written = with_opening(completion, self.model.tokenizer, prompt)
                     yield index, replace(written, token_digest=digest_of_lines([Line(prompt, 1)]))
 
+    def option_lines(self, requests: Sequence[Choices]) -> tuple[list[list[list[Line]]], int]:
+        """Return the lines of each option of each request, and how many had to lose their beginning.
+
+        Raises EngineError for an option longer than the context.
+        """
+        whole = choice_lines(self.model.tokenizer, requests)
+        context = self.model.context
+        fitted = [[[cut_left(line, context) for line in option] for option in options] for options in whole]
+        cut = sum(len(line.tokens) > context + 1 for options in whole for option in options for line in option)
+        return fitted, cut
+
+    def fitted_prompts(self, requests: Sequence[Prompt], sampling: Sampling) -> tuple[list[Tokens], int]:
+        """Return the prompts' tokens, with room for what is to be written, and how many had to lose their beginning.
+
+        Raises EngineError if the context has no room for what is to be written.
+        """
+        room = self.model.context - sampling.max_tokens
+        if sampling.max_tokens < 1:
+            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
+        if room < 1:
+            raise EngineError(
+                f"max_tokens must be below the model's context, {self.model.context} (got {sampling.max_tokens})"
+            )
+        whole = encode_prompts(self.model.tokenizer, requests)
+        return [tokens[-room:] for tokens in whole], sum(len(tokens) > room for tokens in whole)
+
     def batches(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[list[int]]:
         """Return the indexes of prompts that are continued together."""
         size, tokens = self.model.batch
@@ -101,21 +129,17 @@ class TokenEngine(Generic[Model]):
 
     def parts(self, requests: Sequence[Request], sampling: Sampling) -> list[list[int]]:
         """Return the requests by the pack or batch that completes them; all in one if only the model knows them."""
-        counted = self.truncated
-        try:
-            if not isinstance(self.model, LaysOut):
-                return [list(range(len(requests)))]
-            if prompts := [request for request in requests if isinstance(request, Prompt)]:
-                return self.batches(self._fitted_prompts(prompts, sampling), sampling)
-            choices = [request for request in requests if isinstance(request, Choices)]
-            passages = [request for request in requests if isinstance(request, Passage)]
-            groups = [
-                *(list(chain(*options)) for options in self._option_lines(choices)),
-                *passage_lines(self.model.tokenizer, passages, self.model.context),
-            ]
-            return completed_by(self.model.layout(groups), groups)
-        finally:
-            self.truncated = counted
+        if not isinstance(self.model, LaysOut):
+            return [list(range(len(requests)))]
+        if prompts := [request for request in requests if isinstance(request, Prompt)]:
+            return self.batches(self.fitted_prompts(prompts, sampling)[0], sampling)
+        options, _ = self.option_lines([request for request in requests if isinstance(request, Choices)])
+        passages = [request for request in requests if isinstance(request, Passage)]
+        groups = [
+            *(list(chain(*each)) for each in options),
+            *passage_lines(self.model.tokenizer, passages, self.model.context),
+        ]
+        return completed_by(self.model.layout(groups), groups)
 
     def attach_reference(self, reference: Reference | None) -> None:
         """Compare with the reference, if the model gives distributions."""
@@ -149,29 +173,3 @@ class TokenEngine(Generic[Model]):
         if ability not in self.model.can:
             able = ", ".join(sorted(self.model.can))
             raise EngineError(f"{self.model.describe()['model']!r} cannot give {ability!r}; it can: {able}")
-
-    def _option_lines(self, requests: Sequence[Choices]) -> list[list[list[Line]]]:
-        """Return the lines of each option of each request."""
-        return [
-            [[self._fitted(line) for line in option] for option in options]
-            for options in choice_lines(self.model.tokenizer, requests)
-        ]
-
-    def _fitted_prompts(self, requests: Sequence[Prompt], sampling: Sampling) -> list[Tokens]:
-        if sampling.max_tokens < 1:
-            raise EngineError(f"max_tokens must be at least 1 (got {sampling.max_tokens})")
-        return [self._fitted_prompt(tokens, sampling) for tokens in encode_prompts(self.model.tokenizer, requests)]
-
-    def _fitted_prompt(self, tokens: Tokens, sampling: Sampling) -> Tokens:
-        room = self.model.context - sampling.max_tokens
-        if room < 1:
-            raise EngineError(
-                f"max_tokens must be below the model's context, {self.model.context} (got {sampling.max_tokens})"
-            )
-        self.truncated += len(tokens) > room
-        return tokens[-room:]
-
-    def _fitted(self, line: Line) -> Line:
-        fitted = cut_left(line, self.model.context)
-        self.truncated += fitted is not line
-        return fitted
