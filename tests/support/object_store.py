@@ -9,7 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from crushtest.services.storage.address import Address
 from crushtest.services.storage.index import OWN
@@ -17,6 +19,17 @@ from crushtest.services.storage.store import Store
 
 _numbers = count()
 WRITES = ("write", "create", "upload", "copy", "remove")
+
+
+class ObjectsInMemory(MemoryFileSystem):
+    """Objects that several threads may read at once, as in a real store: fsspec's have one position for all readers."""
+
+    def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+        """Write an object's content to a file. Raises FileNotFoundError."""
+        Path(lpath).write_bytes(self.cat_file(rpath))
+
+
+fsspec.register_implementation("memory", ObjectsInMemory, clobber=True)
 
 
 def empty_bucket() -> Address:
