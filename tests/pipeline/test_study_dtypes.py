@@ -128,6 +128,20 @@ def test_repeats_of_an_auto_study_on_a_cpu_are_measured_against_float32(
     assert vary() == ()
 
 
+@pytest.mark.usefixtures("no_page")
+def test_repeats_that_come_later_are_measured_against_float32_too(model: Path, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "s")
+    run_study(spec(model, dtype="auto"), folder.root)
+
+    def vary(**settings: Any) -> tuple[str, ...]:
+        return settle_dtype(spec(model, noise_floor=1, **settings), folder).noise_floor.vary
+
+    assert vary() == vary(dtype="auto") == ("dtype=float32",)
+    assert vary(dtype="bfloat16") == ()
+    run_study(spec(model, noise_floor={"repeats": 1, "vary": []}), folder.root)
+    assert settle_dtype(spec(model, noise_floor=2), folder).noise_floor.vary == ()  # the first repeat is as it ran
+
+
 def test_what_ran_is_in_the_folder_and_on_the_page(model: Path, tmp_path: Path) -> None:
     run_study(spec(model, dtype="auto", noise_floor=1), tmp_path / "s")
     folder = StudyFolder(tmp_path / "s")

@@ -24,6 +24,7 @@ def settle_dtype(
 
     A study that names no dtype keeps that of its folder. A new one gets the dense checkpoint's own on an accelerator,
     and float32 on a CPU. `auto` becomes the dense checkpoint's own, for every arm alike: a study does not mix dtypes.
+    Repeats that are new get float32 where a study runs in 16 bits on a CPU without having named that dtype.
 
     runs_on_cpu  says if a device is a CPU, where models run on other machines than this one
 
@@ -32,18 +33,18 @@ def settle_dtype(
     stored = None
     if folder is not None and folder.specification.exists() and folder.has_measured():
         stored = read_stored_spec(folder.specification)
-    if "dtype" not in spec.model_fields_set and stored is not None:
-        spec = spec.model_copy(update={"dtype": stored.dtype})
     asked = spec.dtype if "dtype" in spec.model_fields_set else None
-    if asked not in (None, AUTO) or not runs_here(spec):
+    if asked not in (None, AUTO):
+        return spec
+    if asked is None and stored is not None:
+        spec = spec.model_copy(update={"dtype": stored.dtype})
+    if not runs_here(spec):
         return spec
     on_cpu = (runs_on_cpu or is_on_cpu)(spec.device)
-    if asked is None and on_cpu:
-        return spec
-    own = own_dtype(spec.model)
-    spec = spec.model_copy(update={"dtype": own})
+    if spec.dtype == AUTO or (stored is None and not on_cpu):
+        spec = spec.model_copy(update={"dtype": own_dtype(spec.model)})
     repeats = spec.noise_floor.repeats and not (stored and stored.noise_floor.repeats)
-    if on_cpu and own != FLOAT32 and repeats and "vary" not in spec.noise_floor.model_fields_set:
+    if on_cpu and spec.dtype != FLOAT32 and repeats and "vary" not in spec.noise_floor.model_fields_set:
         floor = spec.noise_floor.model_copy(update={"vary": (f"dtype={FLOAT32}",)})
         spec = spec.model_copy(update={"noise_floor": floor})
     return spec
