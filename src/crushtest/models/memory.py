@@ -6,6 +6,7 @@ import ctypes
 import gc
 import resource
 import sys
+from typing import Any
 
 # From malloc.h of glibc.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -30,7 +31,7 @@ def forget_peak_memory() -> None:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as counters:
             counters.write("5")
     except OSError:  # no Linux, or not allowed: the peak stays that of the whole process
-        pass
+        trim(0)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
@@ -51,6 +52,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def give_back_memory() -> None:
     """Give back what is not in use, and was held for the next allocation, to the system or the device."""
     gc.collect()
+    if (trim := _of_libc("malloc_trim")) is not None:
+        trim(0)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -63,9 +66,11 @@ def keep_freed_memory() -> None:
     A network's forward pass frees and allocates its activations all the time: a pack of 2048 tokens through
     SmolLM2-135M took 1.9 s on two cores, and 1.5 s with the blocks kept. For the whole process, and cheap to repeat.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if (mallopt := _of_libc("mallopt")) is not None:
         mallopt(MMAP_THRESHOLD, LIMIT)
         mallopt(TRIM_THRESHOLD, 2 * LIMIT)
+
+
+def _of_libc(name: str) -> Any:
+    """Return a function of glibc, None where there is another library."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.engines.base import close
 from crushtest.errors import CompressionError, EngineError, ModelChanged, ModelError, first_error_line
 from crushtest.files.append_log import AppendLog
-from crushtest.models.memory import is_out_of_memory
+from crushtest.models.memory import give_back_memory, is_out_of_memory
 from crushtest.pipeline.across import warn_early
 from crushtest.pipeline.ask import answers_of, reordered
 from crushtest.pipeline.context import Run
@@ -85,7 +84,7 @@ def run_arm(run: Run, arm: Arm, host: Host = HERE) -> None:
         if engine is not None:
             close(engine)
         del engine
-        gc.collect()
+        give_back_memory()  # or what one arm left in pieces is added to what the next one needs
 
 
 def run_draw(run: Run, arm: Arm, host: Host = HERE) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -211,9 +209,7 @@ class Worker:
             close(self._engine)
         self._scratch.cleanup()
         self._begin()
-        gc.collect()
-        if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        give_back_memory()
 
 
 def with_weights(run: Run, arm: Arm, weights: dict[str, Tensor]) -> Engine:
