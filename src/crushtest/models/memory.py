@@ -31,7 +31,7 @@ def forget_peak_memory() -> None:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as counters:
             counters.write("5")
     except OSError:  # no Linux, or not allowed: the peak stays that of the whole process
-        trim(0)
+        pass
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
