@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import TextIO
 from unittest import mock
 
 import pytest
@@ -18,9 +19,19 @@ import pytest
 from crushtest.cli import main
 
 
-def crushtest(*arguments: str, cwd: Path | None = None) -> CompletedProcess[str]:
-    """Return what a command ends with and prints, as `subprocess.run` does."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+def crushtest(*arguments: str, cwd: Path | None = None, encoding: str = "utf-8") -> CompletedProcess[str]:
+    """Return what a command ends with and prints to pipes of an encoding, as `subprocess.run` does."""
+    out, err = io.BytesIO(), io.BytesIO()
+    code = command(*arguments, out=_pipe(out, encoding), err=_pipe(err, encoding), cwd=cwd)
+    return CompletedProcess(arguments, code, out.getvalue().decode(encoding), err.getvalue().decode(encoding))
+
+
+def _pipe(content: io.BytesIO, encoding: str) -> TextIO:
+    return io.TextIOWrapper(content, encoding=encoding, newline="\n", write_through=True)
+
+
+def command(*arguments: str, out: TextIO, err: TextIO, cwd: Path | None = None) -> int:
+    """Return what a command ends with that prints to these streams, and undo what it changed in this process."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
@@ -33,13 +44,6 @@ def crushtest(*arguments: str, cwd: Path | None = None) -> CompletedProcess[str]
                 main()
     finally:
         signal.signal(signal.SIGTERM, before)
-    code = left.value.code
-    assert code is None or isinstance(code, int)
-    return CompletedProcess(arguments, code or 0, *(_text(stream) for stream in (out, err)))
-
-
-def _text(stream: io.TextIOWrapper) -> str:
-    stream.flush()
-    buffer = stream.buffer
-    assert isinstance(buffer, io.BytesIO)
-    return buffer.getvalue().decode("utf-8")
+    code = left.value.code or 0
+    assert isinstance(code, int)
+    return code
