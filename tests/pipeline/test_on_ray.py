@@ -23,6 +23,7 @@ from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
 from crushtest.study.spec import build_spec, read_spec
 from support.counted_plugin import FILE, install
+from support.few_resamples import resample_fully
 from support.quantized_folders import write_folder
 from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster
 from support.same_study import content_of
@@ -48,7 +49,8 @@ def here(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     folder = tmp_path_factory.mktemp("here") / "study"
     arms = [{"recipe": recipe} for recipe in RECIPES]
     content = {"model": str(model), "arms": arms, "suite": SUITE, "limit": LIMIT, "engine": ENGINE}
-    with on_threads(1):
+    with on_threads(1), pytest.MonkeyPatch.context() as patch:
+        resample_fully(patch)
         run_study(build_spec(content, where="test"), folder)
     return content_of(folder)
 

@@ -9,14 +9,22 @@ import pytest
 
 from crushtest.stats import heterogeneity
 from crushtest.stats.contrasts import contrasts_of
-from crushtest.stats.estimates import estimates_of
+from crushtest.stats.estimates import REPLICATES, estimates_of
 
-REPLICATES = 1000
-PERMUTATIONS = 200
+PERMUTATIONS = heterogeneity.PERMUTATIONS
 
 
 def resample_less(patch: pytest.MonkeyPatch) -> None:
     """Let studies that run in this process draw a tenth of the resamples."""
+    _resample(patch, REPLICATES // 10, PERMUTATIONS // 10)
+
+
+def resample_fully(patch: pytest.MonkeyPatch) -> None:
+    """Let them draw as many as in any other process."""
+    _resample(patch, REPLICATES, PERMUTATIONS)
+
+
+def _resample(patch: pytest.MonkeyPatch, replicates: int, permutations: int) -> None:
     for measure in (estimates_of, contrasts_of):
-        patch.setitem(measure.__kwdefaults__, "replicates", REPLICATES)
-    patch.setattr(heterogeneity, "PERMUTATIONS", PERMUTATIONS)
+        patch.setitem(measure.__kwdefaults__, "replicates", replicates)
+    patch.setattr(heterogeneity, "PERMUTATIONS", permutations)

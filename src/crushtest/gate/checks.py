@@ -13,7 +13,7 @@ from crushtest.gate.hidden_harm import check_hidden, margins_of
 from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
-from crushtest.gate.room import is_slip, no_room
+from crushtest.gate.room import is_slip, no_room, too_wide
 from crushtest.gate.rows import Cramped, check_row
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
@@ -186,7 +186,10 @@ def check_arm(
     else:
         grouped = [row for row in matching if matches(row.group, rule.group)]
         checks = [check for row in grouped for check in _by_labels(number, rule, row, by_labels, cramped)]
-    yield from checks
+    for check in checks:
+        row = check.row
+        wide = "" if row is None else too_wide(rule, row, tasks.get(row.task, {}).get(row.metric))
+        yield replace(check, seen=check.seen + wide) if wide else check
     if not checks and not slips:
         yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
 
