@@ -187,11 +187,17 @@ def check_arm(
         grouped = [row for row in matching if matches(row.group, rule.group)]
         checks = [check for row in grouped for check in _by_labels(number, rule, row, by_labels, cramped)]
     for check in checks:
-        row = check.row
-        wide = "" if row is None else too_wide(rule, row, tasks.get(row.task, {}).get(row.metric))
-        yield replace(check, seen=check.seen + wide) if wide else check
+        yield _with_warning(check, tasks)
     if not checks and not slips:
         yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
+
+
+def _with_warning(check: Check, tasks: Mapping[str, Mapping[str, Metric]]) -> Check:
+    """Return the check; what it saw ends with a warning if its rule's margin is larger than dense's value."""
+    if check.row is None:
+        return check
+    wide = too_wide(check.rule, check.row, tasks.get(check.row.task, {}).get(check.row.metric))
+    return replace(check, seen=check.seen + wide) if wide else check
 
 
 def _by_labels(
