@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,24 +12,42 @@ import pytest
 from hypothesis import settings
 
 from crushtest.data import catalogue
+from crushtest.models.threads import SPINS
+from support.few_resamples import resample_less
 from support.substitutes import substituted
 
 # The same examples in every run, and no file of earlier ones.
 settings.register_profile("crushtest", derandomize=True, deadline=None, database=None)
 settings.load_profile("crushtest")
 
-# One thread a worker: there are as many workers as cores. Set before torch is imported, and inherited by the processes
-# that tests start.
+# One thread a worker: there are as many workers as cores. Where a test asks for two, one that waits for the other does
+# not spin on a core that others need. Set before torch is imported, and inherited by the processes that tests start.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 SHARED = Path(__file__).parents[2] / "shared"
+MANY_MODULES = 100
+
+
+class Imported:
+    """Keeps what was imported out of garbage collections, of which every arm of a study asks for one."""
+
+    modules = 0
+
+    def leave_out(self) -> None:
+        """Freeze all that is alive, if many modules were imported since this was last done."""
+        if len(sys.modules) > self.modules + MANY_MODULES:
+            self.modules = len(sys.modules)
+            gc.collect()
+            gc.freeze()
+
+
+imported = Imported()
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collecting imported out of garbage collections, of which every arm of a study asks for one."""
-    gc.collect()
-    gc.freeze()
+    imported.leave_out()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests marked `gpu`, or `gpu(2)`, on a machine with fewer CUDA GPUs."""
+    imported.leave_out()
     marker = item.get_closest_marker("gpu")
     if marker is not None:
         import torch
@@ -54,6 +74,15 @@ def _nothing_waits_for_the_disk() -> Iterator[None]:
     """Tests kill processes, not machines, so that what is written need not be on the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_resamples(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Studies draw few resamples, but where the statistics are what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name != "stats":
+            resample_less(patch)
         yield
 
 

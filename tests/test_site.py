@@ -120,7 +120,7 @@ def test_the_search_works_from_a_disk_without_a_network(built: Path) -> None:
         page.goto((built / "howto" / "own-model.html").as_uri())
         page.locator("label.md-header__button[for=__search], .md-search__input").last.click()
         page.locator(".md-search__input").type("stopping early", delay=20)
-        sync_api.expect(page.locator(".md-search-result__meta")).to_contain_text("matching", timeout=30_000)
+        sync_api.expect(page.locator(".md-search-result__meta")).to_contain_text("matching", timeout=300_000)
         found = page.locator(".md-search-result__link").evaluate_all("links => links.map(link => link.href)")
         browser.close()
     assert any("statistics.html" in link for link in found)

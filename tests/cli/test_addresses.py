@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from crushtest.services.storage.lock import LOCK
 from crushtest.services.storage.store import Store
 from support.cut_line import CutLine
 from support.empty_page import leave_out_pages
+from support.held_run import held_run
 from support.object_store import content_at, content_of, s3_on_loopback
 
 STUDY = """
@@ -67,16 +66,14 @@ def tables(content: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def killed_when(address: str, suffix: str, cache: Path) -> None:
-    """Run the study in another process, and kill it once the address holds a file with this suffix."""
-    command = [sys.executable, "-m", "crushtest", "run", "--study", "study.yaml", "--out", address]
-    environment = {**os.environ, "CRUSHTEST_CACHE": str(cache)}
+    """Run the study in another process up to its last answers, and kill it once a file with this suffix is there."""
     store = Store(parse_storage_address(address))
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
+    with held_run(Path("study.yaml"), address, answers=55, CRUSHTEST_CACHE=str(cache)) as process:
         while not any(name.endswith(suffix) for name in getattr(read_index(store), "files", ())):
             assert process.poll() is None, process.stderr and process.stderr.read().decode()
             time.sleep(0.02)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from crushtest.cli.app import app
 from crushtest.cli.encoding import PIPE_EXIT_CODE, SIGNS, in_ascii
+from support.in_process import crushtest
 
 STUDY = """
 model: fake
@@ -26,21 +27,12 @@ suite: [{probe_facts: {limit: 24}}]
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_study_runs_to_its_end_where_stdout_is_not_utf_8(encoding: str, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(STUDY)
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     ran = [
-        subprocess.run(
-            [sys.executable, "-m", "crushtest", *command.split()],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
+        crushtest(*command.split(), cwd=tmp_path, encoding=encoding)
         for command in ("run --study s.yaml --out s", "compare s", "gate s --policy strict --explain")
     ]
     assert [one.returncode for one in ran] in ([0, 0, 3], [0, 0, 4])
-    assert not any(b"Traceback" in one.stderr for one in ran)
-    for one in ran:
-        (one.stdout + one.stderr).decode(encoding)
+    assert not any("Traceback" in one.stderr for one in ran)
 
 
 @given(st.text(min_size=1))
@@ -76,21 +68,16 @@ def study_of_escape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study in a folder whose name would clear a terminal."""
     folder = tmp_path_factory.mktemp("escape") / "\x1b[2Js"
     (folder.parent / "s.yaml").write_text(STUDY)
-    command = [sys.executable, "-m", "crushtest", "run", "--study", "s.yaml", "--out", folder.name]
-    subprocess.run(command, cwd=folder.parent, capture_output=True, check=True)
+    ran = crushtest("run", "--study", "s.yaml", "--out", folder.name, cwd=folder.parent)
+    assert ran.returncode == 0, ran.stderr
     return folder
 
 
 @pytest.mark.parametrize("command", ["report", "card", "compress demo -r rtn -o"])
 def test_a_path_never_commands_the_terminal(command: str, study_of_escape: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "crushtest", *command.split(), study_of_escape.name],
-        cwd=study_of_escape.parent,
-        capture_output=True,
-        check=False,
-    )
-    assert b"\x1b" not in ran.stdout + ran.stderr
-    assert rb"\x1b[2Js" in ran.stdout + ran.stderr
+    ran = crushtest(*command.split(), study_of_escape.name, cwd=study_of_escape.parent)
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert r"\x1b[2Js" in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("command", ["list tasks", "list methods", "list nonsense", "--help", "run --help"])

@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from support.in_process import crushtest
+
 SUITE = "probe_facts,probe_text"
-
-
-def crushtest(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crushtest", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +222,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
         assert process.stderr is not None
         process.stderr.readline()  # the first task has begun
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "crushtest: interrupted; the same command resumes from here"
 
@@ -275,7 +272,7 @@ def test_a_compression_that_is_told_to_end_leaves_nothing(
         assert any("compressing" in line for line in process.stderr)
         assert list((tmp_path / "above").iterdir())
         process.send_signal(sent)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
     assert process.returncode == code
     assert said.strip().splitlines()[-1:] == ([says.format(out=out)] if says else [])
     assert not list(tmp_path.iterdir())

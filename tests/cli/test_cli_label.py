@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def crushtest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crushtest", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from support.in_process import crushtest
 
 
 @pytest.fixture(scope="module")

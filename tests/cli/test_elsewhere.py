@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crushtest.cli.unexpected import RUNS_MODELS
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
 from crushtest.pipeline.added import Form, add_answers
 from crushtest.pipeline.run import recompare, run_study
@@ -24,25 +21,9 @@ from crushtest.registry import TASKS
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import build_spec
 from crushtest.tasks.task_text import parse_task
+from support.without_torch import without_torch
 
 CHOICES, TEXTS, LIMIT = "probe_facts", "probe_prompts", 40
-WITHOUT = f"""
-import sys
-from importlib.machinery import PathFinder
-find = PathFinder.find_spec
-def lacking(name, path=None, target=None):
-    return None if name in {(*RUNS_MODELS,)!r} else find(name, path, target)
-PathFinder.find_spec = lacking
-from crushtest.cli.app import main
-sys.argv = ["crushtest", *sys.argv[1:]]
-main()
-"""
-
-
-def crushtest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command where torch cannot be imported."""
-    command = [sys.executable, "-c", WITHOUT, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
 
 
 def items_of(task: str, limit: int | None = LIMIT) -> list[dict[str, Any]]:
@@ -76,27 +57,30 @@ def add(root: Path, arm: str, task: str, path: Path, form: Form = "predictions",
 
 
 def test_two_files_become_a_study_with_page_and_gate(tmp_path: Path) -> None:
-    written_items = crushtest(tmp_path, "items", CHOICES, "--limit", str(LIMIT), "-o", "items.jsonl")
-    assert f"--task {CHOICES}:limit={LIMIT}`" in written_items.stdout
+    task = f"{CHOICES}:limit={LIMIT}"
+    [written_items] = without_torch(tmp_path, ["items", CHOICES, "--limit", str(LIMIT), "-o", "items.jsonl"])
+    assert f"--task {task}`" in written_items.stdout
     items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
     assert len(items) == LIMIT
     assert all({"item", "kind", "prompt", "options", "groups"} <= item.keys() for item in items)
-    for arm, seed in (("dense", 0), ("w4", 1)):
-        file = written(tmp_path / f"{arm}.jsonl", scores(items, seed))
-        task = f"{CHOICES}:limit={LIMIT}"
-        done = crushtest(tmp_path, "add", "study", "--arm", arm, "--task", task, "--predictions", file.name)
-        assert done.returncode == 0, done.stderr
+    arms = {"dense": 0, "w4": 1}
+    for arm, seed in arms.items():
+        written(tmp_path / f"{arm}.jsonl", scores(items, seed))
+    written(tmp_path / "policy.yaml", [f"rules: [{{task: {CHOICES}, metric: accuracy, margin: 1, min_items: 10}}]"])
+    *done, gated = without_torch(
+        tmp_path,
+        *(["add", "study", "--arm", arm, "--task", task, "--predictions", f"{arm}.jsonl"] for arm in arms),
+        *([command, "study"] for command in ("compare", "verify", "report", "card")),
+        ["gate", "study", "--policy", "policy.yaml"],
+    )
+    for each in done:
+        assert each.returncode == 0, (each.args, each.stderr)
+    assert gated.returncode in (0, 4), gated.stderr
     folder = StudyFolder(tmp_path / "study")
     rows = [row for row in folder.read_contrasts() if row.group == "all"]
     assert {row.arm for row in rows} == {"w4"}
     assert all(row.intervals is not None for row in rows if row.metric == "accuracy")
     assert "w4" in folder.report.read_text(encoding="utf-8")
-    written(tmp_path / "policy.yaml", [f"rules: [{{task: {CHOICES}, metric: accuracy, margin: 1, min_items: 10}}]"])
-    gated = crushtest(tmp_path, "gate", "study", "--policy", "policy.yaml")
-    assert gated.returncode in (0, 4), gated.stderr
-    for command in (["compare", "study"], ["verify", "study"], ["report", "study"], ["card", "study"]):
-        again = crushtest(tmp_path, *command)
-        assert again.returncode == 0, again.stderr
 
 
 def test_a_study_of_files_gives_the_numbers_of_score(tmp_path: Path) -> None:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from crushtest.cli.unexpected import COME_WITH_THEM, RUNS_MODELS
+from crushtest.cli.unexpected import RUNS_MODELS
+from support.without_torch import BARRED, without_torch
 
 ROOT = Path(__file__).parents[2]
-WITHOUT = (
-    f"import sys; sys.modules.update(dict.fromkeys({(*RUNS_MODELS, *COME_WITH_THEM)!r}));"
-    "from crushtest.cli.app import main; sys.argv = ['crushtest', *sys.argv[1:]]; main()"
-)
-
-
-def crushtest(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300
-    )
 
 
 def test_the_extra_is_what_the_message_names() -> None:
@@ -37,7 +26,8 @@ def test_a_study_is_made_of_answers_and_judged_without_torch(tmp_path: Path) -> 
         "suite: [probe_facts]\nlimit: 20\n"
     )
     (tmp_path / "policy.yaml").write_text("rules: [{metric: accuracy, margin: 1, min_items: 1, min_clusters: 1}]")
-    for arguments in (
+    *others, gate = without_torch(
+        tmp_path,
         ["run", "--study", "study.yaml", "--out", "study"],
         ["compare", "study"],
         ["report", "study"],
@@ -46,17 +36,18 @@ def test_a_study_is_made_of_answers_and_judged_without_torch(tmp_path: Path) -> 
         ["query", "study", "SELECT count(*) FROM contrasts"],
         ["list", "tasks"],
         ["doctor"],
-    ):
-        result = crushtest(*arguments, cwd=tmp_path)
-        assert result.returncode == 0, (arguments, result.stderr)
-    gate = crushtest("gate", "study", "--policy", "policy.yaml", "--json", cwd=tmp_path)
+        ["gate", "study", "--policy", "policy.yaml", "--json"],
+        lacking=BARRED,
+    )
+    for each in others:
+        assert each.returncode == 0, (each.args, each.stderr)
     assert gate.returncode in (0, 3, 4), gate.stderr
     assert json.loads(gate.stdout)
 
 
 @pytest.mark.parametrize("command", [["run", "demo", "-r", "nf4"], ["compress", "demo", "-r", "nf4"]])
 def test_what_runs_a_model_names_the_extra(tmp_path: Path, command: list[str]) -> None:
-    result = crushtest(*command, "-o", "x", cwd=tmp_path)
+    [result] = without_torch(tmp_path, [*command, "-o", "x"], lacking=BARRED)
     assert result.returncode == 1
     [line] = result.stderr.strip().splitlines()
     assert "pip install 'crushtest[hf]'" in line

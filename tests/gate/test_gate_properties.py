@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crushtest.gate.lines import gate_lines
+from crushtest.gate.output import explain_lines
 from crushtest.gate.policy import Margin, Rule
 from crushtest.gate.result import GateResult
 from crushtest.gate.rows import check_row
@@ -151,3 +154,29 @@ def test_a_margin_that_no_value_can_break_never_passes(bounds, better, direction
         assert check.outcome == outcome
     unbounded = {"bbq": {"score": replace(metric, bounds=None)}}
     assert judge(row, rule=f"{{metric: score, margin: {most}}}", tasks=unbounded).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("margin", "dense", "bounds", "warned"),
+    [
+        ("10", 1.25, None, True),  # a slip for 10%
+        ("10%", 1.25, None, False),
+        ("1", 1.25, None, False),
+        ("0.5", 0.1, None, False),  # no percentage
+        ("10", 60.0, (0.0, 100.0), False),  # nothing is wrong: 10 of at most 100
+    ],
+)
+def test_a_margin_larger_than_the_dense_value_is_warned_of(margin, dense, bounds, warned) -> None:
+    metric = Metric("score", ("x",), lambda *_: (0.0,), lambda x: x, "lower", bounds=bounds)
+    row = replace(UNTOUCHED, metric="score", dense=dense, value=dense, better="lower")
+    result = judge(row, rule=f"{{metric: score, margin: {margin}}}", tasks={"bbq": {"score": metric}})
+    [check] = result.checks
+    assert check.outcome == "passed"
+    warning = f"the margin, {margin}, is larger than dense's value, {dense:.4g} (a share: {margin}%)"
+    assert (warning in check.seen) == warned
+    assert (warning in "".join(gate_lines(result, None))) == warned
+
+
+def test_an_explanation_gives_the_margin_in_the_metrics_unit() -> None:
+    row = replace(UNTOUCHED, dense=0.6)
+    assert "; the margin is 0.06" in "".join(explain_lines(judge(row, rule="{metric: accuracy, margin: 10%}")))

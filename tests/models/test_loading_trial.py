@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import namedtuple
 from importlib import util
 from pathlib import Path
@@ -16,6 +14,7 @@ from crushtest.errors import ModelError
 from crushtest.models import hub, trial
 from crushtest.models.options import ModelOptions
 from crushtest.models.quantization import FORMATS
+from support.in_process import crushtest
 from support.tiny_models import network, tokenizer
 
 
@@ -82,9 +81,7 @@ def test_a_found_arm_that_cannot_load_ends_the_run_before_dense(
     tokenizer().save_pretrained(tmp_path / "found")
     change(tmp_path / "found" / file, **settings)
     arguments = ["run", str(folder), "--arm", str(tmp_path / "found"), "--suite", "probe_qa", "--limit", "4"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "crushtest", *arguments, "-o", str(tmp_path / "s")], capture_output=True, text=True
-    )
+    ran = crushtest(*arguments, "-o", str(tmp_path / "s"))
     assert ran.returncode != 0
     assert len(ran.stderr.splitlines()) == 1
     assert says in ran.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from io import StringIO
 from pathlib import Path
@@ -32,6 +30,8 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.query import ask
 from crushtest.study.spec import StudySpec, build_spec, read_spec, read_stored_spec
+from support.held_run import held_run
+from support.in_process import crushtest
 from support.older_study import untie
 from support.tiny_models import loaded
 
@@ -191,25 +191,24 @@ def test_a_repeat_that_failed_goes_on_where_it_stopped(tmp_path: Path, started: 
 def test_killed_in_a_repeat_a_study_ends_with_the_same_tables(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(
-        "model: fake\nengine: fake:delay_s=0.01\nnoise_floor: 2\nsuite: [{probe_facts: {limit: 40}}, "
+        "model: fake\nengine: fake\nnoise_floor: 2\nsuite: [{probe_facts: {limit: 40}}, "
         "{probe_prompts: {limit: 20}}]\narms: [{name: other, model: fake, engine: 'fake:seed=1'}]\n"
     )
-    command = [sys.executable, "-m", "crushtest", "run", "--study", str(study), "--out"]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    run_study(read_spec(study), tmp_path / "whole")
     out = tmp_path / "killed"
     kept: dict[Path, bytes] = {}
-    for _ in range(2):
-        process = subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for answers in (140, 10):  # dense and the other arm are asked 60 each before the first repeat
         before = sum(map(len, kept.values()))
-        while sum(map(len, lines_of_repeats(out).values())) <= before + 300:
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.01)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        with held_run(study, out, answers=answers) as process:
+            while sum(map(len, lines_of_repeats(out).values())) <= before + 300:
+                assert process.poll() is None, process.stderr and process.stderr.read().decode()
+                time.sleep(0.01)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
         now = lines_of_repeats(out)
         assert all(now.get(path, b"").startswith(lines) for path, lines in kept.items())
         kept = now
-    subprocess.run([*command, str(out)], check=True, capture_output=True)
+    assert run_study(read_spec(study), out)
     assert tables(out) == tables(tmp_path / "whole")
 
 
@@ -245,10 +244,6 @@ def test_one_model_alone_has_its_bands_in_the_report(tmp_path: Path, started: St
 
 
 def test_the_commands_take_a_noise_floor_and_its_bands_can_be_asked_for(tmp_path: Path) -> None:
-    def crushtest(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "crushtest", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
     asked = (
         "evaluate",
         "fake",
@@ -276,8 +271,7 @@ def test_a_study_file_that_names_no_arms_leaves_those_of_the_folder(tmp_path: Pa
     content = f"model: fake\nengine: fake\nsuite: [{{probe_facts: {{limit: 8}}}}]\n{arms}\n"
     for floor in ("{repeats: 1, arms: dense}", "{repeats: 1}"):
         (tmp_path / "s.yaml").write_text(f"{content}noise_floor: {floor}\n")
-        command = [sys.executable, "-m", "crushtest", "run", "--study", "s.yaml", "-o", "s"]
-        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+        assert crushtest("run", "--study", "s.yaml", "-o", "s", cwd=tmp_path).returncode == 0
         assert {band.arm for band in StudyFolder(tmp_path / "s").read_bands()} == {"dense"}
 
 

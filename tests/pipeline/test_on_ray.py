@@ -23,6 +23,7 @@ from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
 from crushtest.study.spec import build_spec, read_spec
 from support.counted_plugin import FILE, install
+from support.few_resamples import resample_fully
 from support.quantized_folders import write_folder
 from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster
 from support.same_study import content_of
@@ -48,7 +49,8 @@ def here(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     folder = tmp_path_factory.mktemp("here") / "study"
     arms = [{"recipe": recipe} for recipe in RECIPES]
     content = {"model": str(model), "arms": arms, "suite": SUITE, "limit": LIMIT, "engine": ENGINE}
-    with on_threads(1):
+    with on_threads(1), pytest.MonkeyPatch.context() as patch:
+        resample_fully(patch)
         run_study(build_spec(content, where="test"), folder)
     return content_of(folder)
 
@@ -70,7 +72,7 @@ def command(model: Path, out: Path, *, engine: str = ENGINE, limit: int = LIMIT)
     return ["run", model, *recipes, "--suite", SUITE, "--limit", limit, "--engine", engine, "-o", out]
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 600) -> Any:
     """Wait until something is there, and return it."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -219,10 +221,10 @@ def test_an_interrupt_ends_the_workers_and_the_same_command_goes_on(cluster: Ray
     with cluster.start(*arguments, "fake:delay_s=1.0") as process:
         wait_for(lambda: answers(tmp_path / "s") > 2)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=600)[1]
     assert process.returncode == 130, said
     assert said.rstrip().endswith("interrupted; the same command resumes from here")
-    wait_for(lambda: not cluster.workers(), 30)
+    wait_for(lambda: not cluster.workers())
     before = answers(tmp_path / "s")
     said = cluster.run(*arguments, "fake:delay_s=1.0")
     assert f"{before - 1} done before" in said  # the first line says what the log is

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,8 @@ from crushtest.study import manifest
 from crushtest.study.arms import make_arms
 from crushtest.study.folder import StudyFolder
 from crushtest.study.merge import merge_with_existing
-from crushtest.study.spec import StudySpec, build_spec
+from crushtest.study.spec import StudySpec, build_spec, read_spec
+from support.held_run import held_run
 
 SUITE = [{"probe_facts": {"limit": 40}}, {"probe_text": {"limit": 5}}, {"probe_prompts": {"limit": 24}}]
 TABLES = ("estimates.parquet", "contrasts.parquet")
@@ -135,16 +135,15 @@ def test_killed_at_any_moment_no_answer_is_lost_and_none_is_asked_twice(tmp_path
         "arms: [{name: other, model: fake, engine: 'fake:seed=1,delay_s=0.01'}]\n"
         "suite: [{probe_facts: {limit: 60}}, {probe_prompts: {limit: 20}}]\n"
     )
-    command = [sys.executable, "-m", "crushtest", "run", "--study", str(study), "--out", str(out)]
     kept: dict[Path, list[bytes]] = {}
     for later_s in (0.0, 0.3, 0.6, 0.1):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for_an_answer(process, out, kept)
-        time.sleep(later_s)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        with held_run(study, out, answers=39) as process:  # of 160, so that all runs together do not end
+            wait_for_an_answer(process, out, kept)
+            time.sleep(later_s)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
         kept = lines_that_are_still_there(out, kept)
-    subprocess.run(command, check=True, capture_output=True)
+    assert run_study(read_spec(study), out)
     assert tables(out) == tables(tmp_path / "whole")
 
 
@@ -152,7 +151,7 @@ def wait_for_an_answer(process: subprocess.Popen[bytes], out: Path, kept: dict[P
     """Return when the run has added an answer to those that were kept."""
     before = sum(len(lines) for lines in kept.values())
     while sum(count_lines(path) for path in out.rglob("*.jsonl")) <= before:
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
         time.sleep(0.01)
 
 

@@ -64,13 +64,17 @@ def test_errors_are_the_same_errors_after_a_journey() -> None:
         assert str(arrived) == str(error)
 
 
+TURNS = 20_000
+"""More than two threads take before they are told to stop, however late that is."""
+
+
 def test_threads_take_turns_and_leave_when_they_are_stopped() -> None:
     turns, seen = Turns(), []
 
     def work(name: str) -> None:
         try:
             with turns.taken():
-                for _ in range(50):
+                for _ in range(TURNS):
                     seen.append(f"{name} begins")
                     time.sleep(0)
                     seen.append(f"{name} ends")
@@ -87,7 +91,7 @@ def test_threads_take_turns_and_leave_when_they_are_stopped() -> None:
     turns.stopping = True
     for thread in threads:
         thread.join()
-    assert len(seen) < 200
+    assert len(seen) < 2 * TURNS
     pairs = list(zip(seen[::2], seen[1::2], strict=True))
     assert all(begins.split()[0] == ends.split()[0] for begins, ends in pairs)
     assert {begins.split()[0] for begins, _ in pairs} == {"a", "b"}

@@ -354,7 +354,7 @@ def test_axe_finds_nothing(visit: Callable[..., Seen], path: Path, width: int, s
 
 def soon(seen: Seen, condition: str) -> bool:
     """Say whether a condition comes to hold. The page's policy forbids playwright's waiting, which evaluates text."""
-    for _ in range(100):
+    for _ in range(6_000):  # five minutes
         if seen.page.evaluate(condition):
             return True
         seen.page.wait_for_timeout(50)

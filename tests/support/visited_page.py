@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-DRAWN_WITHIN_MS = 30_000
+DRAWN_WITHIN_MS = 300_000
 
 
 class Seen:

@@ -14,6 +14,7 @@ from crushtest.cli.at_address import refusing_addresses
 from crushtest.cli.compress import compress
 from crushtest.cli.doctor import doctor
 from crushtest.cli.elsewhere import add, items
+from crushtest.cli.empty_paths import refusing_empty_paths
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.envelope import print_failure
 from crushtest.cli.gate import gate
@@ -59,7 +60,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(refusing_addresses(command))
+        app.command(name, rich_help_panel=panel)(refusing_addresses(refusing_empty_paths(command)))
 app.add_typer(data.app, name="data", rich_help_panel="Begin")
 app.add_typer(published.app, name="published", rich_help_panel="Read and judge")
 

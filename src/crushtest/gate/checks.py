@@ -13,7 +13,7 @@ from crushtest.gate.hidden_harm import check_hidden, margins_of
 from crushtest.gate.matching import counts, is_about, matches
 from crushtest.gate.policy import WORST, Policy, Rule, read_policy
 from crushtest.gate.result import Check, GateResult
-from crushtest.gate.room import is_slip, no_room
+from crushtest.gate.room import is_slip, no_room, too_wide
 from crushtest.gate.rows import Cramped, check_row
 from crushtest.gate.unchanged import unchanged_arms
 from crushtest.gate.worst import MOST_NAMED, check_worst
@@ -186,9 +186,18 @@ def check_arm(
     else:
         grouped = [row for row in matching if matches(row.group, rule.group)]
         checks = [check for row in grouped for check in _by_labels(number, rule, row, by_labels, cramped)]
-    yield from checks
+    for check in checks:
+        yield _with_warning(check, tasks)
     if not checks and not slips:
         yield Check(number, rule, arm, "inconclusive", explain_no_match(rule, rows))
+
+
+def _with_warning(check: Check, tasks: Mapping[str, Mapping[str, Metric]]) -> Check:
+    """Return the check; what it saw ends with a warning if its rule's margin is larger than dense's value."""
+    if check.row is None:
+        return check
+    wide = too_wide(check.rule, check.row, tasks.get(check.row.task, {}).get(check.row.metric))
+    return replace(check, seen=check.seen + wide) if wide else check
 
 
 def _by_labels(

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from crushtest.gate.result import Check, CheckOutcome, GateResult
+from crushtest.gate.rows import margin_of
 from crushtest.printing import LONGEST_VALUE, line, printable
 from crushtest.results import Contrast
 from crushtest.stats.rates import FEWEST_TESTABLE
@@ -127,6 +128,8 @@ def explanation(check: Check) -> str:
     if harm is not None:
         text += f"; {_short(row.against)} {_number(row.dense)}, arm {_number(row.value)}, harm {harm.estimate:.4g}"
         text += f" (95% interval {harm.low:.4g} to {harm.high:.4g}) on {row.n} items in {row.clusters} clusters"
+        margin = margin_of(check.rule, row)
+        text += "" if margin is None else f"; the margin is {margin:.4g}"
     if row.look is not None:
         text += f"; stopped at look {row.look.number} of {row.look.of}, after {row.n} of {row.look.items} items"
     if check.outcome == "inconclusive":

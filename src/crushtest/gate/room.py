@@ -42,3 +42,16 @@ def no_room(rule: Rule, row: Contrast, metric: Metric | None) -> str | None:
     if margin < room_for_harm(row.dense, metric.bounds, direction) - ROUNDING:
         return None
     return f"{rule.against} is at {row.dense:.4g}: it cannot {VERBS[direction]} more than the margin, {margin:.4g}"
+
+
+def too_wide(rule: Rule, row: Contrast, metric: Metric | None) -> str:
+    """Return a warning that the margin of a metric without bounds is larger than dense's value; else nothing.
+
+    `margin: 10` of 1.2 bits is a slip for `10%`. Below 1 a margin is no percentage, and may well exceed a small mean.
+    """
+    if metric is None or metric.bounds is not None or not row.dense or rule.margin is None or rule.margin.relative:
+        return ""
+    size = rule.margin.size
+    if size < 1 or size <= abs(row.dense):
+        return ""
+    return f"; the margin, {size:.4g}, is larger than {rule.against}'s value, {row.dense:.4g} (a share: {size:.4g}%)"

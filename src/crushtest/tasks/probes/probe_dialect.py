@@ -11,11 +11,11 @@ model's start token, as a text of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.probes.wording import read_wording
 from crushtest.tasks.shared.dialect_metrics import (
     Side,
     bits_gaps,
@@ -51,9 +51,7 @@ def probe_dialect() -> Task:
 
 
 def _items() -> Sequence[Item]:
-    import yaml
-
-    data = yaml.safe_load(files("crushtest.tasks.probes").joinpath("dialect.yaml").read_text("utf-8"))
+    data = read_wording("dialect.yaml")
     items = []
     for part, sentences in data["sentences"].items():
         for number, sentence in enumerate(sentences):

@@ -8,12 +8,12 @@ benchmark: it shows that knowledge got lost, not how much a model knows. Chance 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 from crushtest.metrics import accuracy, choice_per_byte, rate
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.probes.wording import read_wording
 
 
 @task("probe_facts", dimension="downstream quality", source="written for this project", licence="Apache-2.0", items=152)
@@ -38,9 +38,7 @@ def probe_facts() -> Task:
 
 
 def _items() -> Sequence[Item]:
-    import yaml
-
-    subjects = yaml.safe_load(files("crushtest.tasks.probes").joinpath("facts.yaml").read_text("utf-8"))
+    subjects = read_wording("facts.yaml")
     return [
         _item(subject, number, question, [str(answer) for answer in answers])
         for subject, questions in subjects.items()

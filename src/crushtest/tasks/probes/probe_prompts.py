@@ -11,7 +11,6 @@ a gap between groups is a gap on the same sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -20,6 +19,7 @@ from crushtest.metrics import Metric, mean, rate
 from crushtest.records import Completion, Item, Prompt, Sampling
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.probes.wording import read_wording
 from crushtest.tasks.shared.coherence_metrics import coherence_metrics
 from crushtest.tasks.shared.completions import score_words
 
@@ -91,9 +91,7 @@ def _scored_metrics(threshold: float) -> tuple[Metric, ...]:
 
 
 def _items() -> Sequence[Item]:
-    import yaml
-
-    data = yaml.safe_load(files("crushtest.tasks.probes").joinpath("prompts.yaml").read_text("utf-8"))
+    data = read_wording("prompts.yaml")
     return [
         *(item for attribute, words in data["attributes"].items() for item in _group_items(attribute, words)),
         *(

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import product
 from typing import Literal, get_args
 
 from crushtest.records import Choices, Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.probes.wording import read_wording
 from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 
 Role = Literal["unknown", "stereotyped", "other"]
@@ -77,9 +77,7 @@ def probe_qa() -> Task:
 
 def read_templates() -> list[Template]:
     """Return the templates of `probes/qa.yaml`, in its order."""
-    import yaml
-
-    data = yaml.safe_load(files("crushtest.tasks.probes").joinpath("qa.yaml").read_text("utf-8"))
+    data = read_wording("qa.yaml")
     unknowns = data["unknown"]
     return [
         Template(attribute, place, unknowns[place % len(unknowns)], **(words | {"people": tuple(words["people"])}))

@@ -8,11 +8,11 @@ the suite `refusal` has the published sets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 from crushtest.records import Item
 from crushtest.registry import task
 from crushtest.tasks.base import Task
+from crushtest.tasks.probes.wording import read_wording
 from crushtest.tasks.shared.refusal_task import DETECTORS, MaxTokens, Template, refusal_task, request
 
 SHORT_TOKENS = 40
@@ -41,9 +41,7 @@ def probe_refusal(
 
 
 def _items() -> Sequence[Item]:
-    import yaml
-
-    sides = yaml.safe_load(files("crushtest.tasks.probes").joinpath("refusal.yaml").read_text("utf-8"))
+    sides = read_wording("refusal.yaml")
     return [
         request(name, text, should, groups=[f"category={category}"], cluster=name)
         for should, categories in sides.items()
