@@ -15,10 +15,10 @@ from typer.testing import CliRunner, Result
 
 from crushtest.cli.app import app
 from crushtest.errors import CrushtestError
-from crushtest.services.storage.address import parse_storage_address
-from crushtest.services.storage.index import read_index
-from crushtest.services.storage.lock import LOCK
-from crushtest.services.storage.store import Store
+from crushtest.files.storage.address import parse_storage_address
+from crushtest.files.storage.index import read_index
+from crushtest.files.storage.lock import LOCK
+from crushtest.files.storage.store import Store
 from support.cut_line import CutLine
 from support.empty_page import leave_out_pages
 from support.object_store import content_at, content_of, s3_on_loopback

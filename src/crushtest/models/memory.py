@@ -69,3 +69,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, LIMIT)
         mallopt(TRIM_THRESHOLD, 2 * LIMIT)
+
+
+def show_size(count: float) -> str:
+    """Return a number of bytes in decimal units: 1.3 GB, 2.5 MB."""
+    return f"{count / 10**9:.1f} GB" if count >= 10**8 else f"{count / 10**6:.1f} MB"

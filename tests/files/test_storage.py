@@ -10,10 +10,10 @@ import pytest
 
 from crushtest.errors import CrushtestError, StoreError, UsageError
 from crushtest.files.sealed import BLANK, SEAL, sealed
-from crushtest.services.storage.address import Address, is_address, parse_storage_address
-from crushtest.services.storage.index import FileFacts, Index, publish, read_index, write_index
-from crushtest.services.storage.lock import LOCK, Lock
-from crushtest.services.storage.store import Store, for_each
+from crushtest.files.storage.address import Address, is_address, parse_storage_address
+from crushtest.files.storage.index import FileFacts, Index, publish, read_index, write_index
+from crushtest.files.storage.lock import LOCK, Lock
+from crushtest.files.storage.store import Store, for_each
 from support.object_store import empty_bucket
 
 
