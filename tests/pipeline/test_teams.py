@@ -126,6 +126,28 @@ def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> 
     assert why in run.said[-1]
 
 
+@pytest.mark.parametrize("bug", [False, True])
+def test_a_second_worker_whose_weights_die_with_the_first_is_let_go(bug: bool) -> None:
+    from crushtest.pipeline.executors.on_ray.cluster import Member
+    from crushtest.pipeline.executors.on_ray.team import Team
+
+    lost = ray.exceptions.ObjectReconstructionFailedError("object", None, "where")
+    cause = ValueError("a bug") if bug else lost
+    cluster, run, helper = Placed(), Quiet(), Actor()
+    known: Any = {"cluster": cluster, "run": run, "arm": Quiet(), "job": lambda: 64, "note": lambda prepared: None}
+    team = Team(**known)
+    team.begin()
+
+    def joined() -> Any:
+        raise ray.exceptions.RayTaskError("join", "lines", cause).as_instanceof_cause()
+
+    team._joining[joined] = Member(helper)
+    with pytest.raises(ValueError, match="lines") if bug else nullcontext():
+        team._welcome(joined)
+    assert helper.dead is not bug
+    assert not cluster.actors[0].dead
+
+
 def test_memory_that_runs_out_on_a_worker_is_known_as_that_here() -> None:
     refused = Refused.of(RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"))
     assert is_out_of_memory(refused.error())

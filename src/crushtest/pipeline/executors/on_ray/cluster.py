@@ -193,6 +193,16 @@ class Cluster:
         return worker
 
 
+def is_raised_by_code(error: Exception) -> bool:
+    """Return True for what a worker's own code raised, False where it, or another that it needed something of, died.
+
+    Ray reports a task whose arguments were lost with their worker like one that has raised something.
+    """
+    from ray.exceptions import RayError, RayTaskError
+
+    return isinstance(error, RayTaskError) and not isinstance(error.cause, RayError)
+
+
 def reason_of(died: Exception) -> str:
     """Return why a worker died, in the words of Ray that say most."""
     lines = [line.strip() for line in str(died).splitlines()]
