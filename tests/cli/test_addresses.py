@@ -19,6 +19,7 @@ from crushtest.files.storage.address import parse_storage_address
 from crushtest.files.storage.index import read_index
 from crushtest.files.storage.lock import LOCK
 from crushtest.files.storage.store import Store
+from crushtest.pipeline.tracking import TRACKERS
 from support.cut_line import CutLine
 from support.empty_page import leave_out_pages
 from support.object_store import content_at, content_of, s3_on_loopback
@@ -79,7 +80,10 @@ def killed_when(address: str, suffix: str, cache: Path) -> None:
         assert process.wait() == -signal.SIGKILL
 
 
-def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path) -> None:
+def test_a_study_at_an_address_from_a_kill_to_a_verdict(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = s3.replace("/study", "/verdict")
     killed_when(s3, "answers/probe_facts.parquet", tmp_path / "killed")
     told = crushtest("run", "--study", "study.yaml", "--out", s3)
     assert "is writing to this study" in str(told.exception)
@@ -96,6 +100,11 @@ def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path)
     assert f"[Report]({s3}/report.html)" in crushtest("report", s3, "--summary").stdout
     assert crushtest("gate", s3).exit_code == crushtest("gate", "local").exit_code
     assert crushtest("query", s3, "SELECT count(*) FROM answers").stdout == "count_star()\n60\n"
+    crushtest("items", "probe_facts", "--study", s3, "-o", "there.jsonl")
+    crushtest("items", "probe_facts", "--study", "local", "-o", "here.jsonl")
+    assert Path("there.jsonl").read_bytes() == Path("here.jsonl").read_bytes()
+    monkeypatch.setitem(TRACKERS, "wandb", lambda arms, project: [f"{project}/{arm.study}" for arm in arms])
+    assert crushtest("track", s3, "--to", "wandb").stdout == "other: crushtest/verdict\n"
     assert "cards/other.md" in content_at(parse_storage_address(s3))
     assert not (tmp_path / "s3:").exists()
 
@@ -153,6 +162,10 @@ def test_an_address_where_nothing_is_is_no_study(s3: str) -> None:
         ["search", "fake", "--budget", "standard", "--out", "s3://tests/x"],
         ["report", "study", "--tables", "s3://tests/x"],
         ["run", "--study", "s3://tests/x"],
+        ["label", "s3://tests/x"],
+        ["locate", "s3://tests/x", "--arm", "other"],
+        ["items", "probe_qa", "-o", "s3://tests/x"],
+        ["compress", "demo", "-r", "rtn:bits=4", "-o", "s3://tests/x"],
     ],
 )
 def test_other_paths_are_of_this_machine(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

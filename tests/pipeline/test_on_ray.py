@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ from crushtest.pipeline.run import run_study
 from crushtest.study.spec import build_spec, read_spec
 from support.counted_plugin import FILE, install
 from support.quantized_folders import write_folder
-from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster
+from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster, wait_for
 from support.same_study import content_of
 from support.tiny_models import SENTENCES
 
@@ -68,16 +68,6 @@ def cluster(site: Path) -> Iterator[RayCluster]:
 def command(model: Path, out: Path, *, engine: str = ENGINE, limit: int = LIMIT) -> list[Any]:
     recipes = [part for recipe in RECIPES for part in ("-r", recipe)]
     return ["run", model, *recipes, "--suite", SUITE, "--limit", limit, "--engine", engine, "-o", out]
-
-
-def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
-    """Wait until something is there, and return it."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if there := what():
-            return there
-        time.sleep(0.02)
-    raise TimeoutError
 
 
 class Counted(NamedTuple):
