@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from crushtest.engines.llamacpp.engine import gguf_path
 from crushtest.errors import ModelError, UsageError
 from crushtest.files.storage.address import Address
 from crushtest.files.storage.store import Store
@@ -176,6 +177,7 @@ def test_a_gguf_file_at_an_address(downloads: list[str]) -> None:
     Store(address).write("other.gguf", b"another one")
     there, here = load_model(f"{address}/tiny.gguf"), load_model(str(file))
     assert {**there.facts, "kind": "gguf"} == here.facts
+    assert gguf_path(f"{address}/tiny.gguf").read_bytes() == file.read_bytes()
     assert downloads == ["tiny.gguf"]
     with pytest.raises(ModelError, match=r"there is no such object at this address"):
         check_model(f"{address}/none.gguf")

@@ -41,14 +41,15 @@ def free_port() -> int:
 @contextmanager
 def s3_inside(cluster: RayCluster, port: int) -> Iterator[None]:
     """Serve S3 from memory in the cluster's network."""
-    server = cluster.inside("-m", "moto.server", "-H", LOOPBACK, "-p", port)
+    serve = [*cluster.enter, sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+    server = subprocess.Popen(serve, env=cluster.settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         connects = f"import socket; socket.create_connection(('{LOOPBACK}', {port}))"
         wait_for(lambda: server.poll() is None and _succeeds(cluster.inside("-c", connects)))
         yield
     finally:
         server.kill()
-        server.communicate()
+        server.wait()
 
 
 def _succeeds(process: subprocess.Popen[str]) -> bool:

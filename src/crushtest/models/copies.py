@@ -227,7 +227,8 @@ def _copy(held: Held, names: Sequence[str]) -> None:
         held.refuse_full_disk(lacking)
         if any(map(_is_weights, lacking)):
             size = show_size(held.size_bytes(lacking))
-            line = f"{held.spec}: {len(lacking)} files, {size}, are copied to {held.folder}"
+            files = "1 file" if len(lacking) == 1 else f"{len(lacking)} files"
+            line = f"{held.spec}: copying {files}, {size}, to {held.folder}"
             print(printable(f"crushtest: {line}"), file=sys.stderr)
         record = {"address": held.spec, "files": dict(held.files)}
         write_json(held.folder.with_suffix(".json"), record)
