@@ -86,8 +86,8 @@ class Cluster:
         self._threads = threads
         self._limit = limit
         self._held: list[Any] = []
-        self._idle: list[Any] = []  # have held an arm, so that they have a place
-        self._early: list[Any] = []
+        self._idle: list[Any] = []  # have held an arm, so they have a place
+        self._early: list[Any] = []  # may wait for one
         self._looked = time.monotonic()
 
     def start_early(self, count: int) -> None:
@@ -108,9 +108,7 @@ class Cluster:
 
     def place(self, title: str, say: Callable[[str], None]) -> Any:
         """Return a worker for an arm, as soon as it is the arm's turn and there is room; say where that is."""
-        while (self._full() and not self._idle and not self._early) or (
-            title in self._queue and self._queue[0] != title
-        ):
+        while not self._has_place() or (title in self._queue and self._queue[0] != title):
             with self.turns.away():
                 time.sleep(0.05)
         if title in self._queue:
