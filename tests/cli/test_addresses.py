@@ -14,11 +14,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from crushtest.cli.app import app
-from crushtest.errors import CrushtestError
+from crushtest.errors import CrushtestError, StoreError
 from crushtest.files.storage.address import parse_storage_address
 from crushtest.files.storage.index import read_index
 from crushtest.files.storage.lock import LOCK
 from crushtest.files.storage.store import Store
+from crushtest.models import copies
 from crushtest.pipeline.tracking import TRACKERS
 from support.cut_line import CutLine
 from support.empty_page import leave_out_pages
@@ -143,6 +144,35 @@ def test_the_server_itself_lets_an_object_be_created_once(s3: str) -> None:
     assert first.create("index", b"first")
     assert not second.create("index", b"second")
     assert first.read("index") == b"first"
+
+
+def test_a_model_is_copied_from_the_server(s3: str, tmp_path: Path) -> None:
+    store = Store(parse_storage_address(s3))
+    template = "additional_chat_templates/tool_use.jinja"
+    files = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}", template: b"{{ messages }}"}
+    files["model.safetensors"] = (2).to_bytes(8, "little") + b"{}"
+    for name, content in {**files, "pytorch_model.bin": b"pickled", "onnx/config.json": b"{}"}.items():
+        store.write(name, content)
+    copied = copies.fetch(s3)
+    assert content_of(copied.folder) == files
+    assert copies.fetch(s3) == copied
+    store.write("config.json", b'{"model_type": "gpt2"}  ')
+    assert copies.fetch(s3).folder != copied.folder
+    assert len(list((tmp_path / "cache").glob("models/copies/*/*.json"))) == 2
+
+
+def test_a_download_that_has_begun_can_be_ended(s3: str, tmp_path: Path) -> None:
+    store = Store(parse_storage_address(s3))
+    store.write("large", bytes(2**21))
+    pieces: list[int] = []
+
+    def received(count: int) -> None:
+        pieces.append(count)
+        raise InterruptedError("it is enough")
+
+    with pytest.raises(StoreError, match=r"large could not be read .*it is enough"):
+        store.download("large", tmp_path / "large", received=received)
+    assert 0 < sum(pieces) < 2**21
 
 
 @pytest.mark.parametrize("command", ["run", "gate"])

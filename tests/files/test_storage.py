@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -194,3 +195,17 @@ def test_a_lock_is_released_by_its_owner_alone() -> None:
     with other.held():
         assert json.loads(store.read(LOCK) or b"")["owner"] == "other"
     assert store.read(LOCK) is None
+
+
+def test_an_error_ends_calls_that_have_begun() -> None:
+    began, stopped = Event(), Event()
+
+    def call(name: str) -> None:
+        if name == "bad":
+            began.wait(300)
+            raise ValueError(name)
+        began.set()
+        assert stopped.wait(300)
+
+    with pytest.raises(ValueError, match="bad"):
+        for_each(["bad", "slow"], call, stop=stopped.set)
