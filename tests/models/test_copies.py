@@ -159,9 +159,9 @@ def test_two_workers_of_a_machine_copy_once(address: Address, downloads: list[st
     asked = Barrier(2, timeout=300)
     alone = copies._alone
 
-    def together(place: Path) -> Any:
+    def together(held: Any) -> Any:
         asked.wait()
-        return alone(place)
+        return alone(held)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
         patch.setattr(copies, "_alone", together)
@@ -175,10 +175,17 @@ def test_a_gguf_file_at_an_address(downloads: list[str]) -> None:
     address = empty_bucket()
     Store(address).upload(file, "tiny.gguf")
     Store(address).write("other.gguf", b"another one")
+    Store(address).write("again.gguf", file.read_bytes())
     there, here = load_model(f"{address}/tiny.gguf"), load_model(str(file))
     assert {**there.facts, "kind": "gguf"} == here.facts
     assert gguf_path(f"{address}/tiny.gguf").read_bytes() == file.read_bytes()
     assert downloads == ["tiny.gguf"]
+    assert gguf_path(f"{address}/again.gguf").name == "again.gguf"
+    assert [getattr(in_cache(f"{address}/{name}.gguf"), "gguf", None) for name in ("tiny", "again", "other")] == [
+        "tiny.gguf",
+        "again.gguf",
+        None,
+    ]
     with pytest.raises(ModelError, match=r"there is no such object at this address"):
         check_model(f"{address}/none.gguf")
 

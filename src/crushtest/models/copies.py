@@ -51,7 +51,7 @@ def is_gguf(spec: str) -> bool:
 def cached(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> Checkpoint | None:
     """Return the copy that was last looked up, if it is here and whole. Asks nobody. Raises ModelError as a folder."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        newest = max(_place(_address(spec)).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        newest = max(_place(spec).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         files = {name: Facts(*facts) for name, facts in json.loads(newest.read_text(encoding="utf-8"))["files"].items()}
         held = Held(spec, files, newest.with_suffix(""))
         if not held.lacking(held.wanted(allow_pickle=allow_pickle)):
@@ -178,8 +178,10 @@ def _address(spec: str) -> Address:
     return address
 
 
-def _place(address: Address) -> Path:
-    return cache_folder() / "models" / "copies" / hashlib.sha256(str(address).encode()).hexdigest()[:20]
+def _place(spec: str) -> Path:
+    """Return where copies of what is at an address belong. Files in one folder there have places of their own."""
+    address = str(parse_storage_address(spec))
+    return cache_folder() / "models" / "copies" / hashlib.sha256(address.encode()).hexdigest()[:20]
 
 
 def _look(spec: str) -> Held:
@@ -193,7 +195,7 @@ def _look(spec: str) -> Held:
         listed = store.listed(depth=2)
         files = {name: facts for name, facts in sorted(listed.items()) if _is_of_a_model(name)}
     content = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:20]
-    return Held(spec, files, _place(address) / content)
+    return Held(spec, files, _place(spec) / content)
 
 
 def _parts(name: str) -> list[str]:
@@ -219,21 +221,24 @@ def _has(path: Path, size_bytes: int) -> bool:
 def _copy(held: Held, names: Sequence[str]) -> None:
     """Copy what is not here, while no other process of this machine does. What an earlier one has copied stays."""
     if not held.lacking(names):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             held.folder.with_suffix(".json").touch()  # the content that was looked up last
             return
-    with _alone(held.folder.parent):
+    with _alone(held):
         lacking = held.lacking(names)
         held.refuse_full_disk(lacking)
         if any(map(_is_weights, lacking)):
             size = show_size(held.size_bytes(lacking))
             files = "1 file" if len(lacking) == 1 else f"{len(lacking)} files"
-            line = f"{held.spec}: copying {files}, {size}, to {held.folder}"
-            print(printable(f"crushtest: {line}"), file=sys.stderr)
+            _say(f"{held.spec}: copying {files}, {size}, to {held.folder}")
         record = {"address": held.spec, "files": dict(held.files)}
         write_json(held.folder.with_suffix(".json"), record)
         store, stopped = Store(_address(held.spec)), Event()
         for_each(lacking, lambda name: _download(held, store, name, stopped), stop=stopped.set)
+
+
+def _say(line: str) -> None:
+    print(printable(f"crushtest: {line}"), file=sys.stderr)
 
 
 def _download(held: Held, store: Store, name: str, stopped: Event) -> None:
@@ -251,8 +256,9 @@ def _download(held: Held, store: Store, name: str, stopped: Event) -> None:
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
+def _alone(held: Held) -> Iterator[None]:
     """Wait until no other process of this machine copies from the same address, and keep others out."""
+    place = held.folder.parent
     try:
         place.mkdir(parents=True, exist_ok=True)
         lock = (place / ".lock").open("a")
@@ -262,6 +268,10 @@ def _alone(place: Path) -> Iterator[None]:
             "names another cache"
         ) from None
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"{held.spec}: waiting for another process of this machine that copies it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         remove_partial(place)
         yield

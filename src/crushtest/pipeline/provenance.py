@@ -201,7 +201,8 @@ def saved_sizes(arm: Arm) -> dict[str, Any]:
     from crushtest.models.find import in_cache
     from crushtest.models.stored_size import stored_facts
 
-    kept = in_cache(arm.model, allow_pickle=True, unread=True) if is_stored(arm.model) else None
+    trusted = arm.model_options.allow_pickle
+    kept = in_cache(arm.model, allow_pickle=trusted, unread=True) if is_stored(arm.model) else None
     folder = kept.folder if kept else Path(arm.model).expanduser()
     totals = saved_totals(folder)
     if totals:
