@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from crushtest.files.storage.address import Address, parse_storage_address
+from crushtest.files.storage.index import OWN, STAGED
+from crushtest.files.storage.lock import LOCK
+from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote.opened import opened
 from crushtest.pipeline.run import run_study
-from crushtest.services.storage.address import Address, parse_storage_address
-from crushtest.services.storage.index import OWN, STAGED
-from crushtest.services.storage.lock import LOCK
-from crushtest.services.storage.store import Store
 from crushtest.study.chain import problems
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import read_spec
@@ -36,7 +36,7 @@ HURRIED = """
 import sys, time
 from crushtest.pipeline import run
 from crushtest.pipeline.remote import working_copy
-from crushtest.services.storage.store import Store
+from crushtest.files.storage.store import Store
 from crushtest.cli.app import main
 
 def slowly(method):

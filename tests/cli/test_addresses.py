@@ -12,11 +12,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from crushtest.cli.app import app
-from crushtest.errors import CrushtestError
-from crushtest.services.storage.address import parse_storage_address
-from crushtest.services.storage.index import read_index
-from crushtest.services.storage.lock import LOCK
-from crushtest.services.storage.store import Store
+from crushtest.errors import CrushtestError, StoreError
+from crushtest.files.storage.address import parse_storage_address
+from crushtest.files.storage.index import read_index
+from crushtest.files.storage.lock import LOCK
+from crushtest.files.storage.store import Store
+from crushtest.models import copies
+from crushtest.pipeline.tracking import TRACKERS
 from support.cut_line import CutLine
 from support.empty_page import leave_out_pages
 from support.held_run import held_run
@@ -76,7 +78,10 @@ def killed_when(address: str, suffix: str, cache: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path) -> None:
+def test_a_study_at_an_address_from_a_kill_to_a_verdict(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = s3.replace("/study", "/verdict")
     killed_when(s3, "answers/probe_facts.parquet", tmp_path / "killed")
     told = crushtest("run", "--study", "study.yaml", "--out", s3)
     assert "is writing to this study" in str(told.exception)
@@ -93,6 +98,11 @@ def test_a_study_at_an_address_from_a_kill_to_a_verdict(s3: str, tmp_path: Path)
     assert f"[Report]({s3}/report.html)" in crushtest("report", s3, "--summary").stdout
     assert crushtest("gate", s3).exit_code == crushtest("gate", "local").exit_code
     assert crushtest("query", s3, "SELECT count(*) FROM answers").stdout == "count_star()\n60\n"
+    crushtest("items", "probe_facts", "--study", s3, "-o", "there.jsonl")
+    crushtest("items", "probe_facts", "--study", "local", "-o", "here.jsonl")
+    assert Path("there.jsonl").read_bytes() == Path("here.jsonl").read_bytes()
+    monkeypatch.setitem(TRACKERS, "wandb", lambda arms, project: [f"{project}/{arm.study}" for arm in arms])
+    assert crushtest("track", s3, "--to", "wandb").stdout == "other: crushtest/verdict\n"
     assert "cards/other.md" in content_at(parse_storage_address(s3))
     assert not (tmp_path / "s3:").exists()
 
@@ -133,6 +143,35 @@ def test_the_server_itself_lets_an_object_be_created_once(s3: str) -> None:
     assert first.read("index") == b"first"
 
 
+def test_a_model_is_copied_from_the_server(s3: str, tmp_path: Path) -> None:
+    store = Store(parse_storage_address(s3))
+    template = "additional_chat_templates/tool_use.jinja"
+    files = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}", template: b"{{ messages }}"}
+    files["model.safetensors"] = (2).to_bytes(8, "little") + b"{}"
+    for name, content in {**files, "pytorch_model.bin": b"pickled", "onnx/config.json": b"{}"}.items():
+        store.write(name, content)
+    copied = copies.fetch(s3)
+    assert content_of(copied.folder) == files
+    assert copies.fetch(s3) == copied
+    store.write("config.json", b'{"model_type": "gpt2"}  ')
+    assert copies.fetch(s3).folder != copied.folder
+    assert len(list((tmp_path / "cache").glob("models/copies/*/*.json"))) == 2
+
+
+def test_a_download_that_has_begun_can_be_ended(s3: str, tmp_path: Path) -> None:
+    store = Store(parse_storage_address(s3))
+    store.write("large", bytes(2**21))
+    pieces: list[int] = []
+
+    def received(count: int) -> None:
+        pieces.append(count)
+        raise InterruptedError("it is enough")
+
+    with pytest.raises(StoreError, match=r"large could not be read .*it is enough"):
+        store.download("large", tmp_path / "large", received=received)
+    assert 0 < sum(pieces) < 2**21
+
+
 @pytest.mark.parametrize("command", ["run", "gate"])
 def test_a_bucket_that_is_not_there_is_one_line(s3: str, command: str) -> None:
     address = "s3://nowhere-at-all/study"
@@ -150,6 +189,10 @@ def test_an_address_where_nothing_is_is_no_study(s3: str) -> None:
         ["search", "fake", "--budget", "standard", "--out", "s3://tests/x"],
         ["report", "study", "--tables", "s3://tests/x"],
         ["run", "--study", "s3://tests/x"],
+        ["label", "s3://tests/x"],
+        ["locate", "s3://tests/x", "--arm", "other"],
+        ["items", "probe_qa", "-o", "s3://tests/x"],
+        ["compress", "demo", "-r", "rtn:bits=4", "-o", "s3://tests/x"],
     ],
 )
 def test_other_paths_are_of_this_machine(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

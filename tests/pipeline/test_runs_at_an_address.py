@@ -9,12 +9,12 @@ import pytest
 
 from crushtest import run_study
 from crushtest.engines.fake import engine as fake
+from crushtest.files.storage.address import Address
+from crushtest.files.storage.index import read_index
+from crushtest.files.storage.lock import LOCK
+from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote import working_copy
 from crushtest.pipeline.remote.opened import opened
-from crushtest.services.storage.address import Address
-from crushtest.services.storage.index import read_index
-from crushtest.services.storage.lock import LOCK
-from crushtest.services.storage.store import Store
 from crushtest.study.chain import problems
 from crushtest.study.folder import StudyFolder
 from support.object_store import content_at, content_of, dying, empty_bucket

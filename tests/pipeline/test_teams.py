@@ -14,7 +14,9 @@ import pytest
 
 from crushtest.errors import EngineError
 from crushtest.models.memory import is_out_of_memory
+from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need
 from crushtest.pipeline.executors.on_ray.travel import Prepared, Refused
+from crushtest.pipeline.executors.on_ray.turns import Turns
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 
@@ -126,6 +128,28 @@ def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> 
     assert why in run.said[-1]
 
 
+@pytest.mark.parametrize("bug", [False, True])
+def test_a_second_worker_whose_weights_die_with_the_first_is_let_go(bug: bool) -> None:
+    from crushtest.pipeline.executors.on_ray.cluster import Member
+    from crushtest.pipeline.executors.on_ray.team import Team
+
+    lost = ray.exceptions.ObjectReconstructionFailedError("object", None, "where")
+    cause = ValueError("a bug") if bug else lost
+    cluster, run, helper = Placed(), Quiet(), Actor()
+    known: Any = {"cluster": cluster, "run": run, "arm": Quiet(), "job": lambda: 64, "note": lambda prepared: None}
+    team = Team(**known)
+    team.begin()
+
+    def joined() -> Any:
+        raise ray.exceptions.RayTaskError("join", "lines", cause).as_instanceof_cause()
+
+    team._joining[joined] = Member(helper)
+    with pytest.raises(ValueError, match="lines") if bug else nullcontext():
+        team._welcome(joined)
+    assert helper.dead is not bug
+    assert not cluster.actors[0].dead
+
+
 def test_memory_that_runs_out_on_a_worker_is_known_as_that_here() -> None:
     refused = Refused.of(RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"))
     assert is_out_of_memory(refused.error())
@@ -161,3 +185,72 @@ def test_arms_wait_until_dense_has_said_how_much_runs_at_once(
     with pytest.raises(EngineError) if fails else nullcontext():
         cluster._side_by_side(run, [dense, other])  # type: ignore[list-item]
     assert began == ["other"] if fails else ["dense", "other"]
+
+
+class Pending:
+    """A worker of a cluster in which each needs a while to have its place; `where` is asked as of Ray's."""
+
+    def __init__(self) -> None:
+        self.where = self.get_ready = self
+
+    def options(self, **_: Any) -> Pending:
+        return self
+
+    def remote(self) -> Pending:
+        return self
+
+
+class Slow(Cluster):
+    """A cluster without processes, in which a worker has its place when it was waited for a few times."""
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__(Turns(), Need(1, 0), 1, limit)
+        self.released: list[Pending] = []
+        self.waits = 0
+
+    def _start(self) -> Pending:
+        worker = Pending()
+        self._held.append(worker)
+        return worker
+
+    def ready(self, waited: Any) -> list[Any]:
+        self.waits += 1
+        return [] if self.waits % 4 else list(waited)
+
+    def result(self, reference: Any) -> str:
+        return "a node"
+
+    def release(self, worker: Any) -> None:
+        self._held.remove(worker)
+        self.released.append(worker)
+
+
+@pytest.mark.parametrize(("free", "limit", "count"), [(8.0, None, 3), (2.0, None, 2), (0.5, None, 0), (8.0, 1, 1)])
+def test_workers_start_early_where_there_is_room_and_are_those_that_arms_get(
+    monkeypatch: pytest.MonkeyPatch, free: float, limit: int | None, count: int
+) -> None:
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": free})
+    cluster = Slow(limit)
+    cluster.start_early(3)
+    early = list(cluster._held)
+    assert len(early) == count
+    cluster.expect(["one", "two"])
+    with cluster.turns.taken():
+        got = [cluster.place(title, lambda line: None) for title in ("one", "two")[: limit or 2]]
+    assert got[:count] == early[:2]
+    assert not cluster.released
+
+
+def test_a_worker_without_an_arm_helps_another_before_a_new_one_is_started() -> None:
+    cluster = Slow(None)
+    cluster.expect(["one", "two"])
+    with cluster.turns.taken():
+        first = cluster.place("one", lambda line: None)
+        cluster.hand_on(first)
+        assert cluster.helper() is None  # an arm waits for it
+        assert cluster.place("two", lambda line: None) is first
+        cluster.hand_on(first)
+        assert cluster.helper() is first
+        assert cluster._held == [first]
+        cluster.release_all()
+    assert cluster.released == [first]

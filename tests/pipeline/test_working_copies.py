@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crushtest.errors import StoreError, TakenOver
+from crushtest.files.storage.address import Address
+from crushtest.files.storage.index import OWN
+from crushtest.files.storage.lock import LOCK
+from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote.opened import opened
 from crushtest.pipeline.remote.working_copy import WorkingCopy, working_copy
-from crushtest.services.storage.address import Address
-from crushtest.services.storage.index import OWN
-from crushtest.services.storage.lock import LOCK
-from crushtest.services.storage.store import Store
 from support.object_store import content_at, content_of, dying, empty_bucket
 
 State = dict[str, bytes]
@@ -177,7 +177,7 @@ def test_even_without_a_lock_an_index_is_written_once(monkeypatch: pytest.Monkey
 
 
 def test_a_writer_that_is_silent_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crushtest.services.storage import lock
+    from crushtest.files.storage import lock
 
     address = empty_bucket()
     with machine(), dying(4), working_copy(address) as copy:

@@ -13,9 +13,9 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from crushtest.services.storage.address import Address
-from crushtest.services.storage.index import OWN
-from crushtest.services.storage.store import Store
+from crushtest.files.storage.address import Address
+from crushtest.files.storage.index import OWN
+from crushtest.files.storage.store import Store
 
 _numbers = count()
 WRITES = ("write", "create", "upload", "copy", "remove")
@@ -35,6 +35,13 @@ fsspec.register_implementation("memory", ObjectsInMemory, clobber=True)
 def empty_bucket() -> Address:
     """Return an address in this process's memory where nothing is yet."""
     return Address("memory", f"bucket{next(_numbers)}/study")
+
+
+def upload_folder(folder: Path, address: Address) -> Address:
+    """Put the files of a folder at an address, and return it."""
+    for path in folder.iterdir():
+        Store(address).upload(path, path.name)
+    return address
 
 
 def content_at(address: Address, *, own: bool = False) -> dict[str, bytes]:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,15 @@ SETTINGS = {
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
+    # On a machine that others keep busy a process may take minutes to start or to answer.
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_gcs_rpc_server_connect_timeout_s": "600",
+    "RAY_health_check_timeout_ms": "60000",
 }
+PATIENCE = 20
+"""How many times longer than by itself Ray waits for a node that starts; half a minute is what it has in its code."""
 LISTENS = "0A"
 
 
@@ -45,26 +54,29 @@ class RayCluster:
     settings: dict[str, str]
 
     def tell(self, *command: Any) -> Any:
-        """Give the keeper a command: `add CPUS GPUS` starts a node, `kill` kills the last one as a machine goes."""
+        """Give the keeper a command: `add CPUS GPUS [CACHE]` starts a node, `kill` kills the last as a machine goes."""
         assert self.keeper.stdin is not None
         assert self.keeper.stdout is not None
         print(*command, file=self.keeper.stdin, flush=True)
         return json.loads(self.keeper.stdout.readline())
 
-    def start(self, *arguments: Any) -> subprocess.Popen[str]:
-        """Start crushtest with this cluster as its executor."""
-        command = [*self.enter, sys.executable, "-m", "crushtest", *map(str, arguments)]
-        command += ["--executor", "ray", "--address", self.address]
+    def inside(self, *arguments: Any, **more: Any) -> subprocess.Popen[str]:
+        """Start Python in the cluster's network, with more in its environment."""
         return subprocess.Popen(
-            command, env=self.settings, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [*self.enter, sys.executable, *map(str, arguments)],
+            env=self.settings | {name: str(value) for name, value in more.items()},
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
 
-    def run(self, *arguments: Any) -> str:
+    def start(self, *arguments: Any, **more: Any) -> subprocess.Popen[str]:
+        """Start crushtest with this cluster as its executor."""
+        return self.inside("-m", "crushtest", *arguments, "--executor", "ray", "--address", self.address, **more)
+
+    def run(self, *arguments: Any, **more: Any) -> str:
         """Run crushtest on this cluster to its end; return what it said on stderr."""
-        with self.start(*arguments) as process:
-            said = process.communicate(timeout=900)[1]
-        assert process.returncode == 0, said
-        return said
+        return finished(self.start(*arguments, **more))
 
     def processes(self) -> dict[int, str]:
         """Return the cluster's processes, and what they run."""
@@ -85,6 +97,24 @@ class RayCluster:
     def listening(self) -> set[str]:
         """Return the addresses on which any process of the cluster listens."""
         return {address for pid in self.processes() for address in listening(pid)}
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    """Wait until a process has done what it is for; return what it said on stderr."""
+    with process:
+        said = process.communicate(timeout=900)[1]
+    assert process.returncode == 0, said
+    return said
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 900) -> Any:
+    """Wait until something is there, and return it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if there := what():
+            return there
+        time.sleep(0.02)
+    raise TimeoutError
 
 
 def running() -> Iterator[tuple[int, int, str]]:
@@ -119,8 +149,11 @@ def in_words(address: str) -> str:
 
 
 @contextmanager
-def ray_cluster(*nodes: tuple[int, int], **more: str) -> Iterator[RayCluster]:
-    """Run a cluster with a node for each of these numbers of processors and GPUs, until the block ends."""
+def ray_cluster(*nodes: tuple[Any, ...], **more: str) -> Iterator[RayCluster]:
+    """Run a cluster with a node for each of these numbers of processors and GPUs, until the block ends.
+
+    A node may have a cache of its own, whose folder follows the numbers.
+    """
     settings = os.environ | SETTINGS | more
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # paths of sockets must be short
     own = ("unshare", "-n") if os.getuid() == 0 else ("unshare", "-Urn")
@@ -157,19 +190,33 @@ def ray_cluster(*nodes: tuple[int, int], **more: str) -> Iterator[RayCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class SlowClock:
+    """The module `time` with a clock that goes slowly, for code that waits by it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def monotonic(self) -> float:
+        return time.monotonic() / PATIENCE
+
+
 def keep() -> None:
     """Start and kill nodes as standard input says."""
+    import ray._private.node
     import ray.cluster_utils
 
+    vars(ray._private.node)["time"] = SlowClock()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     cluster: Any = ray.cluster_utils.Cluster()
     nodes: list[Any] = []
     for line in sys.stdin:
         match line.split():
-            case ["add", cpus, gpus]:
+            case ["add", cpus, gpus, *cache]:
+                os.environ |= dict(zip(["CRUSHTEST_CACHE"], cache, strict=False))
                 nodes.append(
                     cluster.add_node(
+                        wait=False,  # it is known to the others when it has started
                         num_cpus=int(cpus),
                         num_gpus=int(gpus),
                         node_ip_address=LOOPBACK,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from crushtest.errors import UsageError
-from crushtest.services.storage.address import is_address, parse_storage_address
+from crushtest.files.storage.address import is_address, parse_storage_address
 
 COPY = "copy"
 """The parameter of a command that wants the working copy itself; no option of its users."""

@@ -28,6 +28,7 @@ Task = Annotated[
 ]
 
 
+@at_address("study", writes=False)
 def items(
     task: Task,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: a JSON object per line.")],
@@ -35,7 +36,7 @@ def items(
         int | None, typer.Option(min=1, help="At most so many items, as `run --limit` draws them.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of that draw.")] = 0,
-    study: Annotated[Path | None, typer.Option(help="Write the items that this study asks instead.")] = None,
+    study: Annotated[Path | None, typer.Option(help="Ask as this study does: its folder or address.")] = None,
     json: AsJson = False,
 ) -> None:
     """Write a task's items as JSON lines, for a program that answers them elsewhere.

@@ -11,7 +11,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-Model = Annotated[str, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo` (SmolLM2-135M-Instruct).")]
+Model = Annotated[
+    str,
+    typer.Argument(help="A hub id, a folder, a .gguf file, s3://bucket/model, or `demo` (SmolLM2-135M-Instruct)."),
+]
 Folder = Annotated[Path, typer.Argument(help="A study's folder.")]
 Place = Annotated[Path, typer.Argument(help="A study's folder, or its address: s3://bucket/study.")]
 Suite = Annotated[

@@ -37,8 +37,8 @@ FoundArms = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[NAME=]MODEL",
-        help="A compressed model to test as it is found: a folder, a hub id, a .gguf file. It is called NAME, or by "
-        "the last part of its path or id. Repeatable.",
+        help="A compressed model to test as it is found: a folder, a hub id, a .gguf file, s3://bucket/model. It is "
+        "called NAME, or by the last part of its path or id. Repeatable.",
     ),
 ]
 Replicates = Annotated[
@@ -72,7 +72,9 @@ Finish = Annotated[
 @flattened
 @at_address("out", writes=True)
 def run(
-    model: Annotated[str | None, typer.Argument(help="A hub id, a folder, a .gguf file, or `demo`.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="A hub id, a folder, a .gguf file, s3://bucket/model, or `demo`.")
+    ] = None,
     recipe: Recipes = None,
     arm: FoundArms = None,
     study: Annotated[Path | None, typer.Option(help="A study file (YAML); flags override it.")] = None,

@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
+from crushtest.cli.at_address import at_address
 from crushtest.cli.envelope import print_result
-from crushtest.cli.options import Folder
+from crushtest.cli.options import Place
 from crushtest.cli.output import AsJson, print_line
 from crushtest.cli.results import say_if_untied
 from crushtest.errors import UnknownName
 
 
+@at_address("folder", writes=False)
 def track(
-    folder: Folder,
+    folder: Place,
     to: Annotated[str, typer.Option(metavar="TRACKER", help="`wandb` or `mlflow`.")],
     project: Annotated[str, typer.Option(help="The project (wandb) or experiment (mlflow).")] = "crushtest",
     policy: Annotated[str | None, typer.Option(help="Also log the gate's outcome by this policy.")] = None,

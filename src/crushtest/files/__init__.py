@@ -1,1 +1,1 @@
-"""Bytes on disk: atomic writes, append log, JSON lines, Parquet, cache."""
+"""Bytes on disk: atomic writes, append log, JSON lines, Parquet, cache; and folders in object storage."""

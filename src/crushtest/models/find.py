@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crushtest.errors import ModelError
-from crushtest.models import demo, hub
+from crushtest.files.storage.address import parse_storage_address
+from crushtest.models import copies, demo, hub
 from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, weights_id
 from crushtest.models.foreign import reading
 
@@ -17,15 +18,19 @@ Result = TypeVar("Result")
 
 NEAR = 0.75
 """How alike a name must be to be suggested: `deom` is that much like `demo`."""
-ALLOWED = "a hub id, a folder, a .gguf file, or demo"
+ALLOWED = "a hub id, a folder, a .gguf file, s3://bucket/model, or demo"
+ADDRESS = "address"
+"""The kind of models in object storage, of which copies are read (`models.copies`)."""
 
 
-def check_model(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> None:
+def check_model(spec: str, *, allow_pickle: bool = False, unread: bool = False, here: bool = True) -> None:
     """Raise ModelError unless the model is there, whole and readable, as far as its files' headers tell.
 
-    A hub model that is not in the hub's cache is asked for by name; nothing is downloaded. Needs no torch.
+    A hub model that is not in the hub's cache is asked for by name, and an address what it holds; nothing is
+    downloaded. Needs no torch.
 
     unread  whatever it is quantized by, for a program that reads it for itself
+    here    whether its weights will be read on this machine
     """
     kind = model_kind(spec)
     if kind == "demo":
@@ -33,6 +38,8 @@ def check_model(spec: str, *, allow_pickle: bool = False, unread: bool = False) 
     elif kind == "hub":
         if hub.cached(spec, allow_pickle=allow_pickle, unread=unread) is None:
             _with_nearest(spec, hub.check_remote)
+    elif kind == ADDRESS:
+        copies.check(spec, allow_pickle=allow_pickle, here=here)
     else:
         local_checkpoint(spec, kind, allow_pickle=allow_pickle, unread=unread)
 
@@ -40,23 +47,33 @@ def check_model(spec: str, *, allow_pickle: bool = False, unread: bool = False) 
 def spec_weights_id(spec: str) -> dict[str, Any]:
     """Return which weights a spec names, for the manifest: `revision` or `sha256`. Loads and fetches nothing.
 
-    Empty for a hub model that is not in the hub's cache. ModelError for a path that is not there or not whole.
+    Empty for a model of the hub or at an address that is not in a cache here. ModelError for a path that is not there
+    or not whole.
     """
     kind = model_kind(spec)
     if kind == "demo":
         return {"sha256": {demo.FILE: demo.SHA256}}
-    checkpoint = hub.cached(spec) if kind == "hub" else local_checkpoint(spec, kind, allow_pickle=False)
+    checkpoint = in_cache(spec) if kind in ("hub", ADDRESS) else local_checkpoint(spec, kind, allow_pickle=False)
     return weights_id(checkpoint) if checkpoint else {}
 
 
+def in_cache(spec: str, *, allow_pickle: bool = False, unread: bool = False) -> Checkpoint | None:
+    """Return a model of the hub, or at an address, as this machine has kept it; None if it has not. Asks nobody."""
+    kept = copies.cached if copies.is_stored(spec) else hub.cached
+    return kept(spec, allow_pickle=allow_pickle, unread=unread)
+
+
 def model_kind(spec: str) -> str:
-    """Return which of `demo`, `gguf`, `folder` and `hub` a spec names."""
+    """Return which of `demo`, `gguf`, `folder`, `hub` and `address` a spec names. UsageError for an odd address."""
     if spec.startswith(("http://", "https://")):
         raise ModelError(
             f"model {spec!r}: served models run in engine 'openai', not in this process (allowed here: {ALLOWED})"
         )
     if re.match(r"[\w.-]+:\d+(/|$)", spec) and not Path(spec).exists():
         raise ModelError(f"model {spec!r}: no such model; an address begins with http:// or https://")
+    if copies.is_stored(spec):
+        parse_storage_address(spec)
+        return ADDRESS
     if not spec.strip():
         raise ModelError(f"model {spec!r}: no model named (allowed: {ALLOWED})")
     if spec == "demo":

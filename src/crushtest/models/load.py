@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crushtest.errors import ModelError
-from crushtest.models import demo, hub
+from crushtest.models import copies, demo, hub
 from crushtest.models.checkpoint import Checkpoint, read_config, read_folder, read_gguf, weights_id
 from crushtest.models.devices import input_device
 from crushtest.models.dtypes import dtype_named, loaded_dtype
-from crushtest.models.find import hub_checkpoint, local_checkpoint, model_kind
+from crushtest.models.find import ADDRESS, hub_checkpoint, local_checkpoint, model_kind
 from crushtest.models.foreign import reading
 from crushtest.models.gguf_settings import read_gguf_config
 from crushtest.models.notes import weights_note
@@ -55,7 +55,8 @@ def load_model(
 ) -> LoadedModel:
     """Return the model and its tokenizer, ready to run.
 
-    spec    a hub id (`org/name`, `org/name@revision`), a folder, a `.gguf` file (dequantized), or `demo`
+    spec    a hub id (`org/name`, `org/name@revision`), a folder, a `.gguf` file (dequantized), either of them at an
+            address of object storage (`s3://bucket/model`), which is copied to the cache, or `demo`
     dtype   `float32`, `bfloat16`, `float16`, or `auto` for what the checkpoint holds (`models.dtypes`)
     device  `auto` is the first GPU, all GPUs for a model that does not fit it, the CPU if there is none; or one device,
             or several to spread the model over, with limits: `cuda:0,cuda:1`, `cpu=8GB,disk`
@@ -83,7 +84,7 @@ def load_model(
 
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:
     """Return the model's configuration alone: its shapes, without its weights. Raises as `load_model` does."""
-    checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    checkpoint = without_weights(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     return _read_config(spec, checkpoint.folder, checkpoint, trust_remote_code=trust_remote_code)
 
 
@@ -101,7 +102,7 @@ def peek_config(spec: str) -> PreTrainedConfig | None:
         if folder is None:
             return None
     else:
-        checkpoint = _unconverted(spec, trust_remote_code=False, allow_pickle=True)  # weights are not read
+        checkpoint = without_weights(spec, trust_remote_code=False, allow_pickle=True)  # weights are not read
         folder = checkpoint.folder
     if checkpoint is None or not checkpoint.gguf:
         content = read_config(folder)
@@ -131,7 +132,7 @@ def load_tokenizer(
     spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False
 ) -> PreTrainedTokenizerBase:
     """Return the model's tokenizer alone. Raises as `load_model` does."""
-    checkpoint = _unconverted(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
+    checkpoint = without_weights(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     with quiet(), reading(f"model {spec!r}: transformers cannot load its tokenizer", lambda: suspect(checkpoint)):
         return read_tokenizer(checkpoint, trust_remote_code=trust_remote_code)
 
@@ -147,13 +148,21 @@ def find_checkpoint(spec: str, *, trust_remote_code: bool, allow_pickle: bool, u
     if kind == "hub":
         trust = {"trust_remote_code": trust_remote_code, "allow_pickle": allow_pickle}
         return hub_checkpoint(spec, **trust, unread=unread)
+    if kind == ADDRESS:
+        return copies.fetch(spec, allow_pickle=allow_pickle, allow_code=trust_remote_code, unread=unread)
     return local_checkpoint(spec, kind, allow_pickle=allow_pickle, unread=unread)
 
 
-def _unconverted(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
-    """Return the files of a model whose weights are not needed: the demo's converted copy only if it is there."""
-    if model_kind(spec) == "demo" and not (demo.converted_folder() / "config.json").is_file():
+def without_weights(spec: str, *, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
+    """Return the files of a model whose weights are not needed: the demo's converted copy only if it is there.
+
+    Of a model at an address the weights are not copied.
+    """
+    kind = model_kind(spec)
+    if kind == "demo" and not (demo.converted_folder() / "config.json").is_file():
         return read_gguf(demo.find_gguf())
+    if kind == ADDRESS:
+        return copies.without_weights(spec, allow_code=trust_remote_code)
     return find_checkpoint(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
 
 

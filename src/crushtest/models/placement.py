@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import ModelError
 from crushtest.models.devices import default_device, devices_here
 from crushtest.models.free_memory import free_bytes
+from crushtest.models.memory import show_size
 from crushtest.models.places import DISK, Place, read_places
 from crushtest.models.quantization import READERS
 
@@ -101,9 +102,9 @@ def spread(spec: str, skeleton: PreTrainedModel, places: tuple[Place, ...]) -> P
     used = set(device_map.values())
     if DISK in used and DISK not in {one.name for one in places}:
         raise ModelError(
-            f"model {spec!r}: its {_size(sum(_bytes_by_module(skeleton).values()))} of weights in "
+            f"model {spec!r}: its {show_size(sum(_bytes_by_module(skeleton).values()))} of weights in "
             f"{str(skeleton.dtype).removeprefix('torch.')} do not fit "
-            f"({', '.join(f'{keys[key].name} takes {_size(limit)}' for key, limit in order.items())}); name more "
+            f"({', '.join(f'{keys[key].name} takes {show_size(limit)}' for key, limit in order.items())}); name more "
             "devices, or let what is left stay on the disk, which is slow: "
             f"--device {','.join(dict.fromkeys((*(one.name for one in places), 'cpu', DISK)))}"
         )
@@ -168,7 +169,3 @@ def _name(place: Any) -> str:
         return str(place)
     kind = next((name for name in devices_here() if name in ("cuda", "xpu")), "cuda")
     return f"{kind}:{place}"
-
-
-def _size(count: float) -> str:
-    return f"{count / 10**9:.1f} GB" if count >= 10**8 else f"{count / 10**6:.1f} MB"

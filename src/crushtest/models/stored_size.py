@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from crushtest.errors import ModelError
-from crushtest.models import hub
 from crushtest.models.checkpoint import Checkpoint, read_config, read_quantization, safetensors_header
-from crushtest.models.find import local_checkpoint, model_kind
+from crushtest.models.find import ADDRESS, in_cache, local_checkpoint, model_kind
 from crushtest.models.notes import PLAIN_GGUF, method_text
 from crushtest.models.quantization import method_named, title_of
 
@@ -43,8 +42,8 @@ def stored_facts(spec: str) -> dict[str, Any]:
     try:
         kind = model_kind(spec)
         found = (
-            hub.cached(spec, unread=True)
-            if kind == "hub"
+            in_cache(spec, unread=True)
+            if kind in ("hub", ADDRESS)
             else local_checkpoint(spec, kind, allow_pickle=False, unread=True)
         )
         if found is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from crushtest.errors import ModelError
 from crushtest.models.foreign import reading
-from crushtest.models.load import find_checkpoint, load_config
+from crushtest.models.load import load_config, without_weights
 from crushtest.models.options import ModelOptions
 from crushtest.models.quantization import Format
 from crushtest.models.reader import quiet, suspect
@@ -16,14 +16,14 @@ from crushtest.models.reader import quiet, suspect
 def try_out(spec: str, options: ModelOptions) -> None:
     """Raise ModelError for what would keep a model from being loaded: its package, config or architecture.
 
-    The model is fetched if it is not here yet, and laid out without memory for its weights. Its tokenizer is tried with
-    those of all arms (`pipeline.prepare.check_tokenizers`).
+    A hub model is fetched if it is not here yet. Any is laid out without memory for its weights. Its tokenizer is tried
+    with those of all arms (`pipeline.prepare.check_tokenizers`).
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     trust = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
-    checkpoint = find_checkpoint(spec, **trust)
+    checkpoint = without_weights(spec, **trust)
     if checkpoint.quantization is not None:
         require_package(spec, checkpoint.quantization.format)
     config = load_config(spec, **trust)

@@ -56,6 +56,7 @@ def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False, execu
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))
     check_rules(plan)
     executor.check(plan)
+    executor.get_ready(folder, plan)
     calibration = check_arms(folder, plan, devices=executor.is_here)
     check_scorers(folder, plan)
     items, missing = draw_items(folder, plan)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from crushtest.models.copies import is_gguf
 from crushtest.models.devices import default_device
 from crushtest.models.dtypes import AUTO, QUANTIZED, computes_in_bfloat16, config_dtype, gguf_dtype
-from crushtest.models.find import local_checkpoint, model_kind
-from crushtest.models.load import peek_config
+from crushtest.models.load import find_checkpoint, peek_config
 from crushtest.models.places import read_places
 from crushtest.registry import ENGINES
 from crushtest.study.folder import StudyFolder
@@ -67,11 +67,10 @@ def own_dtype(model: str) -> str:
 
     Raises ModelError for a model that is not there.
     """
-    kind = model_kind(model)
-    if kind == "demo":
+    if model == "demo":
         return QUANTIZED
-    if kind == "gguf":
-        header = local_checkpoint(model, kind, allow_pickle=False).header
+    if is_gguf(model):
+        header = find_checkpoint(model, trust_remote_code=False, allow_pickle=False).header
         return FLOAT32 if header is None else gguf_dtype(header)
     config = peek_config(model)
     return (None if config is None else config_dtype(config)) or FLOAT32

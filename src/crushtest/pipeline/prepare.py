@@ -63,7 +63,7 @@ def check_arms(
                 f"writes a folder, which `--arm` tests (got device {arm.model_options.device!r})"
             )
     for model, options in {arm.model: arm.model_options for arm in pending}.items():
-        check_model(model, allow_pickle=options.allow_pickle)
+        check_model(model, allow_pickle=options.allow_pickle, here=devices)
     found = {arm.model: arm.model_options for arm in pending if arm.recipe is None and arm.model != plan.dense.model}
     for model, options in found.items():
         try_out(model, options)

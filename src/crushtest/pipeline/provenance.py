@@ -196,10 +196,14 @@ def saved_sizes(arm: Arm) -> dict[str, Any]:
     if arm.name == DENSE or arm.recipe is not None:
         return {}
     from crushtest.compress.record import saved_recipe, saved_totals
+    from crushtest.models.copies import is_stored
     from crushtest.models.demo import find_gguf
+    from crushtest.models.find import in_cache
     from crushtest.models.stored_size import stored_facts
 
-    folder = Path(arm.model).expanduser()
+    trusted = arm.model_options.allow_pickle
+    kept = in_cache(arm.model, allow_pickle=trusted, unread=True) if is_stored(arm.model) else None
+    folder = kept.folder if kept else Path(arm.model).expanduser()
     totals = saved_totals(folder)
     if totals:
         return {"method": saved_recipe(folder), "totals": asdict(totals)}

@@ -18,6 +18,7 @@ from crushtest.errors import CrushtestError, StoreError, first_error_line
 from crushtest.files.regular import read_bytes, sha256
 from crushtest.gate import GateResult, run_gate
 from crushtest.metrics import ALL
+from crushtest.pipeline.remote.local_copy import address_of
 from crushtest.records import DENSE
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, stored_plan
@@ -85,7 +86,9 @@ def _tracked(
         if row[column] is not None
     }
     words = {f"{row['task']}/{row['metric']}/verdict": row["verdict"] for row in pooled}
-    return TrackedArm(name, folder.root.resolve().name, config, numbers, words | _gate_words(gate, name), rows)
+    address = address_of(folder.root)
+    study = folder.root.resolve().name if address is None else address.path.rpartition("/")[2]
+    return TrackedArm(name, study, config, numbers, words | _gate_words(gate, name), rows)
 
 
 def _gate_words(gate: GateResult | None, name: str) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Services: what scorers and engines share that ask another machine over HTTP, and folders in object storage."""
+"""Services: what scorers and engines share that ask another machine over HTTP."""

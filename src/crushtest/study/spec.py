@@ -124,7 +124,7 @@ class StopEarlySpec(Checked):
 class StudySpec(Checked):
     """A study file, every default visible.
 
-    model         the dense model: a hub id, a folder, a `.gguf` file, an address, or `demo`
+    model         the dense model: a hub id, a folder, a `.gguf` file, an address (`s3://` or of a server), or `demo`
     arms          what is compared with it
     suite         the name of a suite, a suite file, or a list of tasks, each with its options
     limit         items per task, drawn evenly over its groups; None: all

@@ -9,6 +9,8 @@ from annotated_types import Ge, Le
 
 from crushtest.engines.thinking import Thinking, with_thinking
 from crushtest.errors import EngineError, UsageError
+from crushtest.models import copies
+from crushtest.models.copies import is_gguf, is_stored
 from crushtest.registry import Answers, engine
 
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ def check_model(model: str, **options: Any) -> dict[str, Any]:
 
     if options["kv"] in ("q8_0", "q4_0") and options["flash"] == "off":
         raise UsageError(f"engine 'llamacpp': kv={options['kv']} needs flash attention; leave out flash=off")
-    gguf_path(model)
+    if is_stored(model) and is_gguf(model):
+        copies.check(model)
+    else:
+        gguf_path(model)
     require_package()
     return {"answers": ANSWERS}
 
@@ -103,11 +108,16 @@ def llamacpp(
 
 
 def gguf_path(model: str) -> Path:
-    """Return the GGUF file of a MODEL: a path, or the demo's. EngineError for anything else."""
+    """Return the GGUF file of a MODEL: a path, a copy of what is at an address, or the demo's.
+
+    EngineError for anything else.
+    """
     if model == "demo":
         from crushtest.models.demo import find_gguf
 
         return find_gguf()
+    if is_stored(model) and is_gguf(model):
+        return copies.fetch(model, unread=True).weights[0]
     path = Path(model).expanduser()
     if path.suffix != ".gguf" or not path.is_file():
         raise EngineError(f"engine 'llamacpp' runs GGUF files; there is no file {model!r} that ends in .gguf")

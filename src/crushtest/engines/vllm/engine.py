@@ -26,19 +26,22 @@ def check_model(model: str, *, kv: Stored, allow_pickle: bool, **_: Any) -> dict
     Raises EngineError if vLLM is not installed, or is known not to run this model or not to run it right; ModelError
     for a model that is not there or not whole.
     """
-    from crushtest.models import find
+    from crushtest.models import copies, find
     from crushtest.models.checkpoint import read_config
+    from crushtest.models.copies import is_gguf
 
     if is_address(model):
         raise EngineError(f"engine 'vllm' runs models in this process; {model!r} is run by engine 'openai'")
     kind = find.model_kind(model)
-    if kind == "gguf":
+    if is_gguf(model):
         raise EngineError(f"engine 'vllm' reads no GGUF files (got {model!r}); run it in engine 'llamacpp' or 'hf'")
     require_package(kv)
     find.check_model(model, allow_pickle=allow_pickle, unread=True)
     if kind == "folder":
         folder = find.local_checkpoint(model, kind, allow_pickle=allow_pickle, unread=True).folder
         refuse_method(model, read_config(folder))
+    elif kind == find.ADDRESS:
+        refuse_method(model, read_config(copies.without_weights(model, unread=True).folder))
     return {"answers": ANSWERS}
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.dtypes import is_on_cpu
+from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan
 
 
@@ -30,6 +31,10 @@ class Executor(Protocol):
 
     def check(self, plan: Plan) -> None:
         """Raise UsageError for what this executor cannot run, before anything is loaded."""
+        ...
+
+    def get_ready(self, folder: StudyFolder, plan: Plan) -> None:
+        """Begin what takes long before arms can be asked, while the plan is still checked."""
         ...
 
     def run_arms(self, run: Run) -> None:
@@ -57,6 +62,9 @@ class Local:
 
     def check(self, plan: Plan) -> None:
         """Raise nothing: every plan runs here."""
+
+    def get_ready(self, folder: StudyFolder, plan: Plan) -> None:
+        """Do nothing: this process loads its models when they are asked."""
 
     def run_arms(self, run: Run) -> None:
         """Ask every arm its open items."""

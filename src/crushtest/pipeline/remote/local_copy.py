@@ -18,10 +18,10 @@ from typing import Any
 from crushtest.errors import StoreError
 from crushtest.files.atomic import PARTIAL, replacing, write_json
 from crushtest.files.cache import cache_folder
+from crushtest.files.storage.address import Address, odd_part, parse_storage_address
+from crushtest.files.storage.index import FileFacts, Index, digest_of, fetch
+from crushtest.files.storage.store import Store, for_each
 from crushtest.printing import printable
-from crushtest.services.storage.address import Address, odd_part, parse_storage_address
-from crushtest.services.storage.index import FileFacts, Index, digest_of, fetch
-from crushtest.services.storage.store import Store, for_each
 
 MARKER = ".report-outdated"
 LOGS = {".parquet": ".jsonl", ".jsonl": ".parquet"}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crushtest.errors import CrushtestError
+from crushtest.files.storage.address import Address, is_address, parse_storage_address
 from crushtest.pipeline.remote.local_copy import READ, WORK, LocalCopy, address_of, place_of
 from crushtest.pipeline.remote.reading_copy import reading_copy
 from crushtest.pipeline.remote.working_copy import WorkingCopy, working_copy
-from crushtest.services.storage.address import Address, is_address, parse_storage_address
 
 
 class Opened(NamedTuple):

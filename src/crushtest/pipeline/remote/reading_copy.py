@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crushtest.errors import StoreError
+from crushtest.files.storage.address import Address
+from crushtest.files.storage.index import Index, read_index
+from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote.local_copy import READ, LocalCopy, place_of
 from crushtest.pipeline.remote.working_copy import objects, say
 from crushtest.report.formats import show_bytes
-from crushtest.services.storage.address import Address
-from crushtest.services.storage.index import Index, read_index
-from crushtest.services.storage.store import Store
 
 TIMES = 5
 """How often a study is read again that changed while it was read."""

@@ -12,13 +12,13 @@ from secrets import token_hex
 
 from crushtest.errors import StoreError, TakenOver
 from crushtest.files.locks import lock_folder
+from crushtest.files.storage.address import Address
+from crushtest.files.storage.index import OWN, Index, publish, read_index, settle, taken_as_it_lies, write_index
+from crushtest.files.storage.lock import Lock
+from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote.local_copy import WORK, LocalCopy, place_of
 from crushtest.printing import printable
 from crushtest.report.formats import show_bytes
-from crushtest.services.storage.address import Address
-from crushtest.services.storage.index import OWN, Index, publish, read_index, settle, taken_as_it_lies, write_index
-from crushtest.services.storage.lock import Lock
-from crushtest.services.storage.store import Store
 
 EVERY_S = 60.0
 """Answers of a task that is not finished are uploaded as often as this, or less."""

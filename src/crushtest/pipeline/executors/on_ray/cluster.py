@@ -74,6 +74,8 @@ class Cluster:
 
     limit    workers at once; None: as many as there is room for
     waiting  the arms that have no worker yet
+
+    Workers without an arm are kept for whoever needs one next: a new one takes seconds to start.
     """
 
     def __init__(self, turns: Turns, need: Need, threads: int, limit: int | None) -> None:
@@ -84,8 +86,21 @@ class Cluster:
         self._threads = threads
         self._limit = limit
         self._held: list[Any] = []
-        self._idle: list[Any] = []
+        self._idle: list[Any] = []  # have held an arm, so they have a place
+        self._early: list[Any] = []  # may wait for one
         self._looked = time.monotonic()
+
+    def start_early(self, count: int) -> None:
+        """Start workers for which there is room now, so many at most, while something else is done."""
+        import ray
+
+        free = ray.available_resources()
+        room = [int(free.get("CPU", 0)) // self._need.cpus, count]
+        room += [int(free.get("GPU", 0)) // self._need.gpus] if self._need.gpus else []
+        for _ in range(min(room if self._limit is None else [*room, self._limit])):
+            worker = self._start()
+            worker.get_ready.remote()
+            self._early.append(worker)
 
     def expect(self, titles: Sequence[str]) -> None:
         """Take in arms that want a worker, in this order."""
@@ -93,20 +108,20 @@ class Cluster:
 
     def place(self, title: str, say: Callable[[str], None]) -> Any:
         """Return a worker for an arm, as soon as it is the arm's turn and there is room; say where that is."""
-        while (self._full() and not self._idle) or (title in self._queue and self._queue[0] != title):
+        while not self._has_place() or (title in self._queue and self._queue[0] != title):
             with self.turns.away():
                 time.sleep(0.05)
         if title in self._queue:
             self._queue.remove(title)
-        worker = self._idle.pop() if self._idle else self._start()
+        worker = self._spare() or self._start()
         try:
-            where = worker.where.remote()
+            where = worker.where.options(concurrency_group=BESIDE).remote()
             began, told = time.monotonic(), False
             while not self.ready([where]):
                 if self._idle:  # it has a place, which this one waits for
                     self.release(worker)
                     worker = self._idle.pop()
-                    where = worker.where.remote()
+                    where = worker.where.options(concurrency_group=BESIDE).remote()
                 elif not told and time.monotonic() - began > PATIENCE_S:
                     told = True
                     say(f"{title} waits for {self._need}")
@@ -119,24 +134,21 @@ class Cluster:
         return worker
 
     def hand_on(self, worker: Any) -> None:
-        """Keep a worker that has let go of its arm, for one that waits."""
-        if len(self._idle) < len(self.waiting):
-            self._idle.append(worker)
-        else:
-            self.release(worker)
+        """Keep a worker that has let go of its arm."""
+        self._idle.append(worker)
 
     def no_longer_waits(self, title: str) -> None:
         """Let the next arm have a worker."""
         for titles in (self.waiting, self._queue):
             if title in titles:
                 titles.remove(title)
-        while len(self._idle) > len(self.waiting):
-            self.release(self._idle.pop())
 
     def helper(self) -> Any | None:
         """Return another worker for an arm that has one; None if there is no room, or another arm waits for it."""
         import ray
 
+        if not self.waiting and (spare := self._spare()) is not None:
+            return spare
         if self.waiting or self._full() or time.monotonic() - self._looked < LOOKS_S:
             return None
         self._looked = time.monotonic()
@@ -173,8 +185,17 @@ class Cluster:
 
     def release_all(self) -> None:
         """End every worker."""
+        self._idle.clear()
+        self._early.clear()
         for worker in list(self._held):
             self.release(worker)
+
+    def _has_place(self) -> bool:
+        return bool(self._idle or self._early) or not self._full()
+
+    def _spare(self) -> Any | None:
+        """Return a worker that holds no arm; None if there is none."""
+        return self._idle.pop() if self._idle else self._early.pop(0) if self._early else None
 
     def _full(self) -> bool:
         return self._limit is not None and len(self._held) >= self._limit
@@ -191,6 +212,16 @@ class Cluster:
         ).remote(self._threads)
         self._held.append(worker)
         return worker
+
+
+def is_raised_by_code(error: Exception) -> bool:
+    """Return True for what a worker's own code raised, False where it, or another that it needed something of, died.
+
+    Ray reports a task whose arguments were lost with their worker like one that has raised something.
+    """
+    from ray.exceptions import RayError, RayTaskError
+
+    return isinstance(error, RayTaskError) and not isinstance(error.cause, RayError)
 
 
 def reason_of(died: Exception) -> str:

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from crushtest.errors import UsageError
 from crushtest.pipeline.arm import run_arm, run_draw
+from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.dtypes import is_on_cpu
 from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need, connect, require_package
@@ -19,6 +20,7 @@ from crushtest.records import Passage
 from crushtest.services.addresses import is_address
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
+from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan
 from crushtest.study.repeats import PACKING
 
@@ -39,16 +41,19 @@ class OnRay:
         self._threads = threads
         self._turns = Turns()
         self._ended: set[str] = set()
+        self._connected = False
         need = Need(1 if gpus_per_arm else threads, gpus_per_arm)
         self._cluster = Cluster(self._turns, need, threads, workers)
 
     def __enter__(self) -> OnRay:
         connect(self._address)
+        self._connected = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         import ray
 
+        self._connected = False
         ray.shutdown()
 
     @property
@@ -69,6 +74,12 @@ class OnRay:
             if parallel > 1 and parallel > self._gpus:
                 raise UsageError(f"arm {arm.title!r}: tensor_parallel={parallel} needs --gpus-per-arm {parallel}")
 
+    def get_ready(self, folder: StudyFolder, plan: Plan) -> None:
+        """Start workers for the arms that are to be asked, where there is room; not for what is only looked at."""
+        if self._connected:
+            arms = [arm for arm in plan.measured if not is_address(arm.model) and not is_answered(folder, plan, arm)]
+            self._cluster.start_early(len(arms))
+
     def run_arms(self, run: Run) -> None:
         """Ask every arm its open items. If arms fail, the others go on, and the first one's error is raised then."""
         for arms in in_turn(run):
@@ -76,6 +87,7 @@ class OnRay:
             for arm in arms:
                 if is_address(arm.model):  # runs elsewhere anyway, where this machine reaches it and has its key
                     (run_draw if arm.draw else run_arm)(run, arm)
+        self._cluster.release_all()
 
     def _side_by_side(self, run: Run, arms: Sequence[Arm]) -> None:
         failed: dict[str, BaseException] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from crushtest.engines.base import Reference
 from crushtest.errors import CrushtestError, EngineError
 from crushtest.pipeline.context import Run
-from crushtest.pipeline.executors.on_ray.cluster import BESIDE, Cluster, Member, reason_of
+from crushtest.pipeline.executors.on_ray.cluster import BESIDE, Cluster, Member, is_raised_by_code, reason_of
 from crushtest.pipeline.executors.on_ray.shares import MOST_FAILURES, Share, Shares
 from crushtest.pipeline.executors.on_ray.travel import (
     Asked,
@@ -275,14 +275,14 @@ class Team:
 
     def _welcome(self, reference: Any) -> None:
         """Take in a worker that has loaded the arm, if it runs it as the others do."""
-        from ray.exceptions import RayError, RayTaskError
+        from ray.exceptions import RayError
 
         member = self._joining.pop(reference)
         try:
             prepared: Prepared = self._accepted(reference)
-        except RayTaskError:
-            raise
-        except RayError:
+        except RayError as died:  # itself, or the worker that was to give it the weights
+            if is_raised_by_code(died):
+                raise
             self._cluster.release(member.actor)
         except (CrushtestError, MemoryError) as refused:  # what one node lacks ends no arm that another one runs
             self._stay_alone(member, f"cannot prepare it ({refused})")

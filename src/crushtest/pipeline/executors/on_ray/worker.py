@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,11 @@ class Worker:
         context = ray.get_runtime_context()
         gpus = context.get_accelerator_ids().get("GPU", [])
         return Where(ray.util.get_node_ip_address(), tuple(map(str, gpus)))
+
+    def get_ready(self) -> None:
+        """Import what most models are loaded with: seconds that nobody need wait for."""
+        with suppress(ImportError):
+            from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
 
     def prepare(self, job: Job) -> Prepared | Refused:
         """Load and compress an arm's model as a study does."""

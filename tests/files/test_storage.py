@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from crushtest.errors import CrushtestError, StoreError, UsageError
 from crushtest.files.sealed import BLANK, SEAL, sealed
-from crushtest.services.storage.address import Address, is_address, parse_storage_address
-from crushtest.services.storage.index import FileFacts, Index, publish, read_index, write_index
-from crushtest.services.storage.lock import LOCK, Lock
-from crushtest.services.storage.store import Store, for_each
+from crushtest.files.storage.address import Address, is_address, parse_storage_address
+from crushtest.files.storage.index import FileFacts, Index, publish, read_index, write_index
+from crushtest.files.storage.lock import LOCK, Lock
+from crushtest.files.storage.store import Store, for_each
 from support.object_store import empty_bucket
 
 
@@ -194,3 +195,17 @@ def test_a_lock_is_released_by_its_owner_alone() -> None:
     with other.held():
         assert json.loads(store.read(LOCK) or b"")["owner"] == "other"
     assert store.read(LOCK) is None
+
+
+def test_an_error_ends_calls_that_have_begun() -> None:
+    began, stopped = Event(), Event()
+
+    def call(name: str) -> None:
+        if name == "bad":
+            began.wait(300)
+            raise ValueError(name)
+        began.set()
+        assert stopped.wait(300)
+
+    with pytest.raises(ValueError, match="bad"):
+        for_each(["bad", "slow"], call, stop=stopped.set)

@@ -5,19 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crushtest.errors import StoreError, UnknownName, first_error_line
-from crushtest.services.storage.address import Address
+from crushtest.files.storage.address import Address
 
 INSTALL = "pip install 'crushtest[remote]'"
 AT_ONCE = 8
 """Requests on their way at the same time."""
 _SECRET = re.compile("key|secret|token|password|credential", re.IGNORECASE)
+_MARKS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "updated", "created")
+"""What stores say by which another content of an object is known; the first that one says counts."""
+
+
+class Facts(NamedTuple):
+    """What a store says of an object.
+
+    mark  differs if the content does; empty if the store says nothing of that kind
+    """
+
+    size_bytes: int
+    mark: str
 
 
 class Store:
@@ -71,11 +83,14 @@ class Store:
         with self._naming(name, "written"):
             self._files.put_file(str(file), self._path(name))
 
-    def download(self, name: str, file: Path) -> bool:
-        """Write an object's content to a file; return False if there is no such object. Raises StoreError."""
+    def download(self, name: str, file: Path, *, received: Callable[[int], None] | None = None) -> bool:
+        """Write an object's content to a file; return False if there is no such object. Raises StoreError.
+
+        received  is called with the bytes of each piece that has come, and may raise to end it
+        """
         with self._naming(name, "read"):
             try:
-                self._files.get_file(self._path(name), str(file))
+                self._files.get_file(self._path(name), str(file), **({} if received is None else _calling(received)))
             except FileNotFoundError:
                 file.unlink(missing_ok=True)
                 return False
@@ -100,16 +115,31 @@ class Store:
 
         Raises StoreError if they cannot be listed: no such bucket, no permission, no network.
         """
+        return {name: facts.size_bytes for name, facts in self.listed(folder).items()}
+
+    def listed(self, folder: str = "", *, depth: int | None = None) -> dict[str, Facts]:
+        """Return what the store says of every object below the address, or below a folder there, by name.
+
+        depth  of folders below that are looked into; None: all. Raises StoreError as `sizes` does.
+        """
         top = self._path(folder) if folder else self._root
         with self._naming(folder, "listed"):
             self._files.invalidate_cache()
-            listed = self._files.find(top, detail=True)
+            listed = self._files.find(top, detail=True, maxdepth=depth)
         below = len(self._root) + 1
         return {
-            path[below:]: int(facts.get("size") or 0)
+            path[below:]: _facts(facts)
             for path, facts in listed.items()
             if facts.get("type") == "file" and path.startswith(f"{self._root}/") and not path.endswith("/")
         }
+
+    def facts(self, name: str) -> Facts | None:
+        """Return what the store says of an object, None if there is no such object. Raises StoreError."""
+        with self._naming(name, "read"):
+            try:
+                return _facts(self._files.info(self._path(name)))
+            except FileNotFoundError:
+                return None
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -127,14 +157,34 @@ class Store:
             raise StoreError(f"{place} could not be {done} ({type(error).__name__}: {why})") from None
 
 
-def for_each(names: Iterable[str], function: Callable[[str], object]) -> None:
-    """Call a function with every name, several at once. Raises the first error, and begins no further call then."""
+def _facts(said: Mapping[str, Any]) -> Facts:
+    mark = next((said[name] for name in _MARKS if said.get(name)), "")
+    return Facts(int(said.get("size") or 0), str(mark).strip('"'))
+
+
+def _calling(received: Callable[[int], None]) -> dict[str, Any]:
+    """Return the options of a download that calls a function with the bytes of each piece."""
+    from fsspec.callbacks import Callback
+
+    class Calling(Callback):  # type: ignore[misc]  # fsspec has no types
+        def relative_update(self, inc: int = 1) -> None:
+            received(inc)
+
+    return {"callback": Calling()}
+
+
+def for_each(names: Iterable[str], function: Callable[[str], object], *, stop: Callable[[], object] = bool) -> None:
+    """Call a function with every name, several at once. Raises the first error, and begins no further call then.
+
+    stop  is called first at an error, and may end calls that have begun, which are waited for
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         calls = [pool.submit(function, name) for name in names]
         try:
             for call in calls:
                 call.result()
         except BaseException:
+            stop()
             pool.shutdown(cancel_futures=True)
             raise
 

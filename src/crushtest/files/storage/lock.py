@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from crushtest.errors import StoreError, TakenOver
+from crushtest.files.storage.index import OWN
+from crushtest.files.storage.store import Store
 from crushtest.printing import quoted
-from crushtest.services.storage.index import OWN
-from crushtest.services.storage.store import Store
 
 LOCK = f"{OWN}/lock.json"
 BEAT_S = 30.0

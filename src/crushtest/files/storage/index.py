@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from crushtest.errors import StoreError, TakenOver
 from crushtest.files.atomic import replacing
 from crushtest.files.sealed import BLANK, SEAL, is_whole, sealed
-from crushtest.services.storage.address import odd_part
-from crushtest.services.storage.store import Store, for_each
+from crushtest.files.storage.address import odd_part
+from crushtest.files.storage.store import Store, for_each
 
 OWN = ".crushtest"
 """The folder at an address that holds what the synchronisation needs."""
