@@ -128,7 +128,7 @@ def sample_of(search: Search) -> Items:
     """Return the items of the search half, which dense has answered, that sensitivities are about."""
     return {
         planned.name: spread_over_clusters(
-            search.folder.screen.read_items(planned.name), search.request.items, search.plan.seed
+            search.folder.screen.read_items(planned.name), search.request.items_of(planned.task.kind), search.plan.seed
         )
         for planned in search.plan.tasks
     }

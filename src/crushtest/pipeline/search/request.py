@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import yaml
@@ -17,7 +18,7 @@ from crushtest.gate.policy import Policy, Rule, parse_policy
 from crushtest.metrics import ALL
 from crushtest.pipeline.stop_rules import bound_metrics
 from crushtest.printing import quoted
-from crushtest.records import DENSE, Item
+from crushtest.records import DENSE, Item, Kind
 from crushtest.registry import ENGINES
 from crushtest.results import Estimate
 from crushtest.stats.effects import BAD, room_for_harm
@@ -29,6 +30,11 @@ from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
+TEXTS, FEWEST_TEXTS = 1 / 4, 8
+"""Texts and completions that a sensitivity is measured on, as a share of the questions, and at least.
+
+Each is measured at up to 24 places: a quarter of them has a smaller error than the questions, at a quarter of the cost.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class SearchRequest:
     grain     what has options of its own: blocks, or single linear layers
     target    the largest size of the linear layers, as a share of what they take at 16 bits; None: the smallest that
               passes is sought
-    items     how many items of each task the sensitivity is measured on, about
+    items     how many questions of each task the sensitivity is measured on, about; of texts and completions fewer
     scores    whether sensitivities are measured, or estimated from gradients; None: as the model's size says
     swaps     how many measurements of whole mixes may go into swaps of two parts, per mix
     """
@@ -71,6 +77,10 @@ class SearchRequest:
     def given_recipes(self) -> tuple[Recipe, ...]:
         """Return the recipes that are candidates besides."""
         return tuple(recipe for text in self.given for recipe in parse_recipes(text))
+
+    def items_of(self, kind: Kind) -> int:
+        """Return how many items of a task of this kind the sensitivity is measured on, about."""
+        return self.items if kind == "choices" else max(ceil(TEXTS * self.items), min(self.items, FEWEST_TEXTS))
 
     def study(self, folder: SearchFolder, half: Half, arms: Sequence[ArmSpec] = ()) -> StudySpec:
         """Return the study of a half. Only arms of the search half stop early."""
