@@ -3,8 +3,8 @@
     python benchmarks/search.py DIR
 
 Prints mixes of four sizes, by all dimensions and by text alone, beside uniform recipes, on the half that the search
-never saw (tasks without completions); then random mixes, predicted and measured. DIR is the folder of a finished `crushtest search` on this
-machine; its study is read from its search.json.
+never saw (tasks without completions); then random mixes, predicted and measured. DIR is the folder of a `crushtest
+search` on this machine whose sensitivities are finished; its study is read from its search.json.
 """
 
 from __future__ import annotations
