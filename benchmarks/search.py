@@ -3,14 +3,15 @@
     python benchmarks/search.py DIR
 
 Prints mixes of four sizes, by all dimensions and by text alone, beside uniform recipes, on the half that the search
-never saw; then random mixes, predicted and measured. DIR is the folder of a finished `crushtest search` on this
-machine; its study is read from its search.json.
+never saw (tasks without completions); then random mixes, predicted and measured. DIR is the folder of a `crushtest
+search` on this machine whose sensitivities are finished; its study is read from its search.json.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from math import floor
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def request_of(folder: SearchFolder) -> SearchRequest:
     asked = record.request
     spec = build_spec(asked["study"], where="search.json")
     own = {key: tuple(asked[key]) for key in ("options", "given")}
-    rest = {key: asked[key] for key in ("grain", "target", "items", "scores", "swaps") if key in asked}
+    rest = {key: asked[key] for key in ("grain", "target", "items", "scores", "swaps", "verify") if key in asked}
     return SearchRequest(spec=spec, budget=asked["budget"], **own, **rest)
 
 
@@ -68,10 +69,15 @@ def mixes(root: Path) -> None:
     calibration = read_calibration(plan.dense.model_options, plan.dense.model, plan.calibration)
     with show_progress() as progress:
         gauge = open_gauge(found, progress)
+        # Nothing was written to the prompts of the other half, so that tasks with prompts are left out there.
+        scored = tuple(each for each in plan.tasks if each.task.kind != "prompts")
         other = {
-            task: spread_over_clusters(each, request.items, plan.seed) for task, each in found.halves["verify"].items()
+            each.name: spread_over_clusters(
+                found.halves["verify"][each.name], request.items_of(each.task.kind), plan.seed
+            )
+            for each in scored
         }
-        verify = gauge_of(gauge.opened, folder.screen, plan, other, progress, "other half")
+        verify = gauge_of(gauge.opened, folder.screen, replace(plan, tasks=scored), other, progress, "other half")
     blocks, made = gauge.opened.structure.blocks, []
     before = {name: value.clone() for name, value in gauge.opened.model.network.state_dict().items()}
     for option in known.options:

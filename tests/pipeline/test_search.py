@@ -17,8 +17,9 @@ from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate.policy import parse_policy
 from crushtest.pipeline.search import run as searching
+from crushtest.pipeline.search.budget import as_verified
 from crushtest.pipeline.search.opening import known_of, open_search
-from crushtest.pipeline.search.request import SearchRequest, as_verified
+from crushtest.pipeline.search.request import SearchRequest
 from crushtest.pipeline.search.run import neighbours, order_of, run_search
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +19,8 @@ from crushtest.printing import quoted
 
 if TYPE_CHECKING:
     from crushtest.pipeline.search.opening import Search
+    from crushtest.pipeline.search.request import SearchRequest
+    from crushtest.records import Item
     from crushtest.study.searched import SearchRecord
 
 GRAINS = ("block", "linear")
@@ -27,54 +31,69 @@ EXIT_CODES = {"found": 0, "none": 3, "inconclusive": 4}
 STATUS: dict[str, Status] = {"found": "passed", "none": "regression", "inconclusive": "inconclusive"}
 
 
-Target = Annotated[
-    str | None,
-    typer.Option(
-        metavar="size=SHARE",
-        help="Seek the best recipe of this size: the linear layers' bits as a share of what they take at 16 bits. "
-        "Default: seek the smallest recipe that passes.",
-    ),
-]
-Options = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="RECIPE",
-        help="What parts are tried with: recipes of one step, whose lists expand. Repeatable. "
-        "Default: rtn:bits=2,3,4,8,group_size=64.",
-    ),
-]
+@dataclass(frozen=True)
+class Asked:
+    """The options that say what is sought, and how."""
 
-
-@flattened
-def search(
-    model: Model,
-    budget: Annotated[str, typer.Option(help="The policy whose margins are the budget: a file or a built-in one.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The search's folder.")],
-    target: Target = None,
+    budget: Annotated[str, typer.Option(help="The policy whose margins are the budget: a file or a built-in one.")]
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="size=SHARE",
+            help="Seek the best recipe of this size: the linear layers' bits as a share of what they take at 16 bits. "
+            "Default: seek the smallest recipe that passes.",
+        ),
+    ] = None
     recipe: Annotated[
         list[str] | None, typer.Option("--recipe", "-r", help="A recipe that is a candidate too. Repeatable.")
-    ] = None,
-    option: Options = None,
-    grain: Annotated[str, typer.Option(help="What has an option of its own: block or linear.")] = "block",
+    ] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="What parts are tried with: recipes of one step, whose lists expand. Repeatable. "
+            "Default: rtn:bits=2,3,4,8,group_size=64.",
+        ),
+    ] = None
+    grain: Annotated[str, typer.Option(help="What has an option of its own: block or linear.")] = "block"
     items: Annotated[
-        int, typer.Option(min=1, help="Items per task that each part's sensitivity is measured on, about.")
-    ] = 64,
-    sensitivity: Annotated[
-        Path | None,
-        typer.Option(help="Take the sensitivities from another search's folder: same model, items and options."),
-    ] = None,
+        int,
+        typer.Option(
+            min=1,
+            help="Questions per task that sensitivities are measured on, about; of texts a quarter as many.",
+        ),
+    ] = 64
     scores: Annotated[
         str | None,
         typer.Option(help="measured, or gradient: estimated from gradients. Default: gradient above 7B parameters."),
-    ] = None,
+    ] = None
     swaps: Annotated[
         int | None,
         typer.Option(
             min=0,
             help="Measurements of each whole mix that go into swaps of two parts. Default: 12 with --target, else 0.",
         ),
-    ] = None,
+    ] = None
+    verify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASKS",
+            help="Tasks that are asked in the verification alone, beside the other half, with the budget's rules about "
+            "them: a suite's name, a YAML file, or task names joined by commas.",
+        ),
+    ] = None
+
+
+@flattened
+def search(
+    model: Model,
     *,
+    asked: Asked,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The search's folder.")],
+    sensitivity: Annotated[
+        Path | None,
+        typer.Option(help="Take the sensitivities from another search's folder: same model, items and options."),
+    ] = None,
     selection: Selection,
     running: Running,
     threads: Threads = None,
@@ -87,30 +106,10 @@ def search(
 
     Example: crushtest search demo --budget policy.yaml --target size=0.25 -o searches/demo
     """
-    from crushtest.pipeline.dtypes import settle_dtype
     from crushtest.pipeline.search.opening import open_search
-    from crushtest.pipeline.search.request import DEFAULT_OPTIONS, SearchRequest
     from crushtest.pipeline.search.run import run_search
-    from crushtest.study.searched import SearchFolder
-    from crushtest.study.spec import build_spec
 
-    if grain not in GRAINS:
-        raise UnknownName("grain", grain, GRAINS, where="search")
-    if scores is not None and scores not in SCORES:
-        raise UnknownName("scores", scores, SCORES, where="search")
-    spec = build_spec({"model": model} | given(selection) | given(running), where="search")
-    request = SearchRequest(
-        spec=settle_dtype(spec, SearchFolder(out).screen),
-        budget=budget_text(budget),
-        given=tuple(recipe or ()),
-        grain="linear" if grain == "linear" else "block",
-        target=None if target is None else size_of(target),
-        items=items,
-        scores=None if scores is None else ("gradient" if scores == "gradient" else "measured"),
-        swaps=swaps if swaps is not None else SWAPS if target is not None else 0,
-        options=tuple(option) if option else DEFAULT_OPTIONS,
-    )
-    found = open_search(request, out, sensitivity)
+    found = open_search(request_of(model, asked, given(selection) | given(running), out), out, sensitivity)
     if dry_run:
         show_plan(found)
         return
@@ -121,6 +120,34 @@ def search(
         raise typer.Exit(130) from None
     show(record, out, json=json)
     raise typer.Exit(EXIT_CODES[record.outcome or "inconclusive"])
+
+
+def request_of(model: str, asked: Asked, study: dict[str, Any], out: Path) -> SearchRequest:
+    """Return the search that a command line asks for.
+
+    Raises UnknownName for an unknown grain or way to come by sensitivities, UsageError for an invalid budget or target.
+    """
+    from crushtest.pipeline.dtypes import settle_dtype
+    from crushtest.pipeline.search.request import DEFAULT_OPTIONS, SearchRequest
+    from crushtest.study.searched import SearchFolder
+    from crushtest.study.spec import build_spec
+
+    if asked.grain not in GRAINS:
+        raise UnknownName("grain", asked.grain, GRAINS, where="search")
+    if asked.scores is not None and asked.scores not in SCORES:
+        raise UnknownName("scores", asked.scores, SCORES, where="search")
+    return SearchRequest(
+        spec=settle_dtype(build_spec({"model": model} | study, where="search"), SearchFolder(out).screen),
+        budget=budget_text(asked.budget),
+        given=tuple(asked.recipe or ()),
+        grain="linear" if asked.grain == "linear" else "block",
+        target=None if asked.target is None else size_of(asked.target),
+        items=asked.items,
+        scores=None if asked.scores is None else ("gradient" if asked.scores == "gradient" else "measured"),
+        swaps=asked.swaps if asked.swaps is not None else SWAPS if asked.target is not None else 0,
+        options=tuple(asked.option) if asked.option else DEFAULT_OPTIONS,
+        verify=asked.verify,
+    )
 
 
 def budget_text(name: str) -> str:
@@ -150,13 +177,17 @@ def show_plan(found: Search) -> None:
                 [task, str(half.search), str(half.search_clusters), str(half.verify), str(half.verify_clusters)]
                 for task, half in halves.items()
             ),
+            *([task, "0", "0", str(len(items)), str(_clusters(items))] for task, items in found.other.items()),
         ]
     )
     parts, options = len(found.parts), len(request.option_recipes)
     mixes = 10 if request.target is None else 1
     arms = mixes * (2 if request.swaps else 1) + options + len(request.given_recipes)
-    asked = sum(min(half.search, request.items) for half in halves.values())
+    asked = sum(min(halves[each.name].search, request.items_of(each.task.kind)) for each in found.plan.tasks)
     search, verify = (sum(getattr(half, name) for half in halves.values()) for name in ("search", "verify"))
+    last = f"the {verify} items of the other half"
+    if found.other:
+        last += f", and {sum(map(len, found.other.values()))} of {', '.join(found.other)}"
     for line in (
         f"1. dense answers the {search} items of the search half",
         f"2. sensitivity: {parts} parts x {options} options on about {asked} items, "
@@ -169,11 +200,15 @@ def show_plan(found: Search) -> None:
         + (f", {len(request.given_recipes)} given" if request.given else "")
         + (f"; swaps: at most {request.swaps} measurements per mix on about {asked} items" if request.swaps else ""),
         f"4. screening: at most {arms} arms on {search} items, stopping early",
-        f"5. verification: from the largest down, until one fails, on the {verify} items of the other half"
+        f"5. verification: from the largest down, until one fails, on {last}"
         if request.target is None
-        else f"5. verification of the best on the {verify} items of the other half",
+        else f"5. verification of the best on {last}",
     ):
         print_line(line)
+
+
+def _clusters(items: Sequence[Item]) -> int:
+    return len({item.cluster for item in items})
 
 
 def show(record: SearchRecord, out: Path, *, json: bool) -> None:

@@ -2,6 +2,7 @@
 
     <search>/search.json  sensitivity.parquet  policy.yaml  verify-policy.yaml  costs.json  search.html
     <search>/screen  <search>/verify      studies of either half of the clusters
+    <search>/other  other-policy.yaml     study of the tasks that are asked in the verification alone, if there are any
 
 No time stands in search.json or in the tables: the same search gives the same bytes, however often it was killed.
 costs.json says what each step took.
@@ -29,6 +30,7 @@ from crushtest.registry import explain
 from crushtest.study.folder import StudyFolder
 
 Outcome = Literal["found", "none", "inconclusive"]
+Verdict = Literal["passed", "regression", "inconclusive"]
 Scores = Literal["measured", "gradient"]
 CandidateKind = Literal["mix", "swapped", "uniform", "given", "by text"]
 
@@ -104,7 +106,7 @@ class Judged(_Stored):
     """
 
     name: str
-    outcome: Literal["passed", "regression", "inconclusive"]
+    outcome: Verdict
     size: float
     ratios: dict[str, float]
     broke: tuple[str, ...] = ()
@@ -149,10 +151,12 @@ class SearchRecord(_Stored):
     scores   whether sensitivities were measured, or estimated from gradients
     swaps    what was measured to better the mixes, in order
     rivals   what is no candidate and was measured on the other half for comparison alone
+    other    task -> items, of the tasks that are asked in the verification alone
     """
 
     request: dict[str, Any]
     halves: dict[str, Half] = {}
+    other: dict[str, int] = {}
     parts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     scores: Scores = "measured"
@@ -196,6 +200,10 @@ class SearchFolder:
         return self.root / "verify-policy.yaml"
 
     @property
+    def other_policy(self) -> Path:
+        return self.root / "other-policy.yaml"
+
+    @property
     def page(self) -> Path:
         return self.root / "search.html"
 
@@ -206,6 +214,10 @@ class SearchFolder:
     @property
     def verify(self) -> StudyFolder:
         return StudyFolder(self.root / "verify")
+
+    @property
+    def other(self) -> StudyFolder:
+        return StudyFolder(self.root / "other")
 
     @property
     def sensitivity(self) -> AppendLog[Cell]:

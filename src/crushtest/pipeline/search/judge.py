@@ -9,11 +9,12 @@ from crushtest.gate.result import Check, GateResult
 from crushtest.gate.rows import margin_of
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import stored_plan
-from crushtest.study.searched import Judged
+from crushtest.study.searched import Judged, Verdict
 
 BEYOND = 1e9
 """The ratio of a harm to a margin of 0."""
 MOST_WORDS = 3
+WORST_FIRST: tuple[Verdict, ...] = ("regression", "inconclusive", "passed")
 
 
 def judge(folder: StudyFolder, policy: str, names: Sequence[str], sizes: dict[str, float]) -> list[Judged]:
@@ -36,6 +37,21 @@ def judged_by(name: str, checks: Sequence[Check], size: float, dimensions: Mappi
     return Judged(name=name, outcome=outcome, size=size, ratios=ratios, broke=tuple(_broke(checks)))
 
 
+def both(one: Judged, other: Judged) -> Judged:
+    """Return what two studies say of a candidate: the worse verdict, and of each dimension the larger ratio."""
+    outcomes = {one.outcome, other.outcome}
+    return Judged(
+        name=one.name,
+        outcome=next(outcome for outcome in WORST_FIRST if outcome in outcomes),
+        size=one.size,
+        ratios={
+            dimension: max(each.ratios[dimension] for each in (one, other) if dimension in each.ratios)
+            for dimension in (*one.ratios, *other.ratios)
+        },
+        broke=(*one.broke, *other.broke),
+    )
+
+
 def ratio(check: Check) -> float | None:
     """Return a check's harm as measured, as a share of its margin; None for a check without either.
 
@@ -53,9 +69,8 @@ def ratio(check: Check) -> float | None:
 
 def _broke(checks: Sequence[Check]) -> list[str]:
     """Return what an arm did not pass, or passed beyond the margin as measured, in a few lines; regressions first."""
-    words = ("regression", "inconclusive", "passed")
-    failed = [check for check in checks if check.outcome in words[:2] or (ratio(check) or 0) > 1]
-    failed.sort(key=lambda check: words.index(check.outcome))
+    failed = [check for check in checks if check.outcome in WORST_FIRST[:2] or (ratio(check) or 0) > 1]
+    failed.sort(key=lambda check: WORST_FIRST.index(check.outcome))
     lines = [f"rule {check.number}, {check.rule}: {check.seen}" for check in failed[:MOST_WORDS]]
     more = len(failed) - MOST_WORDS
     return [*lines, f"and {more} more"] if more > 0 else lines

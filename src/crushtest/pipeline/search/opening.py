@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from crushtest.compress.parts import Part, parts_of
 from crushtest.compress.prepare import check_recipe, read_calibration
-from crushtest.errors import StoreError
+from crushtest.errors import StoreError, UsageError
 from crushtest.pipeline.checked import draw_items, without
+from crushtest.pipeline.search.budget import Budgets, budgets_of, check_budget
 from crushtest.pipeline.search.gauge import Gauge, gauge_of, open_model, spread_over_clusters
 from crushtest.pipeline.search.ladder import Sensitivities, read_sensitivities
-from crushtest.pipeline.search.request import SearchRequest, check_budget, check_request
+from crushtest.pipeline.search.request import SearchRequest, check_request
 from crushtest.progress import Progress
 from crushtest.records import Item
+from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.searched import Half, Scores, SearchFolder
 from crushtest.study.spec import Half as HalfName
@@ -24,19 +26,26 @@ if TYPE_CHECKING:
     from crushtest.compress.calibration import CalibrationTokens
 
 Items = Mapping[str, Sequence[Item]]
+LATER_KEYS = ("verify",)
+"""Keys of a request that are not there if nothing of the kind was asked for."""
 GRADIENT_FROM = 7e9
 """Parameters of a model above which sensitivities are estimated from gradients unless the request says otherwise."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search whose request was checked and whose items are drawn."""
+    """A search whose request was checked and whose items are drawn.
+
+    other   the items of the tasks that are asked in the verification alone
+    """
 
     request: SearchRequest
     folder: SearchFolder
     plan: Plan
     parts: tuple[Part, ...]
     halves: Mapping[HalfName, Items]
+    other: Items
+    budgets: Budgets
     parameters: int
     measured: SearchFolder | None = None
 
@@ -77,25 +86,21 @@ def open_search(request: SearchRequest, out: Path, measured: Path | None = None)
     from crushtest.compress.layers.structure import find_structure
 
     folder = SearchFolder(out)
-    stored = folder.read()
-    if stored is not None and stored.request != request.as_json():
-        changed = [key for key, value in request.as_json().items() if stored.request.get(key) != value]
-        raise StoreError(f"{out} holds another search ({', '.join(changed)} differ); use another -o")
-    if stored is None and out.exists() and any(path.name != ".lock" for path in out.iterdir()):
-        raise StoreError(f"{out} is not empty and holds no search; choose another -o")
+    _check_folder(folder, request)
     plans = {half: make_plan(request.study(folder, half)) for half in ("search", "verify")}
     plan = plans["search"]
     check_request(request, plan)
     options = plan.dense.model_options
     for recipe in (*request.option_recipes, *request.given_recipes):
         check_recipe(options, plan.dense.model, recipe)
-    halves: dict[HalfName, Items] = {}
-    for half, study in (("search", folder.screen), ("verify", folder.verify)):
-        drawn = draw_items(study, plans[half])
-        if drawn.missing:
-            without(plan, drawn.missing, skip_missing=False)
-        halves[half] = drawn.items  # type: ignore[index]
-    check_budget(request, plan, halves)
+    halves: dict[HalfName, Items] = {
+        "search": _drawn(folder.screen, plan),
+        "verify": _drawn(folder.verify, plans["verify"]),
+    }
+    asked_last = make_plan(request.other_study(folder)) if request.verify is not None else None
+    other = {} if asked_last is None else _drawn(folder.other, asked_last)
+    check_unseen(halves["search"], other)
+    check_budget(request, plan, halves, asked_last, other)
     network = network_of_config(options.load_config(plan.dense.model), options.trust_remote_code)
     parts = parts_of(find_structure(network), request.grain)
     return Search(
@@ -104,9 +109,49 @@ def open_search(request: SearchRequest, out: Path, measured: Path | None = None)
         plan=plan,
         parts=parts,
         halves=halves,
+        other=other,
+        budgets=budgets_of(request, plan, asked_last),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         measured=None if measured is None else _measured_in(measured, request),
     )
+
+
+def _check_folder(folder: SearchFolder, request: SearchRequest) -> None:
+    """Raise StoreError for a folder that holds another search, or something else."""
+    stored, asked = folder.read(), request.as_json()
+    if stored is None:
+        if folder.root.exists() and any(path.name != ".lock" for path in folder.root.iterdir()):
+            raise StoreError(f"{folder.root} is not empty and holds no search; choose another -o")
+        return
+    unknown = [key for key in asked if key not in stored.request and key not in LATER_KEYS]
+    if unknown:
+        raise StoreError(
+            f"{folder.record_path} is of an older version of crushtest (it lacks {', '.join(unknown)}) and cannot be "
+            f"continued; use another -o, with --sensitivity {folder.root} if its sensitivities are finished"
+        )
+    changed = [key for key in {**stored.request, **asked} if stored.request.get(key) != asked.get(key)]
+    if changed:
+        raise StoreError(f"{folder.root} holds another search ({', '.join(changed)} differ); use another -o")
+
+
+def _drawn(study: StudyFolder, plan: Plan) -> Items:
+    """Return the items of every task of a plan. Raises DataError if a task's data are missing."""
+    drawn = draw_items(study, plan)
+    if drawn.missing:
+        without(plan, drawn.missing, skip_missing=False)
+    return drawn.items
+
+
+def check_unseen(searched: Items, other: Items) -> None:
+    """Raise UsageError if a request of the search half is also asked in a task of the verification alone."""
+    seen = {repr(item.request): task for task, items in searched.items() for item in items}
+    for task, items in other.items():
+        for item in items:
+            if (where := seen.get(repr(item.request))) is not None:
+                raise UsageError(
+                    f"verify: item {item.id!r} of {task!r} is also an item of {where!r} on the search half; verify on "
+                    "tasks that the search does not ask"
+                )
 
 
 def _measured_in(root: Path, request: SearchRequest) -> SearchFolder:
@@ -128,7 +173,7 @@ def sample_of(search: Search) -> Items:
     """Return the items of the search half, which dense has answered, that sensitivities are about."""
     return {
         planned.name: spread_over_clusters(
-            search.folder.screen.read_items(planned.name), search.request.items, search.plan.seed
+            search.folder.screen.read_items(planned.name), search.request.items_of(planned.task.kind), search.plan.seed
         )
         for planned in search.plan.tasks
     }

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Any
-
-import yaml
 
 from crushtest.compress.parts import Grain, read_options
 from crushtest.compress.recipes import Recipe, parse_recipes
 from crushtest.errors import UsageError
-from crushtest.gate.checks import metrics_of_tasks
-from crushtest.gate.policy import Policy, Rule, parse_policy
-from crushtest.metrics import ALL
-from crushtest.pipeline.stop_rules import bound_metrics
-from crushtest.printing import quoted
-from crushtest.records import DENSE, Item
+from crushtest.gate.policy import Policy, parse_policy
+from crushtest.records import DENSE, Kind
 from crushtest.registry import ENGINES
-from crushtest.results import Estimate
-from crushtest.stats.effects import BAD, room_for_harm
-from crushtest.stats.harm_bounds import ROUNDING
 from crushtest.study.plan import Plan
 from crushtest.study.searched import Scores, SearchFolder
 from crushtest.study.spec import ArmSpec, Half, StopEarlySpec, StudySpec
@@ -29,6 +21,11 @@ from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
+TEXTS, FEWEST_TEXTS = 1 / 4, 8
+"""Texts and completions that a sensitivity is measured on, as a share of the questions, and at least.
+
+Each is measured at up to 24 places: a quarter of them has a smaller error than the questions, at a quarter of the cost.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,10 @@ class SearchRequest:
     grain     what has options of its own: blocks, or single linear layers
     target    the largest size of the linear layers, as a share of what they take at 16 bits; None: the smallest that
               passes is sought
-    items     how many items of each task the sensitivity is measured on, about
+    items     how many questions of each task the sensitivity is measured on, about; of texts and completions fewer
     scores    whether sensitivities are measured, or estimated from gradients; None: as the model's size says
     swaps     how many measurements of whole mixes may go into swaps of two parts, per mix
+    verify    tasks that are asked beside the other half when candidates are verified, as a suite; None: no others
     """
 
     spec: StudySpec
@@ -56,6 +54,7 @@ class SearchRequest:
     items: int = DEFAULT_ITEMS
     scores: Scores | None = None
     swaps: int = 0
+    verify: str | list[Any] | None = None
 
     @cached_property
     def policy(self) -> Policy:
@@ -72,18 +71,28 @@ class SearchRequest:
         """Return the recipes that are candidates besides."""
         return tuple(recipe for text in self.given for recipe in parse_recipes(text))
 
+    def items_of(self, kind: Kind) -> int:
+        """Return how many items of a task of this kind the sensitivity is measured on, about."""
+        return self.items if kind == "choices" else max(ceil(TEXTS * self.items), min(self.items, FEWEST_TEXTS))
+
     def study(self, folder: SearchFolder, half: Half, arms: Sequence[ArmSpec] = ()) -> StudySpec:
         """Return the study of a half. Only arms of the search half stop early."""
         policy = str(folder.policy if half == "search" else folder.verify_policy)
         stop = StopEarlySpec(policy=policy) if half == "search" else None
         return self.spec.model_copy(update={"half": half, "arms": tuple(arms), "policy": policy, "stop_early": stop})
 
+    def other_study(self, folder: SearchFolder, arms: Sequence[ArmSpec] = ()) -> StudySpec:
+        """Return the study of the tasks that are asked in the verification alone."""
+        assert self.verify is not None
+        asked = {"suite": self.verify, "arms": tuple(arms), "policy": str(folder.other_policy)}
+        return self.spec.model_copy(update=asked)
+
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON values, the suite with its tasks."""
         left_out = {"arms", "half", "stop_early", "policy", "noise_floor", "beside"}
         study = self.spec.model_dump(mode="json", exclude=left_out)
         study["suite"] = [{task: options} for task, options in resolve(self.spec.suite)]
-        return {
+        asked: dict[str, Any] = {
             "study": study,
             "budget": self.budget,
             "options": list(self.options),
@@ -94,6 +103,9 @@ class SearchRequest:
             "scores": self.scores,
             "swaps": self.swaps,
         }
+        if self.verify is not None:
+            asked["verify"] = [{task: options} for task, options in resolve(self.verify)]
+        return asked
 
 
 def check_request(request: SearchRequest, plan: Plan) -> None:
@@ -114,69 +126,3 @@ def check_request(request: SearchRequest, plan: Plan) -> None:
                 "candidate, against dense"
             )
     _ = request.option_recipes, request.given_recipes
-
-
-def check_budget(request: SearchRequest, plan: Plan, halves: Mapping[Half, Mapping[str, Sequence[Item]]]) -> None:
-    """Raise UsageError for a rule that no candidate could ever pass: no task has what it is about, or half too few."""
-    metrics = metrics_of_tasks(plan)
-    for number, rule in enumerate(request.policy.rules, start=1):
-        if rule.never is None and not any(bound_metrics(rule, each, metrics[each.name]) for each in plan.tasks):
-            names = ", ".join(planned.name for planned in plan.tasks)
-            raise UsageError(
-                f"budget: rule {number} ({quoted(str(rule))}) cannot pass: no task of the search has what it is about "
-                f"(its tasks: {names}). Add the task with --suite, or leave the rule out"
-            )
-        for half, items in halves.items():
-            for planned in plan.tasks:
-                asked = items[planned.name]
-                for name in bound_metrics(rule, planned, metrics[planned.name]):
-                    metric = metrics[planned.name][name]
-                    about = [item for item in asked if name == metric.name and metric.applies_to(item)]
-                    if name == metric.name and rule.group == ALL and (why := _too_few(rule, about)):
-                        raise UsageError(
-                            f"budget: rule {number} ({quoted(str(rule))}) cannot pass: the half {half!r} of "
-                            f"{planned.name!r} has {why}. Lower the rule's number, or take more items"
-                        )
-
-
-def check_room(request: SearchRequest, plan: Plan, dense: Iterable[Estimate]) -> None:
-    """Raise UsageError for a rule that no candidate could ever pass: dense is where nothing can be lost.
-
-    dense   what the dense arm measured on the search half
-    """
-    values = {(row.task, row.metric): row.value for row in dense if row.arm == DENSE and row.group == ALL}
-    metrics = metrics_of_tasks(plan)
-    for number, rule in enumerate(request.policy.rules, start=1):
-        for planned in plan.tasks:
-            for name in bound_metrics(rule, planned, metrics[planned.name]):
-                metric, value = metrics[planned.name][name], values.get((planned.name, name))
-                if rule.group != ALL or rule.margin is None or value is None or metric.bounds is None:
-                    continue
-                room = room_for_harm(value, metric.bounds, rule.direction or BAD[metric.better])
-                if name == metric.name and rule.margin.of(value) >= room - ROUNDING:
-                    raise UsageError(
-                        f"budget: rule {number} ({quoted(str(rule))}) cannot pass: dense is at {value:.4g}, from where "
-                        "nothing can get worse by more than the margin. Take a smaller margin, or leave the rule out"
-                    )
-
-
-def _too_few(rule: Rule, items: Sequence[Item]) -> str | None:
-    clusters = len({item.cluster for item in items})
-    if len(items) < rule.min_items:
-        return f"{len(items)} items for {rule.metric}, and the rule's min_items is {rule.min_items}"
-    if clusters < rule.min_clusters:
-        return f"{clusters} clusters for {rule.metric}, and the rule's min_clusters is {rule.min_clusters}"
-    return None
-
-
-def as_verified(policy: Policy) -> str:
-    """Return a policy's text in which every margin must be shown to be kept: `sure: equivalence`."""
-    rules = [dict(_settings(rule)) for rule in policy.rules]
-    return yaml.safe_dump({"summary": policy.summary, "rules": rules}, sort_keys=False, allow_unicode=True)
-
-
-def _settings(rule: Rule) -> Iterator[tuple[str, Any]]:
-    yield from rule.model_dump(exclude={"margin", "sure"}, exclude_unset=True).items()
-    if rule.margin is not None:
-        yield "margin", f"{100 * rule.margin.size!r}%" if rule.margin.relative else rule.margin.size
-        yield "sure", "equivalence"

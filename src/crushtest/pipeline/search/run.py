@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from crushtest.files.atomic import replacing
 from crushtest.pipeline.rankings import LANGUAGE
 from crushtest.pipeline.run import run_study
+from crushtest.pipeline.search.budget import check_room
 from crushtest.pipeline.search.gauge import open_model
 from crushtest.pipeline.search.gradient import Sample, estimate_cells
-from crushtest.pipeline.search.judge import judge, size_in
+from crushtest.pipeline.search.judge import both, judge, size_in
 from crushtest.pipeline.search.ladder import candidates, rivals
 from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of
-from crushtest.pipeline.search.request import as_verified, check_room
 from crushtest.pipeline.search.sensitivity import measure_cells
 from crushtest.pipeline.search.swaps import swap_parts
 from crushtest.pipeline.search.whole import WholeMixes
@@ -38,15 +38,19 @@ def run_search(search: Search) -> SearchRecord:
 
 
 def _begin(search: Search) -> SearchRecord:
+    folder, budgets = search.folder, search.budgets
     for path, text in (
-        (search.folder.policy, search.request.budget),
-        (search.folder.verify_policy, as_verified(search.request.policy)),
+        (folder.policy, budgets.screen),
+        (folder.verify_policy, budgets.verify),
+        (folder.other_policy, budgets.other),
     ):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        if text is not None:
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     record = SearchRecord(
         request=search.request.as_json(),
         halves=search.counted,
+        other={task: len(items) for task, items in search.other.items()},
         parts=tuple(part.name for part in search.parts),
         options=tuple(option.text for option in search.request.option_recipes),
         scores=search.scores,
@@ -164,13 +168,17 @@ def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) 
 
 
 def _ask_other_half(search: Search, record: SearchRecord, names: Sequence[str]) -> dict[str, Judged]:
-    """Ask these candidates, and no others, every item of the other half; return what the budget says of each."""
-    folder = search.folder
-    run_study(
-        search.request.study(folder, "verify", _arms([record.candidate(name) for name in names])), folder.verify.root
-    )
+    """Ask these candidates, and no others, all items of the verification; return what the budget says of each."""
+    folder, request = search.folder, search.request
+    arms = _arms([record.candidate(name) for name in names])
+    run_study(request.study(folder, "verify", arms), folder.verify.root)
     sizes = {name: size_in(folder.verify, name, search.linear_bytes) for name in names}
-    return {one.name: one for one in judge(folder.verify, str(folder.verify_policy), names, sizes)}
+    judged = judge(folder.verify, str(folder.verify_policy), names, sizes)
+    if request.verify is not None:
+        run_study(request.other_study(folder, arms), folder.other.root)
+        others = judge(folder.other, str(folder.other_policy), names, sizes)
+        judged = [both(one, other) for one, other in zip(judged, others, strict=True)]
+    return {one.name: one for one in judged}
 
 
 def _compare(search: Search, record: SearchRecord) -> SearchRecord:
