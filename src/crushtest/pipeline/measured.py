@@ -15,6 +15,7 @@ from crushtest.stats.asked import Asked, Summed
 from crushtest.stats.contrasts import SummedPair
 from crushtest.stats.item_sums import Measured
 from crushtest.stats.stored_choices import StoredChoices
+from crushtest.stats.stored_items import ids_of
 from crushtest.study import manifest
 from crushtest.study.draws import paired_draws
 from crushtest.study.folder import StudyFolder
@@ -87,7 +88,7 @@ class Arms:
     def __post_init__(self) -> None:
         complete = complete_draws(self.folder, self.plan, self.planned)
         self.numbers = {arm: complete[arm] for arm in self.names if arm in complete}
-        self._ids = [item.id for item in self.asked.items]
+        self._ids = ids_of(self.asked.items)
         self._arms = {arm.name: arm for arm in self.plan.arms}
         self._read: dict[tuple[str, int], Summed] = {}
 

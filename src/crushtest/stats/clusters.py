@@ -18,6 +18,7 @@ from crushtest.metrics import ALL, Array, Metric, about_people
 from crushtest.records import Item
 from crushtest.stats.item_sums import Mask, Sums
 from crushtest.stats.stored_choices import Index as Index
+from crushtest.stats.stored_items import cluster_numbers, rows_by_group
 
 Kinds = NDArray[np.uint64]
 
@@ -45,26 +46,21 @@ class Layout:
 
 def lay_out(items: Sequence[Item]) -> Layout:
     """Return the clusters and groups of a task's items; an item without a cluster is its own."""
-    numbers: dict[str, int] = {}
-    cluster = [numbers.setdefault(item.cluster or f"item {item.id}", len(numbers)) for item in items]
-    rows: dict[str, list[int]] = {}
-    for row, item in enumerate(items):
-        for group in dict.fromkeys(item.groups):
-            rows.setdefault(group, []).append(row)
-    names = (ALL, *sorted(rows))
+    rows = rows_by_group(items)
+    names = (ALL, *rows)
     attributes: dict[str, tuple[int, ...]] = {}
     for position, name in enumerate(names[1:], start=1):
         if about_people(name):
             attribute = name.partition("=")[0]
             attributes[attribute] = (*attributes.get(attribute, ()), position)
     everyone = np.arange(len(items), dtype=np.int64)
-    members = (everyone, *(np.array(rows[name], np.int64) for name in names[1:]))
+    members = (everyone, *rows.values())
     unions = {
         attribute: np.unique(np.concatenate([members[position] for position in positions]))
         for attribute, positions in attributes.items()
         if len(positions) > 1
     }
-    return Layout(np.array(cluster, np.int64), names, members, attributes, unions)
+    return Layout(cluster_numbers(items), names, members, attributes, unions)
 
 
 @dataclass(frozen=True)

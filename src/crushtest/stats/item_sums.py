@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores
+from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores, everywhere
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 from crushtest.stats.stored_choices import LENGTHS, Index, StoredChoices
+from crushtest.stats.stored_items import StoredItems, Watched, kinds_of, some_items
+
+UNKNOWN, APART = -1, -2
+"""In place of a case: not measured yet; the items of the kind have cases of their own."""
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
@@ -74,19 +78,21 @@ class _Case(NamedTuple):
 class Meter:
     """Measures one metric of a task's items, arm after arm.
 
-    Where all that counts of an answer is which option it picks (`from_pick`), an item with an option is measured when
-    an arm is the first to pick it, and looked up from then on.
+    Where all that counts of an answer is which option it picks (`from_pick`), a kind of items is measured with an
+    option when an arm is the first to pick it, and looked up from then on. So is each item of a kind that the metric
+    tells apart.
     """
 
     def __init__(self, metric: Metric, items: Sequence[Item]) -> None:
         self.metric, self._items = metric, items
-        self.applies: Mask = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
+        self.applies: Mask = _applies(metric, items)
         alone = metric.partner_ids is None and metric.scorer is None and metric.reads is None
         rule = metric.from_pick
         self._rule = rule if alone and not isinstance(rule, bool) and rule in LENGTHS else None
         self._cases: list[_Case] = []
         self._place_of: dict[Hashable, int] = {}  # where an equal case stands in `_cases`
-        self._known: dict[int, Index] = {}  # option -> [items] place of the case of an item that picks it, or -1
+        self._of_kind: dict[int, Index] = {}  # option -> [kinds] place of the case of an item that picks it
+        self._of_item: dict[int, Index] = {}  # option -> [items] the same, of kinds whose items differ
 
     def sums(self, measured: Measured) -> Sums:
         """Return the sums of one arm."""
@@ -103,9 +109,9 @@ class Meter:
             states[picked] = np.fromiter(state, object, len(state))[place]
             reasons[picked] = np.fromiter(reason, object, len(reason))[place]
             scored[picked] = np.array([each is None for each in reason], bool)[place]
-            answers = answers.some(self._items, rows)
-        for row in rows.tolist():
-            columns[row], states[row], reasons[row] = _measure(self.metric, self._items[row], answers, scores)
+            answers = answers.some(self._items, rows) if len(rows) else {}
+        for row, item in zip(rows.tolist(), some_items(self._items, rows), strict=True):
+            columns[row], states[row], reasons[row] = _measure(self.metric, item, answers, scores)
             scored[row] = reasons[row] is None
         outcome = columns[:, self.metric.columns.index(self.metric.outcome)] if self.metric.outcome else None
         states_known = _known_states(self.metric, states, outcome, scored)
@@ -115,17 +121,36 @@ class Meter:
         """Return [n] which of the cases known each of these items [n] is, given the option [n] that it picks."""
         places = np.empty(len(rows), np.int64)
         for option in np.unique(picks).tolist():
-            known = self._known.setdefault(option, np.full(len(self._items), -1, np.int32))
-            mine = rows[picks == option]
-            for row in mine[known[mine] < 0].tolist():
-                known[row] = self._place(row, option)
-            places[picks == option] = known[mine]
+            places[picks == option] = self._picking(rows[picks == option], option)
         return places
 
-    def _place(self, row: int, option: int) -> int:
-        item = self._items[row]
+    def _picking(self, rows: Index, option: int) -> Index:
+        """Return [n] which case each of these items [n] is that pick one option."""
+        kinds = kinds_of(self._items)
+        of_kind = self._of_kind.setdefault(option, np.full(len(kinds.first), UNKNOWN, np.int64))
+        mine = kinds.of[rows]
+        new = rows[of_kind[mine] == UNKNOWN]
+        met, at = np.unique(kinds.of[new], return_index=True)
+        for kind, item in zip(met.tolist(), some_items(self._items, new[at]), strict=True):
+            watched = Watched(item)
+            place = self._place(watched, item, option)
+            of_kind[kind] = APART if watched.tells_apart else place
+        places = of_kind[mine]
+        if (apart := places == APART).any():
+            places[apart] = self._one_by_one(rows[apart], option)
+        return places
+
+    def _one_by_one(self, rows: Index, option: int) -> Index:
+        known = self._of_item.setdefault(option, np.full(len(self._items), UNKNOWN, np.int32))
+        new = rows[known[rows] == UNKNOWN]
+        for row, item in zip(new.tolist(), some_items(self._items, new), strict=True):
+            known[row] = self._place(item, item, option)
+        return known[rows]
+
+    def _place(self, seen: Any, item: Item, option: int) -> int:
+        """Return which case an item is that picks an option; the metric is given `seen` in its place."""
         answer = as_scores(option, len(item.request.options))  # type: ignore[union-attr]
-        case = _measure(self.metric, item, {item.id: answer}, {})
+        case = _case(self.metric, seen, answer, None)
         key = (np.array(case.columns).tobytes(), case.state, case.reason)  # bytes: -0.0 equals 0.0
         if key not in self._place_of:
             self._place_of[key] = len(self._cases)
@@ -133,12 +158,32 @@ class Meter:
         return self._place_of[key]
 
 
+def _applies(metric: Metric, items: Sequence[Item]) -> Mask:
+    """Return [items] which items a metric is about."""
+    if metric.applies_to is everywhere:
+        return np.ones(len(items), bool)
+    if not isinstance(items, StoredItems):
+        return np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
+    kinds = kinds_of(items)
+    watched = [Watched(item) for item in some_items(items, kinds.first)]
+    of_kind = np.array([metric.applies_to(item) for item in watched], bool)  # type: ignore[arg-type]
+    applies: Mask = of_kind[kinds.of]
+    rows = np.flatnonzero(np.array([item.tells_apart for item in watched], bool)[kinds.of])
+    applies[rows] = [metric.applies_to(item) for item in some_items(items, rows)]
+    return applies
+
+
 def _measure(metric: Metric, item: Item, answers: Answers, scores: Scores) -> _Case:
     """Return what one item that a metric is about adds to it."""
-    nothing = (0.0,) * len(metric.columns)
     answer, score, reason = _scored_answer(metric, item, answers, scores)
     if reason is not None:
-        return _Case(nothing, None, reason)
+        return _Case((0.0,) * len(metric.columns), None, reason)
+    return _case(metric, item, answer, score)
+
+
+def _case(metric: Metric, item: Item, answer: Any, score: Any) -> _Case:
+    """Return what an item with an answer and, where the metric needs one, a score adds to it."""
+    nothing = (0.0,) * len(metric.columns)
     try:
         columns = metric.measure(item, answer, score)
     except NoChoice as none:
