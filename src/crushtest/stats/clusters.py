@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from crushtest.metrics import ALL, Array, Metric, about_people
 from crushtest.records import Item
 from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.numbering import Numbered, count_distinct, numbered
 from crushtest.stats.stored_choices import Index as Index
 from crushtest.stats.stored_items import cluster_numbers, rows_by_group
 
@@ -42,6 +44,11 @@ class Layout:
     members: tuple[Index, ...]
     attributes: dict[str, tuple[int, ...]]
     unions: dict[str, Index]
+
+    @cached_property
+    def placed(self) -> list[Numbered]:
+        """Per group the clusters of its items, and each item's place among these."""
+        return [numbered(self.cluster[rows]) for rows in self.members]
 
 
 def lay_out(items: Sequence[Item]) -> Layout:
@@ -122,14 +129,16 @@ def total_by_cluster(
     those of `cells_of`.
     """
     groups = [
-        _rows(layout, rows, arms, _reported(metrics, used, name), cells)
-        for name, rows in zip(layout.names, layout.members, strict=True)
+        _rows(rows, placed, arms, _reported(metrics, used, name), cells)
+        for name, rows, placed in zip(layout.names, layout.members, layout.placed, strict=True)
     ]
     if any(metric.with_rest for metric in metrics):
         used_with_rest = [
             mask if metric.with_rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)
         ]
-        groups += [_rows(layout, rows, arms, used_with_rest, cells) for rows in layout.unions.values()]
+        groups += [
+            _rows(rows, numbered(layout.cluster[rows]), arms, used_with_rest, cells) for rows in layout.unions.values()
+        ]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
     return _collapse(ClusterTotals(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
 
@@ -162,10 +171,10 @@ def cells_of(metric: Metric, items: Sequence[Item]) -> Index | None:
 
 
 def _rows(
-    layout: Layout, rows: Index, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
+    rows: Index, placed: Numbered, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
 ) -> GroupTotals:
     """Return one group's totals per cluster, all arms and metrics side by side."""
-    clusters, place = np.unique(layout.cluster[rows], return_inverse=True)
+    clusters, place = placed
     blocks: list[list[Array]] = [[] for _ in arms]
     parts: list[MetricColumns] = []
     width = 0
@@ -183,7 +192,7 @@ def _rows(
         for arm, block in zip(arms, blocks, strict=True):
             block.append(_totals(arm[metric].columns[rows[is_used]], target, bins, len(clusters)))
         size = int(np.prod(shape))
-        parts.append(MetricColumns(width, width + size, shape, len(np.unique(place[is_used]))))
+        parts.append(MetricColumns(width, width + size, shape, count_distinct(place[is_used])))
         width += size
     columns = np.concatenate([array for block in blocks for array in block], axis=1)
     return GroupTotals(clusters, columns, width, tuple(parts))
