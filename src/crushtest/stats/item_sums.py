@@ -166,10 +166,10 @@ def _applies(metric: Metric, items: Sequence[Item]) -> Mask:
         return np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
     kinds = kinds_of(items)
     watched = [Watched(item) for item in some_items(items, kinds.first)]
-    of_kind = np.array([metric.applies_to(item) for item in watched], bool)  # type: ignore[arg-type]
+    of_kind = np.array([metric.applies_to(item) for item in watched], np.bool_)  # type: ignore[arg-type]
     applies: Mask = of_kind[kinds.of]
-    rows = np.flatnonzero(np.array([item.tells_apart for item in watched], bool)[kinds.of])
-    applies[rows] = [metric.applies_to(item) for item in some_items(items, rows)]
+    rows = np.flatnonzero(np.array([item.tells_apart for item in watched], np.bool_)[kinds.of])
+    applies[rows] = np.array([metric.applies_to(item) for item in some_items(items, rows)], np.bool_)
     return applies
 
 

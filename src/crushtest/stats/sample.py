@@ -114,7 +114,7 @@ class Sample:
 
     @cached_property
     def _shapes(self) -> list[Shape]:
-        return [shape_of(metric, *of) for metric, *of in zip(self.metrics, self.arms[-1], self.used, strict=True)]
+        return [shape_of(metric, self.arms[-1][m], self.used[m]) for m, metric in enumerate(self.metrics)]
 
     def slices(self, metric: int) -> MetricSlices:
         """Return a metric's groups, the gaps of its attributes, and its groups against the rest.

@@ -153,11 +153,7 @@ class RowsOf(Sequence[Array]):
     def __getitem__(self, place: slice) -> RowsOf: ...
     def __getitem__(self, place: int | slice) -> Array | RowsOf:
         if isinstance(place, slice):
-            some = RowsOf(self._arrays[place], self._rows)
-            some._taken = {
-                new: self._taken[old] for new, old in enumerate(range(len(self))[place]) if old in self._taken
-            }
-            return some
+            return RowsOf(self._arrays[place], self._rows)
         place = range(len(self))[place]
         if place not in self._taken:
             self._taken[place] = self._arrays[place][self._rows]
