@@ -26,6 +26,8 @@ Kinds = NDArray[np.uint64]
 
 WORTH_COLLAPSING = 2000
 """Below this many clusters, drawing them one by one is cheaper than looking for equal ones."""
+EXACT = 2**24
+"""Below this all whole numbers are exact in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class MetricColumns:
 
 @dataclass(frozen=True)
 class GroupTotals:
-    """The totals of one group's units: columns [units of the group, arms * width], of the units `units`."""
+    """The totals of one group's units: columns [units of the group, arms * width], of the units `units`.
+
+    Whole numbers stand in 32 bits, which hold them exactly.
+    """
 
     units: Index
     columns: Array
@@ -195,7 +200,14 @@ def _rows(
         parts.append(MetricColumns(width, width + size, shape, count_distinct(place[is_used])))
         width += size
     columns = np.concatenate([array for block in blocks for array in block], axis=1)
+    if is_whole(columns):
+        columns = columns.astype(np.float32)
     return GroupTotals(clusters, columns, width, tuple(parts))
+
+
+def is_whole(columns: Array) -> bool:
+    """Return True if all are whole numbers below `EXACT`."""
+    return float(np.abs(columns).max(initial=0.0)) < EXACT and bool((columns == np.rint(columns)).all())
 
 
 def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores, everywhere
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 from crushtest.stats.stored_choices import LENGTHS, Index, StoredChoices
-from crushtest.stats.stored_items import StoredItems, Watched, kinds_of, some_items
+from crushtest.stats.stored_items import Kinds, StoredItems, Watched, first_of_kinds, kinds_of, some_items
 
 UNKNOWN, APART = -1, -2
 """In place of a case: not measured yet; the items of the kind have cases of their own."""
@@ -115,7 +116,13 @@ class Meter:
             scored[row] = reasons[row] is None
         outcome = columns[:, self.metric.columns.index(self.metric.outcome)] if self.metric.outcome else None
         states_known = _known_states(self.metric, states, outcome, scored)
+        if not (self.applies & ~scored).any():
+            reasons = np.broadcast_to(np.array(None, object), count)  # takes no memory
         return Sums(columns, self.applies, scored, states_known, outcome, reasons)
+
+    @cached_property
+    def _kinds(self) -> tuple[Kinds, list[Item]]:
+        return kinds_of(self._items), first_of_kinds(self._items)
 
     def _places(self, rows: Index, picks: Index) -> Index:
         """Return [n] which of the cases known each of these items [n] is, given the option [n] that it picks."""
@@ -126,12 +133,12 @@ class Meter:
 
     def _picking(self, rows: Index, option: int) -> Index:
         """Return [n] which case each of these items [n] is that pick one option."""
-        kinds = kinds_of(self._items)
-        of_kind = self._of_kind.setdefault(option, np.full(len(kinds.first), UNKNOWN, np.int64))
+        kinds, first = self._kinds
+        of_kind = self._of_kind.setdefault(option, np.full(len(first), UNKNOWN, np.int64))
         mine = kinds.of[rows]
         new = rows[of_kind[mine] == UNKNOWN]
-        met, at = np.unique(kinds.of[new], return_index=True)
-        for kind, item in zip(met.tolist(), some_items(self._items, new[at]), strict=True):
+        for kind in np.unique(kinds.of[new]).tolist():
+            item = first[kind]
             watched = Watched(item)
             place = self._place(watched, item, option)
             of_kind[kind] = APART if watched.tells_apart else place
@@ -165,7 +172,7 @@ def _applies(metric: Metric, items: Sequence[Item]) -> Mask:
     if not isinstance(items, StoredItems):
         return np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
     kinds = kinds_of(items)
-    watched = [Watched(item) for item in some_items(items, kinds.first)]
+    watched = [Watched(item) for item in first_of_kinds(items)]
     of_kind = np.array([metric.applies_to(item) for item in watched], np.bool_)  # type: ignore[arg-type]
     applies: Mask = of_kind[kinds.of]
     rows = np.flatnonzero(np.array([item.tells_apart for item in watched], np.bool_)[kinds.of])

@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crushtest.records import Choices, Item
+from crushtest.stats.numbering import Index as Index
+from crushtest.stats.numbering import numbered
 
 if TYPE_CHECKING:
     import polars as pl
-
-Index = NDArray[np.int64]
 
 
 class Kinds(NamedTuple):
@@ -34,12 +33,22 @@ class Kinds(NamedTuple):
 class StoredItems(Sequence[Item]):
     """The items of one file.
 
-    frame   the file: item, groups, cluster, options, gold, facts, ...
-    build   makes the items of some of its rows
+    frame   of each item what statistics need: item, groups, cluster, and the number of its kind
+    read    reads the items in some rows of the file, or all
     """
 
-    def __init__(self, frame: pl.DataFrame, build: Callable[[pl.DataFrame], list[Item]]) -> None:
-        self.frame, self._build = frame, build
+    def __init__(self, frame: pl.DataFrame, read: Callable[[Index | None], list[Item]]) -> None:
+        self.frame, self._read = frame, read
+
+    @classmethod
+    def of_file(cls, frame: pl.DataFrame, read: Callable[[Index | None], list[Item]]) -> StoredItems:
+        """Return the items of a whole file: item, groups, cluster, options, gold, facts, ..."""
+        import polars as pl
+
+        about = frame.select("gold", pl.col("options").list.len(), "facts")
+        kinds = about.unique(maintain_order=True).with_row_index("kind")
+        kind = about.join(kinds, on=about.columns, how="left", nulls_equal=True, maintain_order="left")["kind"]
+        return cls(frame.select("item", "groups", "cluster").with_columns(kind), read)
 
     def __len__(self) -> int:
         return self.frame.height
@@ -56,28 +65,31 @@ class StoredItems(Sequence[Item]):
 
     @cached_property
     def _items(self) -> list[Item]:
-        return self._build(self.frame)
+        return self._read(None)
 
     def some(self, rows: Index) -> list[Item]:
         """Return the items in these rows [n]."""
         if "_items" not in self.__dict__ and 2 * len(rows) < self.frame.height:
-            return self._build(self.frame[rows])
+            return self._read(rows)
         return [self._items[row] for row in rows.tolist()]
 
     def part(self, rows: Index) -> StoredItems:
         """Return the items in these rows [n], by columns."""
-        return StoredItems(self.frame[rows], self._build)
+        return StoredItems(self.frame[rows], lambda some: self._read(rows if some is None else rows[some]))
 
     @cached_property
     def kinds(self) -> Kinds:
-        """The kinds of the items, in order of appearance."""
-        import polars as pl
+        """The kinds of the items."""
+        numbers = self.frame["kind"].to_numpy().astype(np.int64)
+        of = numbered(numbers).place
+        first = np.full(int(of.max(initial=-1)) + 1, len(of))
+        np.minimum.at(first, of, np.arange(len(of)))
+        return Kinds(of, first)
 
-        about = self.frame.select("gold", pl.col("options").list.len(), "facts")
-        first = about.with_row_index("first").unique(about.columns, keep="first", maintain_order=True)
-        numbered = first.with_row_index("kind")
-        of = about.join(numbered, on=about.columns, how="left", nulls_equal=True, maintain_order="left")["kind"]
-        return Kinds(of.to_numpy().astype(np.int64), first["first"].to_numpy().astype(np.int64))
+    @cached_property
+    def first_of_kinds(self) -> list[Item]:
+        """The first item of each kind."""
+        return self.some(self.kinds.first)
 
 
 def some_items(items: Sequence[Item], rows: Index) -> list[Item]:
@@ -96,13 +108,25 @@ def ids_of(items: Sequence[Item]) -> list[str]:
     return items.frame["item"].to_list() if isinstance(items, StoredItems) else [item.id for item in items]
 
 
+def id_column(items: Sequence[Item]) -> pl.Series:
+    """Return the ids of all items as a column."""
+    import polars as pl
+
+    return items.frame["item"] if isinstance(items, StoredItems) else pl.Series(ids_of(items), dtype=pl.String)
+
+
 def kinds_of(items: Sequence[Item]) -> Kinds:
-    """Return the kinds of items, in order of appearance."""
+    """Return the kinds of items."""
     if isinstance(items, StoredItems):
         return items.kinds
     numbers: dict[str, int] = {}
     of = np.fromiter((numbers.setdefault(_about(item), len(numbers)) for item in items), np.int64, len(items))
     return Kinds(of, np.unique(of, return_index=True)[1])
+
+
+def first_of_kinds(items: Sequence[Item]) -> list[Item]:
+    """Return the first item of each kind."""
+    return items.first_of_kinds if isinstance(items, StoredItems) else some_items(items, kinds_of(items).first)
 
 
 def _about(item: Item) -> str:

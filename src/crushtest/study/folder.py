@@ -34,7 +34,7 @@ from crushtest.files.sealed import is_sealed
 from crushtest.records import DENSE, Item, Kind, Score
 from crushtest.registry import scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
-from crushtest.stats.stored_items import StoredItems
+from crushtest.stats.stored_items import Index, StoredItems
 from crushtest.study import manifest
 from crushtest.study.compression_file import read_compression
 from crushtest.study.result_tables import ResultTables
@@ -177,7 +177,12 @@ class StudyFolder:
 
     def stored_items(self, task: str) -> StoredItems:
         """Return the items of a task by columns; they become objects where something reads them one by one."""
-        return StoredItems(self.items_table(task), items_from)
+
+        def read(rows: Index | None) -> list[Item]:
+            table = self.items_table(task)
+            return items_from(table if rows is None else table[rows])
+
+        return StoredItems.of_file(self.items_table(task), read)
 
     def items_table(self, task: str) -> pl.DataFrame:
         """Return items/<task>.parquet, checked."""
