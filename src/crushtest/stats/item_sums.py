@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores, everywhere
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 from crushtest.stats.stored_choices import LENGTHS, Index, StoredChoices
-from crushtest.stats.stored_items import Kinds, StoredItems, Watched, first_of_kinds, kinds_of, some_items
+from crushtest.stats.stored_items import Kinds, Watched, first_of_kinds, kinds_of, of_each, some_items
 
 UNKNOWN, APART = -1, -2
 """In place of a case: not measured yet; the items of the kind have cases of their own."""
@@ -86,7 +86,7 @@ class Meter:
 
     def __init__(self, metric: Metric, items: Sequence[Item]) -> None:
         self.metric, self._items = metric, items
-        self.applies: Mask = _applies(metric, items)
+        self.applies: Mask = applies_to(metric, items)
         alone = metric.partner_ids is None and metric.scorer is None and metric.reads is None
         rule = metric.from_pick
         self._rule = rule if alone and not isinstance(rule, bool) and rule in LENGTHS else None
@@ -165,19 +165,12 @@ class Meter:
         return self._place_of[key]
 
 
-def _applies(metric: Metric, items: Sequence[Item]) -> Mask:
+def applies_to(metric: Metric, items: Sequence[Item]) -> Mask:
     """Return [items] which items a metric is about."""
+    everyone = np.arange(len(items))
     if metric.applies_to is everywhere:
         return np.ones(len(items), bool)
-    if not isinstance(items, StoredItems):
-        return np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
-    kinds = kinds_of(items)
-    watched = [Watched(item) for item in first_of_kinds(items)]
-    of_kind = np.array([metric.applies_to(item) for item in watched], np.bool_)  # type: ignore[arg-type]
-    applies: Mask = of_kind[kinds.of]
-    rows = np.flatnonzero(np.array([item.tells_apart for item in watched], np.bool_)[kinds.of])
-    applies[rows] = np.array([metric.applies_to(item) for item in some_items(items, rows)], np.bool_)
-    return applies
+    return np.array(of_each(items, everyone, lambda seen, item: metric.applies_to(seen)), np.bool_)
 
 
 def _measure(metric: Metric, item: Item, answers: Answers, scores: Scores) -> _Case:

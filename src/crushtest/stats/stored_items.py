@@ -182,3 +182,23 @@ class Watched:
         if name not in ("gold", "facts"):
             self.tells_apart = True
         return getattr(self._item, name)
+
+
+def of_each(items: Sequence[Item], rows: Index, compute: Callable[[Item, Item], float]) -> list[float]:
+    """Return [n] what is computed of the items in these rows, once per kind unless it tells the items of a kind apart.
+
+    compute   is given an item that is watched, and the item itself for what all of its kind share
+    """
+    if not isinstance(items, StoredItems):
+        return [compute(item, item) for item in some_items(items, rows)]
+    kinds, first = items.kinds, items.first_of_kinds
+    watched = [Watched(item) for item in first]
+    of_kind = np.zeros(len(first))
+    present = numbered(kinds.of[rows])
+    for kind in present.distinct.tolist():
+        of_kind[kind] = compute(watched[kind], first[kind])
+    values = of_kind[kinds.of[rows]]
+    is_apart = np.array([item.tells_apart for item in watched], np.bool_)[kinds.of[rows]]
+    values[is_apart] = [compute(item, item) for item in some_items(items, rows[is_apart])]
+    listed: list[float] = values.tolist()
+    return listed
