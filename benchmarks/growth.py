@@ -10,6 +10,8 @@ questions with three options about one group of each of two attributes, so that 
     plan      read the questions, check them, write items and study file
     append    what asking all arms costs beyond the engine's own time
     finish    lines to Parquet
+    answers   in place of these two: Parquet at once, of answers drawn by columns, from the distribution that the
+              engine's are from. It measures nothing of the project; it makes large studies in little time
     compare   estimates and contrasts, from the files alone
     report    the page
 
@@ -30,8 +32,13 @@ import tempfile
 import time
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-STAGES = ("plan", "append", "finish", "compare", "report")
+if TYPE_CHECKING:
+    from crushtest.study.folder import StudyFolder
+
+STAGES = ("plan", "append", "finish", "answers", "compare", "report")
+USUAL = ("plan", "append", "finish", "compare", "report")
 ATTRIBUTES = ("age", "origin")
 
 
@@ -95,6 +102,9 @@ def run_stage(stage: str, folder: Path, arms: int) -> dict[str, float]:
         case "finish":
             for arm in plan.arms:
                 answers_of(study, arm, plan.tasks[0]).finish([item.id for item in items])
+        case "answers":
+            for seed, arm in enumerate(plan.arms):
+                draw_answers(study, arm.name, seed)
         case "compare":
             compare.compare(study, plan, Lines())
         case "report":
@@ -105,6 +115,33 @@ def run_stage(stage: str, folder: Path, arms: int) -> dict[str, float]:
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         "page_mb": study.report.stat().st_size / 1e6 if stage == "report" else 0.0,
     }
+
+
+def draw_answers(study: StudyFolder, arm: str, seed: int) -> None:
+    """Write an arm's answers: log-likelihoods between -5 nats per word and 0, as those of the engine `fake`."""
+    import numpy as np
+    import polars as pl
+
+    from crushtest.files.parquet import Label, digests, write_frame
+    from crushtest.study.rows import ANSWERS
+
+    items, schema = study.items_path("custom_questions"), ANSWERS["choices"].schema
+    word = pl.element().str.strip_chars().str.count_matches(" ") + 1
+    answers = study.items_table("custom_questions").select(
+        "item",
+        pl.col("options").list.eval(word).cast(schema["tokens"]).alias("tokens"),
+        pl.col("options").list.eval(pl.element().str.len_bytes()).cast(schema["bytes"]).alias("bytes"),
+    )
+    drawn = np.random.default_rng(seed).random(answers["tokens"].list.len().sum())
+    each = answers.select("item", "tokens").explode("tokens")
+    each = each.with_columns((-5.0 * pl.col("tokens") * pl.Series(drawn)).alias("logprobs"))
+    logprobs = each.group_by("item", maintain_order=True).agg("logprobs")["logprobs"]
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in answers.columns]
+    frame = answers.with_columns(missing).with_columns(logprobs.alias("logprobs")).select(list(schema))
+    facts = {"kind": "answers", "arm": arm, "repeat": 0, "task": "custom_questions"}
+    write_frame(
+        study.answers(arm, "custom_questions", "choices").final, frame, Label(facts, digests(study.root, [items]))
+    )
 
 
 def engine_of(arm):  # type: ignore[no-untyped-def]
@@ -141,7 +178,7 @@ def main() -> None:
     parser.add_argument("--arms", default="2")
     parser.add_argument("--groups", default="20")
     parser.add_argument("--cluster", type=int, default=20)
-    parser.add_argument("--stages", default=",".join(STAGES))
+    parser.add_argument("--stages", default=",".join(USUAL))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--in-process", choices=STAGES, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -97,13 +97,15 @@ class AppendLog(Generic[Record]):
         """Return the records of some rows of the final file, by item. Raises StoreError as `read` does."""
         return dict(self._record(row, f"{self.final}: row {row['item']!r}") for row in frame.iter_rows(named=True))
 
-    def table(self, items: Sequence[str] | None = None) -> Table:
+    def table(self, items: Sequence[str] | pl.Series | None = None) -> Table:
         """Return the final file, checked as `read` does."""
         table = read_table(self.final, self._kind, remedy=self._remedy, facts=self._facts, also=self._partial)
         if table.label is None:
             self._refuse_nameless()
         check_sources(self._root, table, remedy=self._remedy)
-        ids = table.frame["item"].to_list()
+        if items is not None and table.frame["item"].equals(_series(items)):
+            return table
+        ids, items = table.frame["item"].to_list(), None if items is None else list(items)
         if items is not None and self._part_of(table):
             held = set(ids)
             items = [item for item in items if item in held]
@@ -245,6 +247,12 @@ def _values(record: DataclassInstance) -> dict[str, Any]:
     """
     values = ((each.name, getattr(record, each.name)) for each in fields(record))
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+
+def _series(items: Sequence[str] | pl.Series) -> pl.Series:
+    import polars as pl
+
+    return items if isinstance(items, pl.Series) else pl.Series(items, dtype=pl.String)
 
 
 def _other_items(ids: Sequence[Any], items: Sequence[str] | None) -> str | None:

@@ -75,9 +75,14 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], kind: TableKind, 
     """Write a table atomically, with its label and seal; the same rows and label give the same bytes."""
     import polars as pl
 
+    write_frame(path, pl.DataFrame(list(rows), schema=kind.schema), label)
+
+
+def write_frame(path: Path, frame: pl.DataFrame, label: Label) -> None:
+    """Write a table that has the columns of its kind, as `write_table` does."""
     content = io.BytesIO()  # whose bytes reach the disk in one place, where a full disk is an OSError
     metadata = {KEY: json.dumps({"format": FORMAT, **label.facts, "made_from": dict(label.sources), SEAL: BLANK})}
-    pl.DataFrame(list(rows), schema=kind.schema).write_parquet(content, metadata=metadata)
+    frame.write_parquet(content, metadata=metadata)
     with replacing(path) as temporary:
         temporary.write_bytes(sealed(content.getvalue()))
 

@@ -24,6 +24,7 @@ from crushtest.stats.false_improvements import mark_traps
 from crushtest.stats.fluency import mark_less_fluent
 from crushtest.stats.ranking import Losses
 from crushtest.stats.stopped import with_looks
+from crushtest.stats.stored_items import of_ids
 from crushtest.stats.tokens import TokenCounts, compare_tokens
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
@@ -151,7 +152,7 @@ class Comparison:
         declared = planned.task.metrics
         metrics = self.metrics[planned.name] = with_read(declared) if planned.name in self.replies else declared
         against = {arm: [other for one, other in self.compares if one == arm and other in arms] for arm in arms}
-        asked = Asked(metrics, self.folder.read_items(planned.name))
+        asked = Asked(metrics, self.folder.stored_items(planned.name))
         measured = Arms(self.folder, self.plan, planned, arms, against, asked)
         if measured.numbers:
             self.drawn[planned.name] = measured.numbers
@@ -166,7 +167,7 @@ class Comparison:
         draws = arms.draws(arm)
         if stop is not None:
             held = draws[0].measured.answers
-            asked = Asked(asked.metrics, [item for item in asked.items if item.id in held])
+            asked = Asked(asked.metrics, of_ids(asked.items, held))
             draws = [asked.summed(each.measured) for each in draws]
         self.estimates += estimates_of(planned.name, asked, arm, draws, seed=seed)
         for against in arms.compared[arm]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from crushtest.files.append_log import AppendLog
 from crushtest.metrics import Metric, with_read
 from crushtest.pipeline.draws import complete_draws
@@ -15,6 +17,7 @@ from crushtest.stats.asked import Asked, Summed
 from crushtest.stats.contrasts import SummedPair
 from crushtest.stats.item_sums import Measured
 from crushtest.stats.stored_choices import StoredChoices
+from crushtest.stats.stored_items import id_column
 from crushtest.study import manifest
 from crushtest.study.draws import paired_draws
 from crushtest.study.folder import StudyFolder
@@ -47,7 +50,13 @@ def complete_repeats(folder: StudyFolder, plan: Plan, planned: PlannedTask) -> d
 
 
 def read_measured(
-    folder: StudyFolder, arm: str, planned: PlannedTask, items: Sequence[str], *, repeat: int = 0, draw: int = 0
+    folder: StudyFolder,
+    arm: str,
+    planned: PlannedTask,
+    items: Sequence[str] | pl.Series,
+    *,
+    repeat: int = 0,
+    draw: int = 0,
 ) -> Measured:
     """Return the answers of an arm, repeat or draw by item, and its scores by scorer and item.
 
@@ -56,8 +65,8 @@ def read_measured(
     again = {"repeat": repeat, "draw": draw}
     log = folder.answers(arm, planned.name, planned.task.kind, **again)
     by_columns = planned.task.kind == "choices" and log.complete
-    answers = StoredChoices(log.table(items).frame, log.records) if by_columns else log.read(items)
-    scores = {s: folder.scores(arm, s, planned.name, **again).read(items) for s in planned.task.scorers}
+    answers = StoredChoices(log.table(items).frame, log.records) if by_columns else log.read(list(items))
+    scores = {s: folder.scores(arm, s, planned.name, **again).read(list(items)) for s in planned.task.scorers}
     return Measured(answers, scores)
 
 
@@ -87,7 +96,7 @@ class Arms:
     def __post_init__(self) -> None:
         complete = complete_draws(self.folder, self.plan, self.planned)
         self.numbers = {arm: complete[arm] for arm in self.names if arm in complete}
-        self._ids = [item.id for item in self.asked.items]
+        self._ids = id_column(self.asked.items)
         self._arms = {arm.name: arm for arm in self.plan.arms}
         self._read: dict[tuple[str, int], Summed] = {}
 
@@ -148,11 +157,11 @@ def check_inputs(folder: StudyFolder, plan: Plan, pairs: Iterable[tuple[str, str
 
     Raises StoreError if answers or scores are damaged or not of their items, before anything is computed.
     """
-    items: dict[str, list[str]] = {}
+    items: dict[str, pl.Series] = {}
     read: set[str] = set()
     for planned, _, logs in compared_logs(folder, plan, pairs):
         if planned.name not in items:
-            items[planned.name] = folder.items_table(planned.name)["item"].to_list()
+            items[planned.name] = folder.items_table(planned.name)["item"]
         frames = [log.table(items[planned.name]).frame for log in logs]
         if "reply" in frames[0].columns and frames[0]["reply"].is_not_null().any():
             read.add(planned.name)

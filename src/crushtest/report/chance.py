@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from crushtest.metrics import Metric, Role, as_scores
 from crushtest.records import Better, Choices, Item, ReadChoice
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.untrusted import name
 from crushtest.results import Estimate
+from crushtest.stats.item_sums import applies_to
+from crushtest.stats.stored_items import of_each
 
 if TYPE_CHECKING:
     from crushtest.report.study_view import StudyView
@@ -27,10 +32,9 @@ def chance_levels(metrics: Sequence[Metric], items: Sequence[Item]) -> dict[str,
     """
     levels = {}
     for metric in metrics:
-        rates = (
-            [_rate(metric, item, item.request) for item in items if metric.applies_to(item)] if _counts(metric) else []
-        )
-        if rates:
+        rows = np.flatnonzero(applies_to(metric, items)) if _counts(metric) else np.zeros(0, np.int64)
+        if len(rows):
+            rates = of_each(items, rows, partial(_rate, metric))
             levels[metric.name] = sum(rates) / len(rates)
     return levels
 
@@ -40,13 +44,14 @@ def _counts(metric: Metric) -> bool:
     return bool(plain) and metric.unit == "rate" and metric.better == "higher"
 
 
-def _rate(metric: Metric, item: Item, request: object) -> float:
+def _rate(metric: Metric, seen: Item, item: Item) -> float:
+    request = item.request
     assert isinstance(request, Choices)
     assert metric.outcome is not None
     count = len(request.options)
     place = metric.columns.index(metric.outcome)
     answers = (ReadChoice(option, "") if metric.reads else as_scores(option, count) for option in range(count))
-    return sum(metric.measure(item, answer, None)[place] for answer in answers) / count
+    return sum(metric.measure(seen, answer, None)[place] for answer in answers) / count
 
 
 def no_evidence_of_bias(study: StudyView, task: TaskView) -> str:

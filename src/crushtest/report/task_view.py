@@ -38,7 +38,7 @@ class TaskView:
     def name(self) -> str:
         return self.planned.name
 
-    @property
+    @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """The task's metrics, with those of letters read from replies, which have rows only if an arm was asked so."""
         return with_read(self.planned.task.metrics)
@@ -82,7 +82,7 @@ def read_task(
     planned: PlannedTask,
 ) -> TaskView:
     """Read what a study's files hold on one task."""
-    items = folder.read_items(planned.name) if folder.items_path(planned.name).exists() else None
+    items = folder.stored_items(planned.name) if folder.items_path(planned.name).exists() else None
     metrics = with_read(planned.task.metrics)
     in_dense = {
         row.metric for row in estimates if (row.arm, row.task) == (DENSE, planned.name) and row.value is not None

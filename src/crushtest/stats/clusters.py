@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,16 @@ from numpy.typing import NDArray
 from crushtest.metrics import ALL, Array, Metric, about_people
 from crushtest.records import Item
 from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.numbering import Numbered, count_distinct, numbered
 from crushtest.stats.stored_choices import Index as Index
+from crushtest.stats.stored_items import cluster_numbers, rows_by_group
 
 Kinds = NDArray[np.uint64]
 
 WORTH_COLLAPSING = 2000
 """Below this many clusters, drawing them one by one is cheaper than looking for equal ones."""
+EXACT = 2**24
+"""Below this all whole numbers are exact in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +47,29 @@ class Layout:
     attributes: dict[str, tuple[int, ...]]
     unions: dict[str, Index]
 
+    @cached_property
+    def placed(self) -> list[Numbered]:
+        """Per group the clusters of its items, and each item's place among these."""
+        return [numbered(self.cluster[rows]) for rows in self.members]
+
 
 def lay_out(items: Sequence[Item]) -> Layout:
     """Return the clusters and groups of a task's items; an item without a cluster is its own."""
-    numbers: dict[str, int] = {}
-    cluster = [numbers.setdefault(item.cluster or f"item {item.id}", len(numbers)) for item in items]
-    rows: dict[str, list[int]] = {}
-    for row, item in enumerate(items):
-        for group in dict.fromkeys(item.groups):
-            rows.setdefault(group, []).append(row)
-    names = (ALL, *sorted(rows))
+    rows = rows_by_group(items)
+    names = (ALL, *rows)
     attributes: dict[str, tuple[int, ...]] = {}
     for position, name in enumerate(names[1:], start=1):
         if about_people(name):
             attribute = name.partition("=")[0]
             attributes[attribute] = (*attributes.get(attribute, ()), position)
     everyone = np.arange(len(items), dtype=np.int64)
-    members = (everyone, *(np.array(rows[name], np.int64) for name in names[1:]))
+    members = (everyone, *rows.values())
     unions = {
         attribute: np.unique(np.concatenate([members[position] for position in positions]))
         for attribute, positions in attributes.items()
         if len(positions) > 1
     }
-    return Layout(np.array(cluster, np.int64), names, members, attributes, unions)
+    return Layout(cluster_numbers(items), names, members, attributes, unions)
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,10 @@ class MetricColumns:
 
 @dataclass(frozen=True)
 class GroupTotals:
-    """The totals of one group's units: columns [units of the group, arms * width], of the units `units`."""
+    """The totals of one group's units: columns [units of the group, arms * width], of the units `units`.
+
+    Whole numbers stand in 32 bits, which hold them exactly.
+    """
 
     units: Index
     columns: Array
@@ -126,14 +134,16 @@ def total_by_cluster(
     those of `cells_of`.
     """
     groups = [
-        _rows(layout, rows, arms, _reported(metrics, used, name), cells)
-        for name, rows in zip(layout.names, layout.members, strict=True)
+        _rows(rows, placed, arms, _reported(metrics, used, name), cells)
+        for name, rows, placed in zip(layout.names, layout.members, layout.placed, strict=True)
     ]
     if any(metric.with_rest for metric in metrics):
         used_with_rest = [
             mask if metric.with_rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)
         ]
-        groups += [_rows(layout, rows, arms, used_with_rest, cells) for rows in layout.unions.values()]
+        groups += [
+            _rows(rows, numbered(layout.cluster[rows]), arms, used_with_rest, cells) for rows in layout.unions.values()
+        ]
     total = int(layout.cluster.max()) + 1 if len(layout.cluster) else 0
     return _collapse(ClusterTotals(np.ones(total, np.int64), tuple(groups), tuple(_rests(metrics, layout))))
 
@@ -166,10 +176,10 @@ def cells_of(metric: Metric, items: Sequence[Item]) -> Index | None:
 
 
 def _rows(
-    layout: Layout, rows: Index, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
+    rows: Index, placed: Numbered, arms: Sequence[Sequence[Sums]], used: Sequence[Mask], cells: Sequence[Index | None]
 ) -> GroupTotals:
     """Return one group's totals per cluster, all arms and metrics side by side."""
-    clusters, place = np.unique(layout.cluster[rows], return_inverse=True)
+    clusters, place = placed
     blocks: list[list[Array]] = [[] for _ in arms]
     parts: list[MetricColumns] = []
     width = 0
@@ -187,10 +197,17 @@ def _rows(
         for arm, block in zip(arms, blocks, strict=True):
             block.append(_totals(arm[metric].columns[rows[is_used]], target, bins, len(clusters)))
         size = int(np.prod(shape))
-        parts.append(MetricColumns(width, width + size, shape, len(np.unique(place[is_used]))))
+        parts.append(MetricColumns(width, width + size, shape, count_distinct(place[is_used])))
         width += size
     columns = np.concatenate([array for block in blocks for array in block], axis=1)
+    if is_whole(columns):
+        columns = columns.astype(np.float32)
     return GroupTotals(clusters, columns, width, tuple(parts))
+
+
+def is_whole(columns: Array) -> bool:
+    """Return True if all are whole numbers below `EXACT`."""
+    return float(np.abs(columns).max(initial=0.0)) < EXACT and bool((columns == np.rint(columns)).all())
 
 
 def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:

@@ -30,6 +30,8 @@ from crushtest.stats.rates import INFLATION
 
 MOST_VALUES = 16
 """Items with more distinct sums count as measured numbers."""
+MOST_CODES = 4096
+"""As many combinations of numbers are looked up in a table."""
 
 
 def possible_values(arms: Sequence[Array]) -> Array | None:
@@ -39,9 +41,38 @@ def possible_values(arms: Sequence[Array]) -> Array | None:
     """
     import polars as pl
 
+    if (rows := _few_whole(arms)) is not None:
+        return rows if len(rows) <= MOST_VALUES else None
     distinct = pl.concat([pl.DataFrame(arm).unique() for arm in arms]).unique()  # by hash; numpy would sort all items
     rows = np.unique(distinct.to_numpy(), axis=0)
     return rows if 0 < len(rows) <= MOST_VALUES and not (2 * rows % 1).any() else None
+
+
+def _few_whole(arms: Sequence[Array]) -> Array | None:
+    """Return the distinct rows, sorted, if all numbers are few whole and half ones; None if they are not, or none."""
+    if not len(arms[0]):
+        return None
+    codes, most = [np.zeros(len(arm), np.int64) for arm in arms], 1
+    numbers: list[Array] = []
+    for columns in zip(*(arm.T for arm in arms), strict=True):
+        least, largest = min(float(each.min()) for each in columns), max(float(each.max()) for each in columns)
+        steps = 2 * (largest - least) + 1
+        if not steps * most <= MOST_CODES:  # NaN as well
+            return None
+        for code, column in zip(codes, columns, strict=True):
+            step = (2 * (column - least)).astype(np.int64)
+            if (least + step / 2 != column).any():
+                return None
+            code *= int(steps)
+            code += step
+        numbers.append(least + np.arange(steps) / 2)
+        most *= int(steps)
+    present = np.zeros(most, np.bool_)
+    for code in codes:
+        present[code] = True
+    at = np.unravel_index(np.flatnonzero(present), tuple(map(len, numbers)))
+    rows = np.stack([values[place] for values, place in zip(numbers, at, strict=True)], axis=1)
+    return None if (2 * rows % 1).any() else rows
 
 
 def extremes(arms: Sequence[Array]) -> Array:

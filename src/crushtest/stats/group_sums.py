@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crushtest.metrics import Array
-from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index
+from crushtest.stats.clusters import EXACT, ClusterTotals, GroupTotals, Index
 
 # Rough costs in nanoseconds on one core. Only their ratios matter, and only to choose between two right answers: a
 # group joins the wide product if multiplying all units is cheaper than copying the weights of its own.
@@ -35,10 +35,6 @@ SKINNY = 0.1
 LONG_RUN = 64
 """Average length from which runs of neighbouring units get a product each: a shorter one takes less time than the
 call that starts it."""
-
-
-EXACT = 2**24
-"""Below this all whole numbers are exact in 32 bits."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def spread_test(
     if not plain:
         return spread, p
     measured = [metrics[m] for m in plain]
-    totals_of = _totals_of(_columns([arms[0], arms[1]], used, plain, labels.rows), labels)
+    totals_of = _totals_of(partial(_columns, [arms[0], arms[1]], used, plain, labels.rows), labels)
     observed = _spreads(measured, totals_of(labels.kind[None]))[0]
     reached, count = np.zeros(len(plain)), 0
     for shuffled in labels.shuffles():
@@ -116,13 +116,14 @@ def _labels(layout: Layout, groups: Sequence[int]) -> tuple[Index, Index, Array]
     return rows, label.reshape(-1).astype(np.int64), kinds.astype(np.float64)
 
 
-def _columns(arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index) -> list[Array]:
-    """Return columns [items] of (metric: dense columns, arm columns, 1) ..., 0 where an item does not count."""
-    columns: list[Array] = []
+def _columns(
+    arms: Sequence[Sequence[Sums]], used: Sequence[Mask], plain: Sequence[int], rows: Index
+) -> Iterator[Array]:
+    """Yield columns [items] of (metric: dense columns, arm columns, 1) ..., 0 where an item does not count."""
     for metric in plain:
         mask = used[metric][rows].astype(np.float64)
-        columns += [column[rows] * mask for arm in arms for column in arm[metric].columns.T] + [mask]
-    return columns
+        yield from (column[rows] * mask for arm in arms for column in arm[metric].columns.T)
+        yield mask
 
 
 def _units(clusters: Index, label: Index) -> tuple[Index, Index, Index]:
@@ -157,26 +158,34 @@ def _shuffles(kind: Index, strata: Index, wanted: int, seed: int) -> Iterator[In
         yield shuffled
 
 
-def _totals_of(columns: Sequence[Array], labels: Labels) -> Callable[[Index], Array]:
+def _totals_of(columns: Callable[[], Iterator[Array]], labels: Labels) -> Callable[[Index], Array]:
     """Return what sums columns [items] by group, given the units' kinds of label: [permutations, groups, columns].
 
+    The columns are made twice: all together would be much of a large comparison's memory.
     Of whole numbers, which few items differ in, items are counted by label and numbers. These sums have no rounding.
     """
     patterns = _patterns(columns)
     if patterns is not None:
         return partial(_counted_totals, labels, *patterns)
-    totals = np.zeros((len(labels.kind), len(columns)))
-    np.add.at(totals, labels.unit, np.stack(columns, axis=1))
+    stacked = np.stack(list(columns()), axis=1)
+    totals = np.zeros((len(labels.kind), stacked.shape[1]))
+    np.add.at(totals, labels.unit, stacked)
     return partial(_group_totals, labels.kinds, totals)
 
 
-def _patterns(columns: Sequence[Array]) -> tuple[Index, Array] | None:
+def _patterns(columns: Callable[[], Iterator[Array]]) -> tuple[Index, Array] | None:
     """Return which pattern [items] of numbers each item has, and the patterns [patterns, columns] of whole numbers.
 
     None if there are other numbers, or too many patterns.
     """
-    codes, at, most = np.zeros(len(columns[0]), np.int64), np.zeros(1, np.int64), 1
-    for column in {sha256(column.tobytes()).digest(): column for column in columns}.values():
+    codes: Index | None = None
+    most, seen = 1, set()
+    for column in columns():
+        digest = sha256(column.tobytes()).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        codes = np.zeros(len(column), np.int64) if codes is None else codes
         numbers = column.astype(np.int64)
         least, span = int(numbers.min()), int(np.ptp(numbers)) + 1
         if (numbers != column).any() or span > MOST_PATTERNS:
@@ -188,8 +197,9 @@ def _patterns(columns: Sequence[Array]) -> tuple[Index, Array] | None:
             most = len(at)
             if most > MOST_PATTERNS:
                 return None
+    assert codes is not None
     at, codes = _numbered(codes)
-    return codes, np.stack([column[at] for column in columns], axis=1)
+    return codes, np.stack([column[at] for column in columns()], axis=1)
 
 
 def _numbered(codes: Index) -> tuple[Index, Index]:

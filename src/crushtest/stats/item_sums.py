@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores
+from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores, everywhere
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
 from crushtest.stats.stored_choices import LENGTHS, Index, StoredChoices
+from crushtest.stats.stored_items import Kinds, Watched, first_of_kinds, kinds_of, of_each, some_items
+
+UNKNOWN, APART = -1, -2
+"""In place of a case: not measured yet; the items of the kind have cases of their own."""
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
@@ -74,19 +79,21 @@ class _Case(NamedTuple):
 class Meter:
     """Measures one metric of a task's items, arm after arm.
 
-    Where all that counts of an answer is which option it picks (`from_pick`), an item with an option is measured when
-    an arm is the first to pick it, and looked up from then on.
+    Where all that counts of an answer is which option it picks (`from_pick`), a kind of items is measured with an
+    option when an arm is the first to pick it, and looked up from then on. So is each item of a kind that the metric
+    tells apart.
     """
 
     def __init__(self, metric: Metric, items: Sequence[Item]) -> None:
         self.metric, self._items = metric, items
-        self.applies: Mask = np.fromiter((metric.applies_to(item) for item in items), bool, len(items))
+        self.applies: Mask = applies_to(metric, items)
         alone = metric.partner_ids is None and metric.scorer is None and metric.reads is None
         rule = metric.from_pick
         self._rule = rule if alone and not isinstance(rule, bool) and rule in LENGTHS else None
         self._cases: list[_Case] = []
         self._place_of: dict[Hashable, int] = {}  # where an equal case stands in `_cases`
-        self._known: dict[int, Index] = {}  # option -> [items] place of the case of an item that picks it, or -1
+        self._of_kind: dict[int, Index] = {}  # option -> [kinds] place of the case of an item that picks it
+        self._of_item: dict[int, Index] = {}  # option -> [items] the same, of kinds whose items differ
 
     def sums(self, measured: Measured) -> Sums:
         """Return the sums of one arm."""
@@ -103,29 +110,54 @@ class Meter:
             states[picked] = np.fromiter(state, object, len(state))[place]
             reasons[picked] = np.fromiter(reason, object, len(reason))[place]
             scored[picked] = np.array([each is None for each in reason], bool)[place]
-            answers = answers.some(self._items, rows)
-        for row in rows.tolist():
-            columns[row], states[row], reasons[row] = _measure(self.metric, self._items[row], answers, scores)
+            answers = answers.some(self._items, rows) if len(rows) else {}
+        for row, item in zip(rows.tolist(), some_items(self._items, rows), strict=True):
+            columns[row], states[row], reasons[row] = _measure(self.metric, item, answers, scores)
             scored[row] = reasons[row] is None
         outcome = columns[:, self.metric.columns.index(self.metric.outcome)] if self.metric.outcome else None
         states_known = _known_states(self.metric, states, outcome, scored)
+        if not (self.applies & ~scored).any():
+            reasons = np.broadcast_to(np.array(None, object), count)  # takes no memory
         return Sums(columns, self.applies, scored, states_known, outcome, reasons)
+
+    @cached_property
+    def _kinds(self) -> tuple[Kinds, list[Item]]:
+        return kinds_of(self._items), first_of_kinds(self._items)
 
     def _places(self, rows: Index, picks: Index) -> Index:
         """Return [n] which of the cases known each of these items [n] is, given the option [n] that it picks."""
         places = np.empty(len(rows), np.int64)
         for option in np.unique(picks).tolist():
-            known = self._known.setdefault(option, np.full(len(self._items), -1, np.int32))
-            mine = rows[picks == option]
-            for row in mine[known[mine] < 0].tolist():
-                known[row] = self._place(row, option)
-            places[picks == option] = known[mine]
+            places[picks == option] = self._picking(rows[picks == option], option)
         return places
 
-    def _place(self, row: int, option: int) -> int:
-        item = self._items[row]
+    def _picking(self, rows: Index, option: int) -> Index:
+        """Return [n] which case each of these items [n] is that pick one option."""
+        kinds, first = self._kinds
+        of_kind = self._of_kind.setdefault(option, np.full(len(first), UNKNOWN, np.int64))
+        mine = kinds.of[rows]
+        new = rows[of_kind[mine] == UNKNOWN]
+        for kind in np.unique(kinds.of[new]).tolist():
+            item = first[kind]
+            watched = Watched(item)
+            place = self._place(watched, item, option)
+            of_kind[kind] = APART if watched.tells_apart else place
+        places = of_kind[mine]
+        if (apart := places == APART).any():
+            places[apart] = self._one_by_one(rows[apart], option)
+        return places
+
+    def _one_by_one(self, rows: Index, option: int) -> Index:
+        known = self._of_item.setdefault(option, np.full(len(self._items), UNKNOWN, np.int32))
+        new = rows[known[rows] == UNKNOWN]
+        for row, item in zip(new.tolist(), some_items(self._items, new), strict=True):
+            known[row] = self._place(item, item, option)
+        return known[rows]
+
+    def _place(self, seen: Any, item: Item, option: int) -> int:
+        """Return which case an item is that picks an option; the metric is given `seen` in its place."""
         answer = as_scores(option, len(item.request.options))  # type: ignore[union-attr]
-        case = _measure(self.metric, item, {item.id: answer}, {})
+        case = _case(self.metric, seen, answer, None)
         key = (np.array(case.columns).tobytes(), case.state, case.reason)  # bytes: -0.0 equals 0.0
         if key not in self._place_of:
             self._place_of[key] = len(self._cases)
@@ -133,12 +165,25 @@ class Meter:
         return self._place_of[key]
 
 
+def applies_to(metric: Metric, items: Sequence[Item]) -> Mask:
+    """Return [items] which items a metric is about."""
+    everyone = np.arange(len(items))
+    if metric.applies_to is everywhere:
+        return np.ones(len(items), bool)
+    return np.array(of_each(items, everyone, lambda seen, item: metric.applies_to(seen)), np.bool_)
+
+
 def _measure(metric: Metric, item: Item, answers: Answers, scores: Scores) -> _Case:
     """Return what one item that a metric is about adds to it."""
-    nothing = (0.0,) * len(metric.columns)
     answer, score, reason = _scored_answer(metric, item, answers, scores)
     if reason is not None:
-        return _Case(nothing, None, reason)
+        return _Case((0.0,) * len(metric.columns), None, reason)
+    return _case(metric, item, answer, score)
+
+
+def _case(metric: Metric, item: Item, answer: Any, score: Any) -> _Case:
+    """Return what an item with an answer and, where the metric needs one, a score adds to it."""
+    nothing = (0.0,) * len(metric.columns)
     try:
         columns = metric.measure(item, answer, score)
     except NoChoice as none:

@@ -45,7 +45,7 @@ def noise_bands(
     """
     if not repeats or not metrics:
         return []
-    asked = Asked(metrics, list(items))
+    asked = Asked(metrics, items)
     first = asked.summed(Measured(*measured)).sums
     moved: dict[tuple[str, str], list[_Move]] = {}
     for repeat in repeats:

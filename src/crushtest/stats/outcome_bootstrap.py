@@ -133,9 +133,8 @@ def outcomes_of(slice_: Slice) -> Outcomes:
     assert all(match.any(axis=1).all() for match in matches), f"{slice_.name}: an item has sums that none can have"
     outcome = np.ravel_multi_index([match.argmax(axis=1) for match in matches], (len(sums),) * arms)
     assert is_possible[outcome].all(), f"{slice_.name}: an item is of two kinds in two arms"
-    cluster = np.unique(slice_.cluster, return_inverse=True)[1].reshape(-1)
     counts = np.zeros((slice_.clusters, len(is_possible)))
-    np.add.at(counts, (cluster, outcome), 1.0)
+    np.add.at(counts, (slice_.place, outcome), 1.0)
     rows = every[:, is_possible]
     return Outcomes(formula=slice_.formula, sums=sums, kind=kind[rows[0]], rows=rows, counts=counts[:, is_possible])
 

@@ -16,7 +16,8 @@ from crushtest.stats.batches import Batches, Replicates
 from crushtest.stats.clusters import ClusterTotals, Index, Layout, total_by_cluster
 from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Mask, Sums
-from crushtest.stats.metric_kind import shape_of
+from crushtest.stats.metric_kind import Shape, shape_of
+from crushtest.stats.numbering import count_distinct, numbered
 from crushtest.stats.resample import Values, against_rest, arms_of, bootstrap, exchange, leave_one_out, observed
 from crushtest.stats.slices import RowsOf, Slice
 
@@ -110,6 +111,10 @@ class Sample:
     def _without(self) -> list[Array]:
         """Per group, the values [metrics, arms, units] with one cluster left out."""
         return [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
+
+    @cached_property
+    def _shapes(self) -> list[Shape]:
+        return [shape_of(metric, self.arms[-1][m], self.used[m]) for m, metric in enumerate(self.metrics)]
 
     def slices(self, metric: int) -> MetricSlices:
         """Return a metric's groups, the gaps of its attributes, and its groups against the rest.
@@ -210,21 +215,22 @@ class Sample:
     def _slice(self, place: int, name: str, group: str, members: Index, arrays: _Resampled) -> Slice:
         metric, used = self.metrics[place], self.used[place]
         rows = members[used[members]]
+        cluster = self.layout.cluster[rows]
         reasons = (arm[place].unscored(members) for arm in self.arms)
         return Slice(
             metric=place,
             name=name,
             group=group,
             better=metric.better,
-            kind=shape_of(metric, self.arms[-1][place], used),
+            kind=self._shapes[place],
             rows=rows,
             seen=int(self.arms[0][place].applies[members].sum()),
-            clusters=len(np.unique(self.layout.cluster[rows])),
+            clusters=count_distinct(cluster),
             undefined_reason=metric.undefined_reason,
             unscored="" if len(rows) else next(filter(None, reasons), "not answered"),
             jackknife=metric.interval == "jackknife",
             columns=RowsOf([arm[place].columns for arm in self.arms], rows),
-            cluster=self.layout.cluster[rows],
+            cluster=cluster,
             formula=metric.formula,
             possible=self.possible[place],
             kinds=tuple(map(np.array, metric.item_sums)),
@@ -257,8 +263,8 @@ def _reads_resamples(metric: Metric, sums: Sequence[Sums], used: Mask) -> bool:
 
 def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:
     """Return the values [clusters] of a formula over sums [items, k] with the items of one cluster left out."""
-    place = np.unique(cluster, return_inverse=True)[1].reshape(-1)
-    totals = np.zeros((int(place.max(initial=-1)) + 1, sums.shape[1]))
+    distinct, place = numbered(cluster)
+    totals = np.zeros((len(distinct), sums.shape[1]))
     np.add.at(totals, place, sums)
     return formula(*(sums.sum(axis=0) - totals).T)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from crushtest.metrics import Array
 from crushtest.records import Better
 from crushtest.stats.clusters import Index
 from crushtest.stats.intervals import acceleration
+from crushtest.stats.numbering import count_distinct, numbered
 
 Kind = Literal["rate", "mean", "other", "gap", "rest"]
 """What the value of a slice is.
@@ -88,11 +90,16 @@ class Slice:
         """Return True if it compares groups of an attribute and is no group itself."""
         return self.kind in ("gap", "rest")
 
-    @property
+    @cached_property
     def changed_clusters(self) -> int:
         """Return the number of clusters with an item whose sums differ between the two arms."""
         dense, arm = self.columns
-        return len(np.unique(self.cluster[(dense != arm).any(axis=1)]))
+        return count_distinct(self.cluster[(dense != arm).any(axis=1)])
+
+    @cached_property
+    def place(self) -> Index:
+        """The number [n] of each item's cluster among those that have an item here."""
+        return numbered(self.cluster).place
 
     @property
     def n(self) -> int:
@@ -131,13 +138,11 @@ class Slice:
 
 
 class RowsOf(Sequence[Array]):
-    """Rows of each of several arrays, taken whenever they are asked for.
-
-    Every item is in several groups of every metric: rows that were kept would be most of a large comparison's memory.
-    """
+    """Rows of each of several arrays, taken when they are first asked for."""
 
     def __init__(self, arrays: Sequence[Array], rows: Index) -> None:
         self._arrays, self._rows = arrays, rows
+        self._taken: dict[int, Array] = {}
 
     def __len__(self) -> int:
         return len(self._arrays)
@@ -149,7 +154,10 @@ class RowsOf(Sequence[Array]):
     def __getitem__(self, place: int | slice) -> Array | RowsOf:
         if isinstance(place, slice):
             return RowsOf(self._arrays[place], self._rows)
-        return self._arrays[place][self._rows]
+        place = range(len(self))[place]
+        if place not in self._taken:
+            self._taken[place] = self._arrays[place][self._rows]
+        return self._taken[place]
 
 
 def difference(arms: Array) -> Array:

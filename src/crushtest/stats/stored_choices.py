@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from crushtest.metrics import Array, Chosen, choice, choice_per_byte, choice_per_token
 from crushtest.records import Answer, Item
+from crushtest.stats.stored_items import Index as Index
+from crushtest.stats.stored_items import StoredItems, ids_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-Index = NDArray[np.int64]
 
 LENGTHS: Mapping[Chosen, str | None] = {choice: None, choice_per_token: "tokens", choice_per_byte: "bytes"}
 """Rules that can be applied by columns -> the column that they divide log-likelihoods by."""
@@ -77,10 +77,14 @@ class StoredChoices(Mapping[str, Answer]):
     def rows(self, items: Sequence[Item]) -> Index:
         """Return [items] the row of each item's answer, -1 where there is none."""
         if self._aligned is None or self._aligned[0] is not items:
-            row_of = {item: row for row, item in enumerate(self.frame["item"])}
-            at = np.fromiter((row_of.get(item.id, -1) for item in items), np.int64, len(items))
-            self._aligned = items, at
+            self._aligned = items, self._rows_of(items)
         return self._aligned[1]
+
+    def _rows_of(self, items: Sequence[Item]) -> Index:
+        if isinstance(items, StoredItems) and items.frame["item"].equals(self.frame["item"]):
+            return np.arange(len(items))
+        row_of = {item: row for row, item in enumerate(self.frame["item"])}
+        return np.fromiter((row_of.get(item, -1) for item in ids_of(items)), np.int64, len(items))
 
     def options(self, items: Sequence[Item]) -> Index:
         """Return [items] how many options each answer has scores of; 0 if it is not plain."""

@@ -106,7 +106,7 @@ def _of_group(slice_: Slice, combine: tuple[float, float]) -> Uncertainty | str:
 
 
 def _of_rate(slice_: Slice) -> Uncertainty:
-    place = np.unique(slice_.cluster, return_inverse=True)[1].reshape(-1)
+    place = slice_.place
     items = np.bincount(place).astype(np.float64)
     if not slice_.is_paired:
         counts = RateCounts(_totals(place, slice_.columns[0][:, 0]), items)
@@ -137,7 +137,7 @@ def _of_few_values(slice_: Slice, values: Array, combine: tuple[float, float]) -
     if np.isnan(without).any():
         return DIVIDES_BY_LITTLE
     influences = np.repeat((slice_.clusters - 1) * (estimate - without), slice_.counts)
-    sizes = np.bincount(np.unique(slice_.cluster, return_inverse=True)[1].reshape(-1)).astype(np.float64)
+    sizes = np.bincount(slice_.place).astype(np.float64)
     per_cluster = float(sizes @ sizes / sizes.sum())  # as an item meets them: what a large cluster does is not unseen
     unseen = [
         sign * unseen_influences(slice_.formula, columns.sum(axis=0), values, per_cluster, slice_.clusters)

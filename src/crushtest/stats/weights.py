@@ -7,10 +7,11 @@ from math import exp, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import Array
 from crushtest.stats.clusters import Index
 
 Bytes = NDArray[np.uint8]
+Weights = NDArray[np.uint8] | NDArray[np.int64]
+"""Whole numbers, in bytes where there are many."""
 
 MANY = 2000
 """Number of clusters above which `_many` is faster than counting draws one by one: below it, the set-up of a row costs
@@ -19,18 +20,18 @@ STEPS = 1 << 16
 """Values of the 16 random bits that a Poisson count is made from. Four counts take one 64-bit draw of the generator."""
 
 
-def resampled(rng: np.random.Generator, counts: Index, size: int) -> Array:
+def resampled(rng: np.random.Generator, counts: Index, size: int) -> Weights:
     """Draw n of n clusters with replacement, `size` times; return [size, units] how often each unit came."""
     total = int(counts.sum())
     if len(counts) < total:
-        return rng.multinomial(total, counts / total, size=size).astype(np.float64)
+        return rng.multinomial(total, counts / total, size=size)
     if total > MANY:
         return _many(rng, total, size)
     drawn = rng.integers(0, total, (size, total)) + total * np.arange(size)[:, None]
-    return np.bincount(drawn.ravel(), minlength=size * total).reshape(size, total).astype(np.float64)
+    return np.bincount(drawn.ravel(), minlength=size * total).reshape(size, total)
 
 
-def _many(rng: np.random.Generator, total: int, size: int) -> Array:
+def _many(rng: np.random.Generator, total: int, size: int) -> Bytes:
     """Return [size, total] how often each of many clusters is drawn, several times faster than one by one.
 
     Independent Poisson counts, given their sum N, are a multinomial of N draws; adding total - N more draws makes one
@@ -39,7 +40,7 @@ def _many(rng: np.random.Generator, total: int, size: int) -> Array:
     probabilities are rounded to 1/65536.
     """
     thresholds = _poisson_thresholds(1 - 5 / sqrt(total))
-    weights = np.empty((size, total))
+    weights = np.empty((size, total), np.uint8)
     for row in weights:
         row[:] = _one_row(rng, thresholds, total)
     return weights
@@ -73,11 +74,10 @@ def _poisson_thresholds(mean: float) -> list[np.uint16]:
     return thresholds
 
 
-def swapped(rng: np.random.Generator, counts: Index, size: int) -> Array:
+def swapped(rng: np.random.Generator, counts: Index, size: int) -> Weights:
     """Return [size, units] how many of each unit's clusters have both arms exchanged, each with probability 1/2."""
     if len(counts) < counts.sum():
-        drawn: Array = rng.binomial(counts, 0.5, size=(size, len(counts))).astype(np.float64)
-        return drawn
+        return rng.binomial(counts, 0.5, size=(size, len(counts)))
     needed = size * len(counts)
     words = rng.integers(0, 1 << 64, (needed + 63) // 64, dtype=np.uint64)
-    return np.unpackbits(words.view(np.uint8), count=needed).reshape(size, len(counts)).astype(np.float64)
+    return np.unpackbits(words.view(np.uint8), count=needed).reshape(size, len(counts))

@@ -34,10 +34,11 @@ from crushtest.files.sealed import is_sealed
 from crushtest.records import DENSE, Item, Kind, Score
 from crushtest.registry import scorer_identity
 from crushtest.results import Contrast, Estimate, NoiseBand
+from crushtest.stats.stored_items import Index, StoredItems
 from crushtest.study import manifest
 from crushtest.study.compression_file import read_compression
 from crushtest.study.result_tables import ResultTables
-from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_from_row, item_row
+from crushtest.study.rows import ANSWER_BUILDERS, ANSWERS, ITEMS, SCORES, item_row, items_from
 
 BUSY = "another run is writing to this study"
 PART = ("look", "looks", "asked", "items", "because")
@@ -172,7 +173,16 @@ class StudyFolder:
 
     def read_items(self, task: str) -> list[Item]:
         """Return the items of a task as they were asked."""
-        return [item_from_row(row) for row in self.items_table(task).iter_rows(named=True)]
+        return items_from(self.items_table(task))
+
+    def stored_items(self, task: str) -> StoredItems:
+        """Return the items of a task by columns; they become objects where something reads them one by one."""
+
+        def read(rows: Index | None) -> list[Item]:
+            table = self.items_table(task)
+            return items_from(table if rows is None else table[rows])
+
+        return StoredItems.of_file(self.items_table(task), read)
 
     def items_table(self, task: str) -> pl.DataFrame:
         """Return items/<task>.parquet, checked."""

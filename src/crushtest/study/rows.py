@@ -170,6 +170,11 @@ def item_row(item: Item) -> dict[str, Any]:
     }
 
 
+def items_from(frame: pl.DataFrame) -> list[Item]:
+    """Return the items of some rows of items/<task>.parquet."""
+    return [item_from_row(row) for row in frame.iter_rows(named=True)]
+
+
 def item_from_row(row: Mapping[str, Any]) -> Item:
     """Return the item of a row made by `item_row`."""
     request: Request

@@ -12,6 +12,7 @@ from crushtest.records import DENSE
 from crushtest.report.arm_view import ArmView
 from crushtest.report.figures.figure import SIZE, Figure, Row
 from crushtest.report.figures.theme import Theme, series_scale
+from crushtest.report.likeliest import likeliest
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import name
@@ -62,28 +63,24 @@ def flips_by_margin(dense: Dense, chosen: NDArray[np.float64]) -> list[Bin]:
 
 def read_dense(study: StudyView, task: TaskView) -> Dense:
     """Return dense's choices and how far they lead."""
-    logprobs = _logprobs(study, task, DENSE)
-    ordered = pl.DataFrame({"logprobs": logprobs.list.sort(descending=True)})
-    lead = ordered.select(pl.col("logprobs").list.get(0) - pl.col("logprobs").list.get(1, null_on_oob=True))
-    return Dense(lead["logprobs"].fill_null(0.0).to_numpy(), _chosen(logprobs))
+    options = likeliest(_logprobs(study, task, DENSE, _ids(study, task)))
+    return Dense(options.lead, options.chosen)
 
 
-def read_chosen(study: StudyView, task: TaskView, arm: str) -> NDArray[np.float64]:
+def read_chosen(study: StudyView, task: TaskView, arm: str, items: pl.DataFrame | None = None) -> NDArray[np.float64]:
     """Return the index of an arm's most likely option, [items]; NaN if it did not answer or options are tied."""
-    return _chosen(_logprobs(study, task, arm))
+    return likeliest(_logprobs(study, task, arm, _ids(study, task) if items is None else items)).chosen
 
 
-def _chosen(logprobs: pl.Series) -> NDArray[np.float64]:
-    ordered = logprobs.list.sort(descending=True)
-    tied = (ordered.list.get(0, null_on_oob=True) == ordered.list.get(1, null_on_oob=True)).fill_null(False)
-    chosen = logprobs.list.arg_max().cast(pl.Float64).to_numpy()
-    return np.where(tied.to_numpy(), np.nan, chosen)
+def _ids(study: StudyView, task: TaskView) -> pl.DataFrame:
+    return study.folder.items_table(task.name).select("item")
 
 
-def _logprobs(study: StudyView, task: TaskView, arm: str) -> pl.Series:
+def _logprobs(study: StudyView, task: TaskView, arm: str, items: pl.DataFrame) -> pl.Series:
     """Return an arm's log-likelihoods, [items]; null for items that it was not asked, because it had stopped."""
-    items = study.folder.items_table(task.name).select("item")
     answers = study.folder.answers(arm, task.name, "choices").table().frame.select("item", "logprobs")
+    if answers["item"].equals(items["item"]):
+        return answers["logprobs"]
     return items.join(answers, on="item", how="left", maintain_order="left")["logprobs"]
 
 
@@ -94,12 +91,12 @@ def margins(study: StudyView, task: TaskView) -> Figure | None:
     arms = [arm for arm in study.others if (arm.name, task.name) in study.compared]
     if not arms:
         return None
-    dense = read_dense(study, task)
+    dense, items = read_dense(study, task), _ids(study, task)
     by_method = len(arms) > MOST_NAMED
     rows = [
         _row(arm, arm.family if by_method else arm.name, place, margin_bin)
         for arm in arms
-        for place, margin_bin in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name)))
+        for place, margin_bin in enumerate(flips_by_margin(dense, read_chosen(study, task, arm.name, items)))
     ]
     if not rows:  # letters read from replies have no lead
         return None

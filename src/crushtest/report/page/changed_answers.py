@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from crushtest.metrics import Metric
 from crushtest.metrics.choices import NoChoice
 from crushtest.records import DENSE, Kind, ReadChoice
 from crushtest.report.arm_view import ArmView
+from crushtest.report.likeliest import likeliest
 from crushtest.report.study_view import StudyView
 from crushtest.report.task_view import TaskView
 from crushtest.report.untrusted import LONGEST_NAME, visible
@@ -59,9 +60,9 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
     dense = DenseAnswers.read(study, task) if compared else None
     for arm in compared:
         assert dense is not None
-        changed = dense.changed(arm)
-        total += changed.height
-        candidates.append((arm, list(dense.with_items(changed.head(share)).iter_rows(named=True))))
+        changed = dense.changed(arm, share)
+        total += changed.total
+        candidates.append((arm, list(dense.with_items(changed.largest).iter_rows(named=True))))
     for position in range(share):
         for arm, changes in candidates:
             if position >= len(changes) or room < 0:
@@ -87,6 +88,13 @@ def _task_changes(study: StudyView, task: TaskView, share: int, room: int) -> tu
 # ---- which answers changed ------------------------------------------------------------------------
 
 
+class Changed(NamedTuple):
+    """How many answers of an arm changed, and those that changed most."""
+
+    total: int
+    largest: pl.DataFrame
+
+
 @dataclass(frozen=True)
 class DenseAnswers:
     """A task's items with `index`, and dense's answers to them (columns `dense_*`), read once for all arms."""
@@ -103,16 +111,22 @@ class DenseAnswers:
         answers = items.select("index", "item").join(_answers(study, task, DENSE, "dense_"), on="item")
         return cls(study, task, items, answers)
 
-    def changed(self, arm: ArmView) -> pl.DataFrame:
-        """Return changed answers, dense's and the arm's (`arm_*`), with `size` of the change, the largest first.
+    def changed(self, arm: ArmView, most: int) -> Changed:
+        """Return the changed answers, dense's and the arm's (`arm_*`), with `size` of the change, the largest first.
 
         An answer changed if another option is the most likely one (size in nats), another letter was read from the
         reply (size 0), another text was written (in the scorers' unit), or a passage became more or less likely (in
         bits per byte).
         """
-        frame = self.answers.join(_answers(self.study, self.task, arm.name, "arm_"), on="item")
-        changed = CHANGED[self.task.planned.task.kind](frame, self.task)
-        return changed.sort("size", "index", descending=[True, False])
+        of_arm = _answers(self.study, self.task, arm.name, "arm_")
+        if of_arm["item"].equals(self.answers["item"]):
+            frame = self.answers.hstack(of_arm.drop("item"))
+        else:
+            frame = self.answers.join(of_arm, on="item")
+        frame = frame.with_row_index("row")
+        sizes = CHANGED[self.task.planned.task.kind](frame, self.task).select("row", "index", "size")
+        largest = sizes.sort("size", "index", descending=[True, False]).head(most)
+        return Changed(sizes.height, frame[largest["row"]].drop("row").with_columns(largest["size"]))
 
     def with_items(self, changed: pl.DataFrame) -> pl.DataFrame:
         """Return changed answers with what was asked."""
@@ -124,6 +138,9 @@ def _answers(study: StudyView, task: TaskView, arm: str, prefix: str) -> pl.Data
     for scorer in task.planned.task.scorers:
         scores = study.folder.scores(arm, scorer, task.name).table().frame
         frame = frame.join(scores.rename({"value": f"value {scorer}", "reason": f"reason {scorer}"}), on="item")
+    if "logprobs" in frame.columns:
+        options = pl.Series("chosen", likeliest(frame["logprobs"]).chosen).fill_nan(None).cast(pl.Int64)
+        frame = frame.with_columns(frame.select(pl.coalesce("pick", options).alias("chosen")))
     return frame.rename({name: prefix + name for name in frame.columns if name != "item"})
 
 
@@ -134,18 +151,10 @@ def _changed_choices(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
     def lead(prefix: str, first: pl.Expr, second: pl.Expr) -> pl.Expr:
         return pl.col(f"{prefix}logprobs").list.get(first) - pl.col(f"{prefix}logprobs").list.get(second)
 
-    def picked(prefix: str) -> pl.Expr:
-        ordered = pl.col(f"{prefix}logprobs").list.sort(descending=True)
-        tied = ordered.list.get(0, null_on_oob=True) == ordered.list.get(1, null_on_oob=True)
-        likeliest = pl.when(tied.fill_null(False)).then(None).otherwise(pl.col(f"{prefix}logprobs").list.arg_max())
-        return (pl.coalesce(f"{prefix}pick", likeliest) if f"{prefix}pick" in frame.columns else likeliest).cast(
-            pl.Int64
-        )
-
     size = lead("arm_", new, old) + lead("dense_", old, new)
-    chosen = frame.with_columns(picked(prefix).alias(f"{prefix}chosen") for prefix in ("dense_", "arm_"))
     alike = pl.col("dense_logprobs").is_null() == pl.col("arm_logprobs").is_null()  # scored both, or read both
-    return chosen.filter(alike & (old != new)).with_columns(size.fill_null(0.0).alias("size"))
+    choices = frame.select("row", "index", "dense_chosen", "arm_chosen", "dense_logprobs", "arm_logprobs")
+    return choices.filter(alike & (old != new)).with_columns(size.fill_null(0.0).alias("size"))
 
 
 def _changed_passages(frame: pl.DataFrame, task: TaskView) -> pl.DataFrame:
