@@ -23,7 +23,7 @@ import yaml
 from crushtest.models.threads import on_threads
 from crushtest.pipeline.run import run_study
 from crushtest.study.spec import build_spec, read_spec
-from support.counted_plugin import FILE, install
+from support.counted_plugin import FILE, HURRY, install
 from support.few_resamples import resample_fully
 from support.quantized_folders import write_folder
 from support.ray_cluster import LOOPBACK, RayCluster, ray_cluster, wait_for
@@ -201,7 +201,7 @@ def test_kills_lose_nothing_and_ask_little_again(cluster: RayCluster, model: Pat
 
 @pytest.mark.slow
 def test_a_node_that_joins_takes_a_share(cluster: RayCluster, model: Path, site: Path, tmp_path: Path) -> None:
-    engine = "counted:pack_tokens=16,delay_s=1.0"
+    engine, hurry = "counted:pack_tokens=16,delay_s=5.0", site / (FILE + HURRY)
     arguments = ["evaluate", model, "--suite", "probe_text", "--limit", 60, "--engine", engine]
     (site / FILE).unlink(missing_ok=True)
     with cluster.start(*arguments, "-o", tmp_path / "s") as process:
@@ -210,7 +210,10 @@ def test_a_node_that_joins_takes_a_share(cluster: RayCluster, model: Path, site:
         with another_node(cluster, 1, 0):
             wait_for(lambda: len(cluster.workers()) == 3 or process.poll() is not None)
             print(f"a worker on the new node after {time.monotonic() - began:.1f} s")
+            wait_for(lambda: len({answer.process for answer in counted(site)}) == 3 or process.poll() is not None)
+            hurry.touch()
             said = process.communicate()[1]
+    hurry.unlink()
     assert process.returncode == 0, said
     assert len({answer.process for answer in counted(site)}) == 3
     [log] = (tmp_path / "s").glob("arms/dense/answers/*.parquet")

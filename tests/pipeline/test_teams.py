@@ -226,7 +226,7 @@ class Slow(Cluster):
 
 
 @pytest.mark.parametrize(("free", "limit", "count"), [(8.0, None, 3), (2.0, None, 2), (0.5, None, 0), (8.0, 1, 1)])
-def test_workers_start_early_where_there_is_room_and_are_those_that_arms_get(
+def test_workers_start_early_where_there_is_room_and_arms_get_them(
     monkeypatch: pytest.MonkeyPatch, free: float, limit: int | None, count: int
 ) -> None:
     monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": free})

@@ -7,6 +7,8 @@ from pathlib import Path
 from support.ray_cluster import SETTINGS
 
 FILE, SETTING = "answers.txt", "COUNTED_ANSWERS"
+HURRY = ".hurry"
+"""The ending of a file beside the answers that lets every engine go on without delay."""
 METADATA = "Metadata-Version: 2.1\nName: counted-engine\nVersion: 1.0\n"
 ENTRY_POINTS = "[crushtest.engines]\ncounted = support.counted_engine\n"
 

@@ -75,9 +75,9 @@ class OnRay:
                 raise UsageError(f"arm {arm.title!r}: tensor_parallel={parallel} needs --gpus-per-arm {parallel}")
 
     def get_ready(self, folder: StudyFolder, plan: Plan) -> None:
-        """Start workers for the arms that are to be asked, where there is room; not for what is only looked at."""
+        """Start workers for the arms whose models they will load, where there is room; none for a study's dry run."""
         if self._connected:
-            arms = [arm for arm in plan.measured if not is_address(arm.model) and not is_answered(folder, plan, arm)]
+            arms = [arm for arm in plan.measured if arm.in_process and not is_answered(folder, plan, arm)]
             self._cluster.start_early(len(arms))
 
     def run_arms(self, run: Run) -> None:
