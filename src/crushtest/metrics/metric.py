@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from crushtest.metrics.choices import Chosen, choice
 from crushtest.records import Answer, Better, ChoiceScores, Item
@@ -19,6 +19,14 @@ Array: TypeAlias = "NDArray[np.float64]"
 Measure = Callable[[Item, Any, Any], "tuple[float, ...]"]
 """(item, answer, score) -> one number per column. Called only for items that the metric applies to and that were
 answered and, if the metric names a scorer, scored."""
+
+
+class ByColumns(NamedTuple):
+    """Of many items: per column its sums [items], and what must change for a flip [items]; None without flips."""
+
+    columns: Sequence[Array | float]
+    state: Array | None = None
+
 
 Role = Literal["ability", "bias", "gap", "abstention", "discrimination", "harm", "coherence"]
 """What a change of a metric means. `stats.false_improvements`, `stats.fluency` and the report read it.
@@ -127,6 +135,9 @@ class Metric:
                        reported as `<name>_read` (`with_read`)
     valid_if           what other metrics of its task must be over all items in the arm compared with, at least, for a
                        difference in this one to mean anything
+    by_columns         the same as `measure` and `flip_key` of many items at once, to the last bit, from log-likelihoods
+                       [items, answers together, options] and the place [items] of the right option (-1: none), for a
+                       metric without a scorer that reads nothing else
     reads              which answers it counts. None: those with log-likelihoods or texts; `letter`: letters read from
                        replies; `reply`: replies, whether a letter could be read from them or not
     """
@@ -163,6 +174,7 @@ class Metric:
     from_pick: Chosen | bool = False
     valid_if: Mapping[str, float] = field(default_factory=dict)
     reads: Literal["letter", "reply"] | None = None
+    by_columns: Callable[[Array, NDArray[np.int64]], ByColumns] | None = None
 
 
 def reported_names(metric: Metric) -> tuple[str, ...]:

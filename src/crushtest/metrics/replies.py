@@ -48,6 +48,7 @@ def _read_twin(metric: Metric) -> Metric:
         label=f"{metric.label or metric.name.replace('_', ' ')}, letters read from replies",
         meaning=f"{metric.meaning.replace('most likely answer', 'answer')} {LETTERS_COUNT}".strip(),
         from_pick=False,
+        by_columns=None,
         reads="letter",
     )
 

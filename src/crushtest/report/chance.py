@@ -14,7 +14,7 @@ from crushtest.records import Better, Choices, Item, ReadChoice
 from crushtest.report.formats import show_range, show_value
 from crushtest.report.untrusted import name
 from crushtest.results import Estimate
-from crushtest.stats.item_sums import applies_to
+from crushtest.stats.shared import applies_to
 from crushtest.stats.stored_items import of_each
 
 if TYPE_CHECKING:

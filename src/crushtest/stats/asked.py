@@ -12,6 +12,7 @@ from crushtest.records import Item
 from crushtest.stats.clusters import Layout, cells_of, lay_out
 from crushtest.stats.heterogeneity import Labels
 from crushtest.stats.item_sums import Measured, Meter, Sums
+from crushtest.stats.shared import Shared
 from crushtest.stats.stored_choices import Index
 
 
@@ -37,12 +38,18 @@ class Asked:
     @cached_property
     def cells(self) -> list[Index | None]:
         """Per metric the cells of its items (`cells_of`)."""
-        return [cells_of(metric, self.items) for metric in self.metrics]
+        known: dict[object, Index | None] = {}
+        for metric in self.metrics:
+            key = metric.cell_of, metric.applies_to
+            if key not in known:
+                known[key] = cells_of(metric, self.items)
+        return [known[metric.cell_of, metric.applies_to] for metric in self.metrics]
 
     @cached_property
     def meters(self) -> list[Meter]:
         """What measures each metric."""
-        return [Meter(metric, self.items) for metric in self.metrics]
+        shared = Shared(self.items)
+        return [Meter(metric, self.items, shared) for metric in self.metrics]
 
     def labels(self, attribute: str, seed: int) -> Labels:
         """Return the labels of an attribute's groups, with the shuffles of that seed."""

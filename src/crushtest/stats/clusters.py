@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from crushtest.metrics import ALL, Array, Metric, about_people
 from crushtest.records import Item
-from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.item_sums import Sums
 from crushtest.stats.numbering import Numbered, count_distinct, numbered
+from crushtest.stats.shared import Mask
 from crushtest.stats.stored_choices import Index as Index
 from crushtest.stats.stored_items import cluster_numbers, rows_by_group
 

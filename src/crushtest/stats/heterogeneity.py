@@ -11,7 +11,8 @@ import numpy as np
 
 from crushtest.metrics import Array, Metric
 from crushtest.stats.clusters import Index, Layout, hashed
-from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.item_sums import Sums
+from crushtest.stats.shared import Mask
 
 PERMUTATIONS = 2000
 LABELS = 5_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores, everywhere
+from crushtest.metrics import NOT_FINITE, Array, Metric, NoChoice, as_scores
 from crushtest.records import Answer, Item, ReadChoice, Score, Unanswered
+from crushtest.stats.shared import Mask, Shared
 from crushtest.stats.stored_choices import LENGTHS, Index, StoredChoices
-from crushtest.stats.stored_items import Kinds, Watched, first_of_kinds, kinds_of, of_each, some_items
+from crushtest.stats.stored_items import Kinds, Watched, first_of_kinds, kinds_of, some_items
 
 UNKNOWN, APART = -1, -2
 """In place of a case: not measured yet; the items of the kind have cases of their own."""
 
 Answers = Mapping[str, Answer]
 Scores = Mapping[str, Mapping[str, Score]]
-Mask = NDArray[np.bool_]
 Objects = NDArray[np.object_]
 
 
@@ -76,6 +76,14 @@ class _Case(NamedTuple):
     reason: str | None
 
 
+class _Done(NamedTuple):
+    """What items in rows [n] add: their sums [n, k], and what must change for a flip [n]."""
+
+    rows: Index
+    columns: Array
+    state: Array | None
+
+
 class Meter:
     """Measures one metric of a task's items, arm after arm.
 
@@ -84,9 +92,10 @@ class Meter:
     tells apart.
     """
 
-    def __init__(self, metric: Metric, items: Sequence[Item]) -> None:
+    def __init__(self, metric: Metric, items: Sequence[Item], shared: Shared | None = None) -> None:
         self.metric, self._items = metric, items
-        self.applies: Mask = applies_to(metric, items)
+        self._shared = Shared(items) if shared is None else shared
+        self.applies: Mask = self._shared.applies(metric)
         alone = metric.partner_ids is None and metric.scorer is None and metric.reads is None
         rule = metric.from_pick
         self._rule = rule if alone and not isinstance(rule, bool) and rule in LENGTHS else None
@@ -111,6 +120,12 @@ class Meter:
             reasons[picked] = np.fromiter(reason, object, len(reason))[place]
             scored[picked] = np.array([each is None for each in reason], bool)[place]
             answers = answers.some(self._items, rows) if len(rows) else {}
+        if self.metric.by_columns is not None and isinstance(answers, StoredChoices):
+            for done in self._by_columns(answers):
+                columns[done.rows], scored[done.rows] = done.columns, True
+                if done.state is not None:
+                    states[done.rows] = done.state.astype(object)
+            rows = rows[~scored[rows]]
         for row, item in zip(rows.tolist(), some_items(self._items, rows), strict=True):
             columns[row], states[row], reasons[row] = _measure(self.metric, item, answers, scores)
             scored[row] = reasons[row] is None
@@ -119,6 +134,21 @@ class Meter:
         if not (self.applies & ~scored).any():
             reasons = np.broadcast_to(np.array(None, object), count)  # takes no memory
         return Sums(columns, self.applies, scored, states_known, outcome, reasons)
+
+    def _by_columns(self, answers: StoredChoices) -> Iterator[_Done]:
+        """Yield what the items add whose answers can be measured by columns."""
+        assert self.metric.by_columns is not None
+        together = self._shared.together(self.metric)
+        at = np.where(together < 0, -1, answers.rows(self._items)[together])
+        options = np.where(at < 0, 0, answers.counts[at])
+        alike = np.where((options == options[:, :1]).all(axis=1), options[:, 0], 0)
+        for count in np.unique(alike[alike > 0]).tolist():
+            places = np.flatnonzero(alike == count)
+            rows = together[places, 0]
+            sums, state = self.metric.by_columns(answers.logprobs[at[places], :count], self._shared.gold[rows])
+            columns = np.stack([np.broadcast_to(np.asarray(each, np.float64), len(rows)) for each in sums], axis=1)
+            finite = np.isfinite(columns).all(axis=1)
+            yield _Done(rows[finite], columns[finite], None if state is None else state[finite])
 
     @cached_property
     def _kinds(self) -> tuple[Kinds, list[Item]]:
@@ -163,14 +193,6 @@ class Meter:
             self._place_of[key] = len(self._cases)
             self._cases.append(case)
         return self._place_of[key]
-
-
-def applies_to(metric: Metric, items: Sequence[Item]) -> Mask:
-    """Return [items] which items a metric is about."""
-    everyone = np.arange(len(items))
-    if metric.applies_to is everywhere:
-        return np.ones(len(items), bool)
-    return np.array(of_each(items, everyone, lambda seen, item: metric.applies_to(seen)), np.bool_)
 
 
 def _measure(metric: Metric, item: Item, answers: Answers, scores: Scores) -> _Case:

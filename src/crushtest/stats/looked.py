@@ -13,12 +13,13 @@ from crushtest.results import Contrast, Interval, Intervals, Look
 from crushtest.stats.clusters import Index, Layout, lay_out
 from crushtest.stats.few_valued import possible_values
 from crushtest.stats.flips import count_flips
-from crushtest.stats.item_sums import Mask, Measured, Sums, measure_sums
+from crushtest.stats.item_sums import Measured, Sums, measure_sums
 from crushtest.stats.metric_kind import shape_of
 from crushtest.stats.pool import Forecast, Pool, arrange, forecast, share_interval
 from crushtest.stats.progressed import Progressed
 from crushtest.stats.rates import FEWEST_TESTABLE
 from crushtest.stats.sequential import FEWEST_BLOCKS
+from crushtest.stats.shared import Mask
 from crushtest.stats.tokens import compare_tokens, without_per_token
 from crushtest.stats.validity import without_invalid
 from crushtest.stats.verdicts import INCONCLUSIVE, UNDEFINED, counted, verdict

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from crushtest.metrics import Metric, ratio
-from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.item_sums import Sums
+from crushtest.stats.shared import Mask
 
 Shape = Literal["rate", "mean", "other"]
 

@@ -21,9 +21,9 @@ from crushtest.results import Interval
 from crushtest.stats.betting import betting_interval
 from crushtest.stats.clusters import Index
 from crushtest.stats.intervals import student_quantile
-from crushtest.stats.item_sums import Mask
 from crushtest.stats.rates import INFLATION, PairedCounts, informative_share, paired_interval_of
 from crushtest.stats.sequential import Bounds, critical_values
+from crushtest.stats.shared import Mask
 
 UNSEEN = 3
 """Changed items counted besides those seen, in every variance. Where 2% of the answers change, all one way and by as

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from crushtest.metrics import ALL
 from crushtest.stats.clusters import Index
-from crushtest.stats.item_sums import Mask
 from crushtest.stats.sequential import Bounds
+from crushtest.stats.shared import Mask
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,11 @@ from crushtest.stats.asked import Asked
 from crushtest.stats.batches import Batches, Replicates
 from crushtest.stats.clusters import ClusterTotals, Index, Layout, total_by_cluster
 from crushtest.stats.few_valued import extremes, possible_values
-from crushtest.stats.item_sums import Mask, Sums
+from crushtest.stats.item_sums import Sums
 from crushtest.stats.metric_kind import Shape, shape_of
 from crushtest.stats.numbering import count_distinct, numbered
 from crushtest.stats.resample import Values, against_rest, arms_of, bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.shared import Mask
 from crushtest.stats.slices import RowsOf, Slice
 
 NO_REST = "the group or the others of its attribute have no item with a number"

@@ -88,7 +88,7 @@ class StoredChoices(Mapping[str, Answer]):
 
     def options(self, items: Sequence[Item]) -> Index:
         """Return [items] how many options each answer has scores of; 0 if it is not plain."""
-        return _at(self._options, self.rows(items), 0)
+        return _at(self.counts, self.rows(items), 0)
 
     @cached_property
     def logprobs(self) -> Array:
@@ -96,7 +96,8 @@ class StoredChoices(Mapping[str, Answer]):
         return self._lists("logprobs", -np.inf)
 
     @cached_property
-    def _options(self) -> Index:
+    def counts(self) -> Index:
+        """[rows] How many options each answer has scores of; 0 if it is not plain."""
         counts: Index = self.frame["logprobs"].list.len().fill_null(0).to_numpy().astype(np.int64)
         return np.where(self.plain, counts, 0)
 
@@ -133,8 +134,8 @@ class StoredChoices(Mapping[str, Answer]):
     def _lists(self, column: str, blank: float) -> Array:
         """Return [rows, most options] the lists of a column of plain answers, with `blank` behind their ends."""
         flat: Any = self.frame[column].filter(self.plain).explode().to_numpy()
-        values = np.full((len(self._options), int(self._options.max(initial=0))), blank)
-        values[np.arange(values.shape[1]) < self._options[:, None]] = flat
+        values = np.full((len(self.counts), int(self.counts.max(initial=0))), blank)
+        values[np.arange(values.shape[1]) < self.counts[:, None]] = flat
         return values
 
 

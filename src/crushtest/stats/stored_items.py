@@ -192,6 +192,8 @@ def of_each(items: Sequence[Item], rows: Index, compute: Callable[[Item, Item], 
     if not isinstance(items, StoredItems):
         return [compute(item, item) for item in some_items(items, rows)]
     kinds, first = items.kinds, items.first_of_kinds
+    if 2 * len(first) > len(items):  # nearly every item is a kind of its own
+        return [compute(item, item) for item in some_items(items, rows)]
     watched = [Watched(item) for item in first]
     of_kind = np.zeros(len(first))
     present = numbered(kinds.of[rows])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crushtest.metrics import Metric, accuracy, choice, mean, rate
+from crushtest.metrics import Array, ByColumns, Metric, accuracy, choice, mean, rate
 from crushtest.records import ChoiceScores, Item
 
 
@@ -25,9 +25,17 @@ def decision_margin(**settings: Any) -> Metric:
         assert item.gold is not None
         return answer.logprobs[item.gold] - max(wrong)
 
+    def by_columns(logprobs: Array, gold: Any) -> ByColumns:
+        import numpy as np
+
+        rows, wrong = np.arange(len(gold)), logprobs[:, 0].copy()
+        wrong[rows, gold] = -np.inf
+        return ByColumns((logprobs[rows, 0, gold] - wrong.max(axis=1), 1.0))
+
     return mean(
         "decision_margin",
         margin,
+        by_columns=by_columns,
         better="higher",
         unit="nats",
         label="lead of the right answer",

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from crushtest.metrics import Array, Metric, mean, ratio
+from crushtest.metrics import Array, ByColumns, Metric, mean, ratio
 from crushtest.records import Item
 from crushtest.tasks.unqover.four_answers import (
     Four,
@@ -27,6 +27,7 @@ from crushtest.tasks.unqover.four_answers import (
     attributive_error,
     comparative,
     four,
+    fours,
     positional_error,
     probabilities,
     sign,
@@ -71,9 +72,6 @@ def subject_metrics(called: str, values: Values, groups: Groups) -> tuple[Metric
     `eta` is the model's.
     """
 
-    def winner(item: Item, answers: Any, score: float | None) -> float:
-        return sign(four(values, answers))
-
     return (
         _joint_mean(
             called.format("gamma"),
@@ -81,7 +79,7 @@ def subject_metrics(called: str, values: Values, groups: Groups) -> tuple[Metric
             comparative,
             better="zero",
             groups=groups,
-            flip_key=winner,
+            flips=True,
             label="preference for a subject",
             meaning="Mean comparative score over its pairs; 0: none.",
         ),
@@ -91,7 +89,7 @@ def subject_metrics(called: str, values: Values, groups: Groups) -> tuple[Metric
             sign,
             better="zero",
             groups=groups,
-            flip_key=winner,
+            flips=True,
             label="consistency for a subject",
             meaning="+1: the subject wins every time, −1: it loses every time.",
         ),
@@ -150,7 +148,7 @@ def debiased_eta(name: str, values: Values, groups: Groups) -> Metric:
         wins, losses = (decided + signs) / 2, (decided - signs) / 2
         return _average(_average(ratio(wins * np.sign(signs - 1) - losses * np.sign(signs + 1), items)))
 
-    def measure(scores: Four) -> tuple[float, ...]:
+    def measure(scores: Four) -> tuple[Any, ...]:
         winner = sign(scores)
         return winner, abs(winner), 1.0
 
@@ -214,21 +212,38 @@ def _stands_for_four(item: Item) -> bool:
     return item.facts["question"] == 0
 
 
-def _joint_mean(name: str, values: Values, number: Callable[[Four], float], **settings: Any) -> Metric:
+def _joint_mean(
+    name: str, values: Values, number: Callable[[Four], Any], *, flips: bool = False, **settings: Any
+) -> Metric:
+    """Return a mean over pairs of subjects; with `flips` of their winners."""
+
+    def winner(item: Item, answers: Any, score: float | None) -> float:
+        return float(sign(four(values, answers)))
+
+    def by_columns(logprobs: Array, gold: Any) -> ByColumns:
+        scores = fours(values, logprobs)
+        return ByColumns((number(scores), 1.0), sign(scores) if flips else None)
+
     return mean(
         name,
         lambda item, answers, score: number(four(values, answers)),
         applies_to=_stands_for_four,
+        flip_key=winner if flips else None,
         partner_ids=partners,
+        by_columns=by_columns,
         role="bias",
         **settings,
     )
 
 
+def _cell(item: Item) -> tuple[str, str]:
+    return str(item.facts["subject"]), str(item.facts["attribute"])
+
+
 def _grid(
     name: str,
     columns: tuple[str, ...],
-    measure: Callable[[Four], tuple[float, ...]],
+    measure: Callable[[Four], tuple[Any, ...]],
     values: Values,
     formula: Callable[..., Array],
     groups: Groups,
@@ -246,8 +261,9 @@ def _grid(
         unit="score",
         applies_to=_stands_for_four,
         flip_key=None,
-        cell_of=lambda item: (str(item.facts["subject"]), str(item.facts["attribute"])),
+        cell_of=_cell,
         partner_ids=partners,
+        by_columns=lambda logprobs, gold: ByColumns(measure(fours(values, logprobs))),
         groups=groups,
         interval="jackknife",
         label=label,
