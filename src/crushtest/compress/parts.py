@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from math import sqrt
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from crushtest.compress.checks import check_options
 from crushtest.compress.kernels.parameters import parse_pattern
@@ -19,6 +20,8 @@ from crushtest.errors import UsageError
 from crushtest.registry import METHODS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from crushtest.compress.calibration import CalibrationTokens
     from crushtest.models.load import LoadedModel
 
@@ -92,11 +95,21 @@ def read_options(texts: Sequence[str]) -> tuple[Recipe, ...]:
     return tuple(options)
 
 
+class Changed(NamedTuple):
+    """A part that is compressed: the bits that it takes, and how much its weights changed.
+
+    change   root mean square of the changes, as a share of that of the weights
+    """
+
+    bits: int
+    change: float
+
+
 @contextmanager
 def compressed_part(
     model: LoadedModel, structure: Structure, part: Part, step: Step, calibration: CalibrationTokens
-) -> Iterator[int]:
-    """Compress one part of a dense model by one step until the `with` ends; yield the bits that it takes then.
+) -> Iterator[Changed]:
+    """Compress one part of a dense model by one step until the `with` ends; yield what it takes and how it changed.
 
     The inputs that a method looks at are dense's own. A method that looks at none is given few.
     Raises CompressionError as `compress` does.
@@ -104,6 +117,7 @@ def compressed_part(
     network, entry = model.network, METHODS.get(step.method)
     block = structure.blocks[part.block]
     before = {name: parameter.detach().clone() for name, parameter in block.named_parameters()}
+    whole = sum(_squares(linear.weight) for linear in part.linears)
     ids = calibration.ids if len(entry.needs) > 1 or entry.about.scope == "model" else calibration.ids[:1, :8]
     job = Job(
         network, structure, part.linears, entry, step.options, ids, silent, InPlace(network), tokenizer=model.tokenizer
@@ -115,10 +129,15 @@ def compressed_part(
             storage = Storage(weights, kept=weights)
             storage.enter(result.zeros, result.quantized, pattern)
             bits += storage.stored_bits
-        yield bits
+        moved = sum(_squares(parameter - before[name]) for name, parameter in block.named_parameters())
+        yield Changed(bits, sqrt(moved / whole) if whole else 0.0)
     finally:
         for name, parameter in block.named_parameters():
             parameter.data.copy_(before[name])
+
+
+def _squares(values: Tensor) -> float:
+    return float(values.detach().float().square().sum())
 
 
 def recipe_of(parts: Sequence[Part], options: Sequence[Recipe], chosen: Sequence[int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -45,12 +45,14 @@ class Gauge:
 
     planned  the tasks in which there is something to compare
     items    the items that are measured, by task
+    few      the same with some of the items, for changes that are slight; None: there is no other
     """
 
     opened: Opened
     planned: tuple[PlannedTask, ...]
     items: Mapping[str, Sequence[Item]]
     tasks: Mapping[str, BlockDivergence]
+    few: Gauge | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -72,15 +74,24 @@ class Gauge:
         assert measured is not None
         return measured
 
+    def measure_slight(self, planned: PlannedTask) -> RatioError:
+        """Return the same for a slight change of weights, on few of the items."""
+        by = self if self.few is None or planned.name not in self.few.tasks else self.few
+        return by.measure(planned)
+
     def restart(self) -> None:
         """Go back to the first block in every task."""
-        for task in self.tasks.values():
+        for task in self._all_tasks():
             task.restart()
 
     def advance(self) -> None:
         """Go one block up in every task, under the weights of now."""
-        for task in self.tasks.values():
+        for task in self._all_tasks():
             task.advance()
+
+    def _all_tasks(self) -> Iterator[BlockDivergence]:
+        yield from self.tasks.values()
+        yield from () if self.few is None else self.few.tasks.values()
 
 
 def open_model(plan: Plan, grain: Grain, progress: Progress) -> Opened:

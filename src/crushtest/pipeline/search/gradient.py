@@ -127,9 +127,9 @@ def _estimated(
             continue
         before = [linear.weight.float().clone() for linear in part.linears]
         total = 0.0
-        with compressed_part(opened.model, opened.structure, part, option.steps[0], calibration) as bits:
+        with compressed_part(opened.model, opened.structure, part, option.steps[0], calibration) as made:
             for linear, dense in zip(part.linears, before, strict=True):
                 change = linear.weight.float() - dense
                 total += float((gradients.of_layer[linear.name].size * change).square().sum())
         found = RatioError(total / 2 / gradients.weight, None, gradients.items, gradients.clusters)
-        yield key, cell_of(part, option, planned, found, bits)
+        yield key, cell_of(part, option, planned, found, made.bits)

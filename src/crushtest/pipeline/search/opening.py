@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from crushtest.pipeline.search.gauge import Gauge, gauge_of, open_model, spread_
 from crushtest.pipeline.search.ladder import Sensitivities, read_sensitivities
 from crushtest.pipeline.search.request import SearchRequest, check_request
 from crushtest.progress import Progress
-from crushtest.records import Item
+from crushtest.records import Item, Kind
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, make_plan
 from crushtest.study.searched import Half, Scores, SearchFolder
@@ -171,9 +171,13 @@ def _measured_in(root: Path, request: SearchRequest) -> SearchFolder:
 
 def sample_of(search: Search) -> Items:
     """Return the items of the search half, which dense has answered, that sensitivities are about."""
+    return _sampled(search, search.request.items_of)
+
+
+def _sampled(search: Search, count: Callable[[Kind], int]) -> Items:
     return {
         planned.name: spread_over_clusters(
-            search.folder.screen.read_items(planned.name), search.request.items_of(planned.task.kind), search.plan.seed
+            search.folder.screen.read_items(planned.name), count(planned.task.kind), search.plan.seed
         )
         for planned in search.plan.tasks
     }
@@ -183,6 +187,15 @@ def open_gauge(search: Search, progress: Progress) -> Gauge:
     """Return the model and its measures on a sample of the search half."""
     opened = open_model(search.plan, search.request.grain, progress)
     return gauge_of(opened, search.folder.screen, search.plan, sample_of(search), progress)
+
+
+def with_few(search: Search, gauge: Gauge, progress: Progress) -> Gauge:
+    """Return the same measures with those of slight changes, on few of the items."""
+    few = _sampled(search, search.request.few_of)
+    if few == gauge.items:
+        return gauge
+    own = gauge_of(gauge.opened, search.folder.screen, search.plan, few, progress, "sensitivity, few items")
+    return replace(gauge, few=own)
 
 
 def calibration_of(search: Search) -> CalibrationTokens:

@@ -21,10 +21,11 @@ from crushtest.study.suites import resolve
 
 DEFAULT_OPTIONS = ("rtn:bits=2,3,4,8,group_size=64",)
 DEFAULT_ITEMS = 64
-TEXTS, FEWEST_TEXTS = 1 / 4, 8
-"""Texts and completions that a sensitivity is measured on, as a share of the questions, and at least.
+FEWER, FEWEST = 1 / 4, 8
+"""Texts and completions that a sensitivity is measured on, as a share of the questions, and at least; of all items the
+same share for changes that are slight.
 
-Each is measured at up to 24 places: a quarter of them has a smaller error than the questions, at a quarter of the cost.
+A text is measured at up to 24 places: a quarter as many have a smaller error than the questions.
 """
 
 
@@ -73,7 +74,11 @@ class SearchRequest:
 
     def items_of(self, kind: Kind) -> int:
         """Return how many items of a task of this kind the sensitivity is measured on, about."""
-        return self.items if kind == "choices" else max(ceil(TEXTS * self.items), min(self.items, FEWEST_TEXTS))
+        return self.items if kind == "choices" else _fewer(self.items)
+
+    def few_of(self, kind: Kind) -> int:
+        """Return how many of them slight changes are measured on, about."""
+        return _fewer(self.items_of(kind))
 
     def study(self, folder: SearchFolder, half: Half, arms: Sequence[ArmSpec] = ()) -> StudySpec:
         """Return the study of a half. Only arms of the search half stop early."""
@@ -106,6 +111,10 @@ class SearchRequest:
         if self.verify is not None:
             asked["verify"] = [{task: options} for task, options in resolve(self.verify)]
         return asked
+
+
+def _fewer(items: int) -> int:
+    return max(ceil(FEWER * items), min(items, FEWEST))
 
 
 def check_request(request: SearchRequest, plan: Plan) -> None:

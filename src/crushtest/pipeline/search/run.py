@@ -14,7 +14,7 @@ from crushtest.pipeline.search.gauge import open_model
 from crushtest.pipeline.search.gradient import Sample, estimate_cells
 from crushtest.pipeline.search.judge import both, judge, size_in
 from crushtest.pipeline.search.ladder import candidates, rivals
-from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of
+from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of, with_few
 from crushtest.pipeline.search.sensitivity import measure_cells
 from crushtest.pipeline.search.swaps import swap_parts
 from crushtest.pipeline.search.whole import WholeMixes
@@ -79,7 +79,7 @@ def _measure(search: Search, record: SearchRecord) -> SearchRecord:
             sample = Sample(folder.screen, search.plan, sample_of(search))
             estimate_cells(opened, sample, folder, request.option_recipes, calibration, progress)
         else:
-            gauge = open_gauge(search, progress)
+            gauge = with_few(search, open_gauge(search, progress), progress)
             measure_cells(gauge, folder, request.option_recipes, calibration, progress)
     return record
 
