@@ -14,6 +14,7 @@ import pytest
 
 from crushtest.engines.llamacpp.engine import gguf_path
 from crushtest.errors import ModelError, UsageError
+from crushtest.files.storage import store as storage
 from crushtest.files.storage.address import Address
 from crushtest.files.storage.store import Store
 from crushtest.models import copies
@@ -107,6 +108,20 @@ def test_other_content_is_another_copy(folder: Path, address: Address, tmp_path:
     assert in_cache(str(address)) == after
 
 
+def test_content_that_comes_back_is_the_one_that_was_looked_up_last(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_MARKS", ())  # contents of another size alone differ: the first one comes back
+    config = Store(address).read("config.json") or b""
+    early = copies.without_weights(str(address))
+    Store(address).write("config.json", config + b" ")
+    between = copies.fetch(str(address))
+    Store(address).write("config.json", config)
+    late = copies.fetch(str(address))
+    assert early.folder == late.folder != between.folder
+    assert in_cache(str(address)) == late
+
+
 @pytest.mark.parametrize("kills", [1, 3])
 def test_a_copy_that_was_cut_goes_on_and_never_looks_whole(
     address: Address, downloads: list[str], monkeypatch: pytest.MonkeyPatch, kills: int
@@ -188,6 +203,15 @@ def test_a_gguf_file_at_an_address(downloads: list[str]) -> None:
     ]
     with pytest.raises(ModelError, match=r"there is no such object at this address"):
         check_model(f"{address}/none.gguf")
+
+
+def test_a_part_of_a_gguf_model_alone_is_refused_by_its_address(downloads: list[str]) -> None:
+    address = empty_bucket()
+    Store(address).write("m-00002-of-00002.gguf", b"GGUF")
+    for read in (check_model, load_config):
+        with pytest.raises(ModelError, match=rf"^model '{address}/m-00001-of-00002\.gguf': there is no such object"):
+            read(f"{address}/m-00001-of-00002.gguf")
+    assert not downloads
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from crushtest.metrics import mean
 from crushtest.stats import group_sums, heterogeneity
 from crushtest.stats.asked import Asked
-from crushtest.stats.clusters import ClusterTotals, GroupTotals
+from crushtest.stats.clusters import ClusterTotals, GroupTotals, total_by_cluster
 from crushtest.stats.heterogeneity import Labels, spread_test
 from crushtest.stats.item_sums import Measured
+from crushtest.stats.resample import exchange
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 
@@ -37,6 +38,15 @@ def test_products_are_those_of_64_bits(seed: int, scale: float) -> None:
         own = totals.of_one(group, slice(None))
         assert own.dtype == np.float64
         assert np.array_equal(own, (weights[:, rows.units] @ rows.columns).T)
+
+
+def test_sums_of_opposite_sign_are_exchanged_without_rounding() -> None:
+    items = make_items([("g=a",)] * 3)
+    asked = Asked([number()], items)
+    sums = [asked.summed(Measured(numbers([value, 0, 0]), {})).sums for value in (9_000_001, -9_000_000)]
+    units = total_by_cluster(asked.metrics, asked.cells, asked.layout, sums, [each.scored for each in sums[0]])
+    values = exchange(asked.metrics, units, seed=0, replicates=40).groups[0, :, 0]
+    assert set(np.rint(3 * values[0])) == {9_000_001.0, -9_000_000.0}
 
 
 def spreads(monkeypatch: pytest.MonkeyPatch, asked: Asked, arms: list[Measured], *, by_pattern: bool) -> np.ndarray:

@@ -120,11 +120,12 @@ class Held:
 
     def refuse(self, *, allow_pickle: bool) -> None:
         """Raise ModelError unless the names are those of a model."""
-        if not self.files:
-            what = "no such object" if is_gguf(self.spec) else "no object"
-            raise ModelError(f"model {self.spec!r}: there is {what} at this address")
         if is_gguf(self.spec):
+            if self.spec.rpartition("/")[2] not in self.files:  # other parts of the model may be there
+                raise ModelError(f"model {self.spec!r}: there is no such object at this address")
             return
+        if not self.files:
+            raise ModelError(f"model {self.spec!r}: there is no object at this address")
         if "config.json" not in self.files:
             raise ModelError(f"model {self.spec!r}: no config.json there; not a model folder")
         kinds = [pattern for pattern in WEIGHTS if any(fnmatch(name, pattern) for name in self.files)]
@@ -233,6 +234,7 @@ def _copy(held: Held, names: Sequence[str]) -> None:
             _say(f"{held.spec}: copying {files}, {size}, to {held.folder}")
         record = {"address": held.spec, "files": dict(held.files)}
         write_json(held.folder.with_suffix(".json"), record)
+        held.folder.with_suffix(".json").touch()  # an equal record is left as it is
         store, stopped = Store(_address(held.spec)), Event()
         for_each(lacking, lambda name: _download(held, store, name, stopped), stop=stopped.set)
 

@@ -207,8 +207,8 @@ def _rows(
 
 
 def is_whole(columns: Array) -> bool:
-    """Return True if all are whole numbers below `EXACT`."""
-    return float(np.abs(columns).max(initial=0.0)) < EXACT and bool((columns == np.rint(columns)).all())
+    """Return True if all are whole numbers, and so small that 32 bits hold the difference of any two exactly."""
+    return float(np.abs(columns).max(initial=0.0)) < EXACT / 2 and bool((columns == np.rint(columns)).all())
 
 
 def _totals(columns: Array, target: Index, bins: int, clusters: int) -> Array:

@@ -60,4 +60,4 @@ def applies_to(metric: Metric, items: Sequence[Item]) -> Mask:
     everyone = np.arange(len(items))
     if metric.applies_to is everywhere:
         return np.ones(len(items), bool)
-    return np.array(of_each(items, everyone, lambda seen, item: metric.applies_to(seen)), np.bool_)
+    return np.array(of_each(items, everyone, lambda seen, item: bool(metric.applies_to(seen))), np.bool_)
