@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from crushtest.models import threads
 
 Pretend = Callable[[int, int, float | None], None]
-VARIABLES = (*threads.COUNTS, *threads.WAITS)
+VARIABLES = (threads.BLAS, *threads.COUNTS, *threads.WAITS)
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +99,12 @@ def test_processors_are_never_more_than_either_limit(affinity: int, quota: float
 def test_what_is_settled(machine: int, affinity: int, quota: float | None, expected: set[str], on: Pretend) -> None:
     on(machine, affinity, quota)
     threads.settle()
-    assert {name for name in VARIABLES if name in os.environ} == expected
+    assert {name for name in VARIABLES if name in os.environ} == {threads.BLAS, *expected}
+    assert os.environ[threads.BLAS] == "1"  # several of its products run at once
     assert all(os.environ[name] == "4" for name in threads.COUNTS if name in expected)
 
 
-@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", *threads.COUNTS])
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", threads.BLAS, *threads.COUNTS])
 def test_what_the_user_set_stands(name: str, on: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
     on(8, 8, 2.0)
     monkeypatch.setenv(name, "7")

@@ -14,6 +14,9 @@ from pathlib import Path
 
 COUNTS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
 """Of torch, numpy and llama.cpp; of tables; of tokenizers."""
+BLAS = "OPENBLAS_NUM_THREADS"
+"""Of numpy's matrix products. A comparison runs several at once, each on a thread of its own; threads of BLAS besides
+would wait for each other and spin: five times the processor time on a busy machine of two cores."""
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 SPINS = 2500
 """How often a waiting thread of GNU OpenMP looks before it sleeps; left alone, some 100 times as often. A thread that
@@ -25,6 +28,7 @@ FEW = 16
 
 def settle() -> None:
     """Set what the user has not: no more threads than processors, and short spins where these are few or shared."""
+    os.environ.setdefault(BLAS, "1")
     allowed = processors()
     if allowed < affinity():  # which libraries see for themselves
         for name in COUNTS:
