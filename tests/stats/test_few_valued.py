@@ -6,6 +6,8 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as reference
 
 from crushtest.metrics import ratio
@@ -28,6 +30,18 @@ def half_width(squares: list[float], unseen_square: float, added: float, level: 
     known = 1 + 2 * (clusters + added) / (kurtosis - 1) if kurtosis > 1 else float("inf")
     t = float(reference.t.ppf((1 + level) / 2, min(clusters, known) - 1))
     return t * sqrt(total) / (clusters + added)
+
+
+@pytest.mark.parametrize("width", [1, 2, 64, 65, 145, 200])
+@given(st.data())
+def test_few_values_are_the_distinct_rows_however_many_sums_an_item_has(width: int, data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=2, max_size=2), min_size=1))
+    arm = np.ones((len(rows), width))
+    ends = [0, width - 1]
+    arm[:, ends] = rows
+    values = possible_values([arm, arm[:1]])
+    assert values is not None
+    assert values.tolist() == np.unique(arm, axis=0).tolist()
 
 
 @pytest.mark.parametrize(("ones", "count"), [(0, 20), (5, 20), (50, 100), (100, 100)])

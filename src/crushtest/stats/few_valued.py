@@ -70,8 +70,11 @@ def _few_whole(arms: Sequence[Array]) -> Array | None:
     present = np.zeros(most, np.bool_)
     for code in codes:
         present[code] = True
-    at = np.unravel_index(np.flatnonzero(present), tuple(map(len, numbers)))
-    rows = np.stack([values[place] for values, place in zip(numbers, at, strict=True)], axis=1)
+    rest = np.flatnonzero(present)
+    rows = np.empty((len(rest), len(numbers)))
+    for column in reversed(range(len(numbers))):  # of any number: numpy unravels 64
+        rest, place = np.divmod(rest, len(numbers[column]))
+        rows[:, column] = numbers[column][place]
     return None if (2 * rows % 1).any() else rows
 
 

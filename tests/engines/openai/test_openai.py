@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -497,8 +498,16 @@ def test_a_spent_budget_keeps_what_is_answered_and_the_rest_is_asked_later(budge
     assert sum(stub.prompts.values()) <= len(rest) * options + 5, "what is done is not asked again"
 
 
+class Slow(Stub):
+    """Whose answers take so long that others are asked for meanwhile."""
+
+    def reply(self, *asked: Any) -> Any:
+        time.sleep(0.05)
+        return super().reply(*asked)
+
+
 def test_no_more_requests_run_at_once_than_allowed() -> None:
-    stub = Stub("vllm")
+    stub = Slow("vllm")
     with serving(stub) as address:
         list(engine_at(address, concurrency=3).choices(QUESTIONS))
     assert 1 < stub.busiest <= 3
