@@ -94,6 +94,14 @@ def test_a_figure_says_what_stands_beyond_its_edges(ratio: float, says: str) -> 
     assert says in drawn(record(screened=(judged("mix 0.2", ratio), judged(OPTIONS[1], 0.5))))
 
 
+def test_a_legend_names_the_kinds_that_are_there_and_is_not_cut() -> None:
+    image = b64decode(as_image(spec(record(), "bias")).partition(",")[2]).decode()
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", image)
+    assert {"mix", "uniform"} <= set(words)
+    assert not {"swapped", "given", "by text"} & set(words)
+    assert any(word.startswith("verification") for word in words)
+
+
 def test_who_won_on_the_verification_half_is_said() -> None:
     assert comparison(record()) == (
         "Worst harm on the verification half, as a share of its margin, as measured: mix 0.2 0.75 at size 0.200; "

@@ -221,12 +221,17 @@ def spec(record: SearchRecord, dimension: str) -> dict[str, Any]:
         if dimension in one.ratios
     ]
     base: alt.Chart = alt.Chart(alt.NamedData("rows")).encode(
-        alt.X("size:Q", title="size, of 16 bits", scale={"zero": False, "padding": 14}),
+        alt.X("size:Q", title="size, of 16 bits", scale={"zero": False, "padding": 14}, axis={"tickCount": 5}),
         alt.Y("ratio:Q", title="worst harm / margin", scale={"padding": 10}, axis={"labelExpr": EDGES}),
     )
     moved = base.mark_line(strokeWidth=1, color=PAPER.muted).encode(alt.Detail("candidate:N"))
     points = base.mark_point(size=70, strokeWidth=1.5).encode(
-        alt.Shape("kind:N", title="recipe", scale={"domain": list(get_args(CandidateKind))}),
+        alt.Shape(
+            "kind:N",
+            title="recipe",
+            scale={"domain": list(get_args(CandidateKind))},
+            legend={"values": [kind for kind in get_args(CandidateKind) if kind in kinds.values()], "columns": 3},
+        ),
         alt.Color("half:N", title="half", scale={"domain": list(HALVES.values()), "range": list(PAPER.series[:2])}),
         fill=alt.Color(
             "half:N", legend=None, scale={"domain": list(HALVES.values()), "range": ["white", PAPER.series[1]]}
