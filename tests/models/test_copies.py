@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,17 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Store, "download", noting)
     return names
+
+
+def test_a_cache_that_may_only_be_read_serves_what_it_has(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_model(str(address))
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for owner, name in ((os, "utime"), (Path, "touch"), (Path, "mkdir"), (copies, "_alone")):
+        monkeypatch.setattr(owner, name, refused)
+    assert copies.fetch(str(address)).weights
 
 
 def test_a_model_at_an_address_is_that_of_the_folder(folder: Path, address: Address, downloads: list[str]) -> None:

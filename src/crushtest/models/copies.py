@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -221,10 +222,11 @@ def _has(path: Path, size_bytes: int) -> bool:
 
 def _copy(held: Held, names: Sequence[str]) -> None:
     """Copy what is not here, while no other process of this machine does. What an earlier one has copied stays."""
-    if not held.lacking(names):
-        with suppress(OSError):
-            held.folder.with_suffix(".json").touch()  # the content that was looked up last
-            return
+    record = held.folder.with_suffix(".json")
+    if not held.lacking(names) and record.is_file():
+        with suppress(OSError):  # a cache that others may only read serves them all the same
+            os.utime(record)  # the content that was looked up last
+        return
     with _alone(held):
         lacking = held.lacking(names)
         held.refuse_full_disk(lacking)
@@ -232,9 +234,8 @@ def _copy(held: Held, names: Sequence[str]) -> None:
             size = show_size(held.size_bytes(lacking))
             files = "1 file" if len(lacking) == 1 else f"{len(lacking)} files"
             _say(f"{held.spec}: copying {files}, {size}, to {held.folder}")
-        record = {"address": held.spec, "files": dict(held.files)}
-        write_json(held.folder.with_suffix(".json"), record)
-        held.folder.with_suffix(".json").touch()  # an equal record is left as it is
+        write_json(record, {"address": held.spec, "files": dict(held.files)})
+        os.utime(record)  # an equal record is left as it is
         store, stopped = Store(_address(held.spec)), Event()
         for_each(lacking, lambda name: _download(held, store, name, stopped), stop=stopped.set)
 
