@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -75,3 +75,23 @@ def test_a_plug_in_may_say_with_any_value_what_its_metric_is_about(counted: obje
     about = replace(accuracy(), applies_to=lambda item: item.facts["counted"])  # type: ignore[arg-type,return-value]
     assert applies_to(about, by_columns(items)).tolist() == [bool(counted)] * 3
     assert applies_to(about, items).tolist() == [bool(counted)] * 3
+
+
+@dataclass
+class AboutOld:
+    """A plug-in's function that cannot be hashed."""
+
+    group: str
+
+    def __call__(self, item: Item) -> bool:
+        return self.group in item.groups
+
+
+def test_a_plug_in_may_bring_functions_that_cannot_be_hashed() -> None:
+    items = [Item(f"i{n}", ("age=old",) * (n % 2), "", Choices("?", ("a", "b")), 0) for n in range(4)]
+    answers = stored({item.id: ChoiceScores((-1.0, -2.0), (1, 1), (1, 1)) for item in items})
+    about = replace(accuracy(), applies_to=AboutOld("age=old"))
+    asked = Asked([about, replace(about, name="again")], by_columns(items))
+    for sums in asked.summed(Measured(answers, {})).sums:
+        assert sums.applies.tolist() == [False, True, False, True]
+    assert asked.cells == [None, None]

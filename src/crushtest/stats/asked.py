@@ -38,12 +38,12 @@ class Asked:
     @cached_property
     def cells(self) -> list[Index | None]:
         """Per metric the cells of its items (`cells_of`)."""
-        known: dict[object, Index | None] = {}
-        for metric in self.metrics:
-            key = metric.cell_of, metric.applies_to
+        known: dict[tuple[int, int], Index | None] = {}
+        keys = [(id(metric.cell_of), id(metric.applies_to)) for metric in self.metrics]
+        for key, metric in zip(keys, self.metrics, strict=True):
             if key not in known:
                 known[key] = cells_of(metric, self.items)
-        return [known[metric.cell_of, metric.applies_to] for metric in self.metrics]
+        return [known[key] for key in keys]
 
     @cached_property
     def meters(self) -> list[Meter]:

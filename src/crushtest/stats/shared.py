@@ -16,22 +16,26 @@ Mask = NDArray[np.bool_]
 
 
 class Shared:
-    """Items of a task as its metrics see them."""
+    """Items of a task as its metrics see them, which must live as long: functions are known by their identity.
+
+    A plug-in's function may be an object that cannot be hashed.
+    """
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._items = items
-        self._applies: dict[object, Mask] = {}
-        self._together: dict[object, Index] = {}
+        self._applies: dict[int, Mask] = {}
+        self._together: dict[tuple[int, int], Index] = {}
 
     def applies(self, metric: Metric) -> Mask:
         """Return [items] which items a metric is about."""
-        if metric.applies_to not in self._applies:
-            self._applies[metric.applies_to] = applies_to(metric, self._items)
-        return self._applies[metric.applies_to]
+        key = id(metric.applies_to)
+        if key not in self._applies:
+            self._applies[key] = applies_to(metric, self._items)
+        return self._applies[key]
 
     def together(self, metric: Metric) -> Index:
         """Return [n, answers] the rows of the items measured together, of those that a metric is about; -1: no item."""
-        key = metric.applies_to, metric.partner_ids
+        key = id(metric.applies_to), id(metric.partner_ids)
         if key not in self._together:
             rows, partners = np.flatnonzero(self.applies(metric)), metric.partner_ids
             if partners is None:
