@@ -29,7 +29,7 @@ from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
 from crushtest.study.spec import StudySpec, build_spec
 from support.narrow import WIDTH, in_terminal
-from support.tiny_models import network, tokenizer
+from support.tiny_models import saved_model
 
 pytestmark = pytest.mark.usefixtures("no_page")
 SUITE = [{"probe_facts": {"limit": 12}}, {"probe_text": {"limit": 3}}, {"probe_prompts": {"limit": 5}}]
@@ -38,10 +38,7 @@ CALIBRATION = {"source": "pydoc", "sequences": 2, "length": 64}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    network().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return saved_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from crushtest.models.memory import is_out_of_memory
 from crushtest.pipeline.run import run_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.spec import StudySpec, build_spec
-from support.tiny_models import network, tokenizer
+from support.tiny_models import saved_model
 
 USUAL = Sizes(2048, 64, 2**29 // 768)
 OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9000000000 bytes"
@@ -30,10 +30,7 @@ pytestmark = pytest.mark.usefixtures("no_page")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "model"
-    network().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return saved_model(tmp_path_factory.mktemp("models") / "model")
 
 
 def spec(model: Path, suite: str = "probe_facts", limit: int = 12, **settings: Any) -> StudySpec:

@@ -24,7 +24,7 @@ from crushtest.pipeline.search.run import neighbours, order_of, run_search
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.empty_page import leave_out_pages
-from support.tiny_models import network, tokenizer
+from support.tiny_models import saved_model
 
 pytestmark = pytest.mark.usefixtures("no_page")
 WIDE = "rules: [{task: probe_facts, metric: accuracy, direction: move, margin: 0.3, min_items: 20}]"
@@ -34,10 +34,7 @@ OPTIONS = ("rtn:bits=3,8,group_size=16",)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    network().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return saved_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 def request(model: Path, budget: str = WIDE, **more: Any) -> SearchRequest:

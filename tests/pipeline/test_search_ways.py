@@ -20,7 +20,7 @@ from crushtest.progress import show_progress
 from crushtest.study.searched import Cell, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.empty_page import leave_out_pages
-from support.tiny_models import network, tokenizer
+from support.tiny_models import saved_model
 
 pytestmark = pytest.mark.usefixtures("no_page")
 WIDE = "rules: [{task: probe_facts, metric: accuracy, direction: move, margin: 0.3, min_items: 20}]"
@@ -31,10 +31,7 @@ SUITE: list[dict[str, Any]] = [{"probe_facts": {"limit": 80}}, {"probe_text": {"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    network().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return saved_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 def request(model: Path, **more: Any) -> SearchRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -89,3 +90,10 @@ def loaded(kind: str = "llama", *, template: bool = False, seed: int = 0, **sett
 def run_plainly(engine: Any, writing: Any = "cached") -> None:
     """Let an `hf` engine run its model in padded batches and by transformers' own generation."""
     engine.model.paths = replace(engine.model.paths, scoring="batches", writing=writing)
+
+
+def saved_model(folder: Path) -> Path:
+    """Save a small Llama with its tokenizer in a folder, and return that."""
+    network().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
