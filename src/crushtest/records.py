@@ -204,6 +204,11 @@ class Item:
     gold: int | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def unit(self) -> str:
+        """The name of what it is resampled with: its cluster, or itself alone where it has none."""
+        return self.cluster or f"item {self.id}"
+
 
 # ---- scores ----------------------------------------------------------------------------------------
 

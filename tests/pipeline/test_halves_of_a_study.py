@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from crushtest.errors import StoreError, UsageError
 from crushtest.pipeline.checked import draw_items
+from crushtest.pipeline.halves import half_of
 from crushtest.pipeline.run import run_study
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import make_plan
@@ -43,6 +45,13 @@ def test_halves_share_clusters_and_groups_of_every_task(tmp_path: Path) -> None:
 def test_a_task_of_one_cluster_cannot_be_split(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too few clusters to be split"):
         drawn(tmp_path, suite=[{"probe_facts": {"limit": 1}}], half="search")
+
+
+def test_items_without_a_cluster_are_split_one_by_one(tmp_path: Path) -> None:
+    plan = make_plan(spec(suite=[{"probe_facts": {"limit": 20}}]))
+    (task, items), *_ = draw_items(StudyFolder(tmp_path), plan).items.items()
+    alone = [replace(item, cluster="") for item in items]
+    assert [len(half_of(plan, {task: alone}, half)[task]) for half in ("search", "verify")] == [10, 10]
 
 
 def test_a_study_keeps_its_half(tmp_path: Path) -> None:

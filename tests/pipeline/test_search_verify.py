@@ -12,13 +12,13 @@ import pytest
 from crushtest.errors import StoreError, UsageError
 from crushtest.gate.policy import parse_policy
 from crushtest.pipeline.search import run as searching
-from crushtest.pipeline.search.judge import both
+from crushtest.pipeline.search.judge import worse_of
 from crushtest.pipeline.search.opening import check_unseen, open_search
 from crushtest.pipeline.search.request import SearchRequest
 from crushtest.records import Item, Passage
 from crushtest.study.searched import Judged, SearchFolder
 from crushtest.study.spec import build_spec
-from support.tiny_models import network, tokenizer
+from support.tiny_models import saved_model
 
 pytestmark = pytest.mark.usefixtures("no_page")
 FACTS = "{task: probe_facts, metric: accuracy, direction: move, margin: 0.3, min_items: 20}"
@@ -30,10 +30,7 @@ OTHER: list[dict[str, Any]] = [{"probe_dialect": {"limit": 30}}]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    network().save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return saved_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 def request(model: Path, budget: str, **more: Any) -> SearchRequest:
@@ -117,8 +114,8 @@ def test_an_item_of_the_search_half_verifies_nothing() -> None:
 def test_of_two_studies_the_worse_verdict_counts() -> None:
     one = Judged(name="a", outcome="passed", size=0.3, ratios={"bias": 0.5, "quality": 0.1})
     other = Judged(name="a", outcome="inconclusive", size=0.3, ratios={"bias": 0.2, "dialect": 0.7}, broke=("x",))
-    merged = both(one, other)
-    assert merged == both(other, one)
+    merged = worse_of(one, other)
+    assert merged == worse_of(other, one)
     assert (merged.outcome, merged.broke) == ("inconclusive", ("x",))
     assert merged.ratios == {"bias": 0.5, "quality": 0.1, "dialect": 0.7}
 

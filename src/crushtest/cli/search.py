@@ -208,7 +208,7 @@ def show_plan(found: Search) -> None:
 
 
 def _clusters(items: Sequence[Item]) -> int:
-    return len({item.cluster for item in items})
+    return len({item.unit for item in items})
 
 
 def show(record: SearchRecord, out: Path, *, json: bool) -> None:

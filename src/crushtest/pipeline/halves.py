@@ -42,8 +42,8 @@ def split_units(plan: Plan, items: Mapping[str, Sequence[Item]], units: Mapping[
             of_unit = strata.setdefault(unit, Counter())
             of_unit[task, "items"] += 1
             of_unit.update((task, group) for group in item.groups)
-            if item.cluster not in seen:
-                seen.add(item.cluster)
+            if item.unit not in seen:
+                seen.add(item.unit)
                 of_unit[task, "clusters"] += 1
     return split_clusters(strata, plan.seed)
 
@@ -58,5 +58,5 @@ def _units(plan: Plan, items: Mapping[str, Sequence[Item]]) -> dict[str, list[st
     for task, asked in items.items():
         first: dict[str, str] = {}
         for item, block in zip(asked, blocks_of(tasks[task], asked), strict=True):
-            together.join(item.cluster, first.setdefault(block, item.cluster))
-    return {task: [together.first(item.cluster) for item in asked] for task, asked in items.items()}
+            together.join(item.unit, first.setdefault(block, item.unit))
+    return {task: [together.first(item.unit) for item in asked] for task, asked in items.items()}

@@ -138,8 +138,7 @@ def cluster_numbers(items: Sequence[Item]) -> Index:
     """Return [items] the number of each item's cluster, in order of appearance; an item without one is its own."""
     if not isinstance(items, StoredItems):
         numbers: dict[str, int] = {}
-        named = (item.cluster or f"item {item.id}" for item in items)
-        return np.array([numbers.setdefault(name, len(numbers)) for name in named], np.int64)
+        return np.array([numbers.setdefault(item.unit, len(numbers)) for item in items], np.int64)
     import polars as pl
 
     name = pl.when(pl.col("cluster") == "").then("item " + pl.col("item")).otherwise("cluster")

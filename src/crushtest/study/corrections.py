@@ -119,7 +119,7 @@ def _measure(labelling: Labelling, outcomes: Mapping[str, tuple[Sides, Sides]]) 
         labels=np.array(people),
         open=np.array(can_change),
         inclusion=np.array(inclusion),
-        clusters=np.unique([pair.item.cluster for pair in measured], return_inverse=True)[1],
+        clusters=np.unique([pair.item.unit for pair in measured], return_inverse=True)[1],
     )
     return _Measured(pairs, [pair.item.groups for pair in measured], np.array(unsure))
 

@@ -125,7 +125,7 @@ def check_room(request: SearchRequest, plan: Plan, dense: Iterable[Estimate]) ->
 
 
 def _too_few(rule: Rule, items: Sequence[Item]) -> str | None:
-    clusters = len({item.cluster for item in items})
+    clusters = len({item.unit for item in items})
     if len(items) < rule.min_items:
         return f"{len(items)} items for {rule.metric}, and the rule's min_items is {rule.min_items}"
     if clusters < rule.min_clusters:

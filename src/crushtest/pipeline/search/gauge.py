@@ -65,7 +65,7 @@ class Gauge:
 
     def clusters(self, planned: PlannedTask) -> list[str]:
         """Return the cluster of each item of a task."""
-        return [item.cluster for item in self.items[planned.name]]
+        return [item.unit for item in self.items[planned.name]]
 
     def measure(self, planned: PlannedTask) -> RatioError:
         """Return the divergence of a task under the weights of now, with its error."""
@@ -163,7 +163,7 @@ def spread_over_clusters(items: Sequence[Item], count: int, seed: int) -> list[I
     chance = random.Random(f"sensitivity, {seed}")
     by_cluster: dict[str, list[Item]] = {}
     for item in chance.sample(items, len(items)):
-        by_cluster.setdefault(item.cluster, []).append(item)
+        by_cluster.setdefault(item.unit, []).append(item)
     rounds = chain.from_iterable(zip_longest(*by_cluster.values()))
     chosen = {item.id for item in islice((item for item in rounds if item is not None), count)}
     return [item for item in items if item.id in chosen]

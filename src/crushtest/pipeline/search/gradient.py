@@ -109,7 +109,7 @@ def _gradients(opened: Opened, sample: Sample, planned: PlannedTask, groups: Seq
 
     linears = [linear for part in opened.parts for linear in part.linears]
     of_layer = gradients_of(linears, losses(), "l2")
-    asked = [item.cluster for item, lines in zip(sample.items[planned.name], groups, strict=True) if lines]
+    asked = [item.unit for item, lines in zip(sample.items[planned.name], groups, strict=True) if lines]
     return _Gradients(of_layer, sum(weights), len(asked), len(set(asked)))
 
 

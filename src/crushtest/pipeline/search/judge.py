@@ -37,7 +37,7 @@ def judged_by(name: str, checks: Sequence[Check], size: float, dimensions: Mappi
     return Judged(name=name, outcome=outcome, size=size, ratios=ratios, broke=tuple(_broke(checks)))
 
 
-def both(one: Judged, other: Judged) -> Judged:
+def worse_of(one: Judged, other: Judged) -> Judged:
     """Return what two studies say of a candidate: the worse verdict, and of each dimension the larger ratio."""
     outcomes = {one.outcome, other.outcome}
     return Judged(

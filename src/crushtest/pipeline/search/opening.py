@@ -67,8 +67,8 @@ class Search:
             planned.name: Half(
                 search=len(search[planned.name]),
                 verify=len(verify[planned.name]),
-                search_clusters=len({item.cluster for item in search[planned.name]}),
-                verify_clusters=len({item.cluster for item in verify[planned.name]}),
+                search_clusters=len({item.unit for item in search[planned.name]}),
+                verify_clusters=len({item.unit for item in verify[planned.name]}),
             )
             for planned in self.plan.tasks
         }

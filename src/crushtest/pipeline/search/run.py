@@ -12,7 +12,7 @@ from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.budget import check_room
 from crushtest.pipeline.search.gauge import open_model
 from crushtest.pipeline.search.gradient import Sample, estimate_cells
-from crushtest.pipeline.search.judge import both, judge, size_in
+from crushtest.pipeline.search.judge import judge, size_in, worse_of
 from crushtest.pipeline.search.ladder import candidates, rivals
 from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of, with_few
 from crushtest.pipeline.search.sensitivity import measure_cells
@@ -177,7 +177,7 @@ def _ask_other_half(search: Search, record: SearchRecord, names: Sequence[str]) 
     if request.verify is not None:
         run_study(request.other_study(folder, arms), folder.other.root)
         others = judge(folder.other, str(folder.other_policy), names, sizes)
-        judged = [both(one, other) for one, other in zip(judged, others, strict=True)]
+        judged = [worse_of(one, other) for one, other in zip(judged, others, strict=True)]
     return {one.name: one for one in judged}
 
 
