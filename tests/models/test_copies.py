@@ -266,7 +266,7 @@ def test_a_full_disk_is_said_before_anything_is_copied(
     address: Address, downloads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copies.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10, 10, 0))
-    with pytest.raises(ModelError, match=r"MB to copy, 0\.0 MB left where the cache is .*; CRUSHTEST_CACHE moves it"):
+    with pytest.raises(ModelError, match=r"\d kB to copy, 0 B left where the cache is .*; CRUSHTEST_CACHE moves it"):
         check_model(str(address))
     check_model(str(address), here=False)
     assert not downloads

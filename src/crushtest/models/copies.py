@@ -29,8 +29,8 @@ from crushtest.files.storage.address import Address, is_address, odd_part, parse
 from crushtest.files.storage.store import Facts, Store, for_each
 from crushtest.models.checkpoint import Checkpoint, read_folder, read_gguf, read_quantization
 from crushtest.models.hub import PATTERNS
-from crushtest.models.memory import show_size
 from crushtest.printing import printable
+from crushtest.printing.sizes import show_size
 
 GGUF = ".gguf"
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")

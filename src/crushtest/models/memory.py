@@ -74,8 +74,3 @@ def keep_freed_memory() -> None:
 def _of_libc(name: str) -> Any:
     """Return a function of glibc, None where there is another library."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
-
-
-def show_size(count: float) -> str:
-    """Return a number of bytes in decimal units: 1.3 GB, 2.5 MB."""
-    return f"{count / 10**9:.1f} GB" if count >= 10**8 else f"{count / 10**6:.1f} MB"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from crushtest.errors import ModelError
 from crushtest.models.devices import default_device, devices_here
 from crushtest.models.free_memory import free_bytes
-from crushtest.models.memory import show_size
 from crushtest.models.places import DISK, Place, read_places
 from crushtest.models.quantization import READERS
+from crushtest.printing.sizes import show_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

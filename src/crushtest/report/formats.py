@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from crushtest.printing.sizes import show_size
+
 MINUS = "\u2212"
 DECIMALS = {"rate": 1, "score": 3, "bits": 3, "nats": 3, "ratio": 3, "z": 2}
 
@@ -70,13 +72,8 @@ def unit_of_difference(unit: str) -> str:
 
 
 def show_bytes(size: float | None) -> str:
-    """Return a size in decimal units: 270 MB, 1.3 GB."""
-    if size is None:
-        return "not recorded"
-    for name, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.3g} {name}"
-    return f"{size:.0f} B"
+    """Return a size in decimal units, or that it is not recorded."""
+    return "not recorded" if size is None else show_size(size)
 
 
 def show_seconds(seconds: float | None) -> str:
