@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crushtest.cli.run import found_arms
+from crushtest.cli.asked_study import found_arms
 
 
 @pytest.mark.parametrize(

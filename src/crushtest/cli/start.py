@@ -65,7 +65,7 @@ def init(
 
         crushtest init ship.yaml --model path/model --arm w4=path/model-AWQ
     """
-    from crushtest.cli.run import found_arms
+    from crushtest.cli.asked_study import found_arms
     from crushtest.study.arms import make_arms
     from crushtest.study.spec import build_spec
     from crushtest.study.suites import resolve
