@@ -13,7 +13,7 @@ from crushtest.stats.asked import Asked
 from crushtest.stats.clusters import ClusterTotals, GroupTotals, total_by_cluster
 from crushtest.stats.heterogeneity import Labels, spread_test
 from crushtest.stats.item_sums import Measured
-from crushtest.stats.resample import exchange
+from crushtest.stats.resample import bootstrap, exchange, leave_one_out, observed
 from support.building import ACCURACY, make_items, number, numbers, right_or_wrong, seeded
 
 
@@ -38,6 +38,22 @@ def test_products_are_those_of_64_bits(seed: int, scale: float) -> None:
         own = totals.of_one(group, slice(None))
         assert own.dtype == np.float64
         assert np.array_equal(own, (weights[:, rows.units] @ rows.columns).T)
+
+
+def test_totals_that_32_bits_cannot_hold_are_exact() -> None:
+    """Each cluster's sum fits, all together do not: odd numbers beyond 2**24 would be rounded to even ones."""
+    values = [8_000_001, 8_000_002, 8_000_004, 8_000_006]
+    items = make_items([("g=a",)] * 4)
+    asked = Asked([number()], items)
+    sums = [asked.summed(Measured(numbers(values), {})).sums]
+    units = total_by_cluster(asked.metrics, asked.cells, asked.layout, sums, [each.scored for each in sums[0]])
+    assert all(rows.columns.dtype == np.float32 for rows in units.groups)
+    assert observed(asked.metrics, units).groups[0, 0].tolist() == [sum(values) / 4] * 2
+    without = leave_one_out(asked.metrics, units, 0)[0, 0]
+    assert sorted(3 * without) == sorted(sum(values) - value for value in values)
+    replicates = bootstrap(asked.metrics, units, seed=0, replicates=40).groups[0, 0, 0]
+    assert {total % 1 for total in np.round(4 * replicates, 3)} == {0.0}
+    assert any(total % 2 for total in np.rint(4 * replicates))
 
 
 def test_sums_of_opposite_sign_are_exchanged_without_rounding() -> None:
