@@ -17,10 +17,12 @@ from crushtest.errors import StoreError, UsageError
 from crushtest.files.append_log import AppendLog
 from crushtest.gate.policy import parse_policy
 from crushtest.pipeline.search import run as searching
+from crushtest.pipeline.search import screening
 from crushtest.pipeline.search.budget import as_verified
 from crushtest.pipeline.search.opening import known_of, open_search
 from crushtest.pipeline.search.request import SearchRequest
-from crushtest.pipeline.search.run import neighbours, order_of, run_search
+from crushtest.pipeline.search.run import neighbours, run_search
+from crushtest.pipeline.search.screening import no_better_than, order_of, screen
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.empty_page import leave_out_pages
@@ -264,6 +266,56 @@ def test_the_order_is_the_front_of_what_is_within_the_budget() -> None:
     assert order_of(screened, None) == ["large", "small", "open"]
     assert order_of(screened, 0.3) == ["small"]
     assert order_of(screened, 0.2) == []
+
+
+def predicted(name: str, size: float | None, **sums: float) -> Candidate:
+    return Candidate(name=name, recipe=name, kind="mix", size=size, predicted=sums or None)
+
+
+def test_only_what_is_predicted_to_be_worse_everywhere_is_left_out() -> None:
+    regressions = [predicted("given", None), predicted("r", 0.3, bias=1.0, dialect=2.0)]
+    assert no_better_than(predicted("worse", 0.2, bias=1.5, dialect=2.0), regressions) == "r"
+    assert no_better_than(predicted("better in one", 0.2, bias=9.0, dialect=1.9), regressions) is None
+    assert no_better_than(predicted("not predicted", None), regressions) is None
+
+
+@pytest.mark.parametrize("killed_before", ["none", "broken", "fluent"])
+def test_screening_goes_down_and_asks_nothing_worse_than_a_regression(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
+) -> None:
+    candidates = (
+        predicted("tiny", 0.1, bias=9.0, dialect=9.0),
+        predicted("fluent", 0.2, bias=8.0, dialect=0.1),
+        predicted("large", 0.5, bias=0.1, dialect=0.1),
+        predicted("broken", 0.3, bias=2.0, dialect=2.0),
+        predicted("given", None),
+    )
+    search, asked = open_search(request(model), tmp_path / "s"), list[list[str]]()
+    sizes = {one.name: one.size for one in candidates}
+
+    def planted(_: Any, __: Any, names: list[str]) -> Judged:
+        if names[-1] == killed_before and names not in asked:
+            asked.append(names)
+            raise KeyboardInterrupt
+        asked.append(names)
+        bad = names[-1] in ("broken", "given")
+        return judged(names[-1], sizes[names[-1]] or 0.9, 3.0 if bad else 0.5, "regression" if bad else "passed")
+
+    monkeypatch.setattr(screening, "_judged", planted)
+    record = SearchRecord(request={}, candidates=candidates)
+    if killed_before != "none":
+        with pytest.raises(KeyboardInterrupt):
+            screen(search, record)
+        record = search.folder.read() or record
+    record = screen(search, record)
+    once = [names for place, names in enumerate(asked) if names not in asked[:place]]
+    assert [names[-1] for names in once] == ["given", "large", "broken", "fluent"]
+    assert once[-1] == ["given", "large", "broken", "fluent"], "the study holds all that were screened"
+    assert len(asked) == 4 + (killed_before != "none")
+    assert record.left_out == {"tiny": "broken"}
+    assert [one.name for one in record.screened or ()] == once[-1]
+    assert record.order == ("fluent",)
+    assert search.folder.read() == record
 
 
 def test_uniform_recipes_about_as_large_are_compared() -> None:

@@ -74,6 +74,13 @@ def test_the_page_says_what_broke_the_nearest(outcome: Any, words: str) -> None:
     assert "Nearest: mix 0.2" in page
 
 
+def test_what_was_left_out_stands_on_the_page_with_the_reason() -> None:
+    page = render_search(
+        record(screened=(judged("mix 0.2", 0.25),), left_out={OPTIONS[1]: "mix 0.2"}, beside=()), cells(), {}
+    )
+    assert "not asked: predicted to be no better than mix 0.2, a regression, in any dimension" in page
+
+
 def test_what_looked_worse_when_chosen_is_said_to_be_better() -> None:
     assert optimism(record(screened=(judged("mix 0.2", 0.9), judged(OPTIONS[1], 0.5)))).startswith(
         "0.15 margins better"

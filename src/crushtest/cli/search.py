@@ -199,7 +199,7 @@ def show_plan(found: Search) -> None:
         f"3. at most {mixes} mixes by integer program, {options} uniform recipes"
         + (f", {len(request.given_recipes)} given" if request.given else "")
         + (f"; swaps: at most {request.swaps} measurements per mix on about {asked} items" if request.swaps else ""),
-        f"4. screening: at most {arms} arms on {search} items, stopping early",
+        f"4. screening: at most {arms} arms on {search} items, from the largest down, stopping early",
         f"5. verification: from the largest down, until one fails, on {last}"
         if request.target is None
         else f"5. verification of the best on {last}",
@@ -213,7 +213,7 @@ def _clusters(items: Sequence[Item]) -> int:
 
 def show(record: SearchRecord, out: Path, *, json: bool) -> None:
     """Print what a search found, and its recipe."""
-    from crushtest.report.search_words import comparison, nearest, swapped
+    from crushtest.report.search_words import comparison, left_out, nearest, swapped
 
     if json:
         facts = {"search": str(out), **record.model_dump(mode="json", exclude={"parts", "candidates"})}
@@ -224,6 +224,11 @@ def show(record: SearchRecord, out: Path, *, json: bool) -> None:
         for one in judged or ():
             ratio = "unknown" if one.worst == float("inf") else f"{one.worst:.2f}"
             rows.append([half, one.name, f"{one.size:.3f}", ratio, one.outcome])
+        if half == "search":
+            rows += [
+                ["search", name, f"{record.candidate(name).size:.3f}", "not asked", left_out(record, name)]
+                for name in record.left_out
+            ]
     print_table(rows)
     for line in (*swapped(record), comparison(record)):
         if line:

@@ -15,6 +15,12 @@ def nearest(record: SearchRecord) -> Judged | None:
     return ended[0] if ended else None
 
 
+def left_out(record: SearchRecord, candidate: str) -> str:
+    """Say why a candidate was not screened; empty for one that was, and for what is no candidate."""
+    better = record.left_out.get(candidate)
+    return "" if better is None else f"predicted to be no better than {better}, a regression, in any dimension"
+
+
 def optimism(record: SearchRecord) -> str:
     """Say how much better candidates looked on the half that they were chosen by; empty if none was verified."""
     before = {one.name: one.worst for one in record.screened or ()}

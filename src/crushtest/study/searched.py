@@ -149,6 +149,8 @@ class SearchRecord(_Stored):
     """search.json: it grows step by step. `order` stands in it before any item of the other half is asked.
 
     scores   whether sensitivities were measured, or estimated from gradients
+    left_out candidate -> the regression that it is predicted to be no better than in any dimension, so that it was not
+             screened
     swaps    what was measured to better the mixes, in order
     rivals   what is no candidate and was measured on the other half for comparison alone
     other    task -> items, of the tasks that are asked in the verification alone
@@ -164,6 +166,7 @@ class SearchRecord(_Stored):
     candidates: tuple[Candidate, ...] | None = None
     swaps: tuple[Swap, ...] = ()
     screened: tuple[Judged, ...] | None = None
+    left_out: dict[str, str] = {}
     order: tuple[str, ...] | None = None
     verified: tuple[Judged, ...] | None = None
     rivals: tuple[Candidate, ...] = ()

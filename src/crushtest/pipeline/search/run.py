@@ -15,14 +15,14 @@ from crushtest.pipeline.search.gradient import Sample, estimate_cells
 from crushtest.pipeline.search.judge import judge, size_in, worse_of
 from crushtest.pipeline.search.ladder import candidates, rivals
 from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of, with_few
+from crushtest.pipeline.search.screening import arms_of, screen
 from crushtest.pipeline.search.sensitivity import measure_cells
 from crushtest.pipeline.search.swaps import swap_parts
 from crushtest.pipeline.search.whole import WholeMixes
 from crushtest.progress import show_progress
 from crushtest.report.page.search_page import write_search_page
-from crushtest.stats.fixed_sequence import Screened, front, verify_in_order
-from crushtest.study.searched import Candidate, Judged, Outcome, SearchFolder, SearchRecord
-from crushtest.study.spec import ArmSpec
+from crushtest.stats.fixed_sequence import verify_in_order
+from crushtest.study.searched import Judged, Outcome, SearchFolder, SearchRecord
 
 
 def run_search(search: Search) -> SearchRecord:
@@ -107,30 +107,11 @@ def _swap(search: Search, record: SearchRecord) -> SearchRecord:
 
 
 def _screen(search: Search, record: SearchRecord) -> SearchRecord:
-    """Judge every candidate on the search half, stopping early, and fix the order of verification."""
+    """Judge the candidates on the search half, stopping early, and fix the order of verification."""
     if record.order is not None:
         return record
-    folder, tried = search.folder, record.candidates or ()
-    with _timed(folder, "screening"):
-        run_study(search.request.study(folder, "search", _arms(tried)), folder.screen.root)
-    sizes = {one.name: size_in(folder.screen, one.name, search.linear_bytes) for one in tried}
-    screened = judge(folder.screen, str(folder.policy), [one.name for one in tried], sizes)
-    order = order_of(screened, search.request.target)
-    return _with(search, record, screened=tuple(screened), order=tuple(order))
-
-
-def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
-    """Return the names to verify, in order: of those within the budget as measured, the front from the largest down.
-
-    With a target it is the one that harms least among those that are no larger.
-    """
-    within = [
-        Screened(one.name, one.size, one.worst) for one in screened if one.outcome != "regression" and one.worst <= 1
-    ]
-    if target is None:
-        return [one.name for one in front(within)]
-    allowed = [one for one in within if one.size <= target + 1e-9]
-    return [min(allowed, key=lambda one: (one.ratio, one.size)).name] if allowed else []
+    with _timed(search.folder, "screening"):
+        return screen(search, record)
 
 
 def _verify(search: Search, record: SearchRecord) -> SearchRecord:
@@ -170,7 +151,7 @@ def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) 
 def _ask_other_half(search: Search, record: SearchRecord, names: Sequence[str]) -> dict[str, Judged]:
     """Ask these candidates, and no others, all items of the verification; return what the budget says of each."""
     folder, request = search.folder, search.request
-    arms = _arms([record.candidate(name) for name in names])
+    arms = arms_of([record.candidate(name) for name in names])
     run_study(request.study(folder, "verify", arms), folder.verify.root)
     sizes = {name: size_in(folder.verify, name, search.linear_bytes) for name in names}
     judged = judge(folder.verify, str(folder.verify_policy), names, sizes)
@@ -213,18 +194,13 @@ def neighbours(record: SearchRecord) -> list[str]:
     about = compared_with(record)
     if about is None:
         return []
-    size = {one.name: one.size or 0.0 for one in record.rivals}
-    size |= {one.name: one.size for one in record.screened or ()}
     known = (*(record.candidates or ()), *record.rivals)
+    size = {one.name: one.size or 0.0 for one in known} | {one.name: one.size for one in record.screened or ()}
     uniform = [one.name for one in known if one.kind == "uniform" and one.name != about]
     others = [one.name for one in record.rivals if one.kind != "uniform"]
     no_smaller = sorted((name for name in uniform if size[name] >= size[about]), key=lambda name: size[name])
     no_larger = sorted((name for name in uniform if size[name] < size[about]), key=lambda name: -size[name])
     return [name for name in (*no_smaller[:1], *no_larger[:1], *others) if name not in verified]
-
-
-def _arms(tried: Sequence[Candidate]) -> list[ArmSpec]:
-    return [ArmSpec(name=one.name, recipe=one.recipe) for one in tried]
 
 
 def _with(search: Search, record: SearchRecord, **facts: object) -> SearchRecord:

@@ -16,7 +16,7 @@ from crushtest.files.atomic import replacing
 from crushtest.progress import in_words
 from crushtest.report.figures.theme import PAPER
 from crushtest.report.page.html import TEMPLATES, environment, policy
-from crushtest.report.search_words import comparison, nearest, optimism, swapped
+from crushtest.report.search_words import comparison, left_out, nearest, optimism, swapped
 from crushtest.report.untrusted import name
 from crushtest.study.searched import CandidateKind, Cell, Judged, SearchFolder, SearchRecord
 
@@ -125,12 +125,13 @@ def candidate_row(record: SearchRecord, candidate: str, dimensions: Sequence[str
     one = record.candidate(candidate)
     searched = next((judged for judged in screened(record) if judged.name == candidate), None)
     other = next((judged for judged in verified(record) if judged.name == candidate), None)
-    decided = any(judged.name == candidate for judged in record.verified or ())
-    said = (
-        "" if other is None else f"{other.outcome} on the verification half" + ("" if decided else ", for comparison")
-    )
-    if other is None:
-        said = "" if searched is None else f"{searched.outcome} on the search half, not verified"
+    if other is not None:
+        decided = any(judged.name == candidate for judged in record.verified or ())
+        said = f"{other.outcome} on the verification half" + ("" if decided else ", for comparison")
+    elif searched is not None:
+        said = f"{searched.outcome} on the search half, not verified"
+    else:
+        said = f"not asked: {left_out(record, candidate)}"
     size = searched.size if searched else one.size
 
     def ratios(judged: Judged | None) -> tuple[str, ...]:

@@ -1,0 +1,82 @@
+"""Screening: the candidates answer the search half, the largest first, and those that pass there are put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from crushtest.pipeline.run import run_study
+from crushtest.pipeline.search.judge import judge, size_in
+from crushtest.pipeline.search.opening import Search
+from crushtest.stats.fixed_sequence import Screened, front
+from crushtest.study.searched import Candidate, Judged, SearchRecord
+from crushtest.study.spec import ArmSpec
+
+
+def screen(search: Search, record: SearchRecord) -> SearchRecord:
+    """Judge the candidates one after another; return the record with what was said of them, and with the order.
+
+    What is predicted to be no better than a regression is left out. A search that was killed goes on with the next one.
+    """
+    tried = record.candidates or ()
+    screened, left_out = {one.name: one for one in record.screened or ()}, dict(record.left_out)
+    for candidate in by_size(tried):
+        if candidate.name in screened or candidate.name in left_out:
+            continue
+        regressions = [one for one in tried if one.name in screened and screened[one.name].outcome == "regression"]
+        if (worse_than := no_better_than(candidate, regressions)) is not None:
+            left_out[candidate.name] = worse_than
+        else:
+            screened[candidate.name] = _judged(search, tried, [*screened, candidate.name])
+        record = record.model_copy(update={"screened": tuple(screened.values()), "left_out": left_out})
+        search.folder.write(record)
+    order = order_of(list(screened.values()), search.request.target)
+    record = record.model_copy(update={"order": tuple(order)})
+    search.folder.write(record)
+    return record
+
+
+def by_size(tried: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates from the largest down; those of unknown size first."""
+    return sorted(tried, key=lambda one: float("-inf") if one.size is None else -one.size)
+
+
+def no_better_than(candidate: Candidate, regressions: Iterable[Candidate]) -> str | None:
+    """Return the first regression that a candidate is predicted to be no better than, in any dimension; or None."""
+    own = candidate.predicted
+    if own is None:
+        return None
+    worse_than = (
+        one.name
+        for one in regressions
+        if one.predicted is not None and all(own[dimension] >= there for dimension, there in one.predicted.items())
+    )
+    return next(worse_than, None)
+
+
+def _judged(search: Search, tried: Sequence[Candidate], names: Sequence[str]) -> Judged:
+    """Ask the last of these candidates the search half, in the study of them all; return what is said of it."""
+    folder = search.folder
+    of_name = {one.name: one for one in tried}
+    run_study(search.request.study(folder, "search", arms_of([of_name[name] for name in names])), folder.screen.root)
+    sizes = {names[-1]: size_in(folder.screen, names[-1], search.linear_bytes)}
+    (found,) = judge(folder.screen, str(folder.policy), names[-1:], sizes)
+    return found
+
+
+def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
+    """Return the names to verify, in order: of those within the budget as measured, the front from the largest down.
+
+    With a target it is the one that harms least among those that are no larger.
+    """
+    within = [
+        Screened(one.name, one.size, one.worst) for one in screened if one.outcome != "regression" and one.worst <= 1
+    ]
+    if target is None:
+        return [one.name for one in front(within)]
+    allowed = [one for one in within if one.size <= target + 1e-9]
+    return [min(allowed, key=lambda one: (one.ratio, one.size)).name] if allowed else []
+
+
+def arms_of(tried: Iterable[Candidate]) -> list[ArmSpec]:
+    """Return candidates as the arms of a study."""
+    return [ArmSpec(name=one.name, recipe=one.recipe) for one in tried]
