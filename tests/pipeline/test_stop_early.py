@@ -17,7 +17,8 @@ from crushtest.files.append_log import AppendLog
 from crushtest.gate import run_gate
 from crushtest.gate.policy import read_policy
 from crushtest.metrics import mean
-from crushtest.pipeline.looks import asking_order
+from crushtest.pipeline import looks
+from crushtest.pipeline.looks import APART, asking_order
 from crushtest.pipeline.run import recompare, run_study
 from crushtest.pipeline.stop_rules import never_settled, not_judged, on_no_task, sharing, why_not_exact
 from crushtest.records import Choices, Item
@@ -297,10 +298,27 @@ def test_items_of_one_context_are_asked_together() -> None:
     assert asking_order(planned, items, 0).rank.tolist() == order.rank.tolist()
 
 
+@pytest.mark.parametrize(("items", "together"), [(10, 1), (85, 1), (160, 4), (2000, 1), (2000, 4)])
+def test_looks_are_a_batch_of_items_apart(items: int, together: int) -> None:
+    planned = make_plan(spec("standard", suite=["probe_facts"])).tasks[0]
+    order = asking_order(planned, items_of([f"context {n // together}" for n in range(items)]), 0)
+    sizes = [len(part) for part in order.parts()]
+    assert sum(sizes) == items
+    assert all(size >= APART for size in sizes[:-1])
+    assert order.looks[-1] == (order.of, items // together)
+    assert (len(sizes) > 1) == (items >= 85), "a small task has one look, a larger one more"
+    assert all(order.place_of(number) == place for place, (number, _) in enumerate(order.looks))
+    with pytest.raises(StoreError, match="look 11, where this version"):
+        order.place_of(11)
+
+
 # ---- what never stops ------------------------------------------------------------------------------
 
 
-def test_only_a_rule_on_a_formula_over_outcomes_keeps_a_task_running(tmp_path: Path) -> None:
+def test_only_a_rule_on_a_formula_over_outcomes_keeps_a_task_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "APART", 1)  # the task has 52 items
     suite = [{"probe_refusal": {"template": "optional"}}]
     on_rate = policy(tmp_path, "rules: [{task: probe_refusal, metric: incoherent_rate, margin: 0.5, min_items: 5}]")
     run_study(spec(on_rate, suite=suite), tmp_path / "s")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crushtest.errors import StoreError
 from crushtest.metrics import Metric
 from crushtest.pipeline.joined import Joined
 from crushtest.records import Choices, Item, Prompt
@@ -21,6 +22,9 @@ from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan, PlannedTask
 from crushtest.study.stops import may_stop, read_stop
+
+APART = 50
+"""Items that are asked between two looks, at least. A look ends packs and batches: fewer items take as long."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,13 @@ class AskingOrder:
         return [item for item, rank in zip(self.items, self.rank.tolist(), strict=True) if rank < blocks]
 
     def place_of(self, number: int) -> int:
-        """Return which of the looks has this number."""
-        return next(place for place, (each, _) in enumerate(self.looks) if each == number)
+        """Return which of the looks has this number. Raises StoreError if an older version had other looks."""
+        for place, (each, _) in enumerate(self.looks):
+            if each == number:
+                return place
+        raise StoreError(
+            f"an arm was stopped at look {number}, where this version of crushtest does not look; use another --out"
+        )
 
 
 def asking_order(planned: PlannedTask, items: Sequence[Item], seed: int) -> AskingOrder:
@@ -64,14 +73,17 @@ def asking_order(planned: PlannedTask, items: Sequence[Item], seed: int) -> Aski
     names = list(dict.fromkeys(blocks))
     random.Random(f"stop early, {planned.name}, {seed}").shuffle(names)
     place = {name: number for number, name in enumerate(names)}
+    rank = np.array([place[name] for name in blocks], np.int64)
+    asked = np.cumsum(np.bincount(rank, minlength=len(names)))
     at = blocks_at_looks(len(names))
-    looks: list[tuple[int, int]] = []
+    looks, before = list[tuple[int, int]](), 0
     for number, count in enumerate(at, start=1):
-        if count == len(names) or (count >= FEWEST_BLOCKS and (not looks or count > looks[-1][1])):
+        if count == len(names) or (count >= FEWEST_BLOCKS and asked[count - 1] - before >= APART):
             looks.append((number, count))
+            before = int(asked[count - 1])
         if count == len(names):
             break
-    return AskingOrder(tuple(items), np.array([place[name] for name in blocks], np.int64), tuple(looks), len(at))
+    return AskingOrder(tuple(items), rank, tuple(looks), len(at))
 
 
 def blocks_of(planned: PlannedTask, items: Sequence[Item]) -> list[str]:
