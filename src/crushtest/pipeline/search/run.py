@@ -30,7 +30,7 @@ def run_search(search: Search) -> SearchRecord:
     folder = search.folder
     with folder.locked():
         record = folder.read() or _begin(search)
-        for step in (_measure, _choose, _swap, _screen, _verify, _compare):
+        for step in (_write_policies, _measure, _choose, _swap, _screen, _verify, _compare):
             record = step(search, record)
         if not folder.page.exists():
             write_search_page(folder)
@@ -38,15 +38,6 @@ def run_search(search: Search) -> SearchRecord:
 
 
 def _begin(search: Search) -> SearchRecord:
-    folder, budgets = search.folder, search.budgets
-    for path, text in (
-        (folder.policy, budgets.screen),
-        (folder.verify_policy, budgets.verify),
-        (folder.other_policy, budgets.other),
-    ):
-        if text is not None:
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
     record = SearchRecord(
         request=search.request.as_json(),
         halves=search.counted,
@@ -56,6 +47,20 @@ def _begin(search: Search) -> SearchRecord:
         scores=search.scores,
     )
     search.folder.write(record)
+    return record
+
+
+def _write_policies(search: Search, record: SearchRecord) -> SearchRecord:
+    """Write the policies that the folder lacks. They come after search.json, by which a killed search is known."""
+    folder, budgets = search.folder, search.budgets
+    for path, text in (
+        (folder.policy, budgets.screen),
+        (folder.verify_policy, budgets.verify),
+        (folder.other_policy, budgets.other),
+    ):
+        if text is not None and not path.exists():
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     return record
 
 
