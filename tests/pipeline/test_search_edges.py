@@ -1,4 +1,4 @@
-"""Searches at their edges: killed while they begin, with names or sizes that nearly meet, with budgets of other kinds."""
+"""Searches at their edges: killed while they begin, names and sizes that nearly meet, budgets of other kinds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from crushtest.compress.parts import Part
+from crushtest.compress.recipes import parse_recipe
 from crushtest.errors import StoreError
 from crushtest.pipeline.search import run as searching
+from crushtest.pipeline.search.ladder import Sensitivities, candidates, rivals
 from crushtest.pipeline.search.opening import open_search
 from crushtest.pipeline.search.request import SearchRequest
-from crushtest.study.searched import SearchFolder
+from crushtest.study.searched import Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.tiny_models import saved_model
 
@@ -66,3 +70,41 @@ def test_a_folder_of_something_else_is_refused(model: Path, tmp_path: Path) -> N
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match="is not empty and holds no search"):
         open_search(request(model), tmp_path)
+
+
+def known(*sizes: int, parts: int = 20) -> Sensitivities:
+    """Sensitivities of parts at two options or more of these sizes, and left dense at 16 bits per weight."""
+    options = tuple(parse_recipe(f"rtn:bits={bits},group_size=64") for bits, _ in enumerate(sizes, start=2))
+    costs = np.array([*(4.0**-place for place in range(len(sizes))), 0.0])
+    spread = np.random.default_rng(0).uniform(0.5, 2, size=(2, parts, 1))
+    return Sensitivities(
+        parts=tuple(Part(f"layers.{number}", f"layers.{number}.*", number, ()) for number in range(parts)),
+        options=options,
+        dimensions=("quality", "language modelling"),
+        divergence=spread * costs,
+        bits=np.tile([*sizes, 16_000], (parts, 1)),
+        reference=options[0],
+        scale={"probe_facts": 1.0},
+        tasks={"probe_facts": "quality"},
+    )
+
+
+def test_mixes_of_nearly_one_size_have_names_of_their_own() -> None:
+    ladder = candidates(known(4_100, 4_105), (), None)
+    assert len([one for one in ladder if one.kind == "mix"]) > 5
+    assert len({one.name for one in ladder}) == len(ladder)
+    assert {one.name for one in candidates(known(4_000, 8_000), (), None) if one.kind == "mix"} >= {"mix 0.270"}
+
+
+def test_dense_itself_is_no_candidate() -> None:
+    nothing_saved = known(8_000, 16_000)
+    assert all(one.recipe for one in candidates(nothing_saved, (), None))
+    assert [one.kind for one in candidates(nothing_saved, (), 1.0)] == ["uniform", "uniform"]
+    screened = (Judged(name=nothing_saved.options[1].text, outcome="passed", size=1.0, ratios={}),)
+    record = SearchRecord(request={}, candidates=tuple(candidates(nothing_saved, (), None)), screened=screened)
+    assert rivals(nothing_saved, record, screened[0].name, "language modelling") == []
+
+
+def test_a_model_of_one_block_has_uniform_candidates_alone() -> None:
+    assert [one.kind for one in candidates(known(4_000, 8_000, parts=1), (), None)] == ["uniform", "uniform"]
+    assert [one.kind for one in candidates(known(4_000, 8_000, parts=1), (), 0.4)] == ["uniform"]
