@@ -16,7 +16,9 @@ from crushtest.pipeline.search import run as searching
 from crushtest.pipeline.search.ladder import Sensitivities, candidates, rivals
 from crushtest.pipeline.search.opening import open_search
 from crushtest.pipeline.search.request import SearchRequest
-from crushtest.study.searched import Judged, SearchFolder, SearchRecord
+from crushtest.pipeline.search.screening import is_foreseen, no_better_than
+from crushtest.pipeline.search.swaps import swap_parts
+from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.tiny_models import saved_model
 
@@ -108,3 +110,30 @@ def test_dense_itself_is_no_candidate() -> None:
 def test_a_model_of_one_block_has_uniform_candidates_alone() -> None:
     assert [one.kind for one in candidates(known(4_000, 8_000, parts=1), (), None)] == ["uniform", "uniform"]
     assert [one.kind for one in candidates(known(4_000, 8_000, parts=1), (), 0.4)] == ["uniform"]
+
+
+def test_a_swapped_mix_is_screened_although_its_own_mix_is_a_regression() -> None:
+    about = known(4_000, 8_000)
+    (first,) = (one for one in candidates(about, (), 0.35) if one.kind == "mix")
+    falling = iter(range(9, 0, -1))
+
+    def better(_: str) -> dict[str, float]:
+        return {"probe_facts": float(next(falling))}
+
+    record = swap_parts(about, SearchRecord(request={}, candidates=(first,)), 0.35, 3, better, lambda _: None)
+    *_, swapped = record.candidates or ()
+    assert swapped.kind == "swapped"
+    assert all(swapped.predicted[name] >= sums for name, sums in (first.predicted or {}).items())  # type: ignore[index]
+    assert no_better_than(swapped, [first]) is None
+    assert no_better_than(first, [first]) == first.name
+
+
+def test_a_regression_where_nothing_is_predicted_leaves_nothing_out() -> None:
+    one = Candidate(name="m", recipe="m", kind="mix", size=0.3, predicted={"bias": 1.0})
+
+    def said(outcome: Any, **ratios: float) -> bool:
+        return is_foreseen(one, Judged(name="m", outcome=outcome, size=0.3, ratios=ratios))
+
+    assert said("regression", bias=2.0, refusal=0.5)
+    assert not said("regression", bias=2.0, refusal=1.5), "dense wrote nothing that refusals could be predicted from"
+    assert not said("passed", bias=2.0)

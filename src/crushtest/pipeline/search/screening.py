@@ -22,7 +22,7 @@ def screen(search: Search, record: SearchRecord) -> SearchRecord:
     for candidate in by_size(tried):
         if candidate.name in screened or candidate.name in left_out:
             continue
-        regressions = [one for one in tried if one.name in screened and screened[one.name].outcome == "regression"]
+        regressions = [one for one in tried if one.name in screened and is_foreseen(one, screened[one.name])]
         if (worse_than := no_better_than(candidate, regressions)) is not None:
             left_out[candidate.name] = worse_than
         else:
@@ -40,10 +40,19 @@ def by_size(tried: Iterable[Candidate]) -> list[Candidate]:
     return sorted(tried, key=lambda one: float("-inf") if one.size is None else -one.size)
 
 
+def is_foreseen(candidate: Candidate, judged: Judged) -> bool:
+    """Return whether a candidate is a regression, and its dimensions beyond a margin are those that are predicted."""
+    beyond = {dimension for dimension, ratio in judged.ratios.items() if ratio > 1}
+    return judged.outcome == "regression" and beyond <= (candidate.predicted or {}).keys()
+
+
 def no_better_than(candidate: Candidate, regressions: Iterable[Candidate]) -> str | None:
-    """Return the first regression that a candidate is predicted to be no better than, in any dimension; or None."""
+    """Return the first regression that a candidate is predicted to be no better than, in any dimension; or None.
+
+    A swapped mix is better than its own as measured, whatever is predicted of it, and gives None.
+    """
     own = candidate.predicted
-    if own is None:
+    if own is None or candidate.kind == "swapped":
         return None
     worse_than = (
         one.name
