@@ -16,8 +16,9 @@ from crushtest.pipeline.search import run as searching
 from crushtest.pipeline.search.ladder import Sensitivities, candidates, rivals
 from crushtest.pipeline.search.opening import open_search
 from crushtest.pipeline.search.request import SearchRequest
-from crushtest.pipeline.search.screening import is_foreseen, no_better_than
+from crushtest.pipeline.search.screening import is_foreseen, no_better_than, order_of
 from crushtest.pipeline.search.swaps import swap_parts
+from crushtest.report.search_words import nearest
 from crushtest.study.searched import Candidate, Judged, SearchFolder, SearchRecord
 from crushtest.study.spec import build_spec
 from support.tiny_models import saved_model
@@ -137,3 +138,16 @@ def test_a_regression_where_nothing_is_predicted_leaves_nothing_out() -> None:
     assert said("regression", bias=2.0, refusal=0.5)
     assert not said("regression", bias=2.0, refusal=1.5), "dense wrote nothing that refusals could be predicted from"
     assert not said("passed", bias=2.0)
+
+
+def judged(name: str, size: float, ratio: float, outcome: Any) -> Judged:
+    return Judged(name=name, outcome=outcome, size=size, ratios={"quality": ratio})
+
+
+def test_a_recipe_above_the_target_is_neither_the_nearest_nor_leaves_the_search_open() -> None:
+    screened = (judged("-r", 0.5, 0.1, "passed"), judged("m", 0.3, 4.0, "regression"), judged("n", 0.3, 3.0, "passed"))
+    record = SearchRecord(request={"target": 0.3}, screened=screened)
+    assert order_of(screened, 0.3) == []
+    assert searching.outcome_of(record, None, None) == "none"
+    assert getattr(nearest(record), "name", None) == "n"
+    assert searching.outcome_of(record.model_copy(update={"request": {}}), None, None) == "inconclusive"

@@ -11,7 +11,7 @@ def nearest(record: SearchRecord) -> Judged | None:
     """Return what came nearest if nothing passed: what ended the verification, or what harmed least when screened."""
     if record.answer is not None:
         return None
-    ended = (record.verified or ())[-1:] or sorted(record.screened or (), key=lambda one: one.worst)[:1]
+    ended = (record.verified or ())[-1:] or sorted(record.eligible, key=lambda one: one.worst)[:1]
     return ended[0] if ended else None
 
 

@@ -11,7 +11,7 @@ costs.json says what each step took.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ Outcome = Literal["found", "none", "inconclusive"]
 Verdict = Literal["passed", "regression", "inconclusive"]
 Scores = Literal["measured", "gradient"]
 CandidateKind = Literal["mix", "swapped", "uniform", "given", "by text"]
+SIZE_TOLERANCE = 1e-9
+"""Sizes are shares, and a target is met within their rounding."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,11 @@ class Judged(_Stored):
         return max(self.ratios.values(), default=float("inf"))
 
 
+def no_larger(screened: Iterable[Judged], target: float | None) -> tuple[Judged, ...]:
+    """Return what is no larger than a target; all without one."""
+    return tuple(one for one in screened if target is None or one.size <= target + SIZE_TOLERANCE)
+
+
 class Swap(_Stored):
     """A measurement of a whole mix on items of the search half, after two of its parts exchanged their options.
 
@@ -174,6 +181,11 @@ class SearchRecord(_Stored):
     outcome: Outcome | None = None
     answer: str | None = None
     recipe: str | None = None
+
+    @property
+    def eligible(self) -> tuple[Judged, ...]:
+        """Return what was screened and may be the answer: with a target, what is no larger."""
+        return no_larger(self.screened or (), self.request.get("target"))
 
     def candidate(self, name: str) -> Candidate:
         """Return the candidate of that name, or what stands beside the candidates."""

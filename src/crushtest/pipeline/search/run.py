@@ -138,18 +138,19 @@ def _verify(search: Search, record: SearchRecord) -> SearchRecord:
         search,
         record,
         verified=tuple(verified.values()),
-        outcome=_outcome(record, answer, verified.get(result.ended_by or "")),
+        outcome=outcome_of(record, answer, verified.get(result.ended_by or "")),
         answer=answer,
         recipe=None if answer is None else record.candidate(answer).recipe,
     )
 
 
-def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) -> Outcome:
+def outcome_of(record: SearchRecord, answer: str | None, ended_by: Judged | None) -> Outcome:
+    """Return how a search ends, given its answer, or else what ended the verification; None if nothing was verified."""
     if answer is not None:
         return "found"
     if ended_by is not None:
         return "none" if ended_by.outcome == "regression" else "inconclusive"
-    beyond = all(one.outcome == "regression" or 1 < one.worst < float("inf") for one in record.screened or ())
+    beyond = all(one.outcome == "regression" or 1 < one.worst < float("inf") for one in record.eligible)
     return "none" if beyond else "inconclusive"
 
 

@@ -8,7 +8,7 @@ from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.judge import judge, size_in
 from crushtest.pipeline.search.opening import Search
 from crushtest.stats.fixed_sequence import Screened, front
-from crushtest.study.searched import Candidate, Judged, SearchRecord
+from crushtest.study.searched import Candidate, Judged, SearchRecord, no_larger
 from crushtest.study.spec import ArmSpec
 
 
@@ -78,12 +78,13 @@ def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
     With a target it is the one that harms least among those that are no larger.
     """
     within = [
-        Screened(one.name, one.size, one.worst) for one in screened if one.outcome != "regression" and one.worst <= 1
+        Screened(one.name, one.size, one.worst)
+        for one in no_larger(screened, target)
+        if one.outcome != "regression" and one.worst <= 1
     ]
     if target is None:
         return [one.name for one in front(within)]
-    allowed = [one for one in within if one.size <= target + 1e-9]
-    return [min(allowed, key=lambda one: (one.ratio, one.size)).name] if allowed else []
+    return [min(within, key=lambda one: (one.ratio, one.size)).name] if within else []
 
 
 def arms_of(tried: Iterable[Candidate]) -> list[ArmSpec]:
