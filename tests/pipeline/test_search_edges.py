@@ -151,3 +151,11 @@ def test_a_recipe_above_the_target_is_neither_the_nearest_nor_leaves_the_search_
     assert searching.outcome_of(record, None, None) == "none"
     assert getattr(nearest(record), "name", None) == "n"
     assert searching.outcome_of(record.model_copy(update={"request": {}}), None, None) == "inconclusive"
+
+
+def test_budgets_without_a_margin_put_candidates_in_order_too() -> None:
+    flips = [judged("large", 0.5, 0.2, "passed"), judged("small", 0.3, 0.9, "passed")]
+    assert order_of(flips, None) == ["large", "small"]
+    unlimited = [Judged(name=name, outcome="passed", size=size, ratios={}) for name, size in (("l", 0.5), ("s", 0.3))]
+    assert order_of(unlimited, None) == ["s"]
+    assert order_of(unlimited, 0.4) == ["s"]

@@ -103,7 +103,8 @@ class Candidate(_Stored):
 class Judged(_Stored):
     """What a gate said of a candidate on one half of the clusters.
 
-    ratios   dimension -> the largest harm of its rules, as a share of their margins
+    ratios   dimension -> the largest harm of its rules, as a share of their margins, or changed answers as a share of
+             `max_flips`
     broke    what was not passed, in words
     """
 
@@ -115,8 +116,8 @@ class Judged(_Stored):
 
     @property
     def worst(self) -> float:
-        """Return the largest ratio; infinity if there is none."""
-        return max(self.ratios.values(), default=float("inf"))
+        """Return the largest ratio. Without any: 0 if every rule was passed, as none sets a limit, else infinity."""
+        return max(self.ratios.values(), default=0.0 if self.outcome == "passed" else float("inf"))
 
 
 def no_larger(screened: Iterable[Judged], target: float | None) -> tuple[Judged, ...]:
