@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crushtest.pipeline.search.judge import BEYOND, judged_by
+from crushtest.study.searched import Judged
 from support.contrast_rows import with_columns
 from support.gate_rows import RULE, SHOWN, SURE_WORSE, UNSURE, UNTOUCHED, judge
 
@@ -29,6 +30,23 @@ def test_a_change_for_the_better_is_below_zero() -> None:
 
 def test_harm_without_a_margin_to_spare_is_beyond_any() -> None:
     assert ratios(RULE.replace("0.02", "0")) == {"representational harm": BEYOND}
+
+
+def test_changed_answers_count_as_a_share_of_their_limit() -> None:
+    def found(most: str) -> Judged:
+        rule = RULE.replace("margin: 0.02", f"max_flips: {most}")
+        return judged_by("half", judge(UNSURE, rule=rule).checks, 0.25, DIMENSIONS)
+
+    few, many, any_at_all = (found(most) for most in ("0.24", "0.06", "0"))
+    assert (few.outcome, few.worst) == ("passed", pytest.approx(0.5)), "60 of 500 changed"
+    assert (many.outcome, many.worst) == ("regression", pytest.approx(2))
+    assert any_at_all.worst == BEYOND
+
+
+def test_rules_without_a_limit_that_are_passed_leave_nothing_to_fear() -> None:
+    found = judged_by("half", judge(UNSURE, rule=RULE.replace("margin: 0.02, ", "")).checks, 0.25, DIMENSIONS)
+    assert (found.outcome, found.ratios, found.worst) == ("passed", {}, 0.0)
+    assert found.model_copy(update={"outcome": "inconclusive"}).worst == float("inf")
 
 
 @pytest.mark.parametrize(

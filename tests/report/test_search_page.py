@@ -88,6 +88,12 @@ def test_what_looked_worse_when_chosen_is_said_to_be_better() -> None:
     assert optimism(record(verified=())) == ""
 
 
+def test_what_one_half_alone_measured_is_no_optimism() -> None:
+    asked_last = judged("mix 0.2", 0.75).model_copy(update={"ratios": {"bias": 0.75, "dialect": 0.1, "refusal": 3.0}})
+    assert optimism(record(verified=(asked_last,))).startswith("0.50 margins worse")
+    assert optimism(record(verified=(asked_last.model_copy(update={"ratios": {"refusal": 3.0}}),))) == ""
+
+
 def test_options_are_told_apart_by_what_they_do_not_share() -> None:
     assert short_labels(["a:x=1", "b:x=1"]) == ["a", "b", "dense"]
 

@@ -11,7 +11,7 @@ def nearest(record: SearchRecord) -> Judged | None:
     """Return what came nearest if nothing passed: what ended the verification, or what harmed least when screened."""
     if record.answer is not None:
         return None
-    ended = (record.verified or ())[-1:] or sorted(record.screened or (), key=lambda one: one.worst)[:1]
+    ended = (record.verified or ())[-1:] or sorted(record.eligible, key=lambda one: one.worst)[:1]
     return ended[0] if ended else None
 
 
@@ -22,9 +22,16 @@ def left_out(record: SearchRecord, candidate: str) -> str:
 
 
 def optimism(record: SearchRecord) -> str:
-    """Say how much better candidates looked on the half that they were chosen by; empty if none was verified."""
-    before = {one.name: one.worst for one in record.screened or ()}
-    gaps = [one.worst - before[one.name] for one in record.verified or () if one.worst < float("inf")]
+    """Say how much better candidates looked on the half that they were chosen by; empty if none was verified.
+
+    The dimensions that both halves measured are compared: tasks that are asked in the verification alone say nothing.
+    """
+    before = {one.name: one.ratios for one in record.screened or ()}
+    gaps = []
+    for one in record.verified or ():
+        both = one.ratios.keys() & before[one.name].keys()
+        if both:
+            gaps.append(max(one.ratios[each] for each in both) - max(before[one.name][each] for each in both))
     if not gaps:
         return ""
     gap = sum(gaps) / len(gaps)

@@ -11,7 +11,7 @@ costs.json says what each step took.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ Outcome = Literal["found", "none", "inconclusive"]
 Verdict = Literal["passed", "regression", "inconclusive"]
 Scores = Literal["measured", "gradient"]
 CandidateKind = Literal["mix", "swapped", "uniform", "given", "by text"]
+SIZE_TOLERANCE = 1e-9
+"""Sizes are shares, and a target is met within their rounding."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class Candidate(_Stored):
 class Judged(_Stored):
     """What a gate said of a candidate on one half of the clusters.
 
-    ratios   dimension -> the largest harm of its rules, as a share of their margins
+    ratios   dimension -> the largest harm of its rules, as a share of their margins, or changed answers as a share of
+             `max_flips`
     broke    what was not passed, in words
     """
 
@@ -113,8 +116,13 @@ class Judged(_Stored):
 
     @property
     def worst(self) -> float:
-        """Return the largest ratio; infinity if there is none."""
-        return max(self.ratios.values(), default=float("inf"))
+        """Return the largest ratio. Without any: 0 if every rule was passed, as none sets a limit, else infinity."""
+        return max(self.ratios.values(), default=0.0 if self.outcome == "passed" else float("inf"))
+
+
+def no_larger(screened: Iterable[Judged], target: float | None) -> tuple[Judged, ...]:
+    """Return what is no larger than a target; all without one."""
+    return tuple(one for one in screened if target is None or one.size <= target + SIZE_TOLERANCE)
 
 
 class Swap(_Stored):
@@ -174,6 +182,11 @@ class SearchRecord(_Stored):
     outcome: Outcome | None = None
     answer: str | None = None
     recipe: str | None = None
+
+    @property
+    def eligible(self) -> tuple[Judged, ...]:
+        """Return what was screened and may be the answer: with a target, what is no larger."""
+        return no_larger(self.screened or (), self.request.get("target"))
 
     def candidate(self, name: str) -> Candidate:
         """Return the candidate of that name, or what stands beside the candidates."""

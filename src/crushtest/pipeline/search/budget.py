@@ -119,8 +119,9 @@ def check_room(request: SearchRequest, plan: Plan, dense: Iterable[Estimate]) ->
                 room = room_for_harm(value, metric.bounds, rule.direction or BAD[metric.better])
                 if name == metric.name and rule.margin.of(value) >= room - ROUNDING:
                     raise UsageError(
-                        f"budget: rule {number} ({quoted(str(rule))}) cannot pass: dense is at {value:.4g}, from where "
-                        "nothing can get worse by more than the margin. Take a smaller margin, or leave the rule out"
+                        f"budget: rule {number} ({quoted(str(rule))}) cannot pass: dense is at {value:.4g} in "
+                        f"{planned.name!r} ({name}), from where nothing can get worse by more than the margin. Take a "
+                        "smaller margin, or leave the rule out"
                     )
 
 

@@ -1,4 +1,4 @@
-"""What the budget says of candidates on one half: verdicts, and harm as a share of the margin."""
+"""What the budget says of candidates on one half: verdicts, and harm as a share of the rule's limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crushtest.study.plan import stored_plan
 from crushtest.study.searched import Judged, Verdict
 
 BEYOND = 1e9
-"""The ratio of a harm to a margin of 0."""
+"""The ratio of a harm to a limit of 0."""
 MOST_WORDS = 3
 WORST_FIRST: tuple[Verdict, ...] = ("regression", "inconclusive", "passed")
 
@@ -53,18 +53,25 @@ def worse_of(one: Judged, other: Judged) -> Judged:
 
 
 def ratio(check: Check) -> float | None:
-    """Return a check's harm as measured, as a share of its margin; None for a check without either.
+    """Return a check's harm as measured, as a share of its margin, or changed answers as a share of `max_flips`.
 
-    Less than 0 is a change for the better.
+    None for a check without either, and without an interval or enough items. Less than 0 is a change for the better.
     """
-    if check.harm is None or check.row is None:
+    if check.row is None:
         return None
+    if check.harm is None:
+        most, flips = check.rule.max_flips, check.row.flips.total
+        if most is None or flips is None or check.outcome == "inconclusive":
+            return None
+        return _share(flips, most * check.row.n)
     margin = margin_of(check.rule, check.row)
-    if margin is None:
-        return None
-    if margin == 0:
-        return BEYOND if check.harm.estimate > 0 else 0.0
-    return min(check.harm.estimate / margin, BEYOND)
+    return None if margin is None else _share(check.harm.estimate, margin)
+
+
+def _share(harm: float, limit: float) -> float:
+    if limit == 0:
+        return BEYOND if harm > 0 else 0.0
+    return min(harm / limit, BEYOND)
 
 
 def _broke(checks: Sequence[Check]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import floor
@@ -113,7 +114,8 @@ def candidates(
     """
     found: dict[str, Candidate] = {}
     for candidate in (*_uniform(known, target), *_mixes(known, target, count), *_given(given)):
-        found.setdefault(candidate.recipe, candidate)
+        if candidate.recipe:  # empty: dense itself, which is as large as the ladder where an option saves nothing
+            found.setdefault(candidate.recipe, candidate)
     return list(found.values())
 
 
@@ -148,7 +150,7 @@ def rivals(known: Sensitivities, record: SearchRecord, about: str, text: str) ->
         by_text = known.of_dimensions([text])
         chosen = allocate(by_text.divergence, known.bits, most).options
         found.append(candidate(known, chosen, f"by text {size:.3f}", "by text"))
-    return [one for one in found if one.recipe not in tried]
+    return [one for one in found if one.recipe and one.recipe not in tried]
 
 
 def _mixes(known: Sensitivities, target: float | None, count: int) -> Iterator[Candidate]:
@@ -162,8 +164,19 @@ def _mixes(known: Sensitivities, target: float | None, count: int) -> Iterator[C
             )
         yield mix(known, most, f"mix {target:g}")
         return
-    for most in rungs(known.bits[:, :-1], count):
-        yield mix(known, most, f"mix {most / known.dense_bits:.3f}")
+    sizes = rungs(known.bits[:, :-1], count)
+    for most, size in zip(sizes, distinct_texts([most / known.dense_bits for most in sizes]), strict=True):
+        yield mix(known, most, f"mix {size}")
+
+
+def distinct_texts(values: Sequence[float]) -> list[str]:
+    """Return different numbers with three decimals, or with as many as tell them apart.
+
+    >>> distinct_texts([0.26, 0.27]), distinct_texts([0.2601, 0.2604])
+    (['0.260', '0.270'], ['0.2601', '0.2604'])
+    """
+    ever_longer = ([f"{value:.{digits}f}" for value in values] for digits in itertools.count(3))
+    return next(texts for texts in ever_longer if len(set(texts)) == len(values))
 
 
 def _uniform(known: Sensitivities, target: float | None) -> Iterator[Candidate]:

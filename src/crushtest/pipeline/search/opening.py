@@ -120,7 +120,7 @@ def _check_folder(folder: SearchFolder, request: SearchRequest) -> None:
     """Raise StoreError for a folder that holds another search, or something else."""
     stored, asked = folder.read(), request.as_json()
     if stored is None:
-        if folder.root.exists() and any(path.name != ".lock" for path in folder.root.iterdir()):
+        if folder.root.exists() and any(not path.name.startswith(".") for path in folder.root.iterdir()):
             raise StoreError(f"{folder.root} is not empty and holds no search; choose another -o")
         return
     unknown = [key for key in asked if key not in stored.request and key not in LATER_KEYS]

@@ -30,7 +30,7 @@ def run_search(search: Search) -> SearchRecord:
     folder = search.folder
     with folder.locked():
         record = folder.read() or _begin(search)
-        for step in (_measure, _choose, _swap, _screen, _verify, _compare):
+        for step in (_write_policies, _measure, _choose, _swap, _screen, _verify, _compare):
             record = step(search, record)
         if not folder.page.exists():
             write_search_page(folder)
@@ -38,15 +38,6 @@ def run_search(search: Search) -> SearchRecord:
 
 
 def _begin(search: Search) -> SearchRecord:
-    folder, budgets = search.folder, search.budgets
-    for path, text in (
-        (folder.policy, budgets.screen),
-        (folder.verify_policy, budgets.verify),
-        (folder.other_policy, budgets.other),
-    ):
-        if text is not None:
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
     record = SearchRecord(
         request=search.request.as_json(),
         halves=search.counted,
@@ -56,6 +47,20 @@ def _begin(search: Search) -> SearchRecord:
         scores=search.scores,
     )
     search.folder.write(record)
+    return record
+
+
+def _write_policies(search: Search, record: SearchRecord) -> SearchRecord:
+    """Write the policies that the folder lacks. They come after search.json, by which a killed search is known."""
+    folder, budgets = search.folder, search.budgets
+    for path, text in (
+        (folder.policy, budgets.screen),
+        (folder.verify_policy, budgets.verify),
+        (folder.other_policy, budgets.other),
+    ):
+        if text is not None and not path.exists():
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     return record
 
 
@@ -133,18 +138,19 @@ def _verify(search: Search, record: SearchRecord) -> SearchRecord:
         search,
         record,
         verified=tuple(verified.values()),
-        outcome=_outcome(record, answer, verified.get(result.ended_by or "")),
+        outcome=outcome_of(record, answer, verified.get(result.ended_by or "")),
         answer=answer,
         recipe=None if answer is None else record.candidate(answer).recipe,
     )
 
 
-def _outcome(record: SearchRecord, answer: str | None, ended_by: Judged | None) -> Outcome:
+def outcome_of(record: SearchRecord, answer: str | None, ended_by: Judged | None) -> Outcome:
+    """Return how a search ends, given its answer, or else what ended the verification; None if nothing was verified."""
     if answer is not None:
         return "found"
     if ended_by is not None:
         return "none" if ended_by.outcome == "regression" else "inconclusive"
-    beyond = all(one.outcome == "regression" or 1 < one.worst < float("inf") for one in record.screened or ())
+    beyond = all(one.outcome == "regression" or 1 < one.worst < float("inf") for one in record.eligible)
     return "none" if beyond else "inconclusive"
 
 

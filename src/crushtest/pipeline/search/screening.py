@@ -8,7 +8,7 @@ from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.judge import judge, size_in
 from crushtest.pipeline.search.opening import Search
 from crushtest.stats.fixed_sequence import Screened, front
-from crushtest.study.searched import Candidate, Judged, SearchRecord
+from crushtest.study.searched import Candidate, Judged, SearchRecord, no_larger
 from crushtest.study.spec import ArmSpec
 
 
@@ -22,7 +22,7 @@ def screen(search: Search, record: SearchRecord) -> SearchRecord:
     for candidate in by_size(tried):
         if candidate.name in screened or candidate.name in left_out:
             continue
-        regressions = [one for one in tried if one.name in screened and screened[one.name].outcome == "regression"]
+        regressions = [one for one in tried if one.name in screened and is_foreseen(one, screened[one.name])]
         if (worse_than := no_better_than(candidate, regressions)) is not None:
             left_out[candidate.name] = worse_than
         else:
@@ -40,10 +40,19 @@ def by_size(tried: Iterable[Candidate]) -> list[Candidate]:
     return sorted(tried, key=lambda one: float("-inf") if one.size is None else -one.size)
 
 
+def is_foreseen(candidate: Candidate, judged: Judged) -> bool:
+    """Return whether a candidate is a regression, and its dimensions beyond a margin are those that are predicted."""
+    beyond = {dimension for dimension, ratio in judged.ratios.items() if ratio > 1}
+    return judged.outcome == "regression" and beyond <= (candidate.predicted or {}).keys()
+
+
 def no_better_than(candidate: Candidate, regressions: Iterable[Candidate]) -> str | None:
-    """Return the first regression that a candidate is predicted to be no better than, in any dimension; or None."""
+    """Return the first regression that a candidate is predicted to be no better than, in any dimension; or None.
+
+    A swapped mix is better than its own as measured, whatever is predicted of it, and gives None.
+    """
     own = candidate.predicted
-    if own is None:
+    if own is None or candidate.kind == "swapped":
         return None
     worse_than = (
         one.name
@@ -69,12 +78,13 @@ def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
     With a target it is the one that harms least among those that are no larger.
     """
     within = [
-        Screened(one.name, one.size, one.worst) for one in screened if one.outcome != "regression" and one.worst <= 1
+        Screened(one.name, one.size, one.worst)
+        for one in no_larger(screened, target)
+        if one.outcome != "regression" and one.worst <= 1
     ]
     if target is None:
         return [one.name for one in front(within)]
-    allowed = [one for one in within if one.size <= target + 1e-9]
-    return [min(allowed, key=lambda one: (one.ratio, one.size)).name] if allowed else []
+    return [min(within, key=lambda one: (one.ratio, one.size)).name] if within else []
 
 
 def arms_of(tried: Iterable[Candidate]) -> list[ArmSpec]:
