@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def request(model: Path, **more: Any) -> SearchRequest:
     spec = build_spec({"model": str(model), "suite": [{"probe_facts": {"limit": 80}}], "device": "cpu"}, where="test")
-    asked = {"budget": WIDE, "options": ("rtn:bits=3,8,group_size=16",), "items": 8}
+    asked: dict[str, Any] = {"budget": WIDE, "options": ("rtn:bits=3,8,group_size=16",), "items": 8}
     return SearchRequest(spec=spec, **(asked | more))
 
 
@@ -113,7 +113,7 @@ def test_a_model_of_one_block_has_uniform_candidates_alone() -> None:
     assert [one.kind for one in candidates(known(4_000, 8_000, parts=1), (), 0.4)] == ["uniform"]
 
 
-def test_a_swapped_mix_is_screened_although_its_own_mix_is_a_regression() -> None:
+def test_a_swapped_mix_is_screened_even_after_its_own_regression() -> None:
     about = known(4_000, 8_000)
     (first,) = (one for one in candidates(about, (), 0.35) if one.kind == "mix")
     falling = iter(range(9, 0, -1))
@@ -144,7 +144,7 @@ def judged(name: str, size: float, ratio: float, outcome: Any) -> Judged:
     return Judged(name=name, outcome=outcome, size=size, ratios={"quality": ratio})
 
 
-def test_a_recipe_above_the_target_is_neither_the_nearest_nor_leaves_the_search_open() -> None:
+def test_a_recipe_above_the_target_is_not_nearest_and_opens_nothing() -> None:
     screened = (judged("-r", 0.5, 0.1, "passed"), judged("m", 0.3, 4.0, "regression"), judged("n", 0.3, 3.0, "passed"))
     record = SearchRecord(request={"target": 0.3}, screened=screened)
     assert order_of(screened, 0.3) == []
