@@ -194,7 +194,9 @@ def test_patterns_match_names_and_recipes_are_not_patterns():
         ("lower", "fall", 0.2, (0.05, 0.1), (-0.1, -0.05)),
         ("zero", None, 0.2, (0.05, 0.1), (0.05, 0.1)),
         ("zero", None, -0.2, (0.05, 0.1), (-0.1, -0.05)),
-        ("zero", None, -0.2, (0.1, 0.5), (-0.2, 0.1)),
+        ("zero", None, -0.2, (0.1, 0.5), (-0.2, 0.5)),
+        ("zero", None, 0.0, (-0.1, 0.3), (0.0, 0.3)),
+        ("zero", None, 0.2, (-0.15, -0.1), (-0.15, -0.1)),
     ],
 )
 def test_harm_counts_the_bad_direction(better, direction, dense, interval, expected):

@@ -9,7 +9,7 @@ from crushtest.gate.policy import Rule
 from crushtest.gate.result import Check
 from crushtest.results import Contrast
 from crushtest.stats.effects import BAD
-from crushtest.stats.harm_bounds import clusters_enough, harm_of, unusable_interval
+from crushtest.stats.harm_bounds import advice_on_clusters, harm_of, unusable_interval
 from crushtest.stats.noise import flips_within_noise
 from crushtest.stats.verdicts import ALPHA, WITHIN_NOISE, WORSE, counted
 
@@ -95,7 +95,7 @@ def check_margin(
         return Check(number, rule, row.arm, "inconclusive", NOT_YET, row, harm, open=True)
     shown = max(harm.estimate, harm.high90) < margin
     if rule.sure == "equivalence" and not shown:
-        enough = clusters_enough(harm, margin, row.clusters)
+        enough = advice_on_clusters(row, harm, margin, rule.direction)
         return Check(number, rule, row.arm, "inconclusive", "not shown to be within the margin", row, harm, enough)
     seen = "within the margin, but not shown to be" if harm.estimate <= margin else "beyond the margin, but not clearly"
     return Check(number, rule, row.arm, "passed", "shown to be within the margin" if shown else seen, row, harm)

@@ -18,7 +18,8 @@ MOST_TIMES = 1000
 class Harm(NamedTuple):
     """A change counted so that more is worse: estimate, 95% interval, and the one-sided 95% bounds.
 
-    For `from_zero` the harm is |value| - |dense|, with dense's value taken as exact; for `move` it is |difference|.
+    For `from_zero` the harm is |value| - |dense|. Its upper bounds hold whatever dense's own sign is (`sizes`), and the
+    lower ones take dense's value as exact. For `move` it is |difference|.
     """
 
     estimate: float
@@ -53,10 +54,19 @@ def estimated_harm(row: Contrast, direction: Direction | None) -> float | None:
 
 
 def sizes(dense: float, low: float, high: float) -> tuple[float, float]:
-    """Return the smallest and largest |dense + d| - |dense| for d from low to high."""
-    ends = (abs(dense + low), abs(dense + high))
-    least = 0.0 if dense + low <= 0 <= dense + high else min(ends)
-    return least - abs(dense), max(ends) - abs(dense)
+    """Return bounds of |dense + d| - |dense| for d from low to high.
+
+    The upper one is |d| where dense + d has another sign than dense: no change of size is more than the change, and
+    whether dense itself was measured on the right side of 0 is not certain there.
+    """
+    least = 0.0 if dense + low <= 0 <= dense + high else min(abs(dense + low), abs(dense + high))
+    most = max(abs(end) if changes_sign(dense, end) else abs(dense + end) - abs(dense) for end in (low, high))
+    return least - abs(dense), most
+
+
+def changes_sign(dense: float, change: float) -> bool:
+    """Return whether a change leads from dense's value to 0 or to the other side of it."""
+    return dense * (dense + change) <= 0
 
 
 def unusable_interval(row: Contrast) -> str | None:
@@ -76,6 +86,18 @@ def unusable_interval(row: Contrast) -> str | None:
     if min(high - low, high90 - low90) <= ROUNDING:
         return "an interval of no width"
     return None
+
+
+def advice_on_clusters(row: Contrast, harm: Harm, margin: float, direction: Direction | None) -> int | None:
+    """Return about how many clusters would decide (`clusters_enough`); None where a signed value may change its sign.
+
+    The bound is then another one with more clusters.
+    """
+    signed = (direction or BAD[row.better]) == "from_zero"
+    ends = () if row.intervals is None or not signed else row.intervals.at90
+    if any(changes_sign(row.dense or 0.0, end) for end in ends):
+        return None
+    return clusters_enough(harm, margin, row.clusters)
 
 
 def clusters_enough(harm: Harm, margin: float, clusters: int) -> int | None:
