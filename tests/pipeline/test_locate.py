@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from typer.testing import CliRunner
 
 from crushtest.cli.app import app
+from crushtest.compress.layers.structure import Linear
+from crushtest.compress.parts import Part
 from crushtest.compress.recipes import parse_recipe
 from crushtest.engines.hf.block_divergence import Divergence
 from crushtest.errors import UnknownName, UsageError
 from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.locate import locate, refuse_unmoved, share_of
-from crushtest.pipeline.search.repair import Repair, why_not, with_option
+from crushtest.pipeline.search.repair import Repair, unequal, why_not, with_option
 from crushtest.stats.ratio_error import RatioError, ratio_error
 from crushtest.study.folder import StudyFolder
 from crushtest.study.located import LocateFolder
@@ -159,3 +162,12 @@ def test_an_arm_that_moves_nothing_has_no_block_to_name() -> None:
     with pytest.raises(UsageError, match="does not diverge from dense"):
         refuse_unmoved("arm", {"probe_facts": still})
     refuse_unmoved("arm", {"probe_facts": still, "probe_text": Divergence(np.array([0, 0.1, 0]), np.ones(3))})
+
+
+def test_blocks_of_unequal_size_are_not_repaired_at_equal_bytes() -> None:
+    def part(*widths: int) -> Part:
+        linears = tuple(Linear(f"layers.0.{width}", torch.nn.Linear(8, width, bias=False), 0) for width in widths)
+        return Part("layers.0", "layers.0.*", 0, linears)
+
+    assert not unequal([part(4, 4), part(8)])
+    assert "differ in size" in unequal([part(4), part(8)])

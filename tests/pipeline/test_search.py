@@ -264,7 +264,9 @@ def test_the_order_is_the_front_of_what_is_within_the_budget() -> None:
         judged("open", 0.25, 0.9, "inconclusive"),
     ]
     assert order_of(screened, None) == ["large", "small", "open"]
+    assert order_of([*screened, judged("open and large", 0.9, 0.0, "inconclusive")], None) == ["large", "small", "open"]
     assert order_of(screened, 0.3) == ["small"]
+    assert order_of([judged("open", 0.2, 0.1, "inconclusive"), *screened], 0.3) == ["small"]
     assert order_of(screened, 0.2) == []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from crushtest.compress.parts import Part
 from crushtest.compress.recipes import Recipe, parse_recipe
 from crushtest.pipeline.search.locate import Bench, Measures, gains_of, refuse_unmoved, share_of
 from crushtest.progress import Progress
@@ -60,11 +61,20 @@ def why_not(recipe: Recipe) -> str:
     return ""
 
 
+def unequal(parts: Sequence[Part]) -> str:
+    """Return why as many of these blocks as others are not of equal bytes; empty if they are."""
+    return (
+        ""
+        if len({part.dense_bits for part in parts}) == 1
+        else "the blocks differ in size, so nothing is of equal bytes"
+    )
+
+
 def try_repair(
     bench: Bench, recipe: Recipe, arm: Measures, record: LocateRecord, seed: int, progress: Progress
 ) -> LocateRecord:
     """Choose a repair on the half that located; compare it on the other half, at the bytes of groups half as large."""
-    why = why_not(recipe)
+    why = why_not(recipe) or unequal(bench.search.parts)
     if why:
         return record.model_copy(update={"why": why})
     step = recipe.steps[0]

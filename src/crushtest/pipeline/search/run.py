@@ -93,9 +93,11 @@ def _choose(search: Search, record: SearchRecord) -> SearchRecord:
     """Allocate, and write down every candidate."""
     if record.candidates is not None:
         return record
-    with _timed(search.folder, "allocation"):
+    with _timed(search.folder, "allocation"), show_progress() as progress:
         known = known_of(search)
-        found = candidates(known, search.request.given_recipes, search.request.target)
+        with progress.step("allocation", 1) as advance:
+            found = candidates(known, search.request.given_recipes, search.request.target)
+            advance(1)
     return _with(search, record, candidates=tuple(found), reference=known.reference.text)
 
 

@@ -75,16 +75,19 @@ def _judged(search: Search, tried: Sequence[Candidate], names: Sequence[str]) ->
 def order_of(screened: Sequence[Judged], target: float | None) -> list[str]:
     """Return the names to verify, in order: of those within the budget as measured, the front from the largest down.
 
-    With a target it is the one that harms least among those that are no larger.
+    With a target it is the one that harms least among those that are no larger. What is inconclusive stands before none
+    that passed: it would end the verification.
     """
     within = [
         Screened(one.name, one.size, one.worst)
         for one in no_larger(screened, target)
         if one.outcome != "regression" and one.worst <= 1
     ]
+    passed = {one.name for one in screened if one.outcome == "passed"}
     if target is None:
-        return [one.name for one in front(within)]
-    return [min(within, key=lambda one: (one.ratio, one.size)).name] if within else []
+        names = [one.name for one in front(within)]
+        return [name for place, name in enumerate(names) if name in passed or passed.isdisjoint(names[place:])]
+    return [min(within, key=lambda one: (one.name not in passed, one.ratio, one.size)).name] if within else []
 
 
 def arms_of(tried: Iterable[Candidate]) -> list[ArmSpec]:

@@ -32,7 +32,7 @@ EDGES = (
 )
 HALVES = {"search": "search", "verify": "verification"}
 OUTCOME = {
-    "found": "every rule was shown to be kept on the half that the search never saw",
+    "found": "it passed every rule on the half that the search never saw, each margin shown to be kept",
     "none": "none passes",
     "inconclusive": "inconclusive: nothing was shown to pass",
 }
