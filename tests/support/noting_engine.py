@@ -79,7 +79,5 @@ def digest(text: str) -> str:
 
 
 @engine("noting", runs="a test", answers=("choices", "passages", "prompts"), has_model=False)
-def noting(
-    model: Any, *, seed: int = 0, pack_size: int = 8, delay_s: float = 0.02, fits: int | None = None
-) -> Noting:
+def noting(model: Any, *, seed: int = 0, pack_size: int = 8, delay_s: float = 0.02, fits: int | None = None) -> Noting:
     return Noting(seed, pack_size, delay_s, fits)

@@ -1,4 +1,4 @@
-"""Commands that begin as copies of one process, which has imported what they import: seconds of each that no test needs.
+"""Commands that begin as copies of one process, which has imported what they import: seconds that no test needs.
 
 They can be killed like any other process, and what they load, send and write is their own.
 """
