@@ -97,6 +97,7 @@ class Worker:
         """Import what most models are loaded with: seconds that nobody need wait for."""
         with suppress(ImportError):
             from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+            from transformers.models.llama import modeling_llama  # noqa: F401  other models need most of what it does
 
     def prepare(self, job: Job) -> Prepared | Refused:
         """Load and compress an arm's model as a study does."""
