@@ -28,7 +28,7 @@ from support.warm_commands import Starter, warm_commands
 pytestmark = pytest.mark.skipif(
     find_spec("ray") is None or sys.platform != "linux", reason="needs Ray, and Linux to look at its processes"
 )
-KILLS = {WORKER: 20, NODE: 4, COMMAND: 6}
+KILLS = {WORKER: 21, NODE: 4, COMMAND: 5}
 TASKS, LIMIT = ("probe_facts", "probe_text", "probe_prompts"), 40
 MOST_AGAIN = 64
 

@@ -34,6 +34,8 @@ SETTINGS = {
     "RAY_gcs_server_request_timeout_seconds": "600",
     "RAY_gcs_rpc_server_connect_timeout_s": "600",
     "RAY_health_check_timeout_ms": "60000",
+    # Workers are started when an arm needs one.
+    "RAY_prestart_worker_first_driver": "0",
     # A node that is gone answers at once that it is.
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_failure_threshold": "3",

@@ -53,7 +53,7 @@ class Killing:
                 assert command.poll() in (None, 1), command.said.read_text()
                 if command.returncode is not None:  # given up, because workers died too often of the same questions
                     command = self._started()
-                time.sleep(0.05)
+                time.sleep(0.1)
             if what == COMMAND:
                 command.wait()
                 command = self._started()
