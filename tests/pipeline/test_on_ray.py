@@ -92,7 +92,7 @@ def test_quick_gives_every_byte_of_a_run_here_though_a_worker_is_killed(
     running = commands.start(*command, tmp_path / "there", *cluster.options)
     wait_for(lambda: answers(tmp_path / "there") > 20 or running.poll() is not None)
     assert running.poll() is None
-    assert cluster.listening() == {LOOPBACK}
+    assert cluster.listening(running.pid) == {LOOPBACK}
     os.kill(cluster.workers()[0].pid, signal.SIGKILL)
     said = running.wait()
     assert running.returncode == 0, said

@@ -112,9 +112,9 @@ class RayCluster:
         """Return the processes that hold an arm; their parents stand for nodes."""
         return [process for process in self.processes().values() if process.command.startswith("ray::Worker")]
 
-    def listening(self) -> set[str]:
-        """Return the addresses on which any process of the cluster listens."""
-        return {address for pid in self.processes() for address in listening(pid)}
+    def listening(self, command: int) -> set[str]:
+        """Return the addresses on which any process of the cluster listens, or a command that it runs for."""
+        return {address for pid in [*self.processes(), command] for address in listening(pid)}
 
 
 def finished(process: subprocess.Popen[str]) -> str:
