@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from crushtest.models.memory import is_out_of_memory
 from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need
 from crushtest.pipeline.executors.on_ray.travel import Prepared, Refused
 from crushtest.pipeline.executors.on_ray.turns import Turns
+from crushtest.pipeline.memory import sized_options
 from crushtest.study import manifest
 from crushtest.study.folder import StudyFolder
 
@@ -29,6 +31,7 @@ class Actor:
 
     def __init__(self) -> None:
         self.jobs: list[Any] = []
+        self.closed = 0
         self.dead = False
 
     def __getattr__(self, name: str) -> Any:
@@ -41,6 +44,9 @@ class Actor:
             self.jobs += arguments
             return Prepared({}, {"sizes": {"pack_tokens": arguments[0]}}, {})
         assert self.jobs, f"{name} of a worker that has prepared nothing"
+        if name == "close":
+            self.closed += 1
+            return None
         return {"sizes": {"pack_tokens": self.jobs[-1] // 2}}
 
 
@@ -59,6 +65,17 @@ class Placed:
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []
+        self.handed_on: list[Actor] = []
+        self.placing: set[str] = set()
+        self.turns = self
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def away(self) -> Any:
+        self.meanwhile()
+        return nullcontext()
+
+    def hand_on(self, actor: Actor) -> None:
+        self.handed_on.append(actor)
 
     def place(self, title: str, say: Any) -> Actor:
         self.actors.append(Actor())
@@ -159,32 +176,75 @@ def test_memory_that_runs_out_on_a_worker_is_known_as_that_here() -> None:
         Refused.of(RuntimeError("a bug"))
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_arms_wait_until_dense_has_said_how_much_runs_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
-) -> None:
-    from crushtest.pipeline.executors.on_ray import executor
+@pytest.mark.parametrize("dense", ["alike", "less at once", "failed"])
+def test_an_arm_is_prepared_beside_dense_and_runs_as_much_at_once(tmp_path: Path, dense: str) -> None:
+    from crushtest.pipeline.executors.on_ray.host import Workers
+    from crushtest.pipeline.executors.on_ray.team import Team
 
-    folder = StudyFolder(tmp_path)
+    cluster, folder, ended = Placed(), StudyFolder(tmp_path), set[str]()
     options: dict[str, Any] = {"engine": "hf", "engine_options": {"pack_tokens": None}, "draw": 0, "repeat": 0}
-    dense, other = (SimpleNamespace(name=name, title=name, **options) for name in ("dense", "other"))
-    run: Any = SimpleNamespace(folder=folder, plan=SimpleNamespace(dense=dense), progress=Quiet())
-    cluster = executor.OnRay("auto", gpus_per_arm=0, workers=None, threads=1)
-    began = []
+    first, other = (SimpleNamespace(name=name, title=name, **options) for name in ("dense", "other"))
+    run: Any = SimpleNamespace(folder=folder, progress=Quiet())
+    host: Any = Workers(cluster, 1, first, ended)  # type: ignore[arg-type]
+    noted: list[Prepared] = []
 
-    def run_arm(run: Any, arm: Any, host: Any) -> None:
-        if arm is dense:
-            with cluster._turns.away():
-                time.sleep(0.5)
-            if fails:
-                raise EngineError("no memory")
-            manifest.update(folder.manifest, "arms", "dense", {"engine": {"engine": "hf"}})
-        began.append(arm.name)
+    def meanwhile() -> None:
+        assert [actor.jobs for actor in cluster.actors] == [[64]]
+        if dense == "failed":
+            ended.add("dense")
+        else:
+            facts = {"engine": "hf", "sizes": {"pack_tokens": 64 if dense == "alike" else 32}}
+            manifest.update(folder.manifest, "arms", "dense", {"engine": facts})
 
-    monkeypatch.setattr(executor, "run_arm", run_arm)
-    with pytest.raises(EngineError) if fails else nullcontext():
-        cluster._side_by_side(run, [dense, other])  # type: ignore[list-item]
-    assert began == ["other"] if fails else ["dense", "other"]
+    cluster.meanwhile = meanwhile
+
+    def job() -> Any:
+        return sized_options(folder, other)["pack_tokens"] or 64  # type: ignore[arg-type]
+
+    known: Any = {"cluster": cluster, "run": run, "arm": other, "job": job, "note": noted.append}
+    team = Team(**known, suits=lambda prepared: host._suits(run, other, prepared))
+    team.begin()
+    [actor] = cluster.actors
+    assert (actor.jobs, actor.closed) == (([64, 32], 1) if dense == "less at once" else ([64], 0))
+    assert [prepared.engine["sizes"]["pack_tokens"] for prepared in noted] == [cluster.actors[0].jobs[-1]]
+
+
+def test_an_arm_that_waits_for_dense_gives_its_place_to_dense() -> None:
+    from crushtest.pipeline.executors.on_ray.team import Team
+
+    cluster, run = Placed(), Quiet()
+    answers = iter([None, True])
+    known: Any = {"cluster": cluster, "run": run, "arm": Quiet(), "job": lambda: 64, "note": lambda prepared: None}
+    team = Team(**known, suits=lambda prepared: next(answers))
+    team.begin()
+    assert cluster.handed_on == cluster.actors[:1]
+    assert [actor.closed for actor in cluster.actors] == [1, 0]
+    assert team._members[0].actor is cluster.actors[1]
+
+
+def test_an_arm_that_gave_its_place_away_has_one_after_dense() -> None:
+    cluster = Slow(1)
+    with cluster.turns.taken():
+        worker = cluster.place("other", lambda line: None)
+        cluster.queue_behind("dense", "other")
+        cluster.hand_on(worker)
+        got = []
+        thread = Thread(target=lambda: got.append(placed(cluster, "other")))
+        thread.start()
+        with cluster.turns.away():
+            time.sleep(0.2)
+        assert not got
+        assert cluster.placing == {"other"}
+        assert cluster.place("dense", lambda line: None) is worker
+        cluster.hand_on(worker)
+        with cluster.turns.away():
+            thread.join()
+    assert got == [worker]
+
+
+def placed(cluster: Cluster, title: str) -> Any:
+    with cluster.turns.taken():
+        return cluster.place(title, lambda line: None)
 
 
 class Pending:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
@@ -25,6 +25,7 @@ SETTINGS = {
     # Workers otherwise give way to whatever else runs, which on a busy machine is for minutes.
     "RAY_worker_niceness": "0",
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
+    "PYTHONDONTWRITEBYTECODE": "",  # or every worker compiles crushtest anew
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
     # On a machine that others keep busy a process may take minutes to start or to answer.
@@ -33,10 +34,23 @@ SETTINGS = {
     "RAY_gcs_server_request_timeout_seconds": "600",
     "RAY_gcs_rpc_server_connect_timeout_s": "600",
     "RAY_health_check_timeout_ms": "60000",
+    # Workers are started when an arm needs one.
+    "RAY_prestart_worker_first_driver": "0",
+    # A node that is gone answers at once that it is.
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
 }
 PATIENCE = 20
 """How many times longer than by itself Ray waits for a node that starts; half a minute is what it has in its code."""
 LISTENS = "0A"
+
+
+class Process(NamedTuple):
+    """A process of this machine."""
+
+    pid: int
+    parent: int
+    command: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,10 @@ class RayCluster:
     settings: dict[str, str]
 
     def tell(self, *command: Any) -> Any:
-        """Give the keeper a command: `add CPUS GPUS [CACHE]` starts a node, `kill` kills the last as a machine goes."""
+        """Give the keeper a command: `add CPUS GPUS [CACHE]` starts a node, `kill` kills the last as a machine goes.
+
+        Returns the cluster's address, or the process that stood for the node.
+        """
         assert self.keeper.stdin is not None
         assert self.keeper.stdout is not None
         print(*command, file=self.keeper.stdin, flush=True)
@@ -70,33 +87,34 @@ class RayCluster:
             stderr=subprocess.PIPE,
         )
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that make this cluster a command's executor."""
+        return ("--executor", "ray", "--address", self.address)
+
     def start(self, *arguments: Any, **more: Any) -> subprocess.Popen[str]:
         """Start crushtest with this cluster as its executor."""
-        return self.inside("-m", "crushtest", *arguments, "--executor", "ray", "--address", self.address, **more)
+        return self.inside("-m", "crushtest", *arguments, *self.options, **more)
 
     def run(self, *arguments: Any, **more: Any) -> str:
         """Run crushtest on this cluster to its end; return what it said on stderr."""
         return finished(self.start(*arguments, **more))
 
-    def processes(self) -> dict[int, str]:
-        """Return the cluster's processes, and what they run."""
-        parents = {pid: (parent, command) for pid, parent, command in running()}
+    def processes(self) -> dict[int, Process]:
+        """Return the cluster's processes."""
+        everywhere = {process.pid: process for process in running()}
         ours = {self.keeper.pid}
-        while new := {pid for pid, (parent, _) in parents.items() if parent in ours} - ours:
+        while new := {pid for pid, process in everywhere.items() if process.parent in ours} - ours:
             ours |= new
-        return {pid: parents[pid][1] for pid in ours if pid in parents}
+        return {pid: everywhere[pid] for pid in ours if pid in everywhere}
 
-    def workers(self) -> list[int]:
-        """Return the processes that hold an arm."""
-        return [pid for pid, command in self.processes().items() if command.startswith("ray::Worker")]
+    def workers(self) -> list[Process]:
+        """Return the processes that hold an arm; their parents stand for nodes."""
+        return [process for process in self.processes().values() if process.command.startswith("ray::Worker")]
 
-    def raylets(self) -> list[int]:
-        """Return the processes that stand for nodes."""
-        return [pid for pid, command in self.processes().items() if "/raylet/raylet " in command]
-
-    def listening(self) -> set[str]:
-        """Return the addresses on which any process of the cluster listens."""
-        return {address for pid in self.processes() for address in listening(pid)}
+    def listening(self, command: int) -> set[str]:
+        """Return the addresses on which any process of the cluster listens, or a command that it runs for."""
+        return {address for pid in [*self.processes(), command] for address in listening(pid)}
 
 
 def finished(process: subprocess.Popen[str]) -> str:
@@ -117,12 +135,12 @@ def wait_for(what: Callable[[], Any], seconds: float = 900) -> Any:
     raise TimeoutError
 
 
-def running() -> Iterator[tuple[int, int, str]]:
-    """Yield every process of this machine with its parent and command line."""
+def running() -> Iterator[Process]:
+    """Yield every process of this machine."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            yield int(folder.name), parent, (folder / "cmdline").read_text().replace("\0", " ")
+            yield Process(int(folder.name), parent, (folder / "cmdline").read_text().replace("\0", " "))
 
 
 def listening(pid: int) -> Iterator[str]:
@@ -206,11 +224,13 @@ def keep() -> None:
     import ray.cluster_utils
 
     vars(ray._private.node)["time"] = SlowClock()
+    ray._private.node.Node.start_api_server = lambda self, **_: None  # it shows the cluster to people
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     cluster: Any = ray.cluster_utils.Cluster()
     nodes: list[Any] = []
     for line in sys.stdin:
+        answer: Any = None
         match line.split():
             case ["add", cpus, gpus, *cache]:
                 os.environ |= dict(zip(["CRUSHTEST_CACHE"], cache, strict=False))
@@ -221,16 +241,18 @@ def keep() -> None:
                         num_gpus=int(gpus),
                         node_ip_address=LOOPBACK,
                         include_dashboard=False,
+                        include_log_monitor=False,
+                        no_monitor=True,
                         object_store_memory=80 * 2**20,
                     )
                 )
+                answer = cluster.address
             case ["kill"]:
-                node = nodes.pop()
-                raylet = node.all_processes["raylet"][0].process.pid
-                children = [pid for pid, parent, command in running() if parent == raylet]
-                for pid in [raylet, *children]:
+                answer = nodes.pop().all_processes["raylet"][0].process.pid
+                children = [process.pid for process in running() if process.parent == answer]
+                for pid in [answer, *children]:
                     os.kill(pid, signal.SIGKILL)
-        print(json.dumps(cluster.address), file=answers, flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

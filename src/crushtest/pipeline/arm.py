@@ -84,7 +84,8 @@ def run_arm(run: Run, arm: Arm, host: Host = HERE) -> None:
         if engine is not None:
             close(engine)
         del engine
-        give_back_memory()  # or what one arm left in pieces is added to what the next one needs
+        if host.is_here:
+            give_back_memory()  # or what one arm left in pieces is added to what the next one needs
 
 
 def run_draw(run: Run, arm: Arm, host: Host = HERE) -> None:

@@ -74,6 +74,7 @@ class Cluster:
 
     limit    workers at once; None: as many as there is room for
     waiting  the arms that have no worker yet
+    placing  the arms that wait for one now, at first or because theirs died
 
     Workers without an arm are kept for whoever needs one next: a new one takes seconds to start.
     """
@@ -81,6 +82,7 @@ class Cluster:
     def __init__(self, turns: Turns, need: Need, threads: int, limit: int | None) -> None:
         self.turns = turns
         self.waiting: list[str] = []
+        self.placing: set[str] = set()
         self._queue: list[str] = []
         self._need = need
         self._threads = threads
@@ -108,6 +110,13 @@ class Cluster:
 
     def place(self, title: str, say: Callable[[str], None]) -> Any:
         """Return a worker for an arm, as soon as it is the arm's turn and there is room; say where that is."""
+        self.placing.add(title)
+        try:
+            return self._placed(title, say)
+        finally:
+            self.placing.remove(title)
+
+    def _placed(self, title: str, say: Callable[[str], None]) -> Any:
         while not self._has_place() or (title in self._queue and self._queue[0] != title):
             with self.turns.away():
                 time.sleep(0.05)
@@ -137,10 +146,14 @@ class Cluster:
         """Keep a worker that has let go of its arm."""
         self._idle.append(worker)
 
+    def queue_behind(self, first: str, title: str) -> None:
+        """Let an arm have no worker before another one has."""
+        self._queue += [first, title]
+
     def no_longer_waits(self, title: str) -> None:
         """Let the next arm have a worker."""
         for titles in (self.waiting, self._queue):
-            if title in titles:
+            while title in titles:
                 titles.remove(title)
 
     def helper(self) -> Any | None:

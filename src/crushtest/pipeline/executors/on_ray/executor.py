@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from threading import Thread
 from types import TracebackType
@@ -15,10 +14,8 @@ from crushtest.pipeline.dtypes import is_on_cpu
 from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need, connect, require_package
 from crushtest.pipeline.executors.on_ray.host import Workers
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
-from crushtest.pipeline.memory import arm_facts
 from crushtest.records import Passage
 from crushtest.services.addresses import is_address
-from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.folder import StudyFolder
 from crushtest.study.plan import Plan
@@ -116,9 +113,9 @@ class OnRay:
     def _measure(self, run: Run, arm: Arm, sizing: Arm | None, failed: dict[str, BaseException]) -> None:
         with self._turns.taken():
             try:
-                if sizing is not None and arm is not sizing and is_sized_by(arm, sizing):
-                    self._wait_for(run, sizing)
-                (run_draw if arm.draw else run_arm)(run, arm, Workers(self._cluster, self._threads))
+                waits = sizing is not None and arm is not sizing and is_sized_by(arm, sizing)
+                host = Workers(self._cluster, self._threads, sizing if waits else None, self._ended)
+                (run_draw if arm.draw else run_arm)(run, arm, host)
             except Stopped:
                 pass
             except BaseException as error:  # raised again by who started this thread
@@ -126,12 +123,6 @@ class OnRay:
             finally:
                 self._ended.add(arm.title)
                 self._cluster.no_longer_waits(arm.title)
-
-    def _wait_for(self, run: Run, sizing: Arm) -> None:
-        """Wait until the manifest says how much an arm runs at once, or the arm has ended."""
-        while sizing.title not in self._ended and not arm_facts(manifest.read(run.folder.manifest), sizing):
-            with self._turns.away():
-                time.sleep(0.2)
 
 
 def is_sized_by(arm: Arm, dense: Arm) -> bool:

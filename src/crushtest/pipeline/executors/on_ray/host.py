@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Container
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +16,10 @@ from crushtest.pipeline.context import Run
 from crushtest.pipeline.executors.on_ray.cluster import Cluster
 from crushtest.pipeline.executors.on_ray.team import Team
 from crushtest.pipeline.executors.on_ray.travel import Job, Prepared, program, read_files, write_files
+from crushtest.pipeline.memory import SIZES, arm_facts, sized_options
 from crushtest.pipeline.prepare import TEMPLATE, refuse_without_template
 from crushtest.pipeline.provenance import record_arm, refuse_another_model, refuse_another_server
+from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask
 
@@ -33,10 +37,14 @@ class Workers:
     """Runs the engines of arms on a cluster.
 
     threads  that each of them computes on
+    sizing   the arm that says how much this one runs at once; None: nobody
+    ended    titles of the arms that are done, or have failed
     """
 
     cluster: Cluster
     threads: int
+    sizing: Arm | None = None
+    ended: Container[str] = ()
 
     @property
     def is_here(self) -> bool:
@@ -52,6 +60,7 @@ class Workers:
             arm,
             job=lambda: self._job(run, arm),
             note=lambda prepared: note(run, arm, prepared),
+            suits=lambda prepared: self._suits(run, arm, prepared),
         )
         try:
             with run.progress.step(title, 1, kind=LOADING) as advance:
@@ -64,6 +73,23 @@ class Workers:
             with run.progress.step(title, 100, done=100, kind=COMPRESSING):
                 pass
         return team
+
+    def _suits(self, run: Run, arm: Arm, prepared: Prepared) -> bool | None:
+        """Wait until it is known how much the arm runs at once; return False if it was prepared for something else.
+
+        Returns None if the arm that says so has no worker: it may need the place of this one.
+        """
+        if self.sizing is None:
+            return True
+        while self.sizing.title not in self.ended and not arm_facts(manifest.read(run.folder.manifest), self.sizing):
+            if self.sizing.title in self.cluster.placing:
+                self.cluster.queue_behind(self.sizing.title, arm.title)
+                return None
+            with self.cluster.turns.away():
+                time.sleep(0.2)
+        runs, noted = prepared.engine.get(SIZES, {}), sized_options(run.folder, arm)
+        decided = [key for key, asked in arm.engine_options.items() if asked is None and noted[key] is not None]
+        return all(runs.get(key) == noted[key] for key in decided)
 
     def _job(self, run: Run, arm: Arm) -> Job:
         folder = run.folder

@@ -34,12 +34,20 @@ class Team:
 
     A worker that dies is replaced, and the new one is asked what is not answered.
 
-    job   makes the arm's job, of what the manifest says by then: whoever comes later runs as much at once as the first
-    note  writes down what a worker has prepared, or refuses it
+    job    makes the arm's job, of what the manifest says by then: whoever comes later runs as much at once as the first
+    note   writes down what a worker has prepared, or refuses it
+    suits  says of what a worker has prepared whether it is to run like that; None: another arm needs its place first
     """
 
     def __init__(
-        self, cluster: Cluster, run: Run, arm: Arm, *, job: Callable[[], Job], note: Callable[[Prepared], None]
+        self,
+        cluster: Cluster,
+        run: Run,
+        arm: Arm,
+        *,
+        job: Callable[[], Job],
+        note: Callable[[Prepared], None],
+        suits: Callable[[Prepared], bool | None] = lambda prepared: True,
     ) -> None:
         self.peak_memory_bytes: dict[str, int] = {}
         self.truncated = 0
@@ -48,6 +56,7 @@ class Team:
         self._arm = arm
         self._job = job
         self._note = note
+        self._suits = suits
         self._members: list[Member] = []
         self._joining: dict[Any, Member] = {}
         self._running: dict[Any, tuple[Member, Share]] = {}
@@ -217,9 +226,19 @@ class Team:
 
     def _place(self) -> None:
         """Place a worker and let it prepare the arm, as a run does that begins or goes on."""
-        member = Member(self._cluster.place(self._arm.title, self._run.progress.say))
-        self._members.append(member)
-        prepared: Prepared = self._accepted(member.actor.prepare.remote(self._job()))
+        while True:
+            member = Member(self._cluster.place(self._arm.title, self._run.progress.say))
+            self._members.append(member)
+            prepared: Prepared = self._accepted(member.actor.prepare.remote(self._job()))
+            suits = self._suits(prepared)
+            if suits:
+                break
+            self._accepted(member.actor.close.remote())
+            if suits is False:
+                prepared = self._accepted(member.actor.prepare.remote(self._job()))
+                break
+            self._members.remove(member)
+            self._cluster.hand_on(member.actor)
         for line in prepared.said:
             self._run.progress.say(line)
         self._note(prepared)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ class Worker:
         """Import what most models are loaded with: seconds that nobody need wait for."""
         with suppress(ImportError):
             from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+            from transformers.models.llama import modeling_llama  # noqa: F401  other models need most of what it does
 
     def prepare(self, job: Job) -> Prepared | Refused:
         """Load and compress an arm's model as a study does."""
@@ -204,9 +206,13 @@ class Worker:
         return read_files(self._folder.root, new)
 
     def _computing(self, job: Job) -> AbstractContextManager[None]:
-        """Compute on the study's threads, or on those of a repeat; each thread of a process has a number of its own."""
+        """Compute on the study's threads, or on those of a repeat; each thread of a process has a number of its own.
+
+        Libraries that are not loaded yet read the study's from the environment, and an engine may need none of them.
+        """
         self._job = job
-        return on_threads(job.arm.threads or self._threads)
+        loaded = job.arm.in_process or "torch" in sys.modules
+        return on_threads(job.arm.threads or self._threads) if loaded else nullcontext()
 
     def close(self) -> None:
         """Let go of everything that is of this arm; another may follow."""
