@@ -34,6 +34,8 @@ WHOLE_AT_ONCE = 10_000_000
 """So many replicates of whole numbers are multiplied at once, in half the time that 20 at a time take, unless they are
 more weights (4 bytes each) than this. Other numbers keep to smaller pieces: another shape may round them otherwise."""
 WORTH_THREADS = 50_000_000
+SURELY_DRAWN = 50
+"""A resample lacks all of so many clusters with a chance below exp(-50)."""
 
 Draw = Callable[[np.random.Generator, Index, int], Weights]
 """(generator, counts of the units, how many) -> weights [how many, units]."""
@@ -121,6 +123,23 @@ def leave_one_out(metrics: Sequence[Metric], units: ClusterTotals, group: int) -
     """Return the values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
     return evaluate(metrics, [rows], listed([_sum(units, rows)[:, None] - rows.columns.T]))[:, :, 0]
+
+
+def always_defined(metric: Metric, units: ClusterTotals, number: int) -> bool:
+    """Return True if no resample leaves the metric of that number undefined in a group that has items of it.
+
+    That is certain where many clusters hold something of whatever the formula divides by.
+    """
+    if metric.divides_by is None:
+        return False
+    divisors = np.array([metric.columns.index(name) for name in metric.divides_by])
+    for rows in units.groups:
+        part, counts = rows.parts[number], units.counts[rows.units]
+        for arm in range(arms_of(units.groups) if part.clusters else 0):
+            totals = rows.columns[:, arm * rows.width + part.start + divisors]
+            if (totals < 0).any() or (counts @ (totals > 0) < SURELY_DRAWN).any():
+                return False
+    return True
 
 
 def bootstrap(

@@ -18,7 +18,16 @@ from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Sums
 from crushtest.stats.metric_kind import Shape, shape_of
 from crushtest.stats.numbering import count_distinct, numbered
-from crushtest.stats.resample import Values, against_rest, arms_of, bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.resample import (
+    Values,
+    against_rest,
+    always_defined,
+    arms_of,
+    bootstrap,
+    exchange,
+    leave_one_out,
+    observed,
+)
 from crushtest.stats.shared import Mask
 from crushtest.stats.slices import RowsOf, Slice
 
@@ -86,14 +95,20 @@ class Sample:
         metrics, layout = asked.metrics, asked.layout
         used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
         units = total_by_cluster(metrics, asked.cells, layout, arms, used)
-        needed = [m for m, metric in enumerate(metrics) if _reads_resamples(metric, [arm[m] for arm in arms], used[m])]
+        columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
+        possible = [_possible(metric, columns[m]) for m, metric in enumerate(metrics)]
+        needed = [
+            m
+            for m, metric in enumerate(metrics)
+            if _reads_resamples(metric, [arm[m] for arm in arms], used[m])
+            and (possible[m] is None or metric.with_rest or not always_defined(metric, units, m))
+        ]
         values = Batches(
             units,
             lambda wanted: bootstrap(metrics, units, seed=seed, replicates=replicates, wanted=wanted),
             needed,
             replicates=replicates,
         )
-        columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
         return cls(
             metrics=metrics,
             seed=seed,
@@ -104,7 +119,7 @@ class Sample:
             observed=observed(metrics, units),
             values=values,
             exchanged=exchanges(metrics, units, seed=seed, replicates=replicates),
-            possible=[_possible(metric, columns[m]) for m, metric in enumerate(metrics)],
+            possible=possible,
             extremes=[_extremes(metric, arms[-1][m], used[m], columns[m]) for m, metric in enumerate(metrics)],
         )
 

@@ -68,7 +68,9 @@ class StoredItems(Sequence[Item]):
         return self._read(None)
 
     def some(self, rows: Index) -> list[Item]:
-        """Return the items in these rows [n]."""
+        """Return the items in these rows [n]; the file is read only if there are any."""
+        if not len(rows):
+            return []
         if "_items" not in self.__dict__ and 2 * len(rows) < self.frame.height:
             return self._read(rows)
         return [self._items[row] for row in rows.tolist()]
