@@ -11,9 +11,7 @@ cut up or who does it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +19,7 @@ import numpy as np
 from crushtest.metrics import Array, Metric, ratio
 from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, Rest, of_metrics, to_resample
 from crushtest.stats.group_sums import Totals, are_whole, listed, plan
+from crushtest.stats.threads import each
 from crushtest.stats.weights import Weights, resampled, swapped
 
 STRIPE = 100
@@ -34,8 +33,6 @@ WHOLE_AT_ONCE = 10_000_000
 """So many replicates of whole numbers are multiplied at once, in half the time that 20 at a time take, unless they are
 more weights (4 bytes each) than this. Other numbers keep to smaller pieces: another shape may round them otherwise."""
 WORTH_THREADS = 50_000_000
-SURELY_DRAWN = 50
-"""A resample lacks all of so many clusters with a chance below exp(-50)."""
 
 Draw = Callable[[np.random.Generator, Index, int], Weights]
 """(generator, counts of the units, how many) -> weights [how many, units]."""
@@ -122,24 +119,8 @@ def observed(metrics: Sequence[Metric], units: ClusterTotals) -> Values:
 def leave_one_out(metrics: Sequence[Metric], units: ClusterTotals, group: int) -> Array:
     """Return the values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
-    return evaluate(metrics, [rows], listed([_sum(units, rows)[:, None] - rows.columns.T]))[:, :, 0]
-
-
-def always_defined(metric: Metric, units: ClusterTotals, number: int) -> bool:
-    """Return True if no resample leaves the metric of that number undefined in a group that has items of it.
-
-    That is certain where many clusters hold something of whatever the formula divides by.
-    """
-    if metric.divides_by is None:
-        return False
-    divisors = np.array([metric.columns.index(name) for name in metric.divides_by])
-    for rows in units.groups:
-        part, counts = rows.parts[number], units.counts[rows.units]
-        for arm in range(arms_of(units.groups) if part.clusters else 0):
-            totals = rows.columns[:, arm * rows.width + part.start + divisors]
-            if (totals < 0).any() or (counts @ (totals > 0) < SURELY_DRAWN).any():
-                return False
-    return True
+    without = np.subtract(_sum(units, rows)[:, None], rows.columns.T, order="C")  # whose rows are read one by one
+    return evaluate(metrics, [rows], listed([without]))[:, :, 0]
 
 
 def bootstrap(
@@ -229,10 +210,5 @@ def _replicate(work: _Work, replicates: int) -> Values:
         rests[..., start:stop] = evaluate_rests(units, wanted_rests, totals)
 
     starts = range(0, replicates, piece)
-    if len(units.counts) * replicates < WORTH_THREADS:
-        for start in starts:
-            fill(start)
-    else:
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-            list(pool.map(fill, starts))
+    each(fill, starts, in_threads=len(units.counts) * replicates >= WORTH_THREADS)
     return Values(values, rests)

@@ -17,11 +17,11 @@ from crushtest.stats.clusters import ClusterTotals, Index, Layout, total_by_clus
 from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Sums
 from crushtest.stats.metric_kind import Shape, shape_of
+from crushtest.stats.needed import needed
 from crushtest.stats.numbering import count_distinct, numbered
 from crushtest.stats.resample import (
     Values,
     against_rest,
-    always_defined,
     arms_of,
     bootstrap,
     exchange,
@@ -30,6 +30,7 @@ from crushtest.stats.resample import (
 )
 from crushtest.stats.shared import Mask
 from crushtest.stats.slices import RowsOf, Slice
+from crushtest.stats.threads import MANY_ITEMS, each
 
 NO_REST = "the group or the others of its attribute have no item with a number"
 
@@ -97,16 +98,10 @@ class Sample:
         units = total_by_cluster(metrics, asked.cells, layout, arms, used)
         columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
         possible = [_possible(metric, columns[m]) for m, metric in enumerate(metrics)]
-        needed = [
-            m
-            for m, metric in enumerate(metrics)
-            if _reads_resamples(metric, [arm[m] for arm in arms], used[m])
-            and (possible[m] is None or metric.with_rest or not always_defined(metric, units, m))
-        ]
         values = Batches(
             units,
             lambda wanted: bootstrap(metrics, units, seed=seed, replicates=replicates, wanted=wanted),
-            needed,
+            needed(metrics, units, arms, used, possible),
             replicates=replicates,
         )
         return cls(
@@ -126,7 +121,11 @@ class Sample:
     @cached_property
     def _without(self) -> list[Array]:
         """Per group, the values [metrics, arms, units] with one cluster left out."""
-        return [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
+        return each(
+            lambda group: leave_one_out(self.metrics, self.units, group),
+            range(len(self.layout.names)),
+            in_threads=len(self.layout.cluster) >= MANY_ITEMS,
+        )
 
     @cached_property
     def _shapes(self) -> list[Shape]:
@@ -267,14 +266,6 @@ def exchanges(
 
     needed = range(len(metrics) if arms_of(units.groups) == 2 else 0)
     return Batches(units, make, needed, replicates=replicates, share=share)
-
-
-def _reads_resamples(metric: Metric, sums: Sequence[Sums], used: Mask) -> bool:
-    """Return False if no interval of a metric reads its resamples: a jackknife, a closed form, or draws of its own."""
-    if metric.interval != "bootstrap":
-        return False
-    is_rate = all(shape_of(metric, each, used) == "rate" for each in sums)
-    return metric.with_rest or not (is_rate or metric.item_sums)
 
 
 def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:

@@ -110,6 +110,11 @@ def ids_of(items: Sequence[Item]) -> list[str]:
     return items.frame["item"].to_list() if isinstance(items, StoredItems) else [item.id for item in items]
 
 
+def clusters_of(items: Sequence[Item]) -> list[str]:
+    """Return the names of all items' clusters; empty for an item without one."""
+    return items.frame["cluster"].to_list() if isinstance(items, StoredItems) else [item.cluster for item in items]
+
+
 def id_column(items: Sequence[Item]) -> pl.Series:
     """Return the ids of all items as a column."""
     import polars as pl
