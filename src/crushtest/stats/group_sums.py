@@ -57,13 +57,8 @@ class Totals:
         return int(self.sums.shape[1])
 
     def of(self, groups: Sequence[int], columns: Sequence[slice]) -> Array:
-        """Return [k, groups, n] the totals of k columns of each of several groups.
-
-        They are a view where those of one group stand side by side.
-        """
+        """Return [k, groups, n] the totals of k columns of each of several groups."""
         at = np.stack([self.rows[group][place] for group, place in zip(groups, columns, strict=True)], axis=1)
-        if self.start is None and at.shape[1] == 1 and len(at) and (np.diff(at[:, 0]) == 1).all():  # a view
-            return self.sums[at[0, 0] : at[-1, 0] + 1, None].astype(np.float64, copy=False)
         totals = self.sums.take(at, axis=0).astype(np.float64, copy=False)
         if self.start is None or self.sign is None:
             return totals
@@ -75,8 +70,11 @@ class Totals:
         return added
 
     def of_one(self, group: int, columns: slice) -> Array:
-        """Return [k, n] the totals of k columns of one group."""
-        return self.of([group], [columns])[:, 0]
+        """Return [k, n] the totals of k columns of one group: a view where they stand side by side."""
+        at = self.rows[group][columns]
+        if self.start is not None or not len(at) or (np.diff(at) != 1).any():
+            return self.of([group], [columns])[:, 0]
+        return self.sums[at[0] : at[-1] + 1].astype(np.float64, copy=False)
 
 
 def listed(totals: Sequence[Array]) -> Totals:
