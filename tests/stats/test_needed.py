@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from crushtest.metrics import choice, mean
 from crushtest.records import ChoiceScores, Item
-from crushtest.stats import clusters, contrasts, estimates, sample
+from crushtest.stats import clusters, contrasts, estimates, needed, sample
 from crushtest.stats.asked import Asked
 from crushtest.stats.clusters import total_by_cluster
 from crushtest.stats.contrasts import contrast
@@ -16,7 +17,8 @@ from crushtest.stats.needed import always_defined
 from crushtest.tasks.shared.bbq_metrics import bbq_metrics
 from support.building import make_items, seeded
 
-METRICS = bbq_metrics()
+COUNTED = mean("counted", lambda item, answer, score: float(choice(answer)), better="neither")
+METRICS = (*bbq_metrics(), COUNTED)
 BIAS = METRICS[4]
 
 
@@ -55,10 +57,11 @@ def is_always_defined(metric, items, arms) -> bool:
 
 
 @pytest.mark.parametrize(("count", "named"), [(120, 120), (120, 70), (120, 4), (120, 1), (10, 10)])
-def test_a_declared_divisor_changes_no_row(count: int, named: int) -> None:
+def test_leaving_out_resamples_changes_no_row(monkeypatch: pytest.MonkeyPatch, count: int, named: int) -> None:
     items, arms = study(count, named=named)
-    undeclared = [replace(metric, divides_by=None) for metric in METRICS]
-    assert rows_of(METRICS, items, arms) == rows_of(undeclared, items, arms)
+    rows = rows_of(METRICS, items, arms)
+    monkeypatch.setattr(needed, "always_defined", lambda *given: False)
+    assert rows_of(METRICS, items, arms) == rows
 
 
 def test_divisors_in_few_clusters_are_resampled() -> None:

@@ -36,7 +36,6 @@ def rate(name: str, outcome: Callable[[Item, Any, Any], bool], *, better: Better
         ratio,
         better,
         outcome="outcome",
-        divides_by=("items",),
         **({"bounds": (0.0, 1.0)} | settings),
     )
 
@@ -49,7 +48,6 @@ def mean(name: str, value: Callable[[Item, Any, Any], float], *, better: Better,
         lambda item, answer, score: (value(item, answer, score), 1.0),
         ratio,
         better,
-        divides_by=("items",),
         **({"unit": "score", "flip_key": None} | settings),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crushtest.metrics import Array, Metric
+from crushtest.metrics import Array, Metric, ratio
 from crushtest.stats.clusters import ClusterTotals
 from crushtest.stats.item_sums import Sums
 from crushtest.stats.metric_kind import shape_of
@@ -45,9 +45,10 @@ def always_defined(metric: Metric, units: ClusterTotals, place: int) -> bool:
 
     That is certain where many clusters hold something of whatever the formula divides by.
     """
-    if metric.divides_by is None:
+    names = metric.columns[1:] if metric.formula is ratio else metric.divides_by
+    if names is None:
         return False
-    divisors = np.array([metric.columns.index(name) for name in metric.divides_by])
+    divisors = np.array([metric.columns.index(name) for name in names])
     for rows in units.groups:
         part, counts = rows.parts[place], units.counts[rows.units]
         for arm in range(arms_of(units.groups) if part.clusters else 0):
