@@ -90,3 +90,11 @@ def test_numbers_are_numbered_as_if_sorted(numbers: list[int]) -> None:
     mine = numbered(given_numbers)
     assert (mine.distinct.tolist(), mine.place.tolist()) == (distinct.tolist(), place.reshape(-1).tolist())
     assert count_distinct(given_numbers) == len(distinct)
+
+
+def test_no_rows_read_no_file() -> None:
+    def read(rows: Index | None) -> list[Item]:
+        raise AssertionError("the file was read")
+
+    items = StoredItems(pl.DataFrame({"item": ["0", "1"]}), read)
+    assert items.some(np.array([], np.int64)) == []

@@ -90,6 +90,8 @@ class Metric:
                        can have. Intervals and p then come from a cluster bootstrap that reckons with the rows that no
                        item has (`stats.outcome_bootstrap`)
     formula            totals (arrays of one shape, one per column) -> values of that shape; NaN where undefined
+    divides_by         the columns by whose totals a formula other than `ratio` divides: it is defined where all are
+                       above 0. None: not declared
     better             the direction that is good; `zero` for signed biases
     unit               how to print it: "rate", "score", "bits", "ratio", ...
     bounds             the least and the most that it can be, where it has bounds
@@ -175,6 +177,7 @@ class Metric:
     valid_if: Mapping[str, float] = field(default_factory=dict)
     reads: Literal["letter", "reply"] | None = None
     by_columns: Callable[[Array, NDArray[np.int64]], ByColumns] | None = None
+    divides_by: tuple[str, ...] | None = None
 
 
 def reported_names(metric: Metric) -> tuple[str, ...]:

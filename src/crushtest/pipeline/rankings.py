@@ -10,6 +10,7 @@ from zlib import crc32
 from crushtest.metrics import ALL
 from crushtest.records import DENSE
 from crushtest.results import Contrast
+from crushtest.stats.stored_items import clusters_of, ids_of
 from crushtest.study.headlines import headings
 from crushtest.study.plan import PlannedTask
 
@@ -33,16 +34,19 @@ def headline_losses(
 ) -> Iterator[Losses]:
     """Yield the losses of every arm in a task's headlines over all items, if enough arms are compared with dense.
 
+    There are none unless the study has a language modelling task and another, between which arms are ranked.
+
     rows   the task's contrasts with dense
     """
     from crushtest.stats.ranking import FEWEST_ARMS, losses
 
     compared = {row.arm for row in rows}
     names = [arm for arm in arms.names if arm in compared]
-    if len(names) < FEWEST_ARMS:
+    is_language = {each.dimension == LANGUAGE for each in arms.plan.tasks}
+    if len(names) < FEWEST_ARMS or len(is_language) < 2:
         return
     items = arms.asked.items
-    identity = "\n".join(f"{item.id}\t{item.cluster}" for item in items)
+    identity = "\n".join(f"{item}\t{cluster}" for item, cluster in zip(ids_of(items), clusters_of(items), strict=True))
     drawn = (seed, RANKS, crc32(identity.encode("utf-8", "surrogatepass")))
     heads = {metric.name: metric for _, metric, row in headings([planned], rows) if row.group == ALL}
     for metric in heads.values():

@@ -22,6 +22,7 @@ from crushtest.stats.numbering import Numbered, count_distinct, numbered
 from crushtest.stats.shared import Mask
 from crushtest.stats.stored_choices import Index as Index
 from crushtest.stats.stored_items import cluster_numbers, rows_by_group
+from crushtest.stats.threads import MANY_ITEMS, each
 
 Kinds = NDArray[np.uint64]
 
@@ -134,10 +135,11 @@ def total_by_cluster(
     `arms[a][m]` are the sums of arm a and metric m, `used[m]` [items] the items that count for metric m, `cells[m]`
     those of `cells_of`.
     """
-    groups = [
-        _rows(rows, placed, arms, _reported(metrics, used, name), cells)
-        for name, rows, placed in zip(layout.names, layout.members, layout.placed, strict=True)
-    ]
+    groups = each(
+        lambda group: _rows(*group[1:], arms, _reported(metrics, used, group[0]), cells),
+        zip(layout.names, layout.members, layout.placed, strict=True),
+        in_threads=len(layout.cluster) >= MANY_ITEMS,
+    )
     if any(metric.with_rest for metric in metrics):
         used_with_rest = [
             mask if metric.with_rest else np.zeros_like(mask) for metric, mask in zip(metrics, used, strict=True)

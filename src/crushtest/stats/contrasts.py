@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from crushtest.metrics import Array, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
 from crushtest.stats.asked import Asked, Summed
+from crushtest.stats.clusters import Layout
 from crushtest.stats.decision_margins import mean_change, mean_changes
 from crushtest.stats.draws import Draws, middle_flips
 from crushtest.stats.effects import cohen_d, cohen_h
@@ -24,6 +26,7 @@ from crushtest.stats.multiplicity import Correction, adjust_families
 from crushtest.stats.sample import Sample
 from crushtest.stats.significance import detectable, detectable_move, possible_move, test, testable_change
 from crushtest.stats.slices import Slice, cautions, difference
+from crushtest.stats.threads import MANY_ITEMS, each
 from crushtest.stats.tokens import TokenCounts, compare_tokens, without_per_token
 from crushtest.stats.uncertainty import distance_interval, draw_spread, uncertainty
 from crushtest.stats.validity import without_invalid
@@ -97,12 +100,13 @@ def contrasts_of(
     sample = Draws.draw(asked, [[pair[at].sums for pair in pairs] for at in (0, 1)], seed=seed, replicates=replicates)
     answers = [(pair.against.measured.answers, pair.arm.measured.answers) for pair in pairs]
     changes = None if tokens.differ else mean_changes(asked.items, answers)
-    searched = _searched(asked, sample.mean)
+    has_many = len(asked.items) >= MANY_ITEMS
+    searched = each(partial(_searched, asked, sample.mean), _attributes(sample.layout), in_threads=has_many)
     plain: list[Contrast] = []
     worst: list[list[Contrast]] = [[] for _ in searched]
     for metric in range(len(metrics)):
         slices = sample.slices(metric)
-        plain += [_row(task, arm, against, sample, slice_, changes) for slice_ in slices.all]
+        plain += each(lambda slice_: _row(task, arm, against, sample, slice_, changes), slices.all, in_threads=has_many)
         for rows, attribute in zip(worst, searched, strict=True):
             rows += _worst(task, arm, metrics[metric], metric, slices.groups, attribute)
         del slices  # before the next metric's take its memory
@@ -119,16 +123,16 @@ class _Attribute(NamedTuple):
     p: Array
 
 
-def _searched(asked: Asked, sample: Sample) -> list[_Attribute]:
+def _attributes(layout: Layout) -> list[str]:
     """Return the attributes whose worst groups are reported: those with several."""
-    searched = []
-    for attribute, positions in sample.layout.attributes.items():
-        names = {sample.layout.names[position] for position in positions}
-        if len(names) >= 2:
-            labels = asked.labels(attribute, sample.seed)
-            spread, p = spread_test(sample.metrics, sample.arms, sample.used, labels)
-            searched.append(_Attribute(attribute, names, spread, p))
-    return searched
+    return [name for name, groups in layout.attributes.items() if len(groups) >= 2]
+
+
+def _searched(asked: Asked, sample: Sample, attribute: str) -> _Attribute:
+    """Return the spread of the arm's effects over the groups of an attribute."""
+    labels = asked.labels(attribute, sample.seed)
+    groups = {sample.layout.names[position] for position in sample.layout.attributes[attribute]}
+    return _Attribute(attribute, groups, *spread_test(sample.metrics, sample.arms, sample.used, labels))
 
 
 def _worst(

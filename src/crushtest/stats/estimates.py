@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from crushtest.stats.asked import Asked, Summed
 from crushtest.stats.draws import Draws
 from crushtest.stats.item_sums import Answers, Measured, Scores
 from crushtest.stats.slices import Slice, cautions
+from crushtest.stats.threads import MANY_ITEMS, each
 from crushtest.stats.uncertainty import draw_spread, uncertainty
 
 REPLICATES = 10_000
@@ -47,7 +49,10 @@ def estimates_of(
 ) -> list[Estimate]:
     """Return the rows of `estimate` of an arm whose draws are summed, the arm itself first."""
     sample = Draws.draw(asked, [[each.sums for each in draws]], seed=seed, replicates=replicates)
-    return [_row(task, arm, slice_) for metric in range(len(asked.metrics)) for slice_ in sample.slices(metric).all]
+    rows: list[Estimate] = []
+    for metric in range(len(asked.metrics)):
+        rows += each(partial(_row, task, arm), sample.slices(metric).all, in_threads=len(asked.items) >= MANY_ITEMS)
+    return rows
 
 
 def _row(task: str, arm: str, slice_: Slice) -> Estimate:

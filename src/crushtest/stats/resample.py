@@ -11,16 +11,15 @@ cut up or who does it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from crushtest.metrics import Array, Metric, ratio
 from crushtest.stats.clusters import ClusterTotals, GroupTotals, Index, Rest, of_metrics, to_resample
 from crushtest.stats.group_sums import Totals, are_whole, listed, plan
+from crushtest.stats.threads import each
 from crushtest.stats.weights import Weights, resampled, swapped
 
 STRIPE = 100
@@ -120,7 +119,10 @@ def observed(metrics: Sequence[Metric], units: ClusterTotals) -> Values:
 def leave_one_out(metrics: Sequence[Metric], units: ClusterTotals, group: int) -> Array:
     """Return the values [metrics, arms, units of the group] with one cluster of that unit left out."""
     rows = units.groups[group]
-    return evaluate(metrics, [rows], listed([_sum(units, rows)[:, None] - rows.columns.T]))[:, :, 0]
+    # Columns side by side are read faster; sums over cells would round otherwise.
+    order: Literal["C", "K"] = "K" if any(metric.cell_of for metric in metrics) else "C"
+    without = np.subtract(_sum(units, rows)[:, None], rows.columns.T, order=order)
+    return evaluate(metrics, [rows], listed([without]))[:, :, 0]
 
 
 def bootstrap(
@@ -210,10 +212,5 @@ def _replicate(work: _Work, replicates: int) -> Values:
         rests[..., start:stop] = evaluate_rests(units, wanted_rests, totals)
 
     starts = range(0, replicates, piece)
-    if len(units.counts) * replicates < WORTH_THREADS:
-        for start in starts:
-            fill(start)
-    else:
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-            list(pool.map(fill, starts))
+    each(fill, starts, in_threads=len(units.counts) * replicates >= WORTH_THREADS)
     return Values(values, rests)

@@ -17,10 +17,20 @@ from crushtest.stats.clusters import ClusterTotals, Index, Layout, total_by_clus
 from crushtest.stats.few_valued import extremes, possible_values
 from crushtest.stats.item_sums import Sums
 from crushtest.stats.metric_kind import Shape, shape_of
+from crushtest.stats.needed import needed
 from crushtest.stats.numbering import count_distinct, numbered
-from crushtest.stats.resample import Values, against_rest, arms_of, bootstrap, exchange, leave_one_out, observed
+from crushtest.stats.resample import (
+    Values,
+    against_rest,
+    arms_of,
+    bootstrap,
+    exchange,
+    leave_one_out,
+    observed,
+)
 from crushtest.stats.shared import Mask
 from crushtest.stats.slices import RowsOf, Slice
+from crushtest.stats.threads import MANY_ITEMS, each
 
 NO_REST = "the group or the others of its attribute have no item with a number"
 
@@ -86,14 +96,14 @@ class Sample:
         metrics, layout = asked.metrics, asked.layout
         used = [np.logical_and.reduce([arm[m].scored for arm in arms]) for m in range(len(metrics))]
         units = total_by_cluster(metrics, asked.cells, layout, arms, used)
-        needed = [m for m, metric in enumerate(metrics) if _reads_resamples(metric, [arm[m] for arm in arms], used[m])]
+        columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
+        possible = [_possible(metric, columns[m]) for m, metric in enumerate(metrics)]
         values = Batches(
             units,
             lambda wanted: bootstrap(metrics, units, seed=seed, replicates=replicates, wanted=wanted),
-            needed,
+            needed(metrics, units, arms, used, possible),
             replicates=replicates,
         )
-        columns = [RowsOf([arm[m].columns for arm in arms], np.flatnonzero(mask)) for m, mask in enumerate(used)]
         return cls(
             metrics=metrics,
             seed=seed,
@@ -104,14 +114,18 @@ class Sample:
             observed=observed(metrics, units),
             values=values,
             exchanged=exchanges(metrics, units, seed=seed, replicates=replicates),
-            possible=[_possible(metric, columns[m]) for m, metric in enumerate(metrics)],
+            possible=possible,
             extremes=[_extremes(metric, arms[-1][m], used[m], columns[m]) for m, metric in enumerate(metrics)],
         )
 
     @cached_property
     def _without(self) -> list[Array]:
         """Per group, the values [metrics, arms, units] with one cluster left out."""
-        return [leave_one_out(self.metrics, self.units, group) for group in range(len(self.layout.names))]
+        return each(
+            lambda group: leave_one_out(self.metrics, self.units, group),
+            range(len(self.layout.names)),
+            in_threads=len(self.layout.cluster) >= MANY_ITEMS,
+        )
 
     @cached_property
     def _shapes(self) -> list[Shape]:
@@ -252,14 +266,6 @@ def exchanges(
 
     needed = range(len(metrics) if arms_of(units.groups) == 2 else 0)
     return Batches(units, make, needed, replicates=replicates, share=share)
-
-
-def _reads_resamples(metric: Metric, sums: Sequence[Sums], used: Mask) -> bool:
-    """Return False if no interval of a metric reads its resamples: a jackknife, a closed form, or draws of its own."""
-    if metric.interval != "bootstrap":
-        return False
-    is_rate = all(shape_of(metric, each, used) == "rate" for each in sums)
-    return metric.with_rest or not (is_rate or metric.item_sums)
 
 
 def _without_each_cluster(sums: Array, cluster: Index, formula: Callable[..., Array]) -> Array:

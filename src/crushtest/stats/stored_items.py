@@ -68,7 +68,9 @@ class StoredItems(Sequence[Item]):
         return self._read(None)
 
     def some(self, rows: Index) -> list[Item]:
-        """Return the items in these rows [n]."""
+        """Return the items in these rows [n]; the file is read only if there are any."""
+        if not len(rows):
+            return []
         if "_items" not in self.__dict__ and 2 * len(rows) < self.frame.height:
             return self._read(rows)
         return [self._items[row] for row in rows.tolist()]
@@ -106,6 +108,11 @@ def of_ids(items: Sequence[Item], held: Container[str]) -> Sequence[Item]:
 def ids_of(items: Sequence[Item]) -> list[str]:
     """Return the ids of all items."""
     return items.frame["item"].to_list() if isinstance(items, StoredItems) else [item.id for item in items]
+
+
+def clusters_of(items: Sequence[Item]) -> list[str]:
+    """Return the names of all items' clusters; empty for an item without one."""
+    return items.frame["cluster"].to_list() if isinstance(items, StoredItems) else [item.cluster for item in items]
 
 
 def id_column(items: Sequence[Item]) -> pl.Series:

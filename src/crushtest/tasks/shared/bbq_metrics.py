@@ -169,6 +169,7 @@ def _bias(condition: str, chosen: Chosen, formula: Callable[..., Array], *, labe
         "zero",
         unit="score",
         bounds=(-1.0, 1.0),
+        divides_by=("person", "items"),
         applies_to=_in_condition(condition, decided=True),
         flip_key=_state(chosen),
         from_pick=chosen,

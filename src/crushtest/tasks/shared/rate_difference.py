@@ -28,4 +28,7 @@ def rate_difference(
     def formula(counted_first: Array, first: Array, counted_other: Array, other: Array) -> Array:
         return ratio(counted_first, first) - ratio(counted_other, other)
 
-    return Metric(name, columns, measure, formula, "zero", unit="score", bounds=(-1.0, 1.0), role="bias", **settings)
+    return Metric(
+        name, columns, measure, formula, "zero",
+        divides_by=(columns[1], columns[3]), unit="score", bounds=(-1.0, 1.0), role="bias", **settings,
+    )  # fmt: skip
