@@ -14,7 +14,6 @@ from crushtest.metrics import Array, Metric
 from crushtest.records import DENSE, Item
 from crushtest.results import Contrast, Effect, Flips, Interval, Intervals, PValue
 from crushtest.stats.asked import Asked, Summed
-from crushtest.stats.clusters import Layout
 from crushtest.stats.decision_margins import mean_change, mean_changes
 from crushtest.stats.draws import Draws, middle_flips
 from crushtest.stats.effects import cohen_d, cohen_h
@@ -101,7 +100,7 @@ def contrasts_of(
     answers = [(pair.against.measured.answers, pair.arm.measured.answers) for pair in pairs]
     changes = None if tokens.differ else mean_changes(asked.items, answers)
     has_many = len(asked.items) >= MANY_ITEMS
-    searched = each(partial(_searched, asked, sample.mean), _attributes(sample.layout), in_threads=has_many)
+    searched = each(partial(_searched, asked, sample.mean), _attributes(asked, sample.mean), in_threads=has_many)
     plain: list[Contrast] = []
     worst: list[list[Contrast]] = [[] for _ in searched]
     for metric in range(len(metrics)):
@@ -123,9 +122,15 @@ class _Attribute(NamedTuple):
     p: Array
 
 
-def _attributes(layout: Layout) -> list[str]:
-    """Return the attributes whose worst groups are reported: those with several."""
-    return [name for name, groups in layout.attributes.items() if len(groups) >= 2]
+def _attributes(asked: Asked, sample: Sample) -> list[str]:
+    """Return the attributes whose worst groups are reported: those with several. Their labels are shuffled.
+
+    At a million items that takes so long that it must not be in a thread, which no signal interrupts.
+    """
+    names = [name for name, groups in sample.layout.attributes.items() if len(groups) >= 2]
+    for name in names:
+        asked.labels(name, sample.seed).draw()
+    return names
 
 
 def _searched(asked: Asked, sample: Sample, attribute: str) -> _Attribute:

@@ -67,13 +67,19 @@ class Labels:
 
     def shuffles(self) -> Iterator[Index]:
         """Yield pieces [permutations, units] of the kinds of the units' labels."""
-        if self.permutations * len(self.kind) > KEPT or len(self.kinds) > 256:
+        if self._kept is None:
             yield from _shuffles(self.kind, self.strata, self.permutations, self.seed)
         else:
             yield from self._kept
 
+    def draw(self) -> None:
+        """Draw the shuffles that are kept for other arms; otherwise the first test draws them."""
+        _ = self._kept
+
     @cached_property
-    def _kept(self) -> list[Index]:
+    def _kept(self) -> list[Index] | None:
+        if self.permutations * len(self.kind) > KEPT or len(self.kinds) > 256:
+            return None
         drawn = _shuffles(self.kind, self.strata, self.permutations, self.seed)
         return [piece.astype(np.uint8) for piece in drawn]
 
