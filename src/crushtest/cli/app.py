@@ -18,6 +18,7 @@ from crushtest.cli.empty_paths import refusing_empty_paths
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.envelope import print_failure
 from crushtest.cli.gate import gate
+from crushtest.cli.interrupted import unwind_on_sigterm
 from crushtest.cli.label import label
 from crushtest.cli.listing import list_entries
 from crushtest.cli.locate import locate
@@ -87,6 +88,7 @@ def main() -> None:
     """Run the console script. Print every failure as one line on stderr, never as a traceback."""
     write_anything()
     settle()
+    unwind_on_sigterm()
     with until_reader_leaves():
         _run()
 

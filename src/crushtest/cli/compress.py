@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crushtest.cli.envelope import print_result
+from crushtest.cli.interrupted import leave
 from crushtest.cli.options import Model, Pickle, Threads, Trust
 from crushtest.cli.output import AsJson, print_line
 from crushtest.errors import UnknownName
@@ -51,8 +51,6 @@ def compress(
     from crushtest.models.dtypes import DTYPES
     from crushtest.models.options import ModelOptions
 
-    # Exiting unwinds the stack, so that the unfinished folder is removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES, where="compress")
     options = ModelOptions(dtype, device, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
@@ -63,9 +61,8 @@ def compress(
         )
     try:
         totals = compress_and_save(model, recipe, out, options=options, calibration=text, offload=offload).totals
-    except KeyboardInterrupt:
-        print_line(f"crushtest: interrupted; nothing was left in {out}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        leave(interrupt, f"nothing was left in {out}")
     if json:
         print_result("compress", {"folder": str(out), "totals": asdict(totals)})
     else:

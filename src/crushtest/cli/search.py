@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crushtest.cli.envelope import Status, print_result
+from crushtest.cli.interrupted import RESUMES, leave
 from crushtest.cli.options import DryRun, Model, Running, Selection, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
@@ -115,9 +115,8 @@ def search(
         return
     try:
         record = run_search(found)
-    except KeyboardInterrupt:
-        print_line("crushtest: interrupted; the same command resumes from here", file=sys.stderr)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as interrupt:
+        leave(interrupt, RESUMES)
     show(record, out, json=json)
     raise typer.Exit(EXIT_CODES[record.outcome or "inconclusive"])
 

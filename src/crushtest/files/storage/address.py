@@ -9,8 +9,8 @@ from typing import NamedTuple
 from crushtest.errors import UsageError
 from crushtest.printing import quoted
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//?)(.*)", re.DOTALL)
-"""An address; as a Path writes it, which makes one slash of two, as well."""
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?://?(.*))?", re.DOTALL)
+"""An address; as well as a Path writes it, which makes one slash of two, and of an empty address none."""
 NOT_STORAGE = {
     "http": "pages are read from such addresses, and nothing is written there",
     "https": "pages are read from such addresses, and nothing is written there",
@@ -47,7 +47,7 @@ def parse_storage_address(place: Path | str) -> Address:
     match = _ADDRESS.fullmatch(str(place))
     if match is None:
         raise UsageError(f"{quoted(str(place))} is no address of object storage, such as s3://bucket/study")
-    protocol, path = match[1].lower(), match[3].rstrip("/")
+    protocol, path = match[1].lower(), (match[2] or "").rstrip("/")
     user, at, _ = path.partition("/")[0].rpartition("@")
     if at and re.search(":|%3a", user, re.IGNORECASE):
         raise UsageError(
@@ -59,6 +59,8 @@ def parse_storage_address(place: Path | str) -> Address:
     address = Address(protocol, path)
     if protocol in NOT_STORAGE:
         raise UsageError(f"{address}: {protocol}:// is no object storage; {NOT_STORAGE[protocol]}")
+    if not path:
+        raise UsageError(f"{address} names no bucket and no folder in it, such as {address}bucket/study")
     if (problem := odd_part(path)) is not None:
         raise UsageError(f"{quoted(str(address))}: {problem}")
     if "/" not in path:
